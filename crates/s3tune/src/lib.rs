@@ -1,0 +1,1 @@
+//! Finds, proves and exports a better S3 transfer configuration.

@@ -1,0 +1,2 @@
+//! The `s3tune` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A parallel-range S3 transfer engine on aws-sdk-s3.

@@ -1,0 +1,2 @@
+//! `cargo xtask ci` and `cargo xtask tidy`.
+fn main() {}
