@@ -1,2 +1,45 @@
-//! `cargo xtask ci` and `cargo xtask tidy`.
-fn main() {}
+//! `cargo xtask ci` and `cargo xtask tidy`: the project's chores, in Rust so that they run wherever the project does.
+//!
+//! Only the command line lives here: what CI runs is in `ci`, what tidy checks is in `tidy`, what cargo knows about
+//! the workspace is in `metadata`. No crate of the workspace may depend on this one.
+
+mod ci;
+mod metadata;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask ci [--skip-tests]   everything a change must pass; stops at the first failure
+       cargo xtask tidy                arrows, doors, the map and the house rules alone";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["ci"] => ci::run(&root(), ci::Tests::Run),
+        ["ci", "--skip-tests"] => ci::run(&root(), ci::Tests::Skip),
+        ["tidy"] => tidy::run(&root()),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's folder: the one that holds this crate's.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lives in a folder of the workspace").to_path_buf()
+}

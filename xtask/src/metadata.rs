@@ -1,0 +1,165 @@
+//! What cargo knows about the workspace: its crates, what they depend on, and their features.
+//!
+//! Reads `cargo metadata --no-deps`, which touches neither network nor build folder. It judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A crate of the workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Crate {
+    pub(crate) name: String,
+    pub(crate) dependencies: Vec<Dependency>,
+    /// Feature name to what it switches on.
+    pub(crate) features: BTreeMap<String, Vec<String>>,
+}
+
+/// One line of a crate's dependencies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+    /// Only for tests, examples and benchmarks.
+    pub(crate) dev: bool,
+}
+
+/// The crates of the workspace at `root`, by name.
+///
+/// # Errors
+/// When cargo cannot be started, refuses, or answers something else than metadata.
+pub(crate) fn crates(root: &Path) -> Result<Vec<Crate>, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root)
+        .output()
+        .map_err(|error| format!("cargo metadata could not be started: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
+    }
+    parse(&output.stdout)
+}
+
+fn parse(json: &[u8]) -> Result<Vec<Crate>, String> {
+    let metadata: Value =
+        serde_json::from_slice(json).map_err(|error| format!("cargo metadata answered no JSON: {error}"))?;
+    let packages = metadata["packages"].as_array().ok_or("cargo metadata answered without `packages`")?;
+    let mut crates = packages.iter().map(read_crate).collect::<Result<Vec<_>, _>>()?;
+    crates.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(crates)
+}
+
+fn read_crate(package: &Value) -> Result<Crate, String> {
+    let name = package["name"].as_str().ok_or("cargo metadata lists a package without a name")?.to_owned();
+    let dependencies = package["dependencies"]
+        .as_array()
+        .ok_or_else(|| format!("cargo metadata lists {name} without dependencies"))?
+        .iter()
+        .filter_map(|dependency| {
+            Some(Dependency {
+                name: dependency["name"].as_str()?.to_owned(),
+                dev: dependency["kind"].as_str() == Some("dev"),
+            })
+        })
+        .collect();
+    let features = package["features"]
+        .as_object()
+        .ok_or_else(|| format!("cargo metadata lists {name} without features"))?
+        .iter()
+        .map(|(feature, implied)| {
+            let implied = implied.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+            (feature.clone(), implied.collect())
+        })
+        .collect();
+    Ok(Crate { name, dependencies, features })
+}
+
+impl Crate {
+    /// The flags that build this crate in each of its distinct shapes: bare, as a user gets it, each feature alone,
+    /// and all of them. Shapes that switch on the same set are named once.
+    pub(crate) fn feature_flags(&self) -> Vec<Vec<String>> {
+        let bare = || vec!["--no-default-features".to_owned()];
+        let mut candidates: Vec<(Vec<String>, BTreeSet<&str>)> = vec![(Vec::new(), self.closure(["default"]))];
+        candidates.push((bare(), BTreeSet::new()));
+        for feature in self.features.keys().filter(|feature| *feature != "default") {
+            let mut flags = bare();
+            flags.extend(["--features".to_owned(), feature.clone()]);
+            candidates.push((flags, self.closure([feature.as_str()])));
+        }
+        candidates.push((vec!["--all-features".to_owned()], self.closure(self.features.keys().map(String::as_str))));
+
+        let mut seen = BTreeSet::new();
+        candidates.into_iter().filter_map(|(flags, set)| seen.insert(set).then_some(flags)).collect()
+    }
+
+    /// The features of this crate that `roots` switch on, themselves included (`default` itself adds nothing).
+    fn closure<'a>(&'a self, roots: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let mut on = BTreeSet::new();
+        let mut open: Vec<&str> = roots.into_iter().collect();
+        while let Some(feature) = open.pop() {
+            if let Some(implied) = self.features.get(feature)
+                && on.insert(feature)
+            {
+                open.extend(implied.iter().map(String::as_str));
+            }
+        }
+        on.remove("default");
+        on
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_features(features: &[(&str, &[&str])]) -> Crate {
+        let features = features
+            .iter()
+            .map(|(name, implied)| ((*name).to_owned(), implied.iter().map(|name| (*name).to_owned()).collect()))
+            .collect();
+        Crate { name: "x".to_owned(), dependencies: Vec::new(), features }
+    }
+
+    fn flags(crate_: &Crate) -> Vec<String> {
+        crate_.feature_flags().into_iter().map(|flags| flags.join(" ")).collect()
+    }
+
+    #[test]
+    fn a_crate_without_features_has_one_shape() {
+        assert_eq!(flags(&with_features(&[])), [""]);
+    }
+
+    #[test]
+    fn shapes_that_switch_on_the_same_features_are_named_once() {
+        let one = with_features(&[("sdk", &["dep:client"])]);
+        assert_eq!(flags(&one), ["", "--no-default-features --features sdk"]);
+
+        let two = with_features(&[("default", &["cli"]), ("cli", &["dep:clap"]), ("slurm", &[])]);
+        assert_eq!(
+            flags(&two),
+            ["", "--no-default-features", "--no-default-features --features slurm", "--all-features"]
+        );
+    }
+
+    #[test]
+    fn dependencies_are_read_with_their_kind() {
+        let json = br#"{"packages":[{"name":"b","features":{},"dependencies":[
+            {"name":"tokio","kind":null},{"name":"proptest","kind":"dev"}]},
+            {"name":"a","features":{"f":["dep:x"]},"dependencies":[]}]}"#;
+        let crates = parse(json).unwrap();
+        assert_eq!(crates[0].name, "a");
+        assert_eq!(crates[0].features["f"], ["dep:x"]);
+        assert_eq!(
+            crates[1].dependencies,
+            [Dependency { name: "tokio".into(), dev: false }, Dependency { name: "proptest".into(), dev: true }]
+        );
+    }
+
+    #[test]
+    fn an_answer_without_packages_is_an_error() {
+        assert!(parse(b"{}").is_err());
+        assert!(parse(b"no json").is_err());
+    }
+}
