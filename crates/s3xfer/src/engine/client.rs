@@ -1,0 +1,51 @@
+//! [`Client`]: where transfers begin.
+
+use std::sync::Arc;
+
+use crate::doors::s3::{self, Store};
+use crate::engine::download::Download;
+use crate::engine::limits::Limits;
+use crate::words::config::TransferConfig;
+use crate::words::object::ObjectAddress;
+
+/// Moves objects out of S3. Cheap to clone; clones share connections, `max_concurrency` and `max_bandwidth`.
+///
+/// It needs a tokio runtime with time and I/O enabled.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(crate) store: Store,
+    pub(crate) config: TransferConfig,
+    pub(crate) limits: Arc<Limits>,
+}
+
+impl Client {
+    /// Uses the endpoint, region, credentials and HTTP connections of `sdk`, with [`TransferConfig::default`].
+    ///
+    /// Retries, checksum validation and stall protection of `sdk` are replaced by the engine's own, for the data it
+    /// moves; `sdk` itself is not changed.
+    #[must_use]
+    pub fn new(sdk: aws_sdk_s3::Client) -> Self {
+        let config = TransferConfig::default();
+        Self { store: Store::new(&sdk), limits: Limits::new(&config), config }
+    }
+
+    /// Takes region, credentials and endpoint from where AWS's tools take them: environment variables, the files in
+    /// `~/.aws`, the machine's role.
+    ///
+    /// What is missing (say, a region) shows in the first transfer's error, not here. Addresses objects by path where
+    /// an endpoint is set (`AWS_ENDPOINT_URL`), for the servers behind such endpoints rarely have a DNS name per bucket.
+    pub async fn from_env() -> Self {
+        Self::new(s3::client_from_env().await)
+    }
+
+    /// The same client with another configuration, and limits of its own.
+    #[must_use]
+    pub fn with_config(self, config: TransferConfig) -> Self {
+        Self { store: self.store, limits: Limits::new(&config), config }
+    }
+
+    /// A download of the object, to be given a target.
+    pub fn download(&self, bucket: impl Into<String>, key: impl Into<String>) -> Download {
+        Download::new(self.clone(), ObjectAddress { bucket: bucket.into(), key: key.into() })
+    }
+}

@@ -1,0 +1,9 @@
+//! Pure functions and state machines. Time, randomness and I/O come in as arguments.
+//!
+//! Names only the words.
+
+pub(crate) mod coalesce;
+pub(crate) mod content_range;
+pub(crate) mod pace;
+pub(crate) mod plan;
+pub(crate) mod retry;

@@ -1,0 +1,10 @@
+//! Plain types, validated once when they are made: a configuration that exists is right.
+//!
+//! Names nothing of the other rooms.
+
+pub(crate) mod config;
+pub(crate) mod failure;
+pub(crate) mod object;
+pub(crate) mod piece;
+pub(crate) mod progress;
+pub(crate) mod report;

@@ -1,0 +1,290 @@
+//! [`TransferConfig`]: boto3's eight parameters, with its names, defaults, meaning and validation.
+//!
+//! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. Where this engine means something more exact than boto3
+//! (it has no threads of its own), the parameter's documentation says so. What a parameter does is in the engine; here
+//! it only has a value that is known to be in range.
+
+use serde::{Deserialize, Serialize};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// How a transfer is cut, parallelised, written and limited.
+///
+/// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked when the
+/// configuration is built, and none is changed afterwards: what took effect on an object is in the
+/// [`TransferReport`](crate::TransferReport).
+///
+/// ```
+/// use s3xfer::TransferConfig;
+///
+/// let config = TransferConfig::builder().max_concurrency(64).multipart_chunksize(16 << 20).build()?;
+/// assert_eq!(config.max_concurrency(), 64);
+/// assert_eq!(config.io_chunksize(), TransferConfig::default().io_chunksize());
+///
+/// let error = TransferConfig::builder().io_chunksize(0).build().unwrap_err();
+/// assert_eq!(error.to_string(), "io_chunksize is 0, but must be greater than 0");
+/// # Ok::<(), s3xfer::ConfigError>(())
+/// ```
+///
+/// It reads and writes as a table of the same names (TOML, JSON, ...); absent names take the default, unknown ones are
+/// refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "TransferConfigBuilder")]
+pub struct TransferConfig {
+    multipart_threshold: u64,
+    max_concurrency: u32,
+    multipart_chunksize: u64,
+    num_download_attempts: u32,
+    max_io_queue: u32,
+    io_chunksize: u64,
+    use_threads: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_bandwidth: Option<u64>,
+}
+
+impl TransferConfig {
+    /// boto3's defaults: 10 requests of 8 MiB at a time, pieces of 256 KiB, a queue of 100 pieces, 5 attempts.
+    #[must_use]
+    pub fn boto3() -> Self {
+        Self {
+            multipart_threshold: 8 * MIB,
+            max_concurrency: 10,
+            multipart_chunksize: 8 * MIB,
+            num_download_attempts: 5,
+            max_io_queue: 100,
+            io_chunksize: 256 * KIB,
+            use_threads: true,
+            max_bandwidth: None,
+        }
+    }
+
+    /// Starts from [`TransferConfig::default`].
+    #[must_use]
+    pub fn builder() -> TransferConfigBuilder {
+        TransferConfigBuilder::default()
+    }
+
+    /// A builder that holds every value of this configuration, to change some of them.
+    #[must_use]
+    pub fn to_builder(&self) -> TransferConfigBuilder {
+        TransferConfigBuilder {
+            multipart_threshold: Some(self.multipart_threshold),
+            max_concurrency: Some(self.max_concurrency),
+            multipart_chunksize: Some(self.multipart_chunksize),
+            num_download_attempts: Some(self.num_download_attempts),
+            max_io_queue: Some(self.max_io_queue),
+            io_chunksize: Some(self.io_chunksize),
+            use_threads: Some(self.use_threads),
+            max_bandwidth: self.max_bandwidth,
+        }
+    }
+
+    /// Objects of at least this many bytes are fetched in parts; smaller ones by a single request.
+    #[must_use]
+    pub fn multipart_threshold(&self) -> u64 {
+        self.multipart_threshold
+    }
+
+    /// Requests in flight at once, shared by all transfers of a [`Client`](crate::Client). Connections and memory grow
+    /// with it. Without effect when [`use_threads`](Self::use_threads) is false.
+    #[must_use]
+    pub fn max_concurrency(&self) -> u32 {
+        self.max_concurrency
+    }
+
+    /// Bytes of a part; the last one may be shorter. Smaller parts cost more requests, larger ones leave less to do in
+    /// parallel. Used as it is: for downloads neither boto3 nor this engine has a minimum.
+    #[must_use]
+    pub fn multipart_chunksize(&self) -> u64 {
+        self.multipart_chunksize
+    }
+
+    /// Total attempts for a part whose *body* breaks off, stalls or comes short. Requests that are refused before a
+    /// body begins (throttling, server errors, no connection) are counted apart, as in boto3. Unlike boto3, an attempt
+    /// resumes where the one before stopped, after a jittered pause.
+    #[must_use]
+    pub fn num_download_attempts(&self) -> u32 {
+        self.num_download_attempts
+    }
+
+    /// Pieces, of at most [`io_chunksize`](Self::io_chunksize) each, that may wait for the disk; when as many wait, the
+    /// network side of the transfer pauses. Memory for a slow disk grows with the product of the two.
+    #[must_use]
+    pub fn max_io_queue(&self) -> u32 {
+        self.max_io_queue
+    }
+
+    /// Most bytes in a piece that is queued for the disk, and so in one positional write. Larger pieces cost fewer
+    /// system calls and more memory: every request in flight holds up to one unfinished piece.
+    #[must_use]
+    pub fn io_chunksize(&self) -> u64 {
+        self.io_chunksize
+    }
+
+    /// False: one request at a time, written by the task that fetched it; nothing is spawned.
+    #[must_use]
+    pub fn use_threads(&self) -> bool {
+        self.use_threads
+    }
+
+    /// Bytes per second that all transfers of a [`Client`](crate::Client) may take together; `None` is unlimited.
+    #[must_use]
+    pub fn max_bandwidth(&self) -> Option<u64> {
+        self.max_bandwidth
+    }
+}
+
+impl Default for TransferConfig {
+    /// boto3's parameters with values for a machine close to its bucket: 32 requests of 8 MiB, written in pieces of
+    /// 1 MiB. S3 gives one connection about 90 MB/s, so ten of them do not fill a modern link; a write of 1 MiB costs
+    /// a quarter of the system calls of boto3's 256 KiB.
+    fn default() -> Self {
+        Self { max_concurrency: 32, io_chunksize: MIB, ..Self::boto3() }
+    }
+}
+
+/// Collects the values of a [`TransferConfig`]; what is not set keeps [`TransferConfig::default`]'s value.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferConfigBuilder {
+    multipart_threshold: Option<u64>,
+    #[serde(alias = "max_request_concurrency")]
+    max_concurrency: Option<u32>,
+    multipart_chunksize: Option<u64>,
+    num_download_attempts: Option<u32>,
+    #[serde(alias = "max_io_queue_size")]
+    max_io_queue: Option<u32>,
+    io_chunksize: Option<u64>,
+    use_threads: Option<bool>,
+    max_bandwidth: Option<u64>,
+}
+
+macro_rules! setters {
+    ($($name:ident: $kind:ty,)*) => {$(
+        #[doc = concat!("Sets [`TransferConfig::", stringify!($name), "`].")]
+        #[must_use]
+        pub fn $name(mut self, value: $kind) -> Self {
+            self.$name = Some(value);
+            self
+        }
+    )*};
+}
+
+impl TransferConfigBuilder {
+    setters! {
+        multipart_threshold: u64,
+        max_concurrency: u32,
+        multipart_chunksize: u64,
+        num_download_attempts: u32,
+        max_io_queue: u32,
+        io_chunksize: u64,
+        use_threads: bool,
+        max_bandwidth: u64,
+    }
+
+    /// Checks the values.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NotPositive`] for the first number that is zero (boto3's rule: every parameter must be greater
+    /// than 0).
+    pub fn build(self) -> Result<TransferConfig, ConfigError> {
+        let default = TransferConfig::default();
+        let config = TransferConfig {
+            multipart_threshold: self.multipart_threshold.unwrap_or(default.multipart_threshold),
+            max_concurrency: self.max_concurrency.unwrap_or(default.max_concurrency),
+            multipart_chunksize: self.multipart_chunksize.unwrap_or(default.multipart_chunksize),
+            num_download_attempts: self.num_download_attempts.unwrap_or(default.num_download_attempts),
+            max_io_queue: self.max_io_queue.unwrap_or(default.max_io_queue),
+            io_chunksize: self.io_chunksize.unwrap_or(default.io_chunksize),
+            use_threads: self.use_threads.unwrap_or(default.use_threads),
+            max_bandwidth: self.max_bandwidth,
+        };
+        let numbers = [
+            ("multipart_threshold", config.multipart_threshold),
+            ("max_concurrency", config.max_concurrency.into()),
+            ("multipart_chunksize", config.multipart_chunksize),
+            ("num_download_attempts", config.num_download_attempts.into()),
+            ("max_io_queue", config.max_io_queue.into()),
+            ("io_chunksize", config.io_chunksize),
+            ("max_bandwidth", config.max_bandwidth.unwrap_or(1)),
+        ];
+        match numbers.into_iter().find(|(_, value)| *value == 0) {
+            Some((parameter, _)) => Err(ConfigError::NotPositive { parameter }),
+            None => Ok(config),
+        }
+    }
+}
+
+impl TryFrom<TransferConfigBuilder> for TransferConfig {
+    type Error = ConfigError;
+
+    fn try_from(builder: TransferConfigBuilder) -> Result<Self, ConfigError> {
+        builder.build()
+    }
+}
+
+/// Why a [`TransferConfig`] cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A parameter that must be greater than 0 is not.
+    #[error("{parameter} is 0, but must be greater than 0")]
+    NotPositive {
+        /// Its name.
+        parameter: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boto3_has_boto3s_defaults() {
+        let c = TransferConfig::boto3();
+        assert_eq!((c.multipart_threshold(), c.multipart_chunksize()), (8388608, 8388608));
+        assert_eq!((c.max_concurrency(), c.num_download_attempts()), (10, 5));
+        assert_eq!((c.max_io_queue(), c.io_chunksize()), (100, 262144));
+        assert_eq!((c.use_threads(), c.max_bandwidth()), (true, None));
+    }
+
+    #[test]
+    fn every_number_must_be_greater_than_zero() {
+        type Set = fn(TransferConfigBuilder) -> TransferConfigBuilder;
+        let zeros: [(&str, Set); 7] = [
+            ("multipart_threshold", |b| b.multipart_threshold(0)),
+            ("max_concurrency", |b| b.max_concurrency(0)),
+            ("multipart_chunksize", |b| b.multipart_chunksize(0)),
+            ("num_download_attempts", |b| b.num_download_attempts(0)),
+            ("max_io_queue", |b| b.max_io_queue(0)),
+            ("io_chunksize", |b| b.io_chunksize(0)),
+            ("max_bandwidth", |b| b.max_bandwidth(0)),
+        ];
+        for (parameter, zero) in zeros {
+            assert_eq!(zero(TransferConfig::builder()).build(), Err(ConfigError::NotPositive { parameter }));
+        }
+    }
+
+    #[test]
+    fn toml_takes_boto3s_names_and_aliases_and_refuses_others() {
+        let config: TransferConfig = toml::from_str("max_request_concurrency = 339\nmax_io_queue_size = 122").unwrap();
+        assert_eq!((config.max_concurrency(), config.max_io_queue()), (339, 122));
+        assert_eq!(config.multipart_chunksize(), 8 * MIB);
+
+        let unknown = toml::from_str::<TransferConfig>("max_threads = 3").unwrap_err().to_string();
+        assert!(unknown.contains("max_threads"), "{unknown}");
+        let zero = toml::from_str::<TransferConfig>("max_io_queue = 0").unwrap_err().to_string();
+        assert!(zero.contains("max_io_queue is 0"), "{zero}");
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for config in [TransferConfig::boto3(), TransferConfig::builder().max_bandwidth(7).build().unwrap()] {
+            let text = toml::to_string(&config).unwrap();
+            assert_eq!(toml::from_str::<TransferConfig>(&text).unwrap(), config, "{text}");
+            assert_eq!(config.to_builder().build().unwrap(), config);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! How transfers fail: [`DownloadError`] for callers, and the finer words in which doors tell the retry rule what
+//! happened to one request.
+
+use std::path::PathBuf;
+use std::{error, io};
+
+use crate::words::object::ObjectAddress;
+
+/// Why a download did not happen. There is no file under the target's name then, or the one that was there before.
+///
+/// Displays as a fragment that reads after "failed to download"; the cause below it is in
+/// [`source`](error::Error::source).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownloadError {
+    /// The server refused the request for good: no such bucket or key, no permission, ...
+    #[error("{object}: the server says {code}: {message}")]
+    Refused {
+        /// `s3://bucket/key`.
+        object: String,
+        /// HTTP status.
+        status: u16,
+        /// S3's error code, such as `NoSuchKey`.
+        code: String,
+        /// The server's words, or ours where it has none.
+        message: String,
+    },
+    /// The object was replaced while it was being downloaded.
+    #[error("{object}: the object was replaced during the download (its ETag was {e_tag}); start again")]
+    ObjectChanged {
+        /// `s3://bucket/key`.
+        object: String,
+        /// The ETag the download began with.
+        e_tag: String,
+    },
+    /// A part failed more often than the configuration allows.
+    #[error("{object}: part {part} at byte {offset}, after {attempts} attempts")]
+    PartFailed {
+        /// `s3://bucket/key`.
+        object: String,
+        /// The part's number, from 0.
+        part: u64,
+        /// The object's byte where the last attempt stopped.
+        offset: u64,
+        /// Attempts made.
+        attempts: u32,
+        /// What happened to the last one.
+        source: RequestError,
+    },
+    /// A request could not be made or its answer cannot be used, and trying again would not help.
+    #[error("{object}")]
+    Request {
+        /// `s3://bucket/key`.
+        object: String,
+        /// What happened.
+        source: RequestError,
+    },
+    /// The target cannot be written.
+    #[error("{}: cannot {action}", path.display())]
+    Disk {
+        /// The file in question.
+        path: PathBuf,
+        /// What was being done to it, such as "reserve 3221225472 bytes".
+        action: String,
+        /// The operating system's word.
+        source: io::Error,
+    },
+}
+
+impl DownloadError {
+    /// For callers who branch on what to do next.
+    #[must_use]
+    pub fn kind(&self) -> DownloadErrorKind {
+        match self {
+            Self::Refused { status: 404, .. } => DownloadErrorKind::NotFound,
+            Self::Refused { status: 401 | 403, .. } => DownloadErrorKind::Denied,
+            Self::Refused { .. } => DownloadErrorKind::Refused,
+            Self::ObjectChanged { .. } => DownloadErrorKind::ObjectChanged,
+            Self::PartFailed { source, .. } | Self::Request { source, .. } => match source {
+                RequestError::Unreachable { .. } => DownloadErrorKind::Unreachable,
+                RequestError::NotSent { .. } => DownloadErrorKind::NotSent,
+                RequestError::BadResponse { .. } => DownloadErrorKind::BadResponse,
+                _ => DownloadErrorKind::Interrupted,
+            },
+            Self::Disk { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DownloadErrorKind::DiskFull,
+                _ => DownloadErrorKind::Disk,
+            },
+        }
+    }
+}
+
+/// The kinds of [`DownloadError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DownloadErrorKind {
+    /// The bucket or the key does not exist.
+    NotFound,
+    /// The credentials are missing, wrong or not allowed to read the object.
+    Denied,
+    /// The server refuses for another reason.
+    Refused,
+    /// The object was replaced during the download.
+    ObjectChanged,
+    /// No connection to the endpoint.
+    Unreachable,
+    /// The request could not even be made: no region, no credentials, an endpoint that is not a URL.
+    NotSent,
+    /// The server's answer contradicts the request or itself.
+    BadResponse,
+    /// The server kept failing, throttling, stalling or breaking off.
+    Interrupted,
+    /// No room on the target's device.
+    DiskFull,
+    /// Another trouble with the target.
+    Disk,
+}
+
+/// What happened to one request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No connection, or it ended before the answer began.
+    #[error("no answer from the endpoint")]
+    Unreachable {
+        /// The connector's word.
+        source: Box<dyn error::Error + Send + Sync>,
+    },
+    /// The answer did not begin in time.
+    #[error("no answer within {seconds} s")]
+    NoAnswer {
+        /// The deadline.
+        seconds: u64,
+    },
+    /// The request could not be made.
+    #[error("the request cannot be made")]
+    NotSent {
+        /// Why.
+        source: Box<dyn error::Error + Send + Sync>,
+    },
+    /// The server has too much to do, or failed, and says so.
+    #[error("the server says {status} {code}")]
+    Unavailable {
+        /// HTTP status.
+        status: u16,
+        /// S3's error code.
+        code: String,
+        /// Whether it asks for fewer requests (503 SlowDown, 429).
+        throttled: bool,
+    },
+    /// The answer contradicts the request or itself.
+    #[error("the server's answer cannot be used: {what}")]
+    BadResponse {
+        /// How.
+        what: String,
+    },
+    /// The body ended before its length.
+    #[error("the body broke off")]
+    BrokeOff {
+        /// The transport's word.
+        source: Box<dyn error::Error + Send + Sync>,
+    },
+    /// The body stood still.
+    #[error("no byte for {seconds} s")]
+    Stalled {
+        /// The deadline.
+        seconds: u64,
+    },
+}
+
+/// What a door says of a request that did not give the object's bytes.
+#[derive(Debug)]
+pub(crate) enum RequestFailure {
+    /// Worth another attempt, if the retry rule agrees.
+    Transient(RequestError),
+    /// Another attempt would end the same way.
+    Final(RequestError),
+    /// The object is not the one the download began with (412).
+    Changed,
+    /// The range begins at or behind the object's end (416): an empty object, when the range began at 0.
+    BehindTheEnd,
+    /// The server refuses for good.
+    Refused { status: u16, code: String, message: String },
+}
+
+impl RequestFailure {
+    /// The caller's error for a failure that is final for `object`, which the download pinned to `e_tag`.
+    pub(crate) fn into_error(self, object: &ObjectAddress, e_tag: Option<&str>) -> DownloadError {
+        let object = object.to_string();
+        match self {
+            Self::Transient(source) | Self::Final(source) => DownloadError::Request { object, source },
+            Self::Changed => DownloadError::ObjectChanged { object, e_tag: e_tag.unwrap_or("not given").to_owned() },
+            Self::BehindTheEnd => DownloadError::Request {
+                object,
+                source: RequestError::BadResponse {
+                    what: "416 for a range inside the object; it may have been replaced by a shorter one".to_owned(),
+                },
+            },
+            Self::Refused { status, code, message } => DownloadError::Refused { object, status, code, message },
+        }
+    }
+}
