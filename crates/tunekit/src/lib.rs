@@ -1,1 +1,71 @@
 //! Parameter search for anything: from few, noisy measurements to a configuration one can trust.
+//!
+//! Say which parameters there are ([`Space`]), what is measured ([`Metric`]), and hand over a closure ([`Tuner`]), or drive
+//! the search yourself by asking and telling ([`Study`]). Every answer is a function of the study's journal: a study that
+//! was killed goes on from it, and the same seed with the same results is the same study. Noise is first class:
+//! repeated measurements of a configuration are replicates, and the best configuration is the one with the best mean,
+//! given with an interval.
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use tunekit::{Domain, Metric, Setup, Space, Tuner};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! let space = Space::new()
+//!     .with("threads", Domain::int(1, 64)?.log()?)?
+//!     .with("cache", Domain::Bool)?;
+//! let tuning = Tuner::new(Setup::new(space, Metric::time("seconds")).seed(1))
+//!     .max_trials(30)
+//!     .run(|trial| async move {
+//!         let threads = trial.config().float("threads").unwrap_or(1.0);
+//!         let cached = trial.config().bool("cache").unwrap_or(false);
+//!         // What would be measured.
+//!         let seconds = 10.0 / threads + threads / 10.0 + if cached { 0.0 } else { 2.0 };
+//!         Ok::<_, Infallible>(seconds)
+//!     })
+//!     .await?;
+//!
+//! let best = tuning.best.ok_or("nothing was measured")?;
+//! assert_eq!(best.config.bool("cache"), Some(true));
+//! assert!((4..=25).contains(&best.config.int("threads").unwrap_or(0)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! | room | what |
+//! |---|---|
+//! | words | [`Space`], [`Domain`], [`Config`], [`Metric`], [`Trial`], [`Event`], [`Table`] |
+//! | rules | [`Study`], [`Searcher`] and its kinds, [`Scheduler`] and its kinds, [`Experiment`], [`compare`] |
+//! | doors | [`JournalFile`], [`write_csv`] |
+//! | engine | [`Tuner`], [`StopHandle`], [`Experiment::load`] |
+
+mod doors;
+mod engine;
+mod rules;
+mod words;
+
+pub use doors::journal::{Contents, JournalError, JournalFile};
+pub use doors::results::{WriteError, write_csv};
+pub use engine::load::{JOURNAL_NAME, LoadError};
+pub use engine::stop::StopHandle;
+pub use engine::tuner::{Observer, StoppedBy, TrialRun, Tuner, TunerError, Tuning};
+pub use rules::DecodeError;
+pub use rules::compare;
+pub use rules::experiment::Experiment;
+pub use rules::history::{History, Observed};
+pub use rules::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
+pub use rules::searcher::{Prediction, Random, Searcher, SearcherKind, SobolSearch, SuggestError, UnknownName};
+pub use rules::stream::Stream;
+pub use rules::study::{ReplayError, Setup, SetupError, Study, TellError};
+pub use words::domain::{Choices, Domain, DomainError, FloatDomain, IntDomain, MAX_COUNT, MAX_INT, MAX_LOG_INT};
+pub use words::event::{Event, Header, SCHEMA};
+pub use words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
+pub use words::space::{ConfigError, Space, SpaceError};
+pub use words::table::{Cells, Table};
+pub use words::trial::{
+    Ask, Assignment, Best, Decision, DoneBecause, Measurement, Origin, Outcome, Status, Trial, TrialId,
+};
+pub use words::value::{Config, Value};

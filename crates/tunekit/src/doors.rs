@@ -1,0 +1,4 @@
+//! Doors: the only places that touch files. Each foreign format has one.
+
+pub(crate) mod journal;
+pub(crate) mod results;

@@ -1,0 +1,244 @@
+//! `JournalFile`: events on disk, one JSON line each, appended and synced before anybody acts on them.
+//!
+//! What the events mean is the study's business. A line counts once its end is written: a process killed while appending
+//! leaves at most one line without an end, which the next writer drops. Anything else that does not read is damage, and is
+//! reported with its line rather than skipped.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::words::event::Event;
+
+/// Why a journal cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The file system refused.
+    #[error("journal {}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The journal.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another process writes it.
+    #[error("journal {} is being written by another process; wait for it, or use another journal", path.display())]
+    Locked {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// A line is not an event.
+    #[error("journal {} is damaged in line {line}: {source}; restore it, or cut it off before that line", path.display())]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// What a journal held.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Contents {
+    /// Its events, in order.
+    pub events: Vec<Event>,
+    /// Bytes after the last whole line, left by a writer that was killed: they are no event and are dropped.
+    pub torn_bytes: usize,
+}
+
+/// A journal open for appending, by one writer at a time: the file stays locked until this is dropped.
+///
+/// ```
+/// use tunekit::{Domain, JournalFile, Metric, Setup, Space, Study};
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("journal.jsonl");
+/// let space = Space::new().with("n", Domain::int(1, 8)?)?;
+/// let mut study = Study::new(Setup::new(space, Metric::minimize("loss")))?;
+/// let (mut journal, before) = JournalFile::open(&path)?;
+/// assert!(before.events.is_empty());
+/// let job = study.ask()?;
+/// journal.append(&study.take_events())?;
+/// drop(journal);
+///
+/// let mut again = Study::replay(JournalFile::read(&path)?.events)?;
+/// again.interrupt_open();
+/// assert_eq!(again.ask()?.assignment().map(|a| a.config), job.assignment().map(|a| a.config));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct JournalFile {
+    path: PathBuf,
+    file: File,
+    /// Where the last whole line ends; `None` after a failure that could not be undone.
+    len: Option<u64>,
+}
+
+impl JournalFile {
+    /// Opens a journal for appending, creating it where there is none, and reads what it holds. A torn last line is cut
+    /// off; [`Contents::torn_bytes`] says so.
+    ///
+    /// # Errors
+    /// The file system refuses, another process has it open, or a line is damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<(Self, Contents), JournalError> {
+        let path = path.as_ref().to_path_buf();
+        let fail = |action| io_error(&path, action);
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail("open it"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { path }),
+            Err(TryLockError::Error(source)) => return Err(fail("lock it")(source)),
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(fail("read it"))?;
+        let contents = parse(&path, &bytes)?;
+        let len = (bytes.len() - contents.torn_bytes) as u64;
+        if contents.torn_bytes > 0 {
+            tracing::warn!(path = %path.display(), bytes = contents.torn_bytes, "dropping a torn last line");
+            file.set_len(len).map_err(fail("cut off its torn last line"))?;
+        }
+        file.seek(SeekFrom::Start(len)).map_err(fail("seek in it"))?;
+        // The file's name must outlive a crash too.
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            File::open(folder).and_then(|f| f.sync_all()).map_err(fail("sync its folder"))?;
+        }
+        Ok((Self { path, file, len: Some(len) }, contents))
+    }
+
+    /// Reads a journal without locking or changing it; a writer may be appending meanwhile.
+    ///
+    /// # Errors
+    /// The file system refuses, or a line is damaged.
+    pub fn read(path: impl AsRef<Path>) -> Result<Contents, JournalError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(io_error(path, "read it"))?;
+        parse(path, &bytes)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends events and returns once they are on the disk; all of them, or none where this fails.
+    ///
+    /// # Errors
+    /// The file system refuses, a full disk for instance. What was written of the events is taken back; where even that
+    /// fails, every later append fails too rather than follow half a line.
+    pub fn append(&mut self, events: &[Event]) -> Result<(), JournalError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let Some(len) = self.len else {
+            let source = io::Error::other("an earlier append failed half-way");
+            return Err(io_error(&self.path, "append")(source));
+        };
+        let mut lines = String::new();
+        for event in events {
+            lines.push_str(&event.to_line());
+            lines.push('\n');
+        }
+        let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => {
+                self.len = Some(len + lines.len() as u64);
+                Ok(())
+            }
+            Err(source) => {
+                let undone = self.file.set_len(len).and_then(|()| self.file.seek(SeekFrom::Start(len)));
+                self.len = undone.ok();
+                Err(io_error(&self.path, "append")(source))
+            }
+        }
+    }
+}
+
+fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_path_buf();
+    move |source| JournalError::Io { path, action, source }
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
+    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+    let lines = bytes[..whole].split_inclusive(|b| *b == b'\n');
+    let event = |(i, line): (usize, &[u8])| {
+        serde_json::from_slice(line).map_err(|source| JournalError::Damaged {
+            path: path.to_path_buf(),
+            line: i + 1,
+            source,
+        })
+    };
+    let events = lines.enumerate().map(event).collect::<Result<_, _>>()?;
+    Ok(Contents { events, torn_bytes: bytes.len() - whole })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::trial::TrialId;
+
+    fn event(trial: u64) -> Event {
+        Event::Interrupt { trial: TrialId(trial), at_s: Some(1.5) }
+    }
+
+    #[test]
+    fn what_is_appended_is_read_back_and_appended_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let (mut journal, contents) = JournalFile::open(&path).unwrap();
+        assert!(contents.events.is_empty());
+        journal.append(&[event(0), event(1)]).unwrap();
+        drop(journal);
+        let (mut journal, contents) = JournalFile::open(&path).unwrap();
+        assert_eq!(contents.events, [event(0), event(1)]);
+        journal.append(&[event(2)]).unwrap();
+        assert_eq!(JournalFile::read(&path).unwrap().events, [event(0), event(1), event(2)]);
+    }
+
+    #[test]
+    fn a_journal_torn_at_any_byte_keeps_its_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let lines: Vec<String> = (0..3).map(|i| event(i).to_line() + "\n").collect();
+        let text = lines.concat();
+        for cut in 0..=text.len() {
+            std::fs::write(&path, &text[..cut]).unwrap();
+            let (mut journal, contents) = JournalFile::open(&path).unwrap();
+            let whole = text[..cut].matches('\n').count();
+            assert_eq!(contents.events.len(), whole);
+            assert_eq!(contents.torn_bytes, cut - lines[..whole].concat().len());
+            journal.append(&[event(9)]).unwrap();
+            drop(journal);
+            let after = JournalFile::read(&path).unwrap();
+            assert_eq!((after.events.len(), after.torn_bytes), (whole + 1, 0));
+        }
+    }
+
+    #[test]
+    fn damage_is_named_by_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        std::fs::write(&path, format!("{}\n{{\"event\":\"ask\"\n{}\n", event(0).to_line(), event(1).to_line()))
+            .unwrap();
+        for error in [JournalFile::open(&path).err(), JournalFile::read(&path).err()] {
+            assert!(matches!(error, Some(JournalError::Damaged { line: 2, .. })), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_writer_is_kept_out_and_a_reader_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let (mut journal, _) = JournalFile::open(&path).unwrap();
+        journal.append(&[event(0)]).unwrap();
+        assert!(matches!(JournalFile::open(&path), Err(JournalError::Locked { .. })));
+        assert_eq!(JournalFile::read(&path).unwrap().events.len(), 1);
+    }
+}

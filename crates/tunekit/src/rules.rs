@@ -1,0 +1,15 @@
+//! Rules: pure functions and state machines. Results, seeds and seconds come in as arguments; nothing here reads a clock,
+//! touches a file or draws global randomness.
+
+pub mod compare;
+mod distribution;
+mod encoding;
+pub(crate) mod experiment;
+pub(crate) mod history;
+mod qmc;
+pub(crate) mod scheduler;
+pub(crate) mod searcher;
+pub(crate) mod stream;
+pub(crate) mod study;
+
+pub use encoding::DecodeError;

@@ -1,0 +1,256 @@
+//! How a space maps to the unit cube, where searchers work.
+//!
+//! A float maps by g(x) = x or ln x to (g(x) - g(lo)) / (g(hi) - g(lo)). Values on a grid (ints, stepped floats, ordinals,
+//! categoricals, truth values) each own a cell: an int i maps from the interval [lo - 1/2, hi + 1/2], so that the first
+//! and last value are as likely as the others, and decoding rounds (Garrido-Merchan and Hernandez-Lobato 2020 for why a
+//! model should see the decoded value encoded again). On a logarithmic scale the cells' edges are logged.
+
+use crate::words::domain::{Choices, Domain, FloatDomain, IntDomain};
+use crate::words::space::{ConfigError, Space};
+use crate::words::value::{Config, Value};
+
+/// Why a point is not one of the unit cube's.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The number of coordinates is not the number of parameters.
+    #[error("the point has {got} coordinates, the space {wanted} parameters")]
+    Dimension {
+        /// Coordinates given.
+        got: usize,
+        /// Parameters there are.
+        wanted: usize,
+    },
+    /// A coordinate is not in [0, 1].
+    #[error("coordinate {index} is {value}, outside of [0, 1]")]
+    Outside {
+        /// Which coordinate.
+        index: usize,
+        /// Its value.
+        value: f64,
+    },
+}
+
+impl Space {
+    /// The point of the unit cube that stands for `config`, one coordinate a parameter, in the space's order.
+    ///
+    /// # Errors
+    /// A configuration that is not the space's.
+    pub fn encode(&self, config: &Config) -> Result<Vec<f64>, ConfigError> {
+        self.validate(config)?;
+        Ok(self.iter().filter_map(|(name, domain)| Some(domain.encode(config.value(name)?))).collect())
+    }
+
+    /// The configuration a point of the unit cube stands for. `decode(encode(c))` is `c` for every parameter on a grid; a
+    /// float without step comes back within rounding, 4e-15 of its range (of its value, on a logarithmic scale).
+    ///
+    /// # Errors
+    /// A point of another dimension, or outside of the unit cube.
+    pub fn decode(&self, point: &[f64]) -> Result<Config, DecodeError> {
+        if point.len() != self.len() {
+            return Err(DecodeError::Dimension { got: point.len(), wanted: self.len() });
+        }
+        if let Some((index, &value)) = point.iter().enumerate().find(|(_, u)| !(0.0..=1.0).contains(*u)) {
+            return Err(DecodeError::Outside { index, value });
+        }
+        Ok(self.iter().zip(point).fold(Config::new(), |c, ((name, domain), &u)| c.with(name, domain.decode(u))))
+    }
+}
+
+impl Domain {
+    /// `value`, which the domain contains, in [0, 1].
+    fn encode(&self, value: &Value) -> f64 {
+        match (self, value) {
+            (Self::Float(d), Value::Float(v)) => match d.count() {
+                Some(_) if d.is_log() => Scale::of_float(d).to_unit(*v),
+                Some(count) => cell(((v - d.lo()) / d.step_size().unwrap_or(1.0)).round() as u64, count),
+                None if d.is_log() => unit(v.ln(), d.lo().ln(), d.hi().ln()),
+                None => unit(*v, d.lo(), d.hi()),
+            },
+            (Self::Int(d), Value::Int(v)) if d.is_log() => Scale::of_int(d).to_unit(*v as f64),
+            (Self::Int(d), Value::Int(v)) => cell(((v - d.lo()) / d.step_size()) as u64, d.count()),
+            (Self::Bool, Value::Bool(v)) => cell(u64::from(*v), 2),
+            (Self::Categorical(c) | Self::Ordinal(c), v) => cell(position(c, v), c.values().len() as u64),
+            _ => 0.5,
+        }
+    }
+
+    /// The value `u` in [0, 1] stands for.
+    fn decode(&self, u: f64) -> Value {
+        match self {
+            Self::Float(d) => Value::Float(match d.count() {
+                Some(count) if d.is_log() => d.at(Scale::of_float(d).index(u, count)),
+                Some(count) => d.at(index(u, count)),
+                None if d.is_log() => between(u, d.lo().ln(), d.hi().ln()).exp().clamp(d.lo(), d.hi()),
+                None => between(u, d.lo(), d.hi()).clamp(d.lo(), d.hi()) + 0.0,
+            }),
+            Self::Int(d) if d.is_log() => Value::Int(d.at(Scale::of_int(d).index(u, d.count()))),
+            Self::Int(d) => Value::Int(d.at(index(u, d.count()))),
+            Self::Bool => Value::Bool(index(u, 2) == 1),
+            Self::Categorical(c) | Self::Ordinal(c) => c.values()[index(u, c.values().len() as u64) as usize].clone(),
+        }
+    }
+}
+
+/// Where a value stands in a list that holds it.
+fn position(choices: &Choices, value: &Value) -> u64 {
+    choices.position(value).unwrap_or(0) as u64
+}
+
+/// The middle of the `k`-th of `count` equal cells of [0, 1].
+fn cell(k: u64, count: u64) -> f64 {
+    (k as f64 + 0.5) / count as f64
+}
+
+/// Which of `count` equal cells `u` is in.
+fn index(u: f64, count: u64) -> u64 {
+    ((u * count as f64) as u64).min(count - 1)
+}
+
+fn unit(x: f64, lo: f64, hi: f64) -> f64 {
+    ((x - lo) / (hi - lo)).clamp(0.0, 1.0)
+}
+
+/// Exact at both ends.
+fn between(u: f64, lo: f64, hi: f64) -> f64 {
+    if u < 0.5 { lo + u * (hi - lo) } else { hi - (1.0 - u) * (hi - lo) }
+}
+
+/// A grid on a logarithmic scale: the logarithms of its outer edges, half a step beyond its first and last value (half the
+/// first value where that is less, so that the edge stays positive).
+struct Scale {
+    first: f64,
+    step: f64,
+    lo: f64,
+    hi: f64,
+}
+
+impl Scale {
+    fn of_int(d: &IntDomain) -> Self {
+        Self::new(d.lo() as f64, d.at(d.count() - 1) as f64, d.step_size() as f64)
+    }
+
+    fn of_float(d: &FloatDomain) -> Self {
+        let last = d.at(d.count().unwrap_or(1) - 1);
+        Self::new(d.lo(), last, d.step_size().unwrap_or(d.lo()))
+    }
+
+    fn new(first: f64, last: f64, step: f64) -> Self {
+        Self { first, step, lo: (first - step.min(first) / 2.0).ln(), hi: (last + step / 2.0).ln() }
+    }
+
+    fn to_unit(&self, v: f64) -> f64 {
+        unit(v.ln(), self.lo, self.hi)
+    }
+
+    fn index(&self, u: f64, count: u64) -> u64 {
+        let v = between(u, self.lo, self.hi).exp();
+        (((v - self.first) / self.step).round().max(0.0) as u64).min(count - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_int_owns_an_equal_cell() {
+        let space = Space::new().with("n", Domain::int(3, 6).unwrap()).unwrap();
+        let of = |u: f64| space.decode(&[u]).unwrap().int("n").unwrap();
+        assert_eq!([of(0.0), of(0.24), of(0.26), of(0.74), of(0.76), of(1.0)], [3, 3, 4, 5, 6, 6]);
+        assert_eq!(space.encode(&Config::new().with("n", 3)).unwrap(), [0.125]);
+    }
+
+    #[test]
+    fn a_log_int_has_its_edges_half_a_step_out() {
+        let space = Space::new().with("n", Domain::int(1, 512).unwrap().log().unwrap()).unwrap();
+        let u = space.encode(&Config::new().with("n", 23)).unwrap()[0];
+        let wanted = (23_f64.ln() - 0.5_f64.ln()) / (512.5_f64.ln() - 0.5_f64.ln());
+        assert!((u - wanted).abs() < 1e-15);
+    }
+
+    #[test]
+    fn points_outside_the_cube_are_refused() {
+        let space = Space::new().with("b", Domain::Bool).unwrap();
+        assert!(matches!(space.decode(&[]), Err(DecodeError::Dimension { .. })));
+        for u in [-0.1, 1.1, f64::NAN] {
+            assert!(matches!(space.decode(&[u]), Err(DecodeError::Outside { index: 0, .. })));
+        }
+    }
+
+    /// Any domain the constructors accept.
+    fn domains() -> impl Strategy<Value = Domain> {
+        let magnitude = (-300..300_i32, 1.0..10.0_f64).prop_map(|(e, m)| m * 10_f64.powi(e));
+        let float = (-1e300..1e300_f64, magnitude.clone(), any::<bool>(), prop::option::of(1e-6..1.0_f64))
+            .prop_filter_map("no such float domain", |(lo, width, log, step)| {
+                let lo = if log { lo.abs() } else { lo };
+                let d = Domain::float(lo, lo + width).ok()?;
+                let d = if log { d.log().ok()? } else { d };
+                step.map_or(Some(d.clone()), |s| d.step(s * width).ok())
+            });
+        let near = (-1e3..1e3_f64, 0.0..1e3_f64, prop::option::of(1e-9..100.0_f64)).prop_filter_map(
+            "no such float domain",
+            |(lo, width, step)| {
+                let d = Domain::float(lo, lo + width).ok()?;
+                step.map_or(Some(d.clone()), |s| d.step(s).ok())
+            },
+        );
+        let int = (any::<i64>(), 0..53_u32, any::<bool>(), 1..1000_i64, 0..54_u32).prop_filter_map(
+            "no such int domain",
+            |(lo, bits, log, step, keep)| {
+                let lo = if log { (lo >> keep).saturating_abs().max(1) } else { lo >> keep };
+                let d =
+                    Domain::int(lo, lo.checked_add((1 << bits) - 1)?).or_else(|_| Domain::int(1, 1 << bits)).ok()?;
+                let d = if log { d.log().ok()? } else { d };
+                d.step(step as f64).ok()
+            },
+        );
+        prop_oneof![
+            float,
+            near,
+            int,
+            Just(Domain::Bool),
+            Just(Domain::int(7, 7).unwrap()),
+            Just(Domain::int(7, 7).unwrap().log().unwrap()),
+            Just(Domain::float(-2.5, -2.5).unwrap()),
+            Just(Domain::float(2.5, 2.5).unwrap().log().unwrap()),
+            Just(Domain::int(1, 1 << 44).unwrap().log().unwrap()),
+            Just(Domain::int(-(1 << 49), (1 << 49) - 1).unwrap()),
+            (1..40_i64).prop_map(|n| Domain::categorical(0..n).unwrap()),
+            (1..40_i64).prop_map(|n| Domain::ordinal(0..n).unwrap()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_decoded_is_in_the_space_and_comes_back(domain in domains(), u in 0.0..=1.0_f64) {
+            let space = Space::new().with("p", domain.clone()).unwrap();
+            let config = space.decode(&[u]).unwrap();
+            prop_assert_eq!(space.validate(&config), Ok(()));
+            let point = space.encode(&config).unwrap();
+            prop_assert!((0.0..=1.0).contains(&point[0]));
+            let back = space.decode(&point).unwrap();
+            match (&domain, domain.count()) {
+                (Domain::Float(d), None) => {
+                    let (a, b) = (config.float("p").unwrap(), back.float("p").unwrap());
+                    // On a logarithmic scale the logarithm's own rounding, times its magnitude, is what is lost.
+                    let scale = if d.is_log() { a * (1.0 + a.ln().abs()) } else { d.hi() - d.lo() + a.abs() };
+                    prop_assert!((a - b).abs() <= 4e-15 * scale, "{} came back as {}", a, b);
+                }
+                _ => prop_assert_eq!(config, back),
+            }
+        }
+
+        #[test]
+        fn a_space_survives_json(domain in domains()) {
+            let space = Space::new().with("p", domain).unwrap();
+            let text = serde_json::to_string(&space).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Space>(&text).unwrap(), &space);
+            prop_assert_eq!(space.validate(&space.centre()), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `Experiment`: the tables of a study, from its journal alone. Files and formats are the doors' business.
+
+use super::distribution::standard_deviation;
+use super::study::{ReplayError, Study, Trials};
+use crate::words::domain::Domain;
+use crate::words::event::{Event, Header};
+use crate::words::table::{Cells, Table};
+use crate::words::trial::Trial;
+use crate::words::value::Value;
+
+/// What a study measured, as tables. Read-only: it needs no searcher, so a journal of anybody's searcher will do.
+///
+/// ```
+/// use tunekit::{Domain, Experiment, Metric, Outcome, Setup, Space, Study};
+/// let space = Space::new().with("n", Domain::int(1, 8)?)?;
+/// let mut study = Study::new(Setup::new(space, Metric::time("seconds").replicated()))?;
+/// let job = study.ask()?.assignment().ok_or("no trial")?;
+/// study.report(job.trial, 1, 2.0)?;
+/// study.report(job.trial, 2, 4.0)?;
+/// study.tell(job.trial, Outcome::Done)?;
+///
+/// let experiment = Experiment::from_events(study.take_events())?;
+/// let table = experiment.trials_table();
+/// assert_eq!(table.column("value").map(|c| c.text(0)), Some("3.0".to_owned()));
+/// assert_eq!(experiment.measurements_table().rows(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    header: Header,
+    trials: Vec<Trial>,
+}
+
+impl Experiment {
+    /// The experiment these events tell of.
+    ///
+    /// # Errors
+    /// No header first, a later schema, or events that contradict each other.
+    pub fn from_events(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
+        let Trials { header, trials } = Trials::fold(events)?;
+        Ok(Self { header, trials })
+    }
+
+    /// The experiment so far.
+    pub fn of(study: &Study) -> Self {
+        Self { header: study.header().clone(), trials: study.trials().to_vec() }
+    }
+
+    /// What the study was about.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// All trials, by number.
+    pub fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// How many measurements count, over all trials that did not fail.
+    pub fn measurements(&self) -> usize {
+        self.trials.iter().map(|t| t.samples(self.header.metric.value).len()).sum()
+    }
+
+    /// One row a trial: `trial_id`, `status`, `value` (the mean of its measurements, by the metric's rule), `n` of them,
+    /// their standard deviation `sd`, `attempt`, `started_s` and `ended_s` in seconds of the study, `elapsed_s` between,
+    /// `failure`, and a `config_NAME` for every parameter.
+    pub fn trials_table(&self) -> Table {
+        let rule = self.header.metric.value;
+        let rows = &self.trials;
+        let samples: Vec<Vec<f64>> = rows.iter().map(|t| t.samples(rule)).collect();
+        let mut columns = vec![
+            ("trial_id".to_owned(), ints(rows, |t| Some(t.id.0 as i64))),
+            ("status".to_owned(), texts(rows, |t| Some(t.status.as_str().to_owned()))),
+            (
+                "origin".to_owned(),
+                texts(rows, |t| serde_json::to_value(t.origin).ok().and_then(|v| v.as_str().map(str::to_owned))),
+            ),
+            ("value".to_owned(), floats(rows, |t| t.value(rule))),
+            ("n".to_owned(), Cells::Int(samples.iter().map(|s| Some(s.len() as i64)).collect())),
+            ("sd".to_owned(), Cells::Float(samples.iter().map(|s| standard_deviation(s)).collect())),
+            ("attempt".to_owned(), ints(rows, |t| Some(t.attempt.into()))),
+            ("started_s".to_owned(), floats(rows, |t| t.started_s)),
+            ("ended_s".to_owned(), floats(rows, |t| t.ended_s)),
+            ("elapsed_s".to_owned(), floats(rows, |t| Some(t.ended_s? - t.started_s?))),
+            ("failure".to_owned(), texts(rows, |t| t.failure.clone())),
+        ];
+        columns.extend(self.config_columns(&rows.iter().collect::<Vec<_>>()));
+        Table::new(columns)
+    }
+
+    /// One row a measurement, in the order of trials and steps: `trial_id`, `step`, `value`, `at_s` in seconds of the
+    /// study, `status` of the trial, and a `config_NAME` for every parameter. A trial told with a value has it as its
+    /// last row, without a step; what an interruption made void is not there.
+    pub fn measurements_table(&self) -> Table {
+        struct Row<'a> {
+            trial: &'a Trial,
+            step: Option<i64>,
+            value: f64,
+            at_s: Option<f64>,
+        }
+        let mut rows = Vec::new();
+        for trial in &self.trials {
+            let reported = trial.measurements.iter();
+            rows.extend(reported.map(|m| Row { trial, step: Some(m.step as i64), value: m.value, at_s: m.at_s }));
+            rows.extend(trial.told.map(|value| Row { trial, step: None, value, at_s: trial.ended_s }));
+        }
+        let mut columns = vec![
+            ("trial_id".to_owned(), ints(&rows, |r| Some(r.trial.id.0 as i64))),
+            ("step".to_owned(), ints(&rows, |r| r.step)),
+            ("value".to_owned(), floats(&rows, |r| Some(r.value))),
+            ("at_s".to_owned(), floats(&rows, |r| r.at_s)),
+            ("status".to_owned(), texts(&rows, |r| Some(r.trial.status.as_str().to_owned()))),
+        ];
+        columns.extend(self.config_columns(&rows.iter().map(|r| r.trial).collect::<Vec<_>>()));
+        Table::new(columns)
+    }
+
+    fn config_columns(&self, rows: &[&Trial]) -> Vec<(String, Cells)> {
+        let column = |(name, domain): (&str, &Domain)| {
+            let value = |t: &&Trial| t.config.value(name).cloned();
+            let cells = match domain {
+                Domain::Float(_) => floats(rows, |t| value(t)?.as_f64()),
+                Domain::Int(_) => ints(rows, |t| value(t)?.as_i64()),
+                Domain::Bool => Cells::Bool(rows.iter().map(|t| value(t)?.as_bool()).collect()),
+                Domain::Categorical(c) | Domain::Ordinal(c) => {
+                    if c.values().iter().all(|v| matches!(v, Value::Int(_))) {
+                        ints(rows, |t| value(t)?.as_i64())
+                    } else if c.values().iter().all(|v| v.as_f64().is_some()) {
+                        floats(rows, |t| value(t)?.as_f64())
+                    } else {
+                        texts(rows, |t| Some(value(t)?.to_string()))
+                    }
+                }
+            };
+            (format!("config_{name}"), cells)
+        };
+        self.header.space.iter().map(column).collect()
+    }
+}
+
+fn floats<R>(rows: &[R], cell: impl Fn(&R) -> Option<f64>) -> Cells {
+    Cells::Float(rows.iter().map(cell).collect())
+}
+
+fn ints<R>(rows: &[R], cell: impl Fn(&R) -> Option<i64>) -> Cells {
+    Cells::Int(rows.iter().map(cell).collect())
+}
+
+fn texts<R>(rows: &[R], cell: impl Fn(&R) -> Option<String>) -> Cells {
+    Cells::Text(rows.iter().map(cell).collect())
+}

@@ -1,0 +1,221 @@
+//! `Searcher`: *which* configuration to try. How much to spend on it is the scheduler's business.
+//!
+//! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers.rs`.
+
+mod random;
+mod sobol;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+pub use random::Random;
+pub use sobol::SobolSearch;
+
+use super::history::History;
+use super::stream::Stream;
+use crate::words::metric::Noise;
+use crate::words::space::ConfigError;
+use crate::words::value::Config;
+
+/// Why there is no suggestion.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuggestError {
+    /// A finite space without noise has been used in full.
+    #[error("all {count} configurations of the space have been used and the metric is deterministic")]
+    Exhausted {
+        /// How many there are.
+        count: u128,
+    },
+    /// The searcher suggested something that is not in the space: a bug of the searcher.
+    #[error("searcher `{searcher}` suggested a configuration outside of the space: {source}")]
+    Outside {
+        /// The searcher.
+        searcher: String,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// The searcher cannot work on this study.
+    #[error("searcher `{searcher}` cannot go on: {reason}")]
+    Failed {
+        /// The searcher.
+        searcher: String,
+        /// Why, and how to mend it.
+        reason: String,
+    },
+}
+
+/// What a model expects of one configuration, on the metric's own scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// The expected measurement.
+    pub mean: f64,
+    /// The lower end of a 95 % interval of `mean`.
+    pub lower: f64,
+    /// The upper end of it.
+    pub upper: f64,
+}
+
+/// Chooses configurations.
+///
+/// The contract, checked by `tests/searchers.rs` for every kind in this crate:
+/// - A suggestion MUST be in the space.
+/// - It MUST be a function of the history and the stream alone. State kept between calls MUST be a cache: dropping it
+///   changes nothing but time. That is what makes a study resumable, and equal for equal seeds.
+/// - It MUST cope with failed trials, equal configurations, equal values, values of any finite magnitude, spaces of one
+///   value and of many dimensions, and pending trials.
+/// - It MUST NOT repeat a pending configuration, nor, where the metric is deterministic, an observed or failed one, while
+///   there are others; it says [`SuggestError::Exhausted`] when there are none.
+/// - It SHOULD take no longer than a second for a few hundred trials.
+///
+/// ```
+/// use tunekit::{Config, Domain, History, Metric, Searcher, Setup, Space, Stream, Study, SuggestError};
+///
+/// /// Walks through a range from below.
+/// struct Sweep;
+///
+/// impl Searcher for Sweep {
+///     fn name(&self) -> &str {
+///         "sweep"
+///     }
+///
+///     fn suggest(&mut self, history: &History<'_>, _: &mut Stream) -> Result<Config, SuggestError> {
+///         Ok(Config::new().with("n", 1 + history.trials().len() as i64 % 8))
+///     }
+/// }
+///
+/// let space = Space::new().with("n", Domain::int(1, 8)?)?;
+/// let setup = Setup::new(space, Metric::minimize("loss"));
+/// let mut study = Study::with(setup, Box::new(Sweep), Box::new(tunekit::Fifo))?;
+/// assert_eq!(study.ask()?.assignment().map(|a| a.config), Some(Config::new().with("n", 1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Searcher: Send {
+    /// The name a study is journalled under.
+    fn name(&self) -> &str;
+
+    /// The configuration of trial [`History::next_trial`]; `stream` is that trial's own.
+    ///
+    /// # Errors
+    /// No configuration is left, or the searcher cannot work on this study.
+    fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError>;
+
+    /// What a model of the history expects at `configs`, in order; `None` without a model, or before it has data.
+    fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
+        let _ = (history, configs);
+        None
+    }
+}
+
+/// The searchers there are by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SearcherKind {
+    /// Independent uniform draws in the unit cube.
+    Random,
+    /// Scrambled Sobol points: as random, but evenly spread.
+    #[default]
+    Sobol,
+}
+
+impl SearcherKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Random, Self::Sobol];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Sobol => "sobol",
+        }
+    }
+
+    /// The kind of this name.
+    ///
+    /// # Errors
+    /// A name there is none of; the error lists those there are.
+    pub fn from_name(name: &str) -> Result<Self, UnknownName> {
+        let known = Self::ALL.into_iter().find(|k| k.as_str() == name);
+        known.ok_or_else(|| UnknownName::new("searcher", name, Self::ALL.map(Self::as_str)))
+    }
+
+    /// A new searcher of this kind.
+    pub fn build(self) -> Box<dyn Searcher> {
+        match self {
+            Self::Random => Box::new(Random),
+            Self::Sobol => Box::new(SobolSearch),
+        }
+    }
+}
+
+impl fmt::Display for SearcherKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for SearcherKind {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::from_name(name)
+    }
+}
+
+/// A searcher or scheduler of this name does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no {what} called `{given}` (known: {})", known.join(", "))]
+pub struct UnknownName {
+    /// `searcher` or `scheduler`.
+    pub what: &'static str,
+    /// The name given.
+    pub given: String,
+    /// The names there are.
+    pub known: Vec<&'static str>,
+}
+
+impl UnknownName {
+    pub(crate) fn new(what: &'static str, given: &str, known: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { what, given: given.to_owned(), known: known.into_iter().collect() }
+    }
+}
+
+/// How many draws are made before an unused configuration is taken to be hard to find by drawing.
+const DRAWS: usize = 64;
+/// Spaces of up to this many configurations are listed where drawing finds no unused one.
+const LISTED: u128 = 1 << 16;
+
+/// The first unused configuration of `draw`s. In a small finite space that is nearly used up, the list is looked through
+/// from a random place; a full one is exhausted (deterministic) or repeats what was used least (noisy: a replicate),
+/// what is pending last.
+pub(crate) fn unused(
+    history: &History<'_>,
+    stream: &mut Stream,
+    mut draw: impl FnMut(&mut Stream) -> Config,
+) -> Result<Config, SuggestError> {
+    let uses = history.uses();
+    let pending: BTreeSet<String> = history.pending().into_iter().map(Config::key).collect();
+    let rank = |config: &Config| {
+        let key = config.key();
+        (pending.contains(&key), uses.get(&key).copied().unwrap_or(0))
+    };
+    let mut least: Option<((bool, usize), Config)> = None;
+    let mut keep = |config: Config| {
+        let rank = rank(&config);
+        if least.as_ref().is_none_or(|(r, _)| rank < *r) {
+            least = Some((rank, config));
+        }
+        rank.1 == 0
+    };
+    let mut found = (0..DRAWS).any(|_| keep(draw(stream)));
+    let space = history.space();
+    if let Some(count) = space.count().filter(|count| !found && *count <= LISTED) {
+        let start = stream.below(count as usize) as u128;
+        found = (0..count).filter_map(|i| space.nth((start + i) % count)).any(keep);
+        if !found && history.metric().noise == Noise::Deterministic {
+            return Err(SuggestError::Exhausted { count });
+        }
+    }
+    Ok(least.map_or_else(|| draw(stream), |(_, config)| config))
+}

@@ -1,0 +1,25 @@
+//! Random search: independent uniform draws in the unit cube (Bergstra and Bengio 2012), without repetition.
+
+use super::{History, Searcher, Stream, SuggestError, unused};
+use crate::words::value::Config;
+
+/// Draws every configuration uniformly in the unit cube: uniform in its bounds, or in the logarithm where the scale is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Random;
+
+impl Searcher for Random {
+    fn name(&self) -> &str {
+        "random"
+    }
+
+    fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
+        unused(history, stream, |stream| draw(history, stream))
+    }
+}
+
+/// A uniform draw.
+pub(crate) fn draw(history: &History<'_>, stream: &mut Stream) -> Config {
+    let space = history.space();
+    let point: Vec<f64> = (0..space.len()).map(|_| stream.uniform()).collect();
+    space.decode(&point).expect("uniform draws are in the unit cube")
+}

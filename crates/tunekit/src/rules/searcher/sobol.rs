@@ -1,0 +1,31 @@
+//! Quasi-random search: an Owen-scrambled Sobol sequence, one point a trial.
+
+use super::{History, Searcher, Stream, SuggestError, random, unused};
+use crate::rules::qmc::Sobol;
+use crate::words::value::Config;
+
+/// Takes the points of a scrambled Sobol sequence in turn: as random search, but evenly spread. Beyond 65,536 trials or
+/// 256 parameters the sequence goes on in a new scramble.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SobolSearch;
+
+impl Searcher for SobolSearch {
+    fn name(&self) -> &str {
+        "sobol"
+    }
+
+    fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
+        let sobol = Sobol::new(&mut history.stream("sobol"));
+        let index = history.next_trial().0;
+        let mut first = true;
+        // Where the trial's point is used already (a coarse grid), a random one stands in: no later trial's point moves.
+        unused(history, stream, |stream| {
+            if std::mem::take(&mut first) {
+                let point = sobol.point(index, history.space().len());
+                history.space().decode(&point).expect("Sobol points are in the unit cube")
+            } else {
+                random::draw(history, stream)
+            }
+        })
+    }
+}

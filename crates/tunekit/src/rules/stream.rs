@@ -1,0 +1,87 @@
+//! `Stream`: random numbers that depend on nothing but (seed, trial, purpose).
+//!
+//! A ChaCha8 stream whose 256-bit key is the SHA-256 of the three, so that streams are independent, and the one of a trial
+//! does not move when another trial, or another use of randomness, is added before it. Both algorithms are fixed by
+//! their specifications: the same numbers on every platform and in every version.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
+
+use crate::words::trial::TrialId;
+
+/// A stream of random numbers keyed by (seed, trial, purpose).
+///
+/// ```
+/// use tunekit::{Stream, TrialId};
+/// let mut a = Stream::keyed(42, TrialId(7), "suggest");
+/// let mut b = Stream::keyed(42, TrialId(7), "suggest");
+/// assert_eq!(a.uniform(), b.uniform());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Stream {
+    rng: ChaCha8Rng,
+}
+
+impl Stream {
+    /// The stream of one purpose in one trial.
+    pub fn keyed(seed: u64, trial: TrialId, purpose: &str) -> Self {
+        Self::of(seed, &trial.0.to_le_bytes(), purpose)
+    }
+
+    /// The stream of one purpose in the whole study, the same for every trial.
+    pub fn of_study(seed: u64, purpose: &str) -> Self {
+        Self::of(seed, &[], purpose)
+    }
+
+    fn of(seed: u64, trial: &[u8], purpose: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"tunekit stream 1");
+        hash.update(seed.to_le_bytes());
+        // The length keeps (no trial, purpose) and (trial, purpose) apart.
+        hash.update([trial.len() as u8]);
+        hash.update(trial);
+        hash.update(purpose.as_bytes());
+        Self { rng: ChaCha8Rng::from_seed(hash.finalize().into()) }
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// Uniform in [0, 1), a multiple of 2^-53.
+    pub fn uniform(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 * (-53_f64).exp2()
+    }
+
+    /// Uniform among 0, 1, ..., `n - 1`; 0 if `n` is 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        // The bias of the multiplication is below n / 2^64.
+        ((u128::from(self.bits()) * n as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_other_keys_differ() {
+        let first = |seed, trial, purpose| Stream::keyed(seed, TrialId(trial), purpose).bits();
+        let base = first(1, 2, "a");
+        assert_eq!(base, first(1, 2, "a"));
+        for other in [first(2, 2, "a"), first(1, 3, "a"), first(1, 2, "b"), Stream::of_study(1, "a").bits()] {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn below_reaches_every_number_and_no_other() {
+        let mut stream = Stream::of_study(0, "test");
+        let mut seen = [0; 5];
+        (0..1000).for_each(|_| seen[stream.below(5)] += 1);
+        assert!(seen.iter().all(|n| (150..250).contains(n)), "{seen:?}");
+        assert_eq!(stream.below(0), 0);
+    }
+}

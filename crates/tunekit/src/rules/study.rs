@@ -1,0 +1,558 @@
+//! `Study`: a synchronous fold over its events. It has no clock, no I/O and no randomness of its own.
+//!
+//! Every change of state goes through `apply`, which replaying uses too; asking, reporting and telling only decide what
+//! the event is. What the fold keeps is in `study/state.rs`.
+
+mod state;
+
+use std::time::Duration;
+
+use self::state::State;
+use super::distribution::{standard_deviation, student_half_width};
+use super::history::{History, Observed};
+use super::scheduler::{Job, Scheduler, SchedulerKind};
+use super::searcher::{Searcher, SearcherKind, SuggestError, UnknownName};
+use super::stream::Stream;
+use crate::words::event::{Event, Header, SCHEMA};
+use crate::words::metric::Metric;
+use crate::words::space::{ConfigError, Space};
+use crate::words::trial::{
+    Ask, Assignment, Best, Decision, DoneBecause, Origin, Outcome, Status, Trial, TrialId, mean,
+};
+use crate::words::value::Config;
+
+pub use state::ReplayError;
+pub(in crate::rules) use state::Trials;
+
+/// What a study is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setup {
+    /// The parameters.
+    pub space: Space,
+    /// What is measured.
+    pub metric: Metric,
+    /// Where all randomness comes from: the same seed and the same results give the same suggestions.
+    pub seed: u64,
+    /// Which searcher; [`Study::with`] takes one of your own instead.
+    pub searcher: SearcherKind,
+    /// Which scheduler.
+    pub scheduler: SchedulerKind,
+    /// The resource of a full run, where the scheduler needs one.
+    pub max_resource: Option<u64>,
+    /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
+    pub points_to_evaluate: Vec<Config>,
+}
+
+impl Setup {
+    /// A study of this metric over this space with the default searcher and scheduler, seed 0 and no point given.
+    pub fn new(space: Space, metric: Metric) -> Self {
+        Self {
+            space,
+            metric,
+            seed: 0,
+            searcher: SearcherKind::default(),
+            scheduler: SchedulerKind::default(),
+            max_resource: None,
+            points_to_evaluate: Vec::new(),
+        }
+    }
+
+    /// With this seed.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// With this searcher.
+    #[must_use]
+    pub fn searcher(self, searcher: SearcherKind) -> Self {
+        Self { searcher, ..self }
+    }
+
+    /// With this scheduler.
+    #[must_use]
+    pub fn scheduler(self, scheduler: SchedulerKind) -> Self {
+        Self { scheduler, ..self }
+    }
+
+    /// With one more configuration to evaluate first, after those there are.
+    #[must_use]
+    pub fn point(mut self, config: Config) -> Self {
+        self.points_to_evaluate.push(config);
+        self
+    }
+
+    /// The header of a study made from this.
+    ///
+    /// # Errors
+    /// A space without parameters, a point that is not in it, or a maximal resource of 0.
+    pub fn header(&self) -> Result<Header, SetupError> {
+        if self.space.is_empty() {
+            return Err(SetupError::NoParameters);
+        }
+        if self.max_resource == Some(0) {
+            return Err(SetupError::NoResource);
+        }
+        let complete =
+            |(index, config)| self.space.complete(config).map_err(|source| SetupError::Point { index, source });
+        Ok(Header {
+            schema: SCHEMA,
+            space: self.space.clone(),
+            metric: self.metric.clone(),
+            seed: self.seed,
+            searcher: self.searcher.as_str().to_owned(),
+            scheduler: self.scheduler.as_str().to_owned(),
+            max_resource: self.max_resource,
+            points_to_evaluate: self.points_to_evaluate.iter().enumerate().map(complete).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Why a study cannot be made.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The space has no parameter.
+    #[error("the space has no parameter; there is nothing to search")]
+    NoParameters,
+    /// The maximal resource is 0.
+    #[error("max_resource is 0; it is at least 1")]
+    NoResource,
+    /// A point to evaluate is not in the space.
+    #[error("point {index} of points_to_evaluate is not in the space: {source}")]
+    Point {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+}
+
+/// Why a report, an outcome or a result from elsewhere is not taken.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TellError {
+    /// The trial is not running.
+    #[error("trial {trial} is {status}, not running")]
+    NotRunning {
+        /// The trial.
+        trial: TrialId,
+        /// How it stands, or `unknown`.
+        status: &'static str,
+    },
+    /// Steps of a trial increase.
+    #[error("trial {trial} reported step {step} after step {last}; steps increase")]
+    Step {
+        /// The trial.
+        trial: TrialId,
+        /// The step reported.
+        step: u64,
+        /// The step before it.
+        last: u64,
+    },
+    /// A trial told as done has reported nothing.
+    #[error("trial {trial} is told without a value and has reported none; tell a value or a failure")]
+    NoValue {
+        /// The trial.
+        trial: TrialId,
+    },
+    /// A result from elsewhere is not finite.
+    #[error("the value added is {value}; it must be finite")]
+    NotFinite {
+        /// The value given.
+        value: f64,
+    },
+    /// A result from elsewhere is not in the space.
+    #[error("the configuration added is not in the space: {0}")]
+    Outside(#[from] ConfigError),
+}
+
+/// A search for good values of a space's parameters: ask for a trial, run it, tell what came out.
+///
+/// State is a fold over [`Event`]s. Each call that changes it leaves its events in [`Study::take_events`]: store them
+/// before acting on the answer (`JournalFile` does), and [`Study::replay`] makes the same study from them.
+///
+/// ```
+/// use tunekit::{Domain, Metric, Outcome, Setup, Space, Study};
+///
+/// let space = Space::new().with("x", Domain::float(-5.0, 10.0)?)?;
+/// let mut study = Study::new(Setup::new(space, Metric::minimize("loss")).seed(1))?;
+/// let mut journal = Vec::new();
+/// for _ in 0..20 {
+///     let Some(job) = study.ask()?.assignment() else { break };
+///     journal.extend(study.take_events());
+///     let x = job.config.float("x").unwrap_or(0.0);
+///     study.tell(job.trial, Outcome::Value((x - 2.0).powi(2)))?;
+///     journal.extend(study.take_events());
+/// }
+/// let best = study.best().ok_or("nothing was measured")?;
+/// assert!((best.config.float("x").unwrap_or(0.0) - 2.0).abs() < 1.0);
+///
+/// // The same events are the same study: it suggests the same next.
+/// let mut again = Study::replay(journal)?;
+/// assert_eq!(again.ask()?, study.ask()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Study {
+    state: State,
+    searcher: Box<dyn Searcher>,
+    scheduler: Box<dyn Scheduler>,
+    max_trials: Option<u64>,
+    at_s: Option<f64>,
+    fresh: Vec<Event>,
+}
+
+impl Study {
+    /// A new study.
+    ///
+    /// # Errors
+    /// A setup that cannot be worked with: see [`Setup::header`].
+    pub fn new(setup: Setup) -> Result<Self, SetupError> {
+        let (searcher, scheduler) = (setup.searcher.build(), setup.scheduler.build());
+        Self::with(setup, searcher, scheduler)
+    }
+
+    /// A new study with a searcher and a scheduler of your own; those the setup names are not used.
+    ///
+    /// # Errors
+    /// A setup that cannot be worked with: see [`Setup::header`].
+    pub fn with(setup: Setup, searcher: Box<dyn Searcher>, scheduler: Box<dyn Scheduler>) -> Result<Self, SetupError> {
+        let mut header = setup.header()?;
+        header.searcher = searcher.name().to_owned();
+        header.scheduler = scheduler.name().to_owned();
+        let event = Event::Header(Box::new(header.clone()));
+        let state = State::new(header);
+        Ok(Self { state, searcher, scheduler, max_trials: None, at_s: None, fresh: vec![event] })
+    }
+
+    /// The study these events came from.
+    ///
+    /// Trials that were running stay so: where their runs are gone, say so with [`Study::interrupt_open`], and they are
+    /// asked for again.
+    ///
+    /// # Errors
+    /// No header first, a later schema, a searcher or scheduler this crate does not have, or events that contradict
+    /// each other.
+    pub fn replay(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
+        let mut events = events.into_iter();
+        let header = State::header(events.next())?;
+        let unknown = |source: UnknownName| ReplayError::Unknown(source);
+        let searcher = SearcherKind::from_name(&header.searcher).map_err(unknown)?.build();
+        let scheduler = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?.build();
+        Self::fold(header, events, searcher, scheduler)
+    }
+
+    /// As [`Study::replay`], with a searcher and a scheduler of your own.
+    ///
+    /// # Errors
+    /// As [`Study::replay`]; names other than those in the header.
+    pub fn replay_with(
+        events: impl IntoIterator<Item = Event>,
+        searcher: Box<dyn Searcher>,
+        scheduler: Box<dyn Scheduler>,
+    ) -> Result<Self, ReplayError> {
+        let mut events = events.into_iter();
+        let header = State::header(events.next())?;
+        for (what, wanted, given) in
+            [("searcher", &header.searcher, searcher.name()), ("scheduler", &header.scheduler, scheduler.name())]
+        {
+            if wanted != given {
+                return Err(ReplayError::Other { what, wanted: wanted.clone(), given: given.to_owned() });
+            }
+        }
+        Self::fold(header, events, searcher, scheduler)
+    }
+
+    fn fold(
+        header: Header,
+        events: impl Iterator<Item = Event>,
+        searcher: Box<dyn Searcher>,
+        scheduler: Box<dyn Scheduler>,
+    ) -> Result<Self, ReplayError> {
+        let mut state = State::new(header);
+        let mut at_s = None;
+        for (i, event) in events.enumerate() {
+            at_s = event.at_s().or(at_s);
+            state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
+        }
+        Ok(Self { state, searcher, scheduler, max_trials: None, at_s, fresh: Vec::new() })
+    }
+
+    /// What stands in a study's place while that is elsewhere.
+    pub(crate) fn vacant() -> Self {
+        let header = Header {
+            schema: SCHEMA,
+            space: Space::new(),
+            metric: Metric::default(),
+            seed: 0,
+            searcher: String::new(),
+            scheduler: String::new(),
+            max_resource: None,
+            points_to_evaluate: Vec::new(),
+        };
+        Self {
+            state: State::new(header),
+            searcher: SearcherKind::Random.build(),
+            scheduler: SchedulerKind::Fifo.build(),
+            max_trials: None,
+            at_s: None,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Sets how many trials may be started in all; added results do not count. `None`, as at first: no limit.
+    pub fn limit_trials(&mut self, max_trials: Option<u64>) {
+        self.max_trials = max_trials;
+    }
+
+    /// Says what time it is in the study: the events of the calls that follow carry it. Without it they carry none, and
+    /// no answer ever depends on it.
+    pub fn at(&mut self, elapsed: Duration) -> &mut Self {
+        self.at_s = Some(elapsed.as_secs_f64());
+        self
+    }
+
+    /// The latest time the study was told, or found in its events.
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.at_s.and_then(|s| Duration::try_from_secs_f64(s).ok())
+    }
+
+    /// The events since the last call, to be stored before what was answered is acted on.
+    #[must_use]
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// What the study is about.
+    pub fn header(&self) -> &Header {
+        &self.state.header
+    }
+
+    /// All trials, by number.
+    pub fn trials(&self) -> &[Trial] {
+        &self.state.trials
+    }
+
+    /// One trial.
+    pub fn trial(&self, trial: TrialId) -> Option<&Trial> {
+        self.state.trial(trial)
+    }
+
+    /// What searchers and schedulers see.
+    pub fn history(&self) -> History<'_> {
+        self.state.history()
+    }
+
+    /// How many trials were started; added results do not count.
+    pub fn started(&self) -> u64 {
+        self.trials().iter().filter(|t| t.origin != Origin::Added).count() as u64
+    }
+
+    /// What to run next. Interrupted trials come first, with the same number and configuration; then what the scheduler
+    /// decides: a paused trial goes on, or a new one starts with the next point to evaluate or the searcher's suggestion.
+    ///
+    /// # Errors
+    /// The searcher fails, or suggests something outside of the space. The study is as before.
+    pub fn ask(&mut self) -> Result<Ask, SuggestError> {
+        if let Some(trial) = self.trials().iter().find(|t| t.status == Status::Interrupted) {
+            let (trial, attempt) = (trial.clone(), trial.attempt + 1);
+            return Ok(self.give(trial.id, trial.config, trial.origin, trial.resource, trial.resumed, attempt));
+        }
+        let next = self.history().next_trial();
+        let mut stream = Stream::keyed(self.header().seed, next, "schedule");
+        match self.scheduler.next(&self.state.history(), &mut stream) {
+            Job::Wait => Ok(Ask::Wait),
+            Job::Resume { trial, resource } => match self.trial(trial).cloned() {
+                Some(t) if t.status == Status::Paused => {
+                    Ok(self.give(trial, t.config, t.origin, resource, true, t.attempt))
+                }
+                _ => Err(SuggestError::Failed {
+                    searcher: self.scheduler.name().to_owned(),
+                    reason: format!("it resumes trial {trial}, which is not paused"),
+                }),
+            },
+            Job::Start { .. } if self.max_trials.is_some_and(|max| self.started() >= max) => {
+                Ok(Ask::Done(DoneBecause::Budget))
+            }
+            Job::Start { resource } => {
+                let given = self.trials().iter().filter(|t| t.origin == Origin::Given).count();
+                let (config, origin) = match self.header().points_to_evaluate.get(given) {
+                    Some(config) => (config.clone(), Origin::Given),
+                    None => match self.suggest(next) {
+                        Err(SuggestError::Exhausted { .. }) => return Ok(Ask::Done(DoneBecause::Exhausted)),
+                        suggestion => (suggestion?, Origin::Searcher),
+                    },
+                };
+                Ok(self.give(next, config, origin, resource, false, 1))
+            }
+        }
+    }
+
+    fn suggest(&mut self, trial: TrialId) -> Result<Config, SuggestError> {
+        let mut stream = Stream::keyed(self.state.header.seed, trial, "suggest");
+        let config = self.searcher.suggest(&self.state.history(), &mut stream)?;
+        // In the space's own order, whatever order the searcher filled it in.
+        self.state
+            .header
+            .space
+            .conform(&config)
+            .map_err(|source| SuggestError::Outside { searcher: self.searcher.name().to_owned(), source })
+    }
+
+    fn give(
+        &mut self,
+        trial: TrialId,
+        config: Config,
+        origin: Origin,
+        resource: Option<u64>,
+        resumed: bool,
+        attempt: u32,
+    ) -> Ask {
+        let ask = Assignment { trial, config: config.clone(), resource, resumed, attempt };
+        self.record(Event::Ask { trial, config, origin, resource, resumed, attempt, at_s: self.at_s });
+        Ask::Trial(ask)
+    }
+
+    /// Takes a running trial's measurement at `step`, and says what the trial shall do. Steps increase; what one means
+    /// (an epoch, the n-th repetition) is the caller's business and [`ValueRule`](crate::ValueRule)'s.
+    ///
+    /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and whatever it is told as,
+    /// it counts as failed.
+    ///
+    /// # Errors
+    /// A trial that is not running, or a step that is not above the last one.
+    pub fn report(&mut self, trial: TrialId, step: u64, value: f64) -> Result<Decision, TellError> {
+        let t = self.running(trial)?;
+        if let Some(last) = t.measurements.last().map(|m| m.step).filter(|last| step <= *last) {
+            return Err(TellError::Step { trial, step, last });
+        }
+        if !value.is_finite() || t.failure.is_some() {
+            let decision = Decision::Stop;
+            self.record(Event::Report {
+                trial,
+                step,
+                value: Some(value).filter(|v| v.is_finite()),
+                decision,
+                at_s: self.at_s,
+            });
+            return Ok(decision);
+        }
+        // The scheduler sees the report in its place; what it decides is part of the event.
+        self.state.measure(trial, step, value, self.at_s);
+        let history = self.state.history();
+        let decision = match history.trials().get(trial.0 as usize) {
+            Some(t) => self.scheduler.on_report(&history, t),
+            None => Decision::Stop,
+        };
+        self.state.unmeasure(trial);
+        self.record(Event::Report { trial, step, value: Some(value), decision, at_s: self.at_s });
+        Ok(decision)
+    }
+
+    /// Ends a running trial.
+    ///
+    /// # Errors
+    /// A trial that is not running, or one told as done that has reported nothing; it stays running.
+    pub fn tell(&mut self, trial: TrialId, outcome: impl Into<Outcome>) -> Result<(), TellError> {
+        let t = self.running(trial)?;
+        let outcome = match (&t.failure, outcome.into()) {
+            (Some(reason), Outcome::Value(_) | Outcome::Done) => Outcome::Failed(reason.clone()),
+            (None, Outcome::Value(value)) if !value.is_finite() => {
+                Outcome::Failed(format!("the value is {value}, not a finite number"))
+            }
+            (None, Outcome::Done) if t.measurements.is_empty() => return Err(TellError::NoValue { trial }),
+            (_, outcome) => outcome,
+        };
+        self.record(Event::Tell { trial, outcome, at_s: self.at_s });
+        Ok(())
+    }
+
+    /// Says that a running trial was cut off and that nobody runs it any more: it will be asked for again, and what it
+    /// reported since it was last asked for is void.
+    ///
+    /// # Errors
+    /// A trial that is not running.
+    pub fn interrupt(&mut self, trial: TrialId) -> Result<(), TellError> {
+        self.running(trial)?;
+        self.record(Event::Interrupt { trial, at_s: self.at_s });
+        Ok(())
+    }
+
+    /// [`Study::interrupt`] for every running trial: what to do first after a replay, when the process that ran them is
+    /// gone.
+    pub fn interrupt_open(&mut self) {
+        let open: Vec<TrialId> = self.trials().iter().filter(|t| t.status == Status::Running).map(|t| t.id).collect();
+        for trial in open {
+            self.record(Event::Interrupt { trial, at_s: self.at_s });
+        }
+    }
+
+    /// Takes a result from elsewhere: a trial of its own that does not count against the limit.
+    ///
+    /// # Errors
+    /// A configuration outside of the space, or a value that is not finite.
+    pub fn add(&mut self, config: &Config, value: f64) -> Result<TrialId, TellError> {
+        let config = self.header().space.conform(config)?;
+        if !value.is_finite() {
+            return Err(TellError::NotFinite { value });
+        }
+        let trial = self.history().next_trial();
+        self.record(Event::Add { trial, config, value, at_s: self.at_s });
+        Ok(trial)
+    }
+
+    /// The configuration with the best mean: by the searcher's model where it has one (and then never the luckiest
+    /// sample), else by the mean of its measurements. `None` before anything is measured.
+    pub fn best(&mut self) -> Option<Best> {
+        let history = self.state.history();
+        let observed = history.observed();
+        let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
+        let predictions = self.searcher.predict(&history, &configs).filter(|p| p.len() == configs.len());
+        let all = observed.iter().enumerate().map(|(i, o)| {
+            let own = sample_best(o);
+            match predictions.as_ref().map(|p| p[i]) {
+                Some(p) => Best { mean: p.mean, ci95: Some([p.lower, p.upper]), ..own },
+                None => own,
+            }
+        });
+        let goal = history.goal();
+        // The first of equals, which is the oldest.
+        all.reduce(|a, b| if goal.loss(b.mean).total_cmp(&goal.loss(a.mean)).is_lt() { b } else { a })
+    }
+
+    fn running(&self, trial: TrialId) -> Result<&Trial, TellError> {
+        match self.trial(trial) {
+            Some(t) if t.status == Status::Running => Ok(t),
+            other => Err(TellError::NotRunning { trial, status: other.map_or("unknown", |t| t.status.as_str()) }),
+        }
+    }
+
+    fn record(&mut self, event: Event) {
+        self.state.apply(&event).expect("a study only records events that follow from its state");
+        self.fresh.push(event);
+    }
+}
+
+/// What the measurements alone say about a configuration.
+fn sample_best(observed: &Observed<'_>) -> Best {
+    let value = mean(&observed.samples).expect("what is observed has samples");
+    let half = standard_deviation(&observed.samples).map(|sd| student_half_width(observed.samples.len(), sd, 0.95));
+    Best {
+        trial: observed.trial,
+        config: observed.config.clone(),
+        value,
+        mean: value,
+        ci95: half.map(|h| [value - h, value + h]),
+        n: observed.samples.len(),
+    }
+}
+
+impl std::fmt::Debug for Study {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Study")
+            .field("header", self.header())
+            .field("trials", &self.trials().len())
+            .field("max_trials", &self.max_trials)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! What a study's events fold into, and the one function that folds.
+
+use crate::rules::history::History;
+use crate::rules::searcher::UnknownName;
+use crate::words::event::{Event, Header, SCHEMA};
+use crate::words::metric::ValueRule;
+use crate::words::trial::{Decision, Measurement, Origin, Outcome, Status, Trial, TrialId};
+use crate::words::value::Config;
+
+/// Why events are no study's.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The first event is not a header.
+    #[error("the first event is not a header")]
+    NoHeader,
+    /// The journal was written by a later version.
+    #[error("the journal has schema {found}, this version reads up to {known}; use a newer tunekit")]
+    Schema {
+        /// The schema found.
+        found: u32,
+        /// The latest this version reads.
+        known: u32,
+    },
+    /// The header names a searcher or scheduler this crate does not have.
+    #[error("{0}; replay a journal of your own searcher with `replay_with`")]
+    Unknown(UnknownName),
+    /// The journal is of another searcher or scheduler than the one given.
+    #[error("the journal is of {what} `{wanted}`, not `{given}`")]
+    Other {
+        /// `searcher` or `scheduler`.
+        what: &'static str,
+        /// The name in the header.
+        wanted: String,
+        /// The name of the one given.
+        given: String,
+    },
+    /// An event does not follow from those before it.
+    #[error("event {event} contradicts those before it: {what}")]
+    Contradiction {
+        /// Which event; the header is 0.
+        event: usize,
+        /// What does not fit.
+        what: String,
+    },
+}
+
+/// The fold.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) header: Header,
+    pub(super) trials: Vec<Trial>,
+}
+
+/// A study's header and trials, without what decides: what tables are made from.
+pub(in crate::rules) struct Trials {
+    pub(in crate::rules) header: Header,
+    pub(in crate::rules) trials: Vec<Trial>,
+}
+
+impl Trials {
+    /// Folds a whole journal.
+    pub(in crate::rules) fn fold(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
+        let mut events = events.into_iter();
+        let mut state = State::new(State::header(events.next())?);
+        for (i, event) in events.enumerate() {
+            state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
+        }
+        Ok(Self { header: state.header, trials: state.trials })
+    }
+}
+
+impl State {
+    pub(super) fn new(header: Header) -> Self {
+        Self { header, trials: Vec::new() }
+    }
+
+    /// The header that a journal's first event must be.
+    pub(super) fn header(first: Option<Event>) -> Result<Header, ReplayError> {
+        match first {
+            Some(Event::Header(h)) if h.schema > SCHEMA => Err(ReplayError::Schema { found: h.schema, known: SCHEMA }),
+            Some(Event::Header(h)) => Ok(*h),
+            _ => Err(ReplayError::NoHeader),
+        }
+    }
+
+    pub(super) fn history(&self) -> History<'_> {
+        History::new(&self.header.space, &self.header.metric, self.header.seed, &self.trials)
+    }
+
+    pub(super) fn trial(&self, trial: TrialId) -> Option<&Trial> {
+        usize::try_from(trial.0).ok().and_then(|i| self.trials.get(i))
+    }
+
+    fn trial_mut(&mut self, trial: TrialId) -> Option<&mut Trial> {
+        usize::try_from(trial.0).ok().and_then(|i| self.trials.get_mut(i))
+    }
+
+    /// Adds a report, without the decision that will come of it.
+    pub(super) fn measure(&mut self, trial: TrialId, step: u64, value: f64, at_s: Option<f64>) {
+        if let Some(t) = self.trial_mut(trial) {
+            t.measurements.push(Measurement { step, value, at_s });
+        }
+    }
+
+    /// Takes the last report back.
+    pub(super) fn unmeasure(&mut self, trial: TrialId) {
+        if let Some(t) = self.trial_mut(trial) {
+            t.measurements.pop();
+        }
+    }
+
+    /// Folds one event in; the state is unchanged where it does not fit.
+    pub(super) fn apply(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Header(_) => Err("a second header".to_owned()),
+            Event::Ask { trial, config, origin, resource, resumed, attempt, at_s } => {
+                self.check_config(config)?;
+                if trial.0 == self.trials.len() as u64 {
+                    self.trials.push(new_trial(*trial, config, *origin, *at_s));
+                }
+                let t = self.trial_mut(*trial).ok_or_else(|| format!("trial {trial} is out of order"))?;
+                if t.config != *config {
+                    return Err(format!("trial {trial} has another configuration than before"));
+                }
+                if t.is_finished() {
+                    return Err(format!("trial {trial} is asked for although it ended"));
+                }
+                // An attempt that goes on from a pause keeps what came before; one that starts over keeps what its first
+                // attempt had been given.
+                if t.status == Status::Paused {
+                    t.kept = t.measurements.len();
+                }
+                t.status = Status::Running;
+                t.decision = Decision::Continue;
+                (t.resource, t.resumed, t.attempt) = (*resource, *resumed, *attempt);
+                Ok(())
+            }
+            Event::Report { trial, step, value, decision, at_s } => {
+                let t = self.running(*trial)?;
+                if t.measurements.last().is_some_and(|m| m.step >= *step) {
+                    return Err(format!("step {step} of trial {trial} does not increase"));
+                }
+                match value {
+                    Some(value) if t.failure.is_none() => {
+                        t.measurements.push(Measurement { step: *step, value: *value, at_s: *at_s });
+                    }
+                    Some(_) => {}
+                    None => t.failure = Some(format!("the report at step {step} is not a finite number")),
+                }
+                t.decision = *decision;
+                if *decision == Decision::Pause {
+                    t.status = Status::Paused;
+                }
+                Ok(())
+            }
+            Event::Tell { trial, outcome, at_s } => {
+                let rule = self.header.metric.value;
+                let t = self.running(*trial)?;
+                tell(t, outcome, rule)?;
+                t.ended_s = *at_s;
+                Ok(())
+            }
+            Event::Interrupt { trial, .. } => {
+                let t = self.running(*trial)?;
+                t.status = Status::Interrupted;
+                t.measurements.truncate(t.kept);
+                t.failure = None;
+                Ok(())
+            }
+            Event::Add { trial, config, value, at_s } => {
+                self.check_config(config)?;
+                if trial.0 != self.trials.len() as u64 {
+                    return Err(format!("trial {trial} is out of order"));
+                }
+                let mut t = new_trial(*trial, config, Origin::Added, *at_s);
+                (t.status, t.told, t.ended_s) = (Status::Completed, Some(*value), *at_s);
+                self.trials.push(t);
+                Ok(())
+            }
+        }
+    }
+
+    fn check_config(&self, config: &Config) -> Result<(), String> {
+        self.header.space.validate(config).map_err(|e| e.to_string())
+    }
+
+    fn running(&mut self, trial: TrialId) -> Result<&mut Trial, String> {
+        match self.trial_mut(trial) {
+            Some(t) if t.status == Status::Running => Ok(t),
+            Some(t) => Err(format!("trial {trial} is {}, not running", t.status.as_str())),
+            None => Err(format!("trial {trial} is unknown")),
+        }
+    }
+}
+
+fn tell(t: &mut Trial, outcome: &Outcome, rule: ValueRule) -> Result<(), String> {
+    let good = if t.decision == Decision::Stop { Status::Stopped } else { Status::Completed };
+    match outcome {
+        Outcome::Value(value) => (t.told, t.status) = (Some(*value), good),
+        Outcome::Done if t.value(rule).is_some() => t.status = good,
+        Outcome::Done => return Err(format!("trial {} is done without a value", t.id)),
+        Outcome::Failed(reason) => (t.failure, t.status) = (Some(reason.clone()), Status::Failed),
+    }
+    Ok(())
+}
+
+fn new_trial(id: TrialId, config: &Config, origin: Origin, at_s: Option<f64>) -> Trial {
+    Trial {
+        id,
+        config: config.clone(),
+        origin,
+        status: Status::Running,
+        attempt: 1,
+        resource: None,
+        resumed: false,
+        measurements: Vec::new(),
+        told: None,
+        failure: None,
+        decision: Decision::Continue,
+        started_s: at_s,
+        ended_s: None,
+        kept: 0,
+    }
+}

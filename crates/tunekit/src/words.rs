@@ -1,0 +1,9 @@
+//! Words: plain types that are right once they exist. They name no other room.
+
+pub(crate) mod domain;
+pub(crate) mod event;
+pub(crate) mod metric;
+pub(crate) mod space;
+pub(crate) mod table;
+pub(crate) mod trial;
+pub(crate) mod value;

@@ -1,0 +1,126 @@
+//! `Metric`: what is measured, which direction is better, and what a searcher may assume about it.
+
+use serde::{Deserialize, Serialize};
+
+/// Which direction is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Goal {
+    /// Smaller is better: times, losses, costs.
+    #[default]
+    Min,
+    /// Larger is better: rates, accuracies.
+    Max,
+}
+
+impl Goal {
+    /// `value` as a loss: itself, or its negative when larger is better.
+    pub fn loss(self, value: f64) -> f64 {
+        match self {
+            Self::Min => value,
+            Self::Max => -value,
+        }
+    }
+}
+
+/// What kind of number the metric is: it decides the scale a model works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum MetricKind {
+    /// Nothing is known: a model chooses the scale that predicts best.
+    #[default]
+    Generic,
+    /// A duration (or another positive number whose noise grows with it): modelled as its logarithm while all are
+    /// positive.
+    Time,
+}
+
+/// How measurements of one configuration vary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Noise {
+    /// They vary by an unknown amount, which is learned.
+    #[default]
+    Learned,
+    /// They do not: measuring twice is a waste.
+    Deterministic,
+}
+
+/// How a trial's value comes from its reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ValueRule {
+    /// The last report: a learning curve, where later is closer to the truth.
+    #[default]
+    Last,
+    /// The mean of all: each report measures the same thing once more (a replicate), so their spread is noise.
+    Mean,
+}
+
+/// What is measured.
+///
+/// ```
+/// use tunekit::{Goal, Metric, ValueRule};
+/// // Every report is one more download of the same configuration.
+/// let metric = Metric::time("download_time").replicated();
+/// assert_eq!((metric.goal, metric.value), (Goal::Min, ValueRule::Mean));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metric {
+    /// Its name, for tables and plots.
+    pub name: String,
+    /// Which direction is better.
+    pub goal: Goal,
+    /// What kind of number it is.
+    pub kind: MetricKind,
+    /// Whether it varies from one measurement to the next.
+    pub noise: Noise,
+    /// How a trial's value comes from its reports.
+    pub value: ValueRule,
+}
+
+impl Default for Metric {
+    /// A noisy number called `value` to be minimised; the last report counts.
+    fn default() -> Self {
+        Self {
+            name: "value".to_owned(),
+            goal: Goal::Min,
+            kind: MetricKind::Generic,
+            noise: Noise::Learned,
+            value: ValueRule::Last,
+        }
+    }
+}
+
+impl Metric {
+    /// A number to be minimised.
+    pub fn minimize(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// A number to be maximised.
+    pub fn maximize(name: impl Into<String>) -> Self {
+        Self { name: name.into(), goal: Goal::Max, ..Self::default() }
+    }
+
+    /// A duration to be minimised.
+    pub fn time(name: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: MetricKind::Time, ..Self::default() }
+    }
+
+    /// The same, where each report is a replicate and a trial's value is their mean.
+    #[must_use]
+    pub fn replicated(self) -> Self {
+        Self { value: ValueRule::Mean, ..self }
+    }
+
+    /// The same, known to give the same value every time.
+    #[must_use]
+    pub fn deterministic(self) -> Self {
+        Self { noise: Noise::Deterministic, ..self }
+    }
+}

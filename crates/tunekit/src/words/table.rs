@@ -1,0 +1,74 @@
+//! `Table`: named columns of one type each, for CSV, Parquet and plots. Where the rows come from is not its business.
+
+/// A column's cells; `None` is an empty cell.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Cells {
+    /// Real numbers.
+    Float(Vec<Option<f64>>),
+    /// Whole numbers.
+    Int(Vec<Option<i64>>),
+    /// Truth values.
+    Bool(Vec<Option<bool>>),
+    /// Texts.
+    Text(Vec<Option<String>>),
+}
+
+impl Cells {
+    /// How many cells there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Float(v) => v.len(),
+            Self::Int(v) => v.len(),
+            Self::Bool(v) => v.len(),
+            Self::Text(v) => v.len(),
+        }
+    }
+
+    /// Whether there is no cell.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The cell of `row` as text; empty where there is no value. Floats in the shortest form that reads back the same.
+    pub fn text(&self, row: usize) -> String {
+        fn show<T: ToString>(cell: Option<&Option<T>>) -> String {
+            cell.and_then(Option::as_ref).map_or_else(String::new, ToString::to_string)
+        }
+        match self {
+            Self::Float(v) => v.get(row).copied().flatten().map_or_else(String::new, |x| format!("{x:?}")),
+            Self::Int(v) => show(v.get(row)),
+            Self::Bool(v) => show(v.get(row)),
+            Self::Text(v) => show(v.get(row)),
+        }
+    }
+}
+
+/// Columns of equal length.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Table {
+    columns: Vec<(String, Cells)>,
+}
+
+impl Table {
+    /// Makes a table; the caller inside this crate sees to it that columns are equally long.
+    pub(crate) fn new(columns: Vec<(String, Cells)>) -> Self {
+        debug_assert!(columns.windows(2).all(|w| w[0].1.len() == w[1].1.len()));
+        Self { columns }
+    }
+
+    /// Names and cells, in order.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &Cells)> {
+        self.columns.iter().map(|(n, c)| (n.as_str(), c))
+    }
+
+    /// The cells of a column.
+    pub fn column(&self, name: &str) -> Option<&Cells> {
+        self.columns().find(|(n, _)| *n == name).map(|(_, c)| c)
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |(_, c)| c.len())
+    }
+}

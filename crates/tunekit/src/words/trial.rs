@@ -1,0 +1,251 @@
+//! `Trial`: one cycle of asking, measuring and telling, and the words that go to and fro in it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::metric::ValueRule;
+use super::value::Config;
+
+/// The number of a trial within its study: 0, 1, 2, ... in the order of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrialId(pub u64);
+
+impl fmt::Display for TrialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What to do next: the answer to an ask.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// Run this.
+    Trial(Assignment),
+    /// Nothing to do until a result arrives.
+    Wait,
+    /// Nothing to do any more.
+    Done(DoneBecause),
+}
+
+impl Ask {
+    /// The trial to run, if there is one.
+    pub fn assignment(self) -> Option<Assignment> {
+        match self {
+            Self::Trial(a) => Some(a),
+            Self::Wait | Self::Done(_) => None,
+        }
+    }
+}
+
+/// Why no trial follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DoneBecause {
+    /// The limit on the number of trials is reached.
+    Budget,
+    /// A finite space without noise has been measured in full.
+    Exhausted,
+}
+
+/// A trial to run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Assignment {
+    /// Which trial.
+    pub trial: TrialId,
+    /// What to run it with.
+    pub config: Config,
+    /// How far to run before the next decision is due, in the unit of `step`; `None`: to the end.
+    pub resource: Option<u64>,
+    /// Whether an earlier, paused trial goes on.
+    pub resumed: bool,
+    /// 1, and one more each time the trial was interrupted and starts over.
+    #[serde(skip)]
+    pub attempt: u32,
+}
+
+/// What a running trial shall do after a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Go on.
+    Continue,
+    /// Stop for now and keep what is needed to go on: the study may resume the trial later. Nothing is told.
+    Pause,
+    /// End now, and tell.
+    Stop,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// With this value, which stands in place of what was reported. Not finite counts as failed.
+    Value(f64),
+    /// Well; its value comes from its reports by the metric's rule.
+    Done,
+    /// Without a value, for this reason.
+    Failed(String),
+}
+
+impl From<f64> for Outcome {
+    fn from(value: f64) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl From<()> for Outcome {
+    fn from((): ()) -> Self {
+        Self::Done
+    }
+}
+
+/// Where a trial's configuration came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The searcher.
+    Searcher,
+    /// The points to evaluate first.
+    Given,
+    /// Measured elsewhere and added; it does not count against the budget.
+    Added,
+}
+
+/// Where a trial stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// Asked for, not yet told.
+    Running,
+    /// Asked for, and cut off before it was told: it will be asked for again.
+    Interrupted,
+    /// The scheduler paused it and may resume it.
+    Paused,
+    /// Ended with a value.
+    Completed,
+    /// Ended with a value because the scheduler stopped it.
+    Stopped,
+    /// Ended without a value.
+    Failed,
+}
+
+impl Status {
+    /// The word used in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One report.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measurement {
+    /// When in the trial: strictly increasing.
+    pub step: u64,
+    /// What was measured there; finite.
+    pub value: f64,
+    /// When in the study, in seconds, if the caller keeps time.
+    pub at_s: Option<f64>,
+}
+
+/// Everything a study knows about one trial.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Trial {
+    /// Its number.
+    pub id: TrialId,
+    /// What it runs with.
+    pub config: Config,
+    /// Where that came from.
+    pub origin: Origin,
+    /// Where it stands.
+    pub status: Status,
+    /// How often it was started from the same point.
+    pub attempt: u32,
+    /// How far it may run before the next decision is due.
+    pub resource: Option<u64>,
+    /// Whether it goes on from a pause.
+    pub resumed: bool,
+    /// What was reported, without what an interruption made void.
+    pub measurements: Vec<Measurement>,
+    /// The value it was told with, which stands in place of its reports.
+    pub told: Option<f64>,
+    /// Why it failed, or will once it is told.
+    pub failure: Option<String>,
+    /// The last decision on it.
+    pub decision: Decision,
+    /// When it was first asked for, in seconds of the study.
+    pub started_s: Option<f64>,
+    /// When it ended, in seconds of the study.
+    pub ended_s: Option<f64>,
+    /// How many measurements stood before the present attempt.
+    pub kept: usize,
+}
+
+impl Trial {
+    /// Whether a result is still to come without a new decision: running, or to be run again.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.status, Status::Running | Status::Interrupted)
+    }
+
+    /// Whether it ended.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.status, Status::Completed | Status::Stopped | Status::Failed)
+    }
+
+    /// The independent measurements of the metric at its configuration: the told value, else all reports
+    /// (`ValueRule::Mean`) or the last one (`ValueRule::Last`). Empty for a failed trial.
+    pub fn samples(&self, rule: ValueRule) -> Vec<f64> {
+        if self.failure.is_some() {
+            return Vec::new();
+        }
+        match (self.told, rule) {
+            (Some(value), _) => vec![value],
+            (None, ValueRule::Mean) => self.measurements.iter().map(|m| m.value).collect(),
+            (None, ValueRule::Last) => self.measurements.last().map(|m| m.value).into_iter().collect(),
+        }
+    }
+
+    /// The mean of [`Trial::samples`]: its value so far.
+    pub fn value(&self, rule: ValueRule) -> Option<f64> {
+        mean(&self.samples(rule))
+    }
+}
+
+/// The mean of finite numbers, computed so that it does not overflow; `None` of none.
+pub(crate) fn mean(values: &[f64]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    let n = values.len() as f64;
+    let sum: f64 = values.iter().sum();
+    Some(if sum.is_finite() { sum / n } else { values.iter().map(|v| v / n).sum() })
+}
+
+/// The best configuration known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Best {
+    /// The first trial that ran it.
+    pub trial: TrialId,
+    /// The configuration.
+    pub config: Config,
+    /// The mean of what was observed there.
+    pub value: f64,
+    /// What a further measurement there is expected to be: a model's prediction where the searcher has one (which draws
+    /// on the neighbours too, so it is not misled by one lucky sample), else `value`.
+    pub mean: f64,
+    /// A 95 % interval of `mean`: the model's, else Student's from two replicates on; `None` otherwise.
+    pub ci95: Option<[f64; 2]>,
+    /// How many measurements there are at the configuration.
+    #[serde(skip)]
+    pub n: usize,
+}
