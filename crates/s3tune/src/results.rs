@@ -1,0 +1,22 @@
+//! What a run leaves in its folder: `summary.json`, `results.parquet`, `best.toml` and `report.html`.
+//!
+//! Here are plain inputs and the files made of them; what to write, and when, is the run's business. Nothing here
+//! measures, searches or reads the journal. Every file appears whole or not at all.
+
+mod best;
+mod file;
+mod parquet;
+mod report;
+mod summary;
+mod table;
+
+pub use best::{BestError, Origin, best_toml, write_best};
+pub use file::WriteError;
+pub(crate) use file::write_whole;
+pub use parquet::{TableError, parquet_bytes, write_parquet};
+pub use report::{
+    Arm, Comparison, ConfigurationRow, Outcome, Parameter, ParameterUnit, ParameterValue, ReportError, ReportInput,
+    TrialRow, report_html, write_report,
+};
+pub use summary::{LoadError, Measured, SaveError, Schema, Summary, UnsupportedSchema};
+pub use table::{Column, ColumnData};

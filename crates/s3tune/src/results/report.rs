@@ -1,0 +1,185 @@
+//! `report.html`: what was found, how sure that is, and how it was measured, on one page that needs nothing else.
+//!
+//! Plain inputs and the page's text are here; `charts` decides what the pictures show, `picture` draws them, `axis` and
+//! `format` choose ticks and words. The page runs no script, loads nothing, follows the reader's light or dark setting,
+//! and every text from outside is escaped.
+
+mod axis;
+mod charts;
+mod format;
+mod html;
+mod picture;
+
+use std::path::Path;
+
+use super::file::{WriteError, write_whole};
+
+/// What a report is made of. Nothing is computed from it but pictures and words; less of the metric is better.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReportInput {
+    /// What was downloaded, as `s3://bucket/key`.
+    pub object: String,
+    /// Its size.
+    pub object_bytes: u64,
+    /// What was measured, in words: `download time`.
+    pub metric: String,
+    /// Its unit: `s`. With seconds the headline tells the throughput, too.
+    pub unit: String,
+    /// The final comparison, measured after the search; none when the run ended before it.
+    pub comparison: Option<Comparison>,
+    /// Every trial, in the order in which they finished.
+    pub trials: Vec<TrialRow>,
+    /// The trial whose configuration was chosen.
+    pub best_trial: Option<u64>,
+    /// What was varied, in the order of the space.
+    pub parameters: Vec<Parameter>,
+    /// The configuration found, in full, beside the one it is compared with.
+    pub configuration: Vec<ConfigurationRow>,
+    /// How it was measured, as name and value: network, engine, seed, cores, what stopped the search.
+    pub conditions: Vec<(String, String)>,
+    /// What the reader should keep in mind, a sentence each.
+    pub caveats: Vec<String>,
+}
+
+/// Two configurations measured side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The configuration one would use without tuning.
+    pub before: Arm,
+    /// The configuration that was found.
+    pub found: Arm,
+    /// `1 - found.mean / before.mean`.
+    pub improvement: f64,
+    /// Its 95 % confidence interval, lower end first.
+    pub improvement_ci95: [f64; 2],
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arm {
+    /// What to call it: `boto3's defaults`, `found`.
+    pub name: String,
+    /// Every measurement, in the metric's unit.
+    pub measurements: Vec<f64>,
+    /// Their mean.
+    pub mean: f64,
+    /// The mean's 95 % confidence interval; none where there are too few measurements for one.
+    pub ci95: Option<[f64; 2]>,
+}
+
+/// A trial of the search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialRow {
+    /// Its number in the journal.
+    pub number: u64,
+    /// Seconds from the search's start to the trial's end.
+    pub finished_at_seconds: f64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How many measurements it took.
+    pub measurements: u64,
+    /// Its configuration: a value for each of [`ReportInput::parameters`], in their order; none where it has none.
+    pub config: Vec<Option<ParameterValue>>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Measured in full: the mean.
+    Measured(f64),
+    /// Stopped by the scheduler: the mean until then.
+    Stopped(f64),
+    /// No value, and why.
+    Failed(String),
+}
+
+impl Outcome {
+    fn value(&self) -> Option<f64> {
+        match self {
+            Self::Measured(value) | Self::Stopped(value) => Some(*value),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+/// A parameter of the space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// How its numbers read.
+    pub unit: ParameterUnit,
+    /// Whether the space is logarithmic in it: so is its axis.
+    pub log: bool,
+    /// Its value in the configuration one would use without tuning.
+    pub before: Option<ParameterValue>,
+}
+
+/// How a parameter's numbers read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParameterUnit {
+    /// As they are.
+    #[default]
+    Number,
+    /// As bytes: `8 MiB`.
+    Bytes,
+}
+
+/// A parameter's value.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ParameterValue {
+    /// A number, on an axis.
+    Number(f64),
+    /// One of several choices.
+    Choice(String),
+}
+
+/// A parameter of the configuration found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigurationRow {
+    /// Its name.
+    pub name: String,
+    /// Its value without tuning, as text.
+    pub before: String,
+    /// Its value now, as text.
+    pub found: String,
+}
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The drawing library refused a picture.
+    #[error("draw the report's picture of {subject}: {reason}")]
+    Picture {
+        /// What the picture shows.
+        subject: String,
+        /// What the library said.
+        reason: String,
+    },
+    /// The file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Writes [`report_html`] to `path`, whole or not at all.
+///
+/// # Errors
+/// When a picture cannot be drawn, and when the file cannot be written.
+pub fn write_report(path: &Path, input: &ReportInput) -> Result<(), ReportError> {
+    Ok(write_whole(path, report_html(input)?.as_bytes())?)
+}
+
+/// The page. Values that are not finite are listed in its tables and left out of its pictures.
+///
+/// # Errors
+/// When a picture cannot be drawn.
+pub fn report_html(input: &ReportInput) -> Result<String, ReportError> {
+    html::page(input)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! The page's text: headline, pictures, tables. Every text from outside goes through [`escape`].
+
+use std::fmt::Write;
+
+use super::picture::{Colour, Picture};
+use super::{Comparison, Outcome, ParameterUnit, ParameterValue, ReportError, ReportInput, TrialRow, charts, format};
+
+const STYLE: &str = include_str!("style.css");
+
+/// Rows of the table of trials that are shown at once; the others unfold.
+const ROWS_SHOWN: usize = 15;
+
+/// Sizes for a desk and for a phone.
+const COMPARISON: [charts::Size; 2] = [(920, 210), (400, 220)];
+const PROGRESS: [charts::Size; 2] = [(920, 360), (400, 300)];
+const SLICE: charts::Size = (430, 250);
+
+pub(super) fn page(input: &ReportInput) -> Result<String, ReportError> {
+    let body = [
+        headline(input),
+        comparison(input)?,
+        progress(input)?,
+        slices(input)?,
+        configuration(input),
+        trials(input),
+        conditions(input),
+    ]
+    .concat();
+    let title = format!("s3tune: {}", escape(&input.object));
+    // No scripts, and nothing from elsewhere, even if a text should slip through.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n{body}\
+         <footer>Written by s3tune. The measurements are in <code>journal.jsonl</code>, <code>results.csv</code> and \
+         <code>results.parquet</code> beside this page, the configuration in <code>best.toml</code>.</footer>\n\
+         </main>\n</body>\n</html>\n",
+        picture_colours()
+    ))
+}
+
+/// Text as HTML, for content and for quoted attributes alike. Characters that HTML has no place for become `U+FFFD`.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(character),
+            control if control.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// A rule for each colour of the pictures, which name it in their attributes, so that they follow the page.
+fn picture_colours() -> String {
+    let mut rules = String::from("@media (prefers-color-scheme: dark) {\n");
+    for colour in Colour::ALL {
+        let ((red, green, blue), name) = (colour.on_light(), colour.name());
+        let hex = format!("#{red:02X}{green:02X}{blue:02X}");
+        for property in ["fill", "stroke"] {
+            // Writing to a text cannot fail.
+            let _ = writeln!(rules, "  svg [{property}=\"{hex}\"] {{ {property}: var(--{name}); }}");
+        }
+    }
+    rules + "}\n"
+}
+
+fn section(title: &str, content: &str) -> String {
+    format!("<section>\n<h2>{title}</h2>\n{content}</section>\n")
+}
+
+/// A picture for a desk and one for a phone.
+fn both([wide, narrow]: [Picture; 2]) -> Result<String, ReportError> {
+    Ok(format!("<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n", wide.svg()?, narrow.svg()?))
+}
+
+fn headline(input: &ReportInput) -> String {
+    let size = format::bytes(input.object_bytes as f64);
+    let mut html = format!("<header>\n<p>{} ({size})</p>\n", escape(&input.object));
+    match &input.comparison {
+        Some(comparison) => html.push_str(&verdict(input, comparison)),
+        None => {
+            html.push_str("<h1>No comparison was made</h1>\n");
+            html.push_str("<p class=\"lead\">The run ended before its best configuration was measured against the one without tuning.</p>\n");
+        }
+    }
+    html + "</header>\n"
+}
+
+fn verdict(input: &ReportInput, comparison: &Comparison) -> String {
+    let metric = escape(&input.metric);
+    let unit = escape(&input.unit);
+    let [low, high] = comparison.improvement_ci95;
+    let (share, class) = (format::percent(comparison.improvement), if low > 0.0 { "good" } else { "bad" });
+    let title = if low > 0.0 {
+        format!("<span class=\"good\">{share} less</span> {metric}")
+    } else if high < 0.0 {
+        format!("<span class=\"bad\">{share} more</span> {metric}: keep what you have")
+    } else {
+        format!("No proven difference in {metric}")
+    };
+    let time = |mean: f64| format!("{} {unit}", format::significant(mean, 3));
+    let (before, found) = (&comparison.before, &comparison.found);
+    let interval = format!("{} to {}", format::signed_percent(low), format::signed_percent(high));
+    let sure = if low > 0.0 {
+        "The whole 95 % interval lies above zero: the gain is larger than the noise."
+    } else if high < 0.0 {
+        "The whole 95 % interval lies below zero: the configuration found is slower."
+    } else {
+        "The 95 % interval includes zero: more measurements, or a longer search, could tell."
+    };
+    let mut facts = vec![
+        (escape(&before.name), time(before.mean), "before"),
+        (escape(&found.name), time(found.mean), "found"),
+        ("saved".to_owned(), format::signed_percent(comparison.improvement), class),
+        ("95 % interval".to_owned(), interval, ""),
+    ];
+    if input.unit == "s" && before.mean > 0.0 && found.mean > 0.0 && input.object_bytes > 0 {
+        let rate = |mean: f64| format::throughput(input.object_bytes, mean);
+        facts.push(("throughput".to_owned(), format!("{} → {}", rate(before.mean), rate(found.mean)), ""));
+    }
+    let facts: String = facts
+        .into_iter()
+        .map(|(name, value, class)| format!("<div><dt>{name}</dt><dd class=\"{class}\">{value}</dd></div>\n"))
+        .collect();
+    format!("<h1>{title}</h1>\n<p class=\"lead\">{sure}</p>\n<dl class=\"facts\">\n{facts}</dl>\n")
+}
+
+fn comparison(input: &ReportInput) -> Result<String, ReportError> {
+    let Some(comparison) = &input.comparison else { return Ok(String::new()) };
+    let picture = both(COMPARISON.map(|size| charts::comparison(input, comparison, size)))?;
+    let content = format!(
+        "<figure>\n{picture}<figcaption class=\"caption\">Both were measured again after the search, in turns. Dots are \
+         single measurements, lines their means, bands the means' 95 % intervals. Left is better.</figcaption>\n</figure>\n"
+    );
+    Ok(section("Final comparison", &content))
+}
+
+fn progress(input: &ReportInput) -> Result<String, ReportError> {
+    if input.trials.is_empty() {
+        return Ok(section("The search", "<p>No trial finished.</p>\n"));
+    }
+    let picture = both(PROGRESS.map(|size| charts::progress(input, size)))?;
+    let content = format!("<figure>\n{picture}{}</figure>\n", legend(input, true));
+    Ok(section("The search", &content))
+}
+
+/// What the marks mean; only those that occur.
+fn legend(input: &ReportInput, with_best_line: bool) -> String {
+    let any = |found: fn(&Outcome) -> bool| input.trials.iter().any(|trial| found(&trial.outcome));
+    let mut entries = Vec::new();
+    if any(|outcome| matches!(outcome, Outcome::Measured(_))) {
+        entries.push("<li><i class=\"dot\" style=\"color:var(--trial)\"></i>trial</li>".to_owned());
+    }
+    if any(|outcome| matches!(outcome, Outcome::Stopped(_))) {
+        entries.push("<li><i class=\"ring\" style=\"color:var(--trial)\"></i>stopped early</li>".to_owned());
+    }
+    if any(|outcome| matches!(outcome, Outcome::Failed(_))) {
+        entries.push("<li><i class=\"cross\" style=\"color:var(--failed)\">×</i>failed</li>".to_owned());
+    }
+    if input.best_trial.is_some() {
+        entries.push("<li><i class=\"chosen\" style=\"color:var(--found)\"></i>chosen</li>".to_owned());
+    }
+    if with_best_line {
+        entries.push("<li><i style=\"color:var(--found)\"></i>best until then</li>".to_owned());
+    }
+    if let Some(comparison) = &input.comparison {
+        let name = escape(&comparison.before.name);
+        entries.push(format!("<li><i class=\"dash\" style=\"color:var(--before)\"></i>{name}</li>"));
+    }
+    format!("<ul class=\"legend\">{}</ul>\n", entries.concat())
+}
+
+fn slices(input: &ReportInput) -> Result<String, ReportError> {
+    let mut figures = String::new();
+    let mut fixed = Vec::new();
+    for (index, parameter) in input.parameters.iter().enumerate() {
+        match charts::slice(input, index, SLICE) {
+            Some(picture) => figures.push_str(&format!("<figure>{}</figure>\n", picture.svg()?)),
+            None => fixed.push(format!("<code>{}</code>", escape(&parameter.name))),
+        }
+    }
+    if figures.is_empty() {
+        return Ok(String::new());
+    }
+    let mut content = format!(
+        "<p class=\"caption\">Each trial once in every picture, later ones darker. All parameters vary at the same time, \
+         so a trend is a hint and not a proof.</p>\n{}<div class=\"slices\">\n{figures}</div>\n",
+        legend(input, false)
+    );
+    if !fixed.is_empty() {
+        content.push_str(&format!("<p class=\"caption\">Not varied: {}.</p>\n", fixed.join(", ")));
+    }
+    Ok(section("Parameter by parameter", &content))
+}
+
+fn configuration(input: &ReportInput) -> String {
+    if input.configuration.is_empty() {
+        return String::new();
+    }
+    let (before, found) = input
+        .comparison
+        .as_ref()
+        .map_or(("before", "found"), |comparison| (comparison.before.name.as_str(), comparison.found.name.as_str()));
+    let mut table = format!(
+        "<div class=\"scroll\"><table>\n<thead><tr><th>parameter</th><th class=\"before\">{}</th><th class=\"found\">{}</th></tr></thead>\n<tbody>\n",
+        escape(before),
+        escape(found)
+    );
+    for row in &input.configuration {
+        let class = if row.before == row.found { "" } else { " class=\"found\"" };
+        table.push_str(&format!(
+            "<tr><td><code>{}</code></td><td>{}</td><td{class}>{}</td></tr>\n",
+            escape(&row.name),
+            escape(&row.before),
+            escape(&row.found)
+        ));
+    }
+    section("The configuration found", &(table + "</tbody></table></div>\n"))
+}
+
+fn trials(input: &ReportInput) -> String {
+    if input.trials.is_empty() {
+        return String::new();
+    }
+    let mut ordered: Vec<&TrialRow> = input.trials.iter().collect();
+    // Failed ones last.
+    ordered.sort_by(|a, b| {
+        let value = |trial: &TrialRow| trial.outcome.value().unwrap_or(f64::INFINITY);
+        value(a).total_cmp(&value(b)).then(a.number.cmp(&b.number))
+    });
+    let (shown, folded) = ordered.split_at(ordered.len().min(ROWS_SHOWN));
+    let mut content = trial_table(input, shown);
+    if !folded.is_empty() {
+        let (count, table) = (folded.len(), trial_table(input, folded));
+        content.push_str(&format!("<details><summary>{count} more</summary>\n{table}</details>\n"));
+    }
+    section("Trials, best first", &content)
+}
+
+fn trial_table(input: &ReportInput, trials: &[&TrialRow]) -> String {
+    let mut table = format!(
+        "<div class=\"scroll\"><table class=\"trials\">\n<thead><tr><th class=\"number\">trial</th>\
+         <th class=\"number\">{} ({})</th><th>outcome</th><th class=\"number\">n</th><th class=\"number\">at (s)</th>",
+        escape(&input.metric),
+        escape(&input.unit)
+    );
+    for parameter in &input.parameters {
+        table.push_str(&format!("<th class=\"number\">{}</th>", escape(&parameter.name)));
+    }
+    table.push_str("</tr></thead>\n<tbody>\n");
+    for trial in trials {
+        let class = if input.best_trial == Some(trial.number) { " class=\"chosen\"" } else { "" };
+        let value = trial.outcome.value().map_or_else(String::new, |value| format::significant(value, 4));
+        let outcome = match &trial.outcome {
+            _ if !class.is_empty() => "chosen".to_owned(),
+            Outcome::Measured(_) => "measured".to_owned(),
+            Outcome::Stopped(_) => "stopped early".to_owned(),
+            Outcome::Failed(reason) => format!("failed: {}", escape(reason)),
+        };
+        table.push_str(&format!(
+            "<tr{class}><td class=\"number\">{}</td><td class=\"number\">{value}</td><td>{outcome}</td>\
+             <td class=\"number\">{}</td><td class=\"number\">{:.1}</td>",
+            trial.number, trial.measurements, trial.finished_at_seconds
+        ));
+        for (index, parameter) in input.parameters.iter().enumerate() {
+            let cell = trial.config.get(index).and_then(Option::as_ref);
+            let text = cell.map_or_else(String::new, |value| match (value, parameter.unit) {
+                (ParameterValue::Number(number), ParameterUnit::Bytes) => format::bytes(*number),
+                (ParameterValue::Number(number), ParameterUnit::Number) => format::plain(*number),
+                (ParameterValue::Choice(choice), _) => escape(choice),
+            });
+            table.push_str(&format!("<td class=\"number\">{text}</td>"));
+        }
+        table.push_str("</tr>\n");
+    }
+    table + "</tbody></table></div>\n"
+}
+
+fn conditions(input: &ReportInput) -> String {
+    let measured: u64 = input.trials.iter().map(|trial| trial.measurements).sum();
+    let compared: usize =
+        input.comparison.iter().map(|both| both.before.measurements.len() + both.found.measurements.len()).sum();
+    let mut rows = vec![
+        ("object".to_owned(), input.object.clone()),
+        ("size".to_owned(), format!("{} ({} bytes)", format::bytes(input.object_bytes as f64), input.object_bytes)),
+        ("trials".to_owned(), format!("{}, {measured} measurements", input.trials.len())),
+    ];
+    if compared > 0 {
+        rows.push(("final comparison".to_owned(), format!("{compared} measurements")));
+    }
+    let end = input.trials.iter().map(|trial| trial.finished_at_seconds).fold(0.0, f64::max);
+    rows.push(("search time".to_owned(), format::duration(end)));
+    rows.extend(input.conditions.iter().cloned());
+    let rows: String = rows
+        .iter()
+        .map(|(name, value)| format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value)))
+        .collect();
+    let mut content = format!("<div class=\"scroll\"><table>\n<tbody>\n{rows}</tbody></table></div>\n");
+    if !input.caveats.is_empty() {
+        let items: String = input.caveats.iter().map(|caveat| format!("<li>{}</li>\n", escape(caveat))).collect();
+        content.push_str(&format!(
+            "<h3 style=\"margin-top:16px\">Keep in mind</h3>\n<ul class=\"caveats\">\n{items}</ul>\n"
+        ));
+    }
+    section("How it was measured", &content)
+}

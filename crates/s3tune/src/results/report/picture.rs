@@ -1,0 +1,200 @@
+//! Pictures: marks between two axes, as the text of an inline SVG. The one file that names `plotters`.
+//!
+//! Colours are written for a light page; the page's style sheet replaces each of them on a dark one, so that a picture
+//! uses no colour that is not in [`Colour`].
+
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::ReportError;
+use super::axis::Axis;
+
+/// The colours of the pictures, by what they mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    Ink,
+    Muted,
+    Grid,
+    Before,
+    Found,
+    Trial,
+    Failed,
+}
+
+impl Colour {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Ink, Self::Muted, Self::Grid, Self::Before, Self::Found, Self::Trial, Self::Failed];
+
+    /// Its name in the style sheet.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ink => "ink",
+            Self::Muted => "muted",
+            Self::Grid => "grid",
+            Self::Before => "before",
+            Self::Found => "found",
+            Self::Trial => "trial",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// On a light page. Orange and blue stay apart for readers who see no red and green.
+    pub(super) fn on_light(self) -> (u8, u8, u8) {
+        match self {
+            Self::Ink => (0x1B, 0x25, 0x30),
+            Self::Muted => (0x5B, 0x67, 0x74),
+            Self::Grid => (0xE4, 0xE8, 0xED),
+            Self::Before => (0xC2, 0x5E, 0x00),
+            Self::Found => (0x1A, 0x5F, 0xD0),
+            Self::Trial => (0x76, 0x86, 0x99),
+            Self::Failed => (0xB4, 0x23, 0x18),
+        }
+    }
+
+    fn mixed(self, opacity: f64) -> RGBAColor {
+        let (red, green, blue) = self.on_light();
+        RGBAColor(red, green, blue, opacity)
+    }
+}
+
+/// A place: on the horizontal and on the vertical axis.
+pub(super) type Place = (f64, f64);
+
+/// What is drawn, in order: later marks lie on top.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Mark {
+    /// A filled dot.
+    Dot { at: Place, colour: Colour, opacity: f64, radius: u32 },
+    /// A circle, not filled.
+    Ring { at: Place, colour: Colour, radius: u32, width: u32 },
+    /// A small cross.
+    Cross { at: Place, colour: Colour },
+    /// A line through places.
+    Line { through: Vec<Place>, colour: Colour, width: u32, dashed: bool },
+    /// A filled rectangle between two corners.
+    Band { corners: [Place; 2], colour: Colour, opacity: f64 },
+    /// Words that begin, or end, at a place.
+    Words { at: Place, text: String, colour: Colour, side: Side },
+}
+
+/// On which side of their place words stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Right,
+    Left,
+}
+
+/// A picture, ready to be drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Picture {
+    /// What it shows, for those who hear it, and for errors.
+    pub(super) subject: String,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) across: Axis,
+    pub(super) up: Axis,
+    pub(super) marks: Vec<Mark>,
+}
+
+/// plotters divides sizes by 1.24 when it writes SVG: this one comes out as 13 pixels.
+const TEXT_SIZE: f64 = 13.0 * 1.24;
+
+impl Picture {
+    /// The `<svg>` element.
+    pub(super) fn svg(&self) -> Result<String, ReportError> {
+        let mut svg = String::new();
+        self.draw(&mut svg)
+            .map_err(|reason| ReportError::Picture { subject: self.subject.clone(), reason: reason.to_string() })?;
+        // plotters escapes what HTML reserves, but lets control characters through.
+        let svg: String =
+            svg.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect();
+        let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", super::html::escape(&self.subject));
+        Ok(svg.replacen("<svg ", &labelled, 1))
+    }
+
+    fn draw(&self, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+        let root = SVGBackend::with_string(svg, (self.width, self.height)).into_drawing_area();
+        let widest = self.up.ticks.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0) as u32;
+        let mut builder = ChartBuilder::on(&root);
+        builder.margin(6).margin_right(14);
+        builder.x_label_area_size(if self.across.title.is_empty() { 24 } else { 46 });
+        builder.y_label_area_size(if self.up.title.is_empty() { 4 } else { 34 + 8 * widest });
+        let mut chart = builder.build_cartesian_2d(Ruler(self.across.clone()), Ruler(self.up.clone()))?;
+
+        let muted = ("sans-serif", TEXT_SIZE).into_font().color(&Colour::Muted.mixed(1.0));
+        let mut mesh = chart.configure_mesh();
+        mesh.label_style(muted.clone()).axis_desc_style(muted);
+        mesh.bold_line_style(Colour::Grid.mixed(1.0)).light_line_style(TRANSPARENT);
+        mesh.axis_style(Colour::Grid.mixed(1.0)).set_all_tick_mark_size(4);
+        mesh.x_desc(self.across.title.as_str()).y_desc(self.up.title.as_str());
+        mesh.draw()?;
+
+        for mark in &self.marks {
+            match mark {
+                Mark::Dot { at, colour, opacity, radius } => {
+                    chart.draw_series([Circle::new(*at, *radius, colour.mixed(*opacity).filled())])?;
+                }
+                Mark::Ring { at, colour, radius, width } => {
+                    chart.draw_series([Circle::new(*at, *radius, colour.mixed(1.0).stroke_width(*width))])?;
+                }
+                Mark::Cross { at, colour } => {
+                    chart.draw_series([Cross::new(*at, 4, colour.mixed(1.0).stroke_width(2))])?;
+                }
+                Mark::Line { through, colour, width, dashed } => {
+                    let style = colour.mixed(1.0).stroke_width(*width);
+                    if *dashed {
+                        chart.draw_series(DashedLineSeries::new(through.iter().copied(), 5, 4, style))?;
+                    } else {
+                        chart.draw_series(LineSeries::new(through.iter().copied(), style))?;
+                    }
+                }
+                Mark::Band { corners, colour, opacity } => {
+                    chart.draw_series([Rectangle::new(*corners, colour.mixed(*opacity).filled())])?;
+                }
+                Mark::Words { at, text, colour, side } => {
+                    let anchor = match side {
+                        Side::Right => Pos::new(HPos::Left, VPos::Bottom),
+                        Side::Left => Pos::new(HPos::Right, VPos::Bottom),
+                    };
+                    let style = ("sans-serif", TEXT_SIZE).into_font().color(&colour.mixed(1.0)).pos(anchor);
+                    chart.draw_series([Text::new(text.clone(), *at, style)])?;
+                }
+            }
+        }
+        root.present()?;
+        Ok(())
+    }
+}
+
+/// An axis in plotters' terms: its places are linear, its ticks are the ones that were chosen.
+#[derive(Clone)]
+struct Ruler(Axis);
+
+impl Ranged for Ruler {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, place: &f64, (from, to): (i32, i32)) -> i32 {
+        let share = (place - self.0.low) / (self.0.high - self.0.low);
+        from + (f64::from(to - from) * share).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        let ticks = if hint.weight().allow_light_points() { &[] } else { self.0.ticks.as_slice() };
+        ticks.iter().map(|(place, _)| *place).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.0.low..self.0.high
+    }
+}
+
+impl ValueFormatter<f64> for Ruler {
+    fn format_ext(&self, place: &f64) -> String {
+        let tick = self.0.ticks.iter().find(|(at, _)| at == place);
+        tick.map_or_else(String::new, |(_, label)| label.clone())
+    }
+}

@@ -1,0 +1,238 @@
+//! The page as a whole, from invented but plausible data.
+
+use super::*;
+
+/// A run as it looks in life: some trials stopped early, one failed, parameters of every kind.
+fn run() -> ReportInput {
+    let mib = 1024.0 * 1024.0;
+    let mut state = 7_u64;
+    let mut uniform = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let mut clock = 0.0;
+    let trials: Vec<TrialRow> = (0..34)
+        .map(|number| {
+            let late = f64::from(number) / 34.0;
+            let concurrency = (2.0 * (2.0 + 6.0 * uniform() * (1.0 - 0.4 * late) + 2.0 * late).exp2() / 4.0).round();
+            let chunk = ((2.0 + 3.5 * uniform()).exp2().round()) * mib;
+            let threads = uniform() > 0.15;
+            let parallel = if threads { concurrency } else { 1.0 };
+            let value = 4.4 + 30.0 / parallel.min(70.0) + 0.02 * (chunk / mib - 12.0).abs() + 0.4 * uniform();
+            let outcome = match number {
+                9 => Outcome::Failed("download failed: 503 SlowDown <after 5 attempts>".to_owned()),
+                _ if value > 9.0 && number % 2 == 0 => Outcome::Stopped(value),
+                _ => Outcome::Measured(value),
+            };
+            clock += 2.0 + 0.4 * value;
+            TrialRow {
+                number: u64::from(number as u32),
+                finished_at_seconds: clock,
+                measurements: if matches!(outcome, Outcome::Stopped(_)) { 1 } else { 3 },
+                outcome,
+                config: vec![
+                    Some(ParameterValue::Number(concurrency)),
+                    Some(ParameterValue::Number(chunk)),
+                    Some(ParameterValue::Number((100.0 * uniform()).round())),
+                    Some(ParameterValue::Choice(threads.to_string())),
+                    Some(ParameterValue::Number(5.0)),
+                ],
+            }
+        })
+        .collect();
+    let best = trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Measured(_)));
+    let best = best.min_by(|a, b| a.outcome.value().unwrap().total_cmp(&b.outcome.value().unwrap())).unwrap().number;
+    let parameter = |name: &str, unit, log, before: ParameterValue| Parameter {
+        name: name.to_owned(),
+        unit,
+        log,
+        before: Some(before),
+    };
+    let row = |name: &str, before: &str, found: &str| ConfigurationRow {
+        name: name.to_owned(),
+        before: before.to_owned(),
+        found: found.to_owned(),
+    };
+    let texts = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    ReportInput {
+        object: "s3://climate-archive/era5/2024/reanalysis-level-12.nc".to_owned(),
+        object_bytes: 3_221_225_472,
+        metric: "download time".to_owned(),
+        unit: "s".to_owned(),
+        comparison: Some(Comparison {
+            before: Arm {
+                name: "boto3's defaults".to_owned(),
+                measurements: vec![8.02, 8.41, 8.22, 8.63, 8.35, 8.23],
+                mean: 8.31,
+                ci95: Some([8.09, 8.53]),
+            },
+            found: Arm {
+                name: "found".to_owned(),
+                measurements: vec![4.81, 5.08, 4.88, 4.95, 5.01, 4.79],
+                mean: 4.92,
+                ci95: Some([4.80, 5.04]),
+            },
+            improvement: 0.408,
+            improvement_ci95: [0.37, 0.44],
+        }),
+        trials,
+        best_trial: Some(best),
+        parameters: vec![
+            parameter("max_concurrency", ParameterUnit::Number, true, ParameterValue::Number(10.0)),
+            parameter("multipart_chunksize", ParameterUnit::Bytes, true, ParameterValue::Number(8.0 * mib)),
+            parameter("max_io_queue", ParameterUnit::Number, false, ParameterValue::Number(100.0)),
+            parameter("use_threads", ParameterUnit::Number, false, ParameterValue::Choice("true".to_owned())),
+            parameter("num_download_attempts", ParameterUnit::Number, false, ParameterValue::Number(5.0)),
+        ],
+        configuration: vec![
+            row("multipart_threshold", "8 MiB", "8 MiB"),
+            row("max_concurrency", "10", "61"),
+            row("multipart_chunksize", "8 MiB", "13 MiB"),
+            row("num_download_attempts", "5", "5"),
+            row("max_io_queue", "100", "42"),
+            row("io_chunksize", "256 KiB", "1 MiB"),
+            row("use_threads", "true", "true"),
+            row("max_bandwidth", "none", "none"),
+        ],
+        conditions: texts(&[
+            ("network", "profile same-region: first byte 28 ms, 90 MB/s a connection, link 1.5 GB/s"),
+            ("engine", "s3xfer"),
+            ("search", "bayes_hyperband, seed 42, stopped by max_tuning_time"),
+            ("machine", "16 cores"),
+        ]),
+        caveats: vec![
+            "The network was emulated on this machine: the shape of the result carries over, the seconds do not."
+                .to_owned(),
+            "Good values depend on the object's size; measure again for objects much smaller than this one.".to_owned(),
+        ],
+    }
+}
+
+/// Kept beside the tests so that a look at the page is one command away:
+/// `REPORT_SAMPLE=report.html cargo test -p s3tune results::report`.
+#[test]
+fn the_page_is_whole() {
+    let page = report_html(&run()).unwrap();
+    if let Some(path) = std::env::var_os("REPORT_SAMPLE") {
+        std::fs::write(path, &page).unwrap();
+    }
+    for part in
+        ["41 % less", "37 % to 44 %", "388 MB/s → 655 MB/s", "max_concurrency (log)", "search time (s)", "13 MiB"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    // Two comparisons, two courses of the search, and a slice for each parameter that varied.
+    assert_eq!(page.matches("<svg ").count(), 2 + 2 + 4);
+    assert!(page.contains("Not varied: <code>num_download_attempts</code>"));
+    assert_eq!(page.matches("<section>").count(), page.matches("</section>").count());
+}
+
+#[test]
+fn the_page_loads_nothing_and_runs_nothing() {
+    let page = report_html(&run()).unwrap();
+    for part in ["<script", "<link", "<img", "<iframe", "url(", "@import", "src=", "href="] {
+        assert!(!page.contains(part), "{part}");
+    }
+    let addresses = page.matches("http").count();
+    let harmless = page.matches("http://www.w3.org/2000/svg").count() + page.matches("http-equiv").count();
+    assert_eq!(addresses, harmless);
+}
+
+#[test]
+fn every_text_from_outside_is_escaped() {
+    let evil = "</style><script>alert('x')</script>\"&\u{0}";
+    let mut input = run();
+    input.object = evil.to_owned();
+    input.metric = evil.to_owned();
+    input.unit = evil.to_owned();
+    input.conditions.push((evil.to_owned(), evil.to_owned()));
+    input.caveats.push(evil.to_owned());
+    input.configuration.push(ConfigurationRow { name: evil.into(), before: evil.into(), found: evil.into() });
+    for parameter in &mut input.parameters {
+        parameter.name = evil.to_owned();
+    }
+    input.trials[0].outcome = Outcome::Failed(evil.to_owned());
+    input.trials[1].config[3] = Some(ParameterValue::Choice(evil.to_owned()));
+    let comparison = input.comparison.as_mut().unwrap();
+    comparison.before.name = evil.to_owned();
+    comparison.found.name = evil.to_owned();
+    let page = report_html(&input).unwrap();
+    assert!(!page.contains("<script") && !page.contains("alert('x')"));
+    assert_eq!(page.matches("</style>").count(), 1);
+    assert!(!page.contains('\u{0}'));
+}
+
+#[test]
+fn the_headline_says_what_the_interval_allows() {
+    let with = |improvement: f64, ci95: [f64; 2]| {
+        let mut input = run();
+        let comparison = input.comparison.as_mut().unwrap();
+        (comparison.improvement, comparison.improvement_ci95) = (improvement, ci95);
+        report_html(&input).unwrap()
+    };
+    assert!(with(0.03, [-0.02, 0.08]).contains("No proven difference in download time"));
+    let slower = with(-0.12, [-0.2, -0.04]);
+    assert!(slower.contains("12 % more") && slower.contains("slower"));
+    assert!(with(0.05, [0.01, 0.09]).contains("5.0 % less"));
+}
+
+#[test]
+fn a_run_that_ended_early_has_a_page_too() {
+    let empty = ReportInput {
+        comparison: None,
+        trials: vec![],
+        best_trial: None,
+        parameters: vec![],
+        configuration: vec![],
+        conditions: vec![],
+        caveats: vec![],
+        ..run()
+    };
+    let page = report_html(&empty).unwrap();
+    assert!(page.contains("No comparison was made") && page.contains("No trial finished"));
+
+    let mut one = run();
+    one.trials.truncate(1);
+    report_html(&one).unwrap();
+    let mut failed = run();
+    for trial in &mut failed.trials {
+        trial.outcome = Outcome::Failed("no".to_owned());
+    }
+    report_html(&failed).unwrap();
+}
+
+#[test]
+fn numbers_that_cannot_be_drawn_do_no_harm() {
+    let mut input = run();
+    for (trial, value) in input.trials.iter_mut().zip([f64::NAN, f64::INFINITY, -1.0, 0.0, f64::MAX, f64::MIN_POSITIVE])
+    {
+        trial.outcome = Outcome::Measured(value);
+        trial.finished_at_seconds = value;
+        trial.config[0] = Some(ParameterValue::Number(value));
+        trial.config.truncate(2);
+    }
+    let comparison = input.comparison.as_mut().unwrap();
+    comparison.before.measurements = vec![f64::NAN, f64::INFINITY];
+    comparison.before.mean = f64::NAN;
+    comparison.found.ci95 = Some([f64::NEG_INFINITY, f64::INFINITY]);
+    report_html(&input).unwrap();
+}
+
+#[test]
+fn every_colour_of_the_pictures_is_defined_for_light_and_dark() {
+    let style = include_str!("style.css");
+    for colour in picture::Colour::ALL {
+        let (red, green, blue) = colour.on_light();
+        let name = colour.name();
+        assert!(style.contains(&format!("--{name}: #{red:02x}{green:02x}{blue:02x};")), "{name} on light");
+        assert_eq!(style.matches(&format!("--{name}: #")).count(), 2, "{name} on dark");
+    }
+}
+
+#[test]
+fn the_file_is_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    write_report(&path, &run()).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), report_html(&run()).unwrap());
+}
