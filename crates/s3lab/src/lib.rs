@@ -1,1 +1,53 @@
 //! An S3 one can carry: the real protocol, an emulated network, planned faults.
+//!
+//! A [`Lab`] holds buckets and objects in memory, answers S3's protocol with signatures, conditions, ranges, multipart
+//! uploads and checksums, delays and paces every byte as its [`NetworkProfile`] says, and breaks exactly the requests
+//! its [`FaultPlan`] names. Everything that transfers objects can so be tried and tested without an account, a network
+//! or luck: over TCP by any client ([`Server`]), or inside the process by aws-sdk-s3 in tokio's paused time
+//! (feature `sdk`).
+//!
+//! ```
+//! use s3lab::{Lab, NetworkProfile, Server};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let lab = Lab::builder()
+//!     .credentials("access", "secret")
+//!     .bucket("lab")
+//!     .synthetic("lab", "big", 256 << 20)
+//!     .network(NetworkProfile::named("same-region")?)
+//!     .build()?;
+//! let server = Server::start(&lab, "127.0.0.1:0".parse()?).await?;
+//! // Any S3 client can now use server.endpoint(); here is none, so nothing was asked:
+//! assert_eq!(lab.stats().total(), 0);
+//! # server.shutdown().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Rooms
+//!
+//! | room | holds |
+//! |---|---|
+//! | `words` | [`NetworkProfile`], [`FaultPlan`], [`SyntheticObject`], [`Stats`]: plain types, valid once made |
+//! | `rules` | ranges, conditions, listings, checksums, multipart, faults, the network's model: pure |
+//! | `doors` | `s3s`, `hyper`, the SDK's runtime: one file each |
+//! | `engine` | [`Lab`], [`Server`], the gate every request passes, the operations |
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `sdk` | no | `Lab::http_client`: the in-process face for aws-sdk-s3 |
+
+mod doors;
+mod engine;
+mod rules;
+mod words;
+
+#[cfg(feature = "sdk")]
+pub use doors::sdk::SharedHttpClient;
+pub use engine::{BuildError, Lab, LabBuilder, Server, StartError};
+pub use words::{
+    Fault, FaultKind, FaultPlan, FaultPlanError, NetworkProfile, ProfileError, RequestKind, RequestRecord, Requests,
+    Stats, SyntheticObject, WrongByte,
+};

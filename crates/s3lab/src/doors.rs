@@ -1,0 +1,10 @@
+//! The outside: one file for each foreign crate that touches it.
+//!
+//! - [`s3`]: `s3s`, the protocol - signatures, XML, headers.
+//! - [`tcp`]: `hyper` and sockets.
+//! - [`sdk`]: the SDK's HTTP client interface (feature `sdk`).
+
+pub(crate) mod s3;
+#[cfg(feature = "sdk")]
+pub(crate) mod sdk;
+pub(crate) mod tcp;

@@ -1,0 +1,306 @@
+//! Bodies at the network's pace: what a connection carries in either direction, quantum by quantum, and the faults
+//! planned for it.
+//!
+//! Dropped early, an answer's body gives its connection back as closed and its request as left; nothing else remains.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::Sleep;
+
+use super::gate::{Connection, Gate};
+use crate::doors::s3::{Body, StdError};
+use crate::rules::faults::{BodyFaults, Step};
+use crate::rules::network::{Flow, QUANTUM_BYTES};
+
+/// Between the last byte and a reset or an early end: time for the bytes before it to leave this process.
+const FLUSH: Duration = Duration::from_millis(5);
+
+/// Which way a body goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Down,
+    Up,
+}
+
+/// Paces the pieces of one body.
+pub(super) struct Pacer {
+    gate: Arc<Gate>,
+    direction: Direction,
+    /// Absent where nothing limits the bandwidth.
+    flow: Option<Flow>,
+    /// A planned rate in bytes a second, and when its last byte is through.
+    slow: Option<(u64, Duration)>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pacer {
+    /// A pacer whose first byte is ready at `start`.
+    pub(super) fn new(gate: Arc<Gate>, direction: Direction, start: Duration, slow: Option<u64>) -> Self {
+        let flow = gate.limited(direction).then(|| Flow::starting(start));
+        Self { gate, direction, flow, slow: slow.map(|rate| (rate, start)), sleep: None }
+    }
+
+    /// The most bytes to hand over at once.
+    fn quantum(&self) -> usize {
+        match (self.slow, self.flow) {
+            // A tenth of a second's worth, so that a slow body is a trickle.
+            (Some((rate, _)), _) => usize::try_from(rate / 10).unwrap_or(usize::MAX).clamp(1, QUANTUM_BYTES),
+            (None, Some(_)) => QUANTUM_BYTES,
+            (None, None) => usize::MAX,
+        }
+    }
+
+    /// Hands `bytes` to the network; [`poll`](Self::poll) is ready once they have arrived.
+    fn reserve(&mut self, bytes: usize) {
+        if self.flow.is_none() && self.slow.is_none() {
+            return;
+        }
+        let now = self.gate.clock.now();
+        let mut arrived = Duration::ZERO;
+        if let Some(flow) = &mut self.flow {
+            arrived = self.gate.reserve(self.direction, flow, bytes, now);
+        }
+        if let Some((rate, at)) = &mut self.slow {
+            // No catch-up here: a planned rate is an upper bound.
+            *at = (*at).max(now) + Duration::from_secs_f64(bytes as f64 / *rate as f64);
+            arrived = arrived.max(*at);
+        }
+        if arrived > now {
+            self.sleep_until(arrived);
+        }
+    }
+
+    fn sleep_until(&mut self, at: Duration) {
+        self.sleep = Some(Box::pin(self.gate.clock.timer(at)));
+    }
+
+    fn pause(&mut self, duration: Duration) {
+        self.sleep_until(self.gate.clock.now() + duration);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(sleep) = &mut self.sleep {
+            ready!(sleep.as_mut().poll(cx));
+            self.sleep = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Counts a request as in progress until dropped.
+pub(super) struct InFlight(pub(super) Arc<Gate>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.counters.left();
+    }
+}
+
+enum Stage {
+    Running,
+    /// A stall without end.
+    Stuck,
+    /// The connection breaks at the next poll.
+    Breaking(io::ErrorKind),
+    Ended,
+}
+
+/// An answer's body.
+pub(crate) struct LabBody {
+    source: Body,
+    stage: Stage,
+    pending: Bytes,
+    /// Handed to the network, not yet arrived.
+    travelling: Option<Bytes>,
+    pacer: Pacer,
+    faults: BodyFaults,
+    position: u64,
+    /// What `Content-Length` says, where it says something.
+    length: Option<u64>,
+    connection: Arc<Connection>,
+    _in_flight: InFlight,
+}
+
+impl LabBody {
+    pub(super) fn new(
+        source: Body,
+        length: Option<u64>,
+        faults: BodyFaults,
+        pacer: Pacer,
+        connection: Arc<Connection>,
+        in_flight: InFlight,
+    ) -> Self {
+        let stage = if length == Some(0) && faults.is_none() { Stage::Ended } else { Stage::Running };
+        let body = Self {
+            source,
+            stage,
+            pending: Bytes::new(),
+            travelling: None,
+            pacer,
+            faults,
+            position: 0,
+            length,
+            connection,
+            _in_flight: in_flight,
+        };
+        if matches!(body.stage, Stage::Ended) {
+            body.connection.reusable();
+        }
+        body
+    }
+
+    /// An answer without a body: to HEAD, or 304. `length` is still what the header says.
+    pub(super) fn empty(pacer: Pacer, connection: Arc<Connection>, in_flight: InFlight) -> Self {
+        Self::new(Body::empty(), Some(0), BodyFaults::default(), pacer, connection, in_flight)
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            ready!(self.pacer.poll(cx));
+            match self.stage {
+                Stage::Running => {}
+                Stage::Stuck => return Poll::Pending,
+                Stage::Ended => return Poll::Ready(None),
+                Stage::Breaking(kind) => {
+                    self.stage = Stage::Ended;
+                    if kind == io::ErrorKind::ConnectionReset {
+                        self.connection.abort();
+                    }
+                    return Poll::Ready(Some(Err(io::Error::new(kind, "a planned fault broke the connection"))));
+                }
+            }
+            if let Some(piece) = self.travelling.take() {
+                self.position += piece.len() as u64;
+                self.pacer.gate.counters.bytes_out.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            if self.pending.is_empty() {
+                match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
+                    Some(Ok(frame)) => self.pending = frame.into_data().unwrap_or_default(),
+                    Some(Err(error)) => {
+                        self.stage = Stage::Ended;
+                        return Poll::Ready(Some(Err(io::Error::other(error))));
+                    }
+                    None => {
+                        self.stage = Stage::Ended;
+                        self.connection.reusable();
+                        return Poll::Ready(None);
+                    }
+                }
+                continue;
+            }
+            let mut most = self.pacer.quantum().min(self.pending.len());
+            match self.faults.step(self.position) {
+                Step::Send(bytes) => most = most.min(usize::try_from(bytes).unwrap_or(usize::MAX)),
+                Step::Stall(Some(duration)) => {
+                    self.pacer.pause(duration);
+                    continue;
+                }
+                Step::Stall(None) => {
+                    self.stage = Stage::Stuck;
+                    continue;
+                }
+                Step::Reset => {
+                    self.stage = Stage::Breaking(io::ErrorKind::ConnectionReset);
+                    self.pacer.pause(FLUSH);
+                    continue;
+                }
+                Step::End => {
+                    self.stage = Stage::Breaking(io::ErrorKind::UnexpectedEof);
+                    self.pacer.pause(FLUSH);
+                    continue;
+                }
+            }
+            let piece = self.pending.split_to(most);
+            self.pacer.reserve(piece.len());
+            self.travelling = Some(piece);
+        }
+    }
+}
+
+impl http_body::Body for LabBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.poll_bytes(cx).map_ok(Frame::data)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, |length| SizeHint::with_exact(length.saturating_sub(self.position)))
+    }
+}
+
+/// A request's body on its way in.
+pub(super) struct Upload<B> {
+    source: B,
+    pending: Bytes,
+    travelling: Option<Bytes>,
+    pacer: Pacer,
+}
+
+impl<B> Upload<B> {
+    pub(super) fn new(source: B, pacer: Pacer) -> Self {
+        Self { source, pending: Bytes::new(), travelling: None, pacer }
+    }
+}
+
+impl<B> http_body::Body for Upload<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<StdError>,
+{
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let this = self.get_mut();
+        loop {
+            ready!(this.pacer.poll(cx));
+            if let Some(piece) = this.travelling.take() {
+                this.pacer.gate.counters.bytes_in.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            if this.pending.is_empty() {
+                match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => this.pending = data,
+                        Err(other) => return Poll::Ready(Some(Ok(other))),
+                    },
+                    Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                    None => return Poll::Ready(None),
+                }
+                continue;
+            }
+            let piece = this.pending.split_to(this.pacer.quantum().min(this.pending.len()));
+            this.pacer.reserve(piece.len());
+            this.travelling = Some(piece);
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pending.is_empty() && self.travelling.is_none() && self.source.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held = (self.pending.len() + self.travelling.as_ref().map_or(0, Bytes::len)) as u64;
+        let rest = self.source.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + held);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + held);
+        }
+        hint
+    }
+}

@@ -1,0 +1,235 @@
+//! The gate every request passes, whichever face it came through: counted, admitted, delayed, answered, paced.
+//!
+//! Cancellation: a dropped exchange is counted as left; a PUT that was not answered has stored nothing or all.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+
+use super::backend::Afterwards;
+use super::body::{Direction, InFlight, LabBody, Pacer, Upload};
+use super::clock::Clock;
+use super::counters::Counters;
+use crate::doors::s3::{Body, S3Service, StdError};
+use crate::rules::network::{Flow, Network};
+use crate::words::{RequestKind, RequestRecord};
+
+/// One lab's gate.
+pub(crate) struct Gate {
+    pub(super) clock: Clock,
+    pub(super) counters: Arc<Counters>,
+    network: Mutex<Network>,
+    limited: bool,
+    service: S3Service,
+}
+
+/// One connection, of either face.
+pub(crate) struct Connection {
+    gate: Arc<Gate>,
+    id: u64,
+    /// When its first request is let in.
+    ready: Duration,
+    reusable: AtomicBool,
+    abort: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Its answer was handed over whole: it may carry another request.
+    pub(super) fn reusable(&self) {
+        self.reusable.store(true, Ordering::Release);
+    }
+
+    /// Ends with a reset.
+    pub(super) fn abort(&self) {
+        self.abort.store(true, Ordering::Release);
+    }
+
+    /// Whether its last answer was handed over whole.
+    #[cfg(feature = "sdk")]
+    pub(super) fn is_reusable(&self) -> bool {
+        self.reusable.load(Ordering::Acquire)
+    }
+
+    /// When it is ready for its first request.
+    #[cfg(feature = "sdk")]
+    pub(super) fn ready(&self) -> Duration {
+        self.ready
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.gate.counters.connection_closed();
+    }
+}
+
+impl Gate {
+    pub(super) fn new(counters: Arc<Counters>, network: Network, service: S3Service) -> Self {
+        let limited = network.down.is_limited();
+        Self { clock: Clock::default(), counters, network: Mutex::new(network), limited, service }
+    }
+
+    fn network(&self) -> std::sync::MutexGuard<'_, Network> {
+        self.network.lock().expect("the model does not panic")
+    }
+
+    pub(super) fn limited(&self, _: Direction) -> bool {
+        self.limited
+    }
+
+    pub(super) fn reserve(&self, direction: Direction, flow: &mut Flow, bytes: usize, now: Duration) -> Duration {
+        let mut network = self.network();
+        let link = match direction {
+            Direction::Down => &mut network.down,
+            Direction::Up => &mut network.up,
+        };
+        link.reserve(flow, bytes, now)
+    }
+
+    /// Opens a connection now; `abort` is set when it is to end with a reset.
+    pub(super) fn connect(self: &Arc<Self>, abort: Arc<AtomicBool>) -> Connection {
+        let ready = self.clock.now() + self.network().connect();
+        let id = self.counters.connection_opened();
+        Connection { gate: self.clone(), id, ready, reusable: AtomicBool::new(false), abort }
+    }
+
+    /// Answers one request.
+    pub(super) async fn exchange<B>(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        request: Request<B>,
+    ) -> Response<LabBody>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<StdError>,
+    {
+        connection.reusable.store(false, Ordering::Release);
+        let ordinal = self.counters.arrived(record(connection.id, &request));
+        let in_flight = InFlight(self.clone());
+        self.clock.wait_until(connection.ready).await;
+        let mut start = self.clock.now();
+        let (admitted, first_byte) = {
+            let mut network = self.network();
+            (network.admit(start), network.first_byte(ordinal))
+        };
+        let headless = request.method() == Method::HEAD;
+        let has_body = !request.body().is_end_stream();
+        let mut response = if admitted {
+            let pacer = Pacer::new(self.clone(), Direction::Up, start, None);
+            let request = request
+                .map(|body| if has_body { Body::http_body_unsync(Upload::new(body, pacer)) } else { Body::empty() });
+            match self.service.call(request).await {
+                Ok(response) => response,
+                Err(error) => {
+                    tracing::warn!(error = %StdError::from(error), "a request could not be answered");
+                    plain(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error.")
+                }
+            }
+        } else {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.")
+        };
+        if has_body {
+            // The service thinks once it has the whole body.
+            start = self.clock.now();
+        }
+        let ready = start + if admitted { first_byte } else { Duration::ZERO };
+        self.clock.wait_until(ready).await;
+        let afterwards = response.extensions_mut().remove::<Afterwards>().unwrap_or_default();
+        if afterwards.partial {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        match afterwards.content_range {
+            Some(Some(value)) => {
+                let value = HeaderValue::try_from(value).expect("a fault plan's Content-Range is printable");
+                response.headers_mut().insert(header::CONTENT_RANGE, value);
+            }
+            Some(None) => {
+                response.headers_mut().remove(header::CONTENT_RANGE);
+            }
+            None => {}
+        }
+        let status = response.status();
+        self.counters.answered(ordinal, status.as_u16());
+        let pacer = Pacer::new(self.clone(), Direction::Down, ready, afterwards.body.bytes_per_s);
+        let (mut parts, source) = response.into_parts();
+        let request_id = HeaderValue::try_from(format!("{ordinal:016X}")).expect("digits are a header value");
+        parts.headers.insert("x-amz-request-id", request_id);
+        let body = if headless || status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT {
+            LabBody::empty(pacer, connection, in_flight)
+        } else {
+            let told = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+            let length = told.or_else(|| http_body::Body::size_hint(&source).exact());
+            if let Some(length) = length {
+                parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            LabBody::new(source, length, afterwards.body, pacer, connection, in_flight)
+        };
+        Response::from_parts(parts, body)
+    }
+}
+
+/// What the log keeps of a request: nothing a credential or a signature could be in.
+fn record<B>(connection: u64, request: &Request<B>) -> RequestRecord {
+    let path = request.uri().path().trim_start_matches('/');
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+    let (method, headers) = (request.method().as_str(), request.headers());
+    let kind = if bucket.is_empty() {
+        RequestKind::Other
+    } else {
+        let copies = headers.contains_key("x-amz-copy-source");
+        RequestKind::classify(method, !key.is_empty(), request.uri().query().unwrap_or(""), copies)
+    };
+    RequestRecord {
+        ordinal: 0,
+        connection,
+        kind,
+        method: method.to_owned(),
+        bucket: decode(bucket),
+        key: decode(key),
+        range: headers.get(header::RANGE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        status: None,
+    }
+}
+
+/// Percent-decodes a path (RFC 3986, 2.1); what is no escape stays as it is.
+fn decode(text: &str) -> String {
+    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
+    while at < bytes.len() {
+        let escape = (bytes[at] == b'%')
+            .then(|| bytes.get(at + 1..at + 3))
+            .flatten()
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(escape.unwrap_or(bytes[at]));
+        at += if escape.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// An error's answer made without the protocol layer.
+fn plain(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    );
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_the_log_are_decoded_and_queries_left_out() {
+        let request = Request::builder().uri("/lab/a%20b%2Fc%zz?X-Amz-Signature=secret").body(()).expect("valid");
+        let record = record(3, &request);
+        assert_eq!((record.bucket.as_str(), record.key.as_str()), ("lab", "a b/c%zz"));
+        assert!(!format!("{record:?}").contains("secret"));
+    }
+}

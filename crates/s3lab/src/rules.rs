@@ -1,0 +1,11 @@
+//! Pure functions and state machines: what S3 answers, and when the emulated network delivers it.
+//!
+//! Names words only. Time comes in as an argument; randomness follows from a seed and a request's number.
+
+pub(crate) mod checksum;
+pub(crate) mod conditions;
+pub(crate) mod faults;
+pub(crate) mod listing;
+pub(crate) mod multipart;
+pub(crate) mod network;
+pub(crate) mod range;

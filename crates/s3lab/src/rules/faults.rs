@@ -1,0 +1,148 @@
+//! What the planned faults do to one answer, and when they strike in its body.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::words::{FaultKind, FaultPlan};
+
+/// An answer instead of the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    SlowDown,
+    InternalError,
+}
+
+/// What the faults that meet one GET do to its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Effects {
+    pub(crate) replace: bool,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) ignore_range: bool,
+    /// The header's value instead of the true one; the inner `None` leaves it out.
+    pub(crate) content_range: Option<Option<String>>,
+    /// The body's and `Content-Length`'s upper bound.
+    pub(crate) max_length: Option<u64>,
+    /// Object offsets whose bytes are inverted.
+    pub(crate) corrupt: Vec<u64>,
+    pub(crate) body: BodyFaults,
+    /// How many planned faults met the request.
+    pub(crate) count: u64,
+}
+
+/// What happens while a body is sent. Positions count the body's bytes from 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BodyFaults {
+    reset_at: Option<u64>,
+    end_at: Option<u64>,
+    /// In ascending order; a stall that struck is taken out.
+    stalls: VecDeque<(u64, Option<Duration>)>,
+    pub(crate) bytes_per_s: Option<u64>,
+}
+
+/// What the body does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Send at most this many bytes, then ask again.
+    Send(u64),
+    /// Pause, for ever where there is no duration.
+    Stall(Option<Duration>),
+    /// Abort the connection.
+    Reset,
+    /// Close the connection.
+    End,
+}
+
+impl BodyFaults {
+    /// What to do at `position`. A stall is answered once.
+    pub(crate) fn step(&mut self, position: u64) -> Step {
+        if let Some((_, duration)) = self.stalls.front().copied().filter(|(at, _)| *at <= position) {
+            self.stalls.pop_front();
+            return Step::Stall(duration);
+        }
+        if self.reset_at.is_some_and(|at| at <= position) {
+            return Step::Reset;
+        }
+        if self.end_at.is_some_and(|at| at <= position) {
+            return Step::End;
+        }
+        let next = [self.stalls.front().map(|(at, _)| *at), self.reset_at, self.end_at].into_iter().flatten().min();
+        Step::Send(next.map_or(u64::MAX, |at| at - position))
+    }
+
+    /// Whether there is nothing to do but send.
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn least(a: Option<u64>, b: u64) -> Option<u64> {
+    Some(a.map_or(b, |a| a.min(b)))
+}
+
+/// The faults of `plan` that meet the `ordinal`-th GET of `key`, merged: of two limits the smaller one strikes.
+pub(crate) fn effects(plan: &FaultPlan, key: &str, ordinal: u64) -> Effects {
+    let mut effects = Effects::default();
+    let mut stalls = Vec::new();
+    let met = |fault: &&crate::words::Fault| (fault.key == "*" || fault.key == key) && fault.requests.contain(ordinal);
+    for fault in plan.faults().iter().filter(met) {
+        effects.count += 1;
+        let body = &mut effects.body;
+        match &fault.kind {
+            FaultKind::Reset { after_bytes } => body.reset_at = least(body.reset_at, *after_bytes),
+            FaultKind::Truncate { after_bytes } => body.end_at = least(body.end_at, *after_bytes),
+            FaultKind::Stall { after_bytes, duration } => stalls.push((*after_bytes, *duration)),
+            FaultKind::Slow { bytes_per_s } => body.bytes_per_s = least(body.bytes_per_s, *bytes_per_s),
+            FaultKind::ShortLength { length } => effects.max_length = least(effects.max_length, *length),
+            FaultKind::SlowDown => effects.refusal = Some(Refusal::SlowDown),
+            FaultKind::InternalError => effects.refusal = Some(Refusal::InternalError),
+            FaultKind::ContentRange { value } => effects.content_range = Some(value.clone()),
+            FaultKind::IgnoreRange => effects.ignore_range = true,
+            FaultKind::Corrupt { at } => effects.corrupt.push(*at),
+            FaultKind::Replace => effects.replace = true,
+        }
+    }
+    stalls.sort_by_key(|(at, _)| *at);
+    effects.body.stalls = stalls.into();
+    effects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Requests;
+
+    fn plan(kinds: &[FaultKind]) -> FaultPlan {
+        kinds.iter().fold(FaultPlan::none(), |plan, kind| plan.and("k", Requests::At(1), kind.clone()).expect("valid"))
+    }
+
+    #[test]
+    fn faults_meet_their_key_and_ordinal_only() {
+        let plan = plan(&[FaultKind::Replace]);
+        assert_eq!(effects(&plan, "k", 0), Effects::default());
+        assert_eq!(effects(&plan, "j", 1), Effects::default());
+        assert!(effects(&plan, "k", 1).replace);
+        let every = FaultPlan::none().and("*", Requests::Every, FaultKind::SlowDown).expect("valid");
+        assert_eq!(effects(&every, "any", 99).refusal, Some(Refusal::SlowDown));
+    }
+
+    #[test]
+    fn a_body_stalls_once_and_is_reset_where_planned() {
+        let second = Some(Duration::from_secs(1));
+        let plan = plan(&[
+            FaultKind::Reset { after_bytes: 30 },
+            FaultKind::Stall { after_bytes: 10, duration: second },
+            FaultKind::Stall { after_bytes: 0, duration: None },
+        ]);
+        let mut body = effects(&plan, "k", 1).body;
+        let steps: Vec<_> = [0, 0, 10, 10, 29, 30].into_iter().map(|at| body.step(at)).collect();
+        let (stall, pause) = (Step::Stall(None), Step::Stall(second));
+        assert_eq!(steps, [stall, Step::Send(10), pause, Step::Send(20), Step::Send(1), Step::Reset]);
+    }
+
+    #[test]
+    fn of_two_limits_the_smaller_strikes() {
+        let plan = plan(&[FaultKind::Truncate { after_bytes: 9 }, FaultKind::Truncate { after_bytes: 4 }]);
+        let mut body = effects(&plan, "k", 1).body;
+        assert_eq!((body.step(0), body.step(4)), (Step::Send(4), Step::End));
+    }
+}

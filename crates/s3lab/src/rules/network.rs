@@ -1,0 +1,319 @@
+//! The emulated network: when an answer begins, when bytes arrive, and when the service has had enough.
+//!
+//! - The time to the first byte is log-normal, with a tail; a function of (seed, request number), so that the same run
+//!   meets the same delays whatever the machine does.
+//! - Bandwidth is handed out in quanta. A connection asks for its next quantum when the last one arrived, so the link's
+//!   queue holds at most one of each connection: first come first served is then round robin, which is max-min fair
+//!   (Demers, Keshav and Shenker 1989, with equal quanta).
+//! - Arrival times follow from ideal times, not from when a timer fired: a caller that wakes late finds its next quanta
+//!   due at once. The catch-up is bounded, so an idle link or a slow reader saves up no more than [`CATCH_UP`].
+//! - Requests pass a generic cell rate algorithm (ITU-T I.371); the burst is a tenth of a second's worth.
+//!
+//! `now` is the time since the lab's start, given by the caller.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use rand_distr::{Bernoulli, Distribution as _, StandardNormal};
+
+use crate::words::NetworkProfile;
+
+/// Bytes of one quantum: at 28 MB/s one takes 2.3 ms, more than the 1 ms tokio's timers resolve.
+pub(crate) const QUANTUM_BYTES: usize = 64 << 10;
+
+/// How much late wake-ups may be made up for. Above the few ms a busy machine delays a timer by; at 400 MB/s it is a
+/// burst of 4 MB.
+const CATCH_UP: Duration = Duration::from_millis(10);
+
+/// One direction of the link, shared by all connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    /// Seconds a byte takes; 0 where there is no limit.
+    link_s_per_byte: f64,
+    connection_s_per_byte: f64,
+    /// When the link has carried all that was handed to it.
+    free: Duration,
+}
+
+/// One body on its connection: where it is in ideal time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flow {
+    at: Duration,
+}
+
+impl Flow {
+    /// A body whose first byte is ready at `at`.
+    pub(crate) fn starting(at: Duration) -> Self {
+        Self { at }
+    }
+}
+
+impl Link {
+    fn new(profile: &NetworkProfile) -> Self {
+        let s_per_byte = |rate: Option<f64>| rate.map_or(0.0, |mb_per_s| 1.0 / (mb_per_s * 1e6));
+        Self {
+            link_s_per_byte: s_per_byte(profile.link_mb_per_s()),
+            connection_s_per_byte: s_per_byte(profile.connection_mb_per_s()),
+            free: Duration::ZERO,
+        }
+    }
+
+    /// Whether bandwidth is limited at all.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.link_s_per_byte > 0.0 || self.connection_s_per_byte > 0.0
+    }
+
+    /// Hands `bytes` of `flow` to the link; gives when they have arrived. The next call for the same flow is due then.
+    pub(crate) fn reserve(&mut self, flow: &mut Flow, bytes: usize, now: Duration) -> Duration {
+        let earliest = now.saturating_sub(CATCH_UP);
+        let took = |s_per_byte: f64| Duration::from_secs_f64(bytes as f64 * s_per_byte);
+        let mut arrived = flow.at.max(earliest) + took(self.connection_s_per_byte);
+        if self.link_s_per_byte > 0.0 {
+            self.free = self.free.max(earliest) + took(self.link_s_per_byte);
+            arrived = arrived.max(self.free);
+        }
+        flow.at = arrived;
+        arrived
+    }
+}
+
+/// The service's patience: so many requests a second.
+#[derive(Debug, Clone)]
+struct Admission {
+    interval: Duration,
+    tolerance: Duration,
+    /// The theoretical arrival time of the next request.
+    expected: Duration,
+}
+
+impl Admission {
+    fn new(requests_per_s: f64) -> Self {
+        let interval = Duration::from_secs_f64(1.0 / requests_per_s);
+        // A burst of b requests needs a tolerance of b - 1 intervals.
+        let burst = (requests_per_s / 10.0).ceil().max(1.0);
+        Self { interval, tolerance: interval.mul_f64(burst - 1.0), expected: Duration::ZERO }
+    }
+
+    fn admit(&mut self, now: Duration) -> bool {
+        if now + self.tolerance < self.expected {
+            return false;
+        }
+        self.expected = self.expected.max(now) + self.interval;
+        true
+    }
+}
+
+/// The whole model of one lab.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    profile: NetworkProfile,
+    admission: Option<Admission>,
+    /// Answers.
+    pub(crate) down: Link,
+    /// Request bodies.
+    pub(crate) up: Link,
+}
+
+impl Network {
+    pub(crate) fn new(profile: &NetworkProfile) -> Self {
+        Self {
+            profile: profile.clone(),
+            admission: profile.requests_per_s().map(Admission::new),
+            down: Link::new(profile),
+            up: Link::new(profile),
+        }
+    }
+
+    /// Whether a request that arrives now is served, or answered 503.
+    pub(crate) fn admit(&mut self, now: Duration) -> bool {
+        self.admission.as_mut().is_none_or(|admission| admission.admit(now))
+    }
+
+    /// How long the `ordinal`-th request waits for its first byte.
+    pub(crate) fn first_byte(&self, ordinal: u64) -> Duration {
+        let (Some(median), sigma) = (self.profile.first_byte_ms(), self.profile.first_byte_sigma().unwrap_or(0.0))
+        else {
+            return Duration::from_secs_f64(self.tail(ordinal) / 1e3);
+        };
+        let normal: f64 = StandardNormal.sample(&mut self.stream(ordinal));
+        Duration::from_secs_f64((median * (sigma * normal).exp() + self.tail(ordinal)) / 1e3)
+    }
+
+    fn tail(&self, ordinal: u64) -> f64 {
+        let (Some(fraction), Some(ms)) = (self.profile.tail_fraction(), self.profile.tail_ms()) else { return 0.0 };
+        let slow = Bernoulli::new(fraction).expect("a profile's fraction is between 0 and 1");
+        // A stream of its own: the tail does not move when sigma changes.
+        if slow.sample(&mut self.stream(ordinal | 1 << 63)) { ms } else { 0.0 }
+    }
+
+    fn stream(&self, number: u64) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.profile.seed());
+        rng.set_stream(number);
+        rng
+    }
+
+    /// How much later a new connection's first request is answered.
+    pub(crate) fn connect(&self) -> Duration {
+        Duration::from_secs_f64(self.profile.connect_ms().unwrap_or(0.0) / 1e3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn profile(link: Option<f64>, connection: Option<f64>) -> NetworkProfile {
+        NetworkProfile::unlimited()
+            .with_link_mb_per_s(link)
+            .and_then(|p| p.with_connection_mb_per_s(connection))
+            .expect("in range")
+    }
+
+    /// Bytes each of `n` greedy bodies got in `seconds`, when timers fire late: at the next whole ms and `late` more.
+    fn greedy(profile: &NetworkProfile, n: usize, seconds: u64, late: Duration) -> Vec<u64> {
+        let mut link = Network::new(profile).down;
+        let mut flows = vec![Flow::starting(Duration::ZERO); n];
+        let mut got = vec![0; n];
+        let mut wakes: BinaryHeap<_> = (0..n).map(|i| Reverse((Duration::ZERO, i))).collect();
+        let end = Duration::from_secs(seconds);
+        while let Some(Reverse((now, i))) = wakes.pop() {
+            if now >= end {
+                break;
+            }
+            let arrived = link.reserve(&mut flows[i], QUANTUM_BYTES, now);
+            got[i] += QUANTUM_BYTES as u64;
+            let wake = if arrived <= now {
+                now
+            } else {
+                Duration::from_millis(u64::try_from(arrived.as_micros().div_ceil(1000)).expect("small")) + late
+            };
+            wakes.push(Reverse((wake, i)));
+        }
+        got
+    }
+
+    /// Jain, Chiu and Hawe 1984: 1 where all got the same, 1/n where one got all.
+    fn jain(got: &[u64]) -> f64 {
+        let (sum, squares) = got.iter().fold((0.0, 0.0), |(s, q), x| (s + *x as f64, q + (*x as f64).powi(2)));
+        sum * sum / (got.len() as f64 * squares)
+    }
+
+    #[test]
+    fn rates_hold_within_five_per_cent_and_are_shared_fairly() {
+        for late in [Duration::ZERO, Duration::from_millis(4)] {
+            for (link, connection) in
+                [(Some(400.0), Some(28.0)), (Some(400.0), None), (None, Some(28.0)), (Some(1000.0), Some(500.0))]
+            {
+                for n in [1, 2, 3, 10, 14, 15, 33, 64] {
+                    let got = greedy(&profile(link, connection), n, 4, late);
+                    let rate = got.iter().sum::<u64>() as f64 / 4e6;
+                    let fair = connection.map_or(f64::INFINITY, |c| c * n as f64).min(link.unwrap_or(f64::INFINITY));
+                    assert!(
+                        (rate / fair - 1.0).abs() < 0.05,
+                        "{n} connections at {link:?} {connection:?}: {rate} MB/s, not {fair}"
+                    );
+                    assert!(jain(&got) > 0.99, "{n} connections at {link:?} {connection:?}: {got:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_slow_connection_leaves_goes_to_the_others() {
+        // One body at 5 MB/s by its own limit beside two greedy ones on 100 MB/s: max-min is 5, 47.5, 47.5.
+        let mut link = Network::new(&profile(Some(100.0), None)).down;
+        let mut flows = [Flow::starting(Duration::ZERO); 3];
+        let mut got = [0_u64; 3];
+        let mut wakes: BinaryHeap<_> = (0..3).map(|i| Reverse((Duration::ZERO, i))).collect();
+        while let Some(Reverse((now, i))) = wakes.pop() {
+            if now >= Duration::from_secs(4) {
+                break;
+            }
+            let arrived = link.reserve(&mut flows[i], QUANTUM_BYTES, now);
+            got[i] += QUANTUM_BYTES as u64;
+            let own = Duration::from_secs_f64(QUANTUM_BYTES as f64 / 5e6);
+            wakes.push(Reverse((if i == 0 { arrived.max(now + own) } else { arrived.max(now) }, i)));
+        }
+        let rates = got.map(|bytes| bytes as f64 / 4e6);
+        assert!(
+            (rates[0] - 5.0).abs() < 0.3 && (rates[1] - 47.5).abs() < 1.5 && (rates[2] - 47.5).abs() < 1.5,
+            "{rates:?}"
+        );
+    }
+
+    #[test]
+    fn an_idle_link_saves_up_no_more_than_the_catch_up() {
+        let mut link = Network::new(&profile(Some(100.0), None)).down;
+        let now = Duration::from_secs(100);
+        let mut flow = Flow::starting(now);
+        let mut at_once = 0;
+        while link.reserve(&mut flow, QUANTUM_BYTES, now) <= now {
+            at_once += QUANTUM_BYTES;
+        }
+        assert!(at_once as f64 <= 100e6 * CATCH_UP.as_secs_f64(), "{at_once}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_delays_and_another_does_not() {
+        let base = NetworkProfile::named("same-region").expect("built in");
+        let delays = |seed| {
+            let network = Network::new(&base.with_seed(seed).expect("in range"));
+            (0..100).map(|ordinal| network.first_byte(ordinal)).collect::<Vec<_>>()
+        };
+        assert_eq!(delays(1), delays(1));
+        assert_ne!(delays(1), delays(2));
+    }
+
+    #[test]
+    fn delays_have_the_profiles_median_and_tail() {
+        let network = Network::new(&NetworkProfile::named("same-region").expect("built in"));
+        let mut delays: Vec<f64> = (0..20_000).map(|n| network.first_byte(n).as_secs_f64() * 1e3).collect();
+        delays.sort_by(f64::total_cmp);
+        // Median 30 ms, 1 % of requests 150 ms later.
+        assert!((delays[10_000] - 30.0).abs() < 1.0, "{}", delays[10_000]);
+        let slow = delays.iter().filter(|ms| **ms > 150.0).count();
+        assert!((150..250).contains(&slow), "{slow}");
+    }
+
+    #[test]
+    fn requests_beyond_the_rate_are_refused_after_the_burst() {
+        let mut network =
+            Network::new(&NetworkProfile::unlimited().with_requests_per_s(Some(100.0)).expect("in range"));
+        let at_once = (0..50).filter(|_| network.admit(Duration::ZERO)).count();
+        assert_eq!(at_once, 10);
+        let later: usize = (1..=1000).filter(|ms| network.admit(Duration::from_millis(*ms))).count();
+        assert!((99..=101).contains(&later), "{later}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn any_rate_holds_for_any_number_of_connections(link in 20.0..2000.0, connection in 5.0..600.0, n in 1..65_usize, late_ms in 0..5_u64) {
+            let got = greedy(&profile(Some(link), Some(connection)), n, 2, Duration::from_millis(late_ms));
+            let (rate, fair) = (got.iter().sum::<u64>() as f64 / 2e6, (connection * n as f64).min(link));
+            // At the end each connection has up to one quantum on its way; 64 of them at 20 MB/s are 10 % of two seconds.
+            let slack = 0.05 * fair + n as f64 * QUANTUM_BYTES as f64 / 2e6;
+            prop_assert!((rate - fair).abs() <= slack, "{} MB/s, not {}", rate, fair);
+        }
+
+        #[test]
+        fn time_never_runs_backwards(steps in prop::collection::vec((0..3_usize, 0..100_000_usize, 0..20_u64), 1..100)) {
+            let mut link = Network::new(&profile(Some(50.0), Some(20.0))).down;
+            let mut flows = [Flow::starting(Duration::ZERO); 3];
+            let mut now = Duration::ZERO;
+            for (i, bytes, ms) in steps {
+                now += Duration::from_millis(ms);
+                let before = flows[i].at;
+                let arrived = link.reserve(&mut flows[i], bytes, now);
+                prop_assert!(arrived >= before);
+            }
+        }
+    }
+}

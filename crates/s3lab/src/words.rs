@@ -1,0 +1,17 @@
+//! Plain types, validated once when made: what the lab serves, how its network behaves, what goes wrong and when.
+//!
+//! No clock, no I/O, no other room.
+
+mod content;
+mod fault;
+mod object;
+mod profile;
+mod stats;
+mod synthetic;
+
+pub(crate) use content::Content;
+pub use fault::{Fault, FaultKind, FaultPlan, FaultPlanError, Requests};
+pub(crate) use object::{Algorithm, Checksums, Object, StandardHeaders};
+pub use profile::{NetworkProfile, ProfileError};
+pub use stats::{RequestKind, RequestRecord, Stats};
+pub use synthetic::{SyntheticObject, WrongByte};

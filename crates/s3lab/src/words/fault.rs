@@ -1,0 +1,402 @@
+//! What goes wrong, and at which request: never by luck.
+//!
+//! A fault is addressed by key and by the number of the GET of that key, counted from 0 over the GETs that passed the
+//! signature check. How a fault changes an answer is `rules::faults`' business.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// The longest finite stall and the file's bound for it: an hour.
+const MAX_STALL_MS: u64 = 3_600_000;
+
+/// Which GETs of a key a fault meets, counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requests {
+    /// All of them.
+    Every,
+    /// One of them.
+    At(u64),
+    /// A half-open range of them.
+    Range(Range<u64>),
+}
+
+impl Requests {
+    /// Whether the `ordinal`-th GET is one of them.
+    #[must_use]
+    pub fn contain(&self, ordinal: u64) -> bool {
+        match self {
+            Self::Every => true,
+            Self::At(at) => *at == ordinal,
+            Self::Range(range) => range.contains(&ordinal),
+        }
+    }
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The connection is aborted once `after_bytes` bytes of the body were sent. Over TCP the reset may overtake
+    /// bytes on their way, so a client sees at most as many.
+    Reset {
+        /// Body bytes before the reset.
+        after_bytes: u64,
+    },
+    /// `Content-Length` is honest, but the connection is closed once `after_bytes` bytes of the body were sent.
+    Truncate {
+        /// Body bytes before the end.
+        after_bytes: u64,
+    },
+    /// `Content-Length` and the body are at most this long, while `Content-Range` still claims what was asked for.
+    ShortLength {
+        /// Length of the body, in bytes.
+        length: u64,
+    },
+    /// Nothing moves once `after_bytes` bytes of the body were sent: for a while, or until the client gives up.
+    Stall {
+        /// Body bytes before the stall.
+        after_bytes: u64,
+        /// How long; `None` for ever.
+        duration: Option<Duration>,
+    },
+    /// The body comes at this rate at most, whatever the network carries.
+    Slow {
+        /// Bytes a second, at least 1.
+        bytes_per_s: u64,
+    },
+    /// 503 SlowDown instead of the answer.
+    SlowDown,
+    /// 500 InternalError instead of the answer.
+    InternalError,
+    /// Another `Content-Range`, or none.
+    ContentRange {
+        /// The header's value; `None` leaves the header out.
+        value: Option<String>,
+    },
+    /// 200 and the whole object, although a range was asked for.
+    IgnoreRange,
+    /// One byte of the object is sent inverted, if the answer holds it.
+    Corrupt {
+        /// Its offset in the object.
+        at: u64,
+    },
+    /// Before the request is answered the object is replaced: same size, new ETag, new (synthetic) bytes.
+    Replace,
+}
+
+/// One planned fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The key it meets, in any bucket; `*` for every key.
+    pub key: String,
+    /// Which GETs of the key it meets.
+    pub requests: Requests,
+    /// What goes wrong.
+    pub kind: FaultKind,
+}
+
+/// The faults of one run, in order. Several may meet one request: each takes effect.
+///
+/// As TOML, a fault says `request = N`, `requests = [FROM, TO]` (half-open) or `every = true`, and its `kind` with
+/// that kind's own fields:
+///
+/// ```
+/// use s3lab::{FaultKind, FaultPlan, Requests};
+///
+/// let plan = FaultPlan::from_toml(r#"
+///     [[fault]]
+///     key = "big"
+///     request = 3
+///     kind = "reset"            # also "truncate"; "stall" with for_ms, absent = for ever
+///     after_bytes = 1000
+///
+///     [[fault]]
+///     key = "*"
+///     requests = [10, 20]
+///     kind = "slow-down"        # also "internal-error", "ignore-range", "replace"
+///
+///     [[fault]]
+///     key = "big"
+///     every = true
+///     kind = "corrupt"          # "short-length" has length, "slow" bytes_per_s, "content-range" an optional value
+///     at = 77
+/// "#)?;
+/// assert_eq!(plan.faults()[0].requests, Requests::At(3));
+/// assert_eq!(plan.faults()[0].kind, FaultKind::Reset { after_bytes: 1000 });
+/// assert_eq!(plan.faults().len(), 3);
+/// # Ok::<(), s3lab::FaultPlanError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FaultPlan {
+    faults: Vec<Fault>,
+}
+
+/// Why a fault plan was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaultPlanError {
+    /// A field the kind needs is absent.
+    #[error("fault {index} of kind {kind:?} needs {field}")]
+    Missing {
+        /// Number of the fault in the plan, from 0.
+        index: usize,
+        /// Its kind.
+        kind: String,
+        /// The absent field.
+        field: &'static str,
+    },
+    /// A field the kind does not have is given.
+    #[error("fault {index} of kind {kind:?} has no field {field}; leave it out")]
+    Unexpected {
+        /// Number of the fault in the plan, from 0.
+        index: usize,
+        /// Its kind.
+        kind: String,
+        /// The field that was given.
+        field: &'static str,
+    },
+    /// No kind has this name.
+    #[error("fault {index} has the unknown kind {kind:?}; the kinds are {}", KINDS.join(", "))]
+    UnknownKind {
+        /// Number of the fault in the plan, from 0.
+        index: usize,
+        /// What was given.
+        kind: String,
+    },
+    /// Not exactly one of `request`, `requests` and `every = true`.
+    #[error("fault {index} must say exactly one of request = N, requests = [FROM, TO] and every = true")]
+    Requests {
+        /// Number of the fault in the plan, from 0.
+        index: usize,
+    },
+    /// A value is outside its range.
+    #[error("fault {index}: {field} = {value} is outside {min} to {max}")]
+    OutOfRange {
+        /// Number of the fault in the plan, from 0.
+        index: usize,
+        /// The field.
+        field: &'static str,
+        /// What was given.
+        value: u64,
+        /// The least that is allowed.
+        min: u64,
+        /// The most that is allowed.
+        max: u64,
+    },
+    /// Not TOML, an unknown field, or a field of the wrong type.
+    #[error("the fault plan cannot be read: {message}")]
+    Syntax {
+        /// Where and why.
+        message: String,
+    },
+}
+
+const KINDS: [&str; 11] = [
+    "reset",
+    "truncate",
+    "short-length",
+    "stall",
+    "slow",
+    "slow-down",
+    "internal-error",
+    "content-range",
+    "ignore-range",
+    "corrupt",
+    "replace",
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPlan {
+    #[serde(default)]
+    fault: Vec<RawFault>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFault {
+    key: String,
+    request: Option<u64>,
+    requests: Option<(u64, u64)>,
+    every: Option<bool>,
+    kind: String,
+    after_bytes: Option<u64>,
+    length: Option<u64>,
+    for_ms: Option<u64>,
+    bytes_per_s: Option<u64>,
+    value: Option<String>,
+    at: Option<u64>,
+}
+
+impl RawFault {
+    fn parse(mut self, index: usize) -> Result<Fault, FaultPlanError> {
+        let requests = match (self.request, self.requests, self.every) {
+            (Some(at), None, None | Some(false)) => Requests::At(at),
+            (None, Some((from, to)), None | Some(false)) => Requests::Range(from..to),
+            (None, None, Some(true)) => Requests::Every,
+            _ => return Err(FaultPlanError::Requests { index }),
+        };
+        let kind = std::mem::take(&mut self.kind);
+        let need = |field: &'static str, value: Option<u64>| {
+            value.ok_or_else(|| FaultPlanError::Missing { index, kind: kind.clone(), field })
+        };
+        let parsed = match kind.as_str() {
+            "reset" => FaultKind::Reset { after_bytes: need("after_bytes", self.after_bytes.take())? },
+            "truncate" => FaultKind::Truncate { after_bytes: need("after_bytes", self.after_bytes.take())? },
+            "short-length" => FaultKind::ShortLength { length: need("length", self.length.take())? },
+            "stall" => FaultKind::Stall {
+                after_bytes: need("after_bytes", self.after_bytes.take())?,
+                duration: self.for_ms.take().map(Duration::from_millis),
+            },
+            "slow" => FaultKind::Slow { bytes_per_s: need("bytes_per_s", self.bytes_per_s.take())? },
+            "slow-down" => FaultKind::SlowDown,
+            "internal-error" => FaultKind::InternalError,
+            "content-range" => FaultKind::ContentRange { value: self.value.take() },
+            "ignore-range" => FaultKind::IgnoreRange,
+            "corrupt" => FaultKind::Corrupt { at: need("at", self.at.take())? },
+            "replace" => FaultKind::Replace,
+            _ => return Err(FaultPlanError::UnknownKind { index, kind }),
+        };
+        for (field, left) in [
+            ("after_bytes", self.after_bytes.is_some()),
+            ("length", self.length.is_some()),
+            ("for_ms", self.for_ms.is_some()),
+            ("bytes_per_s", self.bytes_per_s.is_some()),
+            ("value", self.value.is_some()),
+            ("at", self.at.is_some()),
+        ] {
+            if left {
+                return Err(FaultPlanError::Unexpected { index, kind, field });
+            }
+        }
+        Ok(Fault { key: self.key, requests, kind: parsed })
+    }
+}
+
+impl FaultPlan {
+    /// No faults.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// A plan of these faults.
+    ///
+    /// # Errors
+    ///
+    /// When a value is outside its range: a rate of 0, an empty or reversed range of requests, a stall of more than an
+    /// hour, a `Content-Range` that is no header value.
+    pub fn new(faults: impl IntoIterator<Item = Fault>) -> Result<Self, FaultPlanError> {
+        let faults: Vec<_> = faults.into_iter().collect();
+        for (index, fault) in faults.iter().enumerate() {
+            let out = |field, value, min, max| Err(FaultPlanError::OutOfRange { index, field, value, min, max });
+            if let Requests::Range(range) = &fault.requests
+                && range.is_empty()
+            {
+                return out("requests[1]", range.end, range.start.saturating_add(1), u64::MAX);
+            }
+            match &fault.kind {
+                FaultKind::Slow { bytes_per_s: 0 } => return out("bytes_per_s", 0, 1, u64::MAX),
+                FaultKind::Stall { duration: Some(duration), .. } if duration.as_millis() > MAX_STALL_MS.into() => {
+                    let value = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+                    return out("for_ms", value, 0, MAX_STALL_MS);
+                }
+                FaultKind::ContentRange { value: Some(value) }
+                    if !value.bytes().all(|b| (b' '..=b'~').contains(&b)) =>
+                {
+                    let message = format!("fault {index}: value = {value:?} is not printable ASCII");
+                    return Err(FaultPlanError::Syntax { message });
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { faults })
+    }
+
+    /// Reads a plan from TOML; unknown fields, and fields the kind does not have, are refused.
+    ///
+    /// # Errors
+    ///
+    /// Names the fault, the field and what is allowed, or the place in the text that is not TOML.
+    pub fn from_toml(text: &str) -> Result<Self, FaultPlanError> {
+        let raw: RawPlan = toml::from_str(text)
+            .map_err(|e| FaultPlanError::Syntax { message: e.to_string().trim_end().to_owned() })?;
+        let faults = raw.fault.into_iter().enumerate().map(|(index, fault)| fault.parse(index));
+        Self::new(faults.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// The same plan with one more fault.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn and(mut self, key: impl Into<String>, requests: Requests, kind: FaultKind) -> Result<Self, FaultPlanError> {
+        self.faults.push(Fault { key: key.into(), requests, kind });
+        Self::new(self.faults)
+    }
+
+    /// The faults, in order.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn one(fields: &str) -> Result<FaultPlan, FaultPlanError> {
+        FaultPlan::from_toml(&format!("[[fault]]\nkey = \"k\"\n{fields}"))
+    }
+
+    #[test]
+    fn every_kind_has_a_name_in_the_file() {
+        for kind in KINDS {
+            let fields = "after_bytes = 1\nlength = 1\nbytes_per_s = 1\nat = 1";
+            let error = one(&format!("every = true\nkind = \"{kind}\"\n{fields}")).unwrap_err();
+            assert!(matches!(error, FaultPlanError::Unexpected { .. }), "{kind}: {error}");
+        }
+        assert!(matches!(one("every = true\nkind = \"x\""), Err(FaultPlanError::UnknownKind { .. })));
+    }
+
+    #[test]
+    fn errors_name_fault_and_field() {
+        for (fields, message) in [
+            ("kind = \"replace\"", "fault 0 must say exactly one of"),
+            ("request = 1\nevery = true\nkind = \"replace\"", "fault 0 must say exactly one of"),
+            ("every = false\nkind = \"replace\"", "fault 0 must say exactly one of"),
+            ("request = 1\nkind = \"reset\"", "fault 0 of kind \"reset\" needs after_bytes"),
+            ("request = 1\nkind = \"replace\"\nat = 3", "fault 0 of kind \"replace\" has no field at"),
+            ("requests = [3, 3]\nkind = \"replace\"", "requests[1] = 3 is outside 4"),
+            ("request = 1\nkind = \"slow\"\nbytes_per_s = 0", "bytes_per_s = 0 is outside 1"),
+            (
+                "request = 1\nkind = \"stall\"\nafter_bytes = 0\nfor_ms = 3600001",
+                "for_ms = 3600001 is outside 0 to 3600000",
+            ),
+            ("request = 1\nkind = \"content-range\"\nvalue = \"a\\nb\"", "not printable ASCII"),
+            ("request = 1\nkind = \"replace\"\nnow = 1", "unknown field"),
+        ] {
+            let error = one(fields).unwrap_err().to_string();
+            assert!(error.contains(message), "{fields}: {error}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_requests_are_half_open() {
+        let requests = Requests::Range(2..4);
+        let met: Vec<u64> = (0..6).filter(|n| requests.contain(*n)).collect();
+        assert_eq!(met, [2, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(\\[\\[fault\\]\\]\n)?.{0,80}") {
+            let _ = FaultPlan::from_toml(&text);
+        }
+    }
+}
