@@ -10,10 +10,10 @@ mod report;
 mod summary;
 mod table;
 
+pub use self::parquet::{TableError, parquet_bytes, write_parquet};
 pub use best::{BestError, Origin, best_toml, write_best};
 pub use file::WriteError;
 pub(crate) use file::write_whole;
-pub use parquet::{TableError, parquet_bytes, write_parquet};
 pub use report::{
     Arm, Comparison, ConfigurationRow, Outcome, Parameter, ParameterUnit, ParameterValue, ReportError, ReportInput,
     TrialRow, report_html, write_report,

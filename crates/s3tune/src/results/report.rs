@@ -35,7 +35,7 @@ pub struct ReportInput {
     pub parameters: Vec<Parameter>,
     /// The configuration found, in full, beside the one it is compared with.
     pub configuration: Vec<ConfigurationRow>,
-    /// How it was measured, as name and value: network, engine, seed, cores, what stopped the search.
+    /// How it was measured, as name and value: object, network, engine, seed, cores, what stopped the search.
     pub conditions: Vec<(String, String)>,
     /// What the reader should keep in mind, a sentence each.
     pub caveats: Vec<String>,

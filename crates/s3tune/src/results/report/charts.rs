@@ -29,7 +29,8 @@ fn metric_axis(input: &ReportInput, most: usize) -> Axis {
     };
     let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     let log = low > 0.0 && high / low > LOG_FROM;
-    let mut axis = Axis::over(metric_title(input), values(), log, format::plain, most);
+    let title = if log { format!("{} ({}, log)", input.metric, input.unit) } else { metric_title(input) };
+    let mut axis = Axis::over(title, values(), log, format::plain, most);
     if input.trials.iter().any(|trial| trial.outcome.value().is_none()) {
         // Those that failed have no value: they stand above all that do.
         axis.high += (axis.high - axis.low) * FAILED_SHARE;

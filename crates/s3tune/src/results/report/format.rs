@@ -1,4 +1,4 @@
-//! Numbers as people read them: three significant digits, bytes in binary units, durations in minutes.
+//! Numbers as people read them: three significant digits, bytes in binary units, rates in decimal ones.
 
 /// `value` with `digits` significant digits and no exponent, except where it would be mostly zeros.
 pub(super) fn significant(value: f64, digits: usize) -> String {
@@ -61,20 +61,6 @@ pub(super) fn signed_percent(fraction: f64) -> String {
     if fraction < 0.0 && text != "0.0 %" { format!("\u{2212}{text}") } else { text }
 }
 
-/// `42 s`, `3 min 5 s`, `1 h 2 min`.
-pub(super) fn duration(seconds: f64) -> String {
-    if !seconds.is_finite() || seconds < 0.0 {
-        return format!("{seconds} s");
-    }
-    let whole = seconds.round() as u64;
-    match whole {
-        _ if seconds < 10.0 => format!("{} s", plain(significant(seconds, 2).parse().unwrap_or(seconds))),
-        0..120 => format!("{whole} s"),
-        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,11 +90,9 @@ mod tests {
     }
 
     #[test]
-    fn rates_shares_and_durations_read_well() {
+    fn rates_and_shares_read_well() {
         assert_eq!(throughput(3_221_225_472, 8.31), "388 MB/s");
         assert_eq!([percent(0.408), percent(-0.034)], ["41 %", "3.4 %"]);
         assert_eq!([signed_percent(-0.034), signed_percent(-0.0001)], ["\u{2212}3.4 %", "0.0 %"]);
-        let durations = [duration(0.25), duration(42.4), duration(185.0), duration(3720.0 * 2.0)];
-        assert_eq!(durations, ["0.25 s", "42 s", "3 min 5 s", "2 h 4 min"]);
     }
 }

@@ -137,9 +137,13 @@ fn verdict(input: &ReportInput, comparison: &Comparison) -> String {
 fn comparison(input: &ReportInput) -> Result<String, ReportError> {
     let Some(comparison) = &input.comparison else { return Ok(String::new()) };
     let picture = both(COMPARISON.map(|size| charts::comparison(input, comparison, size)))?;
+    let bands = match (comparison.before.ci95, comparison.found.ci95) {
+        (None, None) => "",
+        _ => ", bands the means' 95 % intervals",
+    };
     let content = format!(
         "<figure>\n{picture}<figcaption class=\"caption\">Both were measured again after the search, in turns. Dots are \
-         single measurements, lines their means, bands the means' 95 % intervals. Left is better.</figcaption>\n</figure>\n"
+         single measurements, lines their means{bands}. Left is better.</figcaption>\n</figure>\n"
     );
     Ok(section("Final comparison", &content))
 }
@@ -286,21 +290,8 @@ fn trial_table(input: &ReportInput, trials: &[&TrialRow]) -> String {
 }
 
 fn conditions(input: &ReportInput) -> String {
-    let measured: u64 = input.trials.iter().map(|trial| trial.measurements).sum();
-    let compared: usize =
-        input.comparison.iter().map(|both| both.before.measurements.len() + both.found.measurements.len()).sum();
-    let mut rows = vec![
-        ("object".to_owned(), input.object.clone()),
-        ("size".to_owned(), format!("{} ({} bytes)", format::bytes(input.object_bytes as f64), input.object_bytes)),
-        ("trials".to_owned(), format!("{}, {measured} measurements", input.trials.len())),
-    ];
-    if compared > 0 {
-        rows.push(("final comparison".to_owned(), format!("{compared} measurements")));
-    }
-    let end = input.trials.iter().map(|trial| trial.finished_at_seconds).fold(0.0, f64::max);
-    rows.push(("search time".to_owned(), format::duration(end)));
-    rows.extend(input.conditions.iter().cloned());
-    let rows: String = rows
+    let rows: String = input
+        .conditions
         .iter()
         .map(|(name, value)| format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value)))
         .collect();

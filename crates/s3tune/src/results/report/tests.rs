@@ -95,6 +95,8 @@ fn run() -> ReportInput {
             row("max_bandwidth", "none", "none"),
         ],
         conditions: texts(&[
+            ("object", "s3://climate-archive/era5/2024/reanalysis-level-12.nc, 3 GiB"),
+            ("trials", "34, 94 measurements; 12 in the final comparison"),
             ("network", "profile same-region: first byte 28 ms, 90 MB/s a connection, link 1.5 GB/s"),
             ("engine", "s3xfer"),
             ("search", "bayes_hyperband, seed 42, stopped by max_tuning_time"),
