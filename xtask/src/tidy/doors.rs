@@ -8,25 +8,30 @@ use super::{File, Finding};
 
 /// A foreign crate as code spells it, and where it may be named: a file, or a folder that ends with `/`.
 const DOORS: &[(&str, &[&str])] = &[
-    ("argmin", &["crates/tunekit/src/rules/"]),
-    ("argmin_math", &["crates/tunekit/src/rules/"]),
-    ("aws_config", &["crates/s3tune/src/", "crates/s3xfer/src/doors/"]),
-    ("aws_sdk_s3", &["crates/s3tune/src/", "crates/s3xfer/src/doors/"]),
-    ("aws_smithy_runtime_api", &["crates/s3lab/src/doors/"]),
-    ("aws_smithy_types", &["crates/s3lab/src/doors/", "crates/s3xfer/src/doors/"]),
-    ("clap", &["crates/s3tune/src/", "crates/tunekit/src/bin/"]),
-    ("crc_fast", &["crates/s3lab/src/", "crates/s3xfer/src/rules/"]),
-    ("csv", &["crates/s3tune/src/results/", "crates/tunekit/src/doors/"]),
-    ("faer", &["crates/tunekit/src/rules/"]),
-    ("hyper", &["crates/s3lab/src/doors/"]),
-    ("hyper_util", &["crates/s3lab/src/doors/"]),
-    ("indicatif", &["crates/s3tune/src/"]),
+    ("argmin", &["crates/tunekit/src/rules/lbfgs.rs"]),
+    ("argmin_math", &["crates/tunekit/src/rules/lbfgs.rs"]),
+    ("aws_config", &["crates/s3tune/src/object.rs", "crates/s3xfer/src/doors/s3.rs"]),
+    // The engine's client is made of the user's own SDK client, so its constructor has to name that type.
+    (
+        "aws_sdk_s3",
+        &["crates/s3tune/src/object.rs", "crates/s3xfer/src/doors/s3.rs", "crates/s3xfer/src/engine/client.rs"],
+    ),
+    ("aws_smithy_runtime_api", &["crates/s3lab/src/doors/sdk.rs"]),
+    ("aws_smithy_types", &["crates/s3lab/src/doors/sdk.rs", "crates/s3xfer/src/doors/s3.rs"]),
+    ("clap", &["crates/s3tune/src/cli.rs"]),
+    ("crc_fast", &["crates/s3lab/src/rules/checksum.rs", "crates/s3tune/src/measure.rs"]),
+    ("csv", &["crates/tunekit/src/doors/results.rs"]),
+    ("faer", &["crates/tunekit/src/rules/cholesky.rs"]),
+    ("hyper", &["crates/s3lab/src/doors/tcp.rs"]),
+    ("hyper_util", &["crates/s3lab/src/doors/tcp.rs"]),
+    ("indicatif", &["crates/s3tune/src/show.rs"]),
     ("parquet", &["crates/s3tune/src/results/parquet.rs"]),
-    ("plotters", &["crates/s3tune/src/results/"]),
-    ("rustix", &["crates/s3xfer/src/doors/"]),
-    ("s3s", &["crates/s3lab/src/doors/"]),
-    ("sobol_burley", &["crates/tunekit/src/rules/"]),
-    ("statrs", &["crates/tunekit/src/rules/"]),
+    ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),
+    ("rustix", &["crates/s3xfer/src/doors/disk.rs"]),
+    ("s3s", &["crates/s3lab/src/doors/s3.rs"]),
+    ("sobol_burley", &["crates/tunekit/src/rules/qmc.rs"]),
+    ("statrs", &["crates/tunekit/src/rules/distribution.rs"]),
+    ("tracing_subscriber", &["crates/s3tune/src/main.rs"]),
 ];
 
 /// Names of foreign crates outside their files.
