@@ -99,7 +99,12 @@ fn verdict(input: &ReportInput, comparison: &Comparison) -> String {
     let metric = escape(&input.metric);
     let unit = escape(&input.unit);
     let [low, high] = comparison.improvement_ci95;
-    let (share, class) = (format::percent(comparison.improvement), if low > 0.0 { "good" } else { "bad" });
+    let share = format::percent(comparison.improvement);
+    let class = match (low > 0.0, high < 0.0) {
+        (true, _) => "good",
+        (_, true) => "bad",
+        _ => "",
+    };
     let title = if low > 0.0 {
         format!("<span class=\"good\">{share} less</span> {metric}")
     } else if high < 0.0 {
