@@ -1,11 +1,15 @@
 //! Rules: pure functions and state machines. Results, seeds and seconds come in as arguments; nothing here reads a clock,
 //! touches a file or draws global randomness.
 
+mod acquisition;
+mod cholesky;
 pub mod compare;
 mod distribution;
 mod encoding;
 pub(crate) mod experiment;
+mod gp;
 pub(crate) mod history;
+mod lbfgs;
 mod qmc;
 pub(crate) mod scheduler;
 pub(crate) mod searcher;

@@ -8,6 +8,11 @@ pub(crate) fn normal_quantile(p: f64) -> f64 {
     statrs::distribution::Normal::standard().inverse_cdf(p)
 }
 
+/// erfc(x) = 1 - erf(x), without cancellation for large `x`.
+pub(crate) fn complementary_error(x: f64) -> f64 {
+    statrs::function::erf::erfc(x)
+}
+
 /// The quantile of Student's t with `degrees` > 0 degrees of freedom at `p` in (0, 1).
 pub(crate) fn student_quantile(p: f64, degrees: f64) -> f64 {
     StudentsT::new(0.0, 1.0, degrees).map_or(f64::NAN, |t| t.inverse_cdf(p))

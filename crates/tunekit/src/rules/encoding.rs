@@ -75,6 +75,21 @@ impl Domain {
         }
     }
 
+    /// The coordinate of the `k`-th value of a domain that has more than `k`.
+    pub(super) fn encoded_nth(&self, k: u64) -> f64 {
+        self.encode(&self.nth(k))
+    }
+
+    /// Which value of a finite domain `u` in [0, 1] stands for; 0 for an infinite one.
+    pub(super) fn index_of(&self, u: f64) -> u64 {
+        match (self, self.count()) {
+            (Self::Float(d), Some(count)) if d.is_log() => Scale::of_float(d).index(u, count),
+            (Self::Int(d), Some(count)) if d.is_log() => Scale::of_int(d).index(u, count),
+            (_, Some(count)) => index(u, count),
+            (_, None) => 0,
+        }
+    }
+
     /// The value `u` in [0, 1] stands for.
     fn decode(&self, u: f64) -> Value {
         match self {
@@ -107,8 +122,9 @@ fn index(u: f64, count: u64) -> u64 {
     ((u * count as f64) as u64).min(count - 1)
 }
 
+/// Where `x` is between `lo` and `hi`; the middle if they are equal, as the logarithms of different numbers can be.
 fn unit(x: f64, lo: f64, hi: f64) -> f64 {
-    ((x - lo) / (hi - lo)).clamp(0.0, 1.0)
+    if hi > lo { ((x - lo) / (hi - lo)).clamp(0.0, 1.0) } else { 0.5 }
 }
 
 /// Exact at both ends.

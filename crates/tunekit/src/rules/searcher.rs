@@ -2,6 +2,7 @@
 //!
 //! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers.rs`.
 
+mod gp;
 mod random;
 mod sobol;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+pub use gp::Gp;
 pub use random::Random;
 pub use sobol::SobolSearch;
 
@@ -115,19 +117,22 @@ pub enum SearcherKind {
     /// Independent uniform draws in the unit cube.
     Random,
     /// Scrambled Sobol points: as random, but evenly spread.
-    #[default]
     Sobol,
+    /// Bayesian optimisation with a Gaussian process: the default.
+    #[default]
+    Gp,
 }
 
 impl SearcherKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Random, Self::Sobol];
+    pub const ALL: [Self; 3] = [Self::Random, Self::Sobol, Self::Gp];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Random => "random",
             Self::Sobol => "sobol",
+            Self::Gp => "gp",
         }
     }
 
@@ -145,6 +150,7 @@ impl SearcherKind {
         match self {
             Self::Random => Box::new(Random),
             Self::Sobol => Box::new(SobolSearch),
+            Self::Gp => Box::new(Gp::new()),
         }
     }
 }

@@ -1,0 +1,115 @@
+//! Cholesky factors of covariance matrices; the only file that names faer.
+//!
+//! Matrices are row-major slices of n x n numbers. faer runs on the calling thread here (its `rayon` feature is off), so
+//! the order of additions, and with it every bit of the result, is the same each time on one machine.
+
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
+use faer::{Mat, MatMut, MatRef, Par, Side};
+
+/// Added to the diagonal, relative to its mean, until the matrix is numerically positive definite.
+const JITTER: [f64; 7] = [0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-4];
+
+/// The factor L of A = L L^T.
+#[derive(Debug, Clone)]
+pub(crate) struct Factor {
+    l: Mat<f64>,
+}
+
+impl Factor {
+    /// Factors a symmetric matrix, of which the lower triangle is read; with as much jitter as it takes. `None` if the
+    /// last rung is not enough, or the matrix holds something that is not finite.
+    pub(crate) fn new(a: &[f64], n: usize) -> Option<Self> {
+        let mean = (0..n).map(|i| a[i * n + i]).sum::<f64>() / n.max(1) as f64;
+        if !mean.is_finite() {
+            return None;
+        }
+        let a = MatRef::from_row_major_slice(a, n, n);
+        JITTER.iter().find_map(|jitter| {
+            let mut m = a.to_owned();
+            for i in 0..n {
+                m[(i, i)] += jitter * mean;
+            }
+            let l = m.llt(Side::Lower).ok()?.L().to_owned();
+            (0..n).all(|i| l[(i, i)].is_finite() && l[(i, i)] > 0.0).then_some(Self { l })
+        })
+    }
+
+    /// ln |A|.
+    pub(crate) fn log_determinant(&self) -> f64 {
+        (0..self.l.nrows()).map(|i| 2.0 * self.l[(i, i)].ln()).sum()
+    }
+
+    /// L^-1 b, for each of the n-vectors laid one after the other in `b`.
+    pub(crate) fn half_solve(&self, b: &mut [f64]) {
+        let n = self.l.nrows();
+        if let Some(columns) = b.len().checked_div(n) {
+            let b = MatMut::from_column_major_slice_mut(b, n, columns);
+            solve_lower_triangular_in_place(self.l.as_ref(), b, Par::Seq);
+        }
+    }
+
+    /// L^-T b.
+    pub(crate) fn half_solve_transposed(&self, b: &mut [f64]) {
+        let n = self.l.nrows();
+        if n > 0 {
+            let b = MatMut::from_column_major_slice_mut(b, n, 1);
+            solve_upper_triangular_in_place(self.l.transpose(), b, Par::Seq);
+        }
+    }
+
+    /// A^-1 b.
+    pub(crate) fn solve(&self, b: &[f64]) -> Vec<f64> {
+        let mut x = b.to_vec();
+        self.half_solve(&mut x);
+        self.half_solve_transposed(&mut x);
+        x
+    }
+
+    /// A^-1, symmetric, so row-major and column-major alike.
+    pub(crate) fn inverse(&self) -> Vec<f64> {
+        let n = self.l.nrows();
+        // A^-1 = X^T X with X = L^-1.
+        let mut x = Mat::<f64>::identity(n, n);
+        solve_lower_triangular_in_place(self.l.as_ref(), x.as_mut(), Par::Seq);
+        let inverse = x.transpose() * &x;
+        let mut out = Vec::with_capacity(n * n);
+        for j in 0..n {
+            out.extend((0..n).map(|i| inverse[(i, j)]));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_matrix_has_its_known_factor() {
+        // Wikipedia, "Cholesky decomposition": L = [2 0 0; 6 1 0; -8 5 3].
+        let a = [4.0, 12.0, -16.0, 12.0, 37.0, -43.0, -16.0, -43.0, 98.0];
+        let factor = Factor::new(&a, 3).unwrap();
+        assert!((factor.log_determinant() - 36_f64.ln()).abs() < 1e-12);
+        let x = factor.solve(&[-20.0, -49.0, 153.0]);
+        let inverse = factor.inverse();
+        for i in 0..3 {
+            let row: f64 = (0..3).map(|j| a[3 * i + j] * x[j]).sum();
+            assert!((row - [-20.0, -49.0, 153.0][i]).abs() < 1e-9);
+            for j in 0..3 {
+                let unit: f64 = (0..3).map(|k| a[3 * i + k] * inverse[3 * k + j]).sum();
+                assert!((unit - f64::from(u8::from(i == j))).abs() < 1e-8);
+            }
+        }
+        let mut two = [2.0, 6.0, -8.0, 0.0, 1.0, 5.0];
+        factor.half_solve(&mut two);
+        assert!((two[0] - 1.0).abs() < 1e-12 && two[1].abs() < 1e-12 && (two[4] - 1.0).abs() < 1e-12, "{two:?}");
+    }
+
+    #[test]
+    fn a_singular_matrix_gets_jitter_and_a_hopeless_one_is_refused() {
+        assert!(Factor::new(&[1.0; 9], 3).is_some());
+        assert!(Factor::new(&[1.0, 3.0, 3.0, 1.0], 2).is_none());
+        assert!(Factor::new(&[f64::NAN], 1).is_none());
+        assert!(Factor::new(&[], 0).is_some());
+    }
+}

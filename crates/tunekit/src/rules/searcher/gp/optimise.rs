@@ -1,0 +1,176 @@
+//! Where the acquisition is largest: many candidates, the best few improved locally, discrete parameters one by one.
+//!
+//! Candidates are scrambled Sobol points of the whole cube and small steps from the best configurations so far. The best of
+//! them are climbed from with L-BFGS over the numeric coordinates (u = (1 + sin a) / 2 keeps them in the cube), then moved
+//! to configurations of the space; then each discrete parameter in turn takes the value that is best with the others
+//! fixed, until none changes. What the model sees is always a configuration that exists, encoded.
+
+use std::collections::BTreeSet;
+
+use super::model::Model;
+use crate::rules::acquisition::log_expected_improvement;
+use crate::rules::gp::{Coordinate, Posterior};
+use crate::rules::history::History;
+use crate::rules::lbfgs::minimize;
+use crate::rules::qmc::Sobol;
+use crate::rules::stream::Stream;
+use crate::words::domain::Domain;
+use crate::words::value::Config;
+
+/// Sobol candidates.
+const SPREAD: u64 = 1024;
+/// Configurations so far that candidates are stepped from, and steps from each.
+const CENTRES: usize = 5;
+const STEPS: usize = 24;
+/// Candidates that are improved.
+const STARTS: usize = 4;
+/// A discrete parameter with up to so many values is tried with all of them, with more only with near ones.
+const LISTED: u64 = 16;
+/// Rounds over the discrete parameters.
+const ROUNDS: usize = 4;
+
+/// The configuration with the largest acquisition among those never used; `None` if all that were looked at have been.
+pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Stream) -> Option<Config> {
+    let space = history.space();
+    let pending: Vec<Vec<f64>> = history.pending().iter().filter_map(|c| space.encode(c).ok()).collect();
+    let believing = if pending.is_empty() { None } else { model.posterior.believing(&pending, &model.data) };
+    let posterior = believing.as_ref().unwrap_or(&model.posterior);
+
+    // The incumbent is the best posterior mean, never the luckiest sample.
+    let predicted = model.posterior.predict_many(&model.data.x);
+    let mut order: Vec<usize> = (0..predicted.len()).collect();
+    order.sort_by(|a, b| predicted[*a].0.total_cmp(&predicted[*b].0).then(a.cmp(b)));
+    let incumbent = predicted[*order.first()?].0;
+    let search = Search { posterior, incumbent, history };
+
+    let mut points = Vec::new();
+    let sobol = Sobol::new(stream);
+    points.extend((0..SPREAD).map(|i| sobol.point(i, space.len())));
+    for centre in order.iter().take(CENTRES) {
+        for step in 0..STEPS {
+            // From a tenth of the cube down to a thousandth.
+            let size = 10_f64.powf(-1.0 - 2.0 * step as f64 / (STEPS - 1) as f64);
+            points.push(model.data.x[*centre].iter().map(|u| near(*u, size, stream)).collect());
+        }
+    }
+    let points: Vec<Vec<f64>> = points.iter().filter_map(|p| search.snapped(p)).collect();
+    let mut ranked: Vec<(f64, Vec<f64>)> = search.values(&points).into_iter().zip(points).collect();
+    sort(&mut ranked);
+
+    let mut starts: Vec<Vec<f64>> = Vec::new();
+    for (_, point) in &ranked {
+        // Starts that are close to each other end at the same place.
+        let far = |s: &Vec<f64>| s.iter().zip(point).any(|(a, b)| (a - b).abs() > 0.05);
+        if starts.len() < STARTS && starts.iter().all(far) {
+            starts.push(point.clone());
+        }
+    }
+    starts.extend(order.first().map(|i| model.data.x[*i].clone()));
+    for start in &starts {
+        let climbed = search.climb(start, &model.coordinates);
+        if let Some(better) = search.snapped(&climbed).map(|p| search.settle(p)) {
+            ranked.push((search.value(&better), better));
+        }
+    }
+    sort(&mut ranked);
+
+    let used: BTreeSet<String> = history.uses().into_keys().collect();
+    ranked.iter().filter_map(|(_, p)| space.decode(p).ok()).find(|c| !used.contains(&c.key()))
+}
+
+/// Largest first; equal ones stay in the order they came in.
+fn sort(ranked: &mut [(f64, Vec<f64>)]) {
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+}
+
+/// A coordinate a random step away, reflected at the ends.
+fn near(u: f64, size: f64, stream: &mut Stream) -> f64 {
+    // The sum of three uniform draws is normal enough for a step.
+    let step = (0..3).map(|_| 2.0 * stream.uniform() - 1.0).sum::<f64>() * size;
+    let v = (u + step).abs();
+    (if v > 1.0 { 2.0 - v } else { v }).clamp(0.0, 1.0)
+}
+
+struct Search<'a> {
+    posterior: &'a Posterior,
+    incumbent: f64,
+    history: &'a History<'a>,
+}
+
+impl Search<'_> {
+    /// The encoded form of the configuration that `point` stands for.
+    fn snapped(&self, point: &[f64]) -> Option<Vec<f64>> {
+        let space = self.history.space();
+        space.encode(&space.decode(point).ok()?).ok()
+    }
+
+    fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
+        let predicted = self.posterior.predict_many(points);
+        let value = |(mean, sd)| log_expected_improvement(mean, sd, self.incumbent).0;
+        // A prediction that is not a number is no reason to go there.
+        predicted.into_iter().map(value).map(|v: f64| if v.is_nan() { f64::NEG_INFINITY } else { v }).collect()
+    }
+
+    fn value(&self, point: &[f64]) -> f64 {
+        self.values(&[point.to_vec()])[0]
+    }
+
+    /// A local maximum over the numeric coordinates.
+    fn climb(&self, start: &[f64], coordinates: &[Coordinate]) -> Vec<f64> {
+        let free: Vec<usize> = (0..start.len()).filter(|j| coordinates[*j] == Coordinate::Numeric).collect();
+        if free.is_empty() {
+            return start.to_vec();
+        }
+        // Not quite at the ends, where the sine is flat and nothing would move any more.
+        let angle = |u: f64| (2.0 * u.clamp(1e-4, 1.0 - 1e-4) - 1.0).asin();
+        let at = |angles: &[f64]| {
+            let mut point = start.to_vec();
+            free.iter().zip(angles).for_each(|(j, a)| point[*j] = 0.5 + 0.5 * a.sin());
+            point
+        };
+        let loss = |angles: &[f64]| {
+            let (mean, sd, by_mean, by_sd) = self.posterior.predict_with_gradient(&at(angles));
+            let (value, slope_mean, slope_sd) = log_expected_improvement(mean, sd, self.incumbent);
+            let slope = |(j, a): (&usize, &f64)| -(slope_mean * by_mean[*j] + slope_sd * by_sd[*j]) * 0.5 * a.cos();
+            (-value, free.iter().zip(angles).map(slope).collect())
+        };
+        let angles: Vec<f64> = free.iter().map(|j| angle(start[*j])).collect();
+        minimize(loss, &angles, 60).map_or_else(|| start.to_vec(), |(angles, _)| at(&angles))
+    }
+
+    /// Each discrete parameter at its best with the others fixed.
+    fn settle(&self, mut point: Vec<f64>) -> Vec<f64> {
+        let mut best = self.value(&point);
+        for _ in 0..ROUNDS {
+            let mut changed = false;
+            for (j, (_, domain)) in self.history.space().iter().enumerate() {
+                for u in alternatives(domain, point[j]) {
+                    let mut other = point.clone();
+                    other[j] = u;
+                    let Some(other) = self.snapped(&other) else { continue };
+                    let value = self.value(&other);
+                    if value > best {
+                        (best, point, changed) = (value, other, true);
+                    }
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        point
+    }
+}
+
+/// Coordinates of other values of a discrete parameter: all of a few, the neighbours and near neighbours of many.
+fn alternatives(domain: &Domain, u: f64) -> Vec<f64> {
+    match domain.count() {
+        None | Some(0 | 1) => Vec::new(),
+        Some(count) if count <= LISTED => (0..count).map(|k| domain.encoded_nth(k)).collect(),
+        Some(count) => {
+            let k = domain.index_of(u);
+            let near = [1, 2, 4].into_iter().flat_map(|step| [k.checked_sub(step), Some(k + step)]);
+            near.flatten().filter(|k| *k < count).map(|k| domain.encoded_nth(k)).collect()
+        }
+    }
+}

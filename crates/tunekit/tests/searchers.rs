@@ -1,0 +1,256 @@
+//! The contract of `Searcher`, run over every kind there is; and that the one with a model is worth it.
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
+use std::collections::BTreeSet;
+
+use tunekit::{
+    Ask, Assignment, Config, Domain, Event, Metric, Outcome, SearcherKind, Setup, Space, Study, TrialId, UnknownName,
+};
+
+fn mixed() -> Space {
+    Space::new()
+        .with("x", Domain::float(-5.0, 10.0).unwrap())
+        .unwrap()
+        .with("n", Domain::int(1, 512).unwrap().log().unwrap())
+        .unwrap()
+        .with("step", Domain::float(0.0, 1.0).unwrap().step(0.1).unwrap())
+        .unwrap()
+        .with("kind", Domain::categorical(["a", "b", "c"]).unwrap())
+        .unwrap()
+        .with("level", Domain::ordinal([1, 4, 16, 64]).unwrap())
+        .unwrap()
+        .with("on", Domain::Bool)
+        .unwrap()
+}
+
+fn cube(dimension: usize) -> Space {
+    (0..dimension).fold(Space::new(), |s, i| s.with(format!("x{i}"), Domain::float(0.0, 1.0).unwrap()).unwrap())
+}
+
+fn job(study: &mut Study) -> Assignment {
+    study.ask().unwrap().assignment().expect("a trial")
+}
+
+/// Runs `trials` trials one after the other and gives the configurations; the study checks that they are in the space.
+fn drive(setup: Setup, trials: usize, outcome: impl Fn(&Assignment) -> Outcome) -> (Study, Vec<Config>) {
+    let mut study = Study::new(setup).unwrap();
+    let mut configs = Vec::new();
+    for _ in 0..trials {
+        let job = job(&mut study);
+        assert_eq!(study.header().space.validate(&job.config), Ok(()));
+        study.tell(job.trial, outcome(&job)).unwrap();
+        configs.push(job.config);
+    }
+    (study, configs)
+}
+
+fn of(kind: SearcherKind, space: Space) -> Setup {
+    Setup::new(space, Metric::minimize("loss")).searcher(kind).seed(11)
+}
+
+fn score(config: &Config) -> f64 {
+    let kind = if config.text("kind") == Some("b") { 0.0 } else { 3.0 };
+    (config.float("x").unwrap() - 2.0).powi(2) + (config.float("n").unwrap().ln() - 3.0).abs() + kind
+}
+
+#[test]
+fn suggestions_are_in_the_space_new_and_a_function_of_seed_and_results() {
+    for kind in SearcherKind::ALL {
+        let run = |seed| drive(of(kind, mixed()).seed(seed), 16, |j| Outcome::Value(score(&j.config)));
+        let (mut study, configs) = run(3);
+        assert_eq!(configs, run(3).1, "{kind}");
+        assert_ne!(configs, run(4).1, "{kind}");
+        let keys: BTreeSet<String> = configs.iter().map(Config::key).collect();
+        assert_eq!(keys.len(), configs.len(), "{kind}");
+        // A study from the journal, without any cache, suggests the same.
+        let mut replayed = Study::replay(study.take_events()).unwrap();
+        assert_eq!(replayed.ask().unwrap(), study.ask().unwrap(), "{kind}");
+    }
+}
+
+#[test]
+fn a_cache_changes_nothing_at_any_prefix_of_a_journal() {
+    for kind in SearcherKind::ALL {
+        let (mut study, configs) = drive(of(kind, mixed()), 13, |j| Outcome::Value(score(&j.config)));
+        let events = study.take_events();
+        let asks = events.iter().enumerate().filter(|(_, e)| matches!(e, Event::Ask { .. })).map(|(i, _)| i);
+        for (config, before) in configs.iter().zip(asks) {
+            let mut cold = Study::replay(events[..before].to_vec()).unwrap();
+            assert_eq!(job(&mut cold).config, *config, "{kind} before event {before}");
+        }
+    }
+}
+
+#[test]
+fn failures_and_what_is_not_finite_are_survived() {
+    for kind in SearcherKind::ALL {
+        for every in [1, 2, 3] {
+            let outcome = |j: &Assignment| match (j.trial.0 % every, j.trial.0 % 2) {
+                (0, 0) => Outcome::Failed("no".to_owned()),
+                (0, _) => Outcome::Value(f64::NAN),
+                _ => Outcome::Value(score(&j.config)),
+            };
+            drive(of(kind, mixed()), 12, outcome);
+        }
+    }
+}
+
+#[test]
+fn values_of_any_size_sign_and_sameness_are_survived() {
+    let values: [fn(u64) -> f64; 7] = [
+        |_| 1.0,
+        |_| 0.0,
+        |i| if i % 2 == 0 { 1e300 } else { 1e-300 },
+        |i| if i % 2 == 0 { 1.7e308 } else { -1.7e308 },
+        |i| 1e-300 * (1.0 + i as f64),
+        |i| 5e-324 * (i % 3) as f64,
+        |i| -(i as f64),
+    ];
+    for kind in SearcherKind::ALL {
+        for (v, value) in values.iter().enumerate() {
+            for metric in
+                [Metric::minimize("m"), Metric::maximize("m"), Metric::time("m"), Metric::time("m").deterministic()]
+            {
+                let setup = Setup { metric, ..of(kind, cube(2)) };
+                let (mut study, _) = drive(setup, 9, |j| Outcome::Value(value(j.trial.0)));
+                let best = study.best().unwrap();
+                assert!(best.mean.is_finite(), "{kind} on values {v}: {best:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn spaces_of_one_value_and_of_many_dimensions_are_survived() {
+    let one = Space::new()
+        .with("a", Domain::int(3, 3).unwrap())
+        .unwrap()
+        .with("b", Domain::float(1.0, 1.0).unwrap().log().unwrap())
+        .unwrap()
+        .with("c", Domain::categorical(["only"]).unwrap())
+        .unwrap();
+    for kind in SearcherKind::ALL {
+        drive(of(kind, one.clone()), 14, |j| Outcome::Value(j.trial.0 as f64));
+        drive(of(kind, cube(1)), 14, |j| Outcome::Value(j.config.float("x0").unwrap()));
+        drive(of(kind, cube(20)), 14, |j| Outcome::Value(j.config.float("x7").unwrap()));
+        let part = one.clone().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        drive(of(kind, part), 12, |j| Outcome::Value(j.config.float("x").unwrap()));
+    }
+}
+
+#[test]
+fn workers_never_repeat_each_other() {
+    let small = Space::new().with("n", Domain::int(1, 24).unwrap()).unwrap();
+    for kind in SearcherKind::ALL {
+        for space in [mixed(), small.clone()] {
+            let mut study = Study::new(of(kind, space)).unwrap();
+            let mut open: Vec<Assignment> = Vec::new();
+            for _ in 0..20 {
+                let next = job(&mut study);
+                assert!(open.iter().all(|o| o.config != next.config), "{kind}: {}", next.config);
+                open.push(next);
+                if open.len() == 4 {
+                    let done = open.remove(1);
+                    let value = done.config.float("n").unwrap();
+                    study.tell(done.trial, (value - 7.0).powi(2)).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_configurations_are_replicates() {
+    for kind in SearcherKind::ALL {
+        let mut study = Study::new(of(kind, cube(2))).unwrap();
+        for i in 0..12 {
+            let config = Config::new().with("x0", f64::from(i % 4) / 4.0).with("x1", 0.5);
+            study.add(&config, f64::from(i)).unwrap();
+        }
+        job(&mut study);
+        let best = study.best().unwrap();
+        assert_eq!((best.n, best.value), (3, 4.0), "{kind}");
+        let [low, high] = best.ci95.unwrap();
+        assert!(low <= best.mean && best.mean <= high);
+    }
+}
+
+#[test]
+fn a_finite_space_is_used_up_to_the_last_configuration() {
+    let space = Space::new()
+        .with("n", Domain::int(1, 6).unwrap())
+        .unwrap()
+        .with("kind", Domain::categorical(["a", "b"]).unwrap())
+        .unwrap();
+    for kind in SearcherKind::ALL {
+        let setup = Setup::new(space.clone(), Metric::minimize("loss").deterministic()).searcher(kind);
+        let (mut study, configs) = drive(setup, 12, |j| Outcome::Value(j.config.float("n").unwrap()));
+        assert_eq!(configs.iter().map(Config::key).collect::<BTreeSet<_>>().len(), 12, "{kind}");
+        assert!(matches!(study.ask().unwrap(), Ask::Done(_)), "{kind}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_those_known() {
+    let error: UnknownName = "bayes".parse::<SearcherKind>().unwrap_err();
+    assert_eq!(error.to_string(), "there is no searcher called `bayes` (known: random, sobol, gp)");
+    for kind in SearcherKind::ALL {
+        assert_eq!(kind.as_str().parse(), Ok(kind));
+        assert_eq!(kind.build().name(), kind.as_str());
+    }
+}
+
+/// Dixon and Szego 1978; the least value is 0.397887.
+fn branin(config: &Config) -> f64 {
+    let pi = std::f64::consts::PI;
+    let (x, y) = (config.float("x").unwrap(), config.float("y").unwrap());
+    let a = y - 5.1 / (4.0 * pi * pi) * x * x + 5.0 / pi * x - 6.0;
+    a * a + 10.0 * (1.0 - 1.0 / (8.0 * pi)) * x.cos() + 10.0
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[test]
+fn a_model_finds_branins_valleys_long_before_luck_does() {
+    let space = Space::new()
+        .with("x", Domain::float(-5.0, 10.0).unwrap())
+        .unwrap()
+        .with("y", Domain::float(0.0, 15.0).unwrap())
+        .unwrap();
+    let regret = |kind| {
+        let runs = (0..11).map(|seed| {
+            let setup = Setup::new(space.clone(), Metric::minimize("loss")).searcher(kind).seed(seed);
+            let (_, configs) = drive(setup, 24, |j| Outcome::Value(branin(&j.config)));
+            configs.iter().map(branin).fold(f64::INFINITY, f64::min) - 0.397_887
+        });
+        median(runs.collect())
+    };
+    let (gp, random) = (regret(SearcherKind::Gp), regret(SearcherKind::Random));
+    assert!(gp < 0.05 && gp < random / 10.0, "gp {gp}, random {random}");
+}
+
+#[test]
+fn the_best_configuration_is_not_the_luckiest_sample() {
+    // A parabola with noise of a third of its range: the luckiest of 30 samples is further off than the model's best.
+    let mut errors = (Vec::new(), Vec::new());
+    for seed in 0..9 {
+        let mut study = Study::new(of(SearcherKind::Gp, cube(1)).seed(seed)).unwrap();
+        let mut stream = tunekit::Stream::of_study(seed, "noise");
+        let mut luckiest = (f64::INFINITY, 0.0);
+        for i in 0..30 {
+            let x = (f64::from(i) + 0.5) / 30.0;
+            let y = 4.0 * (x - 0.4).powi(2) + 0.5 * (stream.uniform() + stream.uniform() - 1.0);
+            study.add(&Config::new().with("x0", x), y).unwrap();
+            luckiest = if y < luckiest.0 { (y, x) } else { luckiest };
+        }
+        let best = study.best().unwrap();
+        assert!(best.trial < TrialId(30));
+        errors.0.push((best.config.float("x0").unwrap() - 0.4).abs());
+        errors.1.push((luckiest.1 - 0.4).abs());
+    }
+    let (model, luck) = (errors.0.iter().sum::<f64>(), errors.1.iter().sum::<f64>());
+    assert!(model < 0.6 * luck, "model {model}, luck {luck}");
+}
