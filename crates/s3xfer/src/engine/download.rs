@@ -175,6 +175,7 @@ impl Transfer {
             retries: counters.retries.load(Ordering::Relaxed),
             peak_requests: counters.peak_requests.load(Ordering::Relaxed),
             peak_io_queue: self.writer.peak(),
+            writes: self.writer.writes(),
             config: self.fetcher.config.clone(),
         }
     }

@@ -4,6 +4,7 @@
 //! its name, and ends.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +21,7 @@ use crate::words::progress::Progress;
 pub(crate) struct Writer {
     file: OpenFile,
     progress: Progress,
+    writes: Arc<AtomicU64>,
     /// `None`: pieces are written by the task that brings them (`use_threads = false`).
     queue: Option<Arc<Queue>>,
 }
@@ -49,7 +51,7 @@ impl Writer {
             let capacity = config.max_io_queue();
             Arc::new(Queue { slots: Arc::new(Semaphore::new(capacity as usize)), capacity, state: Mutex::default() })
         });
-        Self { file, progress, queue }
+        Self { file, progress, writes: Arc::default(), queue }
     }
 
     /// Hands over a piece; waits while the queue is full.
@@ -59,9 +61,7 @@ impl Writer {
     /// [`Stopped`] once any piece could not be written; [`finish`](Self::finish) tells why.
     pub(crate) async fn push(&self, piece: Piece) -> Result<(), WriteError> {
         let Some(queue) = &self.queue else {
-            self.file.write(&piece)?;
-            self.progress.add_written(piece.len());
-            return Ok(());
+            return Ok(self.write(&piece)?);
         };
         let slot = queue.slots.clone().acquire_owned().await.map_err(|_| WriteError::Stopped)?;
         let mut state = queue.state();
@@ -99,6 +99,11 @@ impl Writer {
         self.queue.as_ref().map_or(0, |queue| u32::try_from(queue.state().peak).unwrap_or(u32::MAX))
     }
 
+    /// Pieces written so far.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
     fn drain(&self, queue: &Queue) {
         loop {
             let (piece, slot) = {
@@ -111,7 +116,7 @@ impl Writer {
                     }
                 }
             };
-            if let Err(error) = self.file.write(&piece) {
+            if let Err(error) = self.write(&piece) {
                 let mut state = queue.state();
                 state.failed = Some(error);
                 state.waiting.clear();
@@ -119,9 +124,15 @@ impl Writer {
                 queue.slots.close();
                 return;
             }
-            self.progress.add_written(piece.len());
             drop(slot);
         }
+    }
+
+    fn write(&self, piece: &Piece) -> Result<(), DownloadError> {
+        self.file.write(piece)?;
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.progress.add_written(piece.len());
+        Ok(())
     }
 }
 
@@ -143,5 +154,61 @@ pub(crate) enum WriteError {
 impl From<DownloadError> for WriteError {
     fn from(error: DownloadError) -> Self {
         Self::Disk(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use bytes::Bytes;
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::doors::disk::StagedFile;
+
+    #[test]
+    fn as_many_pieces_wait_as_max_io_queue_allows_and_no_more() {
+        // The one thread that may block is kept busy: nothing is written until it is let go.
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (let_go, wait) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || wait.recv());
+        runtime.block_on(async {
+            for capacity in [1, 2, 7] {
+                let folder = tempfile::tempdir().unwrap();
+                let staged = StagedFile::create(&folder.path().join("x"), 1).unwrap();
+                let config = TransferConfig::builder().max_io_queue(capacity).build().unwrap();
+                let writer = Writer::new(staged.open_file(), &config, Progress::new());
+                let piece = |n: u32| Piece { offset: n.into(), frames: vec![Bytes::from_static(b"x")] };
+                for n in 0..capacity {
+                    assert!(writer.push(piece(n)).now_or_never().is_some(), "piece {n} of {capacity}");
+                }
+                assert!(writer.push(piece(capacity)).now_or_never().is_none(), "one more than {capacity}");
+                assert_eq!(writer.peak(), capacity);
+                assert!(writer.finish().now_or_never().is_none(), "pieces still wait");
+            }
+        });
+        let_go.send(()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_stops_the_network_side_and_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let staged = StagedFile::create(&folder.path().join("x"), 1).unwrap();
+        let config = TransferConfig::builder().max_io_queue(2).build().unwrap();
+        let writer = Writer::new(staged.open_file(), &config, Progress::new());
+        // No file reaches this far: EFBIG or EINVAL.
+        let beyond = Piece { offset: u64::MAX / 2 - 1, frames: vec![Bytes::from_static(b"xyz")] };
+        writer.push(beyond.clone()).await.unwrap();
+        let stopped = async {
+            loop {
+                if let Err(error) = writer.push(beyond.clone()).await {
+                    return error;
+                }
+            }
+        };
+        assert!(matches!(stopped.await, WriteError::Stopped));
+        assert!(matches!(writer.finish().await, Err(DownloadError::Disk { .. })));
+        assert_eq!(writer.writes(), 0);
     }
 }

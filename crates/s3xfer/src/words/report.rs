@@ -27,6 +27,8 @@ pub struct TransferReport {
     pub peak_requests: u32,
     /// Most pieces that waited for the disk at one moment: what `max_io_queue` came to.
     pub peak_io_queue: u32,
+    /// Positional writes made: what `io_chunksize` came to.
+    pub writes: u64,
     /// The configuration as asked for.
     pub config: TransferConfig,
 }

@@ -1,0 +1,279 @@
+//! Whatever the server does: the object's exact bytes, or a typed error and no file.
+
+mod lab;
+
+use std::time::Duration;
+
+use lab::{Bench, KIB, sdk, small};
+use proptest::prelude::*;
+use s3lab::{FaultKind, Lab, NetworkProfile, Requests};
+use s3xfer::{Client, DownloadErrorKind, Progress, TransferConfig};
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_every_size_around_the_limits_come_whole() {
+    for size in [0, 1, 255, 256, 257, 8 * KIB - 1, 8 * KIB, 8 * KIB + 1, 24 * KIB, 100_003] {
+        for threads in [true, false] {
+            let bench = Bench::new(size);
+            let report = bench.download(&small().use_threads(threads).build().unwrap()).await.unwrap();
+            assert_eq!((report.bytes, report.retries), (size, 0));
+            assert_eq!(report.e_tag, bench.lab.etag("lab", "key").map(|e_tag| format!("\"{e_tag}\"")));
+            bench.assert_whole();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_off_is_resumed_where_it_stopped() {
+    let bench = Bench::with_faults(24 * KIB, [(Requests::At(1), FaultKind::Reset { after_bytes: 1000 })]);
+    let report = bench.download(&small().max_concurrency(1).build().unwrap()).await.unwrap();
+    assert_eq!(report.retries, 1);
+    let resumed = format!("bytes={}-{}", 8 * KIB + 1000, 16 * KIB - 1);
+    assert_eq!(bench.ranges(), ["bytes=0-8191", "bytes=8192-16383", &resumed, "bytes=16384-24575"]);
+    assert_eq!(bench.lab.stats().bytes_out, 24 * KIB, "no byte is sent twice");
+    bench.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_ends_early_is_resumed() {
+    let bench = Bench::with_faults(24 * KIB, [(Requests::Range(0..3), FaultKind::Truncate { after_bytes: 77 })]);
+    bench.download(&small().build().unwrap()).await.unwrap();
+    bench.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_body_is_resumed_after_a_deadline_and_a_slow_one_is_left_alone() {
+    let stalled =
+        Bench::with_faults(24 * KIB, [(Requests::At(1), FaultKind::Stall { after_bytes: 10, duration: None })]);
+    let began = Instant::now();
+    let report = stalled.download(&small().build().unwrap()).await.unwrap();
+    assert_eq!(report.retries, 1);
+    assert!((20.0..25.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    stalled.assert_whole();
+
+    let slow = Bench::with_faults(24 * KIB, [(Requests::At(1), FaultKind::Slow { bytes_per_s: 100 })]);
+    let began = Instant::now();
+    let report = slow.download(&small().build().unwrap()).await.unwrap();
+    assert_eq!(report.retries, 0);
+    assert!(began.elapsed() > Duration::from_secs(60), "{:?}", began.elapsed());
+    slow.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_that_ends_is_waited_for_and_throttling_that_does_not_is_an_error() {
+    let storm = Bench::with_faults(80 * KIB, [(Requests::Range(0..30), FaultKind::SlowDown)]);
+    storm.download(&TransferConfig::boto3().to_builder().num_download_attempts(1).build().unwrap()).await.unwrap_err();
+    storm.assert_nothing();
+    let parts = Bench::with_faults(80 * KIB, [(Requests::Range(1..31), FaultKind::SlowDown)]);
+    let report = parts.download(&small().num_download_attempts(1).build().unwrap()).await.unwrap();
+    assert_eq!(report.retries, 30);
+    parts.assert_whole();
+
+    let endless = Bench::with_faults(80 * KIB, [(Requests::Every, FaultKind::SlowDown)]);
+    let began = Instant::now();
+    let error = endless.download(&small().build().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert!(began.elapsed() < Duration::from_secs(300), "{:?}", began.elapsed());
+    endless.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_errors_that_end_are_waited_for() {
+    let bench = Bench::with_faults(80 * KIB, [(Requests::Range(0..6), FaultKind::InternalError)]);
+    bench.download(&small().build().unwrap()).await.unwrap();
+    bench.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_replaced_half_way_is_an_error() {
+    for at in 1..10 {
+        let bench = Bench::with_faults(80 * KIB, [(Requests::At(at), FaultKind::Replace)]);
+        let error = bench.download(&small().max_concurrency(2).build().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::ObjectChanged, "{error}");
+        bench.assert_nothing();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_range_that_is_wrong_or_missing_is_an_error() {
+    let wrong =
+        ["bytes 0-8191/99999999", "bytes 1-8192/81920", "nonsense", "bytes */81920"].map(|v| Some(v.to_owned()));
+    for value in wrong.into_iter().chain([None]) {
+        for at in [0, 4] {
+            let bench =
+                Bench::with_faults(80 * KIB, [(Requests::At(at), FaultKind::ContentRange { value: value.clone() })]);
+            let error = bench.download(&small().build().unwrap()).await.unwrap_err();
+            let kinds = [DownloadErrorKind::BadResponse, DownloadErrorKind::ObjectChanged];
+            assert!(kinds.contains(&error.kind()), "{value:?} at {at}: {error:?}");
+            bench.assert_nothing();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_length_that_contradicts_the_range_is_an_error() {
+    let bench = Bench::with_faults(80 * KIB, [(Requests::At(3), FaultKind::ShortLength { length: 100 })]);
+    let error = bench.download(&small().build().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::BadResponse, "{error:?}");
+    bench.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ignores_ranges_gives_the_whole_object_in_one_answer() {
+    let bench = Bench::with_faults(
+        80 * KIB,
+        [
+            (Requests::Every, FaultKind::IgnoreRange),
+            (Requests::Range(0..2), FaultKind::Reset { after_bytes: 20 * KIB }),
+        ],
+    );
+    let report = bench.download(&small().build().unwrap()).await.unwrap();
+    assert_eq!((report.parts, report.requests), (1, 3));
+    bench.assert_whole();
+    // One that only sometimes does is not to be trusted.
+    let bench = Bench::with_faults(80 * KIB, [(Requests::At(5), FaultKind::IgnoreRange)]);
+    let error = bench.download(&small().build().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::BadResponse, "{error:?}");
+    bench.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_exist_or_may_not_be_read_is_told() {
+    let bench = Bench::new(1);
+    let kind = async |client: &Client, bucket: &str, key: &str| {
+        let error = client.download(bucket, key).to_file(bench.target()).await.unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    let (no_key, says) = kind(&bench.client, "lab", "nope").await;
+    assert!(
+        no_key == DownloadErrorKind::NotFound && says.contains("NoSuchKey") && says.contains("s3://lab/nope"),
+        "{says}"
+    );
+    let (no_bucket, says) = kind(&bench.client, "nope", "key").await;
+    assert!(no_bucket == DownloadErrorKind::NotFound && says.contains("NoSuchBucket"), "{says}");
+    let stranger = Client::new(sdk(&bench.lab, "stranger", "secret"));
+    let (denied, says) = kind(&stranger, "lab", "key").await;
+    assert!(denied == DownloadErrorKind::Denied && !says.contains("secret"), "{says}");
+    bench.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_cannot_be_written_is_told_before_anything_is_asked_for() {
+    let bench = Bench::new(80 * KIB);
+    for target in [bench.folder.path().to_owned(), bench.folder.path().join("missing/object.bin"), "/dev/null".into()] {
+        let error = bench.client.download("lab", "key").to_file(&target).await.unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
+        assert!(error.to_string().contains(&target.display().to_string()), "{error}");
+    }
+    assert_eq!(bench.lab.stats().total(), 0);
+    bench.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_at_any_moment_it_leaves_nothing_and_the_old_file_as_it_was() {
+    let network =
+        NetworkProfile::unlimited().with_first_byte(30.0, 0.2).unwrap().with_connection_mb_per_s(Some(0.2)).unwrap();
+    for milliseconds in (0..400).step_by(7) {
+        let bench = Bench::behind(80 * KIB, network.clone());
+        std::fs::write(bench.target(), "old").unwrap();
+        let download = bench.download(&small().max_concurrency(3).build().unwrap()).await;
+        let whole = download.unwrap().elapsed;
+        std::fs::write(bench.target(), "old").unwrap();
+        let config = small().max_concurrency(3).build().unwrap();
+        let cut = tokio::time::timeout(Duration::from_millis(milliseconds), bench.download(&config)).await;
+        assert!(cut.is_err() || Duration::from_millis(milliseconds) >= whole / 2);
+        if cut.is_err() {
+            assert_eq!(std::fs::read(bench.target()).unwrap(), b"old", "after {milliseconds} ms");
+            assert_eq!(bench.files(), ["object.bin"], "after {milliseconds} ms");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_counts_what_is_written_and_never_goes_back() {
+    let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(0.1)).unwrap();
+    let faults = s3lab::FaultPlan::new([s3lab::Fault {
+        key: "key".to_owned(),
+        requests: Requests::Range(1..4),
+        kind: FaultKind::Reset { after_bytes: 3000 },
+    }])
+    .unwrap();
+    let bench = Bench::with(80 * KIB, |lab| lab.network(network).faults(faults));
+    let progress = Progress::new();
+    let client = bench.client.clone().with_config(small().max_concurrency(2).build().unwrap());
+    let transfer =
+        tokio::spawn(client.download("lab", "key").progress(progress.clone()).to_file(bench.target()).into_future());
+    let (mut last, mut seen) = (0, 0);
+    while !transfer.is_finished() {
+        let snapshot = progress.snapshot();
+        assert!(snapshot.written_bytes >= last && snapshot.written_bytes <= 80 * KIB);
+        seen += u32::from(snapshot.written_bytes > last && snapshot.written_bytes < 80 * KIB);
+        last = snapshot.written_bytes;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    transfer.await.unwrap().unwrap();
+    assert!(seen > 3, "progress was seen {seen} times on the way");
+    assert_eq!(progress.snapshot().written_bytes, 80 * KIB);
+    assert_eq!(progress.snapshot().total_bytes, Some(80 * KIB));
+    bench.assert_whole();
+}
+
+fn fault() -> impl Strategy<Value = FaultKind> {
+    prop_oneof![
+        (0..9000_u64).prop_map(|after_bytes| FaultKind::Reset { after_bytes }),
+        (0..9000_u64).prop_map(|after_bytes| FaultKind::Truncate { after_bytes }),
+        (0..9000_u64).prop_map(|length| FaultKind::ShortLength { length }),
+        (0..9000_u64, prop::option::of(1..40_u64))
+            .prop_map(|(after_bytes, s)| FaultKind::Stall { after_bytes, duration: s.map(Duration::from_secs) }),
+        Just(FaultKind::SlowDown),
+        Just(FaultKind::InternalError),
+        Just(FaultKind::IgnoreRange),
+        Just(FaultKind::Replace),
+        Just(FaultKind::ContentRange { value: None }),
+    ]
+}
+
+fn requests() -> impl Strategy<Value = Requests> {
+    prop_oneof![
+        (0..20_u64).prop_map(Requests::At),
+        (0..12_u64, 1..12_u64).prop_map(|(from, n)| Requests::Range(from..from + n)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// The one oracle: exact bytes under the target's name, or a typed error and no file.
+    #[test]
+    fn exact_bytes_or_a_typed_error_and_no_file(
+        size in 0..60_000_u64, threshold in 1..30_000_u64, chunk in 500..20_000_u64, io in 1..9_000_u64,
+        queue in 1..5_u32, concurrency in 1..12_u32, attempts in 1..4_u32, threads: bool,
+        faults in prop::collection::vec((requests(), fault()), 0..4),
+    ) {
+        let config = TransferConfig::builder()
+            .multipart_threshold(threshold).multipart_chunksize(chunk).io_chunksize(io.max(200)).max_io_queue(queue)
+            .max_concurrency(concurrency).num_download_attempts(attempts).use_threads(threads)
+            .build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let bench = Bench::with_faults(size, faults);
+            match bench.download(&config).await {
+                Ok(_) if bench.lab.object("lab", "key").is_none_or(|now| bench.object.verify(0, &now).is_ok()) => bench.assert_whole(),
+                // Replaced before the first request: it is the new object that came.
+                Ok(_) => {
+                    let now = bench.lab.object("lab", "key").unwrap();
+                    assert_eq!(std::fs::read(bench.target()).unwrap(), now);
+                    assert_eq!(bench.files(), ["object.bin"]);
+                }
+                Err(_) => bench.assert_nothing(),
+            }
+        });
+    }
+}
+
+#[test]
+fn the_lab_takes_no_secret_into_what_it_shows() {
+    let lab = Lab::builder().credentials("open", "sesame").bucket("lab").build().unwrap();
+    let client = Client::new(sdk(&lab, "open", "sesame"));
+    assert!(!format!("{client:?}").contains("sesame"));
+}
