@@ -1,5 +1,7 @@
 //! Engine: what moves trials between a study, a journal and the code that is tuned.
 
 pub(crate) mod load;
+#[cfg(feature = "cli")]
+pub(crate) mod serve;
 pub(crate) mod stop;
 pub(crate) mod tuner;

@@ -41,6 +41,12 @@
 //! | rules | [`Study`], [`Searcher`] and its kinds, [`Scheduler`] and its kinds, [`Experiment`], [`compare`] |
 //! | doors | [`JournalFile`], [`write_csv`] |
 //! | engine | [`Tuner`], [`StopHandle`], [`Experiment::load`] |
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `cli` | the program `tunekit`, whose `serve` speaks JSON lines with any language, and the `Server` behind it |
 
 mod doors;
 mod engine;
@@ -50,6 +56,8 @@ mod words;
 pub use doors::journal::{Contents, JournalError, JournalFile};
 pub use doors::results::{WriteError, write_csv};
 pub use engine::load::{JOURNAL_NAME, LoadError};
+#[cfg(feature = "cli")]
+pub use engine::serve::{ServeError, Server};
 pub use engine::stop::StopHandle;
 pub use engine::tuner::{Observer, StoppedBy, TrialRun, Tuner, TunerError, Tuning};
 pub use rules::DecodeError;

@@ -1,0 +1,216 @@
+//! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
+//!
+//! Requests are `create`, `ask`, `report`, `tell`, `add` and `best`; each has its fields in [`Request`]. A request that is
+//! wrong is answered with `{"error": "..."}` and changes nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use crate::doors::journal::{JournalError, JournalFile};
+use crate::rules::scheduler::SchedulerKind;
+use crate::rules::searcher::SearcherKind;
+use crate::rules::study::{ReplayError, Setup, Study};
+use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
+use crate::words::space::Space;
+use crate::words::trial::{Ask, Outcome, TrialId};
+use crate::words::value::Config;
+
+/// One line of a client.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+enum Request {
+    /// Makes the study, or goes on with the same one from the journal.
+    Create(Box<Create>),
+    /// What to run next.
+    Ask {},
+    /// A running trial's measurement at a resource; `null` for one that is not finite.
+    Report { trial: TrialId, resource: u64, value: Option<f64> },
+    /// A trial ended: with a value, with a reason why it failed, or with neither after reports.
+    Tell { trial: TrialId, value: Option<f64>, failed: Option<String> },
+    /// A result from elsewhere.
+    Add { config: Config, value: f64 },
+    /// The best configuration so far.
+    Best {},
+}
+
+/// What a study is made from; all but the space has a default.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    space: Space,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default)]
+    mode: Goal,
+    #[serde(default)]
+    kind: MetricKind,
+    #[serde(default)]
+    noise: Noise,
+    /// How a trial's value comes from its reports.
+    #[serde(default)]
+    value: ValueRule,
+    searcher: Option<String>,
+    scheduler: Option<String>,
+    /// The most trials that are started.
+    budget: Option<u64>,
+    max_resource: Option<u64>,
+    /// How many trials the client runs at once: for schedulers that ask; nothing else depends on it.
+    #[serde(rename = "workers")]
+    _workers: Option<u64>,
+    #[serde(default)]
+    points_to_evaluate: Vec<Config>,
+}
+
+/// Answers requests on one study.
+///
+/// ```
+/// use std::time::Duration;
+/// let mut server = tunekit::Server::new();
+/// let mut say = |line: &str| server.answer(line, Duration::ZERO);
+/// let create = r#"{"op":"create","space":{"x":{"type":"float","lo":-5,"hi":10}},"points_to_evaluate":[{"x":0}]}"#;
+/// assert_eq!(say(create)?, r#"{"ok":true}"#);
+/// assert_eq!(say(r#"{"op":"ask"}"#)?, r#"{"trial":0,"config":{"x":0.0},"resource":null,"resumed":false}"#);
+/// assert_eq!(say(r#"{"op":"tell","trial":0,"value":0.7}"#)?, r#"{"ok":true}"#);
+/// # Ok::<(), tunekit::JournalError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Server {
+    study: Option<Study>,
+    journal: Option<JournalFile>,
+    created: bool,
+    /// The time of the journal's last event: this session's time counts from there.
+    before: Duration,
+}
+
+/// Why a journal cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Its events are no study's.
+    #[error("the journal cannot be resumed: {0}")]
+    Replay(#[from] ReplayError),
+}
+
+impl Server {
+    /// Without a journal: the study ends with the session.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a journal, and the study in it if there is one: its open trials are asked for again.
+    ///
+    /// # Errors
+    /// A journal that cannot be opened, is in use, or is no study's.
+    pub fn with_journal(path: impl AsRef<Path>) -> Result<Self, ServeError> {
+        let (mut journal, contents) = JournalFile::open(path)?;
+        let mut study = None;
+        let mut before = Duration::ZERO;
+        if !contents.events.is_empty() {
+            let mut replayed = Study::replay(contents.events)?;
+            before = replayed.elapsed().unwrap_or_default();
+            replayed.interrupt_open();
+            journal.append(&replayed.take_events())?;
+            study = Some(replayed);
+        }
+        Ok(Self { study, journal: Some(journal), created: false, before })
+    }
+
+    /// The answer to one line, without its end; `now` is the time of the session. What the answer rests on is in the
+    /// journal when this returns.
+    ///
+    /// # Errors
+    /// The journal cannot be written. The session is then over: the study is ahead of its journal.
+    pub fn answer(&mut self, line: &str, now: Duration) -> Result<String, JournalError> {
+        let answer = serde_json::from_str(line)
+            .map_err(|error| format!("not a request: {error}"))
+            .and_then(|request| self.act(request, now));
+        if let (Some(study), Some(journal)) = (&mut self.study, &mut self.journal) {
+            journal.append(&study.take_events())?;
+        }
+        Ok(answer.unwrap_or_else(|error| json!({ "error": error })).to_string())
+    }
+
+    fn act(&mut self, request: Request, now: Duration) -> Result<Json, String> {
+        if let Request::Create(create) = request {
+            return self.create(*create);
+        }
+        let now = self.before + now;
+        let study = self.study.as_mut().ok_or("there is no study yet; create one first")?.at(now);
+        match request {
+            Request::Ask {} => match study.ask().map_err(text)? {
+                Ask::Trial(job) => serde_json::to_value(job).map_err(text),
+                Ask::Wait => Ok(json!({ "wait": true })),
+                Ask::Done(_) => Ok(json!({ "done": true })),
+            },
+            Request::Report { trial, resource, value } => {
+                let decision = study.report(trial, resource, value.unwrap_or(f64::NAN)).map_err(text)?;
+                Ok(json!({ "decision": decision }))
+            }
+            Request::Tell { trial, value, failed } => {
+                let outcome = match (value, failed) {
+                    (Some(_), Some(_)) => return Err("a trial has a value or has failed, not both".to_owned()),
+                    (Some(value), None) => Outcome::Value(value),
+                    (None, Some(reason)) => Outcome::Failed(reason),
+                    (None, None) => Outcome::Done,
+                };
+                study.tell(trial, outcome).map_err(text)?;
+                Ok(ok())
+            }
+            Request::Add { config, value } => study.add(&config, value).map(|_| ok()).map_err(text),
+            Request::Best {} => {
+                let best = study.best().ok_or("nothing was measured yet")?;
+                serde_json::to_value(best).map_err(text)
+            }
+            Request::Create(_) => Ok(ok()),
+        }
+    }
+
+    fn create(&mut self, create: Create) -> Result<Json, String> {
+        if self.created {
+            return Err("there is a study already; a session has one".to_owned());
+        }
+        let searcher = create.searcher.map_or(Ok(SearcherKind::default()), |n| n.parse()).map_err(text)?;
+        let scheduler = create.scheduler.map_or(Ok(SchedulerKind::default()), |n| n.parse()).map_err(text)?;
+        let metric = Metric {
+            goal: create.mode,
+            kind: create.kind,
+            noise: create.noise,
+            value: create.value,
+            ..Metric::default()
+        };
+        let setup = Setup {
+            searcher,
+            scheduler,
+            max_resource: create.max_resource,
+            points_to_evaluate: create.points_to_evaluate,
+            ..Setup::new(create.space, metric).seed(create.seed)
+        };
+        if let Some(study) = &self.study {
+            let header = setup.header().map_err(text)?;
+            if let Some(what) = study.header().difference(&header) {
+                return Err(format!("the journal is of another study ({what} differs); use another journal"));
+            }
+        }
+        let study = match self.study.take() {
+            Some(study) => study,
+            None => Study::new(setup).map_err(text)?,
+        };
+        self.study.insert(study).limit_trials(create.budget);
+        self.created = true;
+        Ok(ok())
+    }
+}
+
+fn ok() -> Json {
+    json!({ "ok": true })
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
