@@ -29,6 +29,10 @@ pub(super) enum Direction {
     Up,
 }
 
+/// How often a body gives way to another whose turn is first before it goes ahead: enough for a woken task to run, and
+/// an end in any case, as the other may wait for a tick of a clock that is paused.
+const MOST_YIELDS: u32 = 8;
+
 /// Paces the pieces of one body.
 pub(super) struct Pacer {
     gate: Arc<Gate>,
@@ -38,13 +42,20 @@ pub(super) struct Pacer {
     /// A planned rate in bytes a second, and when its last byte is through.
     slow: Option<(u64, Duration)>,
     sleep: Option<Pin<Box<Sleep>>>,
+    yields: u32,
+}
+
+impl Drop for Pacer {
+    fn drop(&mut self) {
+        self.arrived();
+    }
 }
 
 impl Pacer {
     /// A pacer whose first byte is ready at `start`.
     pub(super) fn new(gate: Arc<Gate>, direction: Direction, start: Duration, slow: Option<u64>) -> Self {
-        let flow = gate.limited(direction).then(|| Flow::starting(start));
-        Self { gate, direction, flow, slow: slow.map(|rate| (rate, start)), sleep: None }
+        let flow = gate.open(direction, start);
+        Self { gate, direction, flow, slow: slow.map(|rate| (rate, start)), sleep: None, yields: 0 }
     }
 
     /// The most bytes to hand over at once.
@@ -57,23 +68,39 @@ impl Pacer {
         }
     }
 
-    /// Hands `bytes` to the network; [`poll`](Self::poll) is ready once they have arrived.
-    fn reserve(&mut self, bytes: usize) {
+    /// Hands `bytes` to the network; ready when that was done, pending while others come first. Then
+    /// [`poll`](Self::poll) is ready once they have arrived.
+    fn poll_reserve(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
         if self.flow.is_none() && self.slow.is_none() {
-            return;
+            return Poll::Ready(());
         }
         let now = self.gate.clock.now();
-        let mut arrived = Duration::ZERO;
+        let mut arrives = Duration::ZERO;
         if let Some(flow) = &mut self.flow {
-            arrived = self.gate.reserve(self.direction, flow, bytes, now);
+            let insists = self.yields >= MOST_YIELDS;
+            let Some(at) = self.gate.link(self.direction, |link| link.reserve(flow, bytes, now, insists)) else {
+                self.yields += 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            };
+            self.yields = 0;
+            arrives = at;
         }
         if let Some((rate, at)) = &mut self.slow {
             // No catch-up here: a planned rate is an upper bound.
             *at = (*at).max(now) + Duration::from_secs_f64(bytes as f64 / *rate as f64);
-            arrived = arrived.max(*at);
+            arrives = arrives.max(*at);
         }
-        if arrived > now {
-            self.sleep_until(arrived);
+        if arrives > now {
+            self.sleep_until(arrives);
+        }
+        Poll::Ready(())
+    }
+
+    /// What was reserved is handed over, or given up.
+    fn arrived(&mut self) {
+        if let Some(flow) = &self.flow {
+            self.gate.link(self.direction, |link| link.arrived(flow));
         }
     }
 
@@ -177,6 +204,7 @@ impl LabBody {
                 }
             }
             if let Some(piece) = self.travelling.take() {
+                self.pacer.arrived();
                 self.position += piece.len() as u64;
                 self.pacer.gate.counters.bytes_out.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 return Poll::Ready(Some(Ok(piece)));
@@ -218,9 +246,8 @@ impl LabBody {
                     continue;
                 }
             }
-            let piece = self.pending.split_to(most);
-            self.pacer.reserve(piece.len());
-            self.travelling = Some(piece);
+            ready!(self.pacer.poll_reserve(most, cx));
+            self.travelling = Some(self.pending.split_to(most));
         }
     }
 }
@@ -269,6 +296,7 @@ where
         loop {
             ready!(this.pacer.poll(cx));
             if let Some(piece) = this.travelling.take() {
+                this.pacer.arrived();
                 this.pacer.gate.counters.bytes_in.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
@@ -283,9 +311,9 @@ where
                 }
                 continue;
             }
-            let piece = this.pending.split_to(this.pacer.quantum().min(this.pending.len()));
-            this.pacer.reserve(piece.len());
-            this.travelling = Some(piece);
+            let most = this.pacer.quantum().min(this.pending.len());
+            ready!(this.pacer.poll_reserve(most, cx));
+            this.travelling = Some(this.pending.split_to(most));
         }
     }
 

@@ -14,7 +14,7 @@ use super::body::{Direction, InFlight, LabBody, Pacer, Upload};
 use super::clock::Clock;
 use super::counters::Counters;
 use crate::doors::s3::{Body, S3Service, StdError};
-use crate::rules::network::{Flow, Network};
+use crate::rules::network::{Flow, Link, Network};
 use crate::words::{RequestKind, RequestRecord};
 
 /// One lab's gate.
@@ -76,17 +76,17 @@ impl Gate {
         self.network.lock().expect("the model does not panic")
     }
 
-    pub(super) fn limited(&self, _: Direction) -> bool {
-        self.limited
+    /// A flow of its own for a body whose first byte is ready at `start`; `None` where bandwidth is unlimited.
+    pub(super) fn open(&self, direction: Direction, start: Duration) -> Option<Flow> {
+        self.limited.then(|| self.link(direction, |link| link.open(start)))
     }
 
-    pub(super) fn reserve(&self, direction: Direction, flow: &mut Flow, bytes: usize, now: Duration) -> Duration {
+    pub(super) fn link<T>(&self, direction: Direction, act: impl FnOnce(&mut Link) -> T) -> T {
         let mut network = self.network();
-        let link = match direction {
-            Direction::Down => &mut network.down,
-            Direction::Up => &mut network.up,
-        };
-        link.reserve(flow, bytes, now)
+        match direction {
+            Direction::Down => act(&mut network.down),
+            Direction::Up => act(&mut network.up),
+        }
     }
 
     /// Opens a connection now; `abort` is set when it is to end with a reset.

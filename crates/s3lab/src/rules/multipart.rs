@@ -82,11 +82,11 @@ impl Upload {
             return Err(CompleteError::Empty);
         }
         let mut parts = Vec::with_capacity(listed.len());
+        if let Some(pair) = listed.windows(2).find(|pair| pair[0].number >= pair[1].number) {
+            return Err(CompleteError::Order { number: pair[1].number });
+        }
         for (index, entry) in listed.iter().enumerate() {
             let number = entry.number;
-            if index > 0 && listed[index - 1].number >= number {
-                return Err(CompleteError::Order { number });
-            }
             let part = self.parts.get(&number).ok_or(CompleteError::Invalid { number })?;
             let same_etag = entry.etag.as_ref().is_none_or(|etag| *etag == part.sums.etag());
             let same_sums = entry.checksums.iter().all(|(algorithm, sum)| {
