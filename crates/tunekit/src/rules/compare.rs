@@ -7,7 +7,7 @@
 //! / n } with t the quantile of Student's distribution with n - 1 degrees of freedom. It is exact for pairs from a
 //! bivariate normal distribution, at any n.
 
-use super::distribution::student_quantile;
+use super::distribution::{standard_deviation, student_half_width, student_quantile};
 
 /// Why two samples cannot be compared.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -107,6 +107,22 @@ pub fn relative_improvement(baseline: &[f64], candidate: &[f64], confidence: f64
         return Err(CompareError::Unbounded { n });
     }
     Ok(Improvement { estimate: 1.0 - mean_c / mean_b, lower: 1.0 - high, upper: 1.0 - low, n })
+}
+
+/// Student's interval of the mean of independent samples, lower end first; `None` of fewer than two, or of samples that
+/// are not finite.
+///
+/// ```
+/// let [low, high] = tunekit::compare::mean_interval(&[9.0, 10.0, 11.0], 0.95).expect("three samples");
+/// // 10 -+ 4.303 x 1 / sqrt(3)
+/// assert!((low - 7.516).abs() < 1e-3 && (high - 12.484).abs() < 1e-3);
+/// ```
+#[must_use]
+pub fn mean_interval(samples: &[f64], confidence: f64) -> Option<[f64; 2]> {
+    let sd = standard_deviation(samples)?;
+    let mean = samples.iter().sum::<f64>() / samples.len() as f64;
+    let half = student_half_width(samples.len(), sd, confidence);
+    half.is_finite().then_some([mean - half, mean + half])
 }
 
 #[cfg(test)]
