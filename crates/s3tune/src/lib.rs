@@ -1,1 +1,28 @@
 //! Finds, proves and exports a better S3 transfer configuration.
+//!
+//! Thin glue: [`s3xfer`] moves the bytes, [`tunekit`] searches, [`s3lab`] is the S3 that is embedded. What is here joins
+//! them: a verified, timed download as the objective, boto3's defaults as what to beat, a comparison in turn as the proof,
+//! and a folder with the results. The same by hand, in about sixty lines, is `examples/tune_download.rs`.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`cli`], [`commands`] | the command line, and what each command does |
+//! | [`run`] | a run from the default's measurement to the results' folder |
+//! | [`object`], [`transfer`], [`measure`] | what is downloaded, by whom, and how that is timed and checked |
+//! | [`space`] | what is searched |
+//! | [`lab`] | the embedded S3 |
+//! | [`results`] | the files of a run's folder |
+//! | [`show`], [`size`], [`failure`] | progress, sizes and errors as people see them |
+
+pub mod cli;
+pub mod commands;
+pub mod failure;
+pub mod lab;
+pub mod measure;
+pub mod object;
+pub mod results;
+pub mod run;
+pub mod show;
+pub mod size;
+pub mod space;
+pub mod transfer;

@@ -1,2 +1,30 @@
 //! The `s3tune` command.
-fn main() {}
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use s3tune::failure::Failure;
+use s3tune::{cli, commands};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    // Silent unless RUST_LOG asks for more; on standard error, for standard output is the commands'.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("s3tune: {}", failure.line());
+            failure.exit_code()
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let arguments = cli::parse(std::env::args_os())?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::work("start", &error))?;
+    runtime.block_on(commands::execute(arguments.command))
+}

@@ -8,7 +8,6 @@ mod file;
 mod parquet;
 mod report;
 mod summary;
-mod table;
 
 pub use self::parquet::{TableError, parquet_bytes, write_parquet};
 pub use best::{BestError, Origin, best_toml, write_best};
@@ -19,4 +18,3 @@ pub use report::{
     TrialRow, report_html, write_report,
 };
 pub use summary::{LoadError, Measured, SaveError, Schema, Summary, UnsupportedSchema};
-pub use table::{Column, ColumnData};

@@ -1,0 +1,245 @@
+//! The command line: flags, their defaults and their help. What they do is elsewhere.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+use crate::size::ByteSize;
+
+/// Finds, proves and exports a better S3 transfer configuration for this machine and this bucket.
+#[derive(Debug, Parser)]
+#[command(name = "s3tune", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tune downloads from an S3 that is embedded in this program; needs no account and no network
+    Demo(DemoArgs),
+    /// Tune downloads of one object
+    Tune(Box<TuneArgs>),
+    /// Run the embedded S3 for other clients; prints one JSON line with its address and keys
+    Serve(ServeArgs),
+}
+
+/// `s3tune demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder of the results; an earlier run in it goes on [default: a new folder s3tune-demo]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seconds of search, the measurement of the default configuration included
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    pub max_tuning_time: f64,
+    /// Seed of the search and of the emulated network
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+}
+
+/// `s3tune tune`.
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// Bucket of the object
+    #[arg(long, required_unless_present = "lab", conflicts_with = "lab")]
+    pub bucket: Option<String>,
+    /// Key of the object
+    #[arg(long, required_unless_present = "lab", conflicts_with = "lab")]
+    pub key: Option<String>,
+    /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
+    #[arg(long, value_name = "U", conflicts_with = "lab")]
+    pub endpoint_url: Option<String>,
+    /// Do not sign requests (public buckets, plain web servers)
+    #[arg(long, conflicts_with = "lab")]
+    pub no_sign_request: bool,
+    /// Instead of a bucket, the embedded S3 behind this emulated network: a name or a TOML file
+    #[arg(long, value_name = "NAME|PROFILE.toml")]
+    pub lab: Option<String>,
+    /// Size of the embedded S3's object
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    pub object_size: ByteSize,
+    /// Folder of the results; an earlier run in it goes on [default: a new folder s3tune-run]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Folder the object is downloaded to, over and over [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub file_path: Option<PathBuf>,
+    /// Name of the downloaded file [default: the last part of the key]
+    #[arg(long, value_name = "NAME")]
+    pub file_name: Option<String>,
+    /// Downloads per configuration
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub n_downloads: u32,
+    /// First configuration of the search
+    #[arg(long, value_enum, default_value_t = Init::Random)]
+    pub init: Init,
+    /// Search method: bayes_fifo, random or sobol
+    #[arg(long, value_name = "METHOD", default_value = "bayes_fifo")]
+    pub search: String,
+    /// Seconds of search, the measurement of the default configuration included; all sessions in one folder together
+    #[arg(long, value_name = "S", default_value = "300", value_parser = seconds)]
+    pub max_tuning_time: f64,
+    /// Most configurations to try, all sessions in one folder together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_trials: Option<u64>,
+    /// Seed of the search, and of the embedded S3's network
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// What is searched: `default`, `compat` (the ranges of the AWS sample) or a TOML file
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = "default")]
+    pub space: String,
+    /// What downloads: s3xfer, or a command with placeholders such as
+    /// "mycp --endpoint {endpoint} -c {max_concurrency} s3://{bucket}/{key} {out}"
+    #[arg(long, value_name = "s3xfer|CMD-TEMPLATE", default_value = "s3xfer")]
+    pub engine: String,
+}
+
+/// Where the search begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Init {
+    /// The searcher's own first point.
+    Random,
+    /// boto3's default configuration.
+    Boto3Defaults,
+}
+
+/// `s3tune serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Emulated network: a name or a TOML file [default: none, as fast as the machine]
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    pub profile: Option<String>,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+    /// Name of the bucket
+    #[arg(long, default_value = "lab")]
+    pub bucket: String,
+    /// An object in it whose bytes are computed, not stored; may be repeated
+    #[arg(long, value_name = "KEY=SIZE", value_parser = synthetic)]
+    pub synthetic: Vec<(String, ByteSize)>,
+    /// Access key [default: a random one]
+    #[arg(long, requires = "secret_key")]
+    pub access_key: Option<String>,
+    /// Secret key [default: a random one]
+    #[arg(long, requires = "access_key")]
+    pub secret_key: Option<String>,
+}
+
+/// Parses the process's arguments. Flags may be spelled with underscores, as in the AWS sample (`--n_downloads`).
+///
+/// # Errors
+///
+/// [`Failure::Usage`] in one line. Help and version are printed, and end the process, as clap does it.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
+    Cli::try_parse_from(arguments.into_iter().map(with_dashes)).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.exit()
+        }
+        _ => Failure::usage(one_line(&error)),
+    })
+}
+
+fn with_dashes(argument: OsString) -> OsString {
+    match argument.to_str() {
+        Some(text) if text.starts_with("--") => {
+            let (flag, value) = text.split_at(text.find('=').unwrap_or(text.len()));
+            format!("{}{value}", flag.replace('_', "-")).into()
+        }
+        _ => argument,
+    }
+}
+
+/// clap's first line says what; its context says how to mend it.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
+    let mut line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    let suggested = [ContextKind::SuggestedArg, ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand]
+        .into_iter()
+        .find_map(|kind| match error.get(kind) {
+            Some(ContextValue::String(name)) => Some(name.clone()),
+            Some(ContextValue::Strings(names)) => names.first().cloned(),
+            _ => None,
+        });
+    if let Some(suggested) = suggested {
+        line.push_str(&format!("; did you mean {suggested}?"));
+    }
+    line + " (--help lists what there is)"
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds > 0.0 => Ok(seconds),
+        _ => Err("it must be a number of seconds greater than 0".to_owned()),
+    }
+}
+
+fn synthetic(text: &str) -> Result<(String, ByteSize), String> {
+    let (key, size) = text.rsplit_once('=').filter(|(key, _)| !key.is_empty()).ok_or("write it like big=3GiB")?;
+    Ok((key.to_owned(), size.parse().map_err(|error: crate::size::SizeError| error.to_string())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, Failure> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn refused(line: &str) -> String {
+        match parsed(line) {
+            Err(Failure::Usage(line)) => line,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_fault_with_the_definitions() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_samples_spelling_is_accepted() {
+        let Command::Tune(tune) = parsed(
+            "s3tune tune --bucket my_bucket --key a_b --n_downloads 2 --init=boto3_defaults --max_tuning_time=9 \
+             --file_path /x_y --file_name f_g --search bayes_fifo",
+        )
+        .unwrap()
+        .command
+        else {
+            panic!("not tune")
+        };
+        assert_eq!((tune.bucket.as_deref(), tune.key.as_deref()), (Some("my_bucket"), Some("a_b")));
+        assert_eq!((tune.n_downloads, tune.init, tune.max_tuning_time), (2, Init::Boto3Defaults, 9.0));
+        assert_eq!(tune.file_path, Some("/x_y".into()));
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line_that_says_what() {
+        for (line, says) in [
+            ("s3tune tune --bucket b --key k --no-such-flag", "--no-such-flag"),
+            ("s3tune tune --bucket b", "--key"),
+            ("s3tune tune --bucket b --key k --n-downloads 0", "--n-downloads"),
+            ("s3tune tune --bucket b --key k --max-tuning-time -3", "--max-tuning-time"),
+            ("s3tune tune --bucket b --key k --lab lan", "--lab"),
+            ("s3tune serve --synthetic big", "big=3GiB"),
+            ("s3tune serve --listen nowhere", "--listen"),
+            ("s3tune serve --access-key a", "--secret-key"),
+            ("s3tune dmeo", "dmeo"),
+        ] {
+            let message = refused(line);
+            assert!(message.contains(says) && !message.contains('\n'), "{line}: {message}");
+        }
+        assert!(refused("s3tune tune --bucket b --key k --max-trial 3").contains("did you mean --max-trials"));
+    }
+}

@@ -1,0 +1,79 @@
+//! The commands: each turns its flags into a run, or a server.
+
+mod demo;
+mod serve;
+mod tune;
+
+use std::path::{Path, PathBuf};
+
+use tunekit::StopHandle;
+
+use crate::cli::Command;
+use crate::failure::Failure;
+use crate::measure::Bench;
+use crate::run::{Plan, in_words, run};
+use crate::show::Show;
+
+/// Runs a command to its end.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub async fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo(arguments) => demo::demo(arguments).await,
+        Command::Tune(arguments) => tune::tune(*arguments).await,
+        Command::Serve(arguments) => serve::serve(arguments).await,
+    }
+}
+
+/// Runs a plan on a terminal: the first Ctrl-C (or a termination signal) ends it cleanly, a second one at once.
+async fn run_and_tell(plan: &Plan, bench: &Bench) -> Result<(), Failure> {
+    let (stop, show) = (StopHandle::new(), Show::new());
+    let asked_to_stop = {
+        let (stop, show) = (stop.clone(), show.clone());
+        tokio::spawn(async move {
+            if interrupted().await.is_ok() {
+                show.line("ending; once more to end at once");
+                stop.stop();
+                if interrupted().await.is_ok() {
+                    std::process::exit(1);
+                }
+            }
+        })
+    };
+    let summary = run(plan, bench, &stop, &show).await;
+    asked_to_stop.abort();
+    show.finish();
+    print!("{}", in_words(&summary?));
+    println!("results in {}: summary.json, report.html, best.toml, results.csv", plan.out.display());
+    Ok(())
+}
+
+/// Ends when the process is asked to.
+async fn interrupted() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// `out` as it was given, or the first of `name`, `name-2`, ... that is not there yet.
+fn out_folder(out: Option<PathBuf>, name: &str) -> PathBuf {
+    let numbered = |n: u32| if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
+    out.unwrap_or_else(|| (1..).map(numbered).find(|name| !Path::new(name).exists()).expect("names do not end").into())
+}
+
+/// The folder that downloads go to.
+fn download_folder(file_path: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let folder = file_path.unwrap_or_else(std::env::temp_dir);
+    match std::fs::metadata(&folder) {
+        Ok(found) if found.is_dir() => Ok(folder),
+        Ok(_) => Err(Failure::usage(format!("--file-path {}: it is not a folder", folder.display()))),
+        Err(error) => {
+            Err(Failure::usage(format!("--file-path {}: {error}; name a folder that exists", folder.display())))
+        }
+    }
+}

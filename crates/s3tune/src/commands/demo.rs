@@ -1,0 +1,48 @@
+//! `s3tune demo`: the main job on the embedded S3, with nothing to set up.
+
+use std::time::Duration;
+
+use s3lab::NetworkProfile;
+use tunekit::SearcherKind;
+
+use super::{download_folder, out_folder, run_and_tell};
+use crate::cli::{DemoArgs, Init};
+use crate::failure::Failure;
+use crate::lab;
+use crate::measure::Bench;
+use crate::run::Plan;
+use crate::size::ByteSize;
+use crate::space;
+use crate::transfer::Engine;
+
+/// The seed experiment of the AWS sample, scaled to a small machine: 3 GiB there.
+const OBJECT_BYTES: u64 = 256 << 20;
+const PROFILE: &str = "same-region";
+/// Two downloads a configuration leave time for twice as many configurations as four would, and the model averages.
+const N_DOWNLOADS: u32 = 2;
+
+pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
+    let network = NetworkProfile::named(PROFILE)
+        .and_then(|profile| profile.with_seed(arguments.seed))
+        .map_err(|error| Failure::work("emulate a network", &error))?;
+    let (embedded, object, expected) = lab::with_object(network, OBJECT_BYTES).await?;
+    let plan = Plan {
+        out: out_folder(arguments.out, "s3tune-demo"),
+        space: space::named("default", OBJECT_BYTES)?,
+        init: Init::Boto3Defaults,
+        searcher: SearcherKind::Gp,
+        n_downloads: N_DOWNLOADS,
+        max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
+        max_trials: None,
+        seed: arguments.seed,
+        network: format!("embedded S3, network profile {PROFILE}"),
+    };
+    eprintln!(
+        "embedded S3 at {}, network {PROFILE}; {object} of {}; {} s of search, then the comparison",
+        embedded.endpoint(),
+        ByteSize(OBJECT_BYTES),
+        arguments.max_tuning_time
+    );
+    let bench = Bench::new(embedded.connection(), object, Engine::S3xfer, download_folder(None)?, Some(expected));
+    run_and_tell(&plan, &bench).await
+}

@@ -1,0 +1,76 @@
+//! `s3tune tune`: an object of the user's, or of the embedded S3 behind a network of the user's choice.
+
+use std::time::Duration;
+
+use super::{download_folder, out_folder, run_and_tell};
+use crate::cli::TuneArgs;
+use crate::failure::Failure;
+use crate::lab::{self, EmbeddedS3};
+use crate::measure::Bench;
+use crate::object::{Connection, Object};
+use crate::run::{Plan, searcher};
+use crate::space;
+use crate::transfer::Engine;
+
+/// Where the object is.
+struct Place {
+    connection: Connection,
+    object: Object,
+    expected: Option<u64>,
+    network: String,
+    /// Kept alive while it is downloaded from.
+    _embedded: Option<EmbeddedS3>,
+}
+
+pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
+    // What can be wrong without a look at the network is looked at first.
+    let searcher = searcher(&arguments.search)?;
+    let engine = Engine::parse(&arguments.engine)?;
+    let folder = download_folder(arguments.file_path.clone())?;
+    if let Some(name) = &arguments.file_name
+        && (name.is_empty() || name.contains('/') || name == "." || name == "..")
+    {
+        return Err(Failure::usage(format!("--file-name {name:?}: it must be the name of a file, without a folder")));
+    }
+    let place = find(&arguments).await?;
+    let plan = Plan {
+        out: out_folder(arguments.out, "s3tune-run"),
+        space: space::named(&arguments.space, place.object.bytes)?,
+        init: arguments.init,
+        searcher,
+        n_downloads: arguments.n_downloads,
+        max_tuning_time: Duration::try_from_secs_f64(arguments.max_tuning_time)
+            .map_err(|error| Failure::usage(format!("--max-tuning-time {}: {error}", arguments.max_tuning_time)))?,
+        max_trials: arguments.max_trials,
+        seed: arguments.seed,
+        network: place.network,
+    };
+    let mut bench = Bench::new(place.connection, place.object, engine, folder, place.expected);
+    if let Some(name) = arguments.file_name {
+        bench.file_name = name;
+    }
+    run_and_tell(&plan, &bench).await
+}
+
+async fn find(arguments: &TuneArgs) -> Result<Place, Failure> {
+    if let Some(name) = &arguments.lab {
+        let profile = lab::profile("--lab", name)?
+            .with_seed(arguments.seed)
+            .map_err(|error| Failure::usage(format!("--seed {}: {error}", arguments.seed)))?;
+        let (embedded, object, expected) = lab::with_object(profile, arguments.object_size.0).await?;
+        return Ok(Place {
+            connection: embedded.connection(),
+            object,
+            expected: Some(expected),
+            network: format!("embedded S3, network profile {name}"),
+            _embedded: Some(embedded),
+        });
+    }
+    let (Some(bucket), Some(key)) = (&arguments.bucket, &arguments.key) else {
+        return Err(Failure::usage("tune needs --bucket and --key, or --lab"));
+    };
+    let connection = Connection::from_env(arguments.endpoint_url.as_deref(), !arguments.no_sign_request).await;
+    let object = Object::find(&connection, bucket, key).await?;
+    let network = connection.endpoint().map_or("AWS", |_| "the endpoint's").to_owned();
+    Ok(Place { connection, object, expected: None, network, _embedded: None })
+}

@@ -1,0 +1,86 @@
+//! [`Failure`]: how a command ends when it does not end well, in one line and one exit code.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command was used or configured wrongly: exit code 2.
+    Usage(String),
+    /// The work failed: exit code 1. What was measured so far is kept.
+    Work(String),
+}
+
+impl Failure {
+    /// Wrong usage: what is wrong and how to mend it.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// The work failed: `doing` is a fragment such as "download s3://b/k", and the error with its causes says why.
+    pub fn work(doing: &str, error: &dyn Error) -> Self {
+        Self::Work(format!("failed to {doing}: {}", chain(error)))
+    }
+
+    /// As a process reports it.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Work(_) => ExitCode::from(1),
+        }
+    }
+
+    /// One line, whatever the causes hold.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let (Self::Usage(message) | Self::Work(message)) = self;
+        message.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// An error and its causes in one line, each said once.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("open the journal")]
+    struct Outer {
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_failure_is_one_line_with_its_causes() {
+        let error = Outer { source: io::Error::other("disk\n on fire") };
+        let failure = Failure::work("resume the run", &error);
+        assert_eq!(failure.line(), "failed to resume the run: open the journal: disk on fire");
+    }
+
+    #[test]
+    fn a_cause_that_its_error_already_says_is_not_said_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer: {source}")]
+        struct Says {
+            source: io::Error,
+        }
+        assert_eq!(chain(&Says { source: io::Error::other("inner") }), "outer: inner");
+    }
+}

@@ -1,0 +1,175 @@
+//! The object that is downloaded over and over: where it is and how to reach it.
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Builder, Credentials};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::failure::{Failure, chain};
+
+/// How to reach S3, and as whom.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    config: Builder,
+    endpoint: Option<String>,
+    keys: Option<Keys>,
+}
+
+/// The keys of an embedded S3.
+#[derive(Clone)]
+pub struct Keys {
+    /// Access key.
+    pub access: String,
+    /// Secret key; never shown.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+/// An object that exists.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+    /// Its size in bytes, greater than 0.
+    pub bytes: u64,
+}
+
+impl Connection {
+    /// As AWS's tools find it: environment variables, the files in `~/.aws`, the machine's role. Behind an endpoint,
+    /// objects are addressed by path, for few such servers have a DNS name per bucket, and no region is needed.
+    pub async fn from_env(endpoint: Option<&str>, sign: bool) -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(endpoint) = endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if !sign {
+            loader = loader.no_credentials();
+        }
+        let shared = loader.load().await;
+        let endpoint = shared.endpoint_url().map(str::to_owned);
+        let mut config = Builder::from(&shared).force_path_style(endpoint.is_some());
+        if shared.region().is_none() && endpoint.is_some() {
+            config = config.region(Region::from_static("us-east-1"));
+        }
+        Self { config, endpoint, keys: None }
+    }
+
+    /// An embedded S3. Nothing of the environment has a say.
+    #[must_use]
+    pub fn to_lab(endpoint: &str, keys: Keys) -> Self {
+        let credentials = Credentials::new(&keys.access, &keys.secret, None, None, "embedded S3");
+        let config = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .endpoint_url(endpoint)
+            .force_path_style(true)
+            .credentials_provider(credentials);
+        Self { config, endpoint: Some(endpoint.to_owned()), keys: Some(keys) }
+    }
+
+    /// A client with connections of its own; none is open yet.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::from_conf(self.config.clone().build())
+    }
+
+    /// The endpoint, if it is not AWS's.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// What another program needs in its environment to reach the same server as the same user, where this process's
+    /// own environment does not say it.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut variables = Vec::new();
+        if let Some(endpoint) = &self.endpoint {
+            variables.push(("AWS_ENDPOINT_URL", endpoint.clone()));
+        }
+        if let Some(keys) = &self.keys {
+            variables.push(("AWS_ACCESS_KEY_ID", keys.access.clone()));
+            variables.push(("AWS_SECRET_ACCESS_KEY", keys.secret.clone()));
+            variables.push(("AWS_REGION", "us-east-1".to_owned()));
+        }
+        variables
+    }
+}
+
+impl Object {
+    /// Asks the server for the object's first byte, and learns its size from the answer. A wrong bucket, a wrong key and
+    /// an endpoint that cannot be reached show here, before anything is measured.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Work`] with the server's words; also for an empty object, whose download cannot be tuned.
+    pub async fn find(connection: &Connection, bucket: &str, key: &str) -> Result<Self, Failure> {
+        let address = format!("s3://{bucket}/{key}");
+        let answer = connection.client().get_object().bucket(bucket).key(key).range("bytes=0-0").send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() == 416 => {
+                return Err(Failure::Work(format!("{address} is empty: there is no download to tune")));
+            }
+            Err(SdkError::ServiceError(error)) => {
+                let (status, error) = (error.raw().status().as_u16(), error.err());
+                return Err(Failure::Work(format!(
+                    "failed to read {address}: the server says {status} {}: {}",
+                    error.code().unwrap_or("without an error code"),
+                    error.message().unwrap_or("no message given"),
+                )));
+            }
+            Err(error) => {
+                let at = connection.endpoint().map_or_else(String::new, |endpoint| format!(" at {endpoint}"));
+                return Err(Failure::Work(format!("failed to read {address}{at}: {}", chain(&error))));
+            }
+        };
+        let size = match answer.content_range() {
+            Some(range) => range.rsplit_once('/').and_then(|(_, size)| size.parse().ok()),
+            // The server ignores ranges: this is the whole object.
+            None => answer.content_length().and_then(|length| u64::try_from(length).ok()),
+        };
+        match size {
+            Some(0) => Err(Failure::Work(format!("{address} is empty: there is no download to tune"))),
+            Some(bytes) => Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), bytes }),
+            None => Err(Failure::Work(format!("failed to read {address}: the server does not tell the object's size"))),
+        }
+    }
+
+    /// The last part of the key that can name a file.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.key.rsplit('/').find(|part| !part.is_empty() && *part != "." && *part != "..").unwrap_or("object")
+    }
+}
+
+impl std::fmt::Display for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_no_file_name_still_gives_one() {
+        for (key, name) in [("a/b.bin", "b.bin"), ("dir/", "dir"), ("/", "object"), ("a/..", "a"), ("plain", "plain")] {
+            assert_eq!(Object { bucket: String::new(), key: key.to_owned(), bytes: 1 }.file_name(), name);
+        }
+    }
+
+    #[test]
+    fn a_secret_key_is_not_shown() {
+        let keys = Keys { access: "open".to_owned(), secret: "sesame".to_owned() };
+        let shown = format!("{keys:?} {:?}", Connection::to_lab("http://127.0.0.1:1", keys.clone()));
+        assert!(shown.contains("open") && !shown.contains("sesame"), "{shown}");
+    }
+}

@@ -1,0 +1,149 @@
+//! What a person sees while a run goes on: a live line on a terminal, plain lines elsewhere. All of it on standard
+//! error; standard output is for the result.
+
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tunekit::{Assignment, Decision, Observer, Status, Study, TrialId};
+
+/// Clones show on the same screen.
+#[derive(Debug, Clone)]
+pub struct Show {
+    bar: ProgressBar,
+    live: bool,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Mean of the default configuration, in seconds, once it is known.
+    default: Option<f64>,
+    /// Lowest mean of a finished trial, in seconds.
+    lowest: Option<f64>,
+    downloads: u32,
+}
+
+impl Show {
+    /// On the terminal if standard error is one.
+    #[must_use]
+    pub fn new() -> Self {
+        let live = std::io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if live {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{spinner:.cyan} {elapsed:>4}  {wide_msg}");
+            bar.set_style(style.expect("the template above is well-formed"));
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        Self { bar, live, state: Arc::default() }
+    }
+
+    /// A line that stays.
+    pub fn line(&self, text: impl AsRef<str>) {
+        if self.live {
+            self.bar.println(text);
+        } else {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+
+    /// The live line: what is going on now. Nothing where there is no terminal.
+    pub fn now(&self, text: impl Into<String>) {
+        if self.live {
+            self.bar.set_message(text.into());
+        }
+    }
+
+    /// Downloads a trial takes, for the live line.
+    pub fn downloads_per_trial(&self, downloads: u32) {
+        self.state().downloads = downloads;
+    }
+
+    /// The default configuration's mean is known.
+    pub fn default_mean(&self, seconds: f64) {
+        self.state().default = Some(seconds);
+    }
+
+    /// Ends the live line.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self, trial: TrialId, done: usize) {
+        let state = self.state();
+        let best = match (state.lowest, state.default) {
+            (Some(lowest), Some(default)) => format!("best so far {} ({})", seconds(lowest), against(lowest, default)),
+            (Some(lowest), None) => format!("best so far {}", seconds(lowest)),
+            _ => "nothing measured yet".to_owned(),
+        };
+        let text = format!("trial {}, download {} of {}; {best}", trial.0, done + 1, state.downloads);
+        drop(state);
+        self.now(text);
+    }
+}
+
+impl Default for Show {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for Show {
+    fn on_ask(&mut self, _: &Study, job: &Assignment) {
+        self.running(job.trial, 0);
+    }
+
+    fn on_report(&mut self, study: &Study, trial: TrialId, _: u64, _: f64, _: Decision) {
+        let done = study.trial(trial).map_or(0, |trial| trial.measurements.len());
+        if done < self.state().downloads as usize {
+            self.running(trial, done);
+        }
+    }
+
+    fn on_tell(&mut self, study: &Study, trial: TrialId) {
+        let Some(trial) = study.trial(trial) else { return };
+        let rule = study.header().metric.value;
+        let text = match (&trial.failure, trial.value(rule)) {
+            (Some(reason), _) => format!("trial {:>3}   failed: {reason}", trial.id.0),
+            (None, Some(value)) if trial.status == Status::Completed => {
+                let mut state = self.state();
+                state.lowest = Some(state.lowest.map_or(value, |lowest| lowest.min(value)));
+                let against = state.default.map_or_else(String::new, |default| against(value, default));
+                format!("trial {:>3}  {:>8}  {against:>9}  {}", trial.id.0, seconds(value), trial.config)
+            }
+            _ => return,
+        };
+        self.line(text);
+    }
+}
+
+/// Seconds with three significant digits: `0.803 s`, `12.4 s`, `125 s`.
+#[must_use]
+pub fn seconds(value: f64) -> String {
+    let digits = if value < 1.0 { 3 } else { 2_usize.saturating_sub(value.log10() as usize) };
+    format!("{value:.digits$} s")
+}
+
+/// How much less (or more) time: `-38.8 %`.
+#[must_use]
+pub fn against(value: f64, default: f64) -> String {
+    format!("{:+.1} %", (value / default - 1.0) * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits() {
+        let shown: Vec<String> = [0.0123, 0.8034, 1.5, 12.43, 125.4, 8000.0].into_iter().map(seconds).collect();
+        assert_eq!(shown, ["0.012 s", "0.803 s", "1.50 s", "12.4 s", "125 s", "8000 s"]);
+        assert_eq!(against(0.6, 1.0), "-40.0 %");
+    }
+}

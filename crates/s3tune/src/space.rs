@@ -1,0 +1,175 @@
+//! What is searched: named spaces over the parameters of a transfer, or a file's.
+
+use std::fs;
+
+use s3xfer::TransferConfig;
+use serde_json::{Map, Value};
+use tunekit::{Config, Domain, Space};
+
+use crate::failure::Failure;
+
+const KIB: i64 = 1 << 10;
+const MIB: i64 = 1 << 20;
+
+/// The space called `name`, or the one in the TOML file `name`, for an object of `object_bytes`.
+///
+/// - `default`: the four parameters of the AWS sample in ranges without duplicates: a part is never larger than the
+///   object (but may always be 8 MiB), for such configurations differ in name only.
+/// - `compat`: the four parameters in the very ranges of the AWS sample.
+///
+/// A file holds a table for each parameter, by its name in [`TransferConfig`]:
+/// `max_concurrency = { type = "int", lo = 1, hi = 256, log = true }`.
+///
+/// # Errors
+///
+/// [`Failure::Usage`] for a name that is none, a file that cannot be read, and a parameter or value that a
+/// [`TransferConfig`] would refuse.
+pub fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
+    let space = match name {
+        "default" => {
+            let part = i64::try_from(object_bytes).unwrap_or(i64::MAX).clamp(8 * MIB, 5 << 30);
+            space([
+                ("max_concurrency", 1, 256),
+                ("multipart_chunksize", MIB, part),
+                ("io_chunksize", 64 * KIB, 16 * MIB),
+                ("max_io_queue", 10, 1_000),
+            ])
+        }
+        "compat" => compat(),
+        file => {
+            let wrong = |why: String| Failure::usage(format!("--space {file}: {why}"));
+            let text = fs::read_to_string(file).map_err(|error| {
+                wrong(format!("{error}; write default, compat or the name of a TOML file that can be read"))
+            })?;
+            toml::from_str(&text).map_err(|error| wrong(error.to_string()))?
+        }
+    };
+    check(&space).map_err(|why| Failure::usage(format!("--space {name}: {why}")))?;
+    Ok(space)
+}
+
+/// Int parameters on a log scale.
+fn space(parameters: [(&str, i64, i64); 4]) -> Space {
+    parameters.into_iter().fold(Space::new(), |space, (name, lo, hi)| {
+        let domain = Domain::int(lo, hi).and_then(Domain::log).expect("the ranges above are positive and not empty");
+        space.with(name, domain).expect("the names above differ")
+    })
+}
+
+/// `launcher.py` of the AWS sample: a linear range of threads, logarithmic ones of the rest.
+fn compat() -> Space {
+    let logarithmic = space([
+        ("max_concurrency", 10, 1_000),
+        ("max_io_queue", 100, 100_000),
+        ("io_chunksize", 1_000, 1_000_000_000),
+        ("multipart_chunksize", 1_000_000, 10_000_000_000),
+    ]);
+    logarithmic.iter().fold(Space::new(), |space, (name, domain)| {
+        let linear = Domain::int(10, 1_000).expect("10 is less than 1000");
+        let domain = if name == "max_concurrency" { linear } else { domain.clone() };
+        space.with(name, domain).expect("the names above differ")
+    })
+}
+
+/// Every parameter must be one of a transfer's, at either end of its domain.
+fn check(space: &Space) -> Result<(), String> {
+    if space.is_empty() {
+        return Err("it has no parameters; give at least one".to_owned());
+    }
+    let centre = space.centre();
+    for (name, domain) in space.iter() {
+        let ends: Vec<tunekit::Value> = match domain {
+            Domain::Float(float) => vec![float.lo().into(), float.hi().into()],
+            Domain::Int(int) => vec![int.lo().into(), int.hi().into()],
+            Domain::Categorical(choices) | Domain::Ordinal(choices) => choices.values().to_vec(),
+            Domain::Bool => vec![true.into(), false.into()],
+            other => return Err(format!("{name}: a domain of this kind ({other:?}) is not known here")),
+        };
+        for end in ends {
+            transfer_config(&centre.clone().with(name, end.clone()))
+                .map_err(|error| format!("{name} = {end:?} is no transfer parameter: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The transfer that a point of a space means: its parameters, and boto3's defaults for the rest.
+///
+/// # Errors
+///
+/// A parameter that is not a transfer's, or not in its range.
+pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Error> {
+    let mut parameters = as_object(&TransferConfig::boto3());
+    for (name, value) in config.iter() {
+        parameters.insert(name.to_owned(), serde_json::to_value(value)?);
+    }
+    serde_json::from_value(Value::Object(parameters))
+}
+
+/// boto3's defaults, in the parameters of `space`.
+#[must_use]
+pub fn boto3_defaults(space: &Space) -> Config {
+    let defaults = as_object(&TransferConfig::boto3());
+    space.iter().fold(Config::new(), |config, (name, _)| match defaults.get(name) {
+        Some(Value::Bool(value)) => config.with(name, *value),
+        Some(value) => config.with(name, value.as_i64().unwrap_or(i64::MAX)),
+        // `max_bandwidth` has no default: unlimited.
+        None => config,
+    })
+}
+
+/// Names and values, in the order of the struct.
+#[must_use]
+pub fn as_object(config: &TransferConfig) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(object)) => object,
+        _ => unreachable!("a struct of numbers serialises as an object"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boto3s_defaults_lie_in_the_named_spaces_and_mean_boto3s_defaults() {
+        for (name, bytes) in [("default", 1), ("default", 256 << 20), ("default", u64::MAX), ("compat", 3 << 30)] {
+            let space = named(name, bytes).unwrap();
+            let defaults = boto3_defaults(&space);
+            space.validate(&defaults).unwrap();
+            assert_eq!(transfer_config(&defaults).unwrap(), TransferConfig::boto3());
+        }
+    }
+
+    #[test]
+    fn compat_has_the_samples_ranges() {
+        let space = named("compat", 1).unwrap();
+        let text = serde_json::to_value(&space).unwrap();
+        assert_eq!(text["max_concurrency"]["log"].as_bool().unwrap_or(false), false);
+        assert_eq!(text["multipart_chunksize"]["hi"], 10_000_000_000_i64);
+        assert_eq!(space.len(), 4);
+    }
+
+    #[test]
+    fn a_space_of_a_file_is_checked_against_what_a_transfer_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("space.toml");
+        let mut try_space = |text: &str| {
+            fs::write(&file, text).unwrap();
+            named(file.to_str().unwrap(), 1 << 20).map_err(|failure| failure.line())
+        };
+        assert_eq!(try_space("max_concurrency = { type = 'int', lo = 1, hi = 9 }").unwrap().len(), 1);
+        assert!(try_space("use_threads = { type = 'bool' }").is_ok());
+        for (text, says) in [
+            ("max_concurrency = { type = 'int', lo = 0, hi = 9 }", "max_concurrency"),
+            ("io_chunksize = { type = 'float', lo = 0.5, hi = 9.5 }", "io_chunksize"),
+            ("speed = { type = 'int', lo = 1, hi = 9 }", "speed"),
+            ("max_concurrency = { type = 'int', lo = 9, hi = 1 }", "9"),
+            ("", "no parameters"),
+        ] {
+            let error = try_space(text).unwrap_err();
+            assert!(error.contains(says) && error.contains("--space"), "{text}: {error}");
+        }
+        assert!(named("defualt", 1).unwrap_err().line().contains("compat"));
+    }
+}

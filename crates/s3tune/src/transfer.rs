@@ -1,0 +1,253 @@
+//! What moves the bytes: our engine in this process, or any command that takes a configuration as arguments.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use s3xfer::{Client, TransferConfig};
+use tokio::process::Command;
+
+use crate::failure::Failure;
+use crate::object::{Connection, Object};
+
+/// Who downloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// The library of this workspace.
+    S3xfer,
+    /// Another program.
+    Command(Template),
+}
+
+/// A command line with placeholders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    words: Vec<String>,
+}
+
+const PLACES: [&str; 4] = ["bucket", "key", "out", "endpoint"];
+const PARAMETERS: [&str; 8] = [
+    "multipart_threshold",
+    "max_concurrency",
+    "multipart_chunksize",
+    "num_download_attempts",
+    "max_io_queue",
+    "io_chunksize",
+    "use_threads",
+    "max_bandwidth",
+];
+
+/// Why a download did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// Ours failed.
+    #[error(transparent)]
+    Engine(#[from] s3xfer::DownloadError),
+    /// The program could not be started.
+    #[error("cannot start {program}")]
+    Start {
+        /// Its name.
+        program: String,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
+    /// The program says that it failed.
+    #[error("{program} ended with {status}: {says}")]
+    Status {
+        /// Its name.
+        program: String,
+        /// Exit code or signal.
+        status: std::process::ExitStatus,
+        /// The last lines it wrote to standard error.
+        says: String,
+    },
+}
+
+impl Engine {
+    /// `s3xfer`, or a command template.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`] for a template without `{out}`, with an unknown placeholder or an open quote.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        if text == "s3xfer" {
+            return Ok(Self::S3xfer);
+        }
+        let wrong = |what: &str| {
+            Failure::usage(format!(
+                "--engine {text:?}: {what}; write s3xfer, or a command with {{out}} and any of {}",
+                PLACES.iter().chain(&PARAMETERS).map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(" ")
+            ))
+        };
+        let words = shlex::split(text).ok_or_else(|| wrong("a quote is left open"))?;
+        if !text.contains("{out}") {
+            return Err(wrong("no {out} says where the file goes"));
+        }
+        for word in &words {
+            for (at, _) in word.match_indices('{') {
+                let name = word[at + 1..].split('}').next().unwrap_or_default();
+                let known = PLACES.contains(&name) || PARAMETERS.contains(&name);
+                if name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !name.is_empty() && !known {
+                    return Err(wrong(&format!("{{{name}}} is not known")));
+                }
+            }
+        }
+        Ok(Self::Command(Template { text: text.to_owned(), words }))
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::S3xfer => "s3xfer",
+            Self::Command(template) => &template.text,
+        }
+    }
+
+    /// Downloads the object to `target` with connections that are opened for it, and says how long that took.
+    ///
+    /// Cancel by dropping: a started program is killed.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`].
+    pub async fn download(
+        &self,
+        connection: &Connection,
+        object: &Object,
+        config: &TransferConfig,
+        target: &Path,
+    ) -> Result<Duration, TransferError> {
+        match self {
+            Self::S3xfer => {
+                // Making a client reads certificates from the disk; that is not the transfer's.
+                let client = Client::new(connection.client()).with_config(config.clone());
+                let report = client.download(&object.bucket, &object.key).to_file(target).await?;
+                tracing::debug!(?report, "downloaded");
+                Ok(report.elapsed)
+            }
+            Self::Command(template) => template.run(connection, object, config, target).await,
+        }
+    }
+}
+
+impl Template {
+    async fn run(
+        &self,
+        connection: &Connection,
+        object: &Object,
+        config: &TransferConfig,
+        target: &Path,
+    ) -> Result<Duration, TransferError> {
+        let words = self.fill(connection, object, config, target);
+        let (program, arguments) = words.split_first().expect("a template holds at least {out}");
+        let mut command = Command::new(program);
+        command.args(arguments).envs(connection.environment());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let started = Instant::now();
+        let output = command
+            .spawn()
+            .map_err(|source| TransferError::Start { program: program.clone(), source })?
+            .wait_with_output()
+            .await
+            .map_err(|source| TransferError::Start { program: program.clone(), source })?;
+        let took = started.elapsed();
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let mut last: Vec<&str> = stderr.lines().rev().filter(|line| !line.trim().is_empty()).take(3).collect();
+            last.reverse();
+            let says = if last.is_empty() { "it says nothing".to_owned() } else { last.join(" / ") };
+            return Err(TransferError::Status { program: program.clone(), status: output.status, says });
+        }
+        Ok(took)
+    }
+
+    fn fill(&self, connection: &Connection, object: &Object, config: &TransferConfig, target: &Path) -> Vec<String> {
+        let mut values = vec![
+            ("bucket", object.bucket.clone()),
+            ("key", object.key.clone()),
+            ("out", target.display().to_string()),
+            ("endpoint", connection.endpoint().unwrap_or_default().to_owned()),
+        ];
+        values.extend(PARAMETERS.into_iter().zip([
+            config.multipart_threshold().to_string(),
+            config.max_concurrency().to_string(),
+            config.multipart_chunksize().to_string(),
+            config.num_download_attempts().to_string(),
+            config.max_io_queue().to_string(),
+            config.io_chunksize().to_string(),
+            config.use_threads().to_string(),
+            config.max_bandwidth().map_or_else(String::new, |rate| rate.to_string()),
+        ]));
+        self.words.iter().map(|word| fill_word(word, &values)).collect()
+    }
+}
+
+/// One pass from left to right, so that a value that looks like a placeholder stays what it is.
+fn fill_word(word: &str, values: &[(&str, String)]) -> String {
+    let mut filled = String::new();
+    let mut rest = word;
+    while let Some(open) = rest.find('{') {
+        filled.push_str(&rest[..open]);
+        rest = &rest[open..];
+        let place =
+            values.iter().find(|(name, _)| rest[1..].strip_prefix(name).is_some_and(|after| after.starts_with('}')));
+        match place {
+            Some((name, value)) => {
+                filled.push_str(value);
+                rest = &rest[name.len() + 2..];
+            }
+            None => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    filled + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_checked_before_anything_runs() {
+        for (text, says) in
+            [("cp a b", "{out}"), ("cp {source} {out}", "{source}"), ("cp 'a {out}", "quote"), ("nonsense", "{out}")]
+        {
+            match Engine::parse(text) {
+                Err(Failure::Usage(message)) => assert!(message.contains(says), "{message}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert_eq!(Engine::parse("s3xfer").unwrap(), Engine::S3xfer);
+        assert!(Engine::parse("cp -c {max_concurrency} 'a b' {out}").is_ok());
+    }
+
+    #[test]
+    fn values_are_filled_in_once_and_stay_one_word() {
+        let values = [("key", "a {out} b".to_owned()), ("out", "/tmp/x y".to_owned())];
+        assert_eq!(fill_word("s3://{key}={out}{", &values), "s3://a {out} b=/tmp/x y{");
+        assert_eq!(fill_word("{\"json\": {key}}", &values), "{\"json\": a {out} b}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_is_an_error_with_its_last_words() {
+        let Ok(Engine::Command(template)) =
+            Engine::parse("sh -c 'echo first >&2; echo no such host >&2; exit 3' {out}")
+        else {
+            panic!("a template")
+        };
+        let connection =
+            Connection::to_lab("http://127.0.0.1:9", crate::object::Keys { access: "a".into(), secret: "s".into() });
+        let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1 };
+        let error = template
+            .run(&connection, &object, &TransferConfig::boto3(), Path::new("/x"))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no such host") && error.contains('3'), "{error}");
+    }
+}
