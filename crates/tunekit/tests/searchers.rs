@@ -82,6 +82,23 @@ fn a_cache_changes_nothing_at_any_prefix_of_a_journal() {
 }
 
 #[test]
+fn a_cache_changes_nothing_when_there_are_many_trials() {
+    let mut study = Study::new(of(SearcherKind::Gp, mixed())).unwrap();
+    let (_, seen) = drive(of(SearcherKind::Random, mixed()), 66, |j| Outcome::Value(score(&j.config)));
+    for config in &seen {
+        study.add(config, score(config)).unwrap();
+    }
+    let mut events = study.take_events();
+    for _ in 0..8 {
+        let cold = job(&mut Study::replay(events.clone()).unwrap());
+        let warm = job(&mut study);
+        assert_eq!(warm, cold);
+        study.tell(warm.trial, score(&warm.config)).unwrap();
+        events.extend(study.take_events());
+    }
+}
+
+#[test]
 fn failures_and_what_is_not_finite_are_survived() {
     for kind in SearcherKind::ALL {
         for every in [1, 2, 3] {

@@ -41,16 +41,6 @@ impl Data {
     pub(crate) fn len(&self) -> usize {
         self.y.len()
     }
-
-    /// The first `len` configurations.
-    pub(crate) fn prefix(&self, len: usize) -> Self {
-        Self {
-            x: self.x[..len].to_vec(),
-            y: self.y[..len].to_vec(),
-            n: self.n[..len].to_vec(),
-            ss: self.ss[..len].to_vec(),
-        }
-    }
 }
 
 /// A process conditioned on data.

@@ -1,7 +1,7 @@
 //! From a history to a fitted process: the scale of the outputs, what failed, and which trials when there are too many.
 
 use super::FEWEST;
-use crate::rules::gp::{Coordinate, Data, Posterior, fit};
+use crate::rules::gp::{Coordinate, Data, Hyper, Posterior, fit};
 use crate::rules::history::{History, Observed};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
@@ -78,10 +78,55 @@ impl Standard {
     }
 }
 
+/// Configurations with their measurements: what a cache was made from.
+type Source = Vec<(String, Vec<f64>)>;
+
+fn source(observed: &[Observed<'_>]) -> Source {
+    observed.iter().map(|o| (o.config.key(), o.samples.clone())).collect()
+}
+
+/// The scale and the hyperparameters, which change little with one more trial: they come from the first so many
+/// configurations, a number that grows in steps, and so need not be found again for every suggestion.
+#[derive(Debug, Clone)]
+struct Fitted {
+    made_from: (Source, &'static [Scale]),
+    scale: Scale,
+    hyper: Hyper,
+}
+
+impl Fitted {
+    /// How many of `n` configurations it is made from: all of few, of many all but less than a fifteenth.
+    fn size(n: usize) -> usize {
+        let step = (n / 15).max(1);
+        if n < 60 { n } else { n / step * step }
+    }
+
+    fn of(observed: &[Observed<'_>], scales: &'static [Scale], history: &History<'_>) -> Option<Self> {
+        let coordinates = coordinates(history.space());
+        let sobol = Sobol::new(&mut history.stream("gp fit"));
+        let mut best: Option<(f64, Scale, Hyper)> = None;
+        for scale in scales {
+            let standard = Standard::of(*scale, history.goal(), observed);
+            let Some(data) = outputs(&standard, observed, history.space()) else { continue };
+            let hyper = fit(&coordinates, &data, if data.len() < 100 { 3 } else { 2 }, &sobol);
+            let density = match Posterior::new(&coordinates, &hyper, &data) {
+                Some(posterior) if scales.len() > 1 => posterior.leave_one_out() + standard.log_jacobian(observed),
+                Some(_) => 0.0,
+                None => continue,
+            };
+            if best.as_ref().is_none_or(|(other, ..)| density > *other) {
+                best = Some((density, *scale, hyper));
+            }
+        }
+        best.map(|(_, scale, hyper)| Self { made_from: (source(observed), scales), scale, hyper })
+    }
+}
+
 /// A fitted process, and what it was fitted to.
 #[derive(Debug, Clone)]
 pub(super) struct Model {
-    made_from: (Vec<(String, Vec<f64>)>, Vec<String>),
+    made_from: (Source, Vec<String>),
+    fitted: Fitted,
     standard: Standard,
     pub(super) data: Data,
     pub(super) coordinates: Vec<Coordinate>,
@@ -89,59 +134,40 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// The model of a history: `last` if that was made from the same. `None` with too few configurations, or if no process
-    /// fits.
+    /// The model of a history, with as much of `last` as was made from the same. `None` with too few configurations, or if
+    /// no process fits.
     pub(super) fn of(history: &History<'_>, last: Option<Self>) -> Option<Self> {
         let observed = selection(history);
         if observed.len() < FEWEST {
             return None;
         }
         let failed = history.failed();
-        let made_from = (
-            observed.iter().map(|o| (o.config.key(), o.samples.clone())).collect(),
-            failed.iter().map(|c| c.key()).collect(),
-        );
-        if let Some(last) = last
-            && last.made_from == made_from
-        {
-            return Some(last);
-        }
+        let made_from = (source(&observed), failed.iter().map(|c| c.key()).collect());
+        let last = match last {
+            Some(last) if last.made_from == made_from => return Some(last),
+            other => other,
+        };
         let positive = observed.iter().all(|o| o.samples.iter().all(|v| *v > 0.0));
         let scales: &[Scale] = match (positive, history.metric().kind) {
             (false, _) => &[Scale::Identity],
             (true, MetricKind::Time) => &[Scale::Log],
             (true, _) => &[Scale::Identity, Scale::Log],
         };
-        let coordinates = coordinates(history.space());
-        let failed: Vec<Vec<f64>> = failed.iter().filter_map(|c| history.space().encode(c).ok()).collect();
-        let mut best: Option<(f64, Self)> = None;
-        for scale in scales {
-            let standard = Standard::of(*scale, history.goal(), &observed);
-            let Some(data) = outputs(&standard, &observed, history.space()) else { continue };
-            let sobol = Sobol::new(&mut history.stream("gp fit"));
-            // With many trials one more changes little: the hyperparameters are those of a rounded-down number of them.
-            let step = (data.len() / 30).max(1);
-            let fitted = data.prefix(data.len() / step * step);
-            let hyper = fit(&coordinates, &fitted, if data.len() < 100 { 3 } else { 2 }, &sobol);
-            let Some(posterior) = Posterior::new(&coordinates, &hyper, &data) else { continue };
-            // What failed is as bad as the worst: where it is, the searcher shall not go; the fit does not see it.
-            let worst = data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let density =
-                if scales.len() > 1 { posterior.leave_one_out() + standard.log_jacobian(&observed) } else { 0.0 };
-            let mut all = data;
-            failed.iter().for_each(|x| all.push(x.clone(), worst, 1.0, 0.0));
-            let posterior =
-                if failed.is_empty() { Some(posterior) } else { Posterior::new(&coordinates, &hyper, &all) };
-            let Some(posterior) = posterior else { continue };
-            if best.as_ref().is_none_or(|(other, _)| density > *other) {
-                let made_from = made_from.clone();
-                best = Some((
-                    density,
-                    Self { made_from, standard, data: all, coordinates: coordinates.clone(), posterior },
-                ));
-            }
+        let first = &observed[..Fitted::size(observed.len())];
+        let fitted = match last.map(|last| last.fitted) {
+            Some(fitted) if fitted.made_from == (source(first), scales) => fitted,
+            _ => Fitted::of(first, scales, history)?,
+        };
+        let standard = Standard::of(fitted.scale, history.goal(), &observed);
+        let mut data = outputs(&standard, &observed, history.space())?;
+        // What failed is as bad as the worst: the searcher shall not go there, but the fit does not see it.
+        let worst = data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        for x in failed.iter().filter_map(|c| history.space().encode(c).ok()) {
+            data.push(x, worst, 1.0, 0.0);
         }
-        best.map(|(_, model)| model)
+        let coordinates = coordinates(history.space());
+        let posterior = Posterior::new(&coordinates, &fitted.hyper, &data)?;
+        Some(Self { made_from, fitted, standard, data, coordinates, posterior })
     }
 
     /// What a measurement at `x` is expected to be. On the logarithmic scale the interval is the one of the posterior
