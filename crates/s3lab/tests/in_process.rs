@@ -331,7 +331,7 @@ async fn a_multipart_upload_becomes_one_object_with_parts() -> Outcome {
         let part = CompletedPart::builder().part_number(number).set_e_tag(put.e_tag().map(str::to_owned));
         parts.push(part.set_checksum_crc32(put.checksum_crc32().map(str::to_owned)).build());
     }
-    assert_eq!(lab.uploads("lab"), [id.clone()]);
+    assert_eq!(lab.uploads("lab"), std::slice::from_ref(&id));
     let done = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
     let complete = client.complete_multipart_upload().bucket("lab").key("mp").upload_id(&id).multipart_upload(done);
     let done = complete.clone().send().await?;
