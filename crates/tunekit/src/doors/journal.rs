@@ -182,7 +182,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::trial::TrialId;
+    use crate::words::trial::{Outcome, TrialId};
 
     fn event(trial: u64) -> Event {
         Event::Interrupt { trial: TrialId(trial), at_s: Some(1.5) }
@@ -206,7 +206,10 @@ mod tests {
     fn a_journal_torn_at_any_byte_keeps_its_whole_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j");
-        let lines: Vec<String> = (0..3).map(|i| event(i).to_line() + "\n").collect();
+        // Longer than what is appended later, which must not leave the rest of a torn line behind it.
+        let long =
+            |i| Event::Tell { trial: TrialId(i), outcome: Outcome::Failed("no route to host".to_owned()), at_s: None };
+        let lines: Vec<String> = (0..3).map(|i| long(i).to_line() + "\n").collect();
         let text = lines.concat();
         for cut in 0..=text.len() {
             std::fs::write(&path, &text[..cut]).unwrap();
