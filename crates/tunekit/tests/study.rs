@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tunekit::{
-    Ask, Assignment, Config, Decision, Domain, DoneBecause, Event, Experiment, Metric, Outcome, ReplayError,
-    SearcherKind, Setup, Space, Status, Study, TellError, TrialId,
+    Ask, Assignment, Config, Decision, Domain, DoneBecause, Event, Experiment, History, Job, Metric, Outcome,
+    ReplayError, Scheduler, Searcher, SearcherKind, Setup, Space, Status, Stream, Study, TellError, Trial, TrialId,
 };
 
 fn space() -> Space {
@@ -87,6 +87,51 @@ fn an_interrupted_trial_is_asked_again_and_its_reports_are_void() {
     let best = resumed.best().unwrap();
     assert_eq!((best.value, best.n), (5.0, 1));
     assert_eq!(run(&mut resumed).trial, TrialId(1));
+}
+
+/// Pauses every trial at its first report and resumes it before anything new starts.
+struct Pausing;
+
+impl Scheduler for Pausing {
+    fn name(&self) -> &str {
+        "pausing"
+    }
+
+    fn next(&mut self, history: &History<'_>, _: &mut Stream) -> Job {
+        match history.trials().iter().find(|t| t.status == Status::Paused) {
+            Some(t) => Job::Resume { trial: t.id, resource: Some(3) },
+            None => Job::Start { resource: Some(1) },
+        }
+    }
+
+    fn on_report(&mut self, _: &History<'_>, trial: &Trial) -> Decision {
+        if trial.measurements.len() == 1 { Decision::Pause } else { Decision::Continue }
+    }
+}
+
+#[test]
+fn a_resumed_trial_that_is_cut_off_keeps_what_it_had_before_the_pause() {
+    let make = || -> (Box<dyn Searcher>, Box<dyn Scheduler>) { (Box::new(tunekit::Random), Box::new(Pausing)) };
+    let (searcher, scheduler) = make();
+    let metric = Metric::time("t").replicated();
+    let mut study = Study::with(Setup { metric, ..setup() }, searcher, scheduler).unwrap();
+    let first = run(&mut study);
+    assert_eq!((first.resource, first.resumed), (Some(1), false));
+    assert_eq!(study.report(first.trial, 1, 2.0).unwrap(), Decision::Pause);
+    assert!(matches!(study.tell(first.trial, 1.0), Err(TellError::NotRunning { status: "paused", .. })));
+    let second = run(&mut study);
+    assert_eq!((second.trial, second.resource, second.resumed), (first.trial, Some(3), true));
+    study.report(first.trial, 2, 100.0).unwrap();
+
+    // The process dies: the report since the resumption is void, the one before the pause is not.
+    let (searcher, scheduler) = make();
+    let mut again = Study::replay_with(study.take_events(), searcher, scheduler).unwrap();
+    again.interrupt_open();
+    let third = run(&mut again);
+    assert_eq!((third.trial, third.resource, third.resumed, third.attempt), (first.trial, Some(3), true, 2));
+    again.report(first.trial, 2, 4.0).unwrap();
+    again.tell(first.trial, ()).unwrap();
+    assert_eq!(again.best().map(|b| (b.value, b.n)), Some((3.0, 2)));
 }
 
 #[test]
@@ -270,7 +315,7 @@ proptest! {
     fn no_order_of_calls_breaks_the_fold(steps in steps()) {
         let mut study = Study::new(Setup { metric: Metric::minimize("loss").replicated(), ..setup() }).unwrap();
         let mut journal = Vec::new();
-        let mut ended: Vec<tunekit::Trial> = Vec::new();
+        let mut ended: Vec<Trial> = Vec::new();
         for step in steps {
             match step {
                 Step::Ask if study.started() < 8 => drop(study.ask().unwrap()),
