@@ -36,7 +36,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seconds of search, the measurement of the default configuration included
-    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub max_tuning_time: f64,
     /// Seed of the search and of the emulated network
     #[arg(long, value_name = "N", default_value_t = 42)]
@@ -74,7 +74,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "NAME")]
     pub file_name: Option<String>,
     /// Downloads per configuration
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub n_downloads: u32,
     /// First configuration of the search
     #[arg(long, value_enum, default_value_t = Init::Random)]
@@ -83,7 +83,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "METHOD", default_value = "bayes_fifo")]
     pub search: String,
     /// Seconds of search, the measurement of the default configuration included; all sessions in one folder together
-    #[arg(long, value_name = "S", default_value = "300", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "300", value_parser = seconds, allow_negative_numbers = true)]
     pub max_tuning_time: f64,
     /// Most configurations to try, all sessions in one folder together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

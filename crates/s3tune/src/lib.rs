@@ -26,3 +26,8 @@ pub mod show;
 pub mod size;
 pub mod space;
 pub mod transfer;
+
+/// The README's examples are compiled, and run where they can be.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
