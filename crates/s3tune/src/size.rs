@@ -54,7 +54,7 @@ impl FromStr for ByteSize {
         }
         let scale = u32::try_from(fraction.len()).ok().and_then(|n| 10_u128.checked_pow(n)).ok_or_else(error)?;
         let part = u128::from(unit) * fraction.parse::<u64>().map(u128::from).map_err(|_| error())?;
-        if part % scale != 0 {
+        if !part.is_multiple_of(scale) {
             return Err(error());
         }
         u64::try_from(part / scale).ok().and_then(|part| bytes.checked_add(part)).map(Self).ok_or_else(error)
@@ -66,7 +66,7 @@ impl fmt::Display for ByteSize {
         let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
         match units.into_iter().find(|(_, unit)| self.0 >= *unit) {
             None => write!(f, "{} B", self.0),
-            Some((name, unit)) if self.0 % unit == 0 => write!(f, "{} {name}", self.0 / unit),
+            Some((name, unit)) if self.0.is_multiple_of(unit) => write!(f, "{} {name}", self.0 / unit),
             Some((name, unit)) => write!(f, "{:.1} {name}", self.0 as f64 / unit as f64),
         }
     }

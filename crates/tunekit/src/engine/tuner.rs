@@ -378,10 +378,13 @@ fn open(
     let mut header = setup.header()?;
     header.searcher = searcher.name().to_owned();
     header.scheduler = scheduler.name().to_owned();
-    let mut study = Study::replay_with(contents.events, searcher, scheduler)?;
-    if let Some(what) = study.header().difference(&header) {
+    // Before the replay, which knows the study of the journal and not the one that is asked for.
+    if let Some(Event::Header(found)) = contents.events.first()
+        && let Some(what) = found.difference(&header)
+    {
         return Err(TunerError::OtherStudy { path, what });
     }
+    let mut study = Study::replay_with(contents.events, searcher, scheduler)?;
     study.interrupt_open();
     Ok((study, Some(journal)))
 }

@@ -1,0 +1,176 @@
+//! The command from outside: exit codes, one line for each error, nothing left behind.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+fn s3tune(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_s3tune"));
+    command.args(arguments).env("AWS_EC2_METADATA_DISABLED", "true").stdin(Stdio::null());
+    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "hush").env("AWS_REGION", "us-east-1");
+    command
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code, not a signal")
+}
+
+/// The one line that says what went wrong.
+fn line(output: &Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    let said: Vec<&str> = text.lines().filter(|line| line.starts_with("s3tune: ")).collect();
+    assert_eq!(said.len(), 1, "{text}");
+    assert!(!text.contains("panicked") && !text.contains("hush"), "{text}");
+    said[0].to_owned()
+}
+
+fn tune(out: &Path, more: &[&str]) -> Output {
+    let out = out.to_str().unwrap();
+    let mut arguments =
+        vec!["tune", "--lab", "same-region", "--object-size", "1MiB", "--n-downloads", "1", "--out", out];
+    arguments.extend(more);
+    s3tune(&arguments).output().unwrap()
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (more, says) in [
+        (&["--no-such-flag"][..], "--no-such-flag"),
+        (&["--search", "nonsense"], "nonsense"),
+        (&["--file-path", "/nonexistent/x"], "/nonexistent/x"),
+        (&["--file-name", "a/b"], "a/b"),
+        (&["--space", "nowhere.toml"], "nowhere.toml"),
+        (&["--engine", "cp a b"], "{out}"),
+        (&["--max-tuning-time", "soon"], "soon"),
+    ] {
+        let output = tune(&out, more);
+        assert_eq!(code(&output), 2, "{more:?}");
+        assert!(line(&output).contains(says), "{more:?}: {}", line(&output));
+        assert!(!out.exists(), "{more:?}");
+    }
+    for (arguments, says) in [
+        (&["tune", "--lab", "moon"][..], "same-region"),
+        (&["tune", "--lab", "missing.toml"], "missing.toml"),
+        (&["tune", "--lab", "lan", "--object-size", "0"], "--object-size"),
+        (&["serve", "--profile", "moon"], "same-region"),
+        (&["serve", "--bucket", "x"], "x"),
+    ] {
+        let output = s3tune(arguments).output().unwrap();
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        assert!(line(&output).contains(says), "{arguments:?}: {}", line(&output));
+    }
+}
+
+#[test]
+fn work_that_fails_ends_with_1_and_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let out = out.to_str().unwrap();
+    let unreachable =
+        s3tune(&["tune", "--bucket", "b", "--key", "k", "--endpoint-url", "http://127.0.0.1:9", "--out", out]);
+    let output = { unreachable }.output().unwrap();
+    assert_eq!(code(&output), 1);
+    let says = line(&output);
+    assert!(says.contains("s3://b/k") && says.contains("127.0.0.1:9") && says.contains("refused"), "{says}");
+
+    let output = tune(Path::new("/proc/no/folder"), &["--max-trials", "1"]);
+    assert_eq!(code(&output), 1);
+    assert!(line(&output).contains("/proc/no/folder"), "{}", line(&output));
+}
+
+#[test]
+fn a_run_tells_its_result_on_standard_output_and_plain_lines_on_standard_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    // Twice in a row: the second time there is only the comparison to make.
+    for _ in 0..2 {
+        let output = tune(&out, &["--max-trials", "3", "--init", "boto3_defaults", "--search=random"]);
+        assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            told.starts_with("default ") && told.contains("95 % interval") && told.contains("summary.json"),
+            "{told}"
+        );
+        assert!(!output.stderr.contains(&0x1b), "no escape codes where there is no terminal");
+    }
+    let summary: Value = serde_json::from_slice(&std::fs::read(out.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["trials"], 3);
+}
+
+#[test]
+fn ctrl_c_ends_a_run_cleanly_and_keeps_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, scratch) = (folder.path().join("out"), tempfile::tempdir().unwrap());
+    let arguments = [
+        "tune",
+        "--lab",
+        "unlimited",
+        "--object-size",
+        "1MiB",
+        "--out",
+        out.to_str().unwrap(),
+        "--file-path",
+        scratch.path().to_str().unwrap(),
+        "--search",
+        "random",
+    ];
+    let mut child = s3tune(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut says = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    while !first.contains("trial   1") {
+        first.clear();
+        assert!(says.read_line(&mut first).unwrap() > 0, "it ended before it was asked to");
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let asked = Instant::now();
+    // Keeps the pipe open while it ends.
+    let mut rest = String::new();
+    says.read_to_string(&mut rest).unwrap();
+    let status = child.wait().unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(30));
+    assert_eq!(status.code(), Some(1), "{rest}");
+    assert!(rest.contains("s3tune: interrupted"), "{rest}");
+    assert!(out.join("results.csv").exists() && out.join("journal.jsonl").exists());
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn serve_prints_one_line_and_ends_when_asked_to() {
+    let mut child =
+        s3tune(&["serve", "--bucket", "things", "--synthetic", "big=3GiB"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut says = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    says.read_line(&mut line).unwrap();
+    let serving: Value = serde_json::from_str(&line).unwrap();
+    assert!(serving["endpoint"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    assert_eq!((serving["bucket"].as_str(), serving["region"].as_str()), (Some("things"), Some("us-east-1")));
+    assert!(serving["access_key"].as_str().unwrap().len() >= 16 && serving["secret_key"].as_str().unwrap().len() >= 16);
+
+    // Another program finds the object with what the line says.
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut missing = s3tune(&["tune", "--bucket", "things", "--key", "small", "--out", out.to_str().unwrap()]);
+    missing.args(["--endpoint-url", serving["endpoint"].as_str().unwrap()]);
+    missing.env("AWS_ACCESS_KEY_ID", serving["access_key"].as_str().unwrap());
+    missing.env("AWS_SECRET_ACCESS_KEY", serving["secret_key"].as_str().unwrap());
+    let output = missing.output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(self::line(&output).contains("NoSuchKey"), "{}", self::line(&output));
+
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    says.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "nothing after the first line");
+}

@@ -1,0 +1,211 @@
+//! A run on the embedded S3, from the library's side: what it leaves behind, and how it goes on.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use s3lab::NetworkProfile;
+use s3tune::cli::Init;
+use s3tune::failure::Failure;
+use s3tune::lab::{self, EmbeddedS3};
+use s3tune::measure::Bench;
+use s3tune::results::Summary;
+use s3tune::run::{Plan, run};
+use s3tune::show::Show;
+use s3tune::space;
+use s3tune::transfer::Engine;
+use serde_json::Value;
+use tempfile::TempDir;
+use tunekit::{Experiment, SearcherKind, Status, StopHandle};
+
+const BYTES: u64 = 1 << 20;
+
+struct Scene {
+    _embedded: EmbeddedS3,
+    bench: Bench,
+    folder: TempDir,
+    scratch: TempDir,
+}
+
+impl Scene {
+    async fn new(network: NetworkProfile, wrong_checksum: bool) -> Self {
+        let (embedded, object, expected) = lab::with_object(network, BYTES).await.unwrap();
+        let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let expected = if wrong_checksum { expected ^ 1 } else { expected };
+        let connection = embedded.connection();
+        let bench = Bench::new(connection, object, Engine::S3xfer, scratch.path().to_owned(), Some(expected));
+        Self { _embedded: embedded, bench, folder, scratch }
+    }
+
+    /// Behind 10 ms to the first byte: without any, a busy machine's hiccups are all there is to measure.
+    async fn near() -> Self {
+        Self::new(NetworkProfile::unlimited().with_first_byte(10.0, 0.1).unwrap(), false).await
+    }
+
+    fn plan(&self, max_trials: u64) -> Plan {
+        Plan {
+            out: self.out(),
+            space: space::named("default", BYTES).unwrap(),
+            init: Init::Boto3Defaults,
+            searcher: SearcherKind::Random,
+            n_downloads: 2,
+            max_tuning_time: Duration::from_secs(600),
+            max_trials: Some(max_trials),
+            seed: 5,
+            network: "none".to_owned(),
+        }
+    }
+
+    fn out(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    async fn run(&self, plan: &Plan) -> Result<Summary, Failure> {
+        run(plan, &self.bench, &StopHandle::new(), &Show::new()).await
+    }
+
+    fn assert_no_download_left(&self) {
+        assert_eq!(fs::read_dir(self.scratch.path()).unwrap().count(), 0);
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_leaves_a_folder_that_shows_it() {
+    let scene = Scene::near().await;
+    let summary = scene.run(&scene.plan(4)).await.unwrap();
+
+    let expected =
+        ["best.toml", "journal.jsonl", "report.html", "results.csv", "results.parquet", "run.json", "summary.json"];
+    assert_eq!(files(&scene.out()), expected);
+    scene.assert_no_download_left();
+
+    let written: Value = serde_json::from_slice(&fs::read(scene.out().join("summary.json")).unwrap()).unwrap();
+    assert_eq!(serde_json::to_value(&summary).unwrap(), written);
+    assert_eq!((written["schema"].as_u64(), written["metric"].as_str()), (Some(1), Some("download_time")));
+    assert_eq!((summary.trials, summary.stopped_by.as_str()), (4, "max_trials"));
+    // Four trials of two downloads, and the comparison's.
+    assert_eq!(summary.measurements, 4 * 2 + summary.baseline.n + summary.best.n);
+    assert_eq!(summary.measurements, scene.bench.ledger().measurements);
+    assert_eq!(summary.bytes_moved, summary.measurements * BYTES);
+    let improvement = 1.0 - summary.best.mean / summary.baseline.mean;
+    assert!((summary.improvement - improvement).abs() < 1e-12);
+    let [low, high] = summary.improvement_ci95;
+    assert!(low <= improvement && improvement <= high);
+    assert_eq!(summary.baseline.config["max_concurrency"], 10);
+
+    let csv = fs::read_to_string(scene.out().join("results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 4, "{csv}");
+    let best: s3xfer::TransferConfig =
+        toml::from_str(&fs::read_to_string(scene.out().join("best.toml")).unwrap()).unwrap();
+    assert_eq!(serde_json::json!(best.max_concurrency()), summary.best.config["max_concurrency"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_folder_goes_on_and_another_run_is_refused() {
+    let scene = Scene::near().await;
+    scene.run(&scene.plan(3)).await.unwrap();
+    let first = Experiment::load(scene.out()).unwrap();
+    let summary = scene.run(&scene.plan(6)).await.unwrap();
+    let second = Experiment::load(scene.out()).unwrap();
+    assert_eq!((first.trials().len(), second.trials().len(), summary.trials), (3, 6, 6));
+    assert_eq!(first.trials(), &second.trials()[..3]);
+    // And nothing new where nothing is left to do.
+    scene.run(&scene.plan(6)).await.unwrap();
+    assert_eq!(Experiment::load(scene.out()).unwrap().trials().len(), 6);
+
+    let others: [(&str, fn(&mut Plan)); 3] = [
+        ("seed", |plan| plan.seed = 6),
+        ("searcher", |plan| plan.searcher = SearcherKind::Sobol),
+        ("downloads", |plan| plan.n_downloads = 1),
+    ];
+    for (what, change) in others {
+        let mut plan = scene.plan(9);
+        change(&mut plan);
+        match scene.run(&plan).await {
+            Err(Failure::Usage(line)) => assert!(line.contains(what) && line.contains("--out"), "{line}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+    assert_eq!(Experiment::load(scene.out()).unwrap().trials().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_keeps_what_it_measured_and_goes_on_from_there() {
+    // Slow enough to be stopped in the middle: 100 ms a request.
+    let scene = Scene::new(NetworkProfile::unlimited().with_first_byte(100.0, 0.0).unwrap(), false).await;
+    let stop = StopHandle::new();
+    let stopper = stop.clone();
+    let out = scene.out();
+    // Stopped once the journal has a finished trial.
+    tokio::spawn(async move {
+        while Experiment::load(&out).map_or(0, |experiment| experiment.measurements()) < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stopper.stop();
+    });
+    match run(&scene.plan(6), &scene.bench, &stop, &Show::new()).await {
+        Err(Failure::Work(line)) => assert!(line.contains("interrupted") && line.contains("--out"), "{line}"),
+        other => panic!("{other:?}"),
+    }
+    scene.assert_no_download_left();
+    assert!(scene.out().join("results.csv").exists() && !scene.out().join("summary.json").exists());
+    let kept = Experiment::load(scene.out()).unwrap();
+    let whole = kept.trials().iter().filter(|trial| trial.status == Status::Completed).count();
+    assert!(whole >= 1);
+
+    let summary = scene.run(&scene.plan(6)).await.unwrap();
+    assert_eq!(summary.trials, 6);
+    let after = Experiment::load(scene.out()).unwrap();
+    assert_eq!(kept.trials()[..whole], after.trials()[..whole]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_bytes_end_the_run() {
+    let scene = Scene::new(NetworkProfile::unlimited(), true).await;
+    match scene.run(&scene.plan(4)).await {
+        Err(Failure::Work(line)) => assert!(line.contains("CRC64NVME"), "{line}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!scene.out().join("summary.json").exists());
+    scene.assert_no_download_left();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_search_method_and_both_beginnings_run() {
+    for (name, init) in [("bayes-fifo", Init::Random), ("random", Init::Boto3Defaults), ("sobol", Init::Random)] {
+        let scene = Scene::near().await;
+        let plan = Plan { searcher: s3tune::run::searcher(name).unwrap(), init, ..scene.plan(3) };
+        let summary = scene.run(&plan).await.unwrap();
+        let before = if init == Init::Random { 2 } else { 0 };
+        assert_eq!(summary.measurements, before + 3 * 2 + summary.baseline.n + summary.best.n, "{name}");
+    }
+    assert!(matches!(s3tune::run::searcher("nonsense"), Err(Failure::Usage(line)) if line.contains("bayes_fifo")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_can_be_tuned() {
+    let scene = Scene::near().await;
+    // It makes the very bytes: what it is asked for is checked as ours is.
+    let right = scene.folder.path().join("right");
+    let connection = &scene.bench.connection;
+    Engine::S3xfer.download(connection, &scene.bench.object, &s3xfer::TransferConfig::boto3(), &right).await.unwrap();
+    let template = format!("sh -c 'test {{max_concurrency}} -ge 4 && cp \"$0\" \"$1\"' '{}' {{out}}", right.display());
+    let bench = Bench::new(
+        connection.clone(),
+        scene.bench.object.clone(),
+        Engine::parse(&template).unwrap(),
+        scene.scratch.path().to_owned(),
+        None,
+    );
+    let summary = run(&scene.plan(3), &bench, &StopHandle::new(), &Show::new()).await.unwrap();
+    assert_eq!((summary.trials, summary.engine), (3, template));
+}
