@@ -122,7 +122,8 @@ async fn the_same_folder_goes_on_and_another_run_is_refused() {
     scene.run(&scene.plan(6)).await.unwrap();
     assert_eq!(Experiment::load(scene.out()).unwrap().trials().len(), 6);
 
-    let others: [(&str, fn(&mut Plan)); 3] = [
+    type Change = fn(&mut Plan);
+    let others: [(&str, Change); 3] = [
         ("seed", |plan| plan.seed = 6),
         ("searcher", |plan| plan.searcher = SearcherKind::Sobol),
         ("downloads", |plan| plan.n_downloads = 1),
