@@ -123,9 +123,13 @@ impl Observer for Show {
     }
 }
 
-/// Seconds with three significant digits: `0.803 s`, `12.4 s`, `125 s`.
+/// Seconds with three significant digits: `2.41 ms`, `0.803 s`, `12.4 s`, `125 s`.
 #[must_use]
 pub fn seconds(value: f64) -> String {
+    if value < 0.1 {
+        let digits = if value < 0.01 { 2 } else { 1 };
+        return format!("{:.digits$} ms", value * 1e3);
+    }
     let digits = if value < 1.0 { 3 } else { 2_usize.saturating_sub(value.log10() as usize) };
     format!("{value:.digits$} s")
 }
@@ -142,8 +146,9 @@ mod tests {
 
     #[test]
     fn times_have_three_digits() {
-        let shown: Vec<String> = [0.0123, 0.8034, 1.5, 12.43, 125.4, 8000.0].into_iter().map(seconds).collect();
-        assert_eq!(shown, ["0.012 s", "0.803 s", "1.50 s", "12.4 s", "125 s", "8000 s"]);
+        let shown: Vec<String> =
+            [0.00241, 0.0123, 0.8034, 1.5, 12.43, 125.4, 8000.0].into_iter().map(seconds).collect();
+        assert_eq!(shown, ["2.41 ms", "12.3 ms", "0.803 s", "1.50 s", "12.4 s", "125 s", "8000 s"]);
         assert_eq!(against(0.6, 1.0), "-40.0 %");
     }
 }

@@ -58,7 +58,7 @@ impl tcp::Handler for Face {
     fn call(
         &self,
         connection: Arc<Connection>,
-        request: Request<hyper::body::Incoming>,
+        request: Request<tcp::Incoming>,
     ) -> impl Future<Output = Response<LabBody>> + Send {
         // Boxed: the protocol layer's futures are several kilobytes, and most of a connection's life is idle.
         Box::pin(self.0.clone().exchange(connection, request))
