@@ -342,6 +342,58 @@ async fn a_multipart_upload_becomes_one_object_with_parts() -> Outcome {
     assert_eq!(part.body.collect().await?.into_bytes(), "abcdefghij");
     assert_eq!(lab.object("lab", "mp").as_deref(), Some(&b"0123456789abcdefghijxyz"[..]));
     assert_eq!(refused!(complete).0, 404);
+    // A copy is stored in one piece, and its ETag and checksum are of all its bytes.
+    let copy = client.copy_object().bucket("lab").key("copy").copy_source("lab/mp").send().await?;
+    let result = copy.copy_object_result().ok_or("a result")?;
+    assert_eq!(result.e_tag(), Some("\"870c63fecbda1ff4e8f43894b2980be8\""));
+    assert_eq!(result.checksum_crc32(), Some("jbJ2LQ=="));
+    let head = client.head_object().bucket("lab").key("copy").part_number(1).send().await?;
+    assert_eq!((head.e_tag(), head.parts_count(), head.content_length()), (result.e_tag(), None, Some(23)));
+    assert_eq!(lab.object("lab", "copy"), lab.object("lab", "mp"));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_synthetic_object_has_the_md5_of_its_bytes_unless_it_is_huge() -> Outcome {
+    let lab = builder().synthetic("lab", "huge", 1 << 40).build()?;
+    let client = client(&lab);
+    for (source, alike) in [("big", false), ("huge", true)] {
+        let from = client.head_object().bucket("lab").key(source).send().await?;
+        let copy = client.copy_object().bucket("lab").key("copy").copy_source(format!("lab/{source}"));
+        let copied = copy.send().await?.copy_object_result().and_then(|result| result.e_tag().map(str::to_owned));
+        assert_eq!(copied.as_deref() == from.e_tag(), alike, "{source}");
+        assert_eq!(copied.is_some_and(|tag| tag.contains('-')), alike, "{source}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_that_is_none_or_several_gets_the_whole_object() -> Outcome {
+    let lab = builder().build()?;
+    let client = client(&lab);
+    for range in ["bytes=0-1,3-4", "bytes=abc", "bytes=4-2", "items=0-1"] {
+        let whole = client.get_object().bucket("lab").key("big").range(range).send().await?;
+        assert_eq!((whole.content_range(), whole.content_length()), (None, Some(SIZE as i64)), "{range}");
+        SyntheticObject::named("lab", "big", SIZE).verify(0, &whole.body.collect().await?.into_bytes())?;
+        let head = client.head_object().bucket("lab").key("big").range(range).send().await?;
+        assert_eq!((head.content_range(), head.content_length()), (None, Some(SIZE as i64)), "{range}");
+        assert_eq!(refused!(client.get_object().bucket("lab").key("none").range(range)), (404, "NoSuchKey".to_owned()));
+    }
+    let tail = client.get_object().bucket("lab").key("big").range("bytes=7-99999999999999999999999").send().await?;
+    assert_eq!(tail.content_range(), Some("bytes 7-299999/300000"));
+    let beyond = client.get_object().bucket("lab").key("big").range("bytes=99999999999999999999999-");
+    assert_eq!(refused!(beyond), (416, "InvalidRange".to_owned()));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_meets_a_request_whose_range_is_ignored() -> Outcome {
+    let lab = faulty(FaultKind::Truncate { after_bytes: 100 })?;
+    let get = client(&lab).get_object().bucket("lab").key("big").range("bytes=0-1,3-4");
+    assert_eq!(read(get.clone().send().await?.body).await.0.len() as u64, SIZE);
+    let (bytes, whole) = read(get.send().await?.body).await;
+    assert_eq!((bytes.len(), whole), (100, false));
+    assert_eq!(lab.stats().faults, 1);
     Ok(())
 }
 
@@ -373,7 +425,13 @@ async fn wrong_keys_and_unsigned_requests_are_refused() -> Outcome {
         let wrong =
             config.clone().credentials_provider(Credentials::new(lab.access_key(), "wrong", None, None, "test"));
         let wrong = Client::from_conf(wrong.build());
-        assert_eq!(refused!(wrong.get_object().bucket("lab").key("big")).0, 403);
+        for range in [None, Some("bytes=0-1,3-4".to_owned())] {
+            let get = wrong.get_object().bucket("lab").key("big").set_range(range);
+            assert_eq!(refused!(get), (403, "SignatureDoesNotMatch".to_owned()));
+        }
+        let unknown = config.credentials_provider(Credentials::new("unknown", lab.secret_key(), None, None, "test"));
+        let unknown = Client::from_conf(unknown.build());
+        assert_eq!(refused!(unknown.get_object().bucket("lab").key("big")), (403, "InvalidAccessKeyId".to_owned()));
         let unsigned = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(Lab::ENDPOINT)
@@ -381,8 +439,9 @@ async fn wrong_keys_and_unsigned_requests_are_refused() -> Outcome {
             .region(Region::from_static("us-east-1"))
             .allow_no_auth()
             .http_client(lab.http_client());
-        let sent = Client::from_conf(unsigned.build()).get_object().bucket("lab").key("big").send().await;
-        assert_eq!(sent.is_ok(), anonymous);
+        let get = Client::from_conf(unsigned.build()).get_object().bucket("lab").key("big");
+        assert_eq!(get.clone().send().await.is_ok(), anonymous);
+        assert_eq!(get.range("bytes=0-1,3-4").send().await.is_ok(), anonymous);
     }
     Ok(())
 }

@@ -1,14 +1,44 @@
 //! The one file that names `s3s`: makes a service of a backend, and passes on the protocol's own words.
 //!
-//! Signature Version 4 is checked here, in headers and in presigned URLs; what an operation does is the backend's
-//! business (`engine::backend`).
+//! Signatures are checked here, in headers and in presigned URLs; what an operation does is the backend's business
+//! (`engine::backend`). Where the protocol layer is stricter than S3, the request is put in its words here, and only
+//! after its signature was checked as it came.
 
+use http::header::{AUTHORIZATION, RANGE};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::SimpleAuth;
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::route::S3Route;
 pub(crate) use s3s::service::S3Service;
 use s3s::service::S3ServiceBuilder;
 pub(crate) use s3s::stream::{ByteStream, RemainingLength};
 pub(crate) use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, StdError, dto};
+
+use crate::rules::range;
+
+/// The one pair of keys.
+struct OnePair {
+    access_key: String,
+    secret_key: SecretKey,
+}
+
+#[async_trait::async_trait]
+impl S3Auth for OnePair {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        if access_key == self.access_key {
+            return Ok(self.secret_key.clone());
+        }
+        let message = "The AWS Access Key Id you provided does not exist in our records.";
+        Err(S3Error::with_message(S3ErrorCode::InvalidAccessKeyId, message))
+    }
+}
+
+fn let_in(signed: bool, allow_anonymous: bool) -> S3Result<()> {
+    if signed || allow_anonymous {
+        return Ok(());
+    }
+    Err(S3Error::with_message(S3ErrorCode::AccessDenied, "The request is not signed."))
+}
 
 /// Lets everybody in whose signature is right, and those without one where that is allowed.
 struct Access {
@@ -18,19 +48,96 @@ struct Access {
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        match context.credentials() {
-            None if !self.allow_anonymous => {
-                Err(S3Error::with_message(S3ErrorCode::AccessDenied, "The request is not signed."))
-            }
-            _ => Ok(()),
+        let_in(context.credentials().is_some(), self.allow_anonymous)
+    }
+}
+
+/// What to make of the request's `Range`; `Plain` where it has none.
+fn asked(method: &Method, headers: &HeaderMap) -> range::Header {
+    match headers.get(RANGE) {
+        Some(value) if *method == Method::GET || *method == Method::HEAD => {
+            value.to_str().map_or(range::Header::Ignored, range::header)
         }
+        _ => range::Header::Plain,
+    }
+}
+
+/// The query without what signs a presigned URL (Signature Version 4, and 2).
+fn unsigned_query(uri: &Uri) -> Option<Uri> {
+    let signs = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or(pair);
+        name.starts_with("X-Amz-") || ["AWSAccessKeyId", "Signature", "Expires"].contains(&name)
+    };
+    let kept: Vec<_> = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty() && !signs(pair)).collect();
+    let path = uri.path();
+    let text = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
+    text.parse().ok()
+}
+
+/// Takes the requests whose `Range` S3 reads otherwise than the protocol layer. Their signature holds for the header as
+/// it came; so this comes after the check, and asks `checked`, which checks nothing, without it.
+struct LenientRange {
+    checked: S3Service,
+    allow_anonymous: bool,
+}
+
+#[async_trait::async_trait]
+impl S3Route for LenientRange {
+    fn is_match(&self, method: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+        asked(method, headers) != range::Header::Plain
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let_in(request.credentials.is_some(), self.allow_anonymous)
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let asked = asked(&request.method, &request.headers);
+        let mut inner = http::Request::new(request.input);
+        *inner.uri_mut() = unsigned_query(&request.uri)
+            .ok_or_else(|| S3Error::with_message(S3ErrorCode::InvalidURI, "Couldn't parse the specified URI."))?;
+        *inner.method_mut() = request.method;
+        *inner.headers_mut() = request.headers;
+        inner.headers_mut().remove(AUTHORIZATION);
+        inner.headers_mut().remove(RANGE);
+        if let range::Header::Rewritten(text) = asked {
+            let value = HeaderValue::try_from(text).expect("digits are a header value");
+            inner.headers_mut().insert(RANGE, value);
+        }
+        let internal = |error| S3Error::with_source(S3ErrorCode::InternalError, StdError::from(error));
+        let (parts, body) = self.checked.call(inner).await.map_err(internal)?.into_parts();
+        let mut response = S3Response::with_status(body, parts.status);
+        (response.headers, response.extensions) = (parts.headers, parts.extensions);
+        Ok(response)
     }
 }
 
 /// A service over `backend` that knows one pair of keys. Path style only.
-pub(crate) fn service(backend: impl S3, access_key: &str, secret_key: &str, allow_anonymous: bool) -> S3Service {
+pub(crate) fn service(
+    backend: impl S3 + Clone,
+    access_key: &str,
+    secret_key: &str,
+    allow_anonymous: bool,
+) -> S3Service {
+    let checked = S3ServiceBuilder::new(backend.clone()).build();
     let mut builder = S3ServiceBuilder::new(backend);
-    builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
+    builder.set_auth(OnePair { access_key: access_key.to_owned(), secret_key: secret_key.into() });
     builder.set_access(Access { allow_anonymous });
+    builder.set_route(LenientRange { checked, allow_anonymous });
     builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_presigned_query_keeps_what_it_asks_for() -> Result<(), Box<dyn std::error::Error>> {
+        let signed = "/lab/a%20b?partNumber=2&X-Amz-Signature=0f&X-Amz-Date=d&response-content-type=x%2Fy".parse()?;
+        let unsigned = unsigned_query(&signed).ok_or("a URI")?;
+        assert_eq!(unsigned, "/lab/a%20b?partNumber=2&response-content-type=x%2Fy");
+        let signed = "/lab/k?AWSAccessKeyId=A&Signature=b%3D&Expires=1".parse()?;
+        assert_eq!(unsigned_query(&signed).ok_or("a URI")?, "/lab/k");
+        Ok(())
+    }
 }

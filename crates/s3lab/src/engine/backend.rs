@@ -89,7 +89,7 @@ impl S3 for Backend {
     }
 
     async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
-        answer(self.do_copy_object(req.input)?)
+        answer(Box::pin(self.do_copy_object(req.input)).await?)
     }
 
     async fn create_multipart_upload(

@@ -1,7 +1,8 @@
 //! Which bytes of an object a `Range` header selects (RFC 9110, 14.1.2, and what S3 makes of it).
 //!
-//! The header's grammar is the protocol layer's business: it refuses what is no range with 400. S3 answers with one
-//! range only, and every range of an empty object is 416.
+//! S3 answers with one range only, and every range of an empty object is 416. What is no range, or more than one, it
+//! ignores, as if the header were absent (RFC 9110, 14.2); the protocol layer would refuse that with 400, so that such a
+//! header never gets there as it is ([`header`]).
 
 use std::ops::Range;
 
@@ -12,6 +13,34 @@ pub(crate) enum Asked {
     From { first: u64, last: Option<u64> },
     /// `bytes=-length`.
     Suffix { length: u64 },
+}
+
+/// What to make of a `Range` header before the protocol layer reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// One range the protocol layer reads as S3 does.
+    Plain,
+    /// No range, or several: S3 sends the whole object.
+    Ignored,
+    /// One range in numbers the protocol layer does not take; this one selects the same bytes.
+    Rewritten(String),
+}
+
+/// Reads the value of a `Range` header; the unit's name is taken in lower case only.
+pub(crate) fn header(text: &str) -> Header {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // No object reaches the largest position the protocol layer knows, so a larger one says the same.
+    let position = |text: &str| text.parse().unwrap_or(u64::MAX).min(i64::MAX as u64);
+    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return Header::Ignored;
+    };
+    let same = match (digits(first), digits(last)) {
+        (true, true) if position(first) <= position(last) => format!("bytes={}-{}", position(first), position(last)),
+        (true, false) if last.is_empty() => format!("bytes={}-", position(first)),
+        (false, true) if first.is_empty() => format!("bytes=-{}", position(last)),
+        _ => return Header::Ignored,
+    };
+    if same == text { Header::Plain } else { Header::Rewritten(same) }
 }
 
 /// The half-open range of an object of `size` bytes; `None` where it is not satisfiable (416).
@@ -59,6 +88,35 @@ mod tests {
         assert_eq!(suffix(11), Some(0..10));
         assert_eq!(suffix(0), None);
         assert_eq!(content_range(&(3..10), 10), "bytes 3-9/10");
+    }
+
+    #[test]
+    fn a_header_that_is_not_one_range_is_ignored() {
+        for plain in ["bytes=0-0", "bytes=7-", "bytes=-3", "bytes=-0", "bytes=2-9223372036854775807"] {
+            assert_eq!(header(plain), Header::Plain, "{plain}");
+        }
+        for wrong in
+            ["bytes=0-1,3-4", "bytes=1-2,", "bytes=", "bytes", "", "bytes=a-b", "bytes=-", "bytes=4-2", "bytes= 1-2"]
+        {
+            assert_eq!(header(wrong), Header::Ignored, "{wrong}");
+        }
+        for wrong in ["items=0-1", "bytes=1 - 2", "bytes=--1", "bytes=+1-2", "bytes=0x1-2", "bytes=1-\u{663}"] {
+            assert_eq!(header(wrong), Header::Ignored, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn positions_of_any_length_are_read() {
+        let huge = "99999999999999999999999";
+        let largest = i64::MAX;
+        for (text, same) in [
+            (format!("bytes=0-{huge}"), format!("bytes=0-{largest}")),
+            (format!("bytes={huge}-"), format!("bytes={largest}-")),
+            (format!("bytes=-{huge}"), format!("bytes=-{largest}")),
+            ("bytes=007-9".to_owned(), "bytes=7-9".to_owned()),
+        ] {
+            assert_eq!(header(&text), Header::Rewritten(same));
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ use crate::words::{Algorithm, Checksums, Content, Object as Stored};
 /// Bytes of one slice handed to the connection: large enough that a frame's cost does not show.
 const SLICE_BYTES: usize = 512 << 10;
 
+/// The largest object a copy is hashed for: about two seconds of one core, as MD5 takes in half a gigabyte a second.
+const MAX_REHASHED_BYTES: u64 = 1 << 30;
+
 /// An object's bytes on their way out: slices, never copies, but for one that holds a byte to corrupt.
 struct Outgoing {
     content: Content,
@@ -337,34 +340,49 @@ impl Backend {
         }
     }
 
-    /// A copy shares its source's bytes and keeps its ETag and checksums, also where S3 would compute the MD5 of a
-    /// multipart object anew: a copy of a synthetic terabyte is a map entry.
-    pub(super) fn do_copy_object(&self, mut input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
+    /// A copy shares its source's bytes. Like S3, it is stored in one piece: an object uploaded in parts gets the MD5 of
+    /// its bytes as ETag, and checksums of the whole. Beyond [`MAX_REHASHED_BYTES`] ETag, checksums and parts are the
+    /// source's, so that a copy of a synthetic terabyte is a map entry.
+    pub(super) async fn do_copy_object(&self, mut input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
         let source = self.copied(&input.copy_source, &copy_conditions!(input))?;
+        self.bucket_exists(&input.bucket)?;
         let replace = input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
         if !replace && copy_source(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str()) {
             let message =
                 "This copy request is illegal because it is trying to copy an object to itself without changing it.";
             return Err(error(S3ErrorCode::InvalidRequest, message));
         }
-        let mut checksums = source.checksums.clone();
-        if let Some(algorithm) = algorithm(input.checksum_algorithm.as_ref())?
-            && checksums.get(algorithm).is_none()
-            && source.content.as_synthetic().is_none()
-        {
-            let sums = checksum::Sums::of(&source.content, [algorithm]);
-            let values = sums.sums.iter().map(|(algorithm, sum)| (*algorithm, checksum::base64(sum))).collect();
-            checksums = Checksums { values, composite: false };
-        }
-        let copy = Stored {
+        let named = algorithm(input.checksum_algorithm.as_ref())?;
+        let missing = named.is_some_and(|named| source.checksums.get(named).is_none());
+        let in_parts = !source.part_ends.is_empty();
+        let mut copy = Stored {
             content: source.content.clone(),
             etag: source.etag.clone(),
             modified: store::now(),
             headers: if replace { standard_headers!(input) } else { source.headers.clone() },
-            checksums,
+            checksums: source.checksums.clone(),
             part_ends: source.part_ends.clone(),
             late_crc64nvme: source.late_crc64nvme.clone(),
         };
+        if (in_parts || missing) && source.content.len() <= MAX_REHASHED_BYTES {
+            let mut algorithms: Vec<_> = match named {
+                Some(named) => vec![named],
+                None => source.checksums.values.iter().map(|(algorithm, _)| *algorithm).collect(),
+            };
+            if algorithms.is_empty() {
+                algorithms.push(Algorithm::Crc64Nvme);
+            }
+            // Hashing may take seconds; the runtime's threads have other things to do.
+            let hashed = source.content.clone();
+            let sums = tokio::task::spawn_blocking(move || checksum::Sums::of(&hashed, algorithms));
+            let sums =
+                sums.await.map_err(|source| S3Error::with_source(S3ErrorCode::InternalError, Box::new(source)))?;
+            let values = sums.sums.iter().map(|(algorithm, sum)| (*algorithm, checksum::base64(sum))).collect();
+            copy.checksums = Checksums { values, composite: false };
+            copy.etag = sums.etag();
+            copy.part_ends = Vec::new();
+            copy.late_crc64nvme = OnceLock::new();
+        }
         let mut result =
             CopyObjectResult { e_tag: etag(&copy.etag), last_modified: timestamp(copy.modified), ..Default::default() };
         set_checksums!(result, |algorithm| copy.checksums.get(algorithm));
