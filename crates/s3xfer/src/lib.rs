@@ -5,14 +5,35 @@
 //! stopped; the bytes go to a temporary file that is renamed when it is whole. [`TransferConfig`] is boto3's, with the
 //! same eight names and meanings, so a configuration that was tuned for one serves the other.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use s3xfer::{Client, TransferConfig};
+//! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`].
 //!
+//! ```
+//! use s3xfer::{Client, TransferConfig};
+//! # use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+//! # use s3lab::Lab;
+//! # fn lab() -> Result<(Lab, aws_sdk_s3::Client), Box<dyn std::error::Error>> {
+//! #     let lab = Lab::builder().bucket("my-bucket").synthetic("my-bucket", "my/key", 20 << 20).build()?;
+//! #     let config = aws_sdk_s3::Config::builder()
+//! #         .behavior_version(BehaviorVersion::latest())
+//! #         .endpoint_url(Lab::ENDPOINT)
+//! #         .force_path_style(true)
+//! #         .region(Region::new(lab.region().to_owned()))
+//! #         .credentials_provider(Credentials::new(lab.access_key(), lab.secret_key(), None, None, "example"))
+//! #         .http_client(lab.http_client())
+//! #         .build();
+//! #     Ok((lab, aws_sdk_s3::Client::from_conf(config)))
+//! # }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (_lab, sdk) = lab()?;
+//! # let folder = tempfile::tempdir()?;
+//! # let target = folder.path().join("target.bin");
 //! let config = TransferConfig::builder().max_concurrency(64).build()?;
-//! let client = Client::from_env().await.with_config(config);
-//! let report = client.download("my-bucket", "my/key").to_file("target.bin").await?;
-//! println!("{} bytes in {:.1} s", report.bytes, report.elapsed.as_secs_f64());
+//! let client = Client::new(sdk).with_config(config);
+//! let report = client.download("my-bucket", "my/key").to_file(&target).await?;
+//! assert_eq!((report.bytes, report.parts), (20 << 20, 3));
+//! assert_eq!(std::fs::metadata(&target)?.len(), 20 << 20);
 //! # Ok(())
 //! # }
 //! ```

@@ -8,12 +8,14 @@ use s3xfer::{DownloadErrorKind, TransferConfig};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
-async fn multipart_threshold_decides_between_one_request_and_parts() {
-    for (size, requests) in [(40 * KIB - 1, 1), (40 * KIB, 5), (40 * KIB + 1, 6)] {
-        let bench = Bench::new(size);
+async fn multipart_threshold_decides_between_requests_in_turn_and_parallel_parts() {
+    let network = NetworkProfile::unlimited().with_first_byte(50.0, 0.0).unwrap();
+    for (size, requests, at_once) in [(8 * KIB, 1, 1), (40 * KIB - 1, 2, 1), (40 * KIB, 5, 4), (40 * KIB + 1, 6, 5)] {
+        let bench = Bench::behind(size, network.clone());
         let report = bench.download(&small().multipart_threshold(40 * KIB).build().unwrap()).await.unwrap();
         assert_eq!((report.requests, report.parts), (requests, requests), "{size} bytes");
-        assert_eq!(bench.lab.requests().len() as u64, requests);
+        assert_eq!(bench.lab.stats().max_in_flight, at_once, "{size} bytes");
+        assert_eq!(bench.lab.stats().bytes_out, size, "no byte is fetched twice");
         bench.assert_whole();
     }
 }
@@ -115,6 +117,17 @@ fn without_threads_one_request_at_a_time_runs_on_the_callers_task() {
     assert_eq!(report.parts, 8);
     bench.assert_whole();
     let_go.send(()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_threads_the_transfers_of_a_client_take_turns() {
+    let bench = Bench::behind(20 * KIB, NetworkProfile::unlimited().with_first_byte(50.0, 0.0).unwrap());
+    let client = bench.client.clone().with_config(small().use_threads(false).build().unwrap());
+    let targets = ["a", "b", "c"].map(|name| bench.folder.path().join(name));
+    futures::future::try_join_all(targets.map(|target| client.download("lab", "key").to_file(target).into_future()))
+        .await
+        .unwrap();
+    assert_eq!(bench.lab.stats().max_in_flight, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,10 +78,52 @@ async fn throttling_that_ends_is_waited_for_and_throttling_that_does_not_is_an_e
 }
 
 #[tokio::test(start_paused = true)]
-async fn server_errors_that_end_are_waited_for() {
+async fn server_errors_that_end_are_waited_for_and_those_that_do_not_are_an_error() {
     let bench = Bench::with_faults(80 * KIB, [(Requests::Range(0..6), FaultKind::InternalError)]);
     bench.download(&small().build().unwrap()).await.unwrap();
     bench.assert_whole();
+
+    let endless = Bench::with_faults(80 * KIB, [(Requests::Every, FaultKind::InternalError)]);
+    let error = endless.download(&small().build().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert!(endless.lab.stats().total() < 12, "{:?}", endless.lab.stats());
+    endless.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_serves_between_refusals_is_not_given_up() {
+    // Ten refusals, some bytes, ten refusals, ...: more in all than would be borne in a row.
+    let faults = (0..60_u64).map(|n| match n % 11 {
+        10 => (Requests::At(n), FaultKind::Reset { after_bytes: 100 }),
+        _ => (Requests::At(n), FaultKind::SlowDown),
+    });
+    let bench = Bench::with_faults(8 * KIB - 1, faults);
+    bench.download(&small().num_download_attempts(9).build().unwrap()).await.unwrap();
+    bench.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_begin_is_an_error_after_a_deadline() {
+    let bench = Bench::behind(80 * KIB, NetworkProfile::unlimited().with_first_byte(100_000.0, 0.0).unwrap());
+    let began = Instant::now();
+    let error = bench.download(&small().build().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert!((150.0..170.0).contains(&began.elapsed().as_secs_f64()), "five times 30 s, not {:?}", began.elapsed());
+    bench.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_told_before_anything_else_is_downloaded() {
+    // More than any disk under a temporary folder holds.
+    let bench = Bench::new(8 << 40);
+    for threads in [true, false] {
+        let config = TransferConfig::builder().use_threads(threads).build().unwrap();
+        let error = bench.download(&config).await.unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error:?}");
+        assert!(error.to_string().contains("object.bin: cannot reserve 8796093022208 bytes"), "{error}");
+        bench.assert_nothing();
+    }
+    assert_eq!(bench.lab.stats().total(), 2, "one request each");
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,7 +202,8 @@ async fn what_does_not_exist_or_may_not_be_read_is_told() {
 #[tokio::test(start_paused = true)]
 async fn a_target_that_cannot_be_written_is_told_before_anything_is_asked_for() {
     let bench = Bench::new(80 * KIB);
-    for target in [bench.folder.path().to_owned(), bench.folder.path().join("missing/object.bin"), "/dev/null".into()] {
+    let folder = bench.folder.path();
+    for target in [folder.to_owned(), folder.join("missing/object.bin"), folder.join("new/"), "/dev/null".into()] {
         let error = bench.client.download("lab", "key").to_file(&target).await.unwrap_err();
         assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
         assert!(error.to_string().contains(&target.display().to_string()), "{error}");

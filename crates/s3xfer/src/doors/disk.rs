@@ -18,7 +18,7 @@ const NAME_MAX: usize = 255;
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     file: OpenFile,
-    target: PathBuf,
+    path: PathBuf,
     published: bool,
 }
 
@@ -26,7 +26,8 @@ pub(crate) struct StagedFile {
 #[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
     file: Arc<File>,
-    path: Arc<Path>,
+    /// What it will be called; errors are about that.
+    target: Arc<Path>,
 }
 
 impl StagedFile {
@@ -48,7 +49,9 @@ impl StagedFile {
             }
             _ => {}
         }
-        let name = target.file_name().ok_or_else(|| {
+        // `file_name` passes over a slash at the end, which asks for a folder.
+        let a_file = !target.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let name = target.file_name().filter(|_| a_file).ok_or_else(|| {
             disk("use it as a file's name", io::Error::new(io::ErrorKind::InvalidInput, "it names a folder"))
         })?;
         let suffix = format!(".{nonce:08x}.s3xfer");
@@ -60,10 +63,40 @@ impl StagedFile {
             .create_new(true)
             .open(&path)
             .map_err(|source| disk("create a temporary file beside it", source))?;
-        let file = OpenFile { file: Arc::new(file), path: path.into() };
-        Ok(Self { file, target: target.to_owned(), published: false })
+        let file = OpenFile { file: Arc::new(file), target: target.into() };
+        Ok(Self { file, path, published: false })
     }
 
+    /// A handle to reserve and write through.
+    pub(crate) fn open_file(&self) -> OpenFile {
+        self.file.clone()
+    }
+
+    /// Gives the file its name, in one step: whoever opens the target sees the old file or the whole new one. The bytes
+    /// are in the kernel's hands by then, not necessarily on the device.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`]; the temporary file is removed then.
+    pub(crate) fn publish(mut self) -> Result<(), DownloadError> {
+        fs::rename(&self.path, &self.file.target)
+            .map_err(|source| disk_error(&self.file.target, "rename the finished temporary file to it", source))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a temporary file is left behind");
+        }
+    }
+}
+
+impl OpenFile {
     /// Reserves the file's room, so that a full disk is known before anything else is downloaded.
     ///
     /// # Errors
@@ -73,42 +106,16 @@ impl StagedFile {
         if bytes == 0 {
             return Ok(());
         }
-        let reserved = match rustix::fs::fallocate(&*self.file.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => self.file.file.set_len(bytes),
-            other => other.map_err(io::Error::from),
+        let reserved = loop {
+            match rustix::fs::fallocate(&*self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => break self.file.set_len(bytes),
+                other => break other.map_err(io::Error::from),
+            }
         };
         reserved.map_err(|source| disk_error(&self.target, &format!("reserve {bytes} bytes"), source))
     }
 
-    /// A handle to write through.
-    pub(crate) fn open_file(&self) -> OpenFile {
-        self.file.clone()
-    }
-
-    /// Gives the file its name, in one step: whoever opens the target sees the old file or the whole new one.
-    ///
-    /// # Errors
-    ///
-    /// [`DownloadError::Disk`]; the temporary file is removed then.
-    pub(crate) fn publish(mut self) -> Result<(), DownloadError> {
-        fs::rename(&self.file.path, &self.target)
-            .map_err(|source| disk_error(&self.target, "rename the finished temporary file to it", source))?;
-        self.published = true;
-        Ok(())
-    }
-}
-
-impl Drop for StagedFile {
-    fn drop(&mut self) {
-        if !self.published
-            && let Err(error) = fs::remove_file(&self.file.path)
-        {
-            tracing::warn!(path = %self.file.path.display(), %error, "a temporary file is left behind");
-        }
-    }
-}
-
-impl OpenFile {
     /// Writes a piece at its place.
     ///
     /// # Errors
@@ -117,7 +124,7 @@ impl OpenFile {
     pub(crate) fn write(&self, piece: &Piece) -> Result<(), DownloadError> {
         write_all_at(&self.file, piece).map_err(|source| {
             let action = format!("write {} bytes at {}", piece.len(), piece.offset);
-            disk_error(&self.path, &action, source)
+            disk_error(&self.target, &action, source)
         })
     }
 }
@@ -185,7 +192,7 @@ mod tests {
         let target = folder.path().join("object");
         fs::write(&target, "old").unwrap();
         let staged = StagedFile::create(&target, 2).unwrap();
-        staged.reserve(1000).unwrap();
+        staged.open_file().reserve(1000).unwrap();
         drop(staged);
         assert_eq!(fs::read(&target).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

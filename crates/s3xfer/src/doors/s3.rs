@@ -31,7 +31,7 @@ const STALL_DEADLINE: Duration = Duration::from_secs(20);
 /// The SDK's client as AWS's usual files and environment variables describe it.
 pub(crate) async fn client_from_env() -> Client {
     let shared = aws_config::defaults(BehaviorVersion::latest()).load().await;
-    let by_path = shared.endpoint_url().is_some();
+    let by_path = shared.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
     Client::from_conf(aws_sdk_s3::config::Builder::from(&shared).force_path_style(by_path).build())
 }
 
@@ -48,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) content_range: Option<String>,
     pub(crate) content_length: Option<u64>,
     pub(crate) e_tag: Option<String>,
+    /// Seconds and nanoseconds of the Unix epoch.
+    pub(crate) last_modified: Option<(i64, u32)>,
     pub(crate) body: Body,
 }
 
@@ -58,7 +60,7 @@ pub(crate) struct Body {
 }
 
 impl Store {
-    /// Keeps the endpoint, credentials and HTTP connections of `client`.
+    /// Keeps the endpoint, credentials and, where one was set, the HTTP client of `client`.
     pub(crate) fn new(client: &Client) -> Self {
         let config = client
             .config()
@@ -88,7 +90,8 @@ impl Store {
             .bucket(&object.bucket)
             .key(&object.key)
             .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
-            .set_if_match(e_tag.map(str::to_owned));
+            // If-Match compares strongly: no weak ETag matches, not even itself (RFC 9110, 13.1.1).
+            .set_if_match(e_tag.filter(|e_tag| !e_tag.starts_with("W/")).map(str::to_owned));
         let Ok(sent) = timeout(FIRST_BYTE_DEADLINE, request.send()).await else {
             return Err(RequestFailure::Transient(RequestError::NoAnswer { seconds: FIRST_BYTE_DEADLINE.as_secs() }));
         };
@@ -97,6 +100,7 @@ impl Store {
             content_range: output.content_range,
             content_length: output.content_length.and_then(|length| u64::try_from(length).ok()),
             e_tag: output.e_tag,
+            last_modified: output.last_modified.map(|at| (at.secs(), at.subsec_nanos())),
             body: Body { stream: output.body },
         })
     }
@@ -147,7 +151,10 @@ fn failure(error: SdkError<GetObjectError>) -> RequestFailure {
             RequestFailure::Transient(RequestError::Unreachable { source: "the connection timed out".into() })
         }
         SdkError::DispatchFailure(failure) => {
-            let transient = failure.is_io() || failure.is_timeout();
+            // Besides I/O and time, the connector names a kind where trying again may help: a connection that the server
+            // closed just as it was used again, for one.
+            let named = failure.as_connector_error().is_some_and(|error| error.as_other().is_some());
+            let transient = failure.is_io() || failure.is_timeout() || named;
             let source =
                 failure.as_connector_error().map_or_else(|| "no cause given".into(), |error| root_cause(error));
             if transient {

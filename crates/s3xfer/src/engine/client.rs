@@ -19,7 +19,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Uses the endpoint, region, credentials and HTTP connections of `sdk`, with [`TransferConfig::default`].
+    /// Uses the endpoint, region, credentials and, where one was set, the HTTP client of `sdk`, with
+    /// [`TransferConfig::default`].
     ///
     /// Retries, checksum validation and stall protection of `sdk` are replaced by the engine's own, for the data it
     /// moves; `sdk` itself is not changed.

@@ -6,6 +6,7 @@
 use std::future::IntoFuture;
 use std::panic;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,7 +28,7 @@ use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
 
 /// A download that has no target yet: [`Client::download`] makes it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[must_use = "a download does nothing until it has a target and is awaited"]
 pub struct Download {
     client: Client,
@@ -36,7 +37,7 @@ pub struct Download {
 }
 
 /// A download into a file; awaiting it runs it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[must_use = "a download does nothing until it is awaited"]
 pub struct FileDownload {
     download: Download,
@@ -62,7 +63,8 @@ impl Download {
     }
 
     /// Into the file `target`, whose folder exists. A file that is there already is replaced, in one step and only by the
-    /// whole object; until then the bytes are in a temporary file beside it.
+    /// whole object; until then the bytes are in a temporary file beside it. The new file survives a crash of this
+    /// process, not of the machine: nothing waits for the device.
     pub fn to_file(self, target: impl Into<PathBuf>) -> FileDownload {
         FileDownload { download: self, target: target.into() }
     }
@@ -81,26 +83,33 @@ async fn run(FileDownload { download, target }: FileDownload) -> Result<Transfer
     let started = Instant::now();
     let Download { client: Client { store, config, limits }, object, progress } = download;
     let threads = config.use_threads();
-    let staged = blocking(threads, move || StagedFile::create(&target, rand::random())).await?;
+    // In place, as is the renaming: handed to another thread, they would outlive this future when it is dropped.
+    let staged = StagedFile::create(&target, rand::random())?;
 
     let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default() });
     let permit = fetcher.limits.permit().await;
     let Discovered { version, plan, first } = fetcher.discover().await?;
     progress.set_total(version.object_bytes);
-    let staged = blocking(threads, move || staged.reserve(version.object_bytes).map(|()| staged)).await?;
+    let (file, object_bytes) = (staged.open_file(), version.object_bytes);
+    let writer = Writer::new(file.clone(), &fetcher.config, progress);
+    // Takes as long as the file system likes, unlike the two.
+    match threads {
+        true => spawn_blocking(move || file.reserve(object_bytes)).await.unwrap_or_else(propagate)?,
+        false => file.reserve(object_bytes)?,
+    }
 
-    let writer = Writer::new(staged.open_file(), &fetcher.config, progress);
     let transfer = Transfer { fetcher, version: Arc::new(version), writer };
-    let fetched = match threads {
-        true => transfer.fetch_in_parallel(plan.parts(), first, permit).await,
-        false => transfer.fetch_in_turn(plan.parts(), first).await,
+    let fetched = if threads && !plan.in_turn() {
+        transfer.fetch_in_parallel(plan.parts(), first, permit).await
+    } else {
+        transfer.fetch_in_turn(plan.parts(), first).await
     };
     match fetched {
         Err(FetchError::Failed(error)) => return Err(error),
         // A writer that stopped keeps the error, and one that did not may still meet one.
         Err(FetchError::Stopped) | Ok(()) => transfer.writer.finish().await?,
     }
-    blocking(threads, move || staged.publish()).await?;
+    staged.publish()?;
     Ok(transfer.report(plan.len(), started))
 }
 
@@ -125,11 +134,15 @@ impl Transfer {
             self.spawn(&mut running, part, Some(first), permit);
             next = parts.next();
         }
+        // Kept from one turn to the next, for it holds this transfer's place among those that wait. Never polled when
+        // there is nothing to fetch: a permit that is granted and not taken would be missing to the others.
+        let mut permit = pin!(self.fetcher.limits.permit());
         loop {
             tokio::select! {
-                permit = self.fetcher.limits.permit(), if next.is_some() => {
+                granted = &mut permit, if next.is_some() => {
+                    permit.set(self.fetcher.limits.permit());
                     if let Some(part) = next.take() {
-                        self.spawn(&mut running, part, None, permit);
+                        self.spawn(&mut running, part, None, granted);
                         next = parts.next();
                     }
                 }
@@ -178,14 +191,6 @@ impl Transfer {
             writes: self.writer.writes(),
             config: self.fetcher.config.clone(),
         }
-    }
-}
-
-/// Runs what blocks on a thread that may, or in place (`use_threads = false`).
-async fn blocking<T: Send + 'static>(threads: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
-    match threads {
-        true => spawn_blocking(work).await.unwrap_or_else(propagate),
-        false => work(),
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Counters {
 pub(crate) struct Version {
     pub(crate) object_bytes: u64,
     pub(crate) e_tag: Option<String>,
+    /// Where there is no ETag.
+    last_modified: Option<(i64, u32)>,
     /// False: the server answers every ranged request with the whole object.
     pub(crate) ranged: bool,
 }
@@ -74,7 +76,7 @@ impl Fetcher {
         let mut attempts = Attempts::new(self.config.num_download_attempts());
         let mut asked = Some(&range);
         loop {
-            match self.get(asked, None, attempts.made()).await {
+            match self.get(asked, None).await {
                 Ok(answer) => return self.understand(answer, asked).map_err(|failure| self.error(failure, None)),
                 // An empty object has no byte 0. Without a range it answers like any other.
                 Err(RequestFailure::BehindTheEnd) if asked.is_some() => asked = None,
@@ -101,7 +103,8 @@ impl Fetcher {
                 (length, Plan::whole(length))
             }
         };
-        let version = Version { object_bytes, e_tag, ranged: first.content_range.is_some() };
+        let ranged = first.content_range.is_some();
+        let version = Version { object_bytes, e_tag, last_modified: first.last_modified, ranged };
         Ok(Discovered { version, plan, first })
     }
 
@@ -118,8 +121,7 @@ impl Fetcher {
         let mut at = part.bytes.start;
         while at < part.bytes.end {
             let before = at;
-            let outcome =
-                self.attempt(part, version, &mut at, begun.take(), attempts.made(), &mut coalescer, writer).await;
+            let outcome = self.attempt(part, version, &mut at, begun.take(), &mut coalescer, writer).await;
             if at > before {
                 attempts.progressed();
             }
@@ -142,24 +144,21 @@ impl Fetcher {
     }
 
     /// One request from `at` to the part's end. `at` follows every byte that is taken.
-    #[expect(clippy::too_many_arguments, reason = "the state of one part's loop, named once here and once there")]
     async fn attempt(
         &self,
         part: &Part,
         version: &Version,
         at: &mut u64,
         begun: Option<Answer>,
-        attempt: u32,
         coalescer: &mut Coalescer,
         writer: &Writer,
     ) -> Result<(), AttemptError> {
         let asked = *at..part.bytes.end;
-        let first = begun.is_some();
         let mut answer = match begun {
             Some(answer) => answer,
-            None => self.get(version.ranged.then_some(&asked), version.e_tag.as_deref(), attempt).await?,
+            None => self.get(version.ranged.then_some(&asked), version.e_tag.as_deref()).await?,
         };
-        let (starts_at, ends_at) = self.place(&answer, &asked, version, first)?;
+        let (starts_at, ends_at) = place(&answer, &asked, version)?;
         let mut skip = asked.start - starts_at;
         let mut place = starts_at;
         while *at < part.bytes.end && place < ends_at {
@@ -188,49 +187,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Where in the object the answer's body starts and ends, once it is sure that it is the right version of it.
-    fn place(
-        &self,
-        answer: &Answer,
-        asked: &std::ops::Range<u64>,
-        version: &Version,
-        first: bool,
-    ) -> Result<(u64, u64), RequestFailure> {
-        // Not every server heeds If-Match.
-        if version.e_tag.is_some() && answer.e_tag.is_some() && answer.e_tag != version.e_tag {
-            return Err(RequestFailure::Changed);
-        }
-        let (start, end, object_bytes) = match &answer.content_range {
-            Some(content_range) => {
-                // The first answer may hold more than the first part: it was asked for before the size was known.
-                let most = if first { asked.start..version.object_bytes } else { asked.clone() };
-                let got = check_partial(&most, content_range, answer.content_length).map_err(bad_response)?;
-                (got.bytes.start, got.bytes.end, got.object_bytes)
-            }
-            None if version.ranged => {
-                return Err(bad_response("the whole object in answer to a request for a range of it"));
-            }
-            None => match answer.content_length {
-                Some(length) => (0, length, length),
-                None => return Err(bad_response("no Content-Length")),
-            },
-        };
-        if object_bytes != version.object_bytes {
-            return Err(RequestFailure::Changed);
-        }
-        Ok((start, end))
-    }
-
-    async fn get(
-        &self,
-        range: Option<&std::ops::Range<u64>>,
-        e_tag: Option<&str>,
-        attempt: u32,
-    ) -> Result<Answer, RequestFailure> {
+    async fn get(&self, range: Option<&std::ops::Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        if attempt > 1 {
-            self.counters.retries.fetch_add(1, Ordering::Relaxed);
-        }
         self.store.get(&self.object, range, e_tag).await
     }
 
@@ -245,6 +203,7 @@ impl Fetcher {
             Some(pause) => {
                 tracing::debug!(object = %self.object, part = part.number, offset, error = %source, ?pause, "trying again");
                 sleep(pause).await;
+                self.counters.retries.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             None => Err(DownloadError::PartFailed {
@@ -260,6 +219,34 @@ impl Fetcher {
     fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> DownloadError {
         failure.into_error(&self.object, e_tag)
     }
+}
+
+/// Where in the object the answer's body starts and ends, once it is sure that it is the right version of it.
+fn place(answer: &Answer, asked: &std::ops::Range<u64>, version: &Version) -> Result<(u64, u64), RequestFailure> {
+    // Not every server heeds If-Match.
+    match (&version.e_tag, &answer.e_tag) {
+        (Some(_), None) => return Err(bad_response("it has no ETag, though the first answer had one")),
+        (expected, found) if expected != found => return Err(RequestFailure::Changed),
+        (None, _) if answer.last_modified != version.last_modified => return Err(RequestFailure::Changed),
+        _ => {}
+    }
+    let (start, end, object_bytes) = match &answer.content_range {
+        Some(content_range) => {
+            let got = check_partial(asked, content_range, answer.content_length).map_err(bad_response)?;
+            (got.bytes.start, got.bytes.end, got.object_bytes)
+        }
+        None if version.ranged => {
+            return Err(bad_response("the whole object in answer to a request for a range of it"));
+        }
+        None => match answer.content_length {
+            Some(length) => (0, length, length),
+            None => return Err(bad_response("no Content-Length")),
+        },
+    };
+    if object_bytes != version.object_bytes {
+        return Err(RequestFailure::Changed);
+    }
+    Ok((start, end))
 }
 
 impl Counters {

@@ -20,7 +20,7 @@ impl Limits {
     pub(crate) fn new(config: &TransferConfig) -> Arc<Self> {
         let requests = if config.use_threads() { config.max_concurrency() } else { 1 };
         Arc::new(Self {
-            permits: Arc::new(Semaphore::new(requests as usize)),
+            permits: Arc::new(Semaphore::new((requests as usize).min(Semaphore::MAX_PERMITS))),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),
         })

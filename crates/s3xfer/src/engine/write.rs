@@ -58,13 +58,16 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] once any piece could not be written; [`finish`](Self::finish) tells why.
+    /// [`WriteError::Stopped`] once any piece could not be written; [`finish`](Self::finish) tells why.
     pub(crate) async fn push(&self, piece: Piece) -> Result<(), WriteError> {
         let Some(queue) = &self.queue else {
             return Ok(self.write(&piece)?);
         };
         let slot = queue.slots.clone().acquire_owned().await.map_err(|_| WriteError::Stopped)?;
         let mut state = queue.state();
+        if state.failed.is_some() {
+            return Err(WriteError::Stopped);
+        }
         state.waiting.push_back((piece, slot));
         state.peak = state.peak.max(state.waiting.len());
         if !state.draining {

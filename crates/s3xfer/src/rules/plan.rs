@@ -3,49 +3,65 @@
 use crate::words::config::TransferConfig;
 use crate::words::object::Part;
 
-/// The parts of an object of known size: consecutive, without gap or overlap, each of `part_bytes` but the last.
+/// The parts of an object of known size: consecutive, without gap or overlap.
 ///
 /// Nothing is stored per part: a plan of a 48.8 TiB object costs as much memory as that of a small one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     object_bytes: u64,
+    first_bytes: u64,
     part_bytes: u64,
+    in_turn: bool,
 }
 
 impl Plan {
-    /// An object below `multipart_threshold` is one part; any other is cut every `multipart_chunksize` bytes (boto3's
-    /// rule; a size equal to the threshold is cut).
+    /// An object of at least `multipart_threshold` bytes is cut every `multipart_chunksize` bytes, to be fetched in
+    /// parallel (boto3's rule: a size equal to the threshold is cut). Of a smaller one, the first request has already
+    /// asked for `multipart_chunksize` bytes when its size is known; what that left out is one more part, fetched after
+    /// it and never beside it.
     pub(crate) fn new(object_bytes: u64, config: &TransferConfig) -> Self {
-        let whole = object_bytes < config.multipart_threshold();
-        let part_bytes = if whole { object_bytes.max(1) } else { config.multipart_chunksize() };
-        Self { object_bytes, part_bytes }
+        let in_turn = object_bytes < config.multipart_threshold();
+        let first_bytes = config.multipart_chunksize();
+        let part_bytes = if in_turn { object_bytes.max(1) } else { first_bytes };
+        Self { object_bytes, first_bytes, part_bytes, in_turn }
     }
 
     /// One part, whatever the size: for a server that ignores ranges.
     pub(crate) fn whole(object_bytes: u64) -> Self {
-        Self { object_bytes, part_bytes: object_bytes.max(1) }
+        let all = object_bytes.max(1);
+        Self { object_bytes, first_bytes: all, part_bytes: all, in_turn: true }
     }
 
     /// How many parts; 0 for an empty object.
     pub(crate) fn len(&self) -> u64 {
-        self.object_bytes.div_ceil(self.part_bytes)
+        match self.object_bytes {
+            0 => 0,
+            bytes => 1 + bytes.saturating_sub(self.first_bytes).div_ceil(self.part_bytes),
+        }
+    }
+
+    /// Whether the parts are to be fetched one after the other.
+    pub(crate) fn in_turn(&self) -> bool {
+        self.in_turn
     }
 
     /// The parts in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + Send + use<> {
-        let Self { object_bytes, part_bytes } = *self;
+        let Self { object_bytes, first_bytes, part_bytes, .. } = *self;
         (0..self.len()).map(move |number| {
-            let start = number * part_bytes;
-            Part { number, bytes: start..object_bytes.min(start.saturating_add(part_bytes)) }
+            let (start, length) = match number {
+                0 => (0, first_bytes),
+                later => (first_bytes + (later - 1) * part_bytes, part_bytes),
+            };
+            Part { number, bytes: start..object_bytes.min(start.saturating_add(length)) }
         })
     }
 }
 
-/// How many bytes the first request asks for, before the object's size is known: enough for the whole of an object that
-/// is below the threshold, or for the first part of any other. Never beyond what a Content-Range can express.
+/// How many bytes the first request asks for, before the object's size is known: those of the first part, whatever the
+/// size turns out to be. Never beyond what a Content-Range can express.
 pub(crate) fn first_request_bytes(config: &TransferConfig) -> u64 {
-    // An object of `multipart_threshold` bytes is already cut, so one byte less is the most a single request must hold.
-    config.multipart_chunksize().max(config.multipart_threshold() - 1).min(i64::MAX as u64)
+    config.multipart_chunksize().min(i64::MAX as u64)
 }
 
 #[cfg(test)]
@@ -60,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_size_equal_to_the_threshold_is_cut() {
-        assert_eq!(Plan::new(99, &config(100, 10)).len(), 1);
+        assert_eq!((Plan::new(99, &config(100, 10)).len(), Plan::new(9, &config(100, 10)).len()), (2, 1));
+        assert!(Plan::new(99, &config(100, 10)).in_turn() && !Plan::new(100, &config(100, 10)).in_turn());
         assert_eq!(Plan::new(100, &config(100, 10)).len(), 10);
         assert_eq!(Plan::new(101, &config(100, 10)).len(), 11);
     }

@@ -1,7 +1,8 @@
 //! Whether a part is tried again, and after what pause.
 //!
-//! Two counts, as in boto3: bodies that fail after their answer began (`num_download_attempts`), and requests that are
-//! turned away before. The second count starts anew whenever bytes arrive, for a server that serves is not down.
+//! Counted apart, as in boto3: bodies that fail after their answer began (`num_download_attempts`), and requests that are
+//! turned away before, these by reason. The latter counts start anew whenever bytes arrive, for a server that serves is
+//! not down.
 //! Pauses are exponential with full jitter (Brooker 2015, "Exponential Backoff And Jitter"), longer where the server
 //! asks for fewer requests.
 
@@ -32,14 +33,23 @@ const AFTER_THROTTLING: Backoff = Backoff { base: Duration::from_millis(500), ca
 pub(crate) struct Attempts {
     body_attempts: u32,
     body_failures: u32,
-    turned_away: u32,
+    throttled: u32,
+    unavailable: u32,
+    unreachable: u32,
     total: u32,
 }
 
 impl Attempts {
     /// `num_download_attempts` is at least 1.
     pub(crate) fn new(num_download_attempts: u32) -> Self {
-        Self { body_attempts: num_download_attempts, body_failures: 0, turned_away: 0, total: 1 }
+        Self {
+            body_attempts: num_download_attempts,
+            body_failures: 0,
+            throttled: 0,
+            unavailable: 0,
+            unreachable: 0,
+            total: 1,
+        }
     }
 
     /// Attempts made so far, the running one included.
@@ -49,7 +59,7 @@ impl Attempts {
 
     /// Bytes arrived.
     pub(crate) fn progressed(&mut self) {
-        self.turned_away = 0;
+        (self.throttled, self.unavailable, self.unreachable) = (0, 0, 0);
     }
 
     /// The running attempt failed: how long to wait before the next one, or `None` to give up. `jitter` is uniform in
@@ -57,19 +67,16 @@ impl Attempts {
     pub(crate) fn after(&mut self, error: &RequestError, jitter: f64) -> Option<Duration> {
         let (failures, attempts, backoff) = match error {
             RequestError::BrokeOff { .. } | RequestError::Stalled { .. } => {
-                self.body_failures += 1;
-                (self.body_failures, self.body_attempts, AFTER_BODY)
+                (&mut self.body_failures, self.body_attempts, AFTER_BODY)
             }
-            _ => {
-                self.turned_away += 1;
-                let (attempts, backoff) = match error {
-                    RequestError::Unavailable { throttled: true, .. } => (THROTTLED_ATTEMPTS, AFTER_THROTTLING),
-                    RequestError::Unavailable { .. } => (UNAVAILABLE_ATTEMPTS, AFTER_TROUBLE),
-                    _ => (UNREACHABLE_ATTEMPTS, AFTER_TROUBLE),
-                };
-                (self.turned_away, attempts, backoff)
+            RequestError::Unavailable { throttled: true, .. } => {
+                (&mut self.throttled, THROTTLED_ATTEMPTS, AFTER_THROTTLING)
             }
+            RequestError::Unavailable { .. } => (&mut self.unavailable, UNAVAILABLE_ATTEMPTS, AFTER_TROUBLE),
+            _ => (&mut self.unreachable, UNREACHABLE_ATTEMPTS, AFTER_TROUBLE),
         };
+        *failures = failures.saturating_add(1);
+        let failures = *failures;
         if failures >= attempts {
             return None;
         }
@@ -109,6 +116,21 @@ mod tests {
         }
         assert!(attempts.after(&broke_off(), 0.5).is_some());
         assert!(attempts.after(&broke_off(), 0.5).is_none());
+    }
+
+    #[test]
+    fn each_reason_to_be_turned_away_has_a_count_of_its_own() {
+        let unavailable = RequestError::Unavailable { status: 500, code: String::new(), throttled: false };
+        let unreachable = RequestError::Unreachable { source: "refused".into() };
+        let mut attempts = Attempts::new(1);
+        for (error, allowed) in [
+            (throttled(), THROTTLED_ATTEMPTS),
+            (unavailable, UNAVAILABLE_ATTEMPTS),
+            (unreachable, UNREACHABLE_ATTEMPTS),
+        ] {
+            let again = std::iter::from_fn(|| attempts.after(&error, 0.0)).count();
+            assert_eq!(again as u32, allowed - 1, "{error}");
+        }
     }
 
     #[test]

@@ -80,7 +80,8 @@ impl TransferConfig {
         }
     }
 
-    /// Objects of at least this many bytes are fetched in parts; smaller ones by a single request.
+    /// Objects of at least this many bytes are fetched in parallel parts; smaller ones by one request, or two in turn if
+    /// they are larger than [`multipart_chunksize`](Self::multipart_chunksize) (boto3: a HEAD and a GET).
     #[must_use]
     pub fn multipart_threshold(&self) -> u64 {
         self.multipart_threshold
@@ -180,7 +181,13 @@ impl TransferConfigBuilder {
         max_io_queue: u32,
         io_chunksize: u64,
         use_threads: bool,
-        max_bandwidth: u64,
+    }
+
+    /// Sets [`TransferConfig::max_bandwidth`]; `None` lifts it.
+    #[must_use]
+    pub fn max_bandwidth(mut self, value: impl Into<Option<u64>>) -> Self {
+        self.max_bandwidth = value.into();
+        self
     }
 
     /// Checks the values.

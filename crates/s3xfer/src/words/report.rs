@@ -17,13 +17,13 @@ pub struct TransferReport {
     pub elapsed: Duration,
     /// The ETag every part was pinned to; `None` where the server gives none.
     pub e_tag: Option<String>,
-    /// Parts the object was cut into; 1 for a single request, 0 for an empty object.
+    /// Parts the object was cut into; 0 for an empty object.
     pub parts: u64,
     /// Requests sent, with the retried ones.
     pub requests: u64,
     /// Of these, requests that were sent because an earlier one had failed.
     pub retries: u64,
-    /// Most requests in flight at one moment: what `max_concurrency` came to.
+    /// Most parts in flight at one moment, those that wait to try again included: what `max_concurrency` came to.
     pub peak_requests: u32,
     /// Most pieces that waited for the disk at one moment: what `max_io_queue` came to.
     pub peak_io_queue: u32,
