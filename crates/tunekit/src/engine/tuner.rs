@@ -353,7 +353,8 @@ impl Tuner {
         session.store()?;
         let limits = Limits {
             workers: self.workers,
-            deadline: self.max_wall_time.map(|max| session.started + max.saturating_sub(before)),
+            // A time that no clock reaches is no deadline.
+            deadline: self.max_wall_time.and_then(|max| session.started.checked_add(max.saturating_sub(before))),
             max_failures: self.max_failures.max(1),
             stop: self.stop.unwrap_or_default(),
         };
