@@ -14,8 +14,6 @@ use s3s::service::S3ServiceBuilder;
 pub(crate) use s3s::stream::{ByteStream, RemainingLength};
 pub(crate) use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, StdError, dto};
 
-use crate::rules::range;
-
 /// The one pair of keys.
 struct OnePair {
     access_key: String,
@@ -52,16 +50,6 @@ impl S3Access for Access {
     }
 }
 
-/// What to make of the request's `Range`; `Plain` where it has none.
-fn asked(method: &Method, headers: &HeaderMap) -> range::Header {
-    match headers.get(RANGE) {
-        Some(value) if *method == Method::GET || *method == Method::HEAD => {
-            value.to_str().map_or(range::Header::Ignored, range::header)
-        }
-        _ => range::Header::Plain,
-    }
-}
-
 /// The query without what signs a presigned URL (Signature Version 4, and 2).
 fn unsigned_query(uri: &Uri) -> Option<Uri> {
     let signs = |pair: &str| {
@@ -78,13 +66,22 @@ fn unsigned_query(uri: &Uri) -> Option<Uri> {
 /// it came; so this comes after the check, and asks `checked`, which checks nothing, without it.
 struct LenientRange {
     checked: S3Service,
+    /// The header in the protocol layer's words; `None` where S3 ignores it.
+    read: fn(&str) -> Option<String>,
     allow_anonymous: bool,
+}
+
+impl LenientRange {
+    fn reads(&self, value: &HeaderValue) -> Option<String> {
+        value.to_str().ok().and_then(self.read)
+    }
 }
 
 #[async_trait::async_trait]
 impl S3Route for LenientRange {
     fn is_match(&self, method: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
-        asked(method, headers) != range::Header::Plain
+        let reads_otherwise = |value: &HeaderValue| self.reads(value).is_none_or(|text| text.as_bytes() != value);
+        (*method == Method::GET || *method == Method::HEAD) && headers.get(RANGE).is_some_and(reads_otherwise)
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
@@ -92,7 +89,7 @@ impl S3Route for LenientRange {
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        let asked = asked(&request.method, &request.headers);
+        let asked = request.headers.get(RANGE).and_then(|value| self.reads(value));
         let mut inner = http::Request::new(request.input);
         *inner.uri_mut() = unsigned_query(&request.uri)
             .ok_or_else(|| S3Error::with_message(S3ErrorCode::InvalidURI, "Couldn't parse the specified URI."))?;
@@ -100,7 +97,7 @@ impl S3Route for LenientRange {
         *inner.headers_mut() = request.headers;
         inner.headers_mut().remove(AUTHORIZATION);
         inner.headers_mut().remove(RANGE);
-        if let range::Header::Rewritten(text) = asked {
+        if let Some(text) = asked {
             let value = HeaderValue::try_from(text).expect("digits are a header value");
             inner.headers_mut().insert(RANGE, value);
         }
@@ -112,18 +109,19 @@ impl S3Route for LenientRange {
     }
 }
 
-/// A service over `backend` that knows one pair of keys. Path style only.
+/// A service over `backend` that knows one pair of keys and reads a `Range` as `read_range` does. Path style only.
 pub(crate) fn service(
     backend: impl S3 + Clone,
     access_key: &str,
     secret_key: &str,
     allow_anonymous: bool,
+    read_range: fn(&str) -> Option<String>,
 ) -> S3Service {
     let checked = S3ServiceBuilder::new(backend.clone()).build();
     let mut builder = S3ServiceBuilder::new(backend);
     builder.set_auth(OnePair { access_key: access_key.to_owned(), secret_key: secret_key.into() });
     builder.set_access(Access { allow_anonymous });
-    builder.set_route(LenientRange { checked, allow_anonymous });
+    builder.set_route(LenientRange { checked, read: read_range, allow_anonymous });
     builder.build()
 }
 

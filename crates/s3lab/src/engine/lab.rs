@@ -13,6 +13,7 @@ use crate::doors;
 use crate::rules::checksum::{self, Sums};
 use crate::rules::multipart::MIN_PART_BYTES;
 use crate::rules::network::Network;
+use crate::rules::range;
 use crate::words::{
     Algorithm, Checksums, Content, FaultPlan, NetworkProfile, Object, RequestRecord, StandardHeaders, Stats,
     SyntheticObject,
@@ -353,7 +354,8 @@ impl LabBuilder {
             region: self.region.as_str().into(),
             min_part_bytes: self.min_part_bytes,
         };
-        let service = doors::s3::service(backend, &self.access_key, &self.secret_key, self.allow_anonymous);
+        let service =
+            doors::s3::service(backend, &self.access_key, &self.secret_key, self.allow_anonymous, range::header);
         let gate = Arc::new(Gate::new(counters, Network::new(&self.network), service));
         let keys = Keys { access: self.access_key, secret: self.secret_key, region: self.region };
         Ok(Lab { gate, store, keys: Arc::new(keys) })

@@ -15,32 +15,21 @@ pub(crate) enum Asked {
     Suffix { length: u64 },
 }
 
-/// What to make of a `Range` header before the protocol layer reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Header {
-    /// One range the protocol layer reads as S3 does.
-    Plain,
-    /// No range, or several: S3 sends the whole object.
-    Ignored,
-    /// One range in numbers the protocol layer does not take; this one selects the same bytes.
-    Rewritten(String),
-}
-
-/// Reads the value of a `Range` header; the unit's name is taken in lower case only.
-pub(crate) fn header(text: &str) -> Header {
+/// The value of a `Range` header in the protocol layer's words, the same text where it reads that as S3 does; `None`
+/// where it is no range or several, and S3 sends the whole object. The unit's name is taken in lower case only.
+pub(crate) fn header(text: &str) -> Option<String> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // No object reaches the largest position the protocol layer knows, so a larger one says the same.
     let position = |text: &str| text.parse().unwrap_or(u64::MAX).min(i64::MAX as u64);
-    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
-        return Header::Ignored;
-    };
-    let same = match (digits(first), digits(last)) {
-        (true, true) if position(first) <= position(last) => format!("bytes={}-{}", position(first), position(last)),
-        (true, false) if last.is_empty() => format!("bytes={}-", position(first)),
-        (false, true) if first.is_empty() => format!("bytes=-{}", position(last)),
-        _ => return Header::Ignored,
-    };
-    if same == text { Header::Plain } else { Header::Rewritten(same) }
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    match (digits(first), digits(last)) {
+        (true, true) if position(first) <= position(last) => {
+            Some(format!("bytes={}-{}", position(first), position(last)))
+        }
+        (true, false) if last.is_empty() => Some(format!("bytes={}-", position(first))),
+        (false, true) if first.is_empty() => Some(format!("bytes=-{}", position(last))),
+        _ => None,
+    }
 }
 
 /// The half-open range of an object of `size` bytes; `None` where it is not satisfiable (416).
@@ -93,15 +82,15 @@ mod tests {
     #[test]
     fn a_header_that_is_not_one_range_is_ignored() {
         for plain in ["bytes=0-0", "bytes=7-", "bytes=-3", "bytes=-0", "bytes=2-9223372036854775807"] {
-            assert_eq!(header(plain), Header::Plain, "{plain}");
+            assert_eq!(header(plain).as_deref(), Some(plain));
         }
         for wrong in
             ["bytes=0-1,3-4", "bytes=1-2,", "bytes=", "bytes", "", "bytes=a-b", "bytes=-", "bytes=4-2", "bytes= 1-2"]
         {
-            assert_eq!(header(wrong), Header::Ignored, "{wrong}");
+            assert_eq!(header(wrong), None, "{wrong}");
         }
         for wrong in ["items=0-1", "bytes=1 - 2", "bytes=--1", "bytes=+1-2", "bytes=0x1-2", "bytes=1-\u{663}"] {
-            assert_eq!(header(wrong), Header::Ignored, "{wrong}");
+            assert_eq!(header(wrong), None, "{wrong}");
         }
     }
 
@@ -115,7 +104,7 @@ mod tests {
             (format!("bytes=-{huge}"), format!("bytes=-{largest}")),
             ("bytes=007-9".to_owned(), "bytes=7-9".to_owned()),
         ] {
-            assert_eq!(header(&text), Header::Rewritten(same));
+            assert_eq!(header(&text), Some(same));
         }
     }
 
