@@ -62,7 +62,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "NAME|PROFILE.toml")]
     pub lab: Option<String>,
     /// Size of the embedded S3's object
-    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", conflicts_with = "bucket")]
     pub object_size: ByteSize,
     /// Folder of the results; an earlier run in it goes on [default: a new folder s3tune-run]
     #[arg(long, value_name = "DIR")]
@@ -175,10 +175,13 @@ fn one_line(error: &clap::Error) -> String {
     line + " (--help lists what there is)"
 }
 
+/// Seconds of a year: more is a slip.
+const LONGEST: f64 = 365.0 * 86_400.0;
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if seconds.is_finite() && seconds > 0.0 => Ok(seconds),
-        _ => Err("it must be a number of seconds greater than 0".to_owned()),
+        Ok(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(seconds),
+        _ => Err(format!("it must be a number of seconds greater than 0 and at most {LONGEST} (a year)")),
     }
 }
 
@@ -231,7 +234,9 @@ mod tests {
             ("s3tune tune --bucket b", "--key"),
             ("s3tune tune --bucket b --key k --n-downloads 0", "--n-downloads"),
             ("s3tune tune --bucket b --key k --max-tuning-time -3", "--max-tuning-time"),
+            ("s3tune tune --bucket b --key k --max-tuning-time 1e300", "a year"),
             ("s3tune tune --bucket b --key k --lab lan", "--lab"),
+            ("s3tune tune --bucket b --key k --object-size 3GiB", "--object-size"),
             ("s3tune serve --synthetic big", "big=3GiB"),
             ("s3tune serve --listen nowhere", "--listen"),
             ("s3tune serve --access-key a", "--secret-key"),

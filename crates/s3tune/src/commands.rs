@@ -4,6 +4,7 @@ mod demo;
 mod serve;
 mod tune;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tunekit::StopHandle;
@@ -45,9 +46,16 @@ async fn run_and_tell(plan: &Plan, bench: &Bench) -> Result<(), Failure> {
     let summary = run(plan, bench, &stop, &show).await;
     asked_to_stop.abort();
     show.finish();
-    print!("{}", in_words(&summary?));
-    println!("results in {}: summary.json, report.html, best.toml, results.csv", plan.out.display());
-    Ok(())
+    let words = in_words(&summary?);
+    tell(&format!("{words}results in {}: summary.json, report.html, best.toml, results.csv\n", plan.out.display()))
+}
+
+/// Writes to standard output, which may be closed or full.
+fn tell(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::work("write to standard output", &error))
 }
 
 /// Ends when the process is asked to.

@@ -37,13 +37,11 @@ impl EmbeddedS3 {
             .build()
             .map_err(|error| Failure::work("start the embedded S3", &error))?;
         let serving = lab.clone();
-        let server = runtime
-            .spawn(async move { Server::start(&serving, addr).await })
-            .await
-            .map_err(|error| Failure::work("start the embedded S3", &error))?;
+        let starting = runtime.spawn(async move { Server::start(&serving, addr).await });
         // Kept in any case: a runtime must not be dropped on an asynchronous thread.
         let mut this = Self { runtime: Some(runtime), server: None, lab };
-        this.server = Some(server.map_err(|error| Failure::work("start the embedded S3", &error))?);
+        let started = starting.await.map_err(|error| Failure::work("start the embedded S3", &error))?;
+        this.server = Some(started.map_err(|error| Failure::work("start the embedded S3", &error))?);
         Ok(this)
     }
 
@@ -88,6 +86,13 @@ pub fn profile(flag: &str, name: &str) -> Result<NetworkProfile, Failure> {
     }
 }
 
+/// A profile as reports name it: with its figures, for a file's name alone says little.
+#[must_use]
+pub fn in_words(name: &str, profile: &NetworkProfile) -> String {
+    let figures: Vec<String> = profile.to_toml().lines().map(|line| line.replace(" = ", " ")).collect();
+    format!("embedded S3, network profile {name} ({})", figures.join(", "))
+}
+
 /// A lab behind `network` that holds one synthetic object, the object, and the CRC-64/NVME of its bytes.
 ///
 /// # Errors
@@ -107,6 +112,7 @@ pub async fn with_object(network: NetworkProfile, bytes: u64) -> Result<(Embedde
     let expected = checksum_of(bytes, |offset, buffer| {
         synthetic.fill(offset, buffer);
     });
+    let e_tag = lab.etag(BUCKET, KEY);
     let embedded = EmbeddedS3::start(lab, SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    Ok((embedded, Object { bucket: BUCKET.to_owned(), key: KEY.to_owned(), bytes }, expected))
+    Ok((embedded, Object { bucket: BUCKET.to_owned(), key: KEY.to_owned(), bytes, e_tag }, expected))
 }

@@ -55,6 +55,12 @@ pub enum MeasureError {
         /// The operating system's word.
         source: io::Error,
     },
+    /// The download says that it is done, but there is no file.
+    #[error("{engine} says that it is done, but wrote no file to {{out}}")]
+    NoFile {
+        /// Who downloaded.
+        engine: String,
+    },
     /// The download says that it is done, but the bytes are not the object's.
     #[error(
         "the downloaded file is wrong: {bytes} bytes with CRC64NVME {found:016x}, expected {expected_bytes} bytes with {expected:016x}"
@@ -99,7 +105,10 @@ impl Bench {
             .await
             .expect("reading a file does not panic")
             .map(|(sum, _scratch)| sum)
-            .map_err(|source| MeasureError::Folder { path: self.folder.join(&self.file_name), source })?;
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => MeasureError::NoFile { engine: self.engine.name().to_owned() },
+                _ => MeasureError::Folder { path: self.folder.clone(), source },
+            })?;
 
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let expected = *ledger.expected.get_or_insert(found);

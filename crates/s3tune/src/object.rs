@@ -39,12 +39,18 @@ pub struct Object {
     pub key: String,
     /// Its size in bytes, greater than 0.
     pub bytes: u64,
+    /// Its version, where the server tells one.
+    pub e_tag: Option<String>,
 }
 
 impl Connection {
     /// As AWS's tools find it: environment variables, the files in `~/.aws`, the machine's role. Behind an endpoint,
     /// objects are addressed by path, for few such servers have a DNS name per bucket, and no region is needed.
-    pub async fn from_env(endpoint: Option<&str>, sign: bool) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`] for an endpoint with a password in it, which would end up in reports.
+    pub async fn from_env(endpoint: Option<&str>, sign: bool) -> Result<Self, Failure> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint);
@@ -53,12 +59,20 @@ impl Connection {
             loader = loader.no_credentials();
         }
         let shared = loader.load().await;
-        let endpoint = shared.endpoint_url().map(str::to_owned);
+        let of_s3 = std::env::var("AWS_ENDPOINT_URL_S3").ok().filter(|url| endpoint.is_none() && !url.is_empty());
+        let endpoint = of_s3.or_else(|| shared.endpoint_url().map(str::to_owned));
+        let authority =
+            endpoint.as_deref().and_then(|url| url.split("://").nth(1)).and_then(|rest| rest.split('/').next());
+        if authority.is_some_and(|authority| authority.contains('@')) {
+            return Err(Failure::usage(
+                "the endpoint URL must not hold a user name or password; give keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            ));
+        }
         let mut config = Builder::from(&shared).force_path_style(endpoint.is_some());
         if shared.region().is_none() && endpoint.is_some() {
             config = config.region(Region::from_static("us-east-1"));
         }
-        Self { config, endpoint, keys: None }
+        Ok(Self { config, endpoint, keys: None })
     }
 
     /// An embedded S3. Nothing of the environment has a say.
@@ -87,16 +101,17 @@ impl Connection {
     }
 
     /// What another program needs in its environment to reach the same server as the same user, where this process's
-    /// own environment does not say it.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+    /// own environment does not say it; `None` for what it must not find there.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, Option<&str>)> {
         let mut variables = Vec::new();
-        if let Some(endpoint) = &self.endpoint {
-            variables.push(("AWS_ENDPOINT_URL", endpoint.clone()));
+        if let Some(endpoint) = self.endpoint() {
+            variables.extend(["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].map(|name| (name, Some(endpoint))));
         }
         if let Some(keys) = &self.keys {
-            variables.push(("AWS_ACCESS_KEY_ID", keys.access.clone()));
-            variables.push(("AWS_SECRET_ACCESS_KEY", keys.secret.clone()));
-            variables.push(("AWS_REGION", "us-east-1".to_owned()));
+            variables.push(("AWS_ACCESS_KEY_ID", Some(keys.access.as_str())));
+            variables.push(("AWS_SECRET_ACCESS_KEY", Some(keys.secret.as_str())));
+            variables.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, Some("us-east-1"))));
+            variables.extend(["AWS_SESSION_TOKEN", "AWS_PROFILE"].map(|name| (name, None)));
         }
         variables
     }
@@ -137,7 +152,10 @@ impl Object {
         };
         match size {
             Some(0) => Err(Failure::Work(format!("{address} is empty: there is no download to tune"))),
-            Some(bytes) => Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), bytes }),
+            Some(bytes) => {
+                let e_tag = answer.e_tag().map(str::to_owned);
+                Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), bytes, e_tag })
+            }
             None => Err(Failure::Work(format!("failed to read {address}: the server does not tell the object's size"))),
         }
     }
@@ -162,7 +180,7 @@ mod tests {
     #[test]
     fn a_key_that_is_no_file_name_still_gives_one() {
         for (key, name) in [("a/b.bin", "b.bin"), ("dir/", "dir"), ("/", "object"), ("a/..", "a"), ("plain", "plain")] {
-            assert_eq!(Object { bucket: String::new(), key: key.to_owned(), bytes: 1 }.file_name(), name);
+            assert_eq!(Object { bucket: String::new(), key: key.to_owned(), bytes: 1, e_tag: None }.file_name(), name);
         }
     }
 

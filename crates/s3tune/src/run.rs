@@ -75,8 +75,15 @@ pub fn searcher(name: &str) -> Result<SearcherKind, Failure> {
 /// or the run was stopped.
 pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> Result<Summary, Failure> {
     let started = Instant::now();
-    let folder = Folder::open(&plan.out, &Identity::of(plan, bench))?;
     let defaults = boto3_defaults(&plan.space);
+    if plan.init == Init::Boto3Defaults
+        && let Err(error) = plan.space.validate(&defaults)
+    {
+        return Err(Failure::usage(format!(
+            "--init boto3_defaults: boto3's defaults are not in the space: {error}; widen it, or write --init random"
+        )));
+    }
+    let folder = Folder::open(&plan.out, &Identity::of(plan, bench))?;
     show.downloads_per_trial(plan.n_downloads);
 
     if plan.init == Init::Random {
@@ -91,13 +98,15 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
         Err(Ended { tuning: Some(tuning), failure }) => (*tuning, Some(failure)),
         Err(Ended { tuning: None, failure }) => return Err(failure),
     };
-    folder.save_tables(&tuning.experiment)?;
     let best = tuning.best.clone();
-    if let Some(best) = &best {
-        folder.save_best(plan, bench, best)?;
-    }
-    if let Some(failure) = failure {
-        return Err(failure);
+    let saved = folder.save_tables(&tuning.experiment).and_then(|()| match &best {
+        Some(best) => folder.save_best(plan, bench, best),
+        None => Ok(()),
+    });
+    // Why the search ended comes before what could not be written about it.
+    match failure {
+        Some(failure) => return Err(failure),
+        None => saved?,
     }
     let best = best.ok_or_else(|| out_of_time(plan))?;
     let pair = (transfer(&defaults)?, transfer(&best.config)?);

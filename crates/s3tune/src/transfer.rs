@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use s3xfer::{Client, TransferConfig};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::failure::Failure;
 use crate::object::{Connection, Object};
@@ -82,7 +83,7 @@ impl Engine {
             ))
         };
         let words = shlex::split(text).ok_or_else(|| wrong("a quote is left open"))?;
-        if !text.contains("{out}") {
+        if !words.iter().any(|word| word.contains("{out}")) {
             return Err(wrong("no {out} says where the file goes"));
         }
         for word in &words {
@@ -144,16 +145,25 @@ impl Template {
         let words = self.fill(connection, object, config, target);
         let (program, arguments) = words.split_first().expect("a template holds at least {out}");
         let mut command = Command::new(program);
-        command.args(arguments).envs(connection.environment());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.args(arguments);
+        for (name, value) in connection.environment() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A group of its own: a Ctrl-C at the terminal is ours to act on, and what the program starts ends with it.
+        command.process_group(0).kill_on_drop(true);
         let started = Instant::now();
-        let output = command
-            .spawn()
-            .map_err(|source| TransferError::Start { program: program.clone(), source })?
+        let child = command.spawn().map_err(|source| TransferError::Start { program: program.clone(), source })?;
+        let group = Group::of(&child);
+        let output = child
             .wait_with_output()
             .await
             .map_err(|source| TransferError::Start { program: program.clone(), source })?;
         let took = started.elapsed();
+        drop(group);
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let mut last: Vec<&str> = stderr.lines().rev().filter(|line| !line.trim().is_empty()).take(3).collect();
@@ -182,6 +192,24 @@ impl Template {
             config.max_bandwidth().map_or_else(String::new, |rate| rate.to_string()),
         ]));
         self.words.iter().map(|word| fill_word(word, &values)).collect()
+    }
+}
+
+/// A program and whatever it started; killed when dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // An error says that nothing of it is left.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
@@ -214,9 +242,14 @@ mod tests {
 
     #[test]
     fn a_template_is_checked_before_anything_runs() {
-        for (text, says) in
-            [("cp a b", "{out}"), ("cp {source} {out}", "{source}"), ("cp 'a {out}", "quote"), ("nonsense", "{out}")]
-        {
+        for (text, says) in [
+            ("cp a b", "{out}"),
+            ("cp {source} {out}", "{source}"),
+            ("cp 'a {out}", "quote"),
+            ("nonsense", "{out}"),
+            ("cp x # {out}", "{out}"),
+            ("#{out}", "{out}"),
+        ] {
             match Engine::parse(text) {
                 Err(Failure::Usage(message)) => assert!(message.contains(says), "{message}"),
                 other => panic!("{text}: {other:?}"),
@@ -234,6 +267,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn dropped_a_program_ends_with_all_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("alive");
+        // The shell's child writes on, long after the shell was killed, unless it is killed too.
+        let text = format!("sh -c '(while :; do echo >> {}; sleep 0.01; done) & wait' {{out}}", mark.display());
+        let Ok(Engine::Command(template)) = Engine::parse(&text) else { panic!("a template") };
+        let connection =
+            Connection::to_lab("http://127.0.0.1:9", crate::object::Keys { access: "a".into(), secret: "s".into() });
+        let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None };
+        let boto3 = TransferConfig::boto3();
+        let run = template.run(&connection, &object, &boto3, Path::new("/x"));
+        let started = async {
+            while !mark.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            ended = run => panic!("it ended by itself: {ended:?}"),
+            () = started => {}
+        }
+        let size = || std::fs::metadata(&mark).unwrap().len();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let after = size();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(size(), after);
+    }
+
+    #[tokio::test]
     async fn a_program_that_fails_is_an_error_with_its_last_words() {
         let Ok(Engine::Command(template)) =
             Engine::parse("sh -c 'echo first >&2; echo no such host >&2; exit 3' {out}")
@@ -242,7 +303,7 @@ mod tests {
         };
         let connection =
             Connection::to_lab("http://127.0.0.1:9", crate::object::Keys { access: "a".into(), secret: "s".into() });
-        let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1 };
+        let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None };
         let error = template
             .run(&connection, &object, &TransferConfig::boto3(), Path::new("/x"))
             .await

@@ -25,6 +25,7 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
     let network = NetworkProfile::named(PROFILE)
         .and_then(|profile| profile.with_seed(arguments.seed))
         .map_err(|error| Failure::work("emulate a network", &error))?;
+    let in_words = lab::in_words(PROFILE, &network);
     let (embedded, object, expected) = lab::with_object(network, OBJECT_BYTES).await?;
     let plan = Plan {
         out: out_folder(arguments.out, "s3tune-demo"),
@@ -35,7 +36,7 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
         max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
         max_trials: None,
         seed: arguments.seed,
-        network: format!("embedded S3, network profile {PROFILE}"),
+        network: in_words,
     };
     eprintln!(
         "embedded S3 at {}, network {PROFILE}; {object} of {}; {} s of search, then the comparison",

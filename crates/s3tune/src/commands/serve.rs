@@ -3,7 +3,7 @@
 use s3lab::{Lab, NetworkProfile};
 use serde::Serialize;
 
-use super::interrupted;
+use super::{interrupted, tell};
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
 use crate::lab::{EmbeddedS3, profile};
@@ -40,7 +40,8 @@ pub(super) async fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         region: lab.region(),
         bucket: &arguments.bucket,
     });
-    println!("{}", line.map_err(|error| Failure::work("tell the address", &error))?);
+    let line = line.map_err(|error| Failure::work("tell the address", &error))?;
+    tell(&format!("{line}\n"))?;
     interrupted().await.map_err(|error| Failure::work("wait for the end", &error))
 }
 

@@ -39,8 +39,7 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
         init: arguments.init,
         searcher,
         n_downloads: arguments.n_downloads,
-        max_tuning_time: Duration::try_from_secs_f64(arguments.max_tuning_time)
-            .map_err(|error| Failure::usage(format!("--max-tuning-time {}: {error}", arguments.max_tuning_time)))?,
+        max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
         max_trials: arguments.max_trials,
         seed: arguments.seed,
         network: place.network,
@@ -57,20 +56,21 @@ async fn find(arguments: &TuneArgs) -> Result<Place, Failure> {
         let profile = lab::profile("--lab", name)?
             .with_seed(arguments.seed)
             .map_err(|error| Failure::usage(format!("--seed {}: {error}", arguments.seed)))?;
+        let network = lab::in_words(name, &profile);
         let (embedded, object, expected) = lab::with_object(profile, arguments.object_size.0).await?;
         return Ok(Place {
             connection: embedded.connection(),
             object,
             expected: Some(expected),
-            network: format!("embedded S3, network profile {name}"),
+            network,
             _embedded: Some(embedded),
         });
     }
     let (Some(bucket), Some(key)) = (&arguments.bucket, &arguments.key) else {
         return Err(Failure::usage("tune needs --bucket and --key, or --lab"));
     };
-    let connection = Connection::from_env(arguments.endpoint_url.as_deref(), !arguments.no_sign_request).await;
+    let connection = Connection::from_env(arguments.endpoint_url.as_deref(), !arguments.no_sign_request).await?;
     let object = Object::find(&connection, bucket, key).await?;
-    let network = connection.endpoint().map_or("AWS", |_| "the endpoint's").to_owned();
+    let network = connection.endpoint().map_or_else(|| "AWS".to_owned(), |endpoint| format!("to {endpoint}"));
     Ok(Place { connection, object, expected: None, network, _embedded: None })
 }

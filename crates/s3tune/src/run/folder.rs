@@ -35,6 +35,7 @@ pub(crate) struct Identity {
     schema: u32,
     object: String,
     object_bytes: u64,
+    e_tag: Option<String>,
     network: String,
     engine: String,
     n_downloads: u32,
@@ -46,6 +47,7 @@ impl Identity {
             schema: 1,
             object: bench.object.to_string(),
             object_bytes: bench.object.bytes,
+            e_tag: bench.object.e_tag.clone(),
             network: plan.network.clone(),
             engine: bench.engine.name().to_owned(),
             n_downloads: plan.n_downloads,
@@ -56,6 +58,7 @@ impl Identity {
     fn difference(&self, other: &Self) -> Option<&'static str> {
         [
             ("object", self.object == other.object && self.object_bytes == other.object_bytes),
+            ("object's version", self.e_tag == other.e_tag),
             ("network", self.network == other.network),
             ("engine", self.engine == other.engine),
             ("number of downloads per configuration", self.n_downloads == other.n_downloads),

@@ -3,11 +3,15 @@
 //! The search's own figure for what it found is too good, for it was chosen for being low. These measurements had no say
 //! in the choice; taken in the order default, found, found, default, ... a drift of the network weighs on both alike.
 
+use std::error::Error;
+use std::time::Duration;
+
 use s3xfer::TransferConfig;
+use tokio::time::timeout;
 use tunekit::compare::{CompareError, Improvement, relative_improvement};
 
-use crate::failure::Failure;
-use crate::measure::Bench;
+use crate::failure::{Failure, chain};
+use crate::measure::{Bench, MeasureError};
 use crate::show::Show;
 
 /// Pairs of downloads: as many as fit in a while, at least enough for an interval and at most enough for a narrow one.
@@ -33,9 +37,23 @@ pub(crate) async fn prove(
     found_seconds: f64,
     show: &Show,
 ) -> Result<Proof, Failure> {
+    let failed = |error: &dyn Error| Failure::work("compare with boto3's defaults", error);
+    // The engine watches its own progress; another program may hang.
+    let limit = Duration::from_secs_f64((60.0 + 100.0 * found_seconds).min(86_400.0));
     let measure = async |config: &TransferConfig| {
-        let took = bench.download(config).await;
-        took.map(|took| took.as_secs_f64()).map_err(|error| Failure::work("compare with boto3's defaults", &error))
+        let mut tries = 2;
+        loop {
+            tries -= 1;
+            match timeout(limit, bench.download(config)).await {
+                Ok(Ok(took)) => return Ok(took.as_secs_f64()),
+                // One hiccup of the network is not worth the search that came before.
+                Ok(Err(MeasureError::Transfer(error))) if tries > 0 => {
+                    show.line(format!("a download of the comparison failed, once more: {}", chain(&error)));
+                }
+                Ok(Err(error)) => return Err(failed(&error)),
+                Err(error) => return Err(failed(&error)),
+            }
+        }
     };
     show.now("default against found");
     let (mut defaults, mut founds) = (vec![measure(default).await?], vec![measure(found).await?]);
@@ -56,7 +74,7 @@ pub(crate) async fn prove(
             Ok(improvement) => return Ok(Proof { default: defaults, found: founds, improvement }),
             // A hiccup among few measurements leaves no interval; among more it does.
             Err(CompareError::Unbounded { .. }) if pairs < planned * MOST_ROUNDS => pairs += planned,
-            Err(error) => return Err(Failure::work("compare with boto3's defaults", &error)),
+            Err(error) => return Err(failed(&error)),
         }
     }
 }
