@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -35,7 +36,7 @@ pub struct DemoArgs {
     /// Folder of the results; an earlier run in it goes on [default: a new folder s3tune-demo]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Seconds of search, the measurement of the default configuration included
+    /// Seconds of search, the measurement of the default configuration included; the comparison at the end comes on top
     #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub max_tuning_time: f64,
     /// Seed of the search and of the emulated network
@@ -47,10 +48,10 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 pub struct TuneArgs {
     /// Bucket of the object
-    #[arg(long, required_unless_present = "lab", conflicts_with = "lab")]
+    #[arg(long, required_unless_present = "lab", conflicts_with = "lab", value_parser = NonEmptyStringValueParser::new())]
     pub bucket: Option<String>,
     /// Key of the object
-    #[arg(long, required_unless_present = "lab", conflicts_with = "lab")]
+    #[arg(long, required_unless_present = "lab", conflicts_with = "lab", value_parser = NonEmptyStringValueParser::new())]
     pub key: Option<String>,
     /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
     #[arg(long, value_name = "U", conflicts_with = "lab")]
@@ -82,7 +83,8 @@ pub struct TuneArgs {
     /// Search method: bayes_fifo, random or sobol
     #[arg(long, value_name = "METHOD", default_value = "bayes_fifo")]
     pub search: String,
-    /// Seconds of search, the measurement of the default configuration included; all sessions in one folder together
+    /// Seconds of search, the measurement of the default configuration included; all sessions in one folder together.
+    /// The comparison at the end comes on top
     #[arg(long, value_name = "S", default_value = "300", value_parser = seconds, allow_negative_numbers = true)]
     pub max_tuning_time: f64,
     /// Most configurations to try, all sessions in one folder together
@@ -232,6 +234,7 @@ mod tests {
         for (line, says) in [
             ("s3tune tune --bucket b --key k --no-such-flag", "--no-such-flag"),
             ("s3tune tune --bucket b", "--key"),
+            ("s3tune tune --bucket= --key k", "--bucket"),
             ("s3tune tune --bucket b --key k --n-downloads 0", "--n-downloads"),
             ("s3tune tune --bucket b --key k --max-tuning-time -3", "--max-tuning-time"),
             ("s3tune tune --bucket b --key k --max-tuning-time 1e300", "a year"),

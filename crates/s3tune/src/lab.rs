@@ -93,12 +93,12 @@ pub fn in_words(name: &str, profile: &NetworkProfile) -> String {
     format!("embedded S3, network profile {name} ({})", figures.join(", "))
 }
 
-/// A lab behind `network` that holds one synthetic object, the object, and the CRC-64/NVME of its bytes.
+/// A lab behind `network` that holds one synthetic object, and the object.
 ///
 /// # Errors
 ///
 /// [`Failure::Usage`] for an object that S3 would not take, [`Failure::Work`] when there is no port to listen on.
-pub async fn with_object(network: NetworkProfile, bytes: u64) -> Result<(EmbeddedS3, Object, u64), Failure> {
+pub async fn with_object(network: NetworkProfile, bytes: u64) -> Result<(EmbeddedS3, Object), Failure> {
     if bytes == 0 {
         return Err(Failure::usage("--object-size 0: there is no download to tune; give it some bytes"));
     }
@@ -114,5 +114,5 @@ pub async fn with_object(network: NetworkProfile, bytes: u64) -> Result<(Embedde
     });
     let e_tag = lab.etag(BUCKET, KEY);
     let embedded = EmbeddedS3::start(lab, SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    Ok((embedded, Object { bucket: BUCKET.to_owned(), key: KEY.to_owned(), bytes, e_tag }, expected))
+    Ok((embedded, Object { bucket: BUCKET.to_owned(), key: KEY.to_owned(), bytes, e_tag, crc64nvme: Some(expected) }))
 }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use s3tune::failure::Failure;
+use s3tune::show::say;
 use s3tune::{cli, commands};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("s3tune: {}", failure.line());
+            say(&format!("s3tune: {}", failure.line()));
             failure.exit_code()
         }
     }

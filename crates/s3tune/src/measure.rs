@@ -61,15 +61,17 @@ pub enum MeasureError {
         /// Who downloaded.
         engine: String,
     },
-    /// The download says that it is done, but the bytes are not the object's.
-    #[error(
-        "the downloaded file is wrong: {bytes} bytes with CRC64NVME {found:016x}, expected {expected_bytes} bytes with {expected:016x}"
-    )]
-    WrongBytes {
+    /// The download says that it is done, but too many or too few bytes are there.
+    #[error("the downloaded file is wrong: it has {bytes} bytes, the object {expected}")]
+    WrongLength {
         /// The file's size.
         bytes: u64,
         /// The object's.
-        expected_bytes: u64,
+        expected: u64,
+    },
+    /// The download says that it is done, and as many bytes are there, but they are not the object's.
+    #[error("the downloaded file is wrong: its CRC64NVME is {found:016x}, the object's {expected:016x}")]
+    WrongBytes {
         /// The file's checksum.
         found: u64,
         /// The object's, or that of the first download.
@@ -78,12 +80,11 @@ pub enum MeasureError {
 }
 
 impl Bench {
-    /// `expected`: the CRC-64/NVME of the object's bytes, where it is known beforehand; otherwise every download must
-    /// equal the first.
+    /// Where the object's checksum is not known beforehand, every download must equal the first.
     #[must_use]
-    pub fn new(connection: Connection, object: Object, engine: Engine, folder: PathBuf, expected: Option<u64>) -> Self {
+    pub fn new(connection: Connection, object: Object, engine: Engine, folder: PathBuf) -> Self {
         let file_name = object.file_name().to_owned();
-        let ledger = Mutex::new(Ledger { expected, ..Ledger::default() });
+        let ledger = Mutex::new(Ledger { expected: object.crc64nvme, ..Ledger::default() });
         Self { connection, object, engine, folder, file_name, ledger }
     }
 
@@ -110,11 +111,13 @@ impl Bench {
                 _ => MeasureError::Folder { path: self.folder.clone(), source },
             })?;
 
+        if bytes != self.object.bytes {
+            return Err(MeasureError::WrongLength { bytes, expected: self.object.bytes });
+        }
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let expected = *ledger.expected.get_or_insert(found);
-        if bytes != self.object.bytes || found != expected {
-            let expected_bytes = self.object.bytes;
-            return Err(MeasureError::WrongBytes { bytes, expected_bytes, found, expected });
+        if found != expected {
+            return Err(MeasureError::WrongBytes { found, expected });
         }
         ledger.measurements += 1;
         ledger.bytes += bytes;

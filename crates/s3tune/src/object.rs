@@ -4,6 +4,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, Credentials};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 
 use crate::failure::{Failure, chain};
 
@@ -41,6 +42,8 @@ pub struct Object {
     pub bytes: u64,
     /// Its version, where the server tells one.
     pub e_tag: Option<String>,
+    /// CRC-64/NVME of all its bytes, where it is known beforehand.
+    pub crc64nvme: Option<u64>,
 }
 
 impl Connection {
@@ -49,7 +52,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for an endpoint with a password in it, which would end up in reports.
+    /// [`Failure::Usage`] for an endpoint that is no URL, or has a password in it, which would end up in reports.
     pub async fn from_env(endpoint: Option<&str>, sign: bool) -> Result<Self, Failure> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(endpoint) = endpoint {
@@ -61,12 +64,8 @@ impl Connection {
         let shared = loader.load().await;
         let of_s3 = std::env::var("AWS_ENDPOINT_URL_S3").ok().filter(|url| endpoint.is_none() && !url.is_empty());
         let endpoint = of_s3.or_else(|| shared.endpoint_url().map(str::to_owned));
-        let authority =
-            endpoint.as_deref().and_then(|url| url.split("://").nth(1)).and_then(|rest| rest.split('/').next());
-        if authority.is_some_and(|authority| authority.contains('@')) {
-            return Err(Failure::usage(
-                "the endpoint URL must not hold a user name or password; give keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-            ));
+        if let Some(url) = &endpoint {
+            check_endpoint(url)?;
         }
         let mut config = Builder::from(&shared).force_path_style(endpoint.is_some());
         if shared.region().is_none() && endpoint.is_some() {
@@ -137,12 +136,19 @@ impl Object {
                 return Err(Failure::Work(format!(
                     "failed to read {address}: the server says {status} {}: {}",
                     error.code().unwrap_or("without an error code"),
-                    error.message().unwrap_or("no message given"),
+                    error.message().filter(|message| !message.is_empty()).unwrap_or("no message given"),
                 )));
             }
             Err(error) => {
                 let at = connection.endpoint().map_or_else(String::new, |endpoint| format!(" at {endpoint}"));
-                return Err(Failure::Work(format!("failed to read {address}{at}: {}", chain(&error))));
+                let says = chain(&error);
+                if says.contains("no providers in chain") {
+                    return Err(Failure::Work(format!(
+                        "failed to read {address}{at}: no credentials were found; set AWS_ACCESS_KEY_ID and \
+                         AWS_SECRET_ACCESS_KEY or a profile, or give --no-sign-request"
+                    )));
+                }
+                return Err(Failure::Work(format!("failed to read {address}{at}: {says}")));
             }
         };
         let size = match answer.content_range() {
@@ -154,7 +160,8 @@ impl Object {
             Some(0) => Err(Failure::Work(format!("{address} is empty: there is no download to tune"))),
             Some(bytes) => {
                 let e_tag = answer.e_tag().map(str::to_owned);
-                Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), bytes, e_tag })
+                let crc64nvme = stored_checksum(connection, bucket, key).await;
+                Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), bytes, e_tag, crc64nvme })
             }
             None => Err(Failure::Work(format!("failed to read {address}: the server does not tell the object's size"))),
         }
@@ -165,6 +172,31 @@ impl Object {
     pub fn file_name(&self) -> &str {
         self.key.rsplit('/').find(|part| !part.is_empty() && *part != "." && *part != "..").unwrap_or("object")
     }
+}
+
+/// A URL that can be shown.
+fn check_endpoint(url: &str) -> Result<(), Failure> {
+    let Some(rest) = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")) else {
+        return Err(Failure::usage(format!(
+            "the endpoint URL {url} names no scheme; write it like http://127.0.0.1:9000"
+        )));
+    };
+    if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+        return Err(Failure::usage(
+            "the endpoint URL must not hold a user name or password; give keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ));
+    }
+    Ok(())
+}
+
+/// The checksum that S3 keeps of a whole object since 2024, where there is one of this kind. A server that cannot tell
+/// is no error: the first download is the reference then.
+async fn stored_checksum(connection: &Connection, bucket: &str, key: &str) -> Option<u64> {
+    let head = connection.client().head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled);
+    let head = head.send().await.ok()?;
+    let whole = *head.checksum_type()? == ChecksumType::FullObject;
+    let bytes = aws_smithy_types::base64::decode(head.checksum_crc64_nvme().filter(|_| whole)?).ok()?;
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
 impl std::fmt::Display for Object {
@@ -180,7 +212,27 @@ mod tests {
     #[test]
     fn a_key_that_is_no_file_name_still_gives_one() {
         for (key, name) in [("a/b.bin", "b.bin"), ("dir/", "dir"), ("/", "object"), ("a/..", "a"), ("plain", "plain")] {
-            assert_eq!(Object { bucket: String::new(), key: key.to_owned(), bytes: 1, e_tag: None }.file_name(), name);
+            assert_eq!(
+                Object { bucket: String::new(), key: key.to_owned(), bytes: 1, e_tag: None, crc64nvme: None }
+                    .file_name(),
+                name
+            );
+        }
+    }
+
+    #[test]
+    fn an_endpoint_must_be_a_url_without_a_password() {
+        for (url, fine) in [
+            ("http://127.0.0.1:9000", true),
+            ("https://s3.example.org/a@b", true),
+            ("127.0.0.1:9000", false),
+            ("ftp://x", false),
+            ("http://me:hunter2@host/", false),
+        ] {
+            match check_endpoint(url) {
+                Ok(()) => assert!(fine, "{url}"),
+                Err(failure) => assert!(!fine && !failure.line().contains("hunter2"), "{}", failure.line()),
+            }
         }
     }
 

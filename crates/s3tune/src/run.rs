@@ -8,7 +8,7 @@ mod proof;
 
 pub(crate) use crate::run::folder::in_words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -86,13 +86,17 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     let folder = Folder::open(&plan.out, &Identity::of(plan, bench))?;
     show.downloads_per_trial(plan.n_downloads);
 
+    let setup = setup(plan, &defaults);
+    let scene = Scene { plan, bench, defaults: &defaults, stop, show };
     if plan.init == Init::Random {
+        // Held meanwhile, so that no other run measures into the same folder, or beside this one.
+        let _journal = folder.check_journal(&setup)?;
         let limit = plan.max_tuning_time;
-        let measured = tokio::time::timeout(limit, measure_default(plan, bench, &defaults, stop, show)).await;
+        let measured = tokio::time::timeout(limit, scene.measure_default()).await;
         measured.unwrap_or_else(|_| Err(out_of_time(plan)))?;
     }
     let spent = started.elapsed();
-    let tuned = search(plan, bench, &folder, &defaults, spent, stop, show).await;
+    let tuned = scene.search(setup, &folder, spent).await;
     let (tuning, failure) = match tuned {
         Ok(tuning) => (tuning, None),
         Err(Ended { tuning: Some(tuning), failure }) => (*tuning, Some(failure)),
@@ -126,79 +130,106 @@ struct Ended {
     failure: Failure,
 }
 
-async fn search(
-    plan: &Plan,
-    bench: &Bench,
-    folder: &Folder,
-    defaults: &Config,
-    spent: Duration,
-    stop: &StopHandle,
-    show: &Show,
-) -> Result<Tuning, Ended> {
-    let mut setup =
+fn setup(plan: &Plan, defaults: &Config) -> Setup {
+    let setup =
         Setup::new(plan.space.clone(), Metric::time(METRIC).replicated()).seed(plan.seed).searcher(plan.searcher);
-    if plan.init == Init::Boto3Defaults {
-        setup = setup.point(defaults.clone());
+    match plan.init {
+        Init::Boto3Defaults => setup.point(defaults.clone()),
+        Init::Random => setup,
     }
-    let mut tuner = Tuner::new(setup)
-        .journal(folder.journal())
-        .max_wall_time(plan.max_tuning_time.saturating_sub(spent))
-        .max_failures(MAX_FAILURES)
-        .stop_handle(stop.clone())
-        .observer(show.clone());
-    if let Some(max_trials) = plan.max_trials {
-        tuner = tuner.max_trials(max_trials);
-    }
-    // Wrong bytes are no matter of configuration: the run must not go on as if this one were merely slow.
-    let wrong: Arc<Mutex<Option<String>>> = Arc::default();
-    let tuned = tuner
-        .run(|mut trial| {
-            let (wrong, stop) = (wrong.clone(), stop.clone());
-            async move {
-                let config = transfer_config(trial.config()).map_err(|error| error.to_string())?;
-                let (mut sum, mut n) = (0.0, 0_u32);
-                for _ in 0..plan.n_downloads {
-                    let took = bench.download(&config).await.map_err(|error| {
-                        let says = chain(&error);
-                        if matches!(error, MeasureError::WrongBytes { .. }) {
-                            wrong.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(says.clone());
-                            stop.stop();
-                        }
-                        says
-                    })?;
-                    (sum, n) = (sum + took.as_secs_f64(), n + 1);
-                    if trial.report(took.as_secs_f64()).await != Decision::Continue {
-                        break;
-                    }
-                }
-                if *trial.config() == *defaults {
-                    show.default_mean(sum / f64::from(n));
-                }
-                Ok::<(), String>(())
-            }
-        })
-        .await;
+}
 
-    let wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match tuned {
-        Ok(tuning) if let Some(wrong) = wrong => {
-            Err(Ended { tuning: Some(Box::new(tuning)), failure: Failure::Work(wrong) })
+/// What every phase before the comparison needs.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    plan: &'a Plan,
+    bench: &'a Bench,
+    defaults: &'a Config,
+    stop: &'a StopHandle,
+    show: &'a Show,
+}
+
+impl Scene<'_> {
+    async fn search(self, setup: Setup, folder: &Folder, spent: Duration) -> Result<Tuning, Ended> {
+        let Scene { plan, bench, defaults, stop, show } = self;
+        let mut tuner = Tuner::new(setup)
+            .journal(folder.journal())
+            .max_wall_time(plan.max_tuning_time.saturating_sub(spent))
+            .max_failures(MAX_FAILURES)
+            .stop_handle(stop.clone())
+            .observer(show.clone());
+        if let Some(max_trials) = plan.max_trials {
+            tuner = tuner.max_trials(max_trials);
         }
-        Ok(tuning) if stop.is_stopped() => Err(Ended { tuning: Some(Box::new(tuning)), failure: interrupted(plan) }),
-        Ok(tuning) => Ok(tuning),
-        Err(error) => Err(ended(plan, error)),
+        // Wrong bytes are no matter of configuration: the run must not go on as if this one were merely slow.
+        let wrong: Arc<Mutex<Option<String>>> = Arc::default();
+        let tuned = tuner
+            .run(|mut trial| {
+                let (wrong, stop) = (wrong.clone(), stop.clone());
+                async move {
+                    let config = transfer_config(trial.config()).map_err(|error| error.to_string())?;
+                    let (mut sum, mut n) = (0.0, 0_u32);
+                    for _ in 0..plan.n_downloads {
+                        let took = bench.download(&config).await.map_err(|error| {
+                            let says = chain(&error);
+                            if matches!(error, MeasureError::WrongBytes { .. } | MeasureError::WrongLength { .. }) {
+                                wrong.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(says.clone());
+                                stop.stop();
+                            }
+                            says
+                        })?;
+                        (sum, n) = (sum + took.as_secs_f64(), n + 1);
+                        if trial.report(took.as_secs_f64()).await != Decision::Continue {
+                            break;
+                        }
+                    }
+                    if *trial.config() == *defaults {
+                        show.default_mean(sum / f64::from(n));
+                    }
+                    Ok::<(), String>(())
+                }
+            })
+            .await;
+
+        let wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match tuned {
+            Ok(tuning) if let Some(wrong) = wrong => {
+                Err(Ended { tuning: Some(Box::new(tuning)), failure: Failure::Work(wrong) })
+            }
+            Ok(tuning) if stop.is_stopped() => {
+                Err(Ended { tuning: Some(Box::new(tuning)), failure: interrupted(plan) })
+            }
+            Ok(tuning) => Ok(tuning),
+            Err(error) => Err(ended(plan, error)),
+        }
+    }
+
+    /// The default configuration's downloads, outside the study.
+    async fn measure_default(self) -> Result<(), Failure> {
+        let Scene { plan, bench, defaults, stop, show } = self;
+        let config = transfer(defaults)?;
+        let mut sum = 0.0;
+        for done in 0..plan.n_downloads {
+            show.now(format!("boto3's defaults, download {} of {}", done + 1, plan.n_downloads));
+            let took = tokio::select! {
+                took = bench.download(&config) => took.map_err(|error| Failure::work("measure boto3's defaults", &error))?,
+                () = stop.stopped() => {
+                    return Err(Failure::Work("interrupted before the search began; nothing was measured yet".to_owned()));
+                }
+            };
+            sum += took.as_secs_f64();
+        }
+        let mean = sum / f64::from(plan.n_downloads);
+        show.default_mean(mean);
+        show.line(format!("default    {:>8}             {}", seconds(mean), defaults));
+        Ok(())
     }
 }
 
 fn ended(plan: &Plan, error: TunerError) -> Ended {
     let out = plan.out.display();
     match error {
-        TunerError::OtherStudy { what, .. } => Ended {
-            tuning: None,
-            failure: Failure::usage(format!(
-                "--out {out} holds another run (its {what} differs); give the same flags, or another folder"
-            )),
-        },
+        TunerError::OtherStudy { what, .. } => Ended { tuning: None, failure: another_run(&plan.out, what) },
         TunerError::TooManyFailures { consecutive, last, tuning } => Ended {
             tuning: Some(tuning),
             failure: Failure::Work(format!(
@@ -212,32 +243,15 @@ fn ended(plan: &Plan, error: TunerError) -> Ended {
     }
 }
 
-/// The default configuration's downloads, outside the study.
-async fn measure_default(
-    plan: &Plan,
-    bench: &Bench,
-    defaults: &Config,
-    stop: &StopHandle,
-    show: &Show,
-) -> Result<(), Failure> {
-    let config = transfer(defaults)?;
-    let mut sum = 0.0;
-    for done in 0..plan.n_downloads {
-        show.now(format!("boto3's defaults, download {} of {}", done + 1, plan.n_downloads));
-        let took = tokio::select! {
-            took = bench.download(&config) => took.map_err(|error| Failure::work("measure boto3's defaults", &error))?,
-            () = stop.stopped() => return Err(interrupted(plan)),
-        };
-        sum += took.as_secs_f64();
-    }
-    let mean = sum / f64::from(plan.n_downloads);
-    show.default_mean(mean);
-    show.line(format!("default    {:>8}             {}", seconds(mean), defaults));
-    Ok(())
-}
-
 fn transfer(config: &Config) -> Result<TransferConfig, Failure> {
     transfer_config(config).map_err(|error| Failure::work("read a configuration", &error))
+}
+
+fn another_run(out: &Path, what: &str) -> Failure {
+    Failure::usage(format!(
+        "--out {} holds another run (its {what} differs); give the same flags, or another folder",
+        out.display()
+    ))
 }
 
 fn interrupted(plan: &Plan) -> Failure {

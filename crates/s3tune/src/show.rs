@@ -1,7 +1,7 @@
 //! What a person sees while a run goes on: a live line on a terminal, plain lines elsewhere. All of it on standard
 //! error; standard output is for the result.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Show {
         if self.live {
             self.bar.println(text);
         } else {
-            eprintln!("{}", text.as_ref());
+            say(text.as_ref());
         }
     }
 
@@ -121,6 +121,11 @@ impl Observer for Show {
         };
         self.line(text);
     }
+}
+
+/// A line on standard error, if anybody still listens there: what is told is not worth failing for.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Seconds with three significant digits: `2.41 ms`, `0.803 s`, `12.4 s`, `125 s`.

@@ -275,7 +275,7 @@ mod tests {
         let Ok(Engine::Command(template)) = Engine::parse(&text) else { panic!("a template") };
         let connection =
             Connection::to_lab("http://127.0.0.1:9", crate::object::Keys { access: "a".into(), secret: "s".into() });
-        let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None };
+        let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None, crc64nvme: None };
         let boto3 = TransferConfig::boto3();
         let run = template.run(&connection, &object, &boto3, Path::new("/x"));
         let started = async {
@@ -303,7 +303,7 @@ mod tests {
         };
         let connection =
             Connection::to_lab("http://127.0.0.1:9", crate::object::Keys { access: "a".into(), secret: "s".into() });
-        let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None };
+        let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None, crc64nvme: None };
         let error = template
             .run(&connection, &object, &TransferConfig::boto3(), Path::new("/x"))
             .await

@@ -31,11 +31,13 @@ struct Scene {
 
 impl Scene {
     async fn new(network: NetworkProfile, wrong_checksum: bool) -> Self {
-        let (embedded, object, expected) = lab::with_object(network, BYTES).await.unwrap();
+        let (embedded, mut object) = lab::with_object(network, BYTES).await.unwrap();
         let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let expected = if wrong_checksum { expected ^ 1 } else { expected };
+        if wrong_checksum {
+            object.crc64nvme = object.crc64nvme.map(|crc| crc ^ 1);
+        }
         let connection = embedded.connection();
-        let bench = Bench::new(connection, object, Engine::S3xfer, scratch.path().to_owned(), Some(expected));
+        let bench = Bench::new(connection, object, Engine::S3xfer, scratch.path().to_owned());
         Self { _embedded: embedded, bench, folder, scratch }
     }
 
@@ -140,6 +142,20 @@ async fn the_same_folder_goes_on_and_another_run_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_run_is_refused_before_anything_is_measured() {
+    let scene = Scene::near().await;
+    let plan = Plan { init: Init::Random, ..scene.plan(2) };
+    scene.run(&plan).await.unwrap();
+    let measured = scene.bench.ledger().measurements;
+    let other = Plan { seed: 6, ..Plan { init: Init::Random, ..scene.plan(2) } };
+    assert!(matches!(scene.run(&other).await, Err(Failure::Usage(line)) if line.contains("seed")));
+    // Another process, as far as the lock can tell.
+    let _held = tunekit::JournalFile::open(scene.out().join("journal.jsonl")).unwrap();
+    assert!(matches!(scene.run(&plan).await, Err(Failure::Work(line)) if line.contains("journal.jsonl")));
+    assert_eq!(scene.bench.ledger().measurements, measured);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_stopped_keeps_what_it_measured_and_goes_on_from_there() {
     // Slow enough to be stopped in the middle: 100 ms a request.
     let scene = Scene::new(NetworkProfile::unlimited().with_first_byte(100.0, 0.0).unwrap(), false).await;
@@ -205,7 +221,6 @@ async fn another_program_can_be_tuned() {
         scene.bench.object.clone(),
         Engine::parse(&template).unwrap(),
         scene.scratch.path().to_owned(),
-        None,
     );
     let summary = run(&scene.plan(3), &bench, &StopHandle::new(), &Show::new()).await.unwrap();
     assert_eq!((summary.trials, summary.engine), (3, template));

@@ -17,7 +17,10 @@ const DOORS: &[(&str, &[&str])] = &[
         &["crates/s3tune/src/object.rs", "crates/s3xfer/src/doors/s3.rs", "crates/s3xfer/src/engine/client.rs"],
     ),
     ("aws_smithy_runtime_api", &["crates/s3lab/src/doors/sdk.rs"]),
-    ("aws_smithy_types", &["crates/s3lab/src/doors/sdk.rs", "crates/s3xfer/src/doors/s3.rs"]),
+    (
+        "aws_smithy_types",
+        &["crates/s3lab/src/doors/sdk.rs", "crates/s3tune/src/object.rs", "crates/s3xfer/src/doors/s3.rs"],
+    ),
     ("clap", &["crates/s3tune/src/cli.rs", "crates/tunekit/src/main.rs"]),
     ("crc_fast", &["crates/s3lab/src/rules/checksum.rs", "crates/s3tune/src/measure.rs"]),
     ("csv", &["crates/tunekit/src/doors/results.rs"]),

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::lab;
 use crate::measure::Bench;
 use crate::run::Plan;
+use crate::show::say;
 use crate::size::ByteSize;
 use crate::space;
 use crate::transfer::Engine;
@@ -26,7 +27,7 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
         .and_then(|profile| profile.with_seed(arguments.seed))
         .map_err(|error| Failure::work("emulate a network", &error))?;
     let in_words = lab::in_words(PROFILE, &network);
-    let (embedded, object, expected) = lab::with_object(network, OBJECT_BYTES).await?;
+    let (embedded, object) = lab::with_object(network, OBJECT_BYTES).await?;
     let plan = Plan {
         out: out_folder(arguments.out, "s3tune-demo"),
         space: space::named("default", OBJECT_BYTES)?,
@@ -38,12 +39,12 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
         seed: arguments.seed,
         network: in_words,
     };
-    eprintln!(
+    say(&format!(
         "embedded S3 at {}, network {PROFILE}; {object} of {}; {} s of search, then the comparison",
         embedded.endpoint(),
         ByteSize(OBJECT_BYTES),
         arguments.max_tuning_time
-    );
-    let bench = Bench::new(embedded.connection(), object, Engine::S3xfer, download_folder(None)?, Some(expected));
+    ));
+    let bench = Bench::new(embedded.connection(), object, Engine::S3xfer, download_folder(None)?);
     run_and_tell(&plan, &bench).await
 }

@@ -24,8 +24,11 @@ pub(super) async fn serve(arguments: ServeArgs) -> Result<(), Failure> {
         None => NetworkProfile::unlimited(),
     };
     let mut builder = Lab::builder().bucket(&arguments.bucket).network(network);
-    for (key, size) in arguments.synthetic {
-        builder = builder.synthetic(&arguments.bucket, key, size.0);
+    for (at, (key, size)) in arguments.synthetic.iter().enumerate() {
+        if arguments.synthetic[..at].iter().any(|(earlier, _)| earlier == key) {
+            return Err(Failure::usage(format!("--synthetic {key}: the key is given twice; give it one size")));
+        }
+        builder = builder.synthetic(&arguments.bucket, key.as_str(), size.0);
     }
     let (access, secret) = match (arguments.access_key, arguments.secret_key) {
         (Some(access), Some(secret)) => (access, secret),

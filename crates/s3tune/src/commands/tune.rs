@@ -16,7 +16,6 @@ use crate::transfer::Engine;
 struct Place {
     connection: Connection,
     object: Object,
-    expected: Option<u64>,
     network: String,
     /// Kept alive while it is downloaded from.
     _embedded: Option<EmbeddedS3>,
@@ -44,7 +43,7 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
         seed: arguments.seed,
         network: place.network,
     };
-    let mut bench = Bench::new(place.connection, place.object, engine, folder, place.expected);
+    let mut bench = Bench::new(place.connection, place.object, engine, folder);
     if let Some(name) = arguments.file_name {
         bench.file_name = name;
     }
@@ -57,14 +56,8 @@ async fn find(arguments: &TuneArgs) -> Result<Place, Failure> {
             .with_seed(arguments.seed)
             .map_err(|error| Failure::usage(format!("--seed {}: {error}", arguments.seed)))?;
         let network = lab::in_words(name, &profile);
-        let (embedded, object, expected) = lab::with_object(profile, arguments.object_size.0).await?;
-        return Ok(Place {
-            connection: embedded.connection(),
-            object,
-            expected: Some(expected),
-            network,
-            _embedded: Some(embedded),
-        });
+        let (embedded, object) = lab::with_object(profile, arguments.object_size.0).await?;
+        return Ok(Place { connection: embedded.connection(), object, network, _embedded: Some(embedded) });
     }
     let (Some(bucket), Some(key)) = (&arguments.bucket, &arguments.key) else {
         return Err(Failure::usage("tune needs --bucket and --key, or --lab"));
@@ -72,5 +65,5 @@ async fn find(arguments: &TuneArgs) -> Result<Place, Failure> {
     let connection = Connection::from_env(arguments.endpoint_url.as_deref(), !arguments.no_sign_request).await?;
     let object = Object::find(&connection, bucket, key).await?;
     let network = connection.endpoint().map_or_else(|| "AWS".to_owned(), |endpoint| format!("to {endpoint}"));
-    Ok(Place { connection, object, expected: None, network, _embedded: None })
+    Ok(Place { connection, object, network, _embedded: None })
 }

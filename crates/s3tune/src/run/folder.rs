@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tunekit::{Best, Config, Domain, Experiment, JOURNAL_NAME, Status, write_csv};
+use tunekit::{Best, Config, Domain, Event, Experiment, JOURNAL_NAME, JournalFile, Setup, Status, write_csv};
 
 use crate::failure::Failure;
 use crate::measure::Bench;
@@ -15,7 +15,7 @@ use crate::results::{
     TrialRow, write_best, write_parquet, write_report, write_whole,
 };
 use crate::run::proof::{Proof, mean};
-use crate::run::{Plan, in_full};
+use crate::run::{Plan, another_run, in_full};
 use crate::show::{against, seconds};
 use crate::size::ByteSize;
 use crate::space::boto3_defaults;
@@ -77,7 +77,8 @@ impl Folder {
     /// [`Failure::Usage`] for a folder of another run, [`Failure::Work`] for one that cannot be written.
     pub(crate) fn open(path: &Path, identity: &Identity) -> Result<Self, Failure> {
         let doing = format!("write the results' folder {}", path.display());
-        fs::create_dir_all(path).map_err(|error| Failure::work(&doing, &error))?;
+        fs::create_dir_all(path)
+            .map_err(|error| Failure::Work(format!("failed to {doing}: {error}; choose another --out")))?;
         let file = path.join(IDENTITY);
         match fs::read(&file) {
             Ok(bytes) => {
@@ -85,10 +86,7 @@ impl Folder {
                     Failure::Work(format!("{} is damaged: {error}; choose another --out", file.display()))
                 })?;
                 if let Some(what) = found.difference(identity) {
-                    return Err(Failure::usage(format!(
-                        "--out {} holds another run (its {what} differs); give the same flags, or another folder",
-                        path.display()
-                    )));
+                    return Err(another_run(path, what));
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -98,6 +96,20 @@ impl Folder {
             Err(error) => return Err(Failure::work(&doing, &error)),
         }
         Ok(Self { path: path.to_owned() })
+    }
+
+    /// Locks the journal and sees that it is of the study that `setup` describes, or of none yet.
+    pub(crate) fn check_journal(&self, setup: &Setup) -> Result<JournalFile, Failure> {
+        let doing = "go on from the journal";
+        let (journal, contents) = JournalFile::open(self.journal()).map_err(|error| Failure::work(doing, &error))?;
+        let asked = setup.header().map_err(|error| Failure::work("begin the search", &error))?;
+        match contents.events.first() {
+            Some(Event::Header(found)) => match found.difference(&asked) {
+                Some(what) => Err(another_run(&self.path, what)),
+                None => Ok(journal),
+            },
+            _ => Ok(journal),
+        }
     }
 
     /// Where the journal is, or will be.
