@@ -51,6 +51,12 @@ impl EmbeddedS3 {
         self.server.as_ref().map(Server::endpoint).unwrap_or_default()
     }
 
+    /// What it serves and has counted.
+    #[must_use]
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
     /// How to reach it.
     #[must_use]
     pub fn connection(&self) -> Connection {

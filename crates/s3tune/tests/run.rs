@@ -23,7 +23,7 @@ use tunekit::{Experiment, SearcherKind, Status, StopHandle};
 const BYTES: u64 = 1 << 20;
 
 struct Scene {
-    _embedded: EmbeddedS3,
+    embedded: EmbeddedS3,
     bench: Bench,
     folder: TempDir,
     scratch: TempDir,
@@ -38,7 +38,7 @@ impl Scene {
         }
         let connection = embedded.connection();
         let bench = Bench::new(connection, object, Engine::S3xfer, scratch.path().to_owned());
-        Self { _embedded: embedded, bench, folder, scratch }
+        Self { embedded, bench, folder, scratch }
     }
 
     /// Behind 10 ms to the first byte: without any, a busy machine's hiccups are all there is to measure.
@@ -183,6 +183,20 @@ async fn a_run_that_is_stopped_keeps_what_it_measured_and_goes_on_from_there() {
     assert_eq!(summary.trials, 6);
     let after = Experiment::load(scene.out()).unwrap();
     assert_eq!(kept.trials()[..whole], after.trials()[..whole]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_download_opens_connections_of_its_own() {
+    let scene = Scene::near().await;
+    let config =
+        s3xfer::TransferConfig::builder().multipart_threshold(1).multipart_chunksize(BYTES / 8).build().unwrap();
+    let mut opened = 0;
+    for _ in 0..3 {
+        scene.bench.download(&config).await.unwrap();
+        let now = scene.embedded.lab().stats().connections_opened;
+        assert!(now >= opened + 7, "{} connections for 8 parts", now - opened);
+        opened = now;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
