@@ -103,8 +103,17 @@ impl OpenFile {
     ///
     /// [`DownloadError::Disk`]. File systems that cannot reserve get the length only.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), DownloadError> {
+        let fail = |source| disk_error(&self.target, &format!("reserve {bytes} bytes"), source);
         if bytes == 0 {
             return Ok(());
+        }
+        // Some file systems (ext4) take all the room there is before they say that it is not enough, and every other
+        // program on the machine meets a full disk meanwhile.
+        if let Ok(disk) = rustix::fs::fstatvfs(&*self.file)
+            && disk.f_blocks > 0
+            && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes
+        {
+            return Err(fail(io::ErrorKind::StorageFull.into()));
         }
         let reserved = loop {
             match rustix::fs::fallocate(&*self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
@@ -113,7 +122,7 @@ impl OpenFile {
                 other => break other.map_err(io::Error::from),
             }
         };
-        reserved.map_err(|source| disk_error(&self.target, &format!("reserve {bytes} bytes"), source))
+        reserved.map_err(fail)
     }
 
     /// Writes a piece at its place.
