@@ -119,8 +119,8 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
         () = stop.stopped() => return Err(interrupted(plan)),
     };
     let summary = summary(plan, bench, &tuning, &best, &proof, spent + tuning.elapsed);
-    folder.save_report(plan, bench, &tuning.experiment, &best, &proof, &summary)?;
     folder.save_summary(&summary)?;
+    folder.save_report(plan, bench, &tuning.experiment, &best, &proof, &summary)?;
     Ok(summary)
 }
 

@@ -34,6 +34,17 @@ async fn max_concurrency_requests_are_in_flight_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn as_many_connections_are_opened_as_requests_are_in_flight() {
+    let network = NetworkProfile::unlimited().with_first_byte(50.0, 0.0).unwrap().with_connect_ms(100.0).unwrap();
+    for max_concurrency in [1, 4] {
+        let bench = Bench::behind(20 * 8 * KIB, network.clone());
+        bench.download(&small().max_concurrency(max_concurrency).build().unwrap()).await.unwrap();
+        assert_eq!(bench.lab.stats().connections_opened, u64::from(max_concurrency));
+        bench.assert_whole();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn max_concurrency_is_shared_by_the_transfers_of_a_client() {
     let bench = Bench::behind(20 * 8 * KIB, NetworkProfile::unlimited().with_first_byte(50.0, 0.0).unwrap());
     let client = bench.client.clone().with_config(small().max_concurrency(4).build().unwrap());

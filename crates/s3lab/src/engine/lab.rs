@@ -333,7 +333,7 @@ impl LabBuilder {
                 let there = match stored {
                     Stored::Memory(bytes) => state.put(&bucket, &key, in_memory(bytes)),
                     Stored::Synthetic(object) => {
-                        // Sizes are signed in the protocol, and `partNumber` counts 8 MiB parts up to 2^31.
+                        // Sizes are signed in the protocol, and read as doubles by clients in JavaScript.
                         let max = 1 << 53;
                         if object.size() > max {
                             return Err(BuildError::Size { key, size: object.size(), max });

@@ -125,7 +125,7 @@ impl http_body::Body for PooledBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(None | Some(Err(_))) = &polled {
+        if matches!(&polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
             self.lease = None;
         }
         polled

@@ -10,6 +10,8 @@ use crate::words::{Checksums, Content, Object, StandardHeaders, SyntheticObject}
 
 /// The part size a synthetic object pretends to have been uploaded with.
 const SYNTHETIC_PART_BYTES: u64 = 8 << 20;
+/// Parts that an upload may have: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
+const MOST_PARTS: u64 = 10_000;
 
 /// One bucket.
 #[derive(Debug)]
@@ -42,18 +44,19 @@ pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
-/// A synthetic object as stored. Its ETag is no MD5 of the bytes, so it looks like that of an upload in 8 MiB parts,
-/// which is what `partNumber` finds too.
+/// A synthetic object as stored. Its ETag is no MD5 of the bytes, so it looks like that of an upload in 8 MiB parts, or
+/// larger ones where that would be more than S3's 10,000, which is what `partNumber` finds too.
 fn synthetic(object: SyntheticObject, headers: StandardHeaders) -> Object {
     let size = object.size();
-    let parts = size.div_ceil(SYNTHETIC_PART_BYTES).max(1);
+    let part_bytes = size.div_ceil(MOST_PARTS).next_multiple_of(1 << 20).max(SYNTHETIC_PART_BYTES);
+    let parts = size.div_ceil(part_bytes).max(1);
     Object {
         content: Content::synthetic(object),
         etag: checksum::nominal_etag(&format!("s3lab {} {size}", object.seed()), parts as usize),
         modified: now(),
         headers,
         checksums: Checksums::default(),
-        part_ends: (1..=parts).map(|n| (n * SYNTHETIC_PART_BYTES).min(size)).collect(),
+        part_ends: (1..=parts).map(|n| (n * part_bytes).min(size)).collect(),
         late_crc64nvme: OnceLock::new(),
     }
 }

@@ -28,11 +28,13 @@ pub(crate) fn page<'a>(
     max: usize,
 ) -> Page<'a> {
     let delimiter = delimiter.filter(|d| !d.is_empty());
+    // Uploads are listed as key and id with a 0 byte between them, which no key holds: only the key is rolled up.
+    let in_key = |rest: &'a str| rest.split('\0').next().unwrap_or_default();
     let mut entries: Vec<Entry<'a>> = Vec::new();
     let mut last: Option<&'a str> = None;
     for key in keys {
         let Some(rest) = key.strip_prefix(prefix) else { continue };
-        let rolled = delimiter.and_then(|d| rest.find(d).map(|at| &key[..prefix.len() + at + d.len()]));
+        let rolled = delimiter.and_then(|d| in_key(rest).find(d).map(|at| &key[..prefix.len() + at + d.len()]));
         if after.is_some_and(|after| key <= after || rolled == Some(after)) {
             continue;
         }
@@ -68,7 +70,7 @@ pub(crate) fn token(entry: &str) -> String {
 
 /// The entry a token names; `None` where the token is none of ours.
 pub(crate) fn parse_token(token: &str) -> Option<String> {
-    let hex = token.strip_prefix('1').filter(|hex| hex.is_ascii() && hex.len() % 2 == 0)?;
+    let hex = token.strip_prefix('1').filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()) && hex.len() % 2 == 0)?;
     let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok());
     String::from_utf8(bytes.collect::<Option<Vec<_>>>()?).ok()
 }
@@ -134,6 +136,17 @@ mod tests {
                 }
             }
             prop_assert_eq!(joined, model);
+        }
+
+        #[test]
+        fn the_id_of_an_upload_is_never_rolled_up(key in "[ab-]{1,4}", delimiter in "[u-]") {
+            let joined = format!("{key}\0upload-1");
+            let page = page([joined.as_str()].into_iter(), "", Some(&delimiter), None, 9);
+            let expected = match key.find(&delimiter) {
+                Some(at) => Entry::CommonPrefix(&key[..=at]),
+                None => Entry::Key(&joined),
+            };
+            prop_assert_eq!(page.entries, vec![expected]);
         }
 
         #[test]

@@ -30,6 +30,12 @@ pub enum JournalError {
         /// The journal.
         path: PathBuf,
     },
+    /// The file is something else.
+    #[error("{} is no journal; nothing of it was changed, name another file", path.display())]
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line is not an event.
     #[error("journal {} is damaged in line {line}: {source}; restore it, or cut it off before that line", path.display())]
     Damaged {
@@ -106,7 +112,8 @@ impl JournalFile {
         }
         file.seek(SeekFrom::Start(len)).map_err(fail("seek in it"))?;
         // The file's name must outlive a crash too.
-        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        if let Some(folder) = path.parent() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             File::open(folder).and_then(|f| f.sync_all()).map_err(fail("sync its folder"))?;
         }
         Ok((Self { path, file, len: Some(len) }, contents))
@@ -165,8 +172,15 @@ fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Jour
     move |source| JournalError::Io { path, action, source }
 }
 
+/// How every line begins.
+const EVENT_START: &[u8] = br#"{"event":""#;
+
 fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+    // Without a whole line, only the beginning of an event is what a writer that was killed left behind.
+    if whole == 0 && !bytes.starts_with(EVENT_START) && !EVENT_START.starts_with(bytes) {
+        return Err(JournalError::NotAJournal { path: path.to_path_buf() });
+    }
     let lines = bytes[..whole].split_inclusive(|b| *b == b'\n');
     let event = |(i, line): (usize, &[u8])| {
         serde_json::from_slice(line).map_err(|source| JournalError::Damaged {
@@ -200,6 +214,17 @@ mod tests {
         assert_eq!(contents.events, [event(0), event(1)]);
         journal.append(&[event(2)]).unwrap();
         assert_eq!(JournalFile::read(&path).unwrap().events, [event(0), event(1), event(2)]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_journal_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.json");
+        for text in ["{\"some\": 1}", "x", "{\"events\": []}"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(matches!(JournalFile::open(&path), Err(JournalError::NotAJournal { .. })), "{text}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
     }
 
     #[test]

@@ -27,7 +27,13 @@ enum Request {
     /// What to run next.
     Ask {},
     /// A running trial's measurement at a resource; `null` for one that is not finite.
-    Report { trial: TrialId, resource: u64, value: Option<f64> },
+    Report {
+        trial: TrialId,
+        resource: u64,
+        // `null` is how JSON writes a number that is none; leaving it out is a mistake.
+        #[serde(deserialize_with = "Option::deserialize")]
+        value: Option<f64>,
+    },
     /// A trial ended: with a value, with a reason why it failed, or with neither after reports.
     Tell { trial: TrialId, value: Option<f64>, failed: Option<String> },
     /// A result from elsewhere.
@@ -140,7 +146,7 @@ impl Server {
         if let Request::Create(create) = request {
             return self.create(*create);
         }
-        let now = self.before + now;
+        let now = self.before.saturating_add(now);
         let study = self.study.as_mut().ok_or("there is no study yet; create one first")?.at(now);
         match request {
             Request::Ask {} => match study.ask().map_err(text)? {

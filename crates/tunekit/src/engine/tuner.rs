@@ -432,17 +432,16 @@ impl Session {
         let mut failures = 0;
         let end = loop {
             // What ended is told first, so that the next suggestion knows it.
+            let mut gave_up = None;
             while let Some((trial, outcome)) = finished.pop_front() {
                 open.retain(|t| *t != trial);
                 let failed = self.tell(trial, outcome)?;
                 failures = if failed.is_some() { failures + 1 } else { 0 };
-                if let Some(reason) = failed.filter(|_| failures >= limits.max_failures) {
-                    finished.clear();
-                    finished.push_back((trial, Outcome::Failed(reason)));
-                    break;
+                if failures >= limits.max_failures && gave_up.is_none() {
+                    gave_up = failed.map(|reason| (failures, reason));
                 }
             }
-            if let Some((_, Outcome::Failed(reason))) = finished.pop_front() {
+            if let Some((failures, reason)) = gave_up {
                 break End::Failures(failures, reason);
             }
             if limits.stop.is_stopped() {
@@ -499,6 +498,11 @@ impl Session {
             }
         };
         drop(running);
+        // What ended while the last decision was made is measured all the same.
+        for (trial, outcome) in finished {
+            open.retain(|t| *t != trial);
+            self.tell(trial, outcome)?;
+        }
         self.end(end, &open)
     }
 
@@ -588,7 +592,7 @@ impl Session {
     }
 
     fn now(&self) -> Duration {
-        self.before + self.started.elapsed()
+        self.before.saturating_add(self.started.elapsed())
     }
 }
 

@@ -7,6 +7,8 @@
 //! / n } with t the quantile of Student's distribution with n - 1 degrees of freedom. It is exact for pairs from a
 //! bivariate normal distribution, at any n.
 
+use crate::words::trial::mean;
+
 use super::distribution::{standard_deviation, student_half_width, student_quantile};
 
 /// Why two samples cannot be compared.
@@ -109,8 +111,8 @@ pub fn relative_improvement(baseline: &[f64], candidate: &[f64], confidence: f64
     Ok(Improvement { estimate: 1.0 - mean_c / mean_b, lower: 1.0 - high, upper: 1.0 - low, n })
 }
 
-/// Student's interval of the mean of independent samples, lower end first; `None` of fewer than two, or of samples that
-/// are not finite.
+/// Student's interval of the mean of independent samples, lower end first; `None` of fewer than two, of samples that are
+/// not finite, and of a confidence outside (0, 1).
 ///
 /// ```
 /// let [low, high] = tunekit::compare::mean_interval(&[9.0, 10.0, 11.0], 0.95).expect("three samples");
@@ -119,10 +121,13 @@ pub fn relative_improvement(baseline: &[f64], candidate: &[f64], confidence: f64
 /// ```
 #[must_use]
 pub fn mean_interval(samples: &[f64], confidence: f64) -> Option<[f64; 2]> {
-    let sd = standard_deviation(samples)?;
-    let mean = samples.iter().sum::<f64>() / samples.len() as f64;
+    if !(confidence > 0.0 && confidence < 1.0) {
+        return None;
+    }
+    let (mean, sd) = (mean(samples)?, standard_deviation(samples)?);
     let half = student_half_width(samples.len(), sd, confidence);
-    half.is_finite().then_some([mean - half, mean + half])
+    let interval = [mean - half, mean + half];
+    interval.iter().all(|end| end.is_finite()).then_some(interval)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `History`: what searchers and schedulers may see. A view; it decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::stream::Stream;
 use crate::words::metric::{Goal, Metric};
@@ -95,7 +95,7 @@ impl<'a> History<'a> {
 
     /// The configurations that failed and have never succeeded since, each once.
     pub fn failed(&self) -> Vec<&'a Config> {
-        let observed: Vec<String> = self.observed().iter().map(|o| o.config.key()).collect();
+        let observed: BTreeSet<String> = self.observed().iter().map(|o| o.config.key()).collect();
         let mut failed: BTreeMap<String, &'a Config> = BTreeMap::new();
         for trial in self.trials.iter().filter(|t| t.failure.is_some() && t.is_finished()) {
             let key = trial.config.key();

@@ -12,6 +12,8 @@ use crate::words::trial::mean;
 
 /// The most configurations that are modelled: on two cores a fit of so many still takes seconds, not minutes.
 const MOST: usize = 400;
+/// The most failed configurations in it.
+const MOST_FAILED: usize = 100;
 
 /// The scale on which measurements are modelled.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,7 +143,10 @@ impl Model {
         if observed.len() < FEWEST {
             return None;
         }
+        // As many as say where not to go; each costs as much as a measured one.
         let failed = history.failed();
+        let every = failed.len().div_ceil(MOST_FAILED).max(1);
+        let failed: Vec<_> = failed.into_iter().step_by(every).collect();
         let made_from = (source(&observed), failed.iter().map(|c| c.key()).collect());
         let last = match last {
             Some(last) if last.made_from == made_from => return Some(last),
