@@ -121,7 +121,7 @@ pub enum TunerError {
         tuning: Box<Tuning>,
     },
     /// The searcher or scheduler panicked; what was measured is in the journal, if there is one.
-    #[error("the searcher or scheduler panicked; what was measured is in the journal")]
+    #[error("the searcher or scheduler panicked; what was measured is in the journal, where there is one")]
     Panicked,
 }
 

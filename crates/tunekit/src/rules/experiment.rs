@@ -61,7 +61,7 @@ impl Experiment {
         self.trials.iter().map(|t| t.samples(self.header.metric.value).len()).sum()
     }
 
-    /// One row a trial: `trial_id`, `status`, `value` (the mean of its measurements, by the metric's rule), `n` of them,
+    /// One row a trial: `trial_id`, `status`, `origin`, `value` (the mean of its measurements, by the metric's rule), `n` of them,
     /// their standard deviation `sd`, `attempt`, `started_s` and `ended_s` in seconds of the study, `elapsed_s` between,
     /// `failure`, and a `config_NAME` for every parameter.
     pub fn trials_table(&self) -> Table {
