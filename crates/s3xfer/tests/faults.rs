@@ -283,15 +283,21 @@ fn requests() -> impl Strategy<Value = Requests> {
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+/// A 200 that holds less than the object and says so is, as far as anybody can tell, the object.
+fn nobody_can_tell(faults: &[(Requests, FaultKind)]) -> bool {
+    let any = |wanted: fn(&FaultKind) -> bool| faults.iter().any(|(_, kind)| wanted(kind));
+    any(|kind| matches!(kind, FaultKind::IgnoreRange)) && any(|kind| matches!(kind, FaultKind::ShortLength { .. }))
+}
 
-    /// The one oracle: exact bytes under the target's name, or a typed error and no file.
+proptest! {
+    /// The one oracle: exact bytes under the target's name, or a typed error and no file. A longer run:
+    /// `PROPTEST_CASES=20000 cargo test -p s3xfer --test faults`.
     #[test]
     fn exact_bytes_or_a_typed_error_and_no_file(
         size in 0..60_000_u64, threshold in 1..30_000_u64, chunk in 500..20_000_u64, io in 1..9_000_u64,
         queue in 1..5_u32, concurrency in 1..12_u32, attempts in 1..4_u32, threads: bool,
-        faults in prop::collection::vec((requests(), fault()), 0..4),
+        faults in prop::collection::vec((requests(), fault()), 0..4)
+            .prop_filter("a lie that nobody can tell", |faults| !nobody_can_tell(faults)),
     ) {
         let config = TransferConfig::builder()
             .multipart_threshold(threshold).multipart_chunksize(chunk).io_chunksize(io.max(200)).max_io_queue(queue)
