@@ -20,7 +20,7 @@ use crate::cli::Init;
 use crate::failure::{Failure, chain};
 use crate::measure::{Bench, MeasureError};
 use crate::results::{Measured, Schema, Summary};
-use crate::run::folder::{Folder, Identity};
+use crate::run::folder::{Folder, Identity, report_input};
 use crate::run::proof::{Proof, prove};
 use crate::show::{Show, seconds};
 use crate::space::{as_object, boto3_defaults, transfer_config};
@@ -120,7 +120,7 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     };
     let summary = summary(plan, bench, &tuning, &best, &proof, spent + tuning.elapsed);
     folder.save_summary(&summary)?;
-    folder.save_report(plan, bench, &tuning.experiment, &best, &proof, &summary)?;
+    folder.save_report(&report_input(plan, bench, &tuning.experiment, &best, &proof, &summary))?;
     Ok(summary)
 }
 

@@ -109,7 +109,7 @@ impl Engine {
 
     /// Downloads the object to `target` with connections that are opened for it, and says how long that took.
     ///
-    /// Cancel by dropping: a started program is killed.
+    /// Cancel by dropping: a started program is killed, with all that it started.
     ///
     /// # Errors
     ///

@@ -156,21 +156,13 @@ impl Folder {
     }
 
     /// `report.html`.
-    pub(crate) fn save_report(
-        &self,
-        plan: &Plan,
-        bench: &Bench,
-        experiment: &Experiment,
-        best: &Best,
-        proof: &Proof,
-        summary: &Summary,
-    ) -> Result<(), Failure> {
-        let input = report_input(plan, bench, experiment, best, proof, summary);
-        write_report(&self.path.join("report.html"), &input).map_err(|error| Failure::work("write report.html", &error))
+    pub(crate) fn save_report(&self, report: &ReportInput) -> Result<(), Failure> {
+        write_report(&self.path.join("report.html"), report).map_err(|error| Failure::work("write report.html", &error))
     }
 }
 
-fn report_input(
+/// What the report shows of a run.
+pub(crate) fn report_input(
     plan: &Plan,
     bench: &Bench,
     experiment: &Experiment,
