@@ -3,4 +3,5 @@
 //! Names only the words.
 
 pub(crate) mod disk;
+pub(crate) mod machine;
 pub(crate) mod s3;

@@ -2,8 +2,11 @@
 //!
 //! Names only the words.
 
+pub(crate) mod admission;
+pub(crate) mod checksum;
 pub(crate) mod coalesce;
 pub(crate) mod content_range;
+pub(crate) mod in_place;
 pub(crate) mod pace;
 pub(crate) mod plan;
 pub(crate) mod retry;

@@ -2,9 +2,12 @@
 //!
 //! Names nothing of the other rooms.
 
+pub(crate) mod checksum;
 pub(crate) mod config;
+pub(crate) mod durability;
 pub(crate) mod failure;
 pub(crate) mod object;
 pub(crate) mod piece;
 pub(crate) mod progress;
 pub(crate) mod report;
+pub(crate) mod sink;

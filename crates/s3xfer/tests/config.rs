@@ -12,7 +12,8 @@ async fn multipart_threshold_decides_between_requests_in_turn_and_parallel_parts
     let network = NetworkProfile::unlimited().with_first_byte(50.0, 0.0).unwrap();
     for (size, requests, at_once) in [(8 * KIB, 1, 1), (40 * KIB - 1, 2, 1), (40 * KIB, 5, 4), (40 * KIB + 1, 6, 5)] {
         let bench = Bench::behind(size, network.clone());
-        let report = bench.download(&small().multipart_threshold(40 * KIB).build().unwrap()).await.unwrap();
+        let config = small().multipart_threshold(40 * KIB).validate_checksum(false).build().unwrap();
+        let report = bench.download(&config).await.unwrap();
         assert_eq!((report.requests, report.parts), (requests, requests), "{size} bytes");
         assert_eq!(bench.lab.stats().max_in_flight, at_once, "{size} bytes");
         assert_eq!(bench.lab.stats().bytes_out, size, "no byte is fetched twice");
@@ -99,7 +100,7 @@ async fn max_io_queue_bounds_the_pieces_that_wait() {
     for max_io_queue in [1, 3] {
         let bench = Bench::new(64 * KIB);
         let report = bench.download(&small().max_io_queue(max_io_queue).build().unwrap()).await.unwrap();
-        assert!((1..=max_io_queue).contains(&report.peak_io_queue), "{}", report.peak_io_queue);
+        assert!(report.peak_io_queue <= max_io_queue, "{}", report.peak_io_queue);
         bench.assert_whole();
     }
 }
@@ -122,7 +123,8 @@ fn without_threads_one_request_at_a_time_runs_on_the_callers_task() {
     let (let_go, wait) = std::sync::mpsc::channel::<()>();
     runtime.spawn_blocking(move || wait.recv());
     let bench = Bench::new(64 * KIB);
-    let config = small().use_threads(false).max_concurrency(8).build().unwrap();
+    // The lab needs another thread to sum up an object.
+    let config = small().use_threads(false).max_concurrency(8).validate_checksum(false).build().unwrap();
     let report = runtime.block_on(bench.download(&config)).unwrap();
     assert_eq!((report.peak_requests, bench.lab.stats().max_in_flight), (1, 1));
     assert_eq!(report.parts, 8);

@@ -2,31 +2,33 @@
 //!
 //! The SDK signs, sends and parses. It does not retry here, for the retry rule resumes bodies and must see every failure;
 //! it does not watch for stalled streams, for a deadline here does that without a look at the clock for each frame; and it
-//! does not validate checksums of ranges, for S3 has none to compare them with.
+//! does not compute checksums, for those of ranges are put together by the engine.
 
 use std::error::Error;
+use std::future::Future;
 use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+};
 use aws_sdk_s3::config::{
     BehaviorVersion, ConfigBag, Intercept, ResponseChecksumValidation, RuntimeComponents, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, RequestPayer};
+use aws_smithy_types::base64;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
+use md5::Digest;
 use tokio::time::timeout;
 
+use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure};
-use crate::words::object::ObjectAddress;
-
-/// An answer that has not begun by then counts as failed. S3's own slowest answers take a few seconds.
-const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(30);
-/// A body that brings no byte for this long counts as broken off (the SDK's own grace period).
-const STALL_DEADLINE: Duration = Duration::from_secs(20);
+use crate::words::object::{ObjectRequest, SseCustomerKey};
 
 /// The SDK's client as AWS's usual files and environment variables describe it.
 pub(crate) async fn client_from_env() -> Client {
@@ -44,13 +46,24 @@ pub(crate) struct Store {
 /// The beginning of an answer, and the body behind it.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// `None`: the server ignored the range and sends the whole object (200).
+    /// `None`: the server ignored the range, or there was none, and it sends the whole object (200).
     pub(crate) content_range: Option<String>,
     pub(crate) content_length: Option<u64>,
     pub(crate) e_tag: Option<String>,
     /// Seconds and nanoseconds of the Unix epoch.
     pub(crate) last_modified: Option<(i64, u32)>,
+    pub(crate) checksum: StoredChecksum,
     pub(crate) body: Body,
+}
+
+/// What the server says of the whole object's checksum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoredChecksum {
+    /// Base64 decoded.
+    Whole(ChecksumAlgorithm, Vec<u8>),
+    /// There is one, but not of that type.
+    OfAnotherType,
+    None,
 }
 
 /// The bytes of an answer, as they come.
@@ -61,62 +74,171 @@ pub(crate) struct Body {
 
 impl Store {
     /// Keeps the endpoint, credentials and, where one was set, the HTTP client of `client`.
-    pub(crate) fn new(client: &Client) -> Self {
+    pub(crate) fn new(client: &Client, connect_timeout: Duration) -> Self {
         let config = client
             .config()
             .to_builder()
             .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .interceptor(PartialNeedsContentRange)
+            .interceptor(AskForChecksum)
             .build();
         Self { client: Client::from_conf(config) }
     }
 
     /// GETs `range` (half-open, not empty) of the object, or all of it; with `e_tag`, only if it still is that version.
+    /// The answer must have begun before `first_byte` has passed.
     ///
     /// # Errors
     ///
     /// What went wrong, sorted by whether another attempt can help.
     pub(crate) async fn get(
         &self,
-        object: &ObjectAddress,
+        object: &ObjectRequest,
         range: Option<&Range<u64>>,
         e_tag: Option<&str>,
+        first_byte: Duration,
     ) -> Result<Answer, RequestFailure> {
-        let request = self
+        let mut request = self
             .client
             .get_object()
-            .bucket(&object.bucket)
-            .key(&object.key)
+            .bucket(&object.address.bucket)
+            .key(&object.address.key)
+            .set_version_id(object.version_id.clone())
             .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
-            // If-Match compares strongly: no weak ETag matches, not even itself (RFC 9110, 13.1.1).
-            .set_if_match(e_tag.filter(|e_tag| !e_tag.starts_with("W/")).map(str::to_owned));
-        let Ok(sent) = timeout(FIRST_BYTE_DEADLINE, request.send()).await else {
-            return Err(RequestFailure::Transient(RequestError::NoAnswer { seconds: FIRST_BYTE_DEADLINE.as_secs() }));
-        };
-        let output = sent.map_err(failure)?;
+            .set_if_match(strong(e_tag))
+            .set_request_payer(object.request_payer.then_some(RequestPayer::Requester))
+            .set_expected_bucket_owner(object.expected_bucket_owner.clone());
+        if let Some(key) = &object.sse_customer_key {
+            let (key, sum) = customer_key_headers(key);
+            request = request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum);
+        }
+        let output = in_time(first_byte, request.send()).await?.map_err(failure)?;
+        let checksum = stored_checksum(
+            output.checksum_type.as_ref(),
+            [
+                (ChecksumAlgorithm::Crc64Nvme, output.checksum_crc64_nvme.as_deref()),
+                (ChecksumAlgorithm::Crc32c, output.checksum_crc32_c.as_deref()),
+                (ChecksumAlgorithm::Crc32, output.checksum_crc32.as_deref()),
+            ],
+            output.checksum_sha1.is_some() || output.checksum_sha256.is_some(),
+        );
         Ok(Answer {
             content_range: output.content_range,
             content_length: output.content_length.and_then(|length| u64::try_from(length).ok()),
             e_tag: output.e_tag,
             last_modified: output.last_modified.map(|at| (at.secs(), at.subsec_nanos())),
+            checksum,
             body: Body { stream: output.body },
         })
+    }
+
+    /// Asks for the checksum of the object, which the answer to a ranged GET does not tell, with the ETag of the version
+    /// that it is of.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub(crate) async fn checksum(
+        &self,
+        object: &ObjectRequest,
+        first_byte: Duration,
+    ) -> Result<(Option<String>, StoredChecksum), RequestFailure> {
+        let mut request = self
+            .client
+            .head_object()
+            .bucket(&object.address.bucket)
+            .key(&object.address.key)
+            .set_version_id(object.version_id.clone())
+            .checksum_mode(ChecksumMode::Enabled)
+            .set_request_payer(object.request_payer.then_some(RequestPayer::Requester))
+            .set_expected_bucket_owner(object.expected_bucket_owner.clone());
+        if let Some(key) = &object.sse_customer_key {
+            let (key, sum) = customer_key_headers(key);
+            request = request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum);
+        }
+        let output = in_time(first_byte, request.send()).await?.map_err(failure)?;
+        let checksum = stored_checksum(
+            output.checksum_type.as_ref(),
+            [
+                (ChecksumAlgorithm::Crc64Nvme, output.checksum_crc64_nvme.as_deref()),
+                (ChecksumAlgorithm::Crc32c, output.checksum_crc32_c.as_deref()),
+                (ChecksumAlgorithm::Crc32, output.checksum_crc32.as_deref()),
+            ],
+            output.checksum_sha1.is_some() || output.checksum_sha256.is_some(),
+        );
+        Ok((output.e_tag, checksum))
     }
 }
 
 impl Body {
-    /// The next frame; `None` at the end.
+    /// The next frame; `None` at the end. `stall` is how long none may come.
     ///
     /// # Errors
     ///
     /// [`RequestError::BrokeOff`] and [`RequestError::Stalled`].
-    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, RequestError>> {
-        match timeout(STALL_DEADLINE, self.stream.next()).await {
-            Err(_) => Some(Err(RequestError::Stalled { seconds: STALL_DEADLINE.as_secs() })),
+    pub(crate) async fn next(&mut self, stall: Duration) -> Option<Result<Bytes, RequestError>> {
+        match timeout(stall, self.stream.next()).await {
+            Err(_) => Some(Err(RequestError::Stalled { seconds: stall.as_secs() })),
             Ok(frame) => frame.map(|frame| frame.map_err(|error| RequestError::BrokeOff { source: error.into() })),
         }
+    }
+}
+
+async fn in_time<T>(first_byte: Duration, sent: impl Future<Output = T>) -> Result<T, RequestFailure> {
+    let late = |_| RequestFailure::Transient(RequestError::NoAnswer { seconds: first_byte.as_secs() });
+    timeout(first_byte, sent).await.map_err(late)
+}
+
+/// If-Match compares strongly: no weak ETag matches, not even itself (RFC 9110, 13.1.1).
+fn strong(e_tag: Option<&str>) -> Option<String> {
+    e_tag.filter(|e_tag| !e_tag.starts_with("W/")).map(str::to_owned)
+}
+
+/// A customer's key and its MD5 as the headers carry them (S3 User Guide, "Using server-side encryption with
+/// customer-provided keys").
+fn customer_key_headers(key: &SseCustomerKey) -> (String, String) {
+    (base64::encode(key.bytes()), base64::encode(md5::Md5::digest(key.bytes())))
+}
+
+/// The one checksum of several that is there; an unknown type is of an object from before there were two.
+fn stored_checksum(
+    kind: Option<&ChecksumType>,
+    crcs: [(ChecksumAlgorithm, Option<&str>); 3],
+    sha: bool,
+) -> StoredChecksum {
+    let found = crcs.into_iter().find_map(|(algorithm, text)| Some((algorithm, text?)));
+    match found {
+        Some((algorithm, text)) if kind == Some(&ChecksumType::FullObject) => match base64::decode(text) {
+            Ok(bytes) => StoredChecksum::Whole(algorithm, bytes),
+            Err(_) => StoredChecksum::OfAnotherType,
+        },
+        Some(_) => StoredChecksum::OfAnotherType,
+        None if sha => StoredChecksum::OfAnotherType,
+        None => StoredChecksum::None,
+    }
+}
+
+/// Has GETs carry `x-amz-checksum-mode`. Set on the request's input instead, it would have the SDK compute the checksum,
+/// too.
+#[derive(Debug)]
+struct AskForChecksum;
+
+impl Intercept for AskForChecksum {
+    fn name(&self) -> &'static str {
+        "AskForChecksum"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        context.request_mut().headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+        Ok(())
     }
 }
 
@@ -145,7 +267,7 @@ impl Intercept for PartialNeedsContentRange {
     }
 }
 
-fn failure(error: SdkError<GetObjectError>) -> RequestFailure {
+fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> RequestFailure {
     match error {
         SdkError::TimeoutError(_) => {
             RequestFailure::Transient(RequestError::Unreachable { source: "the connection timed out".into() })

@@ -8,11 +8,13 @@ use crate::engine::limits::Limits;
 use crate::words::config::TransferConfig;
 use crate::words::object::ObjectAddress;
 
-/// Moves objects out of S3. Cheap to clone; clones share connections, `max_concurrency` and `max_bandwidth`.
+/// Moves objects out of S3. Cheap to clone; clones share connections, `max_concurrency`, `max_bandwidth` and
+/// `memory_limit`.
 ///
 /// It needs a tokio runtime with time and I/O enabled.
 #[derive(Debug, Clone)]
 pub struct Client {
+    sdk: aws_sdk_s3::Client,
     pub(crate) store: Store,
     pub(crate) config: TransferConfig,
     pub(crate) limits: Arc<Limits>,
@@ -27,7 +29,7 @@ impl Client {
     #[must_use]
     pub fn new(sdk: aws_sdk_s3::Client) -> Self {
         let config = TransferConfig::default();
-        Self { store: Store::new(&sdk), limits: Limits::new(&config), config }
+        Self { store: Store::new(&sdk, config.connect_timeout()), limits: Limits::new(&config), config, sdk }
     }
 
     /// Takes region, credentials and endpoint from where AWS's tools take them: environment variables, the files in
@@ -42,7 +44,11 @@ impl Client {
     /// The same client with another configuration, and limits of its own.
     #[must_use]
     pub fn with_config(self, config: TransferConfig) -> Self {
-        Self { store: self.store, limits: Limits::new(&config), config }
+        let store = match config.connect_timeout() == self.config.connect_timeout() {
+            true => self.store,
+            false => Store::new(&self.sdk, config.connect_timeout()),
+        };
+        Self { sdk: self.sdk, store, limits: Limits::new(&config), config }
     }
 
     /// A download of the object, to be given a target.

@@ -1,56 +1,55 @@
-//! [`Download`]: discover, plan, fetch in parallel, write, publish.
+//! [`Download`]: what is downloaded, how, and into what.
 //!
 //! Dropped at any await, the part tasks are aborted, the temporary file is removed, and no file appears under the target's
-//! name.
+//! name; only what [`FileDownload::resume`] keeps remains.
 
 use std::future::IntoFuture;
-use std::panic;
+use std::ops::RangeBounds;
 use std::path::PathBuf;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::{JoinError, JoinSet, spawn_blocking};
-use tokio::time::Instant;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::doors::disk::StagedFile;
-use crate::doors::s3::Answer;
 use crate::engine::client::Client;
-use crate::engine::fetch::{Counters, Discovered, FetchError, Fetcher, Version};
-use crate::engine::write::Writer;
+use crate::engine::stream::ObjectStream;
+use crate::engine::{file, place};
 use crate::words::config::TransferConfig;
+use crate::words::durability::Durability;
 use crate::words::failure::DownloadError;
-use crate::words::object::{ObjectAddress, Part};
+use crate::words::object::{ByteRange, ObjectAddress, ObjectRequest, SseCustomerKey};
 use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
+use crate::words::sink::WriteAt;
 
 /// A download that has no target yet: [`Client::download`] makes it.
 #[derive(Debug)]
 #[must_use = "a download does nothing until it has a target and is awaited"]
 pub struct Download {
-    client: Client,
-    object: ObjectAddress,
-    progress: Progress,
+    pub(crate) client: Client,
+    pub(crate) object: ObjectRequest,
+    pub(crate) object_bytes: Option<u64>,
+    pub(crate) progress: Progress,
 }
 
 /// A download into a file; awaiting it runs it.
 #[derive(Debug)]
 #[must_use = "a download does nothing until it is awaited"]
 pub struct FileDownload {
-    download: Download,
-    target: PathBuf,
+    pub(crate) download: Download,
+    pub(crate) target: PathBuf,
+    pub(crate) resume: bool,
+    pub(crate) durability: Durability,
 }
 
 impl Download {
     pub(crate) fn new(client: Client, object: ObjectAddress) -> Self {
-        Self { client, object, progress: Progress::new() }
+        Self { client, object: ObjectRequest::new(object), object_bytes: None, progress: Progress::new() }
     }
 
-    /// Another configuration for this transfer alone. Its limits (`max_concurrency`, `max_bandwidth`) are then this
-    /// transfer's own, no longer shared with the client's others.
+    /// Another configuration for this transfer alone. Its limits (`max_concurrency`, `max_bandwidth`, `memory_limit`) are
+    /// then this transfer's own, no longer shared with the client's others.
     pub fn config(mut self, config: TransferConfig) -> Self {
         self.client = self.client.with_config(config);
         self
@@ -62,11 +61,128 @@ impl Download {
         self
     }
 
+    /// Only these bytes of the object. What lies behind the object's end is left out, as HTTP has it; a range of which the
+    /// object has no byte is an error. The first byte of the range is the first of the target.
+    pub fn range(mut self, bytes: impl RangeBounds<u64>) -> Self {
+        self.object.range = ByteRange::of(bytes);
+        self
+    }
+
+    /// This version of the object, not the newest one.
+    pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
+        self.object.version_id = Some(version_id.into());
+        self
+    }
+
+    /// The object's size, where it is known, from a listing for one. An object that fits into one request is then asked
+    /// for without a range, and its checksum comes along: one request, where a stranger takes two.
+    pub fn object_bytes(mut self, bytes: u64) -> Self {
+        self.object_bytes = Some(bytes);
+        self
+    }
+
+    /// The key of an object that is encrypted with its owner's own (SSE-C).
+    pub fn sse_customer_key(mut self, key: SseCustomerKey) -> Self {
+        self.object.sse_customer_key = Some(key);
+        self
+    }
+
+    /// Says that the requester pays for the requests and the data.
+    pub fn request_payer(mut self) -> Self {
+        self.object.request_payer = true;
+        self
+    }
+
+    /// Has the server refuse the requests if the bucket belongs to another account than this one.
+    pub fn expected_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
+        self.object.expected_bucket_owner = Some(account_id.into());
+        self
+    }
+
     /// Into the file `target`, whose folder exists. A file that is there already is replaced, in one step and only by the
-    /// whole object; until then the bytes are in a temporary file beside it. The new file survives a crash of this
-    /// process, not of the machine: nothing waits for the device.
+    /// whole object; until then the bytes are in a temporary file beside it. Nothing waits for the device unless
+    /// [`FileDownload::durability`] says so.
+    ///
+    /// A target that is no regular file takes the bytes as they come, in order: a FIFO, a terminal, `/dev/stdout`.
+    /// `/dev/null` takes them in any order, like [`discard`](Self::discard).
     pub fn to_file(self, target: impl Into<PathBuf>) -> FileDownload {
-        FileDownload { download: self, target: target.into() }
+        FileDownload { download: self, target: target.into(), resume: false, durability: Durability::default() }
+    }
+
+    /// To a sink of the caller's, in any order and from several threads.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError`]. What the sink has taken by then is the caller's to throw away.
+    pub async fn to_write_at(self, sink: impl WriteAt) -> Result<TransferReport, DownloadError> {
+        place::to_sink(self, sink).await
+    }
+
+    /// Into memory, in one piece. The bytes count against
+    /// [`memory_limit`](TransferConfig::memory_limit) until the download is done.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError`]; [`DownloadError::TooLarge`] before anything is fetched that the limit has no room for.
+    pub async fn to_bytes(self) -> Result<(Bytes, TransferReport), DownloadError> {
+        place::to_memory(self).await
+    }
+
+    /// To nowhere: every byte is fetched, checked and dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError`].
+    pub async fn discard(self) -> Result<TransferReport, DownloadError> {
+        place::to_nowhere(self).await
+    }
+
+    /// As a stream of the bytes in order, fetched ahead in parallel as far as memory allows. What is read too slowly is
+    /// not fetched faster: the stream is its own back-pressure.
+    ///
+    /// A checksum that does not match is told by the last item, when the bytes have been passed on already.
+    #[must_use = "a stream does nothing until it is polled"]
+    pub fn stream(self) -> ObjectStream {
+        ObjectStream::new(self)
+    }
+
+    /// To a writer, in order; flushed, but not shut down, at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError`]; [`DownloadError::Sink`] when the writer fails.
+    pub async fn to_writer(self, mut writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
+        let object = self.object.address.to_string();
+        let mut stream = self.stream();
+        let mut at = 0_u64;
+        let failed = |action: String, source| DownloadError::Sink { object: object.clone(), action, source };
+        while let Some(frame) = futures::StreamExt::next(&mut stream).await {
+            let frame = frame?;
+            let action = |source| failed(format!("{} bytes at {at}", frame.len()), source);
+            writer.write_all(&frame).await.map_err(action)?;
+            at += frame.len() as u64;
+        }
+        writer.flush().await.map_err(|source| failed("the end of the bytes".to_owned(), source))?;
+        Ok(stream.into_report().expect("a stream that has ended without an error has a report"))
+    }
+}
+
+impl FileDownload {
+    /// Keeps what was downloaded when the download ends early, however it does, and continues from there when the same
+    /// object is downloaded to the same target again: after an error, a Ctrl-C, a `kill -9` or a crash of the machine.
+    /// Only the parts in flight are fetched again.
+    ///
+    /// Beside the target lie a temporary file and its journal until the download succeeds. An object that was replaced
+    /// meanwhile is refused with [`DownloadError::ObjectChanged`], and what was kept of the old one is removed.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// What the new file survives once the download has succeeded; by default the process's end, not the machine's.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
     }
 }
 
@@ -75,129 +191,6 @@ impl IntoFuture for FileDownload {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        run(self).boxed()
-    }
-}
-
-async fn run(FileDownload { download, target }: FileDownload) -> Result<TransferReport, DownloadError> {
-    let started = Instant::now();
-    let Download { client: Client { store, config, limits }, object, progress } = download;
-    let threads = config.use_threads();
-    // In place, as is the renaming: handed to another thread, they would outlive this future when it is dropped.
-    let staged = StagedFile::create(&target, rand::random())?;
-
-    let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default() });
-    let permit = fetcher.limits.permit().await;
-    let Discovered { version, plan, first } = fetcher.discover().await?;
-    progress.set_total(version.object_bytes);
-    let (file, object_bytes) = (staged.open_file(), version.object_bytes);
-    let writer = Writer::new(file.clone(), &fetcher.config, progress);
-    // Takes as long as the file system likes, unlike the two.
-    match threads {
-        true => spawn_blocking(move || file.reserve(object_bytes)).await.unwrap_or_else(propagate)?,
-        false => file.reserve(object_bytes)?,
-    }
-
-    let transfer = Transfer { fetcher, version: Arc::new(version), writer };
-    let fetched = if threads && !plan.in_turn() {
-        transfer.fetch_in_parallel(plan.parts(), first, permit).await
-    } else {
-        transfer.fetch_in_turn(plan.parts(), first).await
-    };
-    match fetched {
-        Err(FetchError::Failed(error)) => return Err(error),
-        // A writer that stopped keeps the error, and one that did not may still meet one.
-        Err(FetchError::Stopped) | Ok(()) => transfer.writer.finish().await?,
-    }
-    staged.publish()?;
-    Ok(transfer.report(plan.len(), started))
-}
-
-/// A download whose object is known.
-struct Transfer {
-    fetcher: Arc<Fetcher>,
-    version: Arc<Version>,
-    writer: Writer,
-}
-
-impl Transfer {
-    /// As many parts at a time as there are permits.
-    async fn fetch_in_parallel(
-        &self,
-        mut parts: impl Iterator<Item = Part>,
-        first: Answer,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<(), FetchError> {
-        let mut running = JoinSet::new();
-        let mut next = parts.next();
-        if let Some(part) = next.take() {
-            self.spawn(&mut running, part, Some(first), permit);
-            next = parts.next();
-        }
-        // Kept from one turn to the next, for it holds this transfer's place among those that wait. Never polled when
-        // there is nothing to fetch: a permit that is granted and not taken would be missing to the others.
-        let mut permit = pin!(self.fetcher.limits.permit());
-        loop {
-            tokio::select! {
-                granted = &mut permit, if next.is_some() => {
-                    permit.set(self.fetcher.limits.permit());
-                    if let Some(part) = next.take() {
-                        self.spawn(&mut running, part, None, granted);
-                        next = parts.next();
-                    }
-                }
-                Some(done) = running.join_next() => done.unwrap_or_else(propagate)?,
-                else => return Ok(()),
-            }
-        }
-    }
-
-    fn spawn(
-        &self,
-        running: &mut JoinSet<Result<(), FetchError>>,
-        part: Part,
-        begun: Option<Answer>,
-        permit: OwnedSemaphorePermit,
-    ) {
-        let (fetcher, version, writer) = (self.fetcher.clone(), self.version.clone(), self.writer.clone());
-        running.spawn(async move {
-            let _permit = permit;
-            let _in_flight = fetcher.counters.in_flight();
-            fetcher.part(&part, &version, begun, &writer).await
-        });
-    }
-
-    /// One part after the other, on the caller's task.
-    async fn fetch_in_turn(&self, parts: impl Iterator<Item = Part>, first: Answer) -> Result<(), FetchError> {
-        let mut begun = Some(first);
-        for part in parts {
-            let _in_flight = self.fetcher.counters.in_flight();
-            self.fetcher.part(&part, &self.version, begun.take(), &self.writer).await?;
-        }
-        Ok(())
-    }
-
-    fn report(self, parts: u64, started: Instant) -> TransferReport {
-        let counters = &self.fetcher.counters;
-        TransferReport {
-            bytes: self.version.object_bytes,
-            elapsed: started.elapsed(),
-            e_tag: self.version.e_tag.clone(),
-            parts,
-            requests: counters.requests.load(Ordering::Relaxed),
-            retries: counters.retries.load(Ordering::Relaxed),
-            peak_requests: counters.peak_requests.load(Ordering::Relaxed),
-            peak_io_queue: self.writer.peak(),
-            writes: self.writer.writes(),
-            config: self.fetcher.config.clone(),
-        }
-    }
-}
-
-/// A task ends without a value only by a panic, which is the caller's to see, or because the runtime is going away.
-fn propagate<T>(error: JoinError) -> T {
-    match error.try_into_panic() {
-        Ok(payload) => panic::resume_unwind(payload),
-        Err(_) => panic!("the tokio runtime was shut down during a transfer"),
+        file::run(self).boxed()
     }
 }

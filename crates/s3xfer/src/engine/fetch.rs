@@ -1,29 +1,34 @@
-//! One part, from the first request to its last byte in the writer's hands, whatever happens in between.
+//! One part, from the first request to its last byte in the sink's hands, whatever happens in between.
 //!
 //! Cancelled at any await, the connection is closed or returned by the SDK, and the pieces that were handed over belong to
 //! the writer.
 
+use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use tokio::time::sleep;
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
 
 use crate::doors::s3::{Answer, Store};
+use crate::engine::expected::Expected;
 use crate::engine::limits::Limits;
-use crate::engine::write::{WriteError, Writer};
-use crate::rules::coalesce::Coalescer;
+use crate::engine::write::WriteError;
+use crate::rules::checksum::RunningChecksum;
 use crate::rules::content_range::check_partial;
-use crate::rules::plan::{Plan, first_request_bytes};
+use crate::rules::plan::{Plan, first_request};
 use crate::rules::retry::Attempts;
+use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::config::TransferConfig;
 use crate::words::failure::{DownloadError, RequestError, RequestFailure};
-use crate::words::object::{ObjectAddress, Part};
+use crate::words::object::{ObjectRequest, Part};
 
 /// What every request of one transfer needs.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     pub(crate) store: Store,
-    pub(crate) object: ObjectAddress,
+    pub(crate) object: ObjectRequest,
     pub(crate) config: TransferConfig,
     pub(crate) limits: Arc<Limits>,
     pub(crate) counters: Counters,
@@ -36,6 +41,16 @@ pub(crate) struct Counters {
     pub(crate) retries: AtomicU64,
     in_flight: AtomicU32,
     pub(crate) peak_requests: AtomicU32,
+    pub(crate) waited: WaitedNanos,
+}
+
+/// Summed over all parts.
+#[derive(Debug, Default)]
+pub(crate) struct WaitedNanos {
+    pub(crate) network: AtomicU64,
+    pub(crate) bandwidth: AtomicU64,
+    pub(crate) sink: AtomicU64,
+    pub(crate) retry: AtomicU64,
 }
 
 /// The version of the object that a download is pinned to, as the first answer told it.
@@ -44,12 +59,12 @@ pub(crate) struct Version {
     pub(crate) object_bytes: u64,
     pub(crate) e_tag: Option<String>,
     /// Where there is no ETag.
-    last_modified: Option<(i64, u32)>,
-    /// False: the server answers every ranged request with the whole object.
-    pub(crate) ranged: bool,
+    pub(crate) last_modified: Option<(i64, u32)>,
+    /// Whether the server heeds ranges; `None` where it was not asked for one yet.
+    pub(crate) ranged: Option<bool>,
 }
 
-/// What the first answer told, and the answer, whose body is the beginning of the object.
+/// What the first answer told, and the answer, whose body is the beginning of what is wanted.
 #[derive(Debug)]
 pub(crate) struct Discovered {
     pub(crate) version: Version,
@@ -57,71 +72,114 @@ pub(crate) struct Discovered {
     pub(crate) first: Answer,
 }
 
+/// Takes the bytes of one part, in order.
+pub(crate) trait Frames: Send {
+    /// Takes the next bytes; not empty.
+    fn take(&mut self, frame: Bytes) -> impl Future<Output = Result<(), FetchError>> + Send;
+    /// There are no more.
+    fn end(&mut self) -> impl Future<Output = Result<(), FetchError>> + Send;
+}
+
 /// Why an attempt at a part ended early.
 enum AttemptError {
     Request(RequestFailure),
-    Write(WriteError),
+    Sink(FetchError),
 }
 
-/// Why a part did not come. `Stopped`: because of the writer, which knows more.
+/// Why a part did not come. `Stopped`: because of the sink, which knows more.
+#[derive(Debug)]
 pub(crate) enum FetchError {
     Stopped,
     Failed(DownloadError),
 }
 
 impl Fetcher {
-    /// Asks for the beginning of the object, and learns its size and version from the answer: no HEAD is needed.
-    pub(crate) async fn discover(&self) -> Result<Discovered, DownloadError> {
-        let range = 0..first_request_bytes(&self.config);
+    /// Asks for the beginning of what is wanted, and learns the object's size and version from the answer: no HEAD is
+    /// needed.
+    ///
+    /// `object_bytes` is the size as the caller knows it: an object that one request brings is then asked for without a
+    /// range, and its checksum comes with it.
+    pub(crate) async fn discover(&self, object_bytes: Option<u64>) -> Result<Discovered, DownloadError> {
+        let range = first_request(self.object.range, &self.config);
+        if range.is_empty() {
+            return Err(self.no_such_range(None));
+        }
         let mut attempts = Attempts::new(self.config.num_download_attempts());
-        let mut asked = Some(&range);
+        let whole = range.start == 0 && object_bytes.is_some_and(|bytes| bytes <= range.end);
+        let mut asked = (!whole).then_some(&range);
         loop {
             match self.get(asked, None).await {
-                Ok(answer) => return self.understand(answer, asked).map_err(|failure| self.error(failure, None)),
+                // The caller was wrong about the size.
+                Ok(answer) if asked.is_none() && whole && answer.content_length.is_some_and(|n| n > range.end) => {
+                    asked = Some(&range);
+                }
+                Ok(answer) => return self.understand(answer, asked),
                 // An empty object has no byte 0. Without a range it answers like any other.
-                Err(RequestFailure::BehindTheEnd) if asked.is_some() => asked = None,
+                Err(RequestFailure::BehindTheEnd) if asked.is_some() && range.start == 0 => asked = None,
+                Err(RequestFailure::BehindTheEnd) => return Err(self.no_such_range(None)),
                 Err(RequestFailure::Transient(error)) => {
-                    self.pause(&mut attempts, error, &Part { number: 0, bytes: range.clone() }, 0).await?;
+                    self.pause(&mut attempts, error, &Part { number: 0, bytes: range.clone() }, range.start).await?;
                 }
                 Err(failure) => return Err(self.error(failure, None)),
             }
         }
     }
 
-    fn understand(&self, first: Answer, asked: Option<&std::ops::Range<u64>>) -> Result<Discovered, RequestFailure> {
-        let e_tag = first.e_tag.clone();
-        let (object_bytes, plan) = match (&first.content_range, asked) {
+    fn understand(&self, first: Answer, asked: Option<&Range<u64>>) -> Result<Discovered, DownloadError> {
+        let refuse = |what: String| self.error(bad_response(what), None);
+        let (object_bytes, ranged) = match (&first.content_range, asked) {
             (Some(content_range), Some(asked)) => {
-                let got = check_partial(asked, content_range, first.content_length).map_err(bad_response)?;
-                (got.object_bytes, Plan::new(got.object_bytes, &self.config))
+                let got = check_partial(asked, content_range, first.content_length).map_err(refuse)?;
+                (got.object_bytes, Some(true))
             }
-            (Some(_), None) => return Err(bad_response("a part of the object, though no range was asked for")),
-            (None, _) => {
-                let Some(length) = first.content_length else {
-                    return Err(bad_response("neither Content-Range nor Content-Length tells the object's size"));
-                };
-                (length, Plan::whole(length))
-            }
+            (Some(_), None) => return Err(refuse("a part of the object, though no range was asked for".to_owned())),
+            (None, asked) => match first.content_length {
+                Some(length) => (length, asked.map(|_| false)),
+                None => {
+                    let what = "neither Content-Range nor Content-Length tells the object's size";
+                    return Err(refuse(what.to_owned()));
+                }
+            },
         };
-        let ranged = first.content_range.is_some();
+        let wanted = self.object.range.within(object_bytes).ok_or_else(|| self.no_such_range(Some(object_bytes)))?;
+        let plan = if first.content_range.is_some() { Plan::new(wanted, &self.config) } else { Plan::whole(wanted) };
+        let e_tag = first.e_tag.clone();
         let version = Version { object_bytes, e_tag, last_modified: first.last_modified, ranged };
         Ok(Discovered { version, plan, first })
     }
 
-    /// Brings `part` to the writer. `begun` is an answer that starts with the part's first byte, if there is one already.
+    /// Brings `part` to `frames`, and gives its checksum where there is one of the object to compare with. `begun` is an
+    /// answer that starts with the part's first byte, if there is one already.
     pub(crate) async fn part(
         &self,
         part: &Part,
         version: &Version,
         mut begun: Option<Answer>,
-        writer: &Writer,
-    ) -> Result<(), FetchError> {
+        expected: &Expected,
+        frames: &mut impl Frames,
+    ) -> Result<Option<(ChecksumAlgorithm, u64)>, FetchError> {
         let mut attempts = Attempts::new(self.config.num_download_attempts());
-        let mut coalescer = Coalescer::new(part.bytes.start, self.config.io_chunksize());
+        let mut running = None;
         let mut at = part.bytes.start;
         while at < part.bytes.end {
             let before = at;
-            let outcome = self.attempt(part, version, &mut at, begun.take(), &mut coalescer, writer).await;
+            let answer = match begun.take() {
+                Some(answer) => Ok(answer),
+                None => {
+                    let asked = at..part.bytes.end;
+                    self.get((version.ranged != Some(false)).then_some(&asked), version.e_tag.as_deref()).await
+                }
+            };
+            if running.is_none() {
+                running = Some(expected.algorithm().await.map(RunningChecksum::new));
+            }
+            let outcome = match answer {
+                Ok(answer) => {
+                    self.receive(answer, part, version, &mut at, running.as_mut().and_then(Option::as_mut), frames)
+                        .await
+                }
+                Err(failure) => Err(failure.into()),
+            };
             if at > before {
                 attempts.progressed();
             }
@@ -134,35 +192,30 @@ impl Fetcher {
                 Err(AttemptError::Request(failure)) => {
                     return Err(FetchError::Failed(self.error(failure, version.e_tag.as_deref())));
                 }
-                Err(AttemptError::Write(error)) => return Err(error.into()),
+                Err(AttemptError::Sink(error)) => return Err(error),
             }
         }
-        match coalescer.finish() {
-            Some(rest) => Ok(writer.push(rest).await?),
-            None => Ok(()),
-        }
+        frames.end().await?;
+        Ok(running.flatten().map(|running| (running.algorithm(), running.value())))
     }
 
-    /// One request from `at` to the part's end. `at` follows every byte that is taken.
-    async fn attempt(
+    /// One answer, from `at` to the part's end. `at` follows every byte that is taken.
+    async fn receive(
         &self,
+        mut answer: Answer,
         part: &Part,
         version: &Version,
         at: &mut u64,
-        begun: Option<Answer>,
-        coalescer: &mut Coalescer,
-        writer: &Writer,
+        mut running: Option<&mut RunningChecksum>,
+        frames: &mut impl Frames,
     ) -> Result<(), AttemptError> {
         let asked = *at..part.bytes.end;
-        let mut answer = match begun {
-            Some(answer) => answer,
-            None => self.get(version.ranged.then_some(&asked), version.e_tag.as_deref()).await?,
-        };
         let (starts_at, ends_at) = place(&answer, &asked, version)?;
+        let waited = &self.counters.waited;
         let mut skip = asked.start - starts_at;
         let mut place = starts_at;
         while *at < part.bytes.end && place < ends_at {
-            let mut frame = match answer.body.next().await {
+            let mut frame = match waited.network.time(answer.body.next(self.config.stall_timeout())).await {
                 Some(frame) => frame.map_err(RequestFailure::Transient)?,
                 None => {
                     let source = format!("it ended {} bytes early", ends_at - place).into();
@@ -173,23 +226,27 @@ impl Fetcher {
             if place > ends_at {
                 return Err(bad_response("the body is longer than its range").into());
             }
-            self.limits.pace(frame.len() as u64).await;
             let skipped = frame.split_to(frame.len().min(usize::try_from(skip).unwrap_or(usize::MAX)));
             skip -= skipped.len() as u64;
+            self.limits.pace(skipped.len() as u64).await;
             frame.truncate(usize::try_from(part.bytes.end - *at).unwrap_or(usize::MAX));
-            *at += frame.len() as u64;
             while !frame.is_empty() {
-                if let Some(piece) = coalescer.push(&mut frame) {
-                    writer.push(piece).await.map_err(AttemptError::Write)?;
+                let slice = self.limits.slice(&mut frame);
+                waited.bandwidth.time(self.limits.pace(slice.len() as u64)).await;
+                if let Some(running) = &mut running {
+                    running.update(&slice);
                 }
+                *at += slice.len() as u64;
+                waited.sink.time(frames.take(slice)).await.map_err(AttemptError::Sink)?;
             }
         }
         Ok(())
     }
 
-    async fn get(&self, range: Option<&std::ops::Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
+    async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        self.store.get(&self.object, range, e_tag).await
+        let sent = self.store.get(&self.object, range, e_tag, self.config.first_byte_timeout());
+        self.counters.waited.network.time(sent).await
     }
 
     async fn pause(
@@ -199,15 +256,16 @@ impl Fetcher {
         part: &Part,
         offset: u64,
     ) -> Result<(), DownloadError> {
+        let object = &self.object.address;
         match attempts.after(&source, rand::random()) {
             Some(pause) => {
-                tracing::debug!(object = %self.object, part = part.number, offset, error = %source, ?pause, "trying again");
-                sleep(pause).await;
+                tracing::debug!(%object, part = part.number, offset, error = %source, ?pause, "trying again");
+                self.counters.waited.retry.time(sleep(pause)).await;
                 self.counters.retries.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             None => Err(DownloadError::PartFailed {
-                object: self.object.to_string(),
+                object: object.to_string(),
                 part: part.number,
                 offset,
                 attempts: attempts.made(),
@@ -216,13 +274,21 @@ impl Fetcher {
         }
     }
 
-    fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> DownloadError {
-        failure.into_error(&self.object, e_tag)
+    fn no_such_range(&self, object_bytes: Option<u64>) -> DownloadError {
+        DownloadError::NoSuchRange {
+            object: self.object.address.to_string(),
+            range: self.object.range.to_string(),
+            object_bytes,
+        }
+    }
+
+    pub(crate) fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> DownloadError {
+        failure.into_error(&self.object.address, e_tag)
     }
 }
 
 /// Where in the object the answer's body starts and ends, once it is sure that it is the right version of it.
-fn place(answer: &Answer, asked: &std::ops::Range<u64>, version: &Version) -> Result<(u64, u64), RequestFailure> {
+fn place(answer: &Answer, asked: &Range<u64>, version: &Version) -> Result<(u64, u64), RequestFailure> {
     // Not every server heeds If-Match.
     match (&version.e_tag, &answer.e_tag) {
         (Some(_), None) => return Err(bad_response("it has no ETag, though the first answer had one")),
@@ -235,7 +301,7 @@ fn place(answer: &Answer, asked: &std::ops::Range<u64>, version: &Version) -> Re
             let got = check_partial(asked, content_range, answer.content_length).map_err(bad_response)?;
             (got.bytes.start, got.bytes.end, got.object_bytes)
         }
-        None if version.ranged => {
+        None if version.ranged == Some(true) => {
             return Err(bad_response("the whole object in answer to a request for a range of it"));
         }
         None => match answer.content_length {
@@ -255,6 +321,21 @@ impl Counters {
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.peak_requests.fetch_max(now, Ordering::Relaxed);
         InFlight(self)
+    }
+}
+
+/// A sum of nanoseconds.
+pub(crate) trait Stopwatch {
+    /// Adds how long `future` takes.
+    fn time<T>(&self, future: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send;
+}
+
+impl Stopwatch for AtomicU64 {
+    async fn time<T>(&self, future: impl Future<Output = T> + Send) -> T {
+        let began = Instant::now();
+        let value = future.await;
+        self.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        value
     }
 }
 
@@ -281,7 +362,7 @@ impl From<WriteError> for FetchError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Stopped => Self::Stopped,
-            WriteError::Disk(error) => Self::Failed(error),
+            WriteError::Failed(error) => Self::Failed(error),
         }
     }
 }

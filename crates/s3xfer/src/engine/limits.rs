@@ -1,42 +1,202 @@
-//! What all transfers of a client share: request permits and bandwidth.
+//! What all transfers of a client share: request permits, memory and bandwidth.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
+use crate::doors::machine;
+use crate::rules::admission::{Admission, REQUEST_BYTES};
 use crate::rules::pace::Pacer;
-use crate::words::config::TransferConfig;
+use crate::words::config::{LEAST_MEMORY, TransferConfig};
+
+/// Of the machine's memory, what transfers may take unless they are told.
+const MEMORY_SHARE: u64 = 4;
 
 /// Shared by every transfer that runs under one configuration of one client.
 #[derive(Debug)]
 pub(crate) struct Limits {
+    requests: u32,
     permits: Arc<Semaphore>,
+    memory: Arc<Memory>,
     pacer: Option<Mutex<Pacer>>,
     zero: Instant,
 }
 
+/// Bytes that may wait, one permit each. The share of the requests in flight comes with their permits.
+#[derive(Debug)]
+struct Memory {
+    free: Arc<Semaphore>,
+    bytes: u64,
+    held: AtomicU64,
+    peak: AtomicU64,
+}
+
+/// The right to have one request in flight.
+#[derive(Debug)]
+pub(crate) struct RequestPermit {
+    _permit: OwnedSemaphorePermit,
+    memory: Arc<Memory>,
+}
+
+/// Room in memory, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    permit: OwnedSemaphorePermit,
+    memory: Arc<Memory>,
+}
+
 impl Limits {
     pub(crate) fn new(config: &TransferConfig) -> Arc<Self> {
-        let requests = if config.use_threads() { config.max_concurrency() } else { 1 };
+        let limit = config.memory_limit().unwrap_or_else(|| (machine::memory_bytes() / MEMORY_SHARE).max(LEAST_MEMORY));
+        let Admission { requests, waiting_bytes } = Admission::new(config, limit, machine::connections());
         Arc::new(Self {
-            permits: Arc::new(Semaphore::new((requests as usize).min(Semaphore::MAX_PERMITS))),
+            requests,
+            permits: Arc::new(Semaphore::new(requests as usize)),
+            memory: Memory::new(waiting_bytes),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),
         })
     }
 
+    /// Most requests in flight: what `max_concurrency`, the memory and the files that may be open come to.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Bytes that may wait altogether.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.memory.bytes
+    }
+
+    /// Most memory that was held at one moment, by all transfers.
+    pub(crate) fn peak_memory_bytes(&self) -> u64 {
+        self.memory.peak.load(Ordering::Relaxed)
+    }
+
     /// Waits for the right to have one more request in flight. First come, first served.
-    pub(crate) async fn permit(&self) -> OwnedSemaphorePermit {
-        self.permits.clone().acquire_owned().await.expect("the semaphore is never closed")
+    pub(crate) async fn permit(&self) -> RequestPermit {
+        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        self.memory.hold(REQUEST_BYTES);
+        RequestPermit { _permit: permit, memory: self.memory.clone() }
+    }
+
+    /// Room for `bytes`, if there is any now; at most all that there is.
+    pub(crate) fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
+        let permits = self.memory.permits(bytes);
+        Some(self.memory.reservation(self.memory.free.clone().try_acquire_many_owned(permits).ok()?))
+    }
+
+    /// Waits for room for `bytes`; at most all that there is. First come, first served.
+    pub(crate) async fn reserve(&self, bytes: u64) -> Reservation {
+        let permits = self.memory.permits(bytes);
+        let free = self.memory.free.clone();
+        self.memory.reservation(free.acquire_many_owned(permits).await.expect("the semaphore is never closed"))
+    }
+
+    /// How much of a frame of `bytes` to pass on at once so that the bandwidth limit is kept smoothly.
+    pub(crate) fn slice(&self, frame: &mut Bytes) -> Bytes {
+        let most = self.pacer.as_ref().map_or(u64::MAX, |pacer| lock(pacer).slice_bytes());
+        frame.split_to(frame.len().min(usize::try_from(most).unwrap_or(usize::MAX)))
     }
 
     /// Waits until `bytes` more fit under the bandwidth limit.
     pub(crate) async fn pace(&self, bytes: u64) {
         let Some(pacer) = &self.pacer else { return };
-        let wait = pacer.lock().unwrap_or_else(PoisonError::into_inner).admit(self.zero.elapsed(), bytes);
+        let wait = lock(pacer).admit(self.zero.elapsed(), bytes);
         if !wait.is_zero() {
             sleep(wait).await;
         }
+    }
+}
+
+impl Memory {
+    fn new(bytes: u64) -> Arc<Self> {
+        let bytes = bytes.min(Semaphore::MAX_PERMITS as u64);
+        let free = Arc::new(Semaphore::new(bytes as usize));
+        Arc::new(Self { free, bytes, held: AtomicU64::new(0), peak: AtomicU64::new(0) })
+    }
+
+    fn permits(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes.min(self.bytes)).unwrap_or(u32::MAX)
+    }
+
+    fn reservation(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Reservation {
+        self.hold(permit.num_permits() as u64);
+        Reservation { permit, memory: self.clone() }
+    }
+
+    fn hold(&self, bytes: u64) {
+        let held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak.fetch_max(held, Ordering::Relaxed);
+    }
+
+    fn let_go(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Reservation {
+    /// Takes `bytes` off, or all that is left.
+    pub(crate) fn split(&mut self, bytes: u64) -> Self {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.permit.num_permits());
+        let permit = self.permit.split(bytes).expect("no more than there are");
+        Self { permit, memory: self.memory.clone() }
+    }
+
+    /// Adds `other`'s room to this one's.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        let all = other.permit.num_permits();
+        self.permit.merge(other.permit.split(all).expect("no more than there are"));
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.memory.let_go(self.permit.num_permits() as u64);
+    }
+}
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        self.memory.let_go(REQUEST_BYTES);
+    }
+}
+
+fn lock(pacer: &Mutex<Pacer>) -> std::sync::MutexGuard<'_, Pacer> {
+    pacer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn limits(memory: u64, requests: u32) -> Arc<Limits> {
+        Limits::new(&TransferConfig::builder().memory_limit(memory).max_concurrency(requests).build().unwrap())
+    }
+
+    #[test]
+    fn room_is_given_back_and_what_was_held_is_counted() {
+        let limits = limits(1 << 20, 1);
+        let all = limits.waiting_bytes();
+        assert_eq!(all, (1 << 20) - REQUEST_BYTES);
+        let mut held = limits.try_reserve(1000).unwrap();
+        let more = limits.try_reserve(u64::MAX).is_none();
+        assert!(more, "a thousand bytes are taken");
+        let part = held.split(400);
+        drop(held);
+        let mut rest = limits.try_reserve(all - 400).unwrap();
+        assert!(limits.try_reserve(1).is_none());
+        rest.merge(part);
+        drop(rest);
+        assert!(limits.reserve(u64::MAX).now_or_never().is_some(), "more than there is means all there is");
+        let permit = limits.permit().now_or_never().unwrap();
+        drop(permit);
+        assert_eq!(limits.peak_memory_bytes(), all);
+        assert_eq!(limits.memory.held.load(Ordering::Relaxed), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! From the network's tasks to the disk: a bounded queue with one writer.
+//! From the tasks that receive to the sink: in place while that is quick, else through a bounded queue with one writer.
 //!
 //! Dropped in the middle, nothing is awaited: the writer finishes the pieces that are queued, into a file that has lost
 //! its name, and ends.
@@ -6,24 +6,34 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::doors::disk::OpenFile;
+use crate::engine::limits::Reservation;
+use crate::engine::sink::Sink;
+use crate::rules::in_place::InPlace;
 use crate::words::config::TransferConfig;
 use crate::words::failure::DownloadError;
 use crate::words::piece::Piece;
 use crate::words::progress::Progress;
 
-/// Where the pieces of one transfer go. Clones write to the same file.
-#[derive(Debug, Clone)]
+/// Where the pieces of one transfer go. Clones write to the same sink.
+#[derive(Clone)]
 pub(crate) struct Writer {
-    file: OpenFile,
+    sink: Sink,
     progress: Progress,
-    writes: Arc<AtomicU64>,
-    /// `None`: pieces are written by the task that brings them (`use_threads = false`).
+    written: Arc<Written>,
+    /// `None`: every piece is written by the task that brings it (`use_threads = false`).
     queue: Option<Arc<Queue>>,
+}
+
+/// For the report.
+#[derive(Debug, Default)]
+struct Written {
+    writes: AtomicU64,
+    largest: AtomicU64,
 }
 
 /// At most `max_io_queue` pieces, written in the order they came by a blocking task that lives while there are any.
@@ -31,52 +41,91 @@ pub(crate) struct Writer {
 struct Queue {
     slots: Arc<Semaphore>,
     capacity: u32,
+    stopped: Notify,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Each with the slot it occupies until it is on the disk.
-    waiting: VecDeque<(Piece, OwnedSemaphorePermit)>,
+    waiting: VecDeque<Entry>,
+    /// Pieces among them.
+    pieces: usize,
     /// Whether a blocking task is emptying the queue.
     draining: bool,
     /// The first error; nothing is written after it.
     failed: Option<DownloadError>,
     peak: usize,
+    in_place: InPlace,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// With its room in memory and the slot it occupies until it is written.
+    Piece(Piece, Option<Reservation>, OwnedSemaphorePermit),
+    /// Told when all pieces before it are written.
+    Mark(oneshot::Sender<()>),
 }
 
 impl Writer {
-    pub(crate) fn new(file: OpenFile, config: &TransferConfig, progress: Progress) -> Self {
+    pub(crate) fn new(sink: Sink, config: &TransferConfig, progress: Progress) -> Self {
         let queue = config.use_threads().then(|| {
             let capacity = config.max_io_queue();
-            Arc::new(Queue { slots: Arc::new(Semaphore::new(capacity as usize)), capacity, state: Mutex::default() })
+            let slots = Arc::new(Semaphore::new(capacity as usize));
+            Arc::new(Queue { slots, capacity, stopped: Notify::new(), state: Mutex::default() })
         });
-        Self { file, progress, writes: Arc::default(), queue }
+        Self { sink, progress, written: Arc::default(), queue }
     }
 
-    /// Hands over a piece; waits while the queue is full.
+    /// Whether frames are worth gathering until a piece is full.
+    pub(crate) fn gathers(&self) -> bool {
+        self.sink.gathers()
+    }
+
+    /// Takes a piece, and keeps its `room` until it is written; waits while the queue is full.
     ///
     /// # Errors
     ///
     /// [`WriteError::Stopped`] once any piece could not be written; [`finish`](Self::finish) tells why.
-    pub(crate) async fn push(&self, piece: Piece) -> Result<(), WriteError> {
+    pub(crate) async fn push(&self, piece: Piece, room: Option<Reservation>) -> Result<(), WriteError> {
         let Some(queue) = &self.queue else {
             return Ok(self.write(&piece)?);
         };
+        if !self.sink.gathers() {
+            return Ok(self.write(&piece)?);
+        }
+        // Never past pieces that wait: they would wait longer.
+        let in_place = {
+            let state = queue.state();
+            !state.draining && state.in_place.allows(piece.len())
+        };
+        if in_place {
+            return Ok(self.timed_write(queue, &piece)?);
+        }
         let slot = queue.slots.clone().acquire_owned().await.map_err(|_| WriteError::Stopped)?;
-        let mut state = queue.state();
-        if state.failed.is_some() {
-            return Err(WriteError::Stopped);
+        self.enqueue(queue, Entry::Piece(piece, room, slot))
+    }
+
+    /// Waits until every piece that this task has pushed is written.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Stopped`].
+    pub(crate) async fn settled(&self) -> Result<(), WriteError> {
+        let Some(queue) = &self.queue else { return Ok(()) };
+        if !queue.state().draining {
+            return queue.state().failed.is_none().then_some(()).ok_or(WriteError::Stopped);
         }
-        state.waiting.push_back((piece, slot));
-        state.peak = state.peak.max(state.waiting.len());
-        if !state.draining {
-            state.draining = true;
-            let writer = self.clone();
-            let queue = Arc::clone(queue);
-            spawn_blocking(move || writer.drain(&queue));
+        let (mark, told) = oneshot::channel();
+        self.enqueue(queue, Entry::Mark(mark))?;
+        told.await.map_err(|_| WriteError::Stopped)
+    }
+
+    /// Completes when a queued piece could not be written; never otherwise.
+    pub(crate) async fn stopped(&self) {
+        match &self.queue {
+            Some(queue) => queue.stopped.notified().await,
+            None => std::future::pending().await,
         }
-        Ok(())
     }
 
     /// Waits until every piece is on its way to the disk (in the kernel's hands).
@@ -104,12 +153,33 @@ impl Writer {
 
     /// Pieces written so far.
     pub(crate) fn writes(&self) -> u64 {
-        self.writes.load(Ordering::Relaxed)
+        self.written.writes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the largest of them.
+    pub(crate) fn largest_write_bytes(&self) -> u64 {
+        self.written.largest.load(Ordering::Relaxed)
+    }
+
+    fn enqueue(&self, queue: &Arc<Queue>, entry: Entry) -> Result<(), WriteError> {
+        let mut state = queue.state();
+        if state.failed.is_some() {
+            return Err(WriteError::Stopped);
+        }
+        state.pieces += usize::from(matches!(entry, Entry::Piece(..)));
+        state.peak = state.peak.max(state.pieces);
+        state.waiting.push_back(entry);
+        if !state.draining {
+            state.draining = true;
+            let (writer, queue) = (self.clone(), Arc::clone(queue));
+            spawn_blocking(move || writer.drain(&queue));
+        }
+        Ok(())
     }
 
     fn drain(&self, queue: &Queue) {
         loop {
-            let (piece, slot) = {
+            let entry = {
                 let mut state = queue.state();
                 match state.waiting.pop_front() {
                     Some(next) => next,
@@ -119,21 +189,36 @@ impl Writer {
                     }
                 }
             };
-            if let Err(error) = self.write(&piece) {
-                let mut state = queue.state();
-                state.failed = Some(error);
-                state.waiting.clear();
-                state.draining = false;
-                queue.slots.close();
-                return;
+            match entry {
+                Entry::Mark(told) => drop(told.send(())),
+                Entry::Piece(piece, room, slot) => {
+                    queue.state().pieces -= 1;
+                    if let Err(error) = self.timed_write(queue, &piece) {
+                        let mut state = queue.state();
+                        state.failed = Some(error);
+                        state.waiting.clear();
+                        state.draining = false;
+                        queue.slots.close();
+                        queue.stopped.notify_one();
+                        return;
+                    }
+                    drop((room, slot));
+                }
             }
-            drop(slot);
         }
     }
 
+    fn timed_write(&self, queue: &Queue, piece: &Piece) -> Result<(), DownloadError> {
+        let began = Instant::now();
+        self.write(piece)?;
+        queue.state().in_place.took(piece.len(), began.elapsed());
+        Ok(())
+    }
+
     fn write(&self, piece: &Piece) -> Result<(), DownloadError> {
-        self.file.write(piece)?;
-        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.sink.write(piece)?;
+        self.written.writes.fetch_add(1, Ordering::Relaxed);
+        self.written.largest.fetch_max(piece.len(), Ordering::Relaxed);
         self.progress.add_written(piece.len());
         Ok(())
     }
@@ -151,24 +236,58 @@ pub(crate) enum WriteError {
     /// An earlier piece could not be written; the queue keeps its error.
     Stopped,
     /// This one could not.
-    Disk(DownloadError),
+    Failed(DownloadError),
 }
 
 impl From<DownloadError> for WriteError {
     fn from(error: DownloadError) -> Self {
-        Self::Disk(error)
+        Self::Failed(error)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use futures::FutureExt;
 
     use super::*;
     use crate::doors::disk::StagedFile;
+
+    /// As after a slow write.
+    fn behind_a_queue(staged: &StagedFile, config: &TransferConfig) -> Writer {
+        let writer = Writer::new(Sink::File(staged.open_file()), config, Progress::new());
+        writer.queue.as_ref().unwrap().state().in_place.took(1, Duration::from_secs(1));
+        writer
+    }
+
+    #[tokio::test]
+    async fn pieces_are_written_by_the_task_that_brings_them_while_that_is_quick() {
+        let folder = tempfile::tempdir().unwrap();
+        let staged = StagedFile::create(&folder.path().join("x"), 1).unwrap();
+        let writer = Writer::new(Sink::File(staged.open_file()), &TransferConfig::default(), Progress::new());
+        for n in 0..1000 {
+            let piece = Piece { offset: n, frames: vec![Bytes::from_static(b"x")] };
+            assert!(writer.push(piece, None).now_or_never().is_some());
+            assert!(writer.settled().now_or_never().is_some() || writer.peak() > 0);
+        }
+        // A machine that is busy enough may be slow once, and then 32 go through the queue.
+        assert!(writer.writes() > 500 && writer.largest_write_bytes() == 1);
+    }
+
+    #[tokio::test]
+    async fn settled_waits_for_the_pieces_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let staged = StagedFile::create(&folder.path().join("x"), 1).unwrap();
+        let writer = behind_a_queue(&staged, &TransferConfig::default());
+        for n in 0..20 {
+            writer.push(Piece { offset: n, frames: vec![Bytes::from_static(b"x")] }, None).await.unwrap();
+        }
+        writer.settled().await.unwrap();
+        assert_eq!((writer.writes(), writer.peak() > 0), (20, true));
+    }
 
     #[test]
     fn as_many_pieces_wait_as_max_io_queue_allows_and_no_more() {
@@ -181,12 +300,12 @@ mod tests {
                 let folder = tempfile::tempdir().unwrap();
                 let staged = StagedFile::create(&folder.path().join("x"), 1).unwrap();
                 let config = TransferConfig::builder().max_io_queue(capacity).build().unwrap();
-                let writer = Writer::new(staged.open_file(), &config, Progress::new());
+                let writer = behind_a_queue(&staged, &config);
                 let piece = |n: u32| Piece { offset: n.into(), frames: vec![Bytes::from_static(b"x")] };
                 for n in 0..capacity {
-                    assert!(writer.push(piece(n)).now_or_never().is_some(), "piece {n} of {capacity}");
+                    assert!(writer.push(piece(n), None).now_or_never().is_some(), "piece {n} of {capacity}");
                 }
-                assert!(writer.push(piece(capacity)).now_or_never().is_none(), "one more than {capacity}");
+                assert!(writer.push(piece(capacity), None).now_or_never().is_none(), "one more than {capacity}");
                 assert_eq!(writer.peak(), capacity);
                 assert!(writer.finish().now_or_never().is_none(), "pieces still wait");
             }
@@ -199,13 +318,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let staged = StagedFile::create(&folder.path().join("x"), 1).unwrap();
         let config = TransferConfig::builder().max_io_queue(2).build().unwrap();
-        let writer = Writer::new(staged.open_file(), &config, Progress::new());
+        let writer = behind_a_queue(&staged, &config);
         // No file reaches this far: EFBIG or EINVAL.
         let beyond = Piece { offset: u64::MAX / 2 - 1, frames: vec![Bytes::from_static(b"xyz")] };
-        writer.push(beyond.clone()).await.unwrap();
+        writer.push(beyond.clone(), None).await.unwrap();
         let stopped = async {
             loop {
-                if let Err(error) = writer.push(beyond.clone()).await {
+                if let Err(error) = writer.push(beyond.clone(), None).await {
                     return error;
                 }
             }

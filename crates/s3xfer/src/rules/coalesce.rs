@@ -33,8 +33,8 @@ impl Coalescer {
         (self.held == self.piece_bytes).then(|| self.take())
     }
 
-    /// The unfinished piece, if any.
-    pub(crate) fn finish(mut self) -> Option<Piece> {
+    /// The unfinished piece, if any; the next one begins where it ends.
+    pub(crate) fn cut(&mut self) -> Option<Piece> {
         (self.held > 0).then(|| self.take())
     }
 
@@ -66,7 +66,7 @@ mod tests {
                 }
             }
             let full = pieces.len();
-            pieces.extend(coalescer.finish());
+            pieces.extend(coalescer.cut());
 
             let mut next = offset;
             for (i, piece) in pieces.iter().enumerate() {

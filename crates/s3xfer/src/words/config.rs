@@ -1,13 +1,25 @@
-//! [`TransferConfig`]: boto3's eight parameters, with its names, defaults, meaning and validation.
+//! [`TransferConfig`]: boto3's eight parameters, with its names, defaults, meaning and validation, and a few of our own.
 //!
 //! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. Where this engine means something more exact than boto3
 //! (it has no threads of its own), the parameter's documentation says so. What a parameter does is in the engine; here
 //! it only has a value that is known to be in range.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+
+/// Least [`TransferConfig::memory_limit`]: the buffers of one request, and as much again to put pieces together.
+pub(crate) const LEAST_MEMORY: u64 = MIB;
+/// A connection that takes longer is lost in a network that drops packets: three retransmissions of a SYN (RFC 6298:
+/// after 1, 2 and 4 s) have not helped.
+const CONNECT_TIMEOUT_SECONDS: u32 = 8;
+/// S3's own slowest answers take a few seconds.
+const FIRST_BYTE_TIMEOUT_SECONDS: u32 = 30;
+/// The AWS SDKs' own grace period for a body that stands still.
+const STALL_TIMEOUT_SECONDS: u32 = 20;
 
 /// How a transfer is cut, parallelised, written and limited.
 ///
@@ -41,6 +53,35 @@ pub struct TransferConfig {
     use_threads: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_bandwidth: Option<u64>,
+    // Ours are written only where they were changed: what a file of boto3's eight says does not grow by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_limit: Option<u64>,
+    #[serde(skip_serializing_if = "is_connect_timeout")]
+    connect_timeout_seconds: u32,
+    #[serde(skip_serializing_if = "is_first_byte_timeout")]
+    first_byte_timeout_seconds: u32,
+    #[serde(skip_serializing_if = "is_stall_timeout")]
+    stall_timeout_seconds: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transfer_timeout_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "is_true")]
+    validate_checksum: bool,
+}
+
+fn is_connect_timeout(seconds: &u32) -> bool {
+    *seconds == CONNECT_TIMEOUT_SECONDS
+}
+
+fn is_first_byte_timeout(seconds: &u32) -> bool {
+    *seconds == FIRST_BYTE_TIMEOUT_SECONDS
+}
+
+fn is_stall_timeout(seconds: &u32) -> bool {
+    *seconds == STALL_TIMEOUT_SECONDS
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl TransferConfig {
@@ -56,6 +97,12 @@ impl TransferConfig {
             io_chunksize: 256 * KIB,
             use_threads: true,
             max_bandwidth: None,
+            memory_limit: None,
+            connect_timeout_seconds: CONNECT_TIMEOUT_SECONDS,
+            first_byte_timeout_seconds: FIRST_BYTE_TIMEOUT_SECONDS,
+            stall_timeout_seconds: STALL_TIMEOUT_SECONDS,
+            transfer_timeout_seconds: None,
+            validate_checksum: true,
         }
     }
 
@@ -77,6 +124,12 @@ impl TransferConfig {
             io_chunksize: Some(self.io_chunksize),
             use_threads: Some(self.use_threads),
             max_bandwidth: self.max_bandwidth,
+            memory_limit: self.memory_limit,
+            connect_timeout_seconds: Some(self.connect_timeout_seconds),
+            first_byte_timeout_seconds: Some(self.first_byte_timeout_seconds),
+            stall_timeout_seconds: Some(self.stall_timeout_seconds),
+            transfer_timeout_seconds: self.transfer_timeout_seconds,
+            validate_checksum: Some(self.validate_checksum),
         }
     }
 
@@ -123,7 +176,7 @@ impl TransferConfig {
         self.io_chunksize
     }
 
-    /// False: one request at a time, written by the task that fetched it; nothing is spawned.
+    /// False: one request at a time, written by the task that fetched it; a download to a file spawns nothing then.
     #[must_use]
     pub fn use_threads(&self) -> bool {
         self.use_threads
@@ -134,14 +187,58 @@ impl TransferConfig {
     pub fn max_bandwidth(&self) -> Option<u64> {
         self.max_bandwidth
     }
+
+    /// Most bytes that the buffers of all transfers of a [`Client`](crate::Client) may hold together; at least 1 MiB.
+    /// `None`: a quarter of the machine's memory, or of the control group's where that is less.
+    ///
+    /// It holds whatever the other parameters say. Where it is short, fewer requests are in flight than
+    /// [`max_concurrency`](Self::max_concurrency) allows, and pieces are written before they have grown to
+    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) says what took effect. Not counted are
+    /// the kernel's socket buffers and page cache.
+    #[must_use]
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.memory_limit
+    }
+
+    /// Longest wait for a connection: name lookup, TCP and TLS handshakes.
+    #[must_use]
+    pub fn connect_timeout(&self) -> Duration {
+        Duration::from_secs(self.connect_timeout_seconds.into())
+    }
+
+    /// Longest wait for the beginning of an answer, the connection included.
+    #[must_use]
+    pub fn first_byte_timeout(&self) -> Duration {
+        Duration::from_secs(self.first_byte_timeout_seconds.into())
+    }
+
+    /// Longest time in which a body may bring no byte. The clock stands still while the engine itself does not read, be
+    /// it for a slow disk, the memory or the bandwidth limit, or a reader that takes its time.
+    #[must_use]
+    pub fn stall_timeout(&self) -> Duration {
+        Duration::from_secs(self.stall_timeout_seconds.into())
+    }
+
+    /// Longest time for a whole transfer; `None`, the default, sets no bound on one that makes progress.
+    #[must_use]
+    pub fn transfer_timeout(&self) -> Option<Duration> {
+        self.transfer_timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// Whether the bytes are compared with the checksum that S3 keeps of the whole object, where it keeps one that can be
+    /// put together from parts (CRC32, CRC32C, CRC64NVME). Costs a HEAD request for an object of several parts, and about
+    /// 3 % of a transfer's CPU time.
+    #[must_use]
+    pub fn validate_checksum(&self) -> bool {
+        self.validate_checksum
+    }
 }
 
 impl Default for TransferConfig {
-    /// boto3's parameters with values for a machine close to its bucket: 32 requests of 8 MiB, written in pieces of
-    /// 1 MiB. S3 gives one connection about 90 MB/s, so ten of them do not fill a modern link; a write of 1 MiB costs
-    /// a quarter of the system calls of boto3's 256 KiB.
+    /// boto3's parameters with 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of them do not
+    /// fill a modern link.
     fn default() -> Self {
-        Self { max_concurrency: 32, io_chunksize: MIB, ..Self::boto3() }
+        Self { max_concurrency: 32, ..Self::boto3() }
     }
 }
 
@@ -159,6 +256,12 @@ pub struct TransferConfigBuilder {
     io_chunksize: Option<u64>,
     use_threads: Option<bool>,
     max_bandwidth: Option<u64>,
+    memory_limit: Option<u64>,
+    connect_timeout_seconds: Option<u32>,
+    first_byte_timeout_seconds: Option<u32>,
+    stall_timeout_seconds: Option<u32>,
+    transfer_timeout_seconds: Option<u32>,
+    validate_checksum: Option<bool>,
 }
 
 macro_rules! setters {
@@ -181,6 +284,7 @@ impl TransferConfigBuilder {
         max_io_queue: u32,
         io_chunksize: u64,
         use_threads: bool,
+        validate_checksum: bool,
     }
 
     /// Sets [`TransferConfig::max_bandwidth`]; `None` lifts it.
@@ -190,12 +294,47 @@ impl TransferConfigBuilder {
         self
     }
 
+    /// Sets [`TransferConfig::memory_limit`]; `None` takes the machine's.
+    #[must_use]
+    pub fn memory_limit(mut self, value: impl Into<Option<u64>>) -> Self {
+        self.memory_limit = value.into();
+        self
+    }
+
+    /// Sets [`TransferConfig::connect_timeout`], in whole seconds.
+    #[must_use]
+    pub fn connect_timeout_seconds(mut self, value: u32) -> Self {
+        self.connect_timeout_seconds = Some(value);
+        self
+    }
+
+    /// Sets [`TransferConfig::first_byte_timeout`], in whole seconds.
+    #[must_use]
+    pub fn first_byte_timeout_seconds(mut self, value: u32) -> Self {
+        self.first_byte_timeout_seconds = Some(value);
+        self
+    }
+
+    /// Sets [`TransferConfig::stall_timeout`], in whole seconds.
+    #[must_use]
+    pub fn stall_timeout_seconds(mut self, value: u32) -> Self {
+        self.stall_timeout_seconds = Some(value);
+        self
+    }
+
+    /// Sets [`TransferConfig::transfer_timeout`], in whole seconds; `None` lifts it.
+    #[must_use]
+    pub fn transfer_timeout_seconds(mut self, value: impl Into<Option<u32>>) -> Self {
+        self.transfer_timeout_seconds = value.into();
+        self
+    }
+
     /// Checks the values.
     ///
     /// # Errors
     ///
     /// [`ConfigError::NotPositive`] for the first number that is zero (boto3's rule: every parameter must be greater
-    /// than 0).
+    /// than 0); [`ConfigError::MemoryLimit`].
     pub fn build(self) -> Result<TransferConfig, ConfigError> {
         let default = TransferConfig::default();
         let config = TransferConfig {
@@ -207,6 +346,12 @@ impl TransferConfigBuilder {
             io_chunksize: self.io_chunksize.unwrap_or(default.io_chunksize),
             use_threads: self.use_threads.unwrap_or(default.use_threads),
             max_bandwidth: self.max_bandwidth,
+            memory_limit: self.memory_limit,
+            connect_timeout_seconds: self.connect_timeout_seconds.unwrap_or(default.connect_timeout_seconds),
+            first_byte_timeout_seconds: self.first_byte_timeout_seconds.unwrap_or(default.first_byte_timeout_seconds),
+            stall_timeout_seconds: self.stall_timeout_seconds.unwrap_or(default.stall_timeout_seconds),
+            transfer_timeout_seconds: self.transfer_timeout_seconds,
+            validate_checksum: self.validate_checksum.unwrap_or(default.validate_checksum),
         };
         let numbers = [
             ("multipart_threshold", config.multipart_threshold),
@@ -216,10 +361,18 @@ impl TransferConfigBuilder {
             ("max_io_queue", config.max_io_queue.into()),
             ("io_chunksize", config.io_chunksize),
             ("max_bandwidth", config.max_bandwidth.unwrap_or(1)),
+            ("memory_limit", config.memory_limit.unwrap_or(1)),
+            ("connect_timeout_seconds", config.connect_timeout_seconds.into()),
+            ("first_byte_timeout_seconds", config.first_byte_timeout_seconds.into()),
+            ("stall_timeout_seconds", config.stall_timeout_seconds.into()),
+            ("transfer_timeout_seconds", config.transfer_timeout_seconds.unwrap_or(1).into()),
         ];
-        match numbers.into_iter().find(|(_, value)| *value == 0) {
-            Some((parameter, _)) => Err(ConfigError::NotPositive { parameter }),
-            None => Ok(config),
+        if let Some((parameter, _)) = numbers.into_iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError::NotPositive { parameter });
+        }
+        match config.memory_limit {
+            Some(bytes) if bytes < LEAST_MEMORY => Err(ConfigError::MemoryLimit { bytes, least: LEAST_MEMORY }),
+            _ => Ok(config),
         }
     }
 }
@@ -242,6 +395,16 @@ pub enum ConfigError {
         /// Its name.
         parameter: &'static str,
     },
+    /// The memory limit has no room for one request.
+    #[error(
+        "memory_limit is {bytes}, but must be at least {least} (1 MiB: one request's buffers, and as much to write from)"
+    )]
+    MemoryLimit {
+        /// As asked for.
+        bytes: u64,
+        /// The least that will do.
+        least: u64,
+    },
 }
 
 #[cfg(test)]
@@ -260,7 +423,7 @@ mod tests {
     #[test]
     fn every_number_must_be_greater_than_zero() {
         type Set = fn(TransferConfigBuilder) -> TransferConfigBuilder;
-        let zeros: [(&str, Set); 7] = [
+        let zeros: [(&str, Set); 12] = [
             ("multipart_threshold", |b| b.multipart_threshold(0)),
             ("max_concurrency", |b| b.max_concurrency(0)),
             ("multipart_chunksize", |b| b.multipart_chunksize(0)),
@@ -268,6 +431,11 @@ mod tests {
             ("max_io_queue", |b| b.max_io_queue(0)),
             ("io_chunksize", |b| b.io_chunksize(0)),
             ("max_bandwidth", |b| b.max_bandwidth(0)),
+            ("memory_limit", |b| b.memory_limit(0)),
+            ("connect_timeout_seconds", |b| b.connect_timeout_seconds(0)),
+            ("first_byte_timeout_seconds", |b| b.first_byte_timeout_seconds(0)),
+            ("stall_timeout_seconds", |b| b.stall_timeout_seconds(0)),
+            ("transfer_timeout_seconds", |b| b.transfer_timeout_seconds(0)),
         ];
         for (parameter, zero) in zeros {
             assert_eq!(zero(TransferConfig::builder()).build(), Err(ConfigError::NotPositive { parameter }));
@@ -288,10 +456,28 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for config in [TransferConfig::boto3(), TransferConfig::builder().max_bandwidth(7).build().unwrap()] {
+        let ours =
+            TransferConfig::builder().memory_limit(LEAST_MEMORY).stall_timeout_seconds(1).validate_checksum(false);
+        let all = [
+            TransferConfig::boto3(),
+            TransferConfig::builder().max_bandwidth(7).build().unwrap(),
+            ours.build().unwrap(),
+        ];
+        for config in all {
             let text = toml::to_string(&config).unwrap();
             assert_eq!(toml::from_str::<TransferConfig>(&text).unwrap(), config, "{text}");
             assert_eq!(config.to_builder().build().unwrap(), config);
         }
+        assert_eq!(
+            toml::to_string(&TransferConfig::boto3()).unwrap().lines().count(),
+            7,
+            "ours are written when changed"
+        );
+    }
+
+    #[test]
+    fn a_memory_limit_below_one_request_is_refused_with_the_bound() {
+        let error = TransferConfig::builder().memory_limit(LEAST_MEMORY - 1).build().unwrap_err();
+        assert!(error.to_string().contains("1048575") && error.to_string().contains("1048576"), "{error}");
     }
 }

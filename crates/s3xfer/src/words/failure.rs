@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::{error, io};
 
+use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::object::ObjectAddress;
 
 /// Why a download did not happen. There is no file under the target's name then, or the one that was there before.
@@ -55,6 +56,59 @@ pub enum DownloadError {
         /// What happened.
         source: RequestError,
     },
+    /// The object has none of the bytes that were asked for.
+    #[error("{object}: {}", no_such_range(range, *object_bytes))]
+    NoSuchRange {
+        /// `s3://bucket/key`.
+        object: String,
+        /// The range as Rust writes it, half-open.
+        range: String,
+        /// The object's size, where the server was asked.
+        object_bytes: Option<u64>,
+    },
+    /// The bytes are not those that the object's checksum is of. None of them was published; a stream has passed them on
+    /// before the last one told.
+    #[error("{object}: the bytes do not match the object's {algorithm} ({computed:x}, not {expected:x}); start again")]
+    Corrupt {
+        /// `s3://bucket/key`.
+        object: String,
+        /// Of the object's checksum.
+        algorithm: ChecksumAlgorithm,
+        /// What S3 keeps.
+        expected: u64,
+        /// What came.
+        computed: u64,
+    },
+    /// The object does not fit into memory as [`memory_limit`](crate::TransferConfig::memory_limit) allows.
+    #[error(
+        "{object}: {bytes} bytes do not fit into {room}, what memory_limit leaves; raise it, or take the object as a stream"
+    )]
+    TooLarge {
+        /// `s3://bucket/key`.
+        object: String,
+        /// That were wanted.
+        bytes: u64,
+        /// For them.
+        room: u64,
+    },
+    /// The transfer took longer than [`transfer_timeout`](crate::TransferConfig::transfer_timeout).
+    #[error("{object}: not done within {seconds} s, the transfer timeout")]
+    TimedOut {
+        /// `s3://bucket/key`.
+        object: String,
+        /// The timeout.
+        seconds: u64,
+    },
+    /// The caller's sink did not take the bytes.
+    #[error("{object}: the sink did not take {action}")]
+    Sink {
+        /// `s3://bucket/key`.
+        object: String,
+        /// What, such as "4096 bytes at 8192".
+        action: String,
+        /// The sink's word.
+        source: io::Error,
+    },
     /// The target cannot be written.
     #[error("{}: cannot {action}", path.display())]
     Disk {
@@ -82,11 +136,23 @@ impl DownloadError {
                 RequestError::BadResponse { .. } => DownloadErrorKind::BadResponse,
                 _ => DownloadErrorKind::Interrupted,
             },
+            Self::NoSuchRange { .. } => DownloadErrorKind::NoSuchRange,
+            Self::Corrupt { .. } => DownloadErrorKind::Corrupt,
+            Self::TooLarge { .. } => DownloadErrorKind::TooLarge,
+            Self::TimedOut { .. } => DownloadErrorKind::TimedOut,
+            Self::Sink { .. } => DownloadErrorKind::Sink,
             Self::Disk { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DownloadErrorKind::DiskFull,
                 _ => DownloadErrorKind::Disk,
             },
         }
+    }
+}
+
+fn no_such_range(range: &str, object_bytes: Option<u64>) -> String {
+    match object_bytes {
+        Some(bytes) => format!("no byte of the range {range} is in the object, which has {bytes}"),
+        None => format!("the range {range} has no byte in it"),
     }
 }
 
@@ -110,6 +176,16 @@ pub enum DownloadErrorKind {
     BadResponse,
     /// The server kept failing, throttling, stalling or breaking off.
     Interrupted,
+    /// The object has none of the bytes that were asked for.
+    NoSuchRange,
+    /// The bytes do not match the object's checksum.
+    Corrupt,
+    /// The object is larger than the memory limit.
+    TooLarge,
+    /// The whole transfer took too long.
+    TimedOut,
+    /// The caller's sink failed.
+    Sink,
     /// No room on the target's device.
     DiskFull,
     /// Another trouble with the target.
@@ -184,6 +260,14 @@ pub(crate) enum RequestFailure {
 }
 
 impl RequestFailure {
+    /// The error, if another attempt can help.
+    pub(crate) fn transient(&self) -> Option<&RequestError> {
+        match self {
+            Self::Transient(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// The caller's error for a failure that is final for `object`, which the download pinned to `e_tag`.
     pub(crate) fn into_error(self, object: &ObjectAddress, e_tag: Option<&str>) -> DownloadError {
         let object = object.to_string();

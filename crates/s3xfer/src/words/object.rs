@@ -1,7 +1,7 @@
 //! Which object, and which bytes of it.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Bound, Range, RangeBounds};
 
 /// An object's address. Displays as `s3://bucket/key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +16,136 @@ impl fmt::Display for ObjectAddress {
     }
 }
 
+/// What is asked of the server: an object, which version, which bytes, and what the request must carry to get them.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectRequest {
+    pub(crate) address: ObjectAddress,
+    pub(crate) version_id: Option<String>,
+    pub(crate) range: ByteRange,
+    pub(crate) sse_customer_key: Option<SseCustomerKey>,
+    pub(crate) request_payer: bool,
+    pub(crate) expected_bucket_owner: Option<String>,
+}
+
+impl ObjectRequest {
+    pub(crate) fn new(address: ObjectAddress) -> Self {
+        Self {
+            address,
+            version_id: None,
+            range: ByteRange::WHOLE,
+            sse_customer_key: None,
+            request_payer: false,
+            expected_bucket_owner: None,
+        }
+    }
+}
+
+/// The bytes of an object that are wanted, half-open; without an end, all from the start on. Displays as Rust writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ByteRange {
+    pub(crate) start: u64,
+    pub(crate) end: Option<u64>,
+}
+
+impl ByteRange {
+    pub(crate) const WHOLE: Self = Self { start: 0, end: None };
+
+    pub(crate) fn of(range: impl RangeBounds<u64>) -> Self {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => Some(last.saturating_add(1)),
+            Bound::Excluded(&end) => Some(end),
+            Bound::Unbounded => None,
+        };
+        Self { start, end }
+    }
+
+    /// What of it is in an object of that many bytes, half-open; `None` when nothing is. All of an empty object is empty,
+    /// not nothing.
+    pub(crate) fn within(self, object_bytes: u64) -> Option<Range<u64>> {
+        let end = self.end.unwrap_or(object_bytes).min(object_bytes);
+        (self.start < end || self == Self::WHOLE).then_some(self.start..end)
+    }
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end {
+            Some(end) => write!(f, "{}..{end}", self.start),
+            None => write!(f, "{}..", self.start),
+        }
+    }
+}
+
+/// The key that an object is encrypted with where the customer keeps it (SSE-C): 256 bits of AES.
+///
+/// Sent with every request of the download, over TLS only; never shown.
+#[derive(Clone)]
+pub struct SseCustomerKey([u8; 32]);
+
+impl SseCustomerKey {
+    /// The key's bytes.
+    #[must_use]
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SseCustomerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SseCustomerKey(..)")
+    }
+}
+
 /// One part of an object: its number, from 0, and its bytes, a half-open range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) number: u64,
     pub(crate) bytes: Range<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_mean_what_they_mean_in_rust() {
+        let of = |range: ByteRange| (range.start, range.end);
+        assert_eq!(of(ByteRange::of(5..9)), (5, Some(9)));
+        assert_eq!(of(ByteRange::of(5..=8)), (5, Some(9)));
+        assert_eq!(of(ByteRange::of(5..)), (5, None));
+        assert_eq!(of(ByteRange::of(..9)), (0, Some(9)));
+        assert_eq!(ByteRange::of(..), ByteRange::WHOLE);
+        assert_eq!(of(ByteRange::of((Bound::Excluded(4), Bound::Unbounded))), (5, None));
+        assert_eq!(of(ByteRange::of(0..=u64::MAX)), (0, Some(u64::MAX)));
+        #[expect(clippy::reversed_empty_ranges, reason = "a caller may write it")]
+        let reversed = ByteRange::of(7..5);
+        assert_eq!((reversed.within(100), ByteRange::of(5..5).within(100)), (None, None));
+    }
+
+    #[test]
+    fn a_range_is_cut_at_the_objects_end() {
+        assert_eq!(ByteRange::of(5..9).within(100), Some(5..9));
+        assert_eq!(ByteRange::of(5..9).within(7), Some(5..7));
+        assert_eq!(ByteRange::of(5..9).within(5), None);
+        assert_eq!(ByteRange::of(..).within(0), Some(0..0));
+        assert_eq!(ByteRange::of(..1).within(0), None);
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let request = ObjectRequest {
+            sse_customer_key: Some(SseCustomerKey::new([173; 32])),
+            ..ObjectRequest::new(ObjectAddress { bucket: "b".to_owned(), key: "k".to_owned() })
+        };
+        assert!(!format!("{request:?}").contains("173"));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::words::checksum::Integrity;
 use crate::words::config::TransferConfig;
 
 /// What a finished transfer did.
@@ -11,26 +12,56 @@ use crate::words::config::TransferConfig;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TransferReport {
-    /// Bytes of the object, all of them written.
+    /// Bytes that were wanted, all of them delivered.
     pub bytes: u64,
-    /// From the call to the renamed file.
+    /// Of these, bytes that an earlier attempt had left behind and that were not fetched again.
+    pub resumed_bytes: u64,
+    /// Bytes of the whole object.
+    pub object_bytes: u64,
+    /// From the call to the renamed file, or to the last byte.
     pub elapsed: Duration,
     /// The ETag every part was pinned to; `None` where the server gives none.
     pub e_tag: Option<String>,
-    /// Parts the object was cut into; 0 for an empty object.
+    /// Whether the bytes were compared with the object's checksum.
+    pub integrity: Integrity,
+    /// Parts the wanted bytes were cut into; 0 for none.
     pub parts: u64,
-    /// Requests sent, with the retried ones.
+    /// GET requests sent, with the retried ones.
     pub requests: u64,
     /// Of these, requests that were sent because an earlier one had failed.
     pub retries: u64,
-    /// Most parts in flight at one moment, those that wait to try again included: what `max_concurrency` came to.
+    /// Most requests that could be in flight: what `max_concurrency` came to within the memory limit and the process's
+    /// limit on open files.
+    pub most_requests: u32,
+    /// Most parts of this transfer in flight at one moment, those that wait to try again included.
     pub peak_requests: u32,
+    /// Most bytes that the buffers of all transfers under these limits were admitted for at one moment.
+    pub peak_memory_bytes: u64,
     /// Most pieces that waited for the disk at one moment: what `max_io_queue` came to.
     pub peak_io_queue: u32,
-    /// Positional writes made: what `io_chunksize` came to.
+    /// Positional writes made.
     pub writes: u64,
+    /// Bytes of the largest of them: what `io_chunksize` came to.
+    pub largest_write_bytes: u64,
+    /// What the parts waited for.
+    pub waits: Waits,
     /// The configuration as asked for.
     pub config: TransferConfig,
+}
+
+/// For how long the parts of a transfer waited, summed over all of them: of a hundred parts in flight for a second, the
+/// sums come to a hundred seconds. The largest one says what held the transfer up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Waits {
+    /// For the server and the network: answers to begin, and bytes to come.
+    pub network: Duration,
+    /// For the bandwidth limit.
+    pub bandwidth: Duration,
+    /// For what takes the bytes: the disk, a slow reader, room in memory.
+    pub sink: Duration,
+    /// Between a failed request and the next one.
+    pub retry: Duration,
 }
 
 impl TransferReport {

@@ -74,8 +74,8 @@ impl Bench {
 
     /// The ranges asked for, in order.
     pub(crate) fn ranges(&self) -> Vec<String> {
-        let range = |request: RequestRecord| request.range.unwrap_or_else(|| "whole".to_owned());
-        self.lab.requests().into_iter().map(range).collect()
+        let gets = self.lab.requests().into_iter().filter(|request| request.method == "GET");
+        gets.map(|request: RequestRecord| request.range.unwrap_or_else(|| "whole".to_owned())).collect()
     }
 }
 

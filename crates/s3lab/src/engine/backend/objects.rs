@@ -126,9 +126,13 @@ fn readable(object: &Stored, conditions: &Conditions) -> S3Result<()> {
     }
 }
 
+/// Larger synthetic objects are served without a checksum: to compute it would keep a core for many seconds.
+const MOST_SUMMED_BYTES: u64 = 64 << 30;
+
 /// The checksums to answer with: all that are kept, and CRC64NVME of a synthetic object.
 async fn checksums_of(object: &Arc<Stored>) -> Checksums {
-    if object.content.as_synthetic().is_none() || !object.checksums.values.is_empty() {
+    let synthetic = object.content.as_synthetic().is_some_and(|object| object.size() <= MOST_SUMMED_BYTES);
+    if !synthetic || !object.checksums.values.is_empty() {
         return object.checksums.clone();
     }
     if object.late_crc64nvme.get().is_none() {

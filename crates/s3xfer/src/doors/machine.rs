@@ -1,0 +1,80 @@
+//! What this machine gives a process: memory, and files it may have open.
+
+use std::fs;
+use std::sync::OnceLock;
+
+/// Where nothing can be read.
+const UNKNOWN_MEMORY: u64 = 2 << 30;
+/// Connections that a process may open where nothing limits it.
+const MOST_CONNECTIONS: u64 = 4096;
+
+/// The machine's memory in bytes, or the control group's limit where that is less. Read once.
+pub(crate) fn memory_bytes() -> u64 {
+    static BYTES: OnceLock<u64> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let read = |path: &str| fs::read_to_string(path).ok();
+        let machine = read("/proc/meminfo").and_then(|text| mem_total(&text));
+        // Version 2 of control groups, where the process sees its own group as the root (containers) or not; version 1.
+        let own = read("/proc/self/cgroup").unwrap_or_default();
+        let groups =
+            own_groups(&own).into_iter().filter_map(|path| read(&path)).filter_map(|text| text.trim().parse().ok());
+        groups.chain(machine).min().unwrap_or(UNKNOWN_MEMORY)
+    })
+}
+
+/// Half of the files that the process may open: the other half is for the caller's own, and for targets.
+pub(crate) fn connections() -> u32 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = limit.map_or(MOST_CONNECTIONS, |files| files / 2);
+    u32::try_from(half.clamp(1, MOST_CONNECTIONS)).expect("at most MOST_CONNECTIONS")
+}
+
+/// `MemTotal:       24684084 kB`.
+fn mem_total(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The files that may hold a limit of the process's groups, from its `/proc/self/cgroup`.
+fn own_groups(text: &str) -> Vec<String> {
+    let mut files =
+        vec!["/sys/fs/cgroup/memory.max".to_owned(), "/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned()];
+    for line in text.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        // A limit higher up holds as well.
+        let mut path = path.trim_end_matches('/');
+        while !path.is_empty() {
+            if controllers.is_empty() {
+                files.push(format!("/sys/fs/cgroup{path}/memory.max"));
+            } else if controllers.split(',').any(|controller| controller == "memory") {
+                files.push(format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"));
+            }
+            path = path.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_from_what_linux_writes() {
+        assert_eq!(mem_total("MemTotal:       24684084 kB\nMemFree: 1 kB\n"), Some(24_684_084 << 10));
+        assert_eq!(mem_total("MemFree: 1 kB\n"), None);
+        assert!(memory_bytes() > 16 << 20);
+        assert!(connections() >= 1);
+    }
+
+    #[test]
+    fn limits_of_all_groups_above_are_looked_at() {
+        let v2 = own_groups("0::/user.slice/job\n");
+        assert!(v2.contains(&"/sys/fs/cgroup/user.slice/job/memory.max".to_owned()), "{v2:?}");
+        assert!(v2.contains(&"/sys/fs/cgroup/user.slice/memory.max".to_owned()), "{v2:?}");
+        let v1 = own_groups("7:memory:/docker/abc\n3:cpu,cpuacct:/x\n");
+        assert!(v1.contains(&"/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes".to_owned()), "{v1:?}");
+        assert!(!v1.iter().any(|file| file.contains("/x/")), "{v1:?}");
+    }
+}

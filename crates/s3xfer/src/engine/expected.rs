@@ -1,0 +1,127 @@
+//! The checksum that the object must have, asked for while the first bytes are on their way.
+//!
+//! Dropped, the question is not asked any more.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::doors::s3::{Store, StoredChecksum};
+use crate::rules::checksum::{self, PartChecksums};
+use crate::rules::retry::Attempts;
+use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated, ObjectChecksum};
+use crate::words::object::ObjectRequest;
+
+/// The bytes wait for the answer, so a server that does not give it must not hold them up for long.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Of a question that is only asked in passing.
+const ATTEMPTS: u32 = 3;
+
+type Told = Result<ObjectChecksum, NotValidated>;
+
+/// The object's checksum, as soon as it is known. Clones share the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Expected {
+    told: Shared<BoxFuture<'static, Told>>,
+}
+
+impl Expected {
+    /// There is none to compare with.
+    pub(crate) fn none(why: NotValidated) -> Self {
+        Self { told: futures::future::ready(Err(why)).boxed().shared() }
+    }
+
+    /// The server has told it along with the whole object.
+    pub(crate) fn told(stored: &StoredChecksum) -> Self {
+        Self { told: futures::future::ready(understand(stored)).boxed().shared() }
+    }
+
+    /// What an `answer` to [`ask`] says of the version with that ETag.
+    pub(crate) fn awaited(
+        answer: impl Future<Output = Option<(Option<String>, StoredChecksum)>> + Send + 'static,
+        e_tag: Option<String>,
+    ) -> Self {
+        let told = async move {
+            match answer.await {
+                Some((of, stored)) if of == e_tag => understand(&stored),
+                _ => Err(NotValidated::NotTold),
+            }
+        };
+        Self { told: told.boxed().shared() }
+    }
+
+    /// Which checksum to compute, if any.
+    pub(crate) async fn algorithm(&self) -> Option<ChecksumAlgorithm> {
+        self.told.clone().await.ok().map(|checksum| checksum.algorithm)
+    }
+
+    /// Compares with the checksums of the parts of `bytes`, all of the object.
+    ///
+    /// # Errors
+    ///
+    /// The object's checksum and the computed one, when they differ.
+    pub(crate) async fn judge(
+        &self,
+        bytes: Range<u64>,
+        parts: Option<&PartChecksums>,
+    ) -> Result<Integrity, (ObjectChecksum, u64)> {
+        let expected = match self.told.clone().await {
+            Ok(expected) => expected,
+            Err(why) => return Ok(Integrity::NotValidated(why)),
+        };
+        let none = PartChecksums::new(expected.algorithm);
+        // A part without a checksum was kept by a download that did not know the object's.
+        match parts.unwrap_or(&none).of(bytes) {
+            None => Ok(Integrity::NotValidated(NotValidated::PartOfTheObject)),
+            Some(computed) if computed == expected.value => Ok(Integrity::Validated(expected.algorithm)),
+            Some(computed) => Err((expected, computed)),
+        }
+    }
+}
+
+/// Asks the server for the object's checksum, and of which version it is; `None` when it does not say.
+pub(crate) async fn ask(
+    store: Store,
+    object: ObjectRequest,
+    first_byte: Duration,
+) -> Option<(Option<String>, StoredChecksum)> {
+    let mut attempts = Attempts::new(ATTEMPTS);
+    let asked = async {
+        loop {
+            match store.checksum(&object, first_byte).await {
+                Ok(told) => return Some(told),
+                Err(failure) => match failure.transient().and_then(|error| attempts.after(error, rand::random())) {
+                    Some(pause) => sleep(pause).await,
+                    None => {
+                        tracing::debug!(object = %object.address, ?failure, "the server does not tell the checksum");
+                        return None;
+                    }
+                },
+            }
+        }
+    };
+    timeout(PATIENCE, asked).await.ok().flatten()
+}
+
+/// Runs `question` beside the caller; dropping what it gives ends it.
+pub(crate) fn beside<T: Send + 'static>(
+    question: impl Future<Output = Option<T>> + Send + 'static,
+) -> impl Future<Output = Option<T>> + Send + 'static {
+    let mut task = JoinSet::new();
+    task.spawn(question);
+    async move { task.join_next().await?.ok()? }
+}
+
+fn understand(stored: &StoredChecksum) -> Told {
+    match stored {
+        StoredChecksum::Whole(algorithm, bytes) => checksum::value(*algorithm, bytes)
+            .map(|value| ObjectChecksum { algorithm: *algorithm, value })
+            .ok_or(NotValidated::NotCombinable),
+        StoredChecksum::OfAnotherType => Err(NotValidated::NotCombinable),
+        StoredChecksum::None => Err(NotValidated::NoChecksum),
+    }
+}

@@ -1,0 +1,74 @@
+//! The frames of one part, gathered into pieces and handed to the writer, within the memory that there is.
+//!
+//! Dropped in the middle, what was not handed over is forgotten and its room is free again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::engine::fetch::{FetchError, Frames};
+use crate::engine::limits::{Limits, Reservation};
+use crate::engine::write::Writer;
+use crate::rules::coalesce::Coalescer;
+use crate::words::piece::Piece;
+
+/// One part on its way to a sink with positions.
+pub(crate) struct Pieces {
+    writer: Writer,
+    limits: Arc<Limits>,
+    coalescer: Coalescer,
+    /// For what the coalescer holds.
+    room: Option<Reservation>,
+    /// Where the next frame belongs, counted from the first wanted byte.
+    offset: u64,
+}
+
+impl Pieces {
+    pub(crate) fn new(writer: Writer, limits: Arc<Limits>, offset: u64, io_chunksize: u64) -> Self {
+        Self { writer, limits, coalescer: Coalescer::new(offset, io_chunksize), room: None, offset }
+    }
+
+    /// A frame that is kept needs room. Where there is none, what was gathered is written as it is, for only what is
+    /// written makes room; then the frame waits its turn, in the place that its request has for it.
+    async fn admit(&mut self, bytes: u64) -> Result<(), FetchError> {
+        let room = match self.limits.try_reserve(bytes) {
+            Some(room) => room,
+            None => {
+                if let Some(piece) = self.coalescer.cut() {
+                    self.writer.push(piece, self.room.take()).await?;
+                }
+                self.limits.reserve(bytes).await
+            }
+        };
+        match &mut self.room {
+            Some(held) => held.merge(room),
+            None => self.room = Some(room),
+        }
+        Ok(())
+    }
+}
+
+impl Frames for Pieces {
+    async fn take(&mut self, mut frame: Bytes) -> Result<(), FetchError> {
+        if !self.writer.gathers() {
+            let piece = Piece { offset: self.offset, frames: vec![frame] };
+            self.offset += piece.len();
+            return Ok(self.writer.push(piece, None).await?);
+        }
+        self.admit(frame.len() as u64).await?;
+        while !frame.is_empty() {
+            if let Some(piece) = self.coalescer.push(&mut frame) {
+                let room = self.room.as_mut().map(|room| room.split(piece.len()));
+                self.writer.push(piece, room).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self) -> Result<(), FetchError> {
+        match self.coalescer.cut() {
+            Some(rest) => Ok(self.writer.push(rest, self.room.take()).await?),
+            None => Ok(()),
+        }
+    }
+}

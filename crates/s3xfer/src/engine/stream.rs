@@ -1,0 +1,273 @@
+//! Downloads in order: parts are fetched ahead, in parallel, as far as there is room for them, and handed on one after
+//! the other.
+//!
+//! A part that is fetched ahead has room for all its bytes before it is asked for, so it ends whatever its reader does,
+//! and gives its request permit back. Where there is no such room, the part whose turn it is goes without: its frames
+//! pass one at a time, and its reader is its back-pressure. So a stream always moves while it is read, however little
+//! memory is left; a stream that is not read keeps what it has fetched, and at most one request.
+//!
+//! Dropped, the stream aborts its tasks.
+
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::engine::download::Download;
+use crate::engine::fetch::{FetchError, Frames};
+use crate::engine::limits::Reservation;
+use crate::engine::transfer::{First, Transfer, propagate};
+use crate::words::failure::DownloadError;
+use crate::words::report::TransferReport;
+
+/// An object's bytes in order: `Stream<Item = Result<Bytes, DownloadError>>`. Ends after the last byte, or after an error.
+///
+/// Nothing is asked of the server before it is polled for the first time.
+#[must_use = "a stream does nothing until it is polled"]
+pub struct ObjectStream {
+    state: State,
+    object: String,
+    deadline: Option<Deadline>,
+    report: Option<TransferReport>,
+}
+
+struct Deadline {
+    seconds: u64,
+    sleep: Pin<Box<Sleep>>,
+}
+
+enum State {
+    Beginning(BoxFuture<'static, Result<Reading, DownloadError>>),
+    Reading(Box<Reading>),
+    Judging(BoxFuture<'static, Result<TransferReport, DownloadError>>),
+    Ended,
+}
+
+/// What is read from while the feeder feeds.
+struct Reading {
+    transfer: Arc<Transfer>,
+    feeder: JoinSet<()>,
+    parts: mpsc::UnboundedReceiver<Ahead>,
+    current: Option<Ahead>,
+}
+
+/// A part on its way, or here already.
+struct Ahead {
+    frames: mpsc::Receiver<Result<Held, DownloadError>>,
+    /// Its place among the parts that may be ahead of the reader.
+    _place: OwnedSemaphorePermit,
+}
+
+/// Bytes, and the room they have.
+struct Held {
+    bytes: Bytes,
+    _room: Option<Reservation>,
+}
+
+impl ObjectStream {
+    pub(crate) fn new(download: Download) -> Self {
+        let object = download.object.address.to_string();
+        let deadline = download
+            .client
+            .config
+            .transfer_timeout()
+            .map(|limit| Deadline { seconds: limit.as_secs(), sleep: Box::pin(sleep_until(Instant::now() + limit)) });
+        Self { state: State::Beginning(begin(download).boxed()), object, deadline, report: None }
+    }
+
+    /// What was done, once the stream has ended without an error.
+    #[must_use]
+    pub fn report(&self) -> Option<&TransferReport> {
+        self.report.as_ref()
+    }
+
+    pub(crate) fn into_report(self) -> Option<TransferReport> {
+        self.report
+    }
+
+    fn end(&mut self, error: DownloadError) -> Poll<Option<Result<Bytes, DownloadError>>> {
+        self.state = State::Ended;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Stream for ObjectStream {
+    type Item = Result<Bytes, DownloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if let (Some(deadline), false) = (&mut this.deadline, matches!(this.state, State::Ended))
+            && deadline.sleep.as_mut().poll(cx).is_ready()
+        {
+            let error = DownloadError::TimedOut { object: this.object.clone(), seconds: deadline.seconds };
+            return this.end(error);
+        }
+        loop {
+            match &mut this.state {
+                State::Beginning(beginning) => match ready!(beginning.as_mut().poll(cx)) {
+                    Ok(reading) => this.state = State::Reading(Box::new(reading)),
+                    Err(error) => return this.end(error),
+                },
+                State::Reading(reading) => match ready!(reading.poll(cx)) {
+                    Some(Ok(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                    Some(Err(error)) => return this.end(error),
+                    None => {
+                        let State::Reading(reading) = std::mem::replace(&mut this.state, State::Ended) else {
+                            continue;
+                        };
+                        this.state = State::Judging(judge(*reading).boxed());
+                    }
+                },
+                State::Judging(judging) => match ready!(judging.as_mut().poll(cx)) {
+                    Ok(report) => {
+                        this.report = Some(report);
+                        this.state = State::Ended;
+                    }
+                    Err(error) => return this.end(error),
+                },
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Reading {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, DownloadError>>> {
+        loop {
+            let Some(current) = &mut self.current else {
+                match ready!(self.parts.poll_recv(cx)) {
+                    Some(next) => self.current = Some(next),
+                    None => return Poll::Ready(None),
+                }
+                continue;
+            };
+            match ready!(current.frames.poll_recv(cx)) {
+                Some(Ok(held)) => {
+                    self.transfer.progress.add_written(held.bytes.len() as u64);
+                    return Poll::Ready(Some(Ok(held.bytes)));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.current = None,
+            }
+        }
+    }
+}
+
+async fn begin(download: Download) -> Result<Reading, DownloadError> {
+    let (transfer, first) = Transfer::begin(download).await?;
+    let transfer = Arc::new(transfer);
+    let (sender, parts) = mpsc::unbounded_channel();
+    let mut feeder = JoinSet::new();
+    feeder.spawn(feed(transfer.clone(), first, sender));
+    Ok(Reading { transfer, feeder, parts, current: None })
+}
+
+async fn judge(mut reading: Reading) -> Result<TransferReport, DownloadError> {
+    // A part that panicked is the caller's to see; it would look like the end otherwise.
+    while let Some(ended) = reading.feeder.join_next().await {
+        ended.unwrap_or_else(propagate);
+    }
+    let integrity = reading.transfer.validate().await?;
+    Ok(reading.transfer.report(integrity))
+}
+
+/// Starts the parts in order, each as soon as it may.
+async fn feed(transfer: Arc<Transfer>, first: First, parts: mpsc::UnboundedSender<Ahead>) {
+    let limits = &transfer.fetcher.limits;
+    // Twice as many as can be in flight, so that one slow part does not stop the others; a permit each.
+    let ahead = if transfer.plan.in_turn() { 1 } else { limits.requests().saturating_mul(2) };
+    let places = Arc::new(Semaphore::new(ahead as usize));
+    let mut running = JoinSet::new();
+    let mut begun = Some(first);
+    for part in transfer.plan.parts() {
+        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let bytes = part.bytes.end - part.bytes.start;
+        let its_turn = places.acquire_many(ahead - 1);
+        let room = match limits.try_reserve(bytes).filter(|_| bytes <= limits.waiting_bytes()) {
+            Some(room) => Some(room),
+            None if bytes > limits.waiting_bytes() => {
+                its_turn.await.map(|_| None).expect("the semaphore is never closed")
+            }
+            None => {
+                let (mut its_turn, mut room) = (pin!(its_turn), pin!(limits.reserve(bytes)));
+                tokio::select! {
+                    room = &mut room => Some(room),
+                    _ = &mut its_turn => None,
+                }
+            }
+        };
+        let (answer, permit) = match begun.take() {
+            Some(First { answer, permit }) => (Some(answer), permit),
+            None => (None, limits.permit().await),
+        };
+        let (sender, frames) = mpsc::channel(if room.is_some() { Semaphore::MAX_PERMITS } else { 1 });
+        if parts.send(Ahead { frames, _place: place }).is_err() {
+            return;
+        }
+        let transfer = transfer.clone();
+        running.spawn(async move {
+            let _permit = permit;
+            let _in_flight = transfer.fetcher.counters.in_flight();
+            let mut forward = Forward { frames: sender, room };
+            let Transfer { fetcher, version, expected, .. } = &*transfer;
+            match fetcher.part(&part, version, answer, expected, &mut forward).await {
+                Ok(checksum) => {
+                    transfer.add(&part, checksum);
+                    true
+                }
+                Err(FetchError::Failed(error)) => {
+                    // Nobody to tell it to means that the stream is gone.
+                    let _ = forward.frames.send(Err(error)).await;
+                    false
+                }
+                Err(FetchError::Stopped) => false,
+            }
+        });
+        while let Some(ended) = running.try_join_next() {
+            if !ended.unwrap_or_else(propagate) {
+                // The parts before the failed one are still wanted; none behind it is.
+                parts_end(running).await;
+                return;
+            }
+        }
+    }
+    parts_end(running).await;
+}
+
+async fn parts_end(mut running: JoinSet<bool>) {
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap_or_else(propagate);
+    }
+}
+
+/// Hands the frames of a part to the reader.
+struct Forward {
+    frames: mpsc::Sender<Result<Held, DownloadError>>,
+    /// For the whole part, unless it is its turn anyway.
+    room: Option<Reservation>,
+}
+
+impl Frames for Forward {
+    async fn take(&mut self, frame: Bytes) -> Result<(), FetchError> {
+        let room = self.room.as_mut().map(|room| room.split(frame.len() as u64));
+        let held = Held { bytes: frame, _room: room };
+        self.frames.send(Ok(held)).await.map_err(|_| FetchError::Stopped)
+    }
+
+    async fn end(&mut self) -> Result<(), FetchError> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ObjectStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectStream").field("object", &self.object).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! What all downloads have in common, whatever they end in: the beginning, the verdict on the bytes, the report.
+//!
+//! Dropped at any await, nothing remains but what the sink has.
+
+use std::future::Future;
+use std::panic;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio::time::{Instant, timeout};
+
+use crate::doors::s3::{Answer, StoredChecksum};
+use crate::engine::client::Client;
+use crate::engine::download::Download;
+use crate::engine::expected::{self, Expected};
+use crate::engine::fetch::{Counters, Discovered, Fetcher, Version};
+use crate::engine::limits::RequestPermit;
+use crate::rules::checksum::PartChecksums;
+use crate::rules::plan::{Plan, first_request};
+use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
+use crate::words::failure::DownloadError;
+use crate::words::object::{ByteRange, ObjectAddress, Part};
+use crate::words::progress::Progress;
+use crate::words::report::{TransferReport, Waits};
+
+/// A download whose object is known.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) version: Arc<Version>,
+    pub(crate) plan: Plan,
+    pub(crate) expected: Expected,
+    pub(crate) progress: Progress,
+    started: Instant,
+    /// `None` until the first part that has a checksum.
+    checksums: Mutex<Option<PartChecksums>>,
+}
+
+/// The answer that told about the object, and the right to have it in flight.
+pub(crate) struct First {
+    pub(crate) answer: Answer,
+    pub(crate) permit: RequestPermit,
+}
+
+impl Transfer {
+    /// Asks for the beginning of the object.
+    pub(crate) async fn begin(download: Download) -> Result<(Self, First), DownloadError> {
+        let started = Instant::now();
+        let Download { client: Client { store, config, limits, .. }, object, object_bytes, progress } = download;
+        let permit = limits.permit().await;
+        let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default() });
+        let question = fetcher.question(object_bytes).await;
+        let Discovered { version, plan, first } = fetcher.discover(object_bytes).await?;
+        let expected = fetcher.expected(&version, &plan, &first, question);
+        progress.set_total(plan.bytes().end - plan.bytes().start);
+        let checksums = Mutex::default();
+        let version = Arc::new(version);
+        Ok((Self { fetcher, version, plan, expected, progress, started, checksums }, First { answer: first, permit }))
+    }
+
+    /// The parts that are to be fetched, in order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + Send + use<> {
+        self.plan.parts()
+    }
+
+    /// A part is whole, and has that checksum, if it has one.
+    pub(crate) fn add(&self, part: &Part, checksum: Option<(ChecksumAlgorithm, u64)>) {
+        if let Some((algorithm, value)) = checksum {
+            let mut checksums = self.checksums.lock().unwrap_or_else(PoisonError::into_inner);
+            checksums.get_or_insert_with(|| PartChecksums::new(algorithm)).add(part.bytes.clone(), value);
+        }
+    }
+
+    /// Compares what came with what the object must be.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Corrupt`].
+    pub(crate) async fn validate(&self) -> Result<Integrity, DownloadError> {
+        let checksums = self.checksums.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.expected.judge(self.plan.bytes(), checksums.as_ref()).await.map_err(|(expected, computed)| {
+            DownloadError::Corrupt {
+                object: self.fetcher.object.address.to_string(),
+                algorithm: expected.algorithm,
+                expected: expected.value,
+                computed,
+            }
+        })
+    }
+
+    /// What was done; `writes`, `largest_write_bytes` and `peak_io_queue` are the writer's to fill in.
+    pub(crate) fn report(&self, integrity: Integrity) -> TransferReport {
+        let counters = &self.fetcher.counters;
+        let load = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
+        TransferReport {
+            bytes: self.plan.bytes().end - self.plan.bytes().start,
+            resumed_bytes: 0,
+            object_bytes: self.version.object_bytes,
+            elapsed: self.started.elapsed(),
+            e_tag: self.version.e_tag.clone(),
+            integrity,
+            parts: self.plan.len(),
+            requests: counters.requests.load(Ordering::Relaxed),
+            retries: counters.retries.load(Ordering::Relaxed),
+            most_requests: self.fetcher.limits.requests(),
+            peak_requests: counters.peak_requests.load(Ordering::Relaxed),
+            peak_memory_bytes: self.fetcher.limits.peak_memory_bytes(),
+            peak_io_queue: 0,
+            writes: 0,
+            largest_write_bytes: 0,
+            waits: Waits {
+                network: load(&counters.waited.network),
+                bandwidth: load(&counters.waited.bandwidth),
+                sink: load(&counters.waited.sink),
+                retry: load(&counters.waited.retry),
+            },
+            config: self.fetcher.config.clone(),
+        }
+    }
+}
+
+impl Fetcher {
+    /// Asks for the object's checksum where the answers to the GETs will not tell it: beside the first of them, and
+    /// without a permit (as boto3 sends its HEAD), or before it where there is to be one request at a time.
+    async fn question(
+        &self,
+        object_bytes: Option<u64>,
+    ) -> Option<futures::future::BoxFuture<'static, Option<(Option<String>, StoredChecksum)>>> {
+        let first = first_request(self.object.range, &self.config);
+        let comes_along = object_bytes.is_some_and(|bytes| bytes <= first.end);
+        if !self.config.validate_checksum() || self.object.range != ByteRange::WHOLE || comes_along {
+            return None;
+        }
+        let question = expected::ask(self.store.clone(), self.object.clone(), self.config.first_byte_timeout());
+        Some(match self.limits.requests() > 1 {
+            true => Box::pin(expected::beside(question)),
+            false => Box::pin(futures::future::ready(question.await)),
+        })
+    }
+
+    fn expected(
+        &self,
+        version: &Version,
+        plan: &Plan,
+        first: &Answer,
+        question: Option<futures::future::BoxFuture<'static, Option<(Option<String>, StoredChecksum)>>>,
+    ) -> Expected {
+        if !self.config.validate_checksum() {
+            return Expected::none(NotValidated::TurnedOff);
+        }
+        if plan.bytes() != (0..version.object_bytes) {
+            return Expected::none(NotValidated::PartOfTheObject);
+        }
+        match question {
+            // With the whole object comes the whole object's checksum.
+            _ if plan.len() <= 1 && first.checksum != StoredChecksum::None => Expected::told(&first.checksum),
+            Some(answer) => Expected::awaited(answer, version.e_tag.clone()),
+            None => Expected::none(NotValidated::NoChecksum),
+        }
+    }
+}
+
+/// Ends `transfer` when it takes longer than it may.
+pub(crate) async fn in_time<T>(
+    limit: Option<Duration>,
+    object: &ObjectAddress,
+    transfer: impl Future<Output = Result<T, DownloadError>>,
+) -> Result<T, DownloadError> {
+    match limit {
+        None => transfer.await,
+        Some(limit) => timeout(limit, transfer)
+            .await
+            .unwrap_or_else(|_| Err(DownloadError::TimedOut { object: object.to_string(), seconds: limit.as_secs() })),
+    }
+}
+
+/// A task ends without a value only by a panic, which is the caller's to see, or because the runtime is going away.
+pub(crate) fn propagate<T>(error: JoinError) -> T {
+    match error.try_into_panic() {
+        Ok(payload) => panic::resume_unwind(payload),
+        Err(_) => panic!("the tokio runtime was shut down during a transfer"),
+    }
+}

@@ -1,0 +1,150 @@
+//! The checksum of an object from those of its parts. The one file that names crc-fast.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crc_fast::{CrcAlgorithm, Digest};
+
+use crate::words::checksum::ChecksumAlgorithm;
+
+fn crc(algorithm: ChecksumAlgorithm) -> CrcAlgorithm {
+    match algorithm {
+        ChecksumAlgorithm::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
+        ChecksumAlgorithm::Crc32c => CrcAlgorithm::Crc32Iscsi,
+        ChecksumAlgorithm::Crc64Nvme => CrcAlgorithm::Crc64Nvme,
+    }
+}
+
+/// The running checksum of consecutive bytes.
+#[derive(Debug)]
+pub(crate) struct RunningChecksum {
+    algorithm: ChecksumAlgorithm,
+    digest: Digest,
+}
+
+impl RunningChecksum {
+    pub(crate) fn new(algorithm: ChecksumAlgorithm) -> Self {
+        Self { algorithm, digest: Digest::new(crc(algorithm)) }
+    }
+
+    pub(crate) fn algorithm(&self) -> ChecksumAlgorithm {
+        self.algorithm
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.digest.finalize()
+    }
+}
+
+fn combine(algorithm: ChecksumAlgorithm, first: u64, second: u64, second_bytes: u64) -> u64 {
+    crc_fast::checksum_combine(crc(algorithm), first, second, second_bytes)
+}
+
+/// The checksums of parts that finish in any order. Neighbours are combined as they come, so that it holds no more than
+/// there are gaps: about as many as parts are in flight.
+#[derive(Debug)]
+pub(crate) struct PartChecksums {
+    algorithm: ChecksumAlgorithm,
+    /// By first byte: the end of the run, and the checksum of its bytes.
+    runs: BTreeMap<u64, (u64, u64)>,
+}
+
+impl PartChecksums {
+    pub(crate) fn new(algorithm: ChecksumAlgorithm) -> Self {
+        Self { algorithm, runs: BTreeMap::new() }
+    }
+
+    /// The part of these bytes, half-open and of no other part, has that checksum.
+    pub(crate) fn add(&mut self, bytes: Range<u64>, checksum: u64) {
+        let (mut start, mut end, mut checksum) = (bytes.start, bytes.end, checksum);
+        if let Some((&before, &(till, sum))) = self.runs.range(..start).next_back()
+            && till == start
+        {
+            (start, checksum) = (before, combine(self.algorithm, sum, checksum, end - start));
+        }
+        if let Some((behind, sum)) = self.runs.remove(&end) {
+            (end, checksum) = (behind, combine(self.algorithm, checksum, sum, behind - end));
+        }
+        self.runs.insert(start, (end, checksum));
+    }
+
+    /// The checksum of all of `bytes`; `None` while a part is missing.
+    pub(crate) fn of(&self, bytes: Range<u64>) -> Option<u64> {
+        if bytes.is_empty() {
+            return Some(RunningChecksum::new(self.algorithm).value());
+        }
+        self.runs.get(&bytes.start).filter(|(end, _)| *end == bytes.end).map(|(_, checksum)| *checksum)
+    }
+}
+
+/// A checksum as S3 writes it, base64 of the big-endian bytes decoded; `None` when it is not as wide as it must be.
+pub(crate) fn value(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Option<u64> {
+    match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => bytes.try_into().ok().map(u64::from_be_bytes),
+        _ => bytes.try_into().ok().map(|bytes| u32::from_be_bytes(bytes).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: [ChecksumAlgorithm; 3] =
+        [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme];
+
+    #[test]
+    fn the_check_values_of_the_catalogue_come_out() {
+        // "Catalogue of parametrised CRC algorithms" (Cook): the CRC of "123456789".
+        let check = [0xcbf4_3926, 0xe306_9283, 0xae8b_1486_0a79_9888];
+        for (algorithm, check) in ALL.into_iter().zip(check) {
+            let mut running = RunningChecksum::new(algorithm);
+            running.update(b"12345");
+            running.update(b"6789");
+            assert_eq!(running.value(), check, "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_as_wide_as_its_algorithm() {
+        assert_eq!(value(ChecksumAlgorithm::Crc32, &[0xcb, 0xf4, 0x39, 0x26]), Some(0xcbf4_3926));
+        assert_eq!(value(ChecksumAlgorithm::Crc32c, &[0; 8]), None);
+        assert_eq!(value(ChecksumAlgorithm::Crc64Nvme, &[0; 4]), None);
+        assert_eq!(value(ChecksumAlgorithm::Crc64Nvme, &[0, 0, 0, 0, 0, 0, 1, 2]), Some(258));
+    }
+
+    proptest! {
+        #[test]
+        fn parts_in_any_order_combine_to_the_checksum_of_the_whole(
+            bytes in prop::collection::vec(any::<u8>(), 0..5000), cuts in prop::collection::vec(0_usize..5000, 0..8),
+            keys in prop::collection::vec(any::<u32>(), 10),
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            cuts.dedup();
+            let mut parts: Vec<_> = cuts.windows(2).map(|cut| cut[0]..cut[1]).zip(&keys).collect();
+            parts.sort_by_key(|(_, key)| **key);
+            for algorithm in ALL {
+                let of = |bytes: &[u8]| {
+                    let mut running = RunningChecksum::new(algorithm);
+                    running.update(bytes);
+                    running.value()
+                };
+                let whole = 100..100 + bytes.len() as u64;
+                let mut sums = PartChecksums::new(algorithm);
+                for (part, _) in &parts {
+                    prop_assert_eq!(sums.of(whole.clone()), None);
+                    sums.add(100 + part.start as u64..100 + part.end as u64, of(&bytes[part.clone()]));
+                }
+                prop_assert_eq!(sums.of(whole), Some(of(&bytes)));
+                prop_assert!(sums.runs.len() <= 1);
+            }
+        }
+    }
+}

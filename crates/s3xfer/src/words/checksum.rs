@@ -1,0 +1,72 @@
+//! Checksums of whole objects: which kinds there are, and what came of comparing.
+//!
+//! Source: Amazon S3 User Guide, "Checking object integrity". A checksum is of the FULL_OBJECT or COMPOSITE type; only
+//! CRCs of the former can be put together from the CRCs of ranges.
+
+use std::fmt;
+
+/// A checksum that can be put together from those of consecutive ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChecksumAlgorithm {
+    /// CRC-32/ISO-HDLC.
+    Crc32,
+    /// CRC-32C (Castagnoli).
+    Crc32c,
+    /// CRC-64/NVME, S3's default.
+    Crc64Nvme,
+}
+
+impl ChecksumAlgorithm {
+    /// As S3 writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crc32 => "CRC32",
+            Self::Crc32c => "CRC32C",
+            Self::Crc64Nvme => "CRC64NVME",
+        }
+    }
+}
+
+impl fmt::Display for ChecksumAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What S3 keeps of a whole object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ObjectChecksum {
+    pub(crate) algorithm: ChecksumAlgorithm,
+    /// In the low 32 bits for the shorter ones.
+    pub(crate) value: u64,
+}
+
+/// Whether the bytes are known to be those that were uploaded, and why not.
+///
+/// Whatever it says, every range came with the length and the place that were asked for, of one version of the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Integrity {
+    /// The whole object was compared with the checksum that S3 keeps of it.
+    Validated(ChecksumAlgorithm),
+    /// It was not compared.
+    NotValidated(NotValidated),
+}
+
+/// Why an object was not compared with a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotValidated {
+    /// [`validate_checksum`](crate::TransferConfig::validate_checksum) is off.
+    TurnedOff,
+    /// Only a range of the object was asked for; S3 keeps no checksum of that.
+    PartOfTheObject,
+    /// The server named no checksum of this object.
+    NoChecksum,
+    /// The object has a checksum of checksums of its parts, or one that cannot be put together from ranges (SHA).
+    NotCombinable,
+    /// The server did not answer the question for it in time, or refused.
+    NotTold,
+}
