@@ -55,6 +55,7 @@ mod words;
 pub use crate::engine::client::Client;
 pub use crate::engine::download::{Download, FileDownload};
 pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder};
+pub use crate::words::durability::Durability;
 pub use crate::words::failure::{DownloadError, DownloadErrorKind, RequestError};
 pub use crate::words::progress::{Progress, ProgressSnapshot};
 pub use crate::words::report::TransferReport;

@@ -2,7 +2,10 @@
 //!
 //! Names nothing of the other rooms.
 
+#[allow(dead_code, reason = "the engine takes up what it needs")]
+pub(crate) mod checkpoint;
 pub(crate) mod config;
+pub(crate) mod durability;
 pub(crate) mod failure;
 pub(crate) mod object;
 pub(crate) mod piece;

@@ -22,6 +22,7 @@ use crate::engine::client::Client;
 use crate::engine::fetch::{Counters, Discovered, FetchError, Fetcher, Version};
 use crate::engine::write::Writer;
 use crate::words::config::TransferConfig;
+use crate::words::durability::Durability;
 use crate::words::failure::DownloadError;
 use crate::words::object::{ObjectAddress, Part};
 use crate::words::progress::Progress;
@@ -84,7 +85,7 @@ async fn run(FileDownload { download, target }: FileDownload) -> Result<Transfer
     let Download { client: Client { store, config, limits }, object, progress } = download;
     let threads = config.use_threads();
     // In place, as is the renaming: handed to another thread, they would outlive this future when it is dropped.
-    let staged = StagedFile::create(&target, rand::random())?;
+    let staged = StagedFile::create(&target)?;
 
     let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default() });
     let permit = fetcher.limits.permit().await;
@@ -109,7 +110,7 @@ async fn run(FileDownload { download, target }: FileDownload) -> Result<Transfer
         // A writer that stopped keeps the error, and one that did not may still meet one.
         Err(FetchError::Stopped) | Ok(()) => transfer.writer.finish().await?,
     }
-    staged.publish()?;
+    staged.publish(Durability::default())?;
     Ok(transfer.report(plan.len(), started))
 }
 

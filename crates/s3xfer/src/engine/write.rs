@@ -179,7 +179,7 @@ mod tests {
         runtime.block_on(async {
             for capacity in [1, 2, 7] {
                 let folder = tempfile::tempdir().unwrap();
-                let staged = StagedFile::create(&folder.path().join("x"), 1).unwrap();
+                let staged = StagedFile::create(&folder.path().join("x")).unwrap();
                 let config = TransferConfig::builder().max_io_queue(capacity).build().unwrap();
                 let writer = Writer::new(staged.open_file(), &config, Progress::new());
                 let piece = |n: u32| Piece { offset: n.into(), frames: vec![Bytes::from_static(b"x")] };
@@ -197,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_fails_stops_the_network_side_and_is_told_once() {
         let folder = tempfile::tempdir().unwrap();
-        let staged = StagedFile::create(&folder.path().join("x"), 1).unwrap();
+        let staged = StagedFile::create(&folder.path().join("x")).unwrap();
         let config = TransferConfig::builder().max_io_queue(2).build().unwrap();
         let writer = Writer::new(staged.open_file(), &config, Progress::new());
         // No file reaches this far: EFBIG or EINVAL.

@@ -1,0 +1,17 @@
+//! [`Durability`]: what a finished file survives.
+
+use serde::{Deserialize, Serialize};
+
+/// What a finished file survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Durability {
+    /// The end of this process, however it ends: the bytes are in the kernel's hands. A machine that crashes within the
+    /// next half minute or so may lose them. Nothing waits for the device.
+    #[default]
+    PageCache,
+    /// A crash of the machine too: the bytes are on the device before the file gets its name, and the name before the
+    /// download is reported as done. Costs as long as the device takes for what it has not written yet.
+    Synced,
+}
