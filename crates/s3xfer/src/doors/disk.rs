@@ -44,14 +44,12 @@ impl OpenFile {
         if bytes == 0 {
             return Ok(());
         }
-        // Of a download that is continued, most of the room may be taken already.
-        let blocks = rustix::fs::fstat(&*self.file).map_err(|errno| fail(errno.into()))?.st_blocks;
-        let missing = bytes.saturating_sub(u64::try_from(blocks).unwrap_or(0).saturating_mul(512));
         // Some file systems (ext4) take all the room there is before they say that it is not enough, and every other
         // program on the machine meets a full disk meanwhile.
+        let held = rustix::fs::fstat(&*self.file).map_err(|errno| fail(errno.into()))?.st_blocks;
         if let Ok(disk) = rustix::fs::fstatvfs(&*self.file)
             && disk.f_blocks > 0
-            && disk.f_bavail.saturating_mul(disk.f_frsize) < missing
+            && !has_room(bytes, u64::try_from(held).unwrap_or(0), disk.f_bavail.saturating_mul(disk.f_frsize))
         {
             return Err(fail(io::ErrorKind::StorageFull.into()));
         }
@@ -145,6 +143,15 @@ fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether `bytes` fit into a file that holds so many blocks and a disk that has so many bytes free. Of a download that is
+/// continued, most of the room may be taken already.
+fn has_room(bytes: u64, held_blocks: u64, free: u64) -> bool {
+    /// Of `st_blocks`, whatever the file system's own are.
+    const BLOCK: u64 = 512;
+
+    bytes.saturating_sub(held_blocks.saturating_mul(BLOCK)) <= free
+}
+
 /// Whether the file is in a file system that is memory: tmpfs or ramfs.
 #[cfg(target_os = "linux")]
 fn is_memory(file: &File) -> bool {
@@ -200,6 +207,13 @@ mod tests {
         let error = opened(&folder.path().join("x")).reserve(1 << 60).unwrap_err();
         assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
         assert_eq!(error.to_string().split(": ").nth(1), Some("cannot reserve 1152921504606846976 bytes"));
+    }
+
+    #[test]
+    fn room_that_a_file_has_already_is_not_asked_for_again() {
+        assert!(has_room(1000, 0, 1000) && !has_room(1001, 0, 1000));
+        assert!(has_room(1512, 1, 1000) && !has_room(1513, 1, 1000));
+        assert!(has_room(100, 8, 0) && !has_room(u64::MAX, 8, 1 << 62));
     }
 
     #[test]

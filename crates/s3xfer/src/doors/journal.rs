@@ -181,18 +181,21 @@ impl Journal {
     /// [`DownloadError::Disk`]. When the device failed, nobody knows which bytes it has, so there is nothing to continue
     /// then.
     pub(crate) fn sync(&self) -> Result<(), DownloadError> {
-        let count = {
-            let mut state = self.state();
-            if state.syncing || state.parts == state.synced {
-                return Ok(());
-            }
-            state.syncing = true;
-            state.unsynced_bytes = 0;
-            state.parts
-        };
+        let Some(count) = self.begin_sync() else { return Ok(()) };
         let synced = self.sync_parts(count);
         self.state().syncing = false;
         synced
+    }
+
+    /// How many parts are recorded before the device is asked: those that come while it works are for the next time.
+    fn begin_sync(&self) -> Option<u64> {
+        let mut state = self.state();
+        if state.syncing || state.parts == state.synced {
+            return None;
+        }
+        state.syncing = true;
+        state.unsynced_bytes = 0;
+        Some(state.parts)
     }
 
     fn sync_parts(&self, count: u64) -> Result<(), DownloadError> {

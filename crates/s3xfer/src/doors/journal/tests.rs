@@ -24,6 +24,12 @@ fn journal_path(folder: &Path) -> PathBuf {
     folder.join(".object.s3xfer-journal")
 }
 
+/// A new file: ext4 brings one that is cut and written again to the device at once, which takes its time.
+fn put(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
 /// The object's byte at an offset, never 0, which is what a byte that was not written is.
 fn byte(offset: u64) -> u8 {
     u8::try_from(offset % 251).unwrap() + 1
@@ -105,9 +111,9 @@ fn a_process_that_is_killed_at_any_step_loses_what_was_in_flight_and_a_machine_w
     for (journal, in_kernel, on_device) in steps {
         // Any beginning of the journal may be all there is of it. The shorter ones had their turn, with less data.
         for length in before..=journal.len() {
-            fs::write(journal_path(folder.path()), &journal[..length]).unwrap();
+            put(&journal_path(folder.path()), &journal[..length]);
             for (boot, data_left) in [("first", &in_kernel), ("second", &on_device)] {
-                fs::write(&data, data_left).unwrap();
+                put(&data, data_left);
                 let saved = saved(folder.path(), boot);
                 let claimed = numbers(&saved);
                 assert!(PARTS.starts_with(&claimed), "{claimed:?}");
@@ -294,6 +300,22 @@ fn it_asks_to_be_synced_after_so_many_bytes_and_not_while_it_is() {
     let length = journal.file.metadata().unwrap().len();
     journal.sync().unwrap();
     assert_eq!(journal.file.metadata().unwrap().len(), length, "nothing new, nothing said");
+}
+
+#[test]
+fn a_part_that_comes_while_the_device_works_is_not_called_synced() {
+    let folder = scratch();
+    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let (journal, _) = begin(&staged, "first");
+    journal.part_written(1, None).unwrap();
+    let count = journal.begin_sync().unwrap();
+    journal.part_written(2, None).unwrap();
+    assert_eq!(journal.begin_sync(), None, "one at a time");
+    journal.sync_parts(count).unwrap();
+    journal.state().syncing = false;
+    assert_eq!(numbers(&Journal::open_in(&staged, Some("second"))), [1]);
+    journal.sync().unwrap();
+    assert_eq!(numbers(&Journal::open_in(&staged, Some("second"))), [1, 2]);
 }
 
 /// Not a test: the process that [`a_process_that_is_killed_leaves_its_parts_and_no_lock`] kills.
