@@ -275,20 +275,16 @@ impl Place {
         Err(io::Error::other("it is replaced again and again"))
     }
 
-    /// A named file that nobody continues: under the usual name, so that it is found when it is left behind, or, where
-    /// another download is using that, under one of its own.
+    /// A named file that nobody continues: under the usual name, so that it is found when it is left behind, or, where that
+    /// is not to be had (another download or another user has it), under one of its own.
     fn fresh(&self) -> io::Result<(File, Name)> {
-        match self.claim()? {
-            Claim::Ours(file) => {
-                self.forget_journal()?;
-                file.set_len(0)?;
-                Ok((file, Name::Fresh(self.names.data.clone())))
-            }
-            Claim::Held | Claim::Unknown => {
-                let (name, file) = self.under_a_number(|name| self.folder.create_new(name))?;
-                Ok((file, Name::Fresh(name)))
-            }
+        if let Ok(Claim::Ours(file)) = self.claim() {
+            self.forget_journal()?;
+            file.set_len(0)?;
+            return Ok((file, Name::Fresh(self.names.data.clone())));
         }
+        let (name, file) = self.under_a_number(|name| self.folder.create_new(name))?;
+        Ok((file, Name::Fresh(name)))
     }
 
     /// Removes a journal before the file it speaks of is emptied, in that order on the device too: a machine that crashed

@@ -183,6 +183,9 @@ fn what_an_earlier_download_left_is_gone_after_the_next() {
             leave_a_pair(folder.path());
             make(&target).unwrap().publish(Durability::PageCache).unwrap();
             assert_eq!(names(folder.path()), ["object"], "{kind}");
+            // What to do with bytes that are there is for the journal to say, where there is one.
+            let expected = if kind == "resumable" { "stale" } else { "" };
+            assert_eq!(fs::read_to_string(&target).unwrap(), expected, "{kind}");
 
             // Killed between renaming and removing the journal.
             fs::write(folder.path().join(".object.s3xfer-journal"), "stale").unwrap();
@@ -278,22 +281,54 @@ fn nobody_has_a_file_that_another_has_whatever_is_published_and_removed_meanwhil
 }
 
 #[test]
-fn what_somebody_put_under_the_temporary_name_is_neither_followed_nor_published() {
-    for (kind, make) in &KINDS[1..] {
+fn what_somebody_put_under_the_temporary_name_is_not_followed() {
+    for (kind, make) in KINDS {
         let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("object");
-        let victim = folder.path().join("victim");
+        let [target, victim] = ["object", "victim"].map(|name| folder.path().join(name));
         fs::write(&victim, "precious").unwrap();
         symlink("victim", folder.path().join(".object.s3xfer")).unwrap();
-        let error = make(&target).unwrap_err();
-        assert!(matches!(error, DownloadError::Disk { .. }), "{kind}: {error}");
-        fs::remove_file(folder.path().join(".object.s3xfer")).unwrap();
+        match make(&target) {
+            Ok(staged) => {
+                write(&staged, b"bytes");
+                staged.publish(Durability::PageCache).unwrap();
+                assert_eq!(fs::read(&target).unwrap(), b"bytes", "{kind}");
+            }
+            Err(error) => assert_eq!(kind, "resumable", "{error}"),
+        }
+        assert_eq!(fs::read(&victim).unwrap(), b"precious", "{kind}");
+        assert!(names(folder.path()).contains(&".object.s3xfer".to_owned()), "{kind}: it is not ours to remove");
+    }
+}
 
-        let staged = make(&target).unwrap();
-        fs::rename(&victim, folder.path().join(".object.s3xfer")).unwrap();
+#[test]
+fn what_another_user_left_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let [target, other] = ["object", ".object.s3xfer"].map(|name| folder.path().join(name));
+    fs::write(&other, "theirs").unwrap();
+    if std::os::unix::fs::chown(&other, Some(1), None).is_err() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    let error = StagedFile::resumable(&target).unwrap_err();
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "it belongs to another user");
+    for make in [StagedFile::create, named] {
+        make(&target).unwrap().publish(Durability::PageCache).unwrap();
+        assert_eq!((fs::read(&target).unwrap(), fs::read(&other).unwrap()), (vec![], b"theirs".to_vec()));
+    }
+    assert_eq!(names(folder.path()), [".object.s3xfer", "object"]);
+}
+
+#[test]
+fn what_took_the_temporary_name_meanwhile_is_neither_published_nor_removed() {
+    for (kind, make) in &KINDS[1..] {
+        let folder = tempfile::tempdir().unwrap();
+        let staged = make(&folder.path().join("object")).unwrap();
+        let other = folder.path().join("other");
+        fs::write(&other, "precious").unwrap();
+        fs::rename(&other, folder.path().join(".object.s3xfer")).unwrap();
         let error = staged.publish(Durability::PageCache).unwrap_err();
         assert!(matches!(error, DownloadError::Disk { .. }), "{kind}: {error}");
-        assert_eq!(names(folder.path()), [".object.s3xfer"], "{kind}: it is not ours to remove either");
+        assert_eq!(names(folder.path()), [".object.s3xfer"], "{kind}");
         assert_eq!(fs::read(folder.path().join(".object.s3xfer")).unwrap(), b"precious", "{kind}");
     }
 }
