@@ -154,11 +154,17 @@ impl StagedFile {
         match durability {
             Durability::PageCache => Ok(()),
             Durability::Synced => self
-                .place
-                .folder
-                .sync()
+                .sync_name()
                 .map_err(|source| self.place.error("make sure that its new name is on the device", source)),
         }
+    }
+
+    fn sync_name(&self) -> io::Result<()> {
+        if self.name == Name::None {
+            // Until a moment ago it was to go with this process, and the device knows it as that.
+            self.file.file.sync_all()?;
+        }
+        self.place.folder.sync()
     }
 
     /// Removes the file and its journal: they are of no use to anybody, for the object is another now or the bytes are wrong.
