@@ -282,10 +282,11 @@ impl Place {
     }
 
     /// A named file that nobody continues: under the usual name, so that it is found when it is left behind, or, where that
-    /// is not to be had (another download or another user has it), under one of its own.
+    /// is not to be had (another download or another user has it, or its journal cannot go), under one of its own.
     fn fresh(&self) -> io::Result<(File, Name)> {
-        if let Ok(Claim::Ours(file)) = self.claim() {
-            self.forget_journal()?;
+        if let Ok(Claim::Ours(file)) = self.claim()
+            && self.forget_journal().is_ok()
+        {
             file.set_len(0)?;
             return Ok((file, Name::Fresh(self.names.data.clone())));
         }

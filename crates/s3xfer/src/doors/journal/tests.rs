@@ -247,6 +247,19 @@ fn a_journal_that_cannot_be_read_is_no_error() {
 }
 
 #[test]
+fn bytes_are_not_thrown_away_before_the_journal_that_speaks_of_them() {
+    let folder = scratch();
+    some_parts(folder.path(), "boot", &[1]);
+    // What cannot be removed as a file.
+    fs::remove_file(journal_path(folder.path())).unwrap();
+    fs::create_dir(journal_path(folder.path())).unwrap();
+    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let error = Journal::begin(&staged, checkpoint(), None).unwrap_err();
+    assert!(error.to_string().ends_with("cannot begin the journal beside it"), "{error}");
+    assert_eq!(staged.open_file().len().unwrap(), 95);
+}
+
+#[test]
 fn only_its_owner_reads_it() {
     let folder = scratch();
     some_parts(folder.path(), "boot", &[1]);

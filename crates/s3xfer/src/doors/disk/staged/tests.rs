@@ -301,6 +301,16 @@ fn what_somebody_put_under_the_temporary_name_is_not_followed() {
 }
 
 #[test]
+fn bytes_are_not_thrown_away_before_the_journal_that_speaks_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".object.s3xfer"), "stale").unwrap();
+    // What cannot be removed as a file.
+    fs::create_dir(folder.path().join(".object.s3xfer-journal")).unwrap();
+    drop(named(&folder.path().join("object")).unwrap());
+    assert_eq!(fs::read(folder.path().join(".object.s3xfer")).unwrap(), b"stale");
+}
+
+#[test]
 fn what_another_user_left_is_not_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     let [target, other] = ["object", ".object.s3xfer"].map(|name| folder.path().join(name));
