@@ -203,7 +203,7 @@ async fn what_does_not_exist_or_may_not_be_read_is_told() {
 async fn a_target_that_cannot_be_written_is_told_before_anything_is_asked_for() {
     let bench = Bench::new(80 * KIB);
     let folder = bench.folder.path();
-    for target in [folder.to_owned(), folder.join("missing/object.bin"), folder.join("new/"), "/dev/null".into()] {
+    for target in [folder.to_owned(), folder.join("missing/object.bin"), folder.join("new/"), "".into()] {
         let error = bench.client.download("lab", "key").to_file(&target).await.unwrap_err();
         assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
         assert!(error.to_string().contains(&target.display().to_string()), "{error}");

@@ -1,26 +1,22 @@
-//! The disk: a temporary file beside the target, reserved before a byte is asked for, renamed when it is whole.
+//! The disk: a file beside the target, reserved before a byte is asked for, given its name when it is whole.
 //!
-//! Everything here blocks; who calls it decides on which thread.
+//! Everything here blocks; who calls it decides on which thread. What a download that broke off leaves for the next one
+//! is in the journal, next door.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::words::failure::DownloadError;
 use crate::words::piece::Piece;
 
-/// Most bytes of a file name on the file systems that matter (`NAME_MAX` of Linux and macOS).
-const NAME_MAX: usize = 255;
+mod folder;
+mod staged;
+mod target;
 
-/// A file under its temporary name. Dropped before [`publish`](Self::publish), it is removed; a writer that still holds
-/// the open file then writes into nothing.
-#[derive(Debug)]
-pub(crate) struct StagedFile {
-    file: OpenFile,
-    path: PathBuf,
-    published: bool,
-}
+pub(crate) use staged::{Place, StagedFile};
+pub(crate) use target::{Target, classify};
 
 /// The open file, to write to from anywhere.
 #[derive(Debug, Clone)]
@@ -30,74 +26,14 @@ pub(crate) struct OpenFile {
     target: Arc<Path>,
 }
 
-impl StagedFile {
-    /// Creates the temporary file `.<name>.<nonce>.s3xfer` in the target's folder, so that a target that cannot be written is
-    /// known before anything is downloaded.
-    ///
-    /// # Errors
-    ///
-    /// [`DownloadError::Disk`] when the target is not a name for a regular file, or its folder is missing or read-only.
-    pub(crate) fn create(target: &Path, nonce: u64) -> Result<Self, DownloadError> {
-        let disk = |action: &str, source| disk_error(target, action, source);
-        match fs::metadata(target) {
-            Ok(found) if found.is_dir() => {
-                return Err(disk("replace a folder by the object's file", io::ErrorKind::IsADirectory.into()));
-            }
-            Ok(found) if !found.is_file() => {
-                let source = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-                return Err(disk("replace it by the object's file", source));
-            }
-            _ => {}
-        }
-        // `file_name` passes over a slash at the end, which asks for a folder.
-        let a_file = !target.as_os_str().as_encoded_bytes().ends_with(b"/");
-        let name = target.file_name().filter(|_| a_file).ok_or_else(|| {
-            disk("use it as a file's name", io::Error::new(io::ErrorKind::InvalidInput, "it names a folder"))
-        })?;
-        let suffix = format!(".{nonce:08x}.s3xfer");
-        let name = name.to_string_lossy();
-        let kept = (0..=name.len().min(NAME_MAX - 1 - suffix.len())).rev().find(|&end| name.is_char_boundary(end));
-        let path = target.with_file_name(format!(".{}{suffix}", &name[..kept.unwrap_or(0)]));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(|source| disk("create a temporary file beside it", source))?;
-        let file = OpenFile { file: Arc::new(file), target: target.into() };
-        Ok(Self { file, path, published: false })
-    }
-
-    /// A handle to reserve and write through.
-    pub(crate) fn open_file(&self) -> OpenFile {
-        self.file.clone()
-    }
-
-    /// Gives the file its name, in one step: whoever opens the target sees the old file or the whole new one. The bytes
-    /// are in the kernel's hands by then, not necessarily on the device.
-    ///
-    /// # Errors
-    ///
-    /// [`DownloadError::Disk`]; the temporary file is removed then.
-    pub(crate) fn publish(mut self) -> Result<(), DownloadError> {
-        fs::rename(&self.path, &self.file.target)
-            .map_err(|source| disk_error(&self.file.target, "rename the finished temporary file to it", source))?;
-        self.published = true;
-        Ok(())
-    }
-}
-
-impl Drop for StagedFile {
-    fn drop(&mut self) {
-        if !self.published
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "a temporary file is left behind");
-        }
-    }
-}
-
 impl OpenFile {
-    /// Reserves the file's room, so that a full disk is known before anything else is downloaded.
+    /// Reserves the file's room, so that a full disk is known before anything else is downloaded. What the file holds
+    /// already stays.
+    ///
+    /// On ext4 that costs nothing: 3 GiB are reserved within 10 ms, and writing them afterwards in pieces of 1 MiB takes
+    /// 0.35 s of CPU, 0.55 s where only the length was set before (best of 8 runs each; extents are found, not made). In a
+    /// file system that is memory, reserving clears every page that is then written: 3 GiB in `/dev/shm` take 2.1 s of CPU
+    /// and 3.1 s in all, 1.1 s and 1.2 s with the length alone (best of 3). So there the look at the free room has to do.
     ///
     /// # Errors
     ///
@@ -109,11 +45,15 @@ impl OpenFile {
         }
         // Some file systems (ext4) take all the room there is before they say that it is not enough, and every other
         // program on the machine meets a full disk meanwhile.
+        let held = rustix::fs::fstat(&*self.file).map_err(|errno| fail(errno.into()))?.st_blocks;
         if let Ok(disk) = rustix::fs::fstatvfs(&*self.file)
             && disk.f_blocks > 0
-            && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes
+            && !has_room(bytes, u64::try_from(held).unwrap_or(0), disk.f_bavail.saturating_mul(disk.f_frsize))
         {
             return Err(fail(io::ErrorKind::StorageFull.into()));
+        }
+        if is_memory(&self.file) {
+            return self.file.set_len(bytes).map_err(fail);
         }
         let reserved = loop {
             match rustix::fs::fallocate(&*self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
@@ -123,6 +63,35 @@ impl OpenFile {
             }
         };
         reserved.map_err(fail)
+    }
+
+    /// Waits until all bytes that were written, by anybody, are on the device.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`]. Some of the bytes may be lost then, and the kernel says so only once: another call that
+    /// succeeds proves nothing.
+    pub(crate) fn sync_data(&self) -> Result<(), DownloadError> {
+        self.file.sync_data().map_err(|source| disk_error(&self.target, "bring its bytes to the device", source))
+    }
+
+    /// A device whose sync fails, as a broken one's does.
+    #[cfg(test)]
+    pub(crate) fn that_cannot_be_synced() -> Self {
+        let path = Path::new("/dev/null");
+        let file = File::options().write(true).open(path).expect("every Unix has it");
+        Self { file: Arc::new(file), target: path.into() }
+    }
+
+    /// Bytes of the file as it is.
+    pub(crate) fn len(&self) -> Result<u64, DownloadError> {
+        let found = self.file.metadata().map_err(|source| disk_error(&self.target, "look at its size", source))?;
+        Ok(found.len())
+    }
+
+    /// Throws away what is in it.
+    pub(crate) fn empty(&self) -> Result<(), DownloadError> {
+        self.file.set_len(0).map_err(|source| disk_error(&self.target, "empty its temporary file", source))
     }
 
     /// Writes a piece at its place.
@@ -173,58 +142,108 @@ fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether `bytes` fit into a file that holds so many blocks and a disk that has so many bytes free. Of a download that is
+/// continued, most of the room may be taken already.
+fn has_room(bytes: u64, held_blocks: u64, free: u64) -> bool {
+    /// Of `st_blocks`, whatever the file system's own are.
+    const BLOCK: u64 = 512;
+
+    bytes.saturating_sub(held_blocks.saturating_mul(BLOCK)) <= free
+}
+
+/// Whether the file is in a file system that is memory: tmpfs or ramfs.
+#[cfg(target_os = "linux")]
+fn is_memory(file: &File) -> bool {
+    /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of Linux's `magic.h`.
+    const MAGIC: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+    // As wide as the platform has it; the magic is its lower half, and may look negative.
+    rustix::fs::fstatfs(file).is_ok_and(|found| MAGIC.contains(&u64::from(found.f_type as u32)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_memory(_: &File) -> bool {
+    false
+}
+
 fn disk_error(path: &Path, action: &str, source: io::Error) -> DownloadError {
     DownloadError::Disk { path: path.to_owned(), action: action.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+
     use bytes::Bytes;
 
     use super::*;
+    use crate::words::durability::Durability;
+    use crate::words::failure::DownloadErrorKind;
+
+    fn opened(path: &Path) -> OpenFile {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
+        OpenFile { file: Arc::new(file), target: path.into() }
+    }
 
     #[test]
     fn a_piece_of_more_frames_than_one_call_takes_is_written_whole() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("object");
-        let staged = StagedFile::create(&target, 1).unwrap();
+        let staged = StagedFile::create(&target).unwrap();
         let bytes: Vec<u8> = (0..5000_u32).map(|i| i as u8).collect();
         let frames = bytes.chunks(2).map(Bytes::copy_from_slice).collect();
         staged.open_file().write(&Piece { offset: 3, frames }).unwrap();
-        staged.publish().unwrap();
+        staged.publish(Durability::PageCache).unwrap();
         assert_eq!(fs::read(&target).unwrap(), [vec![0; 3], bytes].concat());
     }
 
     #[test]
-    fn a_file_that_is_not_published_is_removed_and_the_old_one_kept() {
+    fn a_full_disk_is_told_as_one() {
+        let full = opened(Path::new("/dev/full"));
+        let error = full.write(&Piece { offset: 0, frames: vec![Bytes::from_static(b"x")] }).unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
         let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("object");
-        fs::write(&target, "old").unwrap();
-        let staged = StagedFile::create(&target, 2).unwrap();
-        staged.open_file().reserve(1000).unwrap();
-        drop(staged);
-        assert_eq!(fs::read(&target).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = opened(&folder.path().join("x")).reserve(1 << 60).unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
+        assert_eq!(error.to_string().split(": ").nth(1), Some("cannot reserve 1152921504606846976 bytes"));
     }
 
     #[test]
-    fn the_longest_name_still_leaves_room_for_the_temporary_one() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["n".repeat(NAME_MAX), "é".repeat(NAME_MAX / 2)] {
-            let target = folder.path().join(&name);
-            StagedFile::create(&target, u64::MAX).unwrap().publish().unwrap();
-            assert!(target.exists());
+    fn room_that_a_file_has_already_is_not_asked_for_again() {
+        assert!(has_room(1000, 0, 1000) && !has_room(1001, 0, 1000));
+        assert!(has_room(1512, 1, 1000) && !has_room(1513, 1, 1000));
+        assert!(has_room(100, 8, 0) && !has_room(u64::MAX, 8, 1 << 62));
+    }
+
+    #[test]
+    fn room_is_reserved_around_what_is_there() {
+        // One of these is memory on most Linux machines, the other mostly is not.
+        for folder in ["/dev/shm", "/var/tmp"].map(Path::new).iter().filter(|folder| folder.is_dir()) {
+            let folder = tempfile::tempdir_in(folder).unwrap();
+            let path = folder.path().join("x");
+            fs::write(&path, "begun").unwrap();
+            let file = opened(&path);
+            file.reserve(100_000).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            assert_eq!((bytes.len(), &bytes[..5], bytes[5..].iter().max()), (100_000, &b"begun"[..], Some(&0)));
+            assert_eq!(file.len().unwrap(), 100_000);
+            file.sync_data().unwrap();
         }
     }
 
     #[test]
-    fn a_target_that_cannot_be_a_file_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        for target in [folder.path().to_owned(), folder.path().join("missing/x"), PathBuf::from("/"), PathBuf::from("")]
-        {
-            let error = StagedFile::create(&target, 3).unwrap_err();
-            assert!(matches!(error, DownloadError::Disk { .. }), "{error}");
+    #[cfg(target_os = "linux")]
+    fn a_file_system_that_is_memory_is_known_as_one_and_fills_no_page_beforehand() {
+        use std::os::unix::fs::MetadataExt;
+
+        let told = rustix::fs::statfs("/dev/shm").map(|found| found.f_type);
+        if told.ok() != Some(0x0102_1994) {
+            eprintln!("skipped: /dev/shm is not a tmpfs here");
+            return;
         }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("x");
+        opened(&path).reserve(1 << 20).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().blocks(), 0);
     }
 }

@@ -74,9 +74,8 @@ impl Expected {
             Err(why) => return Ok(Integrity::NotValidated(why)),
         };
         let none = PartChecksums::new(expected.algorithm);
-        // A part without a checksum was kept by a download that did not know the object's.
-        match parts.unwrap_or(&none).of(bytes) {
-            None => Ok(Integrity::NotValidated(NotValidated::PartOfTheObject)),
+        match parts.filter(|parts| parts.algorithm() == expected.algorithm).unwrap_or(&none).of(bytes) {
+            None => Ok(Integrity::NotValidated(NotValidated::ResumedWithout)),
             Some(computed) if computed == expected.value => Ok(Integrity::Validated(expected.algorithm)),
             Some(computed) => Err((expected, computed)),
         }

@@ -249,7 +249,7 @@ impl Fetcher {
         self.counters.waited.network.time(sent).await
     }
 
-    async fn pause(
+    pub(crate) async fn pause(
         &self,
         attempts: &mut Attempts,
         source: RequestError,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::doors::journal::Journal;
 use crate::doors::s3::Answer;
 use crate::engine::download::Download;
 use crate::engine::fetch::FetchError;
@@ -20,12 +21,6 @@ use crate::words::failure::DownloadError;
 use crate::words::object::Part;
 use crate::words::report::TransferReport;
 use crate::words::sink::WriteAt;
-
-/// What is told of every part once it is in the sink, so that it need not be fetched again.
-pub(crate) trait Keep: Send + Sync + 'static {
-    /// All bytes of `part` are written. May block for as long as a small write takes.
-    fn written(&self, part: &Part, checksum: Option<u64>) -> Result<(), DownloadError>;
-}
 
 pub(crate) async fn to_nowhere(download: Download) -> Result<TransferReport, DownloadError> {
     let (limit, object) = (download.client.config.transfer_timeout(), download.object.address.clone());
@@ -64,12 +59,12 @@ pub(crate) async fn to_memory(download: Download) -> Result<(Bytes, TransferRepo
     .await
 }
 
-/// Fetches the parts that `wanted` names into `sink`, and judges the whole.
+/// Fetches the missing parts into `sink`, recording each in the `journal`, and judges the whole.
 pub(crate) async fn place(
     transfer: Transfer,
     first: Option<First>,
     sink: Sink,
-    keep: Option<Arc<dyn Keep>>,
+    journal: Option<Arc<Journal>>,
 ) -> Result<TransferReport, DownloadError> {
     let config = &transfer.fetcher.config;
     let threads = config.use_threads();
@@ -80,7 +75,7 @@ pub(crate) async fn place(
         true => spawn_blocking(move || sink.reserve(bytes)).await.unwrap_or_else(propagate)?,
         false => sink.reserve(bytes)?,
     }
-    let placing = Arc::new(Placing { transfer, writer, keep });
+    let placing = Arc::new(Placing { transfer, writer, journal });
     let fetched = match threads && !placing.transfer.plan.in_turn() {
         true => placing.in_parallel(first).await,
         false => placing.in_turn(first).await,
@@ -102,7 +97,7 @@ pub(crate) async fn place(
 struct Placing {
     transfer: Transfer,
     writer: Writer,
-    keep: Option<Arc<dyn Keep>>,
+    journal: Option<Arc<Journal>>,
 }
 
 impl Placing {
@@ -111,7 +106,9 @@ impl Placing {
         let mut parts = self.transfer.parts();
         let mut running = JoinSet::new();
         let mut next = parts.next();
-        if let (Some(First { answer, permit }), Some(part)) = (first, next.take()) {
+        if let Some(First { answer, permit }) = first
+            && let Some(part) = next.take()
+        {
             self.spawn(&mut running, part, Some(answer), permit);
             next = parts.next();
         }
@@ -170,9 +167,17 @@ impl Placing {
         let io_chunksize = fetcher.config.io_chunksize();
         let mut pieces = Pieces::new(self.writer.clone(), fetcher.limits.clone(), offset, io_chunksize);
         let checksum = fetcher.part(part, version, begun, expected, &mut pieces).await?;
-        if let Some(keep) = &self.keep {
+        if let Some(journal) = &self.journal {
             self.writer.settled().await?;
-            keep.written(part, checksum.map(|(_, value)| value)).map_err(FetchError::Failed)?;
+            journal.part_written(part.number, checksum.map(|(_, value)| value)).map_err(FetchError::Failed)?;
+            if journal.wants_sync() {
+                let journal = journal.clone();
+                match fetcher.config.use_threads() {
+                    // Not waited for: a device that fails shows when the next part is recorded.
+                    true => drop(spawn_blocking(move || journal.sync())),
+                    false => journal.sync().map_err(FetchError::Failed)?,
+                }
+            }
         }
         self.transfer.add(part, checksum);
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Dropped at any await, nothing remains but what the sink has.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +20,9 @@ use crate::engine::fetch::{Counters, Discovered, Fetcher, Version};
 use crate::engine::limits::RequestPermit;
 use crate::rules::checksum::PartChecksums;
 use crate::rules::plan::{Plan, first_request};
+use crate::rules::retry::Attempts;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
-use crate::words::failure::DownloadError;
+use crate::words::failure::{DownloadError, RequestFailure};
 use crate::words::object::{ByteRange, ObjectAddress, Part};
 use crate::words::progress::Progress;
 use crate::words::report::{TransferReport, Waits};
@@ -36,6 +38,15 @@ pub(crate) struct Transfer {
     started: Instant,
     /// `None` until the first part that has a checksum.
     checksums: Mutex<Option<PartChecksums>>,
+    done: Arc<Done>,
+    resumed_bytes: u64,
+}
+
+/// Parts that an earlier download has left, by number, with their checksums where it kept them.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) parts: HashMap<u64, Option<u64>>,
+    pub(crate) algorithm: Option<ChecksumAlgorithm>,
 }
 
 /// The answer that told about the object, and the right to have it in flight.
@@ -55,21 +66,76 @@ impl Transfer {
         let Discovered { version, plan, first } = fetcher.discover(object_bytes).await?;
         let expected = fetcher.expected(&version, &plan, &first, question);
         progress.set_total(plan.bytes().end - plan.bytes().start);
-        let checksums = Mutex::default();
+        let (checksums, done) = Default::default();
         let version = Arc::new(version);
-        Ok((Self { fetcher, version, plan, expected, progress, started, checksums }, First { answer: first, permit }))
+        let transfer = Self { fetcher, version, plan, expected, progress, started, checksums, done, resumed_bytes: 0 };
+        Ok((transfer, First { answer: first, permit }))
+    }
+
+    /// Goes on with an earlier download of `version`, whose parts `done` are in the sink already. Nothing is asked yet: the
+    /// first part that is fetched finds out whether the object still is that version.
+    pub(crate) async fn resume(download: Download, version: Version, plan: Plan, done: Done) -> Self {
+        let started = Instant::now();
+        let Download { client: Client { store, config, limits, .. }, object, progress, .. } = download;
+        let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default() });
+        let question = fetcher.question(None).await;
+        let expected = match question {
+            Some(answer) => Expected::awaited(answer, version.e_tag.clone()),
+            None if fetcher.config.validate_checksum() => Expected::none(NotValidated::PartOfTheObject),
+            None => Expected::none(NotValidated::TurnedOff),
+        };
+        progress.set_total(plan.bytes().end - plan.bytes().start);
+        let mut checksums = done.algorithm.map(PartChecksums::new);
+        let mut resumed_bytes = 0;
+        for (&number, &checksum) in &done.parts {
+            let part = plan.part(number);
+            resumed_bytes += part.bytes.end - part.bytes.start;
+            if let (Some(checksums), Some(checksum)) = (&mut checksums, checksum) {
+                checksums.add(part.bytes, checksum);
+            }
+        }
+        progress.add_written(resumed_bytes);
+        let checksums = Mutex::new(checksums);
+        let done = Arc::new(done);
+        Self { fetcher, version: Arc::new(version), plan, expected, progress, started, checksums, done, resumed_bytes }
     }
 
     /// The parts that are to be fetched, in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + Send + use<> {
-        self.plan.parts()
+        let done = self.done.clone();
+        self.plan.parts().filter(move |part| !done.parts.contains_key(&part.number))
+    }
+
+    /// Asks the server whether the object still is the version that the download is of, without any of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::ObjectChanged`], and those of any request.
+    pub(crate) async fn confirm(&self) -> Result<(), DownloadError> {
+        let Fetcher { store, object, config, .. } = &*self.fetcher;
+        let mut attempts = Attempts::new(config.num_download_attempts());
+        let part = Part { number: 0, bytes: self.plan.bytes() };
+        loop {
+            match store.checksum(object, config.first_byte_timeout()).await {
+                Ok((e_tag, _)) if e_tag == self.version.e_tag => return Ok(()),
+                Ok(_) => return Err(self.fetcher.error(RequestFailure::Changed, self.version.e_tag.as_deref())),
+                Err(RequestFailure::Transient(error)) => {
+                    self.fetcher.pause(&mut attempts, error, &part, part.bytes.start).await?;
+                }
+                Err(failure) => return Err(self.fetcher.error(failure, self.version.e_tag.as_deref())),
+            }
+        }
     }
 
     /// A part is whole, and has that checksum, if it has one.
     pub(crate) fn add(&self, part: &Part, checksum: Option<(ChecksumAlgorithm, u64)>) {
         if let Some((algorithm, value)) = checksum {
             let mut checksums = self.checksums.lock().unwrap_or_else(PoisonError::into_inner);
-            checksums.get_or_insert_with(|| PartChecksums::new(algorithm)).add(part.bytes.clone(), value);
+            let checksums = checksums.get_or_insert_with(|| PartChecksums::new(algorithm));
+            // Kept parts may have another kind of checksum; the verdict then says that some have none.
+            if checksums.algorithm() == algorithm {
+                checksums.add(part.bytes.clone(), value);
+            }
         }
     }
 
@@ -96,7 +162,7 @@ impl Transfer {
         let load = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         TransferReport {
             bytes: self.plan.bytes().end - self.plan.bytes().start,
-            resumed_bytes: 0,
+            resumed_bytes: self.resumed_bytes,
             object_bytes: self.version.object_bytes,
             elapsed: self.started.elapsed(),
             e_tag: self.version.e_tag.clone(),

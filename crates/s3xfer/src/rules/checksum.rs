@@ -58,6 +58,10 @@ impl PartChecksums {
         Self { algorithm, runs: BTreeMap::new() }
     }
 
+    pub(crate) fn algorithm(&self) -> ChecksumAlgorithm {
+        self.algorithm
+    }
+
     /// The part of these bytes, half-open and of no other part, has that checksum.
     pub(crate) fn add(&mut self, bytes: Range<u64>, checksum: u64) {
         let (mut start, mut end, mut checksum) = (bytes.start, bytes.end, checksum);

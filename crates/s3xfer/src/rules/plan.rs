@@ -36,6 +36,16 @@ impl Plan {
         Self { bytes, first_bytes: all, part_bytes: all, in_turn: true }
     }
 
+    /// As an earlier download cut them.
+    pub(crate) fn as_before(bytes: Range<u64>, first_bytes: u64, part_bytes: u64) -> Self {
+        Self { bytes, first_bytes, part_bytes, in_turn: false }
+    }
+
+    /// Bytes of the first part and of those behind it; the last one may have fewer.
+    pub(crate) fn part_bytes(&self) -> (u64, u64) {
+        (self.first_bytes, self.part_bytes)
+    }
+
     /// All wanted bytes, half-open, in the object.
     pub(crate) fn bytes(&self) -> Range<u64> {
         self.bytes.clone()

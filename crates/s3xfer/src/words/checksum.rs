@@ -29,6 +29,13 @@ impl ChecksumAlgorithm {
     }
 }
 
+impl ChecksumAlgorithm {
+    /// The algorithm of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Crc32, Self::Crc32c, Self::Crc64Nvme].into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
 impl fmt::Display for ChecksumAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -67,6 +74,8 @@ pub enum NotValidated {
     NoChecksum,
     /// The object has a checksum of checksums of its parts, or one that cannot be put together from ranges (SHA).
     NotCombinable,
+    /// Some bytes are from an earlier attempt, which did not know the object's checksum and kept none of theirs.
+    ResumedWithout,
     /// The server did not answer the question for it in time, or refused.
     NotTold,
 }

@@ -1,0 +1,183 @@
+//! [`Folder`]: the target's folder, held open, and the steps in it that staging is made of.
+//!
+//! Names are looked up in the open folder, so that a change of the working directory during a download moves nothing.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+/// Read and write for everybody, less the umask: as any program makes its files.
+const ORDINARY: Mode = Mode::from_raw_mode(0o666);
+/// For its owner alone.
+const PRIVATE: Mode = Mode::from_raw_mode(0o600);
+
+/// Neither a link nor a FIFO that somebody put there is followed or waited for.
+const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
+
+#[derive(Debug)]
+pub(crate) struct Folder(OwnedFd);
+
+/// Whether a lock was to be had.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lock {
+    Taken,
+    /// Another open file has it.
+    Held,
+    /// The file system has none.
+    Unknown,
+}
+
+impl Folder {
+    /// The folder of a path.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        let access = OFlags::PATH;
+        #[cfg(not(target_os = "linux"))]
+        let access = OFlags::RDONLY;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let opened = rustix::fs::open(folder, access | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self(opened))
+    }
+
+    /// Most bytes of a name in it, and never more than Linux and macOS allow anywhere.
+    pub(super) fn name_max(&self) -> usize {
+        /// `NAME_MAX`.
+        const USUAL: u64 = 255;
+        let told = rustix::fs::fstatvfs(&self.0).map_or(0, |disk| disk.f_namemax);
+        // Below this no temporary name could tell two targets apart; such a file system answers for itself.
+        let most = if told < 64 { USUAL } else { told.min(USUAL) };
+        usize::try_from(most).expect("at most 255")
+    }
+
+    /// A file without a name, which the kernel removes with its last open file; `None` where that cannot be had or could
+    /// not be given a name later.
+    #[cfg(target_os = "linux")]
+    pub(super) fn unnamed(&self) -> io::Result<Option<File>> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.0, ".", flags, ORDINARY) {
+            Ok(file) => File::from(file),
+            // The file system has no such files, or the kernel does not know the flag.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        // Without /proc, as in some containers, nothing but a privilege gives it a name.
+        Ok(std::fs::symlink_metadata(link_of(&file)).is_ok().then_some(file))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn unnamed(&self) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+
+    /// Gives a nameless file a name that is free.
+    #[cfg(target_os = "linux")]
+    pub(super) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::linkat(rustix::fs::CWD, link_of(file), &self.0, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn link(&self, _: &File, _: &OsStr) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// A file that was not there before.
+    pub(super) fn create_new(&self, name: &OsStr) -> io::Result<File> {
+        let flags = CAREFUL | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        Ok(rustix::fs::openat(&self.0, name, flags, ORDINARY)?.into())
+    }
+
+    /// A file that is there and ours, to write to.
+    pub(super) fn open_ours(&self, name: &OsStr) -> io::Result<File> {
+        let file = rustix::fs::openat(&self.0, name, CAREFUL | OFlags::WRONLY, Mode::empty())?;
+        self.ours(file)
+    }
+
+    /// A file that is there and ours, to read.
+    pub(crate) fn read_ours(&self, name: &OsStr) -> io::Result<File> {
+        let file = rustix::fs::openat(&self.0, name, CAREFUL | OFlags::RDONLY, Mode::empty())?;
+        self.ours(file)
+    }
+
+    /// An empty file that only its owner reads, whatever was there; written at its end only.
+    pub(crate) fn create_private(&self, name: &OsStr) -> io::Result<File> {
+        let flags = CAREFUL | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
+        self.remove(name)?;
+        Ok(rustix::fs::openat(&self.0, name, flags, PRIVATE)?.into())
+    }
+
+    /// What another user put under a predictable name could hold anything, now or later.
+    fn ours(&self, file: OwnedFd) -> io::Result<File> {
+        let found = rustix::fs::fstat(&file)?;
+        if !rustix::fs::FileType::from_raw_mode(found.st_mode).is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        if found.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
+        }
+        Ok(file.into())
+    }
+
+    /// Whether a name leads to something.
+    pub(crate) fn has(&self, name: &OsStr) -> bool {
+        rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Whether this file has this name.
+    pub(super) fn is(&self, file: &File, name: &OsStr) -> io::Result<bool> {
+        let opened = rustix::fs::fstat(file)?;
+        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(named) => Ok((named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Atomic: whoever opens `to` sees what was there, or what is now.
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    /// Whether there was something to remove.
+    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<bool> {
+        match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Waits until the names in it are on the device.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        // What only names the folder (O_PATH) cannot be synced.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let readable = rustix::fs::openat(&self.0, ".", flags, Mode::empty())?;
+        Ok(rustix::fs::fsync(readable.as_fd())?)
+    }
+}
+
+/// Takes the file's lock, if it is free. It belongs to the open file and goes with the last handle to it, however the
+/// process ends.
+pub(super) fn lock(file: &File) -> io::Result<Lock> {
+    loop {
+        return match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock::Taken),
+            Err(Errno::WOULDBLOCK) => Ok(Lock::Held),
+            Err(Errno::INTR) => continue,
+            Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(Lock::Unknown),
+            Err(errno) => Err(errno.into()),
+        };
+    }
+}
+
+/// Where the kernel keeps an open file's link.
+#[cfg(target_os = "linux")]
+fn link_of(file: &File) -> std::path::PathBuf {
+    use std::os::fd::AsRawFd;
+
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}

@@ -1,0 +1,366 @@
+//! [`StagedFile`]: a file that is written beside its target and given the target's name when it is whole.
+//!
+//! Two kinds. One that is not continued has no name at all where the system allows it (`O_TMPFILE`): whatever ends the
+//! process, nothing is left. One that can be continued has a name that follows from the target's, with a lock in it as
+//! long as somebody writes it, so that the next download finds it, and finds out whether it is alone.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::folder::{Folder, Lock, lock};
+use super::target::{Names, Target, classify};
+use super::{OpenFile, disk_error};
+use crate::words::durability::Durability;
+use crate::words::failure::DownloadError;
+
+/// A file that does not have its name yet. Dropped before [`publish`](Self::publish), it is removed, unless it can be
+/// continued and its journal has at least one part; a writer that still holds the open file then writes into nothing.
+#[derive(Debug)]
+pub(crate) struct StagedFile {
+    file: OpenFile,
+    place: Arc<Place>,
+    name: Name,
+    /// Published or discarded: nothing is to be kept when this is dropped.
+    ended: Ended,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    None,
+    /// Of no use to a later download.
+    Fresh(OsString),
+    Resumable(OsString),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    No,
+    Published,
+    Discarded,
+}
+
+/// The target, its folder, and the names in it: what a staged file and its journal share.
+#[derive(Debug)]
+pub(crate) struct Place {
+    target: Arc<Path>,
+    folder: Folder,
+    names: Names,
+    /// Whether there is something to continue: a journal with a part in it, or one that nobody has looked at yet.
+    worth_keeping: AtomicBool,
+}
+
+/// What became of the name that a file that can be continued has.
+enum Claim {
+    Ours(File),
+    /// Another download writes it.
+    Held,
+    /// The file system has no locks, so nobody knows.
+    Unknown,
+}
+
+impl StagedFile {
+    /// A file that nobody continues, in the target's folder (behind a link, in that of the file it leads to), so that a
+    /// target that cannot be written is known before anything is downloaded. Its permissions are those of any new file; the
+    /// ones of a file that it replaces are not carried over.
+    ///
+    /// Where the system has no files without a name (NFS, FUSE, other systems than Linux, no `/proc`) it has one, which
+    /// stays behind when the process is killed, and is removed by the next download into the target.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`] when the target is not a name for a regular file, or its folder is missing or read-only.
+    pub(crate) fn create(target: &Path) -> Result<Self, DownloadError> {
+        let place = Arc::new(Place::of(target)?);
+        let (file, name) = match place.folder.unnamed() {
+            Ok(Some(file)) => (file, Name::None),
+            Ok(None) => place.fresh().map_err(|source| place.error(CREATE, source))?,
+            Err(source) => return Err(place.error(CREATE, source)),
+        };
+        Ok(Self::new(file, place, name))
+    }
+
+    /// A file that a later download into the same target goes on with, if its journal says so
+    /// ([`Journal::open`](crate::doors::journal::Journal::open)). What an earlier one left is in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create), and when another download into the target is running: in this process, until its last
+    /// [`OpenFile`] is gone too. A file system without locks cannot have such files.
+    pub(crate) fn resumable(target: &Path) -> Result<Self, DownloadError> {
+        let place = Arc::new(Place::of(target)?);
+        let file = match place.claim().map_err(|source| place.error(CREATE, source))? {
+            Claim::Ours(file) => file,
+            Claim::Held => {
+                let action = "stage a file for it: another download into it is running";
+                return Err(place.error(action, io::ErrorKind::WouldBlock.into()));
+            }
+            Claim::Unknown => {
+                let source = io::Error::new(io::ErrorKind::Unsupported, "the file system has no locks");
+                return Err(place.error("lock the temporary file beside it", source));
+            }
+        };
+        place.worth_keeping.store(place.folder.has(&place.names.journal), Ordering::Relaxed);
+        let name = Name::Resumable(place.names.data.clone());
+        Ok(Self::new(file, place, name))
+    }
+
+    fn new(file: File, place: Arc<Place>, name: Name) -> Self {
+        let file = OpenFile { file: Arc::new(file), target: place.target.clone() };
+        Self { file, place, name, ended: Ended::No }
+    }
+
+    /// A handle to reserve and write through.
+    pub(crate) fn open_file(&self) -> OpenFile {
+        self.file.clone()
+    }
+
+    /// Whether a later download can go on with it.
+    pub(crate) fn is_resumable(&self) -> bool {
+        matches!(self.name, Name::Resumable(_))
+    }
+
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// Gives the file its name, in one step: whoever opens the target sees the old file or the whole new one. Afterwards
+    /// nothing of this download is beside it, nor of an earlier one that nobody goes on with.
+    ///
+    /// With [`Durability::Synced`] it takes as long as the device does, most of it in [`OpenFile::sync_data`], which can be
+    /// called before, where waiting is allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`]. The target is as it was then, but for one case: when the device does not take the new name,
+    /// the file has it nevertheless.
+    pub(crate) fn publish(mut self, durability: Durability) -> Result<(), DownloadError> {
+        if durability == Durability::Synced {
+            self.file.sync_data()?;
+        }
+        match &self.name {
+            Name::None => self.place.publish_unnamed(&self.file.file)?,
+            Name::Fresh(name) | Name::Resumable(name) => self.place.publish_named(&self.file.file, name)?,
+        }
+        self.ended = Ended::Published;
+        match self.name {
+            // A journal without its file is harmless, so it goes second.
+            Name::Resumable(_) => self.place.remove_journal().map_or_else(left_behind(&self.place), |_| ()),
+            _ => self.place.reap(),
+        }
+        match durability {
+            Durability::PageCache => Ok(()),
+            Durability::Synced => self
+                .sync_name()
+                .map_err(|source| self.place.error("make sure that its new name is on the device", source)),
+        }
+    }
+
+    fn sync_name(&self) -> io::Result<()> {
+        if self.name == Name::None {
+            // Until a moment ago it was to go with this process, and the device knows it as that.
+            self.file.file.sync_all()?;
+        }
+        self.place.folder.sync()
+    }
+
+    /// Removes the file and its journal: they are of no use to anybody, for the object is another now or the bytes are wrong.
+    pub(crate) fn discard(mut self) {
+        self.ended = Ended::Discarded;
+    }
+}
+
+/// Reads after "cannot".
+const CREATE: &str = "create a temporary file beside it";
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        let name = match &self.name {
+            Name::Fresh(name) | Name::Resumable(name) if self.ended != Ended::Published => name,
+            _ => return,
+        };
+        let worth_keeping = self.is_resumable() && self.place.worth_keeping.load(Ordering::Relaxed);
+        if worth_keeping && self.ended != Ended::Discarded {
+            return;
+        }
+        let remove = || {
+            // A name that somebody freed and another download took is not ours any more.
+            if !self.place.folder.is(&self.file.file, name)? {
+                return Ok(());
+            }
+            if self.is_resumable() {
+                self.place.remove_journal()?;
+            }
+            self.place.folder.remove(name).map(|_| ())
+        };
+        remove().unwrap_or_else(left_behind(&self.place));
+    }
+}
+
+/// Nobody is there to be told but the log.
+fn left_behind(place: &Place) -> impl FnOnce(io::Error) {
+    |error| tracing::warn!(target = %place.target.display(), %error, "a temporary file is left behind")
+}
+
+impl Place {
+    fn of(target: &Path) -> Result<Self, DownloadError> {
+        let path = match classify(target)? {
+            Target::Regular(path) => path,
+            Target::Null | Target::Special => {
+                let source = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+                return Err(disk_error(target, "replace it by the object's file", source));
+            }
+        };
+        let folder = Folder::of(&path).map_err(|source| disk_error(target, "open its folder", source))?;
+        let name = path.file_name().expect("a regular file's path ends in its name");
+        let names = Names::new(name, folder.name_max());
+        Ok(Self { target: target.into(), folder, names, worth_keeping: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn error(&self, action: &str, source: io::Error) -> DownloadError {
+        disk_error(&self.target, action, source)
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The journal's name, and the one it has while its beginning is written.
+    pub(crate) fn journal_names(&self) -> (&OsString, &OsString) {
+        (&self.names.journal, &self.names.journal_new)
+    }
+
+    /// Says whether the staged file is to be kept when its download ends early.
+    pub(crate) fn keep(&self, worth_keeping: bool) {
+        self.worth_keeping.store(worth_keeping, Ordering::Relaxed);
+    }
+
+    /// Whether there was a journal.
+    pub(crate) fn remove_journal(&self) -> io::Result<bool> {
+        self.folder.remove(&self.names.journal_new)?;
+        self.folder.remove(&self.names.journal)
+    }
+
+    /// Opens or creates the file that can be continued, and takes its lock.
+    fn claim(&self) -> io::Result<Claim> {
+        /// Each attempt is lost only to another download that ends in this very moment.
+        const ATTEMPTS: usize = 100;
+
+        let name = &self.names.data;
+        for _ in 0..ATTEMPTS {
+            let created = match self.folder.create_new(name) {
+                Ok(file) => Some(file),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+                Err(error) => return Err(error),
+            };
+            let is_new = created.is_some();
+            let file = match created.map_or_else(|| self.folder.open_ours(name), Ok) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            match lock(&file)? {
+                Lock::Taken => {}
+                Lock::Held => return Ok(Claim::Held),
+                Lock::Unknown => {
+                    if is_new {
+                        self.folder.remove(name)?;
+                    }
+                    return Ok(Claim::Unknown);
+                }
+            }
+            // Between opening and locking, the one who held it may have published or removed it: the lock is then of a file
+            // that has another name or none.
+            if self.folder.is(&file, name)? {
+                return Ok(Claim::Ours(file));
+            }
+        }
+        Err(io::Error::other("it is replaced again and again"))
+    }
+
+    /// A named file that nobody continues: under the usual name, so that it is found when it is left behind, or, where that
+    /// is not to be had (another download or another user has it, or its journal cannot go), under one of its own.
+    fn fresh(&self) -> io::Result<(File, Name)> {
+        if let Ok(Claim::Ours(file)) = self.claim()
+            && self.forget_journal().is_ok()
+        {
+            file.set_len(0)?;
+            return Ok((file, Name::Fresh(self.names.data.clone())));
+        }
+        let (name, file) = self.under_a_number(|name| self.folder.create_new(name))?;
+        Ok((file, Name::Fresh(name)))
+    }
+
+    /// Removes a journal before the file it speaks of is emptied, in that order on the device too: a machine that crashed
+    /// in between would otherwise come up with a journal that calls missing bytes done.
+    pub(crate) fn forget_journal(&self) -> io::Result<()> {
+        match self.remove_journal()? {
+            true => self.folder.sync(),
+            false => Ok(()),
+        }
+    }
+
+    fn under_a_number<T>(&self, make: impl Fn(&OsString) -> io::Result<T>) -> io::Result<(OsString, T)> {
+        for number in 0..10_000 {
+            let name = self.names.numbered(number);
+            match make(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return Ok((name, made?)),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    fn publish_unnamed(&self, file: &File) -> Result<(), DownloadError> {
+        let fail = |source| self.error("give it the finished temporary file", source);
+        match self.folder.link(file, &self.names.target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            linked => return linked.map_err(fail),
+        }
+        // A link never replaces, a rename does, so the file needs a name for the moment between the two. Under the usual
+        // name, with a lock in it, it would be found and removed if that moment were our last.
+        self.reap();
+        let usual = match lock(file) {
+            Ok(Lock::Taken) => self.folder.link(file, &self.names.data).is_ok(),
+            _ => false,
+        };
+        let name = match usual {
+            true => self.names.data.clone(),
+            false => self.under_a_number(|name| self.folder.link(file, name)).map_err(fail)?.0,
+        };
+        self.folder.rename(&name, &self.names.target).map_err(|source| {
+            self.folder.remove(&name).map_or_else(left_behind(self), |_| ());
+            fail(source)
+        })
+    }
+
+    fn publish_named(&self, file: &File, name: &OsString) -> Result<(), DownloadError> {
+        let renamed = self.folder.is(file, name).and_then(|is_ours| match is_ours {
+            true => self.folder.rename(name, &self.names.target),
+            false => Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed or replaced the temporary file")),
+        });
+        renamed.map_err(|source| self.error("rename the finished temporary file to it", source))
+    }
+
+    /// Removes what an earlier download left behind, if nobody goes on with it. The usual case, that there is nothing,
+    /// costs two look-ups.
+    fn reap(&self) {
+        if !self.folder.has(&self.names.data) && !self.folder.has(&self.names.journal) {
+            return;
+        }
+        let reaped = match self.claim() {
+            Ok(Claim::Ours(_lock)) => {
+                self.remove_journal().and_then(|_| self.folder.remove(&self.names.data)).map(|_| ())
+            }
+            Ok(Claim::Held | Claim::Unknown) => Ok(()),
+            Err(error) => Err(error),
+        };
+        reaped.unwrap_or_else(left_behind(self));
+    }
+}
+
+#[cfg(test)]
+mod tests;

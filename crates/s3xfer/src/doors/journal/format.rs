@@ -1,0 +1,148 @@
+//! How a journal is written down: lines of JSON, each followed by a checksum.
+//!
+//! The first line carries the version. A checksum is a CRC-32 (ISO-HDLC) over the one of the line before, as 8 hexadecimal
+//! digits, and the line's JSON; so a line counts only behind the very lines it was written behind, and what a crash tore, or
+//! left of an older file, ends the list. Pure: what reads and writes is in the file above.
+
+use serde::{Deserialize, Serialize};
+
+use crate::words::checkpoint::{Checkpoint, Record};
+
+/// Other versions are not read: their download starts anew.
+const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    s3xfer_journal: u32,
+    /// Which start of the machine it was written in; `None` where that cannot be known.
+    pub(super) boot_id: Option<String>,
+    pub(super) checkpoint: Checkpoint,
+}
+
+/// The checksum of the line before; of none, at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chain(u32);
+
+impl Header {
+    pub(super) fn new(checkpoint: Checkpoint, boot_id: Option<String>) -> Self {
+        Self { s3xfer_journal: VERSION, boot_id, checkpoint }
+    }
+}
+
+impl Chain {
+    pub(super) const START: Self = Self(0);
+
+    /// The line for a header or a record, with its end, and where the chain is then.
+    pub(super) fn line(self, what: &impl Serialize) -> (String, Self) {
+        let mut line = serde_json::to_string(what).expect("plain words have nothing that JSON lacks");
+        let next = self.over(line.as_bytes());
+        line.push_str(&format!(" {:08x}\n", next.0));
+        (line, next)
+    }
+
+    fn over(self, json: &[u8]) -> Self {
+        let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32IsoHdlc);
+        digest.update(format!("{:08x}", self.0).as_bytes());
+        digest.update(json);
+        Self(u32::try_from(digest.finalize()).expect("a CRC-32 has 32 bits"))
+    }
+
+    /// The JSON of a line without its end, and where the chain is then; `None` if the line does not belong there.
+    fn check(self, line: &[u8]) -> Option<(&[u8], Self)> {
+        let (json, sum) = line.split_at_checked(line.len().checked_sub(9)?)?;
+        let next = self.over(json);
+        (sum == format!(" {:08x}", next.0).as_bytes()).then_some((json, next))
+    }
+}
+
+/// What a journal says, as far as it is whole; `None` if its first line is not.
+pub(super) fn read(text: &[u8]) -> Option<(Header, Vec<Record>)> {
+    // What is behind the last line's end is torn.
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n').map_while(|line| line.strip_suffix(b"\n"));
+    let (json, mut chain) = Chain::START.check(lines.next()?)?;
+    let header: Header =
+        serde_json::from_slice(json).ok().filter(|header: &Header| header.s3xfer_journal == VERSION)?;
+    let mut records = Vec::new();
+    for line in lines {
+        let Some((json, next)) = chain.check(line) else { break };
+        let Ok(record) = serde_json::from_slice(json) else { break };
+        records.push(record);
+        chain = next;
+    }
+    Some((header, records))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::checkpoint::{PartWritten, tests::checkpoint};
+
+    fn records() -> Vec<Record> {
+        let part = |number, crc| Record::Part(PartWritten { number, crc });
+        vec![part(7, Some(u64::MAX)), part(0, None), Record::Synced { count: 2 }, part(3, Some(0))]
+    }
+
+    /// The journal's text, and where each of its lines ends.
+    fn text() -> (Vec<u8>, Vec<usize>) {
+        let (mut text, mut chain) = Chain::START.line(&Header::new(checkpoint(), Some("boot".to_owned())));
+        let mut ends = vec![text.len()];
+        for record in records() {
+            let (line, next) = chain.line(&record);
+            text.push_str(&line);
+            ends.push(text.len());
+            chain = next;
+        }
+        (text.into_bytes(), ends)
+    }
+
+    #[test]
+    fn cut_at_any_byte_it_says_what_its_whole_lines_say() {
+        let (text, ends) = text();
+        for length in 0..=text.len() {
+            let whole = ends.iter().filter(|end| **end <= length).count();
+            match read(&text[..length]) {
+                None => assert_eq!(whole, 0, "cut at {length}"),
+                Some((header, read)) => {
+                    assert_eq!(header, Header::new(checkpoint(), Some("boot".to_owned())));
+                    assert_eq!(read, records()[..whole - 1], "cut at {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_at_any_byte_it_says_what_the_lines_before_say() {
+        let (text, ends) = text();
+        for at in 0..text.len() {
+            for wrong in [0, b'\n', text[at] ^ 1, text[at] ^ 0x20] {
+                let mut text = text.clone();
+                if text[at] == wrong {
+                    continue;
+                }
+                text[at] = wrong;
+                let whole = ends.iter().filter(|end| **end <= at).count();
+                assert_eq!(read(&text).map(|(_, read)| read), whole.checked_sub(1).map(|n| records()[..n].to_vec()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_counts_only_behind_the_lines_it_was_written_behind() {
+        let (text, ends) = text();
+        let without_the_second = [&text[..ends[0]], &text[ends[1]..]].concat();
+        assert_eq!(read(&without_the_second).unwrap().1, []);
+    }
+
+    #[test]
+    fn it_is_text_with_its_version_in_front() {
+        let (text, _) = text();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with(r#"{"s3xfer_journal":1,"boot_id":"boot","checkpoint":{"bucket":"bucket","#), "{text}");
+        assert!(text.contains("\n{\"part\":{\"number\":0}} "), "{text}");
+        assert!(text.contains("\n{\"synced\":{\"count\":2}} "), "{text}");
+        let (other, _) = Chain::START.line(&Header { s3xfer_journal: 2, ..Header::new(checkpoint(), None) });
+        assert_eq!(read(other.as_bytes()), None, "another version");
+    }
+}

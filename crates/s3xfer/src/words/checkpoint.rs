@@ -1,0 +1,221 @@
+//! [`Checkpoint`]: what a half-finished download is of, and which of its parts count as done.
+//!
+//! Two things can happen to a download: its process ends, or the machine does. The kernel keeps what a process wrote
+//! when that ends, so every part that was written counts then. When the machine ends it keeps only what was synced, so
+//! only those parts count. Which of the two happened, the boot id tells. How this is kept on the disk is the journal's
+//! business.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+/// Which bytes of which version of which object, and how they are cut. Two downloads may share a file only if theirs are
+/// equal. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Checkpoint {
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    /// The one that was asked for.
+    pub(crate) version_id: Option<String>,
+    /// The bytes that were asked for, half-open; `None` is all of them.
+    pub(crate) range: Option<Range<u64>>,
+    pub(crate) object_bytes: u64,
+    pub(crate) e_tag: Option<String>,
+    /// Seconds since 1970, and nanoseconds.
+    pub(crate) last_modified: Option<(i64, u32)>,
+    /// Bytes of part 0.
+    pub(crate) first_bytes: u64,
+    /// Bytes of every other part; the last one may be shorter.
+    pub(crate) part_bytes: u64,
+    /// The checksum that the parts' own are of.
+    pub(crate) checksum: Option<String>,
+}
+
+/// What happened to a download, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Record {
+    /// All bytes of a part are in the kernel's hands.
+    Part(PartWritten),
+    /// The bytes of the first `count` parts, as recorded so far, are on the device.
+    Synced { count: u64 },
+}
+
+/// A part whose bytes are all written, and their checksum where one is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartWritten {
+    pub(crate) number: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) crc: Option<u64>,
+}
+
+/// A part that need not be fetched again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DonePart {
+    pub(crate) number: u64,
+    pub(crate) crc: Option<u64>,
+    /// Whether it is on the device, or with the kernel only.
+    pub(crate) synced: bool,
+}
+
+impl Checkpoint {
+    /// Whether it names a version, so that an equal one is of the same bytes. Without any of the three a replaced object of
+    /// the same size looks like the old one, and its download is not to be continued.
+    pub(crate) fn names_a_version(&self) -> bool {
+        self.e_tag.is_some() || self.version_id.is_some() || self.last_modified.is_some()
+    }
+
+    /// Bytes of the file when it is whole.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        match &self.range {
+            Some(range) => range.end.min(self.object_bytes).saturating_sub(range.start),
+            None => self.object_bytes,
+        }
+    }
+
+    /// A part's place in the file; `None` if there is no such part.
+    pub(crate) fn part(&self, number: u64) -> Option<Range<u64>> {
+        let all = self.file_bytes();
+        let (start, length) = match number {
+            0 => (0, self.first_bytes),
+            later => ((later - 1).checked_mul(self.part_bytes)?.checked_add(self.first_bytes)?, self.part_bytes),
+        };
+        let end = all.min(start.saturating_add(length));
+        (start < end).then_some(start..end)
+    }
+}
+
+/// The parts that count as done after `records`: those that were synced, and, where the machine has not been started anew
+/// since (`same_boot`), those that were written. Each once, in the order they were recorded.
+///
+/// A record that contradicts the ones before it, or the checkpoint, ends the list: what comes behind it was written by
+/// something that did not know what it was doing.
+pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot: bool) -> Vec<DonePart> {
+    let mut parts: Vec<DonePart> = Vec::new();
+    let mut places = HashMap::new();
+    // How many of the distinct parts the first so many part records are: what `synced` counts in.
+    let mut distinct = Vec::new();
+    let mut synced = 0;
+    for record in records {
+        match *record {
+            Record::Part(PartWritten { number, crc }) => {
+                if checkpoint.part(number).is_none() {
+                    break;
+                }
+                let place = *places.entry(number).or_insert(parts.len());
+                match parts.get_mut(place) {
+                    // Fetched once more; the bytes are the same, but the later ones may not have reached the device.
+                    Some(part) if part.crc != crc => break,
+                    Some(_) => {}
+                    None => parts.push(DonePart { number, crc, synced: false }),
+                }
+                distinct.push(parts.len());
+            }
+            Record::Synced { count: 0 } => {}
+            Record::Synced { count } => {
+                let Some(&covered) = usize::try_from(count - 1).ok().and_then(|last| distinct.get(last)) else { break };
+                synced = synced.max(covered);
+            }
+        }
+    }
+    for part in &mut parts[..synced] {
+        part.synced = true;
+    }
+    if !same_boot {
+        parts.truncate(synced);
+    }
+    parts
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            bucket: "bucket".to_owned(),
+            key: "a \"key\"\n with all sorts of é".to_owned(),
+            version_id: None,
+            range: None,
+            object_bytes: 95,
+            e_tag: Some("\"abc-7\"".to_owned()),
+            last_modified: Some((1_700_000_000, 0)),
+            first_bytes: 5,
+            part_bytes: 10,
+            checksum: Some("crc64nvme".to_owned()),
+        }
+    }
+
+    fn part(number: u64) -> Record {
+        Record::Part(PartWritten { number, crc: None })
+    }
+
+    fn numbers(records: &[Record], same_boot: bool) -> Vec<u64> {
+        done_parts(&checkpoint(), records, same_boot).into_iter().map(|part| part.number).collect()
+    }
+
+    #[test]
+    fn what_was_written_counts_while_the_machine_runs_and_what_was_synced_always() {
+        let records = [part(3), part(1), Record::Synced { count: 2 }, part(0), Record::Synced { count: 1 }, part(9)];
+        assert_eq!(numbers(&records, true), [3, 1, 0, 9]);
+        assert_eq!(numbers(&records, false), [3, 1]);
+        assert_eq!(numbers(&records[..2], false), [0; 0]);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_ends_the_list() {
+        assert_eq!(numbers(&[part(1), part(10), part(2)], true), [1], "there are parts 0 to 9");
+        assert_eq!(numbers(&[part(1), Record::Synced { count: 2 }, part(2)], true), [1]);
+        assert_eq!(numbers(&[part(1), Record::Synced { count: u64::MAX }], false), [0; 0]);
+        let crc = |crc| Record::Part(PartWritten { number: 4, crc: Some(crc) });
+        assert_eq!(numbers(&[crc(1), crc(2), part(5)], true), [4], "two checksums of one part");
+    }
+
+    #[test]
+    fn a_part_recorded_twice_counts_once_and_each_time_in_synced() {
+        let records = [part(1), part(1), part(2), Record::Synced { count: 2 }];
+        assert_eq!(numbers(&records, true), [1, 2]);
+        assert_eq!(numbers(&records, false), [1]);
+    }
+
+    #[test]
+    fn parts_lie_where_the_plan_puts_them() {
+        let all = checkpoint();
+        assert_eq!((all.part(0), all.part(1), all.part(9)), (Some(0..5), Some(5..15), Some(85..95)));
+        assert_eq!((all.part(10), all.part(u64::MAX)), (None, None));
+        let some = Checkpoint { range: Some(90..200), ..checkpoint() };
+        assert_eq!((some.file_bytes(), some.part(0), some.part(1)), (5, Some(0..5), None));
+        let last = Checkpoint { object_bytes: u64::MAX, part_bytes: u64::MAX - 5, ..checkpoint() };
+        assert_eq!(last.part(1), Some(5..u64::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn after_a_crash_only_what_a_synced_record_covers_counts(
+            script in prop::collection::vec(prop_oneof![3 => (0_u64..10).prop_map(part), 1 => Just(Record::Synced { count: 0 })], 0..40),
+        ) {
+            // The model: at every sync, everything written so far goes to the device.
+            let (mut records, mut written, mut device) = (Vec::new(), Vec::new(), Vec::new());
+            for step in script {
+                match step {
+                    Record::Part(PartWritten { number, .. }) => {
+                        written.push(number);
+                        records.push(step);
+                    }
+                    Record::Synced { .. } => {
+                        device.clone_from(&written);
+                        records.push(Record::Synced { count: written.len() as u64 });
+                    }
+                }
+            }
+            let sorted = |mut parts: Vec<u64>| { parts.sort_unstable(); parts.dedup(); parts };
+            prop_assert_eq!(sorted(numbers(&records, true)), sorted(written));
+            prop_assert_eq!(sorted(numbers(&records, false)), sorted(device));
+        }
+    }
+}
