@@ -39,10 +39,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("parquet", &["crates/s3tune/src/results/parquet.rs"]),
     ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),
     // Besides the disk: ending the group of a program that is tuned.
-    (
-        "rustix",
-        &["crates/s3tune/src/transfer.rs", "crates/s3xfer/src/doors/disk.rs", "crates/s3xfer/src/doors/disk/"],
-    ),
+    ("rustix", &["crates/s3tune/src/transfer.rs", "crates/s3xfer/src/doors/disk.rs", "crates/s3xfer/src/doors/disk/"]),
     ("s3s", &["crates/s3lab/src/doors/s3.rs"]),
     ("sobol_burley", &["crates/tunekit/src/rules/qmc.rs"]),
     ("statrs", &["crates/tunekit/src/rules/distribution.rs"]),
