@@ -20,6 +20,7 @@ use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use crate::doors::connector;
 use crate::words::failure::{RequestError, RequestFailure};
 use crate::words::object::ObjectAddress;
 
@@ -62,15 +63,16 @@ pub(crate) struct Body {
 impl Store {
     /// Keeps the endpoint, credentials and, where one was set, the HTTP client of `client`.
     pub(crate) fn new(client: &Client) -> Self {
-        let config = client
+        let http_client = client.config().http_client().or_else(connector::http_client);
+        let mut config = client
             .config()
             .to_builder()
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .interceptor(PartialNeedsContentRange)
-            .build();
-        Self { client: Client::from_conf(config) }
+            .interceptor(PartialNeedsContentRange);
+        config.set_http_client(http_client);
+        Self { client: Client::from_conf(config.build()) }
     }
 
     /// GETs `range` (half-open, not empty) of the object, or all of it; with `e_tag`, only if it still is that version.
