@@ -3,10 +3,10 @@
 //! The SDK signs, and models answers and errors; what is here sends its requests and reads the answers. It differs from the
 //! SDK's own client in what costs processor time for each byte: bodies are read by whoever polls them, straight from the
 //! socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has it, parsed by
-//! httparse (`head.rs`, `chunked.rs`); connections spread over all addresses of an endpoint (`dial.rs`) and are kept
+//! httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of an endpoint (`dial.rs`) and are kept
 //! for a while (`pool.rs`).
 //!
-//! Requests with bodies go to the SDK's own client, and so do those over TLS. So does everything where a proxy is configured.
+//! Requests with bodies go to the SDK's own client. So does everything where a proxy is configured.
 
 mod body;
 mod buffers;
@@ -15,13 +15,16 @@ mod dial;
 mod head;
 mod pool;
 mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
 
 use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use aws_smithy_http_client::{Connector, ConnectorBuilder, tls};
+use aws_smithy_http_client::{Connector, ConnectorBuilder, tls as sdks_tls};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
@@ -34,11 +37,12 @@ use http::{Method, Request, Uri};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::body::{Home, ResponseBody};
-use self::buffers::Buffers;
+use self::buffers::{Buffers, FRAME_BYTES};
 use self::dial::{DialError, Dialler};
 use self::head::{Head, HeadError};
 use self::pool::{Origin, Pool};
 use self::stream::Connection;
+use self::tls::{Tls, TlsError};
 
 /// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is sent
 /// again after 1 s and after 3 s; whom that did not reach, a new attempt may.
@@ -64,9 +68,10 @@ struct LargeGets {
     connectors: Mutex<Vec<(Timeouts, SharedHttpConnector)>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     dialler: Dialler,
+    tls: Tls,
     pool: Arc<Pool>,
     buffers: Arc<Buffers>,
 }
@@ -98,6 +103,8 @@ enum ExchangeError {
     Scheme(String),
     #[error(transparent)]
     Dial(#[from] DialError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("no connection to {host} within {} ms", within.as_millis())]
     ConnectTimeout { host: String, within: Duration },
     #[error("no answer within {} ms", within.as_millis())]
@@ -135,8 +142,7 @@ impl HttpClient for LargeGets {
 impl HttpConnector for LargeGetConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let bodiless = request.body().bytes().is_some_and(<[u8]>::is_empty);
-        let plain = request.uri().starts_with("http:");
-        if !bodiless || !plain || !matches!(request.method(), "GET" | "HEAD") {
+        if !bodiless || !matches!(request.method(), "GET" | "HEAD") {
             return self.sdks_own().call(request);
         }
         let (shared, timeouts) = (self.shared.clone(), self.timeouts);
@@ -151,12 +157,19 @@ impl LargeGetConnector {
     /// As the SDK builds it where its configuration names none, but for proxies: where there is one, none of this is used.
     fn sdks_own(&self) -> &Connector {
         self.sdks_own.get_or_init(|| {
-            let rustls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+            let rustls = sdks_tls::Provider::Rustls(sdks_tls::rustls_provider::CryptoMode::AwsLc);
             let mut builder = ConnectorBuilder::default().tls_provider(rustls);
             builder.set_connector_settings(Some(self.settings.clone()));
             builder.set_sleep_impl(self.components.sleep_impl());
             builder.build()
         })
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let (dialler, tls, pool) = (Dialler::default(), Tls::default(), Arc::default());
+        Self { dialler, tls, pool, buffers: Buffers::of(FRAME_BYTES) }
     }
 }
 
@@ -188,7 +201,10 @@ impl Shared {
         let deadline = Instant::now() + within;
         let connected = async {
             let (stream, place) = self.dialler.connect(&origin.host, origin.port, deadline).await?;
-            Ok(Connection::plain(stream, place))
+            Ok(match origin.tls {
+                true => Connection::tls(self.tls.connect(stream, &origin.host).await?, place),
+                false => Connection::plain(stream, place),
+            })
         };
         let late = || ExchangeError::ConnectTimeout { host: origin.host.clone(), within };
         timeout_at(deadline, connected).await.unwrap_or_else(|_| Err(late()))
@@ -256,6 +272,8 @@ impl From<ExchangeError> for ConnectorError {
             ExchangeError::ConnectTimeout { .. } => Self::timeout(error.into()).never_connected(),
             ExchangeError::ReadTimeout { .. } => Self::timeout(error.into()),
             ExchangeError::Unanswered(_) | ExchangeError::HeadCut | ExchangeError::Broken(_) => Self::io(error.into()),
+            ExchangeError::Tls(TlsError::Broken { .. }) => Self::io(error.into()).never_connected(),
+            ExchangeError::Tls(_) => Self::other(error.into(), None).never_connected(),
             ExchangeError::Head(_) => Self::other(error.into(), None),
         }
     }

@@ -17,17 +17,18 @@ pub(super) const FRAME_BYTES: usize = 256 << 10;
 /// Free buffers that are kept: 16 MiB of them. More are in use only while more frames than that are on their way.
 const KEPT: usize = 64;
 
-/// A frame that fills less than this part of its buffer is copied out: otherwise a body that trickles would pin a whole
-/// buffer for every few bytes.
-const COPIED_BELOW: usize = FRAME_BYTES / 4;
+/// A frame that fills less than one in so many bytes of its buffer is copied out: otherwise a body that trickles would pin
+/// a whole buffer for every few bytes.
+const COPIED_BELOW: usize = 4;
 
 /// The free buffers. The last one that came back is the first that goes out, for it is the one in the cache.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Buffers {
+    bytes_each: usize,
     free: Mutex<Vec<Box<[u8]>>>,
 }
 
-/// A buffer of [`FRAME_BYTES`] and what is filled of it. Back in the list when dropped.
+/// A buffer and what is filled of it. Back in the list when dropped.
 #[derive(Debug)]
 pub(super) struct Frame {
     bytes: Box<[u8]>,
@@ -36,10 +37,15 @@ pub(super) struct Frame {
 }
 
 impl Buffers {
+    /// An empty list of buffers of `bytes_each`.
+    pub(super) fn of(bytes_each: usize) -> Arc<Self> {
+        Arc::new(Self { bytes_each, free: Mutex::default() })
+    }
+
     /// An empty frame.
     pub(super) fn take(self: &Arc<Self>) -> Frame {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let bytes = free.unwrap_or_else(|| vec![0; FRAME_BYTES].into_boxed_slice());
+        let bytes = free.unwrap_or_else(|| vec![0; self.bytes_each].into_boxed_slice());
         Frame { bytes, filled: 0, home: self.clone() }
     }
 
@@ -77,7 +83,7 @@ impl Frame {
     /// What is filled, as bytes that may be kept.
     pub(super) fn freeze(self) -> Bytes {
         let filled = self.filled;
-        if filled < COPIED_BELOW {
+        if filled < self.bytes.len() / COPIED_BELOW {
             return Bytes::copy_from_slice(&self.bytes[..filled]);
         }
         Bytes::from_owner(self)
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_once_the_last_slice_of_it_is_gone() {
-        let buffers = Arc::new(Buffers::default());
+        let buffers = Buffers::of(FRAME_BYTES);
         let mut frame = buffers.take();
         let at = frame.room().as_ptr();
         frame.advance(FRAME_BYTES);
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn few_bytes_do_not_pin_a_buffer() {
-        let buffers = Arc::new(Buffers::default());
+        let buffers = Buffers::of(FRAME_BYTES);
         let mut frame = buffers.take();
         assert_eq!(frame.push(b"few"), 3);
         let bytes = frame.freeze();
@@ -131,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_frame_takes_no_more_than_it_has_room_for() {
-        let buffers = Arc::new(Buffers::default());
+        let buffers = Buffers::of(FRAME_BYTES);
         let mut frame = buffers.take();
         assert_eq!(frame.push(&vec![7; FRAME_BYTES + 1]), FRAME_BYTES);
         assert_eq!(frame.push(&[7]), 0);
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_list_of_free_buffers_is_bounded() {
-        let buffers = Arc::new(Buffers::default());
+        let buffers = Buffers::of(FRAME_BYTES);
         let frames: Vec<Frame> = (0..KEPT + 3).map(|_| buffers.take()).collect();
         drop(frames);
         assert_eq!(buffers.free(), KEPT);

@@ -45,7 +45,7 @@ impl Pool {
         let waiting = idle.get_mut(origin)?;
         closed.extend(waiting.drain(..aged(waiting, now)));
         let mut found = None;
-        while let Some(mut candidate) = waiting.pop() {
+        while let Some(candidate) = waiting.pop() {
             if candidate.connection.is_usable() {
                 found = Some(candidate.connection);
                 break;
@@ -58,7 +58,8 @@ impl Pool {
     }
 
     /// Keeps a connection for later. Nothing of its last answer may be left to read.
-    pub(super) fn put(&self, origin: Origin, connection: Connection) {
+    pub(super) fn put(&self, origin: Origin, mut connection: Connection) {
+        connection.rest();
         let now = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = idle.entry(origin).or_default();

@@ -3,6 +3,7 @@
 //! Reads go straight from the socket into the caller's buffer. Dropping a connection closes it.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::net::{RecvFlags, recv};
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{self, Handle};
 
 use super::dial::Place;
+use super::tls::TlsStream;
 
 /// An open connection.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 enum Stream {
     Plain(TcpStream),
+    Tls(Box<TlsStream>),
 }
 
 impl Connection {
@@ -31,9 +34,14 @@ impl Connection {
         Self { stream: Stream::Plain(stream), runtime: Handle::current().id(), _place: place }
     }
 
+    pub(super) fn tls(stream: TlsStream, place: Place) -> Self {
+        Self { stream: Stream::Tls(Box::new(stream)), runtime: Handle::current().id(), _place: place }
+    }
+
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes).await,
+            Stream::Tls(stream) => stream.send(bytes).await,
         }
     }
 
@@ -41,6 +49,7 @@ impl Connection {
     pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Plain(stream) => stream.poll_read_ready(cx),
+            Stream::Tls(stream) => stream.poll_readable(cx),
         }
     }
 
@@ -49,19 +58,28 @@ impl Connection {
         match &mut self.stream {
             Stream::Plain(stream) => {
                 let mut buffer = ReadBuf::new(room);
-                ready!(std::pin::Pin::new(stream).poll_read(cx, &mut buffer))?;
+                ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
                 Poll::Ready(Ok(buffer.filled().len()))
             }
+            Stream::Tls(stream) => stream.poll_read(cx, room),
         }
     }
 
     /// Whether another request may be sent over it: it belongs to this runtime, is open, and the server said nothing.
-    pub(super) fn is_usable(&mut self) -> bool {
+    pub(super) fn is_usable(&self) -> bool {
         if !Handle::try_current().is_ok_and(|handle| handle.id() == self.runtime) {
             return false;
         }
-        match &mut self.stream {
+        match &self.stream {
             Stream::Plain(stream) => is_quiet(stream),
+            Stream::Tls(stream) => stream.is_at_rest() && is_quiet(stream.tcp()),
+        }
+    }
+
+    /// Gives back what a connection that waits has no use for.
+    pub(super) fn rest(&mut self) {
+        if let Stream::Tls(stream) = &mut self.stream {
+            stream.rest();
         }
     }
 }
