@@ -1,8 +1,9 @@
-//! The only places that touch the outside: one file for S3, one for the disk, one for what is kept to continue a download,
-//! one for targets that are no files, one for what the machine gives.
+//! The only places that touch the outside: S3 and the network below it, the disk and what is kept there to continue a
+//! download, targets that are no files, what the machine gives.
 //!
 //! Names only the words.
 
+pub(crate) mod connector;
 pub(crate) mod disk;
 pub(crate) mod journal;
 pub(crate) mod machine;

@@ -26,6 +26,7 @@ use bytes::Bytes;
 use md5::Digest;
 use tokio::time::timeout;
 
+use crate::doors::connector;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure};
 use crate::words::object::{ObjectRequest, SseCustomerKey};
@@ -35,6 +36,18 @@ pub(crate) async fn client_from_env() -> Client {
     let shared = aws_config::defaults(BehaviorVersion::latest()).load().await;
     let by_path = shared.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
     Client::from_conf(aws_sdk_s3::config::Builder::from(&shared).force_path_style(by_path).build())
+}
+
+/// `client` with our connector below it, unless it has an HTTP client of its own or the environment asks for a proxy.
+pub(crate) fn with_connector(client: Client) -> Client {
+    match client.config().http_client() {
+        Some(_) => client,
+        None => {
+            let mut config = client.config().to_builder();
+            config.set_http_client(connector::http_client());
+            Client::from_conf(config.build())
+        }
+    }
 }
 
 /// An S3 client for the data of objects.
@@ -73,7 +86,7 @@ pub(crate) struct Body {
 }
 
 impl Store {
-    /// Keeps the endpoint, credentials and, where one was set, the HTTP client of `client`.
+    /// Keeps the endpoint, credentials and HTTP client of `client`.
     pub(crate) fn new(client: &Client, connect_timeout: Duration) -> Self {
         let config = client
             .config()

@@ -25,10 +25,14 @@ impl Client {
     /// [`TransferConfig::default`].
     ///
     /// Retries, checksum validation and stall protection of `sdk` are replaced by the engine's own, for the data it
-    /// moves; `sdk` itself is not changed.
+    /// moves; `sdk` itself is not changed. Where no HTTP client was set on its configuration and no proxy is configured in
+    /// the environment, the engine brings one of its own, made for large objects; to have the SDK's, set one
+    /// (`aws_sdk_s3::config::Builder::http_client`).
     #[must_use]
     pub fn new(sdk: aws_sdk_s3::Client) -> Self {
         let config = TransferConfig::default();
+        // Once: the connections belong to it.
+        let sdk = s3::with_connector(sdk);
         Self { store: Store::new(&sdk, config.connect_timeout()), limits: Limits::new(&config), config, sdk }
     }
 

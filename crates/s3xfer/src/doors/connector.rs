@@ -1,0 +1,280 @@
+//! The HTTP client under aws-sdk-s3, made for large GETs: few frames, no copies that are not needed, no tasks of its own.
+//!
+//! The SDK signs, and models answers and errors; what is here sends its requests and reads the answers. It differs from the
+//! SDK's own client in what costs processor time for each byte: bodies are read by whoever polls them, straight from the
+//! socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has it, parsed by
+//! httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of an endpoint (`dial.rs`) and are kept
+//! for a while (`pool.rs`).
+//!
+//! Requests with bodies go to the SDK's own client. So does everything where a proxy is configured.
+
+mod body;
+mod buffers;
+mod chunked;
+mod dial;
+mod head;
+mod pool;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_smithy_http_client::{Connector, ConnectorBuilder, tls as sdks_tls};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http::{Method, Request, Uri};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use self::body::{Home, ResponseBody};
+use self::buffers::{Buffers, FRAME_BYTES};
+use self::dial::{DialError, Dialler};
+use self::head::{Head, HeadError};
+use self::pool::{Origin, Pool};
+use self::stream::Connection;
+use self::tls::{Tls, TlsError};
+
+/// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is sent
+/// again after 1 s and after 3 s; whom that did not reach, a new attempt may.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be copied.
+const HEAD_BYTES: usize = 4 << 10;
+
+/// Where a proxy is configured; the SDK's own client knows how to use one.
+const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// A client with a pool of its own; `None` where the environment asks for a proxy.
+pub(crate) fn http_client() -> Option<SharedHttpClient> {
+    let proxy = PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    (!proxy).then(|| SharedHttpClient::new(LargeGets::default()))
+}
+
+/// The client: what its connectors share.
+#[derive(Debug, Default)]
+struct LargeGets {
+    shared: Arc<Shared>,
+    /// The SDK asks for one before each request, mostly with the same settings.
+    connectors: Mutex<Vec<(Timeouts, SharedHttpConnector)>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    dialler: Dialler,
+    tls: Tls,
+    pool: Arc<Pool>,
+    buffers: Arc<Buffers>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Timeouts {
+    connect: Option<Duration>,
+    /// From the request to the end of the answer's head.
+    read: Option<Duration>,
+}
+
+/// Sends requests with given timeouts.
+#[derive(Debug)]
+struct LargeGetConnector {
+    shared: Arc<Shared>,
+    timeouts: Timeouts,
+    /// Built when the first request with a body comes.
+    sdks_own: OnceLock<Connector>,
+    settings: HttpConnectorSettings,
+    components: RuntimeComponents,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+enum ExchangeError {
+    #[error("the address of the request names no host: {0}")]
+    NoHost(Uri),
+    #[error("requests for {0} cannot be sent")]
+    Scheme(String),
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("no connection to {host} within {} ms", within.as_millis())]
+    ConnectTimeout { host: String, within: Duration },
+    #[error("no answer within {} ms", within.as_millis())]
+    ReadTimeout { within: Duration },
+    /// On a connection that was used before, this is what a server that closed it in the meantime looks like.
+    #[error("the connection closed instead of an answer: {0}")]
+    Unanswered(io::Error),
+    #[error("the connection closed within the answer's head")]
+    HeadCut,
+    #[error("the connection broke within the answer's head: {0}")]
+    Broken(io::Error),
+    #[error(transparent)]
+    Head(#[from] HeadError),
+}
+
+impl HttpClient for LargeGets {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let timeouts = Timeouts { connect: settings.connect_timeout(), read: settings.read_timeout() };
+        let mut connectors = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, connector)) = connectors.iter().find(|(kept, _)| *kept == timeouts) {
+            return connector.clone();
+        }
+        let connector = SharedHttpConnector::new(LargeGetConnector {
+            shared: self.shared.clone(),
+            timeouts,
+            sdks_own: OnceLock::new(),
+            settings: settings.clone(),
+            components: components.clone(),
+        });
+        connectors.push((timeouts, connector.clone()));
+        connector
+    }
+}
+
+impl HttpConnector for LargeGetConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let bodiless = request.body().bytes().is_some_and(<[u8]>::is_empty);
+        if !bodiless || !matches!(request.method(), "GET" | "HEAD") {
+            return self.sdks_own().call(request);
+        }
+        let (shared, timeouts) = (self.shared.clone(), self.timeouts);
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            shared.exchange(&request, timeouts).await.map_err(ExchangeError::into)
+        })
+    }
+}
+
+impl LargeGetConnector {
+    /// As the SDK builds it where its configuration names none, but for proxies: where there is one, none of this is used.
+    fn sdks_own(&self) -> &Connector {
+        self.sdks_own.get_or_init(|| {
+            let rustls = sdks_tls::Provider::Rustls(sdks_tls::rustls_provider::CryptoMode::AwsLc);
+            let mut builder = ConnectorBuilder::default().tls_provider(rustls);
+            builder.set_connector_settings(Some(self.settings.clone()));
+            builder.set_sleep_impl(self.components.sleep_impl());
+            builder.build()
+        })
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let (dialler, tls, pool) = (Dialler::default(), Tls::default(), Arc::default());
+        Self { dialler, tls, pool, buffers: Buffers::of(FRAME_BYTES) }
+    }
+}
+
+impl Shared {
+    /// Sends the request, and reads the answer up to its body.
+    async fn exchange(&self, request: &Request<SdkBody>, timeouts: Timeouts) -> Result<HttpResponse, ExchangeError> {
+        let no_host = || ExchangeError::NoHost(request.uri().clone());
+        let host = head::host_header(request.uri()).ok_or_else(no_host)?;
+        let origin = origin(request.uri())?;
+        let head = head::request(request, &host);
+        let answered = async {
+            if let Some(used_before) = self.pool.take(&origin) {
+                match self.answer(used_before, &head, request.method(), &origin).await {
+                    // Such a request may be sent twice (RFC 9112, 9.3.1), and what closed was the connection, not the server.
+                    Err(ExchangeError::Unanswered(cause)) => tracing::debug!(%cause, "closed while idle"),
+                    answered => return answered,
+                }
+            }
+            let connection = self.connect(&origin, timeouts.connect.unwrap_or(CONNECT_TIMEOUT)).await?;
+            self.answer(connection, &head, request.method(), &origin).await
+        };
+        match timeouts.read {
+            Some(within) => timeout(within, answered).await.unwrap_or(Err(ExchangeError::ReadTimeout { within })),
+            None => answered.await,
+        }
+    }
+
+    async fn connect(&self, origin: &Origin, within: Duration) -> Result<Connection, ExchangeError> {
+        let deadline = Instant::now() + within;
+        let connected = async {
+            let (stream, place) = self.dialler.connect(&origin.host, origin.port, deadline).await?;
+            Ok(match origin.tls {
+                true => Connection::tls(self.tls.connect(stream, &origin.host).await?, place),
+                false => Connection::plain(stream, place),
+            })
+        };
+        let late = || ExchangeError::ConnectTimeout { host: origin.host.clone(), within };
+        timeout_at(deadline, connected).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn answer(
+        &self,
+        mut connection: Connection,
+        request: &[u8],
+        method: &Method,
+        origin: &Origin,
+    ) -> Result<HttpResponse, ExchangeError> {
+        connection.send(request).await.map_err(ExchangeError::Unanswered)?;
+        let (head, early) = read_head(&mut connection, method).await?;
+        let home = head.keep_alive.then(|| Home { pool: self.pool.clone(), origin: origin.clone() });
+        let body = ResponseBody::new(connection, head.framing, early, home, self.buffers.clone());
+        let mut response = http::Response::new(SdkBody::from_body_1_x(body));
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        HttpResponse::try_from(response).map_err(|_| ExchangeError::Head(HeadError::NotText))
+    }
+}
+
+/// The head, and what was read behind it.
+async fn read_head(connection: &mut Connection, method: &Method) -> Result<(Head, Bytes), ExchangeError> {
+    let mut bytes = Vec::new();
+    loop {
+        poll_fn(|cx| connection.poll_readable(cx)).await.map_err(|cause| broken(cause, &bytes))?;
+        let filled = bytes.len();
+        bytes.resize(filled + HEAD_BYTES, 0);
+        let read = poll_fn(|cx| connection.poll_read(cx, &mut bytes[filled..])).await;
+        let read = read.map_err(|cause| broken(cause, &bytes[..filled]))?;
+        bytes.truncate(filled + read);
+        if read == 0 {
+            let closed = || ExchangeError::Unanswered(io::ErrorKind::UnexpectedEof.into());
+            return Err(if bytes.is_empty() { closed() } else { ExchangeError::HeadCut });
+        }
+        if let Some(head) = head::parse(&bytes, method)? {
+            let early = Bytes::from(bytes).slice(head.bytes..);
+            return Ok((head, early));
+        }
+    }
+}
+
+fn broken(cause: io::Error, read: &[u8]) -> ExchangeError {
+    if read.is_empty() { ExchangeError::Unanswered(cause) } else { ExchangeError::Broken(cause) }
+}
+
+fn origin(uri: &Uri) -> Result<Origin, ExchangeError> {
+    let tls = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        other => return Err(ExchangeError::Scheme(other.unwrap_or("no scheme").to_owned())),
+    };
+    let host = uri.host().ok_or_else(|| ExchangeError::NoHost(uri.clone()))?;
+    Ok(Origin { tls, host: host.to_owned(), port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
+}
+
+/// The kinds decide what the SDK, and the door above it, take for worth another attempt: time and I/O.
+impl From<ExchangeError> for ConnectorError {
+    fn from(error: ExchangeError) -> Self {
+        match &error {
+            ExchangeError::NoHost(_) | ExchangeError::Scheme(_) => Self::user(error.into()),
+            ExchangeError::Dial(_) => Self::io(error.into()).never_connected(),
+            ExchangeError::ConnectTimeout { .. } => Self::timeout(error.into()).never_connected(),
+            ExchangeError::ReadTimeout { .. } => Self::timeout(error.into()),
+            ExchangeError::Unanswered(_) | ExchangeError::HeadCut | ExchangeError::Broken(_) => Self::io(error.into()),
+            ExchangeError::Tls(TlsError::Broken { .. }) => Self::io(error.into()).never_connected(),
+            ExchangeError::Tls(_) => Self::other(error.into(), None).never_connected(),
+            ExchangeError::Head(_) => Self::other(error.into(), None),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! New TCP connections: names become addresses, and connections spread over all of them.
+//!
+//! An endpoint of S3 has many addresses, each a front of its own, and a transfer is fastest when it uses all of them. So a
+//! new connection goes where fewest are open; an address that failed lately comes last. Nothing here outlives a call: what
+//! is dropped is closed.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout};
+
+/// How long the addresses of a name are used. S3 says a few seconds in its answers and changes them slowly; asking once a
+/// minute keeps hundreds of requests a second off the resolver.
+const NAME_LIFETIME: Duration = Duration::from_secs(60);
+
+/// For how long an address that did not take a connection is tried last.
+const SHUNNED: Duration = Duration::from_secs(60);
+
+/// The time for a connection is shared between so many addresses. More would leave each less than a lost SYN takes to be
+/// sent again (1 s).
+const SHARES: u32 = 3;
+
+/// Why there is no connection. The causes are part of the text: who reports it looks no further than the innermost error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    /// The name is not known, or nobody answered.
+    #[error("the address of {host} cannot be found: {cause}")]
+    Name {
+        /// The host's name.
+        host: String,
+        /// The resolver's words.
+        cause: io::Error,
+    },
+    /// It has no address.
+    #[error("{host} has no address")]
+    NoAddress {
+        /// The host's name.
+        host: String,
+    },
+    /// None of its addresses takes a connection; this is what the last one said.
+    #[error("{address} takes no connection: {cause}")]
+    Refused {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        cause: io::Error,
+    },
+}
+
+/// Names and addresses of one client.
+#[derive(Debug, Default)]
+pub(super) struct Dialler {
+    names: Mutex<HashMap<(String, u16), Name>>,
+    addresses: Mutex<HashMap<SocketAddr, Arc<Address>>>,
+    turn: AtomicUsize,
+}
+
+/// The cell is filled by the first that needs it; the others wait for that one.
+#[derive(Debug)]
+struct Name {
+    asked_at: Instant,
+    addresses: Arc<OnceCell<Vec<SocketAddr>>>,
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    open: AtomicUsize,
+    failed_at: Mutex<Option<Instant>>,
+}
+
+/// A connection's place in the count of its address, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Address>);
+
+impl Dialler {
+    /// A connection to one of the addresses of `host`, before `deadline` (which the caller enforces).
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`].
+    pub(super) async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        deadline: Instant,
+    ) -> Result<(TcpStream, Place), DialError> {
+        let addresses = self.addresses_of(host, port).await?;
+        let mut failure = DialError::NoAddress { host: host.to_owned() };
+        let candidates = self.in_order(&addresses);
+        let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+        for (tried, (address, state)) in (0..count).zip(candidates) {
+            let share = deadline.saturating_duration_since(Instant::now()) / (count - tried).min(SHARES);
+            let place = Place::new(state);
+            let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", share.as_millis()));
+            match timeout(share, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(late())) {
+                Ok(stream) => {
+                    place.0.failed(None);
+                    // Requests are small and wait for nothing; Nagle's algorithm could only delay them.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%address, %error, "TCP_NODELAY cannot be set");
+                    }
+                    return Ok((stream, place));
+                }
+                Err(cause) => {
+                    tracing::debug!(%address, %cause, "no connection");
+                    place.0.failed(Some(Instant::now()));
+                    failure = DialError::Refused { address, cause };
+                }
+            }
+        }
+        // They may have moved.
+        self.forget(host, port);
+        Err(failure)
+    }
+
+    async fn addresses_of(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+        // In a URI, IPv6 addresses are in brackets.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = host.parse() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let cell = self.name(host, port);
+        let looked_up = cell.get_or_try_init(async || {
+            let found = lookup_host((host, port)).await;
+            found.map(Iterator::collect).map_err(|cause| DialError::Name { host: host.to_owned(), cause })
+        });
+        let addresses: Vec<SocketAddr> = looked_up.await?.clone();
+        if addresses.is_empty() {
+            self.forget(host, port);
+        }
+        Ok(addresses)
+    }
+
+    fn name(&self, host: &str, port: u16) -> Arc<OnceCell<Vec<SocketAddr>>> {
+        let now = Instant::now();
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.retain(|_, name| now.duration_since(name.asked_at) < NAME_LIFETIME);
+        let name = names.entry((host.to_owned(), port));
+        name.or_insert_with(|| Name { asked_at: now, addresses: Arc::default() }).addresses.clone()
+    }
+
+    fn forget(&self, host: &str, port: u16) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&(host.to_owned(), port));
+    }
+
+    fn in_order(&self, found: &[SocketAddr]) -> Vec<(SocketAddr, Arc<Address>)> {
+        let now = Instant::now();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut known = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|address, state| {
+            found.contains(address) || Arc::strong_count(state) > 1 || state.failed_lately(now)
+        });
+        let state = |address: &SocketAddr| (*address, known.entry(*address).or_default().clone());
+        let candidates: Vec<_> = found.iter().map(state).collect();
+        let loads: Vec<_> = candidates
+            .iter()
+            .map(|(_, state)| (state.failed_lately(now), state.open.load(Ordering::Relaxed)))
+            .collect();
+        order(&loads, turn).into_iter().map(|index| candidates[index].clone()).collect()
+    }
+}
+
+/// Sorts by `loads` (failed lately, connections open); where they are equal, `turn` decides who begins.
+fn order(loads: &[(bool, usize)], turn: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..loads.len()).collect();
+    if !order.is_empty() {
+        order.rotate_left(turn % loads.len());
+    }
+    order.sort_by_key(|index| loads[*index]);
+    order
+}
+
+impl Address {
+    fn failed(&self, at: Option<Instant>) {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    fn failed_lately(&self, now: Instant) -> bool {
+        let at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| now.duration_since(at) < SHUNNED)
+    }
+}
+
+impl Place {
+    fn new(address: Arc<Address>) -> Self {
+        address.open.fetch_add(1, Ordering::Relaxed);
+        Self(address)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
+        ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect()
+    }
+
+    #[test]
+    fn the_least_loaded_address_is_first_and_a_failed_one_last() {
+        assert_eq!(order(&[(false, 2), (true, 0), (false, 1)], 0), [2, 0, 1]);
+        assert_eq!(order(&[(false, 1), (false, 1), (false, 1)], 1), [1, 2, 0]);
+        assert_eq!(order(&[(false, 1), (false, 1), (false, 1)], 5), [2, 0, 1]);
+        assert_eq!(order(&[], 3), [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn connections_spread_over_the_addresses_as_long_as_they_are_open() {
+        let dialler = Dialler::default();
+        let found = addresses(&[1, 2, 3]);
+        let mut open = Vec::new();
+        for _ in 0..9 {
+            let (address, state) = dialler.in_order(&found).swap_remove(0);
+            open.push((address, Place::new(state)));
+        }
+        for address in &found {
+            assert_eq!(open.iter().filter(|(at, _)| at == address).count(), 3);
+        }
+        open.retain(|(at, _)| at != &found[1]);
+        assert_eq!(dialler.in_order(&found)[0].0, found[1]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_passed_over_and_remembered() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let bad = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let dialler = Dialler::default();
+        let cell = dialler.name("endpoint.example", 1);
+        cell.set(vec![bad, good]).unwrap();
+        let deadline = || Instant::now() + Duration::from_secs(5);
+        let (stream, _first) = dialler.connect("endpoint.example", 1, deadline()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        // Though fewer connections to the bad one are open.
+        assert_eq!(dialler.in_order(&[bad, good])[0].0, good);
+    }
+
+    #[tokio::test]
+    async fn names_are_asked_for_again_once_every_address_failed() {
+        let bad = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let dialler = Dialler::default();
+        dialler.name("endpoint.example", 1).set(vec![bad]).unwrap();
+        let error = dialler.connect("endpoint.example", 1, Instant::now() + Duration::from_secs(5)).await.unwrap_err();
+        assert!(matches!(error, DialError::Refused { address, .. } if address == bad), "{error}");
+        assert!(dialler.name("endpoint.example", 1).get().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_of_a_name_are_kept_for_a_while() {
+        let dialler = Dialler::default();
+        dialler.name("endpoint.example", 1).set(addresses(&[1])).unwrap();
+        tokio::time::advance(NAME_LIFETIME / 2).await;
+        assert!(dialler.name("endpoint.example", 1).get().is_some());
+        tokio::time::advance(NAME_LIFETIME).await;
+        assert!(dialler.name("endpoint.example", 1).get().is_none());
+    }
+
+    #[tokio::test]
+    async fn literal_addresses_are_not_looked_up() {
+        let dialler = Dialler::default();
+        assert_eq!(dialler.addresses_of("127.0.0.1", 7).await.unwrap(), addresses(&[7]));
+        assert_eq!(dialler.addresses_of("[::1]", 7).await.unwrap(), [SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 7))]);
+        assert!(dialler.names.lock().unwrap().is_empty());
+    }
+}

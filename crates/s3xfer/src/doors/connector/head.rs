@@ -1,0 +1,329 @@
+//! Heads of HTTP/1.1 messages: a request's as bytes, and what an answer's says about the body behind it.
+//!
+//! Pure. RFC 9112; strict where reading differently than the server meant would mix up two answers: such a head is an
+//! error, and its connection is not used again.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+
+/// All heads of one answer together, interim ones too. S3's are about 500 bytes.
+pub(super) const HEAD_LIMIT: usize = 64 << 10;
+/// Header lines of one head.
+const HEADERS_LIMIT: usize = 128;
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) framing: Framing,
+    /// Whether the server keeps the connection open behind the body.
+    pub(super) keep_alive: bool,
+    /// How long the heads are: the body begins behind so many bytes.
+    pub(super) bytes: usize,
+}
+
+/// How the end of a body is known (RFC 9112, 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// Why the bytes that came are not the head of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum HeadError {
+    /// Not HTTP/1.
+    #[error("the answer is not HTTP/1: {0}")]
+    Syntax(httparse::Error),
+    /// Longer than [`HEAD_LIMIT`].
+    #[error("the answer's head is longer than {HEAD_LIMIT} bytes")]
+    TooLong,
+    /// A header that does not say one thing.
+    #[error("the answer's {header} header cannot be relied on: {value}")]
+    Header {
+        /// Its name.
+        header: HeaderName,
+        /// What it says.
+        value: String,
+    },
+    /// Two headers that contradict each other.
+    #[error("the answer has both Content-Length and Transfer-Encoding")]
+    TwoLengths,
+    /// A header that is no text.
+    #[error("a header of the answer is not UTF-8")]
+    NotText,
+    /// Another protocol, though none was asked for.
+    #[error("the answer switches protocols")]
+    Upgrade,
+}
+
+/// The request's head. `origin` is the host, and the port if it is not the scheme's own.
+pub(super) fn request<B>(request: &Request<B>, origin: &str) -> Vec<u8> {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let mut head = Vec::with_capacity(1024);
+    head.extend_from_slice(request.method().as_str().as_bytes());
+    head.push(b' ');
+    // `http://host?query` has no path, and `OPTIONS *` is not sent here.
+    if !target.starts_with('/') {
+        head.push(b'/');
+    }
+    head.extend_from_slice(target.as_bytes());
+    head.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut line = |name: &[u8], value: &[u8]| {
+        for part in [name, b": ", value, b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    };
+    if !request.headers().contains_key(HOST) {
+        line(b"host", origin.as_bytes());
+    }
+    for (name, value) in request.headers() {
+        line(name.as_str().as_bytes(), value.as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// Host and port as the `Host` header names them, and as the signature has them: without the scheme's own port.
+pub(super) fn host_header(uri: &Uri) -> Option<String> {
+    let host = uri.host()?;
+    match (uri.port_u16(), uri.scheme_str()) {
+        (None, _) | (Some(80), Some("http")) | (Some(443), Some("https")) => Some(host.to_owned()),
+        (Some(port), _) => Some(format!("{host}:{port}")),
+    }
+}
+
+/// The head of the final answer to a `method` request, if `bytes` hold all of it.
+///
+/// # Errors
+///
+/// [`HeadError`].
+pub(super) fn parse(bytes: &[u8], method: &Method) -> Result<Option<Head>, HeadError> {
+    let mut at = 0;
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
+        let mut response = httparse::Response::new(&mut headers);
+        let length = match response.parse(&bytes[at..]).map_err(HeadError::Syntax)? {
+            httparse::Status::Complete(length) => length,
+            httparse::Status::Partial if bytes.len() > HEAD_LIMIT => return Err(HeadError::TooLong),
+            httparse::Status::Partial => return Ok(None),
+        };
+        at += length;
+        if at > HEAD_LIMIT {
+            return Err(HeadError::TooLong);
+        }
+        let code = response.code.expect("a complete head has a status");
+        match code {
+            101 => return Err(HeadError::Upgrade),
+            // Interim answers; the final one follows.
+            100..=199 => {}
+            _ => return understand(&response, method, at).map(Some),
+        }
+    }
+}
+
+fn understand(response: &httparse::Response<'_, '_>, method: &Method, bytes: usize) -> Result<Head, HeadError> {
+    let status = StatusCode::from_u16(response.code.expect("a complete head has a status"))
+        .map_err(|_| HeadError::Syntax(httparse::Error::Status))?;
+    let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    let mut headers = HeaderMap::with_capacity(response.headers.len());
+    for header in response.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes())
+            .map_err(|_| HeadError::Syntax(httparse::Error::HeaderName))?;
+        let value =
+            HeaderValue::from_bytes(header.value).map_err(|_| HeadError::Syntax(httparse::Error::HeaderValue))?;
+        headers.append(name, value);
+    }
+    let framing = framing(&headers, status, version, method)?;
+    let keep_alive = framing != Framing::UntilClose
+        && match version {
+            Version::HTTP_10 => lists(&headers, &CONNECTION, "keep-alive"),
+            _ => !lists(&headers, &CONNECTION, "close"),
+        };
+    Ok(Head { status, headers, framing, keep_alive, bytes })
+}
+
+fn framing(headers: &HeaderMap, status: StatusCode, version: Version, method: &Method) -> Result<Framing, HeadError> {
+    let length = content_length(headers)?;
+    let coding = transfer_coding(headers, version)?;
+    if length.is_some() && coding {
+        return Err(HeadError::TwoLengths);
+    }
+    if *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return Ok(Framing::Length(0));
+    }
+    Ok(match length {
+        Some(length) => Framing::Length(length),
+        None if coding => Framing::Chunked,
+        None => Framing::UntilClose,
+    })
+}
+
+/// Whether the body is chunked. Other codings are never asked for, and behind one the end of the body is not known.
+fn transfer_coding(headers: &HeaderMap, version: Version) -> Result<bool, HeadError> {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(value) = values.next() else { return Ok(false) };
+    let chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if chunked && values.next().is_none() && version == Version::HTTP_11 {
+        Ok(true)
+    } else {
+        Err(unreliable(&TRANSFER_ENCODING, value))
+    }
+}
+
+/// The one length that all Content-Length headers agree on.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, HeadError> {
+    let mut agreed = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        for item in value.as_bytes().split(|byte| *byte == b',') {
+            let digits = item.trim_ascii();
+            // `parse` alone would take "+5".
+            let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+            let length = std::str::from_utf8(digits).ok().filter(|_| all_digits).and_then(|text| text.parse().ok());
+            match (length, agreed) {
+                (Some(length), None) => agreed = Some(length),
+                (Some(length), Some(before)) if length == before => {}
+                _ => return Err(unreliable(&CONTENT_LENGTH, value)),
+            }
+        }
+    }
+    Ok(agreed)
+}
+
+fn unreliable(header: &HeaderName, value: &HeaderValue) -> HeadError {
+    HeadError::Header { header: header.clone(), value: String::from_utf8_lossy(value.as_bytes()).into_owned() }
+}
+
+fn lists(headers: &HeaderMap, header: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(header).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn get(head: &str) -> Result<Option<Head>, HeadError> {
+        parse(head.replace('\n', "\r\n").as_bytes(), &Method::GET)
+    }
+
+    fn whole(head: &str) -> Head {
+        get(head).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_request_is_written_as_it_was_signed() {
+        let uri: Uri = "https://bucket.example:8443/a%20key?x-id=GetObject".parse().unwrap();
+        let origin = host_header(&uri).unwrap();
+        let get = Request::get(uri).header("range", "bytes=0-9").header("x-a", "b").body(()).unwrap();
+        let head =
+            "GET /a%20key?x-id=GetObject HTTP/1.1\r\nhost: bucket.example:8443\r\nrange: bytes=0-9\r\nx-a: b\r\n\r\n";
+        assert_eq!(String::from_utf8(request(&get, &origin)).unwrap(), head);
+        let named = Request::head("http://a/").header("host", "b").body(()).unwrap();
+        assert_eq!(request(&named, "a"), b"HEAD / HTTP/1.1\r\nhost: b\r\n\r\n");
+        assert_eq!(request(&Request::get("http://a?b").body(()).unwrap(), "a"), b"GET /?b HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+
+    #[test]
+    fn the_schemes_own_port_is_not_in_the_host_header() {
+        for (uri, host) in [
+            ("http://a:80/", "a"),
+            ("https://a:443/", "a"),
+            ("http://a:443/", "a:443"),
+            ("http://127.0.0.1:9000/", "127.0.0.1:9000"),
+            ("http://[::1]:9000/", "[::1]:9000"),
+        ] {
+            assert_eq!(host_header(&uri.parse().unwrap()).as_deref(), Some(host));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_known_by_what_its_head_says() {
+        let framed = |head: &str| {
+            let head = whole(head);
+            (head.framing, head.keep_alive)
+        };
+        assert_eq!(framed("HTTP/1.1 206 Partial Content\ncontent-length: 45\n\n"), (Framing::Length(45), true));
+        assert_eq!(framed("HTTP/1.1 200 OK\nContent-Length: 5, 5\ncontent-length:5\n\n"), (Framing::Length(5), true));
+        assert_eq!(framed("HTTP/1.1 200 OK\nTransfer-Encoding: Chunked\n\n"), (Framing::Chunked, true));
+        assert_eq!(framed("HTTP/1.1 200 OK\n\n"), (Framing::UntilClose, false));
+        assert_eq!(framed("HTTP/1.1 304 Not Modified\ncontent-length: 9\n\n"), (Framing::Length(0), true));
+        assert_eq!(framed("HTTP/1.1 204 No Content\n\n"), (Framing::Length(0), true));
+        assert_eq!(framed("HTTP/1.1 200 OK\ncontent-length: 5\nconnection: x, Close\n\n"), (Framing::Length(5), false));
+        assert_eq!(framed("HTTP/1.0 200 OK\ncontent-length: 5\n\n"), (Framing::Length(5), false));
+        assert_eq!(
+            framed("HTTP/1.0 200 OK\ncontent-length: 5\nconnection: keep-alive\n\n"),
+            (Framing::Length(5), true)
+        );
+        let head = parse(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", &Method::HEAD).unwrap().unwrap();
+        assert_eq!((head.framing, head.headers[CONTENT_LENGTH].as_bytes()), (Framing::Length(0), &b"5"[..]));
+    }
+
+    #[test]
+    fn a_head_that_contradicts_itself_is_an_error() {
+        for headers in [
+            "content-length: 5\ncontent-length: 6",
+            "content-length: 5, 6",
+            "content-length: +5",
+            "content-length: -5",
+            "content-length:",
+            "content-length: 5,",
+            "content-length: 99999999999999999999",
+            "content-length: 5\ntransfer-encoding: chunked",
+            "transfer-encoding: gzip, chunked",
+            "transfer-encoding: gzip\ntransfer-encoding: chunked",
+            "transfer-encoding: identity",
+            "a: b\n folded",
+            "a b: c",
+        ] {
+            assert!(get(&format!("HTTP/1.1 200 OK\n{headers}\n\n")).is_err(), "{headers}");
+        }
+        assert!(get("HTTP/1.0 200 OK\ntransfer-encoding: chunked\n\n").is_err());
+        assert!(get("HTTP/2 200 OK\n\n").is_err());
+        assert!(get("SSH-2.0-OpenSSH_9\n").is_err());
+        assert_eq!(get("HTTP/1.1 101 Switching Protocols\n\n").unwrap_err(), HeadError::Upgrade);
+    }
+
+    #[test]
+    fn interim_answers_are_skipped() {
+        let text =
+            "HTTP/1.1 100 Continue\n\nHTTP/1.1 103 Early Hints\nlink: x\n\nHTTP/1.1 206 OK\ncontent-length: 1\n\nB";
+        let head = whole(text);
+        assert_eq!((head.status.as_u16(), head.framing), (206, Framing::Length(1)));
+        assert_eq!(head.bytes, text.replace('\n', "\r\n").len() - 1);
+        assert!(get("HTTP/1.1 100 Continue\n\nHTTP/1.1 2").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_head_has_a_limit() {
+        let long = format!("HTTP/1.1 200 OK\na: {}\n", "x".repeat(HEAD_LIMIT));
+        assert_eq!(get(&long).unwrap_err(), HeadError::TooLong);
+        assert_eq!(get(&format!("{long}\n")).unwrap_err(), HeadError::TooLong);
+        let many = format!("HTTP/1.1 200 OK\n{}\n", "a: b\n".repeat(HEADERS_LIMIT + 1));
+        assert_eq!(get(&many).unwrap_err(), HeadError::Syntax(httparse::Error::TooManyHeaders));
+        let endless = "HTTP/1.1 100 Continue\n\n".repeat(HEAD_LIMIT / 20);
+        assert_eq!(get(&endless).unwrap_err(), HeadError::TooLong);
+    }
+
+    proptest! {
+        #[test]
+        fn no_prefix_of_a_head_is_taken_for_a_head(at in 0_usize..66) {
+            let head = b"HTTP/1.1 206 Partial Content\r\nx-a: b\r\ncontent-length: 12345\r\n\r\nbody";
+            let length = head.len() - 4;
+            prop_assert!(parse(&head[..at.min(length - 1)], &Method::GET).unwrap().is_none());
+            prop_assert_eq!(parse(head, &Method::GET).unwrap().unwrap().bytes, length);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes, &Method::GET);
+            let _ = parse(&[b"HTTP/1.1 200 OK\r\n", &bytes[..], b"\r\n\r\n"].concat(), &Method::GET);
+        }
+    }
+}

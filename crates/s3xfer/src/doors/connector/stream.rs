@@ -1,0 +1,93 @@
+//! A connection: bytes out, bytes in, with or without TLS, and whether it may be used again.
+//!
+//! Reads go straight from the socket into the caller's buffer. Dropping a connection closes it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::runtime::{self, Handle};
+
+use super::dial::Place;
+use super::tls::TlsStream;
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    /// Its socket is dead without the runtime that watches it.
+    runtime: runtime::Id,
+    _place: Place,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Connection {
+    pub(super) fn plain(stream: TcpStream, place: Place) -> Self {
+        Self { stream: Stream::Plain(stream), runtime: Handle::current().id(), _place: place }
+    }
+
+    pub(super) fn tls(stream: TlsStream, place: Place) -> Self {
+        Self { stream: Stream::Tls(Box::new(stream)), runtime: Handle::current().id(), _place: place }
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(bytes).await,
+            Stream::Tls(stream) => stream.send(bytes).await,
+        }
+    }
+
+    /// Ready once a read may bring something, so that a buffer need not be held before. It may still bring nothing.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.poll_read_ready(cx),
+            Stream::Tls(stream) => stream.poll_readable(cx),
+        }
+    }
+
+    /// Reads as much into `room` (not empty) as there is; 0 at the end.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => {
+                let mut buffer = ReadBuf::new(room);
+                ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+            Stream::Tls(stream) => stream.poll_read(cx, room),
+        }
+    }
+
+    /// Whether another request may be sent over it: it belongs to this runtime, is open, and the server said nothing.
+    pub(super) fn is_usable(&self) -> bool {
+        if !Handle::try_current().is_ok_and(|handle| handle.id() == self.runtime) {
+            return false;
+        }
+        match &self.stream {
+            Stream::Plain(stream) => is_quiet(stream),
+            Stream::Tls(stream) => stream.is_at_rest() && is_quiet(stream.tcp()),
+        }
+    }
+
+    /// Gives back what a connection that waits has no use for.
+    pub(super) fn rest(&mut self) {
+        if let Stream::Tls(stream) = &mut self.stream {
+            stream.rest();
+        }
+    }
+}
+
+/// Whether the socket is open and has nothing to say. Asked of the system, not of tokio: its knowledge is as old as its
+/// last look at all sockets.
+fn is_quiet(stream: &TcpStream) -> bool {
+    let mut byte = [0_u8];
+    let peeked = recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    matches!(peeked, Err(rustix::io::Errno::AGAIN))
+}

@@ -1,0 +1,574 @@
+//! The connector against servers of flesh and blood: real sockets, scripted answers, wrong ones mostly.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use http_body::Body;
+use rcgen::CertifiedKey;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
+
+use super::*;
+
+/// A request as it came.
+struct Asked {
+    /// Connections are counted from 0, and the requests of each.
+    connection: usize,
+    request: usize,
+    head: String,
+}
+
+/// Writes the answer; whether the connection stays open.
+type Script = dyn Fn(&Asked, &mut dyn Write) -> io::Result<bool> + Send + Sync;
+
+struct Server {
+    address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Server {
+    fn new(script: impl Fn(&Asked, &mut dyn Write) -> io::Result<bool> + Send + Sync + 'static) -> Self {
+        let script: Arc<Script> = Arc::new(script);
+        Self::with(move |stream, connection| {
+            let mut stream = stream;
+            converse(&mut stream, connection, &*script)
+        })
+    }
+
+    fn tls(
+        config: ServerConfig,
+        script: impl Fn(&Asked, &mut dyn Write) -> io::Result<bool> + Send + Sync + 'static,
+    ) -> Self {
+        let config = Arc::new(config);
+        let script: Arc<Script> = Arc::new(script);
+        Self::with(move |stream, connection| {
+            let session = ServerConnection::new(config.clone()).unwrap();
+            let mut stream = StreamOwned::new(session, stream);
+            while stream.conn.is_handshaking() {
+                stream.conn.complete_io(&mut stream.sock)?;
+            }
+            let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+            converse(&mut stream, if resumed { connection + 1000 } else { connection }, &*script)
+        })
+    }
+
+    fn with(each: impl Fn(TcpStream, usize) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (accepted, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let server = Self { address, accepted: accepted.clone(), open: open.clone() };
+        let each = Arc::new(each);
+        // Ends with the process: nobody connects once the test is over.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (each, open) = (each.clone(), open.clone());
+                let number = accepted.fetch_add(1, Ordering::SeqCst);
+                open.fetch_add(1, Ordering::SeqCst);
+                thread::spawn(move || {
+                    let _ = each(stream, number);
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        server
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+}
+
+fn converse<S: Read + Write>(stream: &mut S, connection: usize, script: &Script) -> io::Result<()> {
+    for request in 0.. {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        let asked = Asked { connection, request, head: String::from_utf8(head).unwrap() };
+        let stays = script(&asked, stream)?;
+        stream.flush()?;
+        if !stays {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// An answer that says how long it is.
+fn good(body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+}
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 + at / 251) as u8).collect()
+}
+
+const NEVER: Timeouts = Timeouts { connect: None, read: None };
+
+async fn ask(shared: &Shared, method: Method, url: &str, timeouts: Timeouts) -> Result<HttpResponse, ExchangeError> {
+    let request = Request::builder().method(method).uri(url).body(SdkBody::empty()).unwrap();
+    shared.exchange(&request, timeouts).await
+}
+
+async fn get(shared: &Shared, url: &str) -> HttpResponse {
+    ask(shared, Method::GET, url, NEVER).await.unwrap()
+}
+
+async fn next(body: &mut SdkBody) -> Option<Result<Bytes, String>> {
+    let frame = poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)).await?;
+    Some(frame.map(|frame| frame.into_data().unwrap()).map_err(|error| error.to_string()))
+}
+
+/// The frames of a body, and how it ended.
+async fn frames(mut body: SdkBody) -> (Vec<Bytes>, Option<String>) {
+    let mut frames = Vec::new();
+    while let Some(frame) = next(&mut body).await {
+        match frame {
+            Ok(frame) => frames.push(frame),
+            Err(error) => {
+                assert!(next(&mut body).await.is_none());
+                return (frames, Some(error));
+            }
+        }
+    }
+    // The SDK asks again.
+    assert!(next(&mut body).await.is_none());
+    (frames, None)
+}
+
+async fn whole(response: HttpResponse) -> Vec<u8> {
+    let (frames, error) = frames(response.into_body()).await;
+    assert_eq!(error, None);
+    frames.concat()
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let server = Server::new(|asked, out| {
+        let answer = match asked.request {
+            0 => good(b"one"),
+            1 => b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_vec(),
+            2 => b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
+            _ => good(&bytes(300_000)),
+        };
+        out.write_all(&answer).map(|()| true)
+    });
+    let shared = Shared::default();
+    assert_eq!(whole(get(&shared, &server.url("/a")).await).await, b"one");
+    let head = ask(&shared, Method::HEAD, &server.url("/a"), NEVER).await.unwrap();
+    assert_eq!(head.headers().get("content-length"), Some("1000"));
+    assert!(whole(head).await.is_empty());
+    assert!(whole(get(&shared, &server.url("/a")).await).await.is_empty());
+    assert_eq!(whole(get(&shared, &server.url("/a")).await).await, bytes(300_000));
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn the_last_byte_frees_the_connection_though_nobody_asks_for_the_end() {
+    let server = Server::new(|_, out| out.write_all(&good(b"five!")).map(|()| true));
+    let shared = Shared::default();
+    let mut first = get(&shared, &server.url("/")).await.into_body();
+    assert_eq!(next(&mut first).await.unwrap().unwrap(), "five!");
+    assert!(first.is_end_stream());
+    whole(get(&shared, &server.url("/")).await).await;
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_it_waited_is_not_used() {
+    let server = Server::new(|asked, out| out.write_all(&good(b"x")).map(|()| asked.connection > 0));
+    let shared = Shared::default();
+    whole(get(&shared, &server.url("/")).await).await;
+    while server.open.load(Ordering::SeqCst) > 0 {
+        thread::yield_now();
+    }
+    whole(get(&shared, &server.url("/")).await).await;
+    assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_meets_a_closing_connection_is_sent_once_more() {
+    let server = Server::new(|asked, out| {
+        // Closed just when the second request came.
+        let answered = asked.connection > 0 || asked.request == 0;
+        if answered {
+            out.write_all(&good(b"x"))?;
+        }
+        Ok(answered)
+    });
+    let shared = Shared::default();
+    for _ in 0..3 {
+        assert_eq!(whole(get(&shared, &server.url("/")).await).await, b"x");
+    }
+    assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_brings_no_answer_is_an_error_at_once() {
+    let server = Server::new(|_, _| Ok(false));
+    let error = ask(&Shared::default(), Method::GET, &server.url("/"), NEVER).await.unwrap_err();
+    assert!(matches!(error, ExchangeError::Unanswered(_)), "{error}");
+    assert!(ConnectorError::from(error).is_io());
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn connections_that_the_server_gives_up_or_spoils_are_not_used_again() {
+    let answers: [&[u8]; 4] = [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\nx",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\nx",
+        // More than it said.
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nxHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nyy",
+    ];
+    for answer in answers {
+        let server = Server::new(move |_, out| out.write_all(answer).map(|()| true));
+        let shared = Shared::default();
+        for _ in 0..2 {
+            assert_eq!(whole(get(&shared, &server.url("/")).await).await, b"x");
+        }
+        assert_eq!(server.accepted(), 2, "{}", String::from_utf8_lossy(answer));
+    }
+}
+
+#[tokio::test]
+async fn chunked_answers_are_put_together() {
+    let server = Server::new(|_, out| {
+        out.write_all(b"HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        for chunk in ["6\r\n<Error", "\r\n1;x=y\r\n>\r\n0\r\n", "\r\n"] {
+            out.write_all(chunk.as_bytes())?;
+            out.flush()?;
+            thread::yield_now();
+        }
+        Ok(true)
+    });
+    let shared = Shared::default();
+    for _ in 0..3 {
+        let response = get(&shared, &server.url("/")).await;
+        assert_eq!(response.status().as_u16(), 404);
+        assert_eq!(whole(response).await, b"<Error>");
+    }
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_ends_with_its_connection() {
+    let server = Server::new(|_, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        out.write_all(&bytes(600_000)).map(|()| false)
+    });
+    let response = get(&Shared::default(), &server.url("/")).await;
+    assert_eq!(response.body().content_length(), None);
+    assert_eq!(whole(response).await, bytes(600_000));
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_is_an_error_behind_the_bytes_that_came() {
+    for (head, missing) in [("content-length: 10", "5 bytes"), ("transfer-encoding: chunked", "before the body's end")]
+    {
+        let server = Server::new(move |_, out| {
+            write!(out, "HTTP/1.1 200 OK\r\n{head}\r\n\r\n")?;
+            if head.starts_with('t') {
+                write!(out, "a\r\n")?;
+            }
+            out.write_all(b"12345").map(|()| false)
+        });
+        let (frames, error) = frames(get(&Shared::default(), &server.url("/")).await.into_body()).await;
+        assert_eq!(frames.concat(), b"12345");
+        assert!(error.as_ref().unwrap().contains(missing), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_in_its_coding_is_an_error() {
+    let server = Server::new(|_, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabXX").map(|()| true)
+    });
+    let shared = Shared::default();
+    let (_, error) = frames(get(&shared, &server.url("/")).await.into_body()).await;
+    assert!(error.unwrap().contains("the end of a chunk"));
+    assert!(shared.pool.take(&origin(&server.url("/").parse().unwrap()).unwrap()).is_none());
+}
+
+#[tokio::test]
+async fn frames_are_full_but_for_the_last() {
+    for piece in [1_000_000, 100_003, 70_001] {
+        let body = bytes(4 * FRAME_BYTES + 3);
+        let sent = body.clone();
+        let server = Server::new(move |_, out| {
+            for piece in good(&sent).chunks(piece) {
+                out.write_all(piece)?;
+                out.flush()?;
+            }
+            Ok(true)
+        });
+        let response = get(&Shared::default(), &server.url("/")).await;
+        assert_eq!(response.body().content_length(), Some(body.len() as u64));
+        let (frames, error) = frames(response.into_body()).await;
+        assert_eq!(error, None);
+        let lengths: Vec<usize> = frames.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [FRAME_BYTES, FRAME_BYTES, FRAME_BYTES, FRAME_BYTES, 3]);
+        assert!(frames.concat() == body);
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_are_skipped_and_heads_may_come_in_crumbs() {
+    let server = Server::new(|_, out| {
+        let head = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc";
+        for byte in head {
+            out.write_all(&[*byte])?;
+            out.flush()?;
+        }
+        Ok(true)
+    });
+    assert_eq!(whole(get(&Shared::default(), &server.url("/")).await).await, b"abc");
+}
+
+#[tokio::test]
+async fn heads_that_are_too_long_or_wrong_are_errors() {
+    let long = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(100_000)).into_bytes();
+    for head in [long, b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n".to_vec()] {
+        let server = Server::new(move |_, out| out.write_all(&head).map(|()| true));
+        let error = ask(&Shared::default(), Method::GET, &server.url("/"), NEVER).await.unwrap_err();
+        assert!(matches!(error, ExchangeError::Head(_)), "{error}");
+    }
+    let server = Server::new(|_, out| out.write_all(b"HTTP/1.1 200 OK\r\na:").map(|()| false));
+    let error = ask(&Shared::default(), Method::GET, &server.url("/"), NEVER).await.unwrap_err();
+    assert!(matches!(error, ExchangeError::HeadCut), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_shows_that_it_lives() {
+    let server = Server::new(|_, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nabc")?;
+        out.flush()?;
+        thread::park();
+        Ok(false)
+    });
+    let mut body = get(&Shared::default(), &server.url("/")).await.into_body();
+    tokio::time::pause();
+    let before = Instant::now();
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), "abc");
+    assert!(before.elapsed() <= Duration::from_millis(1001), "{:?}", before.elapsed());
+}
+
+#[tokio::test]
+async fn no_answer_is_waited_for_beyond_the_read_timeout() {
+    let server = Server::new(|_, _| {
+        thread::park();
+        Ok(false)
+    });
+    let timeouts = Timeouts { connect: None, read: Some(Duration::from_millis(20)) };
+    let error = ask(&Shared::default(), Method::GET, &server.url("/"), timeouts).await.unwrap_err();
+    assert_eq!(error.to_string(), "no answer within 20 ms");
+    assert!(ConnectorError::from(error).is_timeout());
+}
+
+#[tokio::test]
+async fn the_connect_timeout_covers_tls() {
+    let server = Server::new(|_, _| {
+        thread::park();
+        Ok(false)
+    });
+    let timeouts = Timeouts { connect: Some(Duration::from_millis(20)), read: None };
+    let ca = Ca::new();
+    let error =
+        ask(&ca.trusted(), Method::GET, &server.url("/").replace("http:", "https:"), timeouts).await.unwrap_err();
+    assert_eq!(error.to_string(), "no connection to 127.0.0.1 within 20 ms");
+    assert!(ConnectorError::from(error).is_timeout());
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_closed() {
+    let server = Server::new(|asked, out| {
+        if asked.head.starts_with("GET /never") {
+            thread::sleep(Duration::from_millis(30));
+            return Ok(true);
+        }
+        // The client goes away in the middle.
+        out.write_all(&good(&bytes(8 << 20))).map(|()| true)
+    });
+    let shared = Shared::default();
+    for _ in 0..20 {
+        let mut body = get(&shared, &server.url("/")).await.into_body();
+        next(&mut body).await.unwrap().unwrap();
+        let timeouts = Timeouts { connect: None, read: Some(Duration::from_millis(2)) };
+        ask(&shared, Method::GET, &server.url("/never"), timeouts).await.unwrap_err();
+    }
+    for _ in 0..1000 {
+        if server.open.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{} connections are still open", server.open.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn requests_with_bodies_are_left_to_the_sdks_own_client() {
+    let server = Server::new(|asked, out| {
+        assert!(asked.head.starts_with("PUT "), "{}", asked.head);
+        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"x\"\r\n\r\n").map(|()| false)
+    });
+    use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(server.url(""))
+        .force_path_style(true)
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("a", "s", None, None, "test"))
+        .http_client(SharedHttpClient::new(LargeGets::default()))
+        .build();
+    let put = aws_sdk_s3::Client::from_conf(config).put_object().bucket("b").key("k").body(vec![7; 10].into());
+    assert_eq!(put.send().await.unwrap().e_tag(), Some("\"x\""));
+}
+
+#[tokio::test]
+async fn a_configuration_that_brings_no_client_is_told_from_one_that_does() {
+    use aws_sdk_s3::config::{BehaviorVersion, Builder};
+    let shared = aws_config::SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+    let without = Builder::from(&shared).build();
+    assert!(aws_sdk_s3::Client::from_conf(without).config().http_client().is_none());
+    let loaded = aws_config::defaults(BehaviorVersion::latest())
+        .region(aws_sdk_s3::config::Region::from_static("us-east-1"))
+        .no_credentials()
+        .load()
+        .await;
+    assert!(aws_sdk_s3::Client::new(&loaded).config().http_client().is_none());
+    let with = Builder::from(&shared).http_client(SharedHttpClient::new(LargeGets::default())).build();
+    assert!(aws_sdk_s3::Client::from_conf(with).config().http_client().is_some());
+}
+
+/// A certificate for 127.0.0.1 that nobody but who has the file trusts.
+struct Ca {
+    key: CertifiedKey<rcgen::KeyPair>,
+    file: tempfile::NamedTempFile,
+}
+
+impl Ca {
+    fn new() -> Self {
+        let key = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(key.cert.pem().as_bytes()).unwrap();
+        Self { key, file }
+    }
+
+    fn trusted(&self) -> Shared {
+        Shared { tls: Tls::trusting(Some(self.file.path().into())), ..Shared::default() }
+    }
+
+    fn server_config(&self, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        let mut config =
+            builder.with_no_client_auth().with_single_cert(vec![self.key.cert.der().clone()], key).unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config
+    }
+}
+
+#[tokio::test]
+async fn bodies_come_over_tls_in_full_frames_and_connections_are_used_again() {
+    let ca = Ca::new();
+    for version in rustls::ALL_VERSIONS {
+        let body = bytes(3 * FRAME_BYTES + 12_345);
+        let sent = body.clone();
+        let server = Server::tls(ca.server_config(&[*version]), move |_, out| {
+            // Records of odd sizes.
+            for piece in good(&sent).chunks(77_777) {
+                out.write_all(piece)?;
+                out.flush()?;
+            }
+            Ok(true)
+        });
+        let shared = ca.trusted();
+        let url = server.url("/").replace("http:", "https:");
+        for _ in 0..3 {
+            let (frames, error) = frames(get(&shared, &url).await.into_body()).await;
+            assert_eq!(error, None);
+            assert!(frames.concat() == body);
+            let lengths: Vec<usize> = frames.iter().map(Bytes::len).collect();
+            assert_eq!(lengths, [FRAME_BYTES, FRAME_BYTES, FRAME_BYTES, 12_345]);
+        }
+        assert_eq!(server.accepted(), 1);
+    }
+}
+
+#[tokio::test]
+async fn tls_sessions_are_resumed() {
+    let ca = Ca::new();
+    for version in rustls::ALL_VERSIONS {
+        let server = Server::tls(ca.server_config(&[*version]), |asked, out| {
+            let number = format!("{}", asked.connection);
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{number}", number.len());
+            out.write_all(head.as_bytes()).map(|()| true)
+        });
+        let shared = ca.trusted();
+        let url = server.url("/").replace("http:", "https:");
+        assert_eq!(whole(get(&shared, &url).await).await, b"0");
+        assert_eq!(whole(get(&shared, &url).await).await, b"1001", "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_not_trusted_or_not_named_so_gets_no_request() {
+    let ca = Ca::new();
+    let server =
+        Server::tls(ca.server_config(rustls::ALL_VERSIONS), |_, out| out.write_all(&good(b"x")).map(|()| true));
+    let url = server.url("/").replace("http:", "https:");
+    let stranger = Ca::new();
+    for (shared, url) in [(stranger.trusted(), url.clone()), (ca.trusted(), url.replace("127.0.0.1", "localhost"))] {
+        let error = ask(&shared, Method::GET, &url, NEVER).await.unwrap_err();
+        let refused =
+            matches!(error, ExchangeError::Tls(TlsError::Refused { cause: rustls::Error::InvalidCertificate(_), .. }));
+        assert!(refused, "{error}");
+        let error = ConnectorError::from(error);
+        assert!(!error.is_io() && !error.is_timeout() && error.as_other().is_none(), "nothing to try again");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_certificates_that_is_not_one_is_named_in_the_error() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let server = Server::new(|_, _| Ok(false));
+    let url = server.url("/").replace("http:", "https:");
+    for (path, what) in [("/nowhere/bundle.pem".as_ref(), "/nowhere/bundle.pem"), (empty.path(), "there is none")] {
+        let shared = Shared { tls: Tls::trusting(Some(path.into())), ..Shared::default() };
+        let error = ask(&shared, Method::GET, &url, NEVER).await.unwrap_err().to_string();
+        assert!(error.contains("AWS_CA_BUNDLE") && error.contains(what), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_cut_short_under_tls_is_an_error_even_without_a_length() {
+    let ca = Ca::new();
+    for goodbye in [true, false] {
+        let config = Arc::new(ca.server_config(rustls::ALL_VERSIONS));
+        let server = Server::with(move |stream, _| {
+            let mut stream = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
+            let mut request = [0; 1000];
+            let _ = stream.read(&mut request)?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello")?;
+            if goodbye {
+                stream.conn.send_close_notify();
+            }
+            stream.flush()
+        });
+        let url = server.url("/").replace("http:", "https:");
+        let (frames, error) = frames(get(&ca.trusted(), &url).await.into_body()).await;
+        assert_eq!(frames.concat(), b"hello");
+        assert_eq!(error.is_none(), goodbye, "{error:?}");
+    }
+}

@@ -1,0 +1,467 @@
+//! TLS by rustls and aws-lc, over its interface without buffers of its own.
+//!
+//! rustls's usual interface reads 4 KiB at a time from the socket and hands out one record (16 KiB) at a time. Here the
+//! socket is read in gulps as large as the frame that is to be filled, records are decrypted where they lie, and what they
+//! hold is copied into the frame until that is full. The gulp's buffer is borrowed for as long as one call lasts: between
+//! calls, a connection holds no more than the beginning of a record, and the end of one that did not fit the frame.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use rustls::client::UnbufferedClientConnection;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+
+use super::buffers::{Buffers, FRAME_BYTES};
+
+/// A file of certificates to trust, besides the system's; AWS's tools know it by this name.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+
+/// Header, content type and tag of a record in TLS 1.3; in TLS 1.2 it is 29 bytes.
+const RECORD_OVERHEAD: usize = 22;
+/// What a record holds at most.
+const RECORD_BYTES: usize = 16 << 10;
+/// What one frame's records take, a record more, and room for smaller records.
+const GULP_BYTES: usize = FRAME_BYTES + 2 * RECORD_BYTES;
+/// What is read at once while shaking hands: a server's certificates are 3 to 6 KiB.
+const HANDSHAKE_BYTES: usize = 8 << 10;
+/// What may wait to be understood at that time; rustls itself takes no message of more than 64 KiB.
+const HANDSHAKE_LIMIT: usize = 128 << 10;
+
+/// Why there is no TLS. The causes are part of the text: who reports it looks no further than the innermost error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    /// The file of certificates is missing or broken.
+    #[error("the certificates in {}, which {CA_BUNDLE} names, cannot be used: {cause}", path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Nobody is trusted.
+    #[error("no trusted certificates are installed; name a file of them in SSL_CERT_FILE or {CA_BUNDLE}{cause}")]
+    NoRoots {
+        /// What went wrong with those that there are.
+        cause: String,
+    },
+    /// Not a name that a certificate could be for.
+    #[error("{host} is no name that a certificate could be for")]
+    Name {
+        /// The host.
+        host: String,
+    },
+    /// What the server said or showed was not acceptable.
+    #[error("no TLS with {host}: {cause}")]
+    Refused {
+        /// The host.
+        host: String,
+        /// What rustls says.
+        cause: rustls::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to {host} broke while TLS began: {cause}")]
+    Broken {
+        /// The host.
+        host: String,
+        /// The system's words.
+        cause: io::Error,
+    },
+}
+
+/// What all TLS connections of one client share: whom they trust, and sessions to resume.
+#[derive(Debug)]
+pub(super) struct Tls {
+    bundle: Option<OsString>,
+    config: OnceCell<Arc<ClientConfig>>,
+    gulps: Arc<Buffers>,
+}
+
+/// A TLS connection behind its handshake.
+pub(super) struct TlsStream {
+    tcp: TcpStream,
+    session: UnbufferedClientConnection,
+    gulps: Arc<Buffers>,
+    /// What was read and not yet decrypted.
+    coded: BytesMut,
+    /// Whether there may be a whole record in it.
+    undecided: bool,
+    /// What was decrypted and did not fit.
+    plain: Bytes,
+    /// What rustls has to say to the server on its own account: new keys, mostly.
+    outgoing: Vec<u8>,
+    /// The server said that it is done.
+    closed: bool,
+    /// The socket is at its end.
+    ended: bool,
+    /// Told after the bytes that came before it.
+    failure: Option<io::Error>,
+}
+
+/// What [`TlsStream::decrypt`] did.
+#[derive(Debug, Clone, Copy)]
+struct Decrypted {
+    /// Bytes of records that are not needed any more.
+    used: usize,
+    filled: usize,
+    /// It stopped because the room was full, not because the records were.
+    undecided: bool,
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream").field("tcp", &self.tcp).finish_non_exhaustive()
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self::trusting(env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()))
+    }
+}
+
+impl Tls {
+    /// Trusts the system's certificates and those in the file `bundle`.
+    pub(super) fn trusting(bundle: Option<OsString>) -> Self {
+        Self { bundle, config: OnceCell::new(), gulps: Buffers::of(GULP_BYTES) }
+    }
+
+    /// Shakes hands with `host` over `tcp`.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`].
+    pub(super) async fn connect(&self, tcp: TcpStream, host: &str) -> Result<TlsStream, TlsError> {
+        let config = self.config.get_or_try_init(|| self.load()).await?.clone();
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(bare).map_err(|_| TlsError::Name { host: host.to_owned() })?;
+        let refused = |cause| TlsError::Refused { host: host.to_owned(), cause };
+        let session = UnbufferedClientConnection::new(config, name).map_err(refused)?;
+        TlsStream::handshake(tcp, session, self.gulps.clone()).await.map_err(|error| match error {
+            Handshake::Refused(cause) => refused(cause),
+            Handshake::Broken(cause) => TlsError::Broken { host: host.to_owned(), cause },
+        })
+    }
+
+    async fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let bundle = self.bundle.clone();
+        // Hundreds of certificates are read and parsed.
+        spawn_blocking(move || client_config(bundle.as_deref().map(Path::new)))
+            .await
+            .unwrap_or_else(|panicked| Err(TlsError::NoRoots { cause: format!(": {panicked}") }))
+    }
+}
+
+fn client_config(bundle: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    // The system's are many and of all kinds; those that rustls does not understand are nobody's fault here.
+    let (added, ignored) = roots.add_parsable_certificates(native.certs);
+    tracing::debug!(added, ignored, errors = ?native.errors, "trusted certificates of the system");
+    if let Some(path) = bundle {
+        let unusable = |cause: String| TlsError::Bundle { path: path.to_owned(), cause };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|cause| unusable(cause.to_string()))?;
+        let before = roots.len();
+        for certificate in certificates {
+            let certificate = certificate.map_err(|cause| unusable(cause.to_string()))?;
+            roots.add(certificate).map_err(|cause| unusable(cause.to_string()))?;
+        }
+        if roots.len() == before {
+            return Err(unusable("there is none".to_owned()));
+        }
+    }
+    if roots.is_empty() {
+        let cause: String = native.errors.iter().map(|error| format!("; {error}")).collect();
+        return Err(TlsError::NoRoots { cause });
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().expect("the provider has suites of both versions");
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+enum Handshake {
+    Refused(rustls::Error),
+    Broken(io::Error),
+}
+
+impl TlsStream {
+    async fn handshake(
+        mut tcp: TcpStream,
+        mut session: UnbufferedClientConnection,
+        gulps: Arc<Buffers>,
+    ) -> Result<Self, Handshake> {
+        let mut coded = BytesMut::new();
+        let mut outgoing = Vec::new();
+        loop {
+            let UnbufferedStatus { discard, state, .. } = session.process_tls_records(&mut coded);
+            let wants = match state.map_err(Handshake::Refused)? {
+                ConnectionState::EncodeTlsData(data) => {
+                    encode(data, &mut outgoing).map_err(Handshake::Broken)?;
+                    Wants::Nothing
+                }
+                ConnectionState::TransmitTlsData(data) => {
+                    data.done();
+                    Wants::Write
+                }
+                ConnectionState::BlockedHandshake => Wants::Read,
+                ConnectionState::WriteTraffic(_) => Wants::End,
+                _ => return Err(Handshake::Broken(io::ErrorKind::UnexpectedEof.into())),
+            };
+            coded.advance(discard);
+            match wants {
+                Wants::Nothing => {}
+                Wants::Write => {
+                    tcp.write_all(&outgoing).await.map_err(Handshake::Broken)?;
+                    outgoing.clear();
+                }
+                Wants::Read => {
+                    coded.reserve(HANDSHAKE_BYTES);
+                    if tcp.read_buf(&mut coded).await.map_err(Handshake::Broken)? == 0 {
+                        return Err(Handshake::Broken(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                    if coded.len() > HANDSHAKE_LIMIT {
+                        return Err(Handshake::Broken(io::ErrorKind::InvalidData.into()));
+                    }
+                }
+                Wants::End => break,
+            }
+        }
+        let undecided = !coded.is_empty();
+        let (plain, closed, ended) = (Bytes::new(), false, false);
+        Ok(Self { tcp, session, gulps, coded, undecided, plain, outgoing, closed, ended, failure: None })
+    }
+
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        loop {
+            let UnbufferedStatus { discard, state, .. } = self.session.process_tls_records(&mut self.coded);
+            let sent = match state.map_err(broken_tls)? {
+                ConnectionState::EncodeTlsData(data) => encode(data, &mut self.outgoing).map(|()| false)?,
+                ConnectionState::TransmitTlsData(data) => {
+                    data.done();
+                    false
+                }
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    let at = self.outgoing.len();
+                    let mut room = bytes.len() + RECORD_BYTES;
+                    loop {
+                        self.outgoing.resize(at + room, 0);
+                        match traffic.encrypt(bytes, &mut self.outgoing[at..]) {
+                            Ok(written) => {
+                                self.outgoing.truncate(at + written);
+                                break true;
+                            }
+                            Err(EncryptError::InsufficientSize(size)) => room = size.required_size,
+                            Err(error) => return Err(broken_tls(error)),
+                        }
+                    }
+                }
+                // It closed, or speaks before it was asked.
+                _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+            };
+            self.coded.advance(discard);
+            if sent {
+                break;
+            }
+        }
+        self.tcp.write_all(&self.outgoing).await?;
+        self.outgoing.clear();
+        Ok(())
+    }
+
+    /// Ready once a read may bring something.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let decided = self.closed || self.ended || self.failure.is_some();
+        if decided || self.undecided || !self.plain.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.tcp.poll_read_ready(cx)
+    }
+
+    /// Reads as much into `room` as there is, over as many records as it takes; 0 at the end.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Err(failure));
+        }
+        let mut filled = self.plain.len().min(room.len());
+        room[..filled].copy_from_slice(&self.plain[..filled]);
+        self.plain.advance(filled);
+        self.poll_flush(cx)?;
+        // Not every record holds something for the caller.
+        while filled < room.len() && !self.closed && !self.ended {
+            // No buffer is held, and nothing moved, for a socket that has nothing to say.
+            if !self.undecided && self.tcp.poll_read_ready(cx)?.is_pending() {
+                return if filled > 0 { Poll::Ready(Ok(filled)) } else { Poll::Pending };
+            }
+            filled += self.gulp(cx, &mut room[filled..])?;
+            if filled > 0 {
+                break;
+            }
+        }
+        if filled == 0 && self.ended && !self.closed {
+            // Whoever can cut a connection could otherwise shorten a body that ends with it.
+            let cut = "the connection closed without TLS's goodbye";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut)));
+        }
+        Poll::Ready(Ok(filled))
+    }
+
+    /// Reads records and decrypts them until `room` is full or the socket is empty.
+    fn gulp(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> io::Result<usize> {
+        let mut gulp = self.gulps.take();
+        let gulp = gulp.room();
+        // The record that began in the last call goes on in this one.
+        let (mut start, mut end, mut filled) = (0, self.coded.len(), 0);
+        gulp[..end].copy_from_slice(&self.coded);
+        let outcome = loop {
+            if self.undecided {
+                match self.decrypt(&mut gulp[start..end], &mut room[filled..]) {
+                    Ok(decrypted) => {
+                        start += decrypted.used;
+                        filled += decrypted.filled;
+                        self.undecided = decrypted.undecided;
+                    }
+                    Err(error) => break Err(error),
+                }
+            }
+            if filled == room.len() || self.closed {
+                break Ok(());
+            }
+            gulp.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+            // No more than what is to be filled takes, so that little is left over; but no crumbs either.
+            let missing = room.len() - filled;
+            let wanted = missing + (missing / RECORD_BYTES + 2) * RECORD_OVERHEAD;
+            let until = gulp.len().min(wanted.max(end + RECORD_BYTES));
+            let mut buffer = ReadBuf::new(&mut gulp[end..until]);
+            match Pin::new(&mut self.tcp).poll_read(cx, &mut buffer) {
+                Poll::Pending => break Ok(()),
+                Poll::Ready(Err(error)) => break Err(error),
+                Poll::Ready(Ok(())) => {}
+            }
+            let read = buffer.filled().len();
+            if read == 0 {
+                self.ended = true;
+                break Ok(());
+            }
+            end += read;
+            self.undecided = true;
+        };
+        self.coded.clear();
+        self.coded.extend_from_slice(&gulp[start..end]);
+        match outcome {
+            Ok(()) => Ok(filled),
+            Err(error) if filled == 0 => Err(error),
+            Err(error) => {
+                self.failure = Some(error);
+                Ok(filled)
+            }
+        }
+    }
+
+    /// Decrypts the records in `coded` until `room` is full or no record is whole.
+    fn decrypt(&mut self, coded: &mut [u8], room: &mut [u8]) -> io::Result<Decrypted> {
+        let (mut used, mut filled) = (0, 0);
+        loop {
+            let UnbufferedStatus { mut discard, state, .. } = self.session.process_tls_records(&mut coded[used..]);
+            let undecided = match state.map_err(broken_tls)? {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record.map_err(broken_tls)?;
+                        discard += record.discard;
+                        let taken = record.payload.len().min(room.len() - filled);
+                        room[filled..filled + taken].copy_from_slice(&record.payload[..taken]);
+                        filled += taken;
+                        if taken < record.payload.len() {
+                            self.plain = [&self.plain, &record.payload[taken..]].concat().into();
+                        }
+                    }
+                    (filled == room.len()).then_some(true)
+                }
+                ConnectionState::EncodeTlsData(data) => encode(data, &mut self.outgoing).map(|()| None)?,
+                ConnectionState::TransmitTlsData(data) => {
+                    data.done();
+                    None
+                }
+                ConnectionState::PeerClosed | ConnectionState::Closed => {
+                    self.closed = true;
+                    Some(false)
+                }
+                _ => Some(false),
+            };
+            used += discard;
+            if let Some(undecided) = undecided {
+                return Ok(Decrypted { used, filled, undecided });
+            }
+        }
+    }
+
+    /// Sends what rustls has to say, as far as the socket takes it now; the rest goes with a later call.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while !self.outgoing.is_empty() {
+            match Pin::new(&mut self.tcp).poll_write(cx, &self.outgoing) {
+                Poll::Ready(written) => drop(self.outgoing.drain(..written?)),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether everything that came was asked for and read.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.closed && !self.ended && self.coded.is_empty() && self.plain.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// Gives memory back that the next answer will need again, but that need not be held until then.
+    pub(super) fn rest(&mut self) {
+        if self.is_at_rest() {
+            (self.coded, self.plain, self.outgoing) = (BytesMut::new(), Bytes::new(), Vec::new());
+        }
+    }
+}
+
+enum Wants {
+    Nothing,
+    Read,
+    Write,
+    End,
+}
+
+fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) -> io::Result<()> {
+    let at = outgoing.len();
+    let mut room = 1024;
+    loop {
+        outgoing.resize(at + room, 0);
+        match data.encode(&mut outgoing[at..]) {
+            Ok(written) => {
+                outgoing.truncate(at + written);
+                return Ok(());
+            }
+            Err(EncodeError::InsufficientSize(size)) => room = size.required_size,
+            Err(error) => return Err(broken_tls(error)),
+        }
+    }
+}
+
+fn broken_tls(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
