@@ -390,13 +390,14 @@ async fn the_connect_timeout_covers_tls() {
 
 #[tokio::test]
 async fn what_is_dropped_is_closed() {
-    let server = Server::new(|asked, out| {
+    let large = good(&vec![0; 8 << 20]);
+    let server = Server::new(move |asked, out| {
         if asked.head.starts_with("GET /never") {
-            thread::sleep(Duration::from_millis(30));
+            thread::sleep(Duration::from_millis(10));
             return Ok(true);
         }
         // The client goes away in the middle.
-        out.write_all(&good(&bytes(8 << 20))).map(|()| true)
+        out.write_all(&large).map(|()| true)
     });
     let shared = Shared::default();
     for _ in 0..20 {
