@@ -14,7 +14,12 @@ const DOORS: &[(&str, &[&str])] = &[
     // The engine's client is made of the user's own SDK client, so its constructor has to name that type.
     (
         "aws_sdk_s3",
-        &["crates/s3tune/src/object.rs", "crates/s3xfer/src/doors/s3.rs", "crates/s3xfer/src/engine/client.rs"],
+        &[
+            "crates/s3tune/src/object.rs",
+            "crates/s3xfer/src/doors/connector.rs",
+            "crates/s3xfer/src/doors/s3.rs",
+            "crates/s3xfer/src/engine/client.rs",
+        ],
     ),
     ("aws_smithy_http_client", &["crates/s3xfer/src/doors/connector.rs"]),
     ("aws_smithy_runtime_api", &["crates/s3lab/src/doors/sdk.rs", "crates/s3xfer/src/doors/connector.rs"]),
@@ -58,6 +63,8 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3xfer/src/doors/special.rs",
         ],
     ),
+    ("rustls", &["crates/s3xfer/src/doors/connector/tls.rs"]),
+    ("rustls_native_certs", &["crates/s3xfer/src/doors/connector/tls.rs"]),
     ("s3s", &["crates/s3lab/src/doors/s3.rs"]),
     ("sobol_burley", &["crates/tunekit/src/rules/qmc.rs"]),
     ("statrs", &["crates/tunekit/src/rules/distribution.rs"]),

@@ -24,6 +24,7 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_s3::config::SharedAsyncSleep;
 use aws_smithy_http_client::{Connector, ConnectorBuilder, tls as sdks_tls};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -91,7 +92,8 @@ struct LargeGetConnector {
     /// Built when the first request with a body comes.
     sdks_own: OnceLock<Connector>,
     settings: HttpConnectorSettings,
-    components: RuntimeComponents,
+    /// Of all the SDK's components only this one: among the others is the client, which would then keep itself alive.
+    sleep: Option<SharedAsyncSleep>,
 }
 
 /// Why a request got no answer.
@@ -132,7 +134,7 @@ impl HttpClient for LargeGets {
             timeouts,
             sdks_own: OnceLock::new(),
             settings: settings.clone(),
-            components: components.clone(),
+            sleep: components.sleep_impl(),
         });
         connectors.push((timeouts, connector.clone()));
         connector
@@ -160,7 +162,7 @@ impl LargeGetConnector {
             let rustls = sdks_tls::Provider::Rustls(sdks_tls::rustls_provider::CryptoMode::AwsLc);
             let mut builder = ConnectorBuilder::default().tls_provider(rustls);
             builder.set_connector_settings(Some(self.settings.clone()));
-            builder.set_sleep_impl(self.components.sleep_impl());
+            builder.set_sleep_impl(self.sleep.clone());
             builder.build()
         })
     }

@@ -14,6 +14,11 @@ use bytes::Bytes;
 /// so that what `recv` wrote there is still there when the bytes are written to the file.
 pub(super) const FRAME_BYTES: usize = 256 << 10;
 
+/// Where in a page frames begin. What the kernel copies from is mostly pages as well, and a copy between places that lie a
+/// few bytes apart in their pages is slow on some processors (glibc bug 30994): with malloc's 16 bytes, a download over
+/// loopback took 0.26 s of processor time for each GiB, with aligned frames 0.22 s.
+const PAGE_BYTES: usize = 4096;
+
 /// Free buffers that are kept: 16 MiB of them. More are in use only while more frames than that are on their way.
 const KEPT: usize = 64;
 
@@ -31,7 +36,9 @@ pub(super) struct Buffers {
 /// A buffer and what is filled of it. Back in the list when dropped.
 #[derive(Debug)]
 pub(super) struct Frame {
+    /// A page more than the frame, which begins somewhere in the first page.
     bytes: Box<[u8]>,
+    start: usize,
     filled: usize,
     home: Arc<Buffers>,
 }
@@ -45,8 +52,10 @@ impl Buffers {
     /// An empty frame.
     pub(super) fn take(self: &Arc<Self>) -> Frame {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let bytes = free.unwrap_or_else(|| vec![0; self.bytes_each].into_boxed_slice());
-        Frame { bytes, filled: 0, home: self.clone() }
+        let bytes = free.unwrap_or_else(|| vec![0; self.bytes_each + PAGE_BYTES].into_boxed_slice());
+        // Where the allocation is not to be had aligned, any place will do.
+        let start = bytes.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
+        Frame { bytes, start, filled: 0, home: self.clone() }
     }
 
     #[cfg(test)]
@@ -62,12 +71,13 @@ impl Frame {
 
     /// The room behind what is filled; old bytes of other bodies may be in it.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.filled..]
+        let end = self.start + self.home.bytes_each;
+        &mut self.bytes[self.start + self.filled..end]
     }
 
     /// Counts the first `bytes` of [`Frame::room`] as filled.
     pub(super) fn advance(&mut self, bytes: usize) {
-        assert!(bytes <= self.bytes.len() - self.filled, "no more can be filled than there is room");
+        assert!(bytes <= self.home.bytes_each - self.filled, "no more can be filled than there is room");
         self.filled += bytes;
     }
 
@@ -82,9 +92,8 @@ impl Frame {
 
     /// What is filled, as bytes that may be kept.
     pub(super) fn freeze(self) -> Bytes {
-        let filled = self.filled;
-        if filled < self.bytes.len() / COPIED_BELOW {
-            return Bytes::copy_from_slice(&self.bytes[..filled]);
+        if self.filled < self.home.bytes_each / COPIED_BELOW {
+            return Bytes::copy_from_slice(self.as_ref());
         }
         Bytes::from_owner(self)
     }
@@ -92,7 +101,7 @@ impl Frame {
 
 impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.filled]
+        &self.bytes[self.start..self.start + self.filled]
     }
 }
 
@@ -123,6 +132,15 @@ mod tests {
         drop(slice);
         assert_eq!(buffers.free(), 1);
         assert_eq!(buffers.take().room().as_ptr(), at);
+    }
+
+    #[test]
+    fn frames_begin_with_a_page() {
+        let buffers = Buffers::of(FRAME_BYTES);
+        for mut frame in [buffers.take(), buffers.take()] {
+            assert_eq!((frame.room().as_ptr() as usize) % PAGE_BYTES, 0);
+            assert_eq!(frame.room().len(), FRAME_BYTES);
+        }
     }
 
     #[test]

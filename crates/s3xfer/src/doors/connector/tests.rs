@@ -51,7 +51,9 @@ impl Server {
                 stream.conn.complete_io(&mut stream.sock)?;
             }
             let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
-            converse(&mut stream, if resumed { connection + 1000 } else { connection }, &*script)
+            converse(&mut stream, if resumed { connection + 1000 } else { connection }, &*script)?;
+            stream.conn.send_close_notify();
+            stream.flush()
         })
     }
 
@@ -193,6 +195,89 @@ async fn a_connection_closed_while_it_waited_is_not_used() {
     }
     whole(get(&shared, &server.url("/")).await).await;
     assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn what_a_server_says_unasked_is_not_taken_for_an_answer() {
+    let ca = Ca::new();
+    for tls in [false, true] {
+        let said = Arc::new(AtomicUsize::new(0));
+        let saying = said.clone();
+        let script = move |asked: &Asked, out: &mut dyn Write| {
+            out.write_all(&good(b"x"))?;
+            out.flush()?;
+            if asked.connection == 0 {
+                // As many servers do before they close a connection that has waited for too long.
+                while saying.load(Ordering::SeqCst) == 0 {
+                    thread::yield_now();
+                }
+                out.write_all(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")?;
+                out.flush()?;
+                saying.store(2, Ordering::SeqCst);
+            }
+            Ok(true)
+        };
+        let server =
+            if tls { Server::tls(ca.server_config(rustls::ALL_VERSIONS), script) } else { Server::new(script) };
+        let url = if tls { server.url("/").replace("http:", "https:") } else { server.url("/") };
+        let shared = ca.trusted();
+        whole(get(&shared, &url).await).await;
+        said.store(1, Ordering::SeqCst);
+        while said.load(Ordering::SeqCst) < 2 {
+            thread::yield_now();
+        }
+        assert_eq!(whole(get(&shared, &url).await).await, b"x");
+        assert_eq!(server.accepted(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_are_the_same_however_they_are_cut_and_framed() {
+    let ca = Ca::new();
+    let body = bytes(FRAME_BYTES + 70_000);
+    for seed in 0..8 {
+        let mut state: u64 = seed;
+        // Knuth's MMIX; from 1 to `most`.
+        let mut random = move |most: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % most + 1
+        };
+        let mut sent = match seed % 3 {
+            0 => good(&body),
+            1 => [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &body].concat(),
+            _ => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
+        };
+        if seed % 3 == 2 {
+            let mut rest = body.as_slice();
+            while !rest.is_empty() {
+                let (chunk, behind) = rest.split_at(random(rest.len().min(50_000)));
+                sent.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                sent.extend_from_slice(&[chunk, b"\r\n"].concat());
+                rest = behind;
+            }
+            sent.extend_from_slice(b"0\r\n\r\n");
+        }
+        let pieces: Vec<usize> = (0..200).map(|_| random(20_000)).collect();
+        let script = move |_: &Asked, out: &mut dyn Write| {
+            let mut rest = sent.as_slice();
+            for piece in pieces.iter().cycle() {
+                let (now, behind) = rest.split_at(rest.len().min(*piece));
+                out.write_all(now)?;
+                out.flush()?;
+                thread::yield_now();
+                rest = behind;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            Ok(false)
+        };
+        let (plain, secret) =
+            (Server::new(script.clone()), Server::tls(ca.server_config(rustls::ALL_VERSIONS), script));
+        for url in [plain.url("/"), secret.url("/").replace("http:", "https:")] {
+            assert!(whole(get(&ca.trusted(), &url).await).await == body, "seed {seed}, {url}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -390,13 +475,14 @@ async fn the_connect_timeout_covers_tls() {
 
 #[tokio::test]
 async fn what_is_dropped_is_closed() {
-    let server = Server::new(|asked, out| {
+    let large = good(&vec![0; 8 << 20]);
+    let server = Server::new(move |asked, out| {
         if asked.head.starts_with("GET /never") {
-            thread::sleep(Duration::from_millis(30));
+            thread::sleep(Duration::from_millis(10));
             return Ok(true);
         }
         // The client goes away in the middle.
-        out.write_all(&good(&bytes(8 << 20))).map(|()| true)
+        out.write_all(&large).map(|()| true)
     });
     let shared = Shared::default();
     for _ in 0..20 {
