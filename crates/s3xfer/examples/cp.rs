@@ -11,6 +11,7 @@
 
 use std::error::Error;
 use std::io::{IsTerminal, Write, stderr};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,7 +52,10 @@ async fn copy(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let download = client.download(&arguments.bucket, &arguments.key).progress(progress.clone());
     let shown = show(progress);
     let report = match arguments.path.to_str() {
-        Some("-") => download.to_writer(tokio::io::stdout()).await,
+        Some("-") => {
+            let stdout = std::fs::File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+            download.to_writer(tokio::fs::File::from_std(stdout)).await
+        }
         _ => download.to_file(&arguments.path).resume(true).await,
     };
     drop(shown);
