@@ -61,7 +61,7 @@ pub(crate) struct Body {
 }
 
 impl Store {
-    /// Keeps the endpoint, credentials and, where one was set, the HTTP client of `client`.
+    /// Keeps the endpoint, credentials and, where one was set, the HTTP client of `client`; brings one of its own else.
     pub(crate) fn new(client: &Client) -> Self {
         let http_client = client.config().http_client().or_else(connector::http_client);
         let mut config = client

@@ -10,8 +10,10 @@ use bytes::Bytes;
 
 /// One frame: the bytes that are read from the socket before they are handed on.
 ///
-/// 256 KiB is what a default-sized write takes (`io_chunksize`), and fits into the second-level cache with room to spare,
-/// so that what `recv` wrote there is still there when the bytes are written to the file.
+/// 256 KiB is what a default-sized write takes (`io_chunksize`), and fits into the second-level cache with room to spare.
+/// Every connection that is in the middle of a body holds one. Over loopback without TLS, frames of 512 KiB took a tenth
+/// less processor time (0.21 s for each GiB instead of 0.24 s), with TLS the same; networks bring less at once than either
+/// holds, so that it was not worth twice the memory. 128 KiB saved nothing.
 pub(super) const FRAME_BYTES: usize = 256 << 10;
 
 /// Where in a page frames begin. What the kernel copies from is mostly pages as well, and a copy between places that lie a
