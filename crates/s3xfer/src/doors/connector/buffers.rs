@@ -11,8 +11,8 @@ use bytes::Bytes;
 /// One frame: the bytes that are read from the socket before they are handed on.
 ///
 /// Every connection that is in the middle of a body holds one; hyper's buffers, under the SDK's own client, grow to 408 KiB.
-/// Measured over loopback without TLS, 16 connections, processor time for each GiB: 0.21 s with 512 KiB and 0.24 s with
-/// 256 KiB where the bytes are dropped, 0.67 s and 0.77 s where they are written to tmpfs; with TLS there is no difference.
+/// Measured over loopback without TLS, 16 connections, processor time for each GiB: 0.67 s with 512 KiB and 0.77 s with
+/// 256 KiB where the bytes are written to tmpfs; where they are dropped, and with TLS, there is little difference.
 pub(super) const FRAME_BYTES: usize = 512 << 10;
 
 /// Where in a page frames begin. What the kernel copies from is mostly pages as well, and a copy between places that lie a
