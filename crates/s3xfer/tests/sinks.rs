@@ -68,7 +68,8 @@ async fn every_sink_gets_the_same_bytes() {
             let (bytes, report) = download().to_bytes().await.unwrap();
             assert_eq!((bytes.len() as u64, report.bytes), (size, size));
             bench.object.verify(0, &bytes).unwrap();
-            assert!(matches!(report.integrity, Integrity::Validated(_)), "{size}: {:?}", report.integrity);
+            // The lab has no checksum of nothing.
+            assert_eq!(matches!(report.integrity, Integrity::Validated(_)), size > 0, "{size}: {:?}", report.integrity);
 
             assert_eq!(collect(download().stream()).await.unwrap(), bytes);
 
@@ -149,7 +150,7 @@ async fn a_stream_that_is_not_read_is_not_fetched_and_not_broken_off() {
         .multipart_threshold(1)
         .multipart_chunksize(64 * KIB)
         .max_concurrency(2)
-        .memory_limit(1 << 20)
+        .memory_limit(2 << 20)
         .build()
         .unwrap();
     let client = bench.client.clone().with_config(config);
@@ -159,7 +160,7 @@ async fn a_stream_that_is_not_read_is_not_fetched_and_not_broken_off() {
     // Longer than any deadline of the engine.
     tokio::time::sleep(Duration::from_secs(600)).await;
     let fetched = bench.lab.stats().bytes_out;
-    assert!(fetched < 1 << 20, "{fetched} bytes were fetched for a reader of {}", first.len());
+    assert!(fetched < 2 << 20, "{fetched} bytes were fetched for a reader of {}", first.len());
     assert_eq!(progress.snapshot().written_bytes, first.len() as u64, "progress counts what was handed over");
     let mut bytes = first.to_vec();
     while let Some(frame) = stream.next().await {
@@ -168,7 +169,7 @@ async fn a_stream_that_is_not_read_is_not_fetched_and_not_broken_off() {
     bench.object.verify(0, &bytes).unwrap();
     let report = stream.report().unwrap();
     assert_eq!((bytes.len(), report.retries), (4 << 20, 0));
-    assert!(report.peak_memory_bytes <= 1 << 20, "{}", report.peak_memory_bytes);
+    assert!(report.peak_memory_bytes <= 2 << 20, "{}", report.peak_memory_bytes);
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +180,7 @@ async fn streams_that_share_little_memory_can_be_read_in_any_order() {
             .multipart_threshold(1)
             .multipart_chunksize(chunk)
             .max_concurrency(8)
-            .memory_limit(2 << 20)
+            .memory_limit(4 << 20)
             .build()
             .unwrap();
         let client = bench.client.clone().with_config(config);
@@ -254,7 +255,7 @@ impl WriteAt for Counting {
 #[tokio::test(start_paused = true)]
 async fn dropped_at_any_moment_no_sink_gets_more() {
     let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(0.2)).unwrap();
-    for milliseconds in (0..150).step_by(11) {
+    for milliseconds in (0..90).step_by(7) {
         let bench = Bench::behind(80 * KIB, network.clone());
         let written = Arc::new(AtomicU64::new(0));
         let download = client(&bench).download("lab", "key").to_write_at(Counting(written.clone()));

@@ -27,7 +27,8 @@ impl Client {
     /// Retries, checksum validation and stall protection of `sdk` are replaced by the engine's own, for the data it
     /// moves; `sdk` itself is not changed. Where no HTTP client was set on its configuration and no proxy is configured in
     /// the environment, the engine brings one of its own, made for large objects; to have the SDK's, set one
-    /// (`aws_sdk_s3::config::Builder::http_client`).
+    /// (`aws_sdk_s3::config::Builder::http_client`). The engine's trusts the system's certificates and those in the file that
+    /// `AWS_CA_BUNDLE` names, keeps connections for the next request, and spreads them over all addresses of the endpoint.
     #[must_use]
     pub fn new(sdk: aws_sdk_s3::Client) -> Self {
         let config = TransferConfig::default();

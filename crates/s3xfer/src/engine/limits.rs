@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn room_is_given_back_and_what_was_held_is_counted() {
-        let limits = limits(1 << 20, 1);
+        let limits = limits(2 << 20, 1);
         let all = limits.waiting_bytes();
-        assert_eq!(all, (1 << 20) - REQUEST_BYTES);
+        assert_eq!(all, (2 << 20) - REQUEST_BYTES);
         let mut held = limits.try_reserve(1000).unwrap();
         let more = limits.try_reserve(u64::MAX).is_none();
         assert!(more, "a thousand bytes are taken");

@@ -10,7 +10,7 @@ use crate::words::config::TransferConfig;
 /// What one request in flight holds: the frame that is being filled, the TLS record it comes from, the head.
 pub(crate) const REQUEST_BYTES: u64 = FRAME_BYTES + (64 << 10);
 /// The largest frame that the connector hands over.
-pub(crate) const FRAME_BYTES: u64 = 256 << 10;
+pub(crate) const FRAME_BYTES: u64 = 512 << 10;
 
 /// The shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// At most half of `memory_limit` (at least 1 MiB) goes to requests, whose number is also bounded by
+    /// At most half of `memory_limit` (at least 2 MiB) goes to requests, whose number is also bounded by
     /// `max_concurrency` and by the `connections` that the process may open.
     pub(crate) fn new(config: &TransferConfig, memory_limit: u64, connections: u32) -> Self {
         let wanted = if config.use_threads() { config.max_concurrency() } else { 1 };
@@ -47,8 +47,8 @@ mod tests {
     fn a_thousand_threads_get_what_fits_and_no_more() {
         let limit = 64 << 20;
         let shares = Admission::new(&config(1000, true), limit, u32::MAX);
-        assert_eq!(shares.requests, 102);
-        assert_eq!(shares.waiting_bytes, limit - 102 * REQUEST_BYTES);
+        assert_eq!(shares.requests, 56);
+        assert_eq!(shares.waiting_bytes, limit - 56 * REQUEST_BYTES);
         assert_eq!(Admission::new(&config(1000, true), 8 << 30, u32::MAX).requests, 1000);
         assert_eq!(Admission::new(&config(1000, true), 8 << 30, 512).requests, 512, "the file limit");
         assert_eq!(Admission::new(&config(1000, false), 8 << 30, u32::MAX).requests, 1);
@@ -57,7 +57,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_shares_fit_into_the_limit(
-            concurrency in 1_u32..100_000, limit in 1_u64 << 20..1 << 40, connections in 0_u32..10_000, threads: bool,
+            concurrency in 1_u32..100_000, limit in 2_u64 << 20..1 << 40, connections in 0_u32..10_000, threads: bool,
         ) {
             let shares = Admission::new(&config(concurrency, threads), limit, connections);
             prop_assert!(u64::from(shares.requests) * REQUEST_BYTES + shares.waiting_bytes <= limit);

@@ -12,7 +12,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 /// Least [`TransferConfig::memory_limit`]: the buffers of one request, and as much again to put pieces together.
-pub(crate) const LEAST_MEMORY: u64 = MIB;
+pub(crate) const LEAST_MEMORY: u64 = 2 * MIB;
 /// A connection that takes longer is lost in a network that drops packets: three retransmissions of a SYN (RFC 6298:
 /// after 1, 2 and 4 s) have not helped.
 const CONNECT_TIMEOUT_SECONDS: u32 = 8;
@@ -188,7 +188,7 @@ impl TransferConfig {
         self.max_bandwidth
     }
 
-    /// Most bytes that the buffers of all transfers of a [`Client`](crate::Client) may hold together; at least 1 MiB.
+    /// Most bytes that the buffers of all transfers of a [`Client`](crate::Client) may hold together; at least 2 MiB.
     /// `None`: a quarter of the machine's memory, or of the control group's where that is less.
     ///
     /// It holds whatever the other parameters say. Where it is short, fewer requests are in flight than
@@ -397,7 +397,7 @@ pub enum ConfigError {
     },
     /// The memory limit has no room for one request.
     #[error(
-        "memory_limit is {bytes}, but must be at least {least} (1 MiB: one request's buffers, and as much to write from)"
+        "memory_limit is {bytes}, but must be at least {least} (2 MiB: one request's buffers, and as much to write from)"
     )]
     MemoryLimit {
         /// As asked for.
@@ -478,6 +478,6 @@ mod tests {
     #[test]
     fn a_memory_limit_below_one_request_is_refused_with_the_bound() {
         let error = TransferConfig::builder().memory_limit(LEAST_MEMORY - 1).build().unwrap_err();
-        assert!(error.to_string().contains("1048575") && error.to_string().contains("1048576"), "{error}");
+        assert!(error.to_string().contains("2097151") && error.to_string().contains("2097152"), "{error}");
     }
 }

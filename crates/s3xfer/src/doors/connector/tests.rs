@@ -280,6 +280,21 @@ async fn bodies_are_the_same_however_they_are_cut_and_framed() {
     }
 }
 
+#[test]
+fn a_connection_does_not_outlive_its_runtime() {
+    let server = Server::new(|_, out| out.write_all(&good(b"x")).map(|()| true));
+    let shared = Shared::default();
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..2 {
+                assert_eq!(whole(get(&shared, &server.url("/")).await).await, b"x");
+            }
+        });
+    }
+    assert_eq!(server.accepted(), 3);
+}
+
 #[tokio::test]
 async fn a_request_that_meets_a_closing_connection_is_sent_once_more() {
     let server = Server::new(|asked, out| {
