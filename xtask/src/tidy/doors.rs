@@ -30,11 +30,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("indicatif", &["crates/s3tune/src/show.rs"]),
     ("parquet", &["crates/s3tune/src/results/parquet.rs"]),
     ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),
+    ("rcgen", &["crates/s3lab/src/doors/tls.rs"]),
     // Besides the disk: ending the group of a program that is tuned.
     ("rustix", &["crates/s3tune/src/transfer.rs", "crates/s3xfer/src/doors/disk.rs"]),
+    ("rustls", &["crates/s3lab/src/doors/tls.rs"]),
     ("s3s", &["crates/s3lab/src/doors/s3.rs"]),
     ("sobol_burley", &["crates/tunekit/src/rules/qmc.rs"]),
     ("statrs", &["crates/tunekit/src/rules/distribution.rs"]),
+    ("tokio_rustls", &["crates/s3lab/src/doors/tls.rs"]),
     ("tracing_subscriber", &["crates/s3tune/src/main.rs"]),
 ];
 
