@@ -19,10 +19,6 @@ use tokio_rustls::server::TlsStream;
 /// A client that has not finished its handshake by then is let go.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Ciphertext that waits for the socket: 64 full records, as many as rustls hands to one `writev`. With its own
-/// default of four, every 64 KiB would be a system call.
-const SEND_BUFFER_BYTES: usize = 64 * 16 * 1024;
-
 /// Why there is no certificate.
 pub(crate) type CertificateError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -59,8 +55,9 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = self.0.accept_with(stream, |session| session.set_buffer_limit(Some(SEND_BUFFER_BYTES)));
-        tokio::time::timeout(HANDSHAKE, handshake).await.unwrap_or_else(|_| {
+        // rustls hands the socket four records (64 KiB) at a time by itself. More was tried and is no faster: 3.3 GiB/s
+        // as it is and with 192 KiB, 3.0 with 1 MiB, where the ciphertext leaves the cache before it leaves the process.
+        tokio::time::timeout(HANDSHAKE, self.0.accept(stream)).await.unwrap_or_else(|_| {
             let what = format!("no TLS handshake within {} s", HANDSHAKE.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, what))
         })
