@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{engine}: {error:#}");
+            eprintln!("{error:#}");
             ExitCode::from(if error.is::<Unsupported>() { 3 } else { 1 })
         }
     }
