@@ -55,6 +55,14 @@ pub(super) enum Network {
     Shaped(&'static str),
 }
 
+impl Network {
+    /// Where a connection is slow, the ceiling opens as many as fill the link, and some to spare; elsewhere its own
+    /// number is right.
+    fn ceiling_connections(self) -> Option<u32> {
+        matches!(self, Self::Shaped(_)).then_some(32)
+    }
+}
+
 /// Who takes part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Field {
@@ -92,7 +100,12 @@ impl Workload {
         match &self.field {
             Field::All(job) => engines
                 .iter()
-                .map(|engine| Entrant { label: (*engine).to_owned(), engine, job: *job, concurrency: None })
+                .map(|engine| Entrant {
+                    label: (*engine).to_owned(),
+                    engine,
+                    job: *job,
+                    concurrency: self.network.ceiling_connections().filter(|_| *engine == "ceiling"),
+                })
                 .collect(),
             Field::Ours(rows) => rows
                 .iter()
@@ -169,7 +182,8 @@ pub(super) fn all() -> Vec<Workload> {
             "shaped-1g",
             "1 GiB into a file over an emulated network",
             "How much of a link does an engine use where a connection is slow? 20 MB/s a connection, 400 MB/s together, \
-             30 ms to the first byte (log-normal, sigma 0.4), 60 ms to connect; the link alone takes 2.68 s.",
+             30 ms to the first byte (log-normal, sigma 0.4), 60 ms to connect; the link alone takes 2.68 s. The ceiling \
+             has 32 connections here.",
             Network::Shaped(
                 "first_byte_ms = 30.0\nfirst_byte_sigma = 0.4\nconnect_ms = 60.0\nconnection_mb_per_s = 20.0\nlink_mb_per_s = 400.0\n",
             ),
@@ -238,6 +252,9 @@ mod tests {
                 assert!(engines.iter().all(|engine| *engine == "s3xfer"), "{}", workload.name);
             } else {
                 assert_eq!(engines, ["ceiling", "tm"], "{}", workload.name);
+                // Only the hand-written one is told how many connections fill the link: it finds nothing by itself.
+                let told: Vec<bool> = entrants.iter().map(|entrant| entrant.concurrency.is_some()).collect();
+                assert_eq!(told, [matches!(workload.network, Network::Shaped(_)), false], "{}", workload.name);
             }
         }
     }
