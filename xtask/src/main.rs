@@ -1,8 +1,9 @@
-//! `cargo xtask ci` and `cargo xtask tidy`: the project's chores, in Rust so that they run wherever the project does.
+//! `cargo xtask ci`, `tidy` and `bench`: the project's chores, in Rust so that they run wherever the project does.
 //!
-//! Only the command line lives here: what CI runs is in `ci`, what tidy checks is in `tidy`, what cargo knows about
-//! the workspace is in `metadata`. No crate of the workspace may depend on this one.
+//! Only the command line lives here: what CI runs is in `ci`, what tidy checks is in `tidy`, what is measured against
+//! what is in `bench`, what cargo knows about the workspace is in `metadata`. No crate of the workspace may depend on this one.
 
+mod bench;
 mod ci;
 mod metadata;
 mod tidy;
@@ -14,6 +15,10 @@ const USAGE: &str = "\
 usage: cargo xtask ci [--skip-tests]   everything a change must pass; stops at the first failure
        cargo xtask tidy                arrows, doors, the map and the house rules alone";
 
+fn usage() -> String {
+    format!("{USAGE}\n       {}", bench::USAGE)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -21,12 +26,19 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(&root(), ci::Tests::Run),
         ["ci", "--skip-tests"] => ci::run(&root(), ci::Tests::Skip),
         ["tidy"] => tidy::run(&root()),
+        ["bench", "transfer", rest @ ..] => match bench::Options::parse(rest) {
+            Ok(options) => bench::run(&root(), &options),
+            Err(message) => {
+                eprintln!("{message}");
+                return ExitCode::from(2);
+            }
+        },
         ["help" | "--help" | "-h"] => {
-            println!("{USAGE}");
+            println!("{}", usage());
             return ExitCode::SUCCESS;
         }
         _ => {
-            eprintln!("{USAGE}");
+            eprintln!("{}", usage());
             return ExitCode::from(2);
         }
     };

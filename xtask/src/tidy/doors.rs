@@ -51,6 +51,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("indicatif", &["crates/s3tune/src/show.rs"]),
     ("parquet", &["crates/s3tune/src/results/parquet.rs"]),
     ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),
+    ("rcgen", &["crates/s3lab/src/doors/tls.rs"]),
     // Besides the disk: ending the group of a program that is tuned, a look at a socket that waits, limits of the process.
     (
         "rustix",
@@ -63,11 +64,12 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3xfer/src/doors/special.rs",
         ],
     ),
-    ("rustls", &["crates/s3xfer/src/doors/connector/tls.rs"]),
+    ("rustls", &["crates/s3lab/src/doors/tls.rs", "crates/s3xfer/src/doors/connector/tls.rs"]),
     ("rustls_native_certs", &["crates/s3xfer/src/doors/connector/tls.rs"]),
     ("s3s", &["crates/s3lab/src/doors/s3.rs"]),
     ("sobol_burley", &["crates/tunekit/src/rules/qmc.rs"]),
     ("statrs", &["crates/tunekit/src/rules/distribution.rs"]),
+    ("tokio_rustls", &["crates/s3lab/src/doors/tls.rs"]),
     ("tracing_subscriber", &["crates/s3tune/src/main.rs"]),
 ];
 

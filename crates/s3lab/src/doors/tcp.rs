@@ -20,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::tls::Acceptor;
+
 /// Body bytes hyper queues before it waits for the socket: two of the largest pieces a body hands over.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
 
@@ -44,14 +46,14 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// Accepts connections for ever.
-pub(crate) async fn serve(listener: TcpListener, handler: impl Handler) {
+/// Accepts connections for ever; each makes its handshake first where there is an acceptor.
+pub(crate) async fn serve(listener: TcpListener, tls: Option<Acceptor>, handler: impl Handler) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, handler.clone()));
+                    connections.spawn(connection(stream, tls.clone(), handler.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: nothing to do but to wait until one is closed.
@@ -64,19 +66,38 @@ pub(crate) async fn serve(listener: TcpListener, handler: impl Handler) {
     }
 }
 
-async fn connection<H: Handler>(stream: TcpStream, handler: H) {
+async fn connection(stream: TcpStream, tls: Option<Acceptor>, handler: impl Handler) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let abort = Abort::default();
+    // Opened before the handshake: its time is part of what the network takes to set a connection up.
     let connection = Arc::new(handler.open(abort.clone()));
+    let wire = Wire { stream, abort };
+    match tls {
+        None => requests(wire, connection, handler).await,
+        Some(tls) => match tls.accept(wire).await {
+            Ok(stream) => requests(stream, connection, handler).await,
+            Err(error) => tracing::debug!(%error, "a handshake failed"),
+        },
+    }
+}
+
+/// Answers one request after the other.
+async fn requests<H, S>(stream: S, connection: Arc<H::Connection>, handler: H)
+where
+    H: Handler,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request| {
         let (handler, connection) = (handler.clone(), connection.clone());
         async move { Ok::<_, Infallible>(handler.call(connection, request).await) }
     });
-    let io = TokioIo::new(Wire { stream, abort });
-    let served =
-        http1::Builder::new().writev(true).max_buf_size(WRITE_BUFFER_BYTES).serve_connection(io, service).await;
+    let served = http1::Builder::new()
+        .writev(true)
+        .max_buf_size(WRITE_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
     }

@@ -1,4 +1,4 @@
-//! The TCP face: any S3 client can use it.
+//! The TCP face: any S3 client can use it, in the clear or over TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ use super::body::LabBody;
 use super::gate::{Connection, Gate};
 use super::lab::Lab;
 use crate::doors::tcp;
+use crate::doors::tls::Acceptor;
 
 /// A lab served over TCP, until dropped or [`shutdown`](Self::shutdown): then every connection ends where it is.
 ///
@@ -30,18 +31,28 @@ use crate::doors::tcp;
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
+    certificate_pem: Option<String>,
     task: JoinHandle<()>,
 }
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addr}; choose another address, or port 0 for any free one")]
 #[non_exhaustive]
-pub struct StartError {
-    /// The address that was asked for.
-    pub addr: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}; choose another address, or port 0 for any free one")]
+    Listen {
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The certificate could not be made.
+    #[error("cannot make a certificate for the server; start it without TLS")]
+    Certificate {
+        /// What the cryptography said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 #[derive(Clone)]
@@ -67,17 +78,49 @@ impl tcp::Handler for Face {
 
 impl Server {
     /// Listens on `addr` and serves from tasks of the current tokio runtime. The address is yours to choose: there is
-    /// no transport security, so anything but loopback shows objects and signatures to the network.
+    /// no transport security, so anything but loopback shows objects and signatures to the network
+    /// ([`start_tls`](Self::start_tls) hides them).
     ///
     /// # Errors
     ///
     /// When the address cannot be listened on.
     pub async fn start(lab: &Lab, addr: SocketAddr) -> Result<Self, StartError> {
-        let error = |source| StartError { addr, source };
+        Self::serve(lab, addr, None).await
+    }
+
+    /// The same over TLS 1.2 or 1.3, with a certificate for `127.0.0.1`, `::1` and `localhost` that is made now and
+    /// signed by nobody else: clients have to be told to trust [`certificate_pem`](Self::certificate_pem).
+    ///
+    /// The network's model is the same as in the clear: a handshake takes as long as it takes, within the time the
+    /// model gives to setting a connection up.
+    ///
+    /// ```
+    /// use s3lab::{Lab, Server};
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let lab = Lab::builder().bucket("lab").synthetic("lab", "big", 3 << 30).build()?;
+    /// let server = Server::start_tls(&lab, "127.0.0.1:0".parse()?).await?;
+    /// assert_eq!(server.endpoint(), format!("https://{}", server.addr()));
+    /// assert!(server.certificate_pem().is_some_and(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on, or the certificate not made.
+    pub async fn start_tls(lab: &Lab, addr: SocketAddr) -> Result<Self, StartError> {
+        let (acceptor, pem) = Acceptor::self_signed().map_err(|source| StartError::Certificate { source })?;
+        Self::serve(lab, addr, Some((acceptor, pem))).await
+    }
+
+    async fn serve(lab: &Lab, addr: SocketAddr, tls: Option<(Acceptor, String)>) -> Result<Self, StartError> {
+        let error = |source| StartError::Listen { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(error)?;
         let bound = listener.local_addr().map_err(error)?;
-        let task = tokio::spawn(tcp::serve(listener, Face(lab.gate.clone())));
-        Ok(Self { addr: bound, task })
+        let (acceptor, certificate_pem) = tls.unzip();
+        let task = tokio::spawn(tcp::serve(listener, acceptor, Face(lab.gate.clone())));
+        Ok(Self { addr: bound, certificate_pem, task })
     }
 
     /// The address it listens on, with its true port.
@@ -89,7 +132,14 @@ impl Server {
     /// What clients take as endpoint URL; addressing is path style.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.addr)
+        let scheme = if self.certificate_pem.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
+    }
+
+    /// The certificate a client has to trust; absent in the clear.
+    #[must_use]
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.certificate_pem.as_deref()
     }
 
     /// Closes the listener and every connection; returns once they are closed.

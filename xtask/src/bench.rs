@@ -1,0 +1,93 @@
+//! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of what it took.
+//!
+//! Here the order of work: build, serve, run, write down. What is run is in `workloads` and `engines`, pure; what the
+//! figures say is in `stats` and `table`, pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
+//! the engines, the server, the stopwatch. No test runs any of it, and no figure is judged here.
+
+mod document;
+mod engines;
+mod machine;
+mod options;
+mod race;
+mod results;
+mod stats;
+mod table;
+mod workloads;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(crate) use options::{Options, USAGE};
+
+use engines::Tools;
+use race::{Place, Rig};
+
+/// Runs what `options` name, from the workspace at `root`.
+///
+/// # Errors
+/// What could not be built, started or written; not the runs that failed, which are named in the tables.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let peers = build(root)?;
+    raise_our_share();
+    let tools = Tools::find(root, &peers, options.venv.as_deref());
+    let machine = machine::describe(root, &tools)?;
+    let raw = root.join("target/bench");
+    fs::create_dir_all(&raw).map_err(|error| format!("failed to make {}: {error}", raw.display()))?;
+    let raw = raw.join(format!("transfer-{}.jsonl", machine.date));
+    let rig = Rig::new(&peers, &raw);
+    let place = Place::keep(&rig)?;
+    let out = root.join(&options.out);
+    for workload in options.selected() {
+        let entrants = workload.entrants(&options.engine_names());
+        let results = race::run(&rig, &tools, &place, &workload, &entrants, options.rounds)?;
+        let section = table::section(&workload, &results, &machine, options.rounds);
+        let text = match fs::read_to_string(&out) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => document::empty(),
+            Err(error) => return Err(format!("failed to read {}: {error}", out.display())),
+        };
+        let text = document::with_section(&text, workload.name, &section)?;
+        fs::write(&out, text).map_err(|error| format!("failed to write {}: {error}", out.display()))?;
+        println!("{section}");
+    }
+    eprintln!("tables in {}, every run in {}", out.display(), raw.display());
+    Ok(())
+}
+
+/// Builds the engines and the rig; gives the folder they are in.
+fn build(root: &Path) -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let target = root.join("target/peers");
+    let manifest = root.join("xtask/peers/Cargo.toml");
+    let mut command = Command::new(cargo);
+    // What cargo told this program about itself: build scripts that watch such variables would run again, and with
+    // them half of the build.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    let status = command
+        .args(["build", "--release", "--locked", "--manifest-path"])
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(root)
+        .status()
+        .map_err(|error| format!("failed to start cargo: {error}"))?;
+    if !status.success() {
+        let manifest = manifest.display();
+        return Err(format!(
+            "failed to build the engines ({status}); where the lock file is behind, run `cargo metadata --manifest-path {manifest}`"
+        ));
+    }
+    Ok(target.join("release"))
+}
+
+/// On a machine with other work, Linux shares the processors by session; root may ask for more than a session's share.
+fn raise_our_share() {
+    if let Err(error) = fs::write("/proc/self/autogroup", "-10") {
+        eprintln!("the share of the processors stays as it is ({error}); other work on this machine weighs more");
+    }
+}
