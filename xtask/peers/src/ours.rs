@@ -1,11 +1,13 @@
 //! s3xfer with its defaults: over its own HTTP client, and over the SDK's.
 
+use std::collections::HashMap;
+
 use anyhow::Result;
 use aws_smithy_http_client::tls;
 use s3xfer::{Client, TransferConfig};
 
 use crate::sdk;
-use crate::task::{Task, Unsupported, What, fetch_many, is_null};
+use crate::task::{Task, What, fetch_many, is_null};
 
 /// What carries the requests.
 pub enum Http {
@@ -21,16 +23,23 @@ pub async fn run(task: &Task, http: Http) -> Result<u64> {
         let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
         config = config.http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https());
     }
-    let mut client = Client::new(aws_sdk_s3::Client::from_conf(config.build()));
+    let sdk = aws_sdk_s3::Client::from_conf(config.build());
+    let mut client = Client::new(sdk.clone());
     if let Some(concurrency) = task.concurrency {
         client = client.with_config(TransferConfig::builder().max_concurrency(concurrency).build()?);
     }
     match &task.what {
-        What::Get { key, out } if is_null(out) => null(&client, &task.bucket, key).await,
+        What::Get { key, out } if is_null(out) => Ok(client.download(&task.bucket, key).discard().await?.bytes),
         What::Get { key, out } => Ok(client.download(&task.bucket, key).to_file(out).await?.bytes),
         What::GetMany { prefix, folder, count } => {
+            // As whoever fetches a folder does, and s5cmd and rclone do: the listing tells the sizes.
+            let sizes = list(&sdk, &task.bucket, prefix).await?;
             fetch_many(prefix, folder, *count, |key, out| {
-                let download = client.download(&task.bucket, key).to_file(out);
+                let mut download = client.download(&task.bucket, &key);
+                if let Some(&bytes) = sizes.get(&key) {
+                    download = download.object_bytes(bytes);
+                }
+                let download = download.to_file(out);
                 async move { Ok(download.await?.bytes) }
             })
             .await
@@ -38,7 +47,15 @@ pub async fn run(task: &Task, http: Http) -> Result<u64> {
     }
 }
 
-/// Never `to_file("/dev/null")`: a download is renamed onto its target.
-async fn null(_client: &Client, _bucket: &str, _key: &str) -> Result<u64> {
-    Err(Unsupported("s3xfer has no target that forgets").into())
+async fn list(sdk: &aws_sdk_s3::Client, bucket: &str, prefix: &str) -> Result<HashMap<String, u64>> {
+    let mut pages = sdk.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+    let mut sizes = HashMap::new();
+    while let Some(page) = pages.next().await {
+        for object in page?.contents() {
+            if let (Some(key), Some(Ok(bytes))) = (object.key(), object.size().map(u64::try_from)) {
+                sizes.insert(key.to_owned(), bytes);
+            }
+        }
+    }
+    Ok(sizes)
 }

@@ -115,7 +115,7 @@ impl Download {
     ///
     /// [`DownloadError`]. What the sink has taken by then is the caller's to throw away.
     pub async fn to_write_at(self, sink: impl WriteAt) -> Result<TransferReport, DownloadError> {
-        place::to_sink(self, sink).await
+        place::to_sink(self, sink).boxed().await
     }
 
     /// Into memory, in one piece. The bytes count against
@@ -125,7 +125,7 @@ impl Download {
     ///
     /// [`DownloadError`]; [`DownloadError::TooLarge`] before anything is fetched that the limit has no room for.
     pub async fn to_bytes(self) -> Result<(Bytes, TransferReport), DownloadError> {
-        place::to_memory(self).await
+        place::to_memory(self).boxed().await
     }
 
     /// To nowhere: every byte is fetched, checked and dropped.
@@ -134,7 +134,8 @@ impl Download {
     ///
     /// [`DownloadError`].
     pub async fn discard(self) -> Result<TransferReport, DownloadError> {
-        place::to_nowhere(self).await
+        // Boxed, as in all of these: the type of the future would be too deep for the compiler of a caller.
+        place::to_nowhere(self).boxed().await
     }
 
     /// As a stream of the bytes in order, fetched ahead in parallel as far as memory allows. What is read too slowly is

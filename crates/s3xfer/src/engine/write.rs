@@ -1,4 +1,9 @@
-//! From the tasks that receive to the sink: in place while that is quick, else through a bounded queue with one writer.
+//! From the tasks that receive to the sink, through a bounded queue that one of them empties at a time.
+//!
+//! The task that finds nobody writing writes, its own piece and those that the others bring meanwhile; they go back to the
+//! network at once. So no two threads meet at the lock that a file system has for each file (where they would sleep and
+//! be woken for every piece), and no piece is handed to a thread that waits for work. When writes become slow, a thread
+//! that may block takes over.
 //!
 //! Dropped in the middle, nothing is awaited: the writer finishes the pieces that are queued, into a file that has lost
 //! its name, and ends.
@@ -36,7 +41,10 @@ struct Written {
     largest: AtomicU64,
 }
 
-/// At most `max_io_queue` pieces, written in the order they came by a blocking task that lives while there are any.
+/// As many pieces as one task writes before it goes back to its connection.
+const IN_A_ROW: u32 = 16;
+
+/// At most `max_io_queue` pieces, written in the order they came.
 #[derive(Debug)]
 struct Queue {
     slots: Arc<Semaphore>,
@@ -50,7 +58,7 @@ struct State {
     waiting: VecDeque<Entry>,
     /// Pieces among them.
     pieces: usize,
-    /// Whether a blocking task is emptying the queue.
+    /// Whether somebody is emptying the queue.
     draining: bool,
     /// The first error; nothing is written after it.
     failed: Option<DownloadError>,
@@ -92,14 +100,6 @@ impl Writer {
         };
         if !self.sink.gathers() {
             return Ok(self.write(&piece)?);
-        }
-        // Never past pieces that wait: they would wait longer.
-        let in_place = {
-            let state = queue.state();
-            !state.draining && state.in_place.allows(piece.len())
-        };
-        if in_place {
-            return Ok(self.timed_write(queue, &piece)?);
         }
         let slot = queue.slots.clone().acquire_owned().await.map_err(|_| WriteError::Stopped)?;
         self.enqueue(queue, Entry::Piece(piece, room, slot))
@@ -162,37 +162,53 @@ impl Writer {
     }
 
     fn enqueue(&self, queue: &Arc<Queue>, entry: Entry) -> Result<(), WriteError> {
-        let mut state = queue.state();
-        if state.failed.is_some() {
-            return Err(WriteError::Stopped);
+        let in_place = {
+            let mut state = queue.state();
+            if state.failed.is_some() {
+                return Err(WriteError::Stopped);
+            }
+            let bytes = match &entry {
+                Entry::Piece(piece, ..) => piece.len(),
+                Entry::Mark(_) => 0,
+            };
+            state.pieces += usize::from(bytes > 0);
+            state.peak = state.peak.max(state.pieces);
+            state.waiting.push_back(entry);
+            if std::mem::replace(&mut state.draining, true) {
+                return Ok(());
+            }
+            state.in_place.allows(bytes)
+        };
+        if in_place && self.drain(queue, IN_A_ROW) {
+            return Ok(());
         }
-        state.pieces += usize::from(matches!(entry, Entry::Piece(..)));
-        state.peak = state.peak.max(state.pieces);
-        state.waiting.push_back(entry);
-        if !state.draining {
-            state.draining = true;
-            let (writer, queue) = (self.clone(), Arc::clone(queue));
-            spawn_blocking(move || writer.drain(&queue));
-        }
+        let (writer, queue) = (self.clone(), Arc::clone(queue));
+        spawn_blocking(move || writer.drain(&queue, u32::MAX));
         Ok(())
     }
 
-    fn drain(&self, queue: &Queue) {
-        loop {
+    /// Writes what waits, but no more than `most` pieces, and none in place once writes are slow. False: somebody else has
+    /// to go on.
+    fn drain(&self, queue: &Queue, most: u32) -> bool {
+        for written in 0.. {
             let entry = {
                 let mut state = queue.state();
-                match state.waiting.pop_front() {
-                    Some(next) => next,
+                let next = match state.waiting.front() {
                     None => {
                         state.draining = false;
-                        return;
+                        return true;
                     }
+                    Some(Entry::Piece(piece, ..)) => piece.len(),
+                    Some(Entry::Mark(_)) => 0,
+                };
+                if most != u32::MAX && (written >= most || !state.in_place.allows(next)) {
+                    return false;
                 }
+                state.waiting.pop_front().expect("it has a front")
             };
             match entry {
                 Entry::Mark(told) => drop(told.send(())),
                 Entry::Piece(piece, room, slot) => {
-                    queue.state().pieces -= 1;
                     if let Err(error) = self.timed_write(queue, &piece) {
                         let mut state = queue.state();
                         state.failed = Some(error);
@@ -200,12 +216,14 @@ impl Writer {
                         state.draining = false;
                         queue.slots.close();
                         queue.stopped.notify_one();
-                        return;
+                        return true;
                     }
+                    queue.state().pieces -= 1;
                     drop((room, slot));
                 }
             }
         }
+        true
     }
 
     fn timed_write(&self, queue: &Queue, piece: &Piece) -> Result<(), DownloadError> {
@@ -270,7 +288,7 @@ mod tests {
         let writer = Writer::new(Sink::File(staged.open_file()), &TransferConfig::default(), Progress::new());
         let piece = |n: u64| Piece { offset: n, frames: vec![Bytes::from_static(b"x")] };
         assert!(writer.push(piece(0), None).now_or_never().is_some());
-        assert_eq!((writer.writes(), writer.peak()), (1, 0), "written when the call returns");
+        assert_eq!((writer.writes(), writer.peak()), (1, 1), "written when the call returns");
         // A busy machine may make one of these slow, and the next ones go through the queue.
         for n in 1..200 {
             writer.push(piece(n), None).await.unwrap();

@@ -10,7 +10,7 @@ use crate::words::config::TransferConfig;
 /// What one request in flight holds: the frame that is being filled, the TLS record it comes from, the head.
 pub(crate) const REQUEST_BYTES: u64 = FRAME_BYTES + (64 << 10);
 /// The largest frame that the connector hands over.
-pub(crate) const FRAME_BYTES: u64 = 512 << 10;
+pub(crate) const FRAME_BYTES: u64 = 256 << 10;
 
 /// The shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +47,8 @@ mod tests {
     fn a_thousand_threads_get_what_fits_and_no_more() {
         let limit = 64 << 20;
         let shares = Admission::new(&config(1000, true), limit, u32::MAX);
-        assert_eq!(shares.requests, 56);
-        assert_eq!(shares.waiting_bytes, limit - 56 * REQUEST_BYTES);
+        assert_eq!(shares.requests, 102);
+        assert_eq!(shares.waiting_bytes, limit - 102 * REQUEST_BYTES);
         assert_eq!(Admission::new(&config(1000, true), 8 << 30, u32::MAX).requests, 1000);
         assert_eq!(Admission::new(&config(1000, true), 8 << 30, 512).requests, 512, "the file limit");
         assert_eq!(Admission::new(&config(1000, false), 8 << 30, u32::MAX).requests, 1);

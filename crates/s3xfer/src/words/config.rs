@@ -235,10 +235,11 @@ impl TransferConfig {
 }
 
 impl Default for TransferConfig {
-    /// boto3's parameters with 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of them do not
-    /// fill a modern link.
+    /// boto3's parameters but for two. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of them
+    /// do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays behind, and the pieces
+    /// only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59).
     fn default() -> Self {
-        Self { max_concurrency: 32, ..Self::boto3() }
+        Self { max_concurrency: 32, max_io_queue: 16, ..Self::boto3() }
     }
 }
 
