@@ -3,6 +3,8 @@
 //! What failed is written to `oracle.regressions` beside this file and tried first from then on; a whole run is repeated with
 //! `PROPTEST_RNG_SEED=<seed>`. Longer: `PROPTEST_CASES=10000 cargo test -p s3xfer --test oracle`.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod journal;
 mod lab;
 

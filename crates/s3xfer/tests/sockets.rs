@@ -406,7 +406,7 @@ async fn a_disk_without_room_is_told_after_one_request() {
         assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
         assert!(error.to_string().contains("cannot reserve 12582912 bytes"), "{error}");
         assert_eq!(scene.lab.stats().total(), 1);
-        assert_eq!(names(disk.path()), [PathBuf::new(); 0]);
+        assert!(names(disk.path()).is_empty());
     }
 }
 
