@@ -1,7 +1,12 @@
 //! One oracle for every configuration, object, sink and combination of faults: exact bytes, or a typed error and no file.
 //!
-//! What failed is written to `oracle.regressions` beside this file and tried first from then on; a whole run is repeated with
-//! `PROPTEST_RNG_SEED=<seed>`. Longer: `PROPTEST_CASES=10000 cargo test -p s3xfer --test oracle`.
+//! ```text
+//! PROPTEST_CASES=10000 cargo test -p s3xfer --test oracle          # longer
+//! PROPTEST_RNG_SEED=7 cargo test -p s3xfer --test oracle           # the same cases again
+//! ```
+//!
+//! A case that fails is printed, made as small as it gets, and its seed is written to `oracle.regressions` beside this file,
+//! to be tried first from then on. Of a case only the pauses before new attempts are left to luck.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

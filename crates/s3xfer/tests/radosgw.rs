@@ -213,8 +213,12 @@ impl Cases<'_> {
         while progress.snapshot().written_bytes < 4 * MIB {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        let e_tag = self.store.head_object().bucket(BUCKET).key(key).send().await.unwrap().e_tag.unwrap();
         let newer = ByteStream::from(vec![7; 24 * MIB as usize]);
         self.store.put_object().bucket(BUCKET).key(key).body(newer).send().await.unwrap();
+        // The engine compares ETags besides; here it is the server that must refuse.
+        let pinned = self.store.get_object().bucket(BUCKET).key(key).if_match(e_tag).range("bytes=0-9").send().await;
+        assert_eq!(pinned.unwrap_err().raw_response().unwrap().status().as_u16(), 412);
         let error = download.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), DownloadErrorKind::ObjectChanged, "{error}");
         self.assert_files(&[]);

@@ -183,7 +183,11 @@ async fn another_configuration_goes_on_with_the_old_cut() {
         let other = small().multipart_chunksize(chunk).multipart_threshold(100 * KIB).max_concurrency(5);
         let report = go_on(&bench, &other.build().unwrap()).await.unwrap();
         assert!(report.resumed_bytes >= 4 * PART, "{}", report.resumed_bytes);
-        assert!(bench.ranges()[before..].iter().all(|range| asked(range).start.is_multiple_of(PART)), "{:?}", bench.ranges());
+        assert!(
+            bench.ranges()[before..].iter().all(|range| asked(range).start.is_multiple_of(PART)),
+            "{:?}",
+            bench.ranges()
+        );
         bench.assert_whole();
     }
 }

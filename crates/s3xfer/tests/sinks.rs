@@ -232,6 +232,18 @@ async fn a_sink_that_fails_ends_the_download_with_its_word() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_ends_the_download_though_other_parts_stand_still() {
+    let stalled = (Requests::Range(2..5), FaultKind::Stall { after_bytes: 10, duration: None });
+    let bench = Bench::with_faults(80 * KIB, [stalled]);
+    let sink = Recorded { refuse_from: Some(9 * KIB), ..Recorded::default() };
+    let began = tokio::time::Instant::now();
+    let error = client(&bench).download("lab", "key").to_write_at(sink).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(bench.ranges().len() < 10, "{:?}", bench.ranges());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_does_not_fit_into_memory_is_told_before_it_is_fetched() {
     let bench = Bench::new(1 << 30);
     let config = TransferConfig::builder().memory_limit(8 << 20).validate_checksum(false).build().unwrap();
