@@ -1,11 +1,11 @@
-//! Whatever the server does: the object's exact bytes, or a typed error and no file.
+//! Whatever the server does: the object's exact bytes, or a typed error and no file. One fault at a time, by name; all of
+//! them together are in `oracle`.
 
 mod lab;
 
 use std::time::Duration;
 
 use lab::{Bench, KIB, sdk, small};
-use proptest::prelude::*;
 use s3lab::{FaultKind, Lab, NetworkProfile, Requests};
 use s3xfer::{Client, DownloadErrorKind, Progress, TransferConfig};
 use tokio::time::Instant;
@@ -259,65 +259,6 @@ async fn progress_counts_what_is_written_and_never_goes_back() {
     assert_eq!(progress.snapshot().written_bytes, 80 * KIB);
     assert_eq!(progress.snapshot().total_bytes, Some(80 * KIB));
     bench.assert_whole();
-}
-
-fn fault() -> impl Strategy<Value = FaultKind> {
-    prop_oneof![
-        (0..9000_u64).prop_map(|after_bytes| FaultKind::Reset { after_bytes }),
-        (0..9000_u64).prop_map(|after_bytes| FaultKind::Truncate { after_bytes }),
-        (0..9000_u64).prop_map(|length| FaultKind::ShortLength { length }),
-        (0..9000_u64, prop::option::of(1..40_u64))
-            .prop_map(|(after_bytes, s)| FaultKind::Stall { after_bytes, duration: s.map(Duration::from_secs) }),
-        Just(FaultKind::SlowDown),
-        Just(FaultKind::InternalError),
-        Just(FaultKind::IgnoreRange),
-        Just(FaultKind::Replace),
-        Just(FaultKind::ContentRange { value: None }),
-    ]
-}
-
-fn requests() -> impl Strategy<Value = Requests> {
-    prop_oneof![
-        (0..20_u64).prop_map(Requests::At),
-        (0..12_u64, 1..12_u64).prop_map(|(from, n)| Requests::Range(from..from + n)),
-    ]
-}
-
-/// A 200 that holds less than the object and says so is, as far as anybody can tell, the object.
-fn nobody_can_tell(faults: &[(Requests, FaultKind)]) -> bool {
-    let any = |wanted: fn(&FaultKind) -> bool| faults.iter().any(|(_, kind)| wanted(kind));
-    any(|kind| matches!(kind, FaultKind::IgnoreRange)) && any(|kind| matches!(kind, FaultKind::ShortLength { .. }))
-}
-
-proptest! {
-    /// The one oracle: exact bytes under the target's name, or a typed error and no file. A longer run:
-    /// `PROPTEST_CASES=20000 cargo test -p s3xfer --test faults`.
-    #[test]
-    fn exact_bytes_or_a_typed_error_and_no_file(
-        size in 0..60_000_u64, threshold in 1..30_000_u64, chunk in 500..20_000_u64, io in 1..9_000_u64,
-        queue in 1..5_u32, concurrency in 1..12_u32, attempts in 1..4_u32, threads: bool,
-        faults in prop::collection::vec((requests(), fault()), 0..4)
-            .prop_filter("a lie that nobody can tell", |faults| !nobody_can_tell(faults)),
-    ) {
-        let config = TransferConfig::builder()
-            .multipart_threshold(threshold).multipart_chunksize(chunk).io_chunksize(io.max(200)).max_io_queue(queue)
-            .max_concurrency(concurrency).num_download_attempts(attempts).use_threads(threads)
-            .build().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let bench = Bench::with_faults(size, faults);
-            match bench.download(&config).await {
-                Ok(_) if bench.lab.object("lab", "key").is_none_or(|now| bench.object.verify(0, &now).is_ok()) => bench.assert_whole(),
-                // Replaced before the first request: it is the new object that came.
-                Ok(_) => {
-                    let now = bench.lab.object("lab", "key").unwrap();
-                    assert_eq!(std::fs::read(bench.target()).unwrap(), now);
-                    assert_eq!(bench.files(), ["object.bin"]);
-                }
-                Err(_) => bench.assert_nothing(),
-            }
-        });
-    }
 }
 
 #[test]

@@ -232,6 +232,28 @@ async fn a_sink_that_fails_ends_the_download_with_its_word() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_ends_the_download_though_other_parts_stand_still() {
+    /// So slow that other threads write, and full when the last piece of the second part comes: its task has ended well by
+    /// then, and only the writer knows.
+    struct SlowAndThenFull;
+    impl WriteAt for SlowAndThenFull {
+        fn write_at(&self, offset: u64, _: &[u8]) -> io::Result<()> {
+            std::thread::sleep(Duration::from_millis(3));
+            if offset >= 16 * KIB - 256 { Err(io::Error::other("enough")) } else { Ok(()) }
+        }
+    }
+
+    let stalled = (Requests::Range(2..100), FaultKind::Stall { after_bytes: 10, duration: None });
+    let bench = Bench::with_faults(80 * KIB, [stalled]);
+    let sink = SlowAndThenFull;
+    let began = tokio::time::Instant::now();
+    let error = client(&bench).download("lab", "key").to_write_at(sink).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(bench.ranges().len() < 10, "{:?}", bench.ranges());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_does_not_fit_into_memory_is_told_before_it_is_fetched() {
     let bench = Bench::new(1 << 30);
     let config = TransferConfig::builder().memory_limit(8 << 20).validate_checksum(false).build().unwrap();

@@ -128,7 +128,7 @@ impl Store {
             let (key, sum) = customer_key_headers(key);
             request = request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum);
         }
-        let output = in_time(first_byte, request.send()).await?.map_err(failure)?;
+        let output = in_time(first_byte, Box::pin(request.send())).await?.map_err(failure)?;
         let checksum = stored_checksum(
             output.checksum_type.as_ref(),
             [
@@ -172,7 +172,7 @@ impl Store {
             let (key, sum) = customer_key_headers(key);
             request = request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum);
         }
-        let output = in_time(first_byte, request.send()).await?.map_err(failure)?;
+        let output = in_time(first_byte, Box::pin(request.send())).await?.map_err(failure)?;
         let checksum = stored_checksum(
             output.checksum_type.as_ref(),
             [
@@ -200,6 +200,7 @@ impl Body {
     }
 }
 
+/// `sent` is boxed by who calls this: the SDK's futures are tens of KiB, and would be part of every future above them.
 async fn in_time<T>(first_byte: Duration, sent: impl Future<Output = T>) -> Result<T, RequestFailure> {
     let late = |_| RequestFailure::Transient(RequestError::NoAnswer { seconds: first_byte.as_secs() });
     timeout(first_byte, sent).await.map_err(late)

@@ -175,6 +175,10 @@ impl FileDownload {
     ///
     /// Beside the target lie a temporary file and its journal until the download succeeds. An object that was replaced
     /// meanwhile is refused with [`DownloadError::ObjectChanged`], and what was kept of the old one is removed.
+    ///
+    /// The parts that were kept are not read again: their checksums are of the bytes as they came, so what a broken device or
+    /// another program does to the temporary file in between is not seen. While a download into the target is running,
+    /// another one is an error, and a download that was just dropped is running until the runtime has dropped its tasks.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self

@@ -1,0 +1,188 @@
+//! Downloads whose process is killed, for real and by the kernel: what was on record is kept, and another process ends them
+//! as the object's exact bytes.
+//!
+//! The process is this test binary again, told by its environment to download and nothing else.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod journal;
+mod wire;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use journal::{DATA, JOURNAL, asked, recorded};
+use s3lab::{Lab, NetworkProfile, Server};
+use s3xfer::{Client, TransferConfig};
+use tempfile::TempDir;
+use wire::Http;
+
+const PART: u64 = 32 << 10;
+const PARTS: u64 = 25;
+const SIZE: u64 = PARTS * PART - 999;
+
+/// Says that this process is to be the one that downloads, and from where.
+const ENDPOINT: &str = "S3XFER_TEST_ENDPOINT";
+const TARGET: &str = "S3XFER_TEST_TARGET";
+
+/// Not a test of its own: what the other processes run.
+#[tokio::test]
+async fn the_process_that_downloads() {
+    let Ok(endpoint) = std::env::var(ENDPOINT) else { return };
+    let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART).max_concurrency(4);
+    let client = Client::new(wire::sdk(&endpoint, Some(("s3lab", "s3lab-secret")), Http::Ours));
+    let client = client.with_config(config.build().unwrap());
+    let target = std::env::var_os(TARGET).unwrap();
+    match client.download("lab", "key").to_file(target).resume(true).await {
+        Ok(report) => println!("resumed {} bytes; {:?}", report.resumed_bytes, report.integrity),
+        Err(error) => println!("failed with {:?}: {error}", error.kind()),
+    }
+}
+
+struct Scene {
+    lab: Lab,
+    server: Server,
+    folder: TempDir,
+}
+
+impl Scene {
+    /// A part takes about 11 ms.
+    async fn new() -> Self {
+        let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(3.0)).unwrap();
+        let lab = Lab::builder().bucket("lab").synthetic("lab", "key", SIZE).network(network).build().unwrap();
+        let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        Self { lab, server, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn target(&self) -> PathBuf {
+        self.path().join("object.bin")
+    }
+
+    fn process(&self) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_process_that_downloads", "--nocapture"])
+            .env(ENDPOINT, self.server.endpoint())
+            .env(TARGET, self.target())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Kills a download as soon as `holds`; false if it was done before.
+    async fn kill(&self, holds: impl Fn(&Self) -> bool) -> bool {
+        let mut process = self.process();
+        while !holds(self) {
+            if process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_micros(300)).await;
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        !self.target().exists()
+    }
+
+    /// A download to its end, and what it says.
+    async fn run(&self) -> String {
+        said(self.process()).await
+    }
+
+    fn assert_whole(&self) {
+        let bytes = fs::read(self.target()).unwrap();
+        assert_eq!(bytes.len() as u64, SIZE);
+        self.lab.synthetic_object("lab", "key").unwrap().verify(0, &bytes).unwrap();
+        let names: Vec<_> = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["object.bin"]);
+    }
+}
+
+async fn said(process: Child) -> String {
+    let output = tokio::task::spawn_blocking(move || process.wait_with_output()).await.unwrap();
+    let Output { status, stdout, .. } = output.unwrap();
+    assert!(status.success(), "{status}");
+    let text = String::from_utf8(stdout).unwrap();
+    // What the test harness says goes around it, some of it on the same line.
+    let at = text.find("resumed ").or_else(|| text.find("failed with ")).unwrap_or_else(|| panic!("{text}"));
+    text[at..].lines().next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_record_another_process_goes_on() {
+    let mut killed = 0;
+    for parts in 1..=PARTS as usize {
+        let scene = Scene::new().await;
+        if !scene.kill(|scene| recorded(scene.path()).len() >= parts).await {
+            scene.assert_whole();
+            continue;
+        }
+        killed += 1;
+        let done = recorded(scene.path());
+        assert!(done.len() >= parts);
+        let before = scene.lab.requests().len();
+        let bytes: u64 = done.iter().map(|number| PART.min(SIZE - number * PART)).sum();
+        assert_eq!(scene.run().await, format!("resumed {bytes} bytes; Validated(Crc64Nvme)"));
+        let requests = scene.lab.requests().split_off(before);
+        let parts: Vec<u64> =
+            requests.iter().filter_map(|request| Some(asked(request.range.as_ref()?).start / PART)).collect();
+        assert!(parts.iter().all(|part| !done.contains(part)), "{parts:?} after {done:?}");
+        assert_eq!(parts.len() + done.len(), PARTS as usize, "{parts:?} after {done:?}");
+        scene.assert_whole();
+    }
+    assert!(killed > 15, "only {killed} downloads were killed before they were done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_again_and_again_it_gets_there_without_fetching_a_recorded_part_twice() {
+    let scene = Scene::new().await;
+    let mut kills = 0;
+    while kills < 6 {
+        let before = recorded(scene.path()).len();
+        if !scene.kill(|scene| recorded(scene.path()).len() > before + 2).await {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills > 2, "{kills}");
+    if !scene.target().exists() {
+        assert!(scene.run().await.starts_with("resumed "));
+    }
+    scene.assert_whole();
+    // Each time at most as many as are in flight were lost.
+    let gets = scene.lab.requests().iter().filter(|request| request.method == "GET").count() as u64;
+    assert!(gets <= PARTS + (kills + 1) * 5, "{gets} requests for {PARTS} parts after {kills} kills");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_before_the_first_record_it_starts_anew() {
+    for name in [DATA, JOURNAL] {
+        let scene = Scene::new().await;
+        assert!(scene.kill(|scene| scene.path().join(name).exists()).await);
+        let done = recorded(scene.path()).len() as u64;
+        let said = scene.run().await;
+        assert!(done > 0 || said.starts_with("resumed 0 bytes"), "{said}");
+        scene.assert_whole();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_with_one_target_one_is_told() {
+    let scene = Scene::new().await;
+    let first = scene.process();
+    while recorded(scene.path()).is_empty() {
+        tokio::time::sleep(Duration::from_micros(300)).await;
+    }
+    // As many as the first one's time is enough for.
+    let (first, second) = tokio::join!(said(first), scene.run());
+    assert!(first.starts_with("resumed 0 bytes; Validated"), "{first}");
+    let told = second.starts_with("failed with Disk") && second.contains("another download into it is running");
+    assert!(told || second.starts_with("resumed 0 bytes"), "{second}");
+    scene.assert_whole();
+}

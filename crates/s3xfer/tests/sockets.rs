@@ -1,0 +1,426 @@
+//! Answers that break off, at every byte where something begins or ends, over real sockets and with both HTTP clients: ours
+//! and the SDK's. What a disk does that fails in the middle is here too, for what must stop then is the network.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod wire;
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, Requests, Server, SyntheticObject};
+use s3xfer::{Client, DownloadError, DownloadErrorKind, Progress, TransferConfig, TransferReport, WriteAt};
+use tempfile::TempDir;
+use wire::Http;
+
+/// Of our HTTP client; where one ends, the next buffer begins.
+const FRAME: u64 = 512 << 10;
+/// Two frames and a bit.
+const PART: u64 = 2 * FRAME + 1000;
+const SIZE: u64 = 3 * PART - 500;
+
+fn object() -> SyntheticObject {
+    SyntheticObject::named("lab", "key", SIZE)
+}
+
+/// How much of an answer is sent, and what happens to the connection then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// Nothing is: the next request may come.
+    Not,
+    /// After so many bytes of the head.
+    Head(usize, End),
+    /// After so many bytes of the body.
+    Body(u64, End),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Close,
+    Reset,
+}
+
+/// How the whole answer looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Ranged,
+    /// 200 and all of the object.
+    Whole,
+    /// 206, but nobody knows of what.
+    WithoutContentRange,
+}
+
+type Script = dyn Fn(usize) -> (Answer, Cut) + Send + Sync;
+
+fn serve(stream: TcpStream, script: &Script, seen: &Mutex<Vec<Range<u64>>>) -> io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    loop {
+        let mut range = 0..0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if let Some(asked) = line.to_ascii_lowercase().trim_end().strip_prefix("range: bytes=") {
+                let (first, last) = asked.split_once('-').unwrap();
+                range = first.parse().unwrap()..(last.parse::<u64>().unwrap() + 1).min(SIZE);
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let number = {
+            let mut seen = seen.lock().unwrap();
+            seen.push(range.clone());
+            seen.len() - 1
+        };
+        let (answer, cut) = script(number);
+        let (status, sent, content_range) = match answer {
+            Answer::Ranged => {
+                let content_range = format!("content-range: bytes {}-{}/{SIZE}\r\n", range.start, range.end - 1);
+                ("206 Partial Content", range, content_range)
+            }
+            Answer::Whole => ("200 OK", 0..SIZE, String::new()),
+            Answer::WithoutContentRange => ("206 Partial Content", range, String::new()),
+        };
+        let mut body = vec![0; (sent.end - sent.start) as usize];
+        object().fill(sent.start, &mut body);
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{content_range}etag: \"one\"\r\n\r\n", body.len());
+        let end = match cut {
+            Cut::Not => {
+                stream.write_all(head.as_bytes())?;
+                stream.write_all(&body)?;
+                continue;
+            }
+            Cut::Head(bytes, end) => {
+                stream.write_all(&head.as_bytes()[..bytes])?;
+                end
+            }
+            Cut::Body(bytes, end) => {
+                stream.write_all(head.as_bytes())?;
+                stream.write_all(&body[..(bytes as usize).min(body.len())])?;
+                end
+            }
+        };
+        if end == End::Reset {
+            // So that what was sent is read before the reset overtakes it.
+            thread::sleep(Duration::from_millis(30));
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+        }
+        return Ok(());
+    }
+}
+
+struct Outcome {
+    result: Result<TransferReport, DownloadError>,
+    asked: Vec<Range<u64>>,
+    folder: TempDir,
+}
+
+impl Outcome {
+    #[track_caller]
+    fn assert_whole(&self) -> &TransferReport {
+        let report = self.result.as_ref().unwrap();
+        let bytes = fs::read(self.folder.path().join("x")).unwrap();
+        assert_eq!(bytes.len() as u64, SIZE);
+        object().verify(0, &bytes).unwrap();
+        report
+    }
+
+    #[track_caller]
+    fn assert_failed(&self, kind: DownloadErrorKind) {
+        let error = self.result.as_ref().unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert_eq!(fs::read_dir(self.folder.path()).unwrap().count(), 0);
+    }
+}
+
+fn one_at_a_time() -> TransferConfig {
+    let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART).max_concurrency(1);
+    // The script answers GETs only.
+    config.validate_checksum(false).build().unwrap()
+}
+
+async fn download(http: Http, script: impl Fn(usize) -> (Answer, Cut) + Send + Sync + 'static) -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (script, asked): (Arc<Script>, _) = (Arc::new(script), Arc::new(Mutex::new(Vec::new())));
+    let seen = asked.clone();
+    // Ends with the process: nobody connects once the test is over.
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (script, seen) = (script.clone(), seen.clone());
+            thread::spawn(move || serve(stream, &*script, &seen));
+        }
+    });
+    let client = Client::new(wire::sdk(&endpoint, Some(("a", "s")), http)).with_config(one_at_a_time());
+    let folder = tempfile::tempdir().unwrap();
+    let result = client.download("lab", "key").to_file(folder.path().join("x")).await;
+    let asked = asked.lock().unwrap().clone();
+    Outcome { result, asked, folder }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_at_any_byte_of_an_answer_costs_no_byte_and_one_more_request() {
+    for http in Http::BOTH {
+        for end in [End::Close, End::Reset] {
+            let heads = [0, 1, 12, 30].map(|bytes| Cut::Head(bytes, end));
+            let bodies = [0, 1, FRAME - 1, FRAME, FRAME + 1, 2 * FRAME, PART - 1].map(|bytes| Cut::Body(bytes, end));
+            for cut in heads.into_iter().chain(bodies) {
+                // Of the first answer, which tells what the object is, and of one on a connection that was used before.
+                for broken in [0, 1] {
+                    let script = move |number| (Answer::Ranged, if number == broken { cut } else { Cut::Not });
+                    let outcome = download(http, script).await;
+                    let asked = &outcome.asked;
+                    outcome.assert_whole();
+                    assert_eq!(asked.len(), 4, "{http:?}, {cut:?} of {broken}: {asked:?}");
+                    let resumed_at = asked[broken + 1].start - asked[broken].start;
+                    match cut {
+                        Cut::Body(bytes, End::Close) => assert_eq!(resumed_at, bytes, "{http:?}, {cut:?} of {broken}"),
+                        // A reset takes with it what was not read yet.
+                        Cut::Body(bytes, End::Reset) => assert!(resumed_at <= bytes, "{http:?}, {cut:?} of {broken}"),
+                        Cut::Head(..) | Cut::Not => assert_eq!(resumed_at, 0, "{http:?}, {cut:?} of {broken}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_behind_the_last_byte_costs_nothing() {
+    for http in Http::BOTH {
+        for end in [End::Close, End::Reset] {
+            let outcome = download(http, move |_| (Answer::Ranged, Cut::Body(PART, end))).await;
+            let report = outcome.assert_whole();
+            assert_eq!(report.parts, 3);
+            // A reset may have been noticed only by the next request, on a connection that looked well.
+            assert!(outcome.asked.len() <= 5, "{http:?}, {end:?}: {:?}", outcome.asked);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_ranges_sends_everything_and_again_after_a_break() {
+    for http in Http::BOTH {
+        let outcome = download(http, |number| {
+            (Answer::Whole, if number == 0 { Cut::Body(PART + 7, End::Close) } else { Cut::Not })
+        })
+        .await;
+        assert_eq!(outcome.assert_whole().parts, 1);
+        assert_eq!(outcome.asked.len(), 2, "{http:?}");
+        // One that had ranges a moment ago.
+        let script = |number| (if number == 1 { Answer::Whole } else { Answer::Ranged }, Cut::Not);
+        download(http, script).await.assert_failed(DownloadErrorKind::BadResponse);
+    }
+}
+
+#[tokio::test]
+async fn a_partial_answer_that_does_not_say_of_what_is_an_error() {
+    for http in Http::BOTH {
+        for wrong in [0, 1] {
+            let script = move |number| match number == wrong {
+                true => (Answer::WithoutContentRange, Cut::Not),
+                false => (Answer::Ranged, Cut::Not),
+            };
+            let outcome = download(http, script).await;
+            outcome.assert_failed(DownloadErrorKind::BadResponse);
+            assert_eq!(outcome.asked.len(), wrong + 1, "{http:?}: asking again would not help");
+        }
+    }
+}
+
+/// A lab behind a socket, with one object of so many bytes, and what goes wrong with its GETs.
+struct Scene {
+    lab: Lab,
+    server: Server,
+}
+
+impl Scene {
+    async fn new(size: u64, network: NetworkProfile, faults: Option<(Requests, FaultKind)>) -> Self {
+        let faults = faults.map(|(requests, kind)| Fault { key: "key".to_owned(), requests, kind });
+        let lab = Lab::builder().bucket("lab").synthetic("lab", "key", size).network(network);
+        let lab = lab.faults(FaultPlan::new(faults).unwrap()).build().unwrap();
+        let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        Self { lab, server }
+    }
+
+    fn client(&self, http: Http, config: TransferConfig) -> Client {
+        let keys = (self.lab.access_key(), self.lab.secret_key());
+        Client::new(wire::sdk(&self.server.endpoint(), Some(keys), http)).with_config(config)
+    }
+
+    /// Nothing is asked for any more, nor read.
+    async fn assert_quiet(&self) {
+        // What is on its way arrives.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = self.lab.stats();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let later = self.lab.stats();
+        assert_eq!((later.total(), later.bytes_out), (asked.total(), asked.bytes_out));
+        assert_eq!(later.in_flight, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thirty_refusals_and_then_answers_end_as_the_object() {
+    for http in Http::BOTH {
+        let (part, size) = (16 << 10, 33 * (16 << 10));
+        let storm = (Requests::Range(1..31), FaultKind::SlowDown);
+        let scene = Scene::new(size, NetworkProfile::unlimited(), Some(storm)).await;
+        let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(part).max_concurrency(32);
+        let (bytes, report) =
+            scene.client(http, config.build().unwrap()).download("lab", "key").to_bytes().await.unwrap();
+        assert_eq!((bytes.len() as u64, report.retries), (size, 30));
+        SyntheticObject::named("lab", "key", size).verify(0, &bytes).unwrap();
+    }
+}
+
+/// Takes some bytes, and then no more.
+struct Full {
+    room: u64,
+    taken: AtomicU64,
+}
+
+impl WriteAt for Full {
+    fn write_at(&self, _: u64, bytes: &[u8]) -> io::Result<()> {
+        match self.taken.fetch_add(bytes.len() as u64, Ordering::Relaxed) >= self.room {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A MiB takes a fifth of a second.
+fn slow() -> NetworkProfile {
+    NetworkProfile::unlimited().with_connection_mb_per_s(Some(5.0)).unwrap()
+}
+
+fn parts_of_256_kib() -> TransferConfig {
+    let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(256 << 10).max_concurrency(4);
+    config.validate_checksum(false).build().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_is_full_in_the_middle_stops_the_network_at_once() {
+    for http in Http::BOTH {
+        let scene = Scene::new(32 << 20, slow(), None).await;
+        let full = Full { room: 2 << 20, taken: AtomicU64::new(0) };
+        let client = scene.client(http, parts_of_256_kib());
+        let error = client.download("lab", "key").to_write_at(full).await.unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+        scene.assert_quiet().await;
+        let stats = scene.lab.stats();
+        assert!(stats.bytes_out < 12 << 20, "{stats:?}");
+    }
+}
+
+/// A file system of its own, unmounted with the value.
+struct Mounted {
+    folder: TempDir,
+}
+
+impl Mounted {
+    /// `None`, and a word of why, where this process may not mount.
+    fn new(options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self { folder }),
+            other => {
+                eprintln!("skipped: no file system can be mounted here ({other:?})");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: a thread of the download may hold a file for a moment.
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fills_up_in_the_middle_stops_the_network_and_keeps_nothing() {
+    let Some(disk) = Mounted::new("size=16m") else { return };
+    for resume in [false, true] {
+        let scene = Scene::new(12 << 20, slow(), None).await;
+        let target = disk.path().join("object.bin");
+        fs::write(&target, "old").unwrap();
+        let progress = Progress::new();
+        let client = scene.client(Http::Ours, parts_of_256_kib());
+        let download = client.download("lab", "key").progress(progress.clone()).to_file(&target).resume(resume);
+        let download = tokio::spawn(download.into_future());
+        while progress.snapshot().written_bytes < 1 << 20 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // Somebody else takes what is left, as far as it goes.
+        let other = disk.path().join("other");
+        let _ = io::copy(&mut io::repeat(1).take(16 << 20), &mut fs::File::create(&other).unwrap());
+        let error = download.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
+        assert!(error.to_string().contains("object.bin: cannot write"), "{error}");
+        scene.assert_quiet().await;
+        assert!(scene.lab.stats().bytes_out < 8 << 20, "{:?}", scene.lab.stats());
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        fs::remove_file(&other).unwrap();
+        if resume {
+            // With room again it goes on.
+            let report = client.download("lab", "key").to_file(&target).resume(true).await.unwrap();
+            assert!(report.resumed_bytes >= 512 << 10, "{}", report.resumed_bytes);
+            SyntheticObject::named("lab", "key", 12 << 20).verify(0, &fs::read(&target).unwrap()).unwrap();
+        }
+        assert_eq!(names(disk.path()), [target]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_without_room_is_told_after_one_request() {
+    let Some(disk) = Mounted::new("size=4m") else { return };
+    for resume in [false, true] {
+        let scene = Scene::new(12 << 20, slow(), None).await;
+        let target = disk.path().join("object.bin");
+        let download =
+            scene.client(Http::Ours, parts_of_256_kib()).download("lab", "key").to_file(&target).resume(resume);
+        let error = download.await.unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
+        assert!(error.to_string().contains("cannot reserve 12582912 bytes"), "{error}");
+        assert_eq!(scene.lab.stats().total(), 1);
+        assert!(names(disk.path()).is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_cannot_be_written_is_told_before_anything_is_asked() {
+    let Some(disk) = Mounted::new("ro") else { return };
+    for resume in [false, true] {
+        let scene = Scene::new(1 << 20, slow(), None).await;
+        let target = disk.path().join("object.bin");
+        let download =
+            scene.client(Http::Ours, parts_of_256_kib()).download("lab", "key").to_file(&target).resume(resume);
+        let error = download.await.unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
+        assert!(error.to_string().contains("object.bin"), "{error}");
+        assert_eq!(scene.lab.stats().total(), 0);
+    }
+}
