@@ -5,6 +5,7 @@
 pub(crate) mod admission;
 pub(crate) mod checksum;
 pub(crate) mod coalesce;
+pub(crate) mod concurrency;
 pub(crate) mod content_range;
 pub(crate) mod in_place;
 pub(crate) mod pace;

@@ -5,8 +5,10 @@
 
 use std::future::Future;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
@@ -41,6 +43,9 @@ pub(crate) struct Counters {
     pub(crate) retries: AtomicU64,
     in_flight: AtomicU32,
     pub(crate) peak_requests: AtomicU32,
+    /// Frames received, and those among them that were there when they were asked for.
+    pub(crate) frames: AtomicU64,
+    pub(crate) at_once: AtomicU64,
     pub(crate) waited: WaitedNanos,
 }
 
@@ -215,7 +220,7 @@ impl Fetcher {
         let mut skip = asked.start - starts_at;
         let mut place = starts_at;
         while *at < part.bytes.end && place < ends_at {
-            let mut frame = match waited.network.time(answer.body.next(self.config.stall_timeout())).await {
+            let mut frame = match self.next(&mut answer).await {
                 Some(frame) => frame.map_err(RequestFailure::Transient)?,
                 None => {
                     let source = format!("it ended {} bytes early", ends_at - place).into();
@@ -241,6 +246,18 @@ impl Fetcher {
             }
         }
         Ok(())
+    }
+
+    async fn next(&self, answer: &mut Answer) -> Option<Result<Bytes, RequestError>> {
+        self.counters.frames.fetch_add(1, Ordering::Relaxed);
+        let mut next = pin!(answer.body.next(self.config.stall_timeout()));
+        match futures::poll!(&mut next) {
+            Poll::Ready(frame) => {
+                self.counters.at_once.fetch_add(1, Ordering::Relaxed);
+                frame
+            }
+            Poll::Pending => self.counters.waited.network.time(next).await,
+        }
     }
 
     async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {

@@ -4,6 +4,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -11,12 +12,13 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::doors::journal::Journal;
 use crate::doors::s3::Answer;
 use crate::engine::download::Download;
-use crate::engine::fetch::FetchError;
+use crate::engine::fetch::{FetchError, Fetcher};
 use crate::engine::limits::RequestPermit;
 use crate::engine::pieces::Pieces;
 use crate::engine::sink::{Segments, Sink};
 use crate::engine::transfer::{First, Transfer, in_time, propagate};
 use crate::engine::write::Writer;
+use crate::rules::concurrency::Concurrency;
 use crate::words::failure::DownloadError;
 use crate::words::object::Part;
 use crate::words::report::TransferReport;
@@ -116,9 +118,14 @@ impl Placing {
         // there is nothing to fetch: a permit that is granted and not taken would be missing to the others.
         let mut permit = pin!(self.transfer.fetcher.limits.permit());
         let mut stopped = pin!(self.writer.stopped());
+        let Fetcher { config, limits, counters, .. } = &*self.transfer.fetcher;
+        let mut concurrency = config.adaptive_concurrency().then(|| Concurrency::new(limits.requests()));
+        let (mut frames, mut at_once) = (0, 0);
         loop {
+            let more = next.is_some()
+                && concurrency.as_ref().is_none_or(|concurrency| running.len() < concurrency.target() as usize);
             tokio::select! {
-                granted = &mut permit, if next.is_some() => {
+                granted = &mut permit, if more => {
                     permit.set(self.transfer.fetcher.limits.permit());
                     if let Some(part) = next.take() {
                         self.spawn(&mut running, part, None, granted);
@@ -127,7 +134,15 @@ impl Placing {
                 }
                 // The network side ends with the sink, not with the next byte that arrives.
                 () = &mut stopped, if !running.is_empty() => return Err(FetchError::Stopped),
-                Some(done) = running.join_next() => done.unwrap_or_else(propagate)?,
+                Some(done) = running.join_next() => {
+                    done.unwrap_or_else(propagate)?;
+                    if let Some(concurrency) = &mut concurrency {
+                        let before = (frames, at_once);
+                        frames = counters.frames.load(Ordering::Relaxed);
+                        at_once = counters.at_once.load(Ordering::Relaxed);
+                        concurrency.part_done(frames - before.0, at_once - before.1);
+                    }
+                }
                 else => return Ok(()),
             }
         }

@@ -66,6 +66,8 @@ pub struct TransferConfig {
     transfer_timeout_seconds: Option<u32>,
     #[serde(skip_serializing_if = "is_true")]
     validate_checksum: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    adaptive_concurrency: bool,
 }
 
 fn is_connect_timeout(seconds: &u32) -> bool {
@@ -78,6 +80,10 @@ fn is_first_byte_timeout(seconds: &u32) -> bool {
 
 fn is_stall_timeout(seconds: &u32) -> bool {
     *seconds == STALL_TIMEOUT_SECONDS
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn is_true(value: &bool) -> bool {
@@ -103,6 +109,7 @@ impl TransferConfig {
             stall_timeout_seconds: STALL_TIMEOUT_SECONDS,
             transfer_timeout_seconds: None,
             validate_checksum: true,
+            adaptive_concurrency: false,
         }
     }
 
@@ -130,6 +137,7 @@ impl TransferConfig {
             stall_timeout_seconds: Some(self.stall_timeout_seconds),
             transfer_timeout_seconds: self.transfer_timeout_seconds,
             validate_checksum: Some(self.validate_checksum),
+            adaptive_concurrency: Some(self.adaptive_concurrency),
         }
     }
 
@@ -232,14 +240,22 @@ impl TransferConfig {
     pub fn validate_checksum(&self) -> bool {
         self.validate_checksum
     }
+
+    /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the machine
+    /// that is behind, not the network: more would only cost processor time then. On by default, but off where a
+    /// `max_concurrency` is asked for and this is not: what is asked for is what is done.
+    #[must_use]
+    pub fn adaptive_concurrency(&self) -> bool {
+        self.adaptive_concurrency
+    }
 }
 
 impl Default for TransferConfig {
-    /// boto3's parameters but for two. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of them
+    /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of them
     /// do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays behind, and the pieces
-    /// only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59).
+    /// only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59). And [`adaptive_concurrency`](Self::adaptive_concurrency).
     fn default() -> Self {
-        Self { max_concurrency: 32, max_io_queue: 16, ..Self::boto3() }
+        Self { max_concurrency: 32, max_io_queue: 16, adaptive_concurrency: true, ..Self::boto3() }
     }
 }
 
@@ -263,6 +279,7 @@ pub struct TransferConfigBuilder {
     stall_timeout_seconds: Option<u32>,
     transfer_timeout_seconds: Option<u32>,
     validate_checksum: Option<bool>,
+    adaptive_concurrency: Option<bool>,
 }
 
 macro_rules! setters {
@@ -286,6 +303,7 @@ impl TransferConfigBuilder {
         io_chunksize: u64,
         use_threads: bool,
         validate_checksum: bool,
+        adaptive_concurrency: bool,
     }
 
     /// Sets [`TransferConfig::max_bandwidth`]; `None` lifts it.
@@ -353,6 +371,9 @@ impl TransferConfigBuilder {
             stall_timeout_seconds: self.stall_timeout_seconds.unwrap_or(default.stall_timeout_seconds),
             transfer_timeout_seconds: self.transfer_timeout_seconds,
             validate_checksum: self.validate_checksum.unwrap_or(default.validate_checksum),
+            adaptive_concurrency: self
+                .adaptive_concurrency
+                .unwrap_or(default.adaptive_concurrency && self.max_concurrency.is_none()),
         };
         let numbers = [
             ("multipart_threshold", config.multipart_threshold),
@@ -473,6 +494,17 @@ mod tests {
             toml::to_string(&TransferConfig::boto3()).unwrap().lines().count(),
             7,
             "ours are written when changed"
+        );
+    }
+
+    #[test]
+    fn a_concurrency_that_is_asked_for_is_kept_unless_both_are() {
+        let of = |text: &str| toml::from_str::<TransferConfig>(text).unwrap().adaptive_concurrency();
+        assert!(TransferConfig::default().adaptive_concurrency() && !TransferConfig::boto3().adaptive_concurrency());
+        assert!(of("") && !of("max_concurrency = 64") && of("max_concurrency = 64\nadaptive_concurrency = true"));
+        assert_eq!(
+            toml::from_str::<TransferConfig>(&toml::to_string(&TransferConfig::default()).unwrap()).unwrap(),
+            TransferConfig::default()
         );
     }
 
