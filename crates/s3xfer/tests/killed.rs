@@ -130,8 +130,11 @@ async fn killed_at_every_record_another_process_goes_on() {
         let bytes: u64 = done.iter().map(|number| PART.min(SIZE - number * PART)).sum();
         assert_eq!(scene.run().await, format!("resumed {bytes} bytes; Validated(Crc64Nvme)"));
         let requests = scene.lab.requests().split_off(before);
-        let parts: Vec<u64> =
+        let mut parts: Vec<u64> =
             requests.iter().filter_map(|request| Some(asked(request.range.as_ref()?).start / PART)).collect();
+        // The last requests of the one that was killed may be read by the server only now.
+        parts.sort_unstable();
+        parts.dedup();
         assert!(parts.iter().all(|part| !done.contains(part)), "{parts:?} after {done:?}");
         assert_eq!(parts.len() + done.len(), PARTS as usize, "{parts:?} after {done:?}");
         scene.assert_whole();

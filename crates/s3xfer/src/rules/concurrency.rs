@@ -49,7 +49,7 @@ impl Concurrency {
         }
         let before = self.target;
         if self.at_once > BEHIND {
-            self.target = self.target.min((self.target * 3 / 4).max(FEWEST));
+            self.target = self.target.min((self.target - self.target / 4).max(FEWEST));
         } else if self.at_once < AHEAD {
             self.target = self.target.saturating_add((self.target / 4).max(1)).min(self.most);
         }
