@@ -92,7 +92,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fills_up_in_the_middle_stops_the_network_and_keeps_nothing() {
+async fn a_disk_that_fills_up_in_the_middle_stops_the_network_and_leaves_the_old_file() {
     let Some(disk) = Mounted::new("size=16m") else { return };
     for resume in [false, true] {
         let scene = Served::new(12 << 20, slow(), None).await;
