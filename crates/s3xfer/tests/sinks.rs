@@ -1,5 +1,7 @@
 //! Every place a download can end in gets the same bytes, and reads no faster than it is read.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod lab;
 
 use std::io::{self, Read};

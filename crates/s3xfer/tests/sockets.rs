@@ -1,25 +1,22 @@
 //! Answers that break off, at every byte where something begins or ends, over real sockets and with both HTTP clients: ours
-//! and the SDK's. What a disk does that fails in the middle is here too, for what must stop then is the network.
+//! and the SDK's.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod wire;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, Requests, Server, SyntheticObject};
-use s3xfer::{Client, DownloadError, DownloadErrorKind, Progress, TransferConfig, TransferReport, WriteAt};
+use s3lab::{FaultKind, NetworkProfile, Requests, SyntheticObject};
+use s3xfer::{Client, DownloadError, DownloadErrorKind, TransferConfig, TransferReport};
 use tempfile::TempDir;
-use wire::Http;
+use wire::{Http, Served};
 
 /// Of our HTTP client; where one ends, the next buffer begins.
 const FRAME: u64 = 512 << 10;
@@ -56,6 +53,8 @@ enum Answer {
     Whole,
     /// 206, but nobody knows of what.
     WithoutContentRange,
+    /// The range, in one chunk of a body that does not say its length, and so many bytes more or less.
+    Chunked(i64),
 }
 
 type Script = dyn Fn(usize) -> (Answer, Cut) + Send + Sync;
@@ -85,7 +84,7 @@ fn serve(stream: TcpStream, script: &Script, seen: &Mutex<Vec<Range<u64>>>) -> i
         };
         let (answer, cut) = script(number);
         let (status, sent, content_range) = match answer {
-            Answer::Ranged => {
+            Answer::Ranged | Answer::Chunked(_) => {
                 let content_range = format!("content-range: bytes {}-{}/{SIZE}\r\n", range.start, range.end - 1);
                 ("206 Partial Content", range, content_range)
             }
@@ -94,8 +93,16 @@ fn serve(stream: TcpStream, script: &Script, seen: &Mutex<Vec<Range<u64>>>) -> i
         };
         let mut body = vec![0; (sent.end - sent.start) as usize];
         object().fill(sent.start, &mut body);
-        let head =
-            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{content_range}etag: \"one\"\r\n\r\n", body.len());
+        let length = match answer {
+            Answer::Chunked(more) => {
+                body.resize(body.len().saturating_add_signed(more as isize), 0);
+                let size = format!("{:x}\r\n", body.len());
+                body = [size.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+                "transfer-encoding: chunked".to_owned()
+            }
+            _ => format!("content-length: {}", body.len()),
+        };
+        let head = format!("HTTP/1.1 {status}\r\n{length}\r\n{content_range}etag: \"one\"\r\n\r\n");
         let end = match cut {
             Cut::Not => {
                 stream.write_all(head.as_bytes())?;
@@ -240,35 +247,19 @@ async fn a_partial_answer_that_does_not_say_of_what_is_an_error() {
     }
 }
 
-/// A lab behind a socket, with one object of so many bytes, and what goes wrong with its GETs.
-struct Scene {
-    lab: Lab,
-    server: Server,
-}
-
-impl Scene {
-    async fn new(size: u64, network: NetworkProfile, faults: Option<(Requests, FaultKind)>) -> Self {
-        let faults = faults.map(|(requests, kind)| Fault { key: "key".to_owned(), requests, kind });
-        let lab = Lab::builder().bucket("lab").synthetic("lab", "key", size).network(network);
-        let lab = lab.faults(FaultPlan::new(faults).unwrap()).build().unwrap();
-        let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        Self { lab, server }
-    }
-
-    fn client(&self, http: Http, config: TransferConfig) -> Client {
-        let keys = (self.lab.access_key(), self.lab.secret_key());
-        Client::new(wire::sdk(&self.server.endpoint(), Some(keys), http)).with_config(config)
-    }
-
-    /// Nothing is asked for any more, nor read.
-    async fn assert_quiet(&self) {
-        // What is on its way arrives.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let asked = self.lab.stats();
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        let later = self.lab.stats();
-        assert_eq!((later.total(), later.bytes_out), (asked.total(), asked.bytes_out));
-        assert_eq!(later.in_flight, 0);
+#[tokio::test]
+async fn a_body_longer_than_its_range_is_an_error_and_a_shorter_one_is_completed() {
+    for http in Http::BOTH {
+        for odd in [0, 1] {
+            let chunked = move |more| {
+                move |number| (if number == odd { Answer::Chunked(more) } else { Answer::Ranged }, Cut::Not)
+            };
+            download(http, chunked(0)).await.assert_whole();
+            let outcome = download(http, chunked(-700)).await;
+            outcome.assert_whole();
+            assert_eq!(outcome.asked.len(), 4, "{http:?}: {:?}", outcome.asked);
+            download(http, chunked(1)).await.assert_failed(DownloadErrorKind::BadResponse);
+        }
     }
 }
 
@@ -277,150 +268,11 @@ async fn thirty_refusals_and_then_answers_end_as_the_object() {
     for http in Http::BOTH {
         let (part, size) = (16 << 10, 33 * (16 << 10));
         let storm = (Requests::Range(1..31), FaultKind::SlowDown);
-        let scene = Scene::new(size, NetworkProfile::unlimited(), Some(storm)).await;
+        let scene = Served::new(size, NetworkProfile::unlimited(), Some(storm)).await;
         let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(part).max_concurrency(32);
         let (bytes, report) =
             scene.client(http, config.build().unwrap()).download("lab", "key").to_bytes().await.unwrap();
         assert_eq!((bytes.len() as u64, report.retries), (size, 30));
         SyntheticObject::named("lab", "key", size).verify(0, &bytes).unwrap();
-    }
-}
-
-/// Takes some bytes, and then no more.
-struct Full {
-    room: u64,
-    taken: AtomicU64,
-}
-
-impl WriteAt for Full {
-    fn write_at(&self, _: u64, bytes: &[u8]) -> io::Result<()> {
-        match self.taken.fetch_add(bytes.len() as u64, Ordering::Relaxed) >= self.room {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => Ok(()),
-        }
-    }
-}
-
-/// A MiB takes a fifth of a second.
-fn slow() -> NetworkProfile {
-    NetworkProfile::unlimited().with_connection_mb_per_s(Some(5.0)).unwrap()
-}
-
-fn parts_of_256_kib() -> TransferConfig {
-    let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(256 << 10).max_concurrency(4);
-    config.validate_checksum(false).build().unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sink_that_is_full_in_the_middle_stops_the_network_at_once() {
-    for http in Http::BOTH {
-        let scene = Scene::new(32 << 20, slow(), None).await;
-        let full = Full { room: 2 << 20, taken: AtomicU64::new(0) };
-        let client = scene.client(http, parts_of_256_kib());
-        let error = client.download("lab", "key").to_write_at(full).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
-        scene.assert_quiet().await;
-        let stats = scene.lab.stats();
-        assert!(stats.bytes_out < 12 << 20, "{stats:?}");
-    }
-}
-
-/// A file system of its own, unmounted with the value.
-struct Mounted {
-    folder: TempDir,
-}
-
-impl Mounted {
-    /// `None`, and a word of why, where this process may not mount.
-    fn new(options: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self { folder }),
-            other => {
-                eprintln!("skipped: no file system can be mounted here ({other:?})");
-                None
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily: a thread of the download may hold a file for a moment.
-        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
-    }
-}
-
-fn names(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fills_up_in_the_middle_stops_the_network_and_keeps_nothing() {
-    let Some(disk) = Mounted::new("size=16m") else { return };
-    for resume in [false, true] {
-        let scene = Scene::new(12 << 20, slow(), None).await;
-        let target = disk.path().join("object.bin");
-        fs::write(&target, "old").unwrap();
-        let progress = Progress::new();
-        let client = scene.client(Http::Ours, parts_of_256_kib());
-        let download = client.download("lab", "key").progress(progress.clone()).to_file(&target).resume(resume);
-        let download = tokio::spawn(download.into_future());
-        while progress.snapshot().written_bytes < 1 << 20 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        // Somebody else takes what is left, as far as it goes.
-        let other = disk.path().join("other");
-        let _ = io::copy(&mut io::repeat(1).take(16 << 20), &mut fs::File::create(&other).unwrap());
-        let error = download.await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
-        assert!(error.to_string().contains("object.bin: cannot write"), "{error}");
-        scene.assert_quiet().await;
-        assert!(scene.lab.stats().bytes_out < 8 << 20, "{:?}", scene.lab.stats());
-        assert_eq!(fs::read(&target).unwrap(), b"old");
-        fs::remove_file(&other).unwrap();
-        if resume {
-            // With room again it goes on.
-            let report = client.download("lab", "key").to_file(&target).resume(true).await.unwrap();
-            assert!(report.resumed_bytes >= 512 << 10, "{}", report.resumed_bytes);
-            SyntheticObject::named("lab", "key", 12 << 20).verify(0, &fs::read(&target).unwrap()).unwrap();
-        }
-        assert_eq!(names(disk.path()), [target]);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_without_room_is_told_after_one_request() {
-    let Some(disk) = Mounted::new("size=4m") else { return };
-    for resume in [false, true] {
-        let scene = Scene::new(12 << 20, slow(), None).await;
-        let target = disk.path().join("object.bin");
-        let download =
-            scene.client(Http::Ours, parts_of_256_kib()).download("lab", "key").to_file(&target).resume(resume);
-        let error = download.await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
-        assert!(error.to_string().contains("cannot reserve 12582912 bytes"), "{error}");
-        assert_eq!(scene.lab.stats().total(), 1);
-        assert!(names(disk.path()).is_empty());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_folder_that_cannot_be_written_is_told_before_anything_is_asked() {
-    let Some(disk) = Mounted::new("ro") else { return };
-    for resume in [false, true] {
-        let scene = Scene::new(1 << 20, slow(), None).await;
-        let target = disk.path().join("object.bin");
-        let download =
-            scene.client(Http::Ours, parts_of_256_kib()).download("lab", "key").to_file(&target).resume(resume);
-        let error = download.await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
-        assert!(error.to_string().contains("object.bin"), "{error}");
-        assert_eq!(scene.lab.stats().total(), 0);
     }
 }

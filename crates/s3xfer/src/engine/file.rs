@@ -37,8 +37,8 @@ pub(crate) async fn run(file: FileDownload) -> Result<TransferReport, DownloadEr
             let (limit, object) = (config.transfer_timeout(), file.download.object.address.clone());
             in_time(limit, &object, async {
                 match file.resume {
-                    true => resumable(file.download, &target, file.durability).await,
-                    false => anew(file.download, &target, file.durability).await,
+                    true => Box::pin(resumable(file.download, &target, file.durability)).await,
+                    false => Box::pin(anew(file.download, &target, file.durability)).await,
                 }
             })
             .await

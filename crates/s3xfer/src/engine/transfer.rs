@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::task::JoinError;
 use tokio::time::{Instant, timeout};
 
@@ -48,6 +49,9 @@ pub(crate) struct Done {
     pub(crate) parts: HashMap<u64, Option<u64>>,
     pub(crate) algorithm: Option<ChecksumAlgorithm>,
 }
+
+/// What [`expected::ask`] gives, on its way.
+type Question = BoxFuture<'static, Option<(Option<String>, StoredChecksum)>>;
 
 /// The answer that told about the object, and the right to have it in flight.
 pub(crate) struct First {
@@ -190,10 +194,7 @@ impl Transfer {
 impl Fetcher {
     /// Asks for the object's checksum where the answers to the GETs will not tell it: beside the first of them, and
     /// without a permit (as boto3 sends its HEAD), or before it where there is to be one request at a time.
-    async fn question(
-        &self,
-        object_bytes: Option<u64>,
-    ) -> Option<futures::future::BoxFuture<'static, Option<(Option<String>, StoredChecksum)>>> {
+    async fn question(&self, object_bytes: Option<u64>) -> Option<Question> {
         let first = first_request(self.object.range, &self.config);
         let comes_along = object_bytes.is_some_and(|bytes| bytes <= first.end);
         if !self.config.validate_checksum() || self.object.range != ByteRange::WHOLE || comes_along {
@@ -206,13 +207,7 @@ impl Fetcher {
         })
     }
 
-    fn expected(
-        &self,
-        version: &Version,
-        plan: &Plan,
-        first: &Answer,
-        question: Option<futures::future::BoxFuture<'static, Option<(Option<String>, StoredChecksum)>>>,
-    ) -> Expected {
+    fn expected(&self, version: &Version, plan: &Plan, first: &Answer, question: Option<Question>) -> Expected {
         if !self.config.validate_checksum() {
             return Expected::none(NotValidated::TurnedOff);
         }

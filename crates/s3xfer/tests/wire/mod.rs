@@ -4,7 +4,11 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+use std::time::Duration;
+
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation};
+use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, Requests, Server};
+use s3xfer::{Client, TransferConfig};
 
 /// Which HTTP client is below the SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,4 +40,36 @@ pub(crate) fn sdk(endpoint: &str, keys: Option<(&str, &str)>, http: Http) -> aws
         config = config.http_client(aws_smithy_http_client::Builder::new().build_http());
     }
     aws_sdk_s3::Client::from_conf(config.build())
+}
+
+/// A lab behind a socket, with one object of so many bytes, and what goes wrong with its GETs.
+pub(crate) struct Served {
+    pub(crate) lab: Lab,
+    pub(crate) server: Server,
+}
+
+impl Served {
+    pub(crate) async fn new(size: u64, network: NetworkProfile, faults: Option<(Requests, FaultKind)>) -> Self {
+        let faults = faults.map(|(requests, kind)| Fault { key: "key".to_owned(), requests, kind });
+        let lab = Lab::builder().bucket("lab").synthetic("lab", "key", size).network(network);
+        let lab = lab.faults(FaultPlan::new(faults).unwrap()).build().unwrap();
+        let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        Self { lab, server }
+    }
+
+    pub(crate) fn client(&self, http: Http, config: TransferConfig) -> Client {
+        let keys = (self.lab.access_key(), self.lab.secret_key());
+        Client::new(sdk(&self.server.endpoint(), Some(keys), http)).with_config(config)
+    }
+
+    /// Nothing is asked for any more, nor read.
+    pub(crate) async fn assert_quiet(&self) {
+        // What is on its way arrives.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = self.lab.stats();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let later = self.lab.stats();
+        assert_eq!((later.total(), later.bytes_out), (asked.total(), asked.bytes_out));
+        assert_eq!(later.in_flight, 0);
+    }
 }
