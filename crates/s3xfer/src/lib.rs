@@ -2,8 +2,9 @@
 //!
 //! A download ends as the object's exact bytes under the target's name, or as a typed error and no file there. Every
 //! request is pinned to the version that the first one saw; a body that breaks off is resumed at the byte where it
-//! stopped; the bytes go to a temporary file that is renamed when it is whole. [`TransferConfig`] is boto3's, with the
-//! same eight names and meanings, so a configuration that was tuned for one serves the other.
+//! stopped; the bytes are compared with the object's checksum, and appear under the target's name when they are whole.
+//! [`TransferConfig`] is boto3's, with the same eight names and meanings, so a configuration that was tuned for one serves
+//! the other; buffers stay within its `memory_limit` whatever the other values are.
 //!
 //! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`].
 //!
@@ -38,11 +39,19 @@
 //! # }
 //! ```
 //!
+//! | into | by |
+//! |---|---|
+//! | a file, in one step, continued after a crash if asked for | [`Download::to_file`], [`FileDownload::resume`] |
+//! | a stream of bytes in order; anything that can be written to | [`Download::stream`], [`Download::to_writer`] |
+//! | memory | [`Download::to_bytes`] |
+//! | a sink with positions of your own | [`Download::to_write_at`], [`WriteAt`] |
+//! | nowhere | [`Download::discard`] |
+//!
 //! | room | what is there |
 //! |---|---|
 //! | words | [`TransferConfig`], [`TransferReport`], [`Progress`], [`DownloadError`]: plain types, checked when made |
-//! | rules | plan, retry, pacing, coalescing, Content-Range: pure functions and state machines |
-//! | doors | S3 through aws-sdk-s3; the disk |
+//! | rules | plan, retry, pacing, admission, checksums, Content-Range: pure functions and state machines |
+//! | doors | S3 through aws-sdk-s3, over an HTTP client for large bodies; the disk and its journal |
 //! | engine | [`Client`], [`Download`]: the async code that moves bytes from one door to the other |
 //!
 //! Unix only: files are written at positions (`pwritev` on Linux).
