@@ -85,6 +85,40 @@ pub(crate) struct Body {
     stream: ByteStream,
 }
 
+/// What every request for an object carries; GETs and HEADs have it under the same names in types of their own.
+macro_rules! addressed {
+    ($request:expr, $object:expr) => {{
+        let request = $request
+            .bucket(&$object.address.bucket)
+            .key(&$object.address.key)
+            .set_version_id($object.version_id.clone())
+            .set_request_payer($object.request_payer.then_some(RequestPayer::Requester))
+            .set_expected_bucket_owner($object.expected_bucket_owner.clone());
+        match &$object.sse_customer_key {
+            Some(key) => {
+                let (key, sum) = customer_key_headers(key);
+                request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum)
+            }
+            None => request,
+        }
+    }};
+}
+
+/// What an answer to either says of the whole object's checksum.
+macro_rules! stored_checksum {
+    ($output:expr) => {
+        stored_checksum(
+            $output.checksum_type.as_ref(),
+            [
+                (ChecksumAlgorithm::Crc64Nvme, $output.checksum_crc64_nvme.as_deref()),
+                (ChecksumAlgorithm::Crc32c, $output.checksum_crc32_c.as_deref()),
+                (ChecksumAlgorithm::Crc32, $output.checksum_crc32.as_deref()),
+            ],
+            $output.checksum_sha1.is_some() || $output.checksum_sha256.is_some(),
+        )
+    };
+}
+
 impl Store {
     /// Keeps the endpoint, credentials and HTTP client of `client`.
     pub(crate) fn new(client: &Client, connect_timeout: Duration) -> Self {
@@ -114,30 +148,11 @@ impl Store {
         e_tag: Option<&str>,
         first_byte: Duration,
     ) -> Result<Answer, RequestFailure> {
-        let mut request = self
-            .client
-            .get_object()
-            .bucket(&object.address.bucket)
-            .key(&object.address.key)
-            .set_version_id(object.version_id.clone())
+        let request = addressed!(self.client.get_object(), object)
             .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
-            .set_if_match(strong(e_tag))
-            .set_request_payer(object.request_payer.then_some(RequestPayer::Requester))
-            .set_expected_bucket_owner(object.expected_bucket_owner.clone());
-        if let Some(key) = &object.sse_customer_key {
-            let (key, sum) = customer_key_headers(key);
-            request = request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum);
-        }
+            .set_if_match(strong(e_tag));
         let output = in_time(first_byte, Box::pin(request.send())).await?.map_err(failure)?;
-        let checksum = stored_checksum(
-            output.checksum_type.as_ref(),
-            [
-                (ChecksumAlgorithm::Crc64Nvme, output.checksum_crc64_nvme.as_deref()),
-                (ChecksumAlgorithm::Crc32c, output.checksum_crc32_c.as_deref()),
-                (ChecksumAlgorithm::Crc32, output.checksum_crc32.as_deref()),
-            ],
-            output.checksum_sha1.is_some() || output.checksum_sha256.is_some(),
-        );
+        let checksum = stored_checksum!(output);
         Ok(Answer {
             content_range: output.content_range,
             content_length: output.content_length.and_then(|length| u64::try_from(length).ok()),
@@ -159,29 +174,9 @@ impl Store {
         object: &ObjectRequest,
         first_byte: Duration,
     ) -> Result<(Option<String>, StoredChecksum), RequestFailure> {
-        let mut request = self
-            .client
-            .head_object()
-            .bucket(&object.address.bucket)
-            .key(&object.address.key)
-            .set_version_id(object.version_id.clone())
-            .checksum_mode(ChecksumMode::Enabled)
-            .set_request_payer(object.request_payer.then_some(RequestPayer::Requester))
-            .set_expected_bucket_owner(object.expected_bucket_owner.clone());
-        if let Some(key) = &object.sse_customer_key {
-            let (key, sum) = customer_key_headers(key);
-            request = request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum);
-        }
+        let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
         let output = in_time(first_byte, Box::pin(request.send())).await?.map_err(failure)?;
-        let checksum = stored_checksum(
-            output.checksum_type.as_ref(),
-            [
-                (ChecksumAlgorithm::Crc64Nvme, output.checksum_crc64_nvme.as_deref()),
-                (ChecksumAlgorithm::Crc32c, output.checksum_crc32_c.as_deref()),
-                (ChecksumAlgorithm::Crc32, output.checksum_crc32.as_deref()),
-            ],
-            output.checksum_sha1.is_some() || output.checksum_sha256.is_some(),
-        );
+        let checksum = stored_checksum!(output);
         Ok((output.e_tag, checksum))
     }
 }
@@ -217,7 +212,7 @@ fn customer_key_headers(key: &SseCustomerKey) -> (String, String) {
     (base64::encode(key.bytes()), base64::encode(md5::Md5::digest(key.bytes())))
 }
 
-/// The one checksum of several that is there; an unknown type is of an object from before there were two.
+/// The one checksum of several that is there; one of unknown type is of an object from before there were two.
 fn stored_checksum(
     kind: Option<&ChecksumType>,
     crcs: [(ChecksumAlgorithm, Option<&str>); 3],

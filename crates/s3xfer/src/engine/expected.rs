@@ -23,6 +23,9 @@ const ATTEMPTS: u32 = 3;
 
 type Told = Result<ObjectChecksum, NotValidated>;
 
+/// What the server says of the object's checksum, with the ETag of the version it is of; `None` when it does not say.
+pub(crate) type Answered = Option<(Option<String>, StoredChecksum)>;
+
 /// The object's checksum, as soon as it is known. Clones share the answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
@@ -41,10 +44,7 @@ impl Expected {
     }
 
     /// What an `answer` to [`ask`] says of the version with that ETag.
-    pub(crate) fn awaited(
-        answer: impl Future<Output = Option<(Option<String>, StoredChecksum)>> + Send + 'static,
-        e_tag: Option<String>,
-    ) -> Self {
+    pub(crate) fn awaited(answer: impl Future<Output = Answered> + Send + 'static, e_tag: Option<String>) -> Self {
         let told = async move {
             match answer.await {
                 Some((of, stored)) if of == e_tag => understand(&stored),
@@ -82,12 +82,8 @@ impl Expected {
     }
 }
 
-/// Asks the server for the object's checksum, and of which version it is; `None` when it does not say.
-pub(crate) async fn ask(
-    store: Store,
-    object: ObjectRequest,
-    first_byte: Duration,
-) -> Option<(Option<String>, StoredChecksum)> {
+/// Asks the server for the object's checksum.
+pub(crate) async fn ask(store: Store, object: ObjectRequest, first_byte: Duration) -> Answered {
     let mut attempts = Attempts::new(ATTEMPTS);
     let asked = async {
         loop {

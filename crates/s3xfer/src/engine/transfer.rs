@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::doors::s3::{Answer, StoredChecksum};
 use crate::engine::client::Client;
 use crate::engine::download::Download;
-use crate::engine::expected::{self, Expected};
+use crate::engine::expected::{self, Answered, Expected};
 use crate::engine::fetch::{Counters, Discovered, Fetcher, Version};
 use crate::engine::limits::RequestPermit;
 use crate::rules::checksum::PartChecksums;
@@ -51,7 +51,7 @@ pub(crate) struct Done {
 }
 
 /// What [`expected::ask`] gives, on its way.
-type Question = BoxFuture<'static, Option<(Option<String>, StoredChecksum)>>;
+type Question = BoxFuture<'static, Answered>;
 
 /// The answer that told about the object, and the right to have it in flight.
 pub(crate) struct First {
