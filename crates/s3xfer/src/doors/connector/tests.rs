@@ -226,6 +226,8 @@ async fn what_a_server_says_unasked_is_not_taken_for_an_answer() {
         while said.load(Ordering::SeqCst) < 2 {
             thread::yield_now();
         }
+        // Written is not arrived, on some systems not even within a machine; what comes later passes for an answer.
+        thread::sleep(Duration::from_millis(50));
         assert_eq!(whole(get(&shared, &url).await).await, b"x");
         assert_eq!(server.accepted(), 2);
     }
