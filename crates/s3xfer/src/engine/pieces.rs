@@ -28,34 +28,8 @@ impl Pieces {
         Self { writer, limits, coalescer: Coalescer::new(offset, io_chunksize), room: None, offset }
     }
 
-    /// A frame that is kept needs room. Where there is none, what was gathered is written as it is, for only what is
-    /// written makes room; then the frame waits its turn, in the place that its request has for it.
-    async fn admit(&mut self, bytes: u64) -> Result<(), FetchError> {
-        let room = match self.limits.try_reserve(bytes) {
-            Some(room) => room,
-            None => {
-                if let Some(piece) = self.coalescer.cut() {
-                    self.writer.push(piece, self.room.take()).await?;
-                }
-                self.limits.reserve(bytes).await
-            }
-        };
-        match &mut self.room {
-            Some(held) => held.merge(room),
-            None => self.room = Some(room),
-        }
-        Ok(())
-    }
-}
-
-impl Frames for Pieces {
-    async fn take(&mut self, mut frame: Bytes) -> Result<(), FetchError> {
-        if !self.writer.gathers() {
-            let piece = Piece { offset: self.offset, frames: vec![frame] };
-            self.offset += piece.len();
-            return Ok(self.writer.push(piece, None).await?);
-        }
-        self.admit(frame.len() as u64).await?;
+    /// Gathers the frame; what is full of it goes to the writer, with its room.
+    async fn gather(&mut self, mut frame: Bytes) -> Result<(), FetchError> {
         while !frame.is_empty() {
             if let Some(piece) = self.coalescer.push(&mut frame) {
                 let room = self.room.as_mut().map(|room| room.split(piece.len()));
@@ -65,10 +39,42 @@ impl Frames for Pieces {
         Ok(())
     }
 
-    async fn end(&mut self) -> Result<(), FetchError> {
+    async fn flush(&mut self) -> Result<(), FetchError> {
         match self.coalescer.cut() {
-            Some(rest) => Ok(self.writer.push(rest, self.room.take()).await?),
+            Some(piece) => Ok(self.writer.push(piece, self.room.take()).await?),
             None => Ok(()),
         }
+    }
+}
+
+impl Frames for Pieces {
+    async fn take(&mut self, frame: Bytes) -> Result<(), FetchError> {
+        if !self.writer.gathers() {
+            let piece = Piece { offset: self.offset, frames: vec![frame] };
+            self.offset += piece.len();
+            return Ok(self.writer.push(piece, None).await?);
+        }
+        match self.limits.try_reserve(frame.len() as u64) {
+            Some(room) => {
+                match &mut self.room {
+                    Some(held) => held.merge(room),
+                    None => self.room = Some(room),
+                }
+                self.gather(frame).await
+            }
+            // Nothing is waited for, least of all by somebody who has a permit: whoever has the room may be waiting for
+            // one. What was gathered is written as it is, and the frame stays in the place that its request has for it
+            // until it is written, too.
+            None => {
+                self.flush().await?;
+                self.gather(frame).await?;
+                self.flush().await?;
+                Ok(self.writer.settled().await?)
+            }
+        }
+    }
+
+    async fn end(&mut self) -> Result<(), FetchError> {
+        self.flush().await
     }
 }

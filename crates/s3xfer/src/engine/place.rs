@@ -52,10 +52,17 @@ pub(crate) async fn to_memory(download: Download) -> Result<(Bytes, TransferRepo
         if bytes > room {
             return Err(DownloadError::TooLarge { object: object.to_string(), bytes, room });
         }
-        // Every frame goes to its place at once, so that nothing else waits for room.
-        let _room = limits.reserve(bytes).await;
+        // Every frame goes to its place at once, so that nothing else is to be admitted.
+        let (_room, first) = match limits.try_reserve(bytes) {
+            Some(room) => (room, Some(first)),
+            None => {
+                // Waited for without a permit, which whoever has the room may need to get done.
+                drop(first);
+                (limits.reserve(bytes).await, None)
+            }
+        };
         let segments = Segments::new(&transfer.plan);
-        let report = place(transfer, Some(first), Sink::Memory(segments.clone()), None).await?;
+        let report = place(transfer, first, Sink::Memory(segments.clone()), None).await?;
         Ok((segments.take(), report))
     })
     .await

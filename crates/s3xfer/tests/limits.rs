@@ -1,0 +1,154 @@
+//! Deadlines, memory and bandwidth hold, whatever else a configuration asks for.
+
+mod lab;
+
+use std::time::Duration;
+
+use lab::{Bench, KIB, small};
+use s3lab::{FaultKind, NetworkProfile, Requests};
+use s3xfer::{DownloadErrorKind, TransferConfig};
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_takes_too_long_ends_when_its_time_is_over() {
+    let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(0.01)).unwrap();
+    let bench = Bench::behind(80 * KIB, network);
+    let client = bench.client.clone().with_config(small().transfer_timeout_seconds(3).build().unwrap());
+    let download = || client.download("lab", "key");
+    let began = Instant::now();
+    let file = download().to_file(bench.target()).await.unwrap_err();
+    let stream = download().to_writer(tokio::io::sink()).await.unwrap_err();
+    let bytes = download().to_bytes().await.unwrap_err();
+    let nowhere = download().discard().await.unwrap_err();
+    for error in [file, stream, bytes, nowhere] {
+        assert_eq!(error.kind(), DownloadErrorKind::TimedOut, "{error}");
+        assert!(error.to_string().contains("within 3 s"), "{error}");
+    }
+    let took = began.elapsed().as_secs_f64();
+    assert!((12.0..12.5).contains(&took), "four times 3 s, not {took}");
+    bench.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_makes_progress_has_no_deadline_of_its_own() {
+    let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(0.01)).unwrap();
+    let bench = Bench::behind(40 << 20, network);
+    let began = Instant::now();
+    bench.download(&TransferConfig::builder().max_concurrency(1).build().unwrap()).await.unwrap();
+    assert!(began.elapsed() > Duration::from_secs(3600), "{:?}", began.elapsed());
+    bench.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_deadline_is_the_one_that_was_asked_for() {
+    let silent = Bench::behind(8 * KIB, NetworkProfile::unlimited().with_first_byte(60_000.0, 0.0).unwrap());
+    let config = small().first_byte_timeout_seconds(2).validate_checksum(false).build().unwrap();
+    let began = Instant::now();
+    let error = silent.download(&config).await.unwrap_err();
+    assert!(error.to_string().contains("after 5 attempts"), "{error}");
+    let took = began.elapsed().as_secs_f64();
+    assert!((10.0..12.0).contains(&took), "five times 2 s and the pauses between, not {took}");
+
+    let stalls = FaultKind::Stall { after_bytes: 10, duration: None };
+    let stalled = Bench::with_faults(24 * KIB, [(Requests::At(1), stalls)]);
+    let began = Instant::now();
+    stalled.download(&small().stall_timeout_seconds(3).build().unwrap()).await.unwrap();
+    let took = began.elapsed().as_secs_f64();
+    assert!((3.0..3.5).contains(&took), "{took}");
+    stalled.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_limit_holds_for_the_widest_configuration() {
+    let size = 20 << 20;
+    for threads in [true, false] {
+        let bench = Bench::new(size);
+        let config = TransferConfig::builder()
+            .max_concurrency(1000)
+            .io_chunksize(1_000_000_000)
+            .max_io_queue(100_000)
+            .multipart_threshold(1)
+            .multipart_chunksize(200 * KIB)
+            .memory_limit(4 << 20)
+            .use_threads(threads)
+            .build()
+            .unwrap();
+        let report = bench.download(&config).await.unwrap();
+        assert!(report.peak_memory_bytes <= 4 << 20, "{}", report.peak_memory_bytes);
+        assert_eq!(report.most_requests, if threads { 6 } else { 1 }, "half of the limit, 320 KiB each");
+        assert!(report.peak_requests <= report.most_requests);
+        assert!(report.largest_write_bytes <= 200 * KIB, "a part is never more than that");
+        bench.assert_whole();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pieces_that_do_not_fit_into_memory_are_written_as_they_are() {
+    let size = 20 << 20;
+    let bench = Bench::new(size);
+    let config = TransferConfig::builder()
+        .max_concurrency(2)
+        .io_chunksize(1_000_000_000)
+        .multipart_chunksize(10 << 20)
+        .memory_limit(2 << 20)
+        .build()
+        .unwrap();
+    let report = bench.download(&config).await.unwrap();
+    assert!(report.peak_memory_bytes <= 2 << 20, "{}", report.peak_memory_bytes);
+    assert!(report.writes > 10 && report.largest_write_bytes < 2 << 20, "{report:?}");
+    bench.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn transfers_that_share_a_little_memory_all_end() {
+    let bench = Bench::new(3 << 20);
+    let config = TransferConfig::builder()
+        .max_concurrency(50)
+        .multipart_threshold(1)
+        .multipart_chunksize(100 * KIB)
+        .io_chunksize(70 * KIB)
+        .max_io_queue(1)
+        .memory_limit(2 << 20)
+        .build()
+        .unwrap();
+    let client = bench.client.clone().with_config(config);
+    let files: Vec<_> = (0..8).map(|n| bench.folder.path().join(n.to_string())).collect();
+    let downloads = files.iter().map(|file| client.download("lab", "key").to_file(file).into_future());
+    let (reports, memory) = futures::future::try_join(
+        futures::future::try_join_all(downloads),
+        client.download("lab", "key").range(..1 << 20).to_bytes(),
+    )
+    .await
+    .unwrap();
+    assert!(reports.iter().all(|report| report.peak_memory_bytes <= 2 << 20));
+    bench.object.verify(0, &memory.0).unwrap();
+    for file in files {
+        bench.object.verify(0, &std::fs::read(file).unwrap()).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bandwidth_is_kept_within_every_two_seconds_and_smoothly() {
+    for (rate, transfers) in [(100_000_u64, 1), (2_000_000, 3), (20_000_000, 8)] {
+        let bench = Bench::new(3 * rate);
+        let config = TransferConfig::builder().max_bandwidth(rate).validate_checksum(false).build().unwrap();
+        let client = bench.client.clone().with_config(config);
+        let progress = s3xfer::Progress::new();
+        let all: Vec<_> = (0..transfers)
+            .map(|_| tokio::spawn(client.download("lab", "key").progress(progress.clone()).discard()))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut last = progress.snapshot().written_bytes;
+        let two_seconds = last;
+        for step in 0..20 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = progress.snapshot().written_bytes;
+            let tenth = (now - last) as f64 / (rate as f64 / 10.0);
+            assert!((0.6..1.4).contains(&tenth), "{rate} B/s, step {step}: {tenth} of the rate");
+            last = now;
+        }
+        let share = (last - two_seconds) as f64 / (2 * rate) as f64;
+        assert!((0.97..1.03).contains(&share), "{rate} B/s: {share}");
+        all.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
