@@ -1,6 +1,7 @@
 //! Async code that moves data between the doors. Cancelling is dropping: each file says what remains after.
 
 pub(crate) mod client;
+pub(crate) mod counters;
 pub(crate) mod download;
 pub(crate) mod expected;
 pub(crate) mod fetch;

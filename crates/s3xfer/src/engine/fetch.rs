@@ -7,13 +7,14 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::doors::s3::{Answer, Store};
+use crate::engine::counters::{Counters, Stopwatch};
 use crate::engine::expected::Expected;
 use crate::engine::limits::Limits;
 use crate::engine::write::WriteError;
@@ -34,28 +35,6 @@ pub(crate) struct Fetcher {
     pub(crate) config: TransferConfig,
     pub(crate) limits: Arc<Limits>,
     pub(crate) counters: Counters,
-}
-
-/// For the report.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) requests: AtomicU64,
-    pub(crate) retries: AtomicU64,
-    in_flight: AtomicU32,
-    pub(crate) peak_requests: AtomicU32,
-    /// Frames received, and those among them that were there when they were asked for.
-    pub(crate) frames: AtomicU64,
-    pub(crate) at_once: AtomicU64,
-    pub(crate) waited: WaitedNanos,
-}
-
-/// Summed over all parts.
-#[derive(Debug, Default)]
-pub(crate) struct WaitedNanos {
-    pub(crate) network: AtomicU64,
-    pub(crate) bandwidth: AtomicU64,
-    pub(crate) sink: AtomicU64,
-    pub(crate) retry: AtomicU64,
 }
 
 /// The version of the object that a download is pinned to, as the first answer told it.
@@ -330,39 +309,6 @@ fn place(answer: &Answer, asked: &Range<u64>, version: &Version) -> Result<(u64,
         return Err(RequestFailure::Changed);
     }
     Ok((start, end))
-}
-
-impl Counters {
-    /// Counts a part as in flight until the guard is dropped.
-    pub(crate) fn in_flight(&self) -> InFlight<'_> {
-        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        self.peak_requests.fetch_max(now, Ordering::Relaxed);
-        InFlight(self)
-    }
-}
-
-/// A sum of nanoseconds.
-pub(crate) trait Stopwatch {
-    /// Adds how long `future` takes.
-    fn time<T>(&self, future: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send;
-}
-
-impl Stopwatch for AtomicU64 {
-    async fn time<T>(&self, future: impl Future<Output = T> + Send) -> T {
-        let began = Instant::now();
-        let value = future.await;
-        self.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        value
-    }
-}
-
-/// A part in flight.
-pub(crate) struct InFlight<'a>(&'a Counters);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 fn bad_response(what: impl Into<String>) -> RequestFailure {

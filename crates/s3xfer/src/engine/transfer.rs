@@ -15,9 +15,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::doors::s3::{Answer, StoredChecksum};
 use crate::engine::client::Client;
+use crate::engine::counters::Counters;
 use crate::engine::download::Download;
 use crate::engine::expected::{self, Answered, Expected};
-use crate::engine::fetch::{Counters, Discovered, Fetcher, Version};
+use crate::engine::fetch::{Discovered, Fetcher, Version};
 use crate::engine::limits::RequestPermit;
 use crate::rules::checksum::PartChecksums;
 use crate::rules::plan::{Plan, first_request};
