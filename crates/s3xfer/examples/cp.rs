@@ -27,23 +27,25 @@ async fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(wrong) => return say(&wrong, 2),
     };
-    // Dropping the copy ends it: what it has fetched is kept, no file appears under the target's name.
-    let copied = tokio::select! {
-        copied = copy(&arguments) => copied,
-        _ = tokio::signal::ctrl_c() => Err("interrupted; give the same command again to go on".into()),
-    };
-    match copied {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let mut line = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                line.push_str(&format!(": {error}"));
-                cause = error.source();
-            }
-            say(&format!("failed to download {line}"), 1)
-        }
+    // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name.
+    tokio::select! {
+        copied = copy(&arguments) => match copied {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => say(&format!("failed to download {}", chain(&*error)), 1),
+        },
+        _ = tokio::signal::ctrl_c() => say("interrupted; give the same command again to go on", 1),
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    line
 }
 
 async fn copy(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
