@@ -28,34 +28,18 @@ impl Pieces {
         Self { writer, limits, coalescer: Coalescer::new(offset, io_chunksize), room: None, offset }
     }
 
-    /// A frame that is kept needs room. Where there is none, what was gathered is written as it is, for only what is
-    /// written makes room; then the frame waits its turn, in the place that its request has for it.
-    async fn admit(&mut self, bytes: u64) -> Result<(), FetchError> {
-        let room = match self.limits.try_reserve(bytes) {
-            Some(room) => room,
-            None => {
-                if let Some(piece) = self.coalescer.cut() {
-                    self.writer.push(piece, self.room.take()).await?;
-                }
-                self.limits.reserve(bytes).await
-            }
-        };
+    /// A frame that is kept needs room; false where there is none.
+    fn admit(&mut self, bytes: u64) -> bool {
+        let Some(room) = self.limits.try_reserve(bytes) else { return false };
         match &mut self.room {
             Some(held) => held.merge(room),
             None => self.room = Some(room),
         }
-        Ok(())
+        true
     }
-}
 
-impl Frames for Pieces {
-    async fn take(&mut self, mut frame: Bytes) -> Result<(), FetchError> {
-        if !self.writer.gathers() {
-            let piece = Piece { offset: self.offset, frames: vec![frame] };
-            self.offset += piece.len();
-            return Ok(self.writer.push(piece, None).await?);
-        }
-        self.admit(frame.len() as u64).await?;
+    /// Cuts pieces from `frame`, as far as they become full.
+    async fn gather(&mut self, mut frame: Bytes) -> Result<(), FetchError> {
         while !frame.is_empty() {
             if let Some(piece) = self.coalescer.push(&mut frame) {
                 let room = self.room.as_mut().map(|room| room.split(piece.len()));
@@ -65,10 +49,34 @@ impl Frames for Pieces {
         Ok(())
     }
 
-    async fn end(&mut self) -> Result<(), FetchError> {
+    /// Hands over what was gathered, full or not.
+    async fn cut(&mut self) -> Result<(), FetchError> {
         match self.coalescer.cut() {
-            Some(rest) => Ok(self.writer.push(rest, self.room.take()).await?),
+            Some(piece) => Ok(self.writer.push(piece, self.room.take()).await?),
             None => Ok(()),
         }
+    }
+}
+
+impl Frames for Pieces {
+    async fn take(&mut self, frame: Bytes) -> Result<(), FetchError> {
+        if !self.writer.gathers() {
+            let piece = Piece { offset: self.offset, frames: vec![frame] };
+            self.offset += piece.len();
+            return Ok(self.writer.push(piece, None).await?);
+        }
+        if self.admit(frame.len() as u64) {
+            return self.gather(frame).await;
+        }
+        // Without room, the frame stays in the place that its request has for it until it is written. Nobody's room is
+        // waited for: those who have it may need this request's permit, or be read by whoever waits for this download.
+        self.cut().await?;
+        self.gather(frame).await?;
+        self.cut().await?;
+        Ok(self.writer.settled().await?)
+    }
+
+    async fn end(&mut self) -> Result<(), FetchError> {
+        self.cut().await
     }
 }

@@ -52,10 +52,17 @@ pub(crate) async fn to_memory(download: Download) -> Result<(Bytes, TransferRepo
         if bytes > room {
             return Err(DownloadError::TooLarge { object: object.to_string(), bytes, room });
         }
-        // Every frame goes to its place at once, so that nothing else waits for room.
-        let _room = limits.reserve(bytes).await;
+        // Every frame goes to its place at once, so that nothing else waits for room. Whoever has the room that is waited
+        // for needs permits to fill it: none is kept meanwhile, and what the first answer began is asked for again.
+        let (_room, first) = match limits.try_reserve(bytes) {
+            Some(room) => (room, Some(first)),
+            None => {
+                drop(first);
+                (limits.reserve(bytes).await, None)
+            }
+        };
         let segments = Segments::new(&transfer.plan);
-        let report = place(transfer, Some(first), Sink::Memory(segments.clone()), None).await?;
+        let report = place(transfer, first, Sink::Memory(segments.clone()), None).await?;
         Ok((segments.take(), report))
     })
     .await
