@@ -21,9 +21,25 @@ use s3xfer::{Client, Integrity, NotValidated, Progress, TransferConfig, Transfer
 
 const USAGE: &str = "usage: cp s3://BUCKET/KEY PATH [--endpoint-url URL] [--config FILE.toml] [--no-sign-request]";
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return say(&format!("no threads to work with: {error}"), 1),
+    };
+    let code = runtime.block_on(run());
+    // A thread that is stuck in a write, to a pipe that nobody reads, is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run() -> ExitCode {
+    let words = std::env::args_os().skip(1).map(|word| word.into_string());
+    let arguments = match words.collect::<Result<Vec<_>, _>>().map_err(|word| format!("{word:?} is not UTF-8; {USAGE}"))
+    {
+        Ok(words) => Arguments::parse(words.into_iter()),
+        Err(wrong) => Err(wrong),
+    };
+    let arguments = match arguments {
         Ok(arguments) => arguments,
         Err(wrong) => return say(&wrong, 2),
     };
@@ -130,7 +146,9 @@ fn summary(report: &TransferReport) -> String {
 }
 
 fn say(line: &str, code: u8) -> ExitCode {
-    eprintln!("cp: {line}");
+    // One line, whatever keys and servers put into it; and where nobody takes it, the exit code still tells.
+    let line: String = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let _ = writeln!(stderr(), "cp: {line}");
     ExitCode::from(code)
 }
 

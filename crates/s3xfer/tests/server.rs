@@ -28,6 +28,7 @@ struct Get {
 type Script = dyn Fn(&Get) -> Option<Answer> + Send + Sync;
 
 struct Answer {
+    status: &'static str,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
@@ -40,6 +41,7 @@ fn object() -> Vec<u8> {
 fn right(get: &Get) -> Answer {
     let range = get.range.start..get.range.end.min(SIZE);
     Answer {
+        status: "206 Partial Content",
         headers: vec![
             ("content-range", format!("bytes {}-{}/{SIZE}", range.start, range.end - 1)),
             ("etag", "\"one\"".to_owned()),
@@ -82,9 +84,9 @@ fn serve(mut stream: TcpStream, script: &Script, seen: &Mutex<Vec<Get>>) -> std:
             seen.push(get.clone());
             get
         };
-        let Some(Answer { headers, body }) = script(&get) else { return Ok(()) };
+        let Some(Answer { status, headers, body }) = script(&get) else { return Ok(()) };
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("HTTP/1.1 206 Partial Content\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
         stream.write_all(&[head.as_bytes(), &body].concat())?;
     }
 }
@@ -108,8 +110,13 @@ impl Outcome {
     }
 }
 
-/// Downloads the object from a server that answers as `script` says.
-async fn download(script: impl Fn(&Get) -> Option<Answer> + Send + Sync + 'static) -> Outcome {
+/// A server that answers as its script says.
+struct Served {
+    endpoint: String,
+    seen: Arc<Mutex<Vec<Get>>>,
+}
+
+fn serving(script: impl Fn(&Get) -> Option<Answer> + Send + Sync + 'static) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -121,12 +128,18 @@ async fn download(script: impl Fn(&Get) -> Option<Answer> + Send + Sync + 'stati
             thread::spawn(move || serve(stream, &*script, &seen));
         }
     });
+    Served { endpoint, seen }
+}
+
+/// Downloads the object from a server that answers as `script` says.
+async fn download(script: impl Fn(&Get) -> Option<Answer> + Send + Sync + 'static) -> Outcome {
+    let Served { endpoint, seen } = serving(script);
     let outcome = download_from(&endpoint).await;
     let seen = seen.lock().unwrap().clone();
     Outcome { seen, ..outcome }
 }
 
-async fn download_from(endpoint: &str) -> Outcome {
+fn client(endpoint: &str) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(endpoint)
@@ -137,9 +150,12 @@ async fn download_from(endpoint: &str) -> Outcome {
     let parts = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART).max_concurrency(1);
     // A script has answers to GETs only.
     let parts = parts.validate_checksum(false);
-    let client = Client::new(aws_sdk_s3::Client::from_conf(config)).with_config(parts.build().unwrap());
+    Client::new(aws_sdk_s3::Client::from_conf(config)).with_config(parts.build().unwrap())
+}
+
+async fn download_from(endpoint: &str) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
-    let result = client.download("b", "k").to_file(folder.path().join("x")).await;
+    let result = client(endpoint).download("b", "k").to_file(folder.path().join("x")).await;
     Outcome { result, seen: Vec::new(), folder }
 }
 
@@ -222,4 +238,18 @@ async fn an_answer_shorter_than_asked_for_is_completed() {
     .await;
     outcome.assert_whole();
     assert_eq!(outcome.result.unwrap().retries, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_has_a_whole_but_no_ranges_of_it_is_an_error_at_last() {
+    // Without a range it is longer than was said; with one, there is nothing at that place.
+    let Served { endpoint, seen, .. } = serving(|get| {
+        let status = if get.range.is_empty() { "200 OK" } else { "416 Range Not Satisfiable" };
+        let body = if get.range.is_empty() { object() } else { Vec::new() };
+        Some(Answer { status, headers: vec![("etag", "\"one\"".to_owned())], body })
+    });
+    let download = client(&endpoint).download("b", "k").object_bytes(PART).discard();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), download).await.expect("it ends");
+    assert!(ended.is_err() || ended.is_ok_and(|report| report.bytes == SIZE));
+    assert!(seen.lock().unwrap().len() < 10);
 }

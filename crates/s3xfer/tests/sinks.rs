@@ -321,3 +321,19 @@ async fn a_fifo_that_nobody_reads_is_given_up_after_a_while() {
     assert!(error.to_string().contains("within 30 s"), "{error}");
     assert_eq!(bench.lab.stats().total(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_transfer_timeout_holds_while_a_reader_takes_nothing() {
+    let bench = Bench::new(300_000);
+    let config = small().transfer_timeout_seconds(7).build().unwrap();
+    let client = bench.client.clone().with_config(config);
+    let (writer, _reader) = tokio::io::duplex(10);
+    let began = tokio::time::Instant::now();
+    let error = client.download("lab", "key").to_writer(writer).await.unwrap_err();
+    assert_eq!((error.kind(), began.elapsed().as_secs()), (DownloadErrorKind::TimedOut, 7), "{error}");
+
+    let fifo = bench.folder.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let error = client.download("lab", "key").to_file(&fifo).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::TimedOut, "nobody opens it: {error}");
+}

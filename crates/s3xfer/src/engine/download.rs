@@ -14,6 +14,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::engine::client::Client;
 use crate::engine::stream::ObjectStream;
+use crate::engine::transfer::in_time;
 use crate::engine::{file, place};
 use crate::words::config::TransferConfig;
 use crate::words::durability::Durability;
@@ -152,7 +153,13 @@ impl Download {
     /// # Errors
     ///
     /// [`DownloadError`]; [`DownloadError::Sink`] when the writer fails.
-    pub async fn to_writer(self, mut writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
+    pub async fn to_writer(self, writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
+        let (limit, object) = (self.client.config.transfer_timeout(), self.object.address.clone());
+        // The stream's own deadline is not looked at while the writer takes its time.
+        in_time(limit, &object, self.pass_on(writer)).await
+    }
+
+    async fn pass_on(self, mut writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
         let object = self.object.address.to_string();
         let mut stream = self.stream();
         let mut at = 0_u64;

@@ -89,13 +89,13 @@ impl Fetcher {
             return Err(self.no_such_range(None));
         }
         let mut attempts = Attempts::new(self.config.num_download_attempts());
-        let whole = range.start == 0 && object_bytes.is_some_and(|bytes| bytes <= range.end);
+        let mut whole = range.start == 0 && object_bytes.is_some_and(|bytes| bytes <= range.end);
         let mut asked = (!whole).then_some(&range);
         loop {
             match self.get(asked, None).await {
                 // The caller was wrong about the size.
                 Ok(answer) if asked.is_none() && whole && answer.content_length.is_some_and(|n| n > range.end) => {
-                    asked = Some(&range);
+                    (asked, whole) = (Some(&range), false);
                 }
                 Ok(answer) => return self.understand(answer, asked),
                 // An empty object has no byte 0. Without a range it answers like any other.

@@ -30,8 +30,13 @@ pub(crate) async fn run(file: FileDownload) -> Result<TransferReport, DownloadEr
     match classify(&file.target)? {
         Target::Null => to_nowhere(file.download).await,
         Target::Special => {
-            let writer = special::open(&file.target, config.first_byte_timeout()).await?;
-            file.download.to_writer(writer).await
+            let (limit, patience) = (config.transfer_timeout(), config.first_byte_timeout());
+            let object = file.download.object.address.clone();
+            in_time(limit, &object, async {
+                let writer = special::open(&file.target, patience).await?;
+                file.download.to_writer(writer).await
+            })
+            .await
         }
         Target::Regular(target) => {
             let (limit, object) = (config.transfer_timeout(), file.download.object.address.clone());

@@ -113,7 +113,7 @@ impl Writer {
     pub(crate) async fn settled(&self) -> Result<(), WriteError> {
         let Some(queue) = &self.queue else { return Ok(()) };
         if !queue.state().draining {
-            return queue.state().failed.is_none().then_some(()).ok_or(WriteError::Stopped);
+            return (!queue.slots.is_closed()).then_some(()).ok_or(WriteError::Stopped);
         }
         let (mark, told) = oneshot::channel();
         self.enqueue(queue, Entry::Mark(mark))?;
@@ -140,7 +140,7 @@ impl Writer {
         match queue.state().failed.take() {
             Some(error) => Err(error),
             None => {
-                drop(all.expect("the slots are closed only after an error"));
+                drop(all.expect("the slots are closed only after an error, which is asked for once"));
                 Ok(())
             }
         }
@@ -164,7 +164,8 @@ impl Writer {
     fn enqueue(&self, queue: &Arc<Queue>, entry: Entry) -> Result<(), WriteError> {
         let in_place = {
             let mut state = queue.state();
-            if state.failed.is_some() {
+            // The error itself may have been told already.
+            if queue.slots.is_closed() {
                 return Err(WriteError::Stopped);
             }
             let bytes = match &entry {
@@ -352,5 +353,17 @@ mod tests {
         assert!(matches!(stopped.await, WriteError::Stopped));
         assert!(matches!(writer.finish().await, Err(DownloadError::Disk { .. })));
         assert_eq!(writer.writes(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_failed_once_is_never_settled_not_even_after_the_error_was_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let staged = StagedFile::create(&folder.path().join("x")).unwrap();
+        let writer = Writer::new(Sink::File(staged.open_file()), &TransferConfig::default(), Progress::new());
+        let beyond = Piece { offset: u64::MAX / 2 - 1, frames: vec![Bytes::from_static(b"xyz")] };
+        writer.push(beyond, None).await.unwrap();
+        assert!(writer.finish().await.is_err());
+        // A part whose pieces were dropped would be recorded as written.
+        assert!(matches!(writer.settled().await, Err(WriteError::Stopped)));
     }
 }

@@ -20,8 +20,9 @@ use super::head::Framing;
 use super::pool::{Origin, Pool};
 use super::stream::Connection;
 
-/// Bytes wait at least this long in a frame that does not fill, and at most twice as long.
-const LINGER: Duration = Duration::from_millis(500);
+/// Bytes wait at least this long in a frame that does not fill, and at most twice as long: well below a second, the least
+/// time after which a body that brings nothing may be given up.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// What is read at once of a chunked body, which has to be decoded. S3 sends errors that way, a few hundred bytes.
 const CODED_BYTES: usize = 16 << 10;

@@ -1,0 +1,84 @@
+//! Transfers that share a client's memory and requests never wait for each other in a circle, however little there is of
+//! both and whatever they end in.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod lab;
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::{join, join_all};
+use lab::Bench;
+use s3lab::NetworkProfile;
+use s3xfer::{Client, TransferConfig, TransferConfigBuilder};
+use tokio::time::timeout;
+
+const MIB: u64 = 1 << 20;
+
+/// Of the paused clock, which stands still while anything can be done: what takes that long never ends.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
+/// 16 parts to an object of a MiB, and room for one such object.
+fn little(requests: u32) -> TransferConfigBuilder {
+    let parts = TransferConfig::builder().multipart_threshold(64 << 10).multipart_chunksize(64 << 10);
+    parts.max_concurrency(requests).memory_limit(2 * MIB)
+}
+
+fn bench(config: TransferConfigBuilder) -> (Bench, Client) {
+    let bench = Bench::behind(MIB, NetworkProfile::unlimited().with_first_byte(5.0, 0.0).unwrap());
+    let client = bench.client.clone().with_config(config.build().unwrap());
+    (bench, client)
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_downloads_into_memory_than_fit_take_turns() {
+    for requests in [1, 2, 3] {
+        let (bench, client) = bench(little(requests));
+        let downloads = (0..6).map(|_| client.download("lab", "key").to_bytes());
+        for downloaded in timeout(FOR_EVER, join_all(downloads)).await.expect("a circle") {
+            let (bytes, report) = downloaded.unwrap();
+            assert_eq!((bytes.len() as u64, report.bytes), (MIB, MIB));
+            bench.object.verify(0, &bytes).unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn downloads_into_memory_and_into_files_do_not_wait_for_each_other() {
+    for requests in [1, 2, 3] {
+        // Larger than what the waiting bytes of the one in memory leave.
+        let (bench, client) = bench(little(requests));
+        let room = 2 * MIB - u64::from(requests) * (320 << 10);
+        let in_memory = (0..3).map(|_| client.download("lab", "key").range(..room.min(MIB)).to_bytes());
+        let into_files = (0..3).map(|n| {
+            let target = bench.folder.path().join(n.to_string());
+            let client = client.clone();
+            async move { client.download("lab", "key").to_file(target).await }
+        });
+        let both = join(join_all(in_memory), join_all(into_files));
+        let (in_memory, in_files) = timeout(FOR_EVER, both).await.expect("a circle");
+        assert!(in_memory.into_iter().all(|downloaded| downloaded.is_ok()));
+        assert!(in_files.into_iter().all(|downloaded| downloaded.is_ok()));
+        for n in 0..3 {
+            bench.object.verify(0, &std::fs::read(bench.folder.path().join(n.to_string())).unwrap()).unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_read_does_not_hold_up_a_download_into_a_file() {
+    // Larger pieces than there is room for, and none that come to an end before their part does.
+    for io_chunksize in [4 << 10, 256 << 10, 8 * MIB] {
+        let (bench, client) = bench(little(4).io_chunksize(io_chunksize));
+        let mut streams: Vec<_> = (0..6).map(|_| client.download("lab", "key").stream()).collect();
+        for stream in &mut streams {
+            stream.next().await.unwrap().unwrap();
+        }
+        // They fetch ahead until the memory is theirs.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let report = timeout(FOR_EVER, client.download("lab", "key").to_file(bench.target())).await.expect("a circle");
+        assert!(report.unwrap().peak_memory_bytes <= 2 * MIB);
+        bench.assert_whole();
+    }
+}
