@@ -49,7 +49,10 @@ async fn run() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => say(&format!("failed to download {}", chain(&*error)), 1),
         },
-        _ = tokio::signal::ctrl_c() => say("interrupted; give the same command again to go on", 1),
+        _ = tokio::signal::ctrl_c() => match arguments.path.to_str() {
+            Some("-" | "/dev/null") => say("interrupted", 1),
+            _ => say("interrupted; give the same command again to go on", 1),
+        },
     }
 }
 

@@ -142,6 +142,9 @@ impl Download {
     /// As a stream of the bytes in order, fetched ahead in parallel as far as memory allows. What is read too slowly is
     /// not fetched faster: the stream is its own back-pressure.
     ///
+    /// A stream that is not read keeps what it has fetched and, when memory is short, one request of the client's
+    /// `max_concurrency`: streams that wait for each other should not be more than that.
+    ///
     /// A checksum that does not match is told by the last item, when the bytes have been passed on already.
     #[must_use = "a stream does nothing until it is polled"]
     pub fn stream(self) -> ObjectStream {

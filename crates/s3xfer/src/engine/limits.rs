@@ -12,6 +12,8 @@ use crate::rules::admission::{Admission, REQUEST_BYTES};
 use crate::rules::pace::Pacer;
 use crate::words::config::{LEAST_MEMORY, TransferConfig};
 
+/// Most bytes in one reservation: what tokio's semaphore counts at once.
+pub(crate) const LARGEST_ROOM: u64 = u32::MAX as u64;
 /// Of the machine's memory, what transfers may take unless they are told.
 const MEMORY_SHARE: u64 = 4;
 
@@ -30,6 +32,8 @@ pub(crate) struct Limits {
 struct Memory {
     free: Arc<Semaphore>,
     bytes: u64,
+    /// Held by whoever takes more than the semaphore counts at once.
+    large: tokio::sync::Mutex<()>,
     held: AtomicU64,
     peak: AtomicU64,
 }
@@ -83,17 +87,34 @@ impl Limits {
         RequestPermit { _permit: permit, memory: self.memory.clone() }
     }
 
-    /// Room for `bytes`, if there is any now; at most all that there is.
+    /// Room for `bytes`, if there is any now; none for more than [`LARGEST_ROOM`].
     pub(crate) fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
+        if bytes > LARGEST_ROOM {
+            return None;
+        }
         let permits = self.memory.permits(bytes);
         Some(self.memory.reservation(self.memory.free.clone().try_acquire_many_owned(permits).ok()?))
     }
 
-    /// Waits for room for `bytes`; at most all that there is. First come, first served.
+    /// Waits for room for `bytes`, at most [`LARGEST_ROOM`]; at most all that there is. First come, first served.
     pub(crate) async fn reserve(&self, bytes: u64) -> Reservation {
         let permits = self.memory.permits(bytes);
         let free = self.memory.free.clone();
         self.memory.reservation(free.acquire_many_owned(permits).await.expect("the semaphore is never closed"))
+    }
+
+    /// Waits for room for all of `bytes`, no more than there is, however many they are.
+    pub(crate) async fn reserve_all(&self, bytes: u64) -> Vec<Reservation> {
+        // One at a time: two that had half of it each would wait for each other.
+        let _alone = self.memory.large.lock().await;
+        let mut rooms = Vec::new();
+        let mut left = bytes;
+        while left > 0 {
+            let part = left.min(LARGEST_ROOM);
+            rooms.push(self.reserve(part).await);
+            left -= part;
+        }
+        rooms
     }
 
     /// How much of a frame of `bytes` to pass on at once so that the bandwidth limit is kept smoothly.
@@ -116,7 +137,8 @@ impl Memory {
     fn new(bytes: u64) -> Arc<Self> {
         let bytes = bytes.min(Semaphore::MAX_PERMITS as u64);
         let free = Arc::new(Semaphore::new(bytes as usize));
-        Arc::new(Self { free, bytes, held: AtomicU64::new(0), peak: AtomicU64::new(0) })
+        let large = tokio::sync::Mutex::default();
+        Arc::new(Self { free, bytes, large, held: AtomicU64::new(0), peak: AtomicU64::new(0) })
     }
 
     fn permits(&self, bytes: u64) -> u32 {
@@ -139,6 +161,11 @@ impl Memory {
 }
 
 impl Reservation {
+    /// Bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.permit.num_permits() as u64
+    }
+
     /// Takes `bytes` off, or all that is left.
     pub(crate) fn split(&mut self, bytes: u64) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.permit.num_permits());
@@ -146,7 +173,7 @@ impl Reservation {
         Self { permit, memory: self.memory.clone() }
     }
 
-    /// Adds `other`'s room to this one's.
+    /// Adds `other`'s room to this one's; together no more than [`LARGEST_ROOM`].
     pub(crate) fn merge(&mut self, mut other: Self) {
         let all = other.permit.num_permits();
         self.permit.merge(other.permit.split(all).expect("no more than there are"));
@@ -180,13 +207,23 @@ mod tests {
     }
 
     #[test]
+    fn more_than_the_semaphore_counts_at_once_is_counted_all_the_same() {
+        let limits = limits(20 << 30, 1);
+        let rooms = limits.reserve_all(9 << 30).now_or_never().unwrap();
+        assert_eq!(rooms.iter().map(Reservation::bytes).sum::<u64>(), 9 << 30);
+        assert!(limits.reserve_all(12 << 30).now_or_never().is_none(), "there are 11 GiB left");
+        drop(rooms);
+        assert!(limits.reserve_all(12 << 30).now_or_never().is_some());
+    }
+
+    #[test]
     fn room_is_given_back_and_what_was_held_is_counted() {
         let limits = limits(2 << 20, 1);
         let all = limits.waiting_bytes();
         assert_eq!(all, (2 << 20) - REQUEST_BYTES);
         let mut held = limits.try_reserve(1000).unwrap();
-        let more = limits.try_reserve(u64::MAX).is_none();
-        assert!(more, "a thousand bytes are taken");
+        assert!(limits.try_reserve(all).is_none(), "a thousand bytes are taken");
+        assert!(limits.try_reserve(u64::MAX).is_none());
         let part = held.split(400);
         drop(held);
         let mut rest = limits.try_reserve(all - 400).unwrap();
@@ -194,6 +231,7 @@ mod tests {
         rest.merge(part);
         drop(rest);
         assert!(limits.reserve(u64::MAX).now_or_never().is_some(), "more than there is means all there is");
+        assert_eq!(limits.reserve_all(all).now_or_never().unwrap().len(), 1);
         let permit = limits.permit().now_or_never().unwrap();
         drop(permit);
         assert_eq!(limits.peak_memory_bytes(), all);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::engine::fetch::{FetchError, Frames};
-use crate::engine::limits::{Limits, Reservation};
+use crate::engine::limits::{LARGEST_ROOM, Limits, Reservation};
 use crate::engine::write::Writer;
 use crate::rules::coalesce::Coalescer;
 use crate::words::piece::Piece;
@@ -56,6 +56,9 @@ impl Frames for Pieces {
         }
         match self.limits.try_reserve(frame.len() as u64) {
             Some(room) => {
+                if self.room.as_ref().is_some_and(|held| held.bytes() + room.bytes() > LARGEST_ROOM) {
+                    self.flush().await?;
+                }
                 match &mut self.room {
                     Some(held) => held.merge(room),
                     None => self.room = Some(room),

@@ -54,11 +54,11 @@ pub(crate) async fn to_memory(download: Download) -> Result<(Bytes, TransferRepo
         }
         // Every frame goes to its place at once, so that nothing else is to be admitted.
         let (_room, first) = match limits.try_reserve(bytes) {
-            Some(room) => (room, Some(first)),
+            Some(room) => (vec![room], Some(first)),
             None => {
                 // Waited for without a permit, which whoever has the room may need to get done.
                 drop(first);
-                (limits.reserve(bytes).await, None)
+                (limits.reserve_all(bytes).await, None)
             }
         };
         let segments = Segments::new(&transfer.plan);

@@ -27,6 +27,11 @@ impl Sink {
         matches!(self, Self::File(_) | Self::Custom { .. })
     }
 
+    /// Whether a write may be tried by a thread that must not be kept long. What a caller's sink does, nobody knows.
+    pub(crate) fn is_quick(&self) -> bool {
+        !matches!(self, Self::Custom { .. })
+    }
+
     /// Makes room. Blocks.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), DownloadError> {
         match self {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::engine::download::Download;
 use crate::engine::fetch::{FetchError, Frames};
-use crate::engine::limits::Reservation;
+use crate::engine::limits::{LARGEST_ROOM, Reservation};
 use crate::engine::transfer::{First, Transfer, propagate};
 use crate::words::failure::DownloadError;
 use crate::words::report::TransferReport;
@@ -190,11 +190,10 @@ async fn feed(transfer: Arc<Transfer>, first: First, parts: mpsc::UnboundedSende
         let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
         let bytes = part.bytes.end - part.bytes.start;
         let its_turn = places.acquire_many(ahead - 1);
-        let room = match limits.try_reserve(bytes).filter(|_| bytes <= limits.waiting_bytes()) {
+        let never = bytes > limits.waiting_bytes().min(LARGEST_ROOM);
+        let room = match limits.try_reserve(bytes).filter(|_| !never) {
             Some(room) => Some(room),
-            None if bytes > limits.waiting_bytes() => {
-                its_turn.await.map(|_| None).expect("the semaphore is never closed")
-            }
+            None if never => its_turn.await.map(|_| None).expect("the semaphore is never closed"),
             None => {
                 let (mut its_turn, mut room) = (pin!(its_turn), pin!(limits.reserve(bytes)));
                 tokio::select! {

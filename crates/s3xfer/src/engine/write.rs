@@ -178,7 +178,7 @@ impl Writer {
             if std::mem::replace(&mut state.draining, true) {
                 return Ok(());
             }
-            state.in_place.allows(bytes)
+            self.sink.is_quick() && state.in_place.allows(bytes)
         };
         if in_place && self.drain(queue, IN_A_ROW) {
             return Ok(());

@@ -5,7 +5,8 @@ use std::io;
 /// Takes bytes at their positions, in any order, from several threads at once.
 ///
 /// Each byte of the object (or of the range that was asked for, whose first byte is at 0) is written exactly once, also
-/// when requests are retried. Calls may block: a sink that is slow is written to from threads that may.
+/// when requests are retried. Calls may block: they come from threads that may, unless
+/// [`use_threads`](crate::TransferConfig::use_threads) is false.
 ///
 /// An implementation MUST take all of `bytes` or return an error, and MUST NOT panic; the first error ends the download.
 /// It SHOULD NOT keep a lock while it blocks, for the other parts of the object wait then.

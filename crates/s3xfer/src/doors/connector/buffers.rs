@@ -23,9 +23,9 @@ const PAGE_BYTES: usize = 4096;
 /// Free buffers that are kept: 16 MiB of frames. More are in use only while more frames than that are on their way.
 const KEPT: usize = 64;
 
-/// A frame that fills less than one in so many bytes of its buffer is copied out: otherwise a body that trickles would pin
-/// a whole buffer for every few bytes.
-const COPIED_BELOW: usize = 4;
+/// A frame that leaves more than one in so many bytes of its buffer empty is copied out: a body that trickles would pin a
+/// whole buffer for every few bytes otherwise, and nobody counts what is empty. Most frames are full.
+const EMPTY_AT_MOST: usize = 8;
 
 /// The free buffers. The last one that came back is the first that goes out, for it is the one in the cache.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Frame {
 
     /// What is filled, as bytes that may be kept.
     pub(super) fn freeze(self) -> Bytes {
-        if self.filled < self.home.bytes_each / COPIED_BELOW {
+        if self.home.bytes_each - self.filled > self.home.bytes_each / EMPTY_AT_MOST {
             return Bytes::copy_from_slice(self.as_ref());
         }
         Bytes::from_owner(self)

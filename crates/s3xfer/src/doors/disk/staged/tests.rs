@@ -253,10 +253,10 @@ fn a_file_that_is_kept_is_not_given_to_the_next_as_long_as_somebody_may_write_it
 fn nobody_has_a_file_that_another_has_whatever_is_published_and_removed_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("object");
-    let (inside, claimed) = (AtomicU32::new(0), AtomicU32::new(0));
+    let inside = AtomicU32::new(0);
     thread::scope(|scope| {
         for worker in 0..4 {
-            let (target, inside, claimed) = (&target, &inside, &claimed);
+            let (target, inside) = (&target, &inside);
             scope.spawn(move || {
                 for round in 0..500 {
                     if worker == 0 {
@@ -266,7 +266,6 @@ fn nobody_has_a_file_that_another_has_whatever_is_published_and_removed_meanwhil
                     let Ok(staged) = StagedFile::resumable(target) else { continue };
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     assert!(staged.place.folder.is(&staged.file.file, &staged.place.names.data).unwrap());
-                    claimed.fetch_add(1, Ordering::Relaxed);
                     inside.fetch_sub(1, Ordering::SeqCst);
                     match round % 2 {
                         0 => staged.publish(Durability::PageCache).unwrap(),
@@ -276,7 +275,8 @@ fn nobody_has_a_file_that_another_has_whatever_is_published_and_removed_meanwhil
             });
         }
     });
-    assert!(claimed.load(Ordering::Relaxed) > 0);
+    // In between they may all have come too late; whoever is alone does not.
+    StagedFile::resumable(&target).unwrap();
     assert_eq!(names(folder.path()), ["object"]);
 }
 
