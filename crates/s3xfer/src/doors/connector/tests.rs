@@ -632,7 +632,8 @@ async fn whoever_is_not_trusted_or_not_named_so_gets_no_request() {
         Server::tls(ca.server_config(rustls::ALL_VERSIONS), |_, out| out.write_all(&good(b"x")).map(|()| true));
     let url = server.url("/").replace("http:", "https:");
     let stranger = Ca::new();
-    for (shared, url) in [(stranger.trusted(), url.clone()), (ca.trusted(), url.replace("127.0.0.1", "localhost"))] {
+    let cases = [(stranger.trusted(), url.clone(), true), (ca.trusted(), url.replace("127.0.0.1", "localhost"), false)];
+    for (shared, url, another_authority_helps) in cases {
         let error = ask(&shared, Method::GET, &url, NEVER).await.unwrap_err();
         let refused =
             matches!(error, ExchangeError::Tls(TlsError::Refused { cause: rustls::Error::InvalidCertificate(_), .. }));
@@ -640,6 +641,15 @@ async fn whoever_is_not_trusted_or_not_named_so_gets_no_request() {
         let error = ConnectorError::from(error);
         assert!(!error.is_io() && !error.is_timeout() && error.as_other().is_none(), "nothing to try again");
     }
+}
+
+#[test]
+fn an_issuer_that_is_not_known_can_be_made_known_and_the_error_says_how() {
+    use rustls::CertificateError::{Expired, UnknownIssuer};
+
+    let said =
+        |cause| TlsError::Refused { host: "h".to_owned(), cause: rustls::Error::InvalidCertificate(cause) }.to_string();
+    assert!(said(UnknownIssuer).contains("AWS_CA_BUNDLE") && !said(Expired).contains("AWS_CA_BUNDLE"));
 }
 
 #[tokio::test]

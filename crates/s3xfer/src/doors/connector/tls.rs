@@ -66,7 +66,7 @@ pub(super) enum TlsError {
         host: String,
     },
     /// What the server said or showed was not acceptable.
-    #[error("no TLS with {host}: {cause}")]
+    #[error("no TLS with {host}: {cause}{}", mend(cause))]
     Refused {
         /// The host.
         host: String,
@@ -131,6 +131,16 @@ impl fmt::Debug for TlsStream {
 impl Default for Tls {
     fn default() -> Self {
         Self::trusting(env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()))
+    }
+}
+
+/// What somebody can do about it whose server it is.
+fn mend(cause: &rustls::Error) -> &'static str {
+    match cause {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            "; if it is to be trusted, name a file with its issuer's certificate in AWS_CA_BUNDLE"
+        }
+        _ => "",
     }
 }
 
