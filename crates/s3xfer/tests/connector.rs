@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod wire;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use s3xfer::{Client, TransferConfig};
+use wire::{Http, sdk};
 
 const PART: usize = 4 << 20;
 const SIZE: usize = 4 * PART;
@@ -65,17 +67,10 @@ async fn downloads_share_connections_and_aborted_ones_leave_nothing() {
             });
         }
     });
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(endpoint)
-        .force_path_style(true)
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("a", "s", None, None, "test"))
-        .build();
     let parts = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART as u64).max_concurrency(4);
     // The server answers GETs only.
     let parts = parts.validate_checksum(false);
-    let client = Client::new(aws_sdk_s3::Client::from_conf(config)).with_config(parts.build().unwrap());
+    let client = Client::new(sdk(&endpoint, Some(("a", "s")), Http::Ours)).with_config(parts.build().unwrap());
     let folder = tempfile::tempdir().unwrap();
 
     for _ in 0..5 {
