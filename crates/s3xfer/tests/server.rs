@@ -5,10 +5,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
 use s3xfer::{Client, DownloadError, DownloadErrorKind, TransferConfig, TransferReport};
 use tempfile::TempDir;
 
@@ -139,18 +140,20 @@ async fn download(script: impl Fn(&Get) -> Option<Answer> + Send + Sync + 'stati
     Outcome { seen, ..outcome }
 }
 
-fn client(endpoint: &str) -> Client {
-    let config = aws_sdk_s3::Config::builder()
+fn sdk(endpoint: &str) -> Builder {
+    Builder::new()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(endpoint)
         .force_path_style(true)
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("a", "s", None, None, "test"))
-        .build();
+}
+
+fn client(endpoint: &str) -> Client {
     let parts = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART).max_concurrency(1);
     // A script has answers to GETs only.
     let parts = parts.validate_checksum(false);
-    Client::new(aws_sdk_s3::Client::from_conf(config)).with_config(parts.build().unwrap())
+    Client::new(aws_sdk_s3::Client::from_conf(sdk(endpoint).build())).with_config(parts.build().unwrap())
 }
 
 async fn download_from(endpoint: &str) -> Outcome {
@@ -252,4 +255,52 @@ async fn a_server_that_has_a_whole_but_no_ranges_of_it_is_an_error_at_last() {
     let ended = tokio::time::timeout(std::time::Duration::from_secs(20), download).await.expect("it ends");
     assert!(ended.is_err() || ended.is_ok_and(|report| report.bytes == SIZE));
     assert!(seen.lock().unwrap().len() < 10);
+}
+
+/// A server whose answers have no end, and how many bytes it could send: those that were read, and what the kernels keep.
+fn endless(status: &'static str, framing: &'static str) -> (String, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let sent = Arc::new(AtomicU64::new(0));
+    let counter = sent.clone();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            lines.find(String::is_empty);
+            let begins = b"<Error><Code>AccountProblem</Code><Message>No.</Message><More>";
+            let chunk = |bytes: &[u8]| match framing {
+                "transfer-encoding: chunked" => [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat(),
+                _ => bytes.to_vec(),
+            };
+            let head = format!("HTTP/1.1 {status}\r\n{framing}\r\n\r\n");
+            let mut next = [head.as_bytes(), &chunk(begins)].concat();
+            while stream.write_all(&next).is_ok() {
+                counter.fetch_add(next.len() as u64, Ordering::Relaxed);
+                next = chunk(&[b'x'; 64 << 10]);
+            }
+        }
+    });
+    (endpoint, sent)
+}
+
+#[tokio::test]
+async fn a_refusal_that_does_not_end_is_known_by_its_beginning() {
+    for framing in ["content-length: 99999999999", "transfer-encoding: chunked", "connection: close"] {
+        for sdks_http in [false, true] {
+            let (endpoint, sent) = endless("403 Forbidden", framing);
+            let mut config = sdk(&endpoint);
+            if sdks_http {
+                config = config.http_client(aws_smithy_http_client::Builder::new().build_http());
+            }
+            let client = Client::new(aws_sdk_s3::Client::from_conf(config.build()));
+            // The answer to the HEAD for the checksum has no body, and this server does not know.
+            let config = TransferConfig::builder().validate_checksum(false).first_byte_timeout_seconds(5);
+            let client = client.with_config(config.build().unwrap());
+            let error = client.download("b", "k").discard().await.unwrap_err();
+            assert_eq!(error.kind(), DownloadErrorKind::Denied, "{error}");
+            assert!(error.to_string().ends_with("the server says AccountProblem: No."), "{error}");
+            // The sockets' buffers are the rest.
+            assert!(sent.load(Ordering::Relaxed) < 32 << 20, "{framing}: {sent:?}");
+        }
+    }
 }

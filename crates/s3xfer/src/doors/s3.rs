@@ -4,6 +4,8 @@
 //! it does not watch for stalled streams, for a deadline here does that without a look at the clock for each frame; and it
 //! does not compute checksums, for those of ranges are put together by the engine.
 
+mod refusal_body;
+
 use std::error::Error;
 use std::future::Future;
 use std::ops::Range;
@@ -26,6 +28,7 @@ use bytes::Bytes;
 use md5::Digest;
 use tokio::time::timeout;
 
+use self::refusal_body::RefusalsAreShort;
 use crate::doors::connector;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure};
@@ -131,6 +134,7 @@ impl Store {
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .interceptor(PartialNeedsContentRange)
             .interceptor(AskForChecksum)
+            .interceptor(RefusalsAreShort)
             .build();
         Self { client: Client::from_conf(config) }
     }
