@@ -1,12 +1,14 @@
 //! Deadlines, memory and bandwidth hold, whatever else a configuration asks for.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod lab;
 
 use std::time::Duration;
 
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{DownloadErrorKind, TransferConfig};
+use s3xfer::{DownloadErrorKind, TransferConfig, TransferReport};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -56,6 +58,38 @@ async fn every_deadline_is_the_one_that_was_asked_for() {
     let took = began.elapsed().as_secs_f64();
     assert!((3.0..3.5).contains(&took), "{took}");
     stalled.assert_whole();
+}
+
+/// Twice as many parts as there may be requests, over connections that take 1.3 s for each; the report, and the seconds it took.
+async fn over_slow_connections(max_concurrency: u32, adaptive: bool) -> (TransferReport, f64) {
+    let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(0.2)).unwrap();
+    let bench = Bench::behind(512 * KIB * u64::from(max_concurrency), network.with_first_byte(30.0, 0.2).unwrap());
+    let config = TransferConfig::builder()
+        .multipart_chunksize(256 * KIB)
+        .multipart_threshold(1)
+        .max_concurrency(max_concurrency)
+        .adaptive_concurrency(adaptive)
+        .memory_limit(1 << 30)
+        .validate_checksum(false);
+    let client = bench.client.clone().with_config(config.build().unwrap());
+    let began = Instant::now();
+    let report = client.download("lab", "key").discard().await.unwrap();
+    (report, began.elapsed().as_secs_f64())
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_slower_than_the_machine_are_all_used() {
+    for max_concurrency in [16, 100, 512] {
+        let (fixed, all_at_once) = over_slow_connections(max_concurrency, false).await;
+        let (report, seconds) = over_slow_connections(max_concurrency, true).await;
+        assert_eq!(report.config.max_concurrency(), max_concurrency, "the report says what was asked for");
+        assert_eq!((report.peak_requests, fixed.peak_requests), (report.most_requests, fixed.most_requests));
+        // What a process may open can be less than that.
+        assert!(report.most_requests == max_concurrency || report.most_requests > 200, "{}", report.most_requests);
+        // Above 32 they are opened in at most four steps, each of them an answer's first 64 KiB: 0.36 s.
+        let opening = if max_concurrency > 32 { 1.5 } else { 0.0 };
+        assert!(seconds <= all_at_once + opening, "{max_concurrency}: {seconds} s and {all_at_once} s");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -199,7 +199,7 @@ impl Fetcher {
         let mut skip = asked.start - starts_at;
         let mut place = starts_at;
         while *at < part.bytes.end && place < ends_at {
-            let mut frame = match self.next(&mut answer).await {
+            let mut frame = match self.next(&mut answer, place == starts_at).await {
                 Some(frame) => frame.map_err(RequestFailure::Transient)?,
                 None => {
                     let source = format!("it ended {} bytes early", ends_at - place).into();
@@ -227,16 +227,14 @@ impl Fetcher {
         Ok(())
     }
 
-    async fn next(&self, answer: &mut Answer) -> Option<Result<Bytes, RequestError>> {
-        self.counters.frames.fetch_add(1, Ordering::Relaxed);
+    async fn next(&self, answer: &mut Answer, first: bool) -> Option<Result<Bytes, RequestError>> {
         let mut next = pin!(answer.body.next(self.config.stall_timeout()));
-        match futures::poll!(&mut next) {
-            Poll::Ready(frame) => {
-                self.counters.at_once.fetch_add(1, Ordering::Relaxed);
-                frame
-            }
-            Poll::Pending => self.counters.waited.network.time(next).await,
-        }
+        let (frame, at_once) = match futures::poll!(&mut next) {
+            Poll::Ready(frame) => (frame, true),
+            Poll::Pending => (self.counters.waited.network.time(next).await, false),
+        };
+        self.counters.frame(first, at_once);
+        frame
     }
 
     async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {

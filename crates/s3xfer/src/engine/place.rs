@@ -4,7 +4,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -127,10 +126,10 @@ impl Placing {
         let mut stopped = pin!(self.writer.stopped());
         let Fetcher { config, limits, counters, .. } = &*self.transfer.fetcher;
         let mut concurrency = config.adaptive_concurrency().then(|| Concurrency::new(limits.requests()));
-        let (mut frames, mut at_once) = (0, 0);
         loop {
             let more = next.is_some()
                 && concurrency.as_ref().is_none_or(|concurrency| running.len() < concurrency.target() as usize);
+            let opening = next.is_some() && concurrency.as_ref().is_some_and(Concurrency::is_opening);
             tokio::select! {
                 granted = &mut permit, if more => {
                     permit.set(self.transfer.fetcher.limits.permit());
@@ -139,15 +138,17 @@ impl Placing {
                         next = parts.next();
                     }
                 }
+                () = counters.another_answer(), if opening => {
+                    if let Some(concurrency) = &mut concurrency {
+                        concurrency.answered(counters.seen());
+                    }
+                }
                 // The network side ends with the sink, not with the next byte that arrives.
                 () = &mut stopped, if !running.is_empty() => return Err(FetchError::Stopped),
                 Some(done) = running.join_next() => {
                     done.unwrap_or_else(propagate)?;
                     if let Some(concurrency) = &mut concurrency {
-                        let before = (frames, at_once);
-                        frames = counters.frames.load(Ordering::Relaxed);
-                        at_once = counters.at_once.load(Ordering::Relaxed);
-                        concurrency.part_done(frames - before.0, at_once - before.1);
+                        concurrency.part_done(counters.seen());
                     }
                 }
                 else => return Ok(()),

@@ -66,7 +66,7 @@ pub struct TransferConfig {
     transfer_timeout_seconds: Option<u32>,
     #[serde(skip_serializing_if = "is_true")]
     validate_checksum: bool,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_true")]
     adaptive_concurrency: bool,
 }
 
@@ -80,10 +80,6 @@ fn is_first_byte_timeout(seconds: &u32) -> bool {
 
 fn is_stall_timeout(seconds: &u32) -> bool {
     *seconds == STALL_TIMEOUT_SECONDS
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 fn is_true(value: &bool) -> bool {
@@ -242,8 +238,10 @@ impl TransferConfig {
     }
 
     /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the machine
-    /// that is behind, not the network: more would only cost processor time then. On by default, but off where a
-    /// `max_concurrency` is asked for and this is not: what is asked for is what is done.
+    /// that is behind, not the network: more would only cost processor time and memory then. On by default, for
+    /// `max_concurrency` says how many there may be at most; a network that is waited for has all of them, above 32 after a
+    /// few answer times. The [report](crate::TransferReport) says both how many there might have been and how many there
+    /// were. Off in [`TransferConfig::boto3`], and without effect on streams.
     #[must_use]
     pub fn adaptive_concurrency(&self) -> bool {
         self.adaptive_concurrency
@@ -371,9 +369,7 @@ impl TransferConfigBuilder {
             stall_timeout_seconds: self.stall_timeout_seconds.unwrap_or(default.stall_timeout_seconds),
             transfer_timeout_seconds: self.transfer_timeout_seconds,
             validate_checksum: self.validate_checksum.unwrap_or(default.validate_checksum),
-            adaptive_concurrency: self
-                .adaptive_concurrency
-                .unwrap_or(default.adaptive_concurrency && self.max_concurrency.is_none()),
+            adaptive_concurrency: self.adaptive_concurrency.unwrap_or(default.adaptive_concurrency),
         };
         let numbers = [
             ("multipart_threshold", config.multipart_threshold),
@@ -492,20 +488,19 @@ mod tests {
         }
         assert_eq!(
             toml::to_string(&TransferConfig::boto3()).unwrap().lines().count(),
-            7,
-            "ours are written when changed"
+            8,
+            "boto3's seven, without a bandwidth, and what differs from ours"
         );
     }
 
     #[test]
-    fn a_concurrency_that_is_asked_for_is_kept_unless_both_are() {
+    fn a_concurrency_that_is_asked_for_is_adaptive_unless_that_is_turned_off() {
         let of = |text: &str| toml::from_str::<TransferConfig>(text).unwrap().adaptive_concurrency();
         assert!(TransferConfig::default().adaptive_concurrency() && !TransferConfig::boto3().adaptive_concurrency());
-        assert!(of("") && !of("max_concurrency = 64") && of("max_concurrency = 64\nadaptive_concurrency = true"));
-        assert_eq!(
-            toml::from_str::<TransferConfig>(&toml::to_string(&TransferConfig::default()).unwrap()).unwrap(),
-            TransferConfig::default()
-        );
+        assert!(of("") && of("max_concurrency = 64") && !of("max_concurrency = 64\nadaptive_concurrency = false"));
+        let written = toml::to_string(&TransferConfig::default()).unwrap();
+        assert_eq!(toml::from_str::<TransferConfig>(&written).unwrap(), TransferConfig::default());
+        assert_eq!(written.lines().count(), 7, "ours are written when changed: {written}");
     }
 
     #[test]
