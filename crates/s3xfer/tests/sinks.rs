@@ -256,6 +256,39 @@ async fn a_sink_that_fails_ends_the_download_though_other_parts_stand_still() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_ends_the_download_with_its_word() {
+    /// Panics when it is to make room, or at a byte.
+    struct Panics {
+        at: Option<u64>,
+    }
+    impl WriteAt for Panics {
+        fn reserve(&self, bytes: u64) -> io::Result<()> {
+            assert!(self.at.is_some(), "no room for {bytes}");
+            Ok(())
+        }
+
+        fn write_at(&self, offset: u64, _: &[u8]) -> io::Result<()> {
+            if self.at.is_some_and(|at| offset >= at) { panic!("not a byte more") } else { Ok(()) }
+        }
+    }
+
+    let bench = Bench::new(80 * KIB);
+    for threads in [true, false] {
+        let config = small().use_threads(threads).max_io_queue(2).build().unwrap();
+        let client = bench.client.clone().with_config(config);
+        for (at, word) in
+            [(Some(0), "not a byte more"), (Some(40 * KIB), "not a byte more"), (None, "no room for 81920")]
+        {
+            let download = client.download("lab", "key").to_write_at(Panics { at });
+            let ended = tokio::time::timeout(Duration::from_secs(3600), download).await.expect("it ends");
+            let error = ended.unwrap_err();
+            assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+            assert_eq!(std::error::Error::source(&error).unwrap().to_string(), format!("it panicked: {word}"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_does_not_fit_into_memory_is_told_before_it_is_fetched() {
     let bench = Bench::new(1 << 30);
     let config = TransferConfig::builder().memory_limit(8 << 20).validate_checksum(false).build().unwrap();

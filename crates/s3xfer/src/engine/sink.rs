@@ -1,6 +1,7 @@
 //! Where pieces end: a file, a caller's sink, memory, or nowhere.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -36,8 +37,7 @@ impl Sink {
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), DownloadError> {
         match self {
             Self::File(file) => file.reserve(bytes),
-            Self::Custom { sink, object } => sink
-                .reserve(bytes)
+            Self::Custom { sink, object } => caught(|| sink.reserve(bytes))
                 .map_err(|source| sink_error(object, format!("a reservation of {bytes} bytes"), source)),
             Self::Memory(_) | Self::Nothing => Ok(()),
         }
@@ -50,7 +50,7 @@ impl Sink {
             Self::Custom { sink, object } => {
                 let mut offset = piece.offset;
                 for frame in &piece.frames {
-                    sink.write_at(offset, frame)
+                    caught(|| sink.write_at(offset, frame))
                         .map_err(|source| sink_error(object, format!("{} bytes at {offset}", frame.len()), source))?;
                     offset += frame.len() as u64;
                 }
@@ -63,6 +63,17 @@ impl Sink {
             Self::Nothing => Ok(()),
         }
     }
+}
+
+/// A panic of the caller's code as an error: it is on a thread whose end nobody would see, and the pieces behind this one
+/// would wait for it.
+fn caught(call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    // After an error the sink is not called again, so nobody sees what the panic left half done.
+    panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+        let said = payload.downcast_ref::<&str>().copied();
+        let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+        Err(io::Error::other(format!("it panicked: {said}")))
+    })
 }
 
 fn sink_error(object: &ObjectAddress, action: String, source: io::Error) -> DownloadError {
