@@ -8,7 +8,6 @@ mod lab;
 
 use std::fs;
 use std::future::IntoFuture;
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -48,22 +47,9 @@ async fn cut(bench: &Bench, config: &TransferConfig, parts: usize) {
     }
 }
 
-/// The same download again. The tasks of one that was dropped hold its file until the runtime comes round to them.
-async fn again(make: impl Fn() -> FileDownload) -> Result<TransferReport, DownloadError> {
-    for _ in 0..1000 {
-        match make().await {
-            Err(DownloadError::Disk { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
-                tokio::task::yield_now().await;
-                std::thread::sleep(Duration::from_micros(50));
-            }
-            ended => return ended,
-        }
-    }
-    panic!("a download that was dropped holds its file for good");
-}
-
+/// The same download again, at once: the tasks of the one before may still be there.
 async fn go_on(bench: &Bench, config: &TransferConfig) -> Result<TransferReport, DownloadError> {
-    again(|| download(bench, config)).await
+    download(bench, config).await
 }
 
 /// Puts other bytes of the same length under the key.
@@ -147,14 +133,14 @@ async fn another_object_or_another_range_into_the_same_target_starts_anew() {
     cut(&bench, &config(2), 5).await;
     let client = bench.client.clone().with_config(config(2));
     let other = || client.download("lab", "other").to_file(bench.target()).resume(true);
-    assert_eq!(again(other).await.unwrap().resumed_bytes, 0);
+    assert_eq!(other().await.unwrap().resumed_bytes, 0);
     let object = bench.lab.synthetic_object("lab", "other").unwrap();
     object.verify(0, &fs::read(bench.target()).unwrap()).unwrap();
     assert_eq!(bench.files(), ["object.bin"]);
 
     cut(&bench, &config(2), 5).await;
     let range = || client.download("lab", "key").range(100..5 * PART).to_file(bench.target()).resume(true);
-    assert_eq!(again(range).await.unwrap().resumed_bytes, 0);
+    assert_eq!(range().await.unwrap().resumed_bytes, 0);
     let bytes = fs::read(bench.target()).unwrap();
     assert_eq!(bytes.len() as u64, 5 * PART - 100);
     bench.object.verify(100, &bytes).unwrap();
@@ -170,7 +156,7 @@ async fn a_range_goes_on_as_well() {
     assert!(cut.is_err());
     let done = recorded(bench.folder.path()).len() as u64;
     assert!(done > 1);
-    assert_eq!(again(make).await.unwrap().resumed_bytes, done * PART);
+    assert_eq!(make().await.unwrap().resumed_bytes, done * PART);
     bench.object.verify(100, &fs::read(bench.target()).unwrap()).unwrap();
 }
 
@@ -316,6 +302,25 @@ async fn of_two_downloads_into_one_target_the_second_is_told() {
     assert!(error.to_string().contains("another download into it is running"), "{error}");
     first.await.unwrap().unwrap();
     bench.assert_whole();
+}
+
+/// Real threads: the tasks of the one that is dropped are in the middle of something when the next one begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_that_was_just_dropped_is_not_in_the_way_of_the_next() {
+    let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(20.0)).unwrap();
+    let bench = Bench::behind(SIZE, network);
+    let mut report = None;
+    for round in 0..200 {
+        let cut = download(&bench, &config(4)).into_future();
+        match tokio::time::timeout(Duration::from_micros(round * 50), cut).await {
+            Ok(ended) => report = Some(ended.unwrap()),
+            Err(_) => assert!(bench.files().iter().all(|name| name.starts_with(DATA) || name == "object.bin")),
+        }
+    }
+    if report.is_none() {
+        go_on(&bench, &config(4)).await.unwrap();
+    }
+    bench.object.verify(0, &fs::read(bench.target()).unwrap()).unwrap();
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::words::failure::DownloadError;
 use crate::words::piece::Piece;
 
 mod folder;
+mod leaving;
 mod staged;
 mod target;
 

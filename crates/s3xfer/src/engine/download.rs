@@ -188,7 +188,7 @@ impl FileDownload {
     ///
     /// The parts that were kept are not read again: their checksums are of the bytes as they came, so what a broken device or
     /// another program does to the temporary file in between is not seen. While a download into the target is running,
-    /// another one is an error, and a download that was just dropped is running until the runtime has dropped its tasks.
+    /// another one is an error; the tasks of one that was just dropped are waited for.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self

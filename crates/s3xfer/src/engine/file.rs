@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::doors::disk::{StagedFile, Target, classify};
 use crate::doors::journal::{Journal, Saved};
@@ -64,7 +65,7 @@ async fn anew(download: Download, target: &Path, durability: Durability) -> Resu
 /// What it has fetched is kept for the next one, and what the last one has kept is not fetched again.
 async fn resumable(download: Download, target: &Path, durability: Durability) -> Result<TransferReport, DownloadError> {
     let started = Instant::now();
-    let staged = StagedFile::resumable(target)?;
+    let staged = stage(target).await?;
     let placed = match Journal::open(&staged).filter(|saved| is_of(&saved.checkpoint, &download.object)) {
         Some(saved) => go_on(download, &staged, saved).await,
         None => begin(download, &staged).await,
@@ -78,6 +79,24 @@ async fn resumable(download: Download, target: &Path, durability: Durability) ->
             }
             Err(error)
         }
+    }
+}
+
+/// Of a download into the same target that was dropped, the tasks end when the runtime comes round to them, and a write
+/// when the device has taken it; that is waited for.
+async fn stage(target: &Path) -> Result<StagedFile, DownloadError> {
+    /// A device that takes longer is stuck.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+    let until = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match StagedFile::resumable(target) {
+            Err(error) if StagedFile::is_being_left(&error) && Instant::now() < until => sleep(pause).await,
+            ended => return ended,
+        }
+        pause = LONGEST_PAUSE.min(pause * 2);
     }
 }
 

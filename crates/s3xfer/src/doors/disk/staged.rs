@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::folder::{Folder, Lock, lock};
 use super::target::{Names, Target, classify};
-use super::{OpenFile, disk_error};
+use super::{OpenFile, disk_error, leaving};
 use crate::words::durability::Durability;
 use crate::words::failure::DownloadError;
 
@@ -58,6 +58,8 @@ enum Claim {
     Ours(File),
     /// Another download writes it.
     Held,
+    /// One of this process did, and was dropped; its tasks end as soon as they are looked at.
+    Leaving,
     /// The file system has no locks, so nobody knows.
     Unknown,
 }
@@ -88,8 +90,9 @@ impl StagedFile {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create), and when another download into the target is running: in this process, until its last
-    /// [`OpenFile`] is gone too. A file system without locks cannot have such files.
+    /// As [`create`](Self::create), and when another download into the target is running. When one of this process was
+    /// dropped and not all of its [`OpenFile`]s are gone yet, the error [says so](Self::is_being_left). A file system without
+    /// locks cannot have such files.
     pub(crate) fn resumable(target: &Path) -> Result<Self, DownloadError> {
         let place = Arc::new(Place::of(target)?);
         let file = match place.claim().map_err(|source| place.error(CREATE, source))? {
@@ -97,6 +100,10 @@ impl StagedFile {
             Claim::Held => {
                 let action = "stage a file for it: another download into it is running";
                 return Err(place.error(action, io::ErrorKind::WouldBlock.into()));
+            }
+            Claim::Leaving => {
+                let action = "stage a file for it: the last download into it was dropped, but is still writing";
+                return Err(place.error(action, io::ErrorKind::ResourceBusy.into()));
             }
             Claim::Unknown => {
                 let source = io::Error::new(io::ErrorKind::Unsupported, "the file system has no locks");
@@ -106,6 +113,11 @@ impl StagedFile {
         place.worth_keeping.store(place.folder.has(&place.names.journal), Ordering::Relaxed);
         let name = Name::Resumable(place.names.data.clone());
         Ok(Self::new(file, place, name))
+    }
+
+    /// Whether [`resumable`](Self::resumable) met a download that was dropped, so that it can be had in a moment.
+    pub(crate) fn is_being_left(error: &DownloadError) -> bool {
+        matches!(error, DownloadError::Disk { source, .. } if source.kind() == io::ErrorKind::ResourceBusy)
     }
 
     fn new(file: File, place: Arc<Place>, name: Name) -> Self {
@@ -184,6 +196,9 @@ impl Drop for StagedFile {
         };
         let worth_keeping = self.is_resumable() && self.place.worth_keeping.load(Ordering::Relaxed);
         if worth_keeping && self.ended != Ended::Discarded {
+            leaving::add(&self.file.file).unwrap_or_else(|error| {
+                tracing::debug!(target = %self.place.target.display(), %error, "it looks as if it were being written");
+            });
             return;
         }
         let remove = || {
@@ -262,8 +277,11 @@ impl Place {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
+            // Asked first: whoever has let go by the time of the lock is no reason to call it held.
+            let leaving = leaving::has(&file)?;
             match lock(&file)? {
                 Lock::Taken => {}
+                Lock::Held if leaving => return Ok(Claim::Leaving),
                 Lock::Held => return Ok(Claim::Held),
                 Lock::Unknown => {
                     if is_new {
@@ -355,7 +373,7 @@ impl Place {
             Ok(Claim::Ours(_lock)) => {
                 self.remove_journal().and_then(|_| self.folder.remove(&self.names.data)).map(|_| ())
             }
-            Ok(Claim::Held | Claim::Unknown) => Ok(()),
+            Ok(Claim::Held | Claim::Leaving | Claim::Unknown) => Ok(()),
             Err(error) => Err(error),
         };
         reaped.unwrap_or_else(left_behind(self));

@@ -220,6 +220,23 @@ fn what_another_download_is_writing_is_left_alone() {
 }
 
 #[test]
+fn a_download_that_was_dropped_is_told_from_one_that_is_running_until_its_last_handle_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("object");
+    let first = StagedFile::resumable(&target).unwrap();
+    first.place().keep(true);
+    let writer = first.open_file();
+    assert!(!StagedFile::is_being_left(&StagedFile::resumable(&target).unwrap_err()));
+    drop(first);
+    let error = StagedFile::resumable(&target).unwrap_err();
+    assert!(StagedFile::is_being_left(&error), "{error}");
+    drop(writer);
+    let second = StagedFile::resumable(&target).unwrap();
+    assert!(!StagedFile::is_being_left(&StagedFile::resumable(&target).unwrap_err()), "the second one is running");
+    drop(second);
+}
+
+#[test]
 fn a_second_download_that_would_go_on_with_the_same_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("object");

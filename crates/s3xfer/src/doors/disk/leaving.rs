@@ -1,0 +1,41 @@
+//! Staged files of this process's downloads that were dropped, until the last of their tasks has let go of them.
+//!
+//! A lock says only that somebody has a file. Whoever comes next has to know whether that is a download that is running,
+//! which is told, or the rest of one that ended early, which is over in a moment.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Few at any time: those that are over go whenever another one comes.
+static LEAVING: Mutex<Vec<Leaving>> = Mutex::new(Vec::new());
+
+struct Leaving {
+    file: Weak<File>,
+    id: Id,
+}
+
+/// Device and inode: of no other file as long as somebody has this one open.
+type Id = (u64, u64);
+
+/// Nobody writes to it any more but those who are about to end.
+pub(super) fn add(file: &Arc<File>) -> io::Result<()> {
+    let id = id(file)?;
+    let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+    leaving.retain(|left| left.file.strong_count() > 0);
+    leaving.push(Leaving { file: Arc::downgrade(file), id });
+    Ok(())
+}
+
+/// Whether somebody who is about to end has `file`, which may have been opened by others as well.
+pub(super) fn has(file: &File) -> io::Result<bool> {
+    let id = id(file)?;
+    let leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(leaving.iter().any(|left| left.id == id && left.file.strong_count() > 0))
+}
+
+fn id(file: &File) -> io::Result<Id> {
+    let found = file.metadata()?;
+    Ok((found.dev(), found.ino()))
+}
