@@ -95,7 +95,9 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 async fn a_disk_that_fills_up_in_the_middle_stops_the_network_and_leaves_the_old_file() {
     let Some(disk) = Mounted::new("size=16m") else { return };
     for resume in [false, true] {
-        let scene = Served::new(12 << 20, slow(), None).await;
+        // Slow enough for somebody else to fill the disk meanwhile, on a busy machine too.
+        let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(2.0)).unwrap();
+        let scene = Served::new(12 << 20, network, None).await;
         let target = disk.path().join("object.bin");
         fs::write(&target, "old").unwrap();
         let progress = Progress::new();

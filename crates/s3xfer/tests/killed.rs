@@ -15,6 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use journal::{DATA, JOURNAL, asked, recorded};
+use rustix::process::{Pid, Signal, kill_process};
 use s3lab::{Lab, NetworkProfile, Server};
 use s3xfer::{Client, TransferConfig};
 use tempfile::TempDir;
@@ -49,9 +50,9 @@ struct Scene {
 }
 
 impl Scene {
-    /// A part takes about 11 ms.
+    /// A part takes about 33 ms: time to look at the journal between two of them.
     async fn new() -> Self {
-        Self::behind(3.0).await
+        Self::behind(1.0).await
     }
 
     async fn behind(mb_per_s: f64) -> Self {
@@ -187,13 +188,17 @@ async fn killed_before_the_first_record_it_starts_anew() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_processes_with_one_target_the_second_is_told() {
-    // Two seconds: enough for another process to begin in.
-    let scene = Scene::behind(0.1).await;
+    let scene = Scene::behind(0.2).await;
     let first = scene.process();
     while recorded(scene.path()).is_empty() {
         tokio::time::sleep(Duration::from_micros(300)).await;
     }
-    let (first, second) = tokio::join!(said(first), scene.run());
+    // It is held in the middle of it, however long the other one takes to begin.
+    let send = |signal| kill_process(Pid::from_child(&first), signal).unwrap();
+    send(Signal::STOP);
+    let second = scene.run().await;
+    send(Signal::CONT);
+    let first = said(first).await;
     assert!(first.starts_with("resumed 0 bytes; Validated"), "{first}");
     assert!(second.starts_with("failed with Disk"), "{second}");
     assert!(second.contains("another download into it is running"), "{second}");

@@ -138,7 +138,7 @@ fn thousands_of_downloads_leave_nothing_behind() {
     // Connections close, tasks end, and the server notices, when the threads come round to it.
     let settle = |wanted: Held| {
         let mut held = Held::now(&client_runtime);
-        for _ in 0..2_000 {
+        for _ in 0..12_000 {
             if held == wanted {
                 break;
             }

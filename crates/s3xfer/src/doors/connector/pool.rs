@@ -57,6 +57,13 @@ impl Pool {
         found
     }
 
+    /// Connections that [`take`](Self::take) would find.
+    #[cfg(test)]
+    pub(super) fn usable(&self) -> usize {
+        let idle = self.idle.lock().unwrap();
+        idle.values().flatten().filter(|waiting| waiting.connection.is_usable()).count()
+    }
+
     /// Keeps a connection for later. Nothing of its last answer may be left to read.
     pub(super) fn put(&self, origin: Origin, mut connection: Connection) {
         connection.rest();
