@@ -175,6 +175,25 @@ async fn a_stream_that_is_not_read_is_not_fetched_and_not_broken_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_read_fetches_no_more_than_two_parts_for_each_request_whatever_memory_there_is() {
+    for (max_concurrency, parts) in [(1, 2), (2, 4), (5, 10)] {
+        let bench = Bench::new(64 * 64 * KIB);
+        let config = TransferConfig::builder()
+            .multipart_threshold(1)
+            .multipart_chunksize(64 * KIB)
+            .max_concurrency(max_concurrency)
+            .memory_limit(64 << 20)
+            .build()
+            .unwrap();
+        let mut stream = bench.client.clone().with_config(config).download("lab", "key").stream();
+        stream.next().await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(bench.ranges().len() as u64, parts, "the part that is being read is one of them");
+        assert!(bench.lab.stats().bytes_out <= parts * 64 * KIB, "{:?}", bench.lab.stats());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn streams_that_share_little_memory_can_be_read_in_any_order() {
     let bench = Bench::new(1 << 20);
     for chunk in [16 * KIB, 300 * KIB, 2 << 20] {
