@@ -304,6 +304,45 @@ async fn of_two_downloads_into_one_target_the_second_is_told() {
     bench.assert_whole();
 }
 
+/// Real time: the clock does not go on while a thread blocks.
+#[test]
+fn a_part_is_on_record_only_once_its_bytes_are_written() {
+    const PART: u64 = 5 << 20;
+    // Pieces of more than 4 MiB are written by a thread that may block, and the only one there is has other things to do.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    let (let_go, wait) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        let network = NetworkProfile::unlimited().with_first_byte(300.0, 0.0).unwrap();
+        let bench = Bench::behind(3 * PART, network);
+        let config = TransferConfig::builder().multipart_chunksize(PART).io_chunksize(PART).build().unwrap();
+        let client = bench.client.clone().with_config(config);
+        let going = client.download("lab", "key").to_file(bench.target()).resume(true).into_future();
+        let going = tokio::spawn(going);
+        let data = bench.folder.path().join(DATA);
+        while fs::metadata(&data).map_or(0, |found| found.len()) < 3 * PART {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let busy = tokio::task::spawn_blocking(move || {
+            began.send(()).unwrap();
+            wait.recv()
+        });
+        begun.await.unwrap();
+        // The first part may have been written before.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let written = recorded(bench.folder.path());
+        while bench.lab.stats().bytes_out < 3 * PART {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(recorded(bench.folder.path()), written);
+        let_go.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        assert_eq!(going.await.unwrap().unwrap().bytes, 3 * PART);
+        bench.assert_whole();
+    });
+}
+
 /// Real threads: the tasks of the one that is dropped are in the middle of something when the next one begins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_download_that_was_just_dropped_is_not_in_the_way_of_the_next() {

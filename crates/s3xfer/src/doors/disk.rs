@@ -16,13 +16,14 @@ mod leaving;
 mod staged;
 mod target;
 
+use leaving::Opened;
 pub(crate) use staged::{Place, StagedFile};
 pub(crate) use target::{Target, classify};
 
 /// The open file, to write to from anywhere.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
-    file: Arc<File>,
+    file: Arc<Opened>,
     /// What it will be called; errors are about that.
     target: Arc<Path>,
 }
@@ -46,8 +47,8 @@ impl OpenFile {
         }
         // Some file systems (ext4) take all the room there is before they say that it is not enough, and every other
         // program on the machine meets a full disk meanwhile.
-        let held = rustix::fs::fstat(&*self.file).map_err(|errno| fail(errno.into()))?.st_blocks;
-        if let Ok(disk) = rustix::fs::fstatvfs(&*self.file)
+        let held = rustix::fs::fstat(&**self.file).map_err(|errno| fail(errno.into()))?.st_blocks;
+        if let Ok(disk) = rustix::fs::fstatvfs(&**self.file)
             && disk.f_blocks > 0
             && !has_room(bytes, u64::try_from(held).unwrap_or(0), disk.f_bavail.saturating_mul(disk.f_frsize))
         {
@@ -57,7 +58,7 @@ impl OpenFile {
             return self.file.set_len(bytes).map_err(fail);
         }
         let reserved = loop {
-            match rustix::fs::fallocate(&*self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            match rustix::fs::fallocate(&**self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => break self.file.set_len(bytes),
                 other => break other.map_err(io::Error::from),
@@ -81,7 +82,7 @@ impl OpenFile {
     pub(crate) fn that_cannot_be_synced() -> Self {
         let path = Path::new("/dev/null");
         let file = File::options().write(true).open(path).expect("every Unix has it");
-        Self { file: Arc::new(file), target: path.into() }
+        Self { file: Arc::new(file.into()), target: path.into() }
     }
 
     /// Bytes of the file as it is.
@@ -183,7 +184,7 @@ mod tests {
 
     fn opened(path: &Path) -> OpenFile {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
-        OpenFile { file: Arc::new(file), target: path.into() }
+        OpenFile { file: Arc::new(file.into()), target: path.into() }
     }
 
     #[test]

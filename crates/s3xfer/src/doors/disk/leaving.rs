@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -12,19 +13,28 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 static LEAVING: Mutex<Vec<Leaving>> = Mutex::new(Vec::new());
 
 struct Leaving {
-    file: Weak<File>,
+    open: Weak<()>,
     id: Id,
+}
+
+/// An open file, and whether it still is.
+#[derive(Debug)]
+pub(super) struct Opened {
+    file: File,
+    /// Behind the file, so that it goes after it: an `Arc` of the file itself counts nobody a moment before the file is
+    /// closed and its lock free.
+    open: Arc<()>,
 }
 
 /// Device and inode: of no other file as long as somebody has this one open.
 type Id = (u64, u64);
 
 /// Nobody writes to it any more but those who are about to end.
-pub(super) fn add(file: &Arc<File>) -> io::Result<()> {
+pub(super) fn add(file: &Opened) -> io::Result<()> {
     let id = id(file)?;
     let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
-    leaving.retain(|left| left.file.strong_count() > 0);
-    leaving.push(Leaving { file: Arc::downgrade(file), id });
+    leaving.retain(|left| left.open.strong_count() > 0);
+    leaving.push(Leaving { open: Arc::downgrade(&file.open), id });
     Ok(())
 }
 
@@ -32,10 +42,24 @@ pub(super) fn add(file: &Arc<File>) -> io::Result<()> {
 pub(super) fn has(file: &File) -> io::Result<bool> {
     let id = id(file)?;
     let leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(leaving.iter().any(|left| left.id == id && left.file.strong_count() > 0))
+    Ok(leaving.iter().any(|left| left.id == id && left.open.strong_count() > 0))
 }
 
 fn id(file: &File) -> io::Result<Id> {
     let found = file.metadata()?;
     Ok((found.dev(), found.ino()))
+}
+
+impl From<File> for Opened {
+    fn from(file: File) -> Self {
+        Self { file, open: Arc::default() }
+    }
+}
+
+impl Deref for Opened {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
 }

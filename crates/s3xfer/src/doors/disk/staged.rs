@@ -121,7 +121,7 @@ impl StagedFile {
     }
 
     fn new(file: File, place: Arc<Place>, name: Name) -> Self {
-        let file = OpenFile { file: Arc::new(file), target: place.target.clone() };
+        let file = OpenFile { file: Arc::new(file.into()), target: place.target.clone() };
         Self { file, place, name, ended: Ended::No }
     }
 
