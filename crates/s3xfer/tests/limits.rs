@@ -4,11 +4,13 @@
 
 mod lab;
 
+use std::io;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{DownloadErrorKind, TransferConfig, TransferReport};
+use s3xfer::{DownloadErrorKind, TransferConfig, TransferReport, WriteAt};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -131,6 +133,39 @@ async fn pieces_that_do_not_fit_into_memory_are_written_as_they_are() {
     assert!(report.peak_memory_bytes <= 2 << 20, "{}", report.peak_memory_bytes);
     assert!(report.writes > 10 && report.largest_write_bytes < 2 << 20, "{report:?}");
     bench.assert_whole();
+}
+
+/// Real time: the clock does not go on while a thread blocks.
+#[tokio::test]
+async fn a_sink_that_takes_nothing_stops_the_network_at_the_memory_limit() {
+    struct Gate(Mutex<mpsc::Receiver<()>>);
+    impl WriteAt for Gate {
+        fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            // Open once the other end is gone.
+            let _ = self.0.lock().unwrap().recv();
+            Ok(())
+        }
+    }
+
+    let (open, gate) = mpsc::channel();
+    let bench = Bench::new(40 << 20);
+    let limit = 4 << 20;
+    let config = TransferConfig::builder().max_io_queue(100_000).memory_limit(limit).validate_checksum(false);
+    let client = bench.client.clone().with_config(config.build().unwrap());
+    let going = tokio::spawn(client.download("lab", "key").to_write_at(Gate(Mutex::new(gate))));
+    let mut fetched = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = bench.lab.stats().bytes_out;
+        if now > 0 && now == fetched {
+            break;
+        }
+        fetched = now;
+    }
+    // What waits, and of each request a frame.
+    assert!(fetched <= limit, "{fetched} bytes were fetched for a sink that has taken none");
+    drop(open);
+    assert_eq!(going.await.unwrap().unwrap().bytes, 40 << 20);
 }
 
 #[tokio::test(start_paused = true)]
