@@ -1,9 +1,12 @@
-//! What a transfer counts as it goes: for the report.
+//! What a transfer counts as it goes: for the report, and for the rule that decides how many parts to fetch at once.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::rules::concurrency::Seen;
 
 /// Of one transfer.
 #[derive(Debug, Default)]
@@ -12,6 +15,11 @@ pub(crate) struct Counters {
     pub(crate) retries: AtomicU64,
     in_flight: AtomicU32,
     pub(crate) peak_requests: AtomicU32,
+    answers: AtomicU64,
+    frames: AtomicU64,
+    at_once: AtomicU64,
+    later_at_once: AtomicU64,
+    another_answer: Notify,
     pub(crate) waited: WaitedNanos,
 }
 
@@ -25,6 +33,35 @@ pub(crate) struct WaitedNanos {
 }
 
 impl Counters {
+    /// Completes when there were answers since it last did.
+    pub(crate) async fn another_answer(&self) {
+        self.another_answer.notified().await;
+    }
+
+    /// Counts a frame that has come; `first`: it is an answer's first.
+    pub(crate) fn frame(&self, first: bool, at_once: bool) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.at_once.fetch_add(at_once.into(), Ordering::Relaxed);
+        match first {
+            true => {
+                self.answers.fetch_add(1, Ordering::Relaxed);
+                self.another_answer.notify_one();
+            }
+            false => drop(self.later_at_once.fetch_add(at_once.into(), Ordering::Relaxed)),
+        }
+    }
+
+    /// What has come so far.
+    pub(crate) fn seen(&self) -> Seen {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Seen {
+            answers: count(&self.answers),
+            frames: count(&self.frames),
+            at_once: count(&self.at_once),
+            later_at_once: count(&self.later_at_once),
+        }
+    }
+
     /// Counts a part as in flight until the guard is dropped.
     pub(crate) fn in_flight(&self) -> InFlight<'_> {
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;

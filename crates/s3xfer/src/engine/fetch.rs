@@ -233,7 +233,7 @@ impl Fetcher {
             Poll::Ready(frame) => (frame, true),
             Poll::Pending => (self.counters.waited.network.time(next).await, false),
         };
-        self.limits.frame_came(first, at_once);
+        self.counters.frame(first, at_once);
         frame
     }
 

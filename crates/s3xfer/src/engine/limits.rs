@@ -1,7 +1,7 @@
 //! What all transfers of a client share: request permits, memory and bandwidth.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::doors::machine;
 use crate::rules::admission::{Admission, REQUEST_BYTES};
-use crate::rules::concurrency::{Concurrency, Seen};
 use crate::rules::pace::Pacer;
 use crate::words::config::{LEAST_MEMORY, TransferConfig};
 
@@ -23,8 +22,6 @@ const MEMORY_SHARE: u64 = 4;
 pub(crate) struct Limits {
     requests: u32,
     permits: Arc<Semaphore>,
-    /// `None`: always as many requests as there may be.
-    flow: Option<Arc<Flow>>,
     memory: Arc<Memory>,
     pacer: Option<Mutex<Pacer>>,
     zero: Instant,
@@ -41,36 +38,9 @@ struct Memory {
     peak: AtomicU64,
 }
 
-/// Requests that are worth having in flight: a permit each, as many as the rule says.
-#[derive(Debug)]
-struct Flow {
-    permits: Arc<Semaphore>,
-    answers: AtomicU64,
-    frames: AtomicU64,
-    at_once: AtomicU64,
-    state: Mutex<FlowState>,
-}
-
-#[derive(Debug)]
-struct FlowState {
-    rule: Concurrency,
-    /// In the semaphore or in somebody's hands. What is too many of them is taken back as it comes.
-    permits: usize,
-    in_flight: usize,
-}
-
-/// One of the requests that are worth having.
-#[derive(Debug)]
-struct Share {
-    /// Until it is dropped.
-    permit: Option<OwnedSemaphorePermit>,
-    flow: Arc<Flow>,
-}
-
 /// The right to have one request in flight.
 #[derive(Debug)]
 pub(crate) struct RequestPermit {
-    share: Option<Share>,
     _permit: OwnedSemaphorePermit,
     memory: Arc<Memory>,
 }
@@ -89,7 +59,6 @@ impl Limits {
         Arc::new(Self {
             requests,
             permits: Arc::new(Semaphore::new(requests as usize)),
-            flow: config.adaptive_concurrency().then(|| Flow::new(requests)),
             memory: Memory::new(waiting_bytes),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),
@@ -111,30 +80,11 @@ impl Limits {
         self.memory.peak.load(Ordering::Relaxed)
     }
 
-    /// Waits for the right to have one more request in flight, once that is worth it. First come, first served.
+    /// Waits for the right to have one more request in flight. First come, first served.
     pub(crate) async fn permit(&self) -> RequestPermit {
-        let share = match &self.flow {
-            Some(flow) => Some(flow.share().await),
-            None => None,
-        };
-        let mut permit = self.permit_in_any_case().await;
-        permit.share = share;
-        permit
-    }
-
-    /// As [`permit`](Self::permit), however few requests are worth having: for those that may stand still for as long as a
-    /// reader likes, and would keep the others' places.
-    pub(crate) async fn permit_in_any_case(&self) -> RequestPermit {
         let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         self.memory.hold(REQUEST_BYTES);
-        RequestPermit { share: None, _permit: permit, memory: self.memory.clone() }
-    }
-
-    /// Counts a frame of an answer, perhaps its `first`; `at_once`: it was there when it was asked for.
-    pub(crate) fn frame_came(&self, first: bool, at_once: bool) {
-        if let Some(flow) = &self.flow {
-            flow.frame_came(first, at_once);
-        }
+        RequestPermit { _permit: permit, memory: self.memory.clone() }
     }
 
     /// Room for `bytes`, if there is any now; none for more than [`LARGEST_ROOM`].
@@ -180,77 +130,6 @@ impl Limits {
         if !wait.is_zero() {
             sleep(wait).await;
         }
-    }
-}
-
-impl Flow {
-    fn new(requests: u32) -> Arc<Self> {
-        let rule = Concurrency::new(requests);
-        let permits = rule.target() as usize;
-        let state = Mutex::new(FlowState { rule, permits, in_flight: 0 });
-        let (answers, frames, at_once) = Default::default();
-        Arc::new(Self { permits: Arc::new(Semaphore::new(permits)), answers, frames, at_once, state })
-    }
-
-    async fn share(self: &Arc<Self>) -> Share {
-        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        lock(&self.state).in_flight += 1;
-        Share { permit: Some(permit), flow: self.clone() }
-    }
-
-    fn frame_came(&self, first: bool, at_once: bool) {
-        if !first {
-            self.frames.fetch_add(1, Ordering::Relaxed);
-            self.at_once.fetch_add(at_once.into(), Ordering::Relaxed);
-            return;
-        }
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        let mut state = lock(&self.state);
-        state.rule.answered(self.seen());
-        self.follow(&mut state);
-    }
-
-    /// Asked for while the state is locked, so that it never goes back.
-    fn seen(&self) -> Seen {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Seen { answers: count(&self.answers), frames: count(&self.frames), at_once: count(&self.at_once) }
-    }
-
-    fn done(&self, permit: OwnedSemaphorePermit) {
-        let mut state = lock(&self.state);
-        state.in_flight -= 1;
-        match state.in_flight {
-            0 => state.rule.restart(self.seen()),
-            _ => state.rule.request_done(self.seen()),
-        }
-        // Given back, it would go to the next one that waits.
-        match state.permits > state.rule.target() as usize {
-            true => {
-                permit.forget();
-                state.permits -= 1;
-            }
-            false => drop(permit),
-        }
-        self.follow(&mut state);
-    }
-
-    /// Has as many permits as the rule says, as far as those that are too many are free.
-    fn follow(&self, state: &mut FlowState) {
-        let target = state.rule.target() as usize;
-        if target > state.permits {
-            self.permits.add_permits(target - state.permits);
-            state.permits = target;
-        } else {
-            state.permits -= self.permits.forget_permits(state.permits - target);
-        }
-    }
-}
-
-impl RequestPermit {
-    /// The same, and no longer one of those that are worth having: see [`Limits::permit_in_any_case`].
-    pub(crate) fn in_any_case(mut self) -> Self {
-        self.share = None;
-        self
     }
 }
 
@@ -307,22 +186,14 @@ impl Drop for Reservation {
     }
 }
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.flow.done(permit);
-        }
-    }
-}
-
 impl Drop for RequestPermit {
     fn drop(&mut self) {
         self.memory.let_go(REQUEST_BYTES);
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(pacer: &Mutex<Pacer>) -> std::sync::MutexGuard<'_, Pacer> {
+    pacer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -343,37 +214,6 @@ mod tests {
         assert!(limits.reserve_all(12 << 30).now_or_never().is_none(), "there are 11 GiB left");
         drop(rooms);
         assert!(limits.reserve_all(12 << 30).now_or_never().is_some());
-    }
-
-    #[test]
-    fn shares_are_as_many_as_the_rule_says_and_all_again_when_nothing_is_in_flight() {
-        let limits = limits(1 << 30, 100);
-        let take = || -> Vec<RequestPermit> { std::iter::from_fn(|| limits.permit().now_or_never()).collect() };
-        let mut held = take();
-        assert_eq!(held.len(), 32);
-        // Answers that had to be waited for open more.
-        (0..24).for_each(|_| limits.frame_came(true, false));
-        held.extend(take());
-        assert_eq!(held.len(), 64);
-        // A receiver that is behind sheds: what comes back is not given out again, not even to who waits for it.
-        let mut give_back = |count| {
-            (0..count).for_each(|_| {
-                (0..32).for_each(|_| limits.frame_came(false, true));
-                held.pop();
-            });
-        };
-        give_back(20);
-        let mut waiting = Box::pin(limits.permit());
-        assert!((&mut waiting).now_or_never().is_none());
-        give_back(36);
-        assert!((&mut waiting).now_or_never().is_none());
-        drop(waiting);
-        assert_eq!((held.len(), take().len()), (8, 0));
-        assert!(limits.permit_in_any_case().now_or_never().is_some());
-        held.pop();
-        assert_eq!(take().len(), 1);
-        held.clear();
-        assert_eq!(take().len(), 32);
     }
 
     #[test]

@@ -11,12 +11,13 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::doors::journal::Journal;
 use crate::doors::s3::Answer;
 use crate::engine::download::Download;
-use crate::engine::fetch::FetchError;
+use crate::engine::fetch::{FetchError, Fetcher};
 use crate::engine::limits::RequestPermit;
 use crate::engine::pieces::Pieces;
 use crate::engine::sink::{Segments, Sink};
 use crate::engine::transfer::{First, Transfer, in_time, propagate};
 use crate::engine::write::Writer;
+use crate::rules::concurrency::Concurrency;
 use crate::words::failure::DownloadError;
 use crate::words::object::Part;
 use crate::words::report::TransferReport;
@@ -123,18 +124,33 @@ impl Placing {
         // there is nothing to fetch: a permit that is granted and not taken would be missing to the others.
         let mut permit = pin!(self.transfer.fetcher.limits.permit());
         let mut stopped = pin!(self.writer.stopped());
+        let Fetcher { config, limits, counters, .. } = &*self.transfer.fetcher;
+        let mut concurrency = config.adaptive_concurrency().then(|| Concurrency::new(limits.requests()));
         loop {
+            let more = next.is_some()
+                && concurrency.as_ref().is_none_or(|concurrency| running.len() < concurrency.target() as usize);
+            let opening = next.is_some() && concurrency.as_ref().is_some_and(Concurrency::is_opening);
             tokio::select! {
-                granted = &mut permit, if next.is_some() => {
+                granted = &mut permit, if more => {
                     permit.set(self.transfer.fetcher.limits.permit());
                     if let Some(part) = next.take() {
                         self.spawn(&mut running, part, None, granted);
                         next = parts.next();
                     }
                 }
+                () = counters.another_answer(), if opening => {
+                    if let Some(concurrency) = &mut concurrency {
+                        concurrency.answered(counters.seen());
+                    }
+                }
                 // The network side ends with the sink, not with the next byte that arrives.
                 () = &mut stopped, if !running.is_empty() => return Err(FetchError::Stopped),
-                Some(done) = running.join_next() => done.unwrap_or_else(propagate)?,
+                Some(done) = running.join_next() => {
+                    done.unwrap_or_else(propagate)?;
+                    if let Some(concurrency) = &mut concurrency {
+                        concurrency.part_done(counters.seen());
+                    }
+                }
                 else => return Ok(()),
             }
         }

@@ -203,8 +203,8 @@ async fn feed(transfer: Arc<Transfer>, first: First, parts: mpsc::UnboundedSende
             }
         };
         let (answer, permit) = match begun.take() {
-            Some(First { answer, permit }) => (Some(answer), permit.in_any_case()),
-            None => (None, limits.permit_in_any_case().await),
+            Some(First { answer, permit }) => (Some(answer), permit),
+            None => (None, limits.permit().await),
         };
         let (sender, frames) = mpsc::channel(if room.is_some() { Semaphore::MAX_PERMITS } else { 1 });
         if parts.send(Ahead { frames, _place: place }).is_err() {

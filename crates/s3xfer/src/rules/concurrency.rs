@@ -1,6 +1,6 @@
-//! How many requests to have in flight: all that may be, unless it is the receiver that is behind.
+//! How many parts to have in flight: all that may be, unless it is the receiver that is behind.
 //!
-//! While the network is what transfers wait for, a connection that has just been read has nothing more to give. Where
+//! While the network is what a transfer waits for, a connection that has just been read has nothing more to give. Where
 //! the next frame is there at once, time after time, its bytes have been waiting in the kernel: the processors or the disk
 //! are the limit, and more connections only make those queues longer, until what is read from them has left the
 //! processor's cache. (Over loopback with TLS into tmpfs, 32 connections cost 0.91 s of processor time for each GiB and 8
@@ -9,9 +9,6 @@
 //! Where very many may be in flight, it begins with as many as do no harm on any machine, and doubles them as soon as most
 //! of the new ones have answered, as long as the receiver keeps up: so a network of slow connections has all of them after a few
 //! answer times, and a machine that is the limit never opens them.
-//!
-//! An answer's first frame says nothing: it may have come with the head, whoever is behind. So answers of one frame change
-//! nothing, and small objects have all the requests that they may, for what they wait for is the answer itself.
 
 /// Never fewer: enough to hide the answer times behind each other's bodies.
 const FEWEST: u32 = 8;
@@ -20,23 +17,24 @@ const FIRST: u32 = 32;
 /// Above this share of frames that were there at once, the receiver is behind; below the other, the network is.
 const BEHIND: f64 = 0.5;
 const AHEAD: f64 = 0.2;
-/// Of the newest request in the running mean.
+/// Of the newest part in the running mean.
 const WEIGHT: f64 = 0.3;
-/// Requests between two changes: what the last one did must show first.
+/// Parts between two changes: what the last one did must show first.
 const SETTLING: u32 = 4;
 
-/// What has come so far.
+/// What came since the transfer began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
     /// Answers whose first bytes came.
     pub(crate) answers: u64,
-    /// Frames behind an answer's first one.
     pub(crate) frames: u64,
     /// Frames among them that were there when they were asked for.
     pub(crate) at_once: u64,
+    /// Of these, the ones behind an answer's first frame, which may have come with its head, whoever is behind.
+    pub(crate) later_at_once: u64,
 }
 
-/// Follows how often bytes had to be waited for.
+/// Follows how often a part had to wait for its bytes.
 #[derive(Debug)]
 pub(crate) struct Concurrency {
     most: u32,
@@ -45,29 +43,28 @@ pub(crate) struct Concurrency {
     doubled_at: Option<Seen>,
     /// How many were added then.
     added: u32,
-    /// What had come when the last request was done.
+    /// What had come when the last part was done.
     done_at: Seen,
     at_once: f64,
-    requests: u32,
+    parts: u32,
 }
 
 impl Concurrency {
-    /// At most `most` requests.
+    /// At most `most` parts.
     pub(crate) fn new(most: u32) -> Self {
         let target = most.min(FIRST);
         let doubled_at = (target < most).then(Seen::default);
-        Self { most, target, doubled_at, added: target, done_at: Seen::default(), at_once: 0.0, requests: 0 }
+        Self { most, target, doubled_at, added: target, done_at: Seen::default(), at_once: 0.0, parts: 0 }
     }
 
-    /// Begins anew, for whatever comes next may come from elsewhere; `seen` is what came before.
-    pub(crate) fn restart(&mut self, seen: Seen) {
-        let fresh = Self::new(self.most);
-        *self = Self { doubled_at: fresh.doubled_at.map(|_| seen), done_at: seen, ..fresh };
-    }
-
-    /// Requests to have in flight now.
+    /// Parts to have in flight now.
     pub(crate) fn target(&self) -> u32 {
         self.target
+    }
+
+    /// Whether [`answered`](Self::answered) is of any use.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.doubled_at.is_some()
     }
 
     /// Another answer has begun.
@@ -78,7 +75,8 @@ impl Concurrency {
         if since.answers < u64::from(self.added - self.added / 4) {
             return;
         }
-        if since.at_once as f64 > BEHIND * since.frames as f64 {
+        let later = since.frames.saturating_sub(since.answers);
+        if since.later_at_once as f64 > BEHIND * later as f64 {
             self.doubled_at = None;
             return;
         }
@@ -87,16 +85,16 @@ impl Concurrency {
         self.doubled_at = (self.target < self.most).then_some(seen);
     }
 
-    /// Another request is done.
-    pub(crate) fn request_done(&mut self, seen: Seen) {
+    /// Another part is done.
+    pub(crate) fn part_done(&mut self, seen: Seen) {
         let Seen { frames, at_once, .. } = seen.since(self.done_at);
         self.done_at = seen;
         if frames == 0 {
             return;
         }
         self.at_once += WEIGHT * (at_once as f64 / frames as f64 - self.at_once);
-        self.requests += 1;
-        if self.requests < SETTLING {
+        self.parts += 1;
+        if self.parts < SETTLING {
             return;
         }
         let before = self.target;
@@ -107,7 +105,7 @@ impl Concurrency {
             self.target = self.target.saturating_add((self.target / 4).max(1)).min(self.most);
         }
         if self.target != before {
-            self.requests = 0;
+            self.parts = 0;
         }
     }
 }
@@ -118,6 +116,7 @@ impl Seen {
             answers: self.answers - before.answers,
             frames: self.frames - before.frames,
             at_once: self.at_once - before.at_once,
+            later_at_once: self.later_at_once - before.later_at_once,
         }
     }
 }
@@ -136,12 +135,12 @@ mod tests {
             Self(Concurrency::new(most), Seen::default())
         }
 
-        /// So many requests of 32 frames behind the first are done; the target then.
-        fn done(&mut self, requests: u32, at_once: u64) -> u32 {
-            for _ in 0..requests {
+        /// So many parts of 32 frames each are done; the target then.
+        fn parts(&mut self, parts: u32, at_once: u64) -> u32 {
+            for _ in 0..parts {
                 self.1.frames += 32;
                 self.1.at_once += at_once;
-                self.0.request_done(self.1);
+                self.0.part_done(self.1);
             }
             self.0.target()
         }
@@ -150,8 +149,9 @@ mod tests {
         fn answers(&mut self, answers: u32, later: u64, at_once: u64) -> u32 {
             for _ in 0..answers {
                 self.1.answers += 1;
-                self.1.frames += later;
-                self.1.at_once += at_once;
+                self.1.frames += 1 + later;
+                self.1.at_once += 1 + at_once;
+                self.1.later_at_once += at_once;
                 self.0.answered(self.1);
             }
             self.0.target()
@@ -160,44 +160,22 @@ mod tests {
 
     #[test]
     fn a_network_that_is_waited_for_keeps_all() {
-        assert_eq!(Followed::new(32).done(1000, 3), 32);
-        assert_eq!(Followed::new(32).done(1000, 12), 32, "between the bounds nothing changes");
+        assert_eq!(Followed::new(32).parts(1000, 3), 32);
+        assert_eq!(Followed::new(32).parts(1000, 12), 32, "between the bounds nothing changes");
     }
 
     #[test]
     fn a_receiver_that_is_behind_sheds_and_takes_up_again() {
         let mut rule = Followed::new(32);
-        assert_eq!(rule.done(3, 32), 32, "not at the first sign");
-        assert_eq!(rule.done(40, 32), FEWEST);
-        assert_eq!(rule.done(60, 0), 32);
+        assert_eq!(rule.parts(3, 32), 32, "not at the first sign");
+        assert_eq!(rule.parts(40, 32), FEWEST);
+        assert_eq!(rule.parts(60, 0), 32);
     }
 
     #[test]
     fn fewer_than_the_fewest_are_left_alone() {
-        assert_eq!(Followed::new(3).done(100, 32), 3);
-        assert_eq!(Followed::new(u32::MAX / 2).done(10_000, 32), FEWEST);
-    }
-
-    #[test]
-    fn what_came_before_a_restart_does_not_count() {
-        let mut rule = Followed::new(512);
-        rule.answers(100, 32, 32);
-        assert_eq!(rule.done(40, 32), FEWEST);
-        rule.0.restart(rule.1);
-        assert_eq!((rule.0.target(), rule.answers(23, 1, 0), rule.answers(1, 1, 0)), (32, 32, 64));
-        assert_eq!(rule.done(3, 32), 64, "not at the first sign");
-    }
-
-    #[test]
-    fn answers_of_one_frame_change_nothing() {
-        let mut rule = Followed::new(32);
-        rule.done(40, 32);
-        for _ in 0..100 {
-            rule.1.answers += 1;
-            rule.0.answered(rule.1);
-            rule.0.request_done(rule.1);
-        }
-        assert_eq!(rule.0.target(), FEWEST);
+        assert_eq!(Followed::new(3).parts(100, 32), 3);
+        assert_eq!(Followed::new(u32::MAX / 2).parts(10_000, 32), FEWEST);
     }
 
     #[test]
@@ -207,14 +185,17 @@ mod tests {
         assert_eq!(rule.answers(1, 0, 0), 64);
         assert_eq!((rule.answers(23, 2, 0), rule.answers(1, 2, 0)), (64, 128));
         assert_eq!(rule.answers(48 + 96, 1, 0), 500);
+        assert!(!rule.0.is_opening());
+        assert!(!Followed::new(32).0.is_opening() && Followed::new(33).0.is_opening());
     }
 
     #[test]
     fn a_receiver_that_is_behind_opens_no_more_at_once_but_may_later() {
         let mut rule = Followed::new(512);
         assert_eq!(rule.answers(24, 4, 3), 32);
+        assert!(!rule.0.is_opening());
         assert_eq!(rule.answers(100, 0, 0), 32);
-        assert_eq!(rule.done(80, 0), 512, "by quarters");
+        assert_eq!(rule.parts(80, 0), 512, "by quarters");
     }
 
     proptest! {
@@ -224,7 +205,7 @@ mod tests {
         ) {
             let mut rule = Followed::new(most);
             for (part, share) in shares {
-                let target = if part { rule.done(1, share) } else { rule.answers(1, 32, share) };
+                let target = if part { rule.parts(1, share) } else { rule.answers(1, 32, share) };
                 prop_assert!((most.min(FEWEST)..=most).contains(&target));
             }
         }

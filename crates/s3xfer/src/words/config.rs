@@ -237,8 +237,8 @@ impl TransferConfig {
         self.validate_checksum
     }
 
-    /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight, by all transfers together,
-    /// while it is the machine that is behind, not the network: more would only cost processor time and memory then. On by default, for
+    /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the machine
+    /// that is behind, not the network: more would only cost processor time and memory then. On by default, for
     /// `max_concurrency` says how many there may be at most; a network that is waited for has all of them, above 32 after a
     /// few answer times. The [report](crate::TransferReport) says both how many there might have been and how many there
     /// were. Off in [`TransferConfig::boto3`], and without effect on streams.
