@@ -17,7 +17,6 @@ pub(crate) struct Counters {
     pub(crate) peak_requests: AtomicU32,
     answers: AtomicU64,
     frames: AtomicU64,
-    at_once: AtomicU64,
     later_at_once: AtomicU64,
     another_answer: Notify,
     pub(crate) waited: WaitedNanos,
@@ -41,7 +40,6 @@ impl Counters {
     /// Counts a frame that has come; `first`: it is an answer's first.
     pub(crate) fn frame(&self, first: bool, at_once: bool) {
         self.frames.fetch_add(1, Ordering::Relaxed);
-        self.at_once.fetch_add(at_once.into(), Ordering::Relaxed);
         match first {
             true => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
@@ -54,12 +52,7 @@ impl Counters {
     /// What has come so far.
     pub(crate) fn seen(&self) -> Seen {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Seen {
-            answers: count(&self.answers),
-            frames: count(&self.frames),
-            at_once: count(&self.at_once),
-            later_at_once: count(&self.later_at_once),
-        }
+        Seen { answers: count(&self.answers), frames: count(&self.frames), later_at_once: count(&self.later_at_once) }
     }
 
     /// Counts a part as in flight until the guard is dropped.

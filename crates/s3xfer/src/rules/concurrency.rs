@@ -28,9 +28,8 @@ pub(crate) struct Seen {
     /// Answers whose first bytes came.
     pub(crate) answers: u64,
     pub(crate) frames: u64,
-    /// Frames among them that were there when they were asked for.
-    pub(crate) at_once: u64,
-    /// Of these, the ones behind an answer's first frame, which may have come with its head, whoever is behind.
+    /// Frames among them that were there when they were asked for; not those that are an answer's first, which may have
+    /// come with its head, whoever is behind.
     pub(crate) later_at_once: u64,
 }
 
@@ -87,12 +86,14 @@ impl Concurrency {
 
     /// Another part is done.
     pub(crate) fn part_done(&mut self, seen: Seen) {
-        let Seen { frames, at_once, .. } = seen.since(self.done_at);
+        let since = seen.since(self.done_at);
         self.done_at = seen;
-        if frames == 0 {
+        // Answers of one frame say nothing: what small parts wait for is the answer itself.
+        let later = since.frames.saturating_sub(since.answers);
+        if later == 0 {
             return;
         }
-        self.at_once += WEIGHT * (at_once as f64 / frames as f64 - self.at_once);
+        self.at_once += WEIGHT * (since.later_at_once as f64 / later as f64 - self.at_once);
         self.parts += 1;
         if self.parts < SETTLING {
             return;
@@ -115,7 +116,6 @@ impl Seen {
         Self {
             answers: self.answers - before.answers,
             frames: self.frames - before.frames,
-            at_once: self.at_once - before.at_once,
             later_at_once: self.later_at_once - before.later_at_once,
         }
     }
@@ -135,11 +135,12 @@ mod tests {
             Self(Concurrency::new(most), Seen::default())
         }
 
-        /// So many parts of 32 frames each are done; the target then.
+        /// So many parts of 32 frames behind the first are done; the target then.
         fn parts(&mut self, parts: u32, at_once: u64) -> u32 {
             for _ in 0..parts {
-                self.1.frames += 32;
-                self.1.at_once += at_once;
+                self.1.answers += 1;
+                self.1.frames += 1 + 32;
+                self.1.later_at_once += at_once;
                 self.0.part_done(self.1);
             }
             self.0.target()
@@ -150,7 +151,6 @@ mod tests {
             for _ in 0..answers {
                 self.1.answers += 1;
                 self.1.frames += 1 + later;
-                self.1.at_once += 1 + at_once;
                 self.1.later_at_once += at_once;
                 self.0.answered(self.1);
             }
@@ -176,6 +176,18 @@ mod tests {
     fn fewer_than_the_fewest_are_left_alone() {
         assert_eq!(Followed::new(3).parts(100, 32), 3);
         assert_eq!(Followed::new(u32::MAX / 2).parts(10_000, 32), FEWEST);
+    }
+
+    #[test]
+    fn answers_of_one_frame_change_nothing() {
+        let mut rule = Followed::new(32);
+        assert_eq!(rule.parts(40, 32), FEWEST);
+        for _ in 0..100 {
+            rule.1.answers += 1;
+            rule.1.frames += 1;
+            rule.0.part_done(rule.1);
+        }
+        assert_eq!(rule.0.target(), FEWEST);
     }
 
     #[test]
