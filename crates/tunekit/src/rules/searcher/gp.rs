@@ -7,8 +7,11 @@
 //! - `model`: from a history to a fitted process, on the scale that predicts best.
 //! - `optimise`: where the acquisition is largest.
 
+mod acquire;
 mod model;
 mod optimise;
+mod output;
+mod surrogate;
 
 use self::model::Model;
 use super::{History, Prediction, Searcher, Stream, SuggestError, random, unused};

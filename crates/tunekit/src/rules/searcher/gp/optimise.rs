@@ -11,9 +11,9 @@
 
 use std::collections::BTreeSet;
 
+use super::acquire::{Acquisition, order};
 use super::model::Model;
-use crate::rules::acquisition::log_expected_improvement;
-use crate::rules::gp::{Coordinate, Posterior};
+use crate::rules::gp::Coordinate;
 use crate::rules::history::History;
 use crate::rules::lbfgs::minimize;
 use crate::rules::qmc::Sobol;
@@ -44,15 +44,11 @@ const ROUNDS: usize = 4;
 pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Stream) -> Option<Config> {
     let space = history.space();
     let pending: Vec<Vec<f64>> = history.pending().iter().filter_map(|c| space.encode(c).ok()).collect();
-    let believing = if pending.is_empty() { None } else { model.posterior.believing(&pending, &model.data) };
-    let posterior = believing.as_ref().unwrap_or(&model.posterior);
-
-    // The incumbent is the best posterior mean, never the luckiest sample.
-    let predicted = model.posterior.predict_many(&model.data.x);
-    let mut order: Vec<usize> = (0..predicted.len()).collect();
-    order.sort_by(|a, b| predicted[*a].0.total_cmp(&predicted[*b].0).then(a.cmp(b)));
-    let incumbent = predicted[*order.first()?].0;
-    let search = Search { posterior, incumbent, history };
+    let acquisition = Acquisition::new(model, &pending, stream)?;
+    let search = Search { acquisition, history };
+    let data = &model.objective.data;
+    // The best posterior means, never the luckiest samples.
+    let order = order(&model.objective.posterior.predict_many(&data.x));
 
     let mut points = Vec::new();
     let sobol = Sobol::new(stream);
@@ -61,11 +57,11 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
         for step in 0..STEPS {
             // From a tenth of the cube down to a thousandth.
             let size = 10_f64.powf(-1.0 - 2.0 * step as f64 / (STEPS - 1) as f64);
-            points.push(model.data.x[*centre].iter().map(|u| near(*u, size, stream)).collect());
+            points.push(data.x[*centre].iter().map(|u| near(*u, size, stream)).collect());
         }
     }
     let points: Vec<Vec<f64>> = points.iter().filter_map(|p| search.snapped(p)).collect();
-    let mut ranked: Vec<(f64, Vec<f64>)> = search.values(&points).into_iter().zip(points).collect();
+    let mut ranked: Vec<(f64, Vec<f64>)> = search.acquisition.values(&points).into_iter().zip(points).collect();
     sort(&mut ranked);
 
     let mut starts: Vec<Vec<f64>> = Vec::new();
@@ -76,11 +72,11 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
             starts.push(point.clone());
         }
     }
-    starts.extend(order.first().map(|i| model.data.x[*i].clone()));
+    starts.extend(order.first().map(|i| data.x[*i].clone()));
     for start in &starts {
         let climbed = search.climb(start, &model.coordinates);
         if let Some(better) = search.snapped(&climbed).map(|p| search.settle(p)) {
-            ranked.push((search.value(&better), better));
+            ranked.push((search.acquisition.value(&better), better));
         }
     }
     sort(&mut ranked);
@@ -141,8 +137,7 @@ fn near(u: f64, size: f64, stream: &mut Stream) -> f64 {
 }
 
 struct Search<'a> {
-    posterior: &'a Posterior,
-    incumbent: f64,
+    acquisition: Acquisition<'a>,
     history: &'a History<'a>,
 }
 
@@ -151,17 +146,6 @@ impl Search<'_> {
     fn snapped(&self, point: &[f64]) -> Option<Vec<f64>> {
         let space = self.history.space();
         space.encode(&space.decode(point).ok()?).ok()
-    }
-
-    fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
-        let predicted = self.posterior.predict_many(points);
-        let value = |(mean, sd)| log_expected_improvement(mean, sd, self.incumbent).0;
-        // A prediction that is not a number is no reason to go there.
-        predicted.into_iter().map(value).map(|v: f64| if v.is_nan() { f64::NEG_INFINITY } else { v }).collect()
-    }
-
-    fn value(&self, point: &[f64]) -> f64 {
-        self.values(&[point.to_vec()])[0]
     }
 
     /// A local maximum over the numeric coordinates.
@@ -178,9 +162,8 @@ impl Search<'_> {
             point
         };
         let loss = |angles: &[f64]| {
-            let (mean, sd, by_mean, by_sd) = self.posterior.predict_with_gradient(&at(angles));
-            let (value, slope_mean, slope_sd) = log_expected_improvement(mean, sd, self.incumbent);
-            let slope = |(j, a): (&usize, &f64)| -(slope_mean * by_mean[*j] + slope_sd * by_sd[*j]) * 0.5 * a.cos();
+            let (value, gradient) = self.acquisition.value_and_gradient(&at(angles));
+            let slope = |(j, a): (&usize, &f64)| -gradient[*j] * 0.5 * a.cos();
             (-value, free.iter().zip(angles).map(slope).collect())
         };
         let angles: Vec<f64> = free.iter().map(|j| angle(start[*j])).collect();
@@ -189,7 +172,7 @@ impl Search<'_> {
 
     /// Each discrete parameter at its best with the others fixed.
     fn settle(&self, mut point: Vec<f64>) -> Vec<f64> {
-        let mut best = self.value(&point);
+        let mut best = self.acquisition.value(&point);
         for _ in 0..ROUNDS {
             let mut changed = false;
             for (j, (_, domain)) in self.history.space().iter().enumerate() {
@@ -197,7 +180,7 @@ impl Search<'_> {
                     let mut other = point.clone();
                     other[j] = u;
                     let Some(other) = self.snapped(&other) else { continue };
-                    let value = self.value(&other);
+                    let value = self.acquisition.value(&other);
                     if value > best {
                         (best, point, changed) = (value, other, true);
                     }
