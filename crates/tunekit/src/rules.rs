@@ -10,6 +10,7 @@ pub(crate) mod experiment;
 mod gp;
 pub(crate) mod history;
 mod lbfgs;
+pub mod pareto;
 mod qmc;
 pub(crate) mod scheduler;
 pub(crate) mod searcher;
