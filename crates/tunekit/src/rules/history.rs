@@ -187,12 +187,17 @@ impl<'a> History<'a> {
 
     /// How often this configuration was given out or added.
     pub fn used(&self, config: &Config) -> usize {
-        self.index().uses(self.trials, config)
+        self.standing(config).1
     }
 
     /// Whether a result of this configuration is still awaited.
     pub fn is_pending(&self, config: &Config) -> bool {
-        self.index().is_pending(self.trials, config)
+        self.standing(config).0
+    }
+
+    /// Whether a result of this configuration is still awaited, and how often it was given out or added.
+    pub(super) fn standing(&self, config: &Config) -> (bool, usize) {
+        self.index().standing(self.trials, config)
     }
 
     /// How often each configuration was given out or added, by [`Config::key`]: a table of all of them.

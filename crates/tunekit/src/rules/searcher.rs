@@ -156,7 +156,7 @@ impl SearcherKind {
     pub fn build(self) -> Box<dyn Searcher> {
         match self {
             Self::Random => Box::new(Random),
-            Self::Sobol => Box::new(SobolSearch),
+            Self::Sobol => Box::new(SobolSearch::new()),
             Self::Gp => Box::new(Gp::new()),
         }
     }
@@ -212,7 +212,7 @@ pub(crate) fn unused(
     let space = history.space();
     let mut least: Option<((bool, usize), Config)> = None;
     let mut keep = |config: Config| {
-        let rank = (history.is_pending(&config), history.used(&config));
+        let rank = history.standing(&config);
         if least.as_ref().is_none_or(|(r, _)| rank < *r) {
             least = Some((rank, config));
         }

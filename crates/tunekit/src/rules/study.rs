@@ -25,6 +25,8 @@ use crate::words::value::Config;
 
 pub use state::ReplayError;
 pub(in crate::rules) use state::Trials;
+#[cfg(test)]
+pub(in crate::rules) use state::blank;
 
 /// What a study is made from.
 #[derive(Debug, Clone, PartialEq)]

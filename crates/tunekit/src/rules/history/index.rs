@@ -132,18 +132,10 @@ impl Index {
         None
     }
 
-    fn counts(&self, trials: &[Trial], config: &Config) -> Option<&Counts> {
-        self.find(trials, config, config.fingerprint()).map(|found| &self.configurations[found as usize])
-    }
-
-    /// How often a configuration was given out or added.
-    pub(super) fn uses(&self, trials: &[Trial], config: &Config) -> usize {
-        self.counts(trials, config).map_or(0, |c| c.uses as usize)
-    }
-
-    /// Whether a trial of a configuration is pending.
-    pub(super) fn is_pending(&self, trials: &[Trial], config: &Config) -> bool {
-        self.counts(trials, config).is_some_and(|c| c.pending > 0)
+    /// Whether a trial of a configuration is pending, and how often the configuration was given out or added.
+    pub(super) fn standing(&self, trials: &[Trial], config: &Config) -> (bool, usize) {
+        let found = self.find(trials, config, config.fingerprint());
+        found.map(|found| &self.configurations[found as usize]).map_or((false, 0), |c| (c.pending > 0, c.uses as usize))
     }
 
     /// How many configurations there are.
@@ -184,5 +176,68 @@ impl Index {
     /// How many of the points to evaluate were given out.
     pub(in crate::rules) fn given(&self) -> usize {
         self.given
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rules::history::History;
+    use crate::words::domain::Domain;
+    use crate::words::metric::Metric;
+    use crate::words::space::Space;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// An index that was kept trial by trial says what walks over all trials say.
+        #[test]
+        fn an_index_says_what_the_trials_say(steps in prop::collection::vec((0..12_usize, 0..4_i64, 0..7_u8), 1..80)) {
+            let space = Space::new().with("n", Domain::int(0, 3).unwrap()).unwrap();
+            let metric = Metric::minimize("loss");
+            let mut trials: Vec<Trial> = Vec::new();
+            let mut index = Index::default();
+            for (i, n, what) in steps {
+                let i = i.min(trials.len());
+                if i == trials.len() {
+                    let origin = [Origin::Searcher, Origin::Given, Origin::Added][n as usize % 3];
+                    trials.push(crate::rules::study::blank(i as u64, Config::new().with("n", n), origin));
+                }
+                let t = &mut trials[i];
+                (t.status, t.told, t.failure) = match what {
+                    0 | 1 => (Status::Running, None, None),
+                    2 => (Status::Interrupted, None, None),
+                    3 => (Status::Paused, None, None),
+                    4 => (Status::Completed, Some(1.0), None),
+                    5 => (Status::Failed, None, Some("no".to_owned())),
+                    _ => (Status::Running, None, Some("no number".to_owned())),
+                };
+                index.update(&trials, i);
+                let kept = History::new(&space, &metric, 0, &trials).indexed(&index);
+                let pending: Vec<&Config> = trials.iter().filter(|t| t.is_pending()).map(|t| &t.config).collect();
+                prop_assert_eq!(kept.pending(), pending.clone());
+                prop_assert_eq!(index.started(), trials.iter().filter(|t| t.origin != Origin::Added).count() as u64);
+                prop_assert_eq!(index.given(), trials.iter().filter(|t| t.origin == Origin::Given).count());
+                let interrupted = trials.iter().position(|t| t.status == Status::Interrupted);
+                prop_assert_eq!(index.first_interrupted(), interrupted);
+                let good = |c: &Config| trials.iter().any(|t| t.config == *c && t.status == Status::Completed);
+                for n in 0..4 {
+                    let config = Config::new().with("n", n);
+                    let uses = trials.iter().filter(|t| t.config == config).count();
+                    prop_assert_eq!(kept.used(&config), uses);
+                    prop_assert_eq!(kept.uses().get(&config.key()).copied().unwrap_or(0), uses);
+                    prop_assert_eq!(kept.is_pending(&config), pending.contains(&&config));
+                    let failed = trials.iter().any(|t| t.config == config && t.status == Status::Failed);
+                    prop_assert_eq!(kept.failed().contains(&&config), failed && !good(&config));
+                    prop_assert_eq!(kept.observed().iter().any(|o| *o.config == config), good(&config));
+                }
+                // One that is made when it is asked for says the same.
+                let lazy = History::new(&space, &metric, 0, &trials);
+                prop_assert_eq!(lazy.observed(), kept.observed());
+                prop_assert_eq!(lazy.failed(), kept.failed());
+            }
+        }
     }
 }

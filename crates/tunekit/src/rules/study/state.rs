@@ -255,3 +255,9 @@ fn new_trial(id: TrialId, config: Config, origin: Origin, at_s: Option<f64>) -> 
         kept: 0,
     }
 }
+
+/// A trial that was just asked for.
+#[cfg(test)]
+pub(in crate::rules) fn blank(id: u64, config: Config, origin: Origin) -> Trial {
+    new_trial(TrialId(id), config, origin, None)
+}
