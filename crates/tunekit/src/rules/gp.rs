@@ -14,7 +14,9 @@ mod kernel;
 
 pub(crate) use fit::{Hyper, Noise, Start, fit};
 pub(crate) use joint::Joint;
-pub(crate) use kernel::{Coordinate, Warp};
+pub(crate) use kernel::Coordinate;
+#[cfg(test)]
+pub(crate) use kernel::Warp;
 
 use self::kernel::Kernel;
 use super::cholesky::Factor;
@@ -104,6 +106,23 @@ impl Posterior {
         let mu = mean_by_gls(&factor, &data.y);
         let alpha = factor.solve(&data.y.iter().map(|y| y - mu).collect::<Vec<_>>());
         Some(Self { kernel, noise: hyper.noise, x, n: data.n.clone(), mu, factor, alpha })
+    }
+
+    /// The same process, told that each of `points` was measured once and came out as predicted (a "kriging believer",
+    /// Ginsbourger, Le Riche and Carraro 2010): predictions stay, their variance near those points goes down. `None` if the
+    /// covariance cannot be factored.
+    pub(crate) fn believing(&self, points: &[Vec<f64>]) -> Option<Self> {
+        let mut more = self.clone();
+        for point in points {
+            let placed = self.kernel.place(point);
+            let row: Vec<f64> = more.x.iter().map(|other| self.kernel.covariance(other, &placed)).collect();
+            more.factor = more.factor.extended(&row, self.kernel.signal() + self.noise)?;
+            more.x.push(placed);
+            more.n.push(1.0);
+            // Solving with the predicted values gives what was there, and nothing for the new rows.
+            more.alpha.push(0.0);
+        }
+        Some(more)
     }
 
     /// The variance of one measurement.
@@ -315,6 +334,22 @@ mod tests {
                 assert!((by_variance[j] - (a.variance - b.variance) / 2e-6).abs() < 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn believing_keeps_the_mean_and_lowers_the_variance() {
+        let posterior = Posterior::new(&PLAIN, &hyper(), &data(), 3, None).unwrap();
+        let believing = posterior.believing(&[vec![0.5, 0.4], vec![0.9, 0.9]]).unwrap();
+        let (x, far) = ([0.55, 0.35], [0.05, 0.15]);
+        let ((mean, sd), (after, less)) = (posterior.predict(&x), believing.predict(&x));
+        assert!((after - mean).abs() < 1e-12 && less < 0.8 * sd, "{after} {mean} {less} {sd}");
+        assert!(believing.predict(&far).1 > 0.95 * posterior.predict(&far).1);
+        // The slow way: the same data with the predictions among them, at the same mean.
+        let mut more = data();
+        more.push(vec![0.5, 0.4], posterior.predict(&[0.5, 0.4]).0, 1.0, 0.0);
+        more.push(vec![0.9, 0.9], posterior.predict(&[0.9, 0.9]).0, 1.0, 0.0);
+        let slow = Posterior::new(&PLAIN, &hyper(), &more, 5, None).unwrap();
+        assert!((slow.predict(&x).1 - less).abs() < 1e-9);
     }
 
     #[test]

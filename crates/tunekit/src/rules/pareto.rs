@@ -83,6 +83,45 @@ fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
     a.iter().zip(b).find_map(order).unwrap_or(Ordering::Equal)
 }
 
+/// A box of the space of objectives: from and to, for each.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cell {
+    pub(crate) sides: Vec<(f64, f64)>,
+}
+
+/// Disjoint boxes that make up what `front`, of points that do not dominate each other, leaves undominated within
+/// `reference`. A front of k points leaves k + 1 boxes in two objectives and at most (k + 1)(k + 2) / 2 in three; in more,
+/// where slices are taken in the same way, ever more.
+pub(crate) fn free_cells(front: &[Vec<f64>], reference: &[f64]) -> Vec<Cell> {
+    let inside: Vec<&[f64]> =
+        front.iter().filter(|p| p.iter().zip(reference).all(|(v, r)| v < r)).map(Vec::as_slice).collect();
+    free(inside, reference)
+}
+
+fn free(mut points: Vec<&[f64]>, reference: &[f64]) -> Vec<Cell> {
+    let Some((last, rest)) = reference.split_last() else { return vec![Cell { sides: Vec::new() }] };
+    let height = |p: &[f64]| p[rest.len()];
+    if rest.is_empty() {
+        let best = points.iter().map(|p| p[0]).fold(*last, f64::min);
+        return vec![Cell { sides: vec![(f64::NEG_INFINITY, best)] }];
+    }
+    points.sort_by(|a, b| height(a).total_cmp(&height(b)));
+    let mut cells = Vec::new();
+    let mut from = f64::NEG_INFINITY;
+    // Between two heights only the points below count, with one objective less.
+    for (below, to) in points.iter().map(|p| height(p)).chain([*last]).enumerate() {
+        if to > from {
+            let front: Vec<&[f64]> = points[..below].iter().map(|p| &p[..rest.len()]).collect();
+            for mut cell in free(front, rest) {
+                cell.sides.push((from, to));
+                cells.push(cell);
+            }
+            from = to;
+        }
+    }
+    cells
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -147,6 +186,22 @@ mod tests {
             let front: Vec<Vec<f64>> = non_dominated(&points).into_iter().map(|i| points[i].clone()).collect();
             let reference = [5.0, 5.0, 5.0];
             prop_assert_eq!(hypervolume(&points, &reference), hypervolume(&front, &reference));
+        }
+    }
+
+    #[test]
+    fn the_free_cells_are_what_the_front_leaves() {
+        // In a box from 0 to the reference, dominated and free volume add up to the whole.
+        for (front, reference) in [
+            (vec![vec![0.1, 0.9], vec![0.4, 0.5], vec![0.8, 0.2]], vec![1.0, 1.0]),
+            (vec![vec![0.5, 0.9, 0.4], vec![0.2, 0.3, 0.8], vec![0.2, 0.9, 0.3], vec![0.7, 0.1, 0.5]], vec![1.0; 3]),
+            (vec![], vec![1.0, 2.0, 3.0]),
+            (vec![vec![1.5, 0.1]], vec![1.0, 1.0]),
+        ] {
+            let whole: f64 = reference.iter().product();
+            let size = |c: &Cell| c.sides.iter().map(|(low, high)| high - low.max(0.0)).product::<f64>();
+            let free: f64 = free_cells(&front, &reference).iter().map(size).sum();
+            assert!((free + hypervolume(&front, &reference) - whole).abs() < 1e-12);
         }
     }
 }

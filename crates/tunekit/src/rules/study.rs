@@ -16,7 +16,7 @@ use super::scheduler::{Job, Scheduler, SchedulerKind};
 use super::searcher::{Searcher, SearcherKind, SuggestError, UnknownName};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
-use crate::words::metric::Metric;
+use crate::words::metric::{Metric, Noise};
 use crate::words::space::{ConfigError, Space};
 use crate::words::trial::{
     Ask, Assignment, Best, Decision, DoneBecause, Measured, Origin, Outcome, Status, Trial, TrialId, mean,
@@ -127,6 +127,13 @@ impl Setup {
         if self.max_resource == Some(0) {
             return Err(SetupError::NoResource);
         }
+        for metric in std::iter::once(&self.metric).chain(&self.objectives) {
+            if let Noise::Known(sd) = metric.noise
+                && !(sd.is_finite() && sd > 0.0)
+            {
+                return Err(SetupError::Noise { metric: metric.name.clone(), sd });
+            }
+        }
         let names = [&self.metric].into_iter().chain(&self.objectives).map(|m| &m.name).chain(&self.constraints);
         let mut seen = BTreeSet::new();
         for name in names {
@@ -159,6 +166,16 @@ pub enum SetupError {
     /// The space has no parameter.
     #[error("the space has no parameter; there is nothing to search")]
     NoParameters,
+    /// A metric's known noise is no standard deviation.
+    #[error(
+        "the known noise of `{metric}` is {sd}; a standard deviation is positive (without noise, say deterministic)"
+    )]
+    Noise {
+        /// The metric.
+        metric: String,
+        /// The standard deviation given.
+        sd: f64,
+    },
     /// The maximal resource is 0.
     #[error("max_resource is 0; it is at least 1")]
     NoResource,

@@ -56,7 +56,8 @@ impl Joint {
 
     /// w of a point.
     fn reach(&self, posterior: &Posterior, placed: &[f64], cross: &[f64]) -> Vec<f64> {
-        let covariance = |(z, solved): (&Vec<f64>, &Vec<f64>)| posterior.kernel.covariance(z, placed) - dot(solved, cross);
+        let covariance =
+            |(z, solved): (&Vec<f64>, &Vec<f64>)| posterior.kernel.covariance(z, placed) - dot(solved, cross);
         let mut w: Vec<f64> = self.z.iter().zip(&self.solved).map(covariance).collect();
         self.factor.half_solve(&mut w);
         w

@@ -2,12 +2,13 @@
 
 use super::FEWEST;
 use super::surrogate::{Column, Scales, Surrogate};
-use crate::rules::gp::{Coordinate, Noise};
+use crate::rules::acquisition::log_probability_below;
+use crate::rules::gp::Coordinate;
 use crate::rules::history::History;
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
 use crate::words::domain::Domain;
-use crate::words::metric::{Goal, MetricKind, Noise as MetricNoise};
+use crate::words::metric::{Goal, Metric, MetricKind, Noise};
 use crate::words::space::Space;
 
 /// The most failed configurations that are modelled.
@@ -19,14 +20,18 @@ pub(super) struct Model {
     pub(super) coordinates: Vec<Coordinate>,
     /// Of the metric.
     pub(super) objective: Surrogate,
-    /// Of what must be at most 0: here whether trials fail, as -1 and 1.
+    /// Of the further objectives.
+    pub(super) further: Vec<Surrogate>,
+    /// Of what must be at most 0: the constraints, then, where trials failed, whether they do, as -1 and 1.
     pub(super) constraints: Vec<Surrogate>,
+    /// Of what trials cost, where that counts.
+    pub(super) cost: Option<Surrogate>,
 }
 
 impl Model {
-    /// The model of a history, with as much of `last` as was made from the same. `None` with too few configurations, or if
-    /// no process fits.
-    pub(super) fn of(history: &History<'_>, last: Option<Self>) -> Option<Self> {
+    /// The model of a history, with as much of `last` as was made from the same; inputs are warped only if `warped` allows
+    /// it. `None` with too few configurations, or if no process fits.
+    pub(super) fn of(history: &History<'_>, warped: bool, last: Option<Self>) -> Option<Self> {
         let observed = history.observed();
         if observed.len() < FEWEST {
             return None;
@@ -34,37 +39,81 @@ impl Model {
         let space = history.space();
         let coordinates = coordinates(space);
         let sobol = Sobol::new(&mut history.stream("gp fit"));
-        let (last_objective, last_constraints) = last.map_or((None, Vec::new()), |l| (Some(l.objective), l.constraints));
-        let mut last_constraints = last_constraints.into_iter();
-
+        let mut last = Last::of(last);
         let x: Vec<Vec<f64>> = observed.iter().filter_map(|o| space.encode(o.config).ok()).collect();
-        let metric = history.metric();
-        let column = Column {
+        let column = |samples: Vec<Vec<f64>>, metric: &Metric| Column {
             x: x.clone(),
-            samples: observed.iter().map(|o| o.samples.clone()).collect(),
-            goal: history.goal(),
+            samples,
+            goal: metric.goal,
             scales: if metric.kind == MetricKind::Time { Scales::Time } else { Scales::Any },
-            noise: if metric.noise == MetricNoise::Deterministic { Noise::None } else { Noise::Learned },
+            noise: metric.noise,
+            warped,
         };
-        let objective = Surrogate::of(column, &coordinates, &sobol, last_objective)?;
-
-        let mut constraints = Vec::new();
+        // As many as say where not to go; each costs as much as a measured one.
         let failed = history.failed();
-        if !failed.is_empty() {
-            // As many as say where not to go; each costs as much as a measured one.
-            let every = failed.len().div_ceil(MOST_FAILED).max(1);
-            let failed = failed.iter().step_by(every).filter_map(|c| space.encode(c).ok());
-            let rows = x.into_iter().map(|x| (x, vec![-1.0])).chain(failed.map(|x| (x, vec![1.0])));
-            let (x, samples) = rows.unzip();
-            let column = Column { x, samples, goal: Goal::Min, scales: Scales::Plain, noise: Noise::Learned };
-            constraints.extend(Surrogate::of(column, &coordinates, &sobol, last_constraints.next()));
+        let every = failed.len().div_ceil(MOST_FAILED).max(1);
+        let failed: Vec<Vec<f64>> = failed.iter().step_by(every).filter_map(|c| space.encode(c).ok()).collect();
+        let first = column(observed.iter().map(|o| o.samples.clone()).collect(), history.metric());
+        let objective = Surrogate::of(first, &failed, &coordinates, &sobol, last.objective.take())?;
+
+        let mut further = Vec::new();
+        for (k, metric) in history.objectives().iter().enumerate() {
+            let column = column(observed.iter().map(|o| o.more[k].clone()).collect(), metric).known();
+            further.push(Surrogate::of(column, &failed, &coordinates, &sobol, last.further.next())?);
         }
-        Some(Self { coordinates, objective, constraints })
+        let mut constraints = Vec::new();
+        for k in 0..history.constraints().len() {
+            let column = column(observed.iter().map(|o| o.constraints[k].clone()).collect(), &Metric::default());
+            constraints.push(Surrogate::of(column.known(), &[], &coordinates, &sobol, last.constraints.next())?);
+        }
+        let cost = history.cost_aware().then(|| {
+            let column = column(observed.iter().map(|o| o.costs.clone()).collect(), &Metric::time("cost"));
+            Surrogate::of(column.known(), &[], &coordinates, &sobol, last.cost.take())
+        });
+        if !failed.is_empty() {
+            let rows = x.iter().cloned().map(|x| (x, vec![-1.0])).chain(failed.into_iter().map(|x| (x, vec![1.0])));
+            let (x, samples) = rows.unzip();
+            let column =
+                Column { x, samples, goal: Goal::Min, scales: Scales::Plain, noise: Noise::Learned, warped: false };
+            constraints.extend(Surrogate::of(column, &[], &coordinates, &sobol, last.constraints.next()));
+        }
+        Some(Self { coordinates, objective, further, constraints, cost: cost.flatten() })
+    }
+
+    /// The rows of the objective's data that meet all constraints with at least this probability.
+    pub(super) fn feasible(&self, least: f64) -> Vec<usize> {
+        let x = &self.objective.data.x;
+        let mut log = vec![0.0; x.len()];
+        for constraint in &self.constraints {
+            let limit = constraint.output.output(0.0);
+            for (log, (mean, sd)) in log.iter_mut().zip(constraint.posterior.predict_many(x)) {
+                *log += log_probability_below(mean, sd * sd, limit).0;
+            }
+        }
+        (0..x.len()).filter(|i| log[*i] >= least.ln()).collect()
     }
 
     /// What a measurement at `x` is expected to be.
     pub(super) fn prediction(&self, x: &[f64]) -> Option<Prediction> {
         self.objective.prediction(x)
+    }
+}
+
+/// The surrogates of the last model, each to be taken by the one that may go on from it.
+struct Last {
+    objective: Option<Surrogate>,
+    further: std::vec::IntoIter<Surrogate>,
+    constraints: std::vec::IntoIter<Surrogate>,
+    cost: Option<Surrogate>,
+}
+
+impl Last {
+    fn of(last: Option<Model>) -> Self {
+        let (objective, further, constraints, cost) = match last {
+            Some(m) => (Some(m.objective), m.further, m.constraints, m.cost),
+            None => (None, Vec::new(), Vec::new(), None),
+        };
+        Self { objective, further: further.into_iter(), constraints: constraints.into_iter(), cost }
     }
 }
 

@@ -127,11 +127,14 @@ impl Output {
         match &self.scale {
             Scale::Identity => self.goal.loss(bent),
             Scale::Log => self.goal.loss(bent).exp(),
-            Scale::Power { middle, unit, lambda } => {
-                self.goal.loss(inverse_yeo_johnson(bent, *lambda) * unit + middle)
-            }
+            Scale::Power { middle, unit, lambda } => self.goal.loss(inverse_yeo_johnson(bent, *lambda) * unit + middle),
             Scale::Rank { knots } => self.goal.loss(along(knots, bent, |k| k.1, |k| k.0)),
         }
+    }
+
+    /// How much the logarithm of the measurement grows with the output, on the logarithmic scale; 0 on any other.
+    pub(super) fn log_rate(&self) -> f64 {
+        if self.scale == Scale::Log { self.goal.loss(self.spread) } else { 0.0 }
     }
 
     /// ln |d output / d measurement|.
@@ -242,7 +245,8 @@ mod tests {
                 for v in values().into_iter().chain([0.01, 2e4]) {
                     let back = output.measurement(output.output(v));
                     assert!((back - v).abs() < 1e-6 * v, "{kind:?} {goal:?}: {v} came back as {back}");
-                    let e = 1e-6 * v;
+                    // Not at a knot, which has a slope on each side.
+                    let (v, e) = (1.001 * v, 1e-6 * v);
                     let slope = (output.output(v + e) - output.output(v - e)).abs() / (2.0 * e);
                     assert!((output.log_slope(v) - slope.ln()).abs() < 1e-3, "{kind:?} {goal:?} at {v}");
                 }

@@ -4,7 +4,7 @@ use super::output::{Kind, Output};
 use crate::rules::gp::{Coordinate, Data, Hyper, Noise, Posterior, Start, fit};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
-use crate::words::metric::Goal;
+use crate::words::metric::{Goal, Noise as MetricNoise};
 use crate::words::trial::mean;
 
 /// Up to so many configurations hyperparameters are found anew for each; beyond, when the number has grown by a fifteenth.
@@ -12,6 +12,10 @@ const EVERY: usize = 60;
 /// The most configurations that are modelled of those before the last fit, and that hyperparameters are fitted to.
 const MOST: usize = 500;
 const MOST_FITTED: usize = 150;
+/// Fewer configurations than this, or than three for each coordinate, say nothing about a warp.
+const FEWEST_WARPED: usize = 12;
+/// A noise this much (its square root, in standard deviations) above or below the outputs' spread is as good as all or none.
+const LEAST_WEIGHT: f64 = 1e-8;
 /// What each parameter of a scale costs in leave-one-out density, in nats.
 const CHARGE: f64 = 3.0;
 
@@ -26,8 +30,10 @@ pub(super) struct Column {
     pub(super) goal: Goal,
     /// Which scales may be tried.
     pub(super) scales: Scales,
-    /// Whether measurements vary.
-    pub(super) noise: Noise,
+    /// How measurements vary.
+    pub(super) noise: MetricNoise,
+    /// Whether inputs may be warped.
+    pub(super) warped: bool,
 }
 
 /// Which scales an output may be modelled on.
@@ -42,6 +48,12 @@ pub(super) enum Scales {
 }
 
 impl Column {
+    /// Without the configurations that were not measured.
+    pub(super) fn known(self) -> Self {
+        let rows: Vec<usize> = (0..self.len()).filter(|i| !self.samples[*i].is_empty()).collect();
+        self.rows(&rows)
+    }
+
     fn len(&self) -> usize {
         self.x.len()
     }
@@ -69,7 +81,12 @@ impl Column {
             if !(y.is_finite() && ss.is_finite()) {
                 return None;
             }
-            data.push(x.clone(), y, outputs.len() as f64, ss);
+            // A known noise is bent as outputs are, and given as the weight of their mean.
+            let weight = match self.noise {
+                MetricNoise::Known(sd) => (sd.ln() + output.log_slope(mean(samples)?)).exp().powi(2).recip(),
+                _ => 1.0,
+            };
+            data.push(x.clone(), y, outputs.len() as f64 * weight.clamp(LEAST_WEIGHT, LEAST_WEIGHT.recip()), ss);
         }
         Some(data)
     }
@@ -119,7 +136,11 @@ impl Fitted {
         let rows = selection(&from, from.len(), MOST);
         let few = from.rows(&selection(&from, from.len(), MOST_FITTED));
         let means: Vec<f64> = few.samples.iter().filter_map(|s| mean(s)).collect();
-        let noise = from.noise;
+        let noise = match from.noise {
+            MetricNoise::Learned => Noise::Learned,
+            MetricNoise::Deterministic => Noise::None,
+            MetricNoise::Known(_) => Noise::Given,
+        };
         let kinds = few.kinds(&means);
         // A short fit on each scale tells which one, a long one on that gives the hyperparameters.
         let short = Start { from: None, starts: 1, evaluations: 40, warped: false };
@@ -140,13 +161,12 @@ impl Fitted {
         let long = Start { from: Some(&hyper), starts, evaluations: 80, warped: false };
         let mut hyper = fit(coordinates, &data, noise, long, sobol);
         let numeric = coordinates.iter().filter(|c| **c == Coordinate::Numeric).count();
-        if std::env::var("WARP").is_ok() && numeric > 0 && data.len() >= (3 * coordinates.len()).max(12) {
+        if from.warped && numeric > 0 && data.len() >= FEWEST_WARPED.max(3 * coordinates.len()) {
             let start = Start { from: Some(&hyper), starts: 1, evaluations: 60, warped: true };
             let warped = fit(coordinates, &data, noise, start, sobol);
-            let density = |hyper: &Hyper| {
-                Posterior::new(coordinates, hyper, &data, data.len(), None).map(|p| p.leave_one_out())
-            };
-            if density(&warped) > density(&hyper).map(|d| d + 1.0) {
+            let density =
+                |hyper: &Hyper| Posterior::new(coordinates, hyper, &data, data.len(), None).map(|p| p.leave_one_out());
+            if density(&warped) > density(&hyper).map(|d| d + CHARGE) {
                 hyper = warped;
             }
         }
@@ -158,6 +178,7 @@ impl Fitted {
 #[derive(Debug, Clone)]
 pub(super) struct Surrogate {
     column: Column,
+    failed: Vec<Vec<f64>>,
     fitted: Fitted,
     pub(super) output: Output,
     pub(super) data: Data,
@@ -165,10 +186,17 @@ pub(super) struct Surrogate {
 }
 
 impl Surrogate {
-    /// A process for a column, with as much of `last` as was made from the same. `None` if none fits.
-    pub(super) fn of(column: Column, coordinates: &[Coordinate], sobol: &Sobol, last: Option<Self>) -> Option<Self> {
+    /// A process for a column, with as much of `last` as was made from the same. Of configurations that `failed` it is told
+    /// that they were as bad as the worst; that is not fitted to, and not in the data. `None` if no process fits.
+    pub(super) fn of(
+        column: Column,
+        failed: &[Vec<f64>],
+        coordinates: &[Coordinate],
+        sobol: &Sobol,
+        last: Option<Self>,
+    ) -> Option<Self> {
         let last = match last {
-            Some(last) if last.column == column => return Some(last),
+            Some(last) if last.column == column && last.failed == failed => return Some(last),
             other => other,
         };
         let size = fitted_size(column.len());
@@ -180,15 +208,21 @@ impl Surrogate {
         let rows: Vec<usize> = fitted.rows.iter().copied().chain(size..column.len()).collect();
         let output = fitted.output.clone();
         let data = column.rows(&rows).data(&output)?;
-        let posterior = Posterior::new(coordinates, &fitted.hyper, &data, fitted.rows.len(), last.as_ref())?;
-        Some(Self { column, fitted, output, data, posterior })
+        let mut told = data.clone();
+        let worst = data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        for x in failed {
+            told.push(x.clone(), worst, 1.0, 0.0);
+        }
+        let posterior = Posterior::new(coordinates, &fitted.hyper, &told, fitted.rows.len(), last.as_ref())?;
+        Some(Self { column, failed: failed.to_vec(), fitted, output, data, posterior })
     }
 
     /// What a measurement at `x` is expected to be: the mean over its noise of what an output stands for, at the latent
     /// function's mean and at both ends of its 95 % interval.
     pub(super) fn prediction(&self, x: &[f64]) -> Option<Prediction> {
         let (mean, sd) = self.posterior.predict(x);
-        let noise = self.posterior.noise().sqrt();
+        // A known noise is a standard deviation of measurements already, which moves their mean by nothing.
+        let noise = if let MetricNoise::Known(_) = self.column.noise { 0.0 } else { self.posterior.noise().sqrt() };
         let at = |output: f64| {
             let values = NODES.map(|(z, weight)| weight * self.output.measurement(output + noise * z));
             values.iter().sum::<f64>()
