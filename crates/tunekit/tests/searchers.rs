@@ -59,7 +59,8 @@ fn suggestions_are_in_the_space_new_and_a_function_of_seed_and_results() {
         let run = |seed| drive(of(kind, mixed()).seed(seed), 16, |j| Outcome::Value(score(&j.config)));
         let (mut study, configs) = run(3);
         assert_eq!(configs, run(3).1, "{kind}");
-        assert_ne!(configs, run(4).1, "{kind}");
+        // A grid has no luck in it.
+        assert!(kind == SearcherKind::Grid || configs != run(4).1, "{kind}");
         let keys: BTreeSet<String> = configs.iter().map(Config::key).collect();
         assert_eq!(keys.len(), configs.len(), "{kind}");
         // A study from the journal, without any cache, suggests the same.
@@ -210,7 +211,10 @@ fn a_finite_space_is_used_up_to_the_last_configuration() {
 #[test]
 fn an_unknown_name_is_answered_with_those_known() {
     let error: UnknownName = "bayes".parse::<SearcherKind>().unwrap_err();
-    assert_eq!(error.to_string(), "there is no searcher called `bayes` (known: random, sobol, gp)");
+    assert_eq!(
+        error.to_string(),
+        "there is no searcher called `bayes` (known: random, sobol, grid, gp, tpe, bore, cqr, evolution, de, cmaes)"
+    );
     for kind in SearcherKind::ALL {
         assert_eq!(kind.as_str().parse(), Ok(kind));
         assert_eq!(kind.build().name(), kind.as_str());
