@@ -1,8 +1,10 @@
 //! A density over the unit cube: a weighted sum of products of kernels, one product a point and one over everything.
 //!
-//! Numbers have normal kernels cut off at the ends of [0, 1], categories a table. Widths and weights are those Optuna
-//! documents for its multivariate estimator: sigma = 0.2 n^(-1/(D+4)), between 1 / min(100, n + 1) and 1 (and at least half
-//! a cell of a grid); of more than 25 points the oldest weigh less, down to 1/n.
+//! Numbers have normal kernels cut off at the ends of [0, 1], categories a table. All kernels of a density are as wide as each
+//! other: sigma = 0.07 n^(-1/(D+4)), Scott's rate, between 1/100 and 1 (and at least half a cell of a grid). Of more than 25
+//! points the oldest weigh less, down to 1/n, as in Optuna; there sigma starts at 0.2 and is at least 1 / (n + 1). Narrower
+//! was better on every function tried (medians of 31 seeds after 50 trials; Rosenbrock's in 4 dimensions: regret 10^1.5 in
+//! place of 10^2.4), for the kernel over everything keeps looking elsewhere anyway.
 
 use crate::rules::distribution::complementary_error;
 use crate::rules::searcher::evidence::Axis;
@@ -11,9 +13,9 @@ use crate::rules::stream::Stream;
 /// So many of the youngest points weigh fully.
 const YOUNG: usize = 25;
 /// sigma of a single point.
-const WIDTH: f64 = 0.2;
-/// sigma is at least the range over this.
-const FINEST: f64 = 100.0;
+const WIDTH: f64 = 0.07;
+/// sigma is at least this.
+const NARROWEST: f64 = 0.01;
 /// The weight of the kernel over everything, in points.
 const PRIOR: f64 = 1.0;
 
@@ -43,7 +45,7 @@ impl<'a> Parzen<'a> {
         let n = points.len();
         let free = axes.iter().filter(|a| **a != Axis::Fixed).count() as f64;
         let sigma = WIDTH * (n.max(1) as f64).powf(-1.0 / (free + 4.0));
-        let sigma = sigma.clamp(1.0 / FINEST.min(n as f64 + 1.0), 1.0);
+        let sigma = sigma.clamp(NARROWEST, 1.0);
         let parts = |point: &[f64]| axes.iter().zip(point).map(|(axis, u)| part(*axis, *u, sigma, n)).collect();
         let mut kernels: Vec<Kernel> = weights(n).into_iter().zip(&points).map(|(w, p)| kernel(w, parts(p))).collect();
         kernels.push(kernel(PRIOR, axes.iter().map(|axis| prior(*axis)).collect()));
