@@ -11,6 +11,7 @@ pub(crate) mod experiment;
 mod gp;
 pub(crate) mod history;
 mod lbfgs;
+pub mod pareto;
 mod qmc;
 pub(crate) mod scheduler;
 pub(crate) mod searcher;

@@ -1,6 +1,6 @@
 //! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add` and `best`; each has its fields in [`Request`]. A request that is
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best` and `pareto`; each has its fields in [`Request`]. A request that is
 //! wrong is answered with `{"error": "..."}` and changes nothing.
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::rules::searcher::SearcherKind;
 use crate::rules::study::{ReplayError, Setup, Study};
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 use crate::words::space::Space;
-use crate::words::trial::{Ask, Outcome, TrialId};
+use crate::words::trial::{Ask, Best, Measured, Outcome, TrialId};
 use crate::words::value::Config;
 
 /// One line of a client.
@@ -34,12 +34,32 @@ enum Request {
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<f64>,
     },
-    /// A trial ended: with a value, with a reason why it failed, or with neither after reports.
-    Tell { trial: TrialId, value: Option<f64>, failed: Option<String> },
+    /// A trial ended: with a value, with a reason why it failed, or with neither after reports; with a value comes what
+    /// else the study measures.
+    Tell {
+        trial: TrialId,
+        value: Option<f64>,
+        failed: Option<String>,
+        #[serde(default)]
+        more: Vec<f64>,
+        #[serde(default)]
+        constraints: Vec<f64>,
+        cost: Option<f64>,
+    },
     /// A result from elsewhere.
-    Add { config: Config, value: f64 },
+    Add {
+        config: Config,
+        value: f64,
+        #[serde(default)]
+        more: Vec<f64>,
+        #[serde(default)]
+        constraints: Vec<f64>,
+        cost: Option<f64>,
+    },
     /// The best configuration so far.
     Best {},
+    /// The configurations that no other one beats in everything.
+    Pareto {},
 }
 
 /// What a study is made from; all but the space has a default.
@@ -47,6 +67,9 @@ enum Request {
 #[serde(deny_unknown_fields)]
 struct Create {
     space: Space,
+    /// What every configuration must meet.
+    #[serde(default)]
+    predicates: Vec<String>,
     #[serde(default)]
     seed: u64,
     #[serde(default)]
@@ -58,6 +81,14 @@ struct Create {
     /// How a trial's value comes from its reports.
     #[serde(default)]
     value: ValueRule,
+    /// What else is to be as good as can be.
+    #[serde(default)]
+    objectives: Vec<Objective>,
+    /// The names of what must be at most 0.
+    #[serde(default)]
+    constraints: Vec<String>,
+    #[serde(default)]
+    cost_aware: bool,
     searcher: Option<String>,
     scheduler: Option<String>,
     /// The most trials that are started.
@@ -68,6 +99,19 @@ struct Create {
     _workers: Option<u64>,
     #[serde(default)]
     points_to_evaluate: Vec<Config>,
+}
+
+/// A further objective.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Objective {
+    name: String,
+    #[serde(default)]
+    mode: Goal,
+    #[serde(default)]
+    kind: MetricKind,
+    #[serde(default)]
+    noise: Noise,
 }
 
 /// Answers requests on one study.
@@ -158,20 +202,37 @@ impl Server {
                 let decision = study.report(trial, resource, value.unwrap_or(f64::NAN)).map_err(text)?;
                 Ok(json!({ "decision": decision }))
             }
-            Request::Tell { trial, value, failed } => {
+            Request::Tell { trial, value, failed, more, constraints, cost } => {
+                let alone = more.is_empty() && constraints.is_empty() && cost.is_none();
                 let outcome = match (value, failed) {
                     (Some(_), Some(_)) => return Err("a trial has a value or has failed, not both".to_owned()),
-                    (Some(value), None) => Outcome::Value(value),
+                    (Some(value), None) => Measured { value, more, constraints, cost }.into(),
+                    (None, _) if !alone => {
+                        return Err("more, constraints and cost come with a value; tell it too".to_owned());
+                    }
                     (None, Some(reason)) => Outcome::Failed(reason),
                     (None, None) => Outcome::Done,
                 };
                 study.tell(trial, outcome).map_err(text)?;
                 Ok(ok())
             }
-            Request::Add { config, value } => study.add(&config, value).map(|_| ok()).map_err(text),
+            Request::Add { config, value, more, constraints, cost } => {
+                study.add(&config, Measured { value, more, constraints, cost }).map(|_| ok()).map_err(text)
+            }
             Request::Best {} => {
-                let best = study.best().ok_or("nothing was measured yet")?;
+                let best = study.best().ok_or(if study.history().observed().is_empty() {
+                    "nothing was measured yet"
+                } else {
+                    "nothing that meets the constraints was measured yet"
+                })?;
                 serde_json::to_value(best).map_err(text)
+            }
+            Request::Pareto {} => {
+                let point = |best: Best| {
+                    let values: Vec<f64> = std::iter::once(best.value).chain(best.more).collect();
+                    json!({ "trial": best.trial, "config": best.config, "values": values })
+                };
+                Ok(json!({ "front": study.pareto().into_iter().map(point).collect::<Vec<_>>() }))
             }
             Request::Create(_) => Ok(ok()),
         }
@@ -190,12 +251,18 @@ impl Server {
             value: create.value,
             ..Metric::default()
         };
+        let objective =
+            |o: Objective| Metric { name: o.name, goal: o.mode, kind: o.kind, noise: o.noise, ..Metric::default() };
+        let space = create.predicates.iter().try_fold(create.space, |s, p| s.require(p)).map_err(text)?;
         let setup = Setup {
+            objectives: create.objectives.into_iter().map(objective).collect(),
+            constraints: create.constraints,
+            cost_aware: create.cost_aware,
             searcher,
             scheduler,
             max_resource: create.max_resource,
             points_to_evaluate: create.points_to_evaluate,
-            ..Setup::new(create.space, metric).seed(create.seed)
+            ..Setup::new(space, metric).seed(create.seed)
         };
         if let Some(study) = &self.study {
             let header = setup.header().map_err(text)?;

@@ -32,17 +32,22 @@ pub enum DecodeError {
 }
 
 impl Space {
-    /// The point of the unit cube that stands for `config`, one coordinate a parameter, in the space's order.
+    /// The point of the unit cube that stands for `config`, one coordinate a parameter, in the space's order; 0.5 for one
+    /// that does not exist there (that it does not, its parents' coordinates tell). Predicates are not heeded.
     ///
     /// # Errors
     /// A configuration that is not the space's.
     pub fn encode(&self, config: &Config) -> Result<Vec<f64>, ConfigError> {
-        self.validate(config)?;
-        Ok(self.iter().filter_map(|(name, domain)| Some(domain.encode(config.value(name)?))).collect())
+        self.check_values(config)?;
+        let coordinate = |(index, (_, domain)): (usize, (&str, &Domain))| {
+            self.value(config, index).map_or(0.5, |value| domain.encode(value))
+        };
+        Ok(self.iter().enumerate().map(coordinate).collect())
     }
 
-    /// The configuration a point of the unit cube stands for. `decode(encode(c))` is `c` for every parameter on a grid; a
-    /// float without step comes back within rounding, 4e-15 of its range (of its value, on a logarithmic scale).
+    /// The configuration a point of the unit cube stands for; a parameter that does not exist there is left out, whatever
+    /// its coordinate. `decode(encode(c))` is `c` for every parameter on a grid; a float without step comes back within
+    /// rounding, 4e-15 of its range (of its value, on a logarithmic scale). Predicates are not heeded.
     ///
     /// # Errors
     /// A point of another dimension, or outside of the unit cube.
@@ -53,7 +58,7 @@ impl Space {
         if let Some((index, &value)) = point.iter().enumerate().find(|(_, u)| !(0.0..=1.0).contains(*u)) {
             return Err(DecodeError::Outside { index, value });
         }
-        Ok(self.iter().zip(point).fold(Config::new(), |c, ((name, domain), &u)| c.with(name, domain.decode(u))))
+        Ok(self.build(|index, domain| domain.decode(point[index])))
     }
 }
 
