@@ -1,10 +1,8 @@
-//! Regression trees over the unit cube, and the two ensembles made of them: extremely randomized trees, whose mean is
-//! smooth (Geurts, Ernst and Wehenkel 2006), and trees boosted for a quantile (Friedman 2001, the pinball loss).
+//! Regression trees over the unit cube, boosted (Friedman 2001): for a quantile, with the pinball loss, and for the log odds of
+//! a class, with the logistic loss and Newton steps.
 //!
 //! Sizes are those of studies: some hundreds of rows, some dozens of columns. A row is a point, a column a coordinate that is
 //! either a number (split below and above a threshold) or a category (split into one and the rest).
-
-use super::stream::Stream;
 
 /// How a column is split.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,78 +120,6 @@ fn score(n: [f64; 2], sum: [f64; 2]) -> f64 {
     sum[0] * sum[0] / n[0] + sum[1] * sum[1] / n[1]
 }
 
-/// Extremely randomized trees.
-#[derive(Debug)]
-pub(crate) struct Forest {
-    trees: Vec<Tree>,
-}
-
-impl Forest {
-    /// `count` trees that predict the weighted mean of `targets`. Each node draws a threshold for every column and keeps the
-    /// best; it becomes a leaf below `fewest` rows, or where all targets are the same.
-    pub(crate) fn new(
-        rows: Rows<'_>,
-        targets: &[f64],
-        weights: &[f64],
-        count: usize,
-        fewest: usize,
-        stream: &mut Stream,
-    ) -> Self {
-        let mean = |rows: &[usize]| {
-            let total: f64 = rows.iter().map(|i| weights[*i]).sum();
-            rows.iter().map(|i| weights[*i] * targets[*i]).sum::<f64>() / total.max(f64::MIN_POSITIVE)
-        };
-        let mut tree = || {
-            let split = |chosen: &[usize]| {
-                let first = targets[*chosen.first()?];
-                if chosen.len() < fewest || chosen.iter().all(|i| targets[*i] == first) {
-                    return None;
-                }
-                let centre = mean(chosen);
-                let mut best: Option<(f64, (usize, Test))> = None;
-                for (column, kind) in rows.columns.iter().enumerate() {
-                    let Some(test) = random_test(rows, chosen, column, *kind, stream) else { continue };
-                    let (mut n, mut sum) = ([0.0; 2], [0.0; 2]);
-                    for i in chosen {
-                        let side = usize::from(test.holds(rows.points[*i][column]));
-                        n[side] += weights[*i];
-                        sum[side] += weights[*i] * (targets[*i] - centre);
-                    }
-                    if n[0] > 0.0 && n[1] > 0.0 {
-                        let gain = score(n, sum);
-                        if best.is_none_or(|(other, _)| gain > other) {
-                            best = Some((gain, (column, test)));
-                        }
-                    }
-                }
-                best.map(|(_, split)| split)
-            };
-            Growing { rows, split, leaf: mean, depth: usize::MAX }.tree((0..targets.len()).collect())
-        };
-        Self { trees: (0..count).map(|_| tree()).collect() }
-    }
-
-    /// The mean of the trees.
-    pub(crate) fn predict(&self, point: &[f64]) -> f64 {
-        self.trees.iter().map(|tree| tree.predict(point)).sum::<f64>() / self.trees.len().max(1) as f64
-    }
-}
-
-/// A threshold drawn evenly between the least and the largest of these rows, or the category of one of them; `None` where
-/// they are all the same.
-fn random_test(rows: Rows<'_>, chosen: &[usize], column: usize, kind: Column, stream: &mut Stream) -> Option<Test> {
-    let at = |i: &usize| rows.points[*i][column];
-    let (lo, hi) = chosen.iter().map(at).fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), u| (lo.min(u), hi.max(u)));
-    if lo >= hi {
-        return None;
-    }
-    Some(match kind {
-        // Never the least itself, below which there is nothing.
-        Column::Number => Test::Below(hi - stream.uniform() * (hi - lo)),
-        Column::Category => Test::Is(at(&chosen[stream.below(chosen.len())])),
-    })
-}
-
 /// How trees are boosted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Boosting {
@@ -206,6 +132,9 @@ pub(crate) struct Boosting {
     /// The fewest rows of a leaf.
     pub(crate) fewest: usize,
 }
+
+/// Added to a leaf's curvature of the logistic loss.
+const PRIOR: f64 = 1.0;
 
 /// The thresholds that boosted trees choose among, and between which each row lies: made once for all trees.
 #[derive(Debug)]
@@ -278,7 +207,7 @@ impl Bins {
     }
 }
 
-/// Trees boosted to predict one quantile.
+/// Boosted trees: a quantile, or log odds.
 #[derive(Debug)]
 pub(crate) struct Boosted {
     base: f64,
@@ -310,7 +239,35 @@ impl Boosted {
         Self { base, rate: how.rate, trees }
     }
 
-    /// The quantile at `point`.
+    /// Of the log odds of the rows labelled true. Both classes have to be there.
+    pub(crate) fn log_odds(rows: Rows<'_>, bins: &Bins, labels: &[bool], how: Boosting) -> Self {
+        let share = labels.iter().filter(|l| **l).count() as f64 / labels.len() as f64;
+        let base = (share / (1.0 - share)).ln();
+        let mut odds = vec![base; labels.len()];
+        let mut trees = Vec::with_capacity(how.trees);
+        for _ in 0..how.trees {
+            let chance: Vec<f64> = odds.iter().map(|o| 1.0 / (1.0 + (-o).exp())).collect();
+            let slope: Vec<f64> = labels.iter().zip(&chance).map(|(l, p)| f64::from(u8::from(*l)) - p).collect();
+            let tree = Growing {
+                rows,
+                split: |chosen: &[usize]| bins.best(chosen, &slope, how.fewest),
+                leaf: |chosen: &[usize]| {
+                    let curvature: f64 = chosen.iter().map(|i| chance[*i] * (1.0 - chance[*i])).sum();
+                    // One row's worth of prior, so that a pure leaf stays finite.
+                    chosen.iter().map(|i| slope[*i]).sum::<f64>() / (curvature + PRIOR)
+                },
+                depth: how.depth,
+            }
+            .tree((0..labels.len()).collect());
+            for (o, point) in odds.iter_mut().zip(rows.points) {
+                *o += how.rate * tree.predict(point);
+            }
+            trees.push(tree);
+        }
+        Self { base, rate: how.rate, trees }
+    }
+
+    /// The quantile, or the log odds, at `point`.
     pub(crate) fn predict(&self, point: &[f64]) -> f64 {
         self.base + self.rate * self.trees.iter().map(|tree| tree.predict(point)).sum::<f64>()
     }
@@ -328,6 +285,7 @@ pub(crate) fn quantile(values: &mut [f64], level: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::stream::Stream;
 
     const COLUMNS: [Column; 2] = [Column::Number, Column::Category];
 
@@ -345,12 +303,15 @@ mod tests {
     }
 
     #[test]
-    fn a_forest_learns_steps_in_numbers_and_categories() {
+    fn a_classifier_learns_steps_in_numbers_and_categories() {
         let (points, targets) = steps();
         let rows = Rows { points: &points, columns: &COLUMNS };
-        let forest = Forest::new(rows, &targets, &vec![1.0; targets.len()], 40, 2, &mut Stream::of_study(1, "forest"));
+        let labels: Vec<bool> = targets.iter().map(|y| *y > 0.0).collect();
+        let how = Boosting { trees: 100, depth: 3, rate: 0.2, fewest: 1 };
+        let model = Boosted::log_odds(rows, &Bins::new(rows), &labels, how);
         for p in [[0.1, 0.5], [0.9, 0.5], [0.1, 0.5 / 3.0], [0.9, 2.5 / 3.0]] {
-            assert!((forest.predict(&p) - value(&p)).abs() < 0.05, "{p:?}: {}", forest.predict(&p));
+            let odds = model.predict(&p);
+            assert!(if value(&p) > 0.0 { odds > 2.0 } else { odds < -2.0 }, "{p:?}: {odds}");
         }
     }
 
@@ -376,10 +337,10 @@ mod tests {
     fn equal_targets_and_equal_points_make_one_leaf() {
         let points = vec![vec![0.5, 0.5]; 6];
         let rows = Rows { points: &points, columns: &COLUMNS };
-        let forest = Forest::new(rows, &[1.0, 0.0, 1.0, 0.0, 1.0, 0.0], &[1.0; 6], 3, 2, &mut Stream::of_study(1, "f"));
-        assert_eq!(forest.predict(&[0.1, 0.1]), 0.5);
         let how = Boosting { trees: 5, depth: 3, rate: 0.1, fewest: 1 };
         assert_eq!(Boosted::quantile(rows, &Bins::new(rows), &[2.0; 6], 0.3, how).predict(&[0.0, 0.0]), 2.0);
+        let labels = [true, false, true, false, true, false];
+        assert_eq!(Boosted::log_odds(rows, &Bins::new(rows), &labels, how).predict(&[0.1, 0.1]), 0.0);
     }
 
     #[test]
