@@ -1,12 +1,14 @@
 //! What the searchers without a Gaussian process make of a history: configurations as points of the unit cube, in the
 //! order of their trials, each with its rank. How the next one is chosen is each searcher's own.
 //!
-//! They all work with ranks: so losses of 1e300, of any scale and all equal need no care, and a failed trial is simply
-//! worse than every other.
+//! They all work with ranks, so constraints and several objectives are a matter of sorting, losses of 1e300 or
+//! all equal need no care, and a failed trial is simply worse than every other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{History, SuggestError, random, unused};
+use crate::rules::history::Observed;
+use crate::rules::pareto::non_dominated;
 use crate::rules::qmc::Sobol;
 use crate::rules::stream::Stream;
 use crate::words::domain::Domain;
@@ -76,13 +78,9 @@ impl Tried {
 pub(super) fn tried(history: &History<'_>) -> Vec<Tried> {
     let space = history.space();
     let observed = history.observed();
-    let losses: Vec<f64> =
-        observed.iter().map(|o| history.goal().loss(mean(&o.samples).expect("what is observed has samples"))).collect();
-    let mut sorted = losses.clone();
-    sorted.sort_by(f64::total_cmp);
+    let ranks = ranks(history, &observed);
     let mut all: BTreeMap<TrialId, Tried> = BTreeMap::new();
-    for (o, loss) in observed.iter().zip(&losses) {
-        let rank = sorted.partition_point(|other| other.total_cmp(loss).is_lt());
+    for (o, rank) in observed.iter().zip(ranks) {
         if let Ok(point) = space.encode(o.config) {
             all.insert(o.trial, Tried { trial: o.trial, point, rank: Some(rank) });
         }
@@ -105,6 +103,67 @@ pub(super) fn tried(history: &History<'_>) -> Vec<Tried> {
     all.into_values().collect()
 }
 
+/// How many of these are better than each. Those that meet the constraints come first, by their loss; with several objectives
+/// by the fronts that are left when those before are taken away, in a front the lonely ones first (Deb, Pratap, Agarwal and
+/// Meyarivan 2002). The others follow by how far they are from meeting them.
+fn ranks(history: &History<'_>, observed: &[Observed<'_>]) -> Vec<usize> {
+    let of = |samples: &Vec<f64>| mean(samples).unwrap_or(f64::NAN);
+    let goals: Vec<_> = std::iter::once(history.goal()).chain(history.objectives().iter().map(|m| m.goal)).collect();
+    let losses = |o: &Observed<'_>| -> Vec<f64> {
+        let all = std::iter::once(&o.samples).chain(&o.more);
+        goals.iter().zip(all).map(|(goal, samples)| goal.loss(of(samples))).collect()
+    };
+    // Constraints have scales of their own: each is measured by the largest seen.
+    let worst = |c: usize| observed.iter().map(|o| of(&o.constraints[c])).fold(0.0, f64::max);
+    let scales: Vec<f64> = (0..history.constraints().len()).map(worst).collect();
+    let excess = |o: &Observed<'_>| -> f64 {
+        let excess =
+            |(samples, scale): (&Vec<f64>, &f64)| if *scale > 0.0 { of(samples).max(0.0) / scale } else { 0.0 };
+        o.constraints.iter().zip(&scales).map(excess).sum()
+    };
+    let mut standing: Vec<(f64, f64)> =
+        observed.iter().map(|o| if o.is_feasible() { (-1.0, losses(o)[0]) } else { (excess(o), 0.0) }).collect();
+    if goals.len() > 1 {
+        let mut left: Vec<usize> = (0..observed.len()).filter(|i| observed[*i].is_feasible()).collect();
+        let points: Vec<Vec<f64>> = observed.iter().map(losses).collect();
+        for front in 0.. {
+            let rest: Vec<Vec<f64>> = left.iter().map(|i| points[*i].clone()).collect();
+            let first = non_dominated(&rest);
+            if first.is_empty() {
+                // Only what lacks an objective is left.
+                left.iter().for_each(|i| standing[*i] = (-0.5, f64::from(front)));
+                break;
+            }
+            let members: Vec<Vec<f64>> = first.iter().map(|k| rest[*k].clone()).collect();
+            for (k, crowd) in first.iter().zip(crowding(&members)) {
+                standing[left[*k]] = (-1.0, f64::from(front) + crowd);
+            }
+            let first: BTreeSet<usize> = first.into_iter().collect();
+            left = (0..left.len()).filter(|k| !first.contains(k)).map(|k| left[k]).collect();
+        }
+    }
+    let compare = |a: &(f64, f64), b: &(f64, f64)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1));
+    let mut sorted = standing.clone();
+    sorted.sort_by(compare);
+    standing.iter().map(|s| sorted.partition_point(|other| compare(other, s).is_lt())).collect()
+}
+
+/// How crowded each point of a front is, in [0, 1): 0 at the ends of an objective.
+fn crowding(front: &[Vec<f64>]) -> Vec<f64> {
+    let mut room = vec![0.0; front.len()];
+    for m in 0..front.first().map_or(0, Vec::len) {
+        let mut order: Vec<usize> = (0..front.len()).collect();
+        order.sort_by(|a, b| front[*a][m].total_cmp(&front[*b][m]).then(a.cmp(b)));
+        let (first, last) = (order[0], order[order.len() - 1]);
+        let range = front[last][m] - front[first][m];
+        (room[first], room[last]) = (f64::INFINITY, f64::INFINITY);
+        for w in order.windows(3).filter(|_| range > 0.0) {
+            room[w[1]] += (front[w[2]][m] - front[w[0]][m]) / range;
+        }
+    }
+    room.into_iter().map(|room| 0.999 / (1.0 + room)).collect()
+}
+
 /// The points a result is still awaited of.
 pub(super) fn pending(history: &History<'_>) -> Vec<Vec<f64>> {
     history.pending().into_iter().filter_map(|c| history.space().encode(c).ok()).collect()
@@ -120,7 +179,7 @@ pub(super) fn spread(history: &History<'_>, stream: &mut Stream, purpose: &str) 
     unused(history, stream, |stream| first.next().unwrap_or_else(|| random::draw(history, stream)))
 }
 
-/// The first of these points whose configuration is unused, else a uniform draw.
+/// The first of these points whose configuration is allowed and unused, else a uniform draw.
 pub(super) fn first_unused(
     history: &History<'_>,
     stream: &mut Stream,
@@ -128,7 +187,8 @@ pub(super) fn first_unused(
 ) -> Result<Config, SuggestError> {
     let mut points = points.into_iter();
     unused(history, stream, |stream| {
-        let config = points.next().and_then(|p| history.space().decode(&p).ok());
+        let space = history.space();
+        let config = points.by_ref().filter_map(|p| space.decode(&p).ok()).find(|config| space.allows(config));
         config.unwrap_or_else(|| random::draw(history, stream))
     })
 }
@@ -180,7 +240,7 @@ mod tests {
     use crate::rules::searcher::SearcherKind;
     use crate::rules::study::{Setup, Study};
     use crate::words::metric::Metric;
-    use crate::words::trial::Outcome;
+    use crate::words::trial::{Measured, Outcome};
 
     #[test]
     fn equals_share_a_rank_and_failed_ones_have_none() {
@@ -197,6 +257,34 @@ mod tests {
         let ranks: Vec<_> = tried(&study.history()).iter().map(|t| (t.trial.0, t.rank)).collect();
         assert_eq!(ranks, [(0, Some(0)), (1, Some(1)), (2, None), (4, Some(1))]);
         assert_eq!(pending(&study.history()).len(), 1);
+    }
+
+    #[test]
+    fn what_meets_the_constraints_comes_before_what_does_not() {
+        let space = Space::new().with("n", Domain::int(0, 9).unwrap()).unwrap();
+        let setup = Setup::new(space, Metric::minimize("m")).constraint("memory").constraint("disk");
+        let mut study = Study::new(setup).unwrap();
+        for (n, value, constraints) in
+            [(0, 1.0, [300.0, -1.0]), (1, 5.0, [-1.0, 0.0]), (2, 2.0, [0.0, 0.5]), (3, 3.0, [-2.0, -1.0])]
+        {
+            study.add(&Config::new().with("n", n), Measured::new(value).constraints(constraints)).unwrap();
+        }
+        // Equally far out, each by its own scale.
+        let ranks: Vec<_> = tried(&study.history()).iter().map(|t| t.rank).collect();
+        assert_eq!(ranks, [Some(2), Some(1), Some(2), Some(0)]);
+    }
+
+    #[test]
+    fn fronts_come_one_after_the_other_and_the_lonely_first() {
+        let space = Space::new().with("n", Domain::int(0, 9).unwrap()).unwrap();
+        let setup = Setup::new(space, Metric::minimize("m")).objective(Metric::maximize("rate"));
+        let mut study = Study::new(setup).unwrap();
+        for (n, value, rate) in [(0, 5.0, 1.0), (1, 1.0, 1.0), (2, 2.0, 2.0), (3, 2.5, 2.5), (4, 9.0, 9.0)] {
+            study.add(&Config::new().with("n", n), Measured::new(value).more([rate])).unwrap();
+        }
+        let ranks: Vec<_> = tried(&study.history()).iter().map(|t| t.rank.unwrap()).collect();
+        // Trial 0 is dominated; the ends of the front first, then 3, which has more room than 2.
+        assert_eq!(ranks, [4, 0, 3, 2, 0]);
     }
 
     #[test]

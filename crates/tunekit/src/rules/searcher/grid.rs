@@ -29,15 +29,14 @@ impl Searcher for Grid {
 
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
         let space = history.space();
-        let uses = history.uses();
         // Each trial of the searcher's has a place of its own in the walk and goes on from there to one that is free: no
         // place is left out, and none depends on which trials have ended.
         let start = history.trials().iter().filter(|t| t.origin == Origin::Searcher).count() as u128;
-        let steps = 4 * (uses.len() + 64);
+        let steps = 4 * (history.trials().len() + 64);
         let free = Walk::from(space, start)
             .take(steps)
             .filter_map(|point| space.decode(&point).ok())
-            .find(|config| !uses.contains_key(&config.key()) && space.validate(config).is_ok());
+            .find(|config| history.used(config) == 0 && space.allows(config));
         let mut free = free.into_iter();
         unused(history, stream, |stream| free.next().unwrap_or_else(|| random::draw(history, stream)))
     }
