@@ -25,7 +25,7 @@ const CENTRES: usize = 5;
 
 /// Conformal quantile regression. Good for noise that is uneven or has tails, for mixed spaces and for many workers, whom
 /// the random draws keep apart; from some dozens to a thousand trials. Cost after n trials of D parameters: 300 trees of
-/// depth four, n D each; about 20 ms at n = 300 and D = 6.
+/// depth four, n D each; about 40 ms at n = 300 and D = 6.
 ///
 /// The metric is replaced by the normal scores of its ranks, so neither its scale nor single enormous values matter. Failed
 /// trials count as the worst, and so do pending ones.

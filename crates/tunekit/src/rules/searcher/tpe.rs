@@ -20,7 +20,7 @@ const MOST_GOOD: usize = 25;
 const CANDIDATES: usize = 64;
 
 /// The tree-structured Parzen estimator. Good for mixed spaces, for some dozens to a thousand trials, for workers in
-/// parallel, and where a Gaussian process costs too much. Cost after n trials of D parameters: 64 n D kernels, about a
+/// parallel, and where a Gaussian process costs too much. Cost after n trials of D parameters: 64 n D kernels, half a
 /// millisecond at n = 300 and D = 6.
 ///
 /// Pending trials count as bad, so that workers spread; failed ones too.
