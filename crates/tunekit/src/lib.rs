@@ -66,7 +66,10 @@ pub use rules::experiment::Experiment;
 pub use rules::history::{History, Observed};
 pub use rules::pareto;
 pub use rules::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
-pub use rules::searcher::{Gp, Prediction, Random, Searcher, SearcherKind, SobolSearch, SuggestError, UnknownName};
+pub use rules::searcher::{
+    Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch, SuggestError,
+    Tpe, UnknownName,
+};
 pub use rules::stream::Stream;
 pub use rules::study::{ReplayError, Setup, SetupError, Study, TellError};
 pub use words::domain::{Choices, Domain, DomainError, FloatDomain, IntDomain, MAX_COUNT, MAX_INT, MAX_LOG_INT};

@@ -5,6 +5,7 @@ mod acquisition;
 mod cholesky;
 pub mod compare;
 mod distribution;
+mod eigen;
 mod encoding;
 pub(crate) mod experiment;
 mod gp;
@@ -16,5 +17,6 @@ pub(crate) mod scheduler;
 pub(crate) mod searcher;
 pub(crate) mod stream;
 pub(crate) mod study;
+mod trees;
 
 pub use encoding::DecodeError;

@@ -43,7 +43,7 @@ fn a_wrong_line_is_answered_and_changes_nothing() {
         assert!(say(wrong).starts_with(r#"{"error":"#), "{wrong}");
     }
     let unknown = say(r#"{"op":"create","searcher":"bayes","space":{"x":{"type":"bool"}}}"#);
-    assert!(unknown.contains("random, sobol, gp"), "{unknown}");
+    assert!(unknown.contains("random, sobol, grid, gp, tpe"), "{unknown}");
     assert!(say(r#"{"op":"create","space":{}}"#).contains("no parameter"));
     assert_eq!(say(r#"{"op":"create","budget":1,"space":{"x":{"type":"bool"}}}"#), r#"{"ok":true}"#);
     assert!(say(CREATE).contains("already"));

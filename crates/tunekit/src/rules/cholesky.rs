@@ -1,4 +1,4 @@
-//! Cholesky factors of covariance matrices; the only file that names faer.
+//! Cholesky factors of covariance matrices; with `eigen`, the only file that names faer.
 //!
 //! Matrices are row-major slices of n x n numbers. faer runs on the calling thread here (its `rayon` feature is off), so
 //! the order of additions, and with it every bit of the result, is the same each time on one machine.

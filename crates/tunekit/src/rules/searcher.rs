@@ -2,16 +2,31 @@
 //!
 //! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers.rs`.
 
+mod bore;
+mod cmaes;
+mod cqr;
+mod de;
+mod evidence;
+mod evolution;
 mod gp;
+mod grid;
 mod random;
 mod sobol;
+mod tpe;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use bore::Bore;
+pub use cmaes::CmaEs;
+pub use cqr::Cqr;
+pub use de::De;
+pub use evolution::Evolution;
 pub use gp::Gp;
+pub use grid::Grid;
 pub use random::Random;
 pub use sobol::SobolSearch;
+pub use tpe::Tpe;
 
 use super::history::History;
 use super::stream::Stream;
@@ -125,21 +140,53 @@ pub enum SearcherKind {
     Random,
     /// Scrambled Sobol points: as random, but evenly spread.
     Sobol,
+    /// Every value of every parameter, or a grid that refines.
+    Grid,
     /// Bayesian optimisation with a Gaussian process: the default.
     #[default]
     Gp,
+    /// The tree-structured Parzen estimator.
+    Tpe,
+    /// Bayesian optimisation by a classifier of good and bad.
+    Bore,
+    /// Conformal quantile regression.
+    Cqr,
+    /// Regularized evolution.
+    Evolution,
+    /// Differential evolution.
+    De,
+    /// CMA-ES.
+    CmaEs,
 }
 
 impl SearcherKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Random, Self::Sobol, Self::Gp];
+    pub const ALL: [Self; 10] = [
+        Self::Random,
+        Self::Sobol,
+        Self::Grid,
+        Self::Gp,
+        Self::Tpe,
+        Self::Bore,
+        Self::Cqr,
+        Self::Evolution,
+        Self::De,
+        Self::CmaEs,
+    ];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Random => "random",
             Self::Sobol => "sobol",
+            Self::Grid => "grid",
             Self::Gp => "gp",
+            Self::Tpe => "tpe",
+            Self::Bore => "bore",
+            Self::Cqr => "cqr",
+            Self::Evolution => "evolution",
+            Self::De => "de",
+            Self::CmaEs => "cmaes",
         }
     }
 
@@ -157,7 +204,14 @@ impl SearcherKind {
         match self {
             Self::Random => Box::new(Random),
             Self::Sobol => Box::new(SobolSearch::new()),
+            Self::Grid => Box::new(Grid),
             Self::Gp => Box::new(Gp::new()),
+            Self::Tpe => Box::new(Tpe),
+            Self::Bore => Box::new(Bore),
+            Self::Cqr => Box::new(Cqr),
+            Self::Evolution => Box::new(Evolution),
+            Self::De => Box::new(De),
+            Self::CmaEs => Box::new(CmaEs::new()),
         }
     }
 }

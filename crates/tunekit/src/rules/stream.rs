@@ -69,6 +69,13 @@ impl Stream {
         (self.bits() >> 11) as f64 * (-53_f64).exp2()
     }
 
+    /// Normal with mean 0 and standard deviation 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        // 1 - u is never 0, so the logarithm is finite.
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
     /// Uniform among 0, 1, ..., `n - 1`; 0 if `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
         // The bias of the multiplication is below n / 2^64.
@@ -97,6 +104,16 @@ mod tests {
         assert_eq!((stream.bits(), stream.bits()), (0x4fa1_74b8_a06d_682e, 0xca1a_f101_dc37_f909));
         let mut copy = stream.clone();
         assert_eq!(copy.bits(), stream.bits());
+    }
+
+    #[test]
+    fn normal_draws_have_mean_0_and_variance_1() {
+        let mut stream = Stream::of_study(0, "test");
+        let draws: Vec<f64> = (0..10_000).map(|_| stream.normal()).collect();
+        let mean = draws.iter().sum::<f64>() / 1e4;
+        let variance = draws.iter().map(|z| z * z).sum::<f64>() / 1e4;
+        // Four standard errors.
+        assert!(mean.abs() < 0.04 && (variance - 1.0).abs() < 0.06, "{mean} {variance}");
     }
 
     #[test]
