@@ -7,13 +7,16 @@ pub mod compare;
 mod distribution;
 mod encoding;
 pub(crate) mod experiment;
+mod forest;
 mod gp;
 pub(crate) mod history;
+pub(crate) mod importance;
 mod lbfgs;
 mod qmc;
 pub(crate) mod scheduler;
 pub(crate) mod searcher;
 pub(crate) mod stream;
 pub(crate) mod study;
+pub(crate) mod transfer;
 
 pub use encoding::DecodeError;

@@ -520,6 +520,11 @@ impl Study {
         all.reduce(|a, b| if goal.loss(b.mean).total_cmp(&goal.loss(a.mean)).is_lt() { b } else { a })
     }
 
+    /// What explains a study: the two, borrowed at once.
+    pub(in crate::rules) fn history_and_searcher(&mut self) -> (History<'_>, &mut dyn Searcher) {
+        (self.state.history(), self.searcher.as_mut())
+    }
+
     fn running(&self, trial: TrialId) -> Result<&Trial, TellError> {
         match self.trial(trial) {
             Some(t) if t.status == Status::Running => Ok(t),
