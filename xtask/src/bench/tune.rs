@@ -63,14 +63,14 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let mut report =
         Report { cells: cells(options, &searchers, &functions), functions, searchers, without, foot: String::new() };
     play_all(&tunekit, options, &mut report, &raw)?;
+    let engine = match (&options.tunekit, machine::commit(root)) {
+        // Its path would say more of the machine than of the engine.
+        (Some(_), _) => "a tunekit built elsewhere; ".to_owned(),
+        (None, commit) => commit.map_or_else(String::new, |commit| format!("tunekit at {commit}; ")),
+    };
     let seeds = if options.seeds == 1 { "seed" } else { "seeds" };
-    report.foot = format!(
-        "{date}: {} {seeds} from {}; {}{}",
-        options.seeds,
-        options.first_seed,
-        machine::commit(root).map_or_else(String::new, |commit| format!("tunekit at {commit}; ")),
-        machine::hardware(root)
-    );
+    report.foot =
+        format!("{date}: {} {seeds} from {}; {}{}", options.seeds, options.first_seed, engine, machine::hardware(root));
     let costs = costs(&tunekit, &report.searchers, timed);
     let mut sections: Vec<(String, String)> = vec![("ranks".to_owned(), report.rank())];
     for group in Group::ALL {

@@ -258,8 +258,8 @@ pub(super) fn all() -> Vec<Function> {
     let camel_space = || floats(&[(-3.0, 3.0), (-2.0, 2.0)], false);
     let tens: [f64; 4] = ACKLEY_SHIFT.map(|s| 10_f64.powf(s / 8.192));
     let levy_mixed_space = || {
-        let mut space = vec![float("x0", -10.0, 10.0, false), float("x1", -10.0, 10.0, false)];
-        space.extend([int("n0", -10.0, 10.0, false), int("n1", -10.0, 10.0, false)]);
+        let mut space = vec![float("x0", -14.0, 8.0, false), float("x1", -14.0, 8.0, false)];
+        space.extend([int("n0", -6.0, 16.0, false), int("n1", -6.0, 16.0, false)]);
         space.push(choice("kind", &["a", "b", "c", "d"]));
         space
     };
