@@ -8,8 +8,10 @@ mod distribution;
 mod eigen;
 mod encoding;
 pub(crate) mod experiment;
+mod forest;
 mod gp;
 pub(crate) mod history;
+pub(crate) mod importance;
 mod lbfgs;
 pub mod pareto;
 mod qmc;
@@ -17,6 +19,7 @@ pub(crate) mod scheduler;
 pub(crate) mod searcher;
 pub(crate) mod stream;
 pub(crate) mod study;
+pub(crate) mod transfer;
 mod trees;
 
 pub use encoding::DecodeError;

@@ -198,3 +198,61 @@ proptest! {
         prop_assert!(after.contains("error"));
     }
 }
+
+#[test]
+fn what_matters_and_how_is_answered() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    say(r#"{"op":"create","searcher":"sobol","space":{"x":{"type":"float","lo":0,"hi":1},"k":{"type":"bool"}}}"#);
+    assert!(say(r#"{"op":"importances"}"#).contains("at least 5"));
+    for trial in 0..40 {
+        let job: Json = serde_json::from_str(&say(r#"{"op":"ask"}"#)).unwrap();
+        let value = 3.0 * job["config"]["x"].as_f64().unwrap();
+        say(&format!(r#"{{"op":"tell","trial":{trial},"value":{value}}}"#));
+    }
+    let answer: Json = serde_json::from_str(&say(r#"{"op":"importances"}"#)).unwrap();
+    let x = answer["importances"]["x"].as_f64().unwrap();
+    assert!(x > 0.9 && answer["importances"]["k"].as_f64().unwrap() < 0.05, "{answer}");
+    assert_eq!((&answer["surface"], &answer["pairs"][0][0]), (&Json::from("forest"), &Json::from("x")));
+    let partial: Json = serde_json::from_str(&say(r#"{"op":"partial","parameter":"k","points":20}"#)).unwrap();
+    assert_eq!((partial["points"].as_array().unwrap().len(), &partial["points"][1]["value"]), (2, &Json::from(true)));
+    assert!(say(r#"{"op":"partial","parameter":"q"}"#).contains("not in the space"));
+}
+
+#[test]
+fn a_session_starts_from_earlier_journals_and_needs_them_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let [earlier, now, other] = ["earlier.jsonl", "now.jsonl", "other.jsonl"].map(|name| folder.path().join(name));
+    let space = r#""space":{"x":{"type":"float","lo":0,"hi":1}}"#;
+    let mut server = Server::with_journal(&earlier).unwrap();
+    say(&mut server, &format!(r#"{{"op":"create","searcher":"sobol",{space}}}"#));
+    for trial in 0..12 {
+        let job: Json = serde_json::from_str(&say(&mut server, r#"{"op":"ask"}"#)).unwrap();
+        let value = (job["config"]["x"].as_f64().unwrap() - 0.8).abs();
+        say(&mut server, &format!(r#"{{"op":"tell","trial":{trial},"value":{value}}}"#));
+    }
+    drop(server);
+    let create = |path: &std::path::Path, method: &str, space: &str| {
+        let path = serde_json::to_string(path).unwrap();
+        format!(r#"{{"op":"create",{space},"transfer":{{"journals":[{path}],"method":"{method}","points":2}}}}"#)
+    };
+    let mut server = Server::with_journal(&now).unwrap();
+    assert_eq!(say(&mut server, &create(&earlier, "zero_shot", space)), r#"{"ok":true}"#);
+    let first: Json = serde_json::from_str(&say(&mut server, r#"{"op":"ask"}"#)).unwrap();
+    assert!((first["config"]["x"].as_f64().unwrap() - 0.8).abs() < 0.1, "{first}");
+    // The new journal tells it all: the points are in its header.
+    drop(server);
+    let header = std::fs::read_to_string(&now).unwrap();
+    assert!(header.lines().next().unwrap().contains("points_to_evaluate"), "{header}");
+    std::fs::remove_file(&earlier).unwrap();
+    let mut server = Server::with_journal(&now).unwrap();
+    let again: Json = serde_json::from_str(&say(&mut server, r#"{"op":"ask"}"#)).unwrap();
+    assert_eq!(again["config"], first["config"]);
+    drop(server);
+
+    let mut server = Server::with_journal(&other).unwrap();
+    assert!(say(&mut server, &create(&earlier, "zero_shot", space)).contains("earlier.jsonl"));
+    assert!(say(&mut server, &create(&now, "guess", space)).contains("zero_shot"));
+    let wider = space.replace("\"hi\":1", "\"hi\":2");
+    assert!(say(&mut server, &create(&now, "quantile", &wider)).contains("another space"));
+}

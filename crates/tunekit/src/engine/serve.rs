@@ -1,18 +1,21 @@
 //! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best` and `pareto`; each has its fields in [`Request`]. A request that is
-//! wrong is answered with `{"error": "..."}` and changes nothing.
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `importances` and `partial`; each has its fields in
+//! [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::doors::journal::{JournalError, JournalFile};
+use crate::rules::experiment::Experiment;
+use crate::rules::importance::{Importance, Importances};
 use crate::rules::scheduler::SchedulerKind;
 use crate::rules::searcher::SearcherKind;
 use crate::rules::study::{ReplayError, Setup, Study};
+use crate::rules::transfer::{Transfer, TransferMethod};
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 use crate::words::space::Space;
 use crate::words::trial::{Ask, Best, Measured, Outcome, TrialId};
@@ -60,6 +63,18 @@ enum Request {
     Best {},
     /// The configurations that no other one beats in everything.
     Pareto {},
+    /// Which parameters matter.
+    Importances {},
+    /// How the metric depends on one parameter.
+    Partial {
+        parameter: String,
+        #[serde(default = "partial_points")]
+        points: usize,
+    },
+}
+
+fn partial_points() -> usize {
+    20
 }
 
 /// What a study is made from; all but the space has a default.
@@ -99,6 +114,18 @@ struct Create {
     _workers: Option<u64>,
     #[serde(default)]
     points_to_evaluate: Vec<Config>,
+    transfer: Option<Earlier>,
+}
+
+/// What to take from earlier studies.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Earlier {
+    /// Their journals, or folders with one.
+    journals: Vec<PathBuf>,
+    method: TransferMethod,
+    /// How many configurations, where the method gives some.
+    points: Option<usize>,
 }
 
 /// A further objective.
@@ -234,6 +261,10 @@ impl Server {
                 };
                 Ok(json!({ "front": study.pareto().into_iter().map(point).collect::<Vec<_>>() }))
             }
+            Request::Importances {} => study.importances().map(|i| shares(&i)).map_err(text),
+            Request::Partial { parameter, points } => {
+                serde_json::to_value(study.partial_dependence(&parameter, points).map_err(text)?).map_err(text)
+            }
             Request::Create(_) => Ok(ok()),
         }
     }
@@ -264,6 +295,10 @@ impl Server {
             points_to_evaluate: create.points_to_evaluate,
             ..Setup::new(space, metric).seed(create.seed)
         };
+        let setup = match create.transfer {
+            Some(from) => transferred(setup, from)?,
+            None => setup,
+        };
         if let Some(study) = &self.study {
             let header = setup.header().map_err(text)?;
             if let Some(what) = study.header().difference(&header) {
@@ -278,6 +313,30 @@ impl Server {
         self.created = true;
         Ok(ok())
     }
+}
+
+/// The setup with what the earlier studies say: in the new journal's header it is the points or the space that count.
+fn transferred(setup: Setup, from: Earlier) -> Result<Setup, String> {
+    let load =
+        |path: &PathBuf| Experiment::load(path).map_err(|error| format!("failed to load an earlier study: {error}"));
+    let experiments = from.journals.iter().map(load).collect::<Result<_, _>>()?;
+    let transfer = Transfer::new(&setup, experiments).map_err(text)?;
+    Ok(transfer.apply(from.method, from.points.unwrap_or(Transfer::POINTS), setup))
+}
+
+/// By name, the largest share first; the standard errors likewise, and pairs as [one, other, share, error].
+fn shares(importances: &Importances) -> Json {
+    let by_name = |of: fn(&Importance) -> f64| -> Json {
+        importances.main.iter().map(|i| (i.parameters.concat(), json!(of(i)))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let pair = |i: &Importance| json!([i.parameters[0], i.parameters[1], i.share, i.sd]);
+    json!({
+        "importances": by_name(|i| i.share),
+        "sd": by_name(|i| i.sd),
+        "pairs": importances.pairs.iter().map(pair).collect::<Vec<_>>(),
+        "surface": importances.surface,
+        "known": importances.known,
+    })
 }
 
 fn ok() -> Json {

@@ -96,7 +96,7 @@ impl Domain {
     }
 
     /// The value `u` in [0, 1] stands for.
-    fn decode(&self, u: f64) -> Value {
+    pub(super) fn decode(&self, u: f64) -> Value {
         match self {
             Self::Float(d) => Value::Float(match d.count() {
                 Some(count) if d.is_log() => d.at(Scale::of_float(d).index(u, count)),

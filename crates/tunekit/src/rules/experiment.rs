@@ -1,6 +1,7 @@
 //! `Experiment`: the tables of a study, from its journal alone. Files and formats are the doors' business.
 
 use super::distribution::standard_deviation;
+use super::history::History;
 use super::study::{ReplayError, Study, Trials};
 use crate::words::domain::Domain;
 use crate::words::event::{Event, Header};
@@ -54,6 +55,11 @@ impl Experiment {
     /// All trials, by number.
     pub fn trials(&self) -> &[Trial] {
         &self.trials
+    }
+
+    /// The view that searchers have.
+    pub(in crate::rules) fn history(&self) -> History<'_> {
+        History::new(&self.header.space, &self.header.metric, self.header.seed, &self.trials)
     }
 
     /// How many measurements count, over all trials that did not fail.

@@ -663,6 +663,11 @@ impl Study {
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
     }
 
+    /// What explains a study: the two, borrowed at once.
+    pub(in crate::rules) fn history_and_searcher(&mut self) -> (History<'_>, &mut dyn Searcher) {
+        (self.state.history(), self.searcher.as_mut())
+    }
+
     fn running(&self, trial: TrialId) -> Result<&Trial, TellError> {
         match self.trial(trial) {
             Some(t) if t.status == Status::Running => Ok(t),
