@@ -68,8 +68,8 @@ pub use rules::importance::{Importance, ImportanceError, Importances, PartialDep
 pub use rules::pareto;
 pub use rules::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
 pub use rules::searcher::{
-    Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch, SuggestError,
-    Tpe, UnknownName,
+    Auto, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch,
+    SuggestError, Tpe, UnknownName,
 };
 pub use rules::stream::Stream;
 pub use rules::study::{ReplayError, Setup, SetupError, Study, TellError};

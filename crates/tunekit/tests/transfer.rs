@@ -154,6 +154,30 @@ fn a_box_holds_the_best_of_every_study_and_little_else() {
 }
 
 #[test]
+fn a_box_keeps_conditions_predicates_and_what_others_depend_on() {
+    let space = Space::new()
+        .with("kind", Domain::categorical(["a", "b", "c"]).unwrap())
+        .unwrap()
+        .with("x", Domain::float(0.0, 1.0).unwrap())
+        .unwrap()
+        .with_when("depth", Domain::int(1, 100).unwrap(), "kind", ["a", "b"])
+        .unwrap()
+        .require("depth * x <= 50")
+        .unwrap();
+    let setup = Setup::new(space.clone(), Metric::minimize("loss"));
+    let mut study = Study::new(setup.clone()).unwrap();
+    for (x, depth) in [(0.4, 20), (0.5, 24)] {
+        let config = Config::new().with("kind", "a").with("x", x).with("depth", depth);
+        study.add(&config, x).unwrap();
+    }
+    let small = Transfer::new(&setup, vec![Experiment::of(&study)]).unwrap().bounding_box();
+    assert_eq!(small.domain("kind"), space.domain("kind"));
+    assert!(small.conditions("depth").eq(space.conditions("depth")) && small.predicates().eq(space.predicates()));
+    let Some(Domain::Int(depth)) = small.domain("depth") else { panic!("{small:?}") };
+    assert!(depth.lo() > 10 && depth.hi() < 40, "{small:?}");
+}
+
+#[test]
 fn studies_that_cannot_be_used_are_named() {
     let setup = Task::setup(0, SearcherKind::Gp);
     assert_eq!(Transfer::new(&setup, Vec::new()).unwrap_err(), TransferError::None);

@@ -1,7 +1,7 @@
 //! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `importances` and `partial`; each has its fields in
-//! [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `why`, `importances` and `partial`; each has its
+//! fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,6 +63,8 @@ enum Request {
     Best {},
     /// The configurations that no other one beats in everything.
     Pareto {},
+    /// Which searcher works, and why.
+    Why {},
     /// Which parameters matter.
     Importances {},
     /// How the metric depends on one parameter.
@@ -261,6 +263,10 @@ impl Server {
                 };
                 Ok(json!({ "front": study.pareto().into_iter().map(point).collect::<Vec<_>>() }))
             }
+            Request::Why {} => {
+                let why = study.why().unwrap_or_else(|| format!("{}: as asked", study.header().searcher));
+                Ok(json!({ "why": why }))
+            }
             Request::Importances {} => study.importances().map(|i| shares(&i)).map_err(text),
             Request::Partial { parameter, points } => {
                 serde_json::to_value(study.partial_dependence(&parameter, points).map_err(text)?).map_err(text)
@@ -292,6 +298,7 @@ impl Server {
             searcher,
             scheduler,
             max_resource: create.max_resource,
+            budget: create.budget,
             points_to_evaluate: create.points_to_evaluate,
             ..Setup::new(space, metric).seed(create.seed)
         };

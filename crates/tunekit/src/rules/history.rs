@@ -23,6 +23,7 @@ pub struct History<'a> {
     objectives: &'a [Metric],
     constraints: &'a [String],
     cost_aware: bool,
+    budget: Option<u64>,
     seed: u64,
     trials: &'a [Trial],
     index: Indexed<'a>,
@@ -63,7 +64,7 @@ impl<'a> History<'a> {
     /// A view of these trials, which are numbered by their place: of a study of one metric, without constraints.
     pub fn new(space: &'a Space, metric: &'a Metric, seed: u64, trials: &'a [Trial]) -> Self {
         let index = Indexed::Own(OnceLock::new());
-        Self { space, metric, objectives: &[], constraints: &[], cost_aware: false, seed, trials, index }
+        Self { space, metric, objectives: &[], constraints: &[], cost_aware: false, budget: None, seed, trials, index }
     }
 
     /// A view of these trials of the study with this header.
@@ -72,6 +73,7 @@ impl<'a> History<'a> {
             objectives: &header.objectives,
             constraints: &header.constraints,
             cost_aware: header.cost_aware,
+            budget: header.budget,
             ..Self::new(&header.space, &header.metric, header.seed, trials)
         }
     }
@@ -111,6 +113,11 @@ impl<'a> History<'a> {
     /// Whether what costs less to measure is to be preferred.
     pub fn cost_aware(&self) -> bool {
         self.cost_aware
+    }
+
+    /// How many trials are planned, if that is known.
+    pub fn budget(&self) -> Option<u64> {
+        self.budget
     }
 
     /// Which direction of the metric is better.

@@ -2,6 +2,7 @@
 //!
 //! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers.rs`.
 
+mod auto;
 mod bore;
 mod cmaes;
 mod cqr;
@@ -17,6 +18,7 @@ mod tpe;
 use std::fmt;
 use std::str::FromStr;
 
+pub use auto::Auto;
 pub use bore::Bore;
 pub use cmaes::CmaEs;
 pub use cqr::Cqr;
@@ -125,6 +127,12 @@ pub trait Searcher: Send {
     /// No configuration is left, or the searcher cannot work on this study.
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError>;
 
+    /// In a sentence, why it searches this study as it does, where it had a choice.
+    fn why(&self, history: &History<'_>) -> Option<String> {
+        let _ = history;
+        None
+    }
+
     /// What a model of the history expects at `configs`, in order; `None` without a model, or before it has data.
     fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
         let _ = (history, configs);
@@ -157,11 +165,13 @@ pub enum SearcherKind {
     De,
     /// CMA-ES.
     CmaEs,
+    /// The one that suits the study.
+    Auto,
 }
 
 impl SearcherKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Random,
         Self::Sobol,
         Self::Grid,
@@ -172,6 +182,7 @@ impl SearcherKind {
         Self::Evolution,
         Self::De,
         Self::CmaEs,
+        Self::Auto,
     ];
 
     /// Its name.
@@ -187,6 +198,7 @@ impl SearcherKind {
             Self::Evolution => "evolution",
             Self::De => "de",
             Self::CmaEs => "cmaes",
+            Self::Auto => "auto",
         }
     }
 
@@ -212,6 +224,7 @@ impl SearcherKind {
             Self::Evolution => Box::new(Evolution),
             Self::De => Box::new(De),
             Self::CmaEs => Box::new(CmaEs::new()),
+            Self::Auto => Box::new(Auto::new()),
         }
     }
 }

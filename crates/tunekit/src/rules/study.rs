@@ -49,6 +49,8 @@ pub struct Setup {
     pub scheduler: SchedulerKind,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
+    /// How many trials are planned, which [`SearcherKind::Auto`] goes by; [`Study::limit_trials`] is what ends a study.
+    pub budget: Option<u64>,
     /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
     pub points_to_evaluate: Vec<Config>,
 }
@@ -66,8 +68,15 @@ impl Setup {
             searcher: SearcherKind::default(),
             scheduler: SchedulerKind::default(),
             max_resource: None,
+            budget: None,
             points_to_evaluate: Vec::new(),
         }
+    }
+
+    /// With this many trials planned.
+    #[must_use]
+    pub fn budget(self, trials: u64) -> Self {
+        Self { budget: Some(trials), ..self }
     }
 
     /// With this seed.
@@ -154,6 +163,7 @@ impl Setup {
             searcher: self.searcher.as_str().to_owned(),
             scheduler: self.scheduler.as_str().to_owned(),
             max_resource: self.max_resource,
+            budget: self.budget,
             points_to_evaluate: self.points_to_evaluate.iter().enumerate().map(complete).collect::<Result<_, _>>()?,
         })
     }
@@ -374,6 +384,7 @@ impl Study {
             searcher: String::new(),
             scheduler: String::new(),
             max_resource: None,
+            budget: None,
             points_to_evaluate: Vec::new(),
         };
         Self {
@@ -666,6 +677,11 @@ impl Study {
     /// What explains a study: the two, borrowed at once.
     pub(in crate::rules) fn history_and_searcher(&mut self) -> (History<'_>, &mut dyn Searcher) {
         (self.state.history(), self.searcher.as_mut())
+    }
+
+    /// In a sentence, which searcher works on this study and why, where it had a choice: see [`SearcherKind::Auto`].
+    pub fn why(&self) -> Option<String> {
+        self.searcher.why(&self.state.history())
     }
 
     fn running(&self, trial: TrialId) -> Result<&Trial, TellError> {

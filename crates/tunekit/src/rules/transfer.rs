@@ -213,18 +213,18 @@ impl Transfer {
 
     /// The smallest space that holds the best configuration of every earlier study, larger by a twentieth of each range at
     /// each side (Perrone et al. 2019). Of a categorical the values that were among the best remain. With few or unlike earlier
-    /// studies what is best now may lie outside.
+    /// studies what is best now may lie outside. Conditions and predicates stay, and so do parameters that others depend on.
     pub fn bounding_box(&self) -> Space {
         let best: Vec<&Trialled> = self.tasks.iter().filter_map(|task| task.results.first()).collect();
-        let narrow = |(place, (name, domain)): (usize, (&str, &Domain))| {
-            let at = best.iter().map(|result| result.x[place]);
+        let names: Vec<&str> = self.space.iter().map(|(name, _)| name).collect();
+        self.space.clone().narrowed(|place, domain| {
+            // A parameter that some of the best did without says nothing of where it should be.
+            let has = |result: &&&Trialled| result.config.value(names[place]).is_some();
+            let at = best.iter().filter(has).map(|result| result.x[place]);
             let (lo, hi) = at.fold((1.0_f64, 0.0_f64), |(lo, hi), u| (lo.min(u), hi.max(u)));
-            let kept = |k: usize| best.iter().any(|r| r.config.value(name) == Some(&domain.nth(k as u64)));
-            (name.to_owned(), narrowed(domain, (lo - MARGIN).max(0.0), (hi + MARGIN).min(1.0), kept))
-        };
-        let parameters = self.space.iter().enumerate().map(narrow);
-        parameters
-            .fold(Space::new(), |space, (name, domain)| space.with(name, domain).expect("names of a space are its own"))
+            let kept = |k: usize| best.iter().any(|r| r.config.value(names[place]) == Some(&domain.nth(k as u64)));
+            (lo <= hi).then(|| narrowed(domain, (lo - MARGIN).max(0.0), (hi + MARGIN).min(1.0), kept))
+        })
     }
 
     /// The best of each study, each configuration once.

@@ -39,6 +39,8 @@ pub struct Header {
     pub scheduler: String,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
+    /// How many trials were planned when the study was made: what searchers may rely on, not a limit.
+    pub budget: Option<u64>,
     /// Configurations to evaluate first, complete.
     pub points_to_evaluate: Vec<Config>,
 }
@@ -63,6 +65,8 @@ struct Raw {
     scheduler: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_resource: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     points_to_evaluate: Vec<Config>,
 }
@@ -83,6 +87,7 @@ impl TryFrom<Raw> for Header {
             searcher: raw.searcher,
             scheduler: raw.scheduler,
             max_resource: raw.max_resource,
+            budget: raw.budget,
             points_to_evaluate: raw.points_to_evaluate,
         })
     }
@@ -102,13 +107,15 @@ impl From<Header> for Raw {
             searcher: header.searcher,
             scheduler: header.scheduler,
             max_resource: header.max_resource,
+            budget: header.budget,
             points_to_evaluate: header.points_to_evaluate,
         }
     }
 }
 
 impl Header {
-    /// The first part in which two headers differ; `None` if they are of one study, of whatever schema.
+    /// The first part in which two headers differ; `None` if they are of one study, of whatever schema. A study may go on with
+    /// another budget than it was planned with.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         [
             ("space", self.space == other.space),

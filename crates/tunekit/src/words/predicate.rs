@@ -42,6 +42,11 @@ impl PartialEq for Predicate {
 }
 
 impl Predicate {
+    /// Whether it speaks of this parameter.
+    pub(super) fn is_about(&self, parameter: usize) -> bool {
+        self.about.contains(&parameter)
+    }
+
     /// The predicate in `text` over the parameters that `find` knows.
     pub(super) fn parse<'a>(
         text: &str,

@@ -245,6 +245,23 @@ impl Space {
         Ok(self)
     }
 
+    /// The same space with other domains where `narrower` gives one: conditions and predicates stay, and so
+    /// does the domain of a parameter that others depend on, or whose values, where they are no numbers, a predicate may name.
+    pub(crate) fn narrowed(mut self, narrower: impl Fn(usize, &Domain) -> Option<Domain>) -> Self {
+        let is_parent = |index: usize| self.parameters.iter().any(|p| p.when.iter().any(|c| c.parent == index));
+        let is_named = |index: usize| {
+            !matches!(self.parameters[index].domain, Domain::Float(_) | Domain::Int(_))
+                && self.predicates.iter().any(|p| p.is_about(index))
+        };
+        let fixed: Vec<bool> = (0..self.parameters.len()).map(|i| is_parent(i) || is_named(i)).collect();
+        for (index, parameter) in self.parameters.iter_mut().enumerate().filter(|(index, _)| !fixed[*index]) {
+            if let Some(domain) = narrower(index, &parameter.domain) {
+                parameter.domain = domain;
+            }
+        }
+        self
+    }
+
     /// The predicates, as they were written.
     pub fn predicates(&self) -> impl Iterator<Item = &str> {
         self.predicates.iter().map(Predicate::text)
