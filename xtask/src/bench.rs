@@ -1,4 +1,5 @@
 //! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of what it took.
+//! `cargo xtask bench tune`, in `tune`, does so for searchers.
 //!
 //! Here the order of work: build, serve, run, write down. What is run is in `workloads` and `engines`, pure; what the
 //! figures say is in `stats` and `table`, pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
@@ -12,6 +13,7 @@ mod race;
 mod results;
 mod stats;
 mod table;
+pub(crate) mod tune;
 mod workloads;
 
 use std::fs;
@@ -22,6 +24,9 @@ pub(crate) use options::{Options, USAGE};
 
 use engines::Tools;
 use race::{Place, Rig};
+
+/// The name its sections bear.
+const BENCH: &str = "transfer";
 
 /// Runs what `options` name, from the workspace at `root`.
 ///
@@ -42,12 +47,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
         let entrants = workload.entrants(&options.engine_names());
         let results = race::run(&rig, &tools, &place, &workload, &entrants, options.rounds)?;
         let section = table::section(&workload, &results, &machine, options.rounds);
-        let text = match fs::read_to_string(&out) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => document::empty(),
-            Err(error) => return Err(format!("failed to read {}: {error}", out.display())),
-        };
-        let text = document::with_section(&text, workload.name, &section)?;
+        let text = document::with_section(&document::read(&out)?, BENCH, workload.name, &section)?;
         fs::write(&out, text).map_err(|error| format!("failed to write {}: {error}", out.display()))?;
         println!("{section}");
     }
@@ -57,10 +57,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
 
 /// Builds the engines and the rig; gives the folder they are in.
 fn build(root: &Path) -> Result<PathBuf, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = root.join("target/peers");
-    let manifest = root.join("xtask/peers/Cargo.toml");
-    let mut command = Command::new(cargo);
+    let (manifest, folder) = (root.join("xtask/peers/Cargo.toml"), target.display().to_string());
+    // Not `--locked`: where s3xfer or s3lab took up another dependency, cargo adds it and leaves the rest as it was.
+    let manifest = manifest.display().to_string();
+    cargo(root, &["build", "--release", "--manifest-path", &manifest, "--target-dir", &folder], "the engines")?;
+    Ok(target.join("release"))
+}
+
+/// Runs cargo, which builds `what`.
+fn cargo(root: &Path, arguments: &[&str], what: &str) -> Result<(), String> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What cargo told this program about itself: build scripts that watch such variables would run again, and with
     // them half of the build.
     for (name, _) in std::env::vars_os() {
@@ -69,18 +76,11 @@ fn build(root: &Path) -> Result<PathBuf, String> {
         }
     }
     let status = command
-        // Not `--locked`: where s3xfer or s3lab took up another dependency, cargo adds it and leaves the rest as it was.
-        .args(["build", "--release", "--manifest-path"])
-        .arg(&manifest)
-        .arg("--target-dir")
-        .arg(&target)
+        .args(arguments)
         .current_dir(root)
         .status()
         .map_err(|error| format!("failed to start cargo: {error}"))?;
-    if !status.success() {
-        return Err(format!("failed to build the engines ({status})"));
-    }
-    Ok(target.join("release"))
+    if status.success() { Ok(()) } else { Err(format!("failed to build {what} ({status})")) }
 }
 
 /// On a machine with other work, Linux shares the processors by session; root may ask for more than a session's share.

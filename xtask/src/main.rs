@@ -16,7 +16,7 @@ usage: cargo xtask ci [--skip-tests]   everything a change must pass; stops at t
        cargo xtask tidy                arrows, doors, the map and the house rules alone";
 
 fn usage() -> String {
-    format!("{USAGE}\n       {}", bench::USAGE)
+    format!("{USAGE}\n       {}\n       {}", bench::USAGE, bench::tune::USAGE)
 }
 
 fn main() -> ExitCode {
@@ -28,6 +28,13 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["bench", "transfer", rest @ ..] => match bench::Options::parse(rest) {
             Ok(options) => bench::run(&root(), &options),
+            Err(message) => {
+                eprintln!("{message}");
+                return ExitCode::from(2);
+            }
+        },
+        ["bench", "tune", rest @ ..] => match bench::tune::Options::parse(rest) {
+            Ok(options) => bench::tune::run(&root(), &options),
             Err(message) => {
                 eprintln!("{message}");
                 return ExitCode::from(2);

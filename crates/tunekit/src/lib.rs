@@ -38,7 +38,7 @@
 //! | room | what |
 //! |---|---|
 //! | words | [`Space`], [`Domain`], [`Config`], [`Metric`], [`Trial`], [`Event`], [`Table`] |
-//! | rules | [`Study`], [`Searcher`] and its kinds, [`Scheduler`] and its kinds, [`Experiment`], [`compare`] |
+//! | rules | [`Study`], [`Searcher`] and its kinds, [`Scheduler`] and its kinds, [`Experiment`], [`Importances`], [`Transfer`], [`compare`], [`pareto`] |
 //! | doors | [`JournalFile`], [`write_csv`] |
 //! | engine | [`Tuner`], [`StopHandle`], [`Experiment::load`] |
 //!
@@ -64,16 +64,23 @@ pub use rules::DecodeError;
 pub use rules::compare;
 pub use rules::experiment::Experiment;
 pub use rules::history::{History, Observed};
+pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
+pub use rules::pareto;
 pub use rules::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
-pub use rules::searcher::{Gp, Prediction, Random, Searcher, SearcherKind, SobolSearch, SuggestError, UnknownName};
+pub use rules::searcher::{
+    Auto, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch,
+    SuggestError, Tpe, UnknownName,
+};
 pub use rules::stream::Stream;
 pub use rules::study::{ReplayError, Setup, SetupError, Study, TellError};
+pub use rules::transfer::{Transfer, TransferError, TransferMethod};
 pub use words::domain::{Choices, Domain, DomainError, FloatDomain, IntDomain, MAX_COUNT, MAX_INT, MAX_LOG_INT};
 pub use words::event::{Event, Header, SCHEMA};
 pub use words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
+pub use words::predicate::PredicateError;
 pub use words::space::{ConfigError, Space, SpaceError};
 pub use words::table::{Cells, Table};
 pub use words::trial::{
-    Ask, Assignment, Best, Decision, DoneBecause, Measurement, Origin, Outcome, Status, Trial, TrialId,
+    Ask, Assignment, Best, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId,
 };
 pub use words::value::{Config, Value};

@@ -1,8 +1,11 @@
 //! Words: plain types that are right once they exist. They name no other room.
 
+pub(crate) mod config;
 pub(crate) mod domain;
 pub(crate) mod event;
+pub(crate) mod hash;
 pub(crate) mod metric;
+pub(crate) mod predicate;
 pub(crate) mod space;
 pub(crate) mod table;
 pub(crate) mod trial;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::Value as Json;
 use tunekit::Server;
 
@@ -42,7 +43,7 @@ fn a_wrong_line_is_answered_and_changes_nothing() {
         assert!(say(wrong).starts_with(r#"{"error":"#), "{wrong}");
     }
     let unknown = say(r#"{"op":"create","searcher":"bayes","space":{"x":{"type":"bool"}}}"#);
-    assert!(unknown.contains("random, sobol, gp"), "{unknown}");
+    assert!(unknown.contains("random, sobol, grid, gp, tpe"), "{unknown}");
     assert!(say(r#"{"op":"create","space":{}}"#).contains("no parameter"));
     assert_eq!(say(r#"{"op":"create","budget":1,"space":{"x":{"type":"bool"}}}"#), r#"{"ok":true}"#);
     assert!(say(CREATE).contains("already"));
@@ -73,4 +74,185 @@ fn a_session_goes_on_from_its_journal() {
     let mut other = Server::with_journal(&path).unwrap();
     let answer = say(&mut other, &CREATE.replace(r#""seed":1"#, r#""seed":2"#));
     assert!(answer.contains("seed differs"), "{answer}");
+}
+
+#[test]
+fn everything_a_study_measures_goes_over_the_wire() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    let create = r#"{"op":"create","searcher":"random","mode":"min","objectives":[{"name":"rate","mode":"max"}],
+        "constraints":["memory"],"cost_aware":true,"predicates":["a * b <= 1024","not on or b < 9"],
+        "space":{"a":{"type":"int","lo":1,"hi":512,"log":true},"on":{"type":"bool"},
+                 "b":{"type":"int","lo":1,"hi":64,"when":{"on":[true]}}},"points_to_evaluate":[{"a":4,"on":true,"b":8}]}"#;
+    for (wrong, what) in [
+        (create.replace("<= 1024", "< = 1024"), "character 9"),
+        (create.replace(r#"{"on":[true]}"#, r#"{"off":[true]}"#), "`off`"),
+        (create.replace(r#""b":8"#, r#""b":9"#), "point 0"),
+        (create.replace(r#""mode":"max"}"#, r#""goal":"max"}"#), "goal"),
+        (create.replace(r#"["memory"]"#, r#"["rate"]"#), "`rate`"),
+    ] {
+        let answer = say(&wrong);
+        assert!(answer.contains("error") && answer.contains(what), "{answer}");
+    }
+    assert_eq!(say(create), r#"{"ok":true}"#);
+    let ask = say(r#"{"op":"ask"}"#);
+    assert_eq!(ask, r#"{"trial":0,"config":{"a":4,"on":true,"b":8},"resource":null,"resumed":false}"#);
+    assert!(say(r#"{"op":"tell","trial":0,"value":0.7}"#).contains("further objective"));
+    assert!(say(r#"{"op":"tell","trial":0,"more":[1]}"#).contains("come with a value"));
+    assert!(say(r#"{"op":"tell","trial":0,"value":1,"more":[1],"constraints":[0],"cost":0}"#).contains("positive"));
+    assert_eq!(say(r#"{"op":"pareto"}"#), r#"{"front":[]}"#);
+    let tell = r#"{"op":"tell","trial":0,"value":0.7,"more":[9],"constraints":[0.5],"cost":1.5}"#;
+    assert_eq!(say(tell), r#"{"ok":true}"#);
+    assert!(say(r#"{"op":"best"}"#).contains("meets the constraints"));
+    let add = r#"{"op":"add","config":{"a":2,"on":false},"value":2,"more":[3],"constraints":[0]}"#;
+    assert_eq!(say(add), r#"{"ok":true}"#);
+    assert!(say(&add.replace(r#""on":false"#, r#""on":false,"b":1"#)).contains("`b`"));
+    let front = r#"{"front":[{"trial":1,"config":{"a":2,"on":false},"values":[2.0,3.0]}]}"#;
+    assert_eq!(say(r#"{"op":"pareto"}"#), front);
+    let best: Json = serde_json::from_str(&say(r#"{"op":"best"}"#)).unwrap();
+    assert_eq!((best["trial"].as_u64(), best["more"][0].as_f64()), (Some(1), Some(3.0)));
+}
+
+#[test]
+fn every_default_may_be_left_out_or_null() {
+    let space = r#""space":{"x":{"type":"float","lo":0,"hi":1}}"#;
+    for fields in [
+        "",
+        r#","workers":4"#,
+        r#","workers":null,"budget":null,"max_resource":null,"searcher":null,"scheduler":null"#,
+        r#","mode":"max","kind":"time","noise":"deterministic","value":"mean""#,
+    ] {
+        let create = format!(r#"{{"op":"create",{space}{fields}}}"#);
+        assert_eq!(say(&mut Server::new(), &create), r#"{"ok":true}"#, "{create}");
+    }
+}
+
+/// Lines a client might send, and lines that are nearly those.
+fn lines() -> impl Strategy<Value = Vec<String>> {
+    let known: &[&str] = &[
+        CREATE,
+        r#"{"op":"create","searcher":"random","space":{"k":{"type":"ordinal","values":[1,2]},"x":{"type":"float","lo":0,"hi":1,"log":false,"step":0.1,"when":{"k":[2]}}},"predicates":["x < 0.9"]}"#,
+        r#"{"op":"create","searcher":"sobol","space":{"b":{"type":"bool"}},"objectives":[{"name":"o"}],"constraints":["c"]}"#,
+        r#"{"op":"ask"}"#,
+        r#"{"op":"ask"}"#,
+        r#"{"op":"report","trial":0,"resource":1,"value":0.7}"#,
+        r#"{"op":"report","trial":1,"resource":18446744073709551615,"value":null}"#,
+        r#"{"op":"tell","trial":0,"value":-1e308}"#,
+        r#"{"op":"tell","trial":1,"value":0.5,"more":[1],"constraints":[-1],"cost":2}"#,
+        r#"{"op":"tell","trial":0}"#,
+        r#"{"op":"tell","trial":2,"failed":"no\n disk"}"#,
+        r#"{"op":"add","config":{"x":1.0,"n":5,"kind":"b"},"value":1.3}"#,
+        r#"{"op":"add","config":{"b":true},"value":1e-320,"more":[0],"constraints":[0]}"#,
+        r#"{"op":"best"}"#,
+        r#"{"op":"pareto"}"#,
+    ];
+    let known: Vec<String> = known.iter().map(|line| (*line).to_owned()).collect();
+    let pieces = [
+        "",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        ",",
+        ":",
+        "-",
+        "1",
+        "9e999",
+        "null",
+        "true",
+        "\u{0}",
+        "é",
+        "\n",
+        "(",
+        "when",
+        "18446744073709551616",
+    ];
+    let mutated =
+        (prop::sample::select(known.clone()), any::<[prop::sample::Index; 2]>(), prop::sample::select(pieces.to_vec()))
+            .prop_map(|(line, cut, piece)| {
+                // A piece in place of a stretch of at most a few characters.
+                let marks: Vec<usize> = line.char_indices().map(|(i, _)| i).chain([line.len()]).collect();
+                let from = cut[0].index(marks.len());
+                let to = (from + cut[1].index(6)).min(marks.len() - 1);
+                format!("{}{piece}{}", &line[..marks[from]], &line[marks[to]..])
+            });
+    let line = prop_oneof![3 => prop::sample::select(known), 3 => mutated, 1 => any::<String>()];
+    prop::collection::vec(line, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a client sends, each line has one answer on one line, an object, and the session goes on.
+    #[test]
+    fn any_line_has_one_answer_and_none_is_fatal(lines in lines()) {
+        let mut server = Server::new();
+        for line in &lines {
+            let answer = say(&mut server, line);
+            prop_assert!(!answer.contains('\n'));
+            let read: Json = serde_json::from_str(&answer).unwrap();
+            prop_assert!(read.as_object().is_some_and(|o| !o.is_empty()), "{} answered with {}", line, answer);
+        }
+        let after = say(&mut server, r#"{"op":"sing"}"#);
+        prop_assert!(after.contains("error"));
+    }
+}
+
+#[test]
+fn what_matters_and_how_is_answered() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    say(r#"{"op":"create","searcher":"sobol","space":{"x":{"type":"float","lo":0,"hi":1},"k":{"type":"bool"}}}"#);
+    assert!(say(r#"{"op":"importances"}"#).contains("at least 5"));
+    for trial in 0..40 {
+        let job: Json = serde_json::from_str(&say(r#"{"op":"ask"}"#)).unwrap();
+        let value = 3.0 * job["config"]["x"].as_f64().unwrap();
+        say(&format!(r#"{{"op":"tell","trial":{trial},"value":{value}}}"#));
+    }
+    let answer: Json = serde_json::from_str(&say(r#"{"op":"importances"}"#)).unwrap();
+    let x = answer["importances"]["x"].as_f64().unwrap();
+    assert!(x > 0.9 && answer["importances"]["k"].as_f64().unwrap() < 0.05, "{answer}");
+    assert_eq!((&answer["surface"], &answer["pairs"][0][0]), (&Json::from("forest"), &Json::from("x")));
+    let partial: Json = serde_json::from_str(&say(r#"{"op":"partial","parameter":"k","points":20}"#)).unwrap();
+    assert_eq!((partial["points"].as_array().unwrap().len(), &partial["points"][1]["value"]), (2, &Json::from(true)));
+    assert!(say(r#"{"op":"partial","parameter":"q"}"#).contains("not in the space"));
+}
+
+#[test]
+fn a_session_starts_from_earlier_journals_and_needs_them_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let [earlier, now, other] = ["earlier.jsonl", "now.jsonl", "other.jsonl"].map(|name| folder.path().join(name));
+    let space = r#""space":{"x":{"type":"float","lo":0,"hi":1}}"#;
+    let mut server = Server::with_journal(&earlier).unwrap();
+    say(&mut server, &format!(r#"{{"op":"create","searcher":"sobol",{space}}}"#));
+    for trial in 0..12 {
+        let job: Json = serde_json::from_str(&say(&mut server, r#"{"op":"ask"}"#)).unwrap();
+        let value = (job["config"]["x"].as_f64().unwrap() - 0.8).abs();
+        say(&mut server, &format!(r#"{{"op":"tell","trial":{trial},"value":{value}}}"#));
+    }
+    drop(server);
+    let create = |path: &std::path::Path, method: &str, space: &str| {
+        let path = serde_json::to_string(path).unwrap();
+        format!(r#"{{"op":"create",{space},"transfer":{{"journals":[{path}],"method":"{method}","points":2}}}}"#)
+    };
+    let mut server = Server::with_journal(&now).unwrap();
+    assert_eq!(say(&mut server, &create(&earlier, "zero_shot", space)), r#"{"ok":true}"#);
+    let first: Json = serde_json::from_str(&say(&mut server, r#"{"op":"ask"}"#)).unwrap();
+    assert!((first["config"]["x"].as_f64().unwrap() - 0.8).abs() < 0.1, "{first}");
+    // The new journal tells it all: the points are in its header.
+    drop(server);
+    let header = std::fs::read_to_string(&now).unwrap();
+    assert!(header.lines().next().unwrap().contains("points_to_evaluate"), "{header}");
+    std::fs::remove_file(&earlier).unwrap();
+    let mut server = Server::with_journal(&now).unwrap();
+    let again: Json = serde_json::from_str(&say(&mut server, r#"{"op":"ask"}"#)).unwrap();
+    assert_eq!(again["config"], first["config"]);
+    drop(server);
+
+    let mut server = Server::with_journal(&other).unwrap();
+    assert!(say(&mut server, &create(&earlier, "zero_shot", space)).contains("earlier.jsonl"));
+    assert!(say(&mut server, &create(&now, "guess", space)).contains("zero_shot"));
+    let wider = space.replace("\"hi\":1", "\"hi\":2");
+    assert!(say(&mut server, &create(&now, "quantile", &wider)).contains("another space"));
 }

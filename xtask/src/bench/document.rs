@@ -1,14 +1,30 @@
 //! The document the tables live in: a section between markers is replaced, everything else stays as it was written.
 
-use super::workloads;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::{BENCH, workloads};
+
+/// The document as it is, or as it begins.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub(super) fn read(path: &Path) -> Result<String, String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(empty()),
+        Err(error) => Err(format!("failed to read {}: {error}", path.display())),
+    }
+}
 
 /// Before the first run.
-pub(super) fn empty() -> String {
+fn empty() -> String {
     let mut text = String::from(HEAD);
     for name in workloads::names() {
-        text += &format!("\n{}\n{}\n", begin(name), end(name));
+        text += &format!("\n{}\n{}\n", begin(BENCH, name), end(name));
     }
-    text
+    text + TUNE_HEAD
 }
 
 /// Question, method and caveats: what a reader has to know before the first figure.
@@ -41,12 +57,39 @@ How to read the tables:
   thin LTO.
 ";
 
-/// The text with the section `name` replaced, or appended where the document has no place for it.
+/// The same for searchers; their sections follow it.
+const TUNE_HEAD: &str = "
+# Searchers
+
+How low does a searcher come with few measurements, and what does a suggestion cost?
+
+```sh
+cargo xtask bench tune                # every searcher; hours
+cargo xtask bench tune --quick --searchers random,gp --batch 4
+```
+
+How to read the tables:
+
+- Every run is a `tunekit serve` of its own, driven over pipes: 50 trials, minimised, nothing said about the function but
+  its space. A seed fixes the noise, which is the same for every searcher.
+- Regret is the value without noise, less the function's least value; tables give the median of its log10 over seeds with
+  a bootstrap interval of 95 %. *best* is what the engine recommends, scored likewise; the lowest observation is what a
+  reader of the log would take.
+- Ranks are those of the medians, 1 the lowest; regrets below 1e-3 are equal.
+- Functions are written from their published formulae (`xtask/src/bench/tune/`), with optima at a centre moved off it.
+  *n*: noise of 5 % (branin2n, hartmann6n, transfer) or a summand; *mix*, *cat*: integers, choices and truth values too.
+- Four at a time: trials end in a seeded random order, each result is told as it arrives. The ratio is that of the numbers
+  of results until the median regret is as low, over the second half of the run.
+- CPU time is the engine's process alone, user and system, of an ask and a tell with the JSON between: the mean of up to
+  24 rounds after *n* random results.
+";
+
+/// The text with the section `name` of a bench replaced, or appended where the document has no place for it.
 ///
 /// # Errors
 /// When a section begins and does not end.
-pub(super) fn with_section(text: &str, name: &str, section: &str) -> Result<String, String> {
-    let (begin, end) = (begin(name), end(name));
+pub(super) fn with_section(text: &str, bench: &str, name: &str, section: &str) -> Result<String, String> {
+    let (begin, end) = (begin(bench, name), end(name));
     let section = format!("{begin}\n{}\n{end}\n", section.trim_end());
     let Some(start) = text.find(&begin) else {
         return Ok(format!("{}\n\n{section}", text.trim_end()));
@@ -56,8 +99,8 @@ pub(super) fn with_section(text: &str, name: &str, section: &str) -> Result<Stri
     Ok(format!("{}{}{}", &text[..start], section.trim_end(), &text[stop..]))
 }
 
-fn begin(name: &str) -> String {
-    format!("<!-- bench transfer: {name} -->")
+fn begin(bench: &str, name: &str) -> String {
+    format!("<!-- bench {bench}: {name} -->")
 }
 
 fn end(name: &str) -> String {
@@ -70,28 +113,28 @@ mod tests {
 
     #[test]
     fn a_section_is_replaced_and_its_neighbours_stay() {
-        let first = with_section(&empty(), "file-3g", "## A\n").unwrap();
-        let second = with_section(&first, "null-3g", "## B").unwrap();
-        let third = with_section(&second, "file-3g", "## C, longer\n\nthan A\n").unwrap();
+        let first = with_section(&empty(), BENCH, "file-3g", "## A\n").unwrap();
+        let second = with_section(&first, BENCH, "null-3g", "## B").unwrap();
+        let third = with_section(&second, BENCH, "file-3g", "## C, longer\n\nthan A\n").unwrap();
         assert_eq!(third, second.replace("## A", "## C, longer\n\nthan A"));
         assert!(third.starts_with(HEAD) && third.find("## C") < third.find("## B"));
     }
 
     #[test]
     fn writing_the_same_again_changes_nothing() {
-        let once = with_section(&empty(), "size", "## A\n").unwrap();
-        assert_eq!(with_section(&once, "size", "## A\n").unwrap(), once);
+        let once = with_section(&empty(), BENCH, "size", "## A\n").unwrap();
+        assert_eq!(with_section(&once, BENCH, "size", "## A\n").unwrap(), once);
     }
 
     #[test]
     fn a_document_of_older_times_gets_the_section_at_its_end() {
-        let text = with_section("# Old\n", "size", "## A").unwrap();
-        assert_eq!(text, format!("# Old\n\n{}\n## A\n{}\n", begin("size"), end("size")));
+        let text = with_section("# Old\n", BENCH, "size", "## A").unwrap();
+        assert_eq!(text, format!("# Old\n\n{}\n## A\n{}\n", begin(BENCH, "size"), end("size")));
     }
 
     #[test]
     fn a_section_without_end_is_an_error_and_swallows_nothing() {
-        let error = with_section(&format!("{}\nprose", begin("size")), "size", "x").unwrap_err();
+        let error = with_section(&format!("{}\nprose", begin(BENCH, "size")), BENCH, "size", "x").unwrap_err();
         assert!(error.contains("mend the document"), "{error}");
     }
 }

@@ -23,26 +23,42 @@ pub(super) struct Machine {
 /// # Errors
 /// When the clock or the peers' lock file cannot be read; what the system does not tell is `unknown`.
 pub(super) fn describe(root: &Path, tools: &Tools) -> Result<Machine, String> {
-    let now =
-        SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "the clock is before 1970; set it".to_owned())?;
     let lock = root.join("xtask/peers/Cargo.lock");
     let lock = fs::read_to_string(&lock).map_err(|error| format!("failed to read {}: {error}", lock.display()))?;
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let hardware = format!(
-        "{}, {cores} cores, {} of memory, Linux {}, {}.",
-        processor(&read("/proc/cpuinfo")).unwrap_or("unknown processor"),
-        memory(&read("/proc/meminfo")).unwrap_or_else(|| "unknown size".to_owned()),
-        read("/proc/sys/kernel/osrelease").trim(),
-        output(root, "rustc", &["--version"]).unwrap_or_else(|| "unknown rustc".to_owned()),
-    );
-    let commit = output(root, "git", &["describe", "--always", "--dirty", "--abbrev=9"]);
+    let commit = commit(root);
     let versions = ENGINES.iter().filter_map(|engine| {
         let version = engine.version(tools, &lock).ok()?;
         let commit = commit.as_ref().filter(|_| engine.name == "s3xfer").map_or(String::new(), |c| format!(" at {c}"));
         Some((engine.name, format!("{} {version}{commit}", engine.made_of())))
     });
-    Ok(Machine { date: date(now.as_secs()), hardware, versions: versions.collect() })
+    Ok(Machine { date: today()?, hardware: hardware(root), versions: versions.collect() })
+}
+
+/// As in 2026-01-31, UTC.
+///
+/// # Errors
+/// When the clock cannot be read.
+pub(super) fn today() -> Result<String, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map(|now| date(now.as_secs())).map_err(|_| "the clock is before 1970; set it".to_owned())
+}
+
+/// Processor, memory, kernel and compiler, in a sentence; what the system does not tell is `unknown`.
+pub(super) fn hardware(root: &Path) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    format!(
+        "{}, {cores} cores, {} of memory, Linux {}, {}.",
+        processor(&read("/proc/cpuinfo")).unwrap_or("unknown processor"),
+        memory(&read("/proc/meminfo")).unwrap_or_else(|| "unknown size".to_owned()),
+        read("/proc/sys/kernel/osrelease").trim(),
+        output(root, "rustc", &["--version"]).unwrap_or_else(|| "unknown rustc".to_owned()),
+    )
+}
+
+/// Which of our versions this is, where git knows.
+pub(super) fn commit(root: &Path) -> Option<String> {
+    output(root, "git", &["describe", "--always", "--dirty", "--abbrev=9"])
 }
 
 /// The load average of the last minute.

@@ -46,7 +46,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("csv", &["crates/tunekit/src/doors/results.rs"]),
-    ("faer", &["crates/tunekit/src/rules/cholesky.rs"]),
+    ("faer", &["crates/tunekit/src/rules/cholesky.rs", "crates/tunekit/src/rules/eigen.rs"]),
     ("httparse", &["crates/s3xfer/src/doors/connector/head.rs"]),
     ("hyper", &["crates/s3lab/src/doors/tcp.rs"]),
     ("hyper_util", &["crates/s3lab/src/doors/tcp.rs"]),

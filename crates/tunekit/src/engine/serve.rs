@@ -1,21 +1,24 @@
 //! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add` and `best`; each has its fields in [`Request`]. A request that is
-//! wrong is answered with `{"error": "..."}` and changes nothing.
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `why`, `importances` and `partial`; each has its
+//! fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::doors::journal::{JournalError, JournalFile};
+use crate::rules::experiment::Experiment;
+use crate::rules::importance::{Importance, Importances};
 use crate::rules::scheduler::SchedulerKind;
 use crate::rules::searcher::SearcherKind;
 use crate::rules::study::{ReplayError, Setup, Study};
+use crate::rules::transfer::{Transfer, TransferMethod};
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 use crate::words::space::Space;
-use crate::words::trial::{Ask, Outcome, TrialId};
+use crate::words::trial::{Ask, Best, Measured, Outcome, TrialId};
 use crate::words::value::Config;
 
 /// One line of a client.
@@ -34,12 +37,46 @@ enum Request {
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<f64>,
     },
-    /// A trial ended: with a value, with a reason why it failed, or with neither after reports.
-    Tell { trial: TrialId, value: Option<f64>, failed: Option<String> },
+    /// A trial ended: with a value, with a reason why it failed, or with neither after reports; with a value comes what
+    /// else the study measures.
+    Tell {
+        trial: TrialId,
+        value: Option<f64>,
+        failed: Option<String>,
+        #[serde(default)]
+        more: Vec<f64>,
+        #[serde(default)]
+        constraints: Vec<f64>,
+        cost: Option<f64>,
+    },
     /// A result from elsewhere.
-    Add { config: Config, value: f64 },
+    Add {
+        config: Config,
+        value: f64,
+        #[serde(default)]
+        more: Vec<f64>,
+        #[serde(default)]
+        constraints: Vec<f64>,
+        cost: Option<f64>,
+    },
     /// The best configuration so far.
     Best {},
+    /// The configurations that no other one beats in everything.
+    Pareto {},
+    /// Which searcher works, and why.
+    Why {},
+    /// Which parameters matter.
+    Importances {},
+    /// How the metric depends on one parameter.
+    Partial {
+        parameter: String,
+        #[serde(default = "partial_points")]
+        points: usize,
+    },
+}
+
+fn partial_points() -> usize {
+    20
 }
 
 /// What a study is made from; all but the space has a default.
@@ -47,6 +84,9 @@ enum Request {
 #[serde(deny_unknown_fields)]
 struct Create {
     space: Space,
+    /// What every configuration must meet.
+    #[serde(default)]
+    predicates: Vec<String>,
     #[serde(default)]
     seed: u64,
     #[serde(default)]
@@ -58,6 +98,14 @@ struct Create {
     /// How a trial's value comes from its reports.
     #[serde(default)]
     value: ValueRule,
+    /// What else is to be as good as can be.
+    #[serde(default)]
+    objectives: Vec<Objective>,
+    /// The names of what must be at most 0.
+    #[serde(default)]
+    constraints: Vec<String>,
+    #[serde(default)]
+    cost_aware: bool,
     searcher: Option<String>,
     scheduler: Option<String>,
     /// The most trials that are started.
@@ -68,6 +116,31 @@ struct Create {
     _workers: Option<u64>,
     #[serde(default)]
     points_to_evaluate: Vec<Config>,
+    transfer: Option<Earlier>,
+}
+
+/// What to take from earlier studies.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Earlier {
+    /// Their journals, or folders with one.
+    journals: Vec<PathBuf>,
+    method: TransferMethod,
+    /// How many configurations, where the method gives some.
+    points: Option<usize>,
+}
+
+/// A further objective.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Objective {
+    name: String,
+    #[serde(default)]
+    mode: Goal,
+    #[serde(default)]
+    kind: MetricKind,
+    #[serde(default)]
+    noise: Noise,
 }
 
 /// Answers requests on one study.
@@ -158,20 +231,45 @@ impl Server {
                 let decision = study.report(trial, resource, value.unwrap_or(f64::NAN)).map_err(text)?;
                 Ok(json!({ "decision": decision }))
             }
-            Request::Tell { trial, value, failed } => {
+            Request::Tell { trial, value, failed, more, constraints, cost } => {
+                let alone = more.is_empty() && constraints.is_empty() && cost.is_none();
                 let outcome = match (value, failed) {
                     (Some(_), Some(_)) => return Err("a trial has a value or has failed, not both".to_owned()),
-                    (Some(value), None) => Outcome::Value(value),
+                    (Some(value), None) => Measured { value, more, constraints, cost }.into(),
+                    (None, _) if !alone => {
+                        return Err("more, constraints and cost come with a value; tell it too".to_owned());
+                    }
                     (None, Some(reason)) => Outcome::Failed(reason),
                     (None, None) => Outcome::Done,
                 };
                 study.tell(trial, outcome).map_err(text)?;
                 Ok(ok())
             }
-            Request::Add { config, value } => study.add(&config, value).map(|_| ok()).map_err(text),
+            Request::Add { config, value, more, constraints, cost } => {
+                study.add(&config, Measured { value, more, constraints, cost }).map(|_| ok()).map_err(text)
+            }
             Request::Best {} => {
-                let best = study.best().ok_or("nothing was measured yet")?;
+                let best = study.best().ok_or(if study.history().observed().is_empty() {
+                    "nothing was measured yet"
+                } else {
+                    "nothing that meets the constraints was measured yet"
+                })?;
                 serde_json::to_value(best).map_err(text)
+            }
+            Request::Pareto {} => {
+                let point = |best: Best| {
+                    let values: Vec<f64> = std::iter::once(best.value).chain(best.more).collect();
+                    json!({ "trial": best.trial, "config": best.config, "values": values })
+                };
+                Ok(json!({ "front": study.pareto().into_iter().map(point).collect::<Vec<_>>() }))
+            }
+            Request::Why {} => {
+                let why = study.why().unwrap_or_else(|| format!("{}: as asked", study.header().searcher));
+                Ok(json!({ "why": why }))
+            }
+            Request::Importances {} => study.importances().map(|i| shares(&i)).map_err(text),
+            Request::Partial { parameter, points } => {
+                serde_json::to_value(study.partial_dependence(&parameter, points).map_err(text)?).map_err(text)
             }
             Request::Create(_) => Ok(ok()),
         }
@@ -190,12 +288,23 @@ impl Server {
             value: create.value,
             ..Metric::default()
         };
+        let objective =
+            |o: Objective| Metric { name: o.name, goal: o.mode, kind: o.kind, noise: o.noise, ..Metric::default() };
+        let space = create.predicates.iter().try_fold(create.space, |s, p| s.require(p)).map_err(text)?;
         let setup = Setup {
+            objectives: create.objectives.into_iter().map(objective).collect(),
+            constraints: create.constraints,
+            cost_aware: create.cost_aware,
             searcher,
             scheduler,
             max_resource: create.max_resource,
+            budget: create.budget,
             points_to_evaluate: create.points_to_evaluate,
-            ..Setup::new(create.space, metric).seed(create.seed)
+            ..Setup::new(space, metric).seed(create.seed)
+        };
+        let setup = match create.transfer {
+            Some(from) => transferred(setup, from)?,
+            None => setup,
         };
         if let Some(study) = &self.study {
             let header = setup.header().map_err(text)?;
@@ -211,6 +320,30 @@ impl Server {
         self.created = true;
         Ok(ok())
     }
+}
+
+/// The setup with what the earlier studies say: in the new journal's header it is the points or the space that count.
+fn transferred(setup: Setup, from: Earlier) -> Result<Setup, String> {
+    let load =
+        |path: &PathBuf| Experiment::load(path).map_err(|error| format!("failed to load an earlier study: {error}"));
+    let experiments = from.journals.iter().map(load).collect::<Result<_, _>>()?;
+    let transfer = Transfer::new(&setup, experiments).map_err(text)?;
+    Ok(transfer.apply(from.method, from.points.unwrap_or(Transfer::POINTS), setup))
+}
+
+/// By name, the largest share first; the standard errors likewise, and pairs as [one, other, share, error].
+fn shares(importances: &Importances) -> Json {
+    let by_name = |of: fn(&Importance) -> f64| -> Json {
+        importances.main.iter().map(|i| (i.parameters.concat(), json!(of(i)))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let pair = |i: &Importance| json!([i.parameters[0], i.parameters[1], i.share, i.sd]);
+    json!({
+        "importances": by_name(|i| i.share),
+        "sd": by_name(|i| i.sd),
+        "pairs": importances.pairs.iter().map(pair).collect::<Vec<_>>(),
+        "surface": importances.surface,
+        "known": importances.known,
+    })
 }
 
 fn ok() -> Json {

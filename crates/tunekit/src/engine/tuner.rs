@@ -292,7 +292,8 @@ impl Tuner {
     /// Ends once so many trials were started and all of them ended; earlier runs on the same journal count.
     #[must_use]
     pub fn max_trials(self, max_trials: u64) -> Self {
-        Self { max_trials: Some(max_trials), ..self }
+        let setup = Setup { budget: self.setup.budget.or(Some(max_trials)), ..self.setup };
+        Self { setup, max_trials: Some(max_trials), ..self }
     }
 
     /// Ends when the study has taken so long, earlier runs on the same journal included. What is running then is cut off.

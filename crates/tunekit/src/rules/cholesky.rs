@@ -1,4 +1,4 @@
-//! Cholesky factors of covariance matrices; the only file that names faer.
+//! Cholesky factors of covariance matrices; with `eigen`, the only file that names faer.
 //!
 //! Matrices are row-major slices of n x n numbers. faer runs on the calling thread here (its `rayon` feature is off), so
 //! the order of additions, and with it every bit of the result, is the same each time on one machine.
@@ -34,6 +34,39 @@ impl Factor {
         })
     }
 
+    /// The factor of A with one more row and column: the covariances of the new row with the old ones, and its own variance.
+    /// A variance that rounding has made too small gets the jitter that it takes. Costs n^2 operations where factoring anew
+    /// costs n^3 / 3.
+    pub(crate) fn extended(&self, row: &[f64], variance: f64) -> Option<Self> {
+        let n = self.l.nrows();
+        let mut half = row.to_vec();
+        self.half_solve(&mut half);
+        let rest = variance - half.iter().map(|h| h * h).sum::<f64>();
+        let mean = (0..n).map(|i| self.l[(i, i)] * self.l[(i, i)]).sum::<f64>();
+        let least = JITTER[1] * variance.max(mean / n.max(1) as f64);
+        if !rest.is_finite() || half.iter().any(|h| !h.is_finite()) || rest < -1e6 * least {
+            return None;
+        }
+        let mut l = Mat::<f64>::zeros(n + 1, n + 1);
+        l.as_mut().submatrix_mut(0, 0, n, n).copy_from(self.l.as_ref());
+        for (j, h) in half.iter().enumerate() {
+            l[(n, j)] = *h;
+        }
+        l[(n, n)] = rest.max(least).sqrt();
+        Some(Self { l })
+    }
+
+    /// How many rows A has.
+    pub(crate) fn len(&self) -> usize {
+        self.l.nrows()
+    }
+
+    /// L b for a vector `b` of any length up to n: the sum over the first columns.
+    pub(crate) fn multiply(&self, b: &[f64]) -> Vec<f64> {
+        let n = self.l.nrows();
+        (0..n).map(|i| b.iter().take(i + 1).enumerate().map(|(j, v)| self.l[(i, j)] * v).sum()).collect()
+    }
+
     /// ln |A|.
     pub(crate) fn log_determinant(&self) -> f64 {
         (0..self.l.nrows()).map(|i| 2.0 * self.l[(i, i)].ln()).sum()
@@ -48,11 +81,11 @@ impl Factor {
         }
     }
 
-    /// L^-T b.
+    /// L^-T b, for each of the n-vectors laid one after the other in `b`.
     pub(crate) fn half_solve_transposed(&self, b: &mut [f64]) {
         let n = self.l.nrows();
-        if n > 0 {
-            let b = MatMut::from_column_major_slice_mut(b, n, 1);
+        if let Some(columns) = b.len().checked_div(n) {
+            let b = MatMut::from_column_major_slice_mut(b, n, columns);
             solve_upper_triangular_in_place(self.l.transpose(), b, Par::Seq);
         }
     }
@@ -103,6 +136,24 @@ mod tests {
         let mut two = [2.0, 6.0, -8.0, 0.0, 1.0, 5.0];
         factor.half_solve(&mut two);
         assert!((two[0] - 1.0).abs() < 1e-12 && two[1].abs() < 1e-12 && (two[4] - 1.0).abs() < 1e-12, "{two:?}");
+    }
+
+    #[test]
+    fn a_factor_grows_row_by_row_into_that_of_the_whole() {
+        let a = [4.0, 12.0, -16.0, 12.0, 37.0, -43.0, -16.0, -43.0, 98.0];
+        let one = Factor::new(&[4.0], 1).unwrap();
+        let grown = one.extended(&[12.0], 37.0).unwrap().extended(&[-16.0, -43.0], 98.0).unwrap();
+        let whole = Factor::new(&a, 3).unwrap();
+        assert_eq!(grown.len(), 3);
+        for b in [[1.0, 0.0, 0.0], [0.3, -2.0, 5.0]] {
+            for (x, y) in grown.solve(&b).iter().zip(whole.solve(&b)) {
+                assert!((x - y).abs() < 1e-9);
+            }
+        }
+        assert_eq!(grown.multiply(&[1.0, 1.0, 1.0]), [2.0, 7.0, 0.0]);
+        // A row that was there before adds nothing but rounding, one that no covariance could have is refused.
+        assert!(grown.extended(&[4.0, 12.0, -16.0], 4.0).is_some());
+        assert!(grown.extended(&[4.0, 12.0, -16.0], 1.0).is_none());
     }
 
     #[test]

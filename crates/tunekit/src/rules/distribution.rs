@@ -3,7 +3,6 @@
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The quantile of the standard normal distribution at `p` in (0, 1).
-#[cfg(test)]
 pub(crate) fn normal_quantile(p: f64) -> f64 {
     statrs::distribution::Normal::standard().inverse_cdf(p)
 }

@@ -1,6 +1,7 @@
 //! `Experiment`: the tables of a study, from its journal alone. Files and formats are the doors' business.
 
 use super::distribution::standard_deviation;
+use super::history::History;
 use super::study::{ReplayError, Study, Trials};
 use crate::words::domain::Domain;
 use crate::words::event::{Event, Header};
@@ -56,6 +57,11 @@ impl Experiment {
         &self.trials
     }
 
+    /// The view that searchers have.
+    pub(in crate::rules) fn history(&self) -> History<'_> {
+        History::new(&self.header.space, &self.header.metric, self.header.seed, &self.trials)
+    }
+
     /// How many measurements count, over all trials that did not fail.
     pub fn measurements(&self) -> usize {
         self.trials.iter().map(|t| t.samples(self.header.metric.value).len()).sum()
@@ -63,7 +69,8 @@ impl Experiment {
 
     /// One row a trial: `trial_id`, `status`, `origin`, `value` (the mean of its measurements, by the metric's rule), `n` of them,
     /// their standard deviation `sd`, `attempt`, `started_s` and `ended_s` in seconds of the study, `elapsed_s` between,
-    /// `failure`, and a `config_NAME` for every parameter.
+    /// `failure`, an `objective_NAME` for every further objective, a `constraint_NAME` for every constraint, `cost` if any
+    /// trial has one, and a `config_NAME` for every parameter, empty where it does not exist.
     pub fn trials_table(&self) -> Table {
         let rule = self.header.metric.value;
         let rows = &self.trials;
@@ -84,6 +91,19 @@ impl Experiment {
             ("elapsed_s".to_owned(), floats(rows, |t| Some(t.ended_s? - t.started_s?))),
             ("failure".to_owned(), texts(rows, |t| t.failure.clone())),
         ];
+        let header = &self.header;
+        for (k, objective) in header.objectives.iter().enumerate() {
+            let cells = floats(rows, |t| t.measured.as_ref()?.more.get(k).copied());
+            columns.push((format!("objective_{}", objective.name), cells));
+        }
+        for (k, constraint) in header.constraints.iter().enumerate() {
+            let cells = floats(rows, |t| t.measured.as_ref()?.constraints.get(k).copied());
+            columns.push((format!("constraint_{constraint}"), cells));
+        }
+        let cost = |t: &Trial| t.measured.as_ref()?.cost;
+        if rows.iter().any(|t| cost(t).is_some()) {
+            columns.push(("cost".to_owned(), floats(rows, cost)));
+        }
         columns.extend(self.config_columns(&rows.iter().collect::<Vec<_>>()));
         Table::new(columns)
     }

@@ -3,15 +3,20 @@
 //! Letters: x_i the i-th configuration, n_i how often it was measured, y_i the mean of that, SS_i its sum of squared
 //! deviations; k the kernel, sigma^2 the noise of one measurement, K_n = K + diag(sigma^2 / n_i), mu the constant mean.
 //! Collapsing replicates that way is exact (Binois, Gramacy and Ludkovski 2018).
-//! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones.
+//! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones, warped inputs.
 //! - `fit`: the hyperparameters, by maximum a posteriori.
-//! - this file: the posterior given both.
+//! - `joint`: the posterior of many points at once, sampled, and what it says about one more.
+//! - this file: the posterior given data and hyperparameters.
 
 mod fit;
+mod joint;
 mod kernel;
 
-pub(crate) use fit::{Hyper, fit};
+pub(crate) use fit::{Hyper, Noise, Start, fit};
+pub(crate) use joint::Joint;
 pub(crate) use kernel::Coordinate;
+#[cfg(test)]
+pub(crate) use kernel::Warp;
 
 use self::kernel::Kernel;
 use super::cholesky::Factor;
@@ -23,7 +28,7 @@ pub(crate) struct Data {
     pub(crate) x: Vec<Vec<f64>>,
     /// Mean output of each.
     pub(crate) y: Vec<f64>,
-    /// How many measurements that is the mean of.
+    /// How many measurements that is the mean of; with noise that differs from row to row, the weight of the mean.
     pub(crate) n: Vec<f64>,
     /// Their sum of squared deviations from it.
     pub(crate) ss: Vec<f64>,
@@ -48,34 +53,76 @@ impl Data {
 pub(crate) struct Posterior {
     kernel: Kernel,
     noise: f64,
+    /// The configurations, placed.
     x: Vec<Vec<f64>>,
+    n: Vec<f64>,
     mu: f64,
     factor: Factor,
     /// K_n^-1 (y - mu).
     alpha: Vec<f64>,
 }
 
+/// A prediction at one point, with what its gradient is made from.
+pub(crate) struct Local {
+    /// The point, placed.
+    placed: Vec<f64>,
+    /// Mean of the latent function.
+    pub(crate) mean: f64,
+    /// Its variance.
+    pub(crate) variance: f64,
+    /// Covariances with the data, c.
+    cross: Vec<f64>,
+    /// K_n^-1 c.
+    weights: Vec<f64>,
+}
+
 impl Posterior {
-    /// Conditions a process on data; `None` if the covariance cannot be factored.
-    pub(crate) fn new(coordinates: &[Coordinate], hyper: &Hyper, data: &Data) -> Option<Self> {
-        let kernel = Kernel::new(coordinates.to_vec(), hyper.lengths.clone(), hyper.signal);
-        let factor = Factor::new(&covariance(&kernel, hyper.noise, data), data.len())?;
+    /// Conditions a process on data. The first `base` rows are factored at once and the others appended one by one, so that
+    /// `last`, made of the same hyperparameters and base and of the first rows of these, saves what it holds and changes no
+    /// bit. `None` if the covariance cannot be factored.
+    pub(crate) fn new(
+        coordinates: &[Coordinate],
+        hyper: &Hyper,
+        data: &Data,
+        base: usize,
+        last: Option<&Self>,
+    ) -> Option<Self> {
+        let kernel = Kernel::new(coordinates, &hyper.lengths, hyper.signal, &hyper.warps);
+        let x: Vec<Vec<f64>> = data.x.iter().map(|x| kernel.place(x)).collect();
+        let base = base.min(data.len());
+        let known = last.filter(|last| {
+            let same = |rows: usize| last.x[..rows] == x[..rows] && last.n[..rows] == data.n[..rows];
+            let rows = last.factor.len();
+            last.kernel == kernel && last.noise == hyper.noise && (base..=x.len()).contains(&rows) && same(rows)
+        });
+        let mut factor = match known {
+            Some(last) => last.factor.clone(),
+            None => Factor::new(&covariance(&kernel, hyper.noise, &x[..base], &data.n), base)?,
+        };
+        for i in factor.len()..x.len() {
+            let row: Vec<f64> = x[..i].iter().map(|other| kernel.covariance(other, &x[i])).collect();
+            factor = factor.extended(&row, kernel.signal() + hyper.noise / data.n[i])?;
+        }
         let mu = mean_by_gls(&factor, &data.y);
         let alpha = factor.solve(&data.y.iter().map(|y| y - mu).collect::<Vec<_>>());
-        Some(Self { kernel, noise: hyper.noise, x: data.x.clone(), mu, factor, alpha })
+        Some(Self { kernel, noise: hyper.noise, x, n: data.n.clone(), mu, factor, alpha })
     }
 
     /// The same process, told that each of `points` was measured once and came out as predicted (a "kriging believer",
-    /// Ginsbourger, Le Riche and Carraro 2010): predictions stay, their variance near those points goes down.
-    pub(crate) fn believing(&self, points: &[Vec<f64>], data: &Data) -> Option<Self> {
-        let mut more = data.clone();
-        for x in points {
-            let (mean, _) = self.predict(x);
-            more.push(x.clone(), mean, 1.0, 0.0);
+    /// Ginsbourger, Le Riche and Carraro 2010): predictions stay, their variance near those points goes down. `None` if the
+    /// covariance cannot be factored.
+    pub(crate) fn believing(&self, points: &[Vec<f64>]) -> Option<Self> {
+        let mut more = self.clone();
+        for point in points {
+            let placed = self.kernel.place(point);
+            let row: Vec<f64> = more.x.iter().map(|other| self.kernel.covariance(other, &placed)).collect();
+            more.factor = more.factor.extended(&row, self.kernel.signal() + self.noise)?;
+            more.x.push(placed);
+            more.n.push(1.0);
+            // Solving with the predicted values gives what was there, and nothing for the new rows.
+            more.alpha.push(0.0);
         }
-        let factor = Factor::new(&covariance(&self.kernel, self.noise, &more), more.len())?;
-        let alpha = factor.solve(&more.y.iter().map(|y| y - self.mu).collect::<Vec<_>>());
-        Some(Self { kernel: self.kernel.clone(), noise: self.noise, x: more.x, mu: self.mu, factor, alpha })
+        Some(more)
     }
 
     /// The variance of one measurement.
@@ -83,48 +130,66 @@ impl Posterior {
         self.noise
     }
 
+    /// s^2: the variance far from all data.
+    pub(crate) fn signal(&self) -> f64 {
+        self.kernel.signal()
+    }
+
     /// Mean and standard deviation of the latent function at `x`.
     pub(crate) fn predict(&self, x: &[f64]) -> (f64, f64) {
         self.predict_many(&[x.to_vec()])[0]
     }
 
-    /// [`Posterior::predict`] for many points at once, which is several times faster.
+    /// [`Posterior::predict`] for many points.
     pub(crate) fn predict_many(&self, points: &[Vec<f64>]) -> Vec<(f64, f64)> {
-        let n = self.x.len();
-        let mut cross: Vec<f64> = Vec::with_capacity(points.len() * n);
-        let mut means = Vec::with_capacity(points.len());
-        for point in points {
-            let start = cross.len();
-            cross.extend(self.x.iter().map(|x| self.kernel.covariance(x, point)));
-            means.push(self.mu + dot(&cross[start..], &self.alpha));
-        }
-        self.factor.half_solve(&mut cross);
-        let variance = |i: usize| {
-            let half = &cross[i * n..(i + 1) * n];
-            (self.kernel.signal() - dot(half, half)).max(1e-12 * self.kernel.signal())
-        };
-        means.into_iter().enumerate().map(|(i, mean)| (mean, variance(i).sqrt())).collect()
+        self.locals(points).iter().map(|local| (local.mean, local.variance.sqrt())).collect()
     }
 
-    /// Mean, standard deviation, and their gradients by the coordinates of `x` (0 for a categorical one).
-    pub(crate) fn predict_with_gradient(&self, x: &[f64]) -> (f64, f64, Vec<f64>, Vec<f64>) {
-        let cross: Vec<f64> = self.x.iter().map(|row| self.kernel.covariance(row, x)).collect();
-        let mut half = cross.clone();
-        self.factor.half_solve(&mut half);
-        let variance = (self.kernel.signal() - dot(&half, &half)).max(1e-12 * self.kernel.signal());
-        let mut weights = half;
-        self.factor.half_solve_transposed(&mut weights);
-        let (mut by_mean, mut by_sd) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let mut slope = vec![0.0; x.len()];
-        let sd = variance.sqrt();
-        for (row, (alpha, weight)) in self.x.iter().zip(self.alpha.iter().zip(&weights)) {
-            self.kernel.gradient(x, row, &mut slope);
-            for (j, s) in slope.iter().enumerate() {
-                by_mean[j] += s * alpha;
-                by_sd[j] -= s * weight / sd;
-            }
+    /// The predictions at many points at once, which is several times faster than one by one; for gradients they lack the
+    /// weights.
+    pub(crate) fn locals(&self, points: &[Vec<f64>]) -> Vec<Local> {
+        let n = self.x.len();
+        let mut half: Vec<f64> = Vec::with_capacity(points.len() * n);
+        let mut locals: Vec<Local> = Vec::with_capacity(points.len());
+        for point in points {
+            let placed = self.kernel.place(point);
+            let cross: Vec<f64> = self.x.iter().map(|x| self.kernel.covariance(x, &placed)).collect();
+            half.extend_from_slice(&cross);
+            let mean = self.mu + dot(&cross, &self.alpha);
+            locals.push(Local { placed, mean, variance: 0.0, cross, weights: Vec::new() });
         }
-        (self.mu + dot(&cross, &self.alpha), sd, by_mean, by_sd)
+        self.factor.half_solve(&mut half);
+        for (local, half) in locals.iter_mut().zip(half.chunks(n.max(1))) {
+            local.variance = self.floored(dot(half, half));
+        }
+        locals
+    }
+
+    /// The variance that is left where the data explain `explained` of it.
+    fn floored(&self, explained: f64) -> f64 {
+        (self.kernel.signal() - explained).max(1e-12 * self.kernel.signal())
+    }
+
+    /// The prediction at `x`, from which gradients can be taken.
+    pub(crate) fn local(&self, x: &[f64]) -> Local {
+        let placed = self.kernel.place(x);
+        let cross: Vec<f64> = self.x.iter().map(|row| self.kernel.covariance(row, &placed)).collect();
+        let mut weights = cross.clone();
+        self.factor.half_solve(&mut weights);
+        let variance = self.floored(dot(&weights, &weights));
+        self.factor.half_solve_transposed(&mut weights);
+        Local { placed, mean: self.mu + dot(&cross, &self.alpha), variance, cross, weights }
+    }
+
+    /// The gradient by the coordinates of `x` (0 for a categorical one) of a function of the mean and the variance there,
+    /// whose derivatives by them are given.
+    pub(crate) fn gradient(&self, x: &[f64], local: &Local, by_mean: f64, by_variance: f64) -> Vec<f64> {
+        let mut out = vec![0.0; x.len()];
+        for ((row, alpha), weight) in self.x.iter().zip(&self.alpha).zip(&local.weights) {
+            self.kernel.add_gradient(&local.placed, row, by_mean * alpha - 2.0 * by_variance * weight, &mut out);
+        }
+        self.kernel.unplace(x, &mut out);
+        out
     }
 
     /// The log density of each output given the others (Rasmussen and Williams 2006, eq. 5.10 to 5.12), summed.
@@ -141,17 +206,17 @@ impl Posterior {
     }
 }
 
-/// K_n, row-major.
-fn covariance(kernel: &Kernel, noise: f64, data: &Data) -> Vec<f64> {
-    let n = data.len();
+/// K_n of placed points, row-major.
+fn covariance(kernel: &Kernel, noise: f64, x: &[Vec<f64>], counts: &[f64]) -> Vec<f64> {
+    let n = x.len();
     let mut k = vec![0.0; n * n];
     for i in 0..n {
         for j in 0..i {
-            let c = kernel.covariance(&data.x[i], &data.x[j]);
+            let c = kernel.covariance(&x[i], &x[j]);
             k[i * n + j] = c;
             k[j * n + i] = c;
         }
-        k[i * n + i] = kernel.signal() + noise / data.n[i];
+        k[i * n + i] = kernel.signal() + noise / counts[i];
     }
     k
 }
@@ -180,7 +245,7 @@ mod tests {
     }
 
     fn hyper() -> Hyper {
-        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2 }
+        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, warps: Vec::new() }
     }
 
     const PLAIN: [Coordinate; 2] = [Coordinate::Numeric; 2];
@@ -216,7 +281,7 @@ mod tests {
         let ones = solve(&kn, &[1.0; 3]);
         let mu = dot(&ones, &data.y) / ones.iter().sum::<f64>();
         let alpha = solve(&kn, &data.y.iter().map(|y| y - mu).collect::<Vec<_>>());
-        let posterior = Posterior::new(&PLAIN, &hyper, &data).unwrap();
+        let posterior = Posterior::new(&PLAIN, &hyper, &data, 3, None).unwrap();
         for x in [[0.5, 0.5], [0.8, 0.3], [0.0, 1.0]] {
             let c: Vec<f64> = data.x.iter().map(|row| k(row, &x)).collect();
             let (mean, variance) = (mu + dot(&c, &alpha), 1.3 - dot(&c, &solve(&kn, &c)));
@@ -245,26 +310,58 @@ mod tests {
         for data in [&mut one, &mut three] {
             data.push(vec![0.9, 0.1], -1.0, 1.0, 0.0);
         }
-        let a = Posterior::new(&PLAIN, &hyper(), &one).unwrap().predict(&[0.5, 0.5]);
-        let b = Posterior::new(&PLAIN, &hyper(), &three).unwrap().predict(&[0.5, 0.5]);
+        let a = Posterior::new(&PLAIN, &hyper(), &one, 2, None).unwrap().predict(&[0.5, 0.5]);
+        let b = Posterior::new(&PLAIN, &hyper(), &three, 4, None).unwrap().predict(&[0.5, 0.5]);
         assert!((a.0 - b.0).abs() < 1e-9 && (a.1 - b.1).abs() < 1e-9, "{a:?} {b:?}");
     }
 
     #[test]
-    fn gradients_are_differences_and_believing_keeps_the_mean() {
-        let posterior = Posterior::new(&PLAIN, &hyper(), &data()).unwrap();
-        let x = [0.55, 0.35];
-        let (mean, sd, by_mean, by_sd) = posterior.predict_with_gradient(&x);
-        assert_eq!((mean, sd), posterior.predict(&x));
-        for j in 0..2 {
-            let (mut up, mut down) = (x, x);
-            (up[j], down[j]) = (x[j] + 1e-6, x[j] - 1e-6);
-            let (a, b) = (posterior.predict(&up), posterior.predict(&down));
-            assert!((by_mean[j] - (a.0 - b.0) / 2e-6).abs() < 1e-6);
-            assert!((by_sd[j] - (a.1 - b.1) / 2e-6).abs() < 1e-6);
+    fn gradients_are_differences_of_predictions_warped_or_not() {
+        for warps in [Vec::new(), vec![Warp { a: 0.6, b: 1.7 }, Warp { a: 2.0, b: 0.8 }]] {
+            let hyper = Hyper { warps, ..hyper() };
+            let posterior = Posterior::new(&PLAIN, &hyper, &data(), 3, None).unwrap();
+            let x = [0.55, 0.35];
+            let local = posterior.local(&x);
+            let (mean, sd) = posterior.predict(&x);
+            assert!((local.mean - mean).abs() < 1e-12 && (local.variance - sd * sd).abs() < 1e-12);
+            let by_mean = posterior.gradient(&x, &local, 1.0, 0.0);
+            let by_variance = posterior.gradient(&x, &local, 0.0, 1.0);
+            for j in 0..2 {
+                let (mut up, mut down) = (x, x);
+                (up[j], down[j]) = (x[j] + 1e-6, x[j] - 1e-6);
+                let (a, b) = (posterior.local(&up), posterior.local(&down));
+                assert!((by_mean[j] - (a.mean - b.mean) / 2e-6).abs() < 1e-6);
+                assert!((by_variance[j] - (a.variance - b.variance) / 2e-6).abs() < 1e-6);
+            }
         }
-        let believing = posterior.believing(&[vec![0.5, 0.4]], &data()).unwrap();
-        let (after, less) = believing.predict(&x);
-        assert!((after - mean).abs() < 1e-9 && less < 0.8 * sd, "{after} {mean} {less} {sd}");
+    }
+
+    #[test]
+    fn believing_keeps_the_mean_and_lowers_the_variance() {
+        let posterior = Posterior::new(&PLAIN, &hyper(), &data(), 3, None).unwrap();
+        let believing = posterior.believing(&[vec![0.5, 0.4], vec![0.9, 0.9]]).unwrap();
+        let (x, far) = ([0.55, 0.35], [0.05, 0.15]);
+        let ((mean, sd), (after, less)) = (posterior.predict(&x), believing.predict(&x));
+        assert!((after - mean).abs() < 1e-12 && less < 0.8 * sd, "{after} {mean} {less} {sd}");
+        assert!(believing.predict(&far).1 > 0.95 * posterior.predict(&far).1);
+        // The slow way: the same data with the predictions among them, at the same mean.
+        let mut more = data();
+        more.push(vec![0.5, 0.4], posterior.predict(&[0.5, 0.4]).0, 1.0, 0.0);
+        more.push(vec![0.9, 0.9], posterior.predict(&[0.9, 0.9]).0, 1.0, 0.0);
+        let slow = Posterior::new(&PLAIN, &hyper(), &more, 5, None).unwrap();
+        assert!((slow.predict(&x).1 - less).abs() < 1e-9);
+    }
+
+    #[test]
+    fn appending_rows_gives_what_conditioning_on_all_gives_and_a_last_one_changes_no_bit() {
+        let (all, hyper) = (data(), hyper());
+        let mut two = Data::default();
+        (0..2).for_each(|i| two.push(all.x[i].clone(), all.y[i], all.n[i], all.ss[i]));
+        let at_once = Posterior::new(&PLAIN, &hyper, &all, 3, None).unwrap().predict(&[0.6, 0.6]);
+        let appended = Posterior::new(&PLAIN, &hyper, &all, 1, None).unwrap().predict(&[0.6, 0.6]);
+        assert!((at_once.0 - appended.0).abs() < 1e-12 && (at_once.1 - appended.1).abs() < 1e-12);
+        let last = Posterior::new(&PLAIN, &hyper, &two, 1, None).unwrap();
+        let from_last = Posterior::new(&PLAIN, &hyper, &all, 1, Some(&last)).unwrap().predict(&[0.6, 0.6]);
+        assert_eq!(from_last, appended);
     }
 }

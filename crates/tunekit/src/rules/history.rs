@@ -1,20 +1,39 @@
 //! `History`: what searchers and schedulers may see. A view; it decides nothing.
+//!
+//! What would take a walk over all trials is kept in an index (`history/index.rs`), which the study's fold maintains.
+
+mod index;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
+pub(super) use self::index::Index;
 use super::stream::Stream;
+use crate::words::event::Header;
 use crate::words::metric::{Goal, Metric};
 use crate::words::space::Space;
-use crate::words::trial::{Trial, TrialId};
+use crate::words::trial::{Trial, TrialId, mean};
 use crate::words::value::Config;
 
-/// All a decision may depend on: the space, the metric, the seed, and every trial so far, pending ones included.
-#[derive(Debug, Clone, Copy)]
+/// All a decision may depend on: the space, what is measured, the seed, and every trial so far, pending ones included.
+#[derive(Debug, Clone)]
 pub struct History<'a> {
     space: &'a Space,
     metric: &'a Metric,
+    objectives: &'a [Metric],
+    constraints: &'a [String],
+    cost_aware: bool,
+    budget: Option<u64>,
     seed: u64,
     trials: &'a [Trial],
+    index: Indexed<'a>,
+}
+
+/// The index of the trials: the study's, or made when it is first asked for.
+#[derive(Debug, Clone)]
+enum Indexed<'a> {
+    Kept(&'a Index),
+    Own(OnceLock<Box<Index>>),
 }
 
 /// One configuration with everything measured there.
@@ -26,12 +45,49 @@ pub struct Observed<'a> {
     pub config: &'a Config,
     /// Its measurements over all its trials, in the order of trials; not empty.
     pub samples: Vec<f64>,
+    /// The measurements of each further objective, in the order of [`History::objectives`].
+    pub more: Vec<Vec<f64>>,
+    /// The measurements of each constraint, in the order of [`History::constraints`].
+    pub constraints: Vec<Vec<f64>>,
+    /// What its trials cost, of those that said so.
+    pub costs: Vec<f64>,
+}
+
+impl Observed<'_> {
+    /// Whether the mean of each constraint's measurements is at most 0.
+    pub fn is_feasible(&self) -> bool {
+        self.constraints.iter().all(|samples| mean(samples).is_none_or(|m| m <= 0.0))
+    }
 }
 
 impl<'a> History<'a> {
-    /// A view of these trials, which are numbered by their place.
+    /// A view of these trials, which are numbered by their place: of a study of one metric, without constraints.
     pub fn new(space: &'a Space, metric: &'a Metric, seed: u64, trials: &'a [Trial]) -> Self {
-        Self { space, metric, seed, trials }
+        let index = Indexed::Own(OnceLock::new());
+        Self { space, metric, objectives: &[], constraints: &[], cost_aware: false, budget: None, seed, trials, index }
+    }
+
+    /// A view of these trials of the study with this header.
+    pub fn of(header: &'a Header, trials: &'a [Trial]) -> Self {
+        Self {
+            objectives: &header.objectives,
+            constraints: &header.constraints,
+            cost_aware: header.cost_aware,
+            budget: header.budget,
+            ..Self::new(&header.space, &header.metric, header.seed, trials)
+        }
+    }
+
+    /// The same with the index of these very trials.
+    pub(super) fn indexed(self, index: &'a Index) -> Self {
+        Self { index: Indexed::Kept(index), ..self }
+    }
+
+    fn index(&self) -> &Index {
+        match &self.index {
+            Indexed::Kept(index) => index,
+            Indexed::Own(cell) => cell.get_or_init(|| Box::new(Index::of(self.trials))),
+        }
     }
 
     /// The parameters.
@@ -44,7 +100,27 @@ impl<'a> History<'a> {
         self.metric
     }
 
-    /// Which direction is better.
+    /// What else is to be as good as can be.
+    pub fn objectives(&self) -> &'a [Metric] {
+        self.objectives
+    }
+
+    /// The names of what must be at most 0.
+    pub fn constraints(&self) -> &'a [String] {
+        self.constraints
+    }
+
+    /// Whether what costs less to measure is to be preferred.
+    pub fn cost_aware(&self) -> bool {
+        self.cost_aware
+    }
+
+    /// How many trials are planned, if that is known.
+    pub fn budget(&self) -> Option<u64> {
+        self.budget
+    }
+
+    /// Which direction of the metric is better.
     pub fn goal(&self) -> Goal {
         self.metric.goal
     }
@@ -72,41 +148,67 @@ impl<'a> History<'a> {
     /// Every configuration with a measurement from a trial that is not pending and did not fail, in the order of its
     /// first trial, replicates of one configuration together.
     pub fn observed(&self) -> Vec<Observed<'a>> {
-        let mut at: BTreeMap<String, usize> = BTreeMap::new();
+        let index = self.index();
+        let mut at: Vec<Option<usize>> = vec![None; index.configurations()];
         let mut all: Vec<Observed<'a>> = Vec::new();
-        for trial in self.trials.iter().filter(|t| !t.is_pending()) {
+        for (i, trial) in self.trials.iter().enumerate().filter(|(_, t)| !t.is_pending()) {
             let samples = trial.samples(self.metric.value);
             if samples.is_empty() {
                 continue;
             }
-            let i = *at.entry(trial.config.key()).or_insert_with(|| {
-                all.push(Observed { trial: trial.id, config: &trial.config, samples: Vec::new() });
+            let slot = *at[index.configuration(i)].get_or_insert_with(|| {
+                all.push(Observed {
+                    trial: trial.id,
+                    config: &trial.config,
+                    samples: Vec::new(),
+                    more: vec![Vec::new(); self.objectives.len()],
+                    constraints: vec![Vec::new(); self.constraints.len()],
+                    costs: Vec::new(),
+                });
                 all.len() - 1
             });
-            all[i].samples.extend(samples);
+            let observed = &mut all[slot];
+            observed.samples.extend(samples);
+            if let Some(measured) = &trial.measured {
+                observed.more.iter_mut().zip(&measured.more).for_each(|(samples, v)| samples.push(*v));
+                observed.constraints.iter_mut().zip(&measured.constraints).for_each(|(samples, v)| samples.push(*v));
+                observed.costs.extend(measured.cost);
+            }
         }
         all
     }
 
     /// The configurations a result is still awaited of, in order; one that runs twice is listed twice.
     pub fn pending(&self) -> Vec<&'a Config> {
-        self.trials.iter().filter(|t| t.is_pending()).map(|t| &t.config).collect()
+        self.index().pending().map(|i| &self.trials[i].config).collect()
     }
 
-    /// The configurations that failed and have never succeeded since, each once.
+    /// The configurations that failed and have never succeeded since, each once, in the order of their failing trials.
     pub fn failed(&self) -> Vec<&'a Config> {
-        let observed: BTreeSet<String> = self.observed().iter().map(|o| o.config.key()).collect();
-        let mut failed: BTreeMap<String, &'a Config> = BTreeMap::new();
-        for trial in self.trials.iter().filter(|t| t.failure.is_some() && t.is_finished()) {
-            let key = trial.config.key();
-            if !observed.contains(&key) {
-                failed.insert(key, &trial.config);
-            }
-        }
-        failed.into_values().collect()
+        let index = self.index();
+        let mut seen = BTreeSet::new();
+        let never = |i: &usize| !index.is_measured(index.configuration(*i));
+        let failed = index.failed().filter(never).filter(|i| seen.insert(index.configuration(*i)));
+        failed.map(|i| &self.trials[i].config).collect()
     }
 
-    /// How often each configuration was given out or added, by [`Config::key`].
+    /// How often this configuration was given out or added.
+    pub fn used(&self, config: &Config) -> usize {
+        self.standing(config).1
+    }
+
+    /// Whether a result of this configuration is still awaited.
+    pub fn is_pending(&self, config: &Config) -> bool {
+        self.standing(config).0
+    }
+
+    /// Whether a result of this configuration is still awaited, and how often it was given out or added.
+    pub(super) fn standing(&self, config: &Config) -> (bool, usize) {
+        self.index().standing(self.trials, config)
+    }
+
+    /// How often each configuration was given out or added, by [`Config::key`]: a table of all of them.
+    /// [`History::used`] answers for one at once.
     pub fn uses(&self) -> BTreeMap<String, usize> {
         let mut uses = BTreeMap::new();
         for trial in self.trials {

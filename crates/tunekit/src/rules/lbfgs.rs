@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 
 use argmin::core::{CostFunction, Error, Executor, Gradient};
+use argmin::solver::brent::BrentOpt;
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 
@@ -131,6 +132,26 @@ where
     Some((best, value))
 }
 
+/// The least value of a function of one number in [lo, hi], by Brent's method (1973); `None` if it is not finite there.
+pub(crate) fn minimize_scalar<F: Fn(f64) -> f64>(f: F, lo: f64, hi: f64) -> Option<f64> {
+    struct Scalar<F>(F);
+    impl<F: Fn(f64) -> f64> CostFunction for Scalar<F> {
+        type Param = f64;
+        type Output = f64;
+
+        fn cost(&self, x: &f64) -> Result<f64, Error> {
+            Ok((self.0)(*x))
+        }
+    }
+    let found = Executor::new(Scalar(&f), BrentOpt::new(lo, hi).set_tolerance(1e-6, 1e-6))
+        .configure(|state| state.max_iters(100))
+        .ctrlc(false)
+        .timer(false)
+        .run();
+    let x = found.ok()?.state.best_param?;
+    f(x).is_finite().then_some(x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +164,13 @@ mod tests {
         };
         let (x, value) = minimize(f, &[-1.2, 1.0], 300).unwrap();
         assert!(value < 1e-6 && (x[0] - 1.0).abs() < 1e-3, "{x:?} {value}");
+    }
+
+    #[test]
+    fn a_function_of_one_number_has_its_least_value_found() {
+        let x = minimize_scalar(|x| (x - 1.3).powi(2) + 0.1 * x, -2.0, 4.0).unwrap();
+        assert!((x - 1.25).abs() < 1e-4, "{x}");
+        assert_eq!(minimize_scalar(|_| f64::NAN, 0.0, 1.0), None);
     }
 
     #[test]

@@ -2,17 +2,33 @@
 //!
 //! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers.rs`.
 
+mod auto;
+mod bore;
+mod cmaes;
+mod cqr;
+mod de;
+mod evidence;
+mod evolution;
 mod gp;
+mod grid;
 mod random;
 mod sobol;
+mod tpe;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+pub use auto::Auto;
+pub use bore::Bore;
+pub use cmaes::CmaEs;
+pub use cqr::Cqr;
+pub use de::De;
+pub use evolution::Evolution;
 pub use gp::Gp;
+pub use grid::Grid;
 pub use random::Random;
 pub use sobol::SobolSearch;
+pub use tpe::Tpe;
 
 use super::history::History;
 use super::stream::Stream;
@@ -29,6 +45,14 @@ pub enum SuggestError {
     Exhausted {
         /// How many there are.
         count: u128,
+    },
+    /// The predicates leave nothing, or next to nothing.
+    #[error(
+        "no configuration that the predicates allow was found in {draws} draws; loosen them, or narrow the domains"
+    )]
+    Forbidden {
+        /// How many configurations were looked at.
+        draws: usize,
     },
     /// The searcher suggested something that is not in the space: a bug of the searcher.
     #[error("searcher `{searcher}` suggested a configuration outside of the space: {source}")]
@@ -62,7 +86,7 @@ pub struct Prediction {
 /// Chooses configurations.
 ///
 /// The contract, checked by `tests/searchers.rs` for every kind in this crate:
-/// - A suggestion MUST be in the space.
+/// - A suggestion MUST be in the space: a parameter that does not exist has no value, and every predicate holds.
 /// - It MUST be a function of the history and the stream alone. State kept between calls MUST be a cache: dropping it
 ///   changes nothing but time. That is what makes a study resumable, and equal for equal seeds.
 /// - It MUST cope with failed trials, equal configurations, equal values, values of any finite magnitude, spaces of one
@@ -103,6 +127,12 @@ pub trait Searcher: Send {
     /// No configuration is left, or the searcher cannot work on this study.
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError>;
 
+    /// In a sentence, why it searches this study as it does, where it had a choice.
+    fn why(&self, history: &History<'_>) -> Option<String> {
+        let _ = history;
+        None
+    }
+
     /// What a model of the history expects at `configs`, in order; `None` without a model, or before it has data.
     fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
         let _ = (history, configs);
@@ -118,21 +148,57 @@ pub enum SearcherKind {
     Random,
     /// Scrambled Sobol points: as random, but evenly spread.
     Sobol,
+    /// Every value of every parameter, or a grid that refines.
+    Grid,
     /// Bayesian optimisation with a Gaussian process: the default.
     #[default]
     Gp,
+    /// The tree-structured Parzen estimator.
+    Tpe,
+    /// Bayesian optimisation by a classifier of good and bad.
+    Bore,
+    /// Conformal quantile regression.
+    Cqr,
+    /// Regularized evolution.
+    Evolution,
+    /// Differential evolution.
+    De,
+    /// CMA-ES.
+    CmaEs,
+    /// The one that suits the study.
+    Auto,
 }
 
 impl SearcherKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Random, Self::Sobol, Self::Gp];
+    pub const ALL: [Self; 11] = [
+        Self::Random,
+        Self::Sobol,
+        Self::Grid,
+        Self::Gp,
+        Self::Tpe,
+        Self::Bore,
+        Self::Cqr,
+        Self::Evolution,
+        Self::De,
+        Self::CmaEs,
+        Self::Auto,
+    ];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Random => "random",
             Self::Sobol => "sobol",
+            Self::Grid => "grid",
             Self::Gp => "gp",
+            Self::Tpe => "tpe",
+            Self::Bore => "bore",
+            Self::Cqr => "cqr",
+            Self::Evolution => "evolution",
+            Self::De => "de",
+            Self::CmaEs => "cmaes",
+            Self::Auto => "auto",
         }
     }
 
@@ -149,8 +215,16 @@ impl SearcherKind {
     pub fn build(self) -> Box<dyn Searcher> {
         match self {
             Self::Random => Box::new(Random),
-            Self::Sobol => Box::new(SobolSearch),
+            Self::Sobol => Box::new(SobolSearch::new()),
+            Self::Grid => Box::new(Grid),
             Self::Gp => Box::new(Gp::new()),
+            Self::Tpe => Box::new(Tpe),
+            Self::Bore => Box::new(Bore),
+            Self::Cqr => Box::new(Cqr),
+            Self::Evolution => Box::new(Evolution),
+            Self::De => Box::new(De),
+            Self::CmaEs => Box::new(CmaEs::new()),
+            Self::Auto => Box::new(Auto::new()),
         }
     }
 }
@@ -189,39 +263,42 @@ impl UnknownName {
 
 /// How many draws are made before an unused configuration is taken to be hard to find by drawing.
 const DRAWS: usize = 64;
+/// How many more uniform draws are made for one that the predicates allow.
+const ALLOWED_DRAWS: usize = 1 << 14;
 /// Spaces of up to this many configurations are listed where drawing finds no unused one.
 const LISTED: u128 = 1 << 16;
 
-/// The first unused configuration of `draw`s. In a small finite space that is nearly used up, the list is looked through
-/// from a random place; a full one is exhausted (deterministic) or repeats what was used least (noisy: a replicate),
-/// what is pending last.
+/// The first unused configuration of `draw`s that the predicates allow. In a small finite space that is nearly used up, the
+/// list is looked through from a random place; a full one is exhausted (deterministic) or repeats what was used least
+/// (noisy: a replicate), what is pending last. Whatever is drawn, only an allowed one is given.
 pub(crate) fn unused(
     history: &History<'_>,
     stream: &mut Stream,
     mut draw: impl FnMut(&mut Stream) -> Config,
 ) -> Result<Config, SuggestError> {
-    let uses = history.uses();
-    let pending: BTreeSet<String> = history.pending().into_iter().map(Config::key).collect();
-    let rank = |config: &Config| {
-        let key = config.key();
-        (pending.contains(&key), uses.get(&key).copied().unwrap_or(0))
-    };
+    let space = history.space();
     let mut least: Option<((bool, usize), Config)> = None;
     let mut keep = |config: Config| {
-        let rank = rank(&config);
+        let rank = history.standing(&config);
         if least.as_ref().is_none_or(|(r, _)| rank < *r) {
             least = Some((rank, config));
         }
         rank.1 == 0
     };
-    let mut found = (0..DRAWS).any(|_| keep(draw(stream)));
-    let space = history.space();
-    if let Some(count) = space.count().filter(|count| !found && *count <= LISTED) {
-        let start = stream.below(count as usize) as u128;
-        found = (0..count).filter_map(|i| space.nth((start + i) % count)).any(keep);
-        if !found && history.metric().noise == Noise::Deterministic {
-            return Err(SuggestError::Exhausted { count });
+    let found = (0..DRAWS).map(|_| draw(stream)).filter(|c| space.allows(c)).any(&mut keep);
+    if !found {
+        let listing = space.listing();
+        if let Some(count) = listing.count().filter(|count| *count <= LISTED) {
+            let start = stream.below(count as usize) as u128;
+            let all = (0..count).filter_map(|i| listing.nth((start + i) % count)).filter(|c| space.allows(c));
+            let mut allowed = 0;
+            let found = all.inspect(|_| allowed += 1).any(keep);
+            if !found && allowed > 0 && history.metric().noise == Noise::Deterministic {
+                return Err(SuggestError::Exhausted { count: allowed });
+            }
+        } else if space.predicates().next().is_some() {
+            (0..ALLOWED_DRAWS).map(|_| random::draw(history, stream)).filter(|c| space.allows(c)).any(keep);
         }
     }
-    Ok(least.map_or_else(|| draw(stream), |(_, config)| config))
+    least.map(|(_, config)| config).ok_or(SuggestError::Forbidden { draws: DRAWS + ALLOWED_DRAWS })
 }

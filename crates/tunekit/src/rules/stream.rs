@@ -20,7 +20,14 @@ use crate::words::trial::TrialId;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Stream {
-    rng: ChaCha8Rng,
+    source: Source,
+}
+
+/// The key is hashed and the generator set up at the first draw: most streams that are handed out are never drawn from.
+#[derive(Debug, Clone)]
+enum Source {
+    Key(Sha256),
+    Generator(ChaCha8Rng),
 }
 
 impl Stream {
@@ -42,17 +49,31 @@ impl Stream {
         hash.update([trial.len() as u8]);
         hash.update(trial);
         hash.update(purpose.as_bytes());
-        Self { rng: ChaCha8Rng::from_seed(hash.finalize().into()) }
+        Self { source: Source::Key(hash) }
     }
 
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.rng.next_u64()
+        if let Source::Key(hash) = &mut self.source {
+            let seed = std::mem::take(hash).finalize().into();
+            self.source = Source::Generator(ChaCha8Rng::from_seed(seed));
+        }
+        match &mut self.source {
+            Source::Generator(rng) => rng.next_u64(),
+            Source::Key(_) => unreachable!("the key became a generator above"),
+        }
     }
 
     /// Uniform in [0, 1), a multiple of 2^-53.
     pub fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (-53_f64).exp2()
+    }
+
+    /// Normal with mean 0 and standard deviation 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        // 1 - u is never 0, so the logarithm is finite.
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// Uniform among 0, 1, ..., `n - 1`; 0 if `n` is 0.
@@ -74,6 +95,25 @@ mod tests {
         for other in [first(2, 2, "a"), first(1, 3, "a"), first(1, 2, "b"), Stream::of_study(1, "a").bits()] {
             assert_ne!(base, other);
         }
+    }
+
+    #[test]
+    fn the_numbers_never_change() {
+        // A journal of years ago replays only if these stay.
+        let mut stream = Stream::keyed(42, TrialId(7), "suggest");
+        assert_eq!((stream.bits(), stream.bits()), (0x4fa1_74b8_a06d_682e, 0xca1a_f101_dc37_f909));
+        let mut copy = stream.clone();
+        assert_eq!(copy.bits(), stream.bits());
+    }
+
+    #[test]
+    fn normal_draws_have_mean_0_and_variance_1() {
+        let mut stream = Stream::of_study(0, "test");
+        let draws: Vec<f64> = (0..10_000).map(|_| stream.normal()).collect();
+        let mean = draws.iter().sum::<f64>() / 1e4;
+        let variance = draws.iter().map(|z| z * z).sum::<f64>() / 1e4;
+        // Four standard errors.
+        assert!(mean.abs() < 0.04 && (variance - 1.0).abs() < 0.06, "{mean} {variance}");
     }
 
     #[test]

@@ -5,24 +5,28 @@
 
 mod state;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use self::state::State;
 use super::distribution::{standard_deviation, student_half_width};
 use super::history::{History, Observed};
+use super::pareto::non_dominated;
 use super::scheduler::{Job, Scheduler, SchedulerKind};
 use super::searcher::{Searcher, SearcherKind, SuggestError, UnknownName};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
-use crate::words::metric::Metric;
+use crate::words::metric::{Metric, Noise};
 use crate::words::space::{ConfigError, Space};
 use crate::words::trial::{
-    Ask, Assignment, Best, Decision, DoneBecause, Origin, Outcome, Status, Trial, TrialId, mean,
+    Ask, Assignment, Best, Decision, DoneBecause, Measured, Origin, Outcome, Status, Trial, TrialId, mean,
 };
 use crate::words::value::Config;
 
 pub use state::ReplayError;
 pub(in crate::rules) use state::Trials;
+#[cfg(test)]
+pub(in crate::rules) use state::blank;
 
 /// What a study is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +35,12 @@ pub struct Setup {
     pub space: Space,
     /// What is measured.
     pub metric: Metric,
+    /// What else is to be as good as can be, measured with each trial.
+    pub objectives: Vec<Metric>,
+    /// The names of what is measured with each trial and must be at most 0.
+    pub constraints: Vec<String>,
+    /// Whether searchers shall prefer what costs less to measure; trials are then told with their cost.
+    pub cost_aware: bool,
     /// Where all randomness comes from: the same seed and the same results give the same suggestions.
     pub seed: u64,
     /// Which searcher; [`Study::with`] takes one of your own instead.
@@ -39,6 +49,8 @@ pub struct Setup {
     pub scheduler: SchedulerKind,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
+    /// How many trials are planned, which [`SearcherKind::Auto`] goes by; [`Study::limit_trials`] is what ends a study.
+    pub budget: Option<u64>,
     /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
     pub points_to_evaluate: Vec<Config>,
 }
@@ -49,12 +61,22 @@ impl Setup {
         Self {
             space,
             metric,
+            objectives: Vec::new(),
+            constraints: Vec::new(),
+            cost_aware: false,
             seed: 0,
             searcher: SearcherKind::default(),
             scheduler: SchedulerKind::default(),
             max_resource: None,
+            budget: None,
             points_to_evaluate: Vec::new(),
         }
+    }
+
+    /// With this many trials planned.
+    #[must_use]
+    pub fn budget(self, trials: u64) -> Self {
+        Self { budget: Some(trials), ..self }
     }
 
     /// With this seed.
@@ -75,6 +97,26 @@ impl Setup {
         Self { scheduler, ..self }
     }
 
+    /// With one more objective, after those there are.
+    #[must_use]
+    pub fn objective(mut self, metric: Metric) -> Self {
+        self.objectives.push(metric);
+        self
+    }
+
+    /// With one more constraint, met where it is at most 0, after those there are.
+    #[must_use]
+    pub fn constraint(mut self, name: impl Into<String>) -> Self {
+        self.constraints.push(name.into());
+        self
+    }
+
+    /// Preferring what costs less to measure.
+    #[must_use]
+    pub fn cost_aware(self) -> Self {
+        Self { cost_aware: true, ..self }
+    }
+
     /// With one more configuration to evaluate first, after those there are.
     #[must_use]
     pub fn point(mut self, config: Config) -> Self {
@@ -85,7 +127,8 @@ impl Setup {
     /// The header of a study made from this.
     ///
     /// # Errors
-    /// A space without parameters, a point that is not in it, or a maximal resource of 0.
+    /// A space without parameters, a point that is not in it, a maximal resource of 0, or a name of something measured that
+    /// is empty or there twice.
     pub fn header(&self) -> Result<Header, SetupError> {
         if self.space.is_empty() {
             return Err(SetupError::NoParameters);
@@ -93,16 +136,34 @@ impl Setup {
         if self.max_resource == Some(0) {
             return Err(SetupError::NoResource);
         }
+        for metric in std::iter::once(&self.metric).chain(&self.objectives) {
+            if let Noise::Known(sd) = metric.noise
+                && !(sd.is_finite() && sd > 0.0)
+            {
+                return Err(SetupError::Noise { metric: metric.name.clone(), sd });
+            }
+        }
+        let names = [&self.metric].into_iter().chain(&self.objectives).map(|m| &m.name).chain(&self.constraints);
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if name.is_empty() || !seen.insert(name) {
+                return Err(SetupError::MeasuredName { name: name.clone() });
+            }
+        }
         let complete =
             |(index, config)| self.space.complete(config).map_err(|source| SetupError::Point { index, source });
         Ok(Header {
             schema: SCHEMA,
             space: self.space.clone(),
             metric: self.metric.clone(),
+            objectives: self.objectives.clone(),
+            constraints: self.constraints.clone(),
+            cost_aware: self.cost_aware,
             seed: self.seed,
             searcher: self.searcher.as_str().to_owned(),
             scheduler: self.scheduler.as_str().to_owned(),
             max_resource: self.max_resource,
+            budget: self.budget,
             points_to_evaluate: self.points_to_evaluate.iter().enumerate().map(complete).collect::<Result<_, _>>()?,
         })
     }
@@ -115,9 +176,25 @@ pub enum SetupError {
     /// The space has no parameter.
     #[error("the space has no parameter; there is nothing to search")]
     NoParameters,
+    /// A metric's known noise is no standard deviation.
+    #[error(
+        "the known noise of `{metric}` is {sd}; a standard deviation is positive (without noise, say deterministic)"
+    )]
+    Noise {
+        /// The metric.
+        metric: String,
+        /// The standard deviation given.
+        sd: f64,
+    },
     /// The maximal resource is 0.
     #[error("max_resource is 0; it is at least 1")]
     NoResource,
+    /// The metric, a further objective or a constraint has no name, or the name of another one.
+    #[error("`{name}` names nothing, or two of the metric, the further objectives and the constraints; name each")]
+    MeasuredName {
+        /// The name.
+        name: String,
+    },
     /// A point to evaluate is not in the space.
     #[error("point {index} of points_to_evaluate is not in the space: {source}")]
     Point {
@@ -155,6 +232,22 @@ pub enum TellError {
     NoValue {
         /// The trial.
         trial: TrialId,
+    },
+    /// Something that the study measures with each trial is missing, or something else was told.
+    #[error("{got} {what} told, the study has {wanted}; tell each with every value")]
+    Incomplete {
+        /// `further objective(s)` or `constraint(s)`.
+        what: &'static str,
+        /// How many were told.
+        got: usize,
+        /// How many there are.
+        wanted: usize,
+    },
+    /// A cost is not a positive finite number.
+    #[error("the cost is {cost}; it must be a positive finite number")]
+    Cost {
+        /// The cost given.
+        cost: f64,
     },
     /// A result from elsewhere is not finite.
     #[error("the value added is {value}; it must be finite")]
@@ -284,10 +377,14 @@ impl Study {
             schema: SCHEMA,
             space: Space::new(),
             metric: Metric::default(),
+            objectives: Vec::new(),
+            constraints: Vec::new(),
+            cost_aware: false,
             seed: 0,
             searcher: String::new(),
             scheduler: String::new(),
             max_resource: None,
+            budget: None,
             points_to_evaluate: Vec::new(),
         };
         Self {
@@ -345,7 +442,7 @@ impl Study {
 
     /// How many trials were started; added results do not count.
     pub fn started(&self) -> u64 {
-        self.trials().iter().filter(|t| t.origin != Origin::Added).count() as u64
+        self.state.index.started()
     }
 
     /// What to run next. Interrupted trials come first, with the same number and configuration; then what the scheduler
@@ -354,8 +451,9 @@ impl Study {
     /// # Errors
     /// The searcher fails, or suggests something outside of the space. The study is as before.
     pub fn ask(&mut self) -> Result<Ask, SuggestError> {
-        if let Some(trial) = self.trials().iter().find(|t| t.status == Status::Interrupted) {
-            let (trial, attempt) = (trial.clone(), trial.attempt + 1);
+        if let Some(place) = self.state.index.first_interrupted() {
+            let trial = self.trials()[place].clone();
+            let attempt = trial.attempt + 1;
             return Ok(self.give(trial.id, trial.config, trial.origin, trial.resource, trial.resumed, attempt));
         }
         let next = self.history().next_trial();
@@ -375,7 +473,7 @@ impl Study {
                 Ok(Ask::Done(DoneBecause::Budget))
             }
             Job::Start { resource } => {
-                let given = self.trials().iter().filter(|t| t.origin == Origin::Given).count();
+                let given = self.state.index.given();
                 let (config, origin) = match self.header().points_to_evaluate.get(given) {
                     Some(config) => (config.clone(), Origin::Given),
                     None => match self.suggest(next) {
@@ -452,19 +550,51 @@ impl Study {
     /// Ends a running trial.
     ///
     /// # Errors
-    /// A trial that is not running, or one told as done that has reported nothing; it stays running.
+    /// A trial that is not running, one told as done that has reported nothing, or one told without what the study
+    /// measures beside the metric; it stays running.
     pub fn tell(&mut self, trial: TrialId, outcome: impl Into<Outcome>) -> Result<(), TellError> {
         let t = self.running(trial)?;
         let outcome = match (&t.failure, outcome.into()) {
-            (Some(reason), Outcome::Value(_) | Outcome::Done) => Outcome::Failed(reason.clone()),
-            (None, Outcome::Value(value)) if !value.is_finite() => {
-                Outcome::Failed(format!("the value is {value}, not a finite number"))
-            }
+            (_, Outcome::Failed(reason)) => Outcome::Failed(reason),
+            (Some(reason), _) => Outcome::Failed(reason.clone()),
             (None, Outcome::Done) if t.measurements.is_empty() => return Err(TellError::NoValue { trial }),
-            (_, outcome) => outcome,
+            (None, outcome) => {
+                let (value, measured) = match &outcome {
+                    Outcome::Value(value) => (Some(*value), None),
+                    Outcome::Measured(measured) => (Some(measured.value), Some(&**measured)),
+                    _ => (None, None),
+                };
+                self.check_measured(measured)?;
+                let wrong = value.filter(|v| !v.is_finite());
+                match wrong
+                    .map(|v| ("the value", v))
+                    .or(measured.and_then(|m| Some(("what was measured", m.not_finite()?))))
+                {
+                    Some((what, v)) => Outcome::Failed(format!("{what} is {v}, not a finite number")),
+                    None => outcome,
+                }
+            }
         };
         self.record(Event::Tell { trial, outcome, at_s: self.at_s });
         Ok(())
+    }
+
+    /// Whether as much was measured as the header names, and the cost is one.
+    fn check_measured(&self, measured: Option<&Measured>) -> Result<(), TellError> {
+        let header = self.header();
+        let (more, constraints) = measured.map_or((0, 0), |m| (m.more.len(), m.constraints.len()));
+        for (what, got, wanted) in [
+            ("further objective(s)", more, header.objectives.len()),
+            ("constraint(s)", constraints, header.constraints.len()),
+        ] {
+            if got != wanted {
+                return Err(TellError::Incomplete { what, got, wanted });
+            }
+        }
+        match measured.and_then(|m| m.cost).filter(|cost| !(*cost > 0.0 && cost.is_finite())) {
+            Some(cost) => Err(TellError::Cost { cost }),
+            None => Ok(()),
+        }
     }
 
     /// Says that a running trial was cut off and that nobody runs it any more: it will be asked for again, and what it
@@ -490,22 +620,28 @@ impl Study {
     /// Takes a result from elsewhere: a trial of its own that does not count against the limit.
     ///
     /// # Errors
-    /// A configuration outside of the space, or a value that is not finite.
-    pub fn add(&mut self, config: &Config, value: f64) -> Result<TrialId, TellError> {
+    /// A configuration outside of the space, something that is not finite, or a result without what the study measures
+    /// beside the metric.
+    pub fn add(&mut self, config: &Config, measured: impl Into<Measured>) -> Result<TrialId, TellError> {
         let config = self.header().space.conform(config)?;
-        if !value.is_finite() {
+        let measured = measured.into();
+        self.check_measured(Some(&measured))?;
+        if let Some(value) = measured.not_finite() {
             return Err(TellError::NotFinite { value });
         }
         let trial = self.history().next_trial();
-        self.record(Event::Add { trial, config, value, at_s: self.at_s });
+        self.record(Event::Add { trial, config, measured: Box::new(measured), at_s: self.at_s });
         Ok(trial)
     }
 
-    /// The configuration with the best mean: by the searcher's model where it has one (and then never the luckiest
-    /// sample), else by the mean of its measurements. `None` before anything is measured.
+    /// The configuration with the best mean among those that meet the constraints: by the searcher's model where it has one
+    /// (and then never the luckiest sample), else by the mean of its measurements; constraints by the mean of theirs.
+    /// `None` before anything is measured that meets them.
+    ///
+    /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&mut self) -> Option<Best> {
         let history = self.state.history();
-        let observed = history.observed();
+        let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
         let predictions = self.searcher.predict(&history, &configs).filter(|p| p.len() == configs.len());
         let all = observed.iter().enumerate().map(|(i, o)| {
@@ -518,6 +654,34 @@ impl Study {
         let goal = history.goal();
         // The first of equals, which is the oldest.
         all.reduce(|a, b| if goal.loss(b.mean).total_cmp(&goal.loss(a.mean)).is_lt() { b } else { a })
+    }
+
+    /// The configurations that meet the constraints and that no other one beats in one objective without losing in another,
+    /// by the means of their measurements, in the order of their first trials. With one objective just [`Study::best`].
+    pub fn pareto(&mut self) -> Vec<Best> {
+        if self.header().objectives.is_empty() {
+            return self.best().into_iter().collect();
+        }
+        let history = self.state.history();
+        let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
+        let all: Vec<Best> = observed.iter().map(sample_best).collect();
+        let goals = history.objectives().iter().map(|m| m.goal);
+        let losses = |b: &Best| -> Vec<f64> {
+            let more = goals.clone().zip(&b.more).map(|(goal, v)| goal.loss(*v));
+            std::iter::once(history.goal().loss(b.value)).chain(more).collect()
+        };
+        let points: Vec<Vec<f64>> = all.iter().map(losses).collect();
+        non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
+    }
+
+    /// What explains a study: the two, borrowed at once.
+    pub(in crate::rules) fn history_and_searcher(&mut self) -> (History<'_>, &mut dyn Searcher) {
+        (self.state.history(), self.searcher.as_mut())
+    }
+
+    /// In a sentence, which searcher works on this study and why, where it had a choice: see [`SearcherKind::Auto`].
+    pub fn why(&self) -> Option<String> {
+        self.searcher.why(&self.state.history())
     }
 
     fn running(&self, trial: TrialId) -> Result<&Trial, TellError> {
@@ -544,6 +708,7 @@ fn sample_best(observed: &Observed<'_>) -> Best {
         mean: value,
         ci95: half.map(|h| [value - h, value + h]),
         n: observed.samples.len(),
+        more: observed.more.iter().filter_map(|samples| mean(samples)).collect(),
     }
 }
 

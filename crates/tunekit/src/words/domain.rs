@@ -223,6 +223,22 @@ impl Domain {
         }
     }
 
+    /// Where a value of a finite domain stands among its values; `None` for what is none of them.
+    pub(crate) fn place(&self, value: &Value) -> Option<u64> {
+        if !self.contains(value) {
+            return None;
+        }
+        match (self, value) {
+            (Self::Float(d), Value::Float(v)) => {
+                d.count().map(|_| d.step.map_or(0, |step| ((v - d.lo) / step).round() as u64))
+            }
+            (Self::Int(d), Value::Int(v)) => Some(((v - d.lo) / d.step) as u64),
+            (Self::Bool, Value::Bool(v)) => Some(u64::from(*v)),
+            (Self::Categorical(c) | Self::Ordinal(c), v) => c.position(v).map(|k| k as u64),
+            _ => None,
+        }
+    }
+
     /// Whether `value` is one of the domain's values, in the domain's own type.
     pub fn contains(&self, value: &Value) -> bool {
         match (self, value) {

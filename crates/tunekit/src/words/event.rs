@@ -1,27 +1,36 @@
 //! `Event`: what a study writes down. One event is one JSON line of a journal; the first is the header.
 //!
-//! Schema 1. A reader ignores fields it does not know and refuses a header of a later schema and events it does not know.
+//! A reader ignores fields it does not know and refuses a header of a later schema and events it does not know.
+//! - Schema 1: spaces without conditions, one metric.
+//! - Schema 2: `when` in a space's parameters; `predicates`, `objectives`, `constraints` and `cost_aware` in the header, all
+//!   of which default to none; the outcome `measured`, and its parts in `add`. A schema 1 journal reads as it did.
 
 use serde::{Deserialize, Serialize};
 
 use super::metric::Metric;
-use super::space::Space;
-use super::trial::{Decision, Origin, Outcome, TrialId};
+use super::space::{Space, SpaceError};
+use super::trial::{Decision, Measured, Origin, Outcome, TrialId};
 use super::value::Config;
 
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A study's first event: everything its answers depend on but the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Raw", into = "Raw")]
 pub struct Header {
-    /// [`SCHEMA`].
+    /// The version of the journal: [`SCHEMA`], or the earlier one it was begun with.
     pub schema: u32,
-    /// The parameters.
+    /// The parameters, with their predicates.
     pub space: Space,
     /// What is measured.
-    #[serde(default)]
     pub metric: Metric,
+    /// What else is to be as good as can be: then there is no single best, but a front.
+    pub objectives: Vec<Metric>,
+    /// The names of what must be at most 0, measured with each trial.
+    pub constraints: Vec<String>,
+    /// Whether searchers shall prefer what costs less to measure.
+    pub cost_aware: bool,
     /// Where all randomness comes from.
     pub seed: u64,
     /// The searcher's name.
@@ -29,20 +38,91 @@ pub struct Header {
     /// The scheduler's name.
     pub scheduler: String,
     /// The resource of a full run, where the scheduler needs one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_resource: Option<u64>,
+    /// How many trials were planned when the study was made: what searchers may rely on, not a limit.
+    pub budget: Option<u64>,
     /// Configurations to evaluate first, complete.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub points_to_evaluate: Vec<Config>,
 }
 
+/// The JSON form: predicates stand beside the space.
+#[derive(Serialize, Deserialize)]
+struct Raw {
+    schema: u32,
+    space: Space,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    predicates: Vec<String>,
+    #[serde(default)]
+    metric: Metric,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    objectives: Vec<Metric>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    constraints: Vec<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    cost_aware: bool,
+    seed: u64,
+    searcher: String,
+    scheduler: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_resource: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    points_to_evaluate: Vec<Config>,
+}
+
+impl TryFrom<Raw> for Header {
+    type Error = SpaceError;
+
+    fn try_from(raw: Raw) -> Result<Self, SpaceError> {
+        let space = raw.predicates.iter().try_fold(raw.space, |space, predicate| space.require(predicate))?;
+        Ok(Self {
+            schema: raw.schema,
+            space,
+            metric: raw.metric,
+            objectives: raw.objectives,
+            constraints: raw.constraints,
+            cost_aware: raw.cost_aware,
+            seed: raw.seed,
+            searcher: raw.searcher,
+            scheduler: raw.scheduler,
+            max_resource: raw.max_resource,
+            budget: raw.budget,
+            points_to_evaluate: raw.points_to_evaluate,
+        })
+    }
+}
+
+impl From<Header> for Raw {
+    fn from(header: Header) -> Self {
+        Self {
+            schema: header.schema,
+            predicates: header.space.predicates().map(str::to_owned).collect(),
+            space: header.space,
+            metric: header.metric,
+            objectives: header.objectives,
+            constraints: header.constraints,
+            cost_aware: header.cost_aware,
+            seed: header.seed,
+            searcher: header.searcher,
+            scheduler: header.scheduler,
+            max_resource: header.max_resource,
+            budget: header.budget,
+            points_to_evaluate: header.points_to_evaluate,
+        }
+    }
+}
+
 impl Header {
-    /// The first part in which two headers differ; `None` if they are of one study.
+    /// The first part in which two headers differ; `None` if they are of one study, of whatever schema. A study may go on with
+    /// another budget than it was planned with.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         [
-            ("schema", self.schema == other.schema),
             ("space", self.space == other.space),
             ("metric", self.metric == other.metric),
+            ("objectives", self.objectives == other.objectives),
+            ("constraints", self.constraints == other.constraints),
+            ("cost_aware", self.cost_aware == other.cost_aware),
             ("seed", self.seed == other.seed),
             ("searcher", self.searcher == other.searcher),
             ("scheduler", self.scheduler == other.scheduler),
@@ -118,7 +198,8 @@ pub enum Event {
         /// The configuration.
         config: Config,
         /// What was measured.
-        value: f64,
+        #[serde(flatten)]
+        measured: Box<Measured>,
         /// Seconds of the study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_s: Option<f64>,

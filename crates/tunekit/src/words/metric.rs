@@ -36,8 +36,8 @@ pub enum MetricKind {
     Time,
 }
 
-/// How measurements of one configuration vary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// How measurements of one configuration vary: in JSON `"learned"`, `"deterministic"` or `{"known":0.05}`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Noise {
@@ -46,6 +46,8 @@ pub enum Noise {
     Learned,
     /// They do not: measuring twice is a waste.
     Deterministic,
+    /// They vary with this standard deviation, in the metric's unit; a study takes positive ones only.
+    Known(f64),
 }
 
 /// How a trial's value comes from its reports.
@@ -68,7 +70,7 @@ pub enum ValueRule {
 /// let metric = Metric::time("download_time").replicated();
 /// assert_eq!((metric.goal, metric.value), (Goal::Min, ValueRule::Mean));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metric {
     /// Its name, for tables and plots.
@@ -116,6 +118,12 @@ impl Metric {
     #[must_use]
     pub fn replicated(self) -> Self {
         Self { value: ValueRule::Mean, ..self }
+    }
+
+    /// The same, known to vary with this standard deviation from one measurement of a configuration to the next.
+    #[must_use]
+    pub fn with_noise(self, sd: f64) -> Self {
+        Self { noise: Noise::Known(sd), ..self }
     }
 
     /// The same, known to give the same value every time.

@@ -88,6 +88,78 @@ pub enum Outcome {
     Done,
     /// Without a value, for this reason.
     Failed(String),
+    /// With a value and what else was measured. What is not finite counts as failed.
+    Measured(Box<Measured>),
+}
+
+/// A value and what else was measured with it: further objectives, constraints, the cost.
+///
+/// ```
+/// use tunekit::Measured;
+/// // A study with one further objective and one constraint; the trial took 90 seconds.
+/// let measured = Measured::new(0.71).more([12.5]).constraints([-0.2]).cost(90.0);
+/// assert_eq!((measured.value, measured.cost), (0.71, Some(90.0)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Measured {
+    /// The metric.
+    pub value: f64,
+    /// The further objectives, in the order of the header's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<f64>,
+    /// The constraints, in the order of the header's; one is met when its value is at most 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<f64>,
+    /// What the trial cost (seconds, money): positive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+}
+
+impl Measured {
+    /// A value and nothing else.
+    pub fn new(value: f64) -> Self {
+        Self { value, ..Self::default() }
+    }
+
+    /// With these further objectives.
+    #[must_use]
+    pub fn more(self, more: impl Into<Vec<f64>>) -> Self {
+        Self { more: more.into(), ..self }
+    }
+
+    /// With these constraints.
+    #[must_use]
+    pub fn constraints(self, constraints: impl Into<Vec<f64>>) -> Self {
+        Self { constraints: constraints.into(), ..self }
+    }
+
+    /// With this cost.
+    #[must_use]
+    pub fn cost(self, cost: f64) -> Self {
+        Self { cost: Some(cost), ..self }
+    }
+
+    /// Whether there is a value and nothing else.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.more.is_empty() && self.constraints.is_empty() && self.cost.is_none()
+    }
+
+    /// The first number in it that is not finite, but for the cost.
+    pub(crate) fn not_finite(&self) -> Option<f64> {
+        [self.value].iter().chain(&self.more).chain(&self.constraints).copied().find(|v| !v.is_finite())
+    }
+}
+
+impl From<f64> for Measured {
+    fn from(value: f64) -> Self {
+        Self::new(value)
+    }
+}
+
+impl From<Measured> for Outcome {
+    fn from(measured: Measured) -> Self {
+        if measured.is_plain() { Self::Value(measured.value) } else { Self::Measured(Box::new(measured)) }
+    }
 }
 
 impl From<f64> for Outcome {
@@ -179,6 +251,8 @@ pub struct Trial {
     pub measurements: Vec<Measurement>,
     /// The value it was told with, which stands in place of its reports.
     pub told: Option<f64>,
+    /// The same value with what else was told, where that was anything.
+    pub measured: Option<Box<Measured>>,
     /// Why it failed, or will once it is told.
     pub failure: Option<String>,
     /// The last decision on it.
@@ -200,6 +274,11 @@ impl Trial {
     /// Whether it ended.
     pub fn is_finished(&self) -> bool {
         matches!(self.status, Status::Completed | Status::Stopped | Status::Failed)
+    }
+
+    /// Whether it has samples of the metric.
+    pub(crate) fn has_samples(&self) -> bool {
+        self.failure.is_none() && (self.told.is_some() || !self.measurements.is_empty())
     }
 
     /// The independent measurements of the metric at its configuration: the told value, else all reports
@@ -248,4 +327,7 @@ pub struct Best {
     /// How many measurements there are at the configuration.
     #[serde(skip)]
     pub n: usize,
+    /// The means of the further objectives there, in the order of the header's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<f64>,
 }

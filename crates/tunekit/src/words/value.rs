@@ -1,10 +1,12 @@
-//! `Value` and `Config`: what a trial is run with. What values are allowed is the `Space`'s business, not theirs.
+//! `Value`: what one parameter is set to. What values are allowed is its `Domain`'s business; several with their names are a
+//! `Config`.
 
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+pub use super::config::Config;
+use super::hash::{mix, of_text};
 
 /// One parameter's value. In JSON: `true`, `3`, `0.5` or `"text"`; a number without point or exponent is an `Int`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +53,17 @@ impl Value {
         match self {
             Self::Bool(v) => Some(*v),
             _ => None,
+        }
+    }
+
+    /// A number that is the same for equal values, on every machine.
+    pub(super) fn fingerprint(&self) -> u64 {
+        // What is added tells the kinds apart: `Int(1)` and `Bool(true)` are no equals.
+        match self {
+            Self::Bool(v) => mix(u64::from(*v)),
+            Self::Int(v) => mix(v.cast_unsigned() ^ (1 << 62)),
+            Self::Float(v) => mix(v.to_bits().rotate_left(17)),
+            Self::Text(v) => of_text(v),
         }
     }
 }
@@ -115,158 +128,5 @@ impl From<&str> for Value {
 impl From<String> for Value {
     fn from(v: String) -> Self {
         Self::Text(v)
-    }
-}
-
-/// A configuration: names with their values, in the order given; a JSON object.
-///
-/// Two configurations are equal when they hold the same names with the same values, whatever the order.
-///
-/// ```
-/// use tunekit::Config;
-/// let config = Config::new().with("threads", 8).with("ratio", 0.5);
-/// assert_eq!(config.int("threads"), Some(8));
-/// assert_eq!(config, Config::new().with("ratio", 0.5).with("threads", 8));
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct Config {
-    entries: Vec<(String, Value)>,
-}
-
-impl Config {
-    /// A configuration without parameters.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// With one more parameter; a name that is there already gets the new value.
-    #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        let (name, value) = (name.into(), value.into());
-        match self.entries.iter_mut().find(|(n, _)| *n == name) {
-            Some(entry) => entry.1 = value,
-            None => self.entries.push((name, value)),
-        }
-        self
-    }
-
-    /// The value of a parameter.
-    pub fn value(&self, name: &str) -> Option<&Value> {
-        self.entries.iter().find(|(n, _)| n == name).map(|(_, v)| v)
-    }
-
-    /// The value of a parameter that is a number, whole or not.
-    pub fn float(&self, name: &str) -> Option<f64> {
-        self.value(name)?.as_f64()
-    }
-
-    /// The value of a parameter that is a whole number.
-    pub fn int(&self, name: &str) -> Option<i64> {
-        self.value(name)?.as_i64()
-    }
-
-    /// The value of a parameter that is text.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.value(name)?.as_str()
-    }
-
-    /// The value of a parameter that is true or false.
-    pub fn bool(&self, name: &str) -> Option<bool> {
-        self.value(name)?.as_bool()
-    }
-
-    /// Names and values, in the order given.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.entries.iter().map(|(n, v)| (n.as_str(), v))
-    }
-
-    /// How many parameters there are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is no parameter.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Text that is equal exactly when configurations are: the JSON object with its names sorted.
-    pub fn key(&self) -> String {
-        let sorted: std::collections::BTreeMap<&str, &Value> = self.iter().collect();
-        serde_json::to_string(&sorted).expect("a map from text to plain values has a JSON form")
-    }
-}
-
-impl PartialEq for Config {
-    fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().all(|(name, value)| other.value(name) == Some(value))
-    }
-}
-
-impl Eq for Config {}
-
-impl fmt::Display for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (name, value)) in self.iter().enumerate() {
-            write!(f, "{}{name}={value}", if i == 0 { "" } else { " " })?;
-        }
-        Ok(())
-    }
-}
-
-impl Serialize for Config {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.len()))?;
-        for (name, value) in self.iter() {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Config {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Config;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of parameter names and values")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
-                let mut config = Config::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    if config.value(&name).is_some() {
-                        return Err(serde::de::Error::custom(format!("parameter `{name}` is given twice")));
-                    }
-                    config.entries.push((name, value));
-                }
-                Ok(config)
-            }
-        }
-        deserializer.deserialize_map(Entries)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_config_survives_json_with_its_order_and_types() {
-        let text = r#"{"z":1,"a":1.0,"b":true,"c":"x"}"#;
-        let config: Config = serde_json::from_str(text).unwrap();
-        assert_eq!(config.value("z"), Some(&Value::Int(1)));
-        assert_eq!(config.value("a"), Some(&Value::Float(1.0)));
-        assert_eq!(serde_json::to_string(&config).unwrap(), text);
-        assert!(serde_json::from_str::<Config>(r#"{"a":1,"a":2}"#).is_err());
-    }
-
-    #[test]
-    fn the_key_ignores_order_and_tells_int_from_float() {
-        let config = Config::new().with("a", 1).with("b", 2);
-        assert_eq!(config.key(), Config::new().with("b", 2).with("a", 1).key());
-        assert_ne!(config.key(), Config::new().with("a", 1.0).with("b", 2).key());
     }
 }

@@ -1,8 +1,10 @@
-//! The Matern 5/2 kernel with automatic relevance determination.
+//! The Matern 5/2 kernel with automatic relevance determination, over coordinates that may be warped first.
 //!
 //! k(x, x') = s^2 M(rho), M = (1 + sqrt5 rho + 5 rho^2 / 3) exp(-sqrt5 rho), rho^2 = sum_j d_j^2 / l_j^2, with d_j the
 //! difference of a numeric coordinate, or 0 or 1 for equal or other values of a categorical one (Hamming distance). With
 //! r = rho^2: dM/dr = -5/6 (1 + sqrt5 rho) exp(-sqrt5 rho), which is finite at 0.
+//!
+//! A point is *placed* once, when it enters a process: its numeric coordinates are warped. Covariances are of placed points.
 
 /// How distance is measured along one coordinate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,51 @@ impl Coordinate {
     }
 }
 
+/// A monotone map of [0, 1] onto itself, which stretches where the function changes fast: the distribution function of
+/// Kumaraswamy, w(u) = 1 - (1 - u^a)^b (Snoek, Swersky, Zemel and Adams 2014, who use the beta distribution's).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Warp {
+    pub(crate) a: f64,
+    pub(crate) b: f64,
+}
+
+impl Warp {
+    /// The map that changes nothing.
+    pub(crate) const NONE: Self = Self { a: 1.0, b: 1.0 };
+    /// Keeps the slopes at both ends finite.
+    const EDGE: f64 = 1e-4;
+
+    fn inner(u: f64) -> f64 {
+        Self::EDGE + (1.0 - 2.0 * Self::EDGE) * u
+    }
+
+    /// w(u).
+    pub(crate) fn at(self, u: f64) -> f64 {
+        if self == Self::NONE {
+            return u;
+        }
+        1.0 - (1.0 - Self::inner(u).powf(self.a)).powf(self.b)
+    }
+
+    /// dw/du.
+    pub(crate) fn slope(self, u: f64) -> f64 {
+        if self == Self::NONE {
+            return 1.0;
+        }
+        let r = Self::inner(u);
+        let rest = 1.0 - r.powf(self.a);
+        self.a * self.b * r.powf(self.a - 1.0) * rest.powf(self.b - 1.0) * (1.0 - 2.0 * Self::EDGE)
+    }
+
+    /// dw/da and dw/db.
+    pub(crate) fn by_shape(self, u: f64) -> (f64, f64) {
+        let r = Self::inner(u);
+        let power = r.powf(self.a);
+        let rest = 1.0 - power;
+        (self.b * rest.powf(self.b - 1.0) * power * r.ln(), -rest.powf(self.b) * rest.ln())
+    }
+}
+
 /// M and dM/dr at r = rho^2.
 pub(crate) fn matern(r: f64) -> (f64, f64) {
     let a = (5.0 * r).sqrt();
@@ -32,23 +79,45 @@ pub(crate) fn matern(r: f64) -> (f64, f64) {
 }
 
 /// The kernel with its hyperparameters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Kernel {
     coordinates: Vec<Coordinate>,
     /// 1 / l_j^2.
     weights: Vec<f64>,
+    warps: Vec<Warp>,
     signal: f64,
 }
 
 impl Kernel {
-    /// With length scales l_j and signal variance s^2.
-    pub(crate) fn new(coordinates: Vec<Coordinate>, lengths: Vec<f64>, signal: f64) -> Self {
-        Self { coordinates, weights: lengths.into_iter().map(|l| 1.0 / (l * l)).collect(), signal }
+    /// With length scales l_j, signal variance s^2 and a warp for each coordinate (none: an empty slice).
+    pub(crate) fn new(coordinates: &[Coordinate], lengths: &[f64], signal: f64, warps: &[Warp]) -> Self {
+        let warp = |(j, kind): (usize, &Coordinate)| match kind {
+            Coordinate::Numeric => warps.get(j).copied().unwrap_or(Warp::NONE),
+            Coordinate::Categorical => Warp::NONE,
+        };
+        Self {
+            coordinates: coordinates.to_vec(),
+            weights: lengths.iter().map(|l| 1.0 / (l * l)).collect(),
+            warps: coordinates.iter().enumerate().map(warp).collect(),
+            signal,
+        }
     }
 
     /// s^2.
     pub(crate) fn signal(&self) -> f64 {
         self.signal
+    }
+
+    /// `point` where covariances are taken.
+    pub(crate) fn place(&self, point: &[f64]) -> Vec<f64> {
+        point.iter().zip(&self.warps).map(|(u, warp)| warp.at(*u)).collect()
+    }
+
+    /// Turns a gradient by the coordinates of a placed point into one by those of `point`.
+    pub(crate) fn unplace(&self, point: &[f64], gradient: &mut [f64]) {
+        for (j, g) in gradient.iter_mut().enumerate() {
+            *g *= self.warps[j].slope(point[j]);
+        }
     }
 
     fn distance(&self, a: &[f64], b: &[f64]) -> f64 {
@@ -59,19 +128,39 @@ impl Kernel {
         r
     }
 
-    /// k(a, b).
+    /// k of two placed points.
     pub(crate) fn covariance(&self, a: &[f64], b: &[f64]) -> f64 {
         self.signal * matern(self.distance(a, b)).0
     }
 
-    /// The gradient of k(a, b) by the numeric coordinates of `a`; 0 for the categorical ones.
-    pub(crate) fn gradient(&self, a: &[f64], b: &[f64], out: &mut [f64]) {
-        let slope = self.signal * matern(self.distance(a, b)).1;
+    /// Adds `scale` times the gradient of k by the numeric coordinates of the placed `a`; categorical ones have none.
+    pub(crate) fn add_gradient(&self, a: &[f64], b: &[f64], scale: f64, out: &mut [f64]) {
+        let slope = 2.0 * scale * self.signal * matern(self.distance(a, b)).1;
         for (j, g) in out.iter_mut().enumerate() {
-            *g = match self.coordinates[j] {
-                Coordinate::Numeric => slope * 2.0 * (a[j] - b[j]) * self.weights[j],
-                Coordinate::Categorical => 0.0,
-            };
+            if self.coordinates[j] == Coordinate::Numeric {
+                *g += slope * (a[j] - b[j]) * self.weights[j];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warp_goes_from_end_to_end_and_its_slopes_are_differences() {
+        for warp in [Warp { a: 0.3, b: 2.0 }, Warp { a: 3.0, b: 0.5 }, Warp { a: 1.5, b: 1.5 }] {
+            assert!(warp.at(0.0) < 0.15 && warp.at(1.0) > 0.95, "{warp:?}: {} {}", warp.at(0.0), warp.at(1.0));
+            for u in [0.05, 0.4, 0.93] {
+                let e = 1e-6;
+                let slope = (warp.at(u + e) - warp.at(u - e)) / (2.0 * e);
+                assert!((warp.slope(u) - slope).abs() < 1e-6 * (1.0 + slope.abs()), "{warp:?} at {u}");
+                let by = |a, b| Warp { a: warp.a + a, b: warp.b + b }.at(u);
+                let (by_a, by_b) = warp.by_shape(u);
+                assert!((by_a - (by(e, 0.0) - by(-e, 0.0)) / (2.0 * e)).abs() < 1e-6);
+                assert!((by_b - (by(0.0, e) - by(0.0, -e)) / (2.0 * e)).abs() < 1e-6);
+            }
         }
     }
 }

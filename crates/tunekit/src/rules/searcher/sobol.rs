@@ -6,8 +6,18 @@ use crate::words::value::Config;
 
 /// Takes the points of a scrambled Sobol sequence in turn: as random search, but evenly spread. Beyond 65,536 trials or
 /// 256 parameters the sequence goes on in a new scramble.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SobolSearch;
+#[derive(Debug, Clone, Default)]
+pub struct SobolSearch {
+    /// The sequence of the seed it was last asked for: a cache.
+    sequence: Option<(u64, Sobol)>,
+}
+
+impl SobolSearch {
+    /// A searcher that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
 
 impl Searcher for SobolSearch {
     fn name(&self) -> &str {
@@ -15,7 +25,10 @@ impl Searcher for SobolSearch {
     }
 
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
-        let sobol = Sobol::new(&mut history.stream("sobol"));
+        let seed = history.seed();
+        let known = self.sequence.take().filter(|(of, _)| *of == seed);
+        let (_, sobol) =
+            self.sequence.insert(known.unwrap_or_else(|| (seed, Sobol::new(&mut history.stream("sobol")))));
         let index = history.next_trial().0;
         let mut first = true;
         // Where the trial's point is used already (a coarse grid), a random one stands in: no later trial's point moves.

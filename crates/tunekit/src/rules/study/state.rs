@@ -1,10 +1,9 @@
 //! What a study's events fold into, and the one function that folds.
 
-use crate::rules::history::History;
+use crate::rules::history::{History, Index};
 use crate::rules::searcher::UnknownName;
 use crate::words::event::{Event, Header, SCHEMA};
-use crate::words::metric::ValueRule;
-use crate::words::trial::{Decision, Measurement, Origin, Outcome, Status, Trial, TrialId};
+use crate::words::trial::{Decision, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId};
 use crate::words::value::Config;
 
 /// Why events are no study's.
@@ -50,6 +49,7 @@ pub enum ReplayError {
 pub(super) struct State {
     pub(super) header: Header,
     pub(super) trials: Vec<Trial>,
+    pub(super) index: Index,
 }
 
 /// A study's header and trials, without what decides: what tables are made from.
@@ -72,7 +72,7 @@ impl Trials {
 
 impl State {
     pub(super) fn new(header: Header) -> Self {
-        Self { header, trials: Vec::new() }
+        Self { header, trials: Vec::new(), index: Index::default() }
     }
 
     /// The header that a journal's first event must be.
@@ -85,7 +85,7 @@ impl State {
     }
 
     pub(super) fn history(&self) -> History<'_> {
-        History::new(&self.header.space, &self.header.metric, self.header.seed, &self.trials)
+        History::of(&self.header, &self.trials).indexed(&self.index)
     }
 
     pub(super) fn trial(&self, trial: TrialId) -> Option<&Trial> {
@@ -112,15 +112,23 @@ impl State {
 
     /// Folds one event in; the state is unchanged where it does not fit.
     pub(super) fn apply(&mut self, event: &Event) -> Result<(), String> {
+        let trial = self.change(event)?;
+        // What changed is there, so its number is a place.
+        self.index.update(&self.trials, trial.0 as usize);
+        Ok(())
+    }
+
+    /// Changes one trial, and says which.
+    fn change(&mut self, event: &Event) -> Result<TrialId, String> {
         match event {
             Event::Header(_) => Err("a second header".to_owned()),
             Event::Ask { trial, config, origin, resource, resumed, attempt, at_s } => {
-                self.check_config(config)?;
+                let config = self.adopt(config)?;
                 if trial.0 == self.trials.len() as u64 {
-                    self.trials.push(new_trial(*trial, config, *origin, *at_s));
+                    self.trials.push(new_trial(*trial, config.clone(), *origin, *at_s));
                 }
                 let t = self.trial_mut(*trial).ok_or_else(|| format!("trial {trial} is out of order"))?;
-                if t.config != *config {
+                if t.config != config {
                     return Err(format!("trial {trial} has another configuration than before"));
                 }
                 if t.is_finished() {
@@ -134,7 +142,7 @@ impl State {
                 t.status = Status::Running;
                 t.decision = Decision::Continue;
                 (t.resource, t.resumed, t.attempt) = (*resource, *resumed, *attempt);
-                Ok(())
+                Ok(*trial)
             }
             Event::Report { trial, step, value, decision, at_s } => {
                 let t = self.running(*trial)?;
@@ -152,37 +160,56 @@ impl State {
                 if *decision == Decision::Pause {
                     t.status = Status::Paused;
                 }
-                Ok(())
+                Ok(*trial)
             }
             Event::Tell { trial, outcome, at_s } => {
-                let rule = self.header.metric.value;
+                match outcome {
+                    Outcome::Failed(_) => {}
+                    Outcome::Measured(measured) => self.check_measured(measured)?,
+                    Outcome::Value(_) | Outcome::Done => self.check_measured(&Measured::default())?,
+                }
                 let t = self.running(*trial)?;
-                tell(t, outcome, rule)?;
+                tell(t, outcome)?;
                 t.ended_s = *at_s;
-                Ok(())
+                Ok(*trial)
             }
             Event::Interrupt { trial, .. } => {
                 let t = self.running(*trial)?;
                 t.status = Status::Interrupted;
                 t.measurements.truncate(t.kept);
                 t.failure = None;
-                Ok(())
+                Ok(*trial)
             }
-            Event::Add { trial, config, value, at_s } => {
-                self.check_config(config)?;
+            Event::Add { trial, config, measured, at_s } => {
+                let config = self.adopt(config)?;
+                self.check_measured(measured)?;
                 if trial.0 != self.trials.len() as u64 {
                     return Err(format!("trial {trial} is out of order"));
                 }
                 let mut t = new_trial(*trial, config, Origin::Added, *at_s);
-                (t.status, t.told, t.ended_s) = (Status::Completed, Some(*value), *at_s);
+                (t.status, t.told, t.ended_s) = (Status::Completed, Some(measured.value), *at_s);
+                t.measured = Some(measured.clone()).filter(|m| !m.is_plain());
                 self.trials.push(t);
-                Ok(())
+                Ok(*trial)
             }
         }
     }
 
-    fn check_config(&self, config: &Config) -> Result<(), String> {
-        self.header.space.validate(config).map_err(|e| e.to_string())
+    fn adopt(&self, config: &Config) -> Result<Config, String> {
+        self.header.space.adopt(config).map_err(|e| e.to_string())
+    }
+
+    /// Whether as much was measured as the header names.
+    fn check_measured(&self, measured: &Measured) -> Result<(), String> {
+        let (got, wanted) = (measured.more.len(), self.header.objectives.len());
+        if got != wanted {
+            return Err(format!("{got} further objective(s) where the study has {wanted}"));
+        }
+        let (got, wanted) = (measured.constraints.len(), self.header.constraints.len());
+        if got != wanted {
+            return Err(format!("{got} constraint(s) where the study has {wanted}"));
+        }
+        Ok(())
     }
 
     fn running(&mut self, trial: TrialId) -> Result<&mut Trial, String> {
@@ -194,21 +221,25 @@ impl State {
     }
 }
 
-fn tell(t: &mut Trial, outcome: &Outcome, rule: ValueRule) -> Result<(), String> {
+fn tell(t: &mut Trial, outcome: &Outcome) -> Result<(), String> {
     let good = if t.decision == Decision::Stop { Status::Stopped } else { Status::Completed };
     match outcome {
         Outcome::Value(value) => (t.told, t.status) = (Some(*value), good),
-        Outcome::Done if t.value(rule).is_some() => t.status = good,
+        Outcome::Measured(measured) => {
+            (t.told, t.status) = (Some(measured.value), good);
+            t.measured = Some(measured.clone());
+        }
+        Outcome::Done if t.has_samples() => t.status = good,
         Outcome::Done => return Err(format!("trial {} is done without a value", t.id)),
         Outcome::Failed(reason) => (t.failure, t.status) = (Some(reason.clone()), Status::Failed),
     }
     Ok(())
 }
 
-fn new_trial(id: TrialId, config: &Config, origin: Origin, at_s: Option<f64>) -> Trial {
+fn new_trial(id: TrialId, config: Config, origin: Origin, at_s: Option<f64>) -> Trial {
     Trial {
         id,
-        config: config.clone(),
+        config,
         origin,
         status: Status::Running,
         attempt: 1,
@@ -216,10 +247,17 @@ fn new_trial(id: TrialId, config: &Config, origin: Origin, at_s: Option<f64>) ->
         resumed: false,
         measurements: Vec::new(),
         told: None,
+        measured: None,
         failure: None,
         decision: Decision::Continue,
         started_s: at_s,
         ended_s: None,
         kept: 0,
     }
+}
+
+/// A trial that was just asked for.
+#[cfg(test)]
+pub(in crate::rules) fn blank(id: u64, config: Config, origin: Origin) -> Trial {
+    new_trial(TrialId(id), config, origin, None)
 }

@@ -9,11 +9,9 @@
 //! nothing, the next one is the best that is elsewhere (on Hartmann's function in 3 dimensions this took the median regret
 //! after 50 trials from 10^-2.1 to 10^-4.2).
 
-use std::collections::BTreeSet;
-
+use super::acquire::{Acquisition, Incumbent, order};
 use super::model::Model;
-use crate::rules::acquisition::log_expected_improvement;
-use crate::rules::gp::{Coordinate, Posterior};
+use crate::rules::gp::Coordinate;
 use crate::rules::history::History;
 use crate::rules::lbfgs::minimize;
 use crate::rules::qmc::Sobol;
@@ -44,15 +42,14 @@ const ROUNDS: usize = 4;
 pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Stream) -> Option<Config> {
     let space = history.space();
     let pending: Vec<Vec<f64>> = history.pending().iter().filter_map(|c| space.encode(c).ok()).collect();
-    let believing = if pending.is_empty() { None } else { model.posterior.believing(&pending, &model.data) };
-    let posterior = believing.as_ref().unwrap_or(&model.posterior);
-
-    // The incumbent is the best posterior mean, never the luckiest sample.
-    let predicted = model.posterior.predict_many(&model.data.x);
-    let mut order: Vec<usize> = (0..predicted.len()).collect();
-    order.sort_by(|a, b| predicted[*a].0.total_cmp(&predicted[*b].0).then(a.cmp(b)));
-    let incumbent = predicted[*order.first()?].0;
-    let search = Search { posterior, incumbent, history };
+    // Every other trial: learning what may be best pays where measurements are noisy and parameters categorical, staying
+    // close where they are exact, and one of each loses little on either.
+    let incumbent = if history.next_trial().0.is_multiple_of(2) { Incumbent::Sampled } else { Incumbent::Mean };
+    let acquisition = Acquisition::new(model, &pending, incumbent, stream)?;
+    let search = Search { acquisition, history };
+    let data = &model.objective.data;
+    // The best posterior means, never the luckiest samples.
+    let order = order(&model.objective.posterior.predict_many(&data.x));
 
     let mut points = Vec::new();
     let sobol = Sobol::new(stream);
@@ -61,11 +58,11 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
         for step in 0..STEPS {
             // From a tenth of the cube down to a thousandth.
             let size = 10_f64.powf(-1.0 - 2.0 * step as f64 / (STEPS - 1) as f64);
-            points.push(model.data.x[*centre].iter().map(|u| near(*u, size, stream)).collect());
+            points.push(data.x[*centre].iter().map(|u| near(*u, size, stream)).collect());
         }
     }
     let points: Vec<Vec<f64>> = points.iter().filter_map(|p| search.snapped(p)).collect();
-    let mut ranked: Vec<(f64, Vec<f64>)> = search.values(&points).into_iter().zip(points).collect();
+    let mut ranked: Vec<(f64, Vec<f64>)> = search.acquisition.values(&points).into_iter().zip(points).collect();
     sort(&mut ranked);
 
     let mut starts: Vec<Vec<f64>> = Vec::new();
@@ -76,19 +73,18 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
             starts.push(point.clone());
         }
     }
-    starts.extend(order.first().map(|i| model.data.x[*i].clone()));
+    starts.extend(order.first().map(|i| data.x[*i].clone()));
     for start in &starts {
         let climbed = search.climb(start, &model.coordinates);
         if let Some(better) = search.snapped(&climbed).map(|p| search.settle(p)) {
-            ranked.push((search.value(&better), better));
+            ranked.push((search.acquisition.value(&better), better));
         }
     }
     sort(&mut ranked);
 
-    let used: BTreeSet<String> = history.uses().into_keys().collect();
-    let new = |c: &Config| !used.contains(&c.key());
+    let new = |c: &Config| history.used(c) == 0;
     let trials: Vec<Vec<f64>> = history.trials().iter().filter_map(|t| space.encode(&t.config).ok()).collect();
-    if stalled(&trials, history) {
+    if model.further.is_empty() && stalled(&trials, history) {
         let far = |p: &Vec<f64>| trials.iter().all(|t| distance(t, p) > ELSEWHERE);
         let elsewhere = ranked.iter().filter(|(_, p)| far(p)).filter_map(|(_, p)| space.decode(p).ok()).find(new);
         if elsewhere.is_some() {
@@ -141,27 +137,16 @@ fn near(u: f64, size: f64, stream: &mut Stream) -> f64 {
 }
 
 struct Search<'a> {
-    posterior: &'a Posterior,
-    incumbent: f64,
+    acquisition: Acquisition<'a>,
     history: &'a History<'a>,
 }
 
 impl Search<'_> {
-    /// The encoded form of the configuration that `point` stands for.
+    /// The encoded form of the configuration that `point` stands for; `None` for one that is not allowed.
     fn snapped(&self, point: &[f64]) -> Option<Vec<f64>> {
         let space = self.history.space();
-        space.encode(&space.decode(point).ok()?).ok()
-    }
-
-    fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
-        let predicted = self.posterior.predict_many(points);
-        let value = |(mean, sd)| log_expected_improvement(mean, sd, self.incumbent).0;
-        // A prediction that is not a number is no reason to go there.
-        predicted.into_iter().map(value).map(|v: f64| if v.is_nan() { f64::NEG_INFINITY } else { v }).collect()
-    }
-
-    fn value(&self, point: &[f64]) -> f64 {
-        self.values(&[point.to_vec()])[0]
+        let config = space.decode(point).ok()?;
+        if space.allows(&config) { space.encode(&config).ok() } else { None }
     }
 
     /// A local maximum over the numeric coordinates.
@@ -178,9 +163,8 @@ impl Search<'_> {
             point
         };
         let loss = |angles: &[f64]| {
-            let (mean, sd, by_mean, by_sd) = self.posterior.predict_with_gradient(&at(angles));
-            let (value, slope_mean, slope_sd) = log_expected_improvement(mean, sd, self.incumbent);
-            let slope = |(j, a): (&usize, &f64)| -(slope_mean * by_mean[*j] + slope_sd * by_sd[*j]) * 0.5 * a.cos();
+            let (value, gradient) = self.acquisition.value_and_gradient(&at(angles));
+            let slope = |(j, a): (&usize, &f64)| -gradient[*j] * 0.5 * a.cos();
             (-value, free.iter().zip(angles).map(slope).collect())
         };
         let angles: Vec<f64> = free.iter().map(|j| angle(start[*j])).collect();
@@ -189,7 +173,7 @@ impl Search<'_> {
 
     /// Each discrete parameter at its best with the others fixed.
     fn settle(&self, mut point: Vec<f64>) -> Vec<f64> {
-        let mut best = self.value(&point);
+        let mut best = self.acquisition.value(&point);
         for _ in 0..ROUNDS {
             let mut changed = false;
             for (j, (_, domain)) in self.history.space().iter().enumerate() {
@@ -197,7 +181,7 @@ impl Search<'_> {
                     let mut other = point.clone();
                     other[j] = u;
                     let Some(other) = self.snapped(&other) else { continue };
-                    let value = self.value(&other);
+                    let value = self.acquisition.value(&other);
                     if value > best {
                         (best, point, changed) = (value, other, true);
                     }

@@ -1,0 +1,436 @@
+//! What a study learned about its parameters: which of them matter, and how the metric depends on one.
+//!
+//! Both are read off a surface over the whole space: the searcher's model where it has one, else a random forest of the
+//! measurements. The decomposition of variance is in `importance/anova`. With several objectives it is the first that is
+//! explained.
+
+mod anova;
+
+use serde::Serialize;
+
+use self::anova::{Cells, Shares};
+use super::distribution::standard_deviation;
+use super::experiment::Experiment;
+use super::forest::{Forest, Row, Tree};
+use super::history::History;
+use super::qmc::Sobol;
+use super::searcher::{Prediction, Searcher};
+use super::study::Study;
+use crate::words::domain::Domain;
+use crate::words::space::Space;
+use crate::words::trial::mean;
+use crate::words::value::{Config, Value};
+
+/// Fewer configurations than this explain nothing.
+const FEWEST: usize = 5;
+/// The most configurations a forest is grown on; of more, an even selection.
+const MOST: usize = 2000;
+/// Scrambles of the sample, and points in each: the spread over scrambles says how exact a share is.
+const SCRAMBLES: usize = 8;
+const POINTS: usize = 512;
+/// Parts of a forest whose spread says how sure it is of a share.
+const PARTS: usize = 8;
+/// Points over which a partial dependence is averaged.
+const BACKGROUND: usize = 256;
+/// The most points of a partial dependence.
+const MOST_POINTS: usize = 1000;
+
+/// What the surface is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Surface {
+    /// The searcher's own model.
+    Model,
+    /// A random forest of the measurements.
+    Forest,
+}
+
+/// How much of the surface's variance over the space is accounted for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Importance {
+    /// One parameter, or two for what they do together beyond what each does.
+    pub parameters: Vec<String>,
+    /// Of the variance, 0 to 1. An estimate below 0 is given as 0.
+    pub share: f64,
+    /// Its standard error: of a forest the spread over eighths of it; of a model that of the integration alone (see [`Importances::known`]).
+    pub sd: f64,
+}
+
+/// The parameters by what they matter.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Importances {
+    /// Read off which surface.
+    pub surface: Surface,
+    /// How much of the metric's variance over the space the surface is thought to know, 0 to 1: of a model, its variance over
+    /// that and the mean of its posterior variance; of a forest, what it foretells of measurements it has not seen. Shares of a
+    /// surface that knows little mean little.
+    pub known: f64,
+    /// One for each parameter, the largest share first; all 0 where the surface is constant.
+    pub main: Vec<Importance>,
+    /// One for each pair, the largest share first; of more than 16 parameters, for pairs of the 16 that matter most.
+    pub pairs: Vec<Importance>,
+}
+
+/// One point of a [`PartialDependence`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PartialPoint {
+    /// The parameter's value.
+    pub value: Value,
+    /// The metric's mean over all the other parameters.
+    pub mean: f64,
+    /// An interval of 95 % of it: of a model, the mean of its intervals, which errs on the wide side; of a forest, from the
+    /// spread of its trees.
+    pub ci95: [f64; 2],
+}
+
+/// How the metric depends on one parameter, averaged over the others (Friedman 2001).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PartialDependence {
+    /// The parameter.
+    pub parameter: String,
+    /// Read off which surface.
+    pub surface: Surface,
+    /// From the domain's first value to its last, evenly on its scale.
+    pub points: Vec<PartialPoint>,
+}
+
+/// Why nothing can be said about the parameters.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportanceError {
+    /// Too little was measured.
+    #[error("{got} configurations were measured, at least {needed} are needed")]
+    TooFew {
+        /// How many were.
+        got: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+    /// No such parameter.
+    #[error("parameter `{name}` is not in the space (it has {})", known.join(", "))]
+    Unknown {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A number of points that is not possible.
+    #[error("{points} points were asked for; 1 to {MOST_POINTS} are possible")]
+    Points {
+        /// How many were.
+        points: usize,
+    },
+    /// Hardly any point of the cube is a configuration: the space forbids nearly all.
+    #[error("no allowed configuration was found to average over; loosen what the space forbids")]
+    Forbidden,
+    /// Measurements that cannot be averaged.
+    #[error("the measurements are too large to be averaged; measure in a larger unit")]
+    Overflow,
+}
+
+impl Study {
+    /// Which parameters matter: shares of the metric's variance over the space, by the searcher's model if it has one, else by a
+    /// random forest. A function of the history: it draws nothing from the study's streams.
+    ///
+    /// ```
+    /// use tunekit::{Domain, Metric, Setup, Space, Study};
+    /// let space = Space::new().with("x", Domain::float(0.0, 1.0)?)?.with("y", Domain::float(0.0, 1.0)?)?;
+    /// let mut study = Study::new(Setup::new(space, Metric::minimize("loss")))?;
+    /// for _ in 0..15 {
+    ///     let Some(job) = study.ask()?.assignment() else { break };
+    ///     let (x, y) = (job.config.float("x").unwrap_or(0.0), job.config.float("y").unwrap_or(0.0));
+    ///     study.tell(job.trial, 3.0 * x + y)?;
+    /// }
+    /// let importances = study.importances()?;
+    /// // The variances of 3 x and of y are 9 to 1.
+    /// assert_eq!(importances.main[0].parameters, ["x"]);
+    /// assert!(importances.main[0].share > 0.8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Fewer than five configurations were measured, or no surface can be made of them.
+    pub fn importances(&mut self) -> Result<Importances, ImportanceError> {
+        let (history, searcher) = self.history_and_searcher();
+        Explainer::new(history, Some(searcher))?.importances()
+    }
+
+    /// How the metric depends on one parameter, averaged over the others, at `points` values of it (fewer where the domain has
+    /// fewer).
+    ///
+    /// # Errors
+    /// As [`Study::importances`]; a parameter there is none of, no points or more than 1000.
+    pub fn partial_dependence(&mut self, parameter: &str, points: usize) -> Result<PartialDependence, ImportanceError> {
+        let (history, searcher) = self.history_and_searcher();
+        Explainer::new(history, Some(searcher))?.partial_dependence(parameter, points)
+    }
+}
+
+impl Experiment {
+    /// As [`Study::importances`], by a random forest: a journal holds no model.
+    ///
+    /// # Errors
+    /// As [`Study::importances`].
+    pub fn importances(&self) -> Result<Importances, ImportanceError> {
+        Explainer::new(self.history(), None)?.importances()
+    }
+
+    /// As [`Study::partial_dependence`], by a random forest.
+    ///
+    /// # Errors
+    /// As [`Study::partial_dependence`].
+    pub fn partial_dependence(&self, parameter: &str, points: usize) -> Result<PartialDependence, ImportanceError> {
+        Explainer::new(self.history(), None)?.partial_dependence(parameter, points)
+    }
+}
+
+/// A history, and what makes a surface of it.
+struct Explainer<'a> {
+    history: History<'a>,
+    searcher: Option<&'a mut dyn Searcher>,
+    means: Vec<(&'a Config, f64)>,
+}
+
+impl<'a> Explainer<'a> {
+    fn new(history: History<'a>, searcher: Option<&'a mut dyn Searcher>) -> Result<Self, ImportanceError> {
+        let observed = history.observed();
+        let every = observed.len().div_ceil(MOST).max(1);
+        let means: Vec<(&Config, f64)> =
+            observed.iter().step_by(every).filter_map(|o| Some((o.config, mean(&o.samples)?))).collect();
+        if means.len() < FEWEST {
+            return Err(ImportanceError::TooFew { got: means.len(), needed: FEWEST });
+        }
+        if means.iter().any(|(_, y)| !y.is_finite()) {
+            return Err(ImportanceError::Overflow);
+        }
+        Ok(Self { history, searcher, means })
+    }
+
+    fn importances(&mut self) -> Result<Importances, ImportanceError> {
+        let space = self.history.space();
+        let sample = Sample::of(&self.history, "importances", SCRAMBLES, POINTS);
+        if sample.configs.len() < sample.scramble.last().map_or(1, |last| last + 1) * 64 {
+            return Err(ImportanceError::Forbidden);
+        }
+        let cells = Cells::of(space, &sample.points);
+        let constant = self.means.windows(2).all(|w| w[0].1 == w[1].1);
+        let (surface, known, (pairs, shares)) = if constant {
+            (Surface::Forest, 0.0, (Vec::new(), Vec::new()))
+        } else if let Some(predictions) = self.predict(&sample.configs) {
+            (Surface::Model, known(&predictions), over_scrambles(&cells, &sample, &predictions))
+        } else {
+            let forest = self.forest();
+            let points = sample.seen(space);
+            let surfaces: Vec<Vec<f64>> =
+                forest.trees.iter().map(|tree| points.iter().map(|x| tree.value(x)).collect()).collect();
+            (Surface::Forest, forest.known, over_trees(&cells, &sample, &surfaces))
+        };
+        Ok(summary(space, surface, known, &pairs, &shares))
+    }
+
+    fn partial_dependence(&mut self, parameter: &str, points: usize) -> Result<PartialDependence, ImportanceError> {
+        let space = self.history.space();
+        let found = space.iter().enumerate().find(|(_, (name, _))| *name == parameter);
+        let (place, (_, domain)) = found.ok_or_else(|| ImportanceError::Unknown {
+            name: parameter.to_owned(),
+            known: space.iter().map(|(name, _)| name.to_owned()).collect(),
+        })?;
+        if !(1..=MOST_POINTS).contains(&points) {
+            return Err(ImportanceError::Points { points });
+        }
+        let background = Sample::of(&self.history, "partial dependence", 1, BACKGROUND);
+        let grid = grid(domain, points);
+        let forest = if self.predict(&background.configs).is_some() { None } else { Some(self.forest()) };
+        let surface = if forest.is_some() { Surface::Forest } else { Surface::Model };
+        let mut dependence = PartialDependence { parameter: parameter.to_owned(), surface, points: Vec::new() };
+        for u in grid {
+            let moved = background.with(space, place, u);
+            // Where the parameter is never active at this value, or all is forbidden, there is nothing to say.
+            let Some(value) = moved.configs.iter().find_map(|c| c.value(parameter)).cloned() else { continue };
+            let (mean, ci95) = match &forest {
+                None => self.predict(&moved.configs).map(|p| averaged(&p)).ok_or(ImportanceError::Overflow)?,
+                Some(forest) => self.over_forest(forest, &moved.seen(space)),
+            };
+            dependence.points.push(PartialPoint { value, mean, ci95 });
+        }
+        if dependence.points.is_empty() { Err(ImportanceError::Forbidden) } else { Ok(dependence) }
+    }
+
+    fn predict(&mut self, configs: &[Config]) -> Option<Vec<Prediction>> {
+        let searcher = self.searcher.as_mut()?;
+        let configs: Vec<&Config> = configs.iter().collect();
+        let predictions = searcher.predict(&self.history, &configs)?;
+        let fine = |p: &Prediction| p.mean.is_finite() && p.lower.is_finite() && p.upper.is_finite();
+        (predictions.len() == configs.len() && predictions.iter().all(fine)).then_some(predictions)
+    }
+
+    /// The largest measurement, in whose units a forest is grown: its sums of squares do not overflow.
+    fn unit(&self) -> f64 {
+        let largest = self.means.iter().fold(0.0_f64, |m, (_, y)| m.max(y.abs()));
+        if largest > 0.0 { largest } else { 1.0 }
+    }
+
+    fn forest(&self) -> Forest {
+        let (space, unit) = (self.history.space(), self.unit());
+        let row = |(config, y): &(&Config, f64)| Some(Row { x: space.encode(config).ok()?, y: y / unit });
+        let rows: Vec<Row> = self.means.iter().filter_map(row).collect();
+        Forest::grow(space, &rows, &mut self.history.stream("importance forest"))
+    }
+
+    fn over_forest(&self, forest: &Forest, points: &[Vec<f64>]) -> (f64, [f64; 2]) {
+        let of = |tree: &Tree| points.iter().map(|x| tree.value(x)).sum::<f64>() / points.len() as f64;
+        let by_tree: Vec<f64> = forest.trees.iter().map(of).collect();
+        let middle = mean(&by_tree).unwrap_or(0.0);
+        let half = 1.96 * standard_deviation(&by_tree).unwrap_or(0.0);
+        let unit = self.unit();
+        (middle * unit, [(middle - half) * unit, (middle + half) * unit])
+    }
+}
+
+/// Points spread evenly over the cube, and the configurations they stand for.
+struct Sample {
+    points: Vec<Vec<f64>>,
+    configs: Vec<Config>,
+    /// Which scramble a point is of.
+    scramble: Vec<usize>,
+}
+
+impl Sample {
+    /// Without those that the space forbids.
+    fn of(history: &History<'_>, purpose: &str, scrambles: usize, points: usize) -> Self {
+        let space = history.space();
+        let mut stream = history.stream(purpose);
+        let mut sample = Self { points: Vec::new(), configs: Vec::new(), scramble: Vec::new() };
+        for scramble in 0..scrambles {
+            let sobol = Sobol::new(&mut stream);
+            for i in 0..points {
+                sample.push(space, sobol.point(i as u64, space.len()), scramble);
+            }
+        }
+        sample
+    }
+
+    fn push(&mut self, space: &Space, point: Vec<f64>, scramble: usize) {
+        if let Some(config) = space.decode(&point).ok().filter(|config| space.validate(config).is_ok()) {
+            self.points.push(point);
+            self.configs.push(config);
+            self.scramble.push(scramble);
+        }
+    }
+
+    /// With the coordinate at `place` set to `u` everywhere.
+    fn with(&self, space: &Space, place: usize, u: f64) -> Self {
+        let mut sample = Self { points: Vec::new(), configs: Vec::new(), scramble: Vec::new() };
+        for point in &self.points {
+            let mut point = point.clone();
+            point[place] = u;
+            sample.push(space, point, 0);
+        }
+        sample
+    }
+
+    /// The points as a searcher sees them: decoded, and encoded again.
+    fn seen(&self, space: &Space) -> Vec<Vec<f64>> {
+        self.configs.iter().filter_map(|config| space.encode(config).ok()).collect()
+    }
+}
+
+/// Coordinates of `points` values, the first and the last among them; of all values where there are no more.
+fn grid(domain: &Domain, points: usize) -> Vec<f64> {
+    if let Some(count) = domain.count().filter(|count| *count <= points as u64) {
+        return (0..count).map(|k| domain.encoded_nth(k)).collect();
+    }
+    let at = |i: usize| if points == 1 { 0.5 } else { i as f64 / (points - 1) as f64 };
+    (0..points).map(at).collect()
+}
+
+type Estimates = (Vec<(usize, usize)>, Vec<Shares>);
+
+/// Shares of a model's surface: the first of all points, then of all but one scramble (a jackknife).
+fn over_scrambles(cells: &Cells, sample: &Sample, predictions: &[Prediction]) -> Estimates {
+    let values: Vec<f64> = predictions.iter().map(|p| p.mean).collect();
+    let kept =
+        |without: usize| -> Vec<usize> { (0..values.len()).filter(|i| sample.scramble[*i] != without).collect() };
+    let all = kept(SCRAMBLES);
+    let Some(alone) = cells.decompose(&values, &all, &[]) else {
+        return (Vec::new(), Vec::new());
+    };
+    let pairs = Cells::pairs(&alone.main);
+    let of = |kept: Vec<usize>| cells.decompose(&values, &kept, &pairs);
+    let shares = std::iter::once(all).chain((0..SCRAMBLES).map(kept)).filter_map(of).collect();
+    (pairs, shares)
+}
+
+/// Shares of a forest's surface: the first of all trees together, then of each part of them. A tree by itself, grown to its
+/// last row, varies in ways that the forest does not.
+fn over_trees(cells: &Cells, sample: &Sample, surfaces: &[Vec<f64>]) -> Estimates {
+    let all: Vec<usize> = (0..sample.points.len()).collect();
+    let average = |trees: &[Vec<f64>]| -> Vec<f64> {
+        all.iter().map(|i| trees.iter().map(|values| values[*i]).sum::<f64>() / trees.len() as f64).collect()
+    };
+    let whole = average(surfaces);
+    let Some(alone) = cells.decompose(&whole, &all, &[]) else {
+        return (Vec::new(), Vec::new());
+    };
+    let pairs = Cells::pairs(&alone.main);
+    let parts = surfaces.chunks(surfaces.len().div_ceil(PARTS)).map(average);
+    let shares = std::iter::once(whole).chain(parts).filter_map(|values| cells.decompose(&values, &all, &pairs));
+    let shares = shares.collect();
+    (pairs, shares)
+}
+
+fn summary(space: &Space, surface: Surface, known: f64, pairs: &[(usize, usize)], shares: &[Shares]) -> Importances {
+    let names: Vec<&str> = space.iter().map(|(name, _)| name).collect();
+    let estimate = |parameters: Vec<String>, values: Vec<f64>| {
+        let (share, sd) = match surface {
+            Surface::Forest => {
+                values.split_first().map_or((0.0, 0.0), |(all, parts)| (*all, standard_deviation(parts).unwrap_or(0.0)))
+            }
+            Surface::Model => jackknife(&values),
+        };
+        Importance { parameters, share: share.clamp(0.0, 1.0), sd }
+    };
+    let sorted = |mut all: Vec<Importance>| {
+        all.sort_by(|a, b| b.share.total_cmp(&a.share));
+        all
+    };
+    let main = names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| estimate(vec![(*name).to_owned()], shares.iter().map(|s| s.main[i]).collect()));
+    let both = pairs.iter().enumerate().map(|(k, (i, j))| {
+        estimate(vec![names[*i].to_owned(), names[*j].to_owned()], shares.iter().map(|s| s.pairs[k]).collect())
+    });
+    Importances { surface, known, main: sorted(main.collect()), pairs: sorted(both.collect()) }
+}
+
+/// The estimate of all, which is the first value, and its standard error from those that lack a part (Efron 1982).
+fn jackknife(values: &[f64]) -> (f64, f64) {
+    let Some((all, parts)) = values.split_first() else {
+        return (0.0, 0.0);
+    };
+    let middle = mean(parts).unwrap_or(*all);
+    let n = parts.len().max(1) as f64;
+    (*all, (parts.iter().map(|v| (v - middle).powi(2)).sum::<f64>() * (n - 1.0) / n).sqrt())
+}
+
+/// The variance of a model's mean over that and its mean posterior variance.
+fn known(predictions: &[Prediction]) -> f64 {
+    let largest = predictions.iter().fold(0.0_f64, |m, p| m.max(p.mean.abs()));
+    if largest <= 0.0 {
+        return 0.0;
+    }
+    let n = predictions.len() as f64;
+    let middle = predictions.iter().map(|p| p.mean / largest).sum::<f64>() / n;
+    let surface = predictions.iter().map(|p| (p.mean / largest - middle).powi(2)).sum::<f64>() / n;
+    let sd = |p: &Prediction| (p.upper / largest - p.lower / largest) / (2.0 * 1.96);
+    let doubt = predictions.iter().map(|p| sd(p).powi(2)).sum::<f64>() / n;
+    if surface > 0.0 { surface / (surface + doubt) } else { 0.0 }
+}
+
+fn averaged(predictions: &[Prediction]) -> (f64, [f64; 2]) {
+    let n = predictions.len() as f64;
+    let average = |of: fn(&Prediction) -> f64| predictions.iter().map(|p| of(p) / n).sum::<f64>();
+    (average(|p| p.mean), [average(|p| p.lower), average(|p| p.upper)])
+}

@@ -1,0 +1,206 @@
+//! What one more trial at a point is worth, by a model and with trials pending: the logarithm of
+//! - how much it is expected to improve on the best of what is known and under way (one objective: `Improvement`), or how much
+//!   volume it is expected to add to what the Pareto front dominates (several: `volume`),
+//! - times the probability that it meets each constraint and does not fail (Gardner et al. 2014),
+//! - divided by what it is expected to cost, where cost counts (Snoek, Larochelle and Adams 2012, sec. 3.2).
+
+use super::model::Model;
+use super::surrogate::Surrogate;
+use super::volume::Volume;
+use crate::rules::acquisition::{log_noisy_expected_improvement, log_probability_below};
+use crate::rules::distribution::normal_quantile;
+use crate::rules::gp::{Joint, Posterior};
+use crate::rules::qmc::Sobol;
+use crate::rules::stream::Stream;
+
+/// Joint samples of the latent function.
+const SAMPLES: u64 = 64;
+/// Samples while many candidates are compared: the first of them.
+const COARSE: usize = 16;
+/// The most observed configurations that are sampled together, and pending ones. More observed ones cost time and spread
+/// the trials more evenly over what may be best: with 16 the recommended configurations were worse.
+const OBSERVED: usize = 5;
+const PENDING: usize = 64;
+/// An observed configuration this many standard deviations behind the best is never the incumbent.
+const BEHIND: f64 = 3.0;
+/// An observed configuration that meets the constraints with less than this probability is no incumbent.
+const FEASIBLE: f64 = 0.5;
+
+/// What a trial is worth.
+pub(super) struct Acquisition<'a> {
+    gain: Gain<'a>,
+    constraints: &'a [Surrogate],
+    cost: Option<&'a Surrogate>,
+}
+
+/// What a trial that meets the constraints may gain.
+enum Gain<'a> {
+    Improvement(Box<Improvement<'a>>),
+    Volume(Volume<'a>),
+    /// Nothing is known to meet the constraints: first that.
+    Feasibility,
+}
+
+/// What is improved upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Incumbent {
+    /// The best latent value among what was observed, which is known up to the noise: this is Letham et al.'s noisy expected
+    /// improvement (2019), and learns about what may be best.
+    Sampled,
+    /// The best posterior mean, as if it were known: this stays closer to what seems best.
+    Mean,
+}
+
+impl<'a> Acquisition<'a> {
+    /// `None` if the joint posterior cannot be sampled.
+    pub(super) fn new(
+        model: &'a Model,
+        pending: &[Vec<f64>],
+        incumbent: Incumbent,
+        stream: &mut Stream,
+    ) -> Option<Self> {
+        let rows = model.feasible(FEASIBLE);
+        let gain = if rows.is_empty() {
+            Gain::Feasibility
+        } else if model.further.is_empty() {
+            Gain::Improvement(Box::new(Improvement::new(&model.objective, &rows, pending, incumbent, stream)?))
+        } else {
+            Gain::Volume(Volume::new(model, &rows, pending)?)
+        };
+        Some(Self { gain, constraints: &model.constraints, cost: model.cost.as_ref() })
+    }
+
+    /// The values at many points, from fewer samples.
+    pub(super) fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
+        let mut values = match &self.gain {
+            Gain::Improvement(improvement) => improvement.values(points),
+            Gain::Volume(volume) => points.iter().map(|p| volume.evaluate(p, false).0).collect(),
+            Gain::Feasibility => vec![0.0; points.len()],
+        };
+        for constraint in self.constraints {
+            let limit = constraint.output.output(0.0);
+            for (value, (mean, sd)) in values.iter_mut().zip(constraint.posterior.predict_many(points)) {
+                *value += log_probability_below(mean, sd * sd, limit).0;
+            }
+        }
+        if let Some(cost) = self.cost {
+            let rate = cost.output.log_rate();
+            for (value, (mean, _)) in values.iter_mut().zip(cost.posterior.predict_many(points)) {
+                *value -= rate * mean;
+            }
+        }
+        // A prediction that is not a number is no reason to go there.
+        values.iter().map(|v| if v.is_nan() { f64::NEG_INFINITY } else { *v }).collect()
+    }
+
+    /// The value at a point.
+    pub(super) fn value(&self, point: &[f64]) -> f64 {
+        self.evaluate(point, false).0
+    }
+
+    /// The value at a point and its gradient by the coordinates (0 for categorical ones).
+    pub(super) fn value_and_gradient(&self, point: &[f64]) -> (f64, Vec<f64>) {
+        self.evaluate(point, true)
+    }
+
+    fn evaluate(&self, point: &[f64], with_gradient: bool) -> (f64, Vec<f64>) {
+        let (mut value, mut gradient) = match &self.gain {
+            Gain::Improvement(improvement) => improvement.evaluate(point, with_gradient),
+            Gain::Volume(volume) => volume.evaluate(point, with_gradient),
+            Gain::Feasibility => (0.0, vec![0.0; point.len()]),
+        };
+        let mut add = |posterior: &Posterior, of: &dyn Fn(f64, f64) -> (f64, f64, f64)| {
+            let local = posterior.local(point);
+            let (log, by_mean, by_variance) = of(local.mean, local.variance);
+            value += log;
+            if with_gradient {
+                let more = posterior.gradient(point, &local, by_mean, by_variance);
+                gradient.iter_mut().zip(more).for_each(|(g, m)| *g += m);
+            }
+        };
+        for constraint in self.constraints {
+            let limit = constraint.output.output(0.0);
+            add(&constraint.posterior, &|mean, variance| log_probability_below(mean, variance, limit));
+        }
+        if let Some(cost) = self.cost {
+            let rate = cost.output.log_rate();
+            add(&cost.posterior, &|mean, _| (-rate * mean, -rate, 0.0));
+        }
+        (if value.is_nan() { f64::NEG_INFINITY } else { value }, gradient)
+    }
+}
+
+/// The expected improvement of one objective.
+struct Improvement<'a> {
+    posterior: &'a Posterior,
+    joint: Joint,
+    coarse: Joint,
+    /// What each sample improves upon.
+    incumbents: Vec<f64>,
+}
+
+impl<'a> Improvement<'a> {
+    /// Over the best of the data's `rows`, where `pending` points will be known.
+    fn new(
+        objective: &'a Surrogate,
+        rows: &[usize],
+        pending: &[Vec<f64>],
+        incumbent: Incumbent,
+        stream: &mut Stream,
+    ) -> Option<Self> {
+        let posterior = &objective.posterior;
+        let x: Vec<Vec<f64>> = rows.iter().map(|i| objective.data.x[*i].clone()).collect();
+        let predicted = posterior.predict_many(&x);
+        let mut near = order(&predicted);
+        let best = predicted[*near.first()?];
+        match incumbent {
+            Incumbent::Sampled => {
+                near.retain(|i| predicted[*i].0 - best.0 <= BEHIND * (predicted[*i].1 + best.1));
+                near.truncate(OBSERVED);
+            }
+            Incumbent::Mean => near.clear(),
+        }
+        let mut points: Vec<Vec<f64>> = near.iter().map(|i| x[*i].clone()).collect();
+        points.extend(pending.iter().take(PENDING).cloned());
+
+        let sobol = Sobol::new(stream);
+        let normal = |s| sobol.point(s, points.len()).iter().map(|u| normal_quantile(u.max(1e-12))).collect();
+        // Without points there is nothing to sample.
+        let samples = if points.is_empty() { 1 } else { SAMPLES };
+        let normals: Vec<Vec<f64>> = (0..samples).map(normal).collect();
+        let joint = Joint::new(posterior, &points, normals)?;
+        let least = |sample: &Vec<f64>| sample[..near.len()].iter().copied().fold(f64::INFINITY, f64::min);
+        let incumbents = match incumbent {
+            Incumbent::Sampled => joint.samples.iter().map(least).collect(),
+            Incumbent::Mean => vec![best.0; joint.samples.len()],
+        };
+        let coarse = joint.first(COARSE);
+        Some(Self { posterior, joint, coarse, incumbents })
+    }
+
+    fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
+        let value = |local| {
+            let given = self.coarse.given(self.posterior, local);
+            log_noisy_expected_improvement(&given.means, given.variance, &self.incumbents[..given.means.len()]).0
+        };
+        self.posterior.locals(points).iter().map(value).collect()
+    }
+
+    fn evaluate(&self, point: &[f64], with_gradient: bool) -> (f64, Vec<f64>) {
+        let local = self.posterior.local(point);
+        let given = self.joint.given(self.posterior, &local);
+        let (value, by_means, by_variance) =
+            log_noisy_expected_improvement(&given.means, given.variance, &self.incumbents);
+        if !with_gradient {
+            return (value, Vec::new());
+        }
+        (value, self.joint.gradient(self.posterior, point, &local, &given, &by_means, by_variance))
+    }
+}
+
+/// The indices of predictions, best mean first.
+pub(super) fn order(predicted: &[(f64, f64)]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..predicted.len()).collect();
+    order.sort_by(|a, b| predicted[*a].0.total_cmp(&predicted[*b].0).then(a.cmp(b)));
+    order
+}

@@ -1,0 +1,244 @@
+//! A process fitted to one output of the configurations, on the scale that predicts it best, and what it was made from.
+
+use super::output::{Kind, Output};
+use crate::rules::gp::{Coordinate, Data, Hyper, Noise, Posterior, Start, fit};
+use crate::rules::qmc::Sobol;
+use crate::rules::searcher::Prediction;
+use crate::words::metric::{Goal, Noise as MetricNoise};
+use crate::words::trial::mean;
+
+/// Up to so many configurations hyperparameters are found anew for each; beyond, when the number has grown by a fifteenth.
+const EVERY: usize = 60;
+/// The most configurations that are modelled of those before the last fit, and that hyperparameters are fitted to.
+const MOST: usize = 500;
+const MOST_FITTED: usize = 150;
+/// Fewer configurations than this, or than three for each coordinate, say nothing about a warp.
+const FEWEST_WARPED: usize = 12;
+/// A noise this much (its square root, in standard deviations) above or below the outputs' spread is as good as all or none.
+const LEAST_WEIGHT: f64 = 1e-8;
+/// What each parameter of a scale costs in leave-one-out density, in nats.
+const CHARGE: f64 = 3.0;
+
+/// One output of the configurations.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Column {
+    /// Configurations: rows in [0, 1]^d, in the order of their trials.
+    pub(super) x: Vec<Vec<f64>>,
+    /// What was measured at each; never empty.
+    pub(super) samples: Vec<Vec<f64>>,
+    /// Which direction is better.
+    pub(super) goal: Goal,
+    /// Which scales may be tried.
+    pub(super) scales: Scales,
+    /// How measurements vary.
+    pub(super) noise: MetricNoise,
+    /// Whether inputs may be warped.
+    pub(super) warped: bool,
+}
+
+/// Which scales an output may be modelled on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scales {
+    /// All that its values allow.
+    Any,
+    /// Its logarithm while its values allow it.
+    Time,
+    /// Itself: a value has a meaning that bending would lose.
+    Plain,
+}
+
+impl Column {
+    /// Without the configurations that were not measured.
+    pub(super) fn known(self) -> Self {
+        let rows: Vec<usize> = (0..self.len()).filter(|i| !self.samples[*i].is_empty()).collect();
+        self.rows(&rows)
+    }
+
+    fn len(&self) -> usize {
+        self.x.len()
+    }
+
+    fn rows(&self, rows: &[usize]) -> Self {
+        let (x, samples) = rows.iter().map(|i| (self.x[*i].clone(), self.samples[*i].clone())).unzip();
+        Self { x, samples, ..*self }
+    }
+
+    fn kinds(&self, means: &[f64]) -> Vec<Kind> {
+        let positive = self.samples.iter().flatten().all(|v| *v > 0.0);
+        match self.scales {
+            Scales::Plain => vec![Kind::Identity],
+            scales => Kind::allowed(means, positive, scales == Scales::Time),
+        }
+    }
+
+    /// The data of a process; `None` if an output is not finite.
+    fn data(&self, output: &Output) -> Option<Data> {
+        let mut data = Data::default();
+        for (x, samples) in self.x.iter().zip(&self.samples) {
+            let outputs: Vec<f64> = samples.iter().map(|v| output.output(*v)).collect();
+            let y = mean(&outputs)?;
+            let ss = outputs.iter().map(|v| (v - y).powi(2)).sum::<f64>();
+            if !(y.is_finite() && ss.is_finite()) {
+                return None;
+            }
+            // A known noise is bent as outputs are, and given as the weight of their mean.
+            let weight = match self.noise {
+                MetricNoise::Known(sd) => (sd.ln() + output.log_slope(mean(samples)?)).exp().powi(2).recip(),
+                _ => 1.0,
+            };
+            data.push(x.clone(), y, outputs.len() as f64 * weight.clamp(LEAST_WEIGHT, LEAST_WEIGHT.recip()), ss);
+        }
+        Some(data)
+    }
+}
+
+/// How many of `n` configurations the scale and the hyperparameters come from: all of few; of many a number that grows in
+/// steps, so that they need not be found again for every suggestion.
+fn fitted_size(n: usize) -> usize {
+    let mut size = EVERY;
+    if n < size {
+        return n;
+    }
+    while size + size / 15 <= n {
+        size += size / 15;
+    }
+    size
+}
+
+/// The rows among the first `base` that are modelled: all, or of too many the best quarter and, of the rest, as many as there
+/// is room for, evenly from the first to the last.
+fn selection(column: &Column, base: usize, most: usize) -> Vec<usize> {
+    if base <= most {
+        return (0..base).collect();
+    }
+    let loss = |i: &usize| column.goal.loss(mean(&column.samples[*i]).unwrap_or(f64::NAN));
+    let mut order: Vec<usize> = (0..base).collect();
+    order.sort_by(|a, b| loss(a).total_cmp(&loss(b)).then(a.cmp(b)));
+    let mut rest = order.split_off(most / 4);
+    rest.sort_unstable();
+    let room = most - order.len();
+    order.extend((0..room).map(|i| rest[i * rest.len() / room]));
+    order.sort_unstable();
+    order
+}
+
+/// The scale and the hyperparameters, and what they were found from.
+#[derive(Debug, Clone)]
+struct Fitted {
+    from: Column,
+    rows: Vec<usize>,
+    output: Output,
+    hyper: Hyper,
+}
+
+impl Fitted {
+    fn of(from: Column, coordinates: &[Coordinate], sobol: &Sobol) -> Option<Self> {
+        let rows = selection(&from, from.len(), MOST);
+        let few = from.rows(&selection(&from, from.len(), MOST_FITTED));
+        let means: Vec<f64> = few.samples.iter().filter_map(|s| mean(s)).collect();
+        let noise = match from.noise {
+            MetricNoise::Learned => Noise::Learned,
+            MetricNoise::Deterministic => Noise::None,
+            MetricNoise::Known(_) => Noise::Given,
+        };
+        let kinds = few.kinds(&means);
+        // A short fit on each scale tells which one, a long one on that gives the hyperparameters.
+        let short = Start { from: None, starts: 1, evaluations: 40, warped: false };
+        let mut best: Option<(f64, Output, Data, Hyper)> = None;
+        for kind in &kinds {
+            let Some(output) = Output::new(*kind, from.goal, &means) else { continue };
+            let Some(data) = few.data(&output) else { continue };
+            let hyper = fit(coordinates, &data, noise, short, sobol);
+            let Some(posterior) = Posterior::new(coordinates, &hyper, &data, data.len(), None) else { continue };
+            let slopes: f64 = means.iter().map(|v| output.log_slope(*v)).sum();
+            let density = posterior.leave_one_out() + slopes - CHARGE * output.parameters() as f64;
+            if density.is_finite() && best.as_ref().is_none_or(|(other, ..)| density > *other) {
+                best = Some((density, output, data, hyper));
+            }
+        }
+        let (_, output, data, hyper) = best?;
+        let starts = if data.len() < 100 { 3 } else { 2 };
+        let long = Start { from: Some(&hyper), starts, evaluations: 80, warped: false };
+        let mut hyper = fit(coordinates, &data, noise, long, sobol);
+        let numeric = coordinates.iter().filter(|c| **c == Coordinate::Numeric).count();
+        if from.warped && numeric > 0 && data.len() >= FEWEST_WARPED.max(3 * coordinates.len()) {
+            let start = Start { from: Some(&hyper), starts: 1, evaluations: 60, warped: true };
+            let warped = fit(coordinates, &data, noise, start, sobol);
+            let density =
+                |hyper: &Hyper| Posterior::new(coordinates, hyper, &data, data.len(), None).map(|p| p.leave_one_out());
+            if density(&warped) > density(&hyper).map(|d| d + CHARGE) {
+                hyper = warped;
+            }
+        }
+        Some(Self { from, rows, output, hyper })
+    }
+}
+
+/// A fitted process, and what it was fitted to.
+#[derive(Debug, Clone)]
+pub(super) struct Surrogate {
+    column: Column,
+    failed: Vec<Vec<f64>>,
+    fitted: Fitted,
+    pub(super) output: Output,
+    pub(super) data: Data,
+    pub(super) posterior: Posterior,
+}
+
+impl Surrogate {
+    /// A process for a column, with as much of `last` as was made from the same. Of configurations that `failed` it is told
+    /// that they were as bad as the worst; that is not fitted to, and not in the data. `None` if no process fits.
+    pub(super) fn of(
+        column: Column,
+        failed: &[Vec<f64>],
+        coordinates: &[Coordinate],
+        sobol: &Sobol,
+        last: Option<Self>,
+    ) -> Option<Self> {
+        let last = match last {
+            Some(last) if last.column == column && last.failed == failed => return Some(last),
+            other => other,
+        };
+        let size = fitted_size(column.len());
+        let first = column.rows(&(0..size).collect::<Vec<_>>());
+        let (fitted, last) = match last {
+            Some(Self { fitted, posterior, .. }) if fitted.from == first => (fitted, Some(posterior)),
+            _ => (Fitted::of(first, coordinates, sobol)?, None),
+        };
+        let rows: Vec<usize> = fitted.rows.iter().copied().chain(size..column.len()).collect();
+        let output = fitted.output.clone();
+        let data = column.rows(&rows).data(&output)?;
+        let mut told = data.clone();
+        let worst = data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        for x in failed {
+            told.push(x.clone(), worst, 1.0, 0.0);
+        }
+        let posterior = Posterior::new(coordinates, &fitted.hyper, &told, fitted.rows.len(), last.as_ref())?;
+        Some(Self { column, failed: failed.to_vec(), fitted, output, data, posterior })
+    }
+
+    /// What a measurement at `x` is expected to be: the mean over its noise of what an output stands for, at the latent
+    /// function's mean and at both ends of its 95 % interval.
+    pub(super) fn prediction(&self, x: &[f64]) -> Option<Prediction> {
+        let (mean, sd) = self.posterior.predict(x);
+        // A known noise is a standard deviation of measurements already, which moves their mean by nothing.
+        let noise = if let MetricNoise::Known(_) = self.column.noise { 0.0 } else { self.posterior.noise().sqrt() };
+        let at = |output: f64| {
+            let values = NODES.map(|(z, weight)| weight * self.output.measurement(output + noise * z));
+            values.iter().sum::<f64>()
+        };
+        let (mean, a, b) = (at(mean), at(mean - 1.96 * sd), at(mean + 1.96 * sd));
+        let all_finite = mean.is_finite() && a.is_finite() && b.is_finite();
+        all_finite.then_some(Prediction { mean, lower: a.min(b), upper: a.max(b) })
+    }
+}
+
+/// Nodes and weights of the Gauss-Hermite rule of order 5 for a standard normal number (Abramowitz and Stegun 1964, table
+/// 25.10, in units of the standard deviation).
+const NODES: [(f64, f64); 5] = [
+    (-2.856_970_013_872_806, 0.011_257_411_327_720_69),
+    (-1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (0.0, 0.533_333_333_333_333_3),
+    (1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (2.856_970_013_872_806, 0.011_257_411_327_720_69),
+];

@@ -1,0 +1,335 @@
+//! Starting from earlier studies of the same space: what to evaluate first, or where to search.
+//!
+//! Everything is settled before the new study begins, and goes into its header as points to evaluate or as a smaller space:
+//! the study replays without the earlier ones, and any searcher goes on from there. Tasks differ in scale and offset, so that
+//! values are compared by their rank within a task. Reading journals is not done here.
+
+use serde::Deserialize;
+
+use super::distribution::normal_quantile;
+use super::experiment::Experiment;
+use super::forest::{Forest, Row};
+use super::qmc::Sobol;
+use super::stream::Stream;
+use super::study::Setup;
+use crate::words::domain::{Domain, DomainError, FloatDomain, IntDomain};
+use crate::words::metric::Goal;
+use crate::words::space::Space;
+use crate::words::trial::mean;
+use crate::words::value::Config;
+
+/// How earlier studies are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TransferMethod {
+    /// Evaluates first a few configurations that together served all earlier studies well: see [`Transfer::zero_shot`].
+    ZeroShot,
+    /// Searches only where earlier studies had their best: see [`Transfer::bounding_box`].
+    BoundingBox,
+    /// Evaluates first what a model of all earlier ranks holds for good: see [`Transfer::quantile`].
+    Quantile,
+}
+
+/// Why earlier studies cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// There are none.
+    #[error("there is no earlier study to transfer from; name at least one")]
+    None,
+    /// One has measured nothing.
+    #[error("earlier study {index} has no measurement; leave it out")]
+    Empty {
+        /// Which, from 0.
+        index: usize,
+    },
+    /// One was about another space.
+    #[error("earlier study {index} has another space: parameter `{parameter}` differs; transfer needs equal spaces")]
+    Space {
+        /// Which, from 0.
+        index: usize,
+        /// The first parameter that is not the same in both.
+        parameter: String,
+    },
+    /// One went the other way.
+    #[error("earlier study {index} went for {theirs}, this one goes for {ours}; leave it out")]
+    Goal {
+        /// Which, from 0.
+        index: usize,
+        /// `min` or `max`.
+        theirs: &'static str,
+        /// `min` or `max`.
+        ours: &'static str,
+    },
+}
+
+/// Candidates of a Thompson draw.
+const CANDIDATES: u64 = 512;
+/// The most configurations taken from a study, its best first, then an even selection of the rest.
+const MOST: usize = 500;
+/// The best of each study that a portfolio is chosen from.
+const SHORTLIST: usize = 20;
+/// What a box is larger by at each side, of the whole range: the best of a few noisy trials is near the best, not there.
+const MARGIN: f64 = 0.05;
+
+/// Earlier studies of a space.
+///
+/// ```
+/// use tunekit::{Domain, Experiment, Metric, Setup, Space, Study, Transfer, TransferMethod};
+/// let space = Space::new().with("x", Domain::float(0.0, 1.0)?)?;
+/// let setup = Setup::new(space, Metric::minimize("loss"));
+/// let mut earlier = Study::new(setup.clone())?;
+/// for _ in 0..12 {
+///     let Some(job) = earlier.ask()?.assignment() else { break };
+///     let x = job.config.float("x").unwrap_or(0.0);
+///     earlier.tell(job.trial, (x - 0.8).powi(2))?;
+/// }
+///
+/// // The new study begins where the earlier one was at its best.
+/// let transfer = Transfer::new(&setup, vec![Experiment::of(&earlier)])?;
+/// let mut study = Study::new(transfer.apply(TransferMethod::ZeroShot, 3, setup))?;
+/// let first = study.ask()?.assignment().ok_or("no trial")?;
+/// assert!((first.config.float("x").unwrap_or(0.0) - 0.8).abs() < 0.1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    space: Space,
+    tasks: Vec<Task>,
+}
+
+/// One earlier study, by loss from the least.
+#[derive(Debug, Clone)]
+struct Task {
+    results: Vec<Trialled>,
+}
+
+#[derive(Debug, Clone)]
+struct Trialled {
+    config: Config,
+    x: Vec<f64>,
+    loss: f64,
+}
+
+impl Transfer {
+    /// How many points the methods give where nobody says.
+    pub const POINTS: usize = 5;
+
+    /// What these experiments tell a study made from `setup`.
+    ///
+    /// # Errors
+    /// No experiment, or one with another space, another goal, or without a measurement.
+    pub fn new(setup: &Setup, experiments: Vec<Experiment>) -> Result<Self, TransferError> {
+        if experiments.is_empty() {
+            return Err(TransferError::None);
+        }
+        let task = |(index, experiment): (usize, &Experiment)| {
+            let header = experiment.header();
+            if let Some(parameter) = difference(&setup.space, &header.space) {
+                return Err(TransferError::Space { index, parameter });
+            }
+            let (theirs, ours) = (header.metric.goal, setup.metric.goal);
+            if theirs != ours {
+                let name = |goal| if goal == Goal::Min { "min" } else { "max" };
+                return Err(TransferError::Goal { index, theirs: name(theirs), ours: name(ours) });
+            }
+            let task = Task::of(experiment);
+            if task.results.is_empty() { Err(TransferError::Empty { index }) } else { Ok(task) }
+        };
+        let tasks = experiments.iter().enumerate().map(task).collect::<Result<_, _>>()?;
+        Ok(Self { space: setup.space.clone(), tasks })
+    }
+
+    /// `setup` with what `method` makes of the earlier studies: up to `points` configurations after those it has to evaluate
+    /// first, or a smaller space (into which its points must fit).
+    #[must_use]
+    pub fn apply(&self, method: TransferMethod, points: usize, setup: Setup) -> Setup {
+        let first = match method {
+            TransferMethod::BoundingBox => return Setup { space: self.bounding_box(), ..setup },
+            TransferMethod::ZeroShot => self.zero_shot(points),
+            TransferMethod::Quantile => self.quantile(points, setup.seed),
+        };
+        let fresh: Vec<Config> = first.into_iter().filter(|c| !setup.points_to_evaluate.contains(c)).collect();
+        fresh.into_iter().fold(setup, Setup::point)
+    }
+
+    /// A portfolio: configurations of earlier studies, each chosen so that the best of those chosen so far does best over all
+    /// earlier studies (Wistuba, Schilling and Schmidt-Thieme 2015, greedy). Where a study has not measured a configuration, a
+    /// random forest of it stands in. The first is the one that does best by itself.
+    pub fn zero_shot(&self, count: usize) -> Vec<Config> {
+        let candidates = self.shortlist();
+        let by_task: Vec<Vec<f64>> = self.tasks.iter().map(|task| task.ranks_of(&self.space, &candidates)).collect();
+        let mut best = vec![1.0_f64; self.tasks.len()];
+        let mut left: Vec<usize> = (0..candidates.len()).collect();
+        let mut chosen = Vec::new();
+        while chosen.len() < count && !left.is_empty() {
+            // Together with those chosen; among equals what is best by itself.
+            let score = |c: usize| -> (f64, f64) {
+                let ranks = by_task.iter().map(|ranks| ranks[c]);
+                (ranks.clone().zip(&best).map(|(rank, best)| rank.min(*best)).sum(), ranks.sum())
+            };
+            let least = |a: &(usize, (f64, f64)), b: &(usize, (f64, f64))| {
+                a.1.0.total_cmp(&b.1.0).then(a.1.1.total_cmp(&b.1.1)).then(a.0.cmp(&b.0))
+            };
+            let (next, _) = left.iter().map(|c| (*c, score(*c))).min_by(least).expect("there are candidates left");
+            best.iter_mut().zip(&by_task).for_each(|(best, ranks)| *best = best.min(ranks[next]));
+            left.retain(|c| *c != next);
+            chosen.push(candidates[next].config.clone());
+        }
+        chosen
+    }
+
+    /// Thompson draws from a model of all earlier studies together, each value by its rank as a normal score, so that studies
+    /// of any scale count alike (Salinas, Shen and Perrone 2020). The model is a random forest, and a draw is one of its trees
+    /// (Eckles and Kaptein 2014): its least value among random configurations and the earlier studies' best.
+    pub fn quantile(&self, count: usize, seed: u64) -> Vec<Config> {
+        let mut stream = Stream::of_study(seed, "transfer quantile");
+        let rows: Vec<Row> = self.tasks.iter().flat_map(Task::scores).collect();
+        let forest = Forest::grow(&self.space, &rows, &mut stream);
+        let mut chosen: Vec<Config> = Vec::new();
+        for _ in 0..count {
+            let tree = &forest.trees[stream.below(forest.trees.len())];
+            let sobol = Sobol::new(&mut stream);
+            let drawn = (0..CANDIDATES).filter_map(|i| {
+                let config = self.space.decode(&sobol.point(i, self.space.len())).ok()?;
+                Some((self.space.encode(&config).ok()?, config))
+            });
+            let known = self.shortlist().into_iter().map(|result| (result.x, result.config));
+            // A leaf is flat: among its points the whole forest decides.
+            let score = |x: &[f64]| {
+                (tree.value(x), forest.trees.iter().map(|tree| tree.value(x)).sum::<f64>() / forest.trees.len() as f64)
+            };
+            let least = drawn
+                .chain(known)
+                .filter(|(_, config)| !chosen.contains(config))
+                .map(|(x, config)| (score(&x), config))
+                .min_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+            let Some((_, config)) = least else { break };
+            chosen.push(config);
+        }
+        chosen
+    }
+
+    /// The smallest space that holds the best configuration of every earlier study, larger by a twentieth of each range at
+    /// each side (Perrone et al. 2019). Of a categorical the values that were among the best remain. With few or unlike earlier
+    /// studies what is best now may lie outside. Conditions and predicates stay, and so do parameters that others depend on.
+    pub fn bounding_box(&self) -> Space {
+        let best: Vec<&Trialled> = self.tasks.iter().filter_map(|task| task.results.first()).collect();
+        let names: Vec<&str> = self.space.iter().map(|(name, _)| name).collect();
+        self.space.clone().narrowed(|place, domain| {
+            // A parameter that some of the best did without says nothing of where it should be.
+            let has = |result: &&&Trialled| result.config.value(names[place]).is_some();
+            let at = best.iter().filter(has).map(|result| result.x[place]);
+            let (lo, hi) = at.fold((1.0_f64, 0.0_f64), |(lo, hi), u| (lo.min(u), hi.max(u)));
+            let kept = |k: usize| best.iter().any(|r| r.config.value(names[place]) == Some(&domain.nth(k as u64)));
+            (lo <= hi).then(|| narrowed(domain, (lo - MARGIN).max(0.0), (hi + MARGIN).min(1.0), kept))
+        })
+    }
+
+    /// The best of each study, each configuration once.
+    fn shortlist(&self) -> Vec<Trialled> {
+        let mut all: Vec<Trialled> = Vec::new();
+        for result in self.tasks.iter().flat_map(|task| task.results.iter().take(SHORTLIST)) {
+            if all.iter().all(|other| other.config != result.config) {
+                all.push(result.clone());
+            }
+        }
+        all
+    }
+}
+
+impl Task {
+    fn of(experiment: &Experiment) -> Self {
+        let (space, goal) = (&experiment.header().space, experiment.header().metric.goal);
+        let result = |config: &Config, samples: &[f64]| {
+            let loss = goal.loss(mean(samples).filter(|v| v.is_finite())?);
+            Some(Trialled { config: config.clone(), x: space.encode(config).ok()?, loss })
+        };
+        let observed = experiment.history().observed();
+        let mut results: Vec<Trialled> = observed.iter().filter_map(|o| result(o.config, &o.samples)).collect();
+        results.sort_by(|a, b| a.loss.total_cmp(&b.loss));
+        if results.len() > MOST {
+            let rest = results.split_off(SHORTLIST);
+            let room = MOST - SHORTLIST;
+            results.extend((0..room).map(|i| rest[i * rest.len() / room].clone()));
+        }
+        Self { results }
+    }
+
+    /// The place of each result in its study, from 0 to 1; equals share theirs.
+    fn ranks(&self) -> Vec<f64> {
+        self.results.iter().map(|result| self.rank(result.loss)).collect()
+    }
+
+    /// The share of the study's results that are lower, those equal by half.
+    fn rank(&self, loss: f64) -> f64 {
+        let lower = self.results.partition_point(|r| r.loss < loss);
+        let not_higher = self.results.partition_point(|r| r.loss <= loss);
+        (lower + not_higher) as f64 / (2 * self.results.len()) as f64
+    }
+
+    /// What each candidate is worth in this study, from 0 to 1: as measured, or as a forest of the ranks says.
+    fn ranks_of(&self, space: &Space, candidates: &[Trialled]) -> Vec<f64> {
+        let rows: Vec<Row> =
+            self.results.iter().zip(self.ranks()).map(|(r, rank)| Row { x: r.x.clone(), y: rank }).collect();
+        // Its own stream: the same for every study that asks, for the portfolio is no matter of luck.
+        let forest = Forest::grow(space, &rows, &mut Stream::of_study(0, "transfer zero shot"));
+        let rank = |candidate: &Trialled| match self.results.iter().find(|r| r.config == candidate.config) {
+            Some(own) => self.rank(own.loss),
+            None => forest.trees.iter().map(|t| t.value(&candidate.x)).sum::<f64>() / forest.trees.len() as f64,
+        };
+        candidates.iter().map(rank).collect()
+    }
+
+    /// Ranks as scores of the normal distribution; the best and the worst stay finite.
+    fn scores(&self) -> Vec<Row> {
+        let n = self.results.len() as f64;
+        let score = |rank: f64| normal_quantile(rank.clamp(0.5 / n, 1.0 - 0.5 / n));
+        self.results.iter().zip(self.ranks()).map(|(r, rank)| Row { x: r.x.clone(), y: score(rank) }).collect()
+    }
+}
+
+/// The first parameter that two spaces do not have alike; any name stands for another order.
+fn difference(ours: &Space, theirs: &Space) -> Option<String> {
+    if ours == theirs {
+        return None;
+    }
+    let unlike = ours.iter().find(|(name, domain)| theirs.domain(name) != Some(domain)).map(|(name, _)| name);
+    let more = theirs.iter().find(|(name, _)| ours.domain(name).is_none()).map(|(name, _)| name);
+    let any = ours.iter().next().map(|(name, _)| name);
+    unlike.or(more).or(any).map(str::to_owned)
+}
+
+/// A domain from coordinate `lo` to `hi`; of choices without order those that are kept.
+fn narrowed(domain: &Domain, lo: f64, hi: f64, kept: impl Fn(usize) -> bool) -> Domain {
+    let narrow = || match domain {
+        Domain::Float(d) => float(d, domain, lo, hi),
+        Domain::Int(d) => int(d, domain, lo, hi),
+        Domain::Bool => Ok(Domain::Bool),
+        Domain::Categorical(choices) => {
+            let all = choices.values().iter().enumerate();
+            Domain::categorical(all.filter(|(k, _)| kept(*k)).map(|(_, value)| value.clone()))
+        }
+        Domain::Ordinal(choices) => {
+            let (first, last) = (domain.index_of(lo) as usize, domain.index_of(hi) as usize);
+            Domain::ordinal(choices.values()[first..=last].iter().cloned())
+        }
+    };
+    // A range so narrow that its domain cannot be made stays as it was.
+    narrow().unwrap_or_else(|_| domain.clone())
+}
+
+fn float(d: &FloatDomain, domain: &Domain, lo: f64, hi: f64) -> Result<Domain, DomainError> {
+    let end = |u: f64| domain.decode(u).as_f64().unwrap_or(d.lo());
+    let narrow = Domain::float(end(lo), end(hi))?;
+    let narrow = if d.is_log() { narrow.log()? } else { narrow };
+    d.step_size().map_or(Ok(narrow.clone()), |step| narrow.step(step))
+}
+
+fn int(d: &IntDomain, domain: &Domain, lo: f64, hi: f64) -> Result<Domain, DomainError> {
+    let end = |u: f64| domain.decode(u).as_i64().unwrap_or(d.lo());
+    let narrow = Domain::int(end(lo), end(hi))?;
+    let narrow = if d.is_log() { narrow.log()? } else { narrow };
+    if d.step_size() == 1 { Ok(narrow) } else { narrow.step(d.step_size() as f64) }
+}

@@ -1,0 +1,144 @@
+//! What the Gaussian process makes of constraints, several objectives, costs, failures and predicates: over many seeds, against
+//! random search on the same problem.
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
+use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study, pareto};
+
+fn square() -> Space {
+    Space::new()
+        .with("x", Domain::float(0.0, 1.0).unwrap())
+        .unwrap()
+        .with("y", Domain::float(0.0, 1.0).unwrap())
+        .unwrap()
+}
+
+fn xy(config: &Config) -> (f64, f64) {
+    (config.float("x").unwrap(), config.float("y").unwrap())
+}
+
+fn drive(setup: Setup, trials: usize, outcome: impl Fn(&Config) -> Outcome) -> Study {
+    let mut study = Study::new(setup).unwrap();
+    for _ in 0..trials {
+        let job = study.ask().unwrap().assignment().expect("a trial");
+        study.tell(job.trial, outcome(&job.config)).unwrap();
+    }
+    study
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Smaller is better: the median of a figure over seeds, for the process and for random search.
+fn compare(seeds: u64, figure: impl Fn(SearcherKind, u64) -> f64) -> (f64, f64) {
+    let of = |kind| median((1000..1000 + seeds).map(|seed| figure(kind, seed)).collect());
+    (of(SearcherKind::Gp), of(SearcherKind::Random))
+}
+
+#[test]
+fn an_unknown_constraint_is_learned_and_its_border_found() {
+    // The optimum without the constraint, (0.2, 0.2), is far inside of what is forbidden; with it, it lies on the border.
+    let value = |c: &Config| (xy(c).0 - 0.2).powi(2) + (xy(c).1 - 0.2).powi(2);
+    let limit = |c: &Config| 1.0 - xy(c).0 - xy(c).1;
+    let (gp, random) = compare(7, |kind, seed| {
+        let setup = Setup::new(square(), Metric::minimize("m")).searcher(kind).seed(seed).constraint("room");
+        let mut study = drive(setup, 25, |c| Measured::new(value(c)).constraints([limit(c)]).into());
+        let best = study.best().unwrap();
+        assert!(limit(&best.config) <= 0.0, "{}", best.config);
+        value(&best.config) - 0.18
+    });
+    assert!(gp < 0.01 && gp < random / 5.0, "gp {gp}, random {random}");
+}
+
+#[test]
+fn where_trials_fail_is_learned() {
+    // Everything right of the middle fails, and values fall towards it.
+    let (gp, random) = compare(7, |kind, seed| {
+        let setup = Setup::new(square(), Metric::minimize("m")).searcher(kind).seed(seed);
+        let study = drive(setup, 30, |c| match xy(c) {
+            (x, _) if x > 0.5 => Outcome::Failed("out of memory".to_owned()),
+            (x, y) => Outcome::Value((x - 0.8).powi(2) + (y - 0.3).powi(2)),
+        });
+        // How far beyond the border it went on to fail, once it had seen some.
+        study.trials()[10..].iter().filter(|t| xy(&t.config).0 > 0.55).count() as f64
+    });
+    assert!(gp <= 3.0 && random >= 8.0, "failed: gp {gp}, random {random}");
+}
+
+#[test]
+fn two_and_three_objectives_have_their_front_covered() {
+    for three in [false, true] {
+        let values = |c: &Config| {
+            let (x, y) = xy(c);
+            let to = |a: f64, b: f64| (x - a).powi(2) + (y - b).powi(2);
+            if three { vec![to(0.1, 0.1), to(0.9, 0.1), to(0.5, 0.9)] } else { vec![to(0.1, 0.1), to(0.9, 0.8)] }
+        };
+        let reference = vec![0.8; if three { 3 } else { 2 }];
+        let (gp, random) = compare(5, |kind, seed| {
+            let mut setup = Setup::new(square(), Metric::minimize("a")).searcher(kind).seed(seed);
+            for name in &["b", "c"][..reference.len() - 1] {
+                setup = setup.objective(Metric::minimize(*name));
+            }
+            let mut study = drive(setup, 30, |c| {
+                let all = values(c);
+                Measured::new(all[0]).more(all[1..].to_vec()).into()
+            });
+            let front: Vec<Vec<f64>> = study.pareto().iter().map(|b| values(&b.config)).collect();
+            -pareto::hypervolume(&front, &reference)
+        });
+        assert!(gp < 1.04 * random, "volumes: gp {}, random {}", -gp, -random);
+    }
+}
+
+#[test]
+fn what_costs_less_is_preferred_where_cost_counts() {
+    // Equally good along x, but a hundred times as dear at its end.
+    let cost = |c: &Config| 100_f64.powf(xy(c).0);
+    let (aware, unaware) = {
+        let spent = |aware: bool| {
+            median(
+                (1000..1007)
+                    .map(|seed| {
+                        let setup = Setup::new(square(), Metric::minimize("m")).seed(seed);
+                        let setup = if aware { setup.cost_aware() } else { setup };
+                        let value = |c: &Config| (xy(c).1 - 0.3).powi(2);
+                        let study = drive(setup, 25, |c| Measured::new(value(c)).cost(cost(c)).into());
+                        study.trials().iter().map(|t| cost(&t.config)).sum()
+                    })
+                    .collect(),
+            )
+        };
+        (spent(true), spent(false))
+    };
+    assert!(aware < 0.7 * unaware, "aware {aware}, unaware {unaware}");
+}
+
+#[test]
+fn only_what_a_predicate_allows_is_suggested_and_the_border_is_reached() {
+    let space = square().require("x + y <= 0.5").unwrap();
+    let setup = Setup::new(space.clone(), Metric::maximize("m")).seed(1001);
+    let mut study = drive(setup, 25, |c| Outcome::Value(xy(c).0 + 2.0 * xy(c).1));
+    assert!(study.trials().iter().all(|t| space.allows(&t.config)));
+    assert!(study.best().unwrap().value > 0.97, "{:?}", study.best());
+}
+
+#[test]
+fn a_known_noise_is_taken_as_it_is() {
+    // The same measurements: the larger the noise they are said to have, the less the luckiest is believed.
+    let interval = |metric: Metric| {
+        let mut study = Study::new(Setup::new(square(), metric)).unwrap();
+        let mut stream = tunekit::Stream::of_study(1, "test");
+        for _ in 0..20 {
+            let config = Config::new().with("x", stream.uniform()).with("y", stream.uniform());
+            study.add(&config, (xy(&config).0 - 0.4).abs() + 0.1 * stream.uniform()).unwrap();
+        }
+        let [low, high] = study.best().unwrap().ci95.unwrap();
+        high - low
+    };
+    let (small, large) =
+        (interval(Metric::minimize("m").with_noise(0.01)), interval(Metric::minimize("m").with_noise(0.2)));
+    assert!(small < 0.5 * large, "{small} {large}");
+    let wrong = Setup::new(square(), Metric::minimize("m").with_noise(-1.0));
+    assert!(Study::new(wrong).unwrap_err().to_string().contains("positive"));
+}
