@@ -38,6 +38,8 @@ pub(super) enum Kind {
 
 /// Fewer configurations than this say nothing about a tail.
 const FEWEST_BENT: usize = 8;
+/// The share of the middle measurement below which the logarithmic scale gets no credit.
+const DUST: f64 = 1e-3;
 /// The most knots of a rank scale, and how many configurations each needs.
 const KNOTS: usize = 8;
 const A_KNOT: usize = 3;
@@ -135,6 +137,19 @@ impl Output {
     /// How much the logarithm of the measurement grows with the output, on the logarithmic scale; 0 on any other.
     pub(super) fn log_rate(&self) -> f64 {
         if self.scale == Scale::Log { self.goal.loss(self.spread) } else { 0.0 }
+    }
+
+    /// The sum of [`Output::log_slope`] over measurements, where on the logarithmic scale none counts as smaller than a
+    /// thousandth of the middle one: a scale gets no credit for telling dust from dust, which a value that happens to be
+    /// 1e-16 among ones would otherwise pay for everything else.
+    pub(super) fn log_slopes(&self, means: &[f64]) -> f64 {
+        let mut sorted = means.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let least = match (&self.scale, sorted.is_empty()) {
+            (Scale::Log, false) => DUST * quantile(&sorted, 0.5),
+            _ => f64::NEG_INFINITY,
+        };
+        means.iter().map(|v| self.log_slope(v.max(least))).sum()
     }
 
     /// ln |d output / d measurement|.

@@ -150,8 +150,7 @@ impl Fitted {
             let Some(data) = few.data(&output) else { continue };
             let hyper = fit(coordinates, &data, noise, short, sobol);
             let Some(posterior) = Posterior::new(coordinates, &hyper, &data, data.len(), None) else { continue };
-            let slopes: f64 = means.iter().map(|v| output.log_slope(*v)).sum();
-            let density = posterior.leave_one_out() + slopes - CHARGE * output.parameters() as f64;
+            let density = posterior.leave_one_out() + output.log_slopes(&means) - CHARGE * output.parameters() as f64;
             if density.is_finite() && best.as_ref().is_none_or(|(other, ..)| density > *other) {
                 best = Some((density, output, data, hyper));
             }
