@@ -169,11 +169,12 @@ impl<'a> Improvement<'a> {
         let samples = if points.is_empty() { 1 } else { SAMPLES };
         let normals: Vec<Vec<f64>> = (0..samples).map(normal).collect();
         let joint = Joint::new(posterior, &points, normals)?;
-        let least = |sample: &Vec<f64>| sample[..near.len()].iter().copied().fold(f64::INFINITY, f64::min);
-        let incumbents = match incumbent {
-            Incumbent::Sampled => joint.samples.iter().map(least).collect(),
-            Incumbent::Mean => vec![best.0; joint.samples.len()],
+        // What a pending trial will bring counts as had: the next one is to improve on that as well.
+        let known = match incumbent {
+            Incumbent::Sampled => f64::INFINITY,
+            Incumbent::Mean => best.0,
         };
+        let incumbents = joint.samples.iter().map(|sample| sample.iter().copied().fold(known, f64::min)).collect();
         let coarse = joint.first(COARSE);
         Some(Self { posterior, joint, coarse, incumbents })
     }

@@ -83,9 +83,11 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     sort(&mut ranked);
 
     let new = |c: &Config| history.used(c) == 0;
-    let trials: Vec<Vec<f64>> = history.trials().iter().filter_map(|t| space.encode(&t.config).ok()).collect();
-    if model.further.is_empty() && stalled(&trials, history) {
-        let far = |p: &Vec<f64>| trials.iter().all(|t| distance(t, p) > ELSEWHERE);
+    let trials: Vec<(&Trial, Vec<f64>)> =
+        history.trials().iter().filter_map(|t| Some((t, space.encode(&t.config).ok()?))).collect();
+    let far = |p: &[f64]| trials.iter().all(|(t, x)| t.is_pending() || distance(x, p) > ELSEWHERE);
+    // One worker elsewhere is enough.
+    if model.further.is_empty() && stalled(&trials, history) && !pending.iter().any(|p| far(p)) {
         let elsewhere = ranked.iter().filter(|(_, p)| far(p)).filter_map(|(_, p)| space.decode(p).ok()).find(new);
         if elsewhere.is_some() {
             return elsewhere;
@@ -94,19 +96,18 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     ranked.iter().filter_map(|(_, p)| space.decode(p).ok()).find(new)
 }
 
-/// Whether the last trials all stayed close to earlier ones and none was clearly the best so far: the model is sure of its
-/// optimum then, and going on there would confirm it for ever, right or wrong.
-fn stalled(trials: &[Vec<f64>], history: &History<'_>) -> bool {
-    let Some(before) = trials.len().checked_sub(PATIENCE) else { return false };
-    let close = |i: usize| trials[..i].iter().any(|t| distance(t, &trials[i]) < NEAR);
-    let losses = |range: &[Trial]| -> f64 {
-        let value = |t: &Trial| t.value(history.metric().value).map(|v| history.goal().loss(v));
+/// Whether the last finished trials all stayed close to earlier ones and none was clearly the best so far: the model is sure
+/// of its optimum then, and going on there would confirm it for ever, right or wrong.
+fn stalled(trials: &[(&Trial, Vec<f64>)], history: &History<'_>) -> bool {
+    let done: Vec<&(&Trial, Vec<f64>)> = trials.iter().filter(|(t, _)| !t.is_pending()).collect();
+    let Some(before) = done.len().checked_sub(PATIENCE) else { return false };
+    let close = |i: usize| done[..i].iter().any(|(_, x)| distance(x, &done[i].1) < NEAR);
+    let least = |range: &[&(&Trial, Vec<f64>)]| -> f64 {
+        let value = |(t, _): &&(&Trial, Vec<f64>)| t.value(history.metric().value).map(|v| history.goal().loss(v));
         range.iter().filter_map(value).fold(f64::INFINITY, f64::min)
     };
-    let all = history.trials();
-    let (earlier, later) = (losses(&all[..before]), losses(&all[before..]));
-    let spread = losses_spread(history);
-    (before..trials.len()).all(close) && later > earlier - GAIN * spread
+    let (earlier, later) = (least(&done[..before]), least(&done[before..]));
+    (before..done.len()).all(close) && later > earlier - GAIN * losses_spread(history)
 }
 
 /// The range of the better half of what was observed: the unit in which a gain is small or not.
