@@ -39,6 +39,8 @@ enum Gain<'a> {
     Volume(Volume<'a>),
     /// Nothing is known to meet the constraints: first that.
     Feasibility,
+    /// Nothing more is to be learned: the best posterior mean.
+    Mean(&'a Posterior),
 }
 
 /// What is improved upon.
@@ -49,6 +51,8 @@ pub(super) enum Incumbent {
     Sampled,
     /// The best posterior mean, as if it were known: this stays closer to what seems best.
     Mean,
+    /// Nothing: the point of the best posterior mean itself is worth most, and is so confirmed.
+    Nothing,
 }
 
 impl<'a> Acquisition<'a> {
@@ -62,6 +66,8 @@ impl<'a> Acquisition<'a> {
         let rows = model.feasible(FEASIBLE);
         let gain = if rows.is_empty() {
             Gain::Feasibility
+        } else if incumbent == Incumbent::Nothing && model.further.is_empty() {
+            Gain::Mean(&model.objective.posterior)
         } else if model.further.is_empty() {
             Gain::Improvement(Box::new(Improvement::new(&model.objective, &rows, pending, incumbent, stream)?))
         } else {
@@ -76,6 +82,7 @@ impl<'a> Acquisition<'a> {
             Gain::Improvement(improvement) => improvement.values(points),
             Gain::Volume(volume) => points.iter().map(|p| volume.evaluate(p, false).0).collect(),
             Gain::Feasibility => vec![0.0; points.len()],
+            Gain::Mean(posterior) => posterior.predict_many(points).iter().map(|(mean, _)| -mean).collect(),
         };
         for constraint in self.constraints {
             let limit = constraint.output.output(0.0);
@@ -108,6 +115,10 @@ impl<'a> Acquisition<'a> {
             Gain::Improvement(improvement) => improvement.evaluate(point, with_gradient),
             Gain::Volume(volume) => volume.evaluate(point, with_gradient),
             Gain::Feasibility => (0.0, vec![0.0; point.len()]),
+            Gain::Mean(posterior) => {
+                let local = posterior.local(point);
+                (-local.mean, posterior.gradient(point, &local, -1.0, 0.0))
+            }
         };
         let mut add = |posterior: &Posterior, of: &dyn Fn(f64, f64) -> (f64, f64, f64)| {
             let local = posterior.local(point);
@@ -158,7 +169,7 @@ impl<'a> Improvement<'a> {
                 near.retain(|i| predicted[*i].0 - best.0 <= BEHIND * (predicted[*i].1 + best.1));
                 near.truncate(OBSERVED);
             }
-            Incumbent::Mean => near.clear(),
+            Incumbent::Mean | Incumbent::Nothing => near.clear(),
         }
         let mut points: Vec<Vec<f64>> = near.iter().map(|i| x[*i].clone()).collect();
         points.extend(pending.iter().take(PENDING).cloned());
@@ -172,7 +183,7 @@ impl<'a> Improvement<'a> {
         // What a pending trial will bring counts as had: the next one is to improve on that as well.
         let known = match incumbent {
             Incumbent::Sampled => f64::INFINITY,
-            Incumbent::Mean => best.0,
+            Incumbent::Mean | Incumbent::Nothing => best.0,
         };
         let incumbents = joint.samples.iter().map(|sample| sample.iter().copied().fold(known, f64::min)).collect();
         let coarse = joint.first(COARSE);

@@ -37,14 +37,15 @@ const GAIN: f64 = 1e-3;
 const ELSEWHERE: f64 = 0.05;
 /// Rounds over the discrete parameters.
 const ROUNDS: usize = 4;
+/// The last share of a budget, in which every other trial confirms. Measured on Branin's function with 5 % of noise: after
+/// 50 trials it took the median regret of the lowest measurement from 10^-2.7 to 10^-2.9, and changed nothing without noise.
+const LAST: f64 = 0.2;
 
 /// The configuration with the largest acquisition among those never used; `None` if all that were looked at have been.
 pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Stream) -> Option<Config> {
     let space = history.space();
     let pending: Vec<Vec<f64>> = history.pending().iter().filter_map(|c| space.encode(c).ok()).collect();
-    // Every other trial: learning what may be best pays where measurements are noisy and parameters categorical, staying
-    // close where they are exact, and one of each loses little on either.
-    let incumbent = if history.next_trial().0.is_multiple_of(2) { Incumbent::Sampled } else { Incumbent::Mean };
+    let incumbent = incumbent(history);
     let acquisition = Acquisition::new(model, &pending, incumbent, stream)?;
     let search = Search { acquisition, history };
     let data = &model.objective.data;
@@ -87,13 +88,30 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
         history.trials().iter().filter_map(|t| Some((t, space.encode(&t.config).ok()?))).collect();
     let far = |p: &[f64]| trials.iter().all(|(t, x)| t.is_pending() || distance(x, p) > ELSEWHERE);
     // One worker elsewhere is enough.
-    if model.further.is_empty() && stalled(&trials, history) && !pending.iter().any(|p| far(p)) {
+    if incumbent != Incumbent::Nothing
+        && model.further.is_empty()
+        && stalled(&trials, history)
+        && !pending.iter().any(|p| far(p))
+    {
         let elsewhere = ranked.iter().filter(|(_, p)| far(p)).filter_map(|(_, p)| space.decode(p).ok()).find(new);
         if elsewhere.is_some() {
             return elsewhere;
         }
     }
     ranked.iter().filter_map(|(_, p)| space.decode(p).ok()).find(new)
+}
+
+/// What the next trial is to improve upon. Every other trial the best posterior mean, in between what may be best: learning
+/// that pays where measurements are noisy and parameters categorical, staying close where they are exact, and one of each loses
+/// little on either. When little is left of a budget, staying close becomes confirming what will be recommended.
+fn incumbent(history: &History<'_>) -> Incumbent {
+    let trial = history.next_trial().0;
+    let ends = history.budget().is_some_and(|budget| trial as f64 >= (1.0 - LAST) * budget as f64);
+    match (trial.is_multiple_of(2), ends) {
+        (true, _) => Incumbent::Sampled,
+        (false, false) => Incumbent::Mean,
+        (false, true) => Incumbent::Nothing,
+    }
 }
 
 /// Whether the last finished trials all stayed close to earlier ones and none was clearly the best so far: the model is sure
