@@ -12,4 +12,5 @@ pub(crate) mod place;
 pub(crate) mod sink;
 pub(crate) mod stream;
 pub(crate) mod transfer;
+pub(crate) mod turns;
 pub(crate) mod write;

@@ -82,3 +82,37 @@ async fn a_stream_that_is_not_read_does_not_hold_up_a_download_into_a_file() {
         bench.assert_whole();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn small_downloads_that_take_turns_all_end_beside_streams_that_are_not_read() {
+    let config = || TransferConfig::builder().max_concurrency(12).memory_limit(6 * MIB);
+    let (bench, client) = bench(config());
+    let mut streams: Vec<_> = (0..11).map(|_| client.download("lab", "key").stream()).collect();
+    for stream in &mut streams {
+        stream.next().await.unwrap().unwrap();
+    }
+    // What is dropped while it waits, or while it runs, gives its turn back.
+    let mut dropped: Vec<_> = (0..20).map(|_| Box::pin(client.download("lab", "key").discard())).collect();
+    let gone = timeout(Duration::from_millis(1), join_all(dropped.iter_mut()));
+    assert!(gone.await.is_err());
+    drop(dropped);
+    let many = |into_memory: bool| {
+        let one = |n: usize| {
+            let download = client.download("lab", "key").object_bytes(MIB);
+            let target = bench.folder.path().join(n.to_string());
+            async move {
+                match n % 3 {
+                    0 => download.discard().await.map(|report| report.bytes),
+                    1 if into_memory => download.to_bytes().await.map(|(bytes, _)| bytes.len() as u64),
+                    _ => download.to_file(target).await.map(|report| report.bytes),
+                }
+            }
+        };
+        timeout(FOR_EVER, join_all((0..60).map(one)))
+    };
+    let beside_streams = many(false).await.expect("a circle");
+    // The memory that the streams have is theirs.
+    drop(streams);
+    let alone = many(true).await.expect("a circle");
+    assert!(beside_streams.into_iter().chain(alone).all(|bytes| bytes.unwrap() == MIB));
+}

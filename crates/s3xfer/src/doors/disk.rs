@@ -47,14 +47,16 @@ impl OpenFile {
         }
         // Some file systems (ext4) take all the room there is before they say that it is not enough, and every other
         // program on the machine meets a full disk meanwhile.
-        let held = rustix::fs::fstat(&**self.file).map_err(|errno| fail(errno.into()))?.st_blocks;
-        if let Ok(disk) = rustix::fs::fstatvfs(&**self.file)
-            && disk.f_blocks > 0
-            && !has_room(bytes, u64::try_from(held).unwrap_or(0), disk.f_bavail.saturating_mul(disk.f_frsize))
+        let disk = Disk::of(&self.file);
+        if let Some(free) = disk.free
+            && free < bytes
         {
-            return Err(fail(io::ErrorKind::StorageFull.into()));
+            let held = rustix::fs::fstat(&**self.file).map_err(|errno| fail(errno.into()))?.st_blocks;
+            if !has_room(bytes, u64::try_from(held).unwrap_or(0), free) {
+                return Err(fail(io::ErrorKind::StorageFull.into()));
+            }
         }
-        if is_memory(&self.file) {
+        if disk.is_memory {
             return self.file.set_len(bytes).map_err(fail);
         }
         let reserved = loop {
@@ -153,19 +155,35 @@ fn has_room(bytes: u64, held_blocks: u64, free: u64) -> bool {
     bytes.saturating_sub(held_blocks.saturating_mul(BLOCK)) <= free
 }
 
-/// Whether the file is in a file system that is memory: tmpfs or ramfs.
-#[cfg(target_os = "linux")]
-fn is_memory(file: &File) -> bool {
-    /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of Linux's `magic.h`.
-    const MAGIC: [u64; 2] = [0x0102_1994, 0x8584_58f6];
-
-    // As wide as the platform has it; the magic is its lower half, and may look negative.
-    rustix::fs::fstatfs(file).is_ok_and(|found| MAGIC.contains(&u64::from(found.f_type as u32)))
+/// The file system that a file is in.
+struct Disk {
+    /// Bytes that are free; `None` where nobody counts them.
+    free: Option<u64>,
+    /// tmpfs or ramfs.
+    is_memory: bool,
 }
 
-#[cfg(not(target_os = "linux"))]
-fn is_memory(_: &File) -> bool {
-    false
+impl Disk {
+    #[cfg(target_os = "linux")]
+    fn of(file: &File) -> Self {
+        /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of Linux's `magic.h`.
+        const MAGIC: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+        let Ok(found) = rustix::fs::fstatfs(file) else {
+            return Self { free: None, is_memory: false };
+        };
+        // Their types are not the same everywhere, and none of them is negative.
+        let block = u64::try_from(if found.f_frsize > 0 { found.f_frsize } else { found.f_bsize }).unwrap_or(0);
+        let free = (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(block));
+        // The magic is the lower half, and may look negative.
+        Self { free, is_memory: MAGIC.contains(&u64::from(found.f_type as u32)) }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of(file: &File) -> Self {
+        let found = rustix::fs::fstatvfs(file).ok().filter(|found| found.f_blocks > 0);
+        Self { free: found.map(|found| found.f_bavail.saturating_mul(found.f_frsize)), is_memory: false }
+    }
 }
 
 fn disk_error(path: &Path, action: &str, source: io::Error) -> DownloadError {

@@ -16,7 +16,8 @@ use aws_sdk_s3::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_s3::config::{
-    BehaviorVersion, ConfigBag, Intercept, ResponseChecksumValidation, RuntimeComponents, StalledStreamProtectionConfig,
+    BehaviorVersion, ConfigBag, Intercept, ResponseChecksumValidation, RuntimeComponents, SharedInterceptor,
+    StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, RequestPayer};
@@ -125,18 +126,18 @@ macro_rules! stored_checksum {
 impl Store {
     /// Keeps the endpoint, credentials and HTTP client of `client`.
     pub(crate) fn new(client: &Client, connect_timeout: Duration) -> Self {
-        let config = client
+        let mut config = client
             .config()
             .to_builder()
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .interceptor(PartialNeedsContentRange)
-            .interceptor(AskForChecksum)
-            .interceptor(RefusalsAreShort)
-            .build();
-        Self { client: Client::from_conf(config) }
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        // Permanent: whether each is turned off would be looked up at every step of every request.
+        config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));
+        config.push_interceptor(SharedInterceptor::permanent(AskForChecksum));
+        config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
+        Self { client: Client::from_conf(config.build()) }
     }
 
     /// GETs `range` (half-open, not empty) of the object, or all of it; with `e_tag`, only if it still is that version.

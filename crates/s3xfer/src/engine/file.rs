@@ -57,7 +57,7 @@ async fn anew(download: Download, target: &Path, durability: Durability) -> Resu
     let started = Instant::now();
     // In place, as is the renaming: handed to another thread, they would outlive this future when it is dropped.
     let staged = StagedFile::create(target)?;
-    let (transfer, first) = Transfer::begin(download).await?;
+    let (transfer, first) = Transfer::begin_in_turn(download).await?;
     let report = place(transfer, Some(first), Sink::File(staged.open_file()), None).await?;
     publish(staged, durability, report, started).await
 }
@@ -101,7 +101,7 @@ async fn stage(target: &Path) -> Result<StagedFile, DownloadError> {
 }
 
 async fn begin(download: Download, staged: &StagedFile) -> Result<TransferReport, DownloadError> {
-    let (transfer, first) = Transfer::begin(download).await?;
+    let (transfer, first) = Transfer::begin_in_turn(download).await?;
     // One part is not worth a journal, nor is one that cannot be told from another version's.
     let journal = match transfer.plan.len() > 1 && transfer.version.e_tag.is_some() {
         true => {

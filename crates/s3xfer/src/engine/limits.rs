@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use crate::doors::machine;
+use crate::engine::turns::{Turn, Turns};
 use crate::rules::admission::{Admission, REQUEST_BYTES};
 use crate::rules::pace::Pacer;
 use crate::words::config::{LEAST_MEMORY, TransferConfig};
@@ -22,6 +23,8 @@ const MEMORY_SHARE: u64 = 4;
 pub(crate) struct Limits {
     requests: u32,
     permits: Arc<Semaphore>,
+    /// `None`: all that have permits run.
+    turns: Option<Arc<Turns>>,
     memory: Arc<Memory>,
     pacer: Option<Mutex<Pacer>>,
     zero: Instant,
@@ -59,6 +62,7 @@ impl Limits {
         Arc::new(Self {
             requests,
             permits: Arc::new(Semaphore::new(requests as usize)),
+            turns: config.adaptive_concurrency().then(|| Turns::new(requests)),
             memory: Memory::new(waiting_bytes),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),
@@ -78,6 +82,14 @@ impl Limits {
     /// Most memory that was held at one moment, by all transfers.
     pub(crate) fn peak_memory_bytes(&self) -> u64 {
         self.memory.peak.load(Ordering::Relaxed)
+    }
+
+    /// Waits until another download is worth beginning. To be asked by whoever holds neither permit nor memory yet.
+    pub(crate) async fn turn(&self) -> Option<Turn> {
+        match &self.turns {
+            Some(turns) => Some(turns.turn().await),
+            None => None,
+        }
     }
 
     /// Waits for the right to have one more request in flight. First come, first served.

@@ -26,7 +26,7 @@ use crate::words::sink::WriteAt;
 pub(crate) async fn to_nowhere(download: Download) -> Result<TransferReport, DownloadError> {
     let (limit, object) = (download.client.config.transfer_timeout(), download.object.address.clone());
     in_time(limit, &object, async {
-        let (transfer, first) = Transfer::begin(download).await?;
+        let (transfer, first) = Transfer::begin_in_turn(download).await?;
         place(transfer, Some(first), Sink::Nothing, None).await
     })
     .await
@@ -45,7 +45,7 @@ pub(crate) async fn to_sink(download: Download, sink: impl WriteAt) -> Result<Tr
 pub(crate) async fn to_memory(download: Download) -> Result<(Bytes, TransferReport), DownloadError> {
     let (limit, object) = (download.client.config.transfer_timeout(), download.object.address.clone());
     in_time(limit, &object, async {
-        let (transfer, first) = Transfer::begin(download).await?;
+        let (mut transfer, first) = Transfer::begin_in_turn(download).await?;
         let limits = transfer.fetcher.limits.clone();
         let (bytes, room) = (transfer.plan.bytes().end - transfer.plan.bytes().start, limits.waiting_bytes());
         if bytes > room {
@@ -55,8 +55,8 @@ pub(crate) async fn to_memory(download: Download) -> Result<(Bytes, TransferRepo
         let (_room, first) = match limits.try_reserve(bytes) {
             Some(room) => (vec![room], Some(first)),
             None => {
-                // Waited for without a permit, which whoever has the room may need to get done.
-                drop(first);
+                // Waited for without a permit and a turn, which whoever has the room may need to get done.
+                drop((first, transfer.turn.take()));
                 (limits.reserve_all(bytes).await, None)
             }
         };
@@ -92,6 +92,9 @@ pub(crate) async fn place(
         Err(FetchError::Failed(error)) => return Err(error),
         // A writer that stopped keeps the error, and one that did not may still meet one.
         Err(FetchError::Stopped) | Ok(()) => placing.writer.finish().await?,
+    }
+    if let Some(turn) = &placing.transfer.turn {
+        turn.brought(placing.transfer.fetcher.counters.seen());
     }
     let integrity = placing.transfer.validate().await?;
     Ok(TransferReport {

@@ -20,6 +20,7 @@ use crate::engine::download::Download;
 use crate::engine::expected::{self, Answered, Expected};
 use crate::engine::fetch::{Discovered, Fetcher, Version};
 use crate::engine::limits::RequestPermit;
+use crate::engine::turns::Turn;
 use crate::rules::checksum::PartChecksums;
 use crate::rules::plan::{Plan, first_request};
 use crate::rules::retry::Attempts;
@@ -37,6 +38,8 @@ pub(crate) struct Transfer {
     pub(crate) plan: Plan,
     pub(crate) expected: Expected,
     pub(crate) progress: Progress,
+    /// Of one that has one request in flight at a time.
+    pub(crate) turn: Option<Turn>,
     started: Instant,
     /// `None` until the first part that has a checksum.
     checksums: Mutex<Option<PartChecksums>>,
@@ -61,6 +64,16 @@ pub(crate) struct First {
 }
 
 impl Transfer {
+    /// As [`begin`](Self::begin), but many small ones take turns. Not for those that may stand still for as long as the
+    /// caller likes, for they would keep the others' places.
+    pub(crate) async fn begin_in_turn(download: Download) -> Result<(Self, First), DownloadError> {
+        let turn = download.client.limits.turn().await;
+        let (mut transfer, first) = Self::begin(download).await?;
+        // One that has several requests in flight sheds them by itself.
+        transfer.turn = turn.filter(|_| transfer.plan.in_turn() || transfer.plan.len() <= 1);
+        Ok((transfer, first))
+    }
+
     /// Asks for the beginning of the object.
     pub(crate) async fn begin(download: Download) -> Result<(Self, First), DownloadError> {
         let started = Instant::now();
@@ -71,9 +84,11 @@ impl Transfer {
         let Discovered { version, plan, first } = fetcher.discover(object_bytes).await?;
         let expected = fetcher.expected(&version, &plan, &first, question);
         progress.set_total(plan.bytes().end - plan.bytes().start);
-        let (checksums, done) = Default::default();
+        let (checksums, done, turn) = Default::default();
         let version = Arc::new(version);
-        let transfer = Self { fetcher, version, plan, expected, progress, started, checksums, done, resumed_bytes: 0 };
+        let resumed_bytes = 0;
+        let transfer =
+            Self { fetcher, version, plan, expected, progress, turn, started, checksums, done, resumed_bytes };
         Ok((transfer, First { answer: first, permit }))
     }
 
@@ -102,7 +117,8 @@ impl Transfer {
         progress.add_written(resumed_bytes);
         let checksums = Mutex::new(checksums);
         let done = Arc::new(done);
-        Self { fetcher, version: Arc::new(version), plan, expected, progress, started, checksums, done, resumed_bytes }
+        let (version, turn) = (Arc::new(version), None);
+        Self { fetcher, version, plan, expected, progress, turn, started, checksums, done, resumed_bytes }
     }
 
     /// The parts that are to be fetched, in order.

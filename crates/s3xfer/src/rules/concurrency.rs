@@ -56,6 +56,11 @@ impl Concurrency {
         Self { most, target, doubled_at, added: target, done_at: Seen::default(), at_once: 0.0, parts: 0 }
     }
 
+    /// As [`new`](Self::new), but with all of them from the beginning.
+    pub(crate) fn open(most: u32) -> Self {
+        Self { target: most, doubled_at: None, added: 0, ..Self::new(most) }
+    }
+
     /// Parts to have in flight now.
     pub(crate) fn target(&self) -> u32 {
         self.target
@@ -112,6 +117,14 @@ impl Concurrency {
 }
 
 impl Seen {
+    pub(crate) fn plus(self, more: Self) -> Self {
+        Self {
+            answers: self.answers + more.answers,
+            frames: self.frames + more.frames,
+            later_at_once: self.later_at_once + more.later_at_once,
+        }
+    }
+
     fn since(self, before: Self) -> Self {
         Self {
             answers: self.answers - before.answers,

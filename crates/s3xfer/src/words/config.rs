@@ -240,8 +240,8 @@ impl TransferConfig {
     /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the machine
     /// that is behind, not the network: more would only cost processor time and memory then. On by default, for
     /// `max_concurrency` says how many there may be at most; a network that is waited for has all of them, above 32 after a
-    /// few answer times. The [report](crate::TransferReport) says both how many there might have been and how many there
-    /// were. Off in [`TransferConfig::boto3`], and without effect on streams.
+    /// few answer times. Small downloads of a client, of one request each, are counted together. The
+    /// [report](crate::TransferReport) says both how many there might have been and how many there were. Off in [`TransferConfig::boto3`], and without effect on streams.
     #[must_use]
     pub fn adaptive_concurrency(&self) -> bool {
         self.adaptive_concurrency

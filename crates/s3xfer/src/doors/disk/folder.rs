@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -44,13 +46,16 @@ impl Folder {
         Ok(Self(opened))
     }
 
+    /// Any folder takes names of so many bytes.
+    pub(super) const ANY_NAME_MAX: usize = 64;
+
     /// Most bytes of a name in it, and never more than Linux and macOS allow anywhere.
     pub(super) fn name_max(&self) -> usize {
         /// `NAME_MAX`.
         const USUAL: u64 = 255;
         let told = rustix::fs::fstatvfs(&self.0).map_or(0, |disk| disk.f_namemax);
         // Below this no temporary name could tell two targets apart; such a file system answers for itself.
-        let most = if told < 64 { USUAL } else { told.min(USUAL) };
+        let most = if told < Self::ANY_NAME_MAX as u64 { USUAL } else { told.min(USUAL) };
         usize::try_from(most).expect("at most 255")
     }
 
@@ -65,8 +70,9 @@ impl Folder {
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
-        // Without /proc, as in some containers, nothing but a privilege gives it a name.
-        Ok(std::fs::symlink_metadata(link_of(&file)).is_ok().then_some(file))
+        // Without /proc, as in some containers, older kernels let nothing but a privilege give it a name.
+        static HAS_LINKS: OnceLock<bool> = OnceLock::new();
+        Ok(HAS_LINKS.get_or_init(|| std::fs::symlink_metadata(link_of(&file)).is_ok()).then_some(file))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -77,6 +83,21 @@ impl Folder {
     /// Gives a nameless file a name that is free.
     #[cfg(target_os = "linux")]
     pub(super) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        match self.link_open(file, name) {
+            // What a kernel before 6.10 says to those without the privilege (open(2), O_TMPFILE), or of a folder that is gone.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.link_through_proc(file, name),
+            linked => linked,
+        }
+    }
+
+    /// Without a look into /proc, which makes an entry for whatever is asked for.
+    #[cfg(target_os = "linux")]
+    fn link_open(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::linkat(file, "", &self.0, name, AtFlags::EMPTY_PATH)?)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn link_through_proc(&self, file: &File, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::linkat(rustix::fs::CWD, link_of(file), &self.0, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
@@ -180,4 +201,31 @@ fn link_of(file: &File) -> std::path::PathBuf {
     use std::os::fd::AsRawFd;
 
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_nameless_file_is_given_a_name_either_way_but_never_one_that_is_taken() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::of(&place.path().join("x")).unwrap();
+        let Some(mut file) = folder.unnamed().unwrap() else {
+            eprintln!("skipped: no files without a name in {}", place.path().display());
+            return;
+        };
+        file.write_all(b"bytes").unwrap();
+        folder.link_through_proc(&file, "proc".as_ref()).unwrap();
+        folder.link(&file, "linked".as_ref()).unwrap();
+        for name in ["proc", "linked"] {
+            assert_eq!(fs::read(place.path().join(name)).unwrap(), b"bytes");
+            assert_eq!(folder.link(&file, name.as_ref()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        }
+        fs::remove_dir_all(place.path()).unwrap();
+        assert_eq!(folder.link(&file, "gone".as_ref()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 }

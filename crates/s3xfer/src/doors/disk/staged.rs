@@ -231,7 +231,9 @@ impl Place {
         };
         let folder = Folder::of(&path).map_err(|source| disk_error(target, "open its folder", source))?;
         let name = path.file_name().expect("a regular file's path ends in its name");
-        let names = Names::new(name, folder.name_max());
+        // Asked only where it matters.
+        let name_max = if Names::fit(name, Folder::ANY_NAME_MAX) { Folder::ANY_NAME_MAX } else { folder.name_max() };
+        let names = Names::new(name, name_max);
         Ok(Self { target: target.into(), folder, names, worth_keeping: AtomicBool::new(false) })
     }
 

@@ -29,26 +29,28 @@ pub(crate) enum Target {
 pub(crate) fn classify(target: &Path) -> Result<Target, DownloadError> {
     let fail = |action: &str, source| Err(disk_error(target, action, source));
     let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
-    match fs::metadata(target) {
+    // Most targets are free names, and one look is enough for them.
+    let seen = fs::symlink_metadata(target);
+    let is_link = seen.as_ref().is_ok_and(Metadata::is_symlink);
+    match if is_link { fs::metadata(target) } else { seen } {
         Ok(found) if found.is_dir() => {
             return fail("replace a folder by the object's file", io::ErrorKind::IsADirectory.into());
         }
         Ok(found) if is_null(&found) => return Ok(Target::Null),
         Ok(found) if !found.is_file() => return Ok(Target::Special),
+        Ok(_) if !is_link => return Ok(Target::Regular(target.to_owned())),
         Ok(_) => {
-            let is_link = fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink());
-            return match is_link.then(|| fs::canonicalize(target)) {
-                None => Ok(Target::Regular(target.to_owned())),
-                Some(Ok(resolved)) => Ok(Target::Regular(resolved)),
-                Some(Err(source)) => fail("follow the link to its file", source),
-            };
+            let resolved = fs::canonicalize(target);
+            return resolved
+                .map_or_else(|source| fail("follow the link to its file", source), |path| Ok(Target::Regular(path)));
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return fail("look at it", error),
+        Err(error) if is_link => {
+            let leads_to = fs::read_link(target).unwrap_or_default();
+            let action = format!("follow the link, which leads to {} where there is nothing", leads_to.display());
+            return fail(&action, error);
+        }
         Err(_) => {}
-    }
-    if let Ok(leads_to) = fs::read_link(target) {
-        let action = format!("follow the link, which leads to {} where there is nothing", leads_to.display());
-        return fail(&action, io::ErrorKind::NotFound.into());
     }
     // `file_name` passes over a slash at the end, which asks for a folder.
     let a_file = !target.as_os_str().as_bytes().ends_with(b"/");
@@ -87,15 +89,25 @@ pub(super) struct Names {
 /// The longest ending: that of `journal_new`, or a numbered name with Linux's largest process id.
 const LONGEST_ENDING: usize = ".s3xfer-4194304-9999".len();
 
+/// For the target's name among those of `name_max` bytes.
+const fn room(name_max: usize) -> usize {
+    name_max - 1 - LONGEST_ENDING
+}
+
 impl Names {
+    /// Whether the target's name need not be shortened where names have at most `name_max` bytes.
+    pub(super) fn fit(target: &OsStr, name_max: usize) -> bool {
+        target.len() <= room(name_max)
+    }
+
     /// All of them are functions of the target's name, so that the next download finds what an earlier one left.
     ///
     /// A name that leaves no room for an ending is shortened by whole characters and carries a hash of all of it. (Two
     /// targets whose files met after all would take turns, not mix: a lock and the journal's checkpoint tell them apart.)
     pub(super) fn new(target: &OsStr, name_max: usize) -> Self {
-        let room = name_max - 1 - LONGEST_ENDING;
+        let room = room(name_max);
         let mut stem = OsString::from(".");
-        if target.len() <= room {
+        if Self::fit(target, name_max) {
             stem.push(target);
         } else {
             let hash = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, target.as_bytes());
