@@ -52,6 +52,29 @@ fn an_unknown_constraint_is_learned_and_its_border_found() {
 }
 
 #[test]
+fn what_is_allowed_is_found_where_everything_is_forbidden_at_first() {
+    // A fiftieth of the square is allowed, and how much is exceeded spans orders of magnitude, all of them above 0.
+    let excess = |c: &Config| ((xy(c).0 - 0.87).powi(2) + (xy(c).1 - 0.13).powi(2)) / 0.0064 - 1.0;
+    for workers in [1, 4] {
+        let (gp, random) = compare(7, |kind, seed| {
+            let setup = Setup::new(square(), Metric::minimize("m")).searcher(kind).seed(seed).constraint("room");
+            let mut study = Study::new(setup).unwrap();
+            let mut open = Vec::new();
+            for i in 0..24 {
+                open.push(study.ask().unwrap().assignment().unwrap());
+                if open.len() == workers {
+                    let job = open.remove(i % workers);
+                    study.tell(job.trial, Measured::new(xy(&job.config).0).constraints([excess(&job.config)])).unwrap();
+                }
+            }
+            let trials = study.trials().iter();
+            -(trials.filter(|t| excess(&t.config) <= 0.0).count() as f64)
+        });
+        assert!(gp <= -4.0 && random >= -2.0, "{workers} workers: gp {gp}, random {random}");
+    }
+}
+
+#[test]
 fn where_trials_fail_is_learned() {
     // Everything right of the middle fails, and values fall towards it.
     let (gp, random) = compare(7, |kind, seed| {

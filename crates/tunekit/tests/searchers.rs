@@ -101,6 +101,60 @@ fn a_cache_changes_nothing_when_there_are_many_trials() {
 }
 
 #[test]
+fn a_cache_changes_nothing_when_results_come_late_fail_or_come_twice() {
+    for kind in SearcherKind::ALL {
+        let mut study = Study::new(of(kind, mixed())).unwrap();
+        let mut events = Vec::new();
+        let mut open: Vec<Assignment> = Vec::new();
+        for i in 0..26_usize {
+            events.extend(study.take_events());
+            let cold = job(&mut Study::replay(events.clone()).unwrap());
+            let warm = job(&mut study);
+            assert_eq!(warm, cold, "{kind} at step {i}");
+            open.push(warm);
+            if open.len() < 3 {
+                continue;
+            }
+            let ended = open.remove(i * 7 % 3);
+            match i % 6 {
+                5 => study.tell(ended.trial, Outcome::Failed("no".to_owned())).unwrap(),
+                // All equal until they are measured again, which is when they turn out not to be.
+                _ => study.tell(ended.trial, 1.0).unwrap(),
+            }
+            if i % 4 == 3 {
+                let _ = study.best();
+                study.add(&ended.config, 1.0 + i as f64).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_best_configuration_that_fills_half_the_cube_is_not_suggested_again() {
+    // Where `kind` is a nothing else exists: every point of that half stands for one configuration.
+    let space = Space::new()
+        .with("kind", Domain::categorical(["a", "b"]).unwrap())
+        .unwrap()
+        .with_when("x", Domain::float(0.0, 1.0).unwrap(), "kind", ["b"])
+        .unwrap();
+    for kind in SearcherKind::ALL {
+        let setup = Setup { metric: Metric::minimize("m").deterministic(), ..of(kind, space.clone()) };
+        let (_, configs) = drive(setup, 30, |j| Outcome::Value(j.config.float("x").unwrap_or(-5.0)));
+        let keys: BTreeSet<String> = configs.iter().map(Config::key).collect();
+        assert_eq!(keys.len(), configs.len(), "{kind}");
+    }
+}
+
+#[test]
+fn predicates_that_leave_one_in_ten_thousand_never_run_out() {
+    let space = cube(3).with("n", Domain::int(1, 1000).unwrap()).unwrap();
+    let space = space.require("x0 + x1 + x2 <= 0.1").unwrap().require("n <= 600").unwrap();
+    for kind in SearcherKind::ALL {
+        drive(of(kind, space.clone()), 14, |j| Outcome::Value(-j.config.float("x0").unwrap()));
+    }
+}
+
+#[test]
 fn failures_and_what_is_not_finite_are_survived() {
     for kind in SearcherKind::ALL {
         for every in [1, 2, 3] {

@@ -18,6 +18,8 @@ pub(crate) use kernel::Coordinate;
 #[cfg(test)]
 pub(crate) use kernel::Warp;
 
+use std::borrow::Cow;
+
 use self::kernel::Kernel;
 use super::cholesky::Factor;
 
@@ -46,6 +48,18 @@ impl Data {
     pub(crate) fn len(&self) -> usize {
         self.y.len()
     }
+
+    /// How well a configuration is known: a typical one of `n`.
+    pub(crate) fn typical_n(&self) -> f64 {
+        median(&self.n)
+    }
+}
+
+/// The upper median; 1 of none.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(1.0)
 }
 
 /// A process conditioned on data.
@@ -108,21 +122,25 @@ impl Posterior {
         Some(Self { kernel, noise: hyper.noise, x, n: data.n.clone(), mu, factor, alpha })
     }
 
-    /// The same process, told that each of `points` was measured once and came out as predicted (a "kriging believer",
-    /// Ginsbourger, Le Riche and Carraro 2010): predictions stay, their variance near those points goes down. `None` if the
-    /// covariance cannot be factored.
-    pub(crate) fn believing(&self, points: &[Vec<f64>]) -> Option<Self> {
+    /// The same process, told that each of `points` was measured as well as the others were and came out as predicted (a
+    /// "kriging believer", Ginsbourger, Le Riche and Carraro 2010): predictions stay, their variance near those points goes
+    /// down. `None` if the covariance cannot be factored.
+    pub(crate) fn believing(&self, points: &[Vec<f64>]) -> Option<Cow<'_, Self>> {
+        if points.is_empty() {
+            return Some(Cow::Borrowed(self));
+        }
         let mut more = self.clone();
+        let n = median(&self.n);
         for point in points {
             let placed = self.kernel.place(point);
             let row: Vec<f64> = more.x.iter().map(|other| self.kernel.covariance(other, &placed)).collect();
-            more.factor = more.factor.extended(&row, self.kernel.signal() + self.noise)?;
+            more.factor = more.factor.extended(&row, self.kernel.signal() + self.noise / n)?;
             more.x.push(placed);
-            more.n.push(1.0);
+            more.n.push(n);
             // Solving with the predicted values gives what was there, and nothing for the new rows.
             more.alpha.push(0.0);
         }
-        Some(more)
+        Some(Cow::Owned(more))
     }
 
     /// The variance of one measurement.
@@ -346,8 +364,8 @@ mod tests {
         assert!(believing.predict(&far).1 > 0.95 * posterior.predict(&far).1);
         // The slow way: the same data with the predictions among them, at the same mean.
         let mut more = data();
-        more.push(vec![0.5, 0.4], posterior.predict(&[0.5, 0.4]).0, 1.0, 0.0);
-        more.push(vec![0.9, 0.9], posterior.predict(&[0.9, 0.9]).0, 1.0, 0.0);
+        more.push(vec![0.5, 0.4], posterior.predict(&[0.5, 0.4]).0, 2.0, 0.0);
+        more.push(vec![0.9, 0.9], posterior.predict(&[0.9, 0.9]).0, 2.0, 0.0);
         let slow = Posterior::new(&PLAIN, &hyper(), &more, 5, None).unwrap();
         assert!((slow.predict(&x).1 - less).abs() < 1e-9);
     }

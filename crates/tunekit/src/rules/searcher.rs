@@ -263,8 +263,11 @@ impl UnknownName {
 
 /// How many draws are made before an unused configuration is taken to be hard to find by drawing.
 const DRAWS: usize = 64;
-/// How many more uniform draws are made for one that the predicates allow.
-const ALLOWED_DRAWS: usize = 1 << 14;
+/// How many more uniform draws are made for one that the predicates allow: of one in 10,000 a study never runs out (its stream
+/// is the trial's, so what is not found once is not found by asking again), and all of them take some tenths of a second.
+const ALLOWED_DRAWS: usize = 1 << 18;
+/// How many draws are made near what was allowed before, where uniform ones found nothing.
+const NEAR_DRAWS: usize = 1 << 12;
 /// Spaces of up to this many configurations are listed where drawing finds no unused one.
 const LISTED: u128 = 1 << 16;
 
@@ -292,13 +295,33 @@ pub(crate) fn unused(
             let start = stream.below(count as usize) as u128;
             let all = (0..count).filter_map(|i| listing.nth((start + i) % count)).filter(|c| space.allows(c));
             let mut allowed = 0;
-            let found = all.inspect(|_| allowed += 1).any(keep);
+            let found = all.inspect(|_| allowed += 1).any(&mut keep);
             if !found && allowed > 0 && history.metric().noise == Noise::Deterministic {
                 return Err(SuggestError::Exhausted { count: allowed });
             }
-        } else if space.predicates().next().is_some() {
-            (0..ALLOWED_DRAWS).map(|_| random::draw(history, stream)).filter(|c| space.allows(c)).any(keep);
+        } else {
+            let draws = if space.predicates().next().is_some() { ALLOWED_DRAWS } else { DRAWS };
+            let uniform = (0..draws).map(|_| random::draw(history, stream));
+            if !uniform.filter(|c| space.allows(c)).any(&mut keep) {
+                (0..NEAR_DRAWS).filter_map(|_| near(history, stream)).filter(|c| space.allows(c)).any(&mut keep);
+            }
         }
     }
     least.map(|(_, config)| config).ok_or(SuggestError::Forbidden { draws: DRAWS + ALLOWED_DRAWS })
+}
+
+/// The configuration of a trial with some parameters drawn anew; `None` without trials.
+fn near(history: &History<'_>, stream: &mut Stream) -> Option<Config> {
+    let space = history.space();
+    let trials = history.trials();
+    let trial = trials.get(stream.below(trials.len()))?;
+    let mut point = space.encode(&trial.config).ok()?;
+    let share = 1.0 / point.len() as f64;
+    let one = stream.below(point.len());
+    for (j, u) in point.iter_mut().enumerate() {
+        if j == one || stream.uniform() < share {
+            *u = stream.uniform();
+        }
+    }
+    space.decode(&point).ok()
 }

@@ -78,8 +78,8 @@ struct Fold {
     restarts: u32,
     distribution: Distribution,
     categories: Categories,
-    /// The trials taken in, best first in each generation: what the state is a function of.
-    taken: Vec<Vec<TrialId>>,
+    /// The trials taken in, best first in each generation, and whether all were equal: what the state is a function of.
+    taken: Vec<(Vec<TrialId>, bool)>,
 }
 
 impl Fold {
@@ -102,25 +102,27 @@ impl Fold {
     /// Whether this is a state on the way to that of these trials.
     fn is_of(&self, seed: u64, axes: &[Axis], tried: &[Tried]) -> bool {
         let mut rest = tried;
-        let same = |generation: &Vec<TrialId>| {
+        let same = |(generation, flat): &(Vec<TrialId>, bool)| {
             let Some((these, others)) = rest.split_at_checked(generation.len()) else { return false };
             rest = others;
-            sorted(these).iter().map(|t| t.trial).eq(generation.iter().copied())
+            let these = sorted(these);
+            // Measured again, equals may turn out different and still come in the order they had.
+            is_flat(&these) == *flat && these.iter().map(|t| t.trial).eq(generation.iter().copied())
         };
         self.seed == seed && self.axes == axes && self.taken.iter().all(same)
     }
 
     /// With every further generation that is complete.
     fn on(mut self, tried: &[Tried]) -> Self {
-        let mut rest = &tried[self.taken.iter().map(Vec::len).sum()..];
+        let mut rest = &tried[self.taken.iter().map(|(trials, _)| trials.len()).sum()..];
         while let Some((generation, others)) = rest.split_at_checked(self.population) {
             rest = others;
             let generation = sorted(generation);
-            self.taken.push(generation.iter().map(|t| t.trial).collect());
+            // Equal ranks say nothing: a generation of equals must not pull anywhere, and shows that a run is over.
+            let flat = is_flat(&generation);
+            self.taken.push((generation.iter().map(|t| t.trial).collect(), flat));
             let numbers: Vec<Vec<f64>> =
                 generation.iter().map(|t| self.numeric.iter().map(|j| t.point[*j]).collect()).collect();
-            // Equal ranks say nothing: a generation of equals must not pull anywhere, and shows that a run is over.
-            let flat = generation.iter().all(|t| t.rank == generation[0].rank);
             self.distribution.update(&numbers, flat);
             if !flat {
                 self.categories.update(&generation);
@@ -152,6 +154,11 @@ impl Fold {
         self.numeric.iter().zip(numbers).for_each(|(j, u)| point[*j] = u);
         point
     }
+}
+
+/// Whether none is better than another.
+fn is_flat(generation: &[&Tried]) -> bool {
+    generation.iter().all(|t| t.rank == generation[0].rank)
 }
 
 /// Best first.

@@ -188,7 +188,9 @@ pub(super) fn first_unused(
     let mut points = points.into_iter();
     unused(history, stream, |stream| {
         let space = history.space();
-        let config = points.by_ref().filter_map(|p| space.decode(&p).ok()).find(|config| space.allows(config));
+        // Many points can stand for one configuration, so used ones must not eat up the draws.
+        let new = |config: &Config| space.allows(config) && history.used(config) == 0;
+        let config = points.by_ref().filter_map(|p| space.decode(&p).ok()).find(new);
         config.unwrap_or_else(|| random::draw(history, stream))
     })
 }

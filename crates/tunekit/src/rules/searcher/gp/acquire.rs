@@ -4,6 +4,8 @@
 //! - times the probability that it meets each constraint and does not fail (Gardner et al. 2014),
 //! - divided by what it is expected to cost, where cost counts (Snoek, Larochelle and Adams 2012, sec. 3.2).
 
+use std::borrow::Cow;
+
 use super::model::Model;
 use super::surrogate::Surrogate;
 use super::volume::Volume;
@@ -29,7 +31,8 @@ const FEASIBLE: f64 = 0.5;
 /// What a trial is worth.
 pub(super) struct Acquisition<'a> {
     gain: Gain<'a>,
-    constraints: &'a [Surrogate],
+    /// What must be at most a limit, and the limit.
+    constraints: Vec<(Cow<'a, Posterior>, f64)>,
     cost: Option<&'a Surrogate>,
 }
 
@@ -71,9 +74,13 @@ impl<'a> Acquisition<'a> {
         } else if model.further.is_empty() {
             Gain::Improvement(Box::new(Improvement::new(&model.objective, &rows, pending, incumbent, stream)?))
         } else {
-            Gain::Volume(Volume::new(model, &rows, pending)?)
+            Gain::Volume(Volume::new(model, &rows, pending, stream)?)
         };
-        Some(Self { gain, constraints: &model.constraints, cost: model.cost.as_ref() })
+        // While that is all there is to gain, workers spread by it.
+        let pending = if let Gain::Feasibility = gain { pending } else { &[] };
+        let constraint = |s: &'a Surrogate| Some((s.posterior.believing(pending)?, s.output.output(0.0)));
+        let constraints = model.constraints.iter().map(constraint).collect::<Option<_>>()?;
+        Some(Self { gain, constraints, cost: model.cost.as_ref() })
     }
 
     /// The values at many points, from fewer samples.
@@ -84,10 +91,9 @@ impl<'a> Acquisition<'a> {
             Gain::Feasibility => vec![0.0; points.len()],
             Gain::Mean(posterior) => posterior.predict_many(points).iter().map(|(mean, _)| -mean).collect(),
         };
-        for constraint in self.constraints {
-            let limit = constraint.output.output(0.0);
-            for (value, (mean, sd)) in values.iter_mut().zip(constraint.posterior.predict_many(points)) {
-                *value += log_probability_below(mean, sd * sd, limit).0;
+        for (posterior, limit) in &self.constraints {
+            for (value, (mean, sd)) in values.iter_mut().zip(posterior.predict_many(points)) {
+                *value += log_probability_below(mean, sd * sd, *limit).0;
             }
         }
         if let Some(cost) = self.cost {
@@ -129,9 +135,8 @@ impl<'a> Acquisition<'a> {
                 gradient.iter_mut().zip(more).for_each(|(g, m)| *g += m);
             }
         };
-        for constraint in self.constraints {
-            let limit = constraint.output.output(0.0);
-            add(&constraint.posterior, &|mean, variance| log_probability_below(mean, variance, limit));
+        for (posterior, limit) in &self.constraints {
+            add(posterior, &|mean, variance| log_probability_below(mean, variance, *limit));
         }
         if let Some(cost) = self.cost {
             let rate = cost.output.log_rate();

@@ -64,7 +64,8 @@ impl Model {
         let mut constraints = Vec::new();
         for k in 0..history.constraints().len() {
             let column = column(observed.iter().map(|o| o.constraints[k].clone()).collect(), &Metric::default());
-            constraints.push(Surrogate::of(column.known(), &[], &coordinates, &sobol, last.constraints.next())?);
+            let column = Column { scales: Scales::Signed, ..column.known() };
+            constraints.push(Surrogate::of(column, &[], &coordinates, &sobol, last.constraints.next())?);
         }
         let cost = history.cost_aware().then(|| {
             let column = column(observed.iter().map(|o| o.costs.clone()).collect(), &Metric::time("cost"));

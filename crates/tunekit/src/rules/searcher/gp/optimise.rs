@@ -22,6 +22,9 @@ use crate::words::value::Config;
 
 /// Sobol candidates.
 const SPREAD: u64 = 1024;
+/// So many more are looked through if predicates allow fewer than so many of all candidates.
+const MOST_SPREAD: u64 = 1 << 15;
+const FEWEST_ALLOWED: usize = 256;
 /// Configurations so far that candidates are stepped from, and steps from each.
 const CENTRES: usize = 5;
 const STEPS: usize = 24;
@@ -62,7 +65,11 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
             points.push(data.x[*centre].iter().map(|u| near(*u, size, stream)).collect());
         }
     }
-    let points: Vec<Vec<f64>> = points.iter().filter_map(|p| search.snapped(p)).collect();
+    let mut points: Vec<Vec<f64>> = points.iter().filter_map(|p| search.snapped(p)).collect();
+    // Where predicates leave little, more of the sequence is looked through for some that are far from everything.
+    let scarce = points.len() < FEWEST_ALLOWED && space.predicates().next().is_some();
+    let more = if scarce { SPREAD..MOST_SPREAD } else { 0..0 };
+    points.extend(more.filter_map(|i| search.snapped(&sobol.point(i, space.len()))).take(FEWEST_ALLOWED));
     let mut ranked: Vec<(f64, Vec<f64>)> = search.acquisition.values(&points).into_iter().zip(points).collect();
     sort(&mut ranked);
 
@@ -121,8 +128,7 @@ fn stalled(trials: &[(&Trial, Vec<f64>)], history: &History<'_>) -> bool {
     let Some(before) = done.len().checked_sub(PATIENCE) else { return false };
     let close = |i: usize| done[..i].iter().any(|(_, x)| distance(x, &done[i].1) < NEAR);
     let least = |range: &[&(&Trial, Vec<f64>)]| -> f64 {
-        let value = |(t, _): &&(&Trial, Vec<f64>)| t.value(history.metric().value).map(|v| history.goal().loss(v));
-        range.iter().filter_map(value).fold(f64::INFINITY, f64::min)
+        range.iter().filter_map(|(t, _)| loss(t, history)).fold(f64::INFINITY, f64::min)
     };
     let (earlier, later) = (least(&done[..before]), least(&done[before..]));
     (before..done.len()).all(close) && later > earlier - GAIN * losses_spread(history)
@@ -130,11 +136,16 @@ fn stalled(trials: &[(&Trial, Vec<f64>)], history: &History<'_>) -> bool {
 
 /// The range of the better half of what was observed: the unit in which a gain is small or not.
 fn losses_spread(history: &History<'_>) -> f64 {
-    let value = |t: &Trial| t.value(history.metric().value).map(|v| history.goal().loss(v));
-    let mut losses: Vec<f64> = history.trials().iter().filter_map(value).collect();
+    let mut losses: Vec<f64> = history.trials().iter().filter_map(|t| loss(t, history)).collect();
     losses.sort_by(f64::total_cmp);
     let (Some(best), Some(middle)) = (losses.first(), losses.get(losses.len() / 2)) else { return 0.0 };
     (middle - best).abs()
+}
+
+/// What a trial came to; `None` for one that breaks a constraint, which is no gain however low it is.
+fn loss(trial: &Trial, history: &History<'_>) -> Option<f64> {
+    let broken = trial.measured.as_ref().is_some_and(|m| m.constraints.iter().any(|c| *c > 0.0));
+    trial.value(history.metric().value).filter(|_| !broken).map(|v| history.goal().loss(v))
 }
 
 /// The largest difference of a coordinate.

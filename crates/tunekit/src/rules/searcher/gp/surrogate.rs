@@ -43,6 +43,8 @@ pub(super) enum Scales {
     Any,
     /// Its logarithm while its values allow it.
     Time,
+    /// All but the logarithm: where 0 lies must have an answer, however far all values are from it.
+    Signed,
     /// Itself: a value has a meaning that bending would lose.
     Plain,
 }
@@ -67,6 +69,7 @@ impl Column {
         let positive = self.samples.iter().flatten().all(|v| *v > 0.0);
         match self.scales {
             Scales::Plain => vec![Kind::Identity],
+            Scales::Signed => Kind::allowed(means, false, false),
             scales => Kind::allowed(means, positive, scales == Scales::Time),
         }
     }
@@ -209,8 +212,10 @@ impl Surrogate {
         let data = column.rows(&rows).data(&output)?;
         let mut told = data.clone();
         let worst = data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // As surely as another row: where the noise is given, n is no count.
+        let n = data.typical_n();
         for x in failed {
-            told.push(x.clone(), worst, 1.0, 0.0);
+            told.push(x.clone(), worst, n, 0.0);
         }
         let posterior = Posterior::new(coordinates, &fitted.hyper, &told, fitted.rows.len(), last.as_ref())?;
         Some(Self { column, failed: failed.to_vec(), fitted, output, data, posterior })

@@ -9,27 +9,38 @@
 //! The front is that of the posterior means; pending trials are believed to come out as predicted (Ginsbourger, Le Riche and
 //! Carraro 2010), which lowers the variance there and puts them on the front.
 
+use std::borrow::Cow;
+
 use super::model::Model;
+use super::surrogate::Surrogate;
 use crate::rules::acquisition::log_expected_improvement;
 use crate::rules::gp::Posterior;
 use crate::rules::pareto::{Cell, free_cells, non_dominated};
+use crate::rules::stream::Stream;
 
 /// The reference point lies this share of the front's range behind its worst.
 const BEHIND: f64 = 0.1;
+/// Of more objectives each trial looks at so many, drawn by its stream: with four, sixty trials left so many boxes that one
+/// suggestion took longer than 20 s.
+const OBJECTIVES: usize = 3;
 
 /// The expected hypervolume improvement over a front.
 pub(super) struct Volume<'a> {
-    posteriors: Vec<std::borrow::Cow<'a, Posterior>>,
+    posteriors: Vec<Cow<'a, Posterior>>,
     cells: Vec<Cell>,
 }
 
 impl<'a> Volume<'a> {
     /// Over the front of the data's `rows`; `None` if a pending trial cannot be believed.
-    pub(super) fn new(model: &'a Model, rows: &[usize], pending: &[Vec<f64>]) -> Option<Self> {
+    pub(super) fn new(model: &'a Model, rows: &[usize], pending: &[Vec<f64>], stream: &mut Stream) -> Option<Self> {
         let x: Vec<Vec<f64>> = rows.iter().map(|i| model.objective.data.x[*i].clone()).collect();
-        let surrogates = || std::iter::once(&model.objective).chain(&model.further);
+        let mut surrogates: Vec<&'a Surrogate> = std::iter::once(&model.objective).chain(&model.further).collect();
+        while surrogates.len() > OBJECTIVES {
+            surrogates.remove(stream.below(surrogates.len()));
+        }
         let means = |points: &[Vec<f64>]| -> Vec<Vec<f64>> {
-            let by_objective: Vec<Vec<(f64, f64)>> = surrogates().map(|s| s.posterior.predict_many(points)).collect();
+            let by_objective: Vec<Vec<(f64, f64)>> =
+                surrogates.iter().map(|s| s.posterior.predict_many(points)).collect();
             (0..points.len()).map(|i| by_objective.iter().map(|p| p[i].0).collect()).collect()
         };
         let observed = means(&x);
@@ -37,11 +48,7 @@ impl<'a> Volume<'a> {
         let mut known = observed;
         known.extend(means(pending));
         let front: Vec<Vec<f64>> = non_dominated(&known).into_iter().map(|i| known[i].clone()).collect();
-        let believe = |posterior: &'a Posterior| match pending {
-            [] => Some(std::borrow::Cow::Borrowed(posterior)),
-            pending => posterior.believing(pending).map(std::borrow::Cow::Owned),
-        };
-        let posteriors = surrogates().map(|s| believe(&s.posterior)).collect::<Option<_>>()?;
+        let posteriors = surrogates.iter().map(|s| s.posterior.believing(pending)).collect::<Option<_>>()?;
         Some(Self { posteriors, cells: free_cells(&front, &reference) })
     }
 
@@ -134,7 +141,6 @@ mod tests {
     use crate::rules::distribution::normal_quantile;
     use crate::rules::pareto::hypervolume;
     use crate::rules::qmc::Sobol;
-    use crate::rules::stream::Stream;
 
     fn by_samples(predicted: &[(f64, f64)], front: &[Vec<f64>], reference: &[f64]) -> f64 {
         let sobol = Sobol::new(&mut Stream::of_study(5, "test"));
