@@ -66,15 +66,21 @@ impl<'a> Acquisition<'a> {
         incumbent: Incumbent,
         stream: &mut Stream,
     ) -> Option<Self> {
-        let rows = model.feasible(FEASIBLE);
+        let rows = places(&model.feasible(&model.objective.data.x, FEASIBLE));
+        // What a pending trial brings counts as had only if it is allowed.
+        let feasible = places(&model.feasible(pending, FEASIBLE));
         let gain = if rows.is_empty() {
             Gain::Feasibility
         } else if incumbent == Incumbent::Nothing && model.further.is_empty() {
             Gain::Mean(&model.objective.posterior)
         } else if model.further.is_empty() {
-            Gain::Improvement(Box::new(Improvement::new(&model.objective, &rows, pending, incumbent, stream)?))
+            // First those that may be improved upon.
+            let rest = (0..pending.len()).filter(|i| !feasible.contains(i));
+            let ordered: Vec<Vec<f64>> = feasible.iter().copied().chain(rest).map(|i| pending[i].clone()).collect();
+            let under_way = (ordered.as_slice(), feasible.len());
+            Gain::Improvement(Box::new(Improvement::new(&model.objective, &rows, under_way, incumbent, stream)?))
         } else {
-            Gain::Volume(Volume::new(model, &rows, pending, stream)?)
+            Gain::Volume(Volume::new(model, &rows, (pending, &feasible), stream)?)
         };
         // While that is all there is to gain, workers spread by it.
         let pending = if let Gain::Feasibility = gain { pending } else { &[] };
@@ -156,11 +162,11 @@ struct Improvement<'a> {
 }
 
 impl<'a> Improvement<'a> {
-    /// Over the best of the data's `rows`, where `pending` points will be known.
+    /// Over the best of the data's `rows` and of the first so many `pending` points, which all will be known.
     fn new(
         objective: &'a Surrogate,
         rows: &[usize],
-        pending: &[Vec<f64>],
+        (pending, counted): (&[Vec<f64>], usize),
         incumbent: Incumbent,
         stream: &mut Stream,
     ) -> Option<Self> {
@@ -185,12 +191,13 @@ impl<'a> Improvement<'a> {
         let samples = if points.is_empty() { 1 } else { SAMPLES };
         let normals: Vec<Vec<f64>> = (0..samples).map(normal).collect();
         let joint = Joint::new(posterior, &points, normals)?;
-        // What a pending trial will bring counts as had: the next one is to improve on that as well.
         let known = match incumbent {
             Incumbent::Sampled => f64::INFINITY,
             Incumbent::Mean | Incumbent::Nothing => best.0,
         };
-        let incumbents = joint.samples.iter().map(|sample| sample.iter().copied().fold(known, f64::min)).collect();
+        let counted = near.len() + counted.min(PENDING);
+        let least = |sample: &Vec<f64>| sample[..counted].iter().copied().fold(known, f64::min);
+        let incumbents = joint.samples.iter().map(least).collect();
         let coarse = joint.first(COARSE);
         Some(Self { posterior, joint, coarse, incumbents })
     }
@@ -213,6 +220,11 @@ impl<'a> Improvement<'a> {
         }
         (value, self.joint.gradient(self.posterior, point, &local, &given, &by_means, by_variance))
     }
+}
+
+/// Where it is true.
+fn places(flags: &[bool]) -> Vec<usize> {
+    (0..flags.len()).filter(|i| flags[*i]).collect()
 }
 
 /// The indices of predictions, best mean first.

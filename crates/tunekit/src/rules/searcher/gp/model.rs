@@ -81,17 +81,16 @@ impl Model {
         Some(Self { coordinates, objective, further, constraints, cost: cost.flatten() })
     }
 
-    /// The rows of the objective's data that meet all constraints with at least this probability.
-    pub(super) fn feasible(&self, least: f64) -> Vec<usize> {
-        let x = &self.objective.data.x;
-        let mut log = vec![0.0; x.len()];
+    /// Which of these points meet all constraints with at least this probability.
+    pub(super) fn feasible(&self, points: &[Vec<f64>], least: f64) -> Vec<bool> {
+        let mut log = vec![0.0; points.len()];
         for constraint in &self.constraints {
             let limit = constraint.output.output(0.0);
-            for (log, (mean, sd)) in log.iter_mut().zip(constraint.posterior.predict_many(x)) {
+            for (log, (mean, sd)) in log.iter_mut().zip(constraint.posterior.predict_many(points)) {
                 *log += log_probability_below(mean, sd * sd, limit).0;
             }
         }
-        (0..x.len()).filter(|i| log[*i] >= least.ln()).collect()
+        log.iter().map(|log| *log >= least.ln()).collect()
     }
 
     /// What a measurement at `x` is expected to be.

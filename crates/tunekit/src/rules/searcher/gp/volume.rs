@@ -31,8 +31,14 @@ pub(super) struct Volume<'a> {
 }
 
 impl<'a> Volume<'a> {
-    /// Over the front of the data's `rows`; `None` if a pending trial cannot be believed.
-    pub(super) fn new(model: &'a Model, rows: &[usize], pending: &[Vec<f64>], stream: &mut Stream) -> Option<Self> {
+    /// Over the front of the data's `rows` and of those `pending` points that are `counted`; `None` if a pending trial cannot be
+    /// believed.
+    pub(super) fn new(
+        model: &'a Model,
+        rows: &[usize],
+        (pending, counted): (&[Vec<f64>], &[usize]),
+        stream: &mut Stream,
+    ) -> Option<Self> {
         let x: Vec<Vec<f64>> = rows.iter().map(|i| model.objective.data.x[*i].clone()).collect();
         let mut surrogates: Vec<&'a Surrogate> = std::iter::once(&model.objective).chain(&model.further).collect();
         while surrogates.len() > OBJECTIVES {
@@ -46,7 +52,8 @@ impl<'a> Volume<'a> {
         let observed = means(&x);
         let reference = reference(&observed);
         let mut known = observed;
-        known.extend(means(pending));
+        let believed = means(pending);
+        known.extend(counted.iter().map(|i| believed[*i].clone()));
         let front: Vec<Vec<f64>> = non_dominated(&known).into_iter().map(|i| known[i].clone()).collect();
         let posteriors = surrogates.iter().map(|s| s.posterior.believing(pending)).collect::<Option<_>>()?;
         Some(Self { posteriors, cells: free_cells(&front, &reference) })
