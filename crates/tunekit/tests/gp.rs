@@ -147,6 +147,22 @@ fn only_what_a_predicate_allows_is_suggested_and_the_border_is_reached() {
 }
 
 #[test]
+fn the_first_modelled_trials_stay_near_what_is_known() {
+    // A plane falls towards a corner far from the first points, and a model of them would go there at once.
+    let cube = (0..6).fold(Space::new(), |s, i| s.with(format!("x{i}"), Domain::float(0.0, 1.0).unwrap()).unwrap());
+    let place = |c: &Config| -> Vec<f64> { (0..6).map(|i| c.float(&format!("x{i}")).unwrap()).collect() };
+    for seed in 1000..1010 {
+        let setup = Setup::new(cube.clone(), Metric::minimize("m")).seed(seed);
+        let study = drive(setup, 9, |c| Outcome::Value(place(c).iter().sum()));
+        let places: Vec<Vec<f64>> = study.trials().iter().map(|t| place(&t.config)).collect();
+        let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let nearest = places[..8].iter().map(|p| distance(p, &places[8])).fold(f64::INFINITY, f64::min);
+        // 0.3 of the cube, and a share more for each of eight trials in six parameters.
+        assert!(nearest <= 0.3 * (1.0 + 8.0 / 35.0) + 1e-9, "seed {seed}: {nearest}");
+    }
+}
+
+#[test]
 fn a_known_noise_is_taken_as_it_is() {
     // The same measurements: the larger the noise they are said to have, the less the luckiest is believed.
     let interval = |metric: Metric| {

@@ -70,6 +70,8 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     let scarce = points.len() < FEWEST_ALLOWED && space.predicates().next().is_some();
     let more = if scarce { SPREAD..MOST_SPREAD } else { 0..0 };
     points.extend(more.filter_map(|i| search.snapped(&sobol.point(i, space.len()))).take(FEWEST_ALLOWED));
+    let region = Region::of(model);
+    points.retain(|p| region.holds(p));
     let mut ranked: Vec<(f64, Vec<f64>)> = search.acquisition.values(&points).into_iter().zip(points).collect();
     sort(&mut ranked);
 
@@ -84,7 +86,7 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     starts.extend(order.first().map(|i| data.x[*i].clone()));
     for start in &starts {
         let climbed = search.climb(start, &model.coordinates);
-        if let Some(better) = search.snapped(&climbed).map(|p| search.settle(p)) {
+        if let Some(better) = search.snapped(&climbed).map(|p| search.settle(p)).filter(|p| region.holds(p)) {
             ranked.push((search.acquisition.value(&better), better));
         }
     }
@@ -106,6 +108,30 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
         }
     }
     ranked.iter().filter_map(|(_, p)| space.decode(p).ok()).find(new)
+}
+
+/// A trust region, as an early guard: with few configurations a model is sure of too much far from them. A trial is at most so
+/// far from the nearest one in every numeric coordinate, further with every one there is, until it may be anywhere: Vizier's
+/// (Song et al. 2024, sec. 3.5), but from 0.3 of the cube in place of 0.2. On the benchmarks' functions it changed no median by
+/// more than the seeds do; from 0.2 it cost some on mixed spaces.
+struct Region<'a> {
+    radius: f64,
+    model: &'a Model,
+}
+
+impl<'a> Region<'a> {
+    fn of(model: &'a Model) -> Self {
+        let share = model.objective.data.len() as f64 / (5.0 * (model.coordinates.len() + 1) as f64);
+        Self { radius: 0.3 * (1.0 + share), model }
+    }
+
+    fn holds(&self, point: &[f64]) -> bool {
+        let near = |x: &Vec<f64>| {
+            let mut pairs = self.model.coordinates.iter().zip(x.iter().zip(point));
+            pairs.all(|(kind, (a, b))| *kind == Coordinate::Categorical || (a - b).abs() <= self.radius)
+        };
+        self.radius > 0.5 || self.model.objective.data.x.iter().any(near)
+    }
 }
 
 /// What the next trial is to improve upon. Every other trial the best posterior mean, in between what may be best: learning
