@@ -139,7 +139,8 @@ impl<'a> Region<'a> {
 /// little on either. When little is left of a budget, staying close becomes confirming what will be recommended.
 fn incumbent(history: &History<'_>) -> Incumbent {
     let trial = history.next_trial().0;
-    let ends = history.budget().is_some_and(|budget| trial as f64 >= (1.0 - LAST) * budget as f64);
+    // A study that goes on beyond its budget has its end somewhere else.
+    let ends = history.budget().is_some_and(|b| trial < b && trial as f64 >= (1.0 - LAST) * b as f64);
     match (trial.is_multiple_of(2), ends) {
         (true, _) => Incumbent::Sampled,
         (false, false) => Incumbent::Mean,
