@@ -155,8 +155,8 @@ impl Transfer {
     }
 
     /// A portfolio: configurations of earlier studies, each chosen so that the best of those chosen so far does best over all
-    /// earlier studies (Wistuba, Schilling and Schmidt-Thieme 2015, greedy). Where a study has not measured a configuration, a
-    /// random forest of it stands in. The first is the one that does best by itself.
+    /// earlier studies (Wistuba, Schilling and Schmidt-Thieme 2015, greedy). For a configuration that a study never
+    /// tried, a random forest of that study predicts. The first is the one that does best by itself.
     pub fn zero_shot(&self, count: usize) -> Vec<Config> {
         let candidates = self.shortlist();
         let by_task: Vec<Vec<f64>> = self.tasks.iter().map(|task| task.ranks_of(&self.space, &candidates)).collect();

@@ -333,7 +333,7 @@ fn a_part_that_comes_while_the_device_works_is_not_called_synced() {
 
 /// Not a test: the process that [`a_process_that_is_killed_leaves_its_parts_and_no_lock`] kills.
 #[test]
-#[ignore = "not a test: the process that `a_process_that_is_killed_leaves_its_parts_and_no_lock` starts and kills"]
+#[ignore = "no test by itself: the process that `a_process_that_is_killed_leaves_its_parts_and_no_lock` starts and kills"]
 fn a_process_to_kill() {
     let Some(folder) = std::env::var_os("S3XFER_TEST_FOLDER") else { return };
     let staged = StagedFile::resumable(&target(Path::new(&folder))).unwrap();
