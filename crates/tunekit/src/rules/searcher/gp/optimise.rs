@@ -5,6 +5,8 @@
 //! to configurations of the space; then each discrete parameter in turn takes the value that is best with the others
 //! fixed, until none changes. What the model sees is always a configuration that exists, encoded.
 //!
+//! At first only what is near earlier trials is a candidate (`Region`).
+//!
 //! A model that is sure of a wrong optimum would measure beside it for ever: after two trials that stayed close and gained
 //! nothing, the next one is the best that is elsewhere (on Hartmann's function in 3 dimensions this took the median regret
 //! after 50 trials from 10^-2.1 to 10^-4.2).
