@@ -3,5 +3,6 @@
 pub(crate) mod load;
 #[cfg(feature = "cli")]
 pub(crate) mod serve;
+pub(crate) mod simulator;
 pub(crate) mod stop;
 pub(crate) mod tuner;

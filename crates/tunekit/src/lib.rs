@@ -37,10 +37,10 @@
 //!
 //! | room | what |
 //! |---|---|
-//! | words | [`Space`], [`Domain`], [`Config`], [`Metric`], [`Trial`], [`Event`], [`Table`] |
+//! | words | [`Space`], [`Domain`], [`Config`], [`Metric`], [`SchedulerOptions`], [`Trial`], [`Event`], [`Table`] |
 //! | rules | [`Study`], [`Searcher`] and its kinds, [`Scheduler`] and its kinds, [`Experiment`], [`Importances`], [`Transfer`], [`compare`], [`pareto`] |
 //! | doors | [`JournalFile`], [`write_csv`] |
-//! | engine | [`Tuner`], [`StopHandle`], [`Experiment::load`] |
+//! | engine | [`Tuner`], [`Simulator`], [`StopHandle`], [`Experiment::load`] |
 //!
 //! # Features
 //!
@@ -58,6 +58,7 @@ pub use doors::results::{WriteError, write_csv};
 pub use engine::load::{JOURNAL_NAME, LoadError};
 #[cfg(feature = "cli")]
 pub use engine::serve::{ServeError, Server};
+pub use engine::simulator::{Simulation, SimulationError, Simulator};
 pub use engine::stop::StopHandle;
 pub use engine::tuner::{Observer, StoppedBy, TrialRun, Tuner, TunerError, Tuning};
 pub use rules::DecodeError;
@@ -66,9 +67,11 @@ pub use rules::experiment::Experiment;
 pub use rules::history::{History, Observed};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
 pub use rules::pareto;
-pub use rules::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
+pub use rules::scheduler::{
+    Asha, Fifo, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler, SchedulerKind,
+};
 pub use rules::searcher::{
-    Auto, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch,
+    Auto, Bohb, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch,
     SuggestError, Tpe, UnknownName,
 };
 pub use rules::stream::Stream;
@@ -78,6 +81,7 @@ pub use words::domain::{Choices, Domain, DomainError, FloatDomain, IntDomain, MA
 pub use words::event::{Event, Header, SCHEMA};
 pub use words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 pub use words::predicate::PredicateError;
+pub use words::schedule::SchedulerOptions;
 pub use words::space::{ConfigError, Space, SpaceError};
 pub use words::table::{Cells, Table};
 pub use words::trial::{

@@ -6,6 +6,7 @@ pub(crate) mod event;
 pub(crate) mod hash;
 pub(crate) mod metric;
 pub(crate) mod predicate;
+pub(crate) mod schedule;
 pub(crate) mod space;
 pub(crate) mod table;
 pub(crate) mod trial;

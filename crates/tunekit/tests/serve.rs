@@ -256,3 +256,29 @@ fn a_session_starts_from_earlier_journals_and_needs_them_no_more() {
     let wider = space.replace("\"hi\":1", "\"hi\":2");
     assert!(say(&mut server, &create(&now, "quantile", &wider)).contains("another space"));
 }
+
+#[test]
+fn a_scheduler_pauses_and_resumes_over_the_wire() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    let create = r#"{"op":"create","searcher":"random","scheduler":"asha_promotion","max_resource":9,"workers":1,
+        "scheduler_options":{"eta":3},"space":{"x":{"type":"float","lo":0,"hi":1}}}"#;
+    assert!(say(&create.replace(r#""max_resource":9,"#, "")).contains("needs max_resource"));
+    assert!(say(&create.replace(r#""eta":3"#, r#""eta":1"#)).contains("at least 2"));
+    assert!(say(&create.replace(r#""eta":3"#, r#""theta":3"#)).contains("theta"));
+    assert_eq!(say(create), r#"{"ok":true}"#);
+    assert!(say(r#"{"op":"plan"}"#).contains("1.000 to 1, 0.333 to 3, 0.111 to 9"));
+    for (trial, value) in [(0, 3), (1, 1), (2, 2)] {
+        let ask = say(r#"{"op":"ask"}"#);
+        assert!(
+            ask.starts_with(&format!(r#"{{"trial":{trial},"#)) && ask.ends_with(r#""resource":1,"resumed":false}"#)
+        );
+        let report = format!(r#"{{"op":"report","trial":{trial},"resource":1,"value":{value}}}"#);
+        assert_eq!(say(&report), r#"{"decision":"pause"}"#);
+    }
+    let ask = say(r#"{"op":"ask"}"#);
+    assert!(ask.starts_with(r#"{"trial":1,"#) && ask.ends_with(r#""resource":3,"resumed":true}"#), "{ask}");
+    assert_eq!(say(r#"{"op":"report","trial":1,"resource":2,"value":0.9}"#), r#"{"decision":"continue"}"#);
+    assert_eq!(say(r#"{"op":"report","trial":1,"resource":9,"value":0.8}"#), r#"{"decision":"stop"}"#);
+    assert_eq!(say(r#"{"op":"tell","trial":1}"#), r#"{"ok":true}"#);
+}

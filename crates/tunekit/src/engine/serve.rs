@@ -1,7 +1,7 @@
 //! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `why`, `importances` and `partial`; each has its
-//! fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `why`, `importances` and `partial`; each has
+//! its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::rules::searcher::SearcherKind;
 use crate::rules::study::{ReplayError, Setup, Study};
 use crate::rules::transfer::{Transfer, TransferMethod};
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
+use crate::words::schedule::SchedulerOptions;
 use crate::words::space::Space;
 use crate::words::trial::{Ask, Best, Measured, Outcome, TrialId};
 use crate::words::value::Config;
@@ -63,6 +64,8 @@ enum Request {
     Best {},
     /// The configurations that no other one beats in everything.
     Pareto {},
+    /// Rungs, quotas and the expected budget.
+    Plan {},
     /// Which searcher works, and why.
     Why {},
     /// Which parameters matter.
@@ -108,6 +111,7 @@ struct Create {
     cost_aware: bool,
     searcher: Option<String>,
     scheduler: Option<String>,
+    scheduler_options: Option<SchedulerOptions>,
     /// The most trials that are started.
     budget: Option<u64>,
     max_resource: Option<u64>,
@@ -263,6 +267,14 @@ impl Server {
                 };
                 Ok(json!({ "front": study.pareto().into_iter().map(point).collect::<Vec<_>>() }))
             }
+            Request::Plan {} => {
+                let plan = study
+                    .plan()
+                    .ok_or_else(|| format!("scheduler `{}` has no rungs to plan", study.header().scheduler))?;
+                Ok(
+                    json!({ "brackets": plan.brackets, "budget_per_trial": plan.budget_per_trial(), "text": plan.to_string() }),
+                )
+            }
             Request::Why {} => {
                 let why = study.why().unwrap_or_else(|| format!("{}: as asked", study.header().searcher));
                 Ok(json!({ "why": why }))
@@ -297,6 +309,7 @@ impl Server {
             cost_aware: create.cost_aware,
             searcher,
             scheduler,
+            scheduler_options: create.scheduler_options.unwrap_or_default(),
             max_resource: create.max_resource,
             budget: create.budget,
             points_to_evaluate: create.points_to_evaluate,

@@ -369,7 +369,10 @@ fn open(
     own: Option<(Box<dyn Searcher>, Box<dyn Scheduler>)>,
     path: Option<PathBuf>,
 ) -> Result<(Study, Option<JournalFile>), TunerError> {
-    let (searcher, scheduler) = own.unwrap_or_else(|| (setup.searcher.build(), setup.scheduler.build()));
+    let (searcher, scheduler) = match own {
+        Some(own) => own,
+        None => setup.build()?,
+    };
     let Some(path) = path else {
         return Ok((Study::with(setup, searcher, scheduler)?, None));
     };

@@ -26,6 +26,7 @@ pub struct History<'a> {
     budget: Option<u64>,
     seed: u64,
     trials: &'a [Trial],
+    resource: Option<u64>,
     index: Indexed<'a>,
 }
 
@@ -64,7 +65,18 @@ impl<'a> History<'a> {
     /// A view of these trials, which are numbered by their place: of a study of one metric, without constraints.
     pub fn new(space: &'a Space, metric: &'a Metric, seed: u64, trials: &'a [Trial]) -> Self {
         let index = Indexed::Own(OnceLock::new());
-        Self { space, metric, objectives: &[], constraints: &[], cost_aware: false, budget: None, seed, trials, index }
+        Self {
+            space,
+            metric,
+            objectives: &[],
+            constraints: &[],
+            cost_aware: false,
+            budget: None,
+            seed,
+            trials,
+            resource: None,
+            index,
+        }
     }
 
     /// A view of these trials of the study with this header.
@@ -81,6 +93,13 @@ impl<'a> History<'a> {
     /// The same with the index of these very trials.
     pub(super) fn indexed(self, index: &'a Index) -> Self {
         Self { index: Indexed::Kept(index), ..self }
+    }
+
+    /// The same, where configurations are compared by their first report at `resource` or later: what was not run so far is
+    /// not observed, what runs on and was is. `None`: by each trial's value.
+    #[must_use]
+    pub fn at(self, resource: Option<u64>) -> Self {
+        Self { resource, ..self }
     }
 
     fn index(&self) -> &Index {
@@ -145,14 +164,23 @@ impl<'a> History<'a> {
         Stream::of_study(self.seed, purpose)
     }
 
+    /// What counts of a trial.
+    fn samples(&self, trial: &Trial) -> Vec<f64> {
+        match self.resource {
+            Some(resource) if trial.told.is_none() => trial.value_at(resource).into_iter().collect(),
+            _ if trial.is_pending() => Vec::new(),
+            _ => trial.samples(self.metric.value),
+        }
+    }
+
     /// Every configuration with a measurement from a trial that is not pending and did not fail, in the order of its
     /// first trial, replicates of one configuration together.
     pub fn observed(&self) -> Vec<Observed<'a>> {
         let index = self.index();
         let mut at: Vec<Option<usize>> = vec![None; index.configurations()];
         let mut all: Vec<Observed<'a>> = Vec::new();
-        for (i, trial) in self.trials.iter().enumerate().filter(|(_, t)| !t.is_pending()) {
-            let samples = trial.samples(self.metric.value);
+        for (i, trial) in self.trials.iter().enumerate() {
+            let samples = self.samples(trial);
             if samples.is_empty() {
                 continue;
             }
@@ -180,7 +208,10 @@ impl<'a> History<'a> {
 
     /// The configurations a result is still awaited of, in order; one that runs twice is listed twice.
     pub fn pending(&self) -> Vec<&'a Config> {
-        self.index().pending().map(|i| &self.trials[i].config).collect()
+        let pending = self.index().pending().map(|i| &self.trials[i]);
+        // What was measured where it counts is awaited no more.
+        let awaited = |t: &&Trial| self.resource.and_then(|resource| t.value_at(resource)).is_none();
+        pending.filter(awaited).map(|t| &t.config).collect()
     }
 
     /// The configurations that failed and have never succeeded since, each once, in the order of their failing trials.

@@ -2,17 +2,83 @@
 //!
 //! The kinds live in `scheduler/`, one a file.
 
+mod asha;
 mod fifo;
+mod hyperband;
+mod levels;
+mod median;
+mod split;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use asha::Asha;
 pub use fifo::Fifo;
+pub use hyperband::Hyperband;
+pub use levels::{Plan, PlannedBracket, PlannedRung};
+pub use median::Median;
 
 use super::history::History;
-use super::searcher::UnknownName;
+use super::searcher::{Bohb, Searcher, UnknownName};
 use super::stream::Stream;
+use crate::words::event::Event;
+use crate::words::metric::ValueRule;
+use crate::words::schedule::SchedulerOptions;
 use crate::words::trial::{Decision, Trial, TrialId};
+
+/// Why there is no scheduler of these options.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// The scheduler needs to know how far a full run goes.
+    #[error("scheduler `{scheduler}` needs max_resource, the resource of a full run")]
+    NoMaxResource {
+        /// The scheduler.
+        scheduler: &'static str,
+    },
+    /// One in fewer than two goes on.
+    #[error("eta is {eta}; it is at least 2")]
+    Eta {
+        /// The number given.
+        eta: u64,
+    },
+    /// The first rung is nowhere.
+    #[error("grace is {grace}; it is between 1 and max_resource, which is {max}")]
+    Grace {
+        /// The resource given.
+        grace: u64,
+        /// The maximal resource.
+        max: u64,
+    },
+    /// The rungs are in no order, or end too late.
+    #[error("the rungs {rungs:?} do not increase from 1 on to below max_resource, which is {max}")]
+    Rungs {
+        /// Those given.
+        rungs: Vec<u64>,
+        /// The maximal resource.
+        max: u64,
+    },
+    /// There are fewer brackets.
+    #[error("there are {most} brackets and not {brackets}; use as many, or 0 for all")]
+    Brackets {
+        /// How many were asked for.
+        brackets: u64,
+        /// How many there are.
+        most: usize,
+    },
+    /// The share of others that may be better.
+    #[error("share is {share}; it is above 0 and below 1")]
+    Share {
+        /// The share given.
+        share: f64,
+    },
+    /// A wrapper around nothing.
+    #[error("`median` wraps no scheduler `{within}`; give `within` another one")]
+    Within {
+        /// What was to be wrapped.
+        within: String,
+    },
+}
 
 /// What a free worker shall do.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +103,8 @@ pub enum Job {
 /// Allocates resources to trials.
 ///
 /// The contract:
-/// - Answers MUST be a function of the history and the stream alone; state kept between calls MUST be a cache.
+/// - Answers MUST be a function of the study's events and the stream alone. Each event is shown to `observe`, when it happens
+///   and when it is replayed; what is kept MUST change there and nowhere else.
 /// - `next` MUST resume only trials that are paused, and MUST NOT answer [`Job::Wait`] while nothing is pending.
 /// - A failed trial MUST count as the worst, so that nothing waits for it for ever.
 /// - `on_report` sees the trial with the new report already in it.
@@ -48,8 +115,34 @@ pub trait Scheduler: Send {
     /// What a free worker shall do; interrupted trials have been given out before this is asked.
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job;
 
-    /// What `trial` shall do, which has just reported.
+    /// What `trial` shall do, which has just reported. `observe` sees the report after this, with the decision.
     fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision;
+
+    /// Takes notice of an event; `history` has it already.
+    fn observe(&mut self, history: &History<'_>, event: &Event) {
+        let _ = (history, event);
+    }
+
+    /// The resource at which searchers shall compare configurations; `None`: by each trial's value.
+    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
+        let _ = history;
+        None
+    }
+
+    /// What it is going to do, as far as that is settled.
+    fn plan(&self) -> Option<Plan> {
+        None
+    }
+}
+
+/// The highest level with enough values for a model of the space, the first where there is none, from what is known of
+/// each (Falkner, Klein and Hutter 2018). `None` where reports are replicates: they are of the same thing at any resource.
+fn enough(values: &[usize], history: &History<'_>) -> Option<usize> {
+    if history.metric().value == ValueRule::Mean {
+        return None;
+    }
+    let least = history.space().len() + 1;
+    Some(values.iter().rposition(|n| *n >= least).unwrap_or(0))
 }
 
 /// The schedulers there are by name.
@@ -59,16 +152,46 @@ pub enum SchedulerKind {
     /// Every trial runs to its end, in the order of asking.
     #[default]
     Fifo,
+    /// Asynchronous successive halving that stops.
+    Asha,
+    /// Asynchronous successive halving that pauses and promotes.
+    AshaPromotion,
+    /// Synchronous Hyperband.
+    Hyperband,
+    /// Asynchronous Hyperband: promotion in several brackets.
+    HyperbandAsync,
+    /// Promotion up to a resource that grows with need.
+    Pasha,
+    /// The median stopping rule around another scheduler.
+    Median,
+    /// Synchronous Hyperband with densities of good and bad configurations.
+    Bohb,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Fifo];
+    pub const ALL: [Self; 8] = [
+        Self::Fifo,
+        Self::Asha,
+        Self::AshaPromotion,
+        Self::Hyperband,
+        Self::HyperbandAsync,
+        Self::Pasha,
+        Self::Median,
+        Self::Bohb,
+    ];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fifo => "fifo",
+            Self::Asha => "asha",
+            Self::AshaPromotion => "asha_promotion",
+            Self::Hyperband => "hyperband",
+            Self::HyperbandAsync => "hyperband_async",
+            Self::Pasha => "pasha",
+            Self::Median => "median",
+            Self::Bohb => "bohb",
         }
     }
 
@@ -82,9 +205,41 @@ impl SchedulerKind {
     }
 
     /// A new scheduler of this kind.
-    pub fn build(self) -> Box<dyn Scheduler> {
-        match self {
+    ///
+    /// # Errors
+    /// Options out of their bounds, or no maximal resource where the kind needs one.
+    pub fn build(
+        self,
+        options: &SchedulerOptions,
+        max_resource: Option<u64>,
+    ) -> Result<Box<dyn Scheduler>, ScheduleError> {
+        let max = || max_resource.ok_or(ScheduleError::NoMaxResource { scheduler: self.as_str() });
+        Ok(match self {
             Self::Fifo => Box::new(Fifo),
+            Self::Asha => Box::new(Asha::stopping(options, max()?)?),
+            Self::AshaPromotion => Box::new(Asha::promotion(options, max()?)?),
+            Self::Hyperband => Box::new(Hyperband::new(options, max()?)?),
+            Self::HyperbandAsync => Box::new(Asha::hyperband(options, max()?)?),
+            Self::Pasha => Box::new(Asha::pasha(options, max()?)?),
+            Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
+            Self::Median => {
+                let within = Self::from_name(&options.within).ok().filter(|k| *k != Self::Median && !k.has_searcher());
+                let within = within.ok_or_else(|| ScheduleError::Within { within: options.within.clone() })?;
+                Box::new(Median::new(options, within.build(options, max_resource)?)?)
+            }
+        })
+    }
+
+    /// Whether it brings a searcher of its own, which takes the place of the one a setup names.
+    pub fn has_searcher(self) -> bool {
+        self.searcher().is_some()
+    }
+
+    /// The searcher it brings.
+    pub(in crate::rules) fn searcher(self) -> Option<Box<dyn Searcher>> {
+        match self {
+            Self::Bohb => Some(Box::new(Bohb)),
+            _ => None,
         }
     }
 }

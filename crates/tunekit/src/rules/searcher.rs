@@ -3,6 +3,7 @@
 //! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers.rs`.
 
 mod auto;
+mod bohb;
 mod bore;
 mod cmaes;
 mod cqr;
@@ -19,6 +20,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use auto::Auto;
+pub use bohb::Bohb;
 pub use bore::Bore;
 pub use cmaes::CmaEs;
 pub use cqr::Cqr;

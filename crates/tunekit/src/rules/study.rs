@@ -12,11 +12,12 @@ use self::state::State;
 use super::distribution::{standard_deviation, student_half_width};
 use super::history::{History, Observed};
 use super::pareto::non_dominated;
-use super::scheduler::{Job, Scheduler, SchedulerKind};
+use super::scheduler::{Fifo, Job, Plan, ScheduleError, Scheduler, SchedulerKind};
 use super::searcher::{Searcher, SearcherKind, SuggestError, UnknownName};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::metric::{Metric, Noise};
+use crate::words::schedule::SchedulerOptions;
 use crate::words::space::{ConfigError, Space};
 use crate::words::trial::{
     Ask, Assignment, Best, Decision, DoneBecause, Measured, Origin, Outcome, Status, Trial, TrialId, mean,
@@ -43,10 +44,12 @@ pub struct Setup {
     pub cost_aware: bool,
     /// Where all randomness comes from: the same seed and the same results give the same suggestions.
     pub seed: u64,
-    /// Which searcher; [`Study::with`] takes one of your own instead.
+    /// Which searcher; [`Study::with`] takes one of your own instead, and some schedulers bring their own.
     pub searcher: SearcherKind,
     /// Which scheduler.
     pub scheduler: SchedulerKind,
+    /// What the scheduler is told beside its name.
+    pub scheduler_options: SchedulerOptions,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
     /// How many trials are planned, which [`SearcherKind::Auto`] goes by; [`Study::limit_trials`] is what ends a study.
@@ -67,6 +70,7 @@ impl Setup {
             seed: 0,
             searcher: SearcherKind::default(),
             scheduler: SchedulerKind::default(),
+            scheduler_options: SchedulerOptions::default(),
             max_resource: None,
             budget: None,
             points_to_evaluate: Vec::new(),
@@ -95,6 +99,27 @@ impl Setup {
     #[must_use]
     pub fn scheduler(self, scheduler: SchedulerKind) -> Self {
         Self { scheduler, ..self }
+    }
+
+    /// With these options of the scheduler.
+    #[must_use]
+    pub fn scheduler_options(self, scheduler_options: SchedulerOptions) -> Self {
+        Self { scheduler_options, ..self }
+    }
+
+    /// With this resource of a full run.
+    #[must_use]
+    pub fn max_resource(self, max_resource: u64) -> Self {
+        Self { max_resource: Some(max_resource), ..self }
+    }
+
+    /// The searcher and the scheduler that the setup names; a scheduler that brings its own searcher gets that.
+    ///
+    /// # Errors
+    /// Options of the scheduler out of their bounds, or no maximal resource where it needs one.
+    pub(crate) fn build(&self) -> Result<(Box<dyn Searcher>, Box<dyn Scheduler>), SetupError> {
+        let scheduler = self.scheduler.build(&self.scheduler_options, self.max_resource)?;
+        Ok((self.scheduler.searcher().unwrap_or_else(|| self.searcher.build()), scheduler))
     }
 
     /// With one more objective, after those there are.
@@ -160,8 +185,9 @@ impl Setup {
             constraints: self.constraints.clone(),
             cost_aware: self.cost_aware,
             seed: self.seed,
-            searcher: self.searcher.as_str().to_owned(),
+            searcher: self.scheduler.searcher().map_or(self.searcher.as_str().to_owned(), |s| s.name().to_owned()),
             scheduler: self.scheduler.as_str().to_owned(),
+            scheduler_options: self.scheduler_options.clone(),
             max_resource: self.max_resource,
             budget: self.budget,
             points_to_evaluate: self.points_to_evaluate.iter().enumerate().map(complete).collect::<Result<_, _>>()?,
@@ -186,6 +212,9 @@ pub enum SetupError {
         /// The standard deviation given.
         sd: f64,
     },
+    /// The scheduler cannot work with its options.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// The maximal resource is 0.
     #[error("max_resource is 0; it is at least 1")]
     NoResource,
@@ -301,7 +330,7 @@ impl Study {
     /// # Errors
     /// A setup that cannot be worked with: see [`Setup::header`].
     pub fn new(setup: Setup) -> Result<Self, SetupError> {
-        let (searcher, scheduler) = (setup.searcher.build(), setup.scheduler.build());
+        let (searcher, scheduler) = setup.build()?;
         Self::with(setup, searcher, scheduler)
     }
 
@@ -330,8 +359,12 @@ impl Study {
         let mut events = events.into_iter();
         let header = State::header(events.next())?;
         let unknown = |source: UnknownName| ReplayError::Unknown(source);
-        let searcher = SearcherKind::from_name(&header.searcher).map_err(unknown)?.build();
-        let scheduler = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?.build();
+        let kind = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?;
+        let scheduler = kind.build(&header.scheduler_options, header.max_resource).map_err(ReplayError::Schedule)?;
+        let searcher = match kind.searcher() {
+            Some(own) => own,
+            None => SearcherKind::from_name(&header.searcher).map_err(unknown)?.build(),
+        };
         Self::fold(header, events, searcher, scheduler)
     }
 
@@ -360,13 +393,14 @@ impl Study {
         header: Header,
         events: impl Iterator<Item = Event>,
         searcher: Box<dyn Searcher>,
-        scheduler: Box<dyn Scheduler>,
+        mut scheduler: Box<dyn Scheduler>,
     ) -> Result<Self, ReplayError> {
         let mut state = State::new(header);
         let mut at_s = None;
         for (i, event) in events.enumerate() {
             at_s = event.at_s().or(at_s);
             state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
+            scheduler.observe(&state.history(), &event);
         }
         Ok(Self { state, searcher, scheduler, max_trials: None, at_s, fresh: Vec::new() })
     }
@@ -383,6 +417,7 @@ impl Study {
             seed: 0,
             searcher: String::new(),
             scheduler: String::new(),
+            scheduler_options: SchedulerOptions::default(),
             max_resource: None,
             budget: None,
             points_to_evaluate: Vec::new(),
@@ -390,7 +425,7 @@ impl Study {
         Self {
             state: State::new(header),
             searcher: SearcherKind::Random.build(),
-            scheduler: SchedulerKind::Fifo.build(),
+            scheduler: Box::new(Fifo),
             max_trials: None,
             at_s: None,
             fresh: Vec::new(),
@@ -488,7 +523,9 @@ impl Study {
 
     fn suggest(&mut self, trial: TrialId) -> Result<Config, SuggestError> {
         let mut stream = Stream::keyed(self.state.header.seed, trial, "suggest");
-        let config = self.searcher.suggest(&self.state.history(), &mut stream)?;
+        let history = self.state.history();
+        let history = history.clone().at(self.scheduler.fidelity(&history));
+        let config = self.searcher.suggest(&history, &mut stream)?;
         // In the space's own order, whatever order the searcher filled it in.
         self.state
             .header
@@ -643,7 +680,10 @@ impl Study {
         let history = self.state.history();
         let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
-        let predictions = self.searcher.predict(&history, &configs).filter(|p| p.len() == configs.len());
+        // A model of values at one resource says nothing of those at another.
+        let comparable = self.scheduler.fidelity(&history).is_none();
+        let predictions = comparable.then(|| self.searcher.predict(&history, &configs)).flatten();
+        let predictions = predictions.filter(|p| p.len() == configs.len());
         let all = observed.iter().enumerate().map(|(i, o)| {
             let own = sample_best(o);
             match predictions.as_ref().map(|p| p[i]) {
@@ -679,6 +719,11 @@ impl Study {
         (self.state.history(), self.searcher.as_mut())
     }
 
+    /// What the scheduler is going to do: rungs, quotas and the expected budget, as far as that is settled.
+    pub fn plan(&self) -> Option<Plan> {
+        self.scheduler.plan()
+    }
+
     /// In a sentence, which searcher works on this study and why, where it had a choice: see [`SearcherKind::Auto`].
     pub fn why(&self) -> Option<String> {
         self.searcher.why(&self.state.history())
@@ -693,6 +738,7 @@ impl Study {
 
     fn record(&mut self, event: Event) {
         self.state.apply(&event).expect("a study only records events that follow from its state");
+        self.scheduler.observe(&self.state.history(), &event);
         self.fresh.push(event);
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! A reader ignores fields it does not know and refuses a header of a later schema and events it does not know.
 //! - Schema 1: spaces without conditions, one metric.
-//! - Schema 2: `when` in a space's parameters; `predicates`, `objectives`, `constraints` and `cost_aware` in the header, all
-//!   of which default to none; the outcome `measured`, and its parts in `add`. A schema 1 journal reads as it did.
+//! - Schema 2: `when` in a space's parameters; `predicates`, `objectives`, `constraints`, `cost_aware` and `scheduler_options` in
+//!   the header, all of which default to none; the outcome `measured`, and its parts in `add`. A schema 1 journal reads as it did.
 
 use serde::{Deserialize, Serialize};
 
 use super::metric::Metric;
+use super::schedule::SchedulerOptions;
 use super::space::{Space, SpaceError};
 use super::trial::{Decision, Measured, Origin, Outcome, TrialId};
 use super::value::Config;
@@ -37,6 +38,8 @@ pub struct Header {
     pub searcher: String,
     /// The scheduler's name.
     pub scheduler: String,
+    /// What the scheduler is told beside its name.
+    pub scheduler_options: SchedulerOptions,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
     /// How many trials were planned when the study was made: what searchers may rely on, not a limit.
@@ -63,6 +66,8 @@ struct Raw {
     seed: u64,
     searcher: String,
     scheduler: String,
+    #[serde(default, skip_serializing_if = "SchedulerOptions::is_default")]
+    scheduler_options: SchedulerOptions,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_resource: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +91,7 @@ impl TryFrom<Raw> for Header {
             seed: raw.seed,
             searcher: raw.searcher,
             scheduler: raw.scheduler,
+            scheduler_options: raw.scheduler_options,
             max_resource: raw.max_resource,
             budget: raw.budget,
             points_to_evaluate: raw.points_to_evaluate,
@@ -106,6 +112,7 @@ impl From<Header> for Raw {
             seed: header.seed,
             searcher: header.searcher,
             scheduler: header.scheduler,
+            scheduler_options: header.scheduler_options,
             max_resource: header.max_resource,
             budget: header.budget,
             points_to_evaluate: header.points_to_evaluate,
@@ -126,6 +133,7 @@ impl Header {
             ("seed", self.seed == other.seed),
             ("searcher", self.searcher == other.searcher),
             ("scheduler", self.scheduler == other.scheduler),
+            ("scheduler_options", self.scheduler_options == other.scheduler_options),
             ("max_resource", self.max_resource == other.max_resource),
             ("points_to_evaluate", self.points_to_evaluate == other.points_to_evaluate),
         ]

@@ -294,6 +294,12 @@ impl Trial {
         }
     }
 
+    /// What it first reported at `resource` or later; `None` for a failed trial.
+    pub fn value_at(&self, resource: u64) -> Option<f64> {
+        let first = self.measurements.partition_point(|m| m.step < resource);
+        self.measurements.get(first).filter(|_| self.failure.is_none()).map(|m| m.value)
+    }
+
     /// The mean of [`Trial::samples`]: its value so far.
     pub fn value(&self, rule: ValueRule) -> Option<f64> {
         mean(&self.samples(rule))

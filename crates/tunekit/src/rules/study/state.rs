@@ -1,6 +1,7 @@
 //! What a study's events fold into, and the one function that folds.
 
 use crate::rules::history::{History, Index};
+use crate::rules::scheduler::ScheduleError;
 use crate::rules::searcher::UnknownName;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::trial::{Decision, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId};
@@ -24,6 +25,9 @@ pub enum ReplayError {
     /// The header names a searcher or scheduler this crate does not have.
     #[error("{0}; replay a journal of your own searcher with `replay_with`")]
     Unknown(UnknownName),
+    /// The header's scheduler cannot work with its options.
+    #[error(transparent)]
+    Schedule(ScheduleError),
     /// The journal is of another searcher or scheduler than the one given.
     #[error("the journal is of {what} `{wanted}`, not `{given}`")]
     Other {

@@ -1,0 +1,203 @@
+//! `Simulator`: runs a study on workers that exist on paper, against a clock that jumps from event to event.
+//!
+//! Nothing is measured and nothing waits: what a trial reports, and how long that takes, is a function of the caller's. So
+//! hours of many workers pass in seconds, and are the same every time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use crate::rules::searcher::SuggestError;
+use crate::rules::study::{Study, TellError};
+use crate::words::trial::{Ask, Assignment, Decision, Outcome};
+
+/// Workers on paper.
+///
+/// ```
+/// use tunekit::{Domain, Metric, SchedulerKind, SearcherKind, Setup, Simulator, Space, Study};
+/// let space = Space::new().with("rate", Domain::float(0.0, 1.0)?)?;
+/// let setup = Setup::new(space, Metric::minimize("loss"))
+///     .searcher(SearcherKind::Random)
+///     .scheduler(SchedulerKind::AshaPromotion)
+///     .max_resource(27);
+/// let mut study = Study::new(setup)?;
+/// // Every epoch takes a minute; six hours of 64 workers.
+/// let simulation = Simulator::new(64).run(&mut study, 6.0 * 3600.0, |job, epoch| {
+///     let rate = job.config.float("rate").ok_or("no rate")?;
+///     Ok(((rate - 0.3).abs() + 1.0 / epoch as f64, 60.0))
+/// })?;
+/// assert_eq!((simulation.reports, simulation.idle_seconds), (64 * 360, 0.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Simulator {
+    workers: usize,
+    start_seconds: f64,
+    stop_seconds: f64,
+}
+
+/// What came of a simulation; what was measured is in the study.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Simulation {
+    /// When it ended.
+    pub seconds: f64,
+    /// How long workers were busy, over all of them.
+    pub busy_seconds: f64,
+    /// How long workers were free and had nothing to do although the study was not over, over all of them.
+    pub idle_seconds: f64,
+    /// How many reports there were.
+    pub reports: u64,
+}
+
+/// Why a simulation broke off.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimulationError {
+    /// The searcher has no suggestion.
+    #[error(transparent)]
+    Suggest(#[from] SuggestError),
+    /// The study does not take a report: the study was in use before, or the steps do not follow.
+    #[error(transparent)]
+    Tell(#[from] TellError),
+    /// The objective took no time, or less than none.
+    #[error("step {step} took {seconds} s; a step takes a positive, finite time")]
+    Seconds {
+        /// The step.
+        step: u64,
+        /// The time it took.
+        seconds: f64,
+    },
+}
+
+/// Something that will happen; `at` is the bits of a time that is not negative, which order as the times do.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: u64,
+    number: u64,
+    what: Happening,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    /// A trial in this slot reports this step.
+    Report(usize, u64),
+    /// A worker is free again.
+    Free,
+}
+
+impl Simulator {
+    /// So many workers, which start and stop in no time.
+    pub fn new(workers: usize) -> Self {
+        Self { workers, start_seconds: 0.0, stop_seconds: 0.0 }
+    }
+
+    /// With workers that take so long to start a trial, or to go on with one.
+    #[must_use]
+    pub fn start_seconds(self, seconds: f64) -> Self {
+        Self { start_seconds: seconds.max(0.0), ..self }
+    }
+
+    /// With workers that take so long to be free again after a trial was paused or stopped.
+    #[must_use]
+    pub fn stop_seconds(self, seconds: f64) -> Self {
+        Self { stop_seconds: seconds.max(0.0), ..self }
+    }
+
+    /// Runs `study` until `end`, in seconds, or until it is done. `objective` says what a trial reports at a step, and how long
+    /// that step took it; an error fails the trial. A trial reports at 1, 2, ... up to the study's maximal resource (1 without
+    /// one), and goes on from a pause where it was. What runs at the end stays open.
+    ///
+    /// # Errors
+    /// The searcher has no suggestion, the study was in use before, or a step takes no time.
+    pub fn run(
+        &self,
+        study: &mut Study,
+        end: f64,
+        mut objective: impl FnMut(&Assignment, u64) -> Result<(f64, f64), String>,
+    ) -> Result<Simulation, SimulationError> {
+        let last = study.header().max_resource.unwrap_or(1);
+        let mut simulation = Simulation::default();
+        let mut due: BinaryHeap<Reverse<Due>> = BinaryHeap::new();
+        let mut slots: Vec<Option<(Assignment, f64)>> = Vec::new();
+        let (mut now, mut number, mut free) = (0.0_f64, 0, self.workers);
+        let mut done = false;
+        loop {
+            while free > 0 {
+                study.at(seconds(now));
+                let job = match study.ask()? {
+                    Ask::Trial(job) => job,
+                    Ask::Wait => break,
+                    Ask::Done(_) => {
+                        done = true;
+                        break;
+                    }
+                };
+                done = false;
+                let step = study.trial(job.trial).and_then(|t| t.measurements.last()).map_or(1, |m| m.step + 1);
+                match objective(&job, step) {
+                    Ok((value, takes)) => {
+                        let at = (now + self.start_seconds + checked(step, takes)?).to_bits();
+                        let slot = slots.iter().position(Option::is_none).unwrap_or(slots.len());
+                        slots.resize(slots.len().max(slot + 1), None);
+                        slots[slot] = Some((job, value));
+                        due.push(Reverse(Due { at, number, what: Happening::Report(slot, step) }));
+                        free -= 1;
+                    }
+                    Err(reason) => study.tell(job.trial, Outcome::Failed(reason))?,
+                }
+                number += 1;
+            }
+            let Some(Reverse(next)) = due.pop() else { break };
+            let at = f64::from_bits(next.at);
+            let until = at.min(end);
+            simulation.busy_seconds += (self.workers - free) as f64 * (until - now);
+            if !done {
+                simulation.idle_seconds += free as f64 * (until - now);
+            }
+            now = until;
+            if at > end {
+                break;
+            }
+            let Happening::Report(slot, step) = next.what else {
+                free += 1;
+                continue;
+            };
+            let Some((job, value)) = slots[slot].take() else { continue };
+            study.at(seconds(now));
+            simulation.reports += 1;
+            let mut decision = study.report(job.trial, step, value)?;
+            if decision == Decision::Continue && step < last {
+                match objective(&job, step + 1) {
+                    Ok((value, takes)) => {
+                        let at = (now + checked(step + 1, takes)?).to_bits();
+                        slots[slot] = Some((job, value));
+                        due.push(Reverse(Due { at, number, what: Happening::Report(slot, step + 1) }));
+                        number += 1;
+                        continue;
+                    }
+                    Err(reason) => study.tell(job.trial, Outcome::Failed(reason))?,
+                }
+                decision = Decision::Stop;
+            } else if decision != Decision::Pause {
+                study.tell(job.trial, Outcome::Done)?;
+            }
+            if decision == Decision::Continue || self.stop_seconds == 0.0 {
+                free += 1;
+            } else {
+                due.push(Reverse(Due { at: (now + self.stop_seconds).to_bits(), number, what: Happening::Free }));
+                number += 1;
+            }
+        }
+        simulation.seconds = now;
+        Ok(simulation)
+    }
+}
+
+fn checked(step: u64, seconds: f64) -> Result<f64, SimulationError> {
+    if seconds > 0.0 && seconds.is_finite() { Ok(seconds) } else { Err(SimulationError::Seconds { step, seconds }) }
+}
+
+fn seconds(now: f64) -> Duration {
+    Duration::try_from_secs_f64(now).unwrap_or(Duration::MAX)
+}

@@ -1,0 +1,363 @@
+//! Asynchronous successive halving (Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht and Talwalkar 2020, Alg. 2), in the
+//! form that promotes and in the one that stops, in one bracket or in several at once, and with a maximal resource that
+//! grows (PASHA: Bohdal, Balles, Wistuba, Ermis, Archambeau and Zappella 2023).
+//!
+//! A bracket's trials are compared with those of the same bracket only. Where a trial stands follows from the events: see
+//! `Rung` for one rung, `Levels` for the resources.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::levels::{Levels, Plan, PlannedBracket, PlannedRung};
+use super::split::{Key, Split};
+use super::{History, Job, ScheduleError, Scheduler, Stream, enough};
+use crate::words::event::Event;
+use crate::words::schedule::SchedulerOptions;
+use crate::words::trial::{Decision, Outcome, Trial, TrialId};
+
+/// Asynchronous successive halving and what is made of it.
+#[derive(Debug)]
+pub struct Asha {
+    name: &'static str,
+    form: Form,
+    eta: u64,
+    levels: Levels,
+    /// By the rung that a bracket begins with: its rungs, up to that of the maximal resource.
+    brackets: Vec<Vec<Rung>>,
+    /// How often each bracket is taken.
+    chances: Vec<f64>,
+    /// The rung up to which trials go on; only PASHA's grows.
+    top: usize,
+    /// How many values there are at each level.
+    values: Vec<usize>,
+    /// By trial.
+    runs: Vec<Run>,
+    /// What running trials were compared with since they were last given out: void once they are interrupted.
+    fresh: BTreeMap<TrialId, Vec<(usize, Key)>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Stops,
+    Promotes,
+    Grows,
+}
+
+/// Where a trial stands.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    bracket: u32,
+    /// The level it is to be compared at next; past the last one for those that are not compared any more.
+    next: u32,
+    /// Told to stop, so that what it still reports counts nowhere.
+    stopped: bool,
+}
+
+const ENDED: Run = Run { bracket: 0, next: u32::MAX, stopped: true };
+
+/// What came to one level of one bracket.
+#[derive(Debug, Clone, Default)]
+struct Rung {
+    split: Split,
+    /// Paused here, and not promoted.
+    waiting: BTreeSet<Key>,
+    promoted: usize,
+}
+
+impl Asha {
+    /// Stops a trial that is not among the best of those that came as far.
+    pub(super) fn stopping(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+        Self::new("asha", Form::Stops, options, max, 1)
+    }
+
+    /// Pauses every trial at every rung, and resumes the best.
+    pub(super) fn promotion(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+        Self::new("asha_promotion", Form::Promotes, options, max, 1)
+    }
+
+    /// Promotion in several brackets, among which new trials are drawn by lot.
+    pub(super) fn hyperband(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+        let brackets = Levels::new(options, max)?.brackets(options)?;
+        Self::new("hyperband_async", Form::Promotes, options, max, brackets)
+    }
+
+    /// Promotion up to a resource that grows as long as the ranking still changes.
+    pub(super) fn pasha(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+        Self::new("pasha", Form::Grows, options, max, 1)
+    }
+
+    fn new(
+        name: &'static str,
+        form: Form,
+        options: &SchedulerOptions,
+        max: u64,
+        brackets: usize,
+    ) -> Result<Self, ScheduleError> {
+        let levels = Levels::new(options, max)?;
+        let n = levels.len();
+        let top = if form == Form::Grows { 1.min(n - 1) } else { n - 1 };
+        // Synchronous Hyperband starts (K + 1) / (K + 1 - s) / r_s trials in bracket s for each one in another.
+        let slots = |s: usize| n as f64 / (n - s) as f64 / levels.at(s) as f64;
+        let all: f64 = (0..brackets).map(slots).sum();
+        Ok(Self {
+            name,
+            form,
+            eta: options.eta,
+            brackets: (0..brackets).map(|s| vec![Rung::default(); n - s]).collect(),
+            chances: (0..brackets).map(|s| slots(s) / all).collect(),
+            top,
+            values: vec![0; n],
+            runs: Vec::new(),
+            fresh: BTreeMap::new(),
+            levels,
+        })
+    }
+
+    /// How many of `n` go on.
+    fn quota(form: Form, eta: u64, n: usize) -> usize {
+        let best = usize::try_from(eta).map_or(0, |eta| n / eta);
+        // A trial cannot wait to see whether others are better, so the first one goes on.
+        if form == Form::Stops { best.max(1) } else { best }
+    }
+
+    fn rung(&self, bracket: usize, level: usize) -> Option<&Rung> {
+        self.brackets.get(bracket)?.get(level.checked_sub(bracket)?)
+    }
+
+    /// Puts a trial's loss into the rung it is due at, and says which level that was.
+    fn compare(&mut self, trial: TrialId, loss: Option<f64>) -> Option<(usize, Key)> {
+        let run = self.runs.get_mut(usize::try_from(trial.0).ok()?)?;
+        let (bracket, level) = (run.bracket as usize, run.next as usize);
+        let rung = self.brackets.get_mut(bracket)?.get_mut(level.checked_sub(bracket)?)?;
+        let key = Key::new(loss, trial);
+        let (form, eta) = (self.form, self.eta);
+        rung.split.insert(key, |n| Self::quota(form, eta, n));
+        run.next += 1;
+        self.values[level] += usize::from(loss.is_some());
+        Some((level, key))
+    }
+
+    fn on_value(&mut self, history: &History<'_>, trial: TrialId, step: u64, value: f64, decision: Decision) {
+        let loss = history.goal().loss(value);
+        let Ok(place) = usize::try_from(trial.0) else { return };
+        while let Some(run) = self.runs.get(place)
+            && !run.stopped
+            && (run.next as usize) < self.levels.len()
+            && self.levels.at(run.next as usize) <= step
+        {
+            let bracket = run.bracket as usize;
+            let Some((level, key)) = self.compare(trial, Some(loss)) else { return };
+            self.fresh.entry(trial).or_default().push((level, key));
+            if self.form == Form::Grows && level == self.top {
+                self.grow(history, bracket);
+            }
+            let rung = &mut self.brackets[bracket][level - bracket];
+            let next = self.runs[place].next as usize;
+            if next < self.levels.len() && self.levels.at(next) <= step {
+                // It ran past this rung without having been asked to; that is no promotion to be had by another.
+                rung.promoted += usize::from(self.form != Form::Stops);
+            } else if decision == Decision::Pause {
+                rung.waiting.insert(key);
+            }
+        }
+        match (decision, self.runs.get_mut(place)) {
+            (Decision::Stop, Some(run)) => run.stopped = true,
+            (Decision::Pause, _) => drop(self.fresh.remove(&trial)),
+            _ => {}
+        }
+    }
+
+    /// An interruption makes void what was reported since the trial was last given out.
+    fn undo(&mut self, trial: TrialId) {
+        let (form, eta) = (self.form, self.eta);
+        let Some(run) = usize::try_from(trial.0).ok().and_then(|i| self.runs.get_mut(i)) else { return };
+        run.stopped = false;
+        for (level, key) in self.fresh.remove(&trial).unwrap_or_default().into_iter().rev() {
+            let bracket = run.bracket as usize;
+            self.brackets[bracket][level - bracket].split.remove(key, |n| Self::quota(form, eta, n));
+            self.values[level] -= 1;
+            run.next = level as u32;
+        }
+    }
+
+    /// A trial that ended on its own before its next rung is compared there all the same, a failed one as the worst.
+    fn on_end(&mut self, history: &History<'_>, trial: TrialId, outcome: &Outcome) {
+        let failed = matches!(outcome, Outcome::Failed(_));
+        let ended = usize::try_from(trial.0).ok().and_then(|i| history.trials().get(i));
+        let value = ended.filter(|_| !failed).and_then(|t| t.value(history.metric().value));
+        // One that was told to stop has been compared where it was.
+        let stopped = ended.is_none_or(|t| t.decision == Decision::Stop);
+        if failed || (value.is_some() && !stopped) {
+            self.compare(trial, value.map(|v| history.goal().loss(v)));
+        }
+        self.fresh.remove(&trial);
+        if let Some(run) = usize::try_from(trial.0).ok().and_then(|i| self.runs.get_mut(i)) {
+            *run = ENDED;
+        }
+    }
+
+    /// PASHA: lets trials go one rung further if the two top rungs disagree on the order of the trials in both.
+    fn grow(&mut self, history: &History<'_>, bracket: usize) {
+        if self.top + 1 >= self.levels.len() {
+            return;
+        }
+        let (Some(top), Some(below)) = (self.rung(bracket, self.top), self.rung(bracket, self.top - 1)) else { return };
+        if top.split.len() < 2 {
+            return;
+        }
+        let in_top: Vec<TrialId> = top.split.iter().map(|k| k.trial).take(COMPARED).collect();
+        let members: BTreeSet<TrialId> = in_top.iter().copied().collect();
+        let in_below: Vec<TrialId> = below.split.iter().map(|k| k.trial).filter(|t| members.contains(t)).collect();
+        let curve = |t: &TrialId| history.trials().get(t.0 as usize).map(|t| t.measurements.as_slice()).unwrap_or(&[]);
+        let end = self.levels.at(self.top);
+        let loss_at_top = |t: &TrialId| {
+            let curve = curve(t);
+            curve.get(curve.partition_point(|m| m.step < end)).map(|m| history.goal().loss(m.value))
+        };
+        let noise = criss_cross(&in_top.iter().map(curve).collect::<Vec<_>>());
+        // Soft ranking: who stands in the same place below must be as good up here, but for the noise.
+        let differs = in_top.iter().zip(&in_below).any(|(a, b)| match (loss_at_top(a), loss_at_top(b)) {
+            (Some(a), Some(b)) => (a - b).abs() > noise,
+            _ => false,
+        });
+        if differs {
+            self.top += 1;
+        }
+    }
+}
+
+/// PASHA compares so many of the best: its cost is quadratic in them.
+const COMPARED: usize = 16;
+
+/// PASHA's epsilon: the 90th percentile of how far apart two curves are at their last common step, over pairs that
+/// changed places and back (criss-crossed); 0 without any.
+fn criss_cross(curves: &[&[crate::words::trial::Measurement]]) -> f64 {
+    let mut gaps = Vec::new();
+    for (i, a) in curves.iter().enumerate() {
+        for b in &curves[i + 1..] {
+            let (mut swaps, mut last_sign, mut gap) = (0, 0.0, None);
+            let mut rest = b.iter();
+            for m in *a {
+                let Some(other) = rest.by_ref().find(|o| o.step >= m.step).filter(|o| o.step == m.step) else { break };
+                let difference = m.value - other.value;
+                if difference != 0.0 {
+                    if last_sign * difference.signum() < 0.0 {
+                        swaps += 1;
+                    }
+                    last_sign = difference.signum();
+                }
+                gap = Some(difference.abs());
+            }
+            if swaps >= 2 {
+                gaps.extend(gap);
+            }
+        }
+    }
+    gaps.sort_by(f64::total_cmp);
+    gaps.get((gaps.len() * 9 / 10).min(gaps.len().saturating_sub(1))).copied().unwrap_or(0.0)
+}
+
+impl Scheduler for Asha {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn next(&mut self, _: &History<'_>, stream: &mut Stream) -> Job {
+        if self.form != Form::Stops {
+            // From the top: what is nearest to its end first.
+            for level in (0..self.top).rev() {
+                for bracket in 0..self.brackets.len() {
+                    let Some(rung) = self.rung(bracket, level) else { continue };
+                    let quota = Self::quota(self.form, self.eta, rung.split.len());
+                    if let Some(best) = rung.waiting.first().filter(|b| rung.promoted < quota && rung.split.is_best(b))
+                    {
+                        return Job::Resume { trial: best.trial, resource: Some(self.levels.at(level + 1)) };
+                    }
+                }
+            }
+        }
+        let mut bracket = 0;
+        if self.chances.len() > 1 {
+            let mut lot = stream.uniform();
+            while bracket + 1 < self.chances.len() && lot >= self.chances[bracket] {
+                lot -= self.chances[bracket];
+                bracket += 1;
+            }
+        }
+        // The resource tells the bracket, too: folding the event needs no lot.
+        Job::Start { resource: Some(self.levels.at(bracket)) }
+    }
+
+    fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision {
+        let (Some(last), Ok(place)) = (trial.measurements.last(), usize::try_from(trial.id.0)) else {
+            return Decision::Stop;
+        };
+        if last.step >= self.levels.max() {
+            return Decision::Stop;
+        }
+        let Some(run) = self.runs.get(place).filter(|r| !r.stopped && (r.next as usize) < self.levels.len()) else {
+            return Decision::Stop;
+        };
+        let next = run.next as usize;
+        let mut due = (next..self.levels.len()).take_while(|j| self.levels.at(*j) <= last.step);
+        let key = Key::new(Some(history.goal().loss(last.value)), trial.id);
+        let stops = |level: usize| {
+            self.rung(run.bracket as usize, level).is_none_or(|rung| {
+                let quota = Self::quota(self.form, self.eta, rung.split.len() + 1);
+                !rung.split.would_be_best(key, quota)
+            })
+        };
+        match self.form {
+            Form::Stops if due.any(stops) => Decision::Stop,
+            Form::Promotes | Form::Grows if self.levels.at(next) <= last.step => Decision::Pause,
+            _ => Decision::Continue,
+        }
+    }
+
+    fn observe(&mut self, history: &History<'_>, event: &Event) {
+        match event {
+            Event::Ask { trial, resource, resumed, .. } => {
+                let place = usize::try_from(trial.0).unwrap_or(usize::MAX);
+                if place >= self.runs.len() {
+                    self.runs.resize(place, ENDED);
+                    let level = resource.and_then(|r| self.levels.rung(r)).unwrap_or(0);
+                    let bracket = level.min(self.brackets.len() - 1) as u32;
+                    self.runs.push(Run { bracket, next: bracket, stopped: false });
+                } else if *resumed {
+                    let run = self.runs[place];
+                    let before = (run.next as usize).checked_sub(1 + run.bracket as usize);
+                    let rung = before.and_then(|i| self.brackets[run.bracket as usize].get_mut(i));
+                    if let Some(rung) = rung
+                        && let Some(key) = rung.waiting.iter().find(|k| k.trial == *trial).copied()
+                    {
+                        rung.waiting.remove(&key);
+                        rung.promoted += 1;
+                    }
+                }
+            }
+            Event::Report { trial, step, value: Some(value), decision, .. } => {
+                let failed = history.trials().get(trial.0 as usize).is_none_or(|t| t.failure.is_some());
+                if !failed {
+                    self.on_value(history, *trial, *step, *value, *decision);
+                }
+            }
+            Event::Tell { trial, outcome, .. } => self.on_end(history, *trial, outcome),
+            Event::Interrupt { trial, .. } => self.undo(*trial),
+            _ => {}
+        }
+    }
+
+    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
+        enough(&self.values, history).map(|level| self.levels.at(level))
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        let share = |j: usize| (0..j).map(|_| 1.0 / self.eta as f64).product();
+        let bracket = |s: usize| PlannedBracket {
+            share: self.chances[s],
+            rungs: (s..self.levels.len())
+                .map(|j| PlannedRung { resource: self.levels.at(j), quota: None, share: share(j - s) })
+                .collect(),
+        };
+        Some(Plan { brackets: (0..self.brackets.len()).map(bracket).collect() })
+    }
+}

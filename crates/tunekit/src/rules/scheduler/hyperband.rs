@@ -1,0 +1,246 @@
+//! Synchronous Hyperband (Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar 2018, Alg. 1): brackets of successive halving,
+//! from many trials that begin with little to few that run in full, over and over.
+//!
+//! A rung is promoted from once all of it has arrived. Until then free workers go on with the next bracket, so that nobody
+//! waits; a failed trial arrives as the worst, so that no rung waits for it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::levels::{Levels, Plan, PlannedBracket, PlannedRung};
+use super::split::Key;
+use super::{History, Job, ScheduleError, Scheduler, Stream, enough};
+use crate::words::event::Event;
+use crate::words::schedule::SchedulerOptions;
+use crate::words::trial::{Decision, Outcome, Trial, TrialId};
+
+/// Synchronous Hyperband.
+#[derive(Debug)]
+pub struct Hyperband {
+    name: &'static str,
+    levels: Levels,
+    /// By bracket: how many trials its rungs take.
+    sizes: Vec<Vec<u64>>,
+    opened: u64,
+    /// Rounds of brackets that are not through, by number.
+    rounds: BTreeMap<u64, Round>,
+    /// The rounds of the trials that are in one.
+    of_trial: BTreeMap<TrialId, u64>,
+    values: Vec<usize>,
+}
+
+/// One successive halving.
+#[derive(Debug)]
+struct Round {
+    bracket: usize,
+    rung: usize,
+    /// How many trials the first rung still takes.
+    free: u64,
+    /// Promoted, and not resumed.
+    queue: VecDeque<TrialId>,
+    /// Running towards the rung.
+    awaited: BTreeSet<TrialId>,
+    /// Arrived, the best first.
+    arrived: BTreeSet<Key>,
+    /// Of those, the ones that can go on.
+    paused: BTreeSet<TrialId>,
+}
+
+impl Hyperband {
+    /// All brackets, or as many as the options say.
+    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+        Self::named("hyperband", options, max)
+    }
+
+    pub(super) fn named(name: &'static str, options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+        let levels = Levels::new(options, max)?;
+        let brackets = levels.brackets(options)?;
+        let sizes = (0..brackets).map(|bracket| sizes(levels.len(), bracket, options.eta)).collect();
+        Ok(Self {
+            name,
+            values: vec![0; levels.len()],
+            levels,
+            sizes,
+            opened: 0,
+            rounds: BTreeMap::new(),
+            of_trial: BTreeMap::new(),
+        })
+    }
+
+    /// The bracket of the round that is opened next.
+    fn next_bracket(&self) -> usize {
+        (self.opened % self.sizes.len() as u64) as usize
+    }
+
+    /// The round in which a new trial begins; opens one where none takes it.
+    fn begin(&mut self, trial: TrialId) {
+        let open = self.rounds.iter().find(|(_, r)| r.free > 0).map(|(number, _)| *number);
+        let number = open.unwrap_or_else(|| {
+            let bracket = self.next_bracket();
+            let round = Round {
+                bracket,
+                rung: 0,
+                free: self.sizes[bracket][0],
+                queue: VecDeque::new(),
+                awaited: BTreeSet::new(),
+                arrived: BTreeSet::new(),
+                paused: BTreeSet::new(),
+            };
+            self.rounds.insert(self.opened, round);
+            self.opened += 1;
+            self.opened - 1
+        });
+        if let Some(round) = self.rounds.get_mut(&number) {
+            round.free -= 1;
+            round.awaited.insert(trial);
+            self.of_trial.insert(trial, number);
+        }
+    }
+
+    /// A trial is at its rung: with a loss, or failed; `paused` if it can go on.
+    fn arrive(&mut self, trial: TrialId, loss: Option<f64>, paused: bool) {
+        let Some(number) = self.of_trial.get(&trial).copied() else { return };
+        let Some(round) = self.rounds.get_mut(&number) else { return };
+        if !round.awaited.remove(&trial) {
+            return;
+        }
+        self.values[round.bracket + round.rung] += usize::from(loss.is_some());
+        round.arrived.insert(Key::new(loss, trial));
+        if paused {
+            round.paused.insert(trial);
+        } else {
+            self.of_trial.remove(&trial);
+        }
+        if round.free > 0 || !round.queue.is_empty() || !round.awaited.is_empty() {
+            return;
+        }
+        round.rung += 1;
+        let quota = self.sizes[round.bracket].get(round.rung).copied().unwrap_or(0);
+        let quota = usize::try_from(quota).unwrap_or(usize::MAX);
+        let paused = std::mem::take(&mut round.paused);
+        let arrived = std::mem::take(&mut round.arrived);
+        let best = arrived.into_iter().map(|k| k.trial).filter(|t| paused.contains(t));
+        round.queue = best.take(quota).collect();
+        for trial in &paused {
+            if !round.queue.contains(trial) {
+                self.of_trial.remove(trial);
+            }
+        }
+        if round.queue.is_empty() {
+            self.rounds.remove(&number);
+        }
+    }
+
+    /// The level that a trial runs towards.
+    fn level(&self, trial: TrialId) -> Option<usize> {
+        let round = self.rounds.get(self.of_trial.get(&trial)?)?;
+        round.awaited.contains(&trial).then_some(round.bracket + round.rung)
+    }
+}
+
+/// How many trials the rungs of a bracket take: `n = ceil(floor((s_max + 1) / (s + 1)) eta^s)`, then one in eta of the rung
+/// before. This is what gives the paper's table; its Algorithm 1 leaves the floor out, and then its example would start with
+/// 34 trials in place of 27 in the second bracket.
+fn sizes(levels: usize, bracket: usize, eta: u64) -> Vec<u64> {
+    let rungs = levels - bracket;
+    let share = (levels / rungs) as u64;
+    (0..rungs).rev().map(|i| (0..i).fold(share, |n, _| n.saturating_mul(eta))).collect()
+}
+
+impl Scheduler for Hyperband {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn next(&mut self, _: &History<'_>, _: &mut Stream) -> Job {
+        for round in self.rounds.values() {
+            let level = |rung: usize| Some(self.levels.at(round.bracket + rung));
+            if round.free > 0 {
+                return Job::Start { resource: level(0) };
+            }
+            if let Some(trial) = round.queue.front() {
+                return Job::Resume { trial: *trial, resource: level(round.rung) };
+            }
+        }
+        Job::Start { resource: Some(self.levels.at(self.next_bracket())) }
+    }
+
+    fn on_report(&mut self, _: &History<'_>, trial: &Trial) -> Decision {
+        match (trial.measurements.last(), self.level(trial.id)) {
+            (Some(last), Some(level)) if last.step < self.levels.at(level) => Decision::Continue,
+            (Some(last), Some(_)) if last.step < self.levels.max() => Decision::Pause,
+            _ => Decision::Stop,
+        }
+    }
+
+    fn observe(&mut self, history: &History<'_>, event: &Event) {
+        match event {
+            Event::Ask { trial, resumed: true, .. } => {
+                let number = self.of_trial.get(trial).copied();
+                if let Some(round) = number.and_then(|n| self.rounds.get_mut(&n))
+                    && let Some(place) = round.queue.iter().position(|t| t == trial)
+                {
+                    round.queue.remove(place);
+                    round.awaited.insert(*trial);
+                }
+            }
+            Event::Ask { trial, attempt: 1, .. } => self.begin(*trial),
+            Event::Report { trial, value: Some(value), decision: Decision::Pause, .. } => {
+                self.arrive(*trial, Some(history.goal().loss(*value)), true);
+            }
+            Event::Tell { trial, outcome, .. } => {
+                let failed = matches!(outcome, Outcome::Failed(_));
+                let ended = history.trials().get(trial.0 as usize).filter(|_| !failed);
+                let value = ended.and_then(|t| t.value(history.metric().value));
+                self.arrive(*trial, value.map(|v| history.goal().loss(v)), false);
+            }
+            _ => {}
+        }
+    }
+
+    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
+        enough(&self.values, history).map(|level| self.levels.at(level))
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        let all: u64 = self.sizes.iter().map(|sizes| sizes[0]).sum();
+        let bracket = |(s, sizes): (usize, &Vec<u64>)| PlannedBracket {
+            share: sizes[0] as f64 / all as f64,
+            rungs: sizes
+                .iter()
+                .enumerate()
+                .map(|(i, n)| PlannedRung {
+                    resource: self.levels.at(s + i),
+                    quota: Some(*n),
+                    share: *n as f64 / sizes[0] as f64,
+                })
+                .collect(),
+        };
+        Some(Plan { brackets: self.sizes.iter().enumerate().map(bracket).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_for_81_and_3_is_the_papers() {
+        let hyperband = Hyperband::new(&SchedulerOptions::default(), 81).unwrap();
+        let plan = hyperband.plan().unwrap();
+        let table: Vec<Vec<(u64, u64)>> =
+            plan.brackets.iter().map(|b| b.rungs.iter().map(|r| (r.quota.unwrap(), r.resource)).collect()).collect();
+        assert_eq!(
+            table,
+            [
+                vec![(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
+                vec![(27, 3), (9, 9), (3, 27), (1, 81)],
+                vec![(9, 9), (3, 27), (1, 81)],
+                vec![(6, 27), (2, 81)],
+                vec![(5, 81)],
+            ]
+        );
+        // 81 * 1 + 27 * 2 + 9 * 6 + 3 * 18 + 1 * 54, trials going on where they were.
+        assert_eq!(plan.brackets[0].budget(), Some(297));
+        assert!(plan.to_string().contains("81 to 1, 27 to 3, 9 to 9, 3 to 27, 1 to 81, 297 in all"), "{plan}");
+    }
+}

@@ -1,0 +1,161 @@
+//! The median stopping rule (Golovin, Solnik, Moitra, Kochanski, Karro and Sculley 2017), for any share, around any scheduler.
+//!
+//! A trial is stopped when the mean of its reports so far is worse than that of more than half of the others, when those
+//! had come as far. Trials that report at other steps are compared by what they had reported by then.
+
+use std::collections::BTreeMap;
+
+use super::levels::Plan;
+use super::split::{Key, Split};
+use super::{History, Job, ScheduleError, Scheduler, Stream};
+use crate::words::event::Event;
+use crate::words::schedule::SchedulerOptions;
+use crate::words::trial::{Decision, Measurement, Trial, TrialId};
+
+/// Stops what falls behind, and leaves everything else to the scheduler it wraps.
+pub struct Median {
+    within: Box<dyn Scheduler>,
+    share: f64,
+    population: u64,
+    grace: u64,
+    /// By cell: the running means of the trials that came as far.
+    cells: Vec<Split>,
+    /// What running trials put there since they were last given out.
+    fresh: BTreeMap<TrialId, Vec<(usize, Key)>>,
+}
+
+impl Median {
+    pub(super) fn new(options: &SchedulerOptions, within: Box<dyn Scheduler>) -> Result<Self, ScheduleError> {
+        if !(options.share > 0.0 && options.share < 1.0) {
+            return Err(ScheduleError::Share { share: options.share });
+        }
+        Ok(Self {
+            within,
+            share: options.share,
+            population: options.population,
+            grace: options.grace,
+            cells: Vec::new(),
+            fresh: BTreeMap::new(),
+        })
+    }
+}
+
+/// How many of `n` may be better.
+fn allowed(share: f64, n: usize) -> usize {
+    (share * n as f64) as usize
+}
+
+/// The cell of a step: exact up to 64, then 64 to each doubling, so that a trial which skips steps crosses few.
+fn cell(step: u64) -> usize {
+    let doublings = 63_u32.saturating_sub(step.max(1).leading_zeros()).saturating_sub(6);
+    (u64::from(doublings) * 64 + (step >> doublings)) as usize
+}
+
+/// The losses' running means, each with the cell it belongs to, for every cell that the trial came to or through.
+fn means(measurements: &[Measurement], loss: impl Fn(f64) -> f64) -> Vec<(usize, f64)> {
+    let mut all: Vec<(usize, f64)> = Vec::new();
+    let (mut mean, mut n) = (0.0, 0.0);
+    for m in measurements {
+        let here = cell(m.step);
+        if let Some((last, _)) = all.last().copied() {
+            all.extend((last + 1..here).map(|c| (c, mean)));
+        }
+        n += 1.0;
+        mean += (loss(m.value) - mean) / n;
+        if all.last().is_none_or(|(last, _)| *last < here) {
+            all.push((here, mean));
+        }
+    }
+    all
+}
+
+impl Scheduler for Median {
+    fn name(&self) -> &str {
+        "median"
+    }
+
+    fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
+        self.within.next(history, stream)
+    }
+
+    fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision {
+        let decision = self.within.on_report(history, trial);
+        let Some(last) = trial.measurements.last() else { return decision };
+        if decision != Decision::Continue || last.step < self.grace {
+            return decision;
+        }
+        let n = trial.measurements.len() as f64;
+        let mean: f64 = trial.measurements.iter().map(|m| history.goal().loss(m.value) / n).sum();
+        let Some(others) = self.cells.get(cell(last.step)) else { return decision };
+        // Its own entry of an earlier report in this cell counts among them; it is one of many, and never hides the others.
+        let enough = others.len() as u64 >= self.population.max(1);
+        let behind = others.next_best().is_some_and(|median| median.beats(Key::new(Some(mean), trial.id)));
+        if enough && behind { Decision::Stop } else { decision }
+    }
+
+    fn observe(&mut self, history: &History<'_>, event: &Event) {
+        self.within.observe(history, event);
+        let share = self.share;
+        let k = |n: usize| allowed(share, n);
+        match event {
+            Event::Report { trial, value: Some(_), decision, .. } => {
+                let Some(t) = history.trials().get(trial.0 as usize).filter(|t| t.failure.is_none()) else { return };
+                let fresh = self.fresh.entry(*trial).or_default();
+                let known = fresh.last().map(|(cell, _)| *cell);
+                // What stood before the present attempt has been put there already.
+                let kept = t.kept.checked_sub(1).map(|last| cell(t.measurements[last].step));
+                for (cell, mean) in means(&t.measurements, |v| history.goal().loss(v)) {
+                    if Some(cell) > known.max(kept) {
+                        let key = Key::new(Some(mean), *trial);
+                        if self.cells.len() <= cell {
+                            self.cells.resize_with(cell + 1, Split::default);
+                        }
+                        self.cells[cell].insert(key, k);
+                        fresh.push((cell, key));
+                    }
+                }
+                if *decision == Decision::Pause {
+                    self.fresh.remove(trial);
+                }
+            }
+            Event::Tell { trial, .. } => drop(self.fresh.remove(trial)),
+            Event::Interrupt { trial, .. } => {
+                for (cell, key) in self.fresh.remove(trial).unwrap_or_default() {
+                    self.cells[cell].remove(key, k);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
+        self.within.fidelity(history)
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        self.within.plan()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_grow_with_the_step_and_skip_none() {
+        assert_eq!([0, 1, 63, 64, 127, 128, 129, 130, 256].map(cell), [0, 1, 63, 64, 127, 128, 128, 129, 192]);
+        let mut last = 0;
+        for step in 0..100_000 {
+            assert!((last..=last + 1).contains(&cell(step)), "{step}");
+            last = cell(step);
+        }
+        assert!(cell(u64::MAX) < 4000);
+    }
+
+    #[test]
+    fn means_run_and_reach_into_cells_that_were_skipped() {
+        let at = |step, value| Measurement { step, value, at_s: None };
+        assert_eq!(means(&[at(1, 4.0), at(4, 2.0)], |v| v), [(1, 4.0), (2, 4.0), (3, 4.0), (4, 3.0)]);
+        assert_eq!(means(&[at(128, 4.0), at(129, 2.0)], |v| -v), [(128, -4.0)]);
+    }
+}

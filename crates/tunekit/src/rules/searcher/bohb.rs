@@ -1,0 +1,25 @@
+//! BOHB's searcher (Falkner, Klein and Hutter 2018): densities of good and bad configurations at the highest rung that has
+//! enough of them, and every third draw uniform, so that it never does much worse than Hyperband alone.
+
+use super::{History, Searcher, Stream, SuggestError, Tpe, random, unused};
+use crate::words::value::Config;
+
+/// The share of uniform draws: rho in the paper.
+const UNIFORM: f64 = 1.0 / 3.0;
+
+/// What the scheduler `bohb` brings along. Which rung counts is the scheduler's to say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bohb;
+
+impl Searcher for Bohb {
+    fn name(&self) -> &str {
+        "bohb"
+    }
+
+    fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
+        if stream.uniform() < UNIFORM {
+            return unused(history, stream, |stream| random::draw(history, stream));
+        }
+        Tpe.suggest(history, stream)
+    }
+}

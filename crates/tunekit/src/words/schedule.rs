@@ -1,0 +1,39 @@
+//! `SchedulerOptions`: what a scheduler is told beside its name. What they do is the schedulers' business.
+
+use serde::{Deserialize, Serialize};
+
+/// How a scheduler spends the resource. Every field has the default that the method's paper has, or recommends; a scheduler
+/// ignores those it has no use for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SchedulerOptions {
+    /// One in so many goes on from a rung to the next, which has so many times its resource; at least 2. A larger one
+    /// stops earlier and trusts early results more.
+    pub eta: u64,
+    /// The resource of the first rung: what every trial gets. At least 1.
+    pub grace: u64,
+    /// The resources of the rungs below the maximal one, increasing, in place of `grace` and `eta`'s powers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rungs: Vec<u64>,
+    /// How many brackets `hyperband` and its kin use, the one with the lowest first rung first; 0: all there are.
+    pub brackets: u64,
+    /// `median`: a trial is stopped when more than this share of the others was better at the same resource; within (0, 1).
+    pub share: f64,
+    /// `median`: how many others must have come as far before anything is stopped.
+    pub population: u64,
+    /// `median`: the scheduler that is wrapped.
+    pub within: String,
+}
+
+impl Default for SchedulerOptions {
+    fn default() -> Self {
+        Self { eta: 3, grace: 1, rungs: Vec::new(), brackets: 0, share: 0.5, population: 5, within: "fifo".to_owned() }
+    }
+}
+
+impl SchedulerOptions {
+    /// Whether all of it is as by default.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
