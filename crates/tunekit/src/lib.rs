@@ -64,15 +64,16 @@ pub use engine::tuner::{Observer, StoppedBy, TrialRun, Tuner, TunerError, Tuning
 pub use rules::DecodeError;
 pub use rules::compare;
 pub use rules::experiment::Experiment;
-pub use rules::history::{History, Observed};
+pub use rules::history::{History, Observed, Reached};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
 pub use rules::pareto;
 pub use rules::scheduler::{
-    Asha, Fifo, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler, SchedulerKind,
+    Asha, Fifo, HyperTune, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler,
+    SchedulerKind,
 };
 pub use rules::searcher::{
-    Auto, Bohb, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch,
-    SuggestError, Tpe, UnknownName,
+    Auto, Bohb, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, HyperTuneSearch, Mobster, Prediction, Random, Searcher,
+    SearcherKind, SobolSearch, SuggestError, Tpe, UnknownName,
 };
 pub use rules::stream::Stream;
 pub use rules::study::{ReplayError, Setup, SetupError, Study, TellError};
@@ -81,7 +82,7 @@ pub use words::domain::{Choices, Domain, DomainError, FloatDomain, IntDomain, MA
 pub use words::event::{Event, Header, SCHEMA};
 pub use words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 pub use words::predicate::PredicateError;
-pub use words::schedule::SchedulerOptions;
+pub use words::schedule::{ResourceKernel, SchedulerOptions};
 pub use words::space::{ConfigError, Space, SpaceError};
 pub use words::table::{Cells, Table};
 pub use words::trial::{

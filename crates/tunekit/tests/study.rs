@@ -346,3 +346,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_history_tells_what_every_configuration_came_to_at_every_level() {
+    let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+    let setup = Setup::new(space, Metric::minimize("loss")).searcher(SearcherKind::Random).max_resource(9);
+    let mut study = Study::new(setup).unwrap();
+    let ask = |study: &mut Study| study.ask().unwrap().assignment().unwrap();
+    let jobs: Vec<_> = (0..5).map(|_| ask(&mut study)).collect();
+    let id = |i: usize| jobs[i].trial;
+    for (trial, step, value) in
+        [(1, 1, 0.1), (0, 1, 0.2), (1, 2, 0.3), (1, 4, 0.4), (0, 3, 0.5), (2, 9, 0.6), (3, 1, 0.7), (4, 1, 0.8)]
+    {
+        study.report(id(trial), step, value).unwrap();
+    }
+    study.tell(id(3), Outcome::Failed("no".to_owned())).unwrap();
+    study.interrupt(id(4)).unwrap();
+    study.add(&jobs[1].config, 0.9).unwrap();
+    let reached = |study: &Study| -> Vec<(u64, usize, Vec<f64>)> {
+        let levels = [1, 3, 9];
+        let history = study.history().on_levels(&levels);
+        history.reached().into_iter().map(|r| (r.trial.0, r.level, r.samples)).collect()
+    };
+    // In the order of the reports; 4 is past 3, a first report at 9 says nothing of 1 and 3; what was added was run in full.
+    let mut expected = vec![
+        (1, 0, vec![0.1]),
+        (0, 0, vec![0.2]),
+        (1, 1, vec![0.4]),
+        (0, 1, vec![0.5]),
+        (2, 2, vec![0.6]),
+        (1, 2, vec![0.9]),
+    ];
+    assert_eq!(reached(&study), expected);
+    // What an interruption made void comes back in its new place.
+    assert_eq!(ask(&mut study).trial, id(4));
+    study.report(id(4), 1, 0.8).unwrap();
+    expected.push((4, 0, vec![0.8]));
+    assert_eq!(reached(&study), expected);
+    let levels = [1, 3, 9];
+    let history = study.history().on_levels(&levels);
+    let awaited: Vec<usize> = history.awaited().into_iter().map(|(_, level)| level).collect();
+    assert_eq!(awaited, [2, 2, 1]);
+    assert!(Study::replay(study.take_events()).is_ok_and(|again| reached(&again) == expected));
+}

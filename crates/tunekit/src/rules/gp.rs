@@ -5,13 +5,16 @@
 //! Collapsing replicates that way is exact (Binois, Gramacy and Ludkovski 2018).
 //! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones, warped inputs.
 //! - `fit`: the hyperparameters, by maximum a posteriori.
+//! - `along`: what becomes of the kernel where the last coordinate is a resource.
 //! - `joint`: the posterior of many points at once, sampled, and what it says about one more.
 //! - this file: the posterior given data and hyperparameters.
 
+mod along;
 mod fit;
 mod joint;
 mod kernel;
 
+pub(crate) use along::Along;
 pub(crate) use fit::{Hyper, Noise, Start, fit};
 pub(crate) use joint::Joint;
 pub(crate) use kernel::Coordinate;
@@ -70,7 +73,8 @@ pub(crate) struct Posterior {
     /// The configurations, placed.
     x: Vec<Vec<f64>>,
     n: Vec<f64>,
-    mu: f64,
+    /// mu: one, or one for each level of a resource.
+    mu: Vec<f64>,
     factor: Factor,
     /// K_n^-1 (y - mu).
     alpha: Vec<f64>,
@@ -101,7 +105,7 @@ impl Posterior {
         base: usize,
         last: Option<&Self>,
     ) -> Option<Self> {
-        let kernel = Kernel::new(coordinates, &hyper.lengths, hyper.signal, &hyper.warps);
+        let kernel = Kernel::new(coordinates, hyper);
         let x: Vec<Vec<f64>> = data.x.iter().map(|x| kernel.place(x)).collect();
         let base = base.min(data.len());
         let known = last.filter(|last| {
@@ -115,10 +119,13 @@ impl Posterior {
         };
         for i in factor.len()..x.len() {
             let row: Vec<f64> = x[..i].iter().map(|other| kernel.covariance(other, &x[i])).collect();
-            factor = factor.extended(&row, kernel.signal() + hyper.noise / data.n[i])?;
+            factor = factor.extended(&row, kernel.variance(&x[i]) + hyper.noise / data.n[i])?;
         }
-        let mu = mean_by_gls(&factor, &data.y);
-        let alpha = factor.solve(&data.y.iter().map(|y| y - mu).collect::<Vec<_>>());
+        let groups: Vec<usize> = x.iter().map(|x| kernel.group(x)).collect();
+        let above: Vec<f64> = x.iter().zip(&data.y).map(|(x, y)| y - kernel.offset(x)).collect();
+        let mu = means_by_gls(&factor, &above, &groups, kernel.groups());
+        let residual: Vec<f64> = above.iter().zip(&groups).map(|(y, group)| y - mu[*group]).collect();
+        let alpha = factor.solve(&residual);
         Some(Self { kernel, noise: hyper.noise, x, n: data.n.clone(), mu, factor, alpha })
     }
 
@@ -134,7 +141,7 @@ impl Posterior {
         for point in points {
             let placed = self.kernel.place(point);
             let row: Vec<f64> = more.x.iter().map(|other| self.kernel.covariance(other, &placed)).collect();
-            more.factor = more.factor.extended(&row, self.kernel.signal() + self.noise / n)?;
+            more.factor = more.factor.extended(&row, self.kernel.variance(&placed) + self.noise / n)?;
             more.x.push(placed);
             more.n.push(n);
             // Solving with the predicted values gives what was there, and nothing for the new rows.
@@ -173,19 +180,24 @@ impl Posterior {
             let placed = self.kernel.place(point);
             let cross: Vec<f64> = self.x.iter().map(|x| self.kernel.covariance(x, &placed)).collect();
             half.extend_from_slice(&cross);
-            let mean = self.mu + dot(&cross, &self.alpha);
+            let mean = self.mean(&placed) + dot(&cross, &self.alpha);
             locals.push(Local { placed, mean, variance: 0.0, cross, weights: Vec::new() });
         }
         self.factor.half_solve(&mut half);
         for (local, half) in locals.iter_mut().zip(half.chunks(n.max(1))) {
-            local.variance = self.floored(dot(half, half));
+            local.variance = self.left(&local.placed, dot(half, half));
         }
         locals
     }
 
-    /// The variance that is left where the data explain `explained` of it.
-    fn floored(&self, explained: f64) -> f64 {
-        (self.kernel.signal() - explained).max(1e-12 * self.kernel.signal())
+    /// The mean far from all data.
+    fn mean(&self, placed: &[f64]) -> f64 {
+        self.mu[self.kernel.group(placed)] + self.kernel.offset(placed)
+    }
+
+    /// The variance that is left of a placed point's where the data explain so much.
+    fn left(&self, placed: &[f64], explained: f64) -> f64 {
+        (self.kernel.variance(placed) - explained).max(1e-12 * self.kernel.signal())
     }
 
     /// The prediction at `x`, from which gradients can be taken.
@@ -194,9 +206,9 @@ impl Posterior {
         let cross: Vec<f64> = self.x.iter().map(|row| self.kernel.covariance(row, &placed)).collect();
         let mut weights = cross.clone();
         self.factor.half_solve(&mut weights);
-        let variance = self.floored(dot(&weights, &weights));
+        let variance = self.left(&placed, dot(&weights, &weights));
         self.factor.half_solve_transposed(&mut weights);
-        Local { placed, mean: self.mu + dot(&cross, &self.alpha), variance, cross, weights }
+        Local { mean: self.mean(&placed) + dot(&cross, &self.alpha), placed, variance, cross, weights }
     }
 
     /// The gradient by the coordinates of `x` (0 for a categorical one) of a function of the mean and the variance there,
@@ -208,6 +220,13 @@ impl Posterior {
         }
         self.kernel.unplace(x, &mut out);
         out
+    }
+
+    /// What the others say of each output, of those it is conditioned on (Rasmussen and Williams 2006, eq. 5.12).
+    pub(crate) fn leave_one_out_means(&self, y: &[f64]) -> Vec<f64> {
+        let inverse = self.factor.inverse();
+        let n = self.x.len();
+        y.iter().enumerate().map(|(i, y)| y - self.alpha[i] / inverse[i * n + i]).collect()
     }
 
     /// The log density of each output given the others (Rasmussen and Williams 2006, eq. 5.10 to 5.12), summed.
@@ -234,16 +253,22 @@ fn covariance(kernel: &Kernel, noise: f64, x: &[Vec<f64>], counts: &[f64]) -> Ve
             k[i * n + j] = c;
             k[j * n + i] = c;
         }
-        k[i * n + i] = kernel.signal() + noise / counts[i];
+        k[i * n + i] = kernel.variance(&x[i]) + noise / counts[i];
     }
     k
 }
 
-/// The constant mean that is most likely: (1^T K_n^-1 y) / (1^T K_n^-1 1).
-fn mean_by_gls(factor: &Factor, y: &[f64]) -> f64 {
+/// The constant mean of each group that is most likely: (1^T K_n^-1 y) / (1^T K_n^-1 1). Rows of several groups must be independent;
+/// then one solution serves all. 0 for a group without rows.
+fn means_by_gls(factor: &Factor, y: &[f64], groups: &[usize], count: usize) -> Vec<f64> {
     let weights = factor.solve(&vec![1.0; y.len()]);
-    let mean = dot(&weights, y) / weights.iter().sum::<f64>();
-    if mean.is_finite() { mean } else { 0.0 }
+    let mut sums = vec![(0.0, 0.0); count];
+    for ((weight, y), group) in weights.iter().zip(y).zip(groups) {
+        sums[*group].0 += weight * y;
+        sums[*group].1 += weight;
+    }
+    let mean = |(weighted, weight): (f64, f64)| weighted / weight;
+    sums.into_iter().map(mean).map(|mean| if mean.is_finite() { mean } else { 0.0 }).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -263,7 +288,7 @@ mod tests {
     }
 
     fn hyper() -> Hyper {
-        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, warps: Vec::new() }
+        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, warps: Vec::new(), shapes: Vec::new() }
     }
 
     const PLAIN: [Coordinate; 2] = [Coordinate::Numeric; 2];
@@ -317,6 +342,65 @@ mod tests {
             slow += -0.5 * (std::f64::consts::TAU * v).ln() - (data.y[i] - m).powi(2) / (2.0 * v);
         }
         assert!((posterior.leave_one_out() - slow).abs() < 1e-10);
+    }
+
+    #[test]
+    fn independent_levels_are_processes_of_their_own() {
+        let along = [Coordinate::Numeric, Coordinate::Numeric, Coordinate::Resource(Along::Independent { levels: 2 })];
+        let both = Hyper { shapes: vec![0.4], ..hyper() };
+        let (mut first, mut second, mut all) = (data(), Data::default(), Data::default());
+        first.push(vec![0.2, 0.7], 0.1, 1.0, 0.0);
+        second.push(vec![0.3, 0.6], 5.0, 1.0, 0.0);
+        second.push(vec![0.9, 0.1], 6.0, 2.0, 0.1);
+        for (level, data) in [(0.0, &first), (1.0, &second)] {
+            for i in 0..data.len() {
+                all.push([data.x[i].as_slice(), &[level]].concat(), data.y[i], data.n[i], data.ss[i]);
+            }
+        }
+        let joint = Posterior::new(&along, &both, &all, all.len(), None).unwrap();
+        let alone = Posterior::new(&PLAIN, &hyper(), &first, first.len(), None).unwrap();
+        let scaled = Hyper { signal: 0.4 * 1.3, ..hyper() };
+        let other = Posterior::new(&PLAIN, &scaled, &second, second.len(), None).unwrap();
+        for (level, alone) in [(0.0, alone), (1.0, other)] {
+            let ((a, b), (c, d)) = (joint.predict(&[0.5, 0.5, level]), alone.predict(&[0.5, 0.5]));
+            assert!((a - c).abs() < 1e-9 && (b - d).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_predicted_by_the_others() {
+        let data = data();
+        let posterior = Posterior::new(&PLAIN, &hyper(), &data, 3, None).unwrap();
+        let left_out = posterior.leave_one_out_means(&data.y);
+        let mu = posterior.mu[0];
+        for i in 0..3 {
+            let rest: Vec<usize> = (0..3).filter(|j| *j != i).collect();
+            let k = |a: usize, b: usize| posterior.kernel.covariance(&data.x[a], &data.x[b]);
+            let noise = |a: usize, b: usize| if a == b { 0.2 / data.n[a] } else { 0.0 };
+            let a: Vec<Vec<f64>> =
+                rest.iter().map(|r| rest.iter().map(|c| k(*r, *c) + noise(*r, *c)).collect()).collect();
+            let y: Vec<f64> = rest.iter().map(|r| data.y[*r] - mu).collect();
+            let c: Vec<f64> = rest.iter().map(|r| k(*r, i)).collect();
+            assert!((left_out[i] - mu - dot(&c, &solve(&a, &y))).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn curves_that_decay_come_down_to_their_end() {
+        let along = [Coordinate::Numeric, Coordinate::Numeric, Coordinate::Resource(Along::ExponentialDecay)];
+        let mut curves = Data::default();
+        // Two configurations, exactly 2 / (1 + r) above their ends of 0.5 and -0.5.
+        for (x, end) in [(0.1, 0.5), (0.9, -0.5)] {
+            for r in [1.0, 3.0, 9.0] {
+                curves.push(vec![x, x, r], end + 2.0 / (1.0 + r), 1.0, 0.0);
+            }
+        }
+        let exact = Hyper { noise: 1e-6, shapes: vec![1.0, 1.0, 2.0], ..hyper() };
+        let posterior = Posterior::new(&along, &exact, &curves, curves.len(), None).unwrap();
+        for (x, end) in [(0.1, 0.5), (0.9, -0.5)] {
+            let (mean, _) = posterior.predict(&[x, x, 1e6]);
+            assert!((mean - end).abs() < 0.05, "{mean} is not {end}");
+        }
     }
 
     #[test]

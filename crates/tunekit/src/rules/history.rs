@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 pub(super) use self::index::Index;
 use super::stream::Stream;
 use crate::words::event::Header;
-use crate::words::metric::{Goal, Metric};
+use crate::words::metric::{Goal, Metric, ValueRule};
 use crate::words::space::Space;
 use crate::words::trial::{Trial, TrialId, mean};
 use crate::words::value::Config;
@@ -27,6 +27,7 @@ pub struct History<'a> {
     seed: u64,
     trials: &'a [Trial],
     resource: Option<u64>,
+    levels: &'a [u64],
     index: Indexed<'a>,
 }
 
@@ -54,6 +55,19 @@ pub struct Observed<'a> {
     pub costs: Vec<f64>,
 }
 
+/// One configuration at one level of the resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reached<'a> {
+    /// The first trial that ran it.
+    pub trial: TrialId,
+    /// The configuration.
+    pub config: &'a Config,
+    /// Which of [`History::levels`].
+    pub level: usize,
+    /// What was measured there, over all its trials; not empty.
+    pub samples: Vec<f64>,
+}
+
 impl Observed<'_> {
     /// Whether the mean of each constraint's measurements is at most 0.
     pub fn is_feasible(&self) -> bool {
@@ -75,6 +89,7 @@ impl<'a> History<'a> {
             seed,
             trials,
             resource: None,
+            levels: &[],
             index,
         }
     }
@@ -100,6 +115,12 @@ impl<'a> History<'a> {
     #[must_use]
     pub fn at(self, resource: Option<u64>) -> Self {
         Self { resource, ..self }
+    }
+
+    /// The same with the resources at which trials are compared, increasing, the last of them that of a full run.
+    #[must_use]
+    pub fn on_levels(self, levels: &'a [u64]) -> Self {
+        Self { levels, ..self }
     }
 
     fn index(&self) -> &Index {
@@ -162,6 +183,64 @@ impl<'a> History<'a> {
     /// A random stream of one purpose for the whole study.
     pub fn stream(&self, purpose: &str) -> Stream {
         Stream::of_study(self.seed, purpose)
+    }
+
+    /// The resource at which configurations are compared; `None`: by each trial's value.
+    pub fn resource(&self) -> Option<u64> {
+        self.resource
+    }
+
+    /// The resources at which trials are compared, increasing; none where reports are replicates, which are of the same
+    /// thing at any resource.
+    pub fn levels(&self) -> &'a [u64] {
+        if self.metric.value == ValueRule::Mean { &[] } else { self.levels }
+    }
+
+    /// Every configuration at every one of [`History::levels`] that a trial of it came to, with what was first reported there,
+    /// in the order of the reports. What was told without a report counts at the last level. Failed trials are left out.
+    pub fn reached(&self) -> Vec<Reached<'a>> {
+        let (index, levels) = (self.index(), self.levels());
+        let Some(last) = levels.len().checked_sub(1) else { return Vec::new() };
+        // By trial: how many of its arrivals have passed, and how many levels.
+        let mut passed = vec![(0_usize, 0_usize); self.trials.len()];
+        let mut at: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        let mut all: Vec<Reached<'a>> = Vec::new();
+        for i in index.arrivals() {
+            let (trial, (count, next)) = (&self.trials[i], &mut passed[i]);
+            let value = match trial.measurements.get(*count) {
+                Some(m) => Some((m.step, m.value)),
+                None if trial.measurements.is_empty() => trial.told.map(|value| (levels[last], value)),
+                None => None,
+            };
+            *count += 1;
+            let Some((step, value)) = value.filter(|_| trial.failure.is_none()) else { continue };
+            // A report that is the first one above several levels says nothing of the lower ones.
+            let level = levels.partition_point(|level| *level <= step);
+            if level <= *next {
+                continue;
+            }
+            *next = level;
+            let configuration = index.configuration(i);
+            let slot = *at.entry((configuration, level)).or_insert_with(|| {
+                let trial = self.trials[index.first(configuration)].id;
+                all.push(Reached { trial, config: &self.trials[i].config, level: level - 1, samples: Vec::new() });
+                all.len() - 1
+            });
+            all[slot].samples.push(value);
+        }
+        all
+    }
+
+    /// The configurations a result is still awaited of, in order, each with the level that it is on its way to; one that
+    /// runs twice is listed twice.
+    pub fn awaited(&self) -> Vec<(&'a Config, usize)> {
+        let levels = self.levels();
+        let next = |trial: &'a Trial| {
+            let step = trial.measurements.last().map_or(0, |m| m.step);
+            let level = levels.partition_point(|level| *level <= step);
+            (level < levels.len()).then_some((&trial.config, level))
+        };
+        self.index().pending().filter_map(|i| next(&self.trials[i])).collect()
     }
 
     /// What counts of a trial.

@@ -5,6 +5,7 @@
 mod asha;
 mod fifo;
 mod hyperband;
+mod hypertune;
 mod levels;
 mod median;
 mod split;
@@ -15,11 +16,12 @@ use std::str::FromStr;
 pub use asha::Asha;
 pub use fifo::Fifo;
 pub use hyperband::Hyperband;
+pub use hypertune::HyperTune;
 pub use levels::{Plan, PlannedBracket, PlannedRung};
 pub use median::Median;
 
 use super::history::History;
-use super::searcher::{Bohb, Searcher, UnknownName};
+use super::searcher::{Bohb, HyperTuneSearch, Mobster, Searcher, UnknownName};
 use super::stream::Stream;
 use crate::words::event::Event;
 use crate::words::metric::ValueRule;
@@ -129,6 +131,11 @@ pub trait Scheduler: Send {
         None
     }
 
+    /// The resources at which it compares trials, increasing, the last of them that of a full run; none where it does not.
+    fn levels(&self) -> &[u64] {
+        &[]
+    }
+
     /// What it is going to do, as far as that is settled.
     fn plan(&self) -> Option<Plan> {
         None
@@ -166,11 +173,15 @@ pub enum SchedulerKind {
     Median,
     /// Synchronous Hyperband with densities of good and bad configurations.
     Bohb,
+    /// Asynchronous Hyperband with a Gaussian process over configuration and resource.
+    Mobster,
+    /// The same in the brackets that tell most.
+    HyperTune,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Fifo,
         Self::Asha,
         Self::AshaPromotion,
@@ -179,6 +190,8 @@ impl SchedulerKind {
         Self::Pasha,
         Self::Median,
         Self::Bohb,
+        Self::Mobster,
+        Self::HyperTune,
     ];
 
     /// Its name.
@@ -192,6 +205,8 @@ impl SchedulerKind {
             Self::Pasha => "pasha",
             Self::Median => "median",
             Self::Bohb => "bohb",
+            Self::Mobster => "mobster",
+            Self::HyperTune => "hypertune",
         }
     }
 
@@ -222,6 +237,8 @@ impl SchedulerKind {
             Self::HyperbandAsync => Box::new(Asha::hyperband(options, max()?)?),
             Self::Pasha => Box::new(Asha::pasha(options, max()?)?),
             Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
+            Self::Mobster => Box::new(Asha::modelled("mobster", options, max()?)?),
+            Self::HyperTune => Box::new(HyperTune::new(options, max()?)?),
             Self::Median => {
                 let within = Self::from_name(&options.within).ok().filter(|k| *k != Self::Median && !k.has_searcher());
                 let within = within.ok_or_else(|| ScheduleError::Within { within: options.within.clone() })?;
@@ -232,13 +249,15 @@ impl SchedulerKind {
 
     /// Whether it brings a searcher of its own, which takes the place of the one a setup names.
     pub fn has_searcher(self) -> bool {
-        self.searcher().is_some()
+        self.searcher(&SchedulerOptions::default()).is_some()
     }
 
     /// The searcher it brings.
-    pub(in crate::rules) fn searcher(self) -> Option<Box<dyn Searcher>> {
+    pub(in crate::rules) fn searcher(self, options: &SchedulerOptions) -> Option<Box<dyn Searcher>> {
         match self {
             Self::Bohb => Some(Box::new(Bohb)),
+            Self::Mobster => Some(Box::new(Mobster::new(options.kernel))),
+            Self::HyperTune => Some(Box::new(HyperTuneSearch::new(options.kernel))),
             _ => None,
         }
     }

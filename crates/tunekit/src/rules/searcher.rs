@@ -12,6 +12,8 @@ mod evidence;
 mod evolution;
 mod gp;
 mod grid;
+mod hypertune;
+mod mobster;
 mod random;
 mod sobol;
 mod tpe;
@@ -28,6 +30,8 @@ pub use de::De;
 pub use evolution::Evolution;
 pub use gp::Gp;
 pub use grid::Grid;
+pub use hypertune::HyperTuneSearch;
+pub use mobster::Mobster;
 pub use random::Random;
 pub use sobol::SobolSearch;
 pub use tpe::Tpe;
@@ -135,7 +139,8 @@ pub trait Searcher: Send {
         None
     }
 
-    /// What a model of the history expects at `configs`, in order; `None` without a model, or before it has data.
+    /// What a model of the history expects at `configs`, in order, of a full run where the history has levels of a resource;
+    /// `None` without such a model, or before it has data.
     fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
         let _ = (history, configs);
         None

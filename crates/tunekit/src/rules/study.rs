@@ -119,7 +119,7 @@ impl Setup {
     /// Options of the scheduler out of their bounds, or no maximal resource where it needs one.
     pub(crate) fn build(&self) -> Result<(Box<dyn Searcher>, Box<dyn Scheduler>), SetupError> {
         let scheduler = self.scheduler.build(&self.scheduler_options, self.max_resource)?;
-        Ok((self.scheduler.searcher().unwrap_or_else(|| self.searcher.build()), scheduler))
+        Ok((self.scheduler.searcher(&self.scheduler_options).unwrap_or_else(|| self.searcher.build()), scheduler))
     }
 
     /// With one more objective, after those there are.
@@ -185,7 +185,10 @@ impl Setup {
             constraints: self.constraints.clone(),
             cost_aware: self.cost_aware,
             seed: self.seed,
-            searcher: self.scheduler.searcher().map_or(self.searcher.as_str().to_owned(), |s| s.name().to_owned()),
+            searcher: self
+                .scheduler
+                .searcher(&self.scheduler_options)
+                .map_or(self.searcher.as_str().to_owned(), |s| s.name().to_owned()),
             scheduler: self.scheduler.as_str().to_owned(),
             scheduler_options: self.scheduler_options.clone(),
             max_resource: self.max_resource,
@@ -361,7 +364,7 @@ impl Study {
         let unknown = |source: UnknownName| ReplayError::Unknown(source);
         let kind = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?;
         let scheduler = kind.build(&header.scheduler_options, header.max_resource).map_err(ReplayError::Schedule)?;
-        let searcher = match kind.searcher() {
+        let searcher = match kind.searcher(&header.scheduler_options) {
             Some(own) => own,
             None => SearcherKind::from_name(&header.searcher).map_err(unknown)?.build(),
         };
@@ -524,7 +527,7 @@ impl Study {
     fn suggest(&mut self, trial: TrialId) -> Result<Config, SuggestError> {
         let mut stream = Stream::keyed(self.state.header.seed, trial, "suggest");
         let history = self.state.history();
-        let history = history.clone().at(self.scheduler.fidelity(&history));
+        let history = history.clone().at(self.scheduler.fidelity(&history)).on_levels(self.scheduler.levels());
         let config = self.searcher.suggest(&history, &mut stream)?;
         // In the space's own order, whatever order the searcher filled it in.
         self.state
@@ -680,9 +683,8 @@ impl Study {
         let history = self.state.history();
         let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
-        // A model of values at one resource says nothing of those at another.
-        let comparable = self.scheduler.fidelity(&history).is_none();
-        let predictions = comparable.then(|| self.searcher.predict(&history, &configs)).flatten();
+        let modelled = history.clone().at(self.scheduler.fidelity(&history)).on_levels(self.scheduler.levels());
+        let predictions = self.searcher.predict(&modelled, &configs);
         let predictions = predictions.filter(|p| p.len() == configs.len());
         let all = observed.iter().enumerate().map(|(i, o)| {
             let own = sample_best(o);

@@ -23,11 +23,45 @@ pub struct SchedulerOptions {
     pub population: u64,
     /// `median`: the scheduler that is wrapped.
     pub within: String,
+    /// `mobster` and `hypertune`: how a trial's values along the resource hang together.
+    #[serde(skip_serializing_if = "ResourceKernel::is_default")]
+    pub kernel: ResourceKernel,
+}
+
+/// How a model takes the values of a configuration at several levels of a resource to hang together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ResourceKernel {
+    /// Levels are near each other as configurations are: the logarithm of the resource is one more coordinate.
+    #[default]
+    Matern,
+    /// Values fall towards an end as averaged exponentials do (Swersky, Snoek and Adams 2014): learning curves.
+    ExpDecay,
+    /// Every level is a function of its own, with length scales in common (Li et al. 2022).
+    Independent,
+    /// The value at r is the mean of the first r of noisy repeats: repeated downloads, folds of a cross-validation.
+    CrossValidation,
+}
+
+impl ResourceKernel {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for SchedulerOptions {
     fn default() -> Self {
-        Self { eta: 3, grace: 1, rungs: Vec::new(), brackets: 0, share: 0.5, population: 5, within: "fifo".to_owned() }
+        Self {
+            eta: 3,
+            grace: 1,
+            rungs: Vec::new(),
+            brackets: 0,
+            share: 0.5,
+            population: 5,
+            within: "fifo".to_owned(),
+            kernel: ResourceKernel::default(),
+        }
     }
 }
 

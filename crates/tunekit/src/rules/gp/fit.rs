@@ -12,10 +12,12 @@
 //! - signal variance: mean 0, sd 1 of standardised outputs;
 //! - noise variance: mean -6, sd 2.5. Wider than BoTorch's (-4, 1) on purpose: what is tuned may be a simulation without any
 //!   noise or a download with 30 % of it, and this gives either at most some 5 nats of handicap;
-//! - shapes of the warps: mean 0, sd 0.75.
+//! - shapes of the warps: mean 0, sd 0.75;
+//! - shapes along a resource: those of `along.rs`.
 
-use super::kernel::{Coordinate, Warp, matern};
-use super::{Data, Factor, dot, mean_by_gls};
+use super::along::{Along, Pair};
+use super::kernel::{Coordinate, Warp, along, distances, matern};
+use super::{Data, Factor, dot, means_by_gls};
 use crate::rules::lbfgs::minimize;
 use crate::rules::qmc::Sobol;
 
@@ -40,6 +42,8 @@ pub(crate) struct Hyper {
     pub(crate) noise: f64,
     /// A warp for each coordinate; none at all where inputs are not warped.
     pub(crate) warps: Vec<Warp>,
+    /// Those of the kernel along a resource; none without one.
+    pub(crate) shapes: Vec<f64>,
 }
 
 /// What is known of the noise.
@@ -66,10 +70,13 @@ pub(crate) struct Start<'a> {
     pub(crate) warped: bool,
 }
 
-/// Which logarithms a fit searches over: length scales, signal, noise if learned, warps' shapes a and b in turn.
+/// Which logarithms a fit searches over: length scales, signal, noise if learned, shapes along a resource, warps' shapes a and
+/// b in turn.
 #[derive(Debug, Clone)]
 struct Layout {
+    /// How many coordinates distance is measured along.
     d: usize,
+    along: Option<Along>,
     noise: Noise,
     /// The coordinates that are warped.
     warped: Vec<usize>,
@@ -78,12 +85,18 @@ struct Layout {
 }
 
 impl Layout {
+    /// Where the shapes along a resource begin.
     fn shapes(&self) -> usize {
         self.d + 1 + usize::from(self.noise == Noise::Learned)
     }
 
+    /// Where the warps begin.
+    fn warps(&self) -> usize {
+        self.shapes() + self.along.map_or(0, Along::shapes)
+    }
+
     fn len(&self) -> usize {
-        self.shapes() + 2 * self.warped.len()
+        self.warps() + 2 * self.warped.len()
     }
 
     /// Mean and standard deviation of the prior of one logarithm.
@@ -95,6 +108,8 @@ impl Layout {
             (0.0, 1.0)
         } else if index < self.shapes() {
             (NOISE_MEAN, NOISE_SD)
+        } else if let Some(along) = self.along.filter(|_| index < self.warps()) {
+            along.prior(index - self.shapes())
         } else {
             (0.0, WARP_SD)
         }
@@ -103,7 +118,7 @@ impl Layout {
     /// From logarithms, each above its floor.
     fn hyper(&self, logs: &[f64]) -> Hyper {
         let mut warps = if self.warped.is_empty() { Vec::new() } else { vec![Warp::NONE; self.d] };
-        for (j, shape) in self.warped.iter().zip(logs[self.shapes()..].chunks(2)) {
+        for (j, shape) in self.warped.iter().zip(logs[self.warps()..].chunks(2)) {
             warps[*j] = Warp { a: shape[0].exp(), b: shape[1].exp() };
         }
         Hyper {
@@ -115,6 +130,7 @@ impl Layout {
                 Noise::Given => 1.0,
             },
             warps,
+            shapes: logs[self.shapes()..self.warps()].iter().map(|l| l.exp()).collect(),
         }
     }
 
@@ -127,6 +143,7 @@ impl Layout {
         if self.noise == Noise::Learned {
             logs.push(log(hyper.noise - MIN_NOISE));
         }
+        logs.extend(hyper.shapes.iter().map(|shape| shape.ln()));
         for j in &self.warped {
             let warp = hyper.warps.get(*j).copied().unwrap_or(Warp::NONE);
             logs.extend([warp.a.ln(), warp.b.ln()]);
@@ -145,16 +162,29 @@ struct Objective<'a> {
     /// sum (n_i - 1) and sum SS_i; 0 where the noise is not learned, of which they tell nothing else.
     spare: f64,
     ss: f64,
+    /// The different resources of the rows, and which of them each row has.
+    resources: Vec<f64>,
+    resource_of: Vec<usize>,
 }
 
 impl<'a> Objective<'a> {
     fn new(coordinates: &'a [Coordinate], data: &'a Data, noise: Noise, warped: bool) -> Self {
-        let d = coordinates.len();
+        let d = distances(coordinates);
+        let along = along(coordinates);
+        let mut resources: Vec<f64> = match along {
+            Some(_) => data.x.iter().map(|x| x[d]).collect(),
+            None => vec![0.0],
+        };
+        let of_row = resources.clone();
+        resources.sort_by(f64::total_cmp);
+        resources.dedup();
+        let place = |r: &f64| resources.partition_point(|other| other < r);
+        let resource_of = if along.is_some() { of_row.iter().map(place).collect() } else { vec![0; data.len()] };
         let warped = (0..d).filter(|j| warped && coordinates[*j] == Coordinate::Numeric).collect();
         let mut squared = Vec::with_capacity(data.len() * data.len() / 2 * d);
         for i in 0..data.len() {
             for j in 0..i {
-                let pair = coordinates.iter().enumerate();
+                let pair = coordinates[..d].iter().enumerate();
                 squared.extend(pair.map(|(c, kind)| kind.squared(data.x[i][c], data.x[j][c])));
             }
         }
@@ -164,14 +194,23 @@ impl<'a> Objective<'a> {
             coordinates,
             layout: Layout {
                 d,
+                along,
                 noise,
                 warped,
-                categorical: coordinates.iter().map(|c| *c == Coordinate::Categorical).collect(),
+                categorical: coordinates[..d].iter().map(|c| *c == Coordinate::Categorical).collect(),
             },
             squared,
             spare: learned * data.n.iter().map(|n| n - 1.0).sum::<f64>(),
             ss: learned * data.ss.iter().sum::<f64>(),
+            resources,
+            resource_of,
         }
+    }
+
+    /// What the resources of two rows make of their covariance.
+    fn pairs(&self, hyper: &Hyper) -> Table<Pair> {
+        let pair = |r, s| self.layout.along.map_or(Pair { scale: 1.0, add: 0.0 }, |a| a.pair(&hyper.shapes, r, s));
+        Table::of(&self.resources, pair)
     }
 
     /// -ln posterior, up to a constant, and its gradient. Infinite where the covariance cannot be factored.
@@ -186,23 +225,26 @@ impl<'a> Objective<'a> {
         let weights: Vec<f64> = hyper.lengths.iter().map(|l| 1.0 / (l * l)).collect();
         let warped = self.warped(&hyper);
         let squared = warped.as_ref().map_or(&self.squared, |w| &w.squared);
+        let pairs = self.pairs(&hyper);
         let mut k = vec![0.0; n * n];
-        // s^2 dM/dr of each pair, for the gradient.
-        let mut slopes = Vec::with_capacity(n * n / 2);
+        // M and dM/dr of each pair, for the gradient.
+        let mut materns = Vec::with_capacity(n * n / 2);
         let mut pair = 0;
         for i in 0..n {
             for j in 0..i {
                 let (m, slope) = matern(dot(&weights, &squared[pair * d..(pair + 1) * d]));
-                k[i * n + j] = hyper.signal * m;
-                k[j * n + i] = hyper.signal * m;
-                slopes.push(hyper.signal * slope);
+                let Pair { scale, add } = pairs.at(self.resource_of[i], self.resource_of[j]);
+                let value = hyper.signal * scale * m + add;
+                k[i * n + j] = value;
+                k[j * n + i] = value;
+                materns.push((m, slope));
                 pair += 1;
             }
-            k[i * n + i] = hyper.signal + hyper.noise / self.data.n[i];
+            let Pair { scale, add } = pairs.at(self.resource_of[i], self.resource_of[i]);
+            k[i * n + i] = hyper.signal * scale + add + hyper.noise / self.data.n[i];
         }
         let Some(factor) = Factor::new(&k, n) else { return (f64::INFINITY, gradient) };
-        let mu = mean_by_gls(&factor, &self.data.y);
-        let residual: Vec<f64> = self.data.y.iter().map(|y| y - mu).collect();
+        let residual = self.residual(&factor, &hyper);
         let alpha = factor.solve(&residual);
         let inverse = factor.inverse();
         let mut value = 0.5 * dot(&residual, &alpha)
@@ -214,12 +256,18 @@ impl<'a> Objective<'a> {
         let (mut by_signal, mut by_noise) =
             (0.0, 0.5 * (self.spare / hyper.noise - self.ss / (hyper.noise * hyper.noise)));
         let mut by_shape = vec![(0.0, 0.0); self.layout.warped.len()];
+        // By a and by b of each pair of resources.
+        let mut by_resource = Table::of(&self.resources, |_, _| Pair::default());
         let mut pair = 0;
         for i in 0..n {
             for j in 0..i {
                 let w = inverse[i * n + j] - alpha[i] * alpha[j];
-                by_signal += w * k[i * n + j];
-                let by_distance = w * slopes[pair];
+                let (m, slope) = materns[pair];
+                let (a, b) = (self.resource_of[i], self.resource_of[j]);
+                let scaled = w * hyper.signal * pairs.at(a, b).scale;
+                by_signal += scaled * m;
+                by_resource.add(a, b, w * hyper.signal * m, w);
+                let by_distance = scaled * slope;
                 for (b, s) in by_weight.iter_mut().zip(&squared[pair * d..(pair + 1) * d]) {
                     *b += by_distance * s;
                 }
@@ -234,7 +282,9 @@ impl<'a> Objective<'a> {
                 pair += 1;
             }
             let w = inverse[i * n + i] - alpha[i] * alpha[i];
-            by_signal += 0.5 * w * hyper.signal;
+            let a = self.resource_of[i];
+            by_signal += 0.5 * w * hyper.signal * pairs.at(a, a).scale;
+            by_resource.add(a, a, 0.5 * w * hyper.signal, 0.5 * w);
             by_noise += 0.5 * w / self.data.n[i];
         }
         for j in 0..d {
@@ -247,8 +297,16 @@ impl<'a> Objective<'a> {
             gradient[d + 1] = by_noise * (hyper.noise - MIN_NOISE);
         }
         for (c, (by_a, by_b)) in by_shape.into_iter().enumerate() {
-            let (at, warp) = (self.layout.shapes() + 2 * c, hyper.warps[self.layout.warped[c]]);
+            let (at, warp) = (self.layout.warps() + 2 * c, hyper.warps[self.layout.warped[c]]);
             (gradient[at], gradient[at + 1]) = (by_a * warp.a, by_b * warp.b);
+        }
+        if let Some(along) = self.layout.along {
+            for shape in 0..along.shapes() {
+                let by = Table::of(&self.resources, |r, s| along.by_shape(&hyper.shapes, shape, r, s));
+                let above = |i: usize| along.offset_by_shape(&hyper.shapes, shape, self.resources[self.resource_of[i]]);
+                gradient[self.layout.shapes() + shape] =
+                    by.dot(&by_resource) - (0..n).map(|i| alpha[i] * above(i)).sum::<f64>();
+            }
         }
         for (index, log) in logs.iter().enumerate() {
             let (mean, sd) = self.layout.prior(index);
@@ -257,6 +315,20 @@ impl<'a> Objective<'a> {
             gradient[index] += z / sd;
         }
         (value, gradient)
+    }
+
+    /// y less its mean.
+    fn residual(&self, factor: &Factor, hyper: &Hyper) -> Vec<f64> {
+        let Some(along) = self.layout.along else {
+            let mu = means_by_gls(factor, &self.data.y, &vec![0; self.data.len()], 1)[0];
+            return self.data.y.iter().map(|y| y - mu).collect();
+        };
+        let resource = |i: usize| self.resources[self.resource_of[i]];
+        let groups: Vec<usize> = (0..self.data.len()).map(|i| along.group(resource(i))).collect();
+        let above: Vec<f64> =
+            self.data.y.iter().enumerate().map(|(i, y)| y - along.offset(&hyper.shapes, resource(i))).collect();
+        let mu = means_by_gls(factor, &above, &groups, along.groups());
+        above.iter().zip(&groups).map(|(y, group)| y - mu[*group]).collect()
     }
 
     /// What warping makes of the data; `None` where nothing is warped.
@@ -283,6 +355,35 @@ impl<'a> Objective<'a> {
             places.push(placed);
         }
         Some(Warped { squared, places })
+    }
+}
+
+/// Something for each pair of resources.
+struct Table<T> {
+    side: usize,
+    cells: Vec<T>,
+}
+
+impl<T: Copy> Table<T> {
+    fn of(resources: &[f64], cell: impl Fn(f64, f64) -> T) -> Self {
+        let row = |r: &f64| resources.iter().map(|s| cell(*r, *s)).collect::<Vec<T>>();
+        Self { side: resources.len(), cells: resources.iter().flat_map(row).collect() }
+    }
+
+    fn at(&self, a: usize, b: usize) -> T {
+        self.cells[a * self.side + b]
+    }
+}
+
+impl Table<Pair> {
+    fn add(&mut self, a: usize, b: usize, scale: f64, add: f64) {
+        let cell = &mut self.cells[a * self.side + b];
+        cell.scale += scale;
+        cell.add += add;
+    }
+
+    fn dot(&self, other: &Self) -> f64 {
+        self.cells.iter().zip(&other.cells).map(|(a, b)| a.scale * b.scale + a.add * b.add).sum()
     }
 }
 
@@ -366,6 +467,33 @@ mod tests {
                     "{i} at {logs:?}, {noise:?}, warped {warped}: {} is not {quotient}",
                     gradient[i]
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_the_difference_quotient_along_a_resource_too() {
+        for along in [Along::ExponentialDecay, Along::CrossValidation, Along::Independent { levels: 3 }] {
+            let coordinates = [COORDINATES.as_slice(), &[Coordinate::Resource(along)]].concat();
+            let mut data = data(14, 0.3);
+            data.x.iter_mut().enumerate().for_each(|(i, x)| x.push((i % 3) as f64));
+            if along != (Along::Independent { levels: 3 }) {
+                data.x.iter_mut().for_each(|x| x[3] += 1.0);
+            }
+            for warped in [false, true] {
+                let objective = Objective::new(&coordinates, &data, Noise::Learned, warped);
+                let logs: Vec<f64> = (0..objective.layout.len()).map(|i| 0.3 * (1.7 * i as f64).sin() - 0.4).collect();
+                let (_, gradient) = objective.evaluate(&logs);
+                for i in 0..logs.len() {
+                    let (mut up, mut down) = (logs.clone(), logs.clone());
+                    (up[i], down[i]) = (logs[i] + 1e-5, logs[i] - 1e-5);
+                    let quotient = (objective.evaluate(&up).0 - objective.evaluate(&down).0) / 2e-5;
+                    assert!(
+                        (gradient[i] - quotient).abs() < 1e-4 * (1.0 + quotient.abs()),
+                        "{along:?} {i}: {} is not {quotient}",
+                        gradient[i]
+                    );
+                }
             }
         }
     }

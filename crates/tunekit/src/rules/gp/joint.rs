@@ -127,7 +127,7 @@ mod tests {
         data.push(vec![0.8, 0.3], -1.0, 3.0, 0.1);
         data.push(vec![0.4, 0.9], 0.7, 2.0, 0.02);
         let warps = vec![Warp { a: 0.7, b: 1.4 }, Warp::NONE];
-        let hyper = Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, warps };
+        let hyper = Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, warps, shapes: Vec::new() };
         (Posterior::new(&[Coordinate::Numeric; 2], &hyper, &data, 3, None).unwrap(), data, hyper)
     }
 
@@ -148,8 +148,8 @@ mod tests {
             more.push(vec![0.8, 0.3], joint.samples[s][0], 1e9, 0.0);
             more.push(vec![0.5, 0.5], joint.samples[s][1], 1e9, 0.0);
             let slow = Posterior::new(&[Coordinate::Numeric; 2], &hyper, &more, 5, None).unwrap();
-            let alpha = slow.factor.solve(&more.y.iter().map(|y| y - posterior.mu).collect::<Vec<_>>());
-            let mean = posterior.mu + dot(&slow.local(&x).cross, &alpha);
+            let alpha = slow.factor.solve(&more.y.iter().map(|y| y - posterior.mu[0]).collect::<Vec<_>>());
+            let mean = posterior.mu[0] + dot(&slow.local(&x).cross, &alpha);
             assert!((given.means[s] - mean).abs() < 1e-5, "{} is not {mean}", given.means[s]);
             assert!((given.variance - slow.local(&x).variance).abs() < 1e-5);
         }

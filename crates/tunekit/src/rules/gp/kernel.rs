@@ -4,7 +4,12 @@
 //! difference of a numeric coordinate, or 0 or 1 for equal or other values of a categorical one (Hamming distance). With
 //! r = rho^2: dM/dr = -5/6 (1 + sqrt5 rho) exp(-sqrt5 rho), which is finite at 0.
 //!
+//! Where the last coordinate is a resource, `along.rs` says what becomes of k.
+//!
 //! A point is *placed* once, when it enters a process: its numeric coordinates are warped. Covariances are of placed points.
+
+use super::Hyper;
+use super::along::{Along, Pair};
 
 /// How distance is measured along one coordinate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +18,21 @@ pub(crate) enum Coordinate {
     Numeric,
     /// Equal or not.
     Categorical,
+    /// A resource, which no distance is measured along; only the last coordinate.
+    Resource(Along),
+}
+
+/// How many coordinates distance is measured along: all but a resource.
+pub(super) fn distances(coordinates: &[Coordinate]) -> usize {
+    coordinates.len() - usize::from(along(coordinates).is_some())
+}
+
+/// The resource among the coordinates.
+pub(super) fn along(coordinates: &[Coordinate]) -> Option<Along> {
+    match coordinates.last() {
+        Some(Coordinate::Resource(along)) => Some(*along),
+        _ => None,
+    }
 }
 
 impl Coordinate {
@@ -22,6 +42,7 @@ impl Coordinate {
         match self {
             Self::Numeric => d * d,
             Self::Categorical => f64::from(u8::from(d.abs() > 1e-9)),
+            Self::Resource(_) => 0.0,
         }
     }
 }
@@ -86,20 +107,23 @@ pub(crate) struct Kernel {
     weights: Vec<f64>,
     warps: Vec<Warp>,
     signal: f64,
+    /// What a resource makes of it, and the shapes of that.
+    along: Option<(Along, Vec<f64>)>,
 }
 
 impl Kernel {
-    /// With length scales l_j, signal variance s^2 and a warp for each coordinate (none: an empty slice).
-    pub(crate) fn new(coordinates: &[Coordinate], lengths: &[f64], signal: f64, warps: &[Warp]) -> Self {
+    /// With the hyperparameters of a fit over these coordinates.
+    pub(crate) fn new(coordinates: &[Coordinate], hyper: &Hyper) -> Self {
         let warp = |(j, kind): (usize, &Coordinate)| match kind {
-            Coordinate::Numeric => warps.get(j).copied().unwrap_or(Warp::NONE),
-            Coordinate::Categorical => Warp::NONE,
+            Coordinate::Numeric => hyper.warps.get(j).copied().unwrap_or(Warp::NONE),
+            Coordinate::Categorical | Coordinate::Resource(_) => Warp::NONE,
         };
         Self {
             coordinates: coordinates.to_vec(),
-            weights: lengths.iter().map(|l| 1.0 / (l * l)).collect(),
+            weights: hyper.lengths.iter().map(|l| 1.0 / (l * l)).collect(),
             warps: coordinates.iter().enumerate().map(warp).collect(),
-            signal,
+            signal: hyper.signal,
+            along: along(coordinates).map(|along| (along, hyper.shapes.clone())),
         }
     }
 
@@ -128,14 +152,44 @@ impl Kernel {
         r
     }
 
+    /// What their resources make of the covariance of two placed points.
+    fn pair(&self, a: &[f64], b: &[f64]) -> Pair {
+        match (&self.along, a.last(), b.last()) {
+            (Some((along, shapes)), Some(r), Some(s)) => along.pair(shapes, *r, *s),
+            _ => Pair { scale: 1.0, add: 0.0 },
+        }
+    }
+
     /// k of two placed points.
     pub(crate) fn covariance(&self, a: &[f64], b: &[f64]) -> f64 {
-        self.signal * matern(self.distance(a, b)).0
+        let pair = self.pair(a, b);
+        self.signal * pair.scale * matern(self.distance(a, b)).0 + pair.add
+    }
+
+    /// k of a placed point and itself.
+    pub(crate) fn variance(&self, a: &[f64]) -> f64 {
+        let pair = self.pair(a, a);
+        self.signal * pair.scale + pair.add
+    }
+
+    /// Which mean a placed point has.
+    pub(super) fn group(&self, a: &[f64]) -> usize {
+        self.along.as_ref().zip(a.last()).map_or(0, |((along, _), r)| along.group(*r))
+    }
+
+    /// How many means there are.
+    pub(super) fn groups(&self) -> usize {
+        self.along.as_ref().map_or(1, |(along, _)| along.groups())
+    }
+
+    /// How far the mean at a placed point is above that of its group.
+    pub(super) fn offset(&self, a: &[f64]) -> f64 {
+        self.along.as_ref().zip(a.last()).map_or(0.0, |((along, shapes), r)| along.offset(shapes, *r))
     }
 
     /// Adds `scale` times the gradient of k by the numeric coordinates of the placed `a`; categorical ones have none.
     pub(crate) fn add_gradient(&self, a: &[f64], b: &[f64], scale: f64, out: &mut [f64]) {
-        let slope = 2.0 * scale * self.signal * matern(self.distance(a, b)).1;
+        let slope = 2.0 * scale * self.signal * self.pair(a, b).scale * matern(self.distance(a, b)).1;
         for (j, g) in out.iter_mut().enumerate() {
             if self.coordinates[j] == Coordinate::Numeric {
                 *g += slope * (a[j] - b[j]) * self.weights[j];

@@ -24,6 +24,8 @@ pub(in crate::rules) struct Index {
     failed: BTreeSet<usize>,
     started: u64,
     given: usize,
+    /// The trial of each report and told value that counts, in the order of their arrival.
+    arrivals: Vec<u32>,
 }
 
 /// One configuration.
@@ -43,6 +45,7 @@ struct Counts {
 struct Place {
     configuration: u32,
     standing: Standing,
+    arrived: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -79,6 +82,7 @@ impl Index {
         if i == self.places.len() {
             self.insert(trials, i);
         }
+        self.arrive(trial, i);
         let place = &mut self.places[i];
         let (before, now) = (place.standing, Standing::of(trial));
         if before == now {
@@ -101,6 +105,24 @@ impl Index {
         }
     }
 
+    /// Takes notice of what a trial reported, and of what an interruption made void.
+    fn arrive(&mut self, trial: &Trial, i: usize) {
+        let count = trial.measurements.len() + usize::from(trial.told.is_some());
+        let place = &mut self.places[i];
+        let known = place.arrived as usize;
+        // There are no more reports of one trial than fit into memory, and a trial's place fits already.
+        place.arrived = count as u32;
+        for _ in count..known {
+            self.arrivals.iter().rposition(|place| *place as usize == i).map(|last| self.arrivals.remove(last));
+        }
+        self.arrivals.extend((known..count).map(|_| i as u32));
+    }
+
+    /// The trials of all reports and told values, in the order of their arrival.
+    pub(super) fn arrivals(&self) -> impl Iterator<Item = usize> {
+        self.arrivals.iter().map(|place| *place as usize)
+    }
+
     fn insert(&mut self, trials: &[Trial], i: usize) {
         let trial = &trials[i];
         self.started += u64::from(trial.origin != Origin::Added);
@@ -117,7 +139,7 @@ impl Index {
             }
         };
         self.configurations[configuration as usize].uses += 1;
-        self.places.push(Place { configuration, standing: Standing::default() });
+        self.places.push(Place { configuration, standing: Standing::default(), arrived: 0 });
     }
 
     fn find(&self, trials: &[Trial], config: &Config, fingerprint: u64) -> Option<u32> {
@@ -136,6 +158,11 @@ impl Index {
     pub(super) fn standing(&self, trials: &[Trial], config: &Config) -> (bool, usize) {
         let found = self.find(trials, config, config.fingerprint());
         found.map(|found| &self.configurations[found as usize]).map_or((false, 0), |c| (c.pending > 0, c.uses as usize))
+    }
+
+    /// The first trial of a configuration.
+    pub(super) fn first(&self, configuration: usize) -> usize {
+        self.configurations[configuration].first as usize
     }
 
     /// How many configurations there are.

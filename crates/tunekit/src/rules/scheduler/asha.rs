@@ -80,6 +80,11 @@ impl Asha {
         Self::new("hyperband_async", Form::Promotes, options, max, brackets)
     }
 
+    /// Promotion in several brackets under another name, for searchers that model the resource.
+    pub(super) fn modelled(name: &'static str, options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+        Ok(Self { name, ..Self::hyperband(options, max)? })
+    }
+
     /// Promotion up to a resource that grows as long as the ranking still changes.
     pub(super) fn pasha(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
         Self::new("pasha", Form::Grows, options, max, 1)
@@ -117,6 +122,40 @@ impl Asha {
         let best = usize::try_from(eta).map_or(0, |eta| n / eta);
         // A trial cannot wait to see whether others are better, so the first one goes on.
         if form == Form::Stops { best.max(1) } else { best }
+    }
+
+    /// The trial to promote, if any.
+    pub(super) fn promotion_due(&self) -> Option<Job> {
+        if self.form == Form::Stops {
+            return None;
+        }
+        // From the top: what is nearest to its end first.
+        for level in (0..self.top).rev() {
+            for bracket in 0..self.brackets.len() {
+                let Some(rung) = self.rung(bracket, level) else { continue };
+                let quota = Self::quota(self.form, self.eta, rung.split.len());
+                if let Some(best) = rung.waiting.first().filter(|b| rung.promoted < quota && rung.split.is_best(b)) {
+                    return Some(Job::Resume { trial: best.trial, resource: Some(self.levels.at(level + 1)) });
+                }
+            }
+        }
+        None
+    }
+
+    /// A new trial, in a bracket that is drawn by lot; the brackets' chances are multiplied by `weights`.
+    pub(super) fn begin(&self, stream: &mut Stream, weights: Option<&[f64]>) -> Job {
+        let weight = |bracket: usize| weights.map_or(1.0, |w| w.get(bracket).copied().unwrap_or(0.0));
+        let chances: Vec<f64> = self.chances.iter().enumerate().map(|(s, chance)| chance * weight(s)).collect();
+        let mut bracket = 0;
+        if chances.len() > 1 {
+            let mut lot = stream.uniform() * chances.iter().sum::<f64>();
+            while bracket + 1 < chances.len() && lot >= chances[bracket] {
+                lot -= chances[bracket];
+                bracket += 1;
+            }
+        }
+        // The resource tells the bracket, too: folding the event needs no lot.
+        Job::Start { resource: Some(self.levels.at(bracket)) }
     }
 
     fn rung(&self, bracket: usize, level: usize) -> Option<&Rung> {
@@ -262,29 +301,7 @@ impl Scheduler for Asha {
     }
 
     fn next(&mut self, _: &History<'_>, stream: &mut Stream) -> Job {
-        if self.form != Form::Stops {
-            // From the top: what is nearest to its end first.
-            for level in (0..self.top).rev() {
-                for bracket in 0..self.brackets.len() {
-                    let Some(rung) = self.rung(bracket, level) else { continue };
-                    let quota = Self::quota(self.form, self.eta, rung.split.len());
-                    if let Some(best) = rung.waiting.first().filter(|b| rung.promoted < quota && rung.split.is_best(b))
-                    {
-                        return Job::Resume { trial: best.trial, resource: Some(self.levels.at(level + 1)) };
-                    }
-                }
-            }
-        }
-        let mut bracket = 0;
-        if self.chances.len() > 1 {
-            let mut lot = stream.uniform();
-            while bracket + 1 < self.chances.len() && lot >= self.chances[bracket] {
-                lot -= self.chances[bracket];
-                bracket += 1;
-            }
-        }
-        // The resource tells the bracket, too: folding the event needs no lot.
-        Job::Start { resource: Some(self.levels.at(bracket)) }
+        self.promotion_due().unwrap_or_else(|| self.begin(stream, None))
     }
 
     fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision {
@@ -348,6 +365,10 @@ impl Scheduler for Asha {
 
     fn fidelity(&self, history: &History<'_>) -> Option<u64> {
         enough(&self.values, history).map(|level| self.levels.at(level))
+    }
+
+    fn levels(&self) -> &[u64] {
+        self.levels.all()
     }
 
     fn plan(&self) -> Option<Plan> {

@@ -201,6 +201,10 @@ impl Scheduler for Hyperband {
         enough(&self.values, history).map(|level| self.levels.at(level))
     }
 
+    fn levels(&self) -> &[u64] {
+        self.levels.all()
+    }
+
     fn plan(&self) -> Option<Plan> {
         let all: u64 = self.sizes.iter().map(|sizes| sizes[0]).sum();
         let bracket = |(s, sizes): (usize, &Vec<u64>)| PlannedBracket {

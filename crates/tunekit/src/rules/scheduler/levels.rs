@@ -44,6 +44,11 @@ impl Levels {
         self.0[rung]
     }
 
+    /// All of them, increasing.
+    pub(super) fn all(&self) -> &[u64] {
+        &self.0
+    }
+
     /// The maximal resource.
     pub(super) fn max(&self) -> u64 {
         self.0[self.0.len() - 1]

@@ -132,6 +132,10 @@ impl Scheduler for Median {
         self.within.fidelity(history)
     }
 
+    fn levels(&self) -> &[u64] {
+        self.within.levels()
+    }
+
     fn plan(&self) -> Option<Plan> {
         self.within.plan()
     }

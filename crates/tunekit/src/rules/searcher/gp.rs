@@ -12,12 +12,14 @@ mod acquire;
 mod model;
 mod optimise;
 mod output;
+mod precision;
 mod surrogate;
 mod volume;
 
-use self::model::Model;
+use self::model::{How, Model};
 use super::{History, Prediction, Searcher, Stream, SuggestError, random, unused};
 use crate::rules::qmc::Sobol;
+use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
 /// Fewer configurations than this make no model.
@@ -32,7 +34,7 @@ const FEWEST: usize = 3;
 /// fit of the hyperparameters, which comes each time the number has grown by a fifteenth (for each configuration, up to 60).
 #[derive(Debug, Default)]
 pub struct Gp {
-    warped: bool,
+    how: How,
     /// The last model and what it was made from: a cache.
     model: Option<Model>,
 }
@@ -48,14 +50,38 @@ impl Gp {
     /// parameter does better where one knows; on the functions of this project's board it cost more trials than it saved.
     #[must_use]
     pub fn warped(self) -> Self {
-        Self { warped: true, ..self }
+        Self { how: How { warped: true, ..self.how }, ..self }
+    }
+
+    /// With this kernel along a resource, which counts under a scheduler that compares trials at several levels of one.
+    #[must_use]
+    pub fn along(self, kernel: ResourceKernel) -> Self {
+        Self { how: How { kernel, ..self.how }, ..self }
     }
 
     /// The model of the history; the last one if nothing changed.
     fn model(&mut self, history: &History<'_>) -> Option<&Model> {
-        let model = Model::of(history, self.warped, self.model.take());
+        let model = Model::of(history, self.how, self.model.take());
         self.model = model;
         self.model.as_ref()
+    }
+
+    /// How well each level of the resource ranks configurations, as probabilities; `None` with too few results.
+    pub(in crate::rules) fn precision(&mut self, history: &History<'_>, stream: &mut Stream) -> Option<Vec<f64>> {
+        precision::precision(self.model(history)?, history, stream)
+    }
+
+    /// A suggestion for a level of the resource, if one is given.
+    pub(super) fn suggest_at(
+        &mut self,
+        level: Option<usize>,
+        history: &History<'_>,
+        stream: &mut Stream,
+    ) -> Result<Config, SuggestError> {
+        self.how.level = level;
+        let suggestion = self.suggest(history, stream);
+        self.how.level = None;
+        suggestion
     }
 
     fn initial(history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
@@ -100,7 +126,7 @@ impl Searcher for Gp {
     }
 
     fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
-        let model = self.model(history)?;
+        let model = self.model(history).filter(|model| model.is_of_full_runs(history))?;
         configs.iter().map(|config| model.prediction(&history.space().encode(config).ok()?)).collect()
     }
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::model::Model;
+use super::model::{Model, Pending};
 use super::surrogate::Surrogate;
 use super::volume::Volume;
 use crate::rules::acquisition::{log_noisy_expected_improvement, log_probability_below};
@@ -43,7 +43,7 @@ enum Gain<'a> {
     /// Nothing is known to meet the constraints: first that.
     Feasibility,
     /// Nothing more is to be learned: the best posterior mean.
-    Mean(&'a Posterior),
+    Mean(&'a Model),
 }
 
 /// What is improved upon.
@@ -62,28 +62,30 @@ impl<'a> Acquisition<'a> {
     /// `None` if the joint posterior cannot be sampled.
     pub(super) fn new(
         model: &'a Model,
-        pending: &[Vec<f64>],
+        pending: &[Pending],
         incumbent: Incumbent,
         stream: &mut Stream,
     ) -> Option<Self> {
-        let rows = places(&model.feasible(&model.objective.data.x, FEASIBLE));
+        let rows = places(&model.feasible(&model.sites, FEASIBLE));
         // What a pending trial brings counts as had only if it is allowed.
-        let feasible = places(&model.feasible(pending, FEASIBLE));
+        let points: Vec<Vec<f64>> = pending.iter().map(|p| p.x.clone()).collect();
+        let feasible = places(&model.feasible(&points, FEASIBLE));
         let gain = if rows.is_empty() {
             Gain::Feasibility
         } else if incumbent == Incumbent::Nothing && model.further.is_empty() {
-            Gain::Mean(&model.objective.posterior)
+            Gain::Mean(model)
         } else if model.further.is_empty() {
             // First those that may be improved upon.
-            let rest = (0..pending.len()).filter(|i| !feasible.contains(i));
-            let ordered: Vec<Vec<f64>> = feasible.iter().copied().chain(rest).map(|i| pending[i].clone()).collect();
-            let under_way = (ordered.as_slice(), feasible.len());
-            Gain::Improvement(Box::new(Improvement::new(&model.objective, &rows, under_way, incumbent, stream)?))
+            let counts = |i: &usize| feasible.contains(i) && pending[*i].compared;
+            let (first, rest): (Vec<usize>, Vec<usize>) = (0..pending.len()).partition(counts);
+            let ordered: Vec<Vec<f64>> = first.iter().chain(&rest).map(|i| pending[*i].placed.clone()).collect();
+            let under_way = (ordered.as_slice(), first.len());
+            Gain::Improvement(Box::new(Improvement::new(model, &rows, under_way, incumbent, stream)?))
         } else {
-            Gain::Volume(Volume::new(model, &rows, (pending, &feasible), stream)?)
+            Gain::Volume(Volume::new(model, &rows, (&points, &feasible), stream)?)
         };
         // While that is all there is to gain, workers spread by it.
-        let pending = if let Gain::Feasibility = gain { pending } else { &[] };
+        let pending = if let Gain::Feasibility = gain { points.as_slice() } else { &[] };
         let constraint = |s: &'a Surrogate| Some((s.posterior.believing(pending)?, s.output.output(0.0)));
         let constraints = model.constraints.iter().map(constraint).collect::<Option<_>>()?;
         Some(Self { gain, constraints, cost: model.cost.as_ref() })
@@ -95,7 +97,10 @@ impl<'a> Acquisition<'a> {
             Gain::Improvement(improvement) => improvement.values(points),
             Gain::Volume(volume) => points.iter().map(|p| volume.evaluate(p, false).0).collect(),
             Gain::Feasibility => vec![0.0; points.len()],
-            Gain::Mean(posterior) => posterior.predict_many(points).iter().map(|(mean, _)| -mean).collect(),
+            Gain::Mean(model) => {
+                let placed: Vec<Vec<f64>> = points.iter().map(|p| model.placed(p)).collect();
+                model.objective.posterior.predict_many(&placed).iter().map(|(mean, _)| -mean).collect()
+            }
         };
         for (posterior, limit) in &self.constraints {
             for (value, (mean, sd)) in values.iter_mut().zip(posterior.predict_many(points)) {
@@ -127,9 +132,12 @@ impl<'a> Acquisition<'a> {
             Gain::Improvement(improvement) => improvement.evaluate(point, with_gradient),
             Gain::Volume(volume) => volume.evaluate(point, with_gradient),
             Gain::Feasibility => (0.0, vec![0.0; point.len()]),
-            Gain::Mean(posterior) => {
-                let local = posterior.local(point);
-                (-local.mean, posterior.gradient(point, &local, -1.0, 0.0))
+            Gain::Mean(model) => {
+                let (posterior, placed) = (&model.objective.posterior, model.placed(point));
+                let local = posterior.local(&placed);
+                let mut gradient = posterior.gradient(&placed, &local, -1.0, 0.0);
+                gradient.truncate(point.len());
+                (-local.mean, gradient)
             }
         };
         let mut add = |posterior: &Posterior, of: &dyn Fn(f64, f64) -> (f64, f64, f64)| {
@@ -154,7 +162,7 @@ impl<'a> Acquisition<'a> {
 
 /// The expected improvement of one objective.
 struct Improvement<'a> {
-    posterior: &'a Posterior,
+    model: &'a Model,
     joint: Joint,
     coarse: Joint,
     /// What each sample improves upon.
@@ -162,16 +170,16 @@ struct Improvement<'a> {
 }
 
 impl<'a> Improvement<'a> {
-    /// Over the best of the data's `rows` and of the first so many `pending` points, which all will be known.
+    /// Over the best of the sites' `rows` and of the first so many `pending` points, which all will be known.
     fn new(
-        objective: &'a Surrogate,
+        model: &'a Model,
         rows: &[usize],
         (pending, counted): (&[Vec<f64>], usize),
         incumbent: Incumbent,
         stream: &mut Stream,
     ) -> Option<Self> {
-        let posterior = &objective.posterior;
-        let x: Vec<Vec<f64>> = rows.iter().map(|i| objective.data.x[*i].clone()).collect();
+        let posterior = &model.objective.posterior;
+        let x: Vec<Vec<f64>> = rows.iter().map(|i| model.placed(&model.sites[*i])).collect();
         let predicted = posterior.predict_many(&x);
         let mut near = order(&predicted);
         let best = predicted[*near.first()?];
@@ -199,26 +207,31 @@ impl<'a> Improvement<'a> {
         let least = |sample: &Vec<f64>| sample[..counted].iter().copied().fold(known, f64::min);
         let incumbents = joint.samples.iter().map(least).collect();
         let coarse = joint.first(COARSE);
-        Some(Self { posterior, joint, coarse, incumbents })
+        Some(Self { model, joint, coarse, incumbents })
     }
 
     fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
+        let posterior = &self.model.objective.posterior;
         let value = |local| {
-            let given = self.coarse.given(self.posterior, local);
+            let given = self.coarse.given(posterior, local);
             log_noisy_expected_improvement(&given.means, given.variance, &self.incumbents[..given.means.len()]).0
         };
-        self.posterior.locals(points).iter().map(value).collect()
+        let placed: Vec<Vec<f64>> = points.iter().map(|p| self.model.placed(p)).collect();
+        posterior.locals(&placed).iter().map(value).collect()
     }
 
     fn evaluate(&self, point: &[f64], with_gradient: bool) -> (f64, Vec<f64>) {
-        let local = self.posterior.local(point);
-        let given = self.joint.given(self.posterior, &local);
+        let (posterior, placed) = (&self.model.objective.posterior, self.model.placed(point));
+        let local = posterior.local(&placed);
+        let given = self.joint.given(posterior, &local);
         let (value, by_means, by_variance) =
             log_noisy_expected_improvement(&given.means, given.variance, &self.incumbents);
         if !with_gradient {
             return (value, Vec::new());
         }
-        (value, self.joint.gradient(self.posterior, point, &local, &given, &by_means, by_variance))
+        let mut gradient = self.joint.gradient(posterior, &placed, &local, &given, &by_means, by_variance);
+        gradient.truncate(point.len());
+        (value, gradient)
     }
 }
 

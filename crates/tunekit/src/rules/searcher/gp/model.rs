@@ -1,14 +1,18 @@
 //! From a history to what the searcher knows: a surrogate of each output.
 
+use std::collections::BTreeSet;
+
 use super::FEWEST;
+use super::acquire::order;
 use super::surrogate::{Column, Scales, Surrogate};
 use crate::rules::acquisition::log_probability_below;
-use crate::rules::gp::Coordinate;
-use crate::rules::history::History;
+use crate::rules::gp::{Along, Coordinate};
+use crate::rules::history::{History, Reached};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
 use crate::words::domain::Domain;
 use crate::words::metric::{Goal, Metric, MetricKind, Noise};
+use crate::words::schedule::ResourceKernel;
 use crate::words::space::Space;
 
 /// The most failed configurations that are modelled.
@@ -18,6 +22,11 @@ const MOST_FAILED: usize = 200;
 #[derive(Debug, Clone)]
 pub(super) struct Model {
     pub(super) coordinates: Vec<Coordinate>,
+    /// The configurations that are modelled, encoded, in the order of their first results.
+    pub(super) sites: Vec<Vec<f64>>,
+    /// Where the metric is modelled along a resource, too: the coordinate of each level, and of the one at which configurations
+    /// are compared. The metric's surrogate has one more coordinate then than the others, the last.
+    curve: Option<Curve>,
     /// Of the metric.
     pub(super) objective: Surrogate,
     /// Of the further objectives.
@@ -28,47 +37,124 @@ pub(super) struct Model {
     pub(super) cost: Option<Surrogate>,
 }
 
+/// Coordinates along the resource.
+#[derive(Debug, Clone)]
+struct Curve {
+    kind: Coordinate,
+    levels: Vec<f64>,
+    at: f64,
+}
+
+/// How a history is modelled.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct How {
+    /// Whether inputs may be warped.
+    pub(super) warped: bool,
+    /// The kernel along a resource.
+    pub(super) kernel: ResourceKernel,
+    /// The level at which configurations are compared, if not as the kernel has it.
+    pub(super) level: Option<usize>,
+}
+
+impl Curve {
+    fn of(history: &History<'_>, how: How) -> Option<Self> {
+        let levels = history.levels();
+        let (first, last) = (*levels.first()? as f64, levels.len() - 1);
+        let units = levels.iter().map(|level| *level as f64 / first);
+        let (kind, levels): (_, Vec<f64>) = match how.kernel {
+            // By the logarithm: a rung is a factor.
+            ResourceKernel::Matern => {
+                let range = (levels[last] as f64 / first).ln().max(f64::MIN_POSITIVE);
+                (Coordinate::Numeric, units.map(|unit| unit.ln() / range).collect())
+            }
+            ResourceKernel::ExpDecay => (Coordinate::Resource(Along::ExponentialDecay), units.collect()),
+            ResourceKernel::CrossValidation => (Coordinate::Resource(Along::CrossValidation), units.collect()),
+            ResourceKernel::Independent => {
+                let kind = Along::Independent { levels: levels.len() };
+                (Coordinate::Resource(kind), (0..levels.len()).map(|level| level as f64).collect())
+            }
+        };
+        // A full run is what counts; levels that are independent say nothing of it before there are enough there.
+        let compared = match (how.level, how.kernel, history.resource()) {
+            (Some(level), ..) => level.min(last),
+            (None, ResourceKernel::Independent, Some(r)) => history.levels().binary_search(&r).unwrap_or(last),
+            _ => last,
+        };
+        Some(Self { kind, at: levels[compared], levels })
+    }
+
+    /// Every level of every configuration, encoded, in the order of the reports; and what was measured there.
+    fn rows(&self, history: &History<'_>) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let row = |reached: Reached<'_>| {
+            let x = history.space().encode(reached.config).ok()?;
+            Some((x.into_iter().chain([self.levels[reached.level]]).collect(), reached.samples))
+        };
+        history.reached().into_iter().filter_map(row).unzip()
+    }
+}
+
+/// The different rows by their first `d` coordinates, and no more of them, in order.
+fn distinct(rows: &[Vec<f64>], d: usize) -> Vec<Vec<f64>> {
+    let mut seen = BTreeSet::new();
+    let first = rows.iter().map(|row| row[..d].to_vec());
+    first.filter(|row| seen.insert(row.iter().map(|u| u.to_bits()).collect::<Vec<u64>>())).collect()
+}
+
 impl Model {
-    /// The model of a history, with as much of `last` as was made from the same; inputs are warped only if `warped` allows
-    /// it. `None` with too few configurations, or if no process fits.
-    pub(super) fn of(history: &History<'_>, warped: bool, last: Option<Self>) -> Option<Self> {
-        let observed = history.observed();
-        if observed.len() < FEWEST {
-            return None;
-        }
+    /// The model of a history, with as much of `last` as was made from the same. `None` with too few configurations, or if no
+    /// process fits.
+    pub(super) fn of(history: &History<'_>, how: How, last: Option<Self>) -> Option<Self> {
+        // Further objectives are known at the end of a trial only.
+        let curve = Curve::of(history, how).filter(|_| history.objectives().is_empty());
+        let observed = if curve.is_some() { history.clone().at(None).observed() } else { history.observed() };
         let space = history.space();
         let coordinates = coordinates(space);
         let sobol = Sobol::new(&mut history.stream("gp fit"));
         let mut last = Last::of(last);
         let x: Vec<Vec<f64>> = observed.iter().filter_map(|o| space.encode(o.config).ok()).collect();
-        let column = |samples: Vec<Vec<f64>>, metric: &Metric| Column {
+        let column = |x: &Vec<Vec<f64>>, samples: Vec<Vec<f64>>, metric: &Metric| Column {
             x: x.clone(),
             samples,
             goal: metric.goal,
             scales: if metric.kind == MetricKind::Time { Scales::Time } else { Scales::Any },
             noise: metric.noise,
-            warped,
+            warped: how.warped,
         };
         // As many as say where not to go; each costs as much as a measured one.
         let failed = history.failed();
         let every = failed.len().div_ceil(MOST_FAILED).max(1);
         let failed: Vec<Vec<f64>> = failed.iter().step_by(every).filter_map(|c| space.encode(c).ok()).collect();
-        let first = column(observed.iter().map(|o| o.samples.clone()).collect(), history.metric());
-        let objective = Surrogate::of(first, &failed, &coordinates, &sobol, last.objective.take())?;
+        let (first, worst, along) = match &curve {
+            None => {
+                let samples = observed.iter().map(|o| o.samples.clone()).collect();
+                (column(&x, samples, history.metric()), failed.as_slice(), coordinates.clone())
+            }
+            // Where a failed one stands along the resource is not known; that it fails is modelled below.
+            Some(curve) => {
+                let (rows, samples) = curve.rows(history);
+                let along = coordinates.iter().copied().chain([curve.kind]).collect();
+                (column(&rows, samples, history.metric()), [].as_slice(), along)
+            }
+        };
+        if first.x.len() < FEWEST {
+            return None;
+        }
+        let objective = Surrogate::of(first, worst, &along, &sobol, last.objective.take())?;
+        let sites = distinct(&objective.data.x, coordinates.len());
 
         let mut further = Vec::new();
         for (k, metric) in history.objectives().iter().enumerate() {
-            let column = column(observed.iter().map(|o| o.more[k].clone()).collect(), metric).known();
+            let column = column(&x, observed.iter().map(|o| o.more[k].clone()).collect(), metric).known();
             further.push(Surrogate::of(column, &failed, &coordinates, &sobol, last.further.next())?);
         }
         let mut constraints = Vec::new();
         for k in 0..history.constraints().len() {
-            let column = column(observed.iter().map(|o| o.constraints[k].clone()).collect(), &Metric::default());
+            let column = column(&x, observed.iter().map(|o| o.constraints[k].clone()).collect(), &Metric::default());
             let column = Column { scales: Scales::Signed, ..column.known() };
             constraints.push(Surrogate::of(column, &[], &coordinates, &sobol, last.constraints.next())?);
         }
         let cost = history.cost_aware().then(|| {
-            let column = column(observed.iter().map(|o| o.costs.clone()).collect(), &Metric::time("cost"));
+            let column = column(&x, observed.iter().map(|o| o.costs.clone()).collect(), &Metric::time("cost"));
             Surrogate::of(column.known(), &[], &coordinates, &sobol, last.cost.take())
         });
         if !failed.is_empty() {
@@ -78,7 +164,56 @@ impl Model {
                 Column { x, samples, goal: Goal::Min, scales: Scales::Plain, noise: Noise::Learned, warped: false };
             constraints.extend(Surrogate::of(column, &[], &coordinates, &sobol, last.constraints.next()));
         }
-        Some(Self { coordinates, objective, further, constraints, cost: cost.flatten() })
+        Some(Self { coordinates, sites, curve, objective, further, constraints, cost: cost.flatten() })
+    }
+
+    /// A configuration as the metric's surrogate sees it, where configurations are compared.
+    pub(super) fn placed(&self, x: &[f64]) -> Vec<f64> {
+        x.iter().copied().chain(self.curve.as_ref().map(|c| c.at)).collect()
+    }
+
+    /// The configurations so far, the best expected one first, where they are compared.
+    pub(super) fn ranked_sites(&self) -> Vec<usize> {
+        let placed: Vec<Vec<f64>> = self.sites.iter().map(|x| self.placed(x)).collect();
+        order(&self.objective.posterior.predict_many(&placed))
+    }
+
+    /// The modelled rows of each level; `None` where there are no levels.
+    pub(super) fn by_level(&self) -> Option<Vec<Vec<usize>>> {
+        let levels = &self.curve.as_ref()?.levels;
+        let d = self.coordinates.len();
+        let x = &self.objective.data.x;
+        Some(levels.iter().map(|level| (0..x.len()).filter(|i| x[*i][d] == *level).collect()).collect())
+    }
+
+    /// A row of the metric's surrogate at another level.
+    pub(super) fn at_level(&self, row: &[f64], level: usize) -> Vec<f64> {
+        let mut row = row.to_vec();
+        if let (Some(last), Some(curve)) = (row.last_mut(), &self.curve) {
+            *last = curve.levels[level];
+        }
+        row
+    }
+
+    /// The trials that a result is awaited of.
+    pub(super) fn pending(&self, history: &History<'_>) -> Vec<Pending> {
+        let space = history.space();
+        match &self.curve {
+            None => {
+                let x = history.pending().into_iter().filter_map(|c| space.encode(c).ok());
+                x.map(|x| Pending { placed: x.clone(), x, compared: true }).collect()
+            }
+            Some(curve) => {
+                let awaited = history.awaited().into_iter();
+                awaited
+                    .filter_map(|(c, level)| {
+                        let x = space.encode(c).ok()?;
+                        let r = curve.levels[level];
+                        Some(Pending { placed: x.iter().copied().chain([r]).collect(), x, compared: r == curve.at })
+                    })
+                    .collect()
+            }
+        }
     }
 
     /// Which of these points meet all constraints with at least this probability.
@@ -93,10 +228,28 @@ impl Model {
         log.iter().map(|log| *log >= least.ln()).collect()
     }
 
+    /// Whether configurations are compared by what a full run is expected to be.
+    pub(super) fn is_of_full_runs(&self, history: &History<'_>) -> bool {
+        match &self.curve {
+            Some(curve) => curve.levels.last() == Some(&curve.at),
+            None => history.levels().is_empty() && history.resource().is_none(),
+        }
+    }
+
     /// What a measurement at `x` is expected to be.
     pub(super) fn prediction(&self, x: &[f64]) -> Option<Prediction> {
-        self.objective.prediction(x)
+        self.objective.prediction(&self.placed(x))
     }
+}
+
+/// A trial that a result is awaited of.
+pub(super) struct Pending {
+    /// Its configuration, encoded.
+    pub(super) x: Vec<f64>,
+    /// The same as the metric's surrogate sees it, where the result will be.
+    pub(super) placed: Vec<f64>,
+    /// Whether that is where configurations are compared.
+    pub(super) compared: bool,
 }
 
 /// The surrogates of the last model, each to be taken by the one that may go on from it.

@@ -11,7 +11,7 @@
 //! nothing, the next one is the best that is elsewhere (on Hartmann's function in 3 dimensions this took the median regret
 //! after 50 trials from 10^-2.1 to 10^-4.2).
 
-use super::acquire::{Acquisition, Incumbent, order};
+use super::acquire::{Acquisition, Incumbent};
 use super::model::Model;
 use crate::rules::gp::Coordinate;
 use crate::rules::history::History;
@@ -49,13 +49,13 @@ const LAST: f64 = 0.2;
 /// The configuration with the largest acquisition among those never used; `None` if all that were looked at have been.
 pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Stream) -> Option<Config> {
     let space = history.space();
-    let pending: Vec<Vec<f64>> = history.pending().iter().filter_map(|c| space.encode(c).ok()).collect();
+    let pending = model.pending(history);
     let incumbent = incumbent(history);
     let acquisition = Acquisition::new(model, &pending, incumbent, stream)?;
     let search = Search { acquisition, history };
-    let data = &model.objective.data;
+    let sites = &model.sites;
     // The best posterior means, never the luckiest samples.
-    let order = order(&model.objective.posterior.predict_many(&data.x));
+    let order = model.ranked_sites();
 
     let mut points = Vec::new();
     let sobol = Sobol::new(stream);
@@ -64,7 +64,7 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
         for step in 0..STEPS {
             // From a tenth of the cube down to a thousandth.
             let size = 10_f64.powf(-1.0 - 2.0 * step as f64 / (STEPS - 1) as f64);
-            points.push(data.x[*centre].iter().map(|u| near(*u, size, stream)).collect());
+            points.push(sites[*centre].iter().map(|u| near(*u, size, stream)).collect());
         }
     }
     let mut points: Vec<Vec<f64>> = points.iter().filter_map(|p| search.snapped(p)).collect();
@@ -85,7 +85,7 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
             starts.push(point.clone());
         }
     }
-    starts.extend(order.first().map(|i| data.x[*i].clone()));
+    starts.extend(order.first().map(|i| sites[*i].clone()));
     for start in &starts {
         let climbed = search.climb(start, &model.coordinates);
         if let Some(better) = search.snapped(&climbed).map(|p| search.settle(p)).filter(|p| region.holds(p)) {
@@ -101,8 +101,10 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     // One worker elsewhere is enough.
     if incumbent != Incumbent::Nothing
         && model.further.is_empty()
+        // Where trials end at many resources, the best so far is no measure of what was gained.
+        && history.levels().is_empty()
         && stalled(&trials, history)
-        && !pending.iter().any(|p| far(p))
+        && !pending.iter().any(|p| far(&p.x))
     {
         let elsewhere = ranked.iter().filter(|(_, p)| far(p)).filter_map(|(_, p)| space.decode(p).ok()).find(new);
         if elsewhere.is_some() {
@@ -123,7 +125,7 @@ struct Region<'a> {
 
 impl<'a> Region<'a> {
     fn of(model: &'a Model) -> Self {
-        let share = model.objective.data.len() as f64 / (5.0 * (model.coordinates.len() + 1) as f64);
+        let share = model.sites.len() as f64 / (5.0 * (model.coordinates.len() + 1) as f64);
         Self { radius: 0.3 * (1.0 + share), model }
     }
 
@@ -132,7 +134,7 @@ impl<'a> Region<'a> {
             let mut pairs = self.model.coordinates.iter().zip(x.iter().zip(point));
             pairs.all(|(kind, (a, b))| *kind == Coordinate::Categorical || (a - b).abs() <= self.radius)
         };
-        self.radius > 0.5 || self.model.objective.data.x.iter().any(near)
+        self.radius > 0.5 || self.model.sites.iter().any(near)
     }
 }
 

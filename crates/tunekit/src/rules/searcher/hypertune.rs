@@ -1,0 +1,44 @@
+//! Hyper-Tune's searcher (Li et al. 2022): models of the levels of a resource, each trusted as often as it is the best at ranking
+//! full runs.
+
+use super::{Gp, History, Prediction, Searcher, Stream, SuggestError};
+use crate::words::schedule::ResourceKernel;
+use crate::words::value::Config;
+
+/// What the scheduler `hypertune` brings along: [`Gp`] with a kernel along the resource, as [`Mobster`](super::Mobster) has it. With
+/// an independent function for every level a suggestion is what improves most at one level, drawn by how well each ranks the
+/// configurations of the highest (the paper adds the models up with the same weights); any other kernel weighs the levels itself.
+#[derive(Debug)]
+pub struct HyperTuneSearch {
+    model: Gp,
+    draws: bool,
+}
+
+impl HyperTuneSearch {
+    /// With this kernel.
+    pub fn new(kernel: ResourceKernel) -> Self {
+        Self { model: Gp::new().along(kernel), draws: kernel == ResourceKernel::Independent }
+    }
+}
+
+impl Searcher for HyperTuneSearch {
+    fn name(&self) -> &str {
+        "hypertune"
+    }
+
+    fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
+        let weights = if self.draws { self.model.precision(history, stream) } else { None };
+        let level = weights.and_then(|weights| {
+            let mut lot = stream.uniform();
+            weights.iter().position(|weight| {
+                lot -= weight;
+                lot < 0.0
+            })
+        });
+        self.model.suggest_at(level, history, stream)
+    }
+
+    fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
+        self.model.predict(history, configs)
+    }
+}
