@@ -221,7 +221,7 @@ mod tests {
             assert_eq!((two, three), (points + 1, 2 * points + 1));
         }
         // Without slices put together again there would be 5,456 of thirty points.
-        assert!(free_cells(&shell(30, 4), &[1.5; 4]).len() < 700);
+        assert!(free_cells(&shell(30, 4), &[1.5; 4]).len() < 300);
     }
 
     #[test]
