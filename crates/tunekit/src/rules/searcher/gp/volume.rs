@@ -20,8 +20,9 @@ use crate::rules::stream::Stream;
 
 /// The reference point lies this share of the front's range behind its worst.
 const BEHIND: f64 = 0.1;
-/// Of more objectives each trial looks at so many, drawn by its stream: with four, sixty trials left so many boxes that one
-/// suggestion took longer than 20 s.
+/// Of more objectives each trial looks at so many, drawn by its stream. All four of four together cover less: of the squared
+/// distances to four random points of a cube, 40 trials covered volumes of 0.420 and 0.446 in three dimensions, 5.67 and 6.26
+/// in six, all together and by lot (medians of 12 seeds; random search 0.356 and 3.45).
 const OBJECTIVES: usize = 3;
 
 /// The expected hypervolume improvement over a front.
