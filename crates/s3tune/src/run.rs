@@ -4,6 +4,7 @@
 //! it measured; started again on the same folder, it goes on.
 
 mod folder;
+mod influence;
 mod proof;
 
 pub(crate) use crate::run::folder::in_words;
@@ -21,6 +22,7 @@ use crate::failure::{Failure, chain};
 use crate::measure::{Bench, MeasureError};
 use crate::results::{Measured, Schema, Summary};
 use crate::run::folder::{Folder, Identity, report_input};
+use crate::run::influence::explain;
 use crate::run::proof::{Proof, prove};
 use crate::show::{Show, seconds};
 use crate::space::{as_object, boto3_defaults, transfer_config};
@@ -120,7 +122,15 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     };
     let summary = summary(plan, bench, &tuning, &best, &proof, spent + tuning.elapsed);
     folder.save_summary(&summary)?;
-    folder.save_report(&report_input(plan, bench, &tuning.experiment, &best, &proof, &summary))?;
+    show.now("which parameters matter");
+    let journal = folder.journal();
+    let explained = tokio::task::spawn_blocking(move || explain(&journal)).await;
+    let explained = explained.map_err(|error| Failure::work("explain the parameters", &error))??;
+    if let Ok(explained) = &explained {
+        folder.save_influence(explained)?;
+    }
+    let influence = explained.map(|explained| explained.influence()).map_err(|error| error.to_string());
+    folder.save_report(&report_input(plan, bench, &tuning.experiment, &best, &proof, &summary, influence))?;
     Ok(summary)
 }
 

@@ -88,6 +88,8 @@ async fn a_run_leaves_a_folder_that_shows_it() {
     let expected =
         ["best.toml", "journal.jsonl", "report.html", "results.csv", "results.parquet", "run.json", "summary.json"];
     assert_eq!(files(&scene.out()), expected);
+    let report = fs::read_to_string(scene.out().join("report.html")).unwrap();
+    assert!(report.contains("4 configurations were measured, at least 5 are needed"));
     scene.assert_no_download_left();
 
     let written: Value = serde_json::from_slice(&fs::read(scene.out().join("summary.json")).unwrap()).unwrap();
@@ -109,6 +111,25 @@ async fn a_run_leaves_a_folder_that_shows_it() {
     let best: s3xfer::TransferConfig =
         toml::from_str(&fs::read_to_string(scene.out().join("best.toml")).unwrap()).unwrap();
     assert_eq!(serde_json::json!(best.max_concurrency()), summary.best.config["max_concurrency"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longer_run_says_which_parameters_matter_by_the_searchs_own_model() {
+    for (searcher, surface) in [(SearcherKind::Gp, "model"), (SearcherKind::Random, "forest")] {
+        let scene = Scene::near().await;
+        scene.run(&Plan { searcher, ..scene.plan(9) }).await.unwrap();
+        let read = |name: &str| fs::read_to_string(scene.out().join(name)).unwrap();
+        let shares = read("importances.csv");
+        assert!(shares.starts_with("parameter,with,share,sd,surface,known,configurations\n"), "{shares}");
+        // Four parameters and their pairs.
+        assert_eq!(shares.lines().count(), 1 + 4 + 6, "{shares}");
+        assert!(shares.lines().skip(1).all(|line| line.contains(surface)), "{shares}");
+        let curves = read("partial_dependence.csv");
+        for name in ["max_concurrency", "multipart_chunksize", "io_chunksize", "max_io_queue"] {
+            assert_eq!(curves.matches(name).count(), 20, "{curves}");
+        }
+        assert!(read("report.html").contains("Which parameters matter"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -197,6 +197,19 @@ async fn transfers_that_share_a_little_memory_all_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bytes_that_are_thrown_away_count_for_the_bandwidth_too() {
+    // The whole object in answer to a request for its end.
+    let bench = Bench::with_faults(300 * KIB, [(Requests::Every, FaultKind::IgnoreRange)]);
+    let config = TransferConfig::builder().max_bandwidth(100 * KIB).validate_checksum(false).build().unwrap();
+    let began = Instant::now();
+    let (bytes, _) =
+        bench.client.clone().with_config(config).download("lab", "key").range(250 * KIB..).to_bytes().await.unwrap();
+    let took = began.elapsed().as_secs_f64();
+    bench.object.verify(250 * KIB, &bytes).unwrap();
+    assert!((2.9..3.1).contains(&took), "300 KiB came at 100 KiB/s in {took} s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bandwidth_is_kept_within_every_two_seconds_and_smoothly() {
     for (rate, transfers) in [(100_000_u64, 1), (2_000_000, 3), (20_000_000, 8)] {
         let bench = Bench::new(3 * rate);

@@ -146,11 +146,18 @@ async fn a_known_size_saves_the_question_for_the_checksum_and_a_wrong_one_does_n
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_read_is_not_fetched_and_not_broken_off() {
+    // A part that fits into memory many times, and one that does not at all.
+    for chunk in [64 * KIB, 3 << 20] {
+        not_read_for_a_while(chunk).await;
+    }
+}
+
+async fn not_read_for_a_while(chunk: u64) {
     let network = NetworkProfile::unlimited().with_first_byte(5.0, 0.0).unwrap();
-    let bench = Bench::behind(4 << 20, network);
+    let bench = Bench::behind(6 << 20, network);
     let config = TransferConfig::builder()
         .multipart_threshold(1)
-        .multipart_chunksize(64 * KIB)
+        .multipart_chunksize(chunk)
         .max_concurrency(2)
         .memory_limit(2 << 20)
         .build()
@@ -162,7 +169,7 @@ async fn a_stream_that_is_not_read_is_not_fetched_and_not_broken_off() {
     // Longer than any deadline of the engine.
     tokio::time::sleep(Duration::from_secs(600)).await;
     let fetched = bench.lab.stats().bytes_out;
-    assert!(fetched < 2 << 20, "{fetched} bytes were fetched for a reader of {}", first.len());
+    assert!(fetched < 2 << 20, "{fetched} bytes were fetched for a reader of {}, in parts of {chunk}", first.len());
     assert_eq!(progress.snapshot().written_bytes, first.len() as u64, "progress counts what was handed over");
     let mut bytes = first.to_vec();
     while let Some(frame) = stream.next().await {
@@ -170,7 +177,7 @@ async fn a_stream_that_is_not_read_is_not_fetched_and_not_broken_off() {
     }
     bench.object.verify(0, &bytes).unwrap();
     let report = stream.report().unwrap();
-    assert_eq!((bytes.len(), report.retries), (4 << 20, 0));
+    assert_eq!((bytes.len(), report.retries), (6 << 20, 0));
     assert!(report.peak_memory_bytes <= 2 << 20, "{}", report.peak_memory_bytes);
 }
 

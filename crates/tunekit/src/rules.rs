@@ -8,7 +8,6 @@ mod distribution;
 mod eigen;
 mod encoding;
 pub(crate) mod experiment;
-mod forest;
 mod gp;
 pub(crate) mod history;
 pub(crate) mod importance;

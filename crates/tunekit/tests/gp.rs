@@ -115,6 +115,27 @@ fn two_and_three_objectives_have_their_front_covered() {
 }
 
 #[test]
+fn with_four_objectives_the_front_is_covered_too() {
+    let values = |c: &Config| {
+        let (x, y) = xy(c);
+        [(0.1, 0.1), (0.9, 0.1), (0.5, 0.9), (0.2, 0.7)].map(|(a, b)| (x - a).powi(2) + (y - b).powi(2))
+    };
+    let (gp, random) = compare(5, |kind, seed| {
+        let mut setup = Setup::new(square(), Metric::minimize("a")).searcher(kind).seed(seed);
+        for name in ["b", "c", "d"] {
+            setup = setup.objective(Metric::minimize(name));
+        }
+        let mut study = drive(setup, 24, |c| {
+            let [first, more @ ..] = values(c);
+            Measured::new(first).more(more).into()
+        });
+        let front: Vec<Vec<f64>> = study.pareto().iter().map(|b| values(&b.config).to_vec()).collect();
+        -pareto::hypervolume(&front, &[0.8; 4])
+    });
+    assert!(gp < 1.02 * random, "volumes: gp {}, random {}", -gp, -random);
+}
+
+#[test]
 fn what_costs_less_is_preferred_where_cost_counts() {
     // Equally good along x, but a hundred times as dear at its end.
     let cost = |c: &Config| 100_f64.powf(xy(c).0);

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 use tunekit::{
-    Config, Domain, Experiment, History, ImportanceError, Importances, Metric, Prediction, Random, Searcher,
-    SearcherKind, Setup, Space, Stream, Study, SuggestError, Surface, Value,
+    Config, Domain, Experiment, History, ImportanceError, Importances, Metric, PartialDependence, Prediction, Random,
+    Searcher, SearcherKind, Setup, Space, Stream, Study, SuggestError, Surface, Value,
 };
 
 /// A model that knows the function.
@@ -190,4 +190,26 @@ fn sixty_parameters_are_explained() {
     let importances = study(&space, Box::new(Random), 150, f).importances().unwrap();
     assert_eq!((importances.main.len(), importances.pairs.len()), (60, 120));
     assert_eq!(importances.main[0].parameters, ["x7"]);
+}
+
+#[test]
+fn tables_hold_every_share_and_every_point() {
+    let space = cube(&["x", "idle"], 0.0, 1.0).with("kind", Domain::categorical(["a", "b"]).unwrap()).unwrap();
+    let mut study = study(&space, Box::new(Oracle(additive)), 6, additive);
+    let importances = study.importances().unwrap();
+    let table = importances.table();
+    let cell = |name: &str, row: usize| table.column(name).unwrap().text(row);
+    assert_eq!(table.rows(), 3 + 3);
+    assert_eq!((cell("parameter", 0), cell("with", 0)), (importances.main[0].parameters[0].clone(), String::new()));
+    assert_eq!([cell("parameter", 3), cell("with", 3)], *importances.pairs[0].parameters);
+    assert_eq!(cell("share", 0), format!("{:?}", importances.main[0].share));
+    assert_eq!((cell("surface", 5), cell("configurations", 5)), ("model".to_owned(), "6".to_owned()));
+
+    let curves = ["x", "kind"].map(|name| study.partial_dependence(name, 5).unwrap());
+    let table = PartialDependence::table(&curves);
+    let cell = |name: &str, row: usize| table.column(name).unwrap().text(row);
+    assert_eq!(table.rows(), 5 + 2);
+    assert_eq!((cell("parameter", 4), cell("value", 4)), ("x".to_owned(), "1.0".to_owned()));
+    assert_eq!((cell("parameter", 6), cell("value", 6)), ("kind".to_owned(), "b".to_owned()));
+    assert_eq!(cell("ci95_upper", 6), format!("{:?}", curves[1].points[1].ci95[1]));
 }

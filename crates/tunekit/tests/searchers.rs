@@ -445,6 +445,7 @@ fn auto_takes_what_suits_the_study_and_says_why() {
     let grid = Space::new().with("n", Domain::int(1, 9).unwrap()).unwrap();
     let auto = |setup: Setup| setup.searcher(SearcherKind::Auto);
     let plain = |space| auto(Setup::new(space, Metric::minimize("m")));
+    let four = |setup: Setup| ["a", "b", "c"].into_iter().fold(setup, |s, n| s.objective(Metric::minimize(n)));
     for (setup, wanted) in [
         (plain(mixed()).budget(50), "gp: "),
         (plain(mixed()), "gp: "),
@@ -454,7 +455,8 @@ fn auto_takes_what_suits_the_study_and_says_why() {
         (auto(Setup::new(grid.clone(), Metric::minimize("m").deterministic())).budget(9), "grid: "),
         (auto(Setup::new(grid.clone(), Metric::minimize("m").deterministic())).budget(8), "gp: "),
         (plain(grid).budget(9), "gp: "),
-        (["a", "b", "c"].into_iter().fold(plain(cube(2)), |s, n| s.objective(Metric::minimize(n))), "evolution: "),
+        (four(plain(cube(2))).budget(50), "gp: "),
+        (four(plain(cube(2))).budget(10_000), "evolution: "),
     ] {
         let mut study = Study::new(setup).unwrap();
         let why = study.why().unwrap();

@@ -1,13 +1,14 @@
 //! `report.html`: what was found, how sure that is, and how it was measured, on one page that needs nothing else.
 //!
-//! Plain inputs and the page's text are here; `charts` decides what the pictures show, `picture` draws them, `axis` and
-//! `format` choose ticks and words. The page runs no script, loads nothing, follows the reader's light or dark setting,
+//! Plain inputs are here; `html` writes the page's text, `charts` decides what the pictures show, `influence` does both for
+//! what is said about the parameters, `picture` draws, `axis` and `format` choose ticks and words. The page runs no script, loads nothing, follows the reader's light or dark setting,
 //! and every text from outside is escaped.
 
 mod axis;
 mod charts;
 mod format;
 mod html;
+mod influence;
 mod picture;
 
 use std::path::Path;
@@ -33,6 +34,8 @@ pub struct ReportInput {
     pub best_trial: Option<u64>,
     /// What was varied, in the order of the space.
     pub parameters: Vec<Parameter>,
+    /// Which parameters matter, and how; or why that cannot be said, as a fragment of a sentence.
+    pub influence: Result<Influence, String>,
     /// The configuration found, in full, beside the one it is compared with.
     pub configuration: Vec<ConfigurationRow>,
     /// How it was measured, as name and value: object, network, engine, seed, cores, what stopped the search.
@@ -135,6 +138,52 @@ pub enum ParameterValue {
     Number(f64),
     /// One of several choices.
     Choice(String),
+}
+
+/// Which parameters matter, and how the metric depends on each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Influence {
+    /// How many measured configurations it was learned from.
+    pub configurations: u64,
+    /// What it was read off, in words: `a random forest`.
+    pub surface: String,
+    /// How much of the metric's variation over the space that is thought to know, 0 to 1.
+    pub known: f64,
+    /// Of every parameter and of pairs, the largest first.
+    pub shares: Vec<Share>,
+    /// One for each parameter, in the order in which they are shown.
+    pub curves: Vec<Curve>,
+}
+
+/// How much of the metric's variation over the space a parameter accounts for, or a pair beyond what each does alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// One name, or two.
+    pub parameters: Vec<String>,
+    /// Of the variance, 0 to 1.
+    pub share: f64,
+    /// Its standard error.
+    pub sd: f64,
+}
+
+/// How the metric depends on one parameter, averaged over all others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// Which of [`ReportInput::parameters`], by name.
+    pub parameter: String,
+    /// In the order of the values.
+    pub points: Vec<CurvePoint>,
+}
+
+/// A point of a [`Curve`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct CurvePoint {
+    /// The parameter's value.
+    pub value: ParameterValue,
+    /// The metric's mean there.
+    pub mean: f64,
+    /// Its 95 % interval, lower end first.
+    pub ci95: [f64; 2],
 }
 
 /// A parameter of the configuration found.

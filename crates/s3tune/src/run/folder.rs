@@ -6,14 +6,17 @@ use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tunekit::{Best, Config, Domain, Event, Experiment, JOURNAL_NAME, JournalFile, Setup, Status, write_csv};
+use tunekit::{
+    Best, Config, Domain, Event, Experiment, JOURNAL_NAME, JournalFile, PartialDependence, Setup, Status, write_csv,
+};
 
 use crate::failure::Failure;
 use crate::measure::Bench;
 use crate::results::{
-    Arm, Comparison, ConfigurationRow, Origin, Outcome, Parameter, ParameterUnit, ParameterValue, ReportInput, Summary,
-    TrialRow, write_best, write_parquet, write_report, write_whole,
+    Arm, Comparison, ConfigurationRow, Influence, Origin, Outcome, Parameter, ParameterUnit, ParameterValue,
+    ReportInput, Summary, TrialRow, write_best, write_parquet, write_report, write_whole,
 };
+use crate::run::influence::Explained;
 use crate::run::proof::{Proof, mean};
 use crate::run::{Plan, another_run, in_full};
 use crate::show::{against, seconds};
@@ -155,6 +158,14 @@ impl Folder {
         summary.save(&self.path.join("summary.json")).map_err(|error| Failure::work("write summary.json", &error))
     }
 
+    /// `importances.csv` and `partial_dependence.csv`: the figures behind the report's part about the parameters.
+    pub(crate) fn save_influence(&self, explained: &Explained) -> Result<(), Failure> {
+        write_csv(&explained.importances.table(), self.path.join("importances.csv"))
+            .map_err(|error| Failure::work("write importances.csv", &error))?;
+        write_csv(&PartialDependence::table(&explained.curves), self.path.join("partial_dependence.csv"))
+            .map_err(|error| Failure::work("write partial_dependence.csv", &error))
+    }
+
     /// `report.html`.
     pub(crate) fn save_report(&self, report: &ReportInput) -> Result<(), Failure> {
         write_report(&self.path.join("report.html"), report).map_err(|error| Failure::work("write report.html", &error))
@@ -169,6 +180,7 @@ pub(crate) fn report_input(
     best: &Best,
     proof: &Proof,
     summary: &Summary,
+    influence: Result<Influence, String>,
 ) -> ReportInput {
     let defaults = boto3_defaults(&plan.space);
     let arm = |name: &str, samples: &[f64]| Arm {
@@ -196,6 +208,7 @@ pub(crate) fn report_input(
         trials,
         best_trial: Some(best.trial.0),
         parameters: plan.space.iter().map(|(name, domain)| parameter(name, domain, &defaults)).collect(),
+        influence,
         configuration: found
             .iter()
             .map(|(name, value)| ConfigurationRow {
@@ -255,7 +268,7 @@ fn parameter(name: &str, domain: &Domain, defaults: &Config) -> Parameter {
     Parameter { name: name.to_owned(), unit, log, before: defaults.value(name).map(parameter_value) }
 }
 
-fn parameter_value(value: &tunekit::Value) -> ParameterValue {
+pub(crate) fn parameter_value(value: &tunekit::Value) -> ParameterValue {
     value.as_f64().map_or_else(|| ParameterValue::Choice(value.to_string()), ParameterValue::Number)
 }
 

@@ -120,3 +120,26 @@ fn understand(stored: &StoredChecksum) -> Told {
         StoredChecksum::None => Err(NotValidated::NoChecksum),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_that_was_asked_for_counts_for_its_own_version_only() {
+        let judged = |of: Option<&str>, computed: u64| {
+            let stored = StoredChecksum::Whole(ChecksumAlgorithm::Crc64Nvme, 7_u64.to_be_bytes().to_vec());
+            let answer = futures::future::ready(Some((of.map(str::to_owned), stored)));
+            let mut parts = PartChecksums::new(ChecksumAlgorithm::Crc64Nvme);
+            parts.add(0..3, computed);
+            let expected = Expected::awaited(answer, Some("\"a\"".to_owned()));
+            expected.judge(0..3, Some(&parts)).now_or_never().expect("the answer is there")
+        };
+        assert_eq!(judged(Some("\"a\""), 7).unwrap(), Integrity::Validated(ChecksumAlgorithm::Crc64Nvme));
+        assert_eq!(judged(Some("\"a\""), 8).unwrap_err().1, 8);
+        // Of another version it proves nothing, neither way.
+        for (of, computed) in [(Some("\"b\""), 7), (Some("\"b\""), 8), (None, 8)] {
+            assert_eq!(judged(of, computed).unwrap(), Integrity::NotValidated(NotValidated::NotTold));
+        }
+    }
+}

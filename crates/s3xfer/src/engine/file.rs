@@ -186,3 +186,40 @@ fn is_of(checkpoint: &Checkpoint, object: &ObjectRequest) -> bool {
 fn asked(range: ByteRange) -> Option<std::ops::Range<u64>> {
     (range != ByteRange::WHOLE).then(|| range.start..range.end.unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::checkpoint::tests::checkpoint;
+    use crate::words::object::ObjectAddress;
+
+    #[test]
+    fn a_journal_is_gone_on_with_for_the_very_bytes_it_is_of() {
+        let text = str::to_owned;
+        let saved = Checkpoint { version_id: Some(text("v1")), range: Some(5..50), ..checkpoint() };
+        let address = ObjectAddress { bucket: saved.bucket.clone(), key: saved.key.clone() };
+        let object = ObjectRequest {
+            version_id: Some(text("v1")),
+            range: ByteRange::of(5..50),
+            ..ObjectRequest::new(address.clone())
+        };
+        assert!(is_of(&saved, &object));
+        for other in [
+            ObjectRequest { version_id: Some(text("v2")), ..object.clone() },
+            ObjectRequest { version_id: None, ..object.clone() },
+            ObjectRequest { range: ByteRange::of(5..51), ..object.clone() },
+            ObjectRequest { range: ByteRange::WHOLE, ..object.clone() },
+            ObjectRequest { address: ObjectAddress { key: text("other"), ..address.clone() }, ..object.clone() },
+            ObjectRequest { address: ObjectAddress { bucket: text("other"), ..address }, ..object.clone() },
+        ] {
+            assert!(!is_of(&saved, &other), "{other:?}");
+        }
+        for unusable in [
+            Checkpoint { e_tag: None, ..saved.clone() },
+            Checkpoint { first_bytes: 0, ..saved.clone() },
+            Checkpoint { part_bytes: 0, ..saved },
+        ] {
+            assert!(!is_of(&unusable, &object), "{unusable:?}");
+        }
+    }
+}

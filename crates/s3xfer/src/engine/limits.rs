@@ -228,6 +228,21 @@ mod tests {
         assert!(limits.reserve_all(12 << 30).now_or_never().is_some());
     }
 
+    #[tokio::test]
+    async fn two_that_want_all_of_a_large_memory_have_it_one_after_the_other() {
+        let limits = limits(20 << 30, 1);
+        let all = limits.waiting_bytes();
+        let taken = limits.reserve_all(all - LARGEST_ROOM / 2).await;
+        let (mut one, mut other) = (Box::pin(limits.reserve_all(all)), Box::pin(limits.reserve_all(all)));
+        assert!(futures::poll!(&mut one).is_pending() && futures::poll!(&mut other).is_pending());
+        drop(taken);
+        // Each is of several rooms: had the other one got hold of one of them, neither would ever have all.
+        let rooms = one.now_or_never().expect("all is free");
+        assert!(futures::poll!(&mut other).is_pending());
+        drop(rooms);
+        assert!(other.now_or_never().is_some());
+    }
+
     #[test]
     fn room_is_given_back_and_what_was_held_is_counted() {
         let limits = limits(2 << 20, 1);

@@ -1,21 +1,23 @@
 //! What a study learned about its parameters: which of them matter, and how the metric depends on one.
 //!
 //! Both are read off a surface over the whole space: the searcher's model where it has one, else a random forest of the
-//! measurements. The decomposition of variance is in `importance/anova`. With several objectives it is the first that is
-//! explained.
+//! measurements. The decomposition of variance is in `importance/anova`, what files hold of it in `importance/tables`. With
+//! several objectives it is the first that is explained.
 
 mod anova;
+mod tables;
 
 use serde::Serialize;
 
 use self::anova::{Cells, Shares};
 use super::distribution::standard_deviation;
 use super::experiment::Experiment;
-use super::forest::{Forest, Row, Tree};
 use super::history::History;
 use super::qmc::Sobol;
 use super::searcher::{Prediction, Searcher};
 use super::study::Study;
+use super::trees::Tree;
+use super::trees::forest::{Forest, Row};
 use crate::words::domain::Domain;
 use crate::words::space::Space;
 use crate::words::trial::mean;
@@ -46,6 +48,16 @@ pub enum Surface {
     Forest,
 }
 
+impl Surface {
+    /// Its name in tables and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Forest => "forest",
+        }
+    }
+}
+
 /// How much of the surface's variance over the space is accounted for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Importance {
@@ -62,6 +74,8 @@ pub struct Importance {
 pub struct Importances {
     /// Read off which surface.
     pub surface: Surface,
+    /// How many measured configurations it was made of.
+    pub configurations: usize,
     /// How much of the metric's variance over the space the surface is thought to know, 0 to 1: of a model, its variance over
     /// that and the mean of its posterior variance; of a forest, what it foretells of measurements it has not seen. Shares of a
     /// surface that knows little mean little.
@@ -226,7 +240,8 @@ impl<'a> Explainer<'a> {
                 forest.trees.iter().map(|tree| points.iter().map(|x| tree.value(x)).collect()).collect();
             (Surface::Forest, forest.known, over_trees(&cells, &sample, &surfaces))
         };
-        Ok(summary(space, surface, known, &pairs, &shares))
+        let [main, pairs] = ranked(space, surface, &pairs, &shares);
+        Ok(Importances { surface, configurations: self.means.len(), known, main, pairs })
     }
 
     fn partial_dependence(&mut self, parameter: &str, points: usize) -> Result<PartialDependence, ImportanceError> {
@@ -380,7 +395,7 @@ fn over_trees(cells: &Cells, sample: &Sample, surfaces: &[Vec<f64>]) -> Estimate
     (pairs, shares)
 }
 
-fn summary(space: &Space, surface: Surface, known: f64, pairs: &[(usize, usize)], shares: &[Shares]) -> Importances {
+fn ranked(space: &Space, surface: Surface, pairs: &[(usize, usize)], shares: &[Shares]) -> [Vec<Importance>; 2] {
     let names: Vec<&str> = space.iter().map(|(name, _)| name).collect();
     let estimate = |parameters: Vec<String>, values: Vec<f64>| {
         let (share, sd) = match surface {
@@ -402,7 +417,7 @@ fn summary(space: &Space, surface: Surface, known: f64, pairs: &[(usize, usize)]
     let both = pairs.iter().enumerate().map(|(k, (i, j))| {
         estimate(vec![names[*i].to_owned(), names[*j].to_owned()], shares.iter().map(|s| s.pairs[k]).collect())
     });
-    Importances { surface, known, main: sorted(main.collect()), pairs: sorted(both.collect()) }
+    [sorted(main.collect()), sorted(both.collect())]
 }
 
 /// The estimate of all, which is the first value, and its standard error from those that lack a part (Efron 1982).

@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use super::distribution::normal_quantile;
 use super::experiment::Experiment;
-use super::forest::{Forest, Row};
 use super::qmc::Sobol;
 use super::stream::Stream;
 use super::study::Setup;
+use super::trees::forest::{Forest, Row};
 use crate::words::domain::{Domain, DomainError, FloatDomain, IntDomain};
 use crate::words::metric::Goal;
 use crate::words::space::Space;

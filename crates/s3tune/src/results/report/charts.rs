@@ -17,7 +17,7 @@ const FAILED_SHARE: f64 = 0.08;
 /// Width and height in pixels.
 pub(super) type Size = (u32, u32);
 
-fn metric_title(input: &ReportInput) -> String {
+pub(super) fn metric_title(input: &ReportInput) -> String {
     format!("{} ({})", input.metric, input.unit)
 }
 
@@ -38,7 +38,7 @@ fn metric_axis(input: &ReportInput, most: usize) -> Axis {
     axis
 }
 
-fn ticks_for(width: u32) -> usize {
+pub(super) fn ticks_for(width: u32) -> usize {
     (width / 85) as usize
 }
 
@@ -179,10 +179,7 @@ pub(super) fn slice(input: &ReportInput, index: usize, (width, height): Size) ->
         return None;
     }
     let (across, choices) = parameter_axis(parameter, &values, ticks_for(width));
-    let place = |value: &ParameterValue| match value {
-        ParameterValue::Number(number) if choices.is_empty() => across.place(*number),
-        value => choices.iter().position(|choice| *choice == choice_text(value)).map(|place| place as f64),
-    };
+    let place = |value: &ParameterValue| place_of(value, &across, &choices);
     let up = metric_axis(input, (height / 50) as usize);
 
     let mut marks = Vec::new();
@@ -207,7 +204,7 @@ pub(super) fn slice(input: &ReportInput, index: usize, (width, height): Size) ->
 }
 
 /// The axis, and the choices on it where it is not one of numbers.
-fn parameter_axis(parameter: &Parameter, values: &[ParameterValue], most: usize) -> (Axis, Vec<String>) {
+pub(super) fn parameter_axis(parameter: &Parameter, values: &[ParameterValue], most: usize) -> (Axis, Vec<String>) {
     let title = if parameter.log { format!("{} (log)", parameter.name) } else { parameter.name.clone() };
     let numbers = || values.iter().chain(&parameter.before).filter_map(number);
     if numbers().count() == values.len() + parameter.before.iter().count() {
@@ -221,6 +218,14 @@ fn parameter_axis(parameter: &Parameter, values: &[ParameterValue], most: usize)
     choices.sort();
     choices.dedup();
     (Axis::of_choices(parameter.name.clone(), &choices), choices)
+}
+
+/// Where a value stands on the axis made of it.
+pub(super) fn place_of(value: &ParameterValue, across: &Axis, choices: &[String]) -> Option<f64> {
+    match value {
+        ParameterValue::Number(number) if choices.is_empty() => across.place(*number),
+        value => choices.iter().position(|choice| *choice == choice_text(value)).map(|place| place as f64),
+    }
 }
 
 fn number(value: &ParameterValue) -> Option<f64> {

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use super::picture::{Colour, Picture};
-use super::{Comparison, Outcome, ParameterUnit, ParameterValue, ReportError, ReportInput, TrialRow, charts, format};
+use super::{
+    Comparison, Outcome, ParameterUnit, ParameterValue, ReportError, ReportInput, TrialRow, charts, format, influence,
+};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -20,6 +22,7 @@ pub(super) fn page(input: &ReportInput) -> Result<String, ReportError> {
         headline(input),
         comparison(input)?,
         progress(input)?,
+        influence::influence(input)?,
         slices(input)?,
         configuration(input),
         trials(input),
@@ -73,12 +76,12 @@ fn picture_colours() -> String {
     rules + "}\n"
 }
 
-fn section(title: &str, content: &str) -> String {
+pub(super) fn section(title: &str, content: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n{content}</section>\n")
 }
 
 /// A picture for a desk and one for a phone.
-fn both([wide, narrow]: [Picture; 2]) -> Result<String, ReportError> {
+pub(super) fn both([wide, narrow]: [Picture; 2]) -> Result<String, ReportError> {
     Ok(format!("<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n", wide.svg()?, narrow.svg()?))
 }
 

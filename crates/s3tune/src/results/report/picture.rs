@@ -76,6 +76,8 @@ pub(super) enum Mark {
     Line { through: Vec<Place>, colour: Colour, width: u32, dashed: bool },
     /// A filled rectangle between two corners.
     Band { corners: [Place; 2], colour: Colour, opacity: f64 },
+    /// A filled polygon.
+    Area { outline: Vec<Place>, colour: Colour, opacity: f64 },
     /// Words that begin, or end, at a place.
     Words { at: Place, text: String, colour: Colour, side: Side },
 }
@@ -153,6 +155,9 @@ impl Picture {
                 }
                 Mark::Band { corners, colour, opacity } => {
                     chart.draw_series([Rectangle::new(*corners, colour.mixed(*opacity).filled())])?;
+                }
+                Mark::Area { outline, colour, opacity } => {
+                    chart.draw_series([Polygon::new(outline.clone(), colour.mixed(*opacity))])?;
                 }
                 Mark::Words { at, text, colour, side } => {
                     let anchor = match side {

@@ -54,7 +54,50 @@ fn run() -> ReportInput {
         found: found.to_owned(),
     };
     let texts = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let share = |parameters: &[&str], share: f64, sd: f64| Share {
+        parameters: parameters.iter().map(|name| (*name).to_owned()).collect(),
+        share,
+        sd,
+    };
+    let curve = |name: &str, points: Vec<(ParameterValue, f64)>| Curve {
+        parameter: name.to_owned(),
+        points: points
+            .into_iter()
+            .enumerate()
+            .map(|(i, (value, mean))| {
+                let half = 0.6 + 0.1 * i as f64;
+                CurvePoint { value, mean, ci95: [mean - half, mean + half] }
+            })
+            .collect(),
+    };
+    let on = |low: f64, high: f64, of: fn(f64) -> f64| {
+        let values = (0..12).map(|i| low * (high / low).powf(f64::from(i) / 11.0));
+        values.map(|value| (ParameterValue::Number(value), of(value))).collect()
+    };
+    let choices = [("false", 14.0), ("true", 6.1)];
+    let influence = Influence {
+        configurations: 33,
+        surface: "the search's own model".to_owned(),
+        known: 0.87,
+        shares: vec![
+            share(&["max_concurrency"], 0.61, 0.02),
+            share(&["use_threads"], 0.22, 0.01),
+            share(&["multipart_chunksize"], 0.04, 0.005),
+            share(&["max_io_queue"], 0.0, 0.0),
+            share(&["num_download_attempts"], 0.0, 0.0),
+            share(&["max_concurrency", "use_threads"], 0.09, 0.01),
+            share(&["max_concurrency", "multipart_chunksize"], 0.001, 0.001),
+        ],
+        curves: vec![
+            curve("max_concurrency", on(4.0, 256.0, |n| 5.0 + 30.0 / n + n / 60.0)),
+            curve("use_threads", choices.map(|(name, mean)| (ParameterValue::Choice(name.into()), mean)).into()),
+            curve("multipart_chunksize", on(mib, 64.0 * mib, |bytes| 7.0 + 1e-8 * bytes)),
+            curve("max_io_queue", on(10.0, 100.0, |_| 7.3)),
+            curve("num_download_attempts", vec![(ParameterValue::Number(5.0), 7.3)]),
+        ],
+    };
     ReportInput {
+        influence: Ok(influence),
         object: "s3://climate-archive/era5/2024/reanalysis-level-12.nc".to_owned(),
         object_bytes: 3_221_225_472,
         metric: "download time".to_owned(),
@@ -123,8 +166,8 @@ fn the_page_is_whole() {
     {
         assert!(page.contains(part), "{part}");
     }
-    // Two comparisons, two courses of the search, and a slice for each parameter that varied.
-    assert_eq!(page.matches("<svg ").count(), 2 + 2 + 4);
+    // Two comparisons, two courses of the search, the bars twice, and a curve and a slice for each parameter that varied.
+    assert_eq!(page.matches("<svg ").count(), 2 + 2 + 2 + 4 + 4);
     assert!(page.contains("Not varied: <code>num_download_attempts</code>"));
     assert_eq!(page.matches("<section>").count(), page.matches("</section>").count());
 }
@@ -158,10 +201,18 @@ fn every_text_from_outside_is_escaped() {
     let comparison = input.comparison.as_mut().unwrap();
     comparison.before.name = evil.to_owned();
     comparison.found.name = evil.to_owned();
+    let influence = input.influence.as_mut().unwrap();
+    influence.surface = evil.to_owned();
+    influence.shares[0].parameters[0] = evil.to_owned();
+    influence.curves[0].parameter = evil.to_owned();
+    influence.curves[0].points[0].value = ParameterValue::Choice(evil.to_owned());
+    input.parameters[0].name = evil.to_owned();
     let page = report_html(&input).unwrap();
     assert!(!page.contains("<script") && !page.contains("alert('x')"));
     assert_eq!(page.matches("</style>").count(), 1);
     assert!(!page.contains('\u{0}'));
+    let page = report_html(&ReportInput { influence: Err(evil.to_owned()), ..run() }).unwrap();
+    assert!(!page.contains("<script") && !page.contains('\u{0}'));
 }
 
 #[test]
@@ -176,6 +227,39 @@ fn the_headline_says_what_the_interval_allows() {
     let slower = with(-0.12, [-0.2, -0.04]);
     assert!(slower.contains("12 % more") && slower.contains("slower"));
     assert!(with(0.05, [0.01, 0.09]).contains("5.0 % less"));
+}
+
+#[test]
+fn parameters_and_the_pairs_that_matter_have_a_bar_each() {
+    let page = report_html(&run()).unwrap();
+    for part in [
+        "Read off the search&#39;s own model, made of 33 configurations and thought to know 87 % of how download time varies",
+        "max_concurrency: 61 %",
+        "num_download_attempts: 0.0 %",
+        "max_concurrency × use_threads: 9.0 %",
+        "mean download time over use_threads",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("max_concurrency × multipart_chunksize"), "a pair of 0.1 % has no bar");
+    assert!(!page.contains("mean download time over num_download_attempts"), "one value is no curve");
+}
+
+#[test]
+fn what_is_hardly_known_is_called_a_hint_and_what_is_not_known_has_its_reason() {
+    let with = |change: fn(&mut Influence)| {
+        let mut input = run();
+        change(input.influence.as_mut().unwrap());
+        report_html(&input).unwrap()
+    };
+    assert!(!report_html(&run()).unwrap().contains("only"));
+    assert!(with(|influence| influence.known = 0.31).contains("only 31 % of how download time varies"));
+    let flat = with(|influence| influence.shares.iter_mut().for_each(|share| share.share = 0.0));
+    assert!(flat.contains("In 33 configurations no parameter changed the download time"));
+    let why = "4 configurations were measured, at least 5 are needed";
+    let few = report_html(&ReportInput { influence: Err(why.to_owned()), ..run() }).unwrap();
+    assert!(few.contains(&format!("Nothing is said about that: {why}.")));
+    assert!(!few.contains("importances.csv"));
 }
 
 #[test]
@@ -217,6 +301,17 @@ fn numbers_that_cannot_be_drawn_do_no_harm() {
     comparison.before.measurements = vec![f64::NAN, f64::INFINITY];
     comparison.before.mean = f64::NAN;
     comparison.found.ci95 = Some([f64::NEG_INFINITY, f64::INFINITY]);
+    let influence = input.influence.as_mut().unwrap();
+    for (share, value) in influence.shares.iter_mut().zip([f64::NAN, f64::INFINITY, -1.0, 1e308]) {
+        (share.share, share.sd) = (value, value);
+    }
+    for (point, value) in
+        influence.curves[0].points.iter_mut().zip([f64::NAN, f64::INFINITY, f64::MAX, f64::MIN, 1e-320, -0.0])
+    {
+        (point.mean, point.ci95) = (value, [value, -value]);
+    }
+    influence.curves[1].points[0].mean = f64::NAN;
+    influence.curves[2].points.truncate(1);
     report_html(&input).unwrap();
 }
 

@@ -12,7 +12,7 @@ use crate::words::value::Config;
 const MANY_TRIALS: u64 = 1500;
 /// Beyond so many parameters a Gaussian process learns little from a few hundred trials.
 const MANY_PARAMETERS: usize = 60;
-/// The most objectives whose hypervolume is modelled.
+/// Of more objectives than this nearly all results are on the front, and a ranking tells little.
 const OBJECTIVES: usize = 3;
 
 /// Takes the searcher that suits the study and says why: see [`Searcher::why`].
@@ -20,7 +20,7 @@ const OBJECTIVES: usize = 3;
 /// | the study | searcher |
 /// |---|---|
 /// | a deterministic metric, and no more configurations than trials | `grid` |
-/// | more than three objectives | `evolution` |
+/// | more than 1500 trials, or 60 parameters, with more than three objectives | `evolution` |
 /// | more than 1500 trials, or 60 parameters, all of them numbers | `cmaes` |
 /// | more than 1500 trials, or 60 parameters | `tpe` |
 /// | anything else | `gp` |
@@ -61,12 +61,6 @@ impl Auto {
                 format!("all {count} configurations fit into the budget and the metric has no noise"),
             );
         }
-        if objectives > OBJECTIVES {
-            return (
-                SearcherKind::Evolution,
-                format!("{objectives} objectives are more than a hypervolume is modelled for"),
-            );
-        }
         let why = if trials > MANY_TRIALS {
             format!("{trials} trials are more than a model of all of them is worth")
         } else if parameters > MANY_PARAMETERS {
@@ -81,7 +75,9 @@ impl Auto {
                 format!("few{noise} trials in {parameters} parameters: a Gaussian process needs the fewest"),
             );
         };
-        if all_numeric {
+        if objectives > OBJECTIVES {
+            (SearcherKind::Evolution, format!("{why}, and {objectives} objectives leave little to rank"))
+        } else if all_numeric {
             (SearcherKind::CmaEs, format!("{why}, and all parameters are numbers"))
         } else {
             (SearcherKind::Tpe, format!("{why}, and some parameters are no numbers or exist only at times"))

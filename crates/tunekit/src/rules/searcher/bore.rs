@@ -7,7 +7,7 @@
 
 use super::evidence::{Axis, Tried, first_unused, pending, settled, spread, stepped, tried};
 use super::{History, Searcher, Stream, SuggestError, random};
-use crate::rules::trees::{Bins, Boosted, Boosting, Column, Rows};
+use crate::rules::trees::boosted::{Bins, Boosted, Boosting, Column, Rows};
 use crate::words::value::Config;
 
 /// Trials spread over the space before there is a classifier.

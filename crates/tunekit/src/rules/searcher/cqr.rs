@@ -8,7 +8,7 @@
 use super::bore::{columns, search};
 use super::evidence::{Axis, Tried, first_unused, pending, spread, tried};
 use super::{History, Searcher, Stream, SuggestError};
-use crate::rules::trees::{Bins, Boosted, Boosting, Rows, quantile};
+use crate::rules::trees::boosted::{Bins, Boosted, Boosting, Rows, quantile};
 use crate::words::value::Config;
 
 /// Trials spread over the space before there is a model.
@@ -111,7 +111,7 @@ fn shifts(models: &[Boosted; 5], held: &[Vec<f64>], scores: &[f64]) -> [f64; 5] 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::trees::Column;
+    use crate::rules::trees::boosted::Column;
     use crate::words::trial::TrialId;
 
     #[test]

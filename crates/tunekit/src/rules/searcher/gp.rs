@@ -26,7 +26,8 @@ use crate::words::value::Config;
 const FEWEST: usize = 3;
 
 /// Suggests where a Gaussian process expects the most: the improvement of a noisy measurement in logarithms (Ament et al.
-/// 2023, Letham et al. 2019), or of the hypervolume with several objectives; weighed by the probability that constraints are met
+/// 2023, Letham et al. 2019), or of the hypervolume with several objectives (of more than three, each trial looks at three,
+/// drawn by lot); weighed by the probability that constraints are met
 /// and the trial does not fail, and by the cost where that counts.
 ///
 /// Good for up to some hundred trials in up to some twenty parameters, of any kind. Everything is modelled up to 500

@@ -246,3 +246,35 @@ const NODES: [(f64, f64); 5] = [
     (1.355_626_179_974_266, 0.222_075_922_005_612_6),
     (2.856_970_013_872_806, 0.011_257_411_327_720_69),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::stream::Stream;
+
+    #[test]
+    fn what_failed_is_believed_as_much_as_what_was_measured_under_a_known_noise() {
+        // Outputs spread by about 0.3; measurements are good to a hundredth of that, or hardly good at all.
+        for sd in [0.003, 0.3] {
+            let x: Vec<Vec<f64>> = (0..9).map(|i| vec![f64::from(i) / 10.0]).collect();
+            let column = Column {
+                samples: x.iter().map(|x| vec![x[0]]).collect(),
+                x,
+                goal: Goal::Min,
+                scales: Scales::Plain,
+                noise: MetricNoise::Known(sd),
+                warped: false,
+            };
+            let sobol = Sobol::new(&mut Stream::of_study(4, "test"));
+            let surrogate = Surrogate::of(column, &[vec![0.9]], &[Coordinate::Numeric], &sobol, None).unwrap();
+            let (mean, failed) = surrogate.posterior.predict(&[0.9]);
+            let (_, measured) = surrogate.posterior.predict(&[0.0]);
+            // Each lies at an end of the row, so both are known as well.
+            assert!((failed / measured - 1.0).abs() < 0.05, "{sd}: {failed} and {measured}");
+            if sd < 0.1 {
+                let worst = surrogate.data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                assert!((mean - worst).abs() < 0.05, "{sd}: {mean} is not {worst}");
+            }
+        }
+    }
+}

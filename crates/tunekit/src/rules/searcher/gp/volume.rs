@@ -20,8 +20,9 @@ use crate::rules::stream::Stream;
 
 /// The reference point lies this share of the front's range behind its worst.
 const BEHIND: f64 = 0.1;
-/// Of more objectives each trial looks at so many, drawn by its stream: with four, sixty trials left so many boxes that one
-/// suggestion took longer than 20 s.
+/// Of more objectives each trial looks at so many, drawn by its stream. All four of four together cover less: of the squared
+/// distances to four random points of a cube, 40 trials covered volumes of 0.420 and 0.446 in three dimensions, 5.67 and 6.26
+/// in six, all together and by lot (medians of 12 seeds; random search 0.356 and 3.45).
 const OBJECTIVES: usize = 3;
 
 /// The expected hypervolume improvement over a front.
@@ -148,6 +149,12 @@ mod tests {
     use crate::rules::distribution::normal_quantile;
     use crate::rules::pareto::hypervolume;
     use crate::rules::qmc::Sobol;
+    use crate::rules::study::{Setup, Study};
+    use crate::words::domain::Domain;
+    use crate::words::metric::Metric;
+    use crate::words::space::Space;
+    use crate::words::trial::Measured;
+    use crate::words::value::Config;
 
     fn by_samples(predicted: &[(f64, f64)], front: &[Vec<f64>], reference: &[f64]) -> f64 {
         let sobol = Sobol::new(&mut Stream::of_study(5, "test"));
@@ -204,5 +211,33 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn of_four_objectives_three_are_looked_at_and_every_one_gets_its_turn() {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let mut setup = Setup::new(space, Metric::minimize("a"));
+        for name in ["b", "c", "d"] {
+            setup = setup.objective(Metric::minimize(name));
+        }
+        let mut study = Study::new(setup).unwrap();
+        for i in 0..6 {
+            let x = f64::from(i) / 5.0;
+            let measured = Measured::new(x).more([1.0 - x, (x - 0.3).powi(2), (x - 0.6).abs()]);
+            study.add(&Config::new().with("x", x), measured).unwrap();
+        }
+        let history = study.history();
+        let model = Model::of(&history, false, None).unwrap();
+        let rows: Vec<usize> = (0..6).collect();
+        let mut turns = [0; 4];
+        for seed in 0..40 {
+            let volume = Volume::new(&model, &rows, (&[], &[]), &mut Stream::of_study(seed, "test")).unwrap();
+            assert_eq!(volume.posteriors.len(), 3);
+            assert!(volume.cells.iter().all(|cell| cell.sides.len() == 3));
+            for (turn, surrogate) in turns.iter_mut().zip(std::iter::once(&model.objective).chain(&model.further)) {
+                *turn += usize::from(volume.posteriors.iter().any(|p| std::ptr::eq(&**p, &surrogate.posterior)));
+            }
+        }
+        assert!(turns.iter().all(|turn| (15..40).contains(turn)), "{turns:?}");
     }
 }

@@ -4,6 +4,7 @@
 //! split, no split of fewer than three. A threshold lies anywhere between its two neighbours, so that trees disagree where
 //! nothing was measured; a category is split off by itself.
 
+use super::{Growing, Test, Tree, score};
 use crate::rules::stream::Stream;
 use crate::words::domain::Domain;
 use crate::words::space::Space;
@@ -18,25 +19,6 @@ const FEWEST: usize = 3;
 pub(crate) struct Row {
     pub(crate) x: Vec<f64>,
     pub(crate) y: f64,
-}
-
-#[derive(Debug, Clone)]
-enum Node {
-    Leaf(f64),
-    /// Left are points whose coordinate is in [lo, hi).
-    Split {
-        coordinate: usize,
-        lo: f64,
-        hi: f64,
-        left: usize,
-        right: usize,
-    },
-}
-
-/// One tree; the first node is its root.
-#[derive(Debug, Clone)]
-pub(crate) struct Tree {
-    nodes: Vec<Node>,
 }
 
 /// A forest, and how well it foretells what it has not seen.
@@ -58,15 +40,21 @@ impl Forest {
                 _ => None,
             })
             .collect();
+        let points: Vec<&[f64]> = rows.iter().map(|row| row.x.as_slice()).collect();
         let mut unseen = vec![(0.0, 0_u32); rows.len()];
         let trees = (0..TREES)
             .map(|_| {
                 let drawn: Vec<usize> = rows.iter().map(|_| stream.below(rows.len())).collect();
                 let mut seen = vec![false; rows.len()];
                 drawn.iter().for_each(|i| seen[*i] = true);
-                let mut grower = Grower { rows, choices: &choices, stream, nodes: Vec::new() };
-                grower.grow(drawn);
-                let tree = Tree { nodes: grower.nodes };
+                let mut cutter = Cutter { rows, choices: &choices, stream };
+                let tree = Growing {
+                    points: &points,
+                    split: |of: &[usize]| cutter.cut(of).map(|cut| (cut.coordinate, cut.test)),
+                    leaf: |of: &[usize]| of.iter().map(|i| rows[*i].y).sum::<f64>() / of.len() as f64,
+                    depth: usize::MAX,
+                }
+                .tree(drawn);
                 for (i, (sum, n)) in unseen.iter_mut().enumerate().filter(|(i, _)| !seen[*i]) {
                     *sum += tree.value(&rows[i].x);
                     *n += 1;
@@ -88,52 +76,22 @@ fn known(told: &[(f64, f64)]) -> f64 {
     if variance > 0.0 { (1.0 - error / variance).max(0.0) } else { 0.0 }
 }
 
-impl Tree {
-    /// What the tree says of a point.
-    pub(crate) fn value(&self, x: &[f64]) -> f64 {
-        let mut at = 0;
-        loop {
-            match self.nodes[at] {
-                Node::Leaf(value) => return value,
-                Node::Split { coordinate, lo, hi, left, right } => {
-                    at = if (lo..hi).contains(&x[coordinate]) { left } else { right };
-                }
-            }
-        }
-    }
-}
-
-struct Grower<'a> {
+/// Finds where rows are divided.
+struct Cutter<'a> {
     rows: &'a [Row],
     /// How many categories a parameter has, if it has any.
     choices: &'a [Option<u64>],
     stream: &'a mut Stream,
-    nodes: Vec<Node>,
 }
 
 /// A way to divide rows, and by how much it lowers the sum of squares.
 struct Cut {
     gain: f64,
     coordinate: usize,
-    lo: f64,
-    hi: f64,
+    test: Test,
 }
 
-impl Grower<'_> {
-    /// The place of the node that is grown of these rows.
-    fn grow(&mut self, of: Vec<usize>) -> usize {
-        let place = self.nodes.len();
-        let mean = of.iter().map(|i| self.rows[*i].y).sum::<f64>() / of.len() as f64;
-        self.nodes.push(Node::Leaf(mean));
-        let Some(Cut { coordinate, lo, hi, .. }) = self.cut(&of) else {
-            return place;
-        };
-        let (inside, outside) = of.into_iter().partition(|i| (lo..hi).contains(&self.rows[*i].x[coordinate]));
-        let (left, right) = (self.grow(inside), self.grow(outside));
-        self.nodes[place] = Node::Split { coordinate, lo, hi, left, right };
-        place
-    }
-
+impl Cutter<'_> {
     /// The best division over a random selection of parameters; none of few rows, or of equal ones.
     fn cut(&mut self, of: &[usize]) -> Option<Cut> {
         if of.len() < FEWEST {
@@ -180,7 +138,7 @@ impl Grower<'_> {
         let (gain, i) = best?;
         let (below, above) = (sorted[i - 1].0, sorted[i].0);
         let hi = below + (above - below) * (1.0 - self.stream.uniform());
-        Some(Cut { gain, coordinate, lo: f64::NEG_INFINITY, hi: if hi > below { hi } else { above } })
+        Some(Cut { gain, coordinate, test: Test::Below(if hi > below { hi } else { above }) })
     }
 
     fn category(&self, of: &[usize], coordinate: usize, count: u64) -> Option<Cut> {
@@ -194,7 +152,7 @@ impl Grower<'_> {
                 .map(|i| self.rows[*i].y)
                 .collect();
             let gain = gain(inside.iter().sum(), inside.len(), total, of.len());
-            (gain > NO_GAIN).then_some(Cut { gain, coordinate, lo, hi })
+            (gain > NO_GAIN).then_some(Cut { gain, coordinate, test: Test::Within(lo, hi) })
         });
         cuts.reduce(|a, b| if b.gain > a.gain { b } else { a })
     }
@@ -208,8 +166,7 @@ fn gain(sum: f64, n: usize, total: f64, all: usize) -> f64 {
     if n == 0 || n == all {
         return 0.0;
     }
-    let rest = total - sum;
-    sum * sum / n as f64 + rest * rest / (all - n) as f64 - total * total / all as f64
+    score([n as f64, (all - n) as f64], [sum, total - sum]) - total * total / all as f64
 }
 
 #[cfg(test)]
