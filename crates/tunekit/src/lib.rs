@@ -68,7 +68,7 @@ pub use rules::history::{History, Observed};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
 pub use rules::pareto;
 pub use rules::scheduler::{
-    Asha, Fifo, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler, SchedulerKind,
+    Asha, Fifo, Hyperband, Job, Median, Pbt, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler, SchedulerKind,
 };
 pub use rules::searcher::{
     Auto, Bohb, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch,
@@ -85,6 +85,7 @@ pub use words::schedule::SchedulerOptions;
 pub use words::space::{ConfigError, Space, SpaceError};
 pub use words::table::{Cells, Table};
 pub use words::trial::{
-    Ask, Assignment, Best, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId,
+    Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
+    TrialId,
 };
 pub use words::value::{Config, Value};

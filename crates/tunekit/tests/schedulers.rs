@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tunekit::{
-    Ask, Assignment, Decision, Domain, Event, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup,
+    Ask, Assignment, Checkpoint, Decision, Domain, Event, Metric, Origin, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup,
     Simulator, Space, Status, Study, TrialId,
 };
 
@@ -64,8 +64,13 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
     let mut running: Vec<Assignment> = Vec::new();
     let mut ended: Option<TrialId> = None;
     let mut quotas = Quotas::default();
+    // What a caller keeps that removes each checkpoint as soon as it may.
+    let mut kept: BTreeSet<Checkpoint> = BTreeSet::new();
     for step in steps {
         events.extend(study.take_events());
+        let needed = study.checkpoints();
+        kept.retain(|c| needed.contains(c));
+        prop_assert_eq!(&kept, &needed, "{} needs what nobody has", kind);
         match *step {
             Step::Ask if running.len() < WORKERS => {
                 let mut cold = Study::replay(events.clone()).unwrap();
@@ -76,8 +81,10 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                     return Err(TestCaseError::fail(format!("{kind} leaves workers idle")));
                 };
                 prop_assert!(job.resource.is_none_or(|r| (1..=max).contains(&r)), "{:?}", job);
+                prop_assert!(job.from.is_none_or(|from| kept.contains(&from)), "{:?} was removed", job.from);
                 let trial = study.trial(job.trial).unwrap();
-                if job.resumed && trial.attempt == 1 {
+                prop_assert!(!job.resumed || job.from.is_some_and(|from| from.trial == job.trial));
+                if job.resumed && trial.attempt == 1 && kind != SchedulerKind::Pbt {
                     let from = trial.measurements.last().unwrap().step;
                     let bracket = quotas.bracket[&job.trial];
                     let promoted = quotas.promoted.entry((bracket, from)).or_default();
@@ -103,7 +110,7 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
             Step::Report(i, far, value) => {
                 let i = i % running.len();
                 let job = &running[i];
-                let last = study.trial(job.trial).unwrap().measurements.last().map_or(0, |m| m.step);
+                let last = study.trial(job.trial).unwrap().last_step().unwrap_or(0);
                 let pauses = !matches!(kind, SchedulerKind::Fifo | SchedulerKind::Asha);
                 let end = if pauses { job.resource.unwrap_or(max) } else { max };
                 let at = if far { (last + 2).min(end).max(last + 1) } else { last + 1 };
@@ -116,6 +123,7 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                 }
                 let job = job.clone();
                 if decision == Decision::Pause {
+                    kept.insert(Checkpoint { trial: job.trial, resource: at });
                     let key = (quotas.bracket[&job.trial], at);
                     quotas.arrived.entry(key).or_default().insert(job.trial);
                 }
@@ -133,7 +141,7 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                 quotas.arrived.entry((quotas.bracket[&job.trial], end)).or_default().insert(job.trial);
                 let outcome = match step {
                     Step::NotANumber(_) => {
-                        let last = study.trial(job.trial).unwrap().measurements.last().map_or(0, |m| m.step);
+                        let last = study.trial(job.trial).unwrap().last_step().unwrap_or(0);
                         prop_assert_eq!(study.report(job.trial, last + 1, f64::NAN).unwrap(), Decision::Stop);
                         Outcome::Done
                     }
@@ -283,6 +291,98 @@ fn pasha_runs_no_further_than_the_ranking_needs() {
     assert_eq!(furthest(true), 81);
 }
 
+fn population(members: u64, interval: u64, max: u64) -> Setup {
+    let options = SchedulerOptions { members, interval, ..SchedulerOptions::default() };
+    setup(SchedulerKind::Pbt, max, 3).scheduler_options(options)
+}
+
+/// Two of eight are a quarter.
+#[test]
+fn who_is_behind_goes_on_as_a_copy_of_who_is_ahead() {
+    let mut study = Study::new(population(8, 2, 6)).unwrap();
+    let open: Vec<Assignment> = (0..8).map(|_| job(&mut study)).collect();
+    assert!(open.iter().all(|job| (job.resource, job.from) == (Some(2), None)));
+    let losses = [3.0, 9.0, 1.0, 4.0, 2.0, 5.0, 6.0];
+    for (job, loss) in open.iter().zip(losses) {
+        assert_eq!(study.report(job.trial, 1, 0.0).unwrap(), Decision::Continue);
+        // As long as one of the population is missing nobody knows who is behind.
+        assert_eq!(study.report(job.trial, 2, loss).unwrap(), Decision::Pause);
+    }
+    // The seventh of eight goes, and the first three stay; of 9, 6 and 5.5 the first two are behind.
+    assert_eq!(study.report(TrialId(7), 2, 5.5).unwrap(), Decision::Pause);
+    // Those furthest back go on first, in their order: from where each was.
+    for trial in 0..2 {
+        let job = job(&mut study);
+        assert_eq!((job.trial.0, job.resource, job.resumed), (trial, Some(4), true));
+        assert_eq!(job.from, Some(Checkpoint { trial: TrialId(trial), resource: 2 }));
+    }
+    assert_eq!(study.report(TrialId(1), 4, 5.7).unwrap(), Decision::Stop);
+    study.tell(TrialId(1), Outcome::Done).unwrap();
+    let copy = job(&mut study);
+    let from = copy.from.unwrap();
+    assert_eq!((copy.trial.0, copy.resumed, copy.resource, from.resource), (8, false, Some(4), 2));
+    assert!([2, 4].contains(&from.trial.0), "{from:?} is not among the best two");
+    assert_eq!(study.trial(copy.trial).unwrap().origin, Origin::Scheduler);
+    assert!(study.report(copy.trial, 2, 0.0).is_err(), "its steps go on from the checkpoint's");
+    // Lost and asked for again it begins there, too.
+    study.interrupt(copy.trial).unwrap();
+    let again = job(&mut study);
+    assert_eq!((again.from, again.resource, again.config), (copy.from, copy.resource, copy.config));
+    assert_eq!(study.report(copy.trial, 4, 0.5).unwrap(), Decision::Pause);
+    assert!(study.checkpoints().contains(&Checkpoint { trial: copy.trial, resource: 4 }));
+    assert!(!study.checkpoints().iter().any(|c| c.trial == TrialId(1)));
+}
+
+#[test]
+fn a_copy_begins_with_the_checkpoint_of_the_score_however_far_its_parent_is() {
+    let mut study = Study::new(population(2, 2, 8)).unwrap();
+    let _: Vec<Assignment> = (0..2).map(|_| job(&mut study)).collect();
+    assert_eq!(study.report(TrialId(0), 2, 1.0).unwrap(), Decision::Pause);
+    // The one ahead runs again, and has reported again, before the other is compared with its score.
+    assert_eq!(job(&mut study).trial, TrialId(0));
+    assert_eq!(study.report(TrialId(0), 3, 0.1).unwrap(), Decision::Continue);
+    assert_eq!(study.report(TrialId(1), 2, 2.0).unwrap(), Decision::Stop);
+    let score = Checkpoint { trial: TrialId(0), resource: 2 };
+    assert_eq!(study.checkpoints().into_iter().collect::<Vec<_>>(), [score]);
+    let copy = job(&mut study);
+    assert_eq!((copy.from, copy.resource), (Some(score), Some(4)));
+    // The parent has a newer one; the copy may still have to start over from the older.
+    assert_eq!(study.report(TrialId(0), 4, 0.1).unwrap(), Decision::Pause);
+    let newer = Checkpoint { resource: 4, ..score };
+    assert_eq!(study.checkpoints().into_iter().collect::<Vec<_>>(), [score, newer]);
+    assert_eq!(study.report(copy.trial, 4, 0.1).unwrap(), Decision::Pause);
+    assert_eq!(study.checkpoints().first(), Some(&newer));
+    // A copy of an equal would be no gain: both go on to the end, and then leave.
+    for step in [6, 8] {
+        for _ in 0..2 {
+            let job = job(&mut study);
+            assert_eq!((job.resumed, job.resource), (true, Some(step)));
+            let decision = study.report(job.trial, step, 0.1).unwrap();
+            assert_eq!(decision, if step == 8 { Decision::Stop } else { Decision::Pause });
+            if step == 8 {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+    }
+    assert_eq!((study.checkpoints().len(), job(&mut study).resource), (0, Some(2)));
+}
+
+#[test]
+fn a_population_that_may_not_grow_goes_on_as_it_is() {
+    let mut study = Study::new(population(4, 2, 6)).unwrap();
+    study.limit_trials(Some(4));
+    let mut reports = 0;
+    while let Some(job) = study.ask().unwrap().assignment() {
+        reports += 1;
+        let step = job.resource.unwrap();
+        if study.report(job.trial, step, job.trial.0 as f64).unwrap() == Decision::Stop {
+            study.tell(job.trial, Outcome::Done).unwrap();
+        }
+    }
+    assert_eq!(reports, 12);
+    assert!(study.trials().iter().all(|t| t.measurements.last().unwrap().step == 6));
+}
+
 #[test]
 fn options_out_of_their_bounds_are_refused() {
     let refused = |kind, options: SchedulerOptions| {
@@ -296,6 +396,14 @@ fn options_out_of_their_bounds_are_refused() {
     assert!(
         refused(SchedulerKind::HyperbandAsync, SchedulerOptions { brackets: 4, ..default() }).contains("3 brackets")
     );
+    for (options, bound) in [
+        (SchedulerOptions { members: 1, ..default() }, "at least 2"),
+        (SchedulerOptions { interval: 10, ..default() }, "at most max_resource, which is 9"),
+        (SchedulerOptions { quantile: 0.6, ..default() }, "at most 0.5"),
+        (SchedulerOptions { quantile: f64::NAN, ..default() }, "at most 0.5"),
+    ] {
+        assert!(refused(SchedulerKind::Pbt, options).contains(bound));
+    }
     let within = SchedulerOptions { within: "median".to_owned(), ..default() };
     assert!(refused(SchedulerKind::Median, within).contains("wraps no scheduler"));
     let setup = Setup { max_resource: None, ..setup(SchedulerKind::Bohb, 9, 3) };

@@ -1,7 +1,7 @@
 //! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `why`, `importances` and `partial`; each has
-//! its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `checkpoints`, `why`, `importances` and
+//! `partial`; each has its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,6 +66,8 @@ enum Request {
     Pareto {},
     /// Rungs, quotas and the expected budget.
     Plan {},
+    /// The checkpoints that a trial may still go on from.
+    Checkpoints {},
     /// Which searcher works, and why.
     Why {},
     /// Which parameters matter.
@@ -275,6 +277,7 @@ impl Server {
                     json!({ "brackets": plan.brackets, "budget_per_trial": plan.budget_per_trial(), "text": plan.to_string() }),
                 )
             }
+            Request::Checkpoints {} => Ok(json!({ "checkpoints": study.checkpoints() })),
             Request::Why {} => {
                 let why = study.why().unwrap_or_else(|| format!("{}: as asked", study.header().searcher));
                 Ok(json!({ "why": why }))

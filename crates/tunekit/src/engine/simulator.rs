@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::rules::searcher::SuggestError;
 use crate::rules::study::{Study, TellError};
-use crate::words::trial::{Ask, Assignment, Decision, Outcome};
+use crate::words::trial::{Ask, Assignment, Decision, Outcome, Trial};
 
 /// Workers on paper.
 ///
@@ -134,7 +134,7 @@ impl Simulator {
                     }
                 };
                 done = false;
-                let step = study.trial(job.trial).and_then(|t| t.measurements.last()).map_or(1, |m| m.step + 1);
+                let step = study.trial(job.trial).and_then(Trial::last_step).map_or(1, |last| last + 1);
                 match objective(&job, step) {
                     Ok((value, takes)) => {
                         let at = (now + self.start_seconds + checked(step, takes)?).to_bits();

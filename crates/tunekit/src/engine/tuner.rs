@@ -27,7 +27,7 @@ use crate::rules::searcher::{Searcher, SuggestError};
 use crate::rules::stream::Stream;
 use crate::rules::study::{ReplayError, Setup, SetupError, Study, TellError};
 use crate::words::event::Event;
-use crate::words::trial::{Ask, Assignment, Best, Decision, DoneBecause, Outcome, TrialId};
+use crate::words::trial::{Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Outcome, Trial, TrialId};
 use crate::words::value::Config;
 
 /// Why a tuner ended.
@@ -179,6 +179,11 @@ impl TrialRun {
     /// Whether the trial goes on from a pause.
     pub fn resumed(&self) -> bool {
         self.job.resumed
+    }
+
+    /// The checkpoint that it goes on from, its own or, if it is a copy, another trial's. `None`: it starts with nothing.
+    pub fn from(&self) -> Option<Checkpoint> {
+        self.job.from
     }
 
     /// 1, and one more each time the trial was interrupted and starts over.
@@ -522,7 +527,7 @@ impl Session {
     }
 
     fn trial_run(&self, job: Assignment, reports: mpsc::UnboundedSender<Message>) -> TrialRun {
-        let last = self.study.trial(job.trial).and_then(|t| t.measurements.last()).map_or(0, |m| m.step);
+        let last = self.study.trial(job.trial).and_then(Trial::last_step).unwrap_or(0);
         let seed = Stream::keyed(self.study.header().seed, job.trial, "trial").bits();
         TrialRun { job, seed, next_step: last.saturating_add(1), reports }
     }

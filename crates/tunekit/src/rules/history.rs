@@ -27,6 +27,7 @@ pub struct History<'a> {
     seed: u64,
     trials: &'a [Trial],
     resource: Option<u64>,
+    may_start: bool,
     index: Indexed<'a>,
 }
 
@@ -75,6 +76,7 @@ impl<'a> History<'a> {
             seed,
             trials,
             resource: None,
+            may_start: true,
             index,
         }
     }
@@ -100,6 +102,11 @@ impl<'a> History<'a> {
     #[must_use]
     pub fn at(self, resource: Option<u64>) -> Self {
         Self { resource, ..self }
+    }
+
+    /// The same, where new trials may start, or not.
+    pub(super) fn starting(self, may_start: bool) -> Self {
+        Self { may_start, ..self }
     }
 
     fn index(&self) -> &Index {
@@ -137,6 +144,17 @@ impl<'a> History<'a> {
     /// How many trials are planned, if that is known.
     pub fn budget(&self) -> Option<u64> {
         self.budget
+    }
+
+    /// Whether a new trial may start: there is neither a limit that is reached nor a space that is exhausted.
+    pub fn may_start(&self) -> bool {
+        self.may_start
+    }
+
+    /// The trials that are paused, in order.
+    pub fn paused(&self) -> impl Iterator<Item = &'a Trial> {
+        let trials = self.trials;
+        self.index().paused().map(|i| &trials[i])
     }
 
     /// Which direction of the metric is better.

@@ -7,6 +7,7 @@ mod fifo;
 mod hyperband;
 mod levels;
 mod median;
+mod pbt;
 mod split;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub use fifo::Fifo;
 pub use hyperband::Hyperband;
 pub use levels::{Plan, PlannedBracket, PlannedRung};
 pub use median::Median;
+pub use pbt::Pbt;
 
 use super::history::History;
 use super::searcher::{Bohb, Searcher, UnknownName};
@@ -24,7 +26,8 @@ use super::stream::Stream;
 use crate::words::event::Event;
 use crate::words::metric::ValueRule;
 use crate::words::schedule::SchedulerOptions;
-use crate::words::trial::{Decision, Trial, TrialId};
+use crate::words::trial::{Checkpoint, Decision, Trial, TrialId};
+use crate::words::value::Config;
 
 /// Why there is no scheduler of these options.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -72,6 +75,26 @@ pub enum ScheduleError {
         /// The share given.
         share: f64,
     },
+    /// The first comparison would be past the end.
+    #[error("interval is {interval}; it is at most max_resource, which is {max}")]
+    Interval {
+        /// The resource given.
+        interval: u64,
+        /// The maximal resource.
+        max: u64,
+    },
+    /// The share of a population that is replaced.
+    #[error("quantile is {quantile}; it is above 0 and at most 0.5")]
+    Quantile {
+        /// The share given.
+        quantile: f64,
+    },
+    /// A population of one.
+    #[error("members is {members}; a population has at least 2")]
+    Members {
+        /// The number given.
+        members: u64,
+    },
     /// A wrapper around nothing.
     #[error("`median` wraps no scheduler `{within}`; give `within` another one")]
     Within {
@@ -96,6 +119,15 @@ pub enum Job {
         /// How far to run before the next decision is due; `None`: to the end.
         resource: Option<u64>,
     },
+    /// Start a new trial that goes on from another one's checkpoint.
+    Copy {
+        /// Whose, and as it was when.
+        from: Checkpoint,
+        /// The new trial's configuration.
+        config: Config,
+        /// How far to run before the next decision is due; `None`: to the end.
+        resource: Option<u64>,
+    },
     /// Nothing until a result arrives.
     Wait,
 }
@@ -106,6 +138,7 @@ pub enum Job {
 /// - Answers MUST be a function of the study's events and the stream alone. Each event is shown to `observe`, when it happens
 ///   and when it is replayed; what is kept MUST change there and nowhere else.
 /// - `next` MUST resume only trials that are paused, and MUST NOT answer [`Job::Wait`] while nothing is pending.
+/// - Where no trial may start ([`History::may_start`]), `next` SHOULD resume one that is paused, if that is any use.
 /// - A failed trial MUST count as the worst, so that nothing waits for it for ever.
 /// - `on_report` sees the trial with the new report already in it.
 pub trait Scheduler: Send {
@@ -127,6 +160,12 @@ pub trait Scheduler: Send {
     fn fidelity(&self, history: &History<'_>) -> Option<u64> {
         let _ = history;
         None
+    }
+
+    /// The checkpoints that a later job may go on from; those that running trials went on from are kept beside them. What a
+    /// job names MUST have been among them since it was made: the others are removed.
+    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
+        history.paused().filter_map(Trial::goes_on_from).collect()
     }
 
     /// What it is going to do, as far as that is settled.
@@ -166,11 +205,13 @@ pub enum SchedulerKind {
     Median,
     /// Synchronous Hyperband with densities of good and bad configurations.
     Bohb,
+    /// Population-based training.
+    Pbt,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fifo,
         Self::Asha,
         Self::AshaPromotion,
@@ -179,6 +220,7 @@ impl SchedulerKind {
         Self::Pasha,
         Self::Median,
         Self::Bohb,
+        Self::Pbt,
     ];
 
     /// Its name.
@@ -192,6 +234,7 @@ impl SchedulerKind {
             Self::Pasha => "pasha",
             Self::Median => "median",
             Self::Bohb => "bohb",
+            Self::Pbt => "pbt",
         }
     }
 
@@ -222,6 +265,7 @@ impl SchedulerKind {
             Self::HyperbandAsync => Box::new(Asha::hyperband(options, max()?)?),
             Self::Pasha => Box::new(Asha::pasha(options, max()?)?),
             Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
+            Self::Pbt => Box::new(Pbt::new(options, max()?)?),
             Self::Median => {
                 let within = Self::from_name(&options.within).ok().filter(|k| *k != Self::Median && !k.has_searcher());
                 let within = within.ok_or_else(|| ScheduleError::Within { within: options.within.clone() })?;

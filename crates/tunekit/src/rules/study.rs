@@ -20,7 +20,7 @@ use crate::words::metric::{Metric, Noise};
 use crate::words::schedule::SchedulerOptions;
 use crate::words::space::{ConfigError, Space};
 use crate::words::trial::{
-    Ask, Assignment, Best, Decision, DoneBecause, Measured, Origin, Outcome, Status, Trial, TrialId, mean,
+    Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Origin, Outcome, Status, Trial, TrialId, mean,
 };
 use crate::words::value::Config;
 
@@ -489,36 +489,59 @@ impl Study {
         if let Some(place) = self.state.index.first_interrupted() {
             let trial = self.trials()[place].clone();
             let attempt = trial.attempt + 1;
-            return Ok(self.give(trial.id, trial.config, trial.origin, trial.resource, trial.resumed, attempt));
+            return Ok(self.give(trial.id, Given { attempt, ..Given::again(&trial) }));
         }
         let next = self.history().next_trial();
-        let mut stream = Stream::keyed(self.header().seed, next, "schedule");
-        match self.scheduler.next(&self.state.history(), &mut stream) {
+        let job = self.schedule(self.may_start());
+        match job {
             Job::Wait => Ok(Ask::Wait),
-            Job::Resume { trial, resource } => match self.trial(trial).cloned() {
-                Some(t) if t.status == Status::Paused => {
-                    Ok(self.give(trial, t.config, t.origin, resource, true, t.attempt))
-                }
-                _ => Err(SuggestError::Failed {
-                    searcher: self.scheduler.name().to_owned(),
-                    reason: format!("it resumes trial {trial}, which is not paused"),
-                }),
-            },
-            Job::Start { .. } if self.max_trials.is_some_and(|max| self.started() >= max) => {
-                Ok(Ask::Done(DoneBecause::Budget))
-            }
+            Job::Resume { trial, resource } => self.resume(trial, resource),
+            Job::Start { .. } | Job::Copy { .. } if !self.may_start() => Ok(Ask::Done(DoneBecause::Budget)),
             Job::Start { resource } => {
                 let given = self.state.index.given();
                 let (config, origin) = match self.header().points_to_evaluate.get(given) {
                     Some(config) => (config.clone(), Origin::Given),
                     None => match self.suggest(next) {
-                        Err(SuggestError::Exhausted { .. }) => return Ok(Ask::Done(DoneBecause::Exhausted)),
+                        Err(SuggestError::Exhausted { .. }) => return self.ask_exhausted(),
                         suggestion => (suggestion?, Origin::Searcher),
                     },
                 };
-                Ok(self.give(next, config, origin, resource, false, 1))
+                Ok(self.give(next, Given::new(config, origin, resource)))
+            }
+            Job::Copy { from, config, resource } => {
+                let config = self.header().space.conform(&config);
+                let outside = |source| SuggestError::Outside { searcher: self.scheduler.name().to_owned(), source };
+                let new = Given::new(config.map_err(outside)?, Origin::Scheduler, resource);
+                Ok(self.give(next, Given { from: Some(from), ..new }))
             }
         }
+    }
+
+    /// What to run where there is no new configuration: what is paused may go on all the same.
+    fn ask_exhausted(&mut self) -> Result<Ask, SuggestError> {
+        match self.schedule(false) {
+            Job::Resume { trial, resource } => self.resume(trial, resource),
+            Job::Wait | Job::Start { .. } | Job::Copy { .. } => Ok(Ask::Done(DoneBecause::Exhausted)),
+        }
+    }
+
+    fn resume(&mut self, trial: TrialId, resource: Option<u64>) -> Result<Ask, SuggestError> {
+        match self.trial(trial).filter(|t| t.status == Status::Paused).map(Given::again) {
+            Some(again) => Ok(self.give(trial, Given { resource, resumed: true, ..again })),
+            None => Err(SuggestError::Failed {
+                searcher: self.scheduler.name().to_owned(),
+                reason: format!("it resumes trial {trial}, which is not paused"),
+            }),
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        self.max_trials.is_none_or(|max| self.started() < max)
+    }
+
+    fn schedule(&mut self, may_start: bool) -> Job {
+        let mut stream = Stream::keyed(self.state.header.seed, self.history().next_trial(), "schedule");
+        self.scheduler.next(&self.state.history().starting(may_start), &mut stream)
     }
 
     fn suggest(&mut self, trial: TrialId) -> Result<Config, SuggestError> {
@@ -534,18 +557,20 @@ impl Study {
             .map_err(|source| SuggestError::Outside { searcher: self.searcher.name().to_owned(), source })
     }
 
-    fn give(
-        &mut self,
-        trial: TrialId,
-        config: Config,
-        origin: Origin,
-        resource: Option<u64>,
-        resumed: bool,
-        attempt: u32,
-    ) -> Ask {
-        let ask = Assignment { trial, config: config.clone(), resource, resumed, attempt };
-        self.record(Event::Ask { trial, config, origin, resource, resumed, attempt, at_s: self.at_s });
-        Ask::Trial(ask)
+    fn give(&mut self, trial: TrialId, given: Given) -> Ask {
+        let Given { config, origin, resource, resumed, from, attempt } = given;
+        self.record(Event::Ask {
+            trial,
+            config: config.clone(),
+            origin,
+            resource,
+            resumed,
+            // Its own checkpoint follows from its reports.
+            from: from.filter(|from| from.trial != trial),
+            attempt,
+            at_s: self.at_s,
+        });
+        Ask::Trial(Assignment { trial, config, resource, resumed, from, attempt })
     }
 
     /// Takes a running trial's measurement at `step`, and says what the trial shall do. Steps increase; what one means
@@ -558,7 +583,7 @@ impl Study {
     /// A trial that is not running, or a step that is not above the last one.
     pub fn report(&mut self, trial: TrialId, step: u64, value: f64) -> Result<Decision, TellError> {
         let t = self.running(trial)?;
-        if let Some(last) = t.measurements.last().map(|m| m.step).filter(|last| step <= *last) {
+        if let Some(last) = t.last_step().filter(|last| step <= *last) {
             return Err(TellError::Step { trial, step, last });
         }
         if !value.is_finite() || t.failure.is_some() {
@@ -574,7 +599,7 @@ impl Study {
         }
         // The scheduler sees the report in its place; what it decides is part of the event.
         self.state.measure(trial, step, value, self.at_s);
-        let history = self.state.history();
+        let history = self.state.history().starting(self.may_start());
         let decision = match history.trials().get(trial.0 as usize) {
             Some(t) => self.scheduler.on_report(&history, t),
             None => Decision::Stop,
@@ -719,6 +744,16 @@ impl Study {
         (self.state.history(), self.searcher.as_mut())
     }
 
+    /// The checkpoints that a trial may still go on from: those of paused trials, and whatever else the scheduler may have
+    /// copied. Whoever keeps them may remove all others.
+    pub fn checkpoints(&self) -> BTreeSet<Checkpoint> {
+        let history = self.state.history();
+        let mut kept: BTreeSet<Checkpoint> = self.scheduler.checkpoints(&history).into_iter().collect();
+        // One that is cut off starts over from where it went on.
+        kept.extend(self.state.index.pending().filter_map(|i| self.state.trials[i].goes_on_from()));
+        kept
+    }
+
     /// What the scheduler is going to do: rungs, quotas and the expected budget, as far as that is settled.
     pub fn plan(&self) -> Option<Plan> {
         self.scheduler.plan()
@@ -740,6 +775,28 @@ impl Study {
         self.state.apply(&event).expect("a study only records events that follow from its state");
         self.scheduler.observe(&self.state.history(), &event);
         self.fresh.push(event);
+    }
+}
+
+/// What a trial is given out with.
+struct Given {
+    config: Config,
+    origin: Origin,
+    resource: Option<u64>,
+    resumed: bool,
+    from: Option<Checkpoint>,
+    attempt: u32,
+}
+
+impl Given {
+    fn new(config: Config, origin: Origin, resource: Option<u64>) -> Self {
+        Self { config, origin, resource, resumed: false, from: None, attempt: 1 }
+    }
+
+    /// As it was given out before.
+    fn again(t: &Trial) -> Self {
+        let Trial { origin, resource, resumed, attempt, .. } = *t;
+        Self { config: t.config.clone(), origin, resource, resumed, from: t.goes_on_from(), attempt }
     }
 }
 

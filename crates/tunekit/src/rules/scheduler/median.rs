@@ -10,7 +10,7 @@ use super::split::{Key, Split};
 use super::{History, Job, ScheduleError, Scheduler, Stream};
 use crate::words::event::Event;
 use crate::words::schedule::SchedulerOptions;
-use crate::words::trial::{Decision, Measurement, Trial, TrialId};
+use crate::words::trial::{Checkpoint, Decision, Measurement, Trial, TrialId};
 
 /// Stops what falls behind, and leaves everything else to the scheduler it wraps.
 pub struct Median {
@@ -130,6 +130,10 @@ impl Scheduler for Median {
 
     fn fidelity(&self, history: &History<'_>) -> Option<u64> {
         self.within.fidelity(history)
+    }
+
+    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
+        self.within.checkpoints(history)
     }
 
     fn plan(&self) -> Option<Plan> {
