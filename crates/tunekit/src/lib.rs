@@ -53,6 +53,7 @@ mod engine;
 mod rules;
 mod words;
 
+pub use doors::checkpoints::CheckpointError;
 pub use doors::journal::{Contents, JournalError, JournalFile};
 pub use doors::results::{WriteError, write_csv};
 pub use engine::load::{JOURNAL_NAME, LoadError};
@@ -60,7 +61,8 @@ pub use engine::load::{JOURNAL_NAME, LoadError};
 pub use engine::serve::{ServeError, Server};
 pub use engine::simulator::{Simulation, SimulationError, Simulator};
 pub use engine::stop::StopHandle;
-pub use engine::tuner::{Observer, StoppedBy, TrialRun, Tuner, TunerError, Tuning};
+pub use engine::trial_run::TrialRun;
+pub use engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
 pub use rules::DecodeError;
 pub use rules::compare;
 pub use rules::experiment::Experiment;

@@ -282,7 +282,10 @@ fn a_scheduler_pauses_and_resumes_over_the_wire() {
     assert!(ask.starts_with(r#"{"trial":1,"#) && ask.ends_with(end), "{ask}");
     let all = r#"{"checkpoints":[{"trial":0,"resource":1},{"trial":1,"resource":1},{"trial":2,"resource":1}]}"#;
     assert_eq!(say(r#"{"op":"checkpoints"}"#), all);
-    assert_eq!(say(r#"{"op":"report","trial":1,"resource":2,"value":0.9}"#), r#"{"decision":"continue"}"#);
+    assert!(say(r#"{"op":"report","trial":1,"resource":2,"value":0.9,"cost":0}"#).contains("positive"));
+    let report = r#"{"op":"report","trial":1,"resource":2,"value":0.9,"cost":7}"#;
+    assert_eq!(say(report), r#"{"decision":"continue"}"#);
+    assert!(say(r#"{"op":"report","trial":1,"resource":3,"value":0.9,"cost":6.5}"#).contains("6.5 after 7"));
     assert_eq!(say(r#"{"op":"report","trial":1,"resource":9,"value":0.8}"#), r#"{"decision":"stop"}"#);
     assert_eq!(say(r#"{"op":"tell","trial":1}"#), r#"{"ok":true}"#);
     assert_eq!(say(r#"{"op":"checkpoints"}"#), all.replace(r#"{"trial":1,"resource":1},"#, ""));

@@ -37,6 +37,8 @@ enum Request {
         // `null` is how JSON writes a number that is none; leaving it out is a mistake.
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<f64>,
+        /// What the trial has cost so far.
+        cost: Option<f64>,
     },
     /// A trial ended: with a value, with a reason why it failed, or with neither after reports; with a value comes what
     /// else the study measures.
@@ -233,8 +235,9 @@ impl Server {
                 Ask::Wait => Ok(json!({ "wait": true })),
                 Ask::Done(_) => Ok(json!({ "done": true })),
             },
-            Request::Report { trial, resource, value } => {
-                let decision = study.report(trial, resource, value.unwrap_or(f64::NAN)).map_err(text)?;
+            Request::Report { trial, resource, value, cost } => {
+                let measured = Measured { cost, ..Measured::new(value.unwrap_or(f64::NAN)) };
+                let decision = study.report(trial, resource, measured).map_err(text)?;
                 Ok(json!({ "decision": decision }))
             }
             Request::Tell { trial, value, failed, more, constraints, cost } => {

@@ -51,7 +51,7 @@ pub struct Observed<'a> {
     pub more: Vec<Vec<f64>>,
     /// The measurements of each constraint, in the order of [`History::constraints`].
     pub constraints: Vec<Vec<f64>>,
-    /// What its trials cost, of those that said so.
+    /// What its trials cost so far, of those that said so.
     pub costs: Vec<f64>,
 }
 
@@ -218,8 +218,12 @@ impl<'a> History<'a> {
             if let Some(measured) = &trial.measured {
                 observed.more.iter_mut().zip(&measured.more).for_each(|(samples, v)| samples.push(*v));
                 observed.constraints.iter_mut().zip(&measured.constraints).for_each(|(samples, v)| samples.push(*v));
-                observed.costs.extend(measured.cost);
             }
+            let cost = match self.resource.filter(|_| trial.told.is_none()) {
+                Some(resource) => trial.at(resource).and_then(|m| m.cost),
+                None => trial.cost(),
+            };
+            observed.costs.extend(cost);
         }
         all
     }

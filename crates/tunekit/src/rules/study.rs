@@ -20,7 +20,8 @@ use crate::words::metric::{Metric, Noise};
 use crate::words::schedule::SchedulerOptions;
 use crate::words::space::{ConfigError, Space};
 use crate::words::trial::{
-    Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Origin, Outcome, Status, Trial, TrialId, mean,
+    Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
+    TrialId, mean,
 };
 use crate::words::value::Config;
 
@@ -277,6 +278,24 @@ pub enum TellError {
     Cost {
         /// The cost given.
         cost: f64,
+    },
+    /// A trial's cost so far is less than it was.
+    #[error(
+        "trial {trial} reported a cost of {cost} after {last}; report what it has cost so far, all its runs together"
+    )]
+    CostFalls {
+        /// The trial.
+        trial: TrialId,
+        /// The cost reported.
+        cost: f64,
+        /// The cost before it.
+        last: f64,
+    },
+    /// A report carries what belongs to the end of a trial.
+    #[error("a report of trial {trial} carries further objectives or constraints; tell them when the trial ends")]
+    WithReport {
+        /// The trial.
+        trial: TrialId,
     },
     /// A result from elsewhere is not finite.
     #[error("the value added is {value}; it must be finite")]
@@ -579,12 +598,28 @@ impl Study {
     /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and whatever it is told as,
     /// it counts as failed.
     ///
+    /// A report may carry what the trial has cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`. Further
+    /// objectives and constraints are told when the trial ends.
+    ///
     /// # Errors
-    /// A trial that is not running, or a step that is not above the last one.
-    pub fn report(&mut self, trial: TrialId, step: u64, value: f64) -> Result<Decision, TellError> {
+    /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, or more than a
+    /// value and a cost.
+    pub fn report(&mut self, trial: TrialId, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
+        let Measured { value, more, constraints, cost } = measured.into();
         let t = self.running(trial)?;
         if let Some(last) = t.last_step().filter(|last| step <= *last) {
             return Err(TellError::Step { trial, step, last });
+        }
+        if !(more.is_empty() && constraints.is_empty()) {
+            return Err(TellError::WithReport { trial });
+        }
+        if let Some(cost) = cost {
+            if !(cost > 0.0 && cost.is_finite()) {
+                return Err(TellError::Cost { cost });
+            }
+            if let Some(last) = t.cost().filter(|last| cost < *last) {
+                return Err(TellError::CostFalls { trial, cost, last });
+            }
         }
         if !value.is_finite() || t.failure.is_some() {
             let decision = Decision::Stop;
@@ -592,20 +627,21 @@ impl Study {
                 trial,
                 step,
                 value: Some(value).filter(|v| v.is_finite()),
+                cost,
                 decision,
                 at_s: self.at_s,
             });
             return Ok(decision);
         }
         // The scheduler sees the report in its place; what it decides is part of the event.
-        self.state.measure(trial, step, value, self.at_s);
+        self.state.measure(trial, Measurement { step, value, cost, at_s: self.at_s });
         let history = self.state.history().starting(self.may_start());
         let decision = match history.trials().get(trial.0 as usize) {
             Some(t) => self.scheduler.on_report(&history, t),
             None => Decision::Stop,
         };
         self.state.unmeasure(trial);
-        self.record(Event::Report { trial, step, value: Some(value), decision, at_s: self.at_s });
+        self.record(Event::Report { trial, step, value: Some(value), cost, decision, at_s: self.at_s });
         Ok(decision)
     }
 

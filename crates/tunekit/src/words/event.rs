@@ -3,7 +3,8 @@
 //! A reader ignores fields it does not know and refuses a header of a later schema and events it does not know.
 //! - Schema 1: spaces without conditions, one metric.
 //! - Schema 2: `when` in a space's parameters; `predicates`, `objectives`, `constraints`, `cost_aware` and `scheduler_options` in
-//!   the header, all of which default to none; the outcome `measured`, and its parts in `add`; `from` in `ask`.
+//!   the header, all of which default to none; the outcome `measured`, and its parts in `add`; `from` in
+//!   `ask`, `cost` in `report`.
 //!   A schema 1 journal reads as it did.
 
 use serde::{Deserialize, Serialize};
@@ -179,6 +180,9 @@ pub enum Event {
         step: u64,
         /// What it measured; `None` if it was not finite.
         value: Option<f64>,
+        /// What the trial had cost by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<f64>,
         /// The answer.
         decision: Decision,
         /// Seconds of the study.

@@ -123,7 +123,7 @@ pub struct Measured {
     /// The constraints, in the order of the header's; one is met when its value is at most 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<f64>,
-    /// What the trial cost (seconds, money): positive.
+    /// What the trial cost (seconds, money), in a report what it has cost so far: positive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
 }
@@ -240,6 +240,8 @@ pub struct Measurement {
     pub step: u64,
     /// What was measured there; finite.
     pub value: f64,
+    /// What the trial had cost by then, where that was reported.
+    pub cost: Option<f64>,
     /// When in the study, in seconds, if the caller keeps time.
     pub at_s: Option<f64>,
 }
@@ -293,6 +295,12 @@ impl Trial {
         self.measurements.last().map(|m| m.step).or(self.from.map(|from| from.resource))
     }
 
+    /// What it has cost so far, where that was reported or told.
+    pub fn cost(&self) -> Option<f64> {
+        let told = self.measured.as_ref().and_then(|m| m.cost);
+        told.or_else(|| self.measurements.iter().rev().find_map(|m| m.cost))
+    }
+
     /// The checkpoint that it went on from when it was last given out, or will when it is next.
     pub fn goes_on_from(&self) -> Option<Checkpoint> {
         // While it is paused all its measurements are older than what comes next.
@@ -326,8 +334,12 @@ impl Trial {
 
     /// What it first reported at `resource` or later; `None` for a failed trial.
     pub fn value_at(&self, resource: u64) -> Option<f64> {
-        let first = self.measurements.partition_point(|m| m.step < resource);
-        self.measurements.get(first).filter(|_| self.failure.is_none()).map(|m| m.value)
+        self.at(resource).filter(|_| self.failure.is_none()).map(|m| m.value)
+    }
+
+    /// Its first report at `resource` or later.
+    pub(crate) fn at(&self, resource: u64) -> Option<&Measurement> {
+        self.measurements.get(self.measurements.partition_point(|m| m.step < resource))
     }
 
     /// The mean of [`Trial::samples`]: its value so far.

@@ -288,9 +288,8 @@ mod tests {
         let parent = Config::new().with("rate", 1e-2).with("n", 3).with("kind", "a");
         let mut stream = Stream::keyed(1, TrialId(0), "schedule");
         let all: Vec<Config> = (0..4000).map(|_| explored(&history, &parent, &mut stream)).collect();
-        let share = |wanted: &dyn Fn(&Config) -> bool| {
-            all.iter().filter(|c| wanted(c)).count() as f64 / all.len() as f64
-        };
+        let share =
+            |wanted: &dyn Fn(&Config) -> bool| all.iter().filter(|c| wanted(c)).count() as f64 / all.len() as f64;
         let rate = |c: &Config, u: f64| (c.float("rate").unwrap().log10() - (4.0 * u - 4.0)).abs() < 1e-9;
         // The middle of four decades: 0.5 becomes 0.6 or 0.4, each three times in eight.
         assert!((share(&|c| rate(c, 0.6)) - 0.375).abs() < 0.03);

@@ -101,9 +101,9 @@ impl State {
     }
 
     /// Adds a report, without the decision that will come of it.
-    pub(super) fn measure(&mut self, trial: TrialId, step: u64, value: f64, at_s: Option<f64>) {
+    pub(super) fn measure(&mut self, trial: TrialId, measurement: Measurement) {
         if let Some(t) = self.trial_mut(trial) {
-            t.measurements.push(Measurement { step, value, at_s });
+            t.measurements.push(measurement);
         }
     }
 
@@ -152,14 +152,14 @@ impl State {
                 (t.resource, t.resumed, t.attempt) = (*resource, *resumed, *attempt);
                 Ok(*trial)
             }
-            Event::Report { trial, step, value, decision, at_s } => {
+            Event::Report { trial, step, value, cost, decision, at_s } => {
                 let t = self.running(*trial)?;
                 if t.last_step().is_some_and(|last| last >= *step) {
                     return Err(format!("step {step} of trial {trial} does not increase"));
                 }
                 match value {
                     Some(value) if t.failure.is_none() => {
-                        t.measurements.push(Measurement { step: *step, value: *value, at_s: *at_s });
+                        t.measurements.push(Measurement { step: *step, value: *value, cost: *cost, at_s: *at_s });
                     }
                     Some(_) => {}
                     None => t.failure = Some(format!("the report at step {step} is not a finite number")),
