@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tunekit::{
-    Ask, Assignment, Checkpoint, Decision, Domain, Event, Metric, Origin, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup,
-    Simulator, Space, Status, Study, TrialId,
+    Ask, Assignment, Checkpoint, Decision, Domain, Event, Measured, Metric, Origin, Outcome, SchedulerKind,
+    SchedulerOptions, SearcherKind, Setup, Simulator, Space, Status, Study, TrialId,
 };
 
 fn setup(kind: SchedulerKind, max: u64, eta: u64) -> Setup {
@@ -249,6 +249,18 @@ fn nobody_waits_for_a_rung_that_is_not_full() {
 }
 
 #[test]
+fn who_is_not_promoted_from_a_full_rung_needs_no_checkpoint() {
+    let mut study = Study::new(setup(SchedulerKind::Hyperband, 9, 3)).unwrap();
+    for i in 1..=9 {
+        let job = job(&mut study);
+        assert_eq!(study.report(job.trial, 1, -(i as f64)).unwrap(), Decision::Pause);
+        // As long as the rung is not full everybody may be among the best three.
+        let kept: Vec<u64> = study.checkpoints().iter().map(|c| c.trial.0).collect();
+        assert_eq!(kept, if i < 9 { (0..i).collect::<Vec<_>>() } else { vec![6, 7, 8] });
+    }
+}
+
+#[test]
 fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
     let options = SchedulerOptions { population: 3, ..SchedulerOptions::default() };
     let setup = setup(SchedulerKind::Median, 9, 3).scheduler_options(options);
@@ -268,6 +280,71 @@ fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
     assert_eq!(report(&[3.5]), Some(Decision::Stop));
     // Means count: the second report makes up for the first.
     assert_eq!(report(&[2.0, 4.0]), Some(Decision::Stop));
+}
+
+/// Costs of four trials and how many go on, with eta = 2: hand-computed in `Costs`, seen through a study.
+#[test]
+fn promotion_by_cost_lets_a_dear_trial_take_the_place_of_cheap_ones() {
+    for kind in [SchedulerKind::AshaPromotion, SchedulerKind::HyperbandAsync] {
+        let options = SchedulerOptions { eta: 2, brackets: 1, ..SchedulerOptions::default() };
+        let promoted = |costs: [Option<f64>; 4], cost_aware: bool| {
+            let setup = setup(kind, 4, 2).scheduler_options(options.clone());
+            let mut study = Study::new(Setup { cost_aware, ..setup }).unwrap();
+            let open: Vec<Assignment> = (0..4).map(|_| job(&mut study)).collect();
+            for (job, cost) in open.iter().zip(costs) {
+                let measured = Measured { cost, ..Measured::new(job.trial.0 as f64) };
+                assert_eq!(study.report(job.trial, 1, measured).unwrap(), Decision::Pause);
+            }
+            let mut cold = Study::replay(study.take_events()).unwrap();
+            let next: Vec<Assignment> = (0..3).map(|_| job(&mut study)).collect();
+            assert_eq!(next, (0..3).map(|_| job(&mut cold)).collect::<Vec<_>>());
+            next.into_iter().filter(|job| job.resumed).map(|job| job.trial.0).collect::<Vec<_>>()
+        };
+        let some = |costs: [f64; 4]| costs.map(Some);
+        // Of 12 at most 6: 1 + 2 + 3; 5, and not 5 + 4; none.
+        assert_eq!(promoted(some([1.0, 2.0, 3.0, 6.0]), true), [0, 1, 2]);
+        assert_eq!(promoted(some([5.0, 4.0, 2.0, 1.0]), true), [0]);
+        assert_eq!(promoted(some([8.0, 2.0, 1.0, 1.0]), true), Vec::<u64>::new());
+        // The ordinary rule: costs that are the same, or not known, or not heeded.
+        assert_eq!(promoted(some([0.1; 4]), true), [0, 1]);
+        assert_eq!(promoted([None; 4], true), [0, 1]);
+        assert_eq!(promoted(some([1.0, 2.0, 3.0, 6.0]), false), [0, 1]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever trials cost, what goes on from a rung cost at most one in eta of what all there did, and who goes on is
+    /// among the best that cost so little.
+    #[test]
+    fn promotion_by_cost_keeps_within_its_share(runs in prop::collection::vec((0..9_u8, 1..50_u16), 1..80), eta in 2..4_u64) {
+        let mut study = Study::new(setup(SchedulerKind::AshaPromotion, 9, eta).cost_aware()).unwrap();
+        // By resource: losses and costs of those that came there, and who went on.
+        let mut arrived: BTreeMap<u64, BTreeMap<TrialId, (u8, f64)>> = BTreeMap::new();
+        let mut promoted: BTreeMap<u64, BTreeSet<TrialId>> = BTreeMap::new();
+        for (loss, cost) in runs {
+            let job = job(&mut study);
+            if let Some(from) = job.from {
+                let rung = &arrived[&from.resource];
+                let total: f64 = rung.values().map(|(_, cost)| cost).sum();
+                let gone = promoted.entry(from.resource).or_default();
+                gone.insert(job.trial);
+                let spent: f64 = gone.iter().map(|t| rung[t].1).sum();
+                prop_assert!(spent * eta as f64 <= total * (1.0 + 1e-9));
+                let own = rung[&job.trial];
+                let ahead = rung.iter().filter(|(t, r)| (r.0, **t) <= (own.0, job.trial)).map(|(_, r)| r.1).sum::<f64>();
+                prop_assert!(ahead * eta as f64 <= total * (1.0 + 1e-9));
+            }
+            let before = study.trial(job.trial).unwrap().cost().unwrap_or(0.0);
+            let (cost, end) = (before + f64::from(cost), job.resource.unwrap());
+            let decision = study.report(job.trial, end, Measured::new(f64::from(loss)).cost(cost)).unwrap();
+            arrived.entry(end).or_default().insert(job.trial, (loss, cost));
+            if decision == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+    }
 }
 
 #[test]

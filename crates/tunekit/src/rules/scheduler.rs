@@ -3,6 +3,7 @@
 //! The kinds live in `scheduler/`, one a file.
 
 mod asha;
+mod costs;
 mod fifo;
 mod hyperband;
 mod levels;
