@@ -282,6 +282,60 @@ fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
     assert_eq!(report(&[2.0, 4.0]), Some(Decision::Stop));
 }
 
+#[test]
+fn a_percentile_stops_what_is_worse_than_that_share_of_the_others() {
+    use Decision::{Continue, Stop};
+    let last = |share: f64, losses: [f64; 2]| {
+        let options = SchedulerOptions { population: 5, share, ..SchedulerOptions::default() };
+        let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler_options(options)).unwrap();
+        let mut report = |loss: f64| {
+            let job = job(&mut study);
+            study.report(job.trial, 1, loss).unwrap()
+        };
+        // Best last, so that none of the five is stopped, and each is among those compared with.
+        for loss in [5.0, 4.0, 3.0, 2.0, 1.0] {
+            assert_eq!(report(loss), Continue);
+        }
+        // The first is the sixth that the second one is compared with.
+        losses.map(&mut report)
+    };
+    // A fifth of five others is one: one may be better, two not.
+    assert_eq!(last(0.2, [1.5, 2.5]), [Continue, Stop]);
+    // Four fifths of five are four, and of six too, of whom five are better than the last.
+    assert_eq!(last(0.8, [4.5, 4.7]), [Continue, Stop]);
+}
+
+#[test]
+fn a_percentile_around_a_scheduler_with_a_searcher_has_that_searcher() {
+    let options = SchedulerOptions { within: "bohb".to_owned(), population: 2, ..SchedulerOptions::default() };
+    let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler_options(options.clone())).unwrap();
+    assert!(SchedulerKind::Median.has_searcher(&options));
+    assert_eq!((study.header().searcher.as_str(), study.header().scheduler.as_str()), ("bohb", "median"));
+    let mut bohb = Study::new(setup(SchedulerKind::Bohb, 9, 3)).unwrap();
+    let mut decisions = BTreeSet::new();
+    for i in 0..40 {
+        // As long as nothing is stopped between rungs the two are one.
+        let (wrapped, alone) = (job(&mut study), job(&mut bohb));
+        assert_eq!(wrapped, alone, "{i}");
+        let (end, loss) = (wrapped.resource.unwrap(), wrapped.config.float("x").unwrap());
+        let decision = study.report(wrapped.trial, end, loss).unwrap();
+        assert_eq!(decision, bohb.report(alone.trial, end, loss).unwrap());
+        if decision == Decision::Stop {
+            study.tell(wrapped.trial, Outcome::Done).unwrap();
+            bohb.tell(alone.trial, Outcome::Done).unwrap();
+        }
+        decisions.insert(format!("{decision:?}"));
+    }
+    assert_eq!(decisions.len(), 2);
+    // Between rungs the rule stops what is behind; a replay finds both.
+    let slow = (0..20).map(|_| job(&mut study)).find(|job| job.resource.unwrap() > 1).unwrap();
+    let step = study.trial(slow.trial).unwrap().last_step().unwrap_or(0) + 1;
+    let mut again = Study::replay(study.take_events()).unwrap();
+    assert_eq!(study.report(slow.trial, step, 1e9).unwrap(), Decision::Stop);
+    assert_eq!(again.report(slow.trial, step, 1e9).unwrap(), Decision::Stop);
+    assert_eq!(again.ask().unwrap(), study.ask().unwrap());
+}
+
 /// Costs of four trials and how many go on, with eta = 2: hand-computed in `Costs`, seen through a study.
 #[test]
 fn promotion_by_cost_lets_a_dear_trial_take_the_place_of_cheap_ones() {

@@ -97,7 +97,7 @@ pub enum ScheduleError {
         members: u64,
     },
     /// A wrapper around nothing.
-    #[error("`median` wraps no scheduler `{within}`; give `within` another one")]
+    #[error("`median` wraps no scheduler `{within}`; give `within` the name of another one")]
     Within {
         /// What was to be wrapped.
         within: String,
@@ -268,22 +268,29 @@ impl SchedulerKind {
             Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
             Self::Pbt => Box::new(Pbt::new(options, max()?)?),
             Self::Median => {
-                let within = Self::from_name(&options.within).ok().filter(|k| *k != Self::Median && !k.has_searcher());
+                let within = Self::within(options);
                 let within = within.ok_or_else(|| ScheduleError::Within { within: options.within.clone() })?;
                 Box::new(Median::new(options, within.build(options, max_resource)?)?)
             }
         })
     }
 
-    /// Whether it brings a searcher of its own, which takes the place of the one a setup names.
-    pub fn has_searcher(self) -> bool {
-        self.searcher().is_some()
+    /// What `median` wraps.
+    fn within(options: &SchedulerOptions) -> Option<Self> {
+        Self::from_name(&options.within).ok().filter(|kind| *kind != Self::Median)
+    }
+
+    /// Whether it brings a searcher of its own, which takes the place of the one a setup names. `median` brings that of what
+    /// it wraps.
+    pub fn has_searcher(self, options: &SchedulerOptions) -> bool {
+        self.searcher(options).is_some()
     }
 
     /// The searcher it brings.
-    pub(in crate::rules) fn searcher(self) -> Option<Box<dyn Searcher>> {
+    pub(in crate::rules) fn searcher(self, options: &SchedulerOptions) -> Option<Box<dyn Searcher>> {
         match self {
             Self::Bohb => Some(Box::new(Bohb)),
+            Self::Median => Self::within(options)?.searcher(options),
             _ => None,
         }
     }

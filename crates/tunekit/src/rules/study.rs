@@ -120,7 +120,12 @@ impl Setup {
     /// Options of the scheduler out of their bounds, or no maximal resource where it needs one.
     pub(crate) fn build(&self) -> Result<(Box<dyn Searcher>, Box<dyn Scheduler>), SetupError> {
         let scheduler = self.scheduler.build(&self.scheduler_options, self.max_resource)?;
-        Ok((self.scheduler.searcher().unwrap_or_else(|| self.searcher.build()), scheduler))
+        Ok((self.own_searcher().unwrap_or_else(|| self.searcher.build()), scheduler))
+    }
+
+    /// The searcher that the scheduler brings.
+    fn own_searcher(&self) -> Option<Box<dyn Searcher>> {
+        self.scheduler.searcher(&self.scheduler_options)
     }
 
     /// With one more objective, after those there are.
@@ -186,7 +191,7 @@ impl Setup {
             constraints: self.constraints.clone(),
             cost_aware: self.cost_aware,
             seed: self.seed,
-            searcher: self.scheduler.searcher().map_or(self.searcher.as_str().to_owned(), |s| s.name().to_owned()),
+            searcher: self.own_searcher().map_or(self.searcher.as_str().to_owned(), |s| s.name().to_owned()),
             scheduler: self.scheduler.as_str().to_owned(),
             scheduler_options: self.scheduler_options.clone(),
             max_resource: self.max_resource,
@@ -380,7 +385,7 @@ impl Study {
         let unknown = |source: UnknownName| ReplayError::Unknown(source);
         let kind = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?;
         let scheduler = kind.build(&header.scheduler_options, header.max_resource).map_err(ReplayError::Schedule)?;
-        let searcher = match kind.searcher() {
+        let searcher = match kind.searcher(&header.scheduler_options) {
             Some(own) => own,
             None => SearcherKind::from_name(&header.searcher).map_err(unknown)?.build(),
         };
