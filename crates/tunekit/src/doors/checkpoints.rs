@@ -370,9 +370,8 @@ mod tests {
         for name in ["notes", "trial-07", ".cache", "trial-1-at-", ".trial-x.part"] {
             fs::create_dir(place.path().join(name)).unwrap();
         }
-        let ours = |names: Vec<String>| -> Vec<String> {
-            names.into_iter().filter(|n| matches!(Name::parse(n), Some(_))).collect()
-        };
+        let ours =
+            |names: Vec<String>| -> Vec<String> { names.into_iter().filter(|n| Name::parse(n).is_some()).collect() };
         folder.retain(&[SEVEN].into(), &[TrialId(4)].into()).unwrap();
         assert_eq!(ours(names(place.path())), ["trial-3-at-7", "trial-4"]);
         folder.retain(&BTreeSet::new(), &BTreeSet::new()).unwrap();

@@ -59,6 +59,9 @@ pub struct Setup {
     pub points_to_evaluate: Vec<Config>,
 }
 
+/// What decides in a study.
+pub(crate) type Deciders = (Box<dyn Searcher>, Box<dyn Scheduler>);
+
 impl Setup {
     /// A study of this metric over this space with the default searcher and scheduler, seed 0 and no point given.
     pub fn new(space: Space, metric: Metric) -> Self {
@@ -118,7 +121,7 @@ impl Setup {
     ///
     /// # Errors
     /// Options of the scheduler out of their bounds, or no maximal resource where it needs one.
-    pub(crate) fn build(&self) -> Result<(Box<dyn Searcher>, Box<dyn Scheduler>), SetupError> {
+    pub(crate) fn build(&self) -> Result<Deciders, SetupError> {
         let scheduler = self.scheduler.build(&self.scheduler_options, self.max_resource)?;
         Ok((self.own_searcher().unwrap_or_else(|| self.searcher.build()), scheduler))
     }
