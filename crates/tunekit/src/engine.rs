@@ -5,4 +5,5 @@ pub(crate) mod load;
 pub(crate) mod serve;
 pub(crate) mod simulator;
 pub(crate) mod stop;
+pub(crate) mod trial_run;
 pub(crate) mod tuner;

@@ -53,6 +53,7 @@ mod engine;
 mod rules;
 mod words;
 
+pub use doors::checkpoints::CheckpointError;
 pub use doors::journal::{Contents, JournalError, JournalFile};
 pub use doors::results::{WriteError, write_csv};
 pub use engine::load::{JOURNAL_NAME, LoadError};
@@ -60,7 +61,8 @@ pub use engine::load::{JOURNAL_NAME, LoadError};
 pub use engine::serve::{ServeError, Server};
 pub use engine::simulator::{Simulation, SimulationError, Simulator};
 pub use engine::stop::StopHandle;
-pub use engine::tuner::{Observer, StoppedBy, TrialRun, Tuner, TunerError, Tuning};
+pub use engine::trial_run::TrialRun;
+pub use engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
 pub use rules::DecodeError;
 pub use rules::compare;
 pub use rules::experiment::Experiment;
@@ -68,7 +70,7 @@ pub use rules::history::{History, Observed, Reached};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
 pub use rules::pareto;
 pub use rules::scheduler::{
-    Asha, Fifo, HyperTune, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler,
+    Asha, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler,
     SchedulerKind,
 };
 pub use rules::searcher::{
@@ -86,6 +88,7 @@ pub use words::schedule::{ResourceKernel, SchedulerOptions};
 pub use words::space::{ConfigError, Space, SpaceError};
 pub use words::table::{Cells, Table};
 pub use words::trial::{
-    Ask, Assignment, Best, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId,
+    Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
+    TrialId,
 };
 pub use words::value::{Config, Value};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tunekit::{
-    Ask, Assignment, Config, Decision, Domain, Event, Metric, Outcome, ResourceKernel, SchedulerKind, SchedulerOptions,
-    SearcherKind, Setup, Simulator, Space, Status, Study, TrialId,
+    Ask, Assignment, Checkpoint, Config, Decision, Domain, Event, Measured, Metric, Origin, Outcome, ResourceKernel,
+    SchedulerKind, SchedulerOptions, SearcherKind, Setup, Simulator, Space, Status, Study, TrialId,
 };
 
 fn setup(kind: SchedulerKind, max: u64, eta: u64) -> Setup {
@@ -64,8 +64,13 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
     let mut running: Vec<Assignment> = Vec::new();
     let mut ended: Option<TrialId> = None;
     let mut quotas = Quotas::default();
+    // What a caller keeps that removes each checkpoint as soon as it may.
+    let mut kept: BTreeSet<Checkpoint> = BTreeSet::new();
     for step in steps {
         events.extend(study.take_events());
+        let needed = study.checkpoints();
+        kept.retain(|c| needed.contains(c));
+        prop_assert_eq!(&kept, &needed, "{} needs what nobody has", kind);
         match *step {
             Step::Ask if running.len() < WORKERS => {
                 let mut cold = Study::replay(events.clone()).unwrap();
@@ -76,8 +81,10 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                     return Err(TestCaseError::fail(format!("{kind} leaves workers idle")));
                 };
                 prop_assert!(job.resource.is_none_or(|r| (1..=max).contains(&r)), "{:?}", job);
+                prop_assert!(job.from.is_none_or(|from| kept.contains(&from)), "{:?} was removed", job.from);
                 let trial = study.trial(job.trial).unwrap();
-                if job.resumed && trial.attempt == 1 {
+                prop_assert!(!job.resumed || job.from.is_some_and(|from| from.trial == job.trial));
+                if job.resumed && trial.attempt == 1 && kind != SchedulerKind::Pbt {
                     let from = trial.measurements.last().unwrap().step;
                     let bracket = quotas.bracket[&job.trial];
                     let promoted = quotas.promoted.entry((bracket, from)).or_default();
@@ -103,7 +110,7 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
             Step::Report(i, far, value) => {
                 let i = i % running.len();
                 let job = &running[i];
-                let last = study.trial(job.trial).unwrap().measurements.last().map_or(0, |m| m.step);
+                let last = study.trial(job.trial).unwrap().last_step().unwrap_or(0);
                 let pauses = !matches!(kind, SchedulerKind::Fifo | SchedulerKind::Asha);
                 let end = if pauses { job.resource.unwrap_or(max) } else { max };
                 let at = if far { (last + 2).min(end).max(last + 1) } else { last + 1 };
@@ -116,6 +123,7 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                 }
                 let job = job.clone();
                 if decision == Decision::Pause {
+                    kept.insert(Checkpoint { trial: job.trial, resource: at });
                     let key = (quotas.bracket[&job.trial], at);
                     quotas.arrived.entry(key).or_default().insert(job.trial);
                 }
@@ -133,7 +141,7 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                 quotas.arrived.entry((quotas.bracket[&job.trial], end)).or_default().insert(job.trial);
                 let outcome = match step {
                     Step::NotANumber(_) => {
-                        let last = study.trial(job.trial).unwrap().measurements.last().map_or(0, |m| m.step);
+                        let last = study.trial(job.trial).unwrap().last_step().unwrap_or(0);
                         prop_assert_eq!(study.report(job.trial, last + 1, f64::NAN).unwrap(), Decision::Stop);
                         Outcome::Done
                     }
@@ -260,6 +268,18 @@ fn nobody_waits_for_a_rung_that_is_not_full() {
 }
 
 #[test]
+fn who_is_not_promoted_from_a_full_rung_needs_no_checkpoint() {
+    let mut study = Study::new(setup(SchedulerKind::Hyperband, 9, 3)).unwrap();
+    for i in 1..=9 {
+        let job = job(&mut study);
+        assert_eq!(study.report(job.trial, 1, -(i as f64)).unwrap(), Decision::Pause);
+        // As long as the rung is not full everybody may be among the best three.
+        let kept: Vec<u64> = study.checkpoints().iter().map(|c| c.trial.0).collect();
+        assert_eq!(kept, if i < 9 { (0..i).collect::<Vec<_>>() } else { vec![6, 7, 8] });
+    }
+}
+
+#[test]
 fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
     let options = SchedulerOptions { population: 3, ..SchedulerOptions::default() };
     let setup = setup(SchedulerKind::Median, 9, 3).scheduler_options(options);
@@ -279,6 +299,125 @@ fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
     assert_eq!(report(&[3.5]), Some(Decision::Stop));
     // Means count: the second report makes up for the first.
     assert_eq!(report(&[2.0, 4.0]), Some(Decision::Stop));
+}
+
+#[test]
+fn a_percentile_stops_what_is_worse_than_that_share_of_the_others() {
+    use Decision::{Continue, Stop};
+    let last = |share: f64, losses: [f64; 2]| {
+        let options = SchedulerOptions { population: 5, share, ..SchedulerOptions::default() };
+        let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler_options(options)).unwrap();
+        let mut report = |loss: f64| {
+            let job = job(&mut study);
+            study.report(job.trial, 1, loss).unwrap()
+        };
+        // Best last, so that none of the five is stopped, and each is among those compared with.
+        for loss in [5.0, 4.0, 3.0, 2.0, 1.0] {
+            assert_eq!(report(loss), Continue);
+        }
+        // The first is the sixth that the second one is compared with.
+        losses.map(&mut report)
+    };
+    // A fifth of five others is one: one may be better, two not.
+    assert_eq!(last(0.2, [1.5, 2.5]), [Continue, Stop]);
+    // Four fifths of five are four, and of six too, of whom five are better than the last.
+    assert_eq!(last(0.8, [4.5, 4.7]), [Continue, Stop]);
+}
+
+#[test]
+fn a_percentile_around_a_scheduler_with_a_searcher_has_that_searcher() {
+    let options = SchedulerOptions { within: "bohb".to_owned(), population: 2, ..SchedulerOptions::default() };
+    let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler_options(options.clone())).unwrap();
+    assert!(SchedulerKind::Median.has_searcher(&options));
+    assert_eq!((study.header().searcher.as_str(), study.header().scheduler.as_str()), ("bohb", "median"));
+    let mut bohb = Study::new(setup(SchedulerKind::Bohb, 9, 3)).unwrap();
+    let mut decisions = BTreeSet::new();
+    for i in 0..40 {
+        // As long as nothing is stopped between rungs the two are one.
+        let (wrapped, alone) = (job(&mut study), job(&mut bohb));
+        assert_eq!(wrapped, alone, "{i}");
+        let (end, loss) = (wrapped.resource.unwrap(), wrapped.config.float("x").unwrap());
+        let decision = study.report(wrapped.trial, end, loss).unwrap();
+        assert_eq!(decision, bohb.report(alone.trial, end, loss).unwrap());
+        if decision == Decision::Stop {
+            study.tell(wrapped.trial, Outcome::Done).unwrap();
+            bohb.tell(alone.trial, Outcome::Done).unwrap();
+        }
+        decisions.insert(format!("{decision:?}"));
+    }
+    assert_eq!(decisions.len(), 2);
+    // Between rungs the rule stops what is behind; a replay finds both.
+    let slow = (0..20).map(|_| job(&mut study)).find(|job| job.resource.unwrap() > 1).unwrap();
+    let step = study.trial(slow.trial).unwrap().last_step().unwrap_or(0) + 1;
+    let mut again = Study::replay(study.take_events()).unwrap();
+    assert_eq!(study.report(slow.trial, step, 1e9).unwrap(), Decision::Stop);
+    assert_eq!(again.report(slow.trial, step, 1e9).unwrap(), Decision::Stop);
+    assert_eq!(again.ask().unwrap(), study.ask().unwrap());
+}
+
+/// Costs of four trials and how many go on, with eta = 2: hand-computed in `Costs`, seen through a study.
+#[test]
+fn promotion_by_cost_lets_a_dear_trial_take_the_place_of_cheap_ones() {
+    for kind in [SchedulerKind::AshaPromotion, SchedulerKind::HyperbandAsync] {
+        let options = SchedulerOptions { eta: 2, brackets: 1, ..SchedulerOptions::default() };
+        let promoted = |costs: [Option<f64>; 4], cost_aware: bool| {
+            let setup = setup(kind, 4, 2).scheduler_options(options.clone());
+            let mut study = Study::new(Setup { cost_aware, ..setup }).unwrap();
+            let open: Vec<Assignment> = (0..4).map(|_| job(&mut study)).collect();
+            for (job, cost) in open.iter().zip(costs) {
+                let measured = Measured { cost, ..Measured::new(job.trial.0 as f64) };
+                assert_eq!(study.report(job.trial, 1, measured).unwrap(), Decision::Pause);
+            }
+            let mut cold = Study::replay(study.take_events()).unwrap();
+            let next: Vec<Assignment> = (0..3).map(|_| job(&mut study)).collect();
+            assert_eq!(next, (0..3).map(|_| job(&mut cold)).collect::<Vec<_>>());
+            next.into_iter().filter(|job| job.resumed).map(|job| job.trial.0).collect::<Vec<_>>()
+        };
+        let some = |costs: [f64; 4]| costs.map(Some);
+        // Of 12 at most 6: 1 + 2 + 3; 5, and not 5 + 4; none.
+        assert_eq!(promoted(some([1.0, 2.0, 3.0, 6.0]), true), [0, 1, 2]);
+        assert_eq!(promoted(some([5.0, 4.0, 2.0, 1.0]), true), [0]);
+        assert_eq!(promoted(some([8.0, 2.0, 1.0, 1.0]), true), Vec::<u64>::new());
+        // The ordinary rule: costs that are the same, or not known, or not heeded.
+        assert_eq!(promoted(some([0.1; 4]), true), [0, 1]);
+        assert_eq!(promoted([None; 4], true), [0, 1]);
+        assert_eq!(promoted(some([1.0, 2.0, 3.0, 6.0]), false), [0, 1]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever trials cost, what goes on from a rung cost at most one in eta of what all there did, and who goes on is
+    /// among the best that cost so little.
+    #[test]
+    fn promotion_by_cost_keeps_within_its_share(runs in prop::collection::vec((0..9_u8, 1..50_u16), 1..80), eta in 2..4_u64) {
+        let mut study = Study::new(setup(SchedulerKind::AshaPromotion, 9, eta).cost_aware()).unwrap();
+        // By resource: losses and costs of those that came there, and who went on.
+        let mut arrived: BTreeMap<u64, BTreeMap<TrialId, (u8, f64)>> = BTreeMap::new();
+        let mut promoted: BTreeMap<u64, BTreeSet<TrialId>> = BTreeMap::new();
+        for (loss, cost) in runs {
+            let job = job(&mut study);
+            if let Some(from) = job.from {
+                let rung = &arrived[&from.resource];
+                let total: f64 = rung.values().map(|(_, cost)| cost).sum();
+                let gone = promoted.entry(from.resource).or_default();
+                gone.insert(job.trial);
+                let spent: f64 = gone.iter().map(|t| rung[t].1).sum();
+                prop_assert!(spent * eta as f64 <= total * (1.0 + 1e-9));
+                let own = rung[&job.trial];
+                let ahead = rung.iter().filter(|(t, r)| (r.0, **t) <= (own.0, job.trial)).map(|(_, r)| r.1).sum::<f64>();
+                prop_assert!(ahead * eta as f64 <= total * (1.0 + 1e-9));
+            }
+            let before = study.trial(job.trial).unwrap().cost().unwrap_or(0.0);
+            let (cost, end) = (before + f64::from(cost), job.resource.unwrap());
+            let decision = study.report(job.trial, end, Measured::new(f64::from(loss)).cost(cost)).unwrap();
+            arrived.entry(end).or_default().insert(job.trial, (loss, cost));
+            if decision == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+    }
 }
 
 #[test]
@@ -302,6 +441,136 @@ fn pasha_runs_no_further_than_the_ranking_needs() {
     assert_eq!(furthest(true), 81);
 }
 
+fn population(members: u64, interval: u64, max: u64) -> Setup {
+    let options = SchedulerOptions { members, interval, ..SchedulerOptions::default() };
+    setup(SchedulerKind::Pbt, max, 3).scheduler_options(options)
+}
+
+/// Two of eight are a quarter.
+#[test]
+fn who_is_behind_goes_on_as_a_copy_of_who_is_ahead() {
+    let mut study = Study::new(population(8, 2, 6)).unwrap();
+    let open: Vec<Assignment> = (0..8).map(|_| job(&mut study)).collect();
+    assert!(open.iter().all(|job| (job.resource, job.from) == (Some(2), None)));
+    let losses = [3.0, 9.0, 1.0, 4.0, 2.0, 5.0, 6.0];
+    for (job, loss) in open.iter().zip(losses) {
+        assert_eq!(study.report(job.trial, 1, 0.0).unwrap(), Decision::Continue);
+        // As long as one of the population is missing nobody knows who is behind.
+        assert_eq!(study.report(job.trial, 2, loss).unwrap(), Decision::Pause);
+    }
+    // The seventh of eight goes, and the first three stay; of 9, 6 and 5.5 the first two are behind.
+    assert_eq!(study.report(TrialId(7), 2, 5.5).unwrap(), Decision::Pause);
+    // Those furthest back go on first, in their order: from where each was.
+    for trial in 0..2 {
+        let job = job(&mut study);
+        assert_eq!((job.trial.0, job.resource, job.resumed), (trial, Some(4), true));
+        assert_eq!(job.from, Some(Checkpoint { trial: TrialId(trial), resource: 2 }));
+    }
+    assert_eq!(study.report(TrialId(1), 4, 5.7).unwrap(), Decision::Stop);
+    study.tell(TrialId(1), Outcome::Done).unwrap();
+    let copy = job(&mut study);
+    let from = copy.from.unwrap();
+    assert_eq!((copy.trial.0, copy.resumed, copy.resource, from.resource), (8, false, Some(4), 2));
+    assert!([2, 4].contains(&from.trial.0), "{from:?} is not among the best two");
+    assert_eq!(study.trial(copy.trial).unwrap().origin, Origin::Scheduler);
+    assert!(study.report(copy.trial, 2, 0.0).is_err(), "its steps go on from the checkpoint's");
+    // Lost and asked for again it begins there, too.
+    study.interrupt(copy.trial).unwrap();
+    let again = job(&mut study);
+    assert_eq!((again.from, again.resource, again.config), (copy.from, copy.resource, copy.config));
+    assert_eq!(study.report(copy.trial, 4, 0.5).unwrap(), Decision::Pause);
+    assert!(study.checkpoints().contains(&Checkpoint { trial: copy.trial, resource: 4 }));
+    assert!(!study.checkpoints().iter().any(|c| c.trial == TrialId(1)));
+}
+
+#[test]
+fn a_copy_begins_with_the_checkpoint_of_the_score_however_far_its_parent_is() {
+    let mut study = Study::new(population(2, 2, 8)).unwrap();
+    let _: Vec<Assignment> = (0..2).map(|_| job(&mut study)).collect();
+    assert_eq!(study.report(TrialId(0), 2, 1.0).unwrap(), Decision::Pause);
+    // The one ahead runs again, and has reported again, before the other is compared with its score.
+    assert_eq!(job(&mut study).trial, TrialId(0));
+    assert_eq!(study.report(TrialId(0), 3, 0.1).unwrap(), Decision::Continue);
+    assert_eq!(study.report(TrialId(1), 2, 2.0).unwrap(), Decision::Stop);
+    let score = Checkpoint { trial: TrialId(0), resource: 2 };
+    assert_eq!(study.checkpoints().into_iter().collect::<Vec<_>>(), [score]);
+    let copy = job(&mut study);
+    assert_eq!((copy.from, copy.resource), (Some(score), Some(4)));
+    // The parent has a newer one; the copy may still have to start over from the older.
+    assert_eq!(study.report(TrialId(0), 4, 0.1).unwrap(), Decision::Pause);
+    let newer = Checkpoint { resource: 4, ..score };
+    assert_eq!(study.checkpoints().into_iter().collect::<Vec<_>>(), [score, newer]);
+    assert_eq!(study.report(copy.trial, 4, 0.1).unwrap(), Decision::Pause);
+    assert_eq!(study.checkpoints().first(), Some(&newer));
+    // A copy of an equal would be no gain: both go on to the end, and then leave.
+    for step in [6, 8] {
+        for _ in 0..2 {
+            let job = job(&mut study);
+            assert_eq!((job.resumed, job.resource), (true, Some(step)));
+            let decision = study.report(job.trial, step, 0.1).unwrap();
+            assert_eq!(decision, if step == 8 { Decision::Stop } else { Decision::Pause });
+            if step == 8 {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+    }
+    assert_eq!((study.checkpoints().len(), job(&mut study).resource), (0, Some(2)));
+}
+
+/// What is left after an epoch is what was left times 1 - rate, and the rate itself disturbs: `left + rate` is the loss. The best
+/// rate that stays the same over 40 epochs is ln(40) / 40, with a loss of 1/40 + ln(40) / 40 = 0.117; one that falls does better.
+#[test]
+fn a_population_finds_a_schedule_that_is_better_than_any_one_configuration() {
+    let mut finals: Vec<f64> = Vec::new();
+    for seed in 1000..1021 {
+        let space = Space::new().with("rate", Domain::float(1e-3, 0.9).unwrap().log().unwrap()).unwrap();
+        let options = SchedulerOptions { members: 8, interval: 4, ..SchedulerOptions::default() };
+        let setup = Setup { space, ..setup(SchedulerKind::Pbt, 40, 3).scheduler_options(options) };
+        let mut study = Study::new(setup.seed(seed)).unwrap();
+        // What the caller keeps of trials that paused.
+        let mut kept: BTreeMap<Checkpoint, f64> = BTreeMap::new();
+        let mut ended = Vec::new();
+        while ended.len() < 8 {
+            let job = job(&mut study);
+            let mut left = job.from.map_or(1.0, |from| kept[&from]);
+            let rate = job.config.float("rate").unwrap();
+            for _ in job.from.map_or(0, |from| from.resource)..job.resource.unwrap() {
+                left *= 1.0 - rate;
+            }
+            match study.report(job.trial, job.resource.unwrap(), left + rate).unwrap() {
+                Decision::Pause => {
+                    kept.insert(Checkpoint { trial: job.trial, resource: job.resource.unwrap() }, left);
+                }
+                _ => {
+                    study.tell(job.trial, Outcome::Done).unwrap();
+                    if job.resource == Some(40) {
+                        ended.push(left + rate);
+                    }
+                }
+            }
+        }
+        finals.push(ended.into_iter().fold(f64::INFINITY, f64::min));
+    }
+    finals.sort_by(f64::total_cmp);
+    assert!(finals[10] < 0.09 && finals[15] < 0.117, "{finals:?}");
+}
+
+#[test]
+fn a_population_that_may_not_grow_goes_on_as_it_is() {
+    let mut study = Study::new(population(4, 2, 6)).unwrap();
+    study.limit_trials(Some(4));
+    let mut reports = 0;
+    while let Some(job) = study.ask().unwrap().assignment() {
+        reports += 1;
+        let step = job.resource.unwrap();
+        if study.report(job.trial, step, job.trial.0 as f64).unwrap() == Decision::Stop {
+            study.tell(job.trial, Outcome::Done).unwrap();
+        }
+    }
+    assert_eq!(reports, 12);
+    assert!(study.trials().iter().all(|t| t.measurements.last().unwrap().step == 6));
+}
+
 #[test]
 fn options_out_of_their_bounds_are_refused() {
     let refused = |kind, options: SchedulerOptions| {
@@ -315,6 +584,14 @@ fn options_out_of_their_bounds_are_refused() {
     assert!(
         refused(SchedulerKind::HyperbandAsync, SchedulerOptions { brackets: 4, ..default() }).contains("3 brackets")
     );
+    for (options, bound) in [
+        (SchedulerOptions { members: 1, ..default() }, "at least 2"),
+        (SchedulerOptions { interval: 10, ..default() }, "at most max_resource, which is 9"),
+        (SchedulerOptions { quantile: 0.6, ..default() }, "at most 0.5"),
+        (SchedulerOptions { quantile: f64::NAN, ..default() }, "at most 0.5"),
+    ] {
+        assert!(refused(SchedulerKind::Pbt, options).contains(bound));
+    }
     let within = SchedulerOptions { within: "median".to_owned(), ..default() };
     assert!(refused(SchedulerKind::Median, within).contains("wraps no scheduler"));
     let setup = Setup { max_resource: None, ..setup(SchedulerKind::Bohb, 9, 3) };

@@ -276,9 +276,45 @@ fn a_scheduler_pauses_and_resumes_over_the_wire() {
         let report = format!(r#"{{"op":"report","trial":{trial},"resource":1,"value":{value}}}"#);
         assert_eq!(say(&report), r#"{"decision":"pause"}"#);
     }
+    // It goes on from what it was then; of the others nobody knows yet.
     let ask = say(r#"{"op":"ask"}"#);
-    assert!(ask.starts_with(r#"{"trial":1,"#) && ask.ends_with(r#""resource":3,"resumed":true}"#), "{ask}");
-    assert_eq!(say(r#"{"op":"report","trial":1,"resource":2,"value":0.9}"#), r#"{"decision":"continue"}"#);
+    let end = r#""resource":3,"resumed":true,"from":{"trial":1,"resource":1}}"#;
+    assert!(ask.starts_with(r#"{"trial":1,"#) && ask.ends_with(end), "{ask}");
+    let all = r#"{"checkpoints":[{"trial":0,"resource":1},{"trial":1,"resource":1},{"trial":2,"resource":1}]}"#;
+    assert_eq!(say(r#"{"op":"checkpoints"}"#), all);
+    assert!(say(r#"{"op":"report","trial":1,"resource":2,"value":0.9,"cost":0}"#).contains("positive"));
+    let report = r#"{"op":"report","trial":1,"resource":2,"value":0.9,"cost":7}"#;
+    assert_eq!(say(report), r#"{"decision":"continue"}"#);
+    assert!(say(r#"{"op":"report","trial":1,"resource":3,"value":0.9,"cost":6.5}"#).contains("6.5 after 7"));
     assert_eq!(say(r#"{"op":"report","trial":1,"resource":9,"value":0.8}"#), r#"{"decision":"stop"}"#);
     assert_eq!(say(r#"{"op":"tell","trial":1}"#), r#"{"ok":true}"#);
+    assert_eq!(say(r#"{"op":"checkpoints"}"#), all.replace(r#"{"trial":1,"resource":1},"#, ""));
+}
+
+#[test]
+fn a_copy_says_over_the_wire_where_it_begins_also_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let create = r#"{"op":"create","searcher":"random","scheduler":"pbt","max_resource":8,
+        "scheduler_options":{"members":2,"interval":2},"space":{"x":{"type":"float","lo":0,"hi":1}}}"#;
+    let mut server = Server::with_journal(&path).unwrap();
+    assert!(say(&mut server, &create.replace(r#""members":2"#, r#""members":1"#)).contains("at least 2"));
+    say(&mut server, create);
+    for _ in 0..2 {
+        assert!(say(&mut server, r#"{"op":"ask"}"#).ends_with(r#""resource":2,"resumed":false}"#));
+    }
+    let report = |server: &mut Server, trial: u64, resource: u64, value: f64| {
+        say(server, &format!(r#"{{"op":"report","trial":{trial},"resource":{resource},"value":{value}}}"#))
+    };
+    assert!(report(&mut server, 0, 2, 1.0).contains("pause"));
+    assert!(report(&mut server, 1, 2, 2.0).contains("stop"));
+    say(&mut server, r#"{"op":"tell","trial":1}"#);
+    let copy = say(&mut server, r#"{"op":"ask"}"#);
+    assert!(copy.ends_with(r#""resource":4,"resumed":false,"from":{"trial":0,"resource":2}}"#), "{copy}");
+    assert!(report(&mut server, 2, 2, 0.5).contains("steps increase"));
+    drop(server);
+    let mut server = Server::with_journal(&path).unwrap();
+    say(&mut server, create);
+    assert_eq!(say(&mut server, r#"{"op":"checkpoints"}"#), r#"{"checkpoints":[{"trial":0,"resource":2}]}"#);
+    assert_eq!(say(&mut server, r#"{"op":"ask"}"#), copy);
 }

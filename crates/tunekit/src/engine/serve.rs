@@ -1,7 +1,7 @@
 //! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `why`, `importances` and `partial`; each has
-//! its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `checkpoints`, `why`, `importances` and
+//! `partial`; each has its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,6 +37,8 @@ enum Request {
         // `null` is how JSON writes a number that is none; leaving it out is a mistake.
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<f64>,
+        /// What the trial has cost so far.
+        cost: Option<f64>,
     },
     /// A trial ended: with a value, with a reason why it failed, or with neither after reports; with a value comes what
     /// else the study measures.
@@ -66,6 +68,8 @@ enum Request {
     Pareto {},
     /// Rungs, quotas and the expected budget.
     Plan {},
+    /// The checkpoints that a trial may still go on from.
+    Checkpoints {},
     /// Which searcher works, and why.
     Why {},
     /// Which parameters matter.
@@ -231,8 +235,9 @@ impl Server {
                 Ask::Wait => Ok(json!({ "wait": true })),
                 Ask::Done(_) => Ok(json!({ "done": true })),
             },
-            Request::Report { trial, resource, value } => {
-                let decision = study.report(trial, resource, value.unwrap_or(f64::NAN)).map_err(text)?;
+            Request::Report { trial, resource, value, cost } => {
+                let measured = Measured { cost, ..Measured::new(value.unwrap_or(f64::NAN)) };
+                let decision = study.report(trial, resource, measured).map_err(text)?;
                 Ok(json!({ "decision": decision }))
             }
             Request::Tell { trial, value, failed, more, constraints, cost } => {
@@ -275,6 +280,7 @@ impl Server {
                     json!({ "brackets": plan.brackets, "budget_per_trial": plan.budget_per_trial(), "text": plan.to_string() }),
                 )
             }
+            Request::Checkpoints {} => Ok(json!({ "checkpoints": study.checkpoints() })),
             Request::Why {} => {
                 let why = study.why().unwrap_or_else(|| format!("{}: as asked", study.header().searcher));
                 Ok(json!({ "why": why }))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::rules::searcher::SuggestError;
 use crate::rules::study::{Study, TellError};
-use crate::words::trial::{Ask, Assignment, Decision, Outcome};
+use crate::words::trial::{Ask, Assignment, Decision, Measured, Outcome, Trial};
 
 /// Workers on paper.
 ///
@@ -106,7 +106,8 @@ impl Simulator {
 
     /// Runs `study` until `end`, in seconds, or until it is done. `objective` says what a trial reports at a step, and how long
     /// that step took it; an error fails the trial. A trial reports at 1, 2, ... up to the study's maximal resource (1 without
-    /// one), and goes on from a pause where it was. What runs at the end stays open.
+    /// one), and goes on from a pause where it was. In a cost-aware study its cost is the time that its steps took. What runs at
+    /// the end stays open.
     ///
     /// # Errors
     /// The searcher has no suggestion, the study was in use before, or a step takes no time.
@@ -119,7 +120,7 @@ impl Simulator {
         let last = study.header().max_resource.unwrap_or(1);
         let mut simulation = Simulation::default();
         let mut due: BinaryHeap<Reverse<Due>> = BinaryHeap::new();
-        let mut slots: Vec<Option<(Assignment, f64)>> = Vec::new();
+        let mut slots: Vec<Option<(Assignment, Measured)>> = Vec::new();
         let (mut now, mut number, mut free) = (0.0_f64, 0, self.workers);
         let mut done = false;
         loop {
@@ -134,10 +135,13 @@ impl Simulator {
                     }
                 };
                 done = false;
-                let step = study.trial(job.trial).and_then(|t| t.measurements.last()).map_or(1, |m| m.step + 1);
+                let trial = study.trial(job.trial);
+                let step = trial.and_then(Trial::last_step).map_or(1, |last| last + 1);
+                let before = trial.and_then(Trial::cost).unwrap_or(0.0);
                 match objective(&job, step) {
                     Ok((value, takes)) => {
                         let at = (now + self.start_seconds + checked(step, takes)?).to_bits();
+                        let value = costing(value, before + takes, study);
                         let slot = slots.iter().position(Option::is_none).unwrap_or(slots.len());
                         slots.resize(slots.len().max(slot + 1), None);
                         slots[slot] = Some((job, value));
@@ -166,11 +170,13 @@ impl Simulator {
             let Some((job, value)) = slots[slot].take() else { continue };
             study.at(seconds(now));
             simulation.reports += 1;
+            let before = value.cost.unwrap_or(0.0);
             let mut decision = study.report(job.trial, step, value)?;
             if decision == Decision::Continue && step < last {
                 match objective(&job, step + 1) {
                     Ok((value, takes)) => {
                         let at = (now + checked(step + 1, takes)?).to_bits();
+                        let value = costing(value, before + takes, study);
                         slots[slot] = Some((job, value));
                         due.push(Reverse(Due { at, number, what: Happening::Report(slot, step + 1) }));
                         number += 1;
@@ -192,6 +198,11 @@ impl Simulator {
         simulation.seconds = now;
         Ok(simulation)
     }
+}
+
+/// In a study that heeds costs, a trial's cost is the time that its steps took.
+fn costing(value: f64, seconds: f64, study: &Study) -> Measured {
+    Measured { cost: study.header().cost_aware.then_some(seconds), ..Measured::new(value) }
 }
 
 fn checked(step: u64, seconds: f64) -> Result<f64, SimulationError> {

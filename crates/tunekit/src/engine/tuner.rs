@@ -6,8 +6,12 @@
 //! futures are dropped; in the first two cases they are journalled as interrupted, in the last the journal shows them as
 //! running and the next run takes them as interrupted. Either way they are asked for again and count as neither failed
 //! nor measured.
+//!
+//! A trial has one run at a time: one that is resumed while its paused run still winds up starts when that has ended. What is
+//! in a run's folder when it pauses is made a checkpoint before the journal knows of the pause, and checkpoints are removed
+//! after the journal knows what made them useless. So the journal never names one that is not there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -15,11 +19,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::stop::StopHandle;
+use super::trial_run::{Message, TrialRun};
+use crate::doors::checkpoints::{CheckpointError, CheckpointFolder};
 use crate::doors::journal::{JournalError, JournalFile};
 use crate::rules::experiment::Experiment;
 use crate::rules::scheduler::Scheduler;
@@ -27,8 +33,7 @@ use crate::rules::searcher::{Searcher, SuggestError};
 use crate::rules::stream::Stream;
 use crate::rules::study::{ReplayError, Setup, SetupError, Study, TellError};
 use crate::words::event::Event;
-use crate::words::trial::{Ask, Assignment, Best, Decision, DoneBecause, Outcome, TrialId};
-use crate::words::value::Config;
+use crate::words::trial::{Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Outcome, Trial, TrialId};
 
 /// Why a tuner ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +90,9 @@ pub enum TunerError {
     /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The checkpoints cannot be kept.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The journal's events are no study's.
     #[error("the journal cannot be resumed: {0}")]
     Replay(#[from] ReplayError),
@@ -143,75 +151,6 @@ pub trait Observer {
     }
 }
 
-/// One run of one trial, handed to the closure that is tuned.
-#[derive(Debug)]
-pub struct TrialRun {
-    job: Assignment,
-    seed: u64,
-    next_step: u64,
-    reports: mpsc::UnboundedSender<Message>,
-}
-
-#[derive(Debug)]
-struct Message {
-    trial: TrialId,
-    step: u64,
-    value: f64,
-    answer: oneshot::Sender<Result<Decision, TellError>>,
-}
-
-impl TrialRun {
-    /// The trial's number.
-    pub fn id(&self) -> TrialId {
-        self.job.trial
-    }
-
-    /// What to run with.
-    pub fn config(&self) -> &Config {
-        &self.job.config
-    }
-
-    /// How far to run before the next decision is due; `None`: to the end.
-    pub fn resource(&self) -> Option<u64> {
-        self.job.resource
-    }
-
-    /// Whether the trial goes on from a pause.
-    pub fn resumed(&self) -> bool {
-        self.job.resumed
-    }
-
-    /// 1, and one more each time the trial was interrupted and starts over.
-    pub fn attempt(&self) -> u32 {
-        self.job.attempt
-    }
-
-    /// A seed for the trial's own randomness: the same for the same study and trial.
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// Reports a measurement at the next step (1, 2, ...), waits until it is journalled, and says what to do.
-    pub async fn report(&mut self, value: f64) -> Decision {
-        // Steps increase by construction, and only a running trial has a run: the one thing left is a tuner that ended.
-        self.report_at(self.next_step, value).await.unwrap_or(Decision::Stop)
-    }
-
-    /// Reports a measurement at a step above the last one.
-    ///
-    /// # Errors
-    /// A step that is not.
-    pub async fn report_at(&mut self, step: u64, value: f64) -> Result<Decision, TellError> {
-        let (answer, decision) = oneshot::channel();
-        if self.reports.send(Message { trial: self.job.trial, step, value, answer }).is_err() {
-            return Ok(Decision::Stop);
-        }
-        let decision = decision.await.unwrap_or(Ok(Decision::Stop))?;
-        self.next_step = step.saturating_add(1);
-        Ok(decision)
-    }
-}
-
 /// Searches for good parameters of an async closure.
 ///
 /// ```
@@ -243,6 +182,7 @@ pub struct Tuner {
     max_failures: u32,
     stop: Option<StopHandle>,
     journal: Option<PathBuf>,
+    checkpoints: Option<PathBuf>,
     observers: Vec<Box<dyn Observer>>,
 }
 
@@ -255,6 +195,7 @@ impl fmt::Debug for Tuner {
             .field("max_wall_time", &self.max_wall_time)
             .field("max_failures", &self.max_failures)
             .field("journal", &self.journal)
+            .field("checkpoints", &self.checkpoints)
             .finish_non_exhaustive()
     }
 }
@@ -272,6 +213,7 @@ impl Tuner {
             max_failures: 10,
             stop: None,
             journal: None,
+            checkpoints: None,
             observers: Vec::new(),
         }
     }
@@ -321,6 +263,16 @@ impl Tuner {
         Self { journal: Some(path.into()), ..self }
     }
 
+    /// Gives every run a folder of its own within this one, for what it needs to go on: see [`TrialRun::checkpoint`]. What
+    /// the scheduler does not need any more is removed, so that what shall outlive the trial belongs elsewhere.
+    ///
+    /// The folder is this study's, and is to be kept as long as its journal: a study that starts anew in it removes what an
+    /// earlier one left there.
+    #[must_use]
+    pub fn checkpoints(self, folder: impl Into<PathBuf>) -> Self {
+        Self { checkpoints: Some(folder.into()), ..self }
+    }
+
     /// Adds an observer, called after those there are.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
@@ -349,7 +301,18 @@ impl Tuner {
         }
         let (study, journal) = open(self.setup, self.own, self.journal)?;
         let before = study.elapsed().unwrap_or_default();
-        let mut session = Session { study, journal, observers: self.observers, started: Instant::now(), before };
+        let checkpoints = self.checkpoints.map(|path| CheckpointFolder::open(&path, study.header())).transpose()?;
+        let mut session = Session {
+            study,
+            journal,
+            checkpoints,
+            observers: self.observers,
+            started: Instant::now(),
+            before,
+            runs: BTreeMap::new(),
+            begun: 0,
+            held: Vec::new(),
+        };
         session.study.limit_trials(self.max_trials);
         session.store()?;
         let limits = Limits {
@@ -406,9 +369,23 @@ struct Limits {
 struct Session {
     study: Study,
     journal: Option<JournalFile>,
+    checkpoints: Option<CheckpointFolder>,
     observers: Vec<Box<dyn Observer>>,
     started: Instant,
     before: Duration,
+    /// The runs that have not ended, by their numbers.
+    runs: BTreeMap<u64, Run>,
+    begun: u64,
+    /// What was asked for while an earlier run of the same trial had not ended.
+    held: Vec<Assignment>,
+}
+
+/// A run that has not ended.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    trial: TrialId,
+    /// Its trial has paused: what else comes of it counts for nothing.
+    paused: bool,
 }
 
 /// How the loop ended.
@@ -418,8 +395,16 @@ enum End {
     Suggest(SuggestError),
 }
 
-/// A study that is with its searcher on a blocking thread.
-type Asking = JoinHandle<(Study, Result<Ask, SuggestError>)>;
+/// What comes back from the blocking thread on which the searcher thinks.
+struct Asked {
+    study: Study,
+    checkpoints: Option<CheckpointFolder>,
+    removed: Result<(), CheckpointError>,
+    ask: Result<Ask, SuggestError>,
+}
+
+/// Runs that ended and have not been told.
+type Finished = VecDeque<(u64, Outcome)>;
 
 impl Session {
     async fn run<F, Fut, T, E>(mut self, limits: Limits, run: F) -> Result<Tuning, TunerError>
@@ -431,15 +416,13 @@ impl Session {
     {
         let (sender, mut reports) = mpsc::unbounded_channel::<Message>();
         let mut running = FuturesUnordered::new();
-        let mut open: Vec<TrialId> = Vec::new();
-        let mut finished: VecDeque<(TrialId, Outcome)> = VecDeque::new();
+        let mut finished = Finished::new();
         let mut failures = 0;
         let end = loop {
             // What ended is told first, so that the next suggestion knows it.
             let mut gave_up = None;
-            while let Some((trial, outcome)) = finished.pop_front() {
-                open.retain(|t| *t != trial);
-                let failed = self.tell(trial, outcome)?;
+            while let Some((run, outcome)) = finished.pop_front() {
+                let failed = self.finish(run, outcome)?;
                 failures = if failed.is_some() { failures + 1 } else { 0 };
                 if failures >= limits.max_failures && gave_up.is_none() {
                     gave_up = failed.map(|reason| (failures, reason));
@@ -454,33 +437,32 @@ impl Session {
             if limits.deadline.is_some_and(|d| Instant::now() >= d) {
                 break End::Stopped(StoppedBy::MaxTuningTime);
             }
-            if open.len() < limits.workers {
-                let asking = self.start_asking();
-                let ask = loop_until_asked(asking, &mut running, &mut finished).await;
-                let (study, ask) = ask.map_err(|_| TunerError::Panicked)?;
-                self.study = study;
-                match ask {
+            let mut next = self.take_held();
+            if next.is_none() && self.runs.len() < limits.workers {
+                let asked = while_running(self.start_asking(), &mut running, &mut finished).await?;
+                (self.study, self.checkpoints) = (asked.study, asked.checkpoints);
+                asked.removed?;
+                match asked.ask {
                     Err(source) => break End::Suggest(source),
                     Ok(Ask::Trial(job)) => {
                         self.store()?;
                         for observer in &mut self.observers {
                             observer.on_ask(&self.study, &job);
                         }
-                        open.push(job.trial);
-                        let trial = self.trial_run(job, sender.clone());
-                        let id = trial.id();
-                        let future = run(trial);
-                        running.push(async move { (id, future.await.map_or_else(failure, Into::into)) });
-                        continue;
+                        self.held.push(job);
+                        next = self.take_held();
+                        if next.is_none() {
+                            continue;
+                        }
                     }
                     // With trials still open their results may bring new work.
-                    Ok(Ask::Done(why)) if open.is_empty() => {
+                    Ok(Ask::Done(why)) if self.runs.is_empty() => {
                         break End::Stopped(match why {
                             DoneBecause::Budget => StoppedBy::MaxTrials,
                             DoneBecause::Exhausted => StoppedBy::Exhausted,
                         });
                     }
-                    Ok(Ask::Wait) if open.is_empty() => {
+                    Ok(Ask::Wait) if self.runs.is_empty() => {
                         break End::Suggest(SuggestError::Failed {
                             searcher: self.study.header().scheduler.clone(),
                             reason: "it waits for a result although no trial is running".to_owned(),
@@ -488,6 +470,19 @@ impl Session {
                     }
                     Ok(Ask::Wait | Ask::Done(_)) => {}
                 }
+            }
+            if let Some(job) = next {
+                let number = self.begun;
+                self.begun += 1;
+                self.runs.insert(number, Run { trial: job.trial, paused: false });
+                match self.prepare(&job, &mut running, &mut finished).await? {
+                    Ok(checkpoint) => {
+                        let future = run(self.trial_run(job, number, checkpoint, sender.clone()));
+                        running.push(async move { (number, future.await.map_or_else(failure, Into::into)) });
+                    }
+                    Err(reason) => finished.push_back((number, Outcome::Failed(reason))),
+                }
+                continue;
             }
             if !finished.is_empty() {
                 continue;
@@ -497,40 +492,108 @@ impl Session {
                 biased;
                 () = limits.stop.stopped() => {}
                 () = sleep_until(limits.deadline) => {}
-                Some(message) = reports.recv() => self.report(message)?,
+                Some(message) = reports.recv() => self.report(message, &mut running, &mut finished).await?,
                 Some(ended) = running.next() => finished.push_back(ended),
             }
         };
         drop(running);
         // What ended while the last decision was made is measured all the same.
-        for (trial, outcome) in finished {
-            open.retain(|t| *t != trial);
-            self.tell(trial, outcome)?;
+        for (run, outcome) in finished {
+            self.finish(run, outcome)?;
         }
-        self.end(end, &open)
+        self.end(end)
     }
 
-    /// Sends the study to a blocking thread for its next answer.
-    fn start_asking(&mut self) -> Asking {
+    /// The first job whose trial has no run any more.
+    fn take_held(&mut self) -> Option<Assignment> {
+        let free = |job: &Assignment| self.runs.values().all(|run| run.trial != job.trial);
+        let place = self.held.iter().position(free)?;
+        Some(self.held.remove(place))
+    }
+
+    /// Trials that work in folders of theirs, or will.
+    fn working(&self) -> BTreeSet<TrialId> {
+        self.runs.values().map(|run| run.trial).chain(self.held.iter().map(|job| job.trial)).collect()
+    }
+
+    /// Sends the study to a blocking thread for its next answer, and removes what it does not need before.
+    fn start_asking(&mut self) -> JoinHandle<Asked> {
         let now = self.now();
         self.study.at(now);
         let mut study = std::mem::replace(&mut self.study, Study::vacant());
+        let mut checkpoints = self.checkpoints.take();
+        let working = self.working();
         tokio::task::spawn_blocking(move || {
+            let removed = checkpoints.as_mut().map_or(Ok(()), |folder| folder.retain(&study.checkpoints(), &working));
             let ask = study.ask();
-            (study, ask)
+            Asked { study, checkpoints, removed, ask }
         })
     }
 
-    fn trial_run(&self, job: Assignment, reports: mpsc::UnboundedSender<Message>) -> TrialRun {
-        let last = self.study.trial(job.trial).and_then(|t| t.measurements.last()).map_or(0, |m| m.step);
-        let seed = Stream::keyed(self.study.header().seed, job.trial, "trial").bits();
-        TrialRun { job, seed, next_step: last.saturating_add(1), reports }
+    /// The folder that the job's run shall work in, if there is one; or why its trial cannot run.
+    async fn prepare<Fut: Future<Output = (u64, Outcome)>>(
+        &mut self,
+        job: &Assignment,
+        running: &mut FuturesUnordered<Fut>,
+        finished: &mut Finished,
+    ) -> Result<Result<Option<PathBuf>, String>, TunerError> {
+        let Some(mut folder) = self.checkpoints.take() else { return Ok(Ok(None)) };
+        let (trial, from) = (job.trial, job.from);
+        let copying = tokio::task::spawn_blocking(move || {
+            let begun = folder.begin(trial, from);
+            (folder, begun)
+        });
+        let (folder, begun) = while_running(copying, running, finished).await?;
+        self.checkpoints = Some(folder);
+        match begun {
+            Ok(path) => Ok(Ok(Some(path))),
+            // That is one trial's loss; a disk that is full is everybody's.
+            Err(gone @ CheckpointError::Gone { .. }) => Ok(Err(gone.to_string())),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    fn report(&mut self, message: Message) -> Result<(), TunerError> {
-        let Message { trial, step, value, answer } = message;
-        let now = self.now();
-        let decision = self.study.at(now).report(trial, step, value);
+    fn trial_run(
+        &self,
+        job: Assignment,
+        run: u64,
+        checkpoint: Option<PathBuf>,
+        reports: mpsc::UnboundedSender<Message>,
+    ) -> TrialRun {
+        let last = self.study.trial(job.trial).and_then(Trial::last_step).unwrap_or(0);
+        let seed = Stream::keyed(self.study.header().seed, job.trial, "trial").bits();
+        TrialRun::new(job, run, seed, last, checkpoint, reports)
+    }
+
+    async fn report<Fut: Future<Output = (u64, Outcome)>>(
+        &mut self,
+        message: Message,
+        running: &mut FuturesUnordered<Fut>,
+        finished: &mut Finished,
+    ) -> Result<(), TunerError> {
+        let Message { run: number, step, measured, answer } = message;
+        // A run that ended does not wait for an answer.
+        let Some(run) = self.runs.get_mut(&number) else { return Ok(()) };
+        let trial = run.trial;
+        if run.paused {
+            let _ = answer.send(Err(TellError::NotRunning { trial, status: "paused" }));
+            return Ok(());
+        }
+        let value = measured.value;
+        let now = self.before.saturating_add(self.started.elapsed());
+        let decision = self.study.at(now).report(trial, step, measured);
+        if decision == Ok(Decision::Pause) {
+            run.paused = true;
+            if let Some(mut folder) = self.checkpoints.take() {
+                let keeping = tokio::task::spawn_blocking(move || {
+                    let kept = folder.keep(Checkpoint { trial, resource: step });
+                    (folder, kept)
+                });
+                let (folder, kept) = while_running(keeping, running, finished).await?;
+                self.checkpoints = Some(folder);
+                kept?;
+            }
+        }
         self.store()?;
         if let Ok(decision) = decision {
             for observer in &mut self.observers {
@@ -542,14 +605,22 @@ impl Session {
         Ok(())
     }
 
+    /// Takes notice that a run ended; gives the reason if its trial failed.
+    fn finish(&mut self, run: u64, outcome: Outcome) -> Result<Option<String>, TunerError> {
+        let Some(Run { trial, paused }) = self.runs.remove(&run) else { return Ok(None) };
+        if !paused {
+            return self.tell(trial, outcome);
+        }
+        if let Outcome::Failed(reason) = outcome {
+            tracing::warn!(%trial, %reason, "a run failed after its trial had paused; the trial stays as it paused");
+        }
+        Ok(None)
+    }
+
     /// Ends a trial; gives the reason if it failed.
     fn tell(&mut self, trial: TrialId, outcome: Outcome) -> Result<Option<String>, TunerError> {
         let now = self.now();
         self.study.at(now);
-        let paused = self.study.trial(trial).is_some_and(|t| t.decision == Decision::Pause);
-        if paused && !matches!(outcome, Outcome::Failed(_)) {
-            return Ok(None);
-        }
         if let Err(error) = self.study.tell(trial, outcome) {
             tracing::debug!(%trial, %error, "outcome not taken");
             let failed = Outcome::Failed(error.to_string());
@@ -565,16 +636,21 @@ impl Session {
     }
 
     /// Journals what is still open as interrupted, and sums up.
-    fn end(mut self, end: End, open: &[TrialId]) -> Result<Tuning, TunerError> {
+    fn end(mut self, end: End) -> Result<Tuning, TunerError> {
         let now = self.now();
         self.study.at(now);
-        for trial in open {
+        for trial in self.working() {
             // A trial that reported, was answered with a pause and is now dropped is not running any more.
-            if self.study.interrupt(*trial).is_ok() {
+            if self.study.interrupt(trial).is_ok() {
                 tracing::debug!(%trial, "interrupted");
             }
         }
         self.store()?;
+        if let Some(folder) = &mut self.checkpoints
+            && let Err(error) = folder.retain(&self.study.checkpoints(), &BTreeSet::new())
+        {
+            tracing::warn!(%error, "a checkpoint that is not needed is left for the next run to remove");
+        }
         let stopped_by = match &end {
             End::Stopped(why) => Some(*why),
             End::Failures(..) | End::Suggest(_) => None,
@@ -604,16 +680,16 @@ fn failure<E: fmt::Display>(error: E) -> Outcome {
     Outcome::Failed(error.to_string())
 }
 
-/// Drives the running trials while the searcher thinks; what they report waits in its channel.
-async fn loop_until_asked<Fut: Future<Output = (TrialId, Outcome)>>(
-    mut asking: Asking,
+/// Drives the running trials while something is done on a blocking thread; what they report waits in its channel.
+async fn while_running<R, Fut: Future<Output = (u64, Outcome)>>(
+    mut task: JoinHandle<R>,
     running: &mut FuturesUnordered<Fut>,
-    finished: &mut VecDeque<(TrialId, Outcome)>,
-) -> Result<(Study, Result<Ask, SuggestError>), tokio::task::JoinError> {
+    finished: &mut Finished,
+) -> Result<R, TunerError> {
     loop {
         tokio::select! {
             biased;
-            asked = &mut asking => return asked,
+            done = &mut task => return done.map_err(|_| TunerError::Panicked),
             Some(ended) = running.next() => finished.push_back(ended),
         }
     }

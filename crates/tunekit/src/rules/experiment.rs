@@ -100,9 +100,8 @@ impl Experiment {
             let cells = floats(rows, |t| t.measured.as_ref()?.constraints.get(k).copied());
             columns.push((format!("constraint_{constraint}"), cells));
         }
-        let cost = |t: &Trial| t.measured.as_ref()?.cost;
-        if rows.iter().any(|t| cost(t).is_some()) {
-            columns.push(("cost".to_owned(), floats(rows, cost)));
+        if rows.iter().any(|t| t.cost().is_some()) {
+            columns.push(("cost".to_owned(), floats(rows, Trial::cost)));
         }
         columns.extend(self.config_columns(&rows.iter().collect::<Vec<_>>()));
         Table::new(columns)

@@ -28,6 +28,7 @@ pub struct History<'a> {
     trials: &'a [Trial],
     resource: Option<u64>,
     levels: &'a [u64],
+    may_start: bool,
     index: Indexed<'a>,
 }
 
@@ -51,7 +52,7 @@ pub struct Observed<'a> {
     pub more: Vec<Vec<f64>>,
     /// The measurements of each constraint, in the order of [`History::constraints`].
     pub constraints: Vec<Vec<f64>>,
-    /// What its trials cost, of those that said so.
+    /// What its trials cost so far, of those that said so.
     pub costs: Vec<f64>,
 }
 
@@ -90,6 +91,7 @@ impl<'a> History<'a> {
             trials,
             resource: None,
             levels: &[],
+            may_start: true,
             index,
         }
     }
@@ -121,6 +123,11 @@ impl<'a> History<'a> {
     #[must_use]
     pub fn on_levels(self, levels: &'a [u64]) -> Self {
         Self { levels, ..self }
+    }
+
+    /// The same, where new trials may start, or not.
+    pub(super) fn starting(self, may_start: bool) -> Self {
+        Self { may_start, ..self }
     }
 
     fn index(&self) -> &Index {
@@ -158,6 +165,17 @@ impl<'a> History<'a> {
     /// How many trials are planned, if that is known.
     pub fn budget(&self) -> Option<u64> {
         self.budget
+    }
+
+    /// Whether a new trial may start: there is neither a limit that is reached nor a space that is exhausted.
+    pub fn may_start(&self) -> bool {
+        self.may_start
+    }
+
+    /// The trials that are paused, in order.
+    pub fn paused(&self) -> impl Iterator<Item = &'a Trial> {
+        let trials = self.trials;
+        self.index().paused().map(|i| &trials[i])
     }
 
     /// Which direction of the metric is better.
@@ -279,8 +297,12 @@ impl<'a> History<'a> {
             if let Some(measured) = &trial.measured {
                 observed.more.iter_mut().zip(&measured.more).for_each(|(samples, v)| samples.push(*v));
                 observed.constraints.iter_mut().zip(&measured.constraints).for_each(|(samples, v)| samples.push(*v));
-                observed.costs.extend(measured.cost);
             }
+            let cost = match self.resource.filter(|_| trial.told.is_none()) {
+                Some(resource) => trial.at(resource).and_then(|m| m.cost),
+                None => trial.cost(),
+            };
+            observed.costs.extend(cost);
         }
         all
     }

@@ -3,11 +3,13 @@
 //! The kinds live in `scheduler/`, one a file.
 
 mod asha;
+mod costs;
 mod fifo;
 mod hyperband;
 mod hypertune;
 mod levels;
 mod median;
+mod pbt;
 mod split;
 
 use std::fmt;
@@ -19,6 +21,7 @@ pub use hyperband::Hyperband;
 pub use hypertune::HyperTune;
 pub use levels::{Plan, PlannedBracket, PlannedRung};
 pub use median::Median;
+pub use pbt::Pbt;
 
 use super::history::History;
 use super::searcher::{Bohb, HyperTuneSearch, Mobster, Searcher, UnknownName};
@@ -26,7 +29,8 @@ use super::stream::Stream;
 use crate::words::event::Event;
 use crate::words::metric::ValueRule;
 use crate::words::schedule::SchedulerOptions;
-use crate::words::trial::{Decision, Trial, TrialId};
+use crate::words::trial::{Checkpoint, Decision, Trial, TrialId};
+use crate::words::value::Config;
 
 /// Why there is no scheduler of these options.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -74,8 +78,28 @@ pub enum ScheduleError {
         /// The share given.
         share: f64,
     },
+    /// The first comparison would be past the end.
+    #[error("interval is {interval}; it is at most max_resource, which is {max}")]
+    Interval {
+        /// The resource given.
+        interval: u64,
+        /// The maximal resource.
+        max: u64,
+    },
+    /// The share of a population that is replaced.
+    #[error("quantile is {quantile}; it is above 0 and at most 0.5")]
+    Quantile {
+        /// The share given.
+        quantile: f64,
+    },
+    /// A population of one.
+    #[error("members is {members}; a population has at least 2")]
+    Members {
+        /// The number given.
+        members: u64,
+    },
     /// A wrapper around nothing.
-    #[error("`median` wraps no scheduler `{within}`; give `within` another one")]
+    #[error("`median` wraps no scheduler `{within}`; give `within` the name of another one")]
     Within {
         /// What was to be wrapped.
         within: String,
@@ -98,6 +122,15 @@ pub enum Job {
         /// How far to run before the next decision is due; `None`: to the end.
         resource: Option<u64>,
     },
+    /// Start a new trial that goes on from another one's checkpoint.
+    Copy {
+        /// Whose, and as it was when.
+        from: Checkpoint,
+        /// The new trial's configuration.
+        config: Config,
+        /// How far to run before the next decision is due; `None`: to the end.
+        resource: Option<u64>,
+    },
     /// Nothing until a result arrives.
     Wait,
 }
@@ -108,6 +141,7 @@ pub enum Job {
 /// - Answers MUST be a function of the study's events and the stream alone. Each event is shown to `observe`, when it happens
 ///   and when it is replayed; what is kept MUST change there and nowhere else.
 /// - `next` MUST resume only trials that are paused, and MUST NOT answer [`Job::Wait`] while nothing is pending.
+/// - Where no trial may start ([`History::may_start`]), `next` SHOULD resume one that is paused, if that is any use.
 /// - A failed trial MUST count as the worst, so that nothing waits for it for ever.
 /// - `on_report` sees the trial with the new report already in it.
 pub trait Scheduler: Send {
@@ -134,6 +168,12 @@ pub trait Scheduler: Send {
     /// The resources at which it compares trials, increasing, the last of them that of a full run; none where it does not.
     fn levels(&self) -> &[u64] {
         &[]
+    }
+
+    /// The checkpoints that a later job may go on from; those that running trials went on from are kept beside them. What a
+    /// job names MUST have been among them since it was made: the others are removed.
+    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
+        history.paused().filter_map(Trial::goes_on_from).collect()
     }
 
     /// What it is going to do, as far as that is settled.
@@ -177,11 +217,13 @@ pub enum SchedulerKind {
     Mobster,
     /// The same in the brackets that tell most.
     HyperTune,
+    /// Population-based training.
+    Pbt,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Fifo,
         Self::Asha,
         Self::AshaPromotion,
@@ -192,6 +234,7 @@ impl SchedulerKind {
         Self::Bohb,
         Self::Mobster,
         Self::HyperTune,
+        Self::Pbt,
     ];
 
     /// Its name.
@@ -207,6 +250,7 @@ impl SchedulerKind {
             Self::Bohb => "bohb",
             Self::Mobster => "mobster",
             Self::HyperTune => "hypertune",
+            Self::Pbt => "pbt",
         }
     }
 
@@ -239,17 +283,24 @@ impl SchedulerKind {
             Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
             Self::Mobster => Box::new(Asha::modelled("mobster", options, max()?)?),
             Self::HyperTune => Box::new(HyperTune::new(options, max()?)?),
+            Self::Pbt => Box::new(Pbt::new(options, max()?)?),
             Self::Median => {
-                let within = Self::from_name(&options.within).ok().filter(|k| *k != Self::Median && !k.has_searcher());
+                let within = Self::within(options);
                 let within = within.ok_or_else(|| ScheduleError::Within { within: options.within.clone() })?;
                 Box::new(Median::new(options, within.build(options, max_resource)?)?)
             }
         })
     }
 
-    /// Whether it brings a searcher of its own, which takes the place of the one a setup names.
-    pub fn has_searcher(self) -> bool {
-        self.searcher(&SchedulerOptions::default()).is_some()
+    /// What `median` wraps.
+    fn within(options: &SchedulerOptions) -> Option<Self> {
+        Self::from_name(&options.within).ok().filter(|kind| *kind != Self::Median)
+    }
+
+    /// Whether it brings a searcher of its own, which takes the place of the one a setup names. `median` brings that of what
+    /// it wraps.
+    pub fn has_searcher(self, options: &SchedulerOptions) -> bool {
+        self.searcher(options).is_some()
     }
 
     /// The searcher it brings.
@@ -258,6 +309,7 @@ impl SchedulerKind {
             Self::Bohb => Some(Box::new(Bohb)),
             Self::Mobster => Some(Box::new(Mobster::new(options.kernel))),
             Self::HyperTune => Some(Box::new(HyperTuneSearch::new(options.kernel))),
+            Self::Median => Self::within(options)?.searcher(options),
             _ => None,
         }
     }

@@ -27,6 +27,7 @@ pub use bore::Bore;
 pub use cmaes::CmaEs;
 pub use cqr::Cqr;
 pub use de::De;
+pub(in crate::rules) use evidence::Axis;
 pub use evolution::Evolution;
 pub use gp::Gp;
 pub use grid::Grid;

@@ -20,7 +20,8 @@ use crate::words::metric::{Metric, Noise};
 use crate::words::schedule::SchedulerOptions;
 use crate::words::space::{ConfigError, Space};
 use crate::words::trial::{
-    Ask, Assignment, Best, Decision, DoneBecause, Measured, Origin, Outcome, Status, Trial, TrialId, mean,
+    Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
+    TrialId, mean,
 };
 use crate::words::value::Config;
 
@@ -58,7 +59,7 @@ pub struct Setup {
     pub points_to_evaluate: Vec<Config>,
 }
 
-/// Who says which configuration, and how much to spend on it.
+/// What decides in a study.
 pub(crate) type Deciders = (Box<dyn Searcher>, Box<dyn Scheduler>);
 
 impl Setup {
@@ -122,7 +123,12 @@ impl Setup {
     /// Options of the scheduler out of their bounds, or no maximal resource where it needs one.
     pub(crate) fn build(&self) -> Result<Deciders, SetupError> {
         let scheduler = self.scheduler.build(&self.scheduler_options, self.max_resource)?;
-        Ok((self.scheduler.searcher(&self.scheduler_options).unwrap_or_else(|| self.searcher.build()), scheduler))
+        Ok((self.own_searcher().unwrap_or_else(|| self.searcher.build()), scheduler))
+    }
+
+    /// The searcher that the scheduler brings.
+    fn own_searcher(&self) -> Option<Box<dyn Searcher>> {
+        self.scheduler.searcher(&self.scheduler_options)
     }
 
     /// With one more objective, after those there are.
@@ -188,10 +194,7 @@ impl Setup {
             constraints: self.constraints.clone(),
             cost_aware: self.cost_aware,
             seed: self.seed,
-            searcher: self
-                .scheduler
-                .searcher(&self.scheduler_options)
-                .map_or(self.searcher.as_str().to_owned(), |s| s.name().to_owned()),
+            searcher: self.own_searcher().map_or(self.searcher.as_str().to_owned(), |s| s.name().to_owned()),
             scheduler: self.scheduler.as_str().to_owned(),
             scheduler_options: self.scheduler_options.clone(),
             max_resource: self.max_resource,
@@ -283,6 +286,24 @@ pub enum TellError {
     Cost {
         /// The cost given.
         cost: f64,
+    },
+    /// A trial's cost so far is less than it was.
+    #[error(
+        "trial {trial} reported a cost of {cost} after {last}; report what it has cost so far, all its runs together"
+    )]
+    CostFalls {
+        /// The trial.
+        trial: TrialId,
+        /// The cost reported.
+        cost: f64,
+        /// The cost before it.
+        last: f64,
+    },
+    /// A report carries what belongs to the end of a trial.
+    #[error("a report of trial {trial} carries further objectives or constraints; tell them when the trial ends")]
+    WithReport {
+        /// The trial.
+        trial: TrialId,
     },
     /// A result from elsewhere is not finite.
     #[error("the value added is {value}; it must be finite")]
@@ -495,36 +516,59 @@ impl Study {
         if let Some(place) = self.state.index.first_interrupted() {
             let trial = self.trials()[place].clone();
             let attempt = trial.attempt + 1;
-            return Ok(self.give(trial.id, trial.config, trial.origin, trial.resource, trial.resumed, attempt));
+            return Ok(self.give(trial.id, Given { attempt, ..Given::again(&trial) }));
         }
         let next = self.history().next_trial();
-        let mut stream = Stream::keyed(self.header().seed, next, "schedule");
-        match self.scheduler.next(&self.state.history(), &mut stream) {
+        let job = self.schedule(self.may_start());
+        match job {
             Job::Wait => Ok(Ask::Wait),
-            Job::Resume { trial, resource } => match self.trial(trial).cloned() {
-                Some(t) if t.status == Status::Paused => {
-                    Ok(self.give(trial, t.config, t.origin, resource, true, t.attempt))
-                }
-                _ => Err(SuggestError::Failed {
-                    searcher: self.scheduler.name().to_owned(),
-                    reason: format!("it resumes trial {trial}, which is not paused"),
-                }),
-            },
-            Job::Start { .. } if self.max_trials.is_some_and(|max| self.started() >= max) => {
-                Ok(Ask::Done(DoneBecause::Budget))
-            }
+            Job::Resume { trial, resource } => self.resume(trial, resource),
+            Job::Start { .. } | Job::Copy { .. } if !self.may_start() => Ok(Ask::Done(DoneBecause::Budget)),
             Job::Start { resource } => {
                 let given = self.state.index.given();
                 let (config, origin) = match self.header().points_to_evaluate.get(given) {
                     Some(config) => (config.clone(), Origin::Given),
                     None => match self.suggest(next) {
-                        Err(SuggestError::Exhausted { .. }) => return Ok(Ask::Done(DoneBecause::Exhausted)),
+                        Err(SuggestError::Exhausted { .. }) => return self.ask_exhausted(),
                         suggestion => (suggestion?, Origin::Searcher),
                     },
                 };
-                Ok(self.give(next, config, origin, resource, false, 1))
+                Ok(self.give(next, Given::new(config, origin, resource)))
+            }
+            Job::Copy { from, config, resource } => {
+                let config = self.header().space.conform(&config);
+                let outside = |source| SuggestError::Outside { searcher: self.scheduler.name().to_owned(), source };
+                let new = Given::new(config.map_err(outside)?, Origin::Scheduler, resource);
+                Ok(self.give(next, Given { from: Some(from), ..new }))
             }
         }
+    }
+
+    /// What to run where there is no new configuration: what is paused may go on all the same.
+    fn ask_exhausted(&mut self) -> Result<Ask, SuggestError> {
+        match self.schedule(false) {
+            Job::Resume { trial, resource } => self.resume(trial, resource),
+            Job::Wait | Job::Start { .. } | Job::Copy { .. } => Ok(Ask::Done(DoneBecause::Exhausted)),
+        }
+    }
+
+    fn resume(&mut self, trial: TrialId, resource: Option<u64>) -> Result<Ask, SuggestError> {
+        match self.trial(trial).filter(|t| t.status == Status::Paused).map(Given::again) {
+            Some(again) => Ok(self.give(trial, Given { resource, resumed: true, ..again })),
+            None => Err(SuggestError::Failed {
+                searcher: self.scheduler.name().to_owned(),
+                reason: format!("it resumes trial {trial}, which is not paused"),
+            }),
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        self.max_trials.is_none_or(|max| self.started() < max)
+    }
+
+    fn schedule(&mut self, may_start: bool) -> Job {
+        let mut stream = Stream::keyed(self.state.header.seed, self.history().next_trial(), "schedule");
+        self.scheduler.next(&self.state.history().starting(may_start), &mut stream)
     }
 
     fn suggest(&mut self, trial: TrialId) -> Result<Config, SuggestError> {
@@ -540,18 +584,20 @@ impl Study {
             .map_err(|source| SuggestError::Outside { searcher: self.searcher.name().to_owned(), source })
     }
 
-    fn give(
-        &mut self,
-        trial: TrialId,
-        config: Config,
-        origin: Origin,
-        resource: Option<u64>,
-        resumed: bool,
-        attempt: u32,
-    ) -> Ask {
-        let ask = Assignment { trial, config: config.clone(), resource, resumed, attempt };
-        self.record(Event::Ask { trial, config, origin, resource, resumed, attempt, at_s: self.at_s });
-        Ask::Trial(ask)
+    fn give(&mut self, trial: TrialId, given: Given) -> Ask {
+        let Given { config, origin, resource, resumed, from, attempt } = given;
+        self.record(Event::Ask {
+            trial,
+            config: config.clone(),
+            origin,
+            resource,
+            resumed,
+            // Its own checkpoint follows from its reports.
+            from: from.filter(|from| from.trial != trial),
+            attempt,
+            at_s: self.at_s,
+        });
+        Ask::Trial(Assignment { trial, config, resource, resumed, from, attempt })
     }
 
     /// Takes a running trial's measurement at `step`, and says what the trial shall do. Steps increase; what one means
@@ -560,12 +606,28 @@ impl Study {
     /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and whatever it is told as,
     /// it counts as failed.
     ///
+    /// A report may carry what the trial has cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`. Further
+    /// objectives and constraints are told when the trial ends.
+    ///
     /// # Errors
-    /// A trial that is not running, or a step that is not above the last one.
-    pub fn report(&mut self, trial: TrialId, step: u64, value: f64) -> Result<Decision, TellError> {
+    /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, or more than a
+    /// value and a cost.
+    pub fn report(&mut self, trial: TrialId, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
+        let Measured { value, more, constraints, cost } = measured.into();
         let t = self.running(trial)?;
-        if let Some(last) = t.measurements.last().map(|m| m.step).filter(|last| step <= *last) {
+        if let Some(last) = t.last_step().filter(|last| step <= *last) {
             return Err(TellError::Step { trial, step, last });
+        }
+        if !(more.is_empty() && constraints.is_empty()) {
+            return Err(TellError::WithReport { trial });
+        }
+        if let Some(cost) = cost {
+            if !(cost > 0.0 && cost.is_finite()) {
+                return Err(TellError::Cost { cost });
+            }
+            if let Some(last) = t.cost().filter(|last| cost < *last) {
+                return Err(TellError::CostFalls { trial, cost, last });
+            }
         }
         if !value.is_finite() || t.failure.is_some() {
             let decision = Decision::Stop;
@@ -573,20 +635,21 @@ impl Study {
                 trial,
                 step,
                 value: Some(value).filter(|v| v.is_finite()),
+                cost,
                 decision,
                 at_s: self.at_s,
             });
             return Ok(decision);
         }
         // The scheduler sees the report in its place; what it decides is part of the event.
-        self.state.measure(trial, step, value, self.at_s);
-        let history = self.state.history();
+        self.state.measure(trial, Measurement { step, value, cost, at_s: self.at_s });
+        let history = self.state.history().starting(self.may_start());
         let decision = match history.trials().get(trial.0 as usize) {
             Some(t) => self.scheduler.on_report(&history, t),
             None => Decision::Stop,
         };
         self.state.unmeasure(trial);
-        self.record(Event::Report { trial, step, value: Some(value), decision, at_s: self.at_s });
+        self.record(Event::Report { trial, step, value: Some(value), cost, decision, at_s: self.at_s });
         Ok(decision)
     }
 
@@ -724,6 +787,16 @@ impl Study {
         (self.state.history(), self.searcher.as_mut())
     }
 
+    /// The checkpoints that a trial may still go on from: those of paused trials, and whatever else the scheduler may have
+    /// copied. Whoever keeps them may remove all others.
+    pub fn checkpoints(&self) -> BTreeSet<Checkpoint> {
+        let history = self.state.history();
+        let mut kept: BTreeSet<Checkpoint> = self.scheduler.checkpoints(&history).into_iter().collect();
+        // One that is cut off starts over from where it went on.
+        kept.extend(self.state.index.pending().filter_map(|i| self.state.trials[i].goes_on_from()));
+        kept
+    }
+
     /// What the scheduler is going to do: rungs, quotas and the expected budget, as far as that is settled.
     pub fn plan(&self) -> Option<Plan> {
         self.scheduler.plan()
@@ -745,6 +818,28 @@ impl Study {
         self.state.apply(&event).expect("a study only records events that follow from its state");
         self.scheduler.observe(&self.state.history(), &event);
         self.fresh.push(event);
+    }
+}
+
+/// What a trial is given out with.
+struct Given {
+    config: Config,
+    origin: Origin,
+    resource: Option<u64>,
+    resumed: bool,
+    from: Option<Checkpoint>,
+    attempt: u32,
+}
+
+impl Given {
+    fn new(config: Config, origin: Origin, resource: Option<u64>) -> Self {
+        Self { config, origin, resource, resumed: false, from: None, attempt: 1 }
+    }
+
+    /// As it was given out before.
+    fn again(t: &Trial) -> Self {
+        let Trial { origin, resource, resumed, attempt, .. } = *t;
+        Self { config: t.config.clone(), origin, resource, resumed, from: t.goes_on_from(), attempt }
     }
 }
 

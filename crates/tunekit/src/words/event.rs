@@ -3,14 +3,16 @@
 //! A reader ignores fields it does not know and refuses a header of a later schema and events it does not know.
 //! - Schema 1: spaces without conditions, one metric.
 //! - Schema 2: `when` in a space's parameters; `predicates`, `objectives`, `constraints`, `cost_aware` and `scheduler_options` in
-//!   the header, all of which default to none; the outcome `measured`, and its parts in `add`. A schema 1 journal reads as it did.
+//!   the header, all of which default to none; the outcome `measured`, and its parts in `add`; `from` in
+//!   `ask`, `cost` in `report`.
+//!   A schema 1 journal reads as it did.
 
 use serde::{Deserialize, Serialize};
 
 use super::metric::Metric;
 use super::schedule::SchedulerOptions;
 use super::space::{Space, SpaceError};
-use super::trial::{Decision, Measured, Origin, Outcome, TrialId};
+use super::trial::{Checkpoint, Decision, Measured, Origin, Outcome, TrialId};
 use super::value::Config;
 
 /// The version of the journal this crate writes, and the latest it reads.
@@ -161,6 +163,9 @@ pub enum Event {
         resource: Option<u64>,
         /// Whether it goes on from a pause.
         resumed: bool,
+        /// The other trial's checkpoint it begins with, if it is a copy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Checkpoint>,
         /// The attempt that starts.
         attempt: u32,
         /// Seconds of the study, if the caller keeps time.
@@ -175,6 +180,9 @@ pub enum Event {
         step: u64,
         /// What it measured; `None` if it was not finite.
         value: Option<f64>,
+        /// What the trial had cost by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<f64>,
         /// The answer.
         decision: Decision,
         /// Seconds of the study.

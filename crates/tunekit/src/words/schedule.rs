@@ -21,6 +21,14 @@ pub struct SchedulerOptions {
     pub share: f64,
     /// `median`: how many others must have come as far before anything is stopped.
     pub population: u64,
+    /// `pbt`: how many train side by side, at least 2; as many as there are workers if those are more. A larger population
+    /// searches wider and takes longer.
+    pub members: u64,
+    /// `pbt`: the resource between two comparisons; 0: a tenth of the maximal one. A smaller one copies more often, on less
+    /// evidence.
+    pub interval: u64,
+    /// `pbt`: the share of the population that is replaced, and that is copied; above 0, and at most 0.5.
+    pub quantile: f64,
     /// `median`: the scheduler that is wrapped.
     pub within: String,
     /// `mobster` and `hypertune`: how a trial's values along the resource hang together.
@@ -59,6 +67,9 @@ impl Default for SchedulerOptions {
             brackets: 0,
             share: 0.5,
             population: 5,
+            members: 8,
+            interval: 0,
+            quantile: 0.25,
             within: "fifo".to_owned(),
             kernel: ResourceKernel::default(),
         }

@@ -50,6 +50,15 @@ pub enum DoneBecause {
     Exhausted,
 }
 
+/// What a trial had become when it had come so far: its state is kept by whoever runs it, under this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Which trial.
+    pub trial: TrialId,
+    /// How far it had come: the step of the report it paused after.
+    pub resource: u64,
+}
+
 /// A trial to run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Assignment {
@@ -61,6 +70,10 @@ pub struct Assignment {
     pub resource: Option<u64>,
     /// Whether an earlier, paused trial goes on.
     pub resumed: bool,
+    /// The checkpoint to go on from, with the step after it: the trial's own where it goes on from a pause, another one's
+    /// where it is a copy. `None`: from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Checkpoint>,
     /// 1, and one more each time the trial was interrupted and starts over.
     #[serde(skip)]
     pub attempt: u32,
@@ -110,7 +123,7 @@ pub struct Measured {
     /// The constraints, in the order of the header's; one is met when its value is at most 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<f64>,
-    /// What the trial cost (seconds, money): positive.
+    /// What the trial cost (seconds, money), in a report what it has cost so far: positive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
 }
@@ -180,6 +193,8 @@ impl From<()> for Outcome {
 pub enum Origin {
     /// The searcher.
     Searcher,
+    /// The scheduler, which copied another trial and changed it.
+    Scheduler,
     /// The points to evaluate first.
     Given,
     /// Measured elsewhere and added; it does not count against the budget.
@@ -225,6 +240,8 @@ pub struct Measurement {
     pub step: u64,
     /// What was measured there; finite.
     pub value: f64,
+    /// What the trial had cost by then, where that was reported.
+    pub cost: Option<f64>,
     /// When in the study, in seconds, if the caller keeps time.
     pub at_s: Option<f64>,
 }
@@ -239,6 +256,8 @@ pub struct Trial {
     pub config: Config,
     /// Where that came from.
     pub origin: Origin,
+    /// The checkpoint it began with, if it is a copy.
+    pub from: Option<Checkpoint>,
     /// Where it stands.
     pub status: Status,
     /// How often it was started from the same point.
@@ -271,6 +290,25 @@ impl Trial {
         matches!(self.status, Status::Running | Status::Interrupted)
     }
 
+    /// The step it has come to: of its last report, or of the checkpoint it began with.
+    pub fn last_step(&self) -> Option<u64> {
+        self.measurements.last().map(|m| m.step).or(self.from.map(|from| from.resource))
+    }
+
+    /// What it has cost so far, where that was reported or told.
+    pub fn cost(&self) -> Option<f64> {
+        let told = self.measured.as_ref().and_then(|m| m.cost);
+        told.or_else(|| self.measurements.iter().rev().find_map(|m| m.cost))
+    }
+
+    /// The checkpoint that it went on from when it was last given out, or will when it is next.
+    pub fn goes_on_from(&self) -> Option<Checkpoint> {
+        // While it is paused all its measurements are older than what comes next.
+        let before = if self.status == Status::Paused { self.measurements.len() } else { self.kept };
+        let own = before.checked_sub(1).and_then(|last| self.measurements.get(last));
+        own.map(|m| Checkpoint { trial: self.id, resource: m.step }).or(self.from)
+    }
+
     /// Whether it ended.
     pub fn is_finished(&self) -> bool {
         matches!(self.status, Status::Completed | Status::Stopped | Status::Failed)
@@ -296,8 +334,12 @@ impl Trial {
 
     /// What it first reported at `resource` or later; `None` for a failed trial.
     pub fn value_at(&self, resource: u64) -> Option<f64> {
-        let first = self.measurements.partition_point(|m| m.step < resource);
-        self.measurements.get(first).filter(|_| self.failure.is_none()).map(|m| m.value)
+        self.at(resource).filter(|_| self.failure.is_none()).map(|m| m.value)
+    }
+
+    /// Its first report at `resource` or later.
+    pub(crate) fn at(&self, resource: u64) -> Option<&Measurement> {
+        self.measurements.get(self.measurements.partition_point(|m| m.step < resource))
     }
 
     /// The mean of [`Trial::samples`]: its value so far.

@@ -21,6 +21,7 @@ pub(in crate::rules) struct Index {
     places: Vec<Place>,
     pending: BTreeSet<usize>,
     interrupted: BTreeSet<usize>,
+    paused: BTreeSet<usize>,
     failed: BTreeSet<usize>,
     started: u64,
     given: usize,
@@ -52,6 +53,7 @@ struct Place {
 struct Standing {
     pending: bool,
     interrupted: bool,
+    paused: bool,
     measured: bool,
     failed: bool,
 }
@@ -62,6 +64,7 @@ impl Standing {
         Self {
             pending,
             interrupted: trial.status == Status::Interrupted,
+            paused: trial.status == Status::Paused,
             measured: !pending && trial.has_samples(),
             failed: trial.failure.is_some() && trial.is_finished(),
         }
@@ -95,6 +98,7 @@ impl Index {
         for (set, before, now) in [
             (&mut self.pending, before.pending, now.pending),
             (&mut self.interrupted, before.interrupted, now.interrupted),
+            (&mut self.paused, before.paused, now.paused),
             (&mut self.failed, before.failed, now.failed),
         ] {
             match (before, now) {
@@ -181,8 +185,13 @@ impl Index {
     }
 
     /// Trials whose result is awaited, in order.
-    pub(super) fn pending(&self) -> impl Iterator<Item = usize> {
+    pub(in crate::rules) fn pending(&self) -> impl Iterator<Item = usize> {
         self.pending.iter().copied()
+    }
+
+    /// Trials that are paused, in order.
+    pub(super) fn paused(&self) -> impl Iterator<Item = usize> {
+        self.paused.iter().copied()
     }
 
     /// Trials that failed, in order.

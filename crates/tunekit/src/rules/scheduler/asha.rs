@@ -2,11 +2,14 @@
 //! form that promotes and in the one that stops, in one bracket or in several at once, and with a maximal resource that
 //! grows (PASHA: Bohdal, Balles, Wistuba, Ermis, Archambeau and Zappella 2023).
 //!
+//! Where the study is cost-aware, promotion weighs trials by their costs: see `Costs`.
+//!
 //! A bracket's trials are compared with those of the same bracket only. Where a trial stands follows from the events: see
 //! `Rung` for one rung, `Levels` for the resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::costs::Costs;
 use super::levels::{Levels, Plan, PlannedBracket, PlannedRung};
 use super::split::{Key, Split};
 use super::{History, Job, ScheduleError, Scheduler, Stream, enough};
@@ -61,6 +64,58 @@ struct Rung {
     /// Paused here, and not promoted.
     waiting: BTreeSet<Key>,
     promoted: usize,
+    /// Only where these decide.
+    costs: Costs,
+}
+
+/// By which rule a rung's best are found.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    form: Form,
+    eta: u64,
+    by_cost: bool,
+}
+
+impl Rule {
+    /// How many of `n` go on, where costs do not decide.
+    fn quota(self, n: usize) -> usize {
+        let best = usize::try_from(self.eta).map_or(0, |eta| n / eta);
+        // A trial cannot wait to see whether others are better, so the first one goes on.
+        if self.form == Form::Stops { best.max(1) } else { best }
+    }
+}
+
+impl Rung {
+    fn insert(&mut self, key: Key, cost: Option<f64>, rule: Rule) {
+        if rule.by_cost {
+            self.costs.insert(&mut self.split, key, cost, rule.eta);
+        } else {
+            self.split.insert(key, |n| rule.quota(n));
+        }
+    }
+
+    fn remove(&mut self, key: Key, rule: Rule) {
+        if rule.by_cost {
+            self.costs.remove(&mut self.split, key, rule.eta);
+        } else {
+            self.split.remove(key, |n| rule.quota(n));
+        }
+    }
+
+    /// Who goes on from here next.
+    fn next(&self, rule: Rule) -> Option<TrialId> {
+        let best = self.waiting.first().filter(|best| self.split.is_best(best))?;
+        let room = match rule.by_cost {
+            true => self.costs.allow(best.trial, rule.eta),
+            false => self.promoted < rule.quota(self.split.len()),
+        };
+        room.then_some(best.trial)
+    }
+
+    fn promote(&mut self, trial: TrialId) {
+        self.promoted += 1;
+        self.costs.promote(trial);
+    }
 }
 
 impl Asha {
@@ -117,25 +172,21 @@ impl Asha {
         })
     }
 
-    /// How many of `n` go on.
-    fn quota(form: Form, eta: u64, n: usize) -> usize {
-        let best = usize::try_from(eta).map_or(0, |eta| n / eta);
-        // A trial cannot wait to see whether others are better, so the first one goes on.
-        if form == Form::Stops { best.max(1) } else { best }
+    fn rule(&self, history: &History<'_>) -> Rule {
+        Rule { form: self.form, eta: self.eta, by_cost: self.form == Form::Promotes && history.cost_aware() }
     }
 
     /// The trial to promote, if any.
-    pub(super) fn promotion_due(&self) -> Option<Job> {
+    pub(super) fn promotion_due(&self, history: &History<'_>) -> Option<Job> {
         if self.form == Form::Stops {
             return None;
         }
+        let rule = self.rule(history);
         // From the top: what is nearest to its end first.
         for level in (0..self.top).rev() {
             for bracket in 0..self.brackets.len() {
-                let Some(rung) = self.rung(bracket, level) else { continue };
-                let quota = Self::quota(self.form, self.eta, rung.split.len());
-                if let Some(best) = rung.waiting.first().filter(|b| rung.promoted < quota && rung.split.is_best(b)) {
-                    return Some(Job::Resume { trial: best.trial, resource: Some(self.levels.at(level + 1)) });
+                if let Some(trial) = self.rung(bracket, level).and_then(|rung| rung.next(rule)) {
+                    return Some(Job::Resume { trial, resource: Some(self.levels.at(level + 1)) });
                 }
             }
         }
@@ -163,13 +214,14 @@ impl Asha {
     }
 
     /// Puts a trial's loss into the rung it is due at, and says which level that was.
-    fn compare(&mut self, trial: TrialId, loss: Option<f64>) -> Option<(usize, Key)> {
+    fn compare(&mut self, history: &History<'_>, trial: TrialId, loss: Option<f64>) -> Option<(usize, Key)> {
+        let rule = self.rule(history);
+        let cost = history.trials().get(usize::try_from(trial.0).ok()?).and_then(Trial::cost);
         let run = self.runs.get_mut(usize::try_from(trial.0).ok()?)?;
         let (bracket, level) = (run.bracket as usize, run.next as usize);
         let rung = self.brackets.get_mut(bracket)?.get_mut(level.checked_sub(bracket)?)?;
         let key = Key::new(loss, trial);
-        let (form, eta) = (self.form, self.eta);
-        rung.split.insert(key, |n| Self::quota(form, eta, n));
+        rung.insert(key, cost, rule);
         run.next += 1;
         self.values[level] += usize::from(loss.is_some());
         Some((level, key))
@@ -184,7 +236,7 @@ impl Asha {
             && self.levels.at(run.next as usize) <= step
         {
             let bracket = run.bracket as usize;
-            let Some((level, key)) = self.compare(trial, Some(loss)) else { return };
+            let Some((level, key)) = self.compare(history, trial, Some(loss)) else { return };
             self.fresh.entry(trial).or_default().push((level, key));
             if self.form == Form::Grows && level == self.top {
                 self.grow(history, bracket);
@@ -193,7 +245,7 @@ impl Asha {
             let next = self.runs[place].next as usize;
             if next < self.levels.len() && self.levels.at(next) <= step {
                 // It ran past this rung without having been asked to; that is no promotion to be had by another.
-                rung.promoted += usize::from(self.form != Form::Stops);
+                rung.promote(trial);
             } else if decision == Decision::Pause {
                 rung.waiting.insert(key);
             }
@@ -206,13 +258,13 @@ impl Asha {
     }
 
     /// An interruption makes void what was reported since the trial was last given out.
-    fn undo(&mut self, trial: TrialId) {
-        let (form, eta) = (self.form, self.eta);
+    fn undo(&mut self, history: &History<'_>, trial: TrialId) {
+        let rule = self.rule(history);
         let Some(run) = usize::try_from(trial.0).ok().and_then(|i| self.runs.get_mut(i)) else { return };
         run.stopped = false;
         for (level, key) in self.fresh.remove(&trial).unwrap_or_default().into_iter().rev() {
             let bracket = run.bracket as usize;
-            self.brackets[bracket][level - bracket].split.remove(key, |n| Self::quota(form, eta, n));
+            self.brackets[bracket][level - bracket].remove(key, rule);
             self.values[level] -= 1;
             run.next = level as u32;
         }
@@ -226,7 +278,7 @@ impl Asha {
         // One that was told to stop has been compared where it was.
         let stopped = ended.is_none_or(|t| t.decision == Decision::Stop);
         if failed || (value.is_some() && !stopped) {
-            self.compare(trial, value.map(|v| history.goal().loss(v)));
+            self.compare(history, trial, value.map(|v| history.goal().loss(v)));
         }
         self.fresh.remove(&trial);
         if let Some(run) = usize::try_from(trial.0).ok().and_then(|i| self.runs.get_mut(i)) {
@@ -300,8 +352,8 @@ impl Scheduler for Asha {
         self.name
     }
 
-    fn next(&mut self, _: &History<'_>, stream: &mut Stream) -> Job {
-        self.promotion_due().unwrap_or_else(|| self.begin(stream, None))
+    fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
+        self.promotion_due(history).unwrap_or_else(|| self.begin(stream, None))
     }
 
     fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision {
@@ -317,11 +369,10 @@ impl Scheduler for Asha {
         let next = run.next as usize;
         let mut due = (next..self.levels.len()).take_while(|j| self.levels.at(*j) <= last.step);
         let key = Key::new(Some(history.goal().loss(last.value)), trial.id);
+        let rule = self.rule(history);
         let stops = |level: usize| {
-            self.rung(run.bracket as usize, level).is_none_or(|rung| {
-                let quota = Self::quota(self.form, self.eta, rung.split.len() + 1);
-                !rung.split.would_be_best(key, quota)
-            })
+            self.rung(run.bracket as usize, level)
+                .is_none_or(|rung| !rung.split.would_be_best(key, rule.quota(rung.split.len() + 1)))
         };
         match self.form {
             Form::Stops if due.any(stops) => Decision::Stop,
@@ -347,7 +398,7 @@ impl Scheduler for Asha {
                         && let Some(key) = rung.waiting.iter().find(|k| k.trial == *trial).copied()
                     {
                         rung.waiting.remove(&key);
-                        rung.promoted += 1;
+                        rung.promote(*trial);
                     }
                 }
             }
@@ -358,7 +409,7 @@ impl Scheduler for Asha {
                 }
             }
             Event::Tell { trial, outcome, .. } => self.on_end(history, *trial, outcome),
-            Event::Interrupt { trial, .. } => self.undo(*trial),
+            Event::Interrupt { trial, .. } => self.undo(history, *trial),
             _ => {}
         }
     }

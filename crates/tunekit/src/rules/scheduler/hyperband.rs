@@ -11,7 +11,7 @@ use super::split::Key;
 use super::{History, Job, ScheduleError, Scheduler, Stream, enough};
 use crate::words::event::Event;
 use crate::words::schedule::SchedulerOptions;
-use crate::words::trial::{Decision, Outcome, Trial, TrialId};
+use crate::words::trial::{Checkpoint, Decision, Outcome, Trial, TrialId};
 
 /// Synchronous Hyperband.
 #[derive(Debug)]
@@ -203,6 +203,12 @@ impl Scheduler for Hyperband {
 
     fn levels(&self) -> &[u64] {
         self.levels.all()
+    }
+
+    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
+        // Who was not promoted when its rung was full never will be.
+        let paused = history.paused().filter(|t| self.of_trial.contains_key(&t.id));
+        paused.filter_map(Trial::goes_on_from).collect()
     }
 
     fn plan(&self) -> Option<Plan> {

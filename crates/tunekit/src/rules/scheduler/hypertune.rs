@@ -7,7 +7,7 @@ use super::{History, Job, ScheduleError, Scheduler, Stream};
 use crate::rules::searcher::Gp;
 use crate::words::event::Event;
 use crate::words::schedule::{ResourceKernel, SchedulerOptions};
-use crate::words::trial::{Decision, Trial};
+use crate::words::trial::{Checkpoint, Decision, Trial};
 
 /// Asynchronous Hyperband whose brackets are taken as often as they would be, times the probability that their first rung
 /// ranks configurations best.
@@ -31,7 +31,7 @@ impl Scheduler for HyperTune {
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
-        if let Some(job) = self.within.promotion_due() {
+        if let Some(job) = self.within.promotion_due(history) {
             return job;
         }
         let levels = history.clone().at(self.within.fidelity(history)).on_levels(self.within.levels());
@@ -53,6 +53,10 @@ impl Scheduler for HyperTune {
 
     fn levels(&self) -> &[u64] {
         self.within.levels()
+    }
+
+    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
+        self.within.checkpoints(history)
     }
 
     fn plan(&self) -> Option<Plan> {

@@ -10,7 +10,7 @@ use super::split::{Key, Split};
 use super::{History, Job, ScheduleError, Scheduler, Stream};
 use crate::words::event::Event;
 use crate::words::schedule::SchedulerOptions;
-use crate::words::trial::{Decision, Measurement, Trial, TrialId};
+use crate::words::trial::{Checkpoint, Decision, Measurement, Trial, TrialId};
 
 /// Stops what falls behind, and leaves everything else to the scheduler it wraps.
 pub struct Median {
@@ -136,6 +136,10 @@ impl Scheduler for Median {
         self.within.levels()
     }
 
+    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
+        self.within.checkpoints(history)
+    }
+
     fn plan(&self) -> Option<Plan> {
         self.within.plan()
     }
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn means_run_and_reach_into_cells_that_were_skipped() {
-        let at = |step, value| Measurement { step, value, at_s: None };
+        let at = |step, value| Measurement { step, value, cost: None, at_s: None };
         assert_eq!(means(&[at(1, 4.0), at(4, 2.0)], |v| v), [(1, 4.0), (2, 4.0), (3, 4.0), (4, 3.0)]);
         assert_eq!(means(&[at(128, 4.0), at(129, 2.0)], |v| -v), [(128, -4.0)]);
     }

@@ -42,24 +42,47 @@ impl Split {
     }
 
     pub(super) fn insert(&mut self, key: Key, k: impl Fn(usize) -> usize) {
-        if self.best.last().is_some_and(|last| key < *last) { &mut self.best } else { &mut self.rest }.insert(key);
+        self.put(key);
         self.settle(k(self.len()));
     }
 
     pub(super) fn remove(&mut self, key: Key, k: impl Fn(usize) -> usize) {
-        let _ = self.best.remove(&key) || self.rest.remove(&key);
+        self.take(key);
         self.settle(k(self.len()));
     }
 
     fn settle(&mut self, k: usize) {
-        while self.best.len() > k {
-            self.rest.extend(self.best.pop_last());
+        while self.best.len() > k && self.demote().is_some() {}
+        while self.best.len() < k && self.promote().is_some() {}
+    }
+
+    /// Inserts without a change of where the cut is, and says whether that was among the best.
+    pub(super) fn put(&mut self, key: Key) -> bool {
+        let best = self.best.last().is_some_and(|last| key < *last);
+        if best { &mut self.best } else { &mut self.rest }.insert(key);
+        best
+    }
+
+    /// Removes without a change of where the cut is, and says whether that was among the best, if it was there.
+    pub(super) fn take(&mut self, key: Key) -> Option<bool> {
+        if self.best.remove(&key) {
+            return Some(true);
         }
-        while self.best.len() < k
-            && let Some(next) = self.rest.pop_first()
-        {
-            self.best.insert(next);
-        }
+        self.rest.remove(&key).then_some(false)
+    }
+
+    /// Moves the cut up by one, and says whom it passed.
+    pub(super) fn demote(&mut self) -> Option<Key> {
+        let last = self.best.pop_last()?;
+        self.rest.insert(last);
+        Some(last)
+    }
+
+    /// Moves the cut down by one, and says whom it passed.
+    pub(super) fn promote(&mut self) -> Option<Key> {
+        let next = self.rest.pop_first()?;
+        self.best.insert(next);
+        Some(next)
     }
 
     /// Whether it is among the best.

@@ -18,7 +18,7 @@ use crate::words::value::Config;
 
 /// What one coordinate of the unit cube stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Axis {
+pub(in crate::rules) enum Axis {
     /// A number or an ordinal; its values are about `cell` apart, 0 for a continuous one.
     Numeric {
         /// The width of a value's cell.
@@ -35,7 +35,7 @@ pub(super) enum Axis {
 
 impl Axis {
     /// Those of a space, in order.
-    pub(super) fn of(space: &Space) -> Vec<Self> {
+    pub(in crate::rules) fn of(space: &Space) -> Vec<Self> {
         let axis = |(_, domain): (&str, &Domain)| match (domain, domain.count()) {
             (_, Some(1)) => Self::Fixed,
             (Domain::Categorical(_) | Domain::Bool, Some(count)) => Self::Category { count },

@@ -101,9 +101,9 @@ impl State {
     }
 
     /// Adds a report, without the decision that will come of it.
-    pub(super) fn measure(&mut self, trial: TrialId, step: u64, value: f64, at_s: Option<f64>) {
+    pub(super) fn measure(&mut self, trial: TrialId, measurement: Measurement) {
         if let Some(t) = self.trial_mut(trial) {
-            t.measurements.push(Measurement { step, value, at_s });
+            t.measurements.push(measurement);
         }
     }
 
@@ -126,10 +126,14 @@ impl State {
     fn change(&mut self, event: &Event) -> Result<TrialId, String> {
         match event {
             Event::Header(_) => Err("a second header".to_owned()),
-            Event::Ask { trial, config, origin, resource, resumed, attempt, at_s } => {
+            Event::Ask { trial, config, origin, resource, resumed, from, attempt, at_s } => {
                 let config = self.adopt(config)?;
                 if trial.0 == self.trials.len() as u64 {
-                    self.trials.push(new_trial(*trial, config.clone(), *origin, *at_s));
+                    if let Some(parent) = from.filter(|f| self.trial(f.trial).is_none()) {
+                        return Err(format!("trial {trial} is a copy of trial {}, which is unknown", parent.trial));
+                    }
+                    let new = new_trial(*trial, config.clone(), *origin, *at_s);
+                    self.trials.push(Trial { from: *from, ..new });
                 }
                 let t = self.trial_mut(*trial).ok_or_else(|| format!("trial {trial} is out of order"))?;
                 if t.config != config {
@@ -148,14 +152,14 @@ impl State {
                 (t.resource, t.resumed, t.attempt) = (*resource, *resumed, *attempt);
                 Ok(*trial)
             }
-            Event::Report { trial, step, value, decision, at_s } => {
+            Event::Report { trial, step, value, cost, decision, at_s } => {
                 let t = self.running(*trial)?;
-                if t.measurements.last().is_some_and(|m| m.step >= *step) {
+                if t.last_step().is_some_and(|last| last >= *step) {
                     return Err(format!("step {step} of trial {trial} does not increase"));
                 }
                 match value {
                     Some(value) if t.failure.is_none() => {
-                        t.measurements.push(Measurement { step: *step, value: *value, at_s: *at_s });
+                        t.measurements.push(Measurement { step: *step, value: *value, cost: *cost, at_s: *at_s });
                     }
                     Some(_) => {}
                     None => t.failure = Some(format!("the report at step {step} is not a finite number")),
@@ -245,6 +249,7 @@ fn new_trial(id: TrialId, config: Config, origin: Origin, at_s: Option<f64>) -> 
         id,
         config,
         origin,
+        from: None,
         status: Status::Running,
         attempt: 1,
         resource: None,

@@ -145,6 +145,7 @@ fn log_side(mean: f64, variance: f64, low: f64, high: f64) -> (f64, f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::How;
     use super::*;
     use crate::rules::distribution::normal_quantile;
     use crate::rules::pareto::hypervolume;
@@ -227,7 +228,7 @@ mod tests {
             study.add(&Config::new().with("x", x), measured).unwrap();
         }
         let history = study.history();
-        let model = Model::of(&history, false, None).unwrap();
+        let model = Model::of(&history, How::default(), None).unwrap();
         let rows: Vec<usize> = (0..6).collect();
         let mut turns = [0; 4];
         for seed in 0..40 {

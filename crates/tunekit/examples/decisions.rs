@@ -1,0 +1,59 @@
+//! What a scheduler's decisions cost: how long do an ask and a report take once so many trials have begun? One worker, random
+//! search. `cargo run --release -p tunekit --example decisions -- 10000`
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use tunekit::{
+    Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup, Space, Study,
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let given = std::env::args().nth(1).unwrap_or_else(|| "10000".to_owned());
+    let count: u64 = given.parse().map_err(|e| format!("how many trials? `{given}` is no number: {e}"))?;
+    let members = |members| SchedulerOptions { members, ..SchedulerOptions::default() };
+    for (kind, options, cost_aware) in [
+        (SchedulerKind::Asha, members(8), false),
+        (SchedulerKind::AshaPromotion, members(8), false),
+        (SchedulerKind::AshaPromotion, members(8), true),
+        (SchedulerKind::Hyperband, members(8), false),
+        (SchedulerKind::Pbt, members(8), false),
+        (SchedulerKind::Pbt, members(1000), false),
+    ] {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0)?)?;
+        let setup = Setup::new(space, Metric::minimize("loss")).searcher(SearcherKind::Random).scheduler(kind);
+        let population = options.members;
+        let setup = Setup { cost_aware, ..setup.scheduler_options(options).max_resource(81) };
+        let mut study = Study::new(setup)?;
+        let (mut asking, mut reporting, mut decisions) = (Duration::ZERO, Duration::ZERO, 0_u32);
+        loop {
+            let measured = study.started() >= count;
+            let started = Instant::now();
+            let job = study.ask()?.assignment().ok_or("no trial was given")?;
+            let asked = started.elapsed();
+            let step = job.resource.unwrap_or(81);
+            let x = job.config.float("x").ok_or("no x")?;
+            let loss = x + 1.0 / step as f64;
+            let cost = cost_aware.then_some(step as f64 * (1.0 + x));
+            let started = Instant::now();
+            let decision = study.report(job.trial, step, Measured { cost, ..Measured::new(loss) })?;
+            let reported = started.elapsed();
+            if decision != Decision::Pause {
+                study.tell(job.trial, Outcome::Done)?;
+            }
+            let _stored = study.take_events();
+            if measured {
+                asking += asked;
+                reporting += reported;
+                decisions += 1;
+            }
+            if decisions == 2000 {
+                break;
+            }
+        }
+        let [ask, report] = [asking, reporting].map(|time| time.as_secs_f64() * 1e6 / f64::from(decisions));
+        let by = if cost_aware { ", by cost" } else { "" };
+        println!("{kind} (population {population}){by}: {ask:.1} us an ask, {report:.1} us a report");
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! `TrialRun`: one run of one trial, as the closure that is tuned sees it.
+//!
+//! It decides nothing: what it reports goes to the tuner, which answers.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::rules::study::TellError;
+use crate::words::trial::{Assignment, Checkpoint, Decision, Measured, TrialId};
+use crate::words::value::Config;
+
+/// One run of one trial, handed to the closure that is tuned.
+#[derive(Debug)]
+pub struct TrialRun {
+    job: Assignment,
+    run: u64,
+    seed: u64,
+    next_step: u64,
+    checkpoint: Option<PathBuf>,
+    reports: mpsc::UnboundedSender<Message>,
+}
+
+/// A report on its way to the tuner.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) run: u64,
+    pub(super) step: u64,
+    pub(super) measured: Measured,
+    pub(super) answer: oneshot::Sender<Result<Decision, TellError>>,
+}
+
+impl TrialRun {
+    pub(super) fn new(
+        job: Assignment,
+        run: u64,
+        seed: u64,
+        last_step: u64,
+        checkpoint: Option<PathBuf>,
+        reports: mpsc::UnboundedSender<Message>,
+    ) -> Self {
+        Self { job, run, seed, next_step: last_step.saturating_add(1), checkpoint, reports }
+    }
+
+    /// The trial's number.
+    pub fn id(&self) -> TrialId {
+        self.job.trial
+    }
+
+    /// What to run with.
+    pub fn config(&self) -> &Config {
+        &self.job.config
+    }
+
+    /// How far to run before the next decision is due; `None`: to the end.
+    pub fn resource(&self) -> Option<u64> {
+        self.job.resource
+    }
+
+    /// Whether the trial goes on from a pause.
+    pub fn resumed(&self) -> bool {
+        self.job.resumed
+    }
+
+    /// What it goes on from: its own checkpoint or, if it is a copy, another trial's. `None`: it starts with nothing.
+    pub fn from(&self) -> Option<Checkpoint> {
+        self.job.from
+    }
+
+    /// A folder of this run's own, if the tuner has one for checkpoints ([`Tuner::checkpoints`](crate::Tuner::checkpoints)).
+    /// It holds what was there when the trial paused or, if it is a copy, what the other trial had at [`TrialRun::from`];
+    /// otherwise nothing.
+    ///
+    /// Save before reporting: a report that is answered with [`Decision::Pause`] takes the folder away as it is, for the run
+    /// that goes on from there. Only a report at [`TrialRun::resource`] or later is answered so.
+    pub fn checkpoint(&self) -> Option<&Path> {
+        self.checkpoint.as_deref()
+    }
+
+    /// 1, and one more each time the trial was interrupted and starts over.
+    pub fn attempt(&self) -> u32 {
+        self.job.attempt
+    }
+
+    /// A seed for the trial's own randomness: the same for the same study and trial.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Reports a measurement at the next step (1, 2, ..., or on from where the trial was), waits until it is journalled, and
+    /// says what to do. It may carry what the trial has cost so far: see [`Study::report`](crate::Study::report).
+    pub async fn report(&mut self, measured: impl Into<Measured>) -> Decision {
+        let trial = self.job.trial;
+        self.report_at(self.next_step, measured).await.unwrap_or_else(|error| {
+            tracing::warn!(%trial, %error, "report not taken");
+            Decision::Stop
+        })
+    }
+
+    /// Reports a measurement at a step above the last one.
+    ///
+    /// # Errors
+    /// A step that is not, a cost that is none, or a trial that has paused.
+    pub async fn report_at(&mut self, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
+        let (answer, decision) = oneshot::channel();
+        if self.reports.send(Message { run: self.run, step, measured: measured.into(), answer }).is_err() {
+            return Ok(Decision::Stop);
+        }
+        let decision = decision.await.unwrap_or(Ok(Decision::Stop))?;
+        self.next_step = step.saturating_add(1);
+        Ok(decision)
+    }
+}
