@@ -1,8 +1,10 @@
 //! `Study`: a synchronous fold over its events. It has no clock, no I/O and no randomness of its own.
 //!
 //! Every change of state goes through `apply`, which replaying uses too; asking, reporting and telling only decide what
-//! the event is. What the fold keeps is in `study/state.rs`.
+//! the event is. What the fold keeps is in `study/state.rs`; how a study comes back from its events, in `study/replay.rs`.
 
+mod refusal;
+mod replay;
 mod state;
 
 use std::collections::BTreeSet;
@@ -13,7 +15,7 @@ use super::distribution::{standard_deviation, student_half_width};
 use super::history::{History, Observed};
 use super::pareto::non_dominated;
 use super::scheduler::{Fifo, Job, Plan, ScheduleError, Scheduler, SchedulerKind};
-use super::searcher::{Searcher, SearcherKind, SuggestError, UnknownName};
+use super::searcher::{Searcher, SearcherKind, SuggestError};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::metric::{Metric, Noise};
@@ -25,6 +27,7 @@ use crate::words::trial::{
 };
 use crate::words::value::Config;
 
+pub use refusal::TellError;
 pub use state::ReplayError;
 pub(in crate::rules) use state::Trials;
 #[cfg(test)]
@@ -243,79 +246,6 @@ pub enum SetupError {
     },
 }
 
-/// Why a report, an outcome or a result from elsewhere is not taken.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TellError {
-    /// The trial is not running.
-    #[error("trial {trial} is {status}, not running")]
-    NotRunning {
-        /// The trial.
-        trial: TrialId,
-        /// How it stands, or `unknown`.
-        status: &'static str,
-    },
-    /// Steps of a trial increase.
-    #[error("trial {trial} reported step {step} after step {last}; steps increase")]
-    Step {
-        /// The trial.
-        trial: TrialId,
-        /// The step reported.
-        step: u64,
-        /// The step before it.
-        last: u64,
-    },
-    /// A trial told as done has reported nothing.
-    #[error("trial {trial} is told without a value and has reported none; tell a value or a failure")]
-    NoValue {
-        /// The trial.
-        trial: TrialId,
-    },
-    /// Something that the study measures with each trial is missing, or something else was told.
-    #[error("{got} {what} told, the study has {wanted}; tell each with every value")]
-    Incomplete {
-        /// `further objective(s)` or `constraint(s)`.
-        what: &'static str,
-        /// How many were told.
-        got: usize,
-        /// How many there are.
-        wanted: usize,
-    },
-    /// A cost is not a positive finite number.
-    #[error("the cost is {cost}; it must be a positive finite number")]
-    Cost {
-        /// The cost given.
-        cost: f64,
-    },
-    /// A trial's cost so far is less than it was.
-    #[error(
-        "trial {trial} reported a cost of {cost} after {last}; report what it has cost so far, all its runs together"
-    )]
-    CostFalls {
-        /// The trial.
-        trial: TrialId,
-        /// The cost reported.
-        cost: f64,
-        /// The cost before it.
-        last: f64,
-    },
-    /// A report carries what belongs to the end of a trial.
-    #[error("a report of trial {trial} carries further objectives or constraints; tell them when the trial ends")]
-    WithReport {
-        /// The trial.
-        trial: TrialId,
-    },
-    /// A result from elsewhere is not finite.
-    #[error("the value added is {value}; it must be finite")]
-    NotFinite {
-        /// The value given.
-        value: f64,
-    },
-    /// A result from elsewhere is not in the space.
-    #[error("the configuration added is not in the space: {0}")]
-    Outside(#[from] ConfigError),
-}
-
 /// A search for good values of a space's parameters: ask for a trial, run it, tell what came out.
 ///
 /// State is a fold over [`Event`]s. Each call that changes it leaves its events in [`Study::take_events`]: store them
@@ -372,64 +302,6 @@ impl Study {
         let event = Event::Header(Box::new(header.clone()));
         let state = State::new(header);
         Ok(Self { state, searcher, scheduler, max_trials: None, at_s: None, fresh: vec![event] })
-    }
-
-    /// The study these events came from.
-    ///
-    /// Trials that were running stay so: where their runs are gone, say so with [`Study::interrupt_open`], and they are
-    /// asked for again.
-    ///
-    /// # Errors
-    /// No header first, a later schema, a searcher or scheduler this crate does not have, or events that contradict
-    /// each other.
-    pub fn replay(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
-        let mut events = events.into_iter();
-        let header = State::header(events.next())?;
-        let unknown = |source: UnknownName| ReplayError::Unknown(source);
-        let kind = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?;
-        let scheduler = kind.build(&header.scheduler_options, header.max_resource).map_err(ReplayError::Schedule)?;
-        let searcher = match kind.searcher(&header.scheduler_options) {
-            Some(own) => own,
-            None => SearcherKind::from_name(&header.searcher).map_err(unknown)?.build(),
-        };
-        Self::fold(header, events, searcher, scheduler)
-    }
-
-    /// As [`Study::replay`], with a searcher and a scheduler of your own.
-    ///
-    /// # Errors
-    /// As [`Study::replay`]; names other than those in the header.
-    pub fn replay_with(
-        events: impl IntoIterator<Item = Event>,
-        searcher: Box<dyn Searcher>,
-        scheduler: Box<dyn Scheduler>,
-    ) -> Result<Self, ReplayError> {
-        let mut events = events.into_iter();
-        let header = State::header(events.next())?;
-        for (what, wanted, given) in
-            [("searcher", &header.searcher, searcher.name()), ("scheduler", &header.scheduler, scheduler.name())]
-        {
-            if wanted != given {
-                return Err(ReplayError::Other { what, wanted: wanted.clone(), given: given.to_owned() });
-            }
-        }
-        Self::fold(header, events, searcher, scheduler)
-    }
-
-    fn fold(
-        header: Header,
-        events: impl Iterator<Item = Event>,
-        searcher: Box<dyn Searcher>,
-        mut scheduler: Box<dyn Scheduler>,
-    ) -> Result<Self, ReplayError> {
-        let mut state = State::new(header);
-        let mut at_s = None;
-        for (i, event) in events.enumerate() {
-            at_s = event.at_s().or(at_s);
-            state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
-            scheduler.observe(&state.history(), &event);
-        }
-        Ok(Self { state, searcher, scheduler, max_trials: None, at_s, fresh: Vec::new() })
     }
 
     /// What stands in a study's place while that is elsewhere.

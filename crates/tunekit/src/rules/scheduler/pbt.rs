@@ -3,7 +3,8 @@
 //! with other parameters: exploit, then explore.
 //!
 //! A copy is a trial of its own. It begins with the checkpoint that belongs to the score its parent was chosen for, never
-//! with a newer one: the parent may be running again by then.
+//! with a newer one: the parent may be running again by then. Whoever has a score is either paused, and then that checkpoint
+//! is kept as every paused trial's, or went on from there, and then it is kept in case the trial starts over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -256,14 +257,6 @@ impl Scheduler for Pbt {
             Event::Interrupt { trial, .. } => self.change(*trial, |m| m.state = State::Running),
             _ => {}
         }
-    }
-
-    fn checkpoints(&self, _: &History<'_>) -> Vec<Checkpoint> {
-        let kept = |key: &Key| {
-            let (_, resource) = self.members.get(&key.trial)?.score?;
-            Some(Checkpoint { trial: key.trial, resource })
-        };
-        self.scores.iter().filter_map(kept).collect()
     }
 }
 

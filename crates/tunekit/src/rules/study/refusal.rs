@@ -1,0 +1,77 @@
+//! `TellError`: what a study does not take. It stays as it was.
+
+use crate::words::space::ConfigError;
+use crate::words::trial::TrialId;
+
+/// Why a report, an outcome or a result from elsewhere is not taken.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TellError {
+    /// The trial is not running.
+    #[error("trial {trial} is {status}, not running")]
+    NotRunning {
+        /// The trial.
+        trial: TrialId,
+        /// How it stands, or `unknown`.
+        status: &'static str,
+    },
+    /// Steps of a trial increase.
+    #[error("trial {trial} reported step {step} after step {last}; steps increase")]
+    Step {
+        /// The trial.
+        trial: TrialId,
+        /// The step reported.
+        step: u64,
+        /// The step before it.
+        last: u64,
+    },
+    /// A trial told as done has reported nothing.
+    #[error("trial {trial} is told without a value and has reported none; tell a value or a failure")]
+    NoValue {
+        /// The trial.
+        trial: TrialId,
+    },
+    /// Something that the study measures with each trial is missing, or something else was told.
+    #[error("{got} {what} told, the study has {wanted}; tell each with every value")]
+    Incomplete {
+        /// `further objective(s)` or `constraint(s)`.
+        what: &'static str,
+        /// How many were told.
+        got: usize,
+        /// How many there are.
+        wanted: usize,
+    },
+    /// A cost is not a positive finite number.
+    #[error("the cost is {cost}; it must be a positive finite number")]
+    Cost {
+        /// The cost given.
+        cost: f64,
+    },
+    /// A trial's cost so far is less than it was.
+    #[error(
+        "trial {trial} reported a cost of {cost} after {last}; report what it has cost so far, all its runs together"
+    )]
+    CostFalls {
+        /// The trial.
+        trial: TrialId,
+        /// The cost reported.
+        cost: f64,
+        /// The cost before it.
+        last: f64,
+    },
+    /// A report carries what belongs to the end of a trial.
+    #[error("a report of trial {trial} carries further objectives or constraints; tell them when the trial ends")]
+    WithReport {
+        /// The trial.
+        trial: TrialId,
+    },
+    /// A result from elsewhere is not finite.
+    #[error("the value added is {value}; it must be finite")]
+    NotFinite {
+        /// The value given.
+        value: f64,
+    },
+    /// A result from elsewhere is not in the space.
+    #[error("the configuration added is not in the space: {0}")]
+    Outside(#[from] ConfigError),
+}

@@ -1,0 +1,65 @@
+//! A study from its events, the same that they came from.
+
+use super::state::{ReplayError, State};
+use super::{Event, Header, Scheduler, SchedulerKind, Searcher, SearcherKind, Study};
+use crate::rules::searcher::UnknownName;
+
+impl Study {
+    /// The study these events came from.
+    ///
+    /// Trials that were running stay so: where their runs are gone, say so with [`Study::interrupt_open`], and they are
+    /// asked for again.
+    ///
+    /// # Errors
+    /// No header first, a later schema, a searcher or scheduler this crate does not have, or events that contradict
+    /// each other.
+    pub fn replay(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
+        let mut events = events.into_iter();
+        let header = State::header(events.next())?;
+        let unknown = |source: UnknownName| ReplayError::Unknown(source);
+        let kind = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?;
+        let scheduler = kind.build(&header.scheduler_options, header.max_resource).map_err(ReplayError::Schedule)?;
+        let searcher = match kind.searcher(&header.scheduler_options) {
+            Some(own) => own,
+            None => SearcherKind::from_name(&header.searcher).map_err(unknown)?.build(),
+        };
+        Self::fold(header, events, searcher, scheduler)
+    }
+
+    /// As [`Study::replay`], with a searcher and a scheduler of your own.
+    ///
+    /// # Errors
+    /// As [`Study::replay`]; names other than those in the header.
+    pub fn replay_with(
+        events: impl IntoIterator<Item = Event>,
+        searcher: Box<dyn Searcher>,
+        scheduler: Box<dyn Scheduler>,
+    ) -> Result<Self, ReplayError> {
+        let mut events = events.into_iter();
+        let header = State::header(events.next())?;
+        for (what, wanted, given) in
+            [("searcher", &header.searcher, searcher.name()), ("scheduler", &header.scheduler, scheduler.name())]
+        {
+            if wanted != given {
+                return Err(ReplayError::Other { what, wanted: wanted.clone(), given: given.to_owned() });
+            }
+        }
+        Self::fold(header, events, searcher, scheduler)
+    }
+
+    fn fold(
+        header: Header,
+        events: impl Iterator<Item = Event>,
+        searcher: Box<dyn Searcher>,
+        mut scheduler: Box<dyn Scheduler>,
+    ) -> Result<Self, ReplayError> {
+        let mut state = State::new(header);
+        let mut at_s = None;
+        for (i, event) in events.enumerate() {
+            at_s = event.at_s().or(at_s);
+            state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
+            scheduler.observe(&state.history(), &event);
+        }
+        Ok(Self { state, searcher, scheduler, max_trials: None, at_s, fresh: Vec::new() })
+    }
+}
