@@ -68,7 +68,8 @@ pub use rules::history::{History, Observed};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
 pub use rules::pareto;
 pub use rules::scheduler::{
-    Asha, Fifo, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler, SchedulerKind,
+    Asha, Fifo, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, Racing, ScheduleError, Scheduler,
+    SchedulerKind,
 };
 pub use rules::searcher::{
     Auto, Bohb, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch,

@@ -7,8 +7,10 @@ mod fifo;
 mod hyperband;
 mod levels;
 mod median;
+mod racing;
 mod split;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,6 +19,7 @@ pub use fifo::Fifo;
 pub use hyperband::Hyperband;
 pub use levels::{Plan, PlannedBracket, PlannedRung};
 pub use median::Median;
+pub use racing::Racing;
 
 use super::history::History;
 use super::searcher::{Bohb, Searcher, UnknownName};
@@ -71,6 +74,22 @@ pub enum ScheduleError {
     Share {
         /// The share given.
         share: f64,
+    },
+    /// A race that nobody can win, or lose.
+    #[error("drop is {drop} and accept {accept}; they are above 0 and below 1, and drop is the smaller one")]
+    Chances {
+        /// Below which probability a challenger is dropped.
+        drop: f64,
+        /// Above which it is accepted.
+        accept: f64,
+    },
+    /// More replicates are needed than there will be, or none.
+    #[error("replicates is {replicates}; it is between 1 and max_resource, which is {max}")]
+    Replicates {
+        /// The number given.
+        replicates: u64,
+        /// The maximal resource.
+        max: u64,
     },
     /// A wrapper around nothing.
     #[error("`median` wraps no scheduler `{within}`; give `within` another one")]
@@ -129,6 +148,23 @@ pub trait Scheduler: Send {
         None
     }
 
+    /// The trial it holds to be the best, where it compares trials by more than their values: what a study without a model of its
+    /// own recommends.
+    fn incumbent(&self) -> Option<TrialId> {
+        None
+    }
+
+    /// Of how many measurements at least a recommendation is made, where there is a configuration of so many.
+    fn replicates(&self) -> usize {
+        1
+    }
+
+    /// What trials measured, as it would have been had all been measured now, where it is clear that time made a difference.
+    fn without_drift(&self, history: &History<'_>) -> Option<BTreeMap<TrialId, Vec<f64>>> {
+        let _ = history;
+        None
+    }
+
     /// What it is going to do, as far as that is settled.
     fn plan(&self) -> Option<Plan> {
         None
@@ -166,11 +202,13 @@ pub enum SchedulerKind {
     Median,
     /// Synchronous Hyperband with densities of good and bad configurations.
     Bohb,
+    /// Replicates until it is clear who is better, against an incumbent that is measured again and again.
+    Racing,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fifo,
         Self::Asha,
         Self::AshaPromotion,
@@ -179,6 +217,7 @@ impl SchedulerKind {
         Self::Pasha,
         Self::Median,
         Self::Bohb,
+        Self::Racing,
     ];
 
     /// Its name.
@@ -192,6 +231,7 @@ impl SchedulerKind {
             Self::Pasha => "pasha",
             Self::Median => "median",
             Self::Bohb => "bohb",
+            Self::Racing => "racing",
         }
     }
 
@@ -222,8 +262,10 @@ impl SchedulerKind {
             Self::HyperbandAsync => Box::new(Asha::hyperband(options, max()?)?),
             Self::Pasha => Box::new(Asha::pasha(options, max()?)?),
             Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
+            Self::Racing => Box::new(Racing::new(options, max()?)?),
             Self::Median => {
-                let within = Self::from_name(&options.within).ok().filter(|k| *k != Self::Median && !k.has_searcher());
+                let wraps = |k: &Self| *k != Self::Median && !k.has_searcher() && !k.races();
+                let within = Self::from_name(&options.within).ok().filter(wraps);
                 let within = within.ok_or_else(|| ScheduleError::Within { within: options.within.clone() })?;
                 Box::new(Median::new(options, within.build(options, max_resource)?)?)
             }
@@ -233,6 +275,11 @@ impl SchedulerKind {
     /// Whether it brings a searcher of its own, which takes the place of the one a setup names.
     pub fn has_searcher(self) -> bool {
         self.searcher().is_some()
+    }
+
+    /// Whether it takes reports as replicates, each one measurement of the same thing, whatever the metric says of them.
+    pub fn races(self) -> bool {
+        self == Self::Racing
     }
 
     /// The searcher it brings.

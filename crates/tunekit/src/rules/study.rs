@@ -16,7 +16,7 @@ use super::scheduler::{Fifo, Job, Plan, ScheduleError, Scheduler, SchedulerKind}
 use super::searcher::{Searcher, SearcherKind, SuggestError, UnknownName};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
-use crate::words::metric::{Metric, Noise};
+use crate::words::metric::{Metric, Noise, ValueRule};
 use crate::words::schedule::SchedulerOptions;
 use crate::words::space::{ConfigError, Space};
 use crate::words::trial::{
@@ -175,12 +175,19 @@ impl Setup {
                 return Err(SetupError::MeasuredName { name: name.clone() });
             }
         }
+        let mut metric = self.metric.clone();
+        if self.scheduler.races() {
+            if metric.noise == Noise::Deterministic {
+                return Err(SetupError::Replicates { metric: metric.name, scheduler: self.scheduler.as_str() });
+            }
+            metric.value = ValueRule::Mean;
+        }
         let complete =
             |(index, config)| self.space.complete(config).map_err(|source| SetupError::Point { index, source });
         Ok(Header {
             schema: SCHEMA,
             space: self.space.clone(),
-            metric: self.metric.clone(),
+            metric,
             objectives: self.objectives.clone(),
             constraints: self.constraints.clone(),
             cost_aware: self.cost_aware,
@@ -211,6 +218,14 @@ pub enum SetupError {
         metric: String,
         /// The standard deviation given.
         sd: f64,
+    },
+    /// The scheduler repeats measurements that are all the same.
+    #[error("`{metric}` is deterministic, and scheduler `{scheduler}` measures again; use another one, such as `fifo`")]
+    Replicates {
+        /// The metric.
+        metric: String,
+        /// The scheduler.
+        scheduler: &'static str,
     },
     /// The scheduler cannot work with its options.
     #[error(transparent)]
@@ -525,6 +540,7 @@ impl Study {
         let mut stream = Stream::keyed(self.state.header.seed, trial, "suggest");
         let history = self.state.history();
         let history = history.clone().at(self.scheduler.fidelity(&history));
+        let history = history.without_drift(self.scheduler.as_ref());
         let config = self.searcher.suggest(&history, &mut stream)?;
         // In the space's own order, whatever order the searcher filled it in.
         self.state
@@ -678,12 +694,22 @@ impl Study {
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&mut self) -> Option<Best> {
         let history = self.state.history();
-        let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
+        let mut observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
+        // A scheduler that asks for replicates has a say in what was measured often enough.
+        let least = self.scheduler.replicates();
+        if observed.iter().any(|o| o.samples.len() >= least) {
+            observed.retain(|o| o.samples.len() >= least);
+        }
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
         // A model of values at one resource says nothing of those at another.
         let comparable = self.scheduler.fidelity(&history).is_none();
-        let predictions = comparable.then(|| self.searcher.predict(&history, &configs)).flatten();
+        let now = history.clone().without_drift(self.scheduler.as_ref());
+        let predictions = comparable.then(|| self.searcher.predict(&now, &configs)).flatten();
         let predictions = predictions.filter(|p| p.len() == configs.len());
+        let incumbent = self.scheduler.incumbent().and_then(|t| self.trial(t)).map(|t| &t.config);
+        if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
+            return Some(sample_best(&observed[place]));
+        }
         let all = observed.iter().enumerate().map(|(i, o)| {
             let own = sample_best(o);
             match predictions.as_ref().map(|p| p[i]) {

@@ -23,11 +23,33 @@ pub struct SchedulerOptions {
     pub population: u64,
     /// `median`: the scheduler that is wrapped.
     pub within: String,
+    /// `racing`: a challenger is dropped when the probability that it beats the incumbent is below this; within (0, 1) and below
+    /// `accept`. A larger one tries more configurations and misses more good ones.
+    pub drop: f64,
+    /// `racing`: it takes the incumbent's place when the probability is above this; within (0, 1).
+    pub accept: f64,
+    /// `racing`: and when it was measured so often, the incumbent too; at least 1 and at most max_resource.
+    pub replicates: u64,
+    /// `racing`: the incumbent and the baseline are measured again after so many new challengers at the latest; 0: only when
+    /// what is known of the drift asks for it.
+    pub recheck: u64,
 }
 
 impl Default for SchedulerOptions {
     fn default() -> Self {
-        Self { eta: 3, grace: 1, rungs: Vec::new(), brackets: 0, share: 0.5, population: 5, within: "fifo".to_owned() }
+        Self {
+            eta: 3,
+            grace: 1,
+            rungs: Vec::new(),
+            brackets: 0,
+            share: 0.5,
+            population: 5,
+            within: "fifo".to_owned(),
+            drop: 0.05,
+            accept: 0.95,
+            replicates: 3,
+            recheck: 20,
+        }
     }
 }
 
