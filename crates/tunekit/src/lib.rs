@@ -68,12 +68,12 @@ pub use rules::history::{History, Observed};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
 pub use rules::pareto;
 pub use rules::scheduler::{
-    Asha, Fifo, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, Racing, ScheduleError, Scheduler,
+    Asha, Dehb, Fifo, Hyperband, Job, Median, Plan, PlannedBracket, PlannedRung, Racing, ScheduleError, Scheduler,
     SchedulerKind,
 };
 pub use rules::searcher::{
-    Auto, Bohb, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind, SobolSearch,
-    SuggestError, Tpe, UnknownName,
+    Auto, Bohb, Bore, CmaEs, Cqr, De, DehbSearch, Evolution, Gp, Grid, Prediction, Random, Searcher, SearcherKind,
+    SobolSearch, SuggestError, Tpe, UnknownName,
 };
 pub use rules::stream::Stream;
 pub use rules::study::{ReplayError, Setup, SetupError, Study, TellError};

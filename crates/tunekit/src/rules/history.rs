@@ -29,6 +29,8 @@ pub struct History<'a> {
     trials: &'a [Trial],
     resource: Option<u64>,
     instead: Option<Instead<'a>>,
+    next_resource: Option<u64>,
+    parents: Option<(TrialId, Vec<TrialId>)>,
     index: Indexed<'a>,
 }
 
@@ -91,6 +93,8 @@ impl<'a> History<'a> {
             trials,
             resource: None,
             instead: None,
+            next_resource: None,
+            parents: None,
             index,
         }
     }
@@ -116,6 +120,27 @@ impl<'a> History<'a> {
     #[must_use]
     pub fn at(self, resource: Option<u64>) -> Self {
         Self { resource, ..self }
+    }
+
+    /// The same, where the next new trial runs to `resource` before a decision is due.
+    #[must_use]
+    pub fn toward(self, resource: Option<u64>) -> Self {
+        Self { next_resource: resource, ..self }
+    }
+
+    /// How far the next new trial runs before a decision is due; `None`: to its end, or not known.
+    pub fn next_resource(&self) -> Option<u64> {
+        self.next_resource
+    }
+
+    /// The same, where the next new trial shall be a child of these.
+    pub(super) fn breeding(self, parents: Option<(TrialId, Vec<TrialId>)>) -> Self {
+        Self { parents, ..self }
+    }
+
+    /// Of which trials the next new one shall be a child: whose place it may take, and the others.
+    pub fn parents(&self) -> Option<(&TrialId, &[TrialId])> {
+        self.parents.as_ref().map(|(target, others)| (target, others.as_slice()))
     }
 
     /// The same, without the drift that a scheduler sees in it, if it sees any.

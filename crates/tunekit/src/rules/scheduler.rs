@@ -3,6 +3,7 @@
 //! The kinds live in `scheduler/`, one a file.
 
 mod asha;
+mod dehb;
 mod fifo;
 mod hyperband;
 mod levels;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use asha::Asha;
+pub use dehb::Dehb;
 pub use fifo::Fifo;
 pub use hyperband::Hyperband;
 pub use levels::{Plan, PlannedBracket, PlannedRung};
@@ -22,7 +24,7 @@ pub use median::Median;
 pub use racing::Racing;
 
 use super::history::History;
-use super::searcher::{Bohb, Searcher, UnknownName};
+use super::searcher::{Bohb, DehbSearch, Searcher, UnknownName};
 use super::stream::Stream;
 use crate::words::event::Event;
 use crate::words::metric::ValueRule;
@@ -165,6 +167,11 @@ pub trait Scheduler: Send {
         None
     }
 
+    /// Of which trials the next new one shall be a child, where the searcher breeds: whose place it may take, and the others.
+    fn parents(&self) -> Option<(TrialId, Vec<TrialId>)> {
+        None
+    }
+
     /// What it is going to do, as far as that is settled.
     fn plan(&self) -> Option<Plan> {
         None
@@ -204,11 +211,13 @@ pub enum SchedulerKind {
     Bohb,
     /// Replicates until it is clear who is better, against an incumbent that is measured again and again.
     Racing,
+    /// Synchronous Hyperband whose rungs evolve.
+    Dehb,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Fifo,
         Self::Asha,
         Self::AshaPromotion,
@@ -218,6 +227,7 @@ impl SchedulerKind {
         Self::Median,
         Self::Bohb,
         Self::Racing,
+        Self::Dehb,
     ];
 
     /// Its name.
@@ -232,6 +242,7 @@ impl SchedulerKind {
             Self::Median => "median",
             Self::Bohb => "bohb",
             Self::Racing => "racing",
+            Self::Dehb => "dehb",
         }
     }
 
@@ -263,6 +274,7 @@ impl SchedulerKind {
             Self::Pasha => Box::new(Asha::pasha(options, max()?)?),
             Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
             Self::Racing => Box::new(Racing::new(options, max()?)?),
+            Self::Dehb => Box::new(Dehb::new(options, max()?)?),
             Self::Median => {
                 let wraps = |k: &Self| *k != Self::Median && !k.has_searcher() && !k.races();
                 let within = Self::from_name(&options.within).ok().filter(wraps);
@@ -286,6 +298,7 @@ impl SchedulerKind {
     pub(in crate::rules) fn searcher(self) -> Option<Box<dyn Searcher>> {
         match self {
             Self::Bohb => Some(Box::new(Bohb)),
+            Self::Dehb => Some(Box::new(DehbSearch)),
             _ => None,
         }
     }

@@ -526,7 +526,7 @@ impl Study {
                 let given = self.state.index.given();
                 let (config, origin) = match self.header().points_to_evaluate.get(given) {
                     Some(config) => (config.clone(), Origin::Given),
-                    None => match self.suggest(next) {
+                    None => match self.suggest(next, resource) {
                         Err(SuggestError::Exhausted { .. }) => return Ok(Ask::Done(DoneBecause::Exhausted)),
                         suggestion => (suggestion?, Origin::Searcher),
                     },
@@ -536,11 +536,12 @@ impl Study {
         }
     }
 
-    fn suggest(&mut self, trial: TrialId) -> Result<Config, SuggestError> {
+    fn suggest(&mut self, trial: TrialId, resource: Option<u64>) -> Result<Config, SuggestError> {
         let mut stream = Stream::keyed(self.state.header.seed, trial, "suggest");
         let history = self.state.history();
         let history = history.clone().at(self.scheduler.fidelity(&history));
-        let history = history.without_drift(self.scheduler.as_ref());
+        let history =
+            history.without_drift(self.scheduler.as_ref()).toward(resource).breeding(self.scheduler.parents());
         let config = self.searcher.suggest(&history, &mut stream)?;
         // In the space's own order, whatever order the searcher filled it in.
         self.state
