@@ -2,7 +2,8 @@
 //! three repeats always, with the same searcher. `cargo run --release -p tunekit --example racing -- METHOD FUNCTION NOISE DRIFT
 //! SEEDS`: METHOD racing, asha, fifo3 or fifo1, FUNCTION bowl or valley, NOISE such as 0.1 (relative), DRIFT such as 0.3
 //! (relative, up and down within 80 measurements), SEEDS such as 30. One line a mark: the median of how much slower than the
-//! best possible the recommendation truly is, in percent, its quartiles and a 95 % interval of the median.
+//! best possible the recommendation truly is, in percent, its quartiles and a 95 % interval of the median. In the environment:
+//! DROP, ACCEPT, REPLICATES and RECHECK, the options of racing, and SEARCHER.
 
 use std::error::Error;
 
@@ -109,9 +110,6 @@ fn recommended(method: &str, study: &mut Study) -> Result<Config, Box<dyn Error>
         let reached = study.trials().iter().filter_map(|t| t.measurements.last().map(|m| (t, m)));
         let best = reached.min_by(|(_, a), (_, b)| b.step.cmp(&a.step).then(a.value.total_cmp(&b.value)));
         return Ok(best.ok_or("nothing was measured")?.0.config.clone());
-    }
-    if std::env::var("INCUMBENT").is_ok() {
-        println!("{:?}", study.best().map(|b| (b.trial, b.n)));
     }
     // At the first mark nothing may have ended.
     let config = study.best().map(|b| b.config).or_else(|| Some(study.trials().first()?.config.clone()));

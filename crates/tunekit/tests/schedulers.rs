@@ -370,30 +370,25 @@ fn a_race_goes_on_when_its_leader_fails() {
 
 #[test]
 fn a_race_takes_the_drift_out_of_every_comparison() {
-    // Everything gets slower by 1 % with each measurement; what comes is 20 % better than the first one or 20 % worse.
-    let right = |recheck| {
-        let (mut right, mut all) = (0, 0);
-        for seed in 1000..1010 {
-            let mut study = Study::new(race(SchedulerOptions { recheck, ..Default::default() }).seed(seed)).unwrap();
-            let mut stream = tunekit::Stream::of_study(seed, "noise");
-            for k in 0..120 {
-                let job = job(&mut study);
-                let worse = job.trial.0 != 60 && job.trial.0 > 0;
-                let mean: f64 = if worse { 1.2 } else { 1.0 };
-                let value = mean * (0.01 * f64::from(k) + 0.02 * stream.normal()).exp();
-                let decision = study.report(job.trial, job.resource.unwrap(), value).unwrap();
-                if decision == Decision::Stop {
-                    study.tell(job.trial, Outcome::Done).unwrap();
-                }
-                if worse {
-                    all += 1;
-                    right += u32::from(decision == Decision::Stop);
-                }
+    // Everything gets faster by 0.4 % with each measurement: by the time, what is 20 % slower than the first one looks faster.
+    let (mut right, mut all) = (0, 0);
+    for seed in 1000..1010 {
+        let mut study = Study::new(race(SchedulerOptions::default()).seed(seed)).unwrap();
+        let mut stream = tunekit::Stream::of_study(seed, "noise");
+        for k in 0..120 {
+            let job = job(&mut study);
+            let mean: f64 = if job.trial.0 > 0 { 1.2 } else { 1.0 };
+            let value = mean * (0.02 * stream.normal() - 0.004 * f64::from(k)).exp();
+            if study.report(job.trial, job.resource.unwrap(), value).unwrap() == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
             }
         }
-        f64::from(right) / f64::from(all)
-    };
-    assert!(right(20) > 0.85, "{}", right(20));
+        all += 1;
+        right += u32::from(study.best().unwrap().trial == TrialId(0));
+        let tried = study.trials().len();
+        assert!(tried > 12, "{tried} were tried");
+    }
+    assert!(right >= all - 1, "{right} of {all}");
 }
 
 #[test]
