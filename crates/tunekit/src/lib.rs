@@ -70,12 +70,12 @@ pub use rules::history::{History, Observed, Reached};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
 pub use rules::pareto;
 pub use rules::scheduler::{
-    Asha, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Plan, PlannedBracket, PlannedRung, ScheduleError, Scheduler,
-    SchedulerKind,
+    Asha, Dehb, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Plan, PlannedBracket, PlannedRung, Racing, ScheduleError,
+    Scheduler, SchedulerKind,
 };
 pub use rules::searcher::{
-    Auto, Bohb, Bore, CmaEs, Cqr, De, Evolution, Gp, Grid, HyperTuneSearch, Mobster, Prediction, Random, Searcher,
-    SearcherKind, SobolSearch, SuggestError, Tpe, UnknownName,
+    Auto, Bohb, Bore, CmaEs, Cqr, De, DehbSearch, Evolution, Gp, Grid, HyperTuneSearch, Mobster, Prediction, Random,
+    Searcher, SearcherKind, SobolSearch, SuggestError, Tpe, UnknownName,
 };
 pub use rules::stream::Stream;
 pub use rules::study::{ReplayError, Setup, SetupError, Study, TellError};

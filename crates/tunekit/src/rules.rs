@@ -5,6 +5,7 @@ mod acquisition;
 mod cholesky;
 pub mod compare;
 mod distribution;
+mod drift;
 mod eigen;
 mod encoding;
 pub(crate) mod experiment;

@@ -258,6 +258,31 @@ fn a_session_starts_from_earlier_journals_and_needs_them_no_more() {
 }
 
 #[test]
+fn a_race_takes_reports_for_replicates_over_the_wire() {
+    let mut server = Server::new();
+    let create = |value: &str| {
+        format!(
+            r#"{{"op":"create","searcher":"random","scheduler":"racing","max_resource":9,"kind":"time"{value},
+            "space":{{"x":{{"type":"float","lo":0,"hi":1}}}}}}"#
+        )
+        .replace('\n', "")
+    };
+    assert!(say(&mut server, &create(r#","value":"last""#)).contains("takes reports as replicates"));
+    assert_eq!(say(&mut server, &create("")), r#"{"ok":true}"#);
+    for (resource, value, resumed) in [(1, 2.0, "false"), (2, 2.1, "true"), (3, 1.9, "true")] {
+        let ask = say(&mut server, r#"{"op":"ask"}"#);
+        assert!(ask.contains(&format!(r#""resource":{resource},"resumed":{resumed}"#)), "{ask}");
+        let report = format!(r#"{{"op":"report","trial":0,"resource":{resource},"value":{value}}}"#);
+        assert_eq!(say(&mut server, &report), r#"{"decision":"pause"}"#);
+    }
+    say(&mut server, r#"{"op":"ask"}"#);
+    assert_eq!(say(&mut server, r#"{"op":"report","trial":1,"resource":1,"value":9.0}"#), r#"{"decision":"stop"}"#);
+    assert_eq!(say(&mut server, r#"{"op":"tell","trial":1}"#), r#"{"ok":true}"#);
+    let best = say(&mut server, r#"{"op":"best"}"#);
+    assert!(best.contains(r#""trial":0"#) && best.contains(r#""value":2.0"#), "{best}");
+}
+
+#[test]
 fn a_scheduler_pauses_and_resumes_over_the_wire() {
     let mut server = Server::new();
     let mut say = |line: &str| say(&mut server, line);

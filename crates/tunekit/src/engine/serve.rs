@@ -102,9 +102,8 @@ struct Create {
     kind: MetricKind,
     #[serde(default)]
     noise: Noise,
-    /// How a trial's value comes from its reports.
-    #[serde(default)]
-    value: ValueRule,
+    /// How a trial's value comes from its reports; by default as the scheduler takes them.
+    value: Option<ValueRule>,
     /// What else is to be as good as can be.
     #[serde(default)]
     objectives: Vec<Objective>,
@@ -299,11 +298,16 @@ impl Server {
         }
         let searcher = create.searcher.map_or(Ok(SearcherKind::default()), |n| n.parse()).map_err(text)?;
         let scheduler = create.scheduler.map_or(Ok(SchedulerKind::default()), |n| n.parse()).map_err(text)?;
+        if scheduler.races() && create.value == Some(ValueRule::Last) {
+            return Err(format!(
+                "scheduler `{scheduler}` takes reports as replicates; leave value out, or say \"mean\""
+            ));
+        }
         let metric = Metric {
             goal: create.mode,
             kind: create.kind,
             noise: create.noise,
-            value: create.value,
+            value: create.value.unwrap_or_default(),
             ..Metric::default()
         };
         let objective =

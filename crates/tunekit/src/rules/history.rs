@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 pub(super) use self::index::Index;
+use super::scheduler::Scheduler;
 use super::stream::Stream;
 use crate::words::event::Header;
 use crate::words::metric::{Goal, Metric, ValueRule};
@@ -29,7 +30,23 @@ pub struct History<'a> {
     resource: Option<u64>,
     levels: &'a [u64],
     may_start: bool,
+    instead: Option<Instead<'a>>,
+    next_resource: Option<u64>,
+    parents: Option<(TrialId, Vec<TrialId>)>,
     index: Indexed<'a>,
+}
+
+/// What a scheduler says that trials have measured, in place of what they have; it is asked when that is looked at first.
+#[derive(Clone)]
+struct Instead<'a> {
+    scheduler: &'a dyn Scheduler,
+    samples: OnceLock<Option<BTreeMap<TrialId, Vec<f64>>>>,
+}
+
+impl std::fmt::Debug for Instead<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instead").field("samples", &self.samples).finish_non_exhaustive()
+    }
 }
 
 /// The index of the trials: the study's, or made when it is first asked for.
@@ -92,6 +109,9 @@ impl<'a> History<'a> {
             resource: None,
             levels: &[],
             may_start: true,
+            instead: None,
+            next_resource: None,
+            parents: None,
             index,
         }
     }
@@ -128,6 +148,39 @@ impl<'a> History<'a> {
     /// The same, where new trials may start, or not.
     pub(super) fn starting(self, may_start: bool) -> Self {
         Self { may_start, ..self }
+    }
+
+    /// The same, where the next new trial runs to `resource` before a decision is due.
+    #[must_use]
+    pub fn toward(self, resource: Option<u64>) -> Self {
+        Self { next_resource: resource, ..self }
+    }
+
+    /// How far the next new trial runs before a decision is due; `None`: to its end, or not known.
+    pub fn next_resource(&self) -> Option<u64> {
+        self.next_resource
+    }
+
+    /// The same, where the next new trial shall be a child of these.
+    pub(super) fn breeding(self, parents: Option<(TrialId, Vec<TrialId>)>) -> Self {
+        Self { parents, ..self }
+    }
+
+    /// Of which trials the next new one shall be a child: whose place it may take, and the others.
+    pub fn parents(&self) -> Option<(&TrialId, &[TrialId])> {
+        self.parents.as_ref().map(|(target, others)| (target, others.as_slice()))
+    }
+
+    /// The same, without the drift that a scheduler sees in it, if it sees any.
+    pub(super) fn without_drift(self, scheduler: &'a dyn Scheduler) -> Self {
+        Self { instead: Some(Instead { scheduler, samples: OnceLock::new() }), ..self }
+    }
+
+    /// What the scheduler says that a trial measured.
+    fn instead(&self, trial: TrialId) -> Option<&Vec<f64>> {
+        let Instead { scheduler, samples } = self.instead.as_ref()?;
+        let as_measured = || Self { instead: None, ..self.clone() };
+        samples.get_or_init(|| scheduler.without_drift(&as_measured())).as_ref()?.get(&trial)
     }
 
     fn index(&self) -> &Index {
@@ -263,15 +316,23 @@ impl<'a> History<'a> {
 
     /// What counts of a trial.
     fn samples(&self, trial: &Trial) -> Vec<f64> {
-        match self.resource {
-            Some(resource) if trial.told.is_none() => trial.value_at(resource).into_iter().collect(),
-            _ if trial.is_pending() => Vec::new(),
-            _ => trial.samples(self.metric.value),
+        let all = match self.resource {
+            Some(resource) if trial.told.is_none() => return trial.value_at(resource).into_iter().collect(),
+            _ => match self.instead(trial.id) {
+                Some(instead) if trial.failure.is_none() => instead.clone(),
+                _ => trial.samples(self.metric.value),
+            },
+        };
+        match (trial.is_pending(), self.metric.value) {
+            (false, _) => all,
+            (true, ValueRule::Last) => Vec::new(),
+            // What was measured before it went on: the next replicate does not make it void.
+            (true, ValueRule::Mean) => all.into_iter().take(trial.kept).collect(),
         }
     }
 
     /// Every configuration with a measurement from a trial that is not pending and did not fail, in the order of its
-    /// first trial, replicates of one configuration together.
+    /// first trial, replicates of one configuration together; of a trial that goes on, the replicates before that.
     pub fn observed(&self) -> Vec<Observed<'a>> {
         let index = self.index();
         let mut at: Vec<Option<usize>> = vec![None; index.configurations()];
@@ -307,11 +368,15 @@ impl<'a> History<'a> {
         all
     }
 
-    /// The configurations a result is still awaited of, in order; one that runs twice is listed twice.
+    /// The configurations a result is still awaited of, in order; one that runs twice is listed twice. Another replicate of what
+    /// has some is not awaited.
     pub fn pending(&self) -> Vec<&'a Config> {
         let pending = self.index().pending().map(|i| &self.trials[i]);
-        // What was measured where it counts is awaited no more.
-        let awaited = |t: &&Trial| self.resource.and_then(|resource| t.value_at(resource)).is_none();
+        // What was measured where it counts is awaited no more, nor what is only measured once more.
+        let awaited = |t: &&Trial| match self.resource {
+            Some(resource) => t.value_at(resource).is_none(),
+            None => self.metric.value == ValueRule::Last || t.kept == 0,
+        };
         pending.filter(awaited).map(|t| &t.config).collect()
     }
 

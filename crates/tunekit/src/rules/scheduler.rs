@@ -4,27 +4,32 @@
 
 mod asha;
 mod costs;
+mod dehb;
 mod fifo;
 mod hyperband;
 mod hypertune;
 mod levels;
 mod median;
 mod pbt;
+mod racing;
 mod split;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 pub use asha::Asha;
+pub use dehb::Dehb;
 pub use fifo::Fifo;
 pub use hyperband::Hyperband;
 pub use hypertune::HyperTune;
 pub use levels::{Plan, PlannedBracket, PlannedRung};
 pub use median::Median;
 pub use pbt::Pbt;
+pub use racing::Racing;
 
 use super::history::History;
-use super::searcher::{Bohb, HyperTuneSearch, Mobster, Searcher, UnknownName};
+use super::searcher::{Bohb, DehbSearch, HyperTuneSearch, Mobster, Searcher, UnknownName};
 use super::stream::Stream;
 use crate::words::event::Event;
 use crate::words::metric::ValueRule;
@@ -97,6 +102,22 @@ pub enum ScheduleError {
     Members {
         /// The number given.
         members: u64,
+    },
+    /// A race that nobody can win, or lose.
+    #[error("drop is {drop} and accept {accept}; they are above 0 and below 1, and drop is the smaller one")]
+    Chances {
+        /// Below which probability a challenger is dropped.
+        drop: f64,
+        /// Above which it is accepted.
+        accept: f64,
+    },
+    /// More replicates are needed than there will be, or none.
+    #[error("replicates is {replicates}; it is between 1 and max_resource, which is {max}")]
+    Replicates {
+        /// The number given.
+        replicates: u64,
+        /// The maximal resource.
+        max: u64,
     },
     /// A wrapper around nothing.
     #[error("`median` wraps no scheduler `{within}`; give `within` the name of another one")]
@@ -176,6 +197,28 @@ pub trait Scheduler: Send {
         history.paused().filter_map(Trial::goes_on_from).collect()
     }
 
+    /// The trial it holds to be the best, where it compares trials by more than their values: what a study without a model of its
+    /// own recommends.
+    fn incumbent(&self) -> Option<TrialId> {
+        None
+    }
+
+    /// Of how many measurements at least a recommendation is made, where there is a configuration of so many.
+    fn replicates(&self) -> usize {
+        1
+    }
+
+    /// What trials measured, as it would have been had all been measured now, where it is clear that time made a difference.
+    fn without_drift(&self, history: &History<'_>) -> Option<BTreeMap<TrialId, Vec<f64>>> {
+        let _ = history;
+        None
+    }
+
+    /// Of which trials the next new one shall be a child, where the searcher breeds: whose place it may take, and the others.
+    fn parents(&self) -> Option<(TrialId, Vec<TrialId>)> {
+        None
+    }
+
     /// What it is going to do, as far as that is settled.
     fn plan(&self) -> Option<Plan> {
         None
@@ -219,11 +262,15 @@ pub enum SchedulerKind {
     HyperTune,
     /// Population-based training.
     Pbt,
+    /// Replicates until it is clear who is better, against an incumbent that is measured again and again.
+    Racing,
+    /// Synchronous Hyperband whose rungs evolve.
+    Dehb,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Fifo,
         Self::Asha,
         Self::AshaPromotion,
@@ -235,6 +282,8 @@ impl SchedulerKind {
         Self::Mobster,
         Self::HyperTune,
         Self::Pbt,
+        Self::Racing,
+        Self::Dehb,
     ];
 
     /// Its name.
@@ -251,6 +300,8 @@ impl SchedulerKind {
             Self::Mobster => "mobster",
             Self::HyperTune => "hypertune",
             Self::Pbt => "pbt",
+            Self::Racing => "racing",
+            Self::Dehb => "dehb",
         }
     }
 
@@ -281,6 +332,8 @@ impl SchedulerKind {
             Self::HyperbandAsync => Box::new(Asha::hyperband(options, max()?)?),
             Self::Pasha => Box::new(Asha::pasha(options, max()?)?),
             Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
+            Self::Racing => Box::new(Racing::new(options, max()?)?),
+            Self::Dehb => Box::new(Dehb::new(options, max()?)?),
             Self::Mobster => Box::new(Asha::modelled("mobster", options, max()?)?),
             Self::HyperTune => Box::new(HyperTune::new(options, max()?)?),
             Self::Pbt => Box::new(Pbt::new(options, max()?)?),
@@ -294,13 +347,18 @@ impl SchedulerKind {
 
     /// What `median` wraps.
     fn within(options: &SchedulerOptions) -> Option<Self> {
-        Self::from_name(&options.within).ok().filter(|kind| *kind != Self::Median)
+        Self::from_name(&options.within).ok().filter(|kind| *kind != Self::Median && !kind.races())
     }
 
     /// Whether it brings a searcher of its own, which takes the place of the one a setup names. `median` brings that of what
     /// it wraps.
     pub fn has_searcher(self, options: &SchedulerOptions) -> bool {
         self.searcher(options).is_some()
+    }
+
+    /// Whether it takes reports as replicates, each one measurement of the same thing, whatever the metric says of them.
+    pub fn races(self) -> bool {
+        self == Self::Racing
     }
 
     /// The searcher it brings.
@@ -310,6 +368,7 @@ impl SchedulerKind {
             Self::Mobster => Some(Box::new(Mobster::new(options.kernel))),
             Self::HyperTune => Some(Box::new(HyperTuneSearch::new(options.kernel))),
             Self::Median => Self::within(options)?.searcher(options),
+            Self::Dehb => Some(Box::new(DehbSearch)),
             _ => None,
         }
     }

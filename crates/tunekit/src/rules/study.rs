@@ -18,7 +18,7 @@ use super::scheduler::{Fifo, Job, Plan, ScheduleError, Scheduler, SchedulerKind}
 use super::searcher::{Searcher, SearcherKind, SuggestError};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
-use crate::words::metric::{Metric, Noise};
+use crate::words::metric::{Metric, Noise, ValueRule};
 use crate::words::schedule::SchedulerOptions;
 use crate::words::space::{ConfigError, Space};
 use crate::words::trial::{
@@ -187,12 +187,19 @@ impl Setup {
                 return Err(SetupError::MeasuredName { name: name.clone() });
             }
         }
+        let mut metric = self.metric.clone();
+        if self.scheduler.races() {
+            if metric.noise == Noise::Deterministic {
+                return Err(SetupError::Replicates { metric: metric.name, scheduler: self.scheduler.as_str() });
+            }
+            metric.value = ValueRule::Mean;
+        }
         let complete =
             |(index, config)| self.space.complete(config).map_err(|source| SetupError::Point { index, source });
         Ok(Header {
             schema: SCHEMA,
             space: self.space.clone(),
-            metric: self.metric.clone(),
+            metric,
             objectives: self.objectives.clone(),
             constraints: self.constraints.clone(),
             cost_aware: self.cost_aware,
@@ -223,6 +230,14 @@ pub enum SetupError {
         metric: String,
         /// The standard deviation given.
         sd: f64,
+    },
+    /// The scheduler repeats measurements that are all the same.
+    #[error("`{metric}` is deterministic, and scheduler `{scheduler}` measures again; use another one, such as `fifo`")]
+    Replicates {
+        /// The metric.
+        metric: String,
+        /// The scheduler.
+        scheduler: &'static str,
     },
     /// The scheduler cannot work with its options.
     #[error(transparent)]
@@ -400,7 +415,7 @@ impl Study {
                 let given = self.state.index.given();
                 let (config, origin) = match self.header().points_to_evaluate.get(given) {
                     Some(config) => (config.clone(), Origin::Given),
-                    None => match self.suggest(next) {
+                    None => match self.suggest(next, resource) {
                         Err(SuggestError::Exhausted { .. }) => return self.ask_exhausted(),
                         suggestion => (suggestion?, Origin::Searcher),
                     },
@@ -443,10 +458,12 @@ impl Study {
         self.scheduler.next(&self.state.history().starting(may_start), &mut stream)
     }
 
-    fn suggest(&mut self, trial: TrialId) -> Result<Config, SuggestError> {
+    fn suggest(&mut self, trial: TrialId, resource: Option<u64>) -> Result<Config, SuggestError> {
         let mut stream = Stream::keyed(self.state.header.seed, trial, "suggest");
+        let scheduler = self.scheduler.as_ref();
         let history = self.state.history();
-        let history = history.clone().at(self.scheduler.fidelity(&history)).on_levels(self.scheduler.levels());
+        let history = history.clone().at(scheduler.fidelity(&history)).on_levels(scheduler.levels());
+        let history = history.without_drift(scheduler).toward(resource).breeding(scheduler.parents());
         let config = self.searcher.suggest(&history, &mut stream)?;
         // In the space's own order, whatever order the searcher filled it in.
         self.state
@@ -619,11 +636,21 @@ impl Study {
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&mut self) -> Option<Best> {
         let history = self.state.history();
-        let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
+        let mut observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
+        // A scheduler that asks for replicates has a say in what was measured often enough.
+        let least = self.scheduler.replicates();
+        if observed.iter().any(|o| o.samples.len() >= least) {
+            observed.retain(|o| o.samples.len() >= least);
+        }
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
-        let modelled = history.clone().at(self.scheduler.fidelity(&history)).on_levels(self.scheduler.levels());
-        let predictions = self.searcher.predict(&modelled, &configs);
+        let scheduler = self.scheduler.as_ref();
+        let modelled = history.clone().at(scheduler.fidelity(&history)).on_levels(scheduler.levels());
+        let predictions = self.searcher.predict(&modelled.without_drift(scheduler), &configs);
         let predictions = predictions.filter(|p| p.len() == configs.len());
+        let incumbent = self.scheduler.incumbent().and_then(|t| self.trial(t)).map(|t| &t.config);
+        if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
+            return Some(sample_best(&observed[place]));
+        }
         let all = observed.iter().enumerate().map(|(i, o)| {
             let own = sample_best(o);
             match predictions.as_ref().map(|p| p[i]) {

@@ -31,6 +31,16 @@ pub struct SchedulerOptions {
     pub quantile: f64,
     /// `median`: the scheduler that is wrapped.
     pub within: String,
+    /// `racing`: a challenger is dropped when the probability that it beats the incumbent is below this; within (0, 1) and below
+    /// `accept`. A larger one tries more configurations and misses more good ones.
+    pub drop: f64,
+    /// `racing`: it takes the incumbent's place when the probability is above this; within (0, 1).
+    pub accept: f64,
+    /// `racing`: and when it was measured so often, the incumbent too; at least 1 and at most max_resource.
+    pub replicates: u64,
+    /// `racing`: the incumbent and the baseline are measured again after so many new challengers at the latest; 0: only when
+    /// what is known of the drift asks for it.
+    pub recheck: u64,
     /// `mobster` and `hypertune`: how a trial's values along the resource hang together.
     #[serde(skip_serializing_if = "ResourceKernel::is_default")]
     pub kernel: ResourceKernel,
@@ -72,6 +82,10 @@ impl Default for SchedulerOptions {
             quantile: 0.25,
             within: "fifo".to_owned(),
             kernel: ResourceKernel::default(),
+            drop: 0.05,
+            accept: 0.95,
+            replicates: 3,
+            recheck: 20,
         }
     }
 }

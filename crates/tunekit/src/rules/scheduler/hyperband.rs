@@ -66,6 +66,25 @@ impl Hyperband {
         })
     }
 
+    pub(super) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// By bracket: how many trials its rungs take.
+    pub(super) fn sizes(&self) -> &[Vec<u64>] {
+        &self.sizes
+    }
+
+    /// Whether a new trial begins in a bracket's first round.
+    pub(super) fn takes_new(&self) -> bool {
+        self.opened < self.sizes.len() as u64 || self.rounds.values().any(|r| r.free > 0)
+    }
+
+    /// Whether something is to be started or resumed in a bracket's first round.
+    pub(super) fn has_work(&self) -> bool {
+        self.takes_new() || self.rounds.values().any(|r| !r.queue.is_empty())
+    }
+
     /// The bracket of the round that is opened next.
     fn next_bracket(&self) -> usize {
         (self.opened % self.sizes.len() as u64) as usize
@@ -131,7 +150,7 @@ impl Hyperband {
     }
 
     /// The level that a trial runs towards.
-    fn level(&self, trial: TrialId) -> Option<usize> {
+    pub(super) fn level(&self, trial: TrialId) -> Option<usize> {
         let round = self.rounds.get(self.of_trial.get(&trial)?)?;
         round.awaited.contains(&trial).then_some(round.bracket + round.rung)
     }

@@ -140,6 +140,10 @@ impl Scheduler for Median {
         self.within.checkpoints(history)
     }
 
+    fn parents(&self) -> Option<(TrialId, Vec<TrialId>)> {
+        self.within.parents()
+    }
+
     fn plan(&self) -> Option<Plan> {
         self.within.plan()
     }

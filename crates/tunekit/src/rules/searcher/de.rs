@@ -44,15 +44,8 @@ impl Searcher for De {
             (0..size).filter(|m| *m != target).filter_map(|m| Some(members[m]?.point.as_slice())).collect();
         let vectors: Vec<Vec<f64>> = (0..VECTORS)
             .filter_map(|_| {
-                let [x1, x2, x3] = three(&others, stream)?;
-                let mutant = mutant(x1, x2, x3, &axes, stream);
-                let Some(own) = members[target] else { return Some(mutant) };
-                let one = stream.below(axes.len());
-                let cross = |(j, u): (usize, f64)| {
-                    let keep = stream.uniform() >= CROSSOVER && j != one;
-                    if keep { own.point[j] } else { u }
-                };
-                Some(mutant.into_iter().enumerate().map(cross).collect())
+                let own = members[target].map(|t| t.point.as_slice());
+                Some(child(own, three(&others, stream)?, &axes, SCALE, CROSSOVER, stream))
             })
             .collect();
         first_unused(history, stream, vectors)
@@ -72,8 +65,27 @@ fn members(tried: &[Tried], size: usize) -> Vec<Option<&Tried>> {
     members
 }
 
+/// The mutant of three, crossed with the target if there is one; F is drawn from `scale`.
+pub(super) fn child(
+    target: Option<&[f64]>,
+    [x1, x2, x3]: [&[f64]; 3],
+    axes: &[Axis],
+    scale: [f64; 2],
+    crossover: f64,
+    stream: &mut Stream,
+) -> Vec<f64> {
+    let mutant = mutant(x1, x2, x3, axes, scale, stream);
+    let Some(own) = target else { return mutant };
+    let one = stream.below(axes.len());
+    let cross = |(j, u): (usize, f64)| {
+        let keep = stream.uniform() >= crossover && j != one;
+        if keep { own[j] } else { u }
+    };
+    mutant.into_iter().enumerate().map(cross).collect()
+}
+
 /// Three different ones in random order.
-fn three<'a>(others: &[&'a [f64]], stream: &mut Stream) -> Option<[&'a [f64]; 3]> {
+pub(super) fn three<'a>(others: &[&'a [f64]], stream: &mut Stream) -> Option<[&'a [f64]; 3]> {
     let n = others.len();
     if n < 3 {
         return None;
@@ -89,8 +101,8 @@ fn three<'a>(others: &[&'a [f64]], stream: &mut Stream) -> Option<[&'a [f64]; 3]
 }
 
 /// v = x1 + F (x2 - x3), inside the cube.
-fn mutant(x1: &[f64], x2: &[f64], x3: &[f64], axes: &[Axis], stream: &mut Stream) -> Vec<f64> {
-    let f = SCALE[0] + (SCALE[1] - SCALE[0]) * stream.uniform();
+fn mutant(x1: &[f64], x2: &[f64], x3: &[f64], axes: &[Axis], scale: [f64; 2], stream: &mut Stream) -> Vec<f64> {
+    let f = scale[0] + (scale[1] - scale[0]) * stream.uniform();
     let coordinate = |j: usize| match axes[j] {
         Axis::Category { .. } => {
             if x2[j] != x3[j] && stream.uniform() < f {
@@ -140,9 +152,25 @@ mod tests {
         let axes = [Axis::Numeric { cell: 0.0 }, Axis::Category { count: 3 }];
         let mut stream = Stream::of_study(6, "test");
         for _ in 0..200 {
-            let v = mutant(&[0.9, 0.5], &[1.0, 1.0 / 6.0], &[0.1, 5.0 / 6.0], &axes, &mut stream);
+            let v = mutant(&[0.9, 0.5], &[1.0, 1.0 / 6.0], &[0.1, 5.0 / 6.0], &axes, SCALE, &mut stream);
             assert_eq!(v[0], 0.95, "halfway to the bound");
             assert!(v[1] == 0.5 || v[1] == 1.0 / 6.0);
         }
+    }
+    #[test]
+    fn a_child_is_the_mutant_in_some_coordinates_and_the_target_in_the_others() {
+        let axes = [Axis::Numeric { cell: 0.0 }; 3];
+        let mut stream = Stream::of_study(7, "test");
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            let x = [&[0.5, 0.5, 0.5][..], &[0.7, 0.5, 0.9], &[0.3, 0.1, 0.1]];
+            let v = child(Some(&[0.0, 0.25, 1.0]), x, &axes, [0.5, 0.5], 0.5, &mut stream);
+            // x1 + 0.5 (x2 - x3) = 0.7, 0.7, 0.9.
+            let crossed = [(v[0] - 0.7).abs() < 1e-12, (v[1] - 0.7).abs() < 1e-12, (v[2] - 0.9).abs() < 1e-12];
+            assert!((crossed[0] || v[0] == 0.0) && (crossed[1] || v[1] == 0.25) && (crossed[2] || v[2] == 1.0));
+            seen.insert(crossed);
+        }
+        // One at least is the mutant's.
+        assert_eq!(seen.len(), 7);
     }
 }

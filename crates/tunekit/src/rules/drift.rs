@@ -1,0 +1,395 @@
+//! What repeated measurements tell when the thing measured drifts: a small Kalman filter, and how sure it is of what.
+//!
+//! The k-th measurement is of configuration i(k): `z_k = mu_i(k) + b_k + e_k`, with noise `e_k` of variance `s^2`, the same for all
+//! configurations, and a level `b_k` that is a random walk over the order of the measurements, whose steps have the variance
+//! `rho s^2`; `b_0 = 0`, and nothing is known of a `mu` before it is measured (Harvey 1989, "Forecasting, Structural Time
+//! Series Models and the Kalman Filter", 3.4.3). Everything is in units of `s`, which is integrated out, so that differences
+//! have Student's distribution; `rho` is one of a few, each as likely as its predictions were good (Kass and Raftery 1995),
+//! the first being 0: no drift. What a measurement is, and what follows from differences, is not known here.
+
+use super::distribution::{normal_below, student_below};
+
+/// The variances of a step of the level, in units of the noise's: over 100 measurements the level moves by 0, 1/3, 1, 3 and 10
+/// standard deviations of one measurement.
+const RATIOS: [f64; 5] = [0.0, 0.001, 0.01, 0.1, 1.0];
+/// How likely each is before anything is measured.
+const PRIOR: [f64; 5] = [0.9, 0.03, 0.03, 0.03, 0.01];
+
+/// What is known after some measurements. `I` names configurations.
+#[derive(Debug, Clone)]
+pub(super) struct Drift<I> {
+    filters: [Filter<I>; RATIOS.len()],
+    /// The standard deviation of the noise where it is known.
+    noise: Option<f64>,
+}
+
+/// One filter: the state is the level, then the mean of each configuration that is kept.
+#[derive(Debug, Clone)]
+struct Filter<I> {
+    ratio: f64,
+    kept: Vec<I>,
+    mean: Vec<f64>,
+    /// Row by row, in units of `s^2`.
+    covariance: Vec<f64>,
+    /// How many measurements were predicted, which all but the first of a configuration are.
+    predicted: u64,
+    /// The sum of `v^2 / F` over them: v the error, F its variance in units of `s^2`.
+    squares: f64,
+    /// The sum of `ln F`.
+    log_variances: f64,
+}
+
+/// What one step of a filter did: for smoothing.
+struct Step {
+    /// By how much the measurement was off; the first one of a configuration was not predicted.
+    error: Option<f64>,
+    variance: f64,
+    gain: Vec<f64>,
+    /// Which state besides the level was measured.
+    place: usize,
+}
+
+impl<I: Copy + PartialEq> Drift<I> {
+    /// Nothing was measured yet; `noise`: the standard deviation of a measurement, if it is known.
+    pub(super) fn new(noise: Option<f64>) -> Self {
+        Self { filters: RATIOS.map(Filter::new), noise }
+    }
+
+    /// The same, with this standard deviation of a measurement from now on, if any is known.
+    pub(super) fn know_noise(&mut self, noise: Option<f64>) {
+        self.noise = noise;
+    }
+
+    /// Takes the next measurement, in their order.
+    pub(super) fn measure(&mut self, of: I, value: f64) {
+        for filter in &mut self.filters {
+            filter.measure(of, value);
+        }
+    }
+
+    /// Forgets all configurations but these; what they told of the level and the noise stays.
+    pub(super) fn keep(&mut self, keep: impl Fn(I) -> bool) {
+        for filter in &mut self.filters {
+            filter.keep(&keep);
+        }
+    }
+
+    /// How likely each of [`RATIOS`] is.
+    fn weights(&self) -> [f64; RATIOS.len()] {
+        let log = |(filter, prior): (&Filter<I>, f64)| prior.ln() + filter.log_likelihood(self.noise);
+        let mut weights = [0.0; RATIOS.len()];
+        for (weight, term) in weights.iter_mut().zip(self.filters.iter().zip(PRIOR).map(log)) {
+            *weight = term;
+        }
+        let most = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let all: f64 = weights.iter().map(|w| (w - most).exp()).sum();
+        weights.map(|w| (w - most).exp() / all)
+    }
+
+    /// The probability that the mean of `a` is below that of `b`, both measured and kept; 1/2 while nothing is known of the
+    /// noise, `None` of what is not kept.
+    pub(super) fn below(&self, a: I, b: I) -> Option<f64> {
+        let weights = self.weights();
+        let each = self.filters.iter().zip(weights).filter(|(_, weight)| *weight > 1e-6);
+        let (mut sum, mut all) = (0.0, 0.0);
+        for (filter, weight) in each {
+            sum += weight * filter.below(a, b, self.noise)?;
+            all += weight;
+        }
+        Some(sum / all)
+    }
+
+    /// By how much the mean of `a` is expected to be above that of `b`.
+    #[cfg(test)]
+    fn difference(&self, a: I, b: I) -> Option<f64> {
+        let each = self.filters.iter().zip(self.weights()).map(|(f, w)| Some(w * f.difference(a, b)?.0));
+        each.sum()
+    }
+
+    /// The probability that there is a drift.
+    pub(super) fn is_there(&self) -> f64 {
+        1.0 - self.weights()[0]
+    }
+
+    /// The variance by which a measurement moves the level, in units of the noise's: expected over all that is possible.
+    pub(super) fn step(&self) -> f64 {
+        self.weights().iter().zip(RATIOS).map(|(weight, ratio)| weight * ratio).sum()
+    }
+
+    /// The level at each of these measurements less that at the last one, by all of them; they are those that were taken.
+    pub(super) fn levels(&self, log: &[(I, f64)]) -> Vec<f64> {
+        let mut levels = vec![0.0; log.len()];
+        for (filter, weight) in self.filters.iter().zip(self.weights()).filter(|(f, w)| f.ratio > 0.0 && *w > 1e-3) {
+            for (level, own) in levels.iter_mut().zip(smoothed(filter.ratio, log)) {
+                *level += weight * own;
+            }
+        }
+        levels
+    }
+}
+
+impl<I: Copy + PartialEq> Filter<I> {
+    fn new(ratio: f64) -> Self {
+        Self {
+            ratio,
+            kept: Vec::new(),
+            mean: vec![0.0],
+            covariance: vec![0.0],
+            predicted: 0,
+            squares: 0.0,
+            log_variances: 0.0,
+        }
+    }
+
+    fn place(&self, of: I) -> Option<usize> {
+        self.kept.iter().position(|k| *k == of).map(|i| i + 1)
+    }
+
+    fn measure(&mut self, of: I, value: f64) -> Step {
+        let n = self.mean.len();
+        self.covariance[0] += self.ratio;
+        let Some(i) = self.place(of) else {
+            // mu = z - b - e.
+            let mut row: Vec<f64> = self.covariance[..n].iter().map(|c| -c).collect();
+            row.push(self.covariance[0] + 1.0);
+            let mut wider = Vec::with_capacity((n + 1) * (n + 1));
+            for (r, old) in self.covariance.chunks(n).enumerate() {
+                wider.extend(old);
+                wider.push(row[r]);
+            }
+            wider.extend(row);
+            self.covariance = wider;
+            self.mean.push(value - self.mean[0]);
+            self.kept.push(of);
+            return Step { error: None, variance: 0.0, gain: Vec::new(), place: n };
+        };
+        let together: Vec<f64> = (0..n).map(|r| self.covariance[r * n] + self.covariance[r * n + i]).collect();
+        let variance = together[0] + together[i] + 1.0;
+        let error = value - self.mean[0] - self.mean[i];
+        for r in 0..n {
+            self.mean[r] += together[r] / variance * error;
+            for c in 0..n {
+                self.covariance[r * n + c] -= together[r] * together[c] / variance;
+            }
+        }
+        self.predicted += 1;
+        self.squares += error * error / variance;
+        self.log_variances += variance.ln();
+        Step { error: Some(error), variance, gain: together.iter().map(|t| t / variance).collect(), place: i }
+    }
+
+    fn keep(&mut self, keep: impl Fn(I) -> bool) {
+        let n = self.mean.len();
+        let places: Vec<usize> = (0..n).filter(|i| *i == 0 || keep(self.kept[i - 1])).collect();
+        if places.len() == n {
+            return;
+        }
+        let at = |r: usize| places.iter().map(move |c| r * n + c);
+        self.covariance = places.iter().flat_map(|r| at(*r)).map(|i| self.covariance[i]).collect();
+        self.mean = places.iter().map(|i| self.mean[*i]).collect();
+        self.kept = places[1..].iter().map(|i| self.kept[i - 1]).collect();
+    }
+
+    /// Up to a constant; with an unknown `s`, whose prior density is `1 / s`, integrated out.
+    fn log_likelihood(&self, noise: Option<f64>) -> f64 {
+        let fit = match noise {
+            Some(sd) => self.squares / (sd * sd),
+            None if self.predicted == 0 => 0.0,
+            None => self.predicted as f64 * self.squares.max(f64::MIN_POSITIVE).ln(),
+        };
+        -0.5 * (self.log_variances + fit)
+    }
+
+    /// The difference of two means, and its variance in units of `s^2`.
+    fn difference(&self, a: I, b: I) -> Option<(f64, f64)> {
+        let (i, j, n) = (self.place(a)?, self.place(b)?, self.mean.len());
+        let at = |r: usize, c: usize| self.covariance[r * n + c];
+        Some((self.mean[i] - self.mean[j], at(i, i) + at(j, j) - 2.0 * at(i, j)))
+    }
+
+    fn below(&self, a: I, b: I, noise: Option<f64>) -> Option<f64> {
+        let (difference, variance) = self.difference(a, b)?;
+        let sd = match noise {
+            Some(sd) => sd,
+            None if self.predicted == 0 => return Some(0.5),
+            None => (self.squares / self.predicted as f64).sqrt(),
+        } * variance.max(0.0).sqrt();
+        if difference == 0.0 {
+            return Some(0.5);
+        }
+        // Without any noise the sign decides.
+        let t = -difference / sd;
+        Some(if noise.is_some() { normal_below(t) } else { student_below(t, self.predicted as f64) })
+    }
+}
+
+/// The levels by all measurements, less the last one: the disturbance smoother (Koopman 1993).
+fn smoothed<I: Copy + PartialEq>(ratio: f64, log: &[(I, f64)]) -> Vec<f64> {
+    let mut filter = Filter::new(ratio);
+    let mut last: Vec<bool> = vec![false; log.len()];
+    let mut seen: Vec<I> = Vec::new();
+    for (k, (of, _)) in log.iter().enumerate().rev() {
+        if !seen.contains(of) {
+            seen.push(*of);
+            last[k] = true;
+        }
+    }
+    // A configuration leaves the state after its last measurement, from where on the state has no more to learn of it.
+    let mut steps = Vec::with_capacity(log.len());
+    for (k, (of, value)) in log.iter().enumerate() {
+        let step = filter.measure(*of, *value);
+        if last[k] {
+            filter.keep(|kept| kept != *of);
+        }
+        steps.push(step);
+    }
+    // r_{k-1} = Z' v / F + (I - K Z)' r_k: how much the data from k on want the state before it to be otherwise.
+    let mut levels = vec![0.0; log.len()];
+    let mut r: Vec<f64> = vec![0.0; filter.mean.len()];
+    for k in (0..log.len()).rev() {
+        let step = &steps[k];
+        if last[k] {
+            r.insert(step.place, 0.0);
+        }
+        match step.error {
+            Some(error) => {
+                let pull = error / step.variance - step.gain.iter().zip(&r).map(|(g, r)| g * r).sum::<f64>();
+                r[0] += pull;
+                r[step.place] += pull;
+            }
+            // What is learnt of a configuration from now on is, with the other sign, learnt of the level at its first measurement.
+            None => {
+                let own = r.remove(step.place);
+                r[0] -= own;
+            }
+        }
+        if k > 0 {
+            levels[k - 1] = levels[k] - ratio * r[0];
+        }
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::stream::Stream;
+
+    /// The level and the means by generalised least squares, with dense matrices: minus twice the logarithm of the restricted
+    /// likelihood is what `log_variances` and `squares` are parts of. Gauss and Jordan, because it is short.
+    fn dense(ratio: f64, log: &[(u8, f64)]) -> (Vec<f64>, Vec<u8>, Vec<f64>) {
+        let mut names: Vec<u8> = Vec::new();
+        for (of, _) in log {
+            if !names.contains(of) {
+                names.push(*of);
+            }
+        }
+        // Unknown: the levels b_1..b_N (b_0 = 0), then the means; the normal equations of all squares.
+        let (n, m) = (log.len(), names.len());
+        let mut a = vec![vec![0.0; n + m + 1]; n + m];
+        for (k, (of, z)) in log.iter().enumerate() {
+            let i = n + names.iter().position(|x| x == of).unwrap();
+            for (r, c) in [(k, k), (k, i), (i, k), (i, i)] {
+                a[r][c] += 1.0;
+            }
+            for r in [k, i] {
+                a[r][n + m] += z;
+            }
+            a[k][k] += 1.0 / ratio;
+            if k > 0 {
+                a[k - 1][k - 1] += 1.0 / ratio;
+                a[k][k - 1] -= 1.0 / ratio;
+                a[k - 1][k] -= 1.0 / ratio;
+            }
+        }
+        for p in 0..n + m {
+            let pivot = a[p].clone();
+            for (r, row) in a.iter_mut().enumerate() {
+                let factor = if r == p { 1.0 - 1.0 / pivot[p] } else { row[p] / pivot[p] };
+                row.iter_mut().zip(&pivot).for_each(|(x, y)| *x -= factor * y);
+            }
+        }
+        let x: Vec<f64> = a.iter().map(|row| row[n + m]).collect();
+        (x[..n].to_vec(), names, x[n..].to_vec())
+    }
+
+    fn log_of(seed: u64, n: usize, drift: impl Fn(usize) -> f64) -> Vec<(u8, f64)> {
+        let mut stream = Stream::of_study(seed, "drift");
+        let draw = |k| {
+            let of = stream.below(5) as u8;
+            (of, f64::from(of) + 0.5 * stream.normal() + drift(k))
+        };
+        (0..n).map(draw).collect()
+    }
+
+    #[test]
+    fn the_filter_and_the_smoother_say_what_least_squares_say() {
+        for (seed, ratio) in [(1, 0.01), (2, 0.1), (3, 1.0)] {
+            let log = log_of(seed, 24, |k| 0.05 * k as f64);
+            let (levels, names, means) = dense(ratio, &log);
+            let mut filter = Filter::new(ratio);
+            for (of, z) in &log {
+                filter.measure(*of, *z);
+            }
+            for (a, mean) in names.iter().zip(&means) {
+                let got = filter.difference(*a, names[0]).unwrap().0;
+                assert!((got - (mean - means[0])).abs() < 1e-9, "{ratio}: {got}");
+            }
+            for (got, level) in smoothed(ratio, &log).iter().zip(&levels) {
+                assert!((got - (level - levels[23])).abs() < 1e-9, "{ratio}: {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_drift_differences_are_students() {
+        let mut filter = Filter::new(0.0);
+        for (of, z) in [(0, 1.0), (1, 5.0), (0, 2.0), (1, 8.0), (0, 3.0)] {
+            filter.measure(of, z);
+        }
+        // Means 2 and 6.5 of 3 and 2; squares within: 2 + 4.5.
+        let (difference, variance) = filter.difference(0, 1).unwrap();
+        assert!((difference + 4.5).abs() < 1e-12 && (variance - 5.0 / 6.0).abs() < 1e-12);
+        assert!((filter.squares - 6.5).abs() < 1e-12 && filter.predicted == 3);
+        let t = 4.5 / (6.5 / 3.0 * 5.0 / 6.0_f64).sqrt();
+        assert!((filter.below(0, 1, None).unwrap() - student_below(t, 3.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_forgotten_changes_nothing_for_the_others() {
+        let mut log = log_of(4, 30, |k| (k as f64 / 5.0).sin());
+        log[20..].iter_mut().for_each(|(of, _)| *of %= 3);
+        let (mut all, mut few) = (Drift::new(None), Drift::new(None));
+        for (k, (of, z)) in log.iter().enumerate() {
+            all.measure(*of, *z);
+            few.measure(*of, *z);
+            if k == 19 {
+                few.keep(|of| of < 3);
+            }
+        }
+        assert!((all.below(0, 1).unwrap() - few.below(0, 1).unwrap()).abs() < 1e-9);
+        assert!(few.below(0, 4).is_none());
+    }
+
+    #[test]
+    fn a_drift_is_told_from_none_and_taken_out() {
+        let (mut seen, mut feared) = (0, 0);
+        for seed in 0..40 {
+            let mut drifts = Drift::new(None);
+            let mut quiet = Drift::new(None);
+            // Two yardsticks in turn, noise 0.5; a level that moves by 3 over 60 measurements.
+            let mut stream = Stream::of_study(seed, "told");
+            for k in 0..60 {
+                let noise = 0.5 * stream.normal();
+                drifts.measure(k % 2, noise + 3.0 * (k as f64 / 60.0));
+                quiet.measure(k % 2, noise);
+            }
+            seen += u32::from(drifts.is_there() > 0.95);
+            feared += u32::from(quiet.is_there() > 0.95);
+            // Measured once at the end: as good as the yardsticks were at the beginning, and better than they are now.
+            drifts.measure(9, 1.5);
+            assert!(drifts.below(9, 0).unwrap() > 0.6, "{seed}: {:?}", drifts.difference(9, 0));
+        }
+        assert!(seen >= 36 && feared <= 2, "{seen} of 40 drifts seen, {feared} where there is none");
+    }
+}

@@ -1,0 +1,397 @@
+//! Racing: a configuration is measured again and again, but only for as long as it is not clear whether it beats the best one.
+//!
+//! Every report is one measurement (a replicate). After each of a challenger's the probability that its mean beats the
+//! incumbent's says what follows: it is dropped, measured once more, or takes the incumbent's place (Hutter, Hoos, Leyton-Brown
+//! and Stützle 2009, "ParamILS", and Lindauer et al. 2022, "SMAC3", race by counting wins; Maron and Moore 1997, "The racing
+//! algorithm", by intervals). Incumbent and baseline are measured again in between, in turn (A B, B A), so that a drift of the
+//! thing measured is seen, and taken out of every comparison: that model is `rules/drift.rs`, this is what follows from it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::levels::{Plan, PlannedBracket, PlannedRung};
+use super::{History, Job, ScheduleError, Scheduler, Stream};
+use crate::rules::drift::Drift;
+use crate::words::event::Event;
+use crate::words::metric::{MetricKind, Noise};
+use crate::words::schedule::SchedulerOptions;
+use crate::words::trial::{Decision, Origin, Outcome, Status, Trial, TrialId, mean};
+
+/// The yardsticks are measured again when the level may have moved by so much since, as a variance in units of the noise's: a
+/// comparison of single measurements is then a tenth less certain than it could be.
+const MATTERS: f64 = 0.25;
+/// From this probability on a drift is taken out of what searchers see.
+const CLEAR: f64 = 0.95;
+/// Losses are compared up to this size, so that squares of differences are finite.
+const LARGEST: f64 = 1e150;
+
+/// Racing with replicates.
+///
+/// Each job is one measurement: a new trial, or one more of a paused one. A challenger never gets more than the maximal resource;
+/// the incumbent and the baseline (the first point to evaluate, if there is any) are the yardsticks: they stay paused and are
+/// measured on, past the maximum too, as long as they are that.
+#[derive(Debug)]
+pub struct Racing {
+    race: Race,
+    baseline: Option<TrialId>,
+    /// Given out, and not reported.
+    running: BTreeSet<TrialId>,
+    /// Yardsticks that are to be measured again.
+    checks: VecDeque<TrialId>,
+    /// How many checks there were: each second one goes the other way round.
+    checked: u64,
+    /// Measurements since the last check.
+    since: u64,
+    /// New trials since the last check.
+    started: u64,
+    recheck: u64,
+    /// Every measurement, in their order.
+    log: Vec<(TrialId, f64)>,
+    /// What came of the last report when it was answered, with how many measurements there were before: it is observed next.
+    answered: Option<(TrialId, usize, Race)>,
+}
+
+/// Who is in the race, and who leads it.
+#[derive(Debug, Clone)]
+struct Race {
+    rules: Rules,
+    /// Whether losses are compared by their logarithms.
+    logarithmic: bool,
+    drift: Drift<TrialId>,
+    incumbent: Option<TrialId>,
+    /// Of which it is not clear yet, with how often each was measured and how far it came.
+    live: BTreeMap<TrialId, Run>,
+    /// The same of the incumbent.
+    leader: Run,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    drop: f64,
+    accept: f64,
+    replicates: u64,
+    max: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    measured: u64,
+    step: u64,
+}
+
+impl Race {
+    fn new(rules: Rules, logarithmic: bool) -> Self {
+        let (live, leader) = (BTreeMap::new(), Run::default());
+        Self { rules, logarithmic, drift: Drift::new(None), incumbent: None, live, leader }
+    }
+
+    fn scale(&self, history: &History<'_>, value: f64) -> f64 {
+        let value = if self.logarithmic { value.ln() } else { value };
+        history.goal().loss(value).clamp(-LARGEST, LARGEST)
+    }
+
+    /// Takes a measurement and settles what is clear by then; the trial is in the race whatever was thought of it before.
+    fn measure(&mut self, trial: TrialId, run: Run, loss: f64) {
+        self.drift.measure(trial, loss);
+        match self.incumbent {
+            Some(incumbent) if incumbent == trial => self.leader = run,
+            Some(_) => drop(self.live.insert(trial, run)),
+            None => (self.incumbent, self.leader) = (Some(trial), run),
+        }
+        self.settle(Some(trial).filter(|t| self.incumbent != Some(*t)));
+    }
+
+    /// The probability that a live challenger beats the incumbent.
+    fn chance(&self, challenger: TrialId) -> f64 {
+        self.incumbent.and_then(|incumbent| self.drift.below(challenger, incumbent)).unwrap_or(0.5)
+    }
+
+    /// Replaces the incumbent while one is clearly better, then drops who clearly is not: among all, or with `one` only that one,
+    /// as long as the incumbent stays. What a challenger measured says next to nothing of the others.
+    fn settle(&mut self, one: Option<TrialId>) {
+        let Rules { drop, accept, replicates, max } = self.rules;
+        let led = self.incumbent;
+        // Each time around one takes the lead; probabilities of three need not be in an order, so the rounds are counted.
+        for _ in 0..=self.live.len() {
+            let asked = |t: &TrialId| self.incumbent != led || one.is_none_or(|one| one == *t);
+            let chances = self.live.iter().filter(|(t, _)| asked(t)).map(|(t, r)| (*t, *r, self.chance(*t)));
+            let chances: Vec<(TrialId, Run, f64)> = chances.collect();
+            let ready = |r: &Run| r.measured >= replicates;
+            let wins = |(_, r, p): &&(TrialId, Run, f64)| ready(r) && (*p > accept || (r.step >= max && *p > 0.5));
+            let best = chances.iter().filter(wins).max_by(|a, b| a.2.total_cmp(&b.2).then(b.0.cmp(&a.0)));
+            let Some((best, run, _)) = best.copied() else {
+                for (trial, run, chance) in chances {
+                    if chance < drop || run.step >= max {
+                        self.live.remove(&trial);
+                    }
+                }
+                return;
+            };
+            self.live.remove(&best);
+            (self.incumbent, self.leader) = (Some(best), run);
+        }
+    }
+}
+
+impl Racing {
+    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+        let SchedulerOptions { drop, accept, replicates, recheck, .. } = *options;
+        if !(drop > 0.0 && drop < accept && accept < 1.0) {
+            return Err(ScheduleError::Chances { drop, accept });
+        }
+        if replicates == 0 || replicates > max {
+            return Err(ScheduleError::Replicates { replicates, max });
+        }
+        Ok(Self {
+            race: Race::new(Rules { drop, accept, replicates, max }, true),
+            baseline: None,
+            running: BTreeSet::new(),
+            checks: VecDeque::new(),
+            checked: 0,
+            since: 0,
+            started: 0,
+            recheck,
+            log: Vec::new(),
+            answered: None,
+        })
+    }
+
+    /// The race with a measurement more; `trial` has it already.
+    fn with(&self, history: &History<'_>, trial: &Trial) -> Option<Race> {
+        let last = trial.measurements.last()?;
+        let mut race = self.race.clone();
+        race.drift.know_noise(self.noise(history));
+        let run = Run { measured: trial.measurements.len() as u64, step: last.step };
+        let loss = race.scale(history, last.value);
+        race.measure(trial.id, run, loss);
+        Some(race)
+    }
+
+    /// Whether the trial stays in the race, or measures it.
+    fn stays(&self, race: &Race, trial: TrialId) -> bool {
+        race.incumbent == Some(trial) || race.live.contains_key(&trial) || self.baseline == Some(trial)
+    }
+
+    /// Leaves the logarithms where `value` has none, or the metric is no time; says whether that is so since now.
+    fn rescale(&mut self, history: &History<'_>, value: f64) -> bool {
+        let logarithm = history.metric().kind == MetricKind::Time && value > 0.0;
+        let changes = self.race.logarithmic && !logarithm;
+        if changes {
+            self.race.logarithmic = false;
+            self.replay(history, |_| false);
+        }
+        changes
+    }
+
+    fn take(&mut self, history: &History<'_>, trial: TrialId, run: Run, value: f64) {
+        let changed = self.rescale(history, value);
+        self.log.push((trial, value));
+        self.since += 1;
+        match self.answered.take() {
+            Some((answered, before, race)) if answered == trial && before + 1 == self.log.len() && !changed => {
+                self.race = race;
+            }
+            _ => {
+                let loss = self.race.scale(history, value);
+                self.race.drift.know_noise(self.noise(history));
+                self.race.measure(trial, run, loss);
+            }
+        }
+        self.forget();
+    }
+
+    /// The standard deviation of a measurement on the scale of the race, where it is known.
+    fn noise(&self, history: &History<'_>) -> Option<f64> {
+        let Noise::Known(sd) = history.metric().noise else { return None };
+        let at = self.race.incumbent.and_then(|t| history.trials().get(t.0 as usize)?.value(history.metric().value));
+        // Of a logarithm it is relative to the value.
+        Some(if self.race.logarithmic { sd / at.or(self.log.last().map(|l| l.1))? } else { sd })
+    }
+
+    fn forget(&mut self) {
+        let (incumbent, baseline) = (self.race.incumbent, self.baseline);
+        let (live, running) = (&self.race.live, &self.running);
+        let keep =
+            |t: TrialId| Some(t) == incumbent || Some(t) == baseline || live.contains_key(&t) || running.contains(&t);
+        self.race.drift.keep(keep);
+    }
+
+    /// Measures everything again that was not taken back, on the scale of now, for those in the race and whoever is `wanted`.
+    fn replay(&mut self, history: &History<'_>, wanted: impl Fn(TrialId) -> bool) {
+        let mut drift = Drift::new(self.noise(history));
+        let mut left: BTreeMap<TrialId, usize> = BTreeMap::new();
+        for (trial, _) in &self.log {
+            *left.entry(*trial).or_default() += 1;
+        }
+        let stays = |t: TrialId| self.stays(&self.race, t) || self.running.contains(&t) || wanted(t);
+        for (trial, value) in &self.log {
+            drift.measure(*trial, self.race.scale(history, *value));
+            if let Some(left) = left.get_mut(trial) {
+                *left -= 1;
+                if *left == 0 && !stays(*trial) {
+                    drift.keep(|t| t != *trial);
+                }
+            }
+        }
+        self.race.drift = drift;
+    }
+
+    /// A trial will not be measured any more: if it led, the best that can go on takes its place.
+    fn leave(&mut self, history: &History<'_>, trial: TrialId) {
+        self.race.live.remove(&trial);
+        self.checks.retain(|t| *t != trial);
+        if self.baseline == Some(trial) {
+            self.baseline = None;
+        }
+        if self.race.incumbent == Some(trial) {
+            self.race.incumbent = None;
+            let rule = history.metric().value;
+            let paused = history.trials().iter().filter(|t| t.status == Status::Paused && t.failure.is_none());
+            let ready = |t: &Trial| t.measurements.len() as u64 >= self.race.rules.replicates;
+            let loss = |t: &Trial| t.value(rule).map_or(f64::INFINITY, |v| history.goal().loss(v));
+            let best = paused.min_by(|a, b| ready(b).cmp(&ready(a)).then(loss(a).total_cmp(&loss(b))));
+            if let Some(best) = best {
+                let step = best.measurements.last().map_or(0, |m| m.step);
+                self.race.incumbent = Some(best.id);
+                self.race.leader = Run { measured: best.measurements.len() as u64, step };
+                self.race.live.remove(&best.id);
+                self.replay(history, |t| t == best.id);
+                self.race.settle(None);
+            }
+        }
+        self.forget();
+    }
+
+    /// Asks for the yardsticks where the level may have moved, or it is time.
+    fn check(&mut self, history: &History<'_>) {
+        let moved = self.since as f64 * self.race.drift.step();
+        let time = self.recheck > 0 && self.started >= self.recheck;
+        if !self.checks.is_empty() || !(moved > MATTERS || time) {
+            return;
+        }
+        let goes_on = |t: &TrialId| history.trials().get(t.0 as usize).is_some_and(|t| !t.is_finished());
+        let incumbent = self.race.incumbent.filter(|i| self.baseline != Some(*i));
+        self.checks = self.baseline.into_iter().chain(incumbent).filter(goes_on).collect();
+        if self.checked % 2 == 1 {
+            self.checks.make_contiguous().reverse();
+        }
+        self.checked += 1;
+        (self.since, self.started) = (0, 0);
+    }
+}
+
+impl Scheduler for Racing {
+    fn name(&self) -> &str {
+        "racing"
+    }
+
+    fn next(&mut self, history: &History<'_>, _: &mut Stream) -> Job {
+        let trial = |t: TrialId| history.trials().get(t.0 as usize).filter(|t| t.status == Status::Paused);
+        let again = |t: &Trial| {
+            let step = t.measurements.last().map_or(0, |m| m.step);
+            Job::Resume { trial: t.id, resource: Some(step.saturating_add(1)) }
+        };
+        let race = &self.race;
+        let young = race.incumbent.filter(|_| race.leader.measured < race.rules.replicates);
+        if let Some(t) = young.into_iter().chain(self.checks.iter().copied()).find_map(trial) {
+            return again(t);
+        }
+        // Who is most likely to win first, of equals the earliest.
+        let open = race.live.keys().filter_map(|t| trial(*t)).map(|t| (race.chance(t.id), t));
+        match open.reduce(|best, other| if other.0 > best.0 { other } else { best }) {
+            Some((_, t)) => again(t),
+            None => Job::Start { resource: Some(1) },
+        }
+    }
+
+    fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision {
+        let Some(race) = self.with(history, trial) else { return Decision::Stop };
+        let decision = if self.stays(&race, trial.id) { Decision::Pause } else { Decision::Stop };
+        self.answered = Some((trial.id, self.log.len(), race));
+        decision
+    }
+
+    fn observe(&mut self, history: &History<'_>, event: &Event) {
+        match event {
+            Event::Ask { trial, origin, resumed, attempt, .. } => {
+                self.running.insert(*trial);
+                self.checks.retain(|t| t != trial);
+                if !resumed && *attempt == 1 {
+                    self.started += 1;
+                    if self.baseline.is_none() && *origin == Origin::Given && trial.0 == first_given(history) {
+                        self.baseline = Some(*trial);
+                    }
+                    self.check(history);
+                }
+            }
+            Event::Report { trial, value: Some(value), decision, .. } => {
+                let Some(t) = history.trials().get(trial.0 as usize).filter(|t| t.failure.is_none()) else { return };
+                let step = t.measurements.last().map_or(0, |m| m.step);
+                if *decision == Decision::Pause {
+                    self.running.remove(trial);
+                }
+                self.take(history, *trial, Run { measured: t.measurements.len() as u64, step }, *value);
+                self.check(history);
+            }
+            Event::Tell { trial, outcome, .. } => {
+                self.running.remove(trial);
+                self.checks.retain(|t| t != trial);
+                let ended = history.trials().get(trial.0 as usize).filter(|_| !matches!(outcome, Outcome::Failed(_)));
+                let told = ended.and_then(|t| t.told.filter(|_| t.measurements.is_empty()));
+                if let Some(value) = told {
+                    // One measurement like every other, only that none can follow.
+                    self.take(history, *trial, Run { measured: 1, step: 1 }, value);
+                    self.check(history);
+                }
+                let leads = self.race.incumbent == Some(*trial);
+                if ended.is_none() || !leads {
+                    self.leave(history, *trial);
+                }
+            }
+            Event::Interrupt { trial, .. } => {
+                self.running.remove(trial);
+                // It had reported and was to end: the report is void, and comes again.
+                let left = history.trials().get(trial.0 as usize).map_or(0, |t| t.measurements.len());
+                if self.log.iter().filter(|(t, _)| t == trial).count() > left {
+                    if let Some(last) = self.log.iter().rposition(|(t, _)| t == trial) {
+                        self.log.remove(last);
+                    }
+                    self.replay(history, |t| t == *trial);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn incumbent(&self) -> Option<TrialId> {
+        self.race.incumbent
+    }
+
+    fn replicates(&self) -> usize {
+        usize::try_from(self.race.rules.replicates).unwrap_or(usize::MAX)
+    }
+
+    fn without_drift(&self, history: &History<'_>) -> Option<BTreeMap<TrialId, Vec<f64>>> {
+        if self.race.drift.is_there() < CLEAR {
+            return None;
+        }
+        let scaled: Vec<(TrialId, f64)> = self.log.iter().map(|(t, v)| (*t, self.race.scale(history, *v))).collect();
+        let mut all: BTreeMap<TrialId, Vec<f64>> = BTreeMap::new();
+        for ((trial, loss), level) in scaled.iter().zip(self.race.drift.levels(&scaled)) {
+            let value = history.goal().loss(loss - level);
+            all.entry(*trial).or_default().push(if self.race.logarithmic { value.exp() } else { value });
+        }
+        let finite = |values: &Vec<f64>| mean(values).is_some_and(f64::is_finite);
+        Some(all.into_iter().filter(|(_, values)| finite(values)).collect())
+    }
+
+    /// One measurement of every trial; how many follow is not settled.
+    fn plan(&self) -> Option<Plan> {
+        let once = PlannedRung { resource: 1, quota: None, share: 1.0 };
+        Some(Plan { brackets: vec![PlannedBracket { share: 1.0, rungs: vec![once] }] })
+    }
+}
+
+/// The trial of the first point to evaluate.
+fn first_given(history: &History<'_>) -> u64 {
+    history.trials().iter().position(|t| t.origin == Origin::Given).map_or(u64::MAX, |i| i as u64)
+}
