@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tunekit::{
-    Assignment, Decision, Domain, Experiment, JournalFile, Metric, Observer, Outcome, SearcherKind, Setup, Space,
-    Status, StopHandle, StoppedBy, Study, TrialId, Tuner, TunerError, write_csv,
+    Assignment, Decision, Domain, Experiment, JournalFile, Measured, Metric, Observer, Outcome, SchedulerKind,
+    SearcherKind, Setup, Space, Status, StopHandle, StoppedBy, Study, TellError, TrialId, Tuner, TunerError, write_csv,
 };
 
 fn setup() -> Setup {
@@ -190,6 +190,37 @@ async fn reports_are_replicates_and_observers_see_everything_in_order() {
     let log = log.0.borrow();
     assert_eq!(log[..4], ["ask 0", "report 0 1 1 Continue", "report 0 2 3 Continue", "tell 0 completed"]);
     assert_eq!(log.last().map(String::as_str), Some("tell 1 failed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_carries_what_the_trial_has_cost_so_far_into_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let setup = Setup { cost_aware: true, scheduler: SchedulerKind::AshaPromotion, ..setup().max_resource(9) };
+    let tuning = Tuner::new(setup)
+        .max_trials(6)
+        .journal(&path)
+        .run(|mut trial| async move {
+            let (step, cost) = (trial.resource().unwrap(), |step: u64| 10.0 * step as f64);
+            let refused = trial.report_at(step, Measured::new(1.0).cost(-1.0)).await;
+            assert!(matches!(refused, Err(TellError::Cost { .. })), "{refused:?}");
+            if trial.resumed() {
+                // A cost is of all runs together, so this one is less than what it was.
+                let refused = trial.report_at(step, Measured::new(1.0).cost(5.0)).await;
+                assert!(matches!(refused, Err(TellError::CostFalls { cost: 5.0, .. })), "{refused:?}");
+            }
+            let refused = trial.report_at(step, Measured::new(1.0).more([2.0])).await;
+            assert!(matches!(refused, Err(TellError::WithReport { .. })), "{refused:?}");
+            trial.report_at(step, Measured::new(trial.id().0 as f64).cost(cost(step))).await.unwrap();
+            Ok::<_, Infallible>(Outcome::Done)
+        })
+        .await
+        .unwrap();
+    assert_eq!(Experiment::load(&path).unwrap(), tuning.experiment);
+    let measurements = || tuning.experiment.trials().iter().flat_map(|t| &t.measurements);
+    assert!(measurements().all(|m| m.cost == Some(10.0 * m.step as f64)) && measurements().any(|m| m.step == 3));
+    let table = tuning.experiment.trials_table();
+    assert_eq!(table.column("cost").map(|c| c.text(0)), Some("30.0".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
