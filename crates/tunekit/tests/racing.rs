@@ -1,0 +1,127 @@
+//! Racing: replicates until it is clear who is better, cases computed by hand and one of drift.
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
+use tunekit::{
+    Assignment, Config, Decision, Domain, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup, Space,
+    Status, Study, TrialId,
+};
+
+fn job(study: &mut Study) -> Assignment {
+    study.ask().unwrap().assignment().expect("a trial")
+}
+
+fn race(options: SchedulerOptions) -> Setup {
+    let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+    let setup = Setup::new(space, Metric::time("s")).searcher(SearcherKind::Random).scheduler(SchedulerKind::Racing);
+    setup.scheduler_options(options).max_resource(5)
+}
+
+#[test]
+fn a_race_drops_replicates_and_accepts_by_probability() {
+    use Decision::{Pause, Stop};
+    let mut study = Study::new(race(SchedulerOptions::default())).unwrap();
+    let mut leader = TrialId(0);
+    // What the next challenger measures; checks of the leader in between say what it said before.
+    let mut step = |value: f64| {
+        loop {
+            let job = job(&mut study);
+            let check = job.trial == leader && job.resource > Some(3);
+            let value = if check { study.trial(leader).unwrap().measurements[0].value } else { value };
+            let decision = study.report(job.trial, job.resource.unwrap(), value).unwrap();
+            if decision == Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+            if !check {
+                leader = study.best().unwrap().trial;
+                return (job.trial.0, job.resource.unwrap(), decision);
+            }
+        }
+    };
+    // The first leads, and is measured three times, which tells of the noise.
+    assert_eq!([1.00, 1.02, 0.98].map(&mut step), [(0, 1, Pause), (0, 2, Pause), (0, 3, Pause)]);
+    // Half as slow again: t = ln 1.5 / (0.02 sqrt(4 / 3)) = 17 with 2 degrees of freedom.
+    assert_eq!(step(1.5), (1, 1, Stop));
+    // About as good: until the maximum, at which it is the worse one.
+    let close = [1.01, 1.00, 1.01, 1.00, 1.01].map(&mut step);
+    assert_eq!(close, [(2, 1, Pause), (2, 2, Pause), (2, 3, Pause), (2, 4, Pause), (2, 5, Stop)]);
+    // Far better: it leads, but not before three measurements.
+    assert_eq!([0.5, 0.51, 0.49].map(&mut step), [(3, 1, Pause), (3, 2, Pause), (3, 3, Pause)]);
+    assert_eq!(step(0.99), (4, 1, Stop));
+    assert_eq!(study.best().unwrap().trial, TrialId(3));
+}
+
+#[test]
+fn a_race_measures_the_first_point_and_the_incumbent_again_in_turn() {
+    let point = Config::new().with("x", 0.5);
+    let mut study = Study::new(race(SchedulerOptions { recheck: 4, ..Default::default() }).point(point)).unwrap();
+    let mut order = Vec::new();
+    for k in 0..60 {
+        let job = job(&mut study);
+        // The second one leads from its third measurement on; every other one is clearly worse.
+        let mean = [1.0, 0.5].get(job.trial.0 as usize).copied().unwrap_or(2.0);
+        let decision = study.report(job.trial, job.resource.unwrap(), mean * (1.0 + 0.01 * f64::from(k % 3))).unwrap();
+        if decision == Decision::Stop {
+            study.tell(job.trial, Outcome::Done).unwrap();
+        }
+        order.push(job.trial.0);
+    }
+    let yardsticks: Vec<u64> = order[6..].iter().copied().filter(|t| *t < 2).collect();
+    assert!(yardsticks.len() >= 8, "{order:?}");
+    assert!(yardsticks.chunks_exact(4).all(|c| c == [0, 1, 1, 0] || c == [1, 0, 0, 1]), "{order:?}");
+    // Measured on past the maximum, as the yardsticks that they are.
+    assert!(study.trial(TrialId(0)).unwrap().measurements.len() > 5);
+    assert_eq!(study.trial(TrialId(0)).unwrap().status, Status::Paused);
+}
+
+#[test]
+fn a_race_goes_on_when_its_leader_fails() {
+    let mut study = Study::new(race(SchedulerOptions { recheck: 1, ..Default::default() })).unwrap();
+    let mut last = None;
+    for k in 0..40 {
+        let next = job(&mut study);
+        let step = next.resource.unwrap();
+        // Whoever leads fails when it is measured again as a yardstick.
+        if step > 3 {
+            study.tell(next.trial, Outcome::Failed("no".to_owned())).unwrap();
+            last = Some(next.trial);
+            continue;
+        }
+        let value = 1.0 + 0.01 * f64::from(k % 5);
+        if study.report(next.trial, step, value).unwrap() == Decision::Stop {
+            study.tell(next.trial, Outcome::Done).unwrap();
+        }
+    }
+    assert!(last.is_some());
+    assert_ne!(study.best().unwrap().trial, last.unwrap());
+}
+
+#[test]
+fn a_race_takes_the_drift_out_of_every_comparison() {
+    // Everything gets faster by 0.4 % with each measurement: by the time, what is 20 % slower than the first one looks faster.
+    let (mut right, mut all) = (0, 0);
+    for seed in 1000..1010 {
+        let mut study = Study::new(race(SchedulerOptions::default()).seed(seed)).unwrap();
+        let mut stream = tunekit::Stream::of_study(seed, "noise");
+        for k in 0..120 {
+            let job = job(&mut study);
+            let mean: f64 = if job.trial.0 > 0 { 1.2 } else { 1.0 };
+            let value = mean * (0.02 * stream.normal() - 0.004 * f64::from(k)).exp();
+            if study.report(job.trial, job.resource.unwrap(), value).unwrap() == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+        all += 1;
+        right += u32::from(study.best().unwrap().trial == TrialId(0));
+        let tried = study.trials().len();
+        assert!(tried > 12, "{tried} were tried");
+    }
+    assert!(right >= all - 1, "{right} of {all}");
+}
+
+#[test]
+fn a_race_is_over_replicates_and_refuses_a_metric_without_noise() {
+    let study = Study::new(race(SchedulerOptions::default())).unwrap();
+    assert_eq!(study.header().metric.value, tunekit::ValueRule::Mean);
+    let setup = Setup { metric: Metric::minimize("m").deterministic(), ..race(SchedulerOptions::default()) };
+    assert!(Study::new(setup).unwrap_err().to_string().contains("measures again"));
+}
