@@ -5,6 +5,7 @@
 
 mod folder;
 mod influence;
+mod method;
 mod proof;
 
 pub(crate) use crate::run::folder::in_words;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use s3xfer::TransferConfig;
 use serde_json::{Map, Value};
-use tunekit::{Best, Config, Decision, Metric, SearcherKind, Setup, Space, StopHandle, Tuner, TunerError, Tuning};
+use tunekit::{Best, Config, Decision, Metric, Setup, Space, StopHandle, Tuner, TunerError, Tuning};
 
 use crate::cli::Init;
 use crate::failure::{Failure, chain};
@@ -23,6 +24,7 @@ use crate::measure::{Bench, MeasureError};
 use crate::results::{Measured, Schema, Summary};
 use crate::run::folder::{Folder, Identity, report_input};
 use crate::run::influence::explain;
+pub use crate::run::method::Method;
 use crate::run::proof::{Proof, prove};
 use crate::show::{Show, seconds};
 use crate::space::{as_object, boto3_defaults, transfer_config};
@@ -42,7 +44,7 @@ pub struct Plan {
     /// Where the search begins.
     pub init: Init,
     /// How it goes on.
-    pub searcher: SearcherKind,
+    pub method: Method,
     /// Downloads per configuration, at least 1.
     pub n_downloads: u32,
     /// The limit on time: measuring the default and searching, without the final comparison.
@@ -53,20 +55,6 @@ pub struct Plan {
     pub seed: u64,
     /// The network, in words.
     pub network: String,
-}
-
-/// How a search method is called on the command line.
-///
-/// # Errors
-///
-/// [`Failure::Usage`] with the names there are.
-pub fn searcher(name: &str) -> Result<SearcherKind, Failure> {
-    match name.replace('-', "_").as_str() {
-        "bayes_fifo" => Ok(SearcherKind::Gp),
-        "random" => Ok(SearcherKind::Random),
-        "sobol" => Ok(SearcherKind::Sobol),
-        _ => Err(Failure::usage(format!("--search {name} is not known; write bayes_fifo, random or sobol"))),
-    }
 }
 
 /// Runs it. `stop` ends it early; what was measured is kept.
@@ -141,8 +129,8 @@ struct Ended {
 }
 
 fn setup(plan: &Plan, defaults: &Config) -> Setup {
-    let setup =
-        Setup::new(plan.space.clone(), Metric::time(METRIC).replicated()).seed(plan.seed).searcher(plan.searcher);
+    let setup = Setup::new(plan.space.clone(), Metric::time(METRIC).replicated()).seed(plan.seed);
+    let setup = plan.method.applied(setup, plan.n_downloads);
     match plan.init {
         Init::Boto3Defaults => setup.point(defaults.clone()),
         Init::Random => setup,
@@ -179,6 +167,7 @@ impl Scene<'_> {
                 async move {
                     let config = transfer_config(trial.config()).map_err(|error| error.to_string())?;
                     let (mut sum, mut n) = (0.0, 0_u32);
+                    // Who goes on after a pause is told when it is enough.
                     for _ in 0..plan.n_downloads {
                         let took = bench.download(&config).await.map_err(|error| {
                             let says = chain(&error);

@@ -12,7 +12,7 @@ use s3tune::failure::Failure;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
 use s3tune::results::Summary;
-use s3tune::run::{Plan, run};
+use s3tune::run::{Method, Plan, run};
 use s3tune::show::Show;
 use s3tune::space;
 use s3tune::transfer::Engine;
@@ -51,7 +51,7 @@ impl Scene {
             out: self.out(),
             space: space::named("default", BYTES).unwrap(),
             init: Init::Boto3Defaults,
-            searcher: SearcherKind::Random,
+            method: Method::every(SearcherKind::Random),
             n_downloads: 2,
             max_tuning_time: Duration::from_secs(600),
             max_trials: Some(max_trials),
@@ -117,7 +117,7 @@ async fn a_run_leaves_a_folder_that_shows_it() {
 async fn a_longer_run_says_which_parameters_matter_by_the_searchs_own_model() {
     for (searcher, surface) in [(SearcherKind::Gp, "model"), (SearcherKind::Random, "forest")] {
         let scene = Scene::near().await;
-        scene.run(&Plan { searcher, ..scene.plan(9) }).await.unwrap();
+        scene.run(&Plan { method: Method::every(searcher), ..scene.plan(9) }).await.unwrap();
         let read = |name: &str| fs::read_to_string(scene.out().join(name)).unwrap();
         let shares = read("importances.csv");
         assert!(shares.starts_with("parameter,with,share,sd,surface,known,configurations\n"), "{shares}");
@@ -146,9 +146,10 @@ async fn the_same_folder_goes_on_and_another_run_is_refused() {
     assert_eq!(Experiment::load(scene.out()).unwrap().trials().len(), 6);
 
     type Change = fn(&mut Plan);
-    let others: [(&str, Change); 3] = [
+    let others: [(&str, Change); 4] = [
         ("seed", |plan| plan.seed = 6),
-        ("searcher", |plan| plan.searcher = SearcherKind::Sobol),
+        ("searcher", |plan| plan.method = Method::every(SearcherKind::Sobol)),
+        ("scheduler", |plan| plan.method = Method::named("asha").unwrap()),
         ("downloads", |plan| plan.n_downloads = 1),
     ];
     for (what, change) in others {
@@ -235,12 +236,26 @@ async fn wrong_bytes_end_the_run() {
 async fn every_search_method_and_both_beginnings_run() {
     for (name, init) in [("bayes-fifo", Init::Random), ("random", Init::Boto3Defaults), ("sobol", Init::Random)] {
         let scene = Scene::near().await;
-        let plan = Plan { searcher: s3tune::run::searcher(name).unwrap(), init, ..scene.plan(3) };
+        let plan = Plan { method: Method::named(name).unwrap(), init, ..scene.plan(3) };
         let summary = scene.run(&plan).await.unwrap();
         let before = if init == Init::Random { 2 } else { 0 };
         assert_eq!(summary.measurements, before + 3 * 2 + summary.baseline.n + summary.best.n, "{name}");
     }
-    assert!(matches!(s3tune::run::searcher("nonsense"), Err(Failure::Usage(line)) if line.contains("bayes_fifo")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_that_download_the_good_ones_more_often_run() {
+    for name in ["bayes_hyperband", "hyperband", "racing", "mobster"] {
+        let scene = Scene::near().await;
+        let plan = Plan { method: Method::named(name).unwrap(), n_downloads: 3, ..scene.plan(7) };
+        let summary = scene.run(&plan).await.unwrap();
+        assert_eq!(summary.trials, 7, "{name}");
+        // Everything was downloaded once, something three times, and not everything; a race may need all, and its leader more.
+        let searched = summary.measurements - summary.baseline.n - summary.best.n;
+        assert!(searched >= 7 + 2 && (searched < 7 * 3 || name == "racing"), "{name}: {searched}");
+        let journal = fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
+        assert!(journal.contains(r#""resumed":true"#), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

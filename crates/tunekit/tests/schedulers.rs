@@ -235,6 +235,22 @@ fn stopping_lets_the_best_third_go_on() {
 }
 
 #[test]
+fn replicates_are_compared_by_their_means_so_far() {
+    let decision = |metric: Metric| {
+        let mut study = Study::new(Setup { metric, ..setup(SchedulerKind::Asha, 9, 3) }).unwrap();
+        let mut last = Decision::Stop;
+        // The second one's third report is the worse, and its mean the better.
+        for reports in [[1.0, 9.0, 2.0], [0.5, 0.5, 3.0]] {
+            let job = job(&mut study);
+            last = (1..).zip(reports).map(|(step, v)| study.report(job.trial, step, v).unwrap()).last().unwrap();
+        }
+        last
+    };
+    assert_eq!(decision(Metric::minimize("loss").replicated()), Decision::Continue);
+    assert_eq!(decision(Metric::minimize("loss")), Decision::Stop);
+}
+
+#[test]
 fn hyperband_fills_its_rungs_in_the_papers_order() {
     let mut study = Study::new(setup(SchedulerKind::Hyperband, 9, 3)).unwrap();
     let mut runs: Vec<(u64, u64)> = Vec::new();

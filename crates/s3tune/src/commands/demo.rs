@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use s3lab::NetworkProfile;
-use tunekit::SearcherKind;
 
 use super::{download_folder, out_folder, run_and_tell};
 use crate::cli::{DemoArgs, Init};
 use crate::failure::Failure;
 use crate::lab;
 use crate::measure::Bench;
-use crate::run::Plan;
+use crate::run::{Method, Plan};
 use crate::show::say;
 use crate::size::ByteSize;
 use crate::space;
@@ -32,7 +31,7 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
         out: out_folder(arguments.out, "s3tune-demo"),
         space: space::named("default", OBJECT_BYTES)?,
         init: Init::Boto3Defaults,
-        searcher: SearcherKind::Gp,
+        method: Method::BAYES_FIFO,
         n_downloads: N_DOWNLOADS,
         max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
         max_trials: None,

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::lab::{self, EmbeddedS3};
 use crate::measure::Bench;
 use crate::object::{Connection, Object};
-use crate::run::{Plan, searcher};
+use crate::run::{Method, Plan};
 use crate::space;
 use crate::transfer::Engine;
 
@@ -23,7 +23,7 @@ struct Place {
 
 pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
     // What can be wrong without a look at the network is looked at first.
-    let searcher = searcher(&arguments.search)?;
+    let method = Method::named(&arguments.search)?;
     let engine = Engine::parse(&arguments.engine)?;
     let folder = download_folder(arguments.file_path.clone())?;
     if let Some(name) = &arguments.file_name
@@ -36,7 +36,7 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
         out: out_folder(arguments.out, "s3tune-run"),
         space: space::named(&arguments.space, place.object.bytes)?,
         init: arguments.init,
-        searcher,
+        method,
         n_downloads: arguments.n_downloads,
         max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
         max_trials: arguments.max_trials,

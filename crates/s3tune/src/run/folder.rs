@@ -191,6 +191,12 @@ pub(crate) fn report_input(
     };
     let mut trials: Vec<TrialRow> =
         experiment.trials().iter().filter_map(|trial| trial_row(trial, experiment, &plan.space)).collect();
+    let header = experiment.header();
+    let searches = match header.scheduler.as_str() {
+        "fifo" => header.searcher.clone(),
+        scheduler if scheduler == header.searcher => scheduler.to_owned(),
+        scheduler => format!("{} under {scheduler}", header.searcher),
+    };
     trials.sort_by(|a, b| a.finished_at_seconds.total_cmp(&b.finished_at_seconds));
     let (before, found) = (in_full(&defaults), in_full(&best.config));
     let cores = available_parallelism().map_or_else(|_| "unknown".to_owned(), |cores| cores.to_string());
@@ -221,7 +227,7 @@ pub(crate) fn report_input(
             ("Object", format!("{}, {}", bench.object, ByteSize(bench.object.bytes))),
             ("Network", plan.network.clone()),
             ("Engine", bench.engine.name().to_owned()),
-            ("Search", format!("{}, seed {}", experiment.header().searcher, plan.seed)),
+            ("Search", format!("{searches}, seed {}", plan.seed)),
             ("Downloads per configuration", plan.n_downloads.to_string()),
             ("Search time", format!("{}, ended by {}", seconds(summary.search_seconds), summary.stopped_by)),
             ("Downloads in all", format!("{}, {}", summary.measurements, ByteSize(summary.bytes_moved))),

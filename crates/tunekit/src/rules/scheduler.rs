@@ -235,6 +235,13 @@ fn enough(values: &[usize], history: &History<'_>) -> Option<usize> {
     Some(values.iter().rposition(|n| *n >= least).unwrap_or(0))
 }
 
+/// What a trial is compared by when it reports a value: that, or the mean of its replicates so far.
+fn standing(history: &History<'_>, trial: TrialId, value: f64) -> f64 {
+    let replicates = history.metric().value == ValueRule::Mean;
+    let reported = usize::try_from(trial.0).ok().and_then(|i| history.trials().get(i)).filter(|_| replicates);
+    history.goal().loss(reported.and_then(|t| t.value(ValueRule::Mean)).unwrap_or(value))
+}
+
 /// The schedulers there are by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::costs::Costs;
 use super::levels::{Levels, Plan, PlannedBracket, PlannedRung};
 use super::split::{Key, Split};
-use super::{History, Job, ScheduleError, Scheduler, Stream, enough};
+use super::{History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
 use crate::words::schedule::SchedulerOptions;
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
@@ -228,7 +228,7 @@ impl Asha {
     }
 
     fn on_value(&mut self, history: &History<'_>, trial: TrialId, step: u64, value: f64, decision: Decision) {
-        let loss = history.goal().loss(value);
+        let loss = standing(history, trial, value);
         let Ok(place) = usize::try_from(trial.0) else { return };
         while let Some(run) = self.runs.get(place)
             && !run.stopped
@@ -368,7 +368,7 @@ impl Scheduler for Asha {
         };
         let next = run.next as usize;
         let mut due = (next..self.levels.len()).take_while(|j| self.levels.at(*j) <= last.step);
-        let key = Key::new(Some(history.goal().loss(last.value)), trial.id);
+        let key = Key::new(Some(standing(history, trial.id, last.value)), trial.id);
         let rule = self.rule(history);
         let stops = |level: usize| {
             self.rung(run.bracket as usize, level)

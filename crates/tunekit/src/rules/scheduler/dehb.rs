@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::hyperband::Hyperband;
 use super::levels::Plan;
 use super::split::Key;
-use super::{History, Job, ScheduleError, Scheduler, Stream};
+use super::{History, Job, ScheduleError, Scheduler, Stream, standing};
 use crate::words::event::Event;
 use crate::words::schedule::SchedulerOptions;
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
@@ -177,7 +177,7 @@ impl Scheduler for Dehb {
             Event::Ask { trial, resumed: false, attempt: 1, .. } if !self.first.takes_new() => self.begin(*trial),
             Event::Report { trial, value: Some(value), decision: Decision::Pause, .. } => {
                 if let Some(level) = self.first.level(*trial) {
-                    self.populations[level].add(Key::new(Some(history.goal().loss(*value)), *trial));
+                    self.populations[level].add(Key::new(Some(standing(history, *trial, *value)), *trial));
                 }
                 self.first.observe(history, event);
             }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::levels::{Levels, Plan, PlannedBracket, PlannedRung};
 use super::split::Key;
-use super::{History, Job, ScheduleError, Scheduler, Stream, enough};
+use super::{History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
 use crate::words::schedule::SchedulerOptions;
 use crate::words::trial::{Checkpoint, Decision, Outcome, Trial, TrialId};
@@ -204,7 +204,7 @@ impl Scheduler for Hyperband {
             }
             Event::Ask { trial, attempt: 1, .. } => self.begin(*trial),
             Event::Report { trial, value: Some(value), decision: Decision::Pause, .. } => {
-                self.arrive(*trial, Some(history.goal().loss(*value)), true);
+                self.arrive(*trial, Some(standing(history, *trial, *value)), true);
             }
             Event::Tell { trial, outcome, .. } => {
                 let failed = matches!(outcome, Outcome::Failed(_));

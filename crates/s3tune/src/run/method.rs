@@ -1,0 +1,100 @@
+//! What the names of search methods stand for: who chooses configurations, and who says how often each is downloaded.
+
+use tunekit::{SchedulerKind, SchedulerOptions, SearcherKind, Setup};
+
+use crate::failure::Failure;
+
+/// A search method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Method {
+    searcher: SearcherKind,
+    scheduler: SchedulerKind,
+    /// Whether every download is a rung, as in the AWS sample.
+    rung_by_rung: bool,
+}
+
+/// The AWS sample's names, and those of Syne Tune's baselines.
+const NAMES: [(&str, SearcherKind, SchedulerKind); 2] = [
+    ("bayes_fifo", SearcherKind::Gp, SchedulerKind::Fifo),
+    ("bayes_hyperband", SearcherKind::Gp, SchedulerKind::AshaPromotion),
+];
+
+impl Method {
+    /// The Gaussian process, and as many downloads of every configuration.
+    pub const BAYES_FIFO: Self = Self::every(SearcherKind::Gp);
+
+    /// A searcher, and as many downloads of every configuration.
+    pub const fn every(searcher: SearcherKind) -> Self {
+        Self { searcher, scheduler: SchedulerKind::Fifo, rung_by_rung: false }
+    }
+
+    /// The method of this name: the AWS sample's, a searcher's (every configuration is downloaded as often), or a scheduler's,
+    /// which downloads the good ones more often; `racing` with the Gaussian process, the others with random configurations
+    /// where they bring no model.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] with the names there are.
+    pub fn named(name: &str) -> Result<Self, Failure> {
+        let name = name.replace('-', "_");
+        if let Some((name, searcher, scheduler)) = NAMES.into_iter().find(|(known, ..)| *known == name) {
+            return Ok(Self { searcher, scheduler, rung_by_rung: name == "bayes_hyperband" });
+        }
+        if let Ok(searcher) = SearcherKind::from_name(&name) {
+            return Ok(Self::every(searcher));
+        }
+        let searcher = if name == "racing" { SearcherKind::Gp } else { SearcherKind::Random };
+        match SchedulerKind::from_name(&name) {
+            Ok(scheduler) if schedules_downloads(scheduler) => Ok(Self { searcher, scheduler, rung_by_rung: false }),
+            _ => {
+                let schedulers = SchedulerKind::ALL.into_iter().filter(|kind| schedules_downloads(*kind));
+                let known: Vec<&str> = NAMES
+                    .into_iter()
+                    .map(|(name, ..)| name)
+                    .chain(SearcherKind::ALL.map(SearcherKind::as_str))
+                    .chain(schedulers.map(SchedulerKind::as_str))
+                    .collect();
+                Err(Failure::usage(format!("--search {name} is not known; write one of {}", known.join(", "))))
+            }
+        }
+    }
+
+    /// A setup that searches by it, with up to so many downloads of a configuration.
+    pub(crate) fn applied(self, setup: Setup, n_downloads: u32) -> Setup {
+        let setup = setup.searcher(self.searcher).scheduler(self.scheduler);
+        if self.scheduler == SchedulerKind::Fifo {
+            return setup;
+        }
+        let most = u64::from(n_downloads);
+        let default = SchedulerOptions::default();
+        let options = SchedulerOptions {
+            rungs: if self.rung_by_rung { (1..most).collect() } else { Vec::new() },
+            replicates: default.replicates.min(most),
+            ..default
+        };
+        setup.scheduler_options(options).max_resource(most)
+    }
+}
+
+/// Whether a scheduler is any use where the resource is a number of downloads: there is nothing to train or to copy, and the
+/// median rule needs another one.
+fn schedules_downloads(kind: SchedulerKind) -> bool {
+    !matches!(kind, SchedulerKind::Fifo | SchedulerKind::Median | SchedulerKind::Pbt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_sample_of_searchers_and_of_schedulers_are_known() {
+        let named = |name| Method::named(name).map(|m| (m.searcher, m.scheduler)).ok();
+        assert_eq!(named("bayes-fifo"), Some((SearcherKind::Gp, SchedulerKind::Fifo)));
+        assert_eq!(named("bayes_hyperband"), Some((SearcherKind::Gp, SchedulerKind::AshaPromotion)));
+        assert_eq!(named("cmaes"), Some((SearcherKind::CmaEs, SchedulerKind::Fifo)));
+        assert_eq!(named("racing"), Some((SearcherKind::Gp, SchedulerKind::Racing)));
+        assert_eq!(named("hyperband"), Some((SearcherKind::Random, SchedulerKind::Hyperband)));
+        for name in ["pbt", "median", "fifo", "nonsense", ""] {
+            assert!(matches!(Method::named(name), Err(Failure::Usage(line)) if line.contains("bayes_hyperband")));
+        }
+    }
+}
