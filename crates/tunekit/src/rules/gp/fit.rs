@@ -456,18 +456,7 @@ mod tests {
                 .map(|k| (p, k))
         }) {
             let objective = Objective::new(&COORDINATES, &data, noise, warped);
-            let logs = logs[..objective.layout.len()].to_vec();
-            let (_, gradient) = objective.evaluate(&logs);
-            for i in 0..logs.len() {
-                let (mut up, mut down) = (logs.clone(), logs.clone());
-                (up[i], down[i]) = (logs[i] + 1e-5, logs[i] - 1e-5);
-                let quotient = (objective.evaluate(&up).0 - objective.evaluate(&down).0) / 2e-5;
-                assert!(
-                    (gradient[i] - quotient).abs() < 1e-3 * (1.0 + quotient.abs()),
-                    "{i} at {logs:?}, {noise:?}, warped {warped}: {} is not {quotient}",
-                    gradient[i]
-                );
-            }
+            assert_gradient(&objective, &logs[..objective.layout.len()]);
         }
     }
 
@@ -475,26 +464,31 @@ mod tests {
     fn the_gradient_is_the_difference_quotient_along_a_resource_too() {
         for along in [Along::ExponentialDecay, Along::CrossValidation, Along::Independent { levels: 3 }] {
             let coordinates = [COORDINATES.as_slice(), &[Coordinate::Resource(along)]].concat();
+            let first = if along == (Along::Independent { levels: 3 }) { 0.0 } else { 1.0 };
             let mut data = data(14, 0.3);
-            data.x.iter_mut().enumerate().for_each(|(i, x)| x.push((i % 3) as f64));
-            if along != (Along::Independent { levels: 3 }) {
-                data.x.iter_mut().for_each(|x| x[3] += 1.0);
-            }
+            data.x.iter_mut().enumerate().for_each(|(i, x)| x.push(first + (i % 3) as f64));
             for warped in [false, true] {
                 let objective = Objective::new(&coordinates, &data, Noise::Learned, warped);
                 let logs: Vec<f64> = (0..objective.layout.len()).map(|i| 0.3 * (1.7 * i as f64).sin() - 0.4).collect();
-                let (_, gradient) = objective.evaluate(&logs);
-                for i in 0..logs.len() {
-                    let (mut up, mut down) = (logs.clone(), logs.clone());
-                    (up[i], down[i]) = (logs[i] + 1e-5, logs[i] - 1e-5);
-                    let quotient = (objective.evaluate(&up).0 - objective.evaluate(&down).0) / 2e-5;
-                    assert!(
-                        (gradient[i] - quotient).abs() < 1e-4 * (1.0 + quotient.abs()),
-                        "{along:?} {i}: {} is not {quotient}",
-                        gradient[i]
-                    );
-                }
+                assert_gradient(&objective, &logs);
             }
+        }
+    }
+
+    fn assert_gradient(objective: &Objective<'_>, logs: &[f64]) {
+        let (_, gradient) = objective.evaluate(logs);
+        for (i, gradient) in gradient.into_iter().enumerate() {
+            let moved = |by: f64| {
+                let mut logs = logs.to_vec();
+                logs[i] += by;
+                objective.evaluate(&logs).0
+            };
+            let quotient = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!(
+                (gradient - quotient).abs() < 1e-3 * (1.0 + quotient.abs()),
+                "{i} at {logs:?}, {:?}: {gradient} is not {quotient}",
+                objective.layout
+            );
         }
     }
 
