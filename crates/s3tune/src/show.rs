@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tunekit::{Assignment, Decision, Observer, Status, Study, TrialId};
+use tunekit::{Assignment, Decision, Observer, Status, Study, Trial, TrialId};
 
 /// Clones show on the same screen.
 #[derive(Debug, Clone)]
@@ -99,27 +99,45 @@ impl Observer for Show {
         self.running(job.trial, 0);
     }
 
-    fn on_report(&mut self, study: &Study, trial: TrialId, _: u64, _: f64, _: Decision) {
-        let done = study.trial(trial).map_or(0, |trial| trial.measurements.len());
-        if done < self.state().downloads as usize {
-            self.running(trial, done);
+    fn on_report(&mut self, study: &Study, trial: TrialId, _: u64, _: f64, decision: Decision) {
+        let Some(trial) = study.trial(trial) else { return };
+        if decision == Decision::Pause {
+            self.measured(study, trial, "may go on");
+        } else if trial.measurements.len() < self.state().downloads as usize {
+            self.running(trial.id, trial.measurements.len());
         }
     }
 
     fn on_tell(&mut self, study: &Study, trial: TrialId) {
         let Some(trial) = study.trial(trial) else { return };
-        let rule = study.header().metric.value;
-        let text = match (&trial.failure, trial.value(rule)) {
-            (Some(reason), _) => format!("trial {:>3}   failed: {reason}", trial.id.0),
-            (None, Some(value)) if trial.status == Status::Completed => {
-                let mut state = self.state();
-                state.lowest = Some(state.lowest.map_or(value, |lowest| lowest.min(value)));
-                let against = state.default.map_or_else(String::new, |default| against(value, default));
-                format!("trial {:>3}  {:>8}  {against:>9}  {}", trial.id.0, seconds(value), trial.config)
-            }
-            _ => return,
+        match (&trial.failure, trial.status) {
+            (Some(reason), _) => self.line(format!("trial {:>3}   failed: {reason}", trial.id.0)),
+            (None, Status::Completed) => self.measured(study, trial, ""),
+            // At its last download there was nothing left to stop.
+            (None, _) if trial.measurements.len() >= self.state().downloads as usize => self.measured(study, trial, ""),
+            (None, _) => self.measured(study, trial, "dropped"),
+        }
+    }
+}
+
+impl Show {
+    /// A line of what a trial came to so far, and what becomes of it where it has not run in full.
+    fn measured(&self, study: &Study, trial: &Trial, then: &str) {
+        let Some(value) = trial.value(study.header().metric.value) else { return };
+        let mut state = self.state();
+        let n = trial.measurements.len();
+        // A single download of many may be nothing but luck.
+        if n > 1 || then.is_empty() {
+            state.lowest = Some(state.lowest.map_or(value, |lowest| lowest.min(value)));
+        }
+        let against = state.default.map_or_else(String::new, |default| against(value, default));
+        drop(state);
+        let so_far = if then.is_empty() {
+            String::new()
+        } else {
+            format!("  ({n} download{}, {then})", if n == 1 { "" } else { "s" })
         };
-        self.line(text);
+        self.line(format!("trial {:>3}  {:>8}  {against:>9}  {}{so_far}", trial.id.0, seconds(value), trial.config));
     }
 }
 
