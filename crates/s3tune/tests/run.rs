@@ -255,6 +255,10 @@ async fn methods_that_download_the_good_ones_more_often_run() {
         assert!(searched >= 7 + 2 && (searched < 7 * 3 || name == "racing"), "{name}: {searched}");
         let journal = fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
         assert!(journal.contains(r#""resumed":true"#), "{name}");
+        // Who is paused in the end has a row, too.
+        let page = fs::read_to_string(scene.out().join("report.html")).unwrap();
+        let row = |trial: u64| page.contains(&format!(r#"><td class="number">{trial}</td><td class="number">0."#));
+        assert!((0..7).all(row), "{name}");
     }
 }
 

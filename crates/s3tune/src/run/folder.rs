@@ -190,7 +190,7 @@ pub(crate) fn report_input(
         ci95: tunekit::compare::mean_interval(samples, 0.95),
     };
     let mut trials: Vec<TrialRow> =
-        experiment.trials().iter().filter_map(|trial| trial_row(trial, experiment, &plan.space)).collect();
+        experiment.trials().iter().filter_map(|trial| trial_row(trial, experiment, plan)).collect();
     let header = experiment.header();
     let searches = match header.scheduler.as_str() {
         "fifo" => header.searcher.clone(),
@@ -247,20 +247,25 @@ pub(crate) fn report_input(
     }
 }
 
-fn trial_row(trial: &tunekit::Trial, experiment: &Experiment, space: &tunekit::Space) -> Option<TrialRow> {
+fn trial_row(trial: &tunekit::Trial, experiment: &Experiment, plan: &Plan) -> Option<TrialRow> {
     let rule = experiment.header().metric.value;
+    let measurements = trial.samples(rule).len() as u64;
     let outcome = match (&trial.failure, trial.value(rule)) {
         (Some(reason), _) => Outcome::Failed(reason.clone()),
         (None, Some(value)) if trial.status == Status::Completed => Outcome::Measured(value),
-        (None, Some(value)) if trial.status == Status::Stopped => Outcome::Stopped(value),
+        (None, Some(value)) if matches!(trial.status, Status::Stopped | Status::Paused) => {
+            // Told to stop, or left paused, after its last download it was measured as often as any.
+            let whole = measurements >= u64::from(plan.n_downloads);
+            if whole { Outcome::Measured(value) } else { Outcome::Stopped(value) }
+        }
         _ => return None,
     };
     Some(TrialRow {
         number: trial.id.0,
-        finished_at_seconds: trial.ended_s?,
+        finished_at_seconds: trial.ended_s.or(trial.measurements.last().and_then(|m| m.at_s))?,
         outcome,
-        measurements: trial.samples(rule).len() as u64,
-        config: space.iter().map(|(name, _)| trial.config.value(name).map(parameter_value)).collect(),
+        measurements,
+        config: plan.space.iter().map(|(name, _)| trial.config.value(name).map(parameter_value)).collect(),
     })
 }
 
