@@ -1,7 +1,7 @@
 //! A Gaussian process over the unit cube, for few and noisy measurements.
 //!
 //! Letters: x_i the i-th configuration, n_i how often it was measured, y_i the mean of that, SS_i its sum of squared
-//! deviations; k the kernel, sigma^2 the noise of one measurement, K_n = K + diag(sigma^2 / n_i), mu the constant mean.
+//! deviations; k the kernel, sigma^2 the noise of one measurement, tau^2 the variance that a configuration has to itself, K_n = K + diag(sigma^2 / n_i), mu the constant mean.
 //! Collapsing replicates that way is exact (Binois, Gramacy and Ludkovski 2018).
 //! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones, warped inputs.
 //! - `fit`: the hyperparameters, by maximum a posteriori.
@@ -288,7 +288,7 @@ mod tests {
     }
 
     fn hyper() -> Hyper {
-        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, warps: Vec::new(), shapes: Vec::new() }
+        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, warps: Vec::new(), shapes: Vec::new() }
     }
 
     const PLAIN: [Coordinate; 2] = [Coordinate::Numeric; 2];
@@ -342,6 +342,22 @@ mod tests {
             slow += -0.5 * (std::f64::consts::TAU * v).ln() - (data.y[i] - m).powi(2) / (2.0 * v);
         }
         assert!((posterior.leave_one_out() - slow).abs() < 1e-10);
+    }
+
+    #[test]
+    fn what_a_configuration_has_to_itself_is_known_of_it_and_of_no_other() {
+        let (mut data, plain) = (data(), hyper());
+        data.n = vec![1.0; 3];
+        // A quarter of what was taken for noise.
+        let apart = Hyper { own: 0.25 * plain.noise, noise: 0.75 * plain.noise, ..plain.clone() };
+        let [smooth, apart] = [plain, apart].map(|hyper| Posterior::new(&PLAIN, &hyper, &data, 3, None).unwrap());
+        for (x, y) in data.x.iter().zip(&data.y) {
+            let (mean, _) = smooth.predict(x);
+            assert!((apart.predict(x).0 - (mean + 0.25 * (y - mean))).abs() < 1e-12);
+            let beside: Vec<f64> = x.iter().map(|u| u + 1e-9).collect();
+            let ((mean, sd), (same, more)) = (smooth.predict(&beside), apart.predict(&beside));
+            assert!((same - mean).abs() < 1e-9 && (more * more - sd * sd - 0.05).abs() < 1e-9);
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Hyper {
     pub(crate) signal: f64,
     /// sigma^2.
     pub(crate) noise: f64,
+    /// tau^2, what a configuration has to itself. A fit leaves it at 0: in single measurements it looks like noise.
+    pub(crate) own: f64,
     /// A warp for each coordinate; none at all where inputs are not warped.
     pub(crate) warps: Vec<Warp>,
     /// Those of the kernel along a resource; none without one.
@@ -129,6 +131,7 @@ impl Layout {
                 Noise::None => MIN_NOISE,
                 Noise::Given => 1.0,
             },
+            own: 0.0,
             warps,
             shapes: logs[self.shapes()..self.warps()].iter().map(|l| l.exp()).collect(),
         }

@@ -4,6 +4,9 @@
 //! difference of a numeric coordinate, or 0 or 1 for equal or other values of a categorical one (Hamming distance). With
 //! r = rho^2: dM/dr = -5/6 (1 + sqrt5 rho) exp(-sqrt5 rho), which is finite at 0.
 //!
+//! What a configuration has to itself, and shares with no other however near, is a variance of its own (a "nugget", Gramacy
+//! and Lee 2012): k(x, x) = s^2 + tau^2.
+//!
 //! Where the last coordinate is a resource, `along.rs` says what becomes of k.
 //!
 //! A point is *placed* once, when it enters a process: its numeric coordinates are warped. Covariances are of placed points.
@@ -107,6 +110,8 @@ pub(crate) struct Kernel {
     weights: Vec<f64>,
     warps: Vec<Warp>,
     signal: f64,
+    /// tau^2.
+    own: f64,
     /// What a resource makes of it, and the shapes of that.
     along: Option<(Along, Vec<f64>)>,
 }
@@ -123,6 +128,7 @@ impl Kernel {
             weights: hyper.lengths.iter().map(|l| 1.0 / (l * l)).collect(),
             warps: coordinates.iter().enumerate().map(warp).collect(),
             signal: hyper.signal,
+            own: hyper.own,
             along: along(coordinates).map(|along| (along, hyper.shapes.clone())),
         }
     }
@@ -162,14 +168,15 @@ impl Kernel {
 
     /// k of two placed points.
     pub(crate) fn covariance(&self, a: &[f64], b: &[f64]) -> f64 {
-        let pair = self.pair(a, b);
-        self.signal * pair.scale * matern(self.distance(a, b)).0 + pair.add
+        let (pair, distance) = (self.pair(a, b), self.distance(a, b));
+        let own = if distance == 0.0 { self.own } else { 0.0 };
+        self.signal * pair.scale * matern(distance).0 + pair.add + own
     }
 
     /// k of a placed point and itself.
     pub(crate) fn variance(&self, a: &[f64]) -> f64 {
         let pair = self.pair(a, a);
-        self.signal * pair.scale + pair.add
+        self.signal * pair.scale + pair.add + self.own
     }
 
     /// Which mean a placed point has.
