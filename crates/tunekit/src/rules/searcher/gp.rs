@@ -2,13 +2,15 @@
 //!
 //! First the centre of the space and a few Sobol points; then the configuration that is worth most by the model, with
 //! pending trials counted as known, so that workers spread. A suggestion is never one that was used before while there are
-//! others: measuring again is a decision of its own, not an accident.
+//! others, except where measuring again is the decision (`again`), not an accident.
 //! - `model`: from a history to a surrogate of each output: objectives, constraints, failure, cost.
 //! - `surrogate`, `output`: a fitted process, and the scale of what it is fitted to.
 //! - `acquire`, `volume`: what a trial is worth: expected improvement in one objective, or in hypervolume.
 //! - `optimise`: where that is largest.
+//! - `again`: what to measure once more instead.
 
 mod acquire;
+mod again;
 mod model;
 mod optimise;
 mod output;
@@ -16,6 +18,7 @@ mod precision;
 mod surrogate;
 mod volume;
 
+use self::acquire::Incumbent;
 use self::model::{How, Model};
 use super::{History, Prediction, Searcher, Stream, SuggestError, random, unused};
 use crate::rules::qmc::Sobol;
@@ -29,6 +32,10 @@ const FEWEST: usize = 3;
 /// 2023, Letham et al. 2019), or of the hypervolume with several objectives (of more than three, each trial looks at three,
 /// drawn by lot); weighed by the probability that constraints are met
 /// and the trial does not fail, and by the cost where that counts.
+///
+/// Where a budget is known ([`Setup::budget`](crate::Setup::budget)) and measurements are noisy, every other trial of its last
+/// fifth confirms what may be best: right beside it, or, where all parameters are integers or choices, by measuring it again.
+/// No other suggestion is a configuration that was used, while there are unused ones.
 ///
 /// Good for up to some hundred trials in up to some twenty parameters, of any kind. Everything is modelled up to 500
 /// configurations; of more, the best quarter of that number and an even selection of the rest, and every one since the last
@@ -119,6 +126,11 @@ impl Searcher for Gp {
         let Some(model) = self.model(history) else {
             return Self::initial(history, stream);
         };
+        if optimise::incumbent(history) == Incumbent::Nothing
+            && let Some(config) = again::again(model, history)
+        {
+            return Ok(config);
+        }
         match optimise::best_unused(model, history, stream) {
             Some(config) => Ok(config),
             // Every candidate was used before: the space is small, or nearly used up.

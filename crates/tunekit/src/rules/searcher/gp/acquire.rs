@@ -26,7 +26,7 @@ const PENDING: usize = 64;
 /// An observed configuration this many standard deviations behind the best is never the incumbent.
 const BEHIND: f64 = 3.0;
 /// An observed configuration that meets the constraints with less than this probability is no incumbent.
-const FEASIBLE: f64 = 0.5;
+pub(super) const FEASIBLE: f64 = 0.5;
 
 /// What a trial is worth.
 pub(super) struct Acquisition<'a> {

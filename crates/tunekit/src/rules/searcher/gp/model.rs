@@ -1,12 +1,14 @@
 //! From a history to what the searcher knows: a surrogate of each output.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use super::FEWEST;
 use super::acquire::order;
+use super::again;
 use super::surrogate::{Column, Scales, Surrogate};
 use crate::rules::acquisition::log_probability_below;
-use crate::rules::gp::{Along, Coordinate};
+use crate::rules::gp::{Along, Coordinate, Posterior};
 use crate::rules::history::{History, Reached};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
@@ -35,6 +37,10 @@ pub(super) struct Model {
     pub(super) constraints: Vec<Surrogate>,
     /// Of what trials cost, where that counts.
     pub(super) cost: Option<Surrogate>,
+    /// The share of what the metric's measurements deviate by that their configurations have to themselves, ...
+    own: f64,
+    /// ... and the metric's process that knows of it, made when it is first asked for.
+    judge: OnceLock<Option<Posterior>>,
 }
 
 /// Coordinates along the resource.
@@ -164,7 +170,10 @@ impl Model {
                 Column { x, samples, goal: Goal::Min, scales: Scales::Plain, noise: Noise::Learned, warped: false };
             constraints.extend(Surrogate::of(column, &[], &coordinates, &sobol, last.constraints.next()));
         }
-        Some(Self { coordinates, sites, curve, objective, further, constraints, cost: cost.flatten() })
+        // Along a resource a configuration is several rows.
+        let own = if curve.is_none() { again::own_share(history) } else { 0.0 };
+        let (cost, judge) = (cost.flatten(), OnceLock::new());
+        Some(Self { coordinates, sites, curve, objective, further, constraints, cost, own, judge })
     }
 
     /// A configuration as the metric's surrogate sees it, where configurations are compared.
@@ -236,9 +245,19 @@ impl Model {
         }
     }
 
+    /// The metric's process by which configurations that were measured are judged: it knows what they have to themselves. New
+    /// ones are looked for by the plain one, for of them nothing is known but the smooth part.
+    pub(super) fn judge(&self) -> &Posterior {
+        let plain = &self.objective.posterior;
+        if self.own == 0.0 {
+            return plain;
+        }
+        self.judge.get_or_init(|| self.objective.with_own(self.own, &self.coordinates)).as_ref().unwrap_or(plain)
+    }
+
     /// What a measurement at `x` is expected to be.
     pub(super) fn prediction(&self, x: &[f64]) -> Option<Prediction> {
-        self.objective.prediction(&self.placed(x))
+        self.objective.prediction(self.judge(), &self.placed(x))
     }
 }
 

@@ -141,7 +141,7 @@ impl<'a> Region<'a> {
 /// What the next trial is to improve upon. Every other trial the best posterior mean, in between what may be best: learning
 /// that pays where measurements are noisy and parameters categorical, staying close where they are exact, and one of each loses
 /// little on either. When little is left of a budget, staying close becomes confirming what will be recommended.
-fn incumbent(history: &History<'_>) -> Incumbent {
+pub(super) fn incumbent(history: &History<'_>) -> Incumbent {
     let trial = history.next_trial().0;
     // A study that goes on beyond its budget has its end somewhere else.
     let ends = history.budget().is_some_and(|b| trial < b && trial as f64 >= (1.0 - LAST) * b as f64);

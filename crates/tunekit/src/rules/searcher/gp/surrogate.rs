@@ -210,23 +210,31 @@ impl Surrogate {
         let rows: Vec<usize> = fitted.rows.iter().copied().chain(size..column.len()).collect();
         let output = fitted.output.clone();
         let data = column.rows(&rows).data(&output)?;
-        let mut told = data.clone();
-        let worst = data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        // As surely as another row: where the noise is given, n is no count.
-        let n = data.typical_n();
-        for x in failed {
-            told.push(x.clone(), worst, n, 0.0);
-        }
+        let told = told(&data, failed);
         let posterior = Posterior::new(coordinates, &fitted.hyper, &told, fitted.rows.len(), last.as_ref())?;
         Some(Self { column, failed: failed.to_vec(), fitted, output, data, posterior })
     }
 
-    /// What a measurement at `x` is expected to be: the mean over its noise of what an output stands for, at the latent
-    /// function's mean and at both ends of its 95 % interval.
-    pub(super) fn prediction(&self, x: &[f64]) -> Option<Prediction> {
-        let (mean, sd) = self.posterior.predict(x);
+    /// The same process where `share` of what measurements deviate from it is no noise but belongs to their configurations.
+    /// `None` if the covariance cannot be factored.
+    pub(super) fn with_own(&self, share: f64, coordinates: &[Coordinate]) -> Option<Posterior> {
+        let hyper = &self.fitted.hyper;
+        let hyper = Hyper { own: share * hyper.noise, noise: (1.0 - share) * hyper.noise, ..hyper.clone() };
+        let told = told(&self.data, &self.failed);
+        Posterior::new(coordinates, &hyper, &told, told.len(), None)
+    }
+
+    /// Whether a configuration was measured again and came out as before, to the last bit: then there is no noise.
+    pub(super) fn repeats(&self) -> bool {
+        self.column.samples.iter().any(|samples| samples.len() > 1 && samples.iter().all(|v| *v == samples[0]))
+    }
+
+    /// What a measurement at `x` is expected to be by this posterior: the mean over its noise of what an output stands for, at
+    /// the latent function's mean and at both ends of its 95 % interval.
+    pub(super) fn prediction(&self, posterior: &Posterior, x: &[f64]) -> Option<Prediction> {
+        let (mean, sd) = posterior.predict(x);
         // A known noise is a standard deviation of measurements already, which moves their mean by nothing.
-        let noise = if let MetricNoise::Known(_) = self.column.noise { 0.0 } else { self.posterior.noise().sqrt() };
+        let noise = if let MetricNoise::Known(_) = self.column.noise { 0.0 } else { posterior.noise().sqrt() };
         let at = |output: f64| {
             let values = NODES.map(|(z, weight)| weight * self.output.measurement(output + noise * z));
             values.iter().sum::<f64>()
@@ -235,6 +243,18 @@ impl Surrogate {
         let all_finite = mean.is_finite() && a.is_finite() && b.is_finite();
         all_finite.then_some(Prediction { mean, lower: a.min(b), upper: a.max(b) })
     }
+}
+
+/// Data, and the configurations that failed as if they had come out as the worst.
+fn told(data: &Data, failed: &[Vec<f64>]) -> Data {
+    let mut told = data.clone();
+    let worst = data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // As surely as another row: where the noise is given, n is no count.
+    let n = data.typical_n();
+    for x in failed {
+        told.push(x.clone(), worst, n, 0.0);
+    }
+    told
 }
 
 /// Nodes and weights of the Gauss-Hermite rule of order 5 for a standard normal number (Abramowitz and Stegun 1964, table

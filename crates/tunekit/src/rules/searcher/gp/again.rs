@@ -1,0 +1,47 @@
+//! Which configuration to measure once more, where the end of a budget is near.
+//!
+//! What seems best is confirmed in the end (`optimise`). Along a continuous parameter that is done right beside it, which
+//! tells as much and may still gain. Where all parameters are integers or choices, the next configuration is another one:
+//! a division that leaves a remainder makes it some percent better or worse than a smooth function foretells. A process
+//! takes that for noise, for measuring each configuration once cannot tell the two apart. So a share of what measurements
+//! deviate by is believed to belong to their configurations (tau^2 in `rules/gp.rs`), and what comes out best by that is
+//! measured again: was it lucky, or is it good?
+
+use super::acquire::FEASIBLE;
+use super::model::Model;
+use crate::rules::history::History;
+use crate::words::metric::Noise;
+use crate::words::value::Config;
+
+/// That share. On functions like S3 transfers, whose parts do not come out even, it is about 0.2 beside a noise of 5 %
+/// (figures of what it brings in docs/DESIGN.md).
+const OWN: f64 = 0.3;
+/// Where deviations are smaller than this share of the outputs' spread, another configuration tells more than the same again.
+const LEAST_DEVIATION: f64 = 0.02;
+
+/// The share of what measurements deviate by that is believed to belong to their configurations.
+pub(super) fn own_share(history: &History<'_>) -> f64 {
+    let discrete = history.space().iter().all(|(_, domain)| domain.count().is_some());
+    if discrete && history.metric().noise == Noise::Learned { OWN } else { 0.0 }
+}
+
+/// The configuration to measure again: the one that may be best, by a standard deviation below its expected value, among those
+/// that are allowed and not under way. `None` where that tells little: there is a continuous parameter, or hardly any noise.
+pub(super) fn again(model: &Model, history: &History<'_>) -> Option<Config> {
+    let plain = &model.objective.posterior;
+    let tells = own_share(history) > 0.0
+        // Else repeats are the scheduler's business.
+        && history.next_resource().is_none()
+        && model.further.is_empty()
+        && plain.noise().sqrt() >= LEAST_DEVIATION
+        && !model.objective.repeats();
+    if !tells {
+        return None;
+    }
+    let bounds = model.judge().predict_many(&model.sites).into_iter().map(|(mean, sd)| mean - sd);
+    let allowed = model.feasible(&model.sites, FEASIBLE);
+    let mut ranked: Vec<(f64, &Vec<f64>)> =
+        bounds.zip(&model.sites).zip(allowed).filter(|(_, allowed)| *allowed).map(|(ranked, _)| ranked).collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    ranked.iter().filter_map(|(_, x)| history.space().decode(x).ok()).find(|config| !history.is_pending(config))
+}
