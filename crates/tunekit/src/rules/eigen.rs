@@ -2,6 +2,8 @@
 
 use faer::{MatRef, Side};
 
+use super::cholesky::end_wide_vectors;
+
 /// A = B diag(d) B^T, eigenvalues ascending.
 #[derive(Debug, Clone)]
 pub(crate) struct Eigen {
@@ -18,7 +20,9 @@ impl Eigen {
         if a.iter().any(|v| !v.is_finite()) {
             return None;
         }
-        let eigen = MatRef::from_row_major_slice(a, n, n).self_adjoint_eigen(Side::Lower).ok()?;
+        let eigen = MatRef::from_row_major_slice(a, n, n).self_adjoint_eigen(Side::Lower);
+        end_wide_vectors();
+        let eigen = eigen.ok()?;
         let values: Vec<f64> = (0..n).map(|i| eigen.S().column_vector()[i]).collect();
         let vectors: Vec<Vec<f64>> = (0..n).map(|j| (0..n).map(|i| eigen.U()[(i, j)]).collect()).collect();
         let finite = values.iter().chain(vectors.iter().flatten()).all(|v| v.is_finite());
