@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tunekit::{Config, Domain, Metric, Setup, Space, Stream, Study};
+use tunekit::{Config, Decision, Domain, Metric, Outcome, SchedulerKind, Setup, Space, Stream, Study};
 
 const BUDGET: u64 = 40;
 
@@ -110,6 +110,24 @@ fn workers_do_not_measure_the_same_again_at_once() {
             let flying = &configs[i + 1 - at_once..i];
             assert!(!flying.contains(&configs[i]), "seed {seed}: trial {i}");
         }
+    }
+}
+
+#[test]
+fn where_a_scheduler_repeats_measurements_no_trial_does() {
+    for seed in 1000..1003 {
+        let racing = setup(grid(), Metric::time("seconds"), seed).scheduler(SchedulerKind::Racing).max_resource(3);
+        let mut stream = Stream::of_study(seed, "noise of a test");
+        let mut study = Study::new(racing).unwrap();
+        while study.trials().len() < BUDGET as usize {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let value = with_noise(&job.config, &mut stream);
+            if study.report(job.trial, job.resource.unwrap(), value).unwrap() == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+        let configs: Vec<Config> = study.trials().iter().map(|t| t.config.clone()).collect();
+        assert_eq!(repeats(&configs), Vec::<usize>::new(), "seed {seed}");
     }
 }
 

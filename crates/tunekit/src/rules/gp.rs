@@ -1,7 +1,8 @@
 //! A Gaussian process over the unit cube, for few and noisy measurements.
 //!
 //! Letters: x_i the i-th configuration, n_i how often it was measured, y_i the mean of that, SS_i its sum of squared
-//! deviations; k the kernel, sigma^2 the noise of one measurement, tau^2 the variance that a configuration has to itself, K_n = K + diag(sigma^2 / n_i), mu the constant mean.
+//! deviations; k the kernel, sigma^2 the noise of one measurement, tau^2 the variance that a configuration has to itself,
+//! K_n = K + diag(sigma^2 / n_i), mu the constant mean.
 //! Collapsing replicates that way is exact (Binois, Gramacy and Ludkovski 2018).
 //! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones, warped inputs.
 //! - `fit`: the hyperparameters, by maximum a posteriori.

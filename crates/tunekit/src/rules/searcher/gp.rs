@@ -33,8 +33,8 @@ const FEWEST: usize = 3;
 /// drawn by lot); weighed by the probability that constraints are met
 /// and the trial does not fail, and by the cost where that counts.
 ///
-/// Where a budget is known ([`Setup::budget`](crate::Setup::budget)) and measurements are noisy, every other trial of its last
-/// fifth confirms what may be best: right beside it, or, where all parameters are integers or choices, by measuring it again.
+/// Where a budget is known ([`Setup::budget`](crate::Setup::budget)), every other trial of its last fifth confirms what may be
+/// best: right beside it, or, where measurements are noisy and all parameters are integers or choices, by measuring it again.
 /// No other suggestion is a configuration that was used, while there are unused ones.
 ///
 /// Good for up to some hundred trials in up to some twenty parameters, of any kind. Everything is modelled up to 500
