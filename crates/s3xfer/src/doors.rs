@@ -3,6 +3,7 @@
 //!
 //! Names only the words.
 
+pub(crate) mod close;
 pub(crate) mod connector;
 pub(crate) mod disk;
 pub(crate) mod journal;

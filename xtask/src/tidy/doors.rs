@@ -51,6 +51,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["crates/s3lab/src/doors/tcp.rs"]),
     ("hyper_util", &["crates/s3lab/src/doors/tcp.rs"]),
     ("indicatif", &["crates/s3tune/src/show.rs"]),
+    ("nix", &["crates/s3xfer/src/doors/close.rs"]),
     ("parquet", &["crates/s3tune/src/results/parquet.rs"]),
     ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),
     ("rcgen", &["crates/s3lab/src/doors/tls.rs"]),
