@@ -1,8 +1,9 @@
 //! The only places that touch the outside: S3 and the network below it, the disk and what is kept there to continue a
-//! download, targets that are no files, what the machine gives.
+//! download, targets that are no files, what the machine gives, and threads that may block.
 //!
 //! Names only the words.
 
+pub(crate) mod blocking;
 pub(crate) mod close;
 pub(crate) mod connector;
 pub(crate) mod disk;

@@ -304,22 +304,25 @@ async fn of_two_downloads_into_one_target_the_second_is_told() {
     bench.assert_whole();
 }
 
-/// Real time: the clock does not go on while a thread blocks.
+/// The clock stands still while a thread blocks, and goes on only where it is told to.
 #[test]
 fn a_part_is_on_record_only_once_its_bytes_are_written() {
     const PART: u64 = 5 << 20;
+    const FIRST_BYTE: Duration = Duration::from_millis(300);
     // Pieces of more than 4 MiB are written by a thread that may block, and the only one there is has other things to do.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    // No other one is made in its place while the clock stands still.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).max_blocking_threads(1).build().unwrap();
     let (let_go, wait) = std::sync::mpsc::channel::<()>();
     runtime.block_on(async {
-        let network = NetworkProfile::unlimited().with_first_byte(300.0, 0.0).unwrap();
+        let network = NetworkProfile::unlimited().with_first_byte(FIRST_BYTE.as_secs_f64() * 1e3, 0.0).unwrap();
         let bench = Bench::behind(3 * PART, network);
         let config = TransferConfig::builder().multipart_chunksize(PART).io_chunksize(PART).build().unwrap();
         let client = bench.client.clone().with_config(config);
         let going = client.download("lab", "key").to_file(bench.target()).resume(true).into_future();
         let going = tokio::spawn(going);
-        let data = bench.folder.path().join(DATA);
-        while fs::metadata(&data).map_or(0, |found| found.len()) < 3 * PART {
+        // The others are asked for once the first one has begun.
+        while recorded(bench.folder.path()).is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let (began, begun) = tokio::sync::oneshot::channel();
@@ -328,14 +331,15 @@ fn a_part_is_on_record_only_once_its_bytes_are_written() {
             wait.recv()
         });
         begun.await.unwrap();
-        // The first part may have been written before.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let written = recorded(bench.folder.path());
+        assert_eq!(recorded(bench.folder.path()), [0]);
+        tokio::time::advance(FIRST_BYTE).await;
         while bench.lab.stats().bytes_out < 3 * PART {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(recorded(bench.folder.path()), written);
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(recorded(bench.folder.path()), [0]);
         let_go.send(()).unwrap();
         busy.await.unwrap().unwrap();
         assert_eq!(going.await.unwrap().unwrap().bytes, 3 * PART);

@@ -1,20 +1,25 @@
 //! Targets that take bytes in order and have no name to be given: FIFOs, terminals, other devices.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::net::unix::pipe;
 use tokio::time::{sleep, timeout};
 
+use crate::doors::blocking::{self, Running};
 use crate::words::failure::DownloadError;
 
 /// How often a FIFO is tried that nobody reads from yet.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
+/// Most bytes that are on their way to a device at once.
+const LARGEST_WRITE: usize = 1 << 20;
 
 /// Opens `target` for writing. A FIFO is waited for until somebody reads from it, but no longer than `patience`.
 ///
@@ -26,8 +31,10 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
         |action: &str, source| DownloadError::Disk { path: target.to_owned(), action: action.to_owned(), source };
     let fifo = fs::metadata(target).map_err(|source| fail("look at it", source))?.file_type().is_fifo();
     if !fifo {
-        let file = tokio::fs::OpenOptions::new().write(true).open(target).await;
-        return Ok(Box::pin(file.map_err(|source| fail("open it for writing", source))?));
+        let path = target.to_owned();
+        let file = blocking::run(move || OpenOptions::new().write(true).open(path)).await;
+        let file = file.map_err(|source| fail("open it for writing", source))?;
+        return Ok(Box::pin(Device { file: Arc::new(file), writing: None }));
     }
     // Opened without blocking, for a thread that waits in `open` cannot be called back.
     let opened = async {
@@ -47,5 +54,71 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
             let action = format!("write to it: nobody has opened it for reading within {} s", patience.as_secs());
             Err(fail(&action, io::ErrorKind::TimedOut.into()))
         }
+    }
+}
+
+/// Written by threads that may block, one write at a time. How a write ended is told by the next one, or by the flush:
+/// before that, nothing is known to have arrived. tokio's own file does the same, but only on tokio's threads.
+struct Device {
+    file: Arc<File>,
+    writing: Option<Running<io::Result<()>>>,
+}
+
+impl Device {
+    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(writing) = &mut self.writing else { return Poll::Ready(Ok(())) };
+        let ended = ready!(Pin::new(writing).poll(context));
+        self.writing = None;
+        Poll::Ready(ended)
+    }
+}
+
+impl AsyncWrite for Device {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_written(context))?;
+        let file = self.file.clone();
+        let taken = bytes[..bytes.len().min(LARGEST_WRITE)].to_vec();
+        let length = taken.len();
+        self.writing = Some(blocking::run(move || (&*file).write_all(&taken)));
+        Poll::Ready(Ok(length))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_written(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_a_device_does_not_take_is_told_by_the_next_write_or_the_flush() {
+        let full = || open(Path::new("/dev/full"), Duration::ZERO);
+        let mut device = full().await.unwrap();
+        device.write_all(&[7]).await.unwrap();
+        assert_eq!(device.flush().await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let mut device = full().await.unwrap();
+        assert_eq!(device.write(&[7; 10 << 20]).await.unwrap(), LARGEST_WRITE);
+        assert_eq!(device.write(&[7]).await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[tokio::test]
+    async fn bytes_reach_a_device_in_order_and_all_of_them_before_the_flush_ends() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut device = Device { file: Arc::new(file.reopen().unwrap()), writing: None };
+        let bytes: Vec<u8> = (0..5 * LARGEST_WRITE / 2).map(|n| (n % 251) as u8).collect();
+        for some in bytes.chunks(LARGEST_WRITE + 1000) {
+            device.write_all(some).await.unwrap();
+        }
+        device.flush().await.unwrap();
+        assert!(fs::read(file.path()).unwrap() == bytes);
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
+use crate::doors::blocking;
 use crate::doors::disk::{StagedFile, Target, classify};
 use crate::doors::journal::{Journal, Saved};
 use crate::doors::special;
@@ -17,7 +17,7 @@ use crate::engine::download::{Download, FileDownload};
 use crate::engine::fetch::Version;
 use crate::engine::place::{place, to_nowhere};
 use crate::engine::sink::Sink;
-use crate::engine::transfer::{Done, Transfer, in_time, propagate};
+use crate::engine::transfer::{Done, Transfer, in_time};
 use crate::rules::plan::Plan;
 use crate::words::checkpoint::{Checkpoint, DonePart};
 use crate::words::checksum::ChecksumAlgorithm;
@@ -146,7 +146,7 @@ async fn publish(
     if durability == Durability::Synced {
         let file = staged.open_file();
         match report.config.use_threads() {
-            true => spawn_blocking(move || file.sync_data()).await.unwrap_or_else(propagate)?,
+            true => blocking::run(move || file.sync_data()).await?,
             false => file.sync_data()?,
         }
     }

@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
+use crate::doors::blocking;
 use crate::doors::journal::Journal;
 use crate::doors::s3::Answer;
 use crate::engine::download::Download;
@@ -80,7 +81,7 @@ pub(crate) async fn place(
     let bytes = transfer.plan.bytes().end - transfer.plan.bytes().start;
     // Takes as long as the sink likes.
     match threads && transfer.plan.len() > 1 {
-        true => spawn_blocking(move || sink.reserve(bytes)).await.unwrap_or_else(propagate)?,
+        true => blocking::run(move || sink.reserve(bytes)).await?,
         false => sink.reserve(bytes)?,
     }
     let placing = Arc::new(Placing { transfer, writer, journal });
@@ -200,7 +201,7 @@ impl Placing {
                 let journal = journal.clone();
                 match fetcher.config.use_threads() {
                     // Not waited for: a device that fails shows when the next part is recorded.
-                    true => drop(spawn_blocking(move || journal.sync())),
+                    true => blocking::spawn(move || drop(journal.sync())),
                     false => journal.sync().map_err(FetchError::Failed)?,
                 }
             }

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::spawn_blocking;
 
+use crate::doors::blocking;
 use crate::engine::limits::Reservation;
 use crate::engine::sink::Sink;
 use crate::rules::in_place::InPlace;
@@ -184,7 +184,9 @@ impl Writer {
             return Ok(());
         }
         let (writer, queue) = (self.clone(), Arc::clone(queue));
-        spawn_blocking(move || writer.drain(&queue, u32::MAX));
+        blocking::spawn(move || {
+            writer.drain(&queue, u32::MAX);
+        });
         Ok(())
     }
 

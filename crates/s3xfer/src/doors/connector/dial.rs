@@ -6,14 +6,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
+
+use crate::doors::blocking;
 
 /// How long the addresses of a name are used. S3 says a few seconds in its answers and changes them slowly; asking once a
 /// minute keeps hundreds of requests a second off the resolver.
@@ -127,7 +129,8 @@ impl Dialler {
         }
         let cell = self.name(host, port);
         let looked_up = cell.get_or_try_init(async || {
-            let found = lookup_host((host, port)).await;
+            let asked = (host.to_owned(), port);
+            let found = blocking::run(move || asked.to_socket_addrs()).await;
             found.map(Iterator::collect).map_err(|cause| DialError::Name { host: host.to_owned(), cause })
         });
         let addresses: Vec<SocketAddr> = looked_up.await?.clone();

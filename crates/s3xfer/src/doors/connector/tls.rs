@@ -24,9 +24,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio::task::spawn_blocking;
 
 use super::buffers::{Buffers, FRAME_BYTES};
+use crate::doors::blocking;
 
 /// A file of certificates to trust, besides the system's; AWS's tools know it by this name.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
@@ -170,9 +170,7 @@ impl Tls {
     async fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let bundle = self.bundle.clone();
         // Hundreds of certificates are read and parsed.
-        spawn_blocking(move || client_config(bundle.as_deref().map(Path::new)))
-            .await
-            .unwrap_or_else(|panicked| Err(TlsError::NoRoots { cause: format!(": {panicked}") }))
+        blocking::run(move || client_config(bundle.as_deref().map(Path::new))).await
     }
 }
 
