@@ -15,7 +15,7 @@ use journal::{DATA, JOURNAL, asked, recorded};
 use lab::{Bench, KIB, sdk, small};
 use s3lab::{FaultKind, NetworkProfile, RequestKind, Requests};
 use s3xfer::{
-    ChecksumAlgorithm, Client, DownloadError, DownloadErrorKind, FileDownload, Integrity, TransferConfig,
+    ChecksumAlgorithm, Client, DownloadError, DownloadErrorKind, FileDownload, Integrity, NotValidated, TransferConfig,
     TransferReport,
 };
 
@@ -72,7 +72,7 @@ async fn cut_at_every_record_it_goes_on_and_asks_for_no_recorded_part() {
             let report = go_on(&bench, &config).await.unwrap();
             let bytes: u64 = done.iter().map(|number| PART.min(SIZE - number * PART)).sum();
             assert_eq!(report.resumed_bytes, bytes, "{done:?}");
-            assert_eq!(report.integrity, Integrity::Validated(ChecksumAlgorithm::Crc64Nvme));
+            assert_eq!(report.integrity, Integrity::ValidatedAsReceived(ChecksumAlgorithm::Crc64Nvme));
             let fetched: Vec<u64> = bench.ranges()[before..].iter().map(|range| asked(range).start / PART).collect();
             assert_eq!(fetched.len() + done.len(), PARTS as usize, "{fetched:?} after {done:?}");
             assert!(fetched.iter().all(|part| !done.contains(part)), "{fetched:?} after {done:?}");
@@ -204,7 +204,7 @@ async fn a_download_that_lacks_nothing_but_its_name_only_asks_whether_the_object
         match go_on(&bench, &config(2)).await {
             Ok(report) if !replaced => {
                 assert_eq!((report.resumed_bytes, report.requests), (SIZE, 0));
-                assert_eq!(report.integrity, Integrity::Validated(ChecksumAlgorithm::Crc64Nvme));
+                assert_eq!(report.integrity, Integrity::ValidatedAsReceived(ChecksumAlgorithm::Crc64Nvme));
                 bench.assert_whole();
             }
             Err(error) if replaced => {
@@ -274,6 +274,36 @@ async fn bytes_that_were_corrupt_on_their_way_are_found_after_going_on_and_not_k
     assert_eq!(error.kind(), DownloadErrorKind::Corrupt, "{error}");
     bench.assert_nothing();
     assert_eq!(go_on(&bench, &config(1)).await.unwrap().resumed_bytes, 0);
+    bench.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn kept_parts_that_changed_on_the_disk_are_found_when_they_are_read_again_and_only_they_are_fetched() {
+    for use_threads in [true, false] {
+        let config = small().max_concurrency(1).use_threads(use_threads).build().unwrap();
+        let bench = Bench::behind(SIZE, slow());
+        cut(&bench, &config, 6).await;
+        let kept = recorded(bench.folder.path()).len() as u64;
+        let data = fs::File::options().write(true).open(bench.folder.path().join(DATA)).unwrap();
+        // In the last byte of one part, and the first of another.
+        std::os::unix::fs::FileExt::write_all_at(&data, &[0xa5, 0x5a], 3 * PART - 1).unwrap();
+        let before = bench.ranges().len();
+        let report = download(&bench, &config).verify_kept(true).await.unwrap();
+        assert_eq!(report.resumed_bytes, (kept - 2) * PART);
+        assert_eq!(report.integrity, Integrity::Validated(ChecksumAlgorithm::Crc64Nvme));
+        let fetched: Vec<u64> = bench.ranges()[before..].iter().map(|range| asked(range).start / PART).collect();
+        assert_eq!(fetched, [&[2, 3], &(kept..PARTS).collect::<Vec<_>>()[..]].concat());
+        bench.assert_whole();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn kept_parts_of_unknown_checksum_are_fetched_again_where_they_are_to_be_verified() {
+    let config = small().max_concurrency(1).validate_checksum(false).build().unwrap();
+    let bench = Bench::behind(SIZE, slow());
+    cut(&bench, &config, 6).await;
+    let report = download(&bench, &config).verify_kept(true).await.unwrap();
+    assert_eq!((report.resumed_bytes, report.integrity), (0, Integrity::NotValidated(NotValidated::TurnedOff)));
     bench.assert_whole();
 }
 

@@ -14,7 +14,6 @@ use std::io;
 /// # Errors
 ///
 /// What close(2) says, EINTR too: after it nothing proves that the bytes were taken.
-#[cfg_attr(not(test), expect(dead_code, reason = "files and devices come to use it next"))]
 pub(crate) fn close(file: File) -> io::Result<()> {
     Ok(nix::unistd::close(file)?)
 }

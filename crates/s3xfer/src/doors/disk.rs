@@ -5,19 +5,28 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
+use crate::doors::close::close;
 use crate::words::failure::DownloadError;
 use crate::words::piece::Piece;
 
+mod calls;
 mod folder;
 mod leaving;
 mod staged;
 mod target;
 
+pub(crate) use calls::Call;
+use calls::Calls;
+#[cfg(test)]
+pub(crate) use calls::tests::Watch;
 use leaving::Opened;
-pub(crate) use staged::{Place, StagedFile};
+pub(crate) use staged::{Claimed, Place, StagedFile};
 pub(crate) use target::{Target, classify};
 
 /// The open file, to write to from anywhere.
@@ -26,11 +35,12 @@ pub(crate) struct OpenFile {
     file: Arc<Opened>,
     /// What it will be called; errors are about that.
     target: Arc<Path>,
+    calls: Calls,
 }
 
 impl OpenFile {
     /// Reserves the file's room, so that a full disk is known before anything else is downloaded. What the file holds
-    /// already stays.
+    /// already stays, and a longer file stays as long.
     ///
     /// On ext4 that costs nothing: 3 GiB are reserved within 10 ms, and writing them afterwards in pieces of 1 MiB takes
     /// 0.35 s of CPU, 0.55 s where only the length was set before (best of 8 runs each; extents are found, not made). In a
@@ -56,13 +66,17 @@ impl OpenFile {
                 return Err(fail(io::ErrorKind::StorageFull.into()));
             }
         }
+        let lengthen = || match self.file.metadata()?.len() < bytes {
+            true => self.file.set_len(bytes),
+            false => Ok(()),
+        };
         if disk.is_memory {
-            return self.file.set_len(bytes).map_err(fail);
+            return lengthen().map_err(fail);
         }
         let reserved = loop {
             match rustix::fs::fallocate(&**self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => break self.file.set_len(bytes),
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => break lengthen(),
                 other => break other.map_err(io::Error::from),
             }
         };
@@ -73,18 +87,56 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]. Some of the bytes may be lost then, and the kernel says so only once: another call that
-    /// succeeds proves nothing.
+    /// [`DownloadError::Disk`]. Some of the bytes may be lost then. The kernel tells that once for each open file, so every
+    /// later call fails with the same error.
     pub(crate) fn sync_data(&self) -> Result<(), DownloadError> {
-        self.file.sync_data().map_err(|source| disk_error(&self.target, "bring its bytes to the device", source))
+        self.file.sync_once(|file| self.calls.take(Call::SyncData, || file.sync_data())).map_err(|source| {
+            let action = "bring its bytes to the device";
+            disk_error(&self.target, action, source)
+        })
     }
 
-    /// A device whose sync fails, as a broken one's does.
-    #[cfg(test)]
-    pub(crate) fn that_cannot_be_synced() -> Self {
-        let path = Path::new("/dev/null");
-        let file = File::options().write(true).open(path).expect("every Unix has it");
-        Self { file: Arc::new(file.into()), target: path.into() }
+    /// As [`sync_data`](Self::sync_data), with everything that is known of the file.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn sync_all(&self) -> Result<(), DownloadError> {
+        self.file.sync_once(|file| self.calls.take(Call::SyncData, || file.sync_all())).map_err(|source| {
+            let action = "bring its bytes and its name to the device";
+            disk_error(&self.target, action, source)
+        })
+    }
+
+    /// Closes a handle to the file and says what the file system answers. Some (NFS, AFS, FUSE with quotas) take every write
+    /// and tell only then that there was no room for it (close(2), "Dealing with error returns from close()"). May wait for the network.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`]: bytes are lost.
+    pub(crate) fn close_a_handle(&self) -> Result<(), DownloadError> {
+        let fail = |source| disk_error(&self.target, "close its temporary file", source);
+        match self.file.try_clone() {
+            Ok(handle) => self.calls.take(Call::Close, || close(handle)).map_err(fail),
+            // No descriptor is left for a handle. A sync needs none and tells the same.
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => self.sync_data(),
+            Err(error) => Err(fail(error)),
+        }
+    }
+
+    /// Makes sure that the file has so many bytes, no more and no fewer.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`].
+    pub(crate) fn must_have(&self, bytes: u64) -> Result<(), DownloadError> {
+        let length = self.len()?;
+        if length == bytes {
+            return Ok(());
+        }
+        let what = format!("it has {length} bytes instead of {bytes}, so another program has changed it; try again");
+        let source = io::Error::new(io::ErrorKind::InvalidData, what);
+        Err(disk_error(&self.target, "publish its temporary file", source))
     }
 
     /// Bytes of the file as it is.
@@ -93,9 +145,37 @@ impl OpenFile {
         Ok(found.len())
     }
 
+    /// The file's number in its file system.
+    pub(crate) fn inode(&self) -> Result<u64, DownloadError> {
+        let found = self.file.metadata().map_err(|source| disk_error(&self.target, "look at it", source))?;
+        Ok(found.ino())
+    }
+
     /// Throws away what is in it.
     pub(crate) fn empty(&self) -> Result<(), DownloadError> {
         self.file.set_len(0).map_err(|source| disk_error(&self.target, "empty its temporary file", source))
+    }
+
+    /// Fills `buffer` with the bytes at `offset`. The file must be one that can be continued; others are only written.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`], also where the file has fewer bytes.
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), DownloadError> {
+        self.file.read_exact_at(buffer, offset).map_err(|source| {
+            let action = format!("read {} bytes at {offset} of its temporary file", buffer.len());
+            disk_error(&self.target, &action, source)
+        })
+    }
+
+    /// Writes the mark of a file that can be continued, behind the object's bytes.
+    pub(crate) fn write_mark(&self, mark: &[u8], offset: u64) -> io::Result<()> {
+        self.calls.take(Call::Mark, || self.file.write_all_at(mark, offset))
+    }
+
+    /// Cuts the file behind the object's bytes.
+    pub(crate) fn unmark(&self, bytes: u64) -> io::Result<()> {
+        self.calls.take(Call::Unmark, || self.file.set_len(bytes))
     }
 
     /// Writes a piece at its place.
@@ -104,7 +184,7 @@ impl OpenFile {
     ///
     /// [`DownloadError::Disk`].
     pub(crate) fn write(&self, piece: &Piece) -> Result<(), DownloadError> {
-        write_all_at(&self.file, piece).map_err(|source| {
+        self.calls.take(Call::Write, || write_all_at(&self.file, piece)).map_err(|source| {
             let action = format!("write {} bytes at {}", piece.len(), piece.offset);
             disk_error(&self.target, &action, source)
         })
@@ -140,7 +220,7 @@ fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
 fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
     let mut offset = piece.offset;
     for frame in &piece.frames {
-        std::os::unix::fs::FileExt::write_all_at(file, frame, offset)?;
+        file.write_all_at(frame, offset)?;
         offset += frame.len() as u64;
     }
     Ok(())
@@ -197,12 +277,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::words::durability::Durability;
     use crate::words::failure::DownloadErrorKind;
 
     fn opened(path: &Path) -> OpenFile {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
-        OpenFile { file: Arc::new(file.into()), target: path.into() }
+        OpenFile { file: Arc::new(file.into()), target: path.into(), calls: Calls::default() }
     }
 
     #[test]
@@ -213,7 +292,7 @@ mod tests {
         let bytes: Vec<u8> = (0..5000_u32).map(|i| i as u8).collect();
         let frames = bytes.chunks(2).map(Bytes::copy_from_slice).collect();
         staged.open_file().write(&Piece { offset: 3, frames }).unwrap();
-        staged.publish(Durability::PageCache).unwrap();
+        staged.publish().unwrap();
         assert_eq!(fs::read(&target).unwrap(), [vec![0; 3], bytes].concat());
     }
 

@@ -3,22 +3,29 @@
 //! It lies beside the file and is only appended to. A part's record follows its bytes, so a process that is killed loses
 //! the parts in flight; a `synced` record follows the moment when bytes are on the device, so a machine that crashes loses
 //! what was written since. Which parts count in which case is in [`checkpoint`](crate::words::checkpoint).
+//!
+//! A journal is of one data file, not of whatever has that file's name: before each part's record, the file's mark is
+//! written behind the object's bytes, with the journal's identity and the number of parts so far. A file that was cut, lengthened,
+//! replaced or rolled back has no such mark, or an older one. When all parts are there the mark is cut off; a `whole` record
+//! before that says that the file may be without it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::doors::disk::{OpenFile, Place, StagedFile};
-use crate::words::checkpoint::{Checkpoint, DonePart, PartWritten, Record, done_parts};
+use crate::doors::disk::{Call, OpenFile, Place, StagedFile};
+use crate::words::checkpoint::{
+    Checkpoint, DonePart, Follows, Mark, PartWritten, Record, done_parts, held_parts, only_held,
+};
 use crate::words::failure::DownloadError;
 
 mod format;
 
-use format::{Chain, Header};
+use format::{Chain, Header, MARK_BYTES};
 
 /// How many bytes a crash of the machine may cost, beside those on their way. Syncing costs the device's time, and other
-/// programs that wait for it; 256 MiB are a second or two of either.
-const SYNC_EVERY: u64 = 256 << 20;
+/// programs that wait for it; 256 MiB are a second or two of either. Tests have less to write.
+const SYNC_EVERY: u64 = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 
 /// What an earlier download of the same target left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +33,20 @@ pub(crate) struct Saved {
     pub(crate) checkpoint: Checkpoint,
     /// Parts whose bytes are in the file, in the order they came.
     pub(crate) done: Vec<DonePart>,
+    /// The file's mark, or the one that was cut off.
+    mark: Mark,
+    /// Whether it was cut off.
+    is_unmarked: bool,
+    /// The least number of the mark's parts that holds all of `done` that were on the device.
+    synced: u64,
 }
 
 /// A journal that is being written. Shared by the tasks of one download. As long as it lives, nobody else goes on with the
 /// file.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    id: u64,
+    mark_at: u64,
     file: File,
     place: Arc<Place>,
     data: OpenFile,
@@ -50,8 +65,15 @@ struct State {
     syncing: bool,
     /// Whether its name is on the device.
     named: bool,
-    /// Nothing is written after an error: behind a torn line nothing counts.
-    failed: bool,
+    /// Why nothing is written any more: behind a torn line nothing counts, and a device that failed may have lost anything.
+    failed: Option<Failure>,
+}
+
+/// The first error, for whoever comes later.
+#[derive(Debug)]
+struct Failure {
+    kind: io::ErrorKind,
+    text: String,
 }
 
 impl Journal {
@@ -69,13 +91,27 @@ impl Journal {
                 }
             })
             .ok()?;
-        let (Header { checkpoint, boot_id: written_in, .. }, records) = format::read(&text)?;
-        let same_boot = written_in.is_some() && written_in.as_deref() == boot_id;
-        let done = done_parts(&checkpoint, &records, same_boot);
-        // A file that was cut or swapped since then does not hold what the journal says.
-        let length = staged.open_file().len().ok()?;
-        let fits = |part: &DonePart| checkpoint.part(part.number).is_some_and(|bytes| bytes.end <= length);
-        done.iter().all(fits).then_some(Saved { checkpoint, done })
+        let (header, records) = format::read(&text)?;
+        let file = staged.open_file();
+        let (mark, is_unmarked) = match (marked(&file, &header.checkpoint), records.last()) {
+            (Some(mark), _) => (mark, false),
+            (None, Some(Record::Whole { inode })) if is_whole(&file, &header.checkpoint, *inode) => {
+                let parts = records.iter().filter(|record| matches!(record, Record::Part(_))).count() as u64;
+                (Mark { journal: header.id, parts }, true)
+            }
+            (None, _) => {
+                tracing::debug!("the journal of an earlier download is not of the file beside it; starting anew");
+                return None;
+            }
+        };
+        let held = only_held(&records, held_parts(header.id, header.follows.as_ref(), mark));
+        let same_boot = header.boot_id.is_some() && header.boot_id.as_deref() == boot_id;
+        let done = done_parts(&header.checkpoint, held, same_boot);
+        let synced = match (mark.journal == header.id, header.follows) {
+            (false, Some(follows)) => follows.synced.min(mark.parts),
+            _ => held.iter().filter_map(synced_count).max().unwrap_or(0),
+        };
+        Some(Saved { checkpoint: header.checkpoint, done, mark, is_unmarked, synced })
     }
 
     /// Begins the journal of a download, and says which parts it need not fetch. If `saved` is of the same bytes, the
@@ -103,18 +139,33 @@ impl Journal {
         boot_id: Option<String>,
     ) -> Result<(Self, Vec<DonePart>), DownloadError> {
         assert!(staged.is_resumable(), "a journal is of a file that can be continued");
-        let fits = |saved: &Saved| saved.checkpoint == checkpoint && checkpoint.names_a_version();
-        let done = saved.filter(fits).map_or_else(Vec::new, |saved| saved.done);
         let (place, data) = (staged.place().clone(), staged.open_file());
         let fail = |source| place.error("begin the journal beside it", source);
-        place.keep(!done.is_empty());
-        if done.is_empty() {
+        let too_long = || fail(io::ErrorKind::FileTooLarge.into());
+        let mark_at = checkpoint.mark_at().ok_or_else(too_long)?;
+        let fits =
+            |saved: &Saved| !saved.done.is_empty() && saved.checkpoint == checkpoint && checkpoint.names_a_version();
+        let saved = saved.filter(fits);
+        place.keep(saved.is_some());
+        if saved.is_none() {
             place.forget_journal().map_err(fail)?;
             data.empty()?;
         }
+        if let Some(Saved { mark, is_unmarked: true, .. }) = &saved {
+            data.write_mark(format::mark_line(*mark).as_bytes(), mark_at).map_err(fail)?;
+        }
+        let follows = saved.as_ref().map(|saved| Follows {
+            journal: saved.mark.journal,
+            parts: saved.mark.parts,
+            synced: saved.synced,
+            kept: saved.done.len() as u64,
+            kept_synced: saved.done.iter().filter(|part| part.synced).count() as u64,
+        });
+        let done = saved.map_or_else(Vec::new, |saved| saved.done);
+        let id = rand::random();
 
         // Written anew in any case: the parts that only the kernel has are now this start's, and a torn end is gone.
-        let (mut text, mut chain) = Chain::START.line(&Header::new(checkpoint.clone(), boot_id));
+        let (mut text, mut chain) = Chain::START.line(&Header::new(id, follows, checkpoint.clone(), boot_id));
         let mut add = |record: &Record| {
             let (line, next) = chain.line(record);
             text.push_str(&line);
@@ -127,14 +178,15 @@ impl Journal {
         written.iter().for_each(|done| add(&part(done)));
 
         let (name, name_new) = place.journal_names();
+        let calls = place.folder().calls();
         let write = || {
             let mut file = place.folder().create_private(name_new)?;
             file.write_all(text.as_bytes())?;
             // What it replaces may be on the device, and says as much. A first one has nothing to lose.
             if !done.is_empty() {
-                file.sync_data()?;
+                calls.take(Call::SyncJournal, || file.sync_data())?;
             }
-            place.folder().rename(name_new, name)?;
+            calls.take(Call::BeginJournal, || place.folder().rename(name_new, name))?;
             Ok(file)
         };
         let file = write().map_err(fail)?;
@@ -146,20 +198,24 @@ impl Journal {
             unsynced_bytes: written.iter().map(length).sum(),
             syncing: false,
             named: false,
-            failed: false,
+            failed: None,
         };
         drop((synced, written));
-        Ok((Self { file, place, data, checkpoint, state: Mutex::new(state) }, done))
+        Ok((Self { id, mark_at, file, place, data, checkpoint, state: Mutex::new(state) }, done))
     }
 
-    /// Records a part whose bytes have all been handed to the kernel, with their checksum where one is kept. One short
-    /// append.
+    /// Records a part whose bytes have all been handed to the kernel, with their checksum where one is kept. Two short
+    /// writes: the file's mark, then the record.
     ///
     /// # Errors
     ///
     /// [`DownloadError::Disk`], also for every call after one that failed.
     pub(crate) fn part_written(&self, number: u64, crc: Option<u64>) -> Result<(), DownloadError> {
         let mut state = self.state();
+        let mark = Mark { journal: self.id, parts: state.parts + 1 };
+        self.write(&mut state, "mark its temporary file", || {
+            self.data.write_mark(format::mark_line(mark).as_bytes(), self.mark_at)
+        })?;
         self.append(&mut state, &Record::Part(PartWritten { number, crc }))?;
         state.parts += 1;
         state.unsynced_bytes += self.checkpoint.part(number).map_or(0, |bytes| bytes.end - bytes.start);
@@ -167,10 +223,25 @@ impl Journal {
         Ok(())
     }
 
+    /// Cuts the mark off: all parts are written, and the file is about to get its name. Killed before that, the download goes
+    /// on all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`], also where the file does not end with its mark: another program has changed it.
+    pub(crate) fn end(&self) -> Result<(), DownloadError> {
+        let mut state = self.state();
+        self.data.must_have(self.mark_at + MARK_BYTES as u64)?;
+        let inode = self.data.inode()?;
+        self.append(&mut state, &Record::Whole { inode })?;
+        let cut = self.data.unmark(self.checkpoint.file_bytes());
+        cut.map_err(|source| self.place.error("cut the mark off its temporary file", source))
+    }
+
     /// Whether it is time for [`sync`](Self::sync).
     pub(crate) fn wants_sync(&self) -> bool {
         let state = self.state();
-        !state.syncing && !state.failed && state.unsynced_bytes >= SYNC_EVERY
+        !state.syncing && state.failed.is_none() && state.unsynced_bytes >= SYNC_EVERY
     }
 
     /// Brings what was recorded so far to the device, and records that. Waits for the device, while parts go on being
@@ -201,9 +272,9 @@ impl Journal {
     fn sync_parts(&self, count: u64) -> Result<(), DownloadError> {
         if let Err(error) = self.data.sync_data() {
             // The kernel may have dropped those bytes, and a part's record says that it has them.
-            self.state().failed = true;
+            self.state().failed = Some(Failure::of(&error));
             self.place.keep(false);
-            if let Err(error) = self.place.remove_journal() {
+            if let Err(error) = self.place.remove_this_journal(&self.file) {
                 tracing::warn!(%error, "the journal of a download that failed is left behind");
             }
             return Err(error);
@@ -215,7 +286,7 @@ impl Journal {
             state.named
         };
         let fail = |source| self.place.error("bring its journal to the device", source);
-        self.file.sync_data().map_err(fail)?;
+        self.place.folder().calls().take(Call::SyncJournal, || self.file.sync_data()).map_err(fail)?;
         if !named {
             self.place.folder().sync().map_err(fail)?;
             self.state().named = true;
@@ -224,21 +295,65 @@ impl Journal {
     }
 
     fn append(&self, state: &mut State, record: &Record) -> Result<(), DownloadError> {
-        let fail = |source| self.place.error("write to the journal beside it", source);
-        if state.failed {
-            return Err(fail(io::Error::other("an earlier write to it failed")));
-        }
         let (line, next) = state.chain.line(record);
-        (&self.file).write_all(line.as_bytes()).map_err(|source| {
-            state.failed = true;
-            fail(source)
+        self.write(state, "write to the journal beside it", || {
+            self.place.folder().calls().take(Call::Record, || (&self.file).write_all(line.as_bytes()))
         })?;
         state.chain = next;
         Ok(())
     }
 
+    /// One of the writes that a later download relies on. After one that failed there is no other.
+    fn write(
+        &self,
+        state: &mut State,
+        action: &str,
+        write: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), DownloadError> {
+        if let Some(Failure { kind, text }) = &state.failed {
+            return Err(self.place.error(action, io::Error::new(*kind, format!("an earlier error: {text}"))));
+        }
+        write().map_err(|source| {
+            let error = self.place.error(action, source);
+            state.failed = Some(Failure::of(&error));
+            error
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Failure {
+    fn of(error: &DownloadError) -> Self {
+        match error {
+            DownloadError::Disk { source, .. } => Self { kind: source.kind(), text: source.to_string() },
+            other => Self { kind: io::ErrorKind::Other, text: other.to_string() },
+        }
+    }
+}
+
+/// The mark of a data file that holds bytes as the checkpoint has them; `None` where the file does not end with one.
+fn marked(file: &OpenFile, checkpoint: &Checkpoint) -> Option<Mark> {
+    let at = checkpoint.mark_at()?;
+    if file.len().ok()? != at.checked_add(MARK_BYTES as u64)? {
+        return None;
+    }
+    let mut line = [0; MARK_BYTES];
+    file.read(&mut line, at).ok()?;
+    format::read_mark(&line)
+}
+
+/// Whether the file is the one whose mark was being cut off, and without it.
+fn is_whole(file: &OpenFile, checkpoint: &Checkpoint, inode: u64) -> bool {
+    file.len().ok() == Some(checkpoint.file_bytes()) && file.inode().ok() == Some(inode)
+}
+
+fn synced_count(record: &Record) -> Option<u64> {
+    match record {
+        Record::Synced { count } => Some(*count),
+        _ => None,
     }
 }
 

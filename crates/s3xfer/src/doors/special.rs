@@ -14,6 +14,7 @@ use tokio::net::unix::pipe;
 use tokio::time::{sleep, timeout};
 
 use crate::doors::blocking::{self, Running};
+use crate::doors::close::close;
 use crate::words::failure::DownloadError;
 
 /// How often a FIFO is tried that nobody reads from yet.
@@ -34,7 +35,7 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
         let path = target.to_owned();
         let file = blocking::run(move || OpenOptions::new().write(true).open(path)).await;
         let file = file.map_err(|source| fail("open it for writing", source))?;
-        return Ok(Box::pin(Device { file: Arc::new(file), writing: None }));
+        return Ok(Box::pin(Device::new(file)));
     }
     // Opened without blocking, for a thread that waits in `open` cannot be called back.
     let opened = async {
@@ -58,13 +59,19 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
 }
 
 /// Written by threads that may block, one write at a time. How a write ended is told by the next one, or by the flush:
-/// before that, nothing is known to have arrived. tokio's own file does the same, but only on tokio's threads.
+/// before that, nothing is known to have arrived. tokio's own file does the same, but only on tokio's threads. The shutdown
+/// closes a handle to it, for a standard output that leads into a file of a network may tell only then that it was full.
 struct Device {
     file: Arc<File>,
     writing: Option<Running<io::Result<()>>>,
+    is_closed: bool,
 }
 
 impl Device {
+    fn new(file: File) -> Self {
+        Self { file: Arc::new(file), writing: None, is_closed: false }
+    }
+
     fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(writing) = &mut self.writing else { return Poll::Ready(Ok(())) };
         let ended = ready!(Pin::new(writing).poll(context));
@@ -87,8 +94,13 @@ impl AsyncWrite for Device {
         self.poll_written(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush(context)
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_written(context))?;
+        if !std::mem::replace(&mut self.is_closed, true) {
+            let file = self.file.clone();
+            self.writing = Some(blocking::run(move || close(file.try_clone()?)));
+        }
+        self.poll_written(context)
     }
 }
 
@@ -113,12 +125,12 @@ mod tests {
     #[tokio::test]
     async fn bytes_reach_a_device_in_order_and_all_of_them_before_the_flush_ends() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut device = Device { file: Arc::new(file.reopen().unwrap()), writing: None };
+        let mut device = Device::new(file.reopen().unwrap());
         let bytes: Vec<u8> = (0..5 * LARGEST_WRITE / 2).map(|n| (n % 251) as u8).collect();
         for some in bytes.chunks(LARGEST_WRITE + 1000) {
             device.write_all(some).await.unwrap();
         }
-        device.flush().await.unwrap();
+        device.shutdown().await.unwrap();
         assert!(fs::read(file.path()).unwrap() == bytes);
     }
 }

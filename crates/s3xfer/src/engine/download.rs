@@ -41,6 +41,7 @@ pub struct FileDownload {
     pub(crate) download: Download,
     pub(crate) target: PathBuf,
     pub(crate) resume: bool,
+    pub(crate) verify_kept: bool,
     pub(crate) durability: Durability,
 }
 
@@ -107,7 +108,13 @@ impl Download {
     /// A target that is no regular file takes the bytes as they come, in order: a FIFO, a terminal, `/dev/stdout`.
     /// `/dev/null` takes them in any order, like [`discard`](Self::discard).
     pub fn to_file(self, target: impl Into<PathBuf>) -> FileDownload {
-        FileDownload { download: self, target: target.into(), resume: false, durability: Durability::default() }
+        FileDownload {
+            download: self,
+            target: target.into(),
+            resume: false,
+            verify_kept: false,
+            durability: Durability::default(),
+        }
     }
 
     /// To a sink of the caller's, in any order and from several threads.
@@ -184,13 +191,26 @@ impl FileDownload {
     /// Only the parts in flight are fetched again.
     ///
     /// Beside the target lie a temporary file and its journal until the download succeeds. An object that was replaced
-    /// meanwhile is refused with [`DownloadError::ObjectChanged`], and what was kept of the old one is removed.
+    /// meanwhile is refused with [`DownloadError::ObjectChanged`], and what was kept of the old one is removed. A temporary file
+    /// that was cut, lengthened or swapped since then is not used; the download starts anew.
     ///
-    /// The parts that were kept are not read again: their checksums are of the bytes as they came, so what a broken device or
-    /// another program does to the temporary file in between is not seen. While a download into the target is running,
+    /// The kept parts are not read again unless [`verify_kept`](Self::verify_kept) asks for it; the report says
+    /// [`ValidatedAsReceived`](crate::Integrity::ValidatedAsReceived) then. While a download into the target is running,
     /// another one is an error; the tasks of one that was just dropped are waited for.
+    ///
+    /// A file system without locks (Lustre without `-o flock`, for one) cannot tell whether another download is running. There
+    /// the download runs as if this were `false`, and a `tracing` warning says so.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
+        self
+    }
+
+    /// Reads the parts that an earlier download has left back from the disk before they are used, and fetches those again
+    /// whose bytes have changed, or whose checksum is not known. So a broken device, or another program that wrote into the
+    /// temporary file, cannot spoil the result. Costs the time to read them. Without effect unless the download
+    /// [resumes](Self::resume).
+    pub fn verify_kept(mut self, verify: bool) -> Self {
+        self.verify_kept = verify;
         self
     }
 

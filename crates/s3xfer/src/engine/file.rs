@@ -3,21 +3,24 @@
 //! Dropped at any await, the temporary file is removed, unless it is to be continued and there is something to continue.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 
 use crate::doors::blocking;
-use crate::doors::disk::{StagedFile, Target, classify};
+use crate::doors::disk::{Claimed, OpenFile, StagedFile, Target, classify};
 use crate::doors::journal::{Journal, Saved};
 use crate::doors::special;
 use crate::engine::download::{Download, FileDownload};
 use crate::engine::fetch::Version;
 use crate::engine::place::{place, to_nowhere};
 use crate::engine::sink::Sink;
-use crate::engine::transfer::{Done, Transfer, in_time};
+use crate::engine::transfer::{Done, First, Transfer, in_time};
+use crate::rules::checksum::RunningChecksum;
 use crate::rules::plan::Plan;
 use crate::words::checkpoint::{Checkpoint, DonePart};
 use crate::words::checksum::ChecksumAlgorithm;
@@ -34,17 +37,23 @@ pub(crate) async fn run(file: FileDownload) -> Result<TransferReport, DownloadEr
             let (limit, patience) = (config.transfer_timeout(), config.first_byte_timeout());
             let object = file.download.object.address.clone();
             in_time(limit, &object, async {
-                let writer = special::open(&file.target, patience).await?;
-                file.download.to_writer(writer).await
+                let mut writer = special::open(&file.target, patience).await?;
+                let report = file.download.to_writer(&mut writer).await?;
+                writer.shutdown().await.map_err(|source| {
+                    let (path, action) = (file.target.clone(), "close it".to_owned());
+                    DownloadError::Disk { path, action, source }
+                })?;
+                Ok(report)
             })
             .await
         }
         Target::Regular(target) => {
             let (limit, object) = (config.transfer_timeout(), file.download.object.address.clone());
             in_time(limit, &object, async {
+                let started = Instant::now();
                 match file.resume {
-                    true => Box::pin(resumable(file.download, &target, file.durability)).await,
-                    false => Box::pin(anew(file.download, &target, file.durability)).await,
+                    true => Box::pin(resumable(file, &target, started)).await,
+                    false => Box::pin(anew(file, &target, started)).await,
                 }
             })
             .await
@@ -53,21 +62,26 @@ pub(crate) async fn run(file: FileDownload) -> Result<TransferReport, DownloadEr
 }
 
 /// Nothing is kept of it.
-async fn anew(download: Download, target: &Path, durability: Durability) -> Result<TransferReport, DownloadError> {
-    let started = Instant::now();
+async fn anew(file: FileDownload, target: &Path, started: Instant) -> Result<TransferReport, DownloadError> {
     // In place, as is the renaming: handed to another thread, they would outlive this future when it is dropped.
     let staged = StagedFile::create(target)?;
-    let (transfer, first) = Transfer::begin_in_turn(download).await?;
+    let (transfer, first) = Transfer::begin_in_turn(file.download).await?;
     let report = place(transfer, Some(first), Sink::File(staged.open_file()), None).await?;
-    publish(staged, durability, report, started).await
+    publish(staged, file.durability, report, started).await
 }
 
-/// What it has fetched is kept for the next one, and what the last one has kept is not fetched again.
-async fn resumable(download: Download, target: &Path, durability: Durability) -> Result<TransferReport, DownloadError> {
-    let started = Instant::now();
-    let staged = stage(target).await?;
+/// The bytes that it has fetched are kept for the next download, and those that the last one has kept are not fetched again.
+async fn resumable(file: FileDownload, target: &Path, started: Instant) -> Result<TransferReport, DownloadError> {
+    let Some(staged) = stage(target).await? else {
+        tracing::warn!(
+            target_file = %target.display(),
+            "the file system has no locks (flock), so this download cannot be continued if it breaks off"
+        );
+        return anew(file, target, started).await;
+    };
+    let FileDownload { download, verify_kept, durability, .. } = file;
     let placed = match Journal::open(&staged).filter(|saved| is_of(&saved.checkpoint, &download.object)) {
-        Some(saved) => go_on(download, &staged, saved).await,
+        Some(saved) => go_on(download, &staged, saved, verify_kept).await,
         None => begin(download, &staged).await,
     };
     match placed {
@@ -82,9 +96,11 @@ async fn resumable(download: Download, target: &Path, durability: Durability) ->
     }
 }
 
-/// Of a download into the same target that was dropped, the tasks end when the runtime comes round to them, and a write
-/// when the device has taken it; that is waited for.
-async fn stage(target: &Path) -> Result<StagedFile, DownloadError> {
+/// A file that can be continued; `None` where the file system has no locks.
+///
+/// The tasks of a download into the same target that was dropped end when the runtime comes round to them, and a write when
+/// the device has taken it. They are waited for.
+async fn stage(target: &Path) -> Result<Option<StagedFile>, DownloadError> {
     /// A device that takes longer is stuck.
     const PATIENCE: Duration = Duration::from_secs(10);
     const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -92,9 +108,11 @@ async fn stage(target: &Path) -> Result<StagedFile, DownloadError> {
     let until = Instant::now() + PATIENCE;
     let mut pause = Duration::from_millis(1);
     loop {
-        match StagedFile::resumable(target) {
-            Err(error) if StagedFile::is_being_left(&error) && Instant::now() < until => sleep(pause).await,
-            ended => return ended,
+        match StagedFile::resumable(target)? {
+            Claimed::Ours(staged) => return Ok(Some(staged)),
+            Claimed::NoLocks => return Ok(None),
+            Claimed::Leaving if Instant::now() < until => sleep(pause).await,
+            Claimed::Leaving => return Err(StagedFile::still_left(target, PATIENCE)),
         }
         pause = LONGEST_PAUSE.min(pause * 2);
     }
@@ -110,17 +128,26 @@ async fn begin(download: Download, staged: &StagedFile) -> Result<TransferReport
             Some(Arc::new(Journal::begin(staged, checkpoint, None)?.0))
         }
         false => {
-            staged.open_file().empty()?;
+            staged.begin_without_a_journal()?;
             None
         }
     };
-    place(transfer, Some(first), Sink::File(staged.open_file()), journal).await
+    place_and_end(transfer, Some(first), staged, journal).await
 }
 
-async fn go_on(download: Download, staged: &StagedFile, saved: Saved) -> Result<TransferReport, DownloadError> {
+async fn go_on(
+    download: Download,
+    staged: &StagedFile,
+    mut saved: Saved,
+    verify_kept: bool,
+) -> Result<TransferReport, DownloadError> {
+    if verify_kept {
+        read_again(&download, staged.open_file(), &mut saved).await;
+    }
     let Checkpoint { object_bytes, e_tag, last_modified, first_bytes, part_bytes, checksum, .. } =
         saved.checkpoint.clone();
-    let Some(wanted) = download.object.range.within(object_bytes) else {
+    let wanted = download.object.range.within(object_bytes).filter(|_| !saved.done.is_empty());
+    let Some(wanted) = wanted else {
         return begin(download, staged).await;
     };
     let plan = Plan::as_before(wanted, first_bytes, part_bytes);
@@ -129,29 +156,120 @@ async fn go_on(download: Download, staged: &StagedFile, saved: Saved) -> Result<
     let missing = plan.len() - parts.len() as u64;
     tracing::debug!(object = %download.object.address, kept = parts.len(), missing, "going on with an earlier download");
     let version = Version { object_bytes, e_tag, last_modified, ranged: Some(true) };
-    let done = Done { parts, algorithm: checksum.as_deref().and_then(ChecksumAlgorithm::named) };
+    let algorithm = checksum.as_deref().and_then(ChecksumAlgorithm::named);
+    let done = Done { parts, algorithm, were_read_again: verify_kept };
     let transfer = Transfer::resume(download, version, plan, done).await;
     if missing == 0 {
         transfer.confirm().await?;
     }
-    place(transfer, None, Sink::File(staged.open_file()), Some(Arc::new(journal))).await
+    place_and_end(transfer, None, staged, Some(Arc::new(journal))).await
 }
 
+async fn place_and_end(
+    transfer: Transfer,
+    first: Option<First>,
+    staged: &StagedFile,
+    journal: Option<Arc<Journal>>,
+) -> Result<TransferReport, DownloadError> {
+    let report = place(transfer, first, Sink::File(staged.open_file()), journal.clone()).await?;
+    if let Some(journal) = journal {
+        journal.end()?;
+    }
+    Ok(report)
+}
+
+/// Reads the kept parts back from the file and forgets those that are not what they were when they came: they are fetched
+/// again, as are those whose checksum nobody has kept.
+async fn read_again(download: &Download, file: OpenFile, saved: &mut Saved) {
+    let algorithm = saved.checkpoint.checksum.as_deref().and_then(ChecksumAlgorithm::named);
+    let Some(algorithm) = algorithm else { return saved.done.clear() };
+    let threads = download.client.config.use_threads();
+    let mut sound = Vec::new();
+    for part in std::mem::take(&mut saved.done) {
+        let _room = download.client.limits.reserve(READ_BYTES as u64).await;
+        let bytes = saved.checkpoint.part(part.number).expect("the journal's parts are the checkpoint's");
+        let mut running = RunningChecksum::new(algorithm);
+        let mut at = bytes.start;
+        // In steps, so that a download that is dropped meanwhile ends soon.
+        let read = loop {
+            if at == bytes.end {
+                break Ok(running.value());
+            }
+            let (file, end) = (file.clone(), bytes.end.min(at + 64 * READ_BYTES as u64));
+            let step = move || read_step(&file, at..end, running);
+            match wait(threads, step).await {
+                Ok(read) => (running, at) = (read, end),
+                Err(error) => break Err(error),
+            }
+        };
+        match read {
+            Ok(value) if part.crc == Some(value) => sound.push(part),
+            Ok(_) => tracing::warn!(part = part.number, "a kept part has changed since it came; fetching it again"),
+            Err(error) => tracing::warn!(part = part.number, %error, "a kept part cannot be read; fetching it again"),
+        }
+    }
+    saved.done = sound;
+}
+
+/// What is read at once of a kept part.
+const READ_BYTES: usize = 256 << 10;
+
+fn read_step(
+    file: &OpenFile,
+    bytes: Range<u64>,
+    mut running: RunningChecksum,
+) -> Result<RunningChecksum, DownloadError> {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut at = bytes.start;
+    while at < bytes.end {
+        let length = READ_BYTES.min(usize::try_from(bytes.end - at).unwrap_or(READ_BYTES));
+        file.read(&mut buffer[..length], at)?;
+        running.update(&buffer[..length]);
+        at += length as u64;
+    }
+    Ok(running)
+}
+
+/// Write, sync, close, rename, sync of the folder: in this order, each awaited, since the kernel tells what became of written
+/// bytes only in the answers to the second and the third.
 async fn publish(
     staged: StagedFile,
     durability: Durability,
     report: TransferReport,
     started: Instant,
 ) -> Result<TransferReport, DownloadError> {
-    if durability == Durability::Synced {
-        let file = staged.open_file();
-        match report.config.use_threads() {
-            true => blocking::run(move || file.sync_data()).await?,
-            false => file.sync_data()?,
+    let threads = report.config.use_threads();
+    let synced = durability == Durability::Synced;
+    let file = staged.open_file();
+    file.must_have(report.bytes)?;
+    let brought = move || {
+        if synced {
+            file.sync_data()?;
         }
+        file.close_a_handle()
+    };
+    let brought = match staged.closes_at_once() && !synced {
+        true => brought(),
+        false => wait(threads, brought).await,
+    };
+    if let Err(error) = brought {
+        // Nobody knows which bytes are lost, so none is worth keeping.
+        staged.discard();
+        return Err(error);
     }
-    staged.publish(durability)?;
+    let published = staged.publish()?;
+    if synced {
+        wait(threads, move || published.sync()).await?;
+    }
     Ok(TransferReport { elapsed: started.elapsed(), ..report })
+}
+
+/// Calls what may wait for a device, where it keeps nobody else from running if there are `threads`.
+async fn wait<T: Send + 'static>(threads: bool, call: impl FnOnce() -> T + Send + 'static) -> T {
+    match threads {
+        true => blocking::run(call).await,
+        false => call(),
+    }
 }
 
 fn checkpoint(transfer: &Transfer, algorithm: Option<ChecksumAlgorithm>) -> Checkpoint {
@@ -183,43 +301,9 @@ fn is_of(checkpoint: &Checkpoint, object: &ObjectRequest) -> bool {
 }
 
 /// A range as checkpoints have it.
-fn asked(range: ByteRange) -> Option<std::ops::Range<u64>> {
+fn asked(range: ByteRange) -> Option<Range<u64>> {
     (range != ByteRange::WHOLE).then(|| range.start..range.end.unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::words::checkpoint::tests::checkpoint;
-    use crate::words::object::ObjectAddress;
-
-    #[test]
-    fn a_journal_is_gone_on_with_for_the_very_bytes_it_is_of() {
-        let text = str::to_owned;
-        let saved = Checkpoint { version_id: Some(text("v1")), range: Some(5..50), ..checkpoint() };
-        let address = ObjectAddress { bucket: saved.bucket.clone(), key: saved.key.clone() };
-        let object = ObjectRequest {
-            version_id: Some(text("v1")),
-            range: ByteRange::of(5..50),
-            ..ObjectRequest::new(address.clone())
-        };
-        assert!(is_of(&saved, &object));
-        for other in [
-            ObjectRequest { version_id: Some(text("v2")), ..object.clone() },
-            ObjectRequest { version_id: None, ..object.clone() },
-            ObjectRequest { range: ByteRange::of(5..51), ..object.clone() },
-            ObjectRequest { range: ByteRange::WHOLE, ..object.clone() },
-            ObjectRequest { address: ObjectAddress { key: text("other"), ..address.clone() }, ..object.clone() },
-            ObjectRequest { address: ObjectAddress { bucket: text("other"), ..address }, ..object.clone() },
-        ] {
-            assert!(!is_of(&saved, &other), "{other:?}");
-        }
-        for unusable in [
-            Checkpoint { e_tag: None, ..saved.clone() },
-            Checkpoint { first_bytes: 0, ..saved.clone() },
-            Checkpoint { part_bytes: 0, ..saved },
-        ] {
-            assert!(!is_of(&unusable, &object), "{unusable:?}");
-        }
-    }
-}
+mod tests;

@@ -117,6 +117,8 @@ impl Placing {
     async fn in_parallel(self: &Arc<Self>, first: Option<First>) -> Result<(), FetchError> {
         let mut parts = self.transfer.parts();
         let mut running = JoinSet::new();
+        // At most one at a time. Apart from the parts, for it takes no request's place.
+        let mut syncing: JoinSet<Result<(), DownloadError>> = JoinSet::new();
         let mut next = parts.next();
         if let Some(First { answer, permit }) = first
             && let Some(part) = next.take()
@@ -154,7 +156,12 @@ impl Placing {
                     if let Some(concurrency) = &mut concurrency {
                         concurrency.part_done(counters.seen());
                     }
+                    if let Some(journal) = self.journal.clone().filter(|journal| journal.wants_sync()) {
+                        syncing.spawn(blocking::run(move || journal.sync()));
+                    }
                 }
+                // The kernel tells a device's failure once, and to nobody else.
+                Some(synced) = syncing.join_next() => synced.unwrap_or_else(propagate).map_err(FetchError::Failed)?,
                 else => return Ok(()),
             }
         }
@@ -183,6 +190,9 @@ impl Placing {
                 None => self.transfer.fetcher.limits.permit().await,
             };
             self.part(&part, begun.take()).await?;
+            if let Some(journal) = self.journal.as_ref().filter(|journal| journal.wants_sync()) {
+                journal.sync().map_err(FetchError::Failed)?;
+            }
         }
         Ok(())
     }
@@ -197,14 +207,6 @@ impl Placing {
         if let Some(journal) = &self.journal {
             self.writer.settled().await?;
             journal.part_written(part.number, checksum.map(|(_, value)| value)).map_err(FetchError::Failed)?;
-            if journal.wants_sync() {
-                let journal = journal.clone();
-                match fetcher.config.use_threads() {
-                    // Not waited for: a device that fails shows when the next part is recorded.
-                    true => blocking::spawn(move || drop(journal.sync())),
-                    false => journal.sync().map_err(FetchError::Failed)?,
-                }
-            }
         }
         self.transfer.add(part, checksum);
         Ok(())

@@ -52,6 +52,8 @@ pub(crate) struct Transfer {
 pub(crate) struct Done {
     pub(crate) parts: HashMap<u64, Option<u64>>,
     pub(crate) algorithm: Option<ChecksumAlgorithm>,
+    /// Whether their bytes were read back from the disk, and are those that came.
+    pub(crate) were_read_again: bool,
 }
 
 /// What [`expected::ask`] gives, on its way.
@@ -167,14 +169,18 @@ impl Transfer {
     /// [`DownloadError::Corrupt`].
     pub(crate) async fn validate(&self) -> Result<Integrity, DownloadError> {
         let checksums = self.checksums.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.expected.judge(self.plan.bytes(), checksums.as_ref()).await.map_err(|(expected, computed)| {
-            DownloadError::Corrupt {
+        let judged = self.expected.judge(self.plan.bytes(), checksums.as_ref()).await;
+        let believed = !self.done.parts.is_empty() && !self.done.were_read_again;
+        match judged {
+            Ok(Integrity::Validated(algorithm)) if believed => Ok(Integrity::ValidatedAsReceived(algorithm)),
+            Ok(integrity) => Ok(integrity),
+            Err((expected, computed)) => Err(DownloadError::Corrupt {
                 object: self.fetcher.object.address.to_string(),
                 algorithm: expected.algorithm,
                 expected: expected.value,
                 computed,
-            }
-        })
+            }),
+        }
     }
 
     /// What was done; `writes`, `largest_write_bytes` and `peak_io_queue` are the writer's to fill in.

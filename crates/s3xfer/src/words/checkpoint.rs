@@ -4,6 +4,10 @@
 //! when that ends, so every part that was written counts then. When the machine ends it keeps only what was synced, so
 //! only those parts count. Which of the two happened, the boot id tells. How this is kept on the disk is the journal's
 //! business.
+//!
+//! A third thing can happen to the files between two downloads: somebody cuts, swaps, copies or removes them. So the data
+//! file carries a [`Mark`] behind the object's bytes: the identity of the journal that describes it, and how many of that
+//! journal's parts it holds. A journal is believed as far as the mark goes, and without a mark not at all.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -41,6 +45,33 @@ pub(crate) enum Record {
     Part(PartWritten),
     /// The bytes of the first `count` parts, as recorded so far, are on the device.
     Synced { count: u64 },
+    /// All parts are written, and the mark is being taken off the data file, which has this inode.
+    Whole { inode: u64 },
+}
+
+/// Ties a data file to its journal. The data file holds it behind the object's bytes, and the journal's header has the
+/// same identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// A number that no other journal has: it is drawn anew whenever a download begins or goes on.
+    pub(crate) journal: u64,
+    /// The data file holds the parts of the journal's first so many part records.
+    pub(crate) parts: u64,
+}
+
+/// How a journal knows the data file that an earlier journal has marked, until it marks it itself. Its own first `kept`
+/// part records are parts of that earlier one; those that were on the device come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Follows {
+    /// The earlier journal's identity.
+    pub(crate) journal: u64,
+    /// Its part records that the data file held when this journal began.
+    pub(crate) parts: u64,
+    /// The least number of them that holds all kept parts that were on the device.
+    pub(crate) synced: u64,
+    pub(crate) kept: u64,
+    pub(crate) kept_synced: u64,
 }
 
 /// A part whose bytes are all written, and their checksum where one is kept.
@@ -76,6 +107,12 @@ impl Checkpoint {
         }
     }
 
+    /// Where in the data file the mark stands: a page of its own, so that no crash tears it. `None` if no file is that long.
+    pub(crate) fn mark_at(&self) -> Option<u64> {
+        const PAGE: u64 = 4096;
+        self.file_bytes().checked_next_multiple_of(PAGE)
+    }
+
     /// A part's place in the file; `None` if there is no such part.
     pub(crate) fn part(&self, number: u64) -> Option<Range<u64>> {
         let all = self.file_bytes();
@@ -86,6 +123,30 @@ impl Checkpoint {
         let end = all.min(start.saturating_add(length));
         (start < end).then_some(start..end)
     }
+}
+
+/// How many part records of the journal `id` the data file with that `mark` holds for sure: the first so many.
+pub(crate) fn held_parts(id: u64, follows: Option<&Follows>, mark: Mark) -> u64 {
+    if mark.journal == id {
+        return mark.parts;
+    }
+    match follows {
+        Some(follows) if follows.journal != mark.journal => 0,
+        Some(follows) if mark.parts >= follows.parts => follows.kept,
+        // A crash of the machine: the device has the data as it was when it was synced last.
+        Some(follows) if mark.parts >= follows.synced => follows.kept_synced,
+        _ => 0,
+    }
+}
+
+/// The records without the part records behind the first `held`, and without all that follows them.
+pub(crate) fn only_held(records: &[Record], held: u64) -> &[Record] {
+    let mut parts = 0;
+    let end = records.iter().position(|record| {
+        parts += u64::from(matches!(record, Record::Part(_)));
+        parts > held
+    });
+    &records[..end.unwrap_or(records.len())]
 }
 
 /// The parts that count as done after `records`: those that were synced, and, where the machine has not been started anew
@@ -119,6 +180,7 @@ pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot:
                 let Some(&covered) = usize::try_from(count - 1).ok().and_then(|last| distinct.get(last)) else { break };
                 synced = synced.max(covered);
             }
+            Record::Whole { .. } => {}
         }
     }
     for part in &mut parts[..synced] {
@@ -192,6 +254,22 @@ pub(crate) mod tests {
         assert_eq!((some.file_bytes(), some.part(0), some.part(1)), (5, Some(0..5), None));
         let last = Checkpoint { object_bytes: u64::MAX, part_bytes: u64::MAX - 5, ..checkpoint() };
         assert_eq!(last.part(1), Some(5..u64::MAX));
+        let ends = |object_bytes| Checkpoint { object_bytes, ..checkpoint() }.mark_at();
+        assert_eq!([0, 1, 4096, 4097, u64::MAX].map(ends), [Some(0), Some(4096), Some(4096), Some(8192), None]);
+    }
+
+    #[test]
+    fn a_journal_is_believed_as_far_as_the_mark_goes() {
+        let mark = |journal, parts| Mark { journal, parts };
+        assert_eq!((held_parts(7, None, mark(7, 3)), held_parts(7, None, mark(8, 3))), (3, 0));
+        let follows = Follows { journal: 5, parts: 9, synced: 6, kept: 8, kept_synced: 4 };
+        let held = |mark| held_parts(7, Some(&follows), mark);
+        assert_eq!([mark(7, 3), mark(6, 9), mark(5, 9), mark(5, 10)].map(held), [3, 0, 8, 8]);
+        assert_eq!([mark(5, 8), mark(5, 6), mark(5, 5)].map(held), [4, 4, 0]);
+        let records = [part(3), Record::Synced { count: 1 }, part(1), Record::Synced { count: 2 }, part(0)];
+        for (held, length) in [(0, 0), (1, 2), (2, 4), (3, 5), (9, 5)] {
+            assert_eq!(only_held(&records, held), &records[..length]);
+        }
     }
 
     proptest! {
@@ -207,7 +285,7 @@ pub(crate) mod tests {
                         written.push(number);
                         records.push(step);
                     }
-                    Record::Synced { .. } => {
+                    _ => {
                         device.clone_from(&written);
                         records.push(Record::Synced { count: written.len() as u64 });
                     }

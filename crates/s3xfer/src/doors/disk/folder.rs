@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::calls::{Call, Calls};
+
 /// Read and write for everybody, less the umask: as any program makes its files.
 const ORDINARY: Mode = Mode::from_raw_mode(0o666);
 /// For its owner alone.
@@ -22,7 +24,10 @@ const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
 #[derive(Debug)]
-pub(crate) struct Folder(OwnedFd);
+pub(crate) struct Folder {
+    fd: OwnedFd,
+    calls: Calls,
+}
 
 /// Whether a lock was to be had.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +48,12 @@ impl Folder {
         let access = OFlags::RDONLY;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let opened = rustix::fs::open(folder, access | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self(opened))
+        Ok(Self { fd: opened, calls: Calls::of(folder) })
+    }
+
+    /// The steps that tests watch.
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Any folder takes names of so many bytes.
@@ -53,7 +63,7 @@ impl Folder {
     pub(super) fn name_max(&self) -> usize {
         /// `NAME_MAX`.
         const USUAL: u64 = 255;
-        let told = rustix::fs::fstatvfs(&self.0).map_or(0, |disk| disk.f_namemax);
+        let told = rustix::fs::fstatvfs(&self.fd).map_or(0, |disk| disk.f_namemax);
         // Below this no temporary name could tell two targets apart; such a file system answers for itself.
         let most = if told < Self::ANY_NAME_MAX as u64 { USUAL } else { told.min(USUAL) };
         usize::try_from(most).expect("at most 255")
@@ -64,7 +74,7 @@ impl Folder {
     #[cfg(target_os = "linux")]
     pub(super) fn unnamed(&self) -> io::Result<Option<File>> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&self.0, ".", flags, ORDINARY) {
+        let file = match rustix::fs::openat(&self.fd, ".", flags, ORDINARY) {
             Ok(file) => File::from(file),
             // The file system has no such files, or the kernel does not know the flag.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(None),
@@ -93,12 +103,12 @@ impl Folder {
     /// Without a look into /proc, which makes an entry for whatever is asked for.
     #[cfg(target_os = "linux")]
     fn link_open(&self, file: &File, name: &OsStr) -> io::Result<()> {
-        Ok(rustix::fs::linkat(file, "", &self.0, name, AtFlags::EMPTY_PATH)?)
+        Ok(rustix::fs::linkat(file, "", &self.fd, name, AtFlags::EMPTY_PATH)?)
     }
 
     #[cfg(target_os = "linux")]
     fn link_through_proc(&self, file: &File, name: &OsStr) -> io::Result<()> {
-        Ok(rustix::fs::linkat(rustix::fs::CWD, link_of(file), &self.0, name, AtFlags::SYMLINK_FOLLOW)?)
+        Ok(rustix::fs::linkat(rustix::fs::CWD, link_of(file), &self.fd, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -106,21 +116,21 @@ impl Folder {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// A file that was not there before.
+    /// A file that was not there before, to write and to read.
     pub(super) fn create_new(&self, name: &OsStr) -> io::Result<File> {
-        let flags = CAREFUL | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        Ok(rustix::fs::openat(&self.0, name, flags, ORDINARY)?.into())
+        let flags = CAREFUL | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        Ok(rustix::fs::openat(&self.fd, name, flags, ORDINARY)?.into())
     }
 
-    /// A file that is there and ours, to write to.
+    /// A file that is there and ours, to write and to read.
     pub(super) fn open_ours(&self, name: &OsStr) -> io::Result<File> {
-        let file = rustix::fs::openat(&self.0, name, CAREFUL | OFlags::WRONLY, Mode::empty())?;
+        let file = rustix::fs::openat(&self.fd, name, CAREFUL | OFlags::RDWR, Mode::empty())?;
         self.ours(file)
     }
 
     /// A file that is there and ours, to read.
     pub(crate) fn read_ours(&self, name: &OsStr) -> io::Result<File> {
-        let file = rustix::fs::openat(&self.0, name, CAREFUL | OFlags::RDONLY, Mode::empty())?;
+        let file = rustix::fs::openat(&self.fd, name, CAREFUL | OFlags::RDONLY, Mode::empty())?;
         self.ours(file)
     }
 
@@ -128,7 +138,7 @@ impl Folder {
     pub(crate) fn create_private(&self, name: &OsStr) -> io::Result<File> {
         let flags = CAREFUL | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
         self.remove(name)?;
-        Ok(rustix::fs::openat(&self.0, name, flags, PRIVATE)?.into())
+        Ok(rustix::fs::openat(&self.fd, name, flags, PRIVATE)?.into())
     }
 
     /// What another user put under a predictable name could hold anything, now or later.
@@ -145,27 +155,41 @@ impl Folder {
 
     /// Whether a name leads to something.
     pub(crate) fn has(&self, name: &OsStr) -> bool {
-        rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// Whether this file has this name.
     pub(super) fn is(&self, file: &File, name: &OsStr) -> io::Result<bool> {
         let opened = rustix::fs::fstat(file)?;
-        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(named) => Ok((named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
     }
 
+    /// Takes the file's lock, if it is free. It belongs to the open file and goes with the last handle to it, however the
+    /// process ends.
+    pub(super) fn lock(&self, file: &File) -> io::Result<Lock> {
+        let lock = || rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
+        match self.calls.take(Call::Lock, || Ok(rustix::io::retry_on_intr(lock)?)) {
+            Ok(()) => Ok(Lock::Taken),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::WOULDBLOCK) => Ok(Lock::Held),
+                Some(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(Lock::Unknown),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// Atomic: whoever opens `to` sees what was there, or what is now.
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
     /// Whether there was something to remove.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<bool> {
-        match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno.into()),
@@ -174,25 +198,18 @@ impl Folder {
 
     /// Waits until the names in it are on the device.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        // What only names the folder (O_PATH) cannot be synced.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let readable = rustix::fs::openat(&self.0, ".", flags, Mode::empty())?;
-        Ok(rustix::fs::fsync(readable.as_fd())?)
+        self.calls.take(Call::SyncFolder, || {
+            // A descriptor that only names the folder (O_PATH) cannot be synced.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let readable = rustix::fs::openat(&self.fd, ".", flags, Mode::empty())?;
+            Ok(rustix::fs::fsync(readable.as_fd())?)
+        })
     }
 }
 
-/// Takes the file's lock, if it is free. It belongs to the open file and goes with the last handle to it, however the
-/// process ends.
-pub(super) fn lock(file: &File) -> io::Result<Lock> {
-    loop {
-        return match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock::Taken),
-            Err(Errno::WOULDBLOCK) => Ok(Lock::Held),
-            Err(Errno::INTR) => continue,
-            Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(Lock::Unknown),
-            Err(errno) => Err(errno.into()),
-        };
-    }
+/// Whether the file has more names than one. Writing to it would change what is under the others.
+pub(super) fn has_other_names(file: &File) -> io::Result<bool> {
+    Ok(rustix::fs::fstat(file)?.st_nlink > 1)
 }
 
 /// Where the kernel keeps an open file's link.

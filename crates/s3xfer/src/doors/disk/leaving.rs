@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// Few at any time: those that are over go whenever another one comes.
 static LEAVING: Mutex<Vec<Leaving>> = Mutex::new(Vec::new());
@@ -21,6 +21,8 @@ struct Leaving {
 #[derive(Debug)]
 pub(super) struct Opened {
     file: File,
+    /// The first error of a sync. The kernel tells it once for each open file and then forgets it.
+    sync_failed: OnceLock<Failure>,
     /// Behind the file, so that it goes after it: an `Arc` of the file itself counts nobody a moment before the file is
     /// closed and its lock free.
     open: Arc<()>,
@@ -50,9 +52,29 @@ fn id(file: &File) -> io::Result<Id> {
     Ok((found.dev(), found.ino()))
 }
 
+/// An error that can be told more than once.
+#[derive(Debug)]
+struct Failure {
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl Opened {
+    /// Syncs the file by `sync`, unless a sync of it failed before: then it fails again.
+    pub(super) fn sync_once(&self, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+        let again = |failure: &Failure| Err(io::Error::new(failure.kind, failure.text.clone()));
+        if let Some(failure) = self.sync_failed.get() {
+            return again(failure);
+        }
+        sync(&self.file).or_else(|error| {
+            again(self.sync_failed.get_or_init(|| Failure { kind: error.kind(), text: error.to_string() }))
+        })
+    }
+}
+
 impl From<File> for Opened {
     fn from(file: File) -> Self {
-        Self { file, open: Arc::default() }
+        Self { file, sync_failed: OnceLock::new(), open: Arc::default() }
     }
 }
 

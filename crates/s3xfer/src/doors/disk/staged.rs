@@ -10,11 +10,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use super::folder::{Folder, Lock, lock};
+use super::folder::{Folder, Lock, has_other_names};
 use super::target::{Names, Target, classify};
-use super::{OpenFile, disk_error, leaving};
-use crate::words::durability::Durability;
+use super::{Call, OpenFile, disk_error, leaving};
 use crate::words::failure::DownloadError;
 
 /// A file that does not have its name yet. Dropped before [`publish`](Self::publish), it is removed, unless it can be
@@ -51,6 +51,25 @@ pub(crate) struct Place {
     names: Names,
     /// Whether there is something to continue: a journal with a part in it, or one that nobody has looked at yet.
     worth_keeping: AtomicBool,
+}
+
+/// What became of the wish for a file that can be continued.
+#[derive(Debug)]
+pub(crate) enum Claimed {
+    Ours(StagedFile),
+    /// A download of this process had it and was dropped. Its tasks end as soon as the runtime comes round to them.
+    Leaving,
+    /// The file system has no locks, so nobody could tell whether another download writes to the file.
+    NoLocks,
+}
+
+/// A file that has its name, though perhaps not yet on the device.
+#[derive(Debug)]
+pub(crate) struct Published {
+    file: OpenFile,
+    place: Arc<Place>,
+    /// Whether it had no name before.
+    was_unnamed: bool,
 }
 
 /// What became of the name that a file that can be continued has.
@@ -90,10 +109,8 @@ impl StagedFile {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create), and when another download into the target is running. When one of this process was
-    /// dropped and not all of its [`OpenFile`]s are gone yet, the error [says so](Self::is_being_left). A file system without
-    /// locks cannot have such files.
-    pub(crate) fn resumable(target: &Path) -> Result<Self, DownloadError> {
+    /// As [`create`](Self::create), and when another download into the target is running.
+    pub(crate) fn resumable(target: &Path) -> Result<Claimed, DownloadError> {
         let place = Arc::new(Place::of(target)?);
         let file = match place.claim().map_err(|source| place.error(CREATE, source))? {
             Claim::Ours(file) => file,
@@ -101,27 +118,37 @@ impl StagedFile {
                 let action = "stage a file for it: another download into it is running";
                 return Err(place.error(action, io::ErrorKind::WouldBlock.into()));
             }
-            Claim::Leaving => {
-                let action = "stage a file for it: the last download into it was dropped, but is still writing";
-                return Err(place.error(action, io::ErrorKind::ResourceBusy.into()));
-            }
-            Claim::Unknown => {
-                let source = io::Error::new(io::ErrorKind::Unsupported, "the file system has no locks");
-                return Err(place.error("lock the temporary file beside it", source));
-            }
+            Claim::Leaving => return Ok(Claimed::Leaving),
+            Claim::Unknown => return Ok(Claimed::NoLocks),
         };
         place.worth_keeping.store(place.folder.has(&place.names.journal), Ordering::Relaxed);
         let name = Name::Resumable(place.names.data.clone());
-        Ok(Self::new(file, place, name))
+        Ok(Claimed::Ours(Self::new(file, place, name)))
     }
 
-    /// Whether [`resumable`](Self::resumable) met a download that was dropped, so that it can be had in a moment.
-    pub(crate) fn is_being_left(error: &DownloadError) -> bool {
-        matches!(error, DownloadError::Disk { source, .. } if source.kind() == io::ErrorKind::ResourceBusy)
+    /// The error where the tasks of a dropped download have not ended within `patience`.
+    pub(crate) fn still_left(target: &Path, patience: Duration) -> DownloadError {
+        let action = "stage a file for it: the last download into it was dropped, but is still writing";
+        let what = format!("its last write has taken longer than {} s", patience.as_secs());
+        disk_error(target, action, io::Error::new(io::ErrorKind::TimedOut, what))
+    }
+
+    /// Empties the file for a download that nobody continues. An earlier download's journal goes first.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`].
+    pub(crate) fn begin_without_a_journal(&self) -> Result<(), DownloadError> {
+        self.place.keep(false);
+        self.place
+            .forget_journal()
+            .map_err(|source| self.place.error("remove an earlier download's journal beside it", source))?;
+        self.file.empty()
     }
 
     fn new(file: File, place: Arc<Place>, name: Name) -> Self {
-        let file = OpenFile { file: Arc::new(file.into()), target: place.target.clone() };
+        let calls = place.folder.calls().clone();
+        let file = OpenFile { file: Arc::new(file.into()), target: place.target.clone(), calls };
         Self { file, place, name, ended: Ended::No }
     }
 
@@ -139,20 +166,19 @@ impl StagedFile {
         &self.place
     }
 
+    /// Whether closing the file is quick. File systems that have files without a name are on this machine; those that write
+    /// to a server when a file is closed (NFS, FUSE) have none.
+    pub(crate) fn closes_at_once(&self) -> bool {
+        self.name == Name::None
+    }
+
     /// Gives the file its name, in one step: whoever opens the target sees the old file or the whole new one. Afterwards
     /// nothing of this download is beside it, nor of an earlier one that nobody goes on with.
     ///
-    /// With [`Durability::Synced`] it takes as long as the device does, most of it in [`OpenFile::sync_data`], which can be
-    /// called before, where waiting is allowed.
-    ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]. The target is as it was then, but for one case: when the device does not take the new name,
-    /// the file has it nevertheless.
-    pub(crate) fn publish(mut self, durability: Durability) -> Result<(), DownloadError> {
-        if durability == Durability::Synced {
-            self.file.sync_data()?;
-        }
+    /// [`DownloadError::Disk`]. The target is as it was then.
+    pub(crate) fn publish(mut self) -> Result<Published, DownloadError> {
         match &self.name {
             Name::None => self.place.publish_unnamed(&self.file.file)?,
             Name::Fresh(name) | Name::Resumable(name) => self.place.publish_named(&self.file.file, name)?,
@@ -163,25 +189,32 @@ impl StagedFile {
             Name::Resumable(_) => self.place.remove_journal().map_or_else(left_behind(&self.place), |_| ()),
             _ => self.place.reap(),
         }
-        match durability {
-            Durability::PageCache => Ok(()),
-            Durability::Synced => self
-                .sync_name()
-                .map_err(|source| self.place.error("make sure that its new name is on the device", source)),
-        }
-    }
-
-    fn sync_name(&self) -> io::Result<()> {
-        if self.name == Name::None {
-            // Until a moment ago it was to go with this process, and the device knows it as that.
-            self.file.file.sync_all()?;
-        }
-        self.place.folder.sync()
+        let was_unnamed = self.name == Name::None;
+        Ok(Published { file: self.file.clone(), place: self.place.clone(), was_unnamed })
     }
 
     /// Removes the file and its journal: they are of no use to anybody, for the object is another now or the bytes are wrong.
     pub(crate) fn discard(mut self) {
         self.ended = Ended::Discarded;
+    }
+}
+
+impl Published {
+    /// Waits until the file's name is on the device. Its bytes are brought there before it is published
+    /// ([`OpenFile::sync_data`]).
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`]: the file has its name, but a crash of the machine may take it away.
+    pub(crate) fn sync(&self) -> Result<(), DownloadError> {
+        if self.was_unnamed {
+            // Until a moment ago the file was to go with this process, and the device knows it as that.
+            self.file.sync_all()?;
+        }
+        self.place
+            .folder
+            .sync()
+            .map_err(|source| self.place.error("make sure that its new name is on the device", source))
     }
 }
 
@@ -257,8 +290,18 @@ impl Place {
 
     /// Whether there was a journal.
     pub(crate) fn remove_journal(&self) -> io::Result<bool> {
-        self.folder.remove(&self.names.journal_new)?;
-        self.folder.remove(&self.names.journal)
+        self.folder.calls().take(Call::RemoveJournal, || {
+            self.folder.remove(&self.names.journal_new)?;
+            self.folder.remove(&self.names.journal)
+        })
+    }
+
+    /// Removes the journal if it still is `file`, and not one that a later download has begun.
+    pub(crate) fn remove_this_journal(&self, file: &File) -> io::Result<()> {
+        match self.folder.is(file, &self.names.journal)? {
+            true => self.remove_journal().map(|_| ()),
+            false => Ok(()),
+        }
     }
 
     /// Opens or creates the file that can be continued, and takes its lock.
@@ -281,7 +324,7 @@ impl Place {
             };
             // Asked first: whoever has let go by the time of the lock is no reason to call it held.
             let leaving = leaving::has(&file)?;
-            match lock(&file)? {
+            match self.folder.lock(&file)? {
                 Lock::Taken => {}
                 Lock::Held if leaving => return Ok(Claim::Leaving),
                 Lock::Held => return Ok(Claim::Held),
@@ -294,9 +337,16 @@ impl Place {
             }
             // Between opening and locking, the one who held it may have published or removed it: the lock is then of a file
             // that has another name or none.
-            if self.folder.is(&file, name)? {
-                return Ok(Claim::Ours(file));
+            if !self.folder.is(&file, name)? {
+                continue;
             }
+            // Its bytes are somebody else's as well, under another name. They stay there, and this name gets a new file.
+            if has_other_names(&file)? {
+                self.forget_journal()?;
+                self.folder.remove(name)?;
+                continue;
+            }
+            return Ok(Claim::Ours(file));
         }
         Err(io::Error::other("it is replaced again and again"))
     }
@@ -336,14 +386,14 @@ impl Place {
 
     fn publish_unnamed(&self, file: &File) -> Result<(), DownloadError> {
         let fail = |source| self.error("give it the finished temporary file", source);
-        match self.folder.link(file, &self.names.target) {
+        match self.folder.calls().take(Call::Publish, || self.folder.link(file, &self.names.target)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             linked => return linked.map_err(fail),
         }
         // A link never replaces, a rename does, so the file needs a name for the moment between the two. Under the usual
         // name, with a lock in it, it would be found and removed if that moment were our last.
         self.reap();
-        let usual = match lock(file) {
+        let usual = match self.folder.lock(file) {
             Ok(Lock::Taken) => self.folder.link(file, &self.names.data).is_ok(),
             _ => false,
         };
@@ -359,7 +409,7 @@ impl Place {
 
     fn publish_named(&self, file: &File, name: &OsString) -> Result<(), DownloadError> {
         let renamed = self.folder.is(file, name).and_then(|is_ours| match is_ours {
-            true => self.folder.rename(name, &self.names.target),
+            true => self.folder.calls().take(Call::Publish, || self.folder.rename(name, &self.names.target)),
             false => Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed or replaced the temporary file")),
         });
         renamed.map_err(|source| self.error("rename the finished temporary file to it", source))

@@ -1,21 +1,28 @@
 //! How a journal is written down: lines of JSON, each followed by a checksum.
 //!
-//! The first line carries the version. A checksum is a CRC-32 (ISO-HDLC) over the one of the line before, as 8 hexadecimal
+//! The first line carries the version and the journal's identity, which the data file's mark repeats. A checksum is a CRC-32 (ISO-HDLC) over the one of the line before, as 8 hexadecimal
 //! digits, and the line's JSON; so a line counts only behind the very lines it was written behind, and what a crash tore, or
 //! left of an older file, ends the list. Pure: what reads and writes is in the file above.
 
 use serde::{Deserialize, Serialize};
 
-use crate::words::checkpoint::{Checkpoint, Record};
+use crate::words::checkpoint::{Checkpoint, Follows, Mark, Record};
 
-/// Other versions are not read: their download starts anew.
-const VERSION: u32 = 1;
+/// Other versions are not read: their download starts anew. Version 1 knew the data file by its name alone.
+const VERSION: u32 = 2;
+
+/// Bytes of a mark as it stands in the data file.
+pub(super) const MARK_BYTES: usize = "s3xfer-mark 0123456789abcdef 0123456789abcdef 01234567\n".len();
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
     s3xfer_journal: u32,
+    /// A number that no other journal has.
+    pub(super) id: u64,
+    /// The journal that marked the data file before; `None` where the file was empty.
+    pub(super) follows: Option<Follows>,
     /// Which start of the machine it was written in; `None` where that cannot be known.
     pub(super) boot_id: Option<String>,
     pub(super) checkpoint: Checkpoint,
@@ -26,9 +33,24 @@ pub(super) struct Header {
 pub(super) struct Chain(u32);
 
 impl Header {
-    pub(super) fn new(checkpoint: Checkpoint, boot_id: Option<String>) -> Self {
-        Self { s3xfer_journal: VERSION, boot_id, checkpoint }
+    pub(super) fn new(id: u64, follows: Option<Follows>, checkpoint: Checkpoint, boot_id: Option<String>) -> Self {
+        Self { s3xfer_journal: VERSION, id, follows, boot_id, checkpoint }
     }
+}
+
+/// A mark as it stands in the data file: a line of text with a CRC-32 at its end.
+pub(super) fn mark_line(mark: Mark) -> String {
+    let text = format!("s3xfer-mark {:016x} {:016x}", mark.journal, mark.parts);
+    format!("{text} {:08x}\n", Chain::START.over(text.as_bytes()).0)
+}
+
+/// The mark that such a line is; `None` if it is none.
+pub(super) fn read_mark(line: &[u8; MARK_BYTES]) -> Option<Mark> {
+    let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
+    let mut number = || u64::from_str_radix(words.next()?, 16).ok();
+    let mark = Mark { journal: number()?, parts: number()? };
+    // Whatever else the line says, it must be what this mark is written as.
+    (mark_line(mark).as_bytes() == line).then_some(mark)
 }
 
 impl Chain {
@@ -81,12 +103,34 @@ mod tests {
 
     fn records() -> Vec<Record> {
         let part = |number, crc| Record::Part(PartWritten { number, crc });
-        vec![part(7, Some(u64::MAX)), part(0, None), Record::Synced { count: 2 }, part(3, Some(0))]
+        let whole = Record::Whole { inode: u64::MAX };
+        vec![part(7, Some(u64::MAX)), part(0, None), Record::Synced { count: 2 }, part(3, Some(0)), whole]
+    }
+
+    fn header() -> Header {
+        let follows = Follows { journal: u64::MAX, parts: 9, synced: 4, kept: 5, kept_synced: 2 };
+        Header::new(77, Some(follows), checkpoint(), Some("boot".to_owned()))
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_no_other_line_is_one() {
+        for mark in [Mark { journal: 0, parts: 0 }, Mark { journal: u64::MAX, parts: 1 << 40 }] {
+            let line: [u8; MARK_BYTES] = mark_line(mark).into_bytes().try_into().unwrap();
+            assert_eq!(read_mark(&line), Some(mark));
+            for at in 0..line.len() {
+                for bit in 0..8 {
+                    let mut wrong = line;
+                    wrong[at] ^= 1 << bit;
+                    assert_eq!(read_mark(&wrong), None, "bit {bit} of byte {at}");
+                }
+            }
+        }
+        assert_eq!(read_mark(&[0; MARK_BYTES]), None);
     }
 
     /// The journal's text, and where each of its lines ends.
     fn text() -> (Vec<u8>, Vec<usize>) {
-        let (mut text, mut chain) = Chain::START.line(&Header::new(checkpoint(), Some("boot".to_owned())));
+        let (mut text, mut chain) = Chain::START.line(&header());
         let mut ends = vec![text.len()];
         for record in records() {
             let (line, next) = chain.line(&record);
@@ -105,7 +149,7 @@ mod tests {
             match read(&text[..length]) {
                 None => assert_eq!(whole, 0, "cut at {length}"),
                 Some((header, read)) => {
-                    assert_eq!(header, Header::new(checkpoint(), Some("boot".to_owned())));
+                    assert_eq!(header, self::header());
                     assert_eq!(read, records()[..whole - 1], "cut at {length}");
                 }
             }
@@ -139,10 +183,14 @@ mod tests {
     fn it_is_text_with_its_version_in_front() {
         let (text, _) = text();
         let text = String::from_utf8(text).unwrap();
-        assert!(text.starts_with(r#"{"s3xfer_journal":1,"boot_id":"boot","checkpoint":{"bucket":"bucket","#), "{text}");
+        assert!(
+            text.starts_with(r#"{"s3xfer_journal":2,"id":77,"follows":{"journal":18446744073709551615,"#),
+            "{text}"
+        );
+        assert!(text.contains(r#""kept_synced":2},"boot_id":"boot","checkpoint":{"bucket":"bucket","#), "{text}");
         assert!(text.contains("\n{\"part\":{\"number\":0}} "), "{text}");
         assert!(text.contains("\n{\"synced\":{\"count\":2}} "), "{text}");
-        let (other, _) = Chain::START.line(&Header { s3xfer_journal: 2, ..Header::new(checkpoint(), None) });
+        let (other, _) = Chain::START.line(&Header { s3xfer_journal: 1, ..header() });
         assert_eq!(read(other.as_bytes()), None, "another version");
     }
 }

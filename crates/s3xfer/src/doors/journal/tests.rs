@@ -7,12 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::doors::disk::{Claimed, Watch};
 use crate::words::checkpoint::tests::checkpoint;
-use crate::words::durability::Durability;
 use crate::words::piece::Piece;
+
+/// A file that can be continued, where nothing is in its way.
+fn resumable(target: &Path) -> Result<StagedFile, DownloadError> {
+    match StagedFile::resumable(target)? {
+        Claimed::Ours(staged) => Ok(staged),
+        other => panic!("{other:?}"),
+    }
+}
 
 const PARTS: [u64; 10] = [4, 0, 9, 1, 2, 7, 3, 8, 6, 5];
 
@@ -54,7 +63,7 @@ fn begin(staged: &StagedFile, boot: &str) -> (Journal, Vec<u64>) {
 
 /// Downloads `parts` in the start `boot`, syncing after every third, and ends early.
 fn some_parts(folder: &Path, boot: &str, parts: &[u64]) -> Vec<u64> {
-    let staged = StagedFile::resumable(&target(folder)).unwrap();
+    let staged = resumable(&target(folder)).unwrap();
     let (journal, done) = begin(&staged, boot);
     for (number, part) in parts.iter().enumerate() {
         write_part(&staged.open_file(), *part);
@@ -68,7 +77,7 @@ fn some_parts(folder: &Path, boot: &str, parts: &[u64]) -> Vec<u64> {
 
 /// What the next download would go on with; the folder stays as it is.
 fn saved(folder: &Path, boot: &str) -> Option<Saved> {
-    let staged = StagedFile::resumable(&target(folder)).unwrap();
+    let staged = resumable(&target(folder)).unwrap();
     let saved = Journal::open_in(&staged, Some(boot));
     staged.place().keep(true);
     saved
@@ -87,7 +96,7 @@ fn a_process_that_is_killed_at_any_step_loses_what_was_in_flight_and_a_machine_w
     // Each step of a download leaves the journal as it is then; `device` is the data that a crash of the machine leaves at
     // worst: what was there when the last sync of it returned, and nothing else.
     let folder = scratch();
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = begin(&staged, "first");
     let data = folder.path().join(".object.s3xfer");
     let mut device = vec![0; 95];
@@ -155,14 +164,15 @@ fn a_download_goes_on_again_and_again_and_ends_whole() {
     // What is recorded behind the torn end counts.
     assert_eq!(some_parts(folder.path(), "second", &PARTS[6..8]), PARTS[..6]);
 
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let staged = resumable(&target(folder.path())).unwrap();
     let (journal, done) = begin(&staged, "second");
     assert_eq!(done, PARTS[..8]);
     for part in &PARTS[8..] {
         write_part(&staged.open_file(), *part);
         journal.part_written(*part, None).unwrap();
     }
-    staged.publish(Durability::Synced).unwrap();
+    journal.end().unwrap();
+    staged.publish().unwrap();
     assert_eq!(fs::read(target(folder.path())).unwrap(), (0..95).map(byte).collect::<Vec<u8>>());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -179,7 +189,7 @@ fn parts_that_only_the_kernel_has_stay_so_when_the_journal_is_written_anew() {
 #[test]
 fn a_start_of_the_machine_that_has_no_name_is_never_the_same_one() {
     let folder = scratch();
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = Journal::begin_in(&staged, checkpoint(), None, None).unwrap();
     staged.open_file().reserve(95).unwrap();
     journal.part_written(1, None).unwrap();
@@ -200,7 +210,7 @@ fn another_object_or_version_or_cut_starts_anew_in_an_empty_file() {
     for other in others {
         let folder = scratch();
         some_parts(folder.path(), "boot", &PARTS);
-        let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+        let staged = resumable(&target(folder.path())).unwrap();
         let saved = Journal::open_in(&staged, Some("boot"));
         assert_eq!(saved.as_ref().map(|saved| &saved.checkpoint), Some(&checkpoint()));
         let (journal, done) = Journal::begin_in(&staged, other, saved, Some("boot".to_owned())).unwrap();
@@ -212,11 +222,16 @@ fn another_object_or_version_or_cut_starts_anew_in_an_empty_file() {
 
 #[test]
 fn an_object_without_a_version_is_not_continued() {
-    let nameless = || Checkpoint { e_tag: None, last_modified: None, ..checkpoint() };
     let folder = scratch();
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
-    let saved = Saved { checkpoint: nameless(), done: vec![DonePart { number: 1, crc: None, synced: true }] };
-    assert_eq!(Journal::begin(&staged, nameless(), Some(saved)).unwrap().1, []);
+    let nameless = || Checkpoint { e_tag: None, last_modified: None, ..checkpoint() };
+    let staged = resumable(&target(folder.path())).unwrap();
+    let (journal, _) = Journal::begin(&staged, nameless(), None).unwrap();
+    write_part(&staged.open_file(), 1);
+    journal.part_written(1, None).unwrap();
+    journal.sync().unwrap();
+    let saved = Journal::open(&staged);
+    assert_eq!(numbers(&saved), [1]);
+    assert_eq!(Journal::begin(&staged, nameless(), saved).unwrap().1, []);
 }
 
 #[test]
@@ -235,7 +250,7 @@ fn a_file_that_does_not_hold_what_its_journal_says_is_not_continued() {
 #[test]
 fn a_journal_that_cannot_be_read_is_no_error() {
     let folder = scratch();
-    for text in [&b""[..], b"\n", b"\xff\xfe\n", b"{\"s3xfer_journal\":2} 00000000\n", &[0; 5000]] {
+    for text in [&b""[..], b"\n", b"\xff\xfe\n", b"{\"s3xfer_journal\":1} 00000000\n", &[0; 5000]] {
         some_parts(folder.path(), "boot", &PARTS[..4]);
         fs::write(journal_path(folder.path()), text).unwrap();
         assert_eq!(some_parts(folder.path(), "boot", &PARTS[..1]), [0; 0]);
@@ -253,10 +268,10 @@ fn bytes_are_not_thrown_away_before_the_journal_that_speaks_of_them() {
     // What cannot be removed as a file.
     fs::remove_file(journal_path(folder.path())).unwrap();
     fs::create_dir(journal_path(folder.path())).unwrap();
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let staged = resumable(&target(folder.path())).unwrap();
     let error = Journal::begin(&staged, checkpoint(), None).unwrap_err();
     assert!(error.to_string().ends_with("cannot begin the journal beside it"), "{error}");
-    assert_eq!(staged.open_file().len().unwrap(), 95);
+    assert_eq!(staged.open_file().len().unwrap(), 4096 + MARK_BYTES as u64, "the mark is there, too");
 }
 
 #[test]
@@ -269,7 +284,7 @@ fn only_its_owner_reads_it() {
 #[test]
 fn a_journal_that_cannot_be_written_is_an_error_from_then_on_and_what_it_has_is_kept() {
     let folder = scratch();
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let staged = resumable(&target(folder.path())).unwrap();
     let (mut journal, _) = begin(&staged, "boot");
     journal.part_written(1, None).unwrap();
     let whole = journal.file;
@@ -285,21 +300,67 @@ fn a_journal_that_cannot_be_written_is_an_error_from_then_on_and_what_it_has_is_
 #[test]
 fn a_device_that_fails_leaves_nothing_to_continue() {
     let folder = scratch();
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
-    let (mut journal, _) = begin(&staged, "boot");
+    let watch = Watch::over(folder.path());
+    let staged = resumable(&target(folder.path())).unwrap();
+    let (journal, _) = begin(&staged, "boot");
     journal.part_written(1, None).unwrap();
-    journal.data = OpenFile::that_cannot_be_synced();
+    watch.fail_once(Call::SyncData, rustix::io::Errno::IO);
     assert!(journal.sync().is_err());
-    assert!(journal.part_written(2, None).is_err());
+    let later = journal.part_written(2, None).unwrap_err();
+    let cause = std::error::Error::source(&later).unwrap().to_string();
+    assert!(cause.contains("Input/output error"), "the first error is told again: {cause}");
     drop((journal, staged));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn it_asks_to_be_synced_after_so_many_bytes_and_not_while_it_is() {
-    let large = Checkpoint { object_bytes: 3 << 30, first_bytes: 100 << 20, part_bytes: 100 << 20, ..checkpoint() };
+fn a_device_that_fails_late_takes_no_later_download_s_journal_away() {
     let folder = scratch();
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let watch = Watch::over(folder.path());
+    let staged = resumable(&target(folder.path())).unwrap();
+    let (journal, _) = begin(&staged, "boot");
+    for part in PARTS {
+        write_part(&staged.open_file(), part);
+        journal.part_written(part, None).unwrap();
+    }
+    journal.end().unwrap();
+    staged.publish().unwrap();
+    assert_eq!(some_parts(folder.path(), "boot", &PARTS[..4]), [0; 0]);
+    watch.fail_once(Call::SyncData, rustix::io::Errno::IO);
+    assert!(journal.sync().is_err());
+    assert_eq!(numbers(&saved(folder.path(), "boot")), PARTS[..4]);
+}
+
+#[test]
+fn it_is_synced_before_it_takes_the_place_of_one_that_was() {
+    let folder = scratch();
+    some_parts(folder.path(), "boot", &PARTS[..3]);
+    let watch = Watch::over(folder.path());
+    some_parts(folder.path(), "boot", &PARTS[3..4]);
+    assert_eq!(watch.steps(), [Call::SyncJournal, Call::BeginJournal]);
+}
+
+#[test]
+fn data_journal_and_folder_are_synced_in_this_order_and_the_folder_once() {
+    let folder = scratch();
+    let watch = Watch::over(folder.path());
+    some_parts(folder.path(), "boot", &PARTS[..6]);
+    let begin = [Call::RemoveJournal, Call::BeginJournal];
+    let syncs = [Call::SyncData, Call::SyncJournal, Call::SyncFolder, Call::SyncData, Call::SyncJournal];
+    assert_eq!(watch.steps(), [&begin[..], &syncs[..]].concat());
+    // A part's bytes, the mark that has it, its record; and so on.
+    let of_a_part = [Call::Write, Call::Mark, Call::Record];
+    let moves: Vec<Call> = watch.seen().into_iter().filter(|call| of_a_part.contains(call)).collect();
+    let synced = [&of_a_part.repeat(3)[..], &[Call::Record]].concat();
+    assert_eq!(moves, synced.repeat(2));
+}
+
+#[test]
+fn it_asks_to_be_synced_after_so_many_bytes_and_not_while_it_is() {
+    let part_bytes = SYNC_EVERY / 5 * 2;
+    let large = Checkpoint { object_bytes: 3 << 30, first_bytes: part_bytes, part_bytes, ..checkpoint() };
+    let folder = scratch();
+    let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = Journal::begin(&staged, large, None).unwrap();
     for (part, wants) in [(0, false), (1, false), (2, true)] {
         journal.part_written(part, None).unwrap();
@@ -318,7 +379,7 @@ fn it_asks_to_be_synced_after_so_many_bytes_and_not_while_it_is() {
 #[test]
 fn a_part_that_comes_while_the_device_works_is_not_called_synced() {
     let folder = scratch();
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = begin(&staged, "first");
     journal.part_written(1, None).unwrap();
     let count = journal.begin_sync().unwrap();
@@ -336,7 +397,7 @@ fn a_part_that_comes_while_the_device_works_is_not_called_synced() {
 #[ignore = "no test by itself: the process that `a_process_that_is_killed_leaves_its_parts_and_no_lock` starts and kills"]
 fn a_process_to_kill() {
     let Some(folder) = std::env::var_os("S3XFER_TEST_FOLDER") else { return };
-    let staged = StagedFile::resumable(&target(Path::new(&folder))).unwrap();
+    let staged = resumable(&target(Path::new(&folder))).unwrap();
     let (journal, _) = Journal::begin(&staged, checkpoint(), None).unwrap();
     staged.open_file().reserve(95).unwrap();
     for part in &PARTS[..3] {
@@ -363,16 +424,198 @@ fn a_process_that_is_killed_leaves_its_parts_and_no_lock() {
         .spawn()
         .unwrap();
     let ready = io::BufReader::new(child.stderr.take().unwrap()).bytes().any(|byte| byte.unwrap() == 4);
-    let refused = StagedFile::resumable(&target(folder.path()));
+    let refused = resumable(&target(folder.path()));
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(ready, "the process ended early");
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("another download into it is running"), "{refused}");
 
-    let staged = StagedFile::resumable(&target(folder.path())).unwrap();
+    let staged = resumable(&target(folder.path())).unwrap();
     let saved = Journal::open(&staged);
     // Where the machine's starts have no name, what is not synced does not count.
     let expected: &[u64] = if boot_id().is_some() { &PARTS[..3] } else { &[] };
     assert_eq!(numbers(&saved), expected);
+}
+
+/// What happens to the two files of a download, one thing after the other.
+#[derive(Debug, Clone)]
+enum Step {
+    /// The object of that number is downloaded as far as some parts, which are synced after so many; perhaps to the end of
+    /// the parts, where the mark is cut off.
+    Download {
+        object: u8,
+        parts: usize,
+        sync_after: usize,
+        ends: bool,
+    },
+    /// The machine ends: of either file what was synced last is left, or all.
+    Crash {
+        data_is_lost: bool,
+        journal_is_lost: bool,
+    },
+    Keep(usize),
+    PutBack {
+        slot: usize,
+        data: bool,
+        journal: bool,
+    },
+    Cut(u64),
+    Lengthen(u64),
+    /// As long as it was, with a hole in it.
+    CutAndLengthen(u64),
+    RemoveData,
+    RemoveJournal,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (0..2_u8, 0..6_usize, 1..4_usize, any::<bool>())
+            .prop_map(|(object, parts, sync_after, ends)| Step::Download { object, parts, sync_after, ends }),
+        1 => any::<(bool, bool)>()
+            .prop_map(|(data_is_lost, journal_is_lost)| Step::Crash { data_is_lost, journal_is_lost }),
+        2 => (0..3_usize).prop_map(Step::Keep),
+        2 => (0..3_usize, any::<bool>(), any::<bool>())
+            .prop_map(|(slot, data, journal)| Step::PutBack { slot, data, journal }),
+        1 => (0..5000_u64).prop_map(Step::Cut),
+        1 => (1..200_u64).prop_map(Step::Lengthen),
+        1 => (0..95_u64).prop_map(Step::CutAndLengthen),
+        1 => Just(Step::RemoveData),
+        1 => Just(Step::RemoveJournal),
+    ]
+}
+
+type Files = [Option<Vec<u8>>; 2];
+
+/// A folder in which steps are taken.
+struct Scene {
+    folder: TempDir,
+    boot: u32,
+    /// Data and journal as they were synced last.
+    device: Files,
+    slots: [Files; 3],
+}
+
+impl Scene {
+    fn paths(&self) -> [PathBuf; 2] {
+        [self.folder.path().join(".object.s3xfer"), journal_path(self.folder.path())]
+    }
+
+    fn files(&self) -> Files {
+        self.paths().map(|path| fs::read(path).ok())
+    }
+
+    fn put_back(&self, which: usize, bytes: &Option<Vec<u8>>) {
+        let path = &self.paths()[which];
+        match bytes {
+            Some(bytes) => fs::write(path, bytes).unwrap(),
+            None => drop(fs::remove_file(path)),
+        }
+    }
+
+    fn of(object: u8) -> Checkpoint {
+        Checkpoint { key: format!("object {object}"), e_tag: Some(format!("{object}")), ..checkpoint() }
+    }
+
+    fn byte(object: u8, offset: u64) -> u8 {
+        byte(offset) ^ (object << 7)
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Download { object, parts, sync_after, ends } => self.download(object, parts, sync_after, ends),
+            Step::Crash { data_is_lost, journal_is_lost } => {
+                self.boot += 1;
+                for (which, lost) in [data_is_lost, journal_is_lost].into_iter().enumerate() {
+                    if lost {
+                        self.put_back(which, &self.device[which]);
+                    }
+                }
+            }
+            Step::Keep(slot) => self.slots[slot] = self.files(),
+            Step::PutBack { slot, data, journal } => {
+                for (which, put) in [data, journal].into_iter().enumerate() {
+                    if put {
+                        self.put_back(which, &self.slots[slot][which]);
+                    }
+                }
+            }
+            Step::RemoveData => drop(fs::remove_file(&self.paths()[0])),
+            Step::RemoveJournal => drop(fs::remove_file(&self.paths()[1])),
+            Step::Cut(_) | Step::Lengthen(_) | Step::CutAndLengthen(_) => {
+                let Ok(data) = OpenOptions::new().write(true).open(&self.paths()[0]) else { return };
+                let length = data.metadata().unwrap().len();
+                match *step {
+                    Step::Cut(bytes) => data.set_len(length.saturating_sub(bytes)).unwrap(),
+                    Step::Lengthen(bytes) => data.set_len(length + bytes).unwrap(),
+                    Step::CutAndLengthen(at) => {
+                        data.set_len(at).unwrap();
+                        data.set_len(length).unwrap();
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn download(&mut self, object: u8, parts: usize, sync_after: usize, ends: bool) {
+        let boot = self.boot.to_string();
+        let staged = resumable(&target(self.folder.path())).unwrap();
+        let file = staged.open_file();
+        let saved = Journal::open_in(&staged, Some(&boot)).filter(|saved| saved.checkpoint == Self::of(object));
+        let (journal, done) = Journal::begin_in(&staged, Self::of(object), saved, Some(boot)).unwrap();
+        file.reserve(95).unwrap();
+        let done: Vec<u64> = done.into_iter().map(|part| part.number).collect();
+        let missing: Vec<u64> = PARTS.into_iter().filter(|part| !done.contains(part)).collect();
+        for (number, part) in missing.iter().take(parts).enumerate() {
+            let bytes = checkpoint().part(*part).unwrap();
+            let frame: Vec<u8> = bytes.clone().map(|at| Self::byte(object, at)).collect();
+            file.write(&Piece { offset: bytes.start, frames: vec![Bytes::from(frame)] }).unwrap();
+            journal.part_written(*part, None).unwrap();
+            if number % sync_after == 0 {
+                journal.sync().unwrap();
+                self.device = self.files();
+            }
+        }
+        if ends && missing.len() <= parts {
+            journal.end().unwrap();
+        }
+        // Killed here: nobody tidies up.
+        staged.place().keep(true);
+    }
+
+    /// Every part that the next download would not fetch is there, whichever object it is of.
+    fn judge(&self) {
+        let kept = self.files();
+        let staged = resumable(&target(self.folder.path())).unwrap();
+        if let Some(saved) = Journal::open_in(&staged, Some(&self.boot.to_string())) {
+            let object = u8::from(saved.checkpoint == Self::of(1));
+            let data = kept[0].as_ref().unwrap();
+            for part in saved.done {
+                for at in checkpoint().part(part.number).unwrap() {
+                    assert_eq!(data[at as usize], Self::byte(object, at), "part {} of {object}", part.number);
+                }
+            }
+        }
+        staged.place().keep(true);
+        drop(staged);
+        for (which, bytes) in kept.iter().enumerate() {
+            if self.files()[which] != *bytes {
+                self.put_back(which, bytes);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_to_the_files_no_part_counts_that_is_not_there(steps in prop::collection::vec(step(), 1..14)) {
+        let mut scene = Scene { folder: scratch(), boot: 0, device: Default::default(), slots: Default::default() };
+        for step in &steps {
+            scene.take(step);
+            scene.judge();
+        }
+    }
 }

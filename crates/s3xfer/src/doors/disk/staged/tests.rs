@@ -10,7 +10,17 @@ use std::thread;
 use bytes::Bytes;
 
 use super::*;
+use crate::doors::disk::Watch;
+use crate::words::durability::Durability;
 use crate::words::piece::Piece;
+
+/// A file that can be continued, where nothing is in its way.
+fn resumable(target: &Path) -> Result<StagedFile, DownloadError> {
+    match StagedFile::resumable(target)? {
+        Claimed::Ours(staged) => Ok(staged),
+        other => panic!("{other:?}"),
+    }
+}
 
 type Make = fn(&Path) -> Result<StagedFile, DownloadError>;
 
@@ -21,8 +31,7 @@ fn named(target: &Path) -> Result<StagedFile, DownloadError> {
     Ok(StagedFile::new(file, place, name))
 }
 
-const KINDS: [(&str, Make); 3] =
-    [("create", StagedFile::create), ("named", named), ("resumable", StagedFile::resumable)];
+const KINDS: [(&str, Make); 3] = [("create", StagedFile::create), ("named", named), ("resumable", resumable)];
 
 fn write(staged: &StagedFile, bytes: &'static [u8]) {
     staged.open_file().write(&Piece { offset: 0, frames: vec![Bytes::from_static(bytes)] }).unwrap();
@@ -52,7 +61,13 @@ fn a_file_appears_whole_over_nothing_and_over_another() {
                 let staged = make(&target).unwrap();
                 write(&staged, bytes);
                 let before = File::open(&target);
-                staged.publish(durability).unwrap();
+                if durability == Durability::Synced {
+                    staged.open_file().sync_data().unwrap();
+                }
+                let published = staged.publish().unwrap();
+                if durability == Durability::Synced {
+                    published.sync().unwrap();
+                }
                 assert_eq!(fs::read(&target).unwrap(), bytes, "{kind}");
                 assert_eq!(names(folder.path()), ["object"], "{kind}");
                 if let Ok(mut before) = before {
@@ -100,7 +115,7 @@ fn the_longest_name_still_leaves_room_for_the_temporary_ones() {
             let folder = tempfile::tempdir().unwrap();
             let target = folder.path().join(&name);
             for _ in 0..2 {
-                make(&target).unwrap().publish(Durability::PageCache).unwrap();
+                make(&target).unwrap().publish().unwrap();
                 assert_eq!(names(folder.path()), [&*name], "{kind}");
             }
         }
@@ -144,7 +159,7 @@ fn a_new_file_has_the_permissions_of_any_new_file() {
         fs::write(&ordinary, "").unwrap();
         fs::write(&target, "old").unwrap();
         fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
-        make(&target).unwrap().publish(Durability::PageCache).unwrap();
+        make(&target).unwrap().publish().unwrap();
         let mode = |path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&target), mode(&ordinary), "{kind}");
     }
@@ -161,7 +176,7 @@ fn a_link_is_written_through() {
         let staged = make(&folder.path().join("link")).unwrap();
         write(&staged, b"new");
         assert_eq!(names(folder.path()), ["link", "there"], "{kind}: it is staged in the file's folder");
-        staged.publish(Durability::PageCache).unwrap();
+        staged.publish().unwrap();
         assert!(fs::symlink_metadata(folder.path().join("link")).unwrap().is_symlink(), "{kind}");
         assert_eq!((fs::read(there.join("file")).unwrap(), names(&there)), (b"new".to_vec(), vec!["file".to_owned()]));
 
@@ -181,7 +196,7 @@ fn what_an_earlier_download_left_is_gone_after_the_next() {
                 fs::write(&target, "old").unwrap();
             }
             leave_a_pair(folder.path());
-            make(&target).unwrap().publish(Durability::PageCache).unwrap();
+            make(&target).unwrap().publish().unwrap();
             assert_eq!(names(folder.path()), ["object"], "{kind}");
             // What to do with bytes that are there is for the journal to say, where there is one.
             let expected = if kind == "resumable" { "stale" } else { "" };
@@ -189,7 +204,7 @@ fn what_an_earlier_download_left_is_gone_after_the_next() {
 
             // Killed between renaming and removing the journal.
             fs::write(folder.path().join(".object.s3xfer-journal"), "stale").unwrap();
-            make(&target).unwrap().publish(Durability::PageCache).unwrap();
+            make(&target).unwrap().publish().unwrap();
             assert_eq!(names(folder.path()), ["object"], "{kind}");
         }
     }
@@ -204,15 +219,15 @@ fn what_another_download_is_writing_is_left_alone() {
             if over {
                 fs::write(&target, "old").unwrap();
             }
-            let living = StagedFile::resumable(&target).unwrap();
+            let living = resumable(&target).unwrap();
             fs::write(folder.path().join(".object.s3xfer-journal"), "living").unwrap();
             write(&living, b"living");
             let other = make(&target).unwrap();
             write(&other, b"other");
-            other.publish(Durability::PageCache).unwrap();
+            other.publish().unwrap();
             assert_eq!(fs::read(&target).unwrap(), b"other", "{kind}");
             assert_eq!(names(folder.path()), [".object.s3xfer", ".object.s3xfer-journal", "object"], "{kind}");
-            living.publish(Durability::PageCache).unwrap();
+            living.publish().unwrap();
             assert_eq!(fs::read(&target).unwrap(), b"living", "{kind}");
             assert_eq!(names(folder.path()), ["object"], "{kind}");
         }
@@ -223,16 +238,15 @@ fn what_another_download_is_writing_is_left_alone() {
 fn a_download_that_was_dropped_is_told_from_one_that_is_running_until_its_last_handle_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("object");
-    let first = StagedFile::resumable(&target).unwrap();
+    let first = resumable(&target).unwrap();
     first.place().keep(true);
     let writer = first.open_file();
-    assert!(!StagedFile::is_being_left(&StagedFile::resumable(&target).unwrap_err()));
+    resumable(&target).unwrap_err();
     drop(first);
-    let error = StagedFile::resumable(&target).unwrap_err();
-    assert!(StagedFile::is_being_left(&error), "{error}");
+    assert!(matches!(StagedFile::resumable(&target), Ok(Claimed::Leaving)));
     drop(writer);
-    let second = StagedFile::resumable(&target).unwrap();
-    assert!(!StagedFile::is_being_left(&StagedFile::resumable(&target).unwrap_err()), "the second one is running");
+    let second = resumable(&target).unwrap();
+    resumable(&target).expect_err("the second one is running");
     drop(second);
 }
 
@@ -240,13 +254,13 @@ fn a_download_that_was_dropped_is_told_from_one_that_is_running_until_its_last_h
 fn a_second_download_that_would_go_on_with_the_same_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("object");
-    let first = StagedFile::resumable(&target).unwrap();
-    let error = StagedFile::resumable(&target).unwrap_err();
+    let first = resumable(&target).unwrap();
+    let error = resumable(&target).unwrap_err();
     assert!(error.to_string().contains("another download into it is running"), "{error}");
     let writer = first.open_file();
     drop(first);
     // Its late bytes go into a file that has no name any more.
-    let second = StagedFile::resumable(&target).unwrap();
+    let second = resumable(&target).unwrap();
     drop(writer);
     assert_eq!(names(folder.path()), [".object.s3xfer"]);
     drop(second);
@@ -257,13 +271,13 @@ fn a_second_download_that_would_go_on_with_the_same_file_is_refused() {
 fn a_file_that_is_kept_is_not_given_to_the_next_as_long_as_somebody_may_write_it() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("object");
-    let first = StagedFile::resumable(&target).unwrap();
+    let first = resumable(&target).unwrap();
     first.place.keep(true);
     let writer = first.open_file();
     drop(first);
-    assert!(StagedFile::resumable(&target).is_err());
+    assert!(matches!(StagedFile::resumable(&target), Ok(Claimed::Leaving)));
     drop(writer);
-    StagedFile::resumable(&target).unwrap();
+    resumable(&target).unwrap();
 }
 
 #[test]
@@ -277,15 +291,15 @@ fn nobody_has_a_file_that_another_has_whatever_is_published_and_removed_meanwhil
             scope.spawn(move || {
                 for round in 0..500 {
                     if worker == 0 {
-                        StagedFile::create(target).unwrap().publish(Durability::PageCache).unwrap();
+                        StagedFile::create(target).unwrap().publish().unwrap();
                         continue;
                     }
-                    let Ok(staged) = StagedFile::resumable(target) else { continue };
+                    let Ok(Claimed::Ours(staged)) = StagedFile::resumable(target) else { continue };
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     assert!(staged.place.folder.is(&staged.file.file, &staged.place.names.data).unwrap());
                     inside.fetch_sub(1, Ordering::SeqCst);
                     match round % 2 {
-                        0 => staged.publish(Durability::PageCache).unwrap(),
+                        0 => drop(staged.publish().unwrap()),
                         _ => staged.discard(),
                     }
                 }
@@ -293,7 +307,7 @@ fn nobody_has_a_file_that_another_has_whatever_is_published_and_removed_meanwhil
         }
     });
     // In between they may all have come too late; whoever is alone does not.
-    StagedFile::resumable(&target).unwrap();
+    resumable(&target).unwrap();
     assert_eq!(names(folder.path()), ["object"]);
 }
 
@@ -307,7 +321,7 @@ fn what_somebody_put_under_the_temporary_name_is_not_followed() {
         match make(&target) {
             Ok(staged) => {
                 write(&staged, b"bytes");
-                staged.publish(Durability::PageCache).unwrap();
+                staged.publish().unwrap();
                 assert_eq!(fs::read(&target).unwrap(), b"bytes", "{kind}");
             }
             Err(error) => assert_eq!(kind, "resumable", "{error}"),
@@ -336,10 +350,10 @@ fn what_another_user_left_is_not_gone_on_with() {
         eprintln!("skipped: only root can give files away");
         return;
     }
-    let error = StagedFile::resumable(&target).unwrap_err();
+    let error = resumable(&target).unwrap_err();
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "it belongs to another user");
     for make in [StagedFile::create, named] {
-        make(&target).unwrap().publish(Durability::PageCache).unwrap();
+        make(&target).unwrap().publish().unwrap();
         assert_eq!((fs::read(&target).unwrap(), fs::read(&other).unwrap()), (vec![], b"theirs".to_vec()));
     }
     assert_eq!(names(folder.path()), [".object.s3xfer", "object"]);
@@ -353,7 +367,7 @@ fn what_took_the_temporary_name_meanwhile_is_neither_published_nor_removed() {
         let other = folder.path().join("other");
         fs::write(&other, "precious").unwrap();
         fs::rename(&other, folder.path().join(".object.s3xfer")).unwrap();
-        let error = staged.publish(Durability::PageCache).unwrap_err();
+        let error = staged.publish().unwrap_err();
         assert!(matches!(error, DownloadError::Disk { .. }), "{kind}: {error}");
         assert_eq!(names(folder.path()), [".object.s3xfer"], "{kind}");
         assert_eq!(fs::read(folder.path().join(".object.s3xfer")).unwrap(), b"precious", "{kind}");
@@ -364,11 +378,11 @@ fn what_took_the_temporary_name_meanwhile_is_neither_published_nor_removed() {
 fn a_file_is_continued_with_what_is_in_it_unless_it_is_discarded() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("object");
-    let staged = StagedFile::resumable(&target).unwrap();
+    let staged = resumable(&target).unwrap();
     write(&staged, b"begun");
     staged.place.keep(true);
     drop(staged);
-    let staged = StagedFile::resumable(&target).unwrap();
+    let staged = resumable(&target).unwrap();
     assert_eq!(staged.open_file().len().unwrap(), 5);
     staged.place.keep(true);
     staged.discard();
@@ -379,6 +393,62 @@ fn a_file_is_continued_with_what_is_in_it_unless_it_is_discarded() {
 fn a_journal_that_nobody_has_looked_at_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     leave_a_pair(folder.path());
-    drop(StagedFile::resumable(&folder.path().join("object")).unwrap());
+    drop(resumable(&folder.path().join("object")).unwrap());
     assert_eq!(names(folder.path()).len(), 3);
+}
+
+#[test]
+fn a_file_that_has_another_name_as_well_is_not_written_through() {
+    for (kind, make) in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let [target, data, victim] = ["object", ".object.s3xfer", "victim"].map(|name| folder.path().join(name));
+        leave_a_pair(folder.path());
+        fs::hard_link(&data, &victim).unwrap();
+        let staged = make(&target).unwrap();
+        write(&staged, b"bytes");
+        staged.publish().unwrap();
+        assert_eq!((fs::read(&target).unwrap(), fs::read(&victim).unwrap()), (b"bytes".to_vec(), b"stale".to_vec()));
+        assert_eq!(names(folder.path()), ["object", "victim"], "{kind}");
+    }
+}
+
+#[test]
+fn a_file_system_without_locks_has_no_files_that_can_be_continued_but_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("object");
+    let watch = Watch::over(folder.path());
+    for errno in [rustix::io::Errno::NOSYS, rustix::io::Errno::OPNOTSUPP, rustix::io::Errno::NOLCK] {
+        watch.fail_once(Call::Lock, errno);
+        assert!(matches!(StagedFile::resumable(&target), Ok(Claimed::NoLocks)), "{errno}");
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+    watch.fail_once(Call::Lock, rustix::io::Errno::IO);
+    assert!(matches!(StagedFile::resumable(&target), Err(DownloadError::Disk { .. })));
+}
+
+#[test]
+fn a_sync_that_failed_once_fails_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let watch = Watch::over(folder.path());
+    let staged = StagedFile::create(&folder.path().join("object")).unwrap();
+    write(&staged, b"bytes");
+    watch.fail_once(Call::SyncData, rustix::io::Errno::IO);
+    let first = staged.open_file().sync_data().unwrap_err();
+    // The kernel would have told it once.
+    for later in [staged.open_file().sync_data().unwrap_err(), staged.open_file().sync_all().unwrap_err()] {
+        let cause = |error: &DownloadError| std::error::Error::source(error).unwrap().to_string();
+        assert_eq!(cause(&later), cause(&first));
+    }
+}
+
+#[test]
+fn a_file_of_another_length_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let staged = StagedFile::create(&folder.path().join("object")).unwrap();
+    write(&staged, b"bytes");
+    staged.open_file().must_have(5).unwrap();
+    for bytes in [4, 6] {
+        let error = staged.open_file().must_have(bytes).unwrap_err();
+        assert!(error.to_string().ends_with("cannot publish its temporary file"), "{error}");
+    }
 }
