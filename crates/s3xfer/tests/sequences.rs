@@ -32,8 +32,7 @@ const OBJECTS: [(&str, u64); 4] = [("key", 79_900), ("small", 6_000), ("other", 
 enum Step {
     Download {
         object: usize,
-        chunk: u64,
-        threshold: u64,
+        cut: Parts,
         range: Option<(u64, u64)>,
         verify: bool,
         end: End,
@@ -56,6 +55,21 @@ enum Step {
     PutTarget,
 }
 
+/// How a download cuts its object, and how many parts it fetches at once.
+#[derive(Debug, Clone, Copy)]
+struct Parts {
+    chunk: u64,
+    threshold: u64,
+    requests: u32,
+}
+
+impl Parts {
+    fn config(self) -> TransferConfig {
+        let config = small().multipart_chunksize(self.chunk).multipart_threshold(self.threshold);
+        config.max_concurrency(self.requests).build().unwrap()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum End {
     Finished,
@@ -65,26 +79,38 @@ enum End {
     Killed(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let end = prop_oneof![
-        2 => Just(End::Finished),
-        3 => (0..400_u64).prop_map(End::Dropped),
-        3 => (0..400_u64).prop_map(End::Killed),
-    ];
-    let range = prop::option::weighted(0.2, (0..20_000_u64, 1..60_000_u64));
+/// Mostly the one of many parts.
+fn object() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0_usize), 2 => 1..OBJECTS.len()]
+}
+
+fn cut_of_parts() -> impl Strategy<Value = Parts> {
     let chunk = prop::sample::select(vec![KIB, 3 * KIB, 8 * KIB, 64 * KIB]);
     let threshold = prop::sample::select(vec![1, 8 * KIB, 100 * KIB]);
+    (chunk, threshold, 1..4_u32).prop_map(|(chunk, threshold, requests)| Parts { chunk, threshold, requests })
+}
+
+fn download() -> impl Strategy<Value = Step> {
+    let end = prop_oneof![
+        1 => Just(End::Finished),
+        3 => (0..250_u64).prop_map(End::Dropped),
+        3 => (0..250_u64).prop_map(End::Killed),
+    ];
+    let range = prop::option::weighted(0.1, (0..20_000_u64, 1..60_000_u64));
+    (object(), cut_of_parts(), range, prop::bool::weighted(0.2), end)
+        .prop_map(|(object, cut, range, verify, end)| Step::Download { object, cut, range, verify, end })
+}
+
+fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0..OBJECTS.len(), chunk, threshold, range, any::<bool>(), end).prop_map(
-            |(object, chunk, threshold, range, verify, end)|
-                Step::Download { object, chunk, threshold, range, verify, end }),
+        12 => download(),
         1 => (0..2_usize).prop_map(Step::Replace),
         2 => (0..2_usize).prop_map(Step::Keep),
         2 => (0..2_usize, any::<bool>(), any::<bool>())
             .prop_map(|(slot, data, journal)| Step::PutBack { slot, data, journal }),
         1 => (0..90_000_u64).prop_map(Step::Cut),
-        1 => (1..9000_u64).prop_map(Step::Lengthen),
-        1 => (0..80_000_u64).prop_map(Step::CutAndLengthen),
+        2 => (1..9000_u64).prop_map(Step::Lengthen),
+        2 => (0..80_000_u64).prop_map(Step::CutAndLengthen),
         1 => Just(Step::SwapNames),
         1 => Just(Step::RemoveData),
         1 => Just(Step::RemoveJournal),
@@ -132,9 +158,8 @@ impl Scene {
 
     async fn take(&mut self, step: &Step) {
         match step {
-            Step::Download { object, chunk, threshold, range, verify, end } => {
-                let config = small().multipart_chunksize(*chunk).multipart_threshold(*threshold).build().unwrap();
-                let download = self.download(*object, config, *range).resume(true).verify_kept(*verify);
+            Step::Download { object, cut, range, verify, end } => {
+                let download = self.download(*object, cut.config(), *range).resume(true).verify_kept(*verify);
                 self.end(*object, *range, download, *end).await;
             }
             Step::Replace(object) => {
@@ -242,7 +267,7 @@ proptest! {
 
     #[test]
     fn whatever_came_before_a_download_ends_as_the_object_or_not_at_all(
-        steps in prop::collection::vec(step(), 2..10),
+        steps in prop::collection::vec(step(), 2..12), last in object(), cut in cut_of_parts(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
@@ -250,6 +275,12 @@ proptest! {
             for step in &steps {
                 scene.take(step).await;
             }
+            // One whose object was replaced tells so once.
+            for _ in 0..2 {
+                let (range, verify, end) = (None, false, End::Finished);
+                scene.take(&Step::Download { object: last, cut, range, verify, end }).await;
+            }
+            assert!(scene.target.is_some());
         });
     }
 }
