@@ -75,8 +75,8 @@ impl OpenFile {
         }
         let reserved = loop {
             match rustix::fs::fallocate(&**self.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => break lengthen(),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => break lengthen(),
                 other => break other.map_err(io::Error::from),
             }
         };
@@ -205,7 +205,7 @@ fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
             let written = match rustix::io::pwritev(file, rest, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => written,
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
             offset += written as u64;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 /// Where nothing can be read.
 const UNKNOWN_MEMORY: u64 = 2 << 30;
-/// Connections that a process may open where nothing limits it.
+/// Connections, and files, that transfers may open where nothing limits it.
 const MOST_CONNECTIONS: u64 = 4096;
 
 /// The machine's memory in bytes, or the control group's limit where that is less. Read once.
@@ -22,11 +22,21 @@ pub(crate) fn memory_bytes() -> u64 {
     })
 }
 
-/// Half of the files that the process may open: the other half is for the caller's own, and for targets.
+/// Connections that transfers may have open: half of the files that the process may open. A quarter is for
+/// [`files`], the rest for the caller's own.
 pub(crate) fn connections() -> u32 {
+    share_of_open_files(2)
+}
+
+/// Files that transfers may have open: a quarter of what the process may open.
+pub(crate) fn files() -> u32 {
+    share_of_open_files(4)
+}
+
+fn share_of_open_files(divisor: u64) -> u32 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let half = limit.map_or(MOST_CONNECTIONS, |files| files / 2);
-    u32::try_from(half.clamp(1, MOST_CONNECTIONS)).expect("at most MOST_CONNECTIONS")
+    let share = limit.map_or(MOST_CONNECTIONS, |files| files / divisor);
+    u32::try_from(share.clamp(1, MOST_CONNECTIONS)).expect("at most MOST_CONNECTIONS")
 }
 
 /// `MemTotal:       24684084 kB`.
@@ -65,7 +75,7 @@ mod tests {
         assert_eq!(mem_total("MemTotal:       24684084 kB\nMemFree: 1 kB\n"), Some(24_684_084 << 10));
         assert_eq!(mem_total("MemFree: 1 kB\n"), None);
         assert!(memory_bytes() > 16 << 20);
-        assert!(connections() >= 1);
+        assert!(connections() >= 1 && files() >= 1);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::doors::journal::{Journal, Saved};
 use crate::doors::special;
 use crate::engine::download::{Download, FileDownload};
 use crate::engine::fetch::Version;
+use crate::engine::limits;
 use crate::engine::place::{place, to_nowhere};
 use crate::engine::sink::Sink;
 use crate::engine::transfer::{Done, First, Transfer, in_time};
@@ -51,6 +52,8 @@ pub(crate) async fn run(file: FileDownload) -> Result<TransferReport, DownloadEr
             let (limit, object) = (config.transfer_timeout(), file.download.object.address.clone());
             in_time(limit, &object, async {
                 let started = Instant::now();
+                // Waited for with empty hands: whoever has a turn or a permit may need a file to get done.
+                let _files = limits::files().await;
                 match file.resume {
                     true => Box::pin(resumable(file, &target, started)).await,
                     false => Box::pin(anew(file, &target, started)).await,

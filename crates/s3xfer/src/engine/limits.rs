@@ -1,7 +1,7 @@
 //! What all transfers of a client share: request permits, memory and bandwidth.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -45,6 +45,7 @@ struct Memory {
 #[derive(Debug)]
 pub(crate) struct RequestPermit {
     _permit: OwnedSemaphorePermit,
+    _connection: OwnedSemaphorePermit,
     memory: Arc<Memory>,
 }
 
@@ -53,6 +54,25 @@ pub(crate) struct RequestPermit {
 pub(crate) struct Reservation {
     permit: OwnedSemaphorePermit,
     memory: Arc<Memory>,
+}
+
+/// Files that downloads of this process may have open: a share of the descriptors, whatever client they are of.
+static FILES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let downloads = (machine::files() / FILES_OF_A_DOWNLOAD).max(1);
+    Arc::new(Semaphore::new((downloads as usize).min(Semaphore::MAX_PERMITS)))
+});
+
+/// Requests that the transfers of this process may have in flight, a connection each, whatever clients they are of.
+static CONNECTIONS: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(machine::connections() as usize)));
+
+/// The target's folder, the temporary file, its journal, and one that is open for a moment (a folder that is synced, a handle
+/// that is closed).
+const FILES_OF_A_DOWNLOAD: u32 = 4;
+
+/// Waits until one more download into a file fits under the process's limit on open files. First come, first served.
+pub(crate) async fn files() -> OwnedSemaphorePermit {
+    FILES.clone().acquire_owned().await.expect("the semaphore is never closed")
 }
 
 impl Limits {
@@ -95,8 +115,9 @@ impl Limits {
     /// Waits for the right to have one more request in flight. First come, first served.
     pub(crate) async fn permit(&self) -> RequestPermit {
         let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let connection = CONNECTIONS.clone().acquire_owned().await.expect("the semaphore is never closed");
         self.memory.hold(REQUEST_BYTES);
-        RequestPermit { _permit: permit, memory: self.memory.clone() }
+        RequestPermit { _permit: permit, _connection: connection, memory: self.memory.clone() }
     }
 
     /// Room for `bytes`, if there is any now; none for more than [`LARGEST_ROOM`].
