@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -143,12 +143,6 @@ impl OpenFile {
     pub(crate) fn len(&self) -> Result<u64, DownloadError> {
         let found = self.file.metadata().map_err(|source| disk_error(&self.target, "look at its size", source))?;
         Ok(found.len())
-    }
-
-    /// The file's number in its file system.
-    pub(crate) fn inode(&self) -> Result<u64, DownloadError> {
-        let found = self.file.metadata().map_err(|source| disk_error(&self.target, "look at it", source))?;
-        Ok(found.ino())
     }
 
     /// Throws away what is in it.

@@ -7,7 +7,7 @@
 //! A journal is of one data file, not of whatever has that file's name: before each part's record, the file's mark is
 //! written behind the object's bytes, with the journal's identity and the number of parts so far. A file that was cut, lengthened,
 //! replaced or rolled back has no such mark, or an older one. When all parts are there the mark is cut off; a `whole` record
-//! before that says that the file may be without it.
+//! before that says that the file may be without it. Such a file is believed only as far as its bytes have the parts' checksums.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -35,8 +35,8 @@ pub(crate) struct Saved {
     pub(crate) done: Vec<DonePart>,
     /// The file's mark, or the one that was cut off.
     mark: Mark,
-    /// Whether it was cut off.
-    is_unmarked: bool,
+    /// Whether it was cut off. Nothing then tells the file from another one of its length, so that the parts must be read.
+    pub(crate) is_unmarked: bool,
     /// The least number of the mark's parts that holds all of `done` that were on the device.
     synced: u64,
 }
@@ -95,7 +95,7 @@ impl Journal {
         let file = staged.open_file();
         let (mark, is_unmarked) = match (marked(&file, &header.checkpoint), records.last()) {
             (Some(mark), _) => (mark, false),
-            (None, Some(Record::Whole { inode })) if is_whole(&file, &header.checkpoint, *inode) => {
+            (None, Some(Record::Whole)) if file.len().ok() == Some(header.checkpoint.file_bytes()) => {
                 let parts = records.iter().filter(|record| matches!(record, Record::Part(_))).count() as u64;
                 (Mark { journal: header.id, parts }, true)
             }
@@ -232,10 +232,17 @@ impl Journal {
     pub(crate) fn end(&self) -> Result<(), DownloadError> {
         let mut state = self.state();
         self.data.must_have(self.mark_at + MARK_BYTES as u64)?;
-        let inode = self.data.inode()?;
-        self.append(&mut state, &Record::Whole { inode })?;
+        self.append(&mut state, &Record::Whole)?;
         let cut = self.data.unmark(self.checkpoint.file_bytes());
         cut.map_err(|source| self.place.error("cut the mark off its temporary file", source))
+    }
+
+    /// Puts the mark back on that [`end`](Self::end) has cut off, for a file that did not get its name after all.
+    pub(crate) fn mark_again(&self) {
+        let mark = Mark { journal: self.id, parts: self.state().parts };
+        if let Err(error) = self.data.write_mark(format::mark_line(mark).as_bytes(), self.mark_at) {
+            tracing::debug!(%error, "the next download has to read the file before it goes on with it");
+        }
     }
 
     /// Whether it is time for [`sync`](Self::sync).
@@ -343,11 +350,6 @@ fn marked(file: &OpenFile, checkpoint: &Checkpoint) -> Option<Mark> {
     let mut line = [0; MARK_BYTES];
     file.read(&mut line, at).ok()?;
     format::read_mark(&line)
-}
-
-/// Whether the file is the one whose mark was being cut off, and without it.
-fn is_whole(file: &OpenFile, checkpoint: &Checkpoint, inode: u64) -> bool {
-    file.len().ok() == Some(checkpoint.file_bytes()) && file.inode().ok() == Some(inode)
 }
 
 fn synced_count(record: &Record) -> Option<u64> {

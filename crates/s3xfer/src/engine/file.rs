@@ -20,7 +20,7 @@ use crate::engine::fetch::Version;
 use crate::engine::limits;
 use crate::engine::place::{place, to_nowhere};
 use crate::engine::sink::Sink;
-use crate::engine::transfer::{Done, First, Transfer, in_time};
+use crate::engine::transfer::{Done, Transfer, in_time};
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::plan::Plan;
 use crate::words::checkpoint::{Checkpoint, DonePart};
@@ -70,7 +70,7 @@ async fn anew(file: FileDownload, target: &Path, started: Instant) -> Result<Tra
     let staged = StagedFile::create(target)?;
     let (transfer, first) = Transfer::begin_in_turn(file.download).await?;
     let report = place(transfer, Some(first), Sink::File(staged.open_file()), None).await?;
-    publish(staged, file.durability, report, started).await
+    publish(staged, None, file.durability, report, started).await
 }
 
 /// The bytes that it has fetched are kept for the next download, and those that the last one has kept are not fetched again.
@@ -88,7 +88,7 @@ async fn resumable(file: FileDownload, target: &Path, started: Instant) -> Resul
         None => begin(download, &staged).await,
     };
     match placed {
-        Ok(report) => publish(staged, durability, report, started).await,
+        Ok((report, journal)) => publish(staged, journal, durability, report, started).await,
         Err(error) => {
             // Bytes of an object that is no more, or that are wrong, are of use to nobody.
             if matches!(error.kind(), DownloadErrorKind::ObjectChanged | DownloadErrorKind::Corrupt) {
@@ -121,7 +121,9 @@ async fn stage(target: &Path) -> Result<Option<StagedFile>, DownloadError> {
     }
 }
 
-async fn begin(download: Download, staged: &StagedFile) -> Result<TransferReport, DownloadError> {
+type Placed = (TransferReport, Option<Arc<Journal>>);
+
+async fn begin(download: Download, staged: &StagedFile) -> Result<Placed, DownloadError> {
     let (transfer, first) = Transfer::begin_in_turn(download).await?;
     // One part is not worth a journal, nor is one that cannot be told from another version's.
     let journal = match transfer.plan.len() > 1 && transfer.version.e_tag.is_some() {
@@ -135,7 +137,8 @@ async fn begin(download: Download, staged: &StagedFile) -> Result<TransferReport
             None
         }
     };
-    place_and_end(transfer, Some(first), staged, journal).await
+    let report = place(transfer, Some(first), Sink::File(staged.open_file()), journal.clone()).await?;
+    Ok((report, journal))
 }
 
 async fn go_on(
@@ -143,8 +146,9 @@ async fn go_on(
     staged: &StagedFile,
     mut saved: Saved,
     verify_kept: bool,
-) -> Result<TransferReport, DownloadError> {
-    if verify_kept {
+) -> Result<Placed, DownloadError> {
+    let were_read_again = verify_kept || saved.is_unmarked;
+    if were_read_again {
         read_again(&download, staged.open_file(), &mut saved).await;
     }
     let Checkpoint { object_bytes, e_tag, last_modified, first_bytes, part_bytes, checksum, .. } =
@@ -160,25 +164,14 @@ async fn go_on(
     tracing::debug!(object = %download.object.address, kept = parts.len(), missing, "going on with an earlier download");
     let version = Version { object_bytes, e_tag, last_modified, ranged: Some(true) };
     let algorithm = checksum.as_deref().and_then(ChecksumAlgorithm::named);
-    let done = Done { parts, algorithm, were_read_again: verify_kept };
+    let done = Done { parts, algorithm, were_read_again };
     let transfer = Transfer::resume(download, version, plan, done).await;
     if missing == 0 {
         transfer.confirm().await?;
     }
-    place_and_end(transfer, None, staged, Some(Arc::new(journal))).await
-}
-
-async fn place_and_end(
-    transfer: Transfer,
-    first: Option<First>,
-    staged: &StagedFile,
-    journal: Option<Arc<Journal>>,
-) -> Result<TransferReport, DownloadError> {
-    let report = place(transfer, first, Sink::File(staged.open_file()), journal.clone()).await?;
-    if let Some(journal) = journal {
-        journal.end()?;
-    }
-    Ok(report)
+    let journal = Arc::new(journal);
+    let report = place(transfer, None, Sink::File(staged.open_file()), Some(journal.clone())).await?;
+    Ok((report, Some(journal)))
 }
 
 /// Reads the kept parts back from the file and forgets those that are not what they were when they came: they are fetched
@@ -237,6 +230,7 @@ fn read_step(
 /// bytes only in the answers to the second and the third.
 async fn publish(
     staged: StagedFile,
+    journal: Option<Arc<Journal>>,
     durability: Durability,
     report: TransferReport,
     started: Instant,
@@ -244,6 +238,14 @@ async fn publish(
     let threads = report.config.use_threads();
     let synced = durability == Durability::Synced;
     let file = staged.open_file();
+    if let Some(journal) = &journal {
+        if synced {
+            // Most of the device's work, while the file can still be continued as it is.
+            let journal = journal.clone();
+            wait(threads, move || journal.sync()).await?;
+        }
+        journal.end()?;
+    }
     file.must_have(report.bytes)?;
     let brought = move || {
         if synced {
@@ -260,7 +262,7 @@ async fn publish(
         staged.discard();
         return Err(error);
     }
-    let published = staged.publish()?;
+    let published = staged.publish().inspect_err(|_| journal.iter().for_each(|journal| journal.mark_again()))?;
     if synced {
         wait(threads, move || published.sync()).await?;
     }

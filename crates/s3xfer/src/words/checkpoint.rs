@@ -45,8 +45,8 @@ pub(crate) enum Record {
     Part(PartWritten),
     /// The bytes of the first `count` parts, as recorded so far, are on the device.
     Synced { count: u64 },
-    /// All parts are written, and the mark is being taken off the data file, which has this inode.
-    Whole { inode: u64 },
+    /// All parts are written, and the mark is being taken off the data file.
+    Whole,
 }
 
 /// Ties a data file to its journal. The data file holds it behind the object's bytes, and the journal's header has the
@@ -180,7 +180,7 @@ pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot:
                 let Some(&covered) = usize::try_from(count - 1).ok().and_then(|last| distinct.get(last)) else { break };
                 synced = synced.max(covered);
             }
-            Record::Whole { .. } => {}
+            Record::Whole => {}
         }
     }
     for part in &mut parts[..synced] {

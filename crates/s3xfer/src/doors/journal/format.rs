@@ -103,8 +103,7 @@ mod tests {
 
     fn records() -> Vec<Record> {
         let part = |number, crc| Record::Part(PartWritten { number, crc });
-        let whole = Record::Whole { inode: u64::MAX };
-        vec![part(7, Some(u64::MAX)), part(0, None), Record::Synced { count: 2 }, part(3, Some(0)), whole]
+        vec![part(7, Some(u64::MAX)), part(0, None), Record::Synced { count: 2 }, part(3, Some(0)), Record::Whole]
     }
 
     fn header() -> Header {
