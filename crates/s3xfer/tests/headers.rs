@@ -27,7 +27,7 @@ async fn versions_payers_owners_and_keys_go_with_every_request() {
         .version_id("v/1")
         .request_payer()
         .expected_bucket_owner("123456789012")
-        .sse_customer_key(SseCustomerKey::new(*b"0123456789abcdef0123456789abcdef"));
+        .sse_customer_key(SseCustomerKey::new(*b"0123456789abcdef0123456789abcdef").dangerously_allow_plaintext_http());
     assert!(!format!("{download:?}").contains("sesame"));
     let error = download.discard().await.unwrap_err();
     assert_eq!(error.kind(), DownloadErrorKind::Denied, "{error}");

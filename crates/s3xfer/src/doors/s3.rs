@@ -4,6 +4,7 @@
 //! it does not watch for stalled streams, for a deadline here does that without a look at the clock for each frame; and it
 //! does not compute checksums, for those of ranges are put together by the engine.
 
+mod customer_key;
 mod refusal_body;
 
 use std::error::Error;
@@ -26,9 +27,10 @@ use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
-use md5::Digest;
+use futures::FutureExt;
 use tokio::time::timeout;
 
+use self::customer_key::{AllowedInClear, KeysNeedTls};
 use self::refusal_body::RefusalsAreShort;
 use crate::doors::connector;
 use crate::words::checksum::ChecksumAlgorithm;
@@ -100,12 +102,23 @@ macro_rules! addressed {
             .set_expected_bucket_owner($object.expected_bucket_owner.clone());
         match &$object.sse_customer_key {
             Some(key) => {
-                let (key, sum) = customer_key_headers(key);
+                let (key, sum) = customer_key::headers(key);
                 request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum)
             }
             None => request,
         }
     }};
+}
+
+/// The future of the answer. Boxed: the SDK's futures are tens of KiB, and would be part of every future above them. Only
+/// requests that are not like the others pay for a configuration of their own.
+macro_rules! sent {
+    ($request:expr, $object:expr) => {
+        match of_its_own($object) {
+            None => $request.send().boxed(),
+            Some(config) => $request.customize().config_override(config).send().boxed(),
+        }
+    };
 }
 
 /// What an answer to either says of the whole object's checksum.
@@ -137,6 +150,7 @@ impl Store {
         config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));
         config.push_interceptor(SharedInterceptor::permanent(AskForChecksum));
         config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
+        config.push_interceptor(SharedInterceptor::permanent(KeysNeedTls));
         Self { client: Client::from_conf(config.build()) }
     }
 
@@ -156,7 +170,7 @@ impl Store {
         let request = addressed!(self.client.get_object(), object)
             .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
             .set_if_match(strong(e_tag));
-        let output = in_time(first_byte, Box::pin(request.send())).await?.map_err(failure)?;
+        let output = in_time(first_byte, sent!(request, object)).await?.map_err(failure)?;
         let checksum = stored_checksum!(output);
         Ok(Answer {
             content_range: output.content_range,
@@ -180,7 +194,7 @@ impl Store {
         first_byte: Duration,
     ) -> Result<(Option<String>, StoredChecksum), RequestFailure> {
         let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
-        let output = in_time(first_byte, Box::pin(request.send())).await?.map_err(failure)?;
+        let output = in_time(first_byte, sent!(request, object)).await?.map_err(failure)?;
         let checksum = stored_checksum!(output);
         Ok((output.e_tag, checksum))
     }
@@ -200,7 +214,16 @@ impl Body {
     }
 }
 
-/// `sent` is boxed by who calls this: the SDK's futures are tens of KiB, and would be part of every future above them.
+/// What a request for `object` needs that others do not.
+fn of_its_own(object: &ObjectRequest) -> Option<aws_sdk_s3::config::Builder> {
+    let in_clear = object.sse_customer_key.as_ref().is_some_and(SseCustomerKey::may_go_in_clear);
+    in_clear.then(|| {
+        let mut config = aws_sdk_s3::Config::builder();
+        config.push_interceptor(SharedInterceptor::permanent(AllowedInClear));
+        config
+    })
+}
+
 async fn in_time<T>(first_byte: Duration, sent: impl Future<Output = T>) -> Result<T, RequestFailure> {
     let late = |_| RequestFailure::Transient(RequestError::NoAnswer { seconds: first_byte.as_secs() });
     timeout(first_byte, sent).await.map_err(late)
@@ -209,12 +232,6 @@ async fn in_time<T>(first_byte: Duration, sent: impl Future<Output = T>) -> Resu
 /// If-Match compares strongly: no weak ETag matches, not even itself (RFC 9110, 13.1.1).
 fn strong(e_tag: Option<&str>) -> Option<String> {
     e_tag.filter(|e_tag| !e_tag.starts_with("W/")).map(str::to_owned)
-}
-
-/// A customer's key and its MD5 as the headers carry them (S3 User Guide, "Using server-side encryption with
-/// customer-provided keys").
-fn customer_key_headers(key: &SseCustomerKey) -> (String, String) {
-    (base64::encode(key.bytes()), base64::encode(md5::Md5::digest(key.bytes())))
 }
 
 /// The one checksum of several that is there; one of unknown type is of an object from before there were two.
@@ -282,6 +299,9 @@ impl Intercept for PartialNeedsContentRange {
 }
 
 fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> RequestFailure {
+    if let Some(in_clear) = customer_key::refusal(&error) {
+        return RequestFailure::Final(in_clear);
+    }
     match error {
         SdkError::TimeoutError(_) => {
             RequestFailure::Transient(RequestError::Unreachable { source: "the connection timed out".into() })

@@ -132,7 +132,7 @@ impl DownloadError {
             Self::ObjectChanged { .. } => DownloadErrorKind::ObjectChanged,
             Self::PartFailed { source, .. } | Self::Request { source, .. } => match source {
                 RequestError::Unreachable { .. } => DownloadErrorKind::Unreachable,
-                RequestError::NotSent { .. } => DownloadErrorKind::NotSent,
+                RequestError::NotSent { .. } | RequestError::KeyInClear { .. } => DownloadErrorKind::NotSent,
                 RequestError::BadResponse { .. } => DownloadErrorKind::BadResponse,
                 _ => DownloadErrorKind::Interrupted,
             },
@@ -207,6 +207,15 @@ pub enum RequestError {
     NoAnswer {
         /// The deadline.
         seconds: u64,
+    },
+    /// The customer's key would be sent without TLS. Nothing was sent.
+    #[error(
+        "the customer's key (SSE-C) would be sent in clear to {endpoint}; use an https endpoint, or allow it with \
+         SseCustomerKey::dangerously_allow_plaintext_http"
+    )]
+    KeyInClear {
+        /// Scheme and host that the request was for.
+        endpoint: String,
     },
     /// The request could not be made.
     #[error("the request cannot be made")]

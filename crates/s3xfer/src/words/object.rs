@@ -83,19 +83,38 @@ impl fmt::Display for ByteRange {
 
 /// The key that an object is encrypted with where the customer keeps it (SSE-C): 256 bits of AES.
 ///
-/// Sent with every request of the download, over TLS only; never shown.
+/// Sent with every request of the download, over TLS only: without TLS a download fails with
+/// [`RequestError::KeyInClear`](crate::RequestError::KeyInClear) before anything is sent, wherever the endpoint comes from.
+///
+/// Never shown by this crate. The SDK's signer (`aws_sigv4`) writes the headers that it signs into its log at level TRACE,
+/// the key among them: a program that logs everything should leave this target out, as `RUST_LOG=trace,aws_sigv4=debug`
+/// does.
 #[derive(Clone)]
-pub struct SseCustomerKey([u8; 32]);
+pub struct SseCustomerKey {
+    key: [u8; 32],
+    in_clear: bool,
+}
 
 impl SseCustomerKey {
     /// The key's bytes.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
-        Self(key)
+        Self { key, in_clear: false }
+    }
+
+    /// Lets this key go over `http://`, where everybody on the way can read it, and with it the object. For tests, and for
+    /// networks that protect what they carry; S3 itself refuses such requests.
+    #[must_use]
+    pub fn dangerously_allow_plaintext_http(self) -> Self {
+        Self { in_clear: true, ..self }
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.key
+    }
+
+    pub(crate) fn may_go_in_clear(&self) -> bool {
+        self.in_clear
     }
 }
 
