@@ -68,7 +68,7 @@ pub use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder};
 pub use crate::words::durability::Durability;
 pub use crate::words::failure::{DownloadError, DownloadErrorKind, RequestError};
-pub use crate::words::object::SseCustomerKey;
+pub use crate::words::object::{Argument, ArgumentError, SseCustomerKey};
 pub use crate::words::progress::{Progress, ProgressSnapshot};
 pub use crate::words::report::{TransferReport, Waits};
 pub use crate::words::sink::WriteAt;

@@ -167,6 +167,7 @@ impl Store {
         e_tag: Option<&str>,
         first_byte: Duration,
     ) -> Result<Answer, RequestFailure> {
+        check(object)?;
         let request = addressed!(self.client.get_object(), object)
             .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
             .set_if_match(strong(e_tag));
@@ -193,6 +194,7 @@ impl Store {
         object: &ObjectRequest,
         first_byte: Duration,
     ) -> Result<(Option<String>, StoredChecksum), RequestFailure> {
+        check(object)?;
         let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
         let output = in_time(first_byte, sent!(request, object)).await?.map_err(failure)?;
         let checksum = stored_checksum!(output);
@@ -212,6 +214,11 @@ impl Body {
             Ok(frame) => frame.map(|frame| frame.map_err(|error| RequestError::BrokeOff { source: error.into() })),
         }
     }
+}
+
+/// Before the SDK sees it: of what makes no URI it makes a panic.
+fn check(object: &ObjectRequest) -> Result<(), RequestFailure> {
+    object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))
 }
 
 /// What a request for `object` needs that others do not.

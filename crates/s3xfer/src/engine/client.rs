@@ -56,7 +56,8 @@ impl Client {
         Self { sdk: self.sdk, store, limits: Limits::new(&config), config }
     }
 
-    /// A download of the object, to be given a target.
+    /// A download of the object, to be given a target. A key that is empty or longer than S3's 1,024 bytes is told by the
+    /// download's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
     pub fn download(&self, bucket: impl Into<String>, key: impl Into<String>) -> Download {
         Download::new(self.clone(), ObjectAddress { bucket: bucket.into(), key: key.into() })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::{error, io};
 
 use crate::words::checksum::ChecksumAlgorithm;
-use crate::words::object::ObjectAddress;
+use crate::words::object::{ArgumentError, ObjectAddress};
 
 /// Why a download did not happen. There is no file under the target's name then, or the one that was there before.
 ///
@@ -132,7 +132,9 @@ impl DownloadError {
             Self::ObjectChanged { .. } => DownloadErrorKind::ObjectChanged,
             Self::PartFailed { source, .. } | Self::Request { source, .. } => match source {
                 RequestError::Unreachable { .. } => DownloadErrorKind::Unreachable,
-                RequestError::NotSent { .. } | RequestError::KeyInClear { .. } => DownloadErrorKind::NotSent,
+                RequestError::NotSent { .. } | RequestError::Argument { .. } | RequestError::KeyInClear { .. } => {
+                    DownloadErrorKind::NotSent
+                }
                 RequestError::BadResponse { .. } => DownloadErrorKind::BadResponse,
                 _ => DownloadErrorKind::Interrupted,
             },
@@ -170,7 +172,7 @@ pub enum DownloadErrorKind {
     ObjectChanged,
     /// No connection to the endpoint.
     Unreachable,
-    /// The request could not even be made: no region, no credentials, an endpoint that is not a URL.
+    /// The request could not even be made: no region, no credentials, an endpoint that is not a URL, a key that is too long.
     NotSent,
     /// The server's answer contradicts the request or itself.
     BadResponse,
@@ -207,6 +209,12 @@ pub enum RequestError {
     NoAnswer {
         /// The deadline.
         seconds: u64,
+    },
+    /// The request would not be one. Nothing was sent.
+    #[error(transparent)]
+    Argument {
+        /// The argument, and its bound.
+        source: ArgumentError,
     },
     /// The customer's key would be sent without TLS. Nothing was sent.
     #[error(

@@ -10,11 +10,28 @@ pub(crate) struct ObjectAddress {
     pub(crate) key: String,
 }
 
+/// A name longer than S3 has them is shown by its beginning.
 impl fmt::Display for ObjectAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)
+        f.write_str("s3://")?;
+        for (name, most, end) in [(&self.bucket, MOST_BUCKET_BYTES, "/"), (&self.key, MOST_KEY_BYTES, "")] {
+            match name.len() <= most {
+                true => write!(f, "{name}{end}")?,
+                false => write!(f, "{}...{end}", name.chars().take(60).collect::<String>())?,
+            }
+        }
+        Ok(())
     }
 }
+
+/// S3 User Guide, "Naming Amazon S3 objects": a key is at most 1,024 bytes of UTF-8.
+const MOST_KEY_BYTES: usize = 1024;
+/// S3 User Guide, "Retaining multiple versions of objects with S3 Versioning": a version id is no more than 1,024 bytes.
+const MOST_VERSION_BYTES: usize = 1024;
+/// Of an ARN (IAM API Reference, `arnType`), which may stand for a bucket; buckets' own names are shorter.
+const MOST_BUCKET_BYTES: usize = 2048;
+/// AWS's accounts have 12 digits; other servers' identifiers are longer.
+const MOST_OWNER_BYTES: usize = 255;
 
 /// What is asked of the server: an object, which version, which bytes, and what the request must carry to get them.
 #[derive(Debug, Clone)]
@@ -37,6 +54,90 @@ impl ObjectRequest {
             request_payer: false,
             expected_bucket_owner: None,
         }
+    }
+
+    /// Whether a request for it can be written at all. Whether there is such an object is the server's to say.
+    ///
+    /// # Errors
+    ///
+    /// The first argument that cannot be right.
+    pub(crate) fn check(&self) -> Result<(), ArgumentError> {
+        length(Argument::Bucket, &self.address.bucket, MOST_BUCKET_BYTES)?;
+        length(Argument::Key, &self.address.key, MOST_KEY_BYTES)?;
+        if let Some(version_id) = &self.version_id {
+            length(Argument::VersionId, version_id, MOST_VERSION_BYTES)?;
+        }
+        if let Some(owner) = &self.expected_bucket_owner {
+            length(Argument::ExpectedBucketOwner, owner, MOST_OWNER_BYTES)?;
+            // RFC 9110, 5.5; what is not ASCII could not be signed.
+            if let Some(letter) = owner.chars().find(|letter| !letter.is_ascii_graphic()) {
+                return Err(ArgumentError::Letter { argument: Argument::ExpectedBucketOwner, letter });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn length(argument: Argument, text: &str, most: usize) -> Result<(), ArgumentError> {
+    match text.len() {
+        0 => Err(ArgumentError::Empty { argument }),
+        bytes if bytes > most => Err(ArgumentError::TooLong { argument, bytes, most }),
+        _ => Ok(()),
+    }
+}
+
+/// Why a download's arguments cannot be right, whatever the server has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgumentError {
+    /// Nothing is there.
+    #[error("the {argument} is empty")]
+    Empty {
+        /// Which one.
+        argument: Argument,
+    },
+    /// More than S3 takes.
+    #[error("the {argument} has {bytes} bytes, and {most} is the most that S3 takes")]
+    TooLong {
+        /// Which one.
+        argument: Argument,
+        /// Its bytes in UTF-8.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// A letter that no request can carry there.
+    #[error("the {argument} holds {letter:?}; only visible ASCII can be sent")]
+    Letter {
+        /// Which one.
+        argument: Argument,
+        /// The first such letter.
+        letter: char,
+    },
+}
+
+/// What a caller says of an object. Displays as a noun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Argument {
+    /// [`Client::download`](crate::Client::download)'s first.
+    Bucket,
+    /// [`Client::download`](crate::Client::download)'s second.
+    Key,
+    /// [`Download::version_id`](crate::Download::version_id)'s.
+    VersionId,
+    /// [`Download::expected_bucket_owner`](crate::Download::expected_bucket_owner)'s.
+    ExpectedBucketOwner,
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bucket => "bucket's name",
+            Self::Key => "key",
+            Self::VersionId => "version id",
+            Self::ExpectedBucketOwner => "expected bucket owner",
+        })
     }
 }
 
