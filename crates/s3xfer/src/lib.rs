@@ -72,3 +72,4 @@ pub use crate::words::object::{Argument, ArgumentError, SseCustomerKey};
 pub use crate::words::progress::{Progress, ProgressSnapshot};
 pub use crate::words::report::{TransferReport, Waits};
 pub use crate::words::sink::WriteAt;
+pub use crate::words::uri::{S3Uri, S3UriError};

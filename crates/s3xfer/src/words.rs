@@ -12,3 +12,4 @@ pub(crate) mod piece;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod sink;
+pub(crate) mod uri;

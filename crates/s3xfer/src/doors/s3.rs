@@ -6,32 +6,36 @@
 
 mod customer_key;
 mod refusal_body;
+mod region;
 
 use std::error::Error;
 use std::future::Future;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_s3::Client;
 use aws_sdk_s3::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_s3::config::{
-    BehaviorVersion, ConfigBag, Intercept, ResponseChecksumValidation, RuntimeComponents, SharedInterceptor,
+    BehaviorVersion, ConfigBag, Intercept, Region, ResponseChecksumValidation, RuntimeComponents, SharedInterceptor,
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, RequestPayer};
+use aws_sdk_s3::{Client, config};
 use aws_smithy_types::base64;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::time::timeout;
 
 use self::customer_key::{AllowedInClear, KeysNeedTls};
 use self::refusal_body::RefusalsAreShort;
+use self::region::{Elsewhere, Regions};
 use crate::doors::connector;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure};
@@ -41,7 +45,7 @@ use crate::words::object::{ObjectRequest, SseCustomerKey};
 pub(crate) async fn client_from_env() -> Client {
     let shared = aws_config::defaults(BehaviorVersion::latest()).load().await;
     let by_path = shared.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
-    Client::from_conf(aws_sdk_s3::config::Builder::from(&shared).force_path_style(by_path).build())
+    Client::from_conf(config::Builder::from(&shared).force_path_style(by_path).build())
 }
 
 /// `client` with our connector below it, unless it has an HTTP client of its own or the environment asks for a proxy.
@@ -60,6 +64,13 @@ pub(crate) fn with_connector(client: Client) -> Client {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     client: Client,
+    learned: Arc<Learned>,
+}
+
+/// What requests have taught, for those that come later; of all clients that were derived from one.
+#[derive(Debug, Default)]
+struct Learned {
+    regions: Regions,
 }
 
 /// The beginning of an answer, and the body behind it.
@@ -113,8 +124,8 @@ macro_rules! addressed {
 /// The future of the answer. Boxed: the SDK's futures are tens of KiB, and would be part of every future above them. Only
 /// requests that are not like the others pay for a configuration of their own.
 macro_rules! sent {
-    ($request:expr, $object:expr) => {
-        match of_its_own($object) {
+    ($request:expr, $config:expr) => {
+        match $config {
             None => $request.send().boxed(),
             Some(config) => $request.customize().config_override(config).send().boxed(),
         }
@@ -139,6 +150,15 @@ macro_rules! stored_checksum {
 impl Store {
     /// Keeps the endpoint, credentials and HTTP client of `client`.
     pub(crate) fn new(client: &Client, connect_timeout: Duration) -> Self {
+        Self { client: Self::client(client, connect_timeout), learned: Arc::default() }
+    }
+
+    /// The same with another timeout. What the one has learned the other knows.
+    pub(crate) fn with_connect_timeout(&self, client: &Client, connect_timeout: Duration) -> Self {
+        Self { client: Self::client(client, connect_timeout), learned: self.learned.clone() }
+    }
+
+    fn client(client: &Client, connect_timeout: Duration) -> Client {
         let mut config = client
             .config()
             .to_builder()
@@ -151,7 +171,7 @@ impl Store {
         config.push_interceptor(SharedInterceptor::permanent(AskForChecksum));
         config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
         config.push_interceptor(SharedInterceptor::permanent(KeysNeedTls));
-        Self { client: Client::from_conf(config.build()) }
+        Client::from_conf(config.build())
     }
 
     /// GETs `range` (half-open, not empty) of the object, or all of it; with `e_tag`, only if it still is that version.
@@ -167,11 +187,13 @@ impl Store {
         e_tag: Option<&str>,
         first_byte: Duration,
     ) -> Result<Answer, RequestFailure> {
-        check(object)?;
-        let request = addressed!(self.client.get_object(), object)
-            .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
-            .set_if_match(strong(e_tag));
-        let output = in_time(first_byte, sent!(request, object)).await?.map_err(failure)?;
+        let request = |config| {
+            let request = addressed!(self.client.get_object(), object)
+                .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
+                .set_if_match(strong(e_tag));
+            sent!(request, config)
+        };
+        let output = self.send(object, first_byte, request).await?;
         let checksum = stored_checksum!(output);
         Ok(Answer {
             content_range: output.content_range,
@@ -194,11 +216,49 @@ impl Store {
         object: &ObjectRequest,
         first_byte: Duration,
     ) -> Result<(Option<String>, StoredChecksum), RequestFailure> {
-        check(object)?;
-        let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
-        let output = in_time(first_byte, sent!(request, object)).await?.map_err(failure)?;
+        let request = |config| {
+            let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
+            sent!(request, config)
+        };
+        let output = self.send(object, first_byte, request).await?;
         let checksum = stored_checksum!(output);
         Ok((output.e_tag, checksum))
+    }
+
+    /// Sends a request, which `request` makes of a configuration of its own; once more where the answer says how it has to
+    /// be. Each time it must begin before `first_byte` has passed.
+    async fn send<T, E>(
+        &self,
+        object: &ObjectRequest,
+        first_byte: Duration,
+        request: impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<T, SdkError<E>>>,
+    ) -> Result<T, RequestFailure>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        // Before the SDK sees it: of what makes no URI it makes a panic.
+        object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))?;
+        let bucket = &object.address.bucket;
+        let mut redirected = false;
+        loop {
+            let region = self.learned.regions.of(bucket);
+            let error = match in_time(first_byte, request(of_its_own(object, region.as_ref()))).await? {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
+            };
+            let used = region.as_ref().or(self.client.config().region()).map_or("", Region::as_ref);
+            match elsewhere(&error, used) {
+                Some(Elsewhere { region: Some(region) }) if !redirected => {
+                    tracing::debug!(bucket, from = used, to = region, "the bucket is in another region");
+                    self.learned.regions.learn(bucket, Region::new(region));
+                    redirected = true;
+                }
+                Some(Elsewhere { region }) => {
+                    return Err(RequestFailure::WrongRegion { region, used: used.to_owned() });
+                }
+                None => return Err(failure(error)),
+            }
+        }
     }
 }
 
@@ -216,19 +276,34 @@ impl Body {
     }
 }
 
-/// Before the SDK sees it: of what makes no URI it makes a panic.
-fn check(object: &ObjectRequest) -> Result<(), RequestFailure> {
-    object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))
+/// What a request for `object` needs that others do not; `region` where it is not the client's.
+fn of_its_own(object: &ObjectRequest, region: Option<&Region>) -> Option<config::Builder> {
+    let in_clear = object.sse_customer_key.as_ref().is_some_and(SseCustomerKey::may_go_in_clear);
+    // An access point has a host of its own, and no path.
+    let arn = object.address.bucket.starts_with("arn:");
+    if !in_clear && !arn && region.is_none() {
+        return None;
+    }
+    let mut config = aws_sdk_s3::Config::builder();
+    // What is set to nothing here would be nothing, not the client's.
+    if let Some(region) = region {
+        config.set_region(Some(region.clone()));
+    }
+    if arn {
+        config.set_force_path_style(Some(false));
+    }
+    if in_clear {
+        config.push_interceptor(SharedInterceptor::permanent(AllowedInClear));
+    }
+    Some(config)
 }
 
-/// What a request for `object` needs that others do not.
-fn of_its_own(object: &ObjectRequest) -> Option<aws_sdk_s3::config::Builder> {
-    let in_clear = object.sse_customer_key.as_ref().is_some_and(SseCustomerKey::may_go_in_clear);
-    in_clear.then(|| {
-        let mut config = aws_sdk_s3::Config::builder();
-        config.push_interceptor(SharedInterceptor::permanent(AllowedInClear));
-        config
-    })
+/// Whether an answer says that the bucket is in another region than `used`.
+fn elsewhere<E: ProvideErrorMetadata>(error: &SdkError<E>, used: &str) -> Option<Elsewhere> {
+    let answer = error.raw_response()?;
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    let header = answer.headers().get("x-amz-bucket-region");
+    region::elsewhere(used, answer.status().as_u16(), code, header, answer.body().bytes())
 }
 
 async fn in_time<T>(first_byte: Duration, sent: impl Future<Output = T>) -> Result<T, RequestFailure> {

@@ -51,7 +51,7 @@ impl Client {
     pub fn with_config(self, config: TransferConfig) -> Self {
         let store = match config.connect_timeout() == self.config.connect_timeout() {
             true => self.store,
-            false => Store::new(&self.sdk, config.connect_timeout()),
+            false => self.store.with_connect_timeout(&self.sdk, config.connect_timeout()),
         };
         Self { sdk: self.sdk, store, limits: Limits::new(&config), config }
     }

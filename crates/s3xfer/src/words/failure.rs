@@ -26,6 +26,17 @@ pub enum DownloadError {
         /// The server's words, or ours where it has none.
         message: String,
     },
+    /// The bucket is in another region than the request was signed for, and going there once did not help or was not
+    /// possible.
+    #[error("{object}: {}", wrong_region(region.as_deref(), used))]
+    WrongRegion {
+        /// `s3://bucket/key`.
+        object: String,
+        /// Where it is, if the server says so.
+        region: Option<String>,
+        /// The region that was used.
+        used: String,
+    },
     /// The object was replaced while it was being downloaded.
     #[error("{object}: the object was replaced during the download (its ETag was {e_tag}); start again")]
     ObjectChanged {
@@ -129,6 +140,7 @@ impl DownloadError {
             Self::Refused { status: 404, .. } => DownloadErrorKind::NotFound,
             Self::Refused { status: 401 | 403, .. } => DownloadErrorKind::Denied,
             Self::Refused { .. } => DownloadErrorKind::Refused,
+            Self::WrongRegion { .. } => DownloadErrorKind::WrongRegion,
             Self::ObjectChanged { .. } => DownloadErrorKind::ObjectChanged,
             Self::PartFailed { source, .. } | Self::Request { source, .. } => match source {
                 RequestError::Unreachable { .. } => DownloadErrorKind::Unreachable,
@@ -151,6 +163,17 @@ impl DownloadError {
     }
 }
 
+fn wrong_region(region: Option<&str>, used: &str) -> String {
+    match region {
+        Some(region) => format!(
+            "the server says that the bucket is in region {region}, not in {used}; name the right one (--region or AWS_REGION)"
+        ),
+        None => format!(
+            "the bucket is in another region than {used}, and the server does not say which; name it (--region or AWS_REGION)"
+        ),
+    }
+}
+
 fn no_such_range(range: &str, object_bytes: Option<u64>) -> String {
     match object_bytes {
         Some(bytes) => format!("no byte of the range {range} is in the object, which has {bytes}"),
@@ -168,6 +191,8 @@ pub enum DownloadErrorKind {
     Denied,
     /// The server refuses for another reason.
     Refused,
+    /// The bucket is in another region.
+    WrongRegion,
     /// The object was replaced during the download.
     ObjectChanged,
     /// No connection to the endpoint.
@@ -274,6 +299,8 @@ pub(crate) enum RequestFailure {
     BehindTheEnd,
     /// The server refuses for good.
     Refused { status: u16, code: String, message: String },
+    /// The bucket is in another region than `used`.
+    WrongRegion { region: Option<String>, used: String },
 }
 
 impl RequestFailure {
@@ -297,6 +324,7 @@ impl RequestFailure {
                     what: "416 for a range inside the object; it may have been replaced by a shorter one".to_owned(),
                 },
             },
+            Self::WrongRegion { region, used } => DownloadError::WrongRegion { object, region, used },
             Self::Refused { status, code, message } => DownloadError::Refused { object, status, code, message },
         }
     }
