@@ -2,24 +2,33 @@
 //!
 //! ```text
 //! cargo run --release -p s3xfer --example cp -- s3://BUCKET/KEY PATH
-//!     [--endpoint-url URL] [--config FILE.toml] [--no-sign-request]
+//!     [--version-id V] [--no-resume] [--config FILE.toml]
+//!     [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]
 //! ```
 //!
-//! Region and credentials come from where AWS's tools take them. `--config` is a file of [`TransferConfig`]'s parameters,
-//! such as `s3tune` finds. A copy to a file that was interrupted goes on where it stopped when the command is given
-//! again. Exit codes: 0 done, 1 the copy failed, 2 wrong usage; either way one line on standard error says why.
+//! BUCKET may be the ARN of an access point. Region and credentials come from where AWS's tools take them. `--config` is a
+//! file of [`TransferConfig`]'s parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on where it
+//! stopped when the command is given again, unless `--no-resume` is given, with which nothing is kept. Exit codes: 0 done,
+//! 1 the copy failed, 2 wrong usage; either way one line on standard error says why.
+
+#[path = "cp/stdout.rs"]
+mod stdout;
 
 use std::error::Error;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write, stderr};
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
-use s3xfer::{Client, Integrity, NotValidated, Progress, TransferConfig, TransferReport};
+use rustix::process::Signal;
+use s3xfer::{Client, Integrity, NotValidated, Progress, S3Uri, TransferConfig, TransferReport};
+use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "usage: cp s3://BUCKET/KEY PATH [--endpoint-url URL] [--config FILE.toml] [--no-sign-request]";
+const USAGE: &str = "usage: cp s3://BUCKET/KEY PATH [--version-id V] [--no-resume] [--config FILE.toml] \
+                     [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]";
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
@@ -33,16 +42,14 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> ExitCode {
-    let words = std::env::args_os().skip(1).map(|word| word.into_string());
-    let arguments = match words.collect::<Result<Vec<_>, _>>().map_err(|word| format!("{word:?} is not UTF-8; {USAGE}"))
-    {
-        Ok(words) => Arguments::parse(words.into_iter()),
-        Err(wrong) => Err(wrong),
-    };
-    let arguments = match arguments {
+    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(wrong) => return say(&wrong, 2),
     };
+    // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process otherwise.
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        return say(&format!("cannot listen for SIGXFSZ: {error}"), 1);
+    }
     // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name.
     tokio::select! {
         copied = copy(&arguments) => match copied {
@@ -51,6 +58,7 @@ async fn run() -> ExitCode {
         },
         _ = tokio::signal::ctrl_c() => match arguments.path.to_str() {
             Some("-" | "/dev/null") => say("interrupted", 1),
+            _ if arguments.no_resume => say("interrupted", 1),
             _ => say("interrupted; give the same command again to go on", 1),
         },
     }
@@ -68,22 +76,29 @@ fn chain(error: &dyn Error) -> String {
 }
 
 async fn copy(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    if stdout::is_closed(&arguments.path) {
+        return Err(format!("{}: standard output is closed", arguments.source).into());
+    }
     let client = Client::new(connect(arguments).await).with_config(arguments.config.clone());
     let progress = Progress::new();
-    let download = client.download(&arguments.bucket, &arguments.key).progress(progress.clone());
+    let mut download = client.download(arguments.source.bucket(), arguments.source.key()).progress(progress.clone());
+    if let Some(version_id) = &arguments.version_id {
+        download = download.version_id(version_id);
+    }
     let shown = show(progress);
-    let report = match arguments.path.to_str() {
-        Some("-") => {
-            let stdout = std::fs::File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-            download.to_writer(tokio::fs::File::from_std(stdout)).await
+    let report = match arguments.path == Path::new("-") {
+        true => {
+            let mut stdout = stdout::duplicate()?;
+            let report = download.to_writer(&mut stdout).await?;
+            let late = |error| format!("{}: standard output did not keep the bytes: {error}", arguments.source);
+            stdout::close(stdout).await.map_err(late)?;
+            report
         }
-        _ => download.to_file(&arguments.path).resume(true).await,
+        false => download.to_file(&arguments.path).resume(!arguments.no_resume).await?,
     };
     drop(shown);
     if stderr().is_terminal() {
-        eprintln!("{}", summary(&report?));
-    } else {
-        report?;
+        eprintln!("{}", summary(&report));
     }
     Ok(())
 }
@@ -93,6 +108,12 @@ async fn connect(arguments: &Arguments) -> aws_sdk_s3::Client {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(url) = &arguments.endpoint_url {
         loader = loader.endpoint_url(url);
+    }
+    if let Some(region) = &arguments.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &arguments.profile {
+        loader = loader.profile_name(profile);
     }
     if arguments.no_sign_request {
         loader = loader.no_credentials();
@@ -156,47 +177,72 @@ fn say(line: &str, code: u8) -> ExitCode {
 }
 
 struct Arguments {
-    bucket: String,
-    key: String,
+    source: S3Uri,
     path: PathBuf,
-    endpoint_url: Option<String>,
+    version_id: Option<String>,
+    no_resume: bool,
     config: TransferConfig,
+    endpoint_url: Option<String>,
+    region: Option<String>,
+    profile: Option<String>,
     no_sign_request: bool,
 }
 
 impl Arguments {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut places, mut endpoint_url, mut config, mut no_sign_request) = (Vec::new(), None, None, false);
+    fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let (mut places, mut config) = (Vec::new(), None);
+        let (mut version_id, mut endpoint_url, mut region, mut profile) = (None, None, None, None);
+        let (mut no_resume, mut no_sign_request) = (false, false);
         while let Some(word) = words.next() {
-            let (flag, mut inline) = match word.split_once('=') {
-                Some((flag, value)) if flag.starts_with("--") => (flag.to_owned(), Some(value.to_owned())),
-                _ => (word, None),
-            };
-            let mut value = || inline.take().or_else(|| words.next()).ok_or(format!("{flag} needs a value; {USAGE}"));
-            match flag.as_str() {
-                "--endpoint-url" => endpoint_url = Some(value()?),
-                "--config" => config = Some(read_config(&value()?)?),
+            let (flag, mut inline) = split(word);
+            let name = flag.to_string_lossy().into_owned();
+            let mut value = || inline.take().or_else(|| words.next()).ok_or(format!("{name} needs a value; {USAGE}"));
+            match name.as_str() {
+                "--version-id" => version_id = Some(text(value()?)?),
+                "--no-resume" => no_resume = true,
+                "--config" => config = Some(read_config(Path::new(&value()?))?),
+                "--endpoint-url" => endpoint_url = Some(text(value()?)?),
+                "--region" => region = Some(text(value()?)?),
+                "--profile" => profile = Some(text(value()?)?),
                 "--no-sign-request" => no_sign_request = true,
                 other if other.starts_with("--") => return Err(format!("{other} is not known; {USAGE}")),
                 _ => places.push(flag),
             }
             if let Some(value) = inline {
-                return Err(format!("--no-sign-request takes no value, but is given {value:?}; {USAGE}"));
+                return Err(format!("{name} takes no value, but is given {value:?}; {USAGE}"));
             }
         }
-        let Ok([source, path]) = <[String; 2]>::try_from(places) else {
+        let Ok([source, path]) = <[OsString; 2]>::try_from(places) else {
             return Err(USAGE.to_owned());
         };
-        let address = source.strip_prefix("s3://").and_then(|address| address.split_once('/'));
-        let Some((bucket, key)) = address.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) else {
-            return Err(format!("{source:?} is not of the form s3://BUCKET/KEY; {USAGE}"));
-        };
-        let (bucket, key, path) = (bucket.to_owned(), key.to_owned(), path.into());
-        Ok(Self { bucket, key, path, endpoint_url, config: config.unwrap_or_default(), no_sign_request })
+        let source = text(source)?;
+        let wrong = || format!("{source:?} is not of the form s3://BUCKET/KEY; {USAGE}");
+        let source: S3Uri = source.parse().map_err(|_| wrong())?;
+        if source.key().is_empty() {
+            return Err(wrong());
+        }
+        let (path, config) = (path.into(), config.unwrap_or_default());
+        Ok(Self { source, path, version_id, no_resume, config, endpoint_url, region, profile, no_sign_request })
     }
 }
 
-fn read_config(path: &str) -> Result<TransferConfig, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("--config {path}: {error}"))?;
-    toml::from_str(&text).map_err(|error| format!("--config {path}: {}", error.message()))
+/// `--flag=value` is two words in one.
+fn split(word: OsString) -> (OsString, Option<OsString>) {
+    let bytes = word.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=').filter(|_| bytes.starts_with(b"--")) {
+        Some(at) => (OsStr::from_bytes(&bytes[..at]).to_owned(), Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned())),
+        None => (word, None),
+    }
+}
+
+/// What S3 and AWS take is text; only paths need not be.
+fn text(word: OsString) -> Result<String, String> {
+    String::from_utf8(word.into_vec())
+        .map_err(|error| format!("{:?} is not UTF-8; {USAGE}", OsStr::from_bytes(error.as_bytes())))
+}
+
+fn read_config(path: &Path) -> Result<TransferConfig, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("--config {}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    toml::from_str(&text).map_err(|error| wrong(&error.message()))
 }

@@ -105,6 +105,10 @@ impl Download {
     /// whole object; until then the bytes are in a temporary file beside it. Nothing waits for the device unless
     /// [`FileDownload::durability`] says so.
     ///
+    /// A file that grows beyond the process's limit (`ulimit -f`) raises SIGXFSZ, which ends a process that does nothing about
+    /// it. A program that wants [`DownloadError::Disk`] instead ("File too large") has to listen for the signal or ignore it:
+    /// `tokio::signal::unix::signal(SignalKind::from_raw(25))` once, where 25 is SIGXFSZ (on Linux but for MIPS, and on macOS).
+    ///
     /// A target that is no regular file takes the bytes as they come, in order: a FIFO, a terminal, `/dev/stdout`.
     /// `/dev/null` takes them in any order, like [`discard`](Self::discard).
     pub fn to_file(self, target: impl Into<PathBuf>) -> FileDownload {
