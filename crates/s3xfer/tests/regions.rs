@@ -151,8 +151,8 @@ async fn where_a_bucket_is_is_found_out_once() {
         let right = |asked: &&Asked| asked.signed_for == "eu-central-1";
         let methods: Vec<_> = world.asked().iter().filter(right).map(|asked| asked.method.clone()).collect();
         assert!(methods.contains(&"GET".to_owned()), "{says:?}: {methods:?}");
-        // The HEAD's answer has no body to tell it.
-        assert_eq!(methods.contains(&"HEAD".to_owned()), says != Says::MalformedBody, "{says:?}: {methods:?}");
+        // The HEAD's answer has no body to tell it; it goes by what the GET was told, if that came first.
+        assert!(methods.contains(&"HEAD".to_owned()) || says == Says::MalformedBody, "{says:?}: {methods:?}");
 
         // From then on it is known, to clones and to clients with another configuration too; of other buckets it says nothing.
         let before = world.asked().len();

@@ -23,7 +23,10 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("aws_smithy_http_client", &["crates/s3xfer/src/doors/connector.rs"]),
-    ("aws_smithy_runtime_api", &["crates/s3lab/src/doors/sdk.rs", "crates/s3xfer/src/doors/connector.rs"]),
+    (
+        "aws_smithy_runtime_api",
+        &["crates/s3lab/src/doors/sdk.rs", "crates/s3xfer/src/doors/connector.rs", "crates/s3xfer/src/doors/s3/"],
+    ),
     (
         "aws_smithy_types",
         &[

@@ -5,6 +5,7 @@
 //! does not compute checksums, for those of ranges are put together by the engine.
 
 mod customer_key;
+mod identity;
 mod refusal_body;
 mod region;
 
@@ -12,8 +13,10 @@ use std::error::Error;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
@@ -26,6 +29,7 @@ use aws_sdk_s3::types::{ChecksumMode, ChecksumType, RequestPayer};
 use aws_sdk_s3::{Client, config};
 use aws_smithy_types::base64;
 use aws_smithy_types::byte_stream::ByteStream;
+use aws_smithy_types::date_time::{DateTime, Format};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
@@ -34,6 +38,7 @@ use futures::future::BoxFuture;
 use tokio::time::timeout;
 
 use self::customer_key::{AllowedInClear, KeysNeedTls};
+use self::identity::Identities;
 use self::refusal_body::RefusalsAreShort;
 use self::region::{Elsewhere, Regions};
 use crate::doors::connector;
@@ -64,13 +69,8 @@ pub(crate) fn with_connector(client: Client) -> Client {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     client: Client,
-    learned: Arc<Learned>,
-}
-
-/// What requests have taught, for those that come later; of all clients that were derived from one.
-#[derive(Debug, Default)]
-struct Learned {
-    regions: Regions,
+    regions: Arc<Regions>,
+    identities: Identities,
 }
 
 /// The beginning of an answer, and the body behind it.
@@ -150,18 +150,21 @@ macro_rules! stored_checksum {
 impl Store {
     /// Keeps the endpoint, credentials and HTTP client of `client`.
     pub(crate) fn new(client: &Client, connect_timeout: Duration) -> Self {
-        Self { client: Self::client(client, connect_timeout), learned: Arc::default() }
+        let (regions, identities) = (Arc::default(), Identities::new(client.config().identity_cache()));
+        Self { client: Self::client(client, connect_timeout, &identities), regions, identities }
     }
 
     /// The same with another timeout. What the one has learned the other knows.
     pub(crate) fn with_connect_timeout(&self, client: &Client, connect_timeout: Duration) -> Self {
-        Self { client: Self::client(client, connect_timeout), learned: self.learned.clone() }
+        let Self { regions, identities, .. } = self.clone();
+        Self { client: Self::client(client, connect_timeout, &identities), regions, identities }
     }
 
-    fn client(client: &Client, connect_timeout: Duration) -> Client {
+    fn client(client: &Client, connect_timeout: Duration, identities: &Identities) -> Client {
         let mut config = client
             .config()
             .to_builder()
+            .identity_cache(identities.clone())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -175,7 +178,8 @@ impl Store {
     }
 
     /// GETs `range` (half-open, not empty) of the object, or all of it; with `e_tag`, only if it still is that version.
-    /// The answer must have begun before `first_byte` has passed.
+    /// The answer must have begun before `first_byte` has passed. `sent` counts the GETs that go out: more than one where the
+    /// bucket is elsewhere or the credentials are expired.
     ///
     /// # Errors
     ///
@@ -186,6 +190,7 @@ impl Store {
         range: Option<&Range<u64>>,
         e_tag: Option<&str>,
         first_byte: Duration,
+        sent: &AtomicU64,
     ) -> Result<Answer, RequestFailure> {
         let request = |config| {
             let request = addressed!(self.client.get_object(), object)
@@ -193,7 +198,7 @@ impl Store {
                 .set_if_match(strong(e_tag));
             sent!(request, config)
         };
-        let output = self.send(object, first_byte, request).await?;
+        let output = self.send(object, first_byte, Some(sent), request).await?;
         let checksum = stored_checksum!(output);
         Ok(Answer {
             content_range: output.content_range,
@@ -220,17 +225,18 @@ impl Store {
             let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
             sent!(request, config)
         };
-        let output = self.send(object, first_byte, request).await?;
+        let output = self.send(object, first_byte, None, request).await?;
         let checksum = stored_checksum!(output);
         Ok((output.e_tag, checksum))
     }
 
     /// Sends a request, which `request` makes of a configuration of its own; once more where the answer says how it has to
-    /// be. Each time it must begin before `first_byte` has passed.
+    /// be. Each time it must begin before `first_byte` has passed, and is counted in `sent`.
     async fn send<T, E>(
         &self,
         object: &ObjectRequest,
         first_byte: Duration,
+        sent: Option<&AtomicU64>,
         request: impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<T, SdkError<E>>>,
     ) -> Result<T, RequestFailure>
     where
@@ -239,9 +245,12 @@ impl Store {
         // Before the SDK sees it: of what makes no URI it makes a panic.
         object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))?;
         let bucket = &object.address.bucket;
-        let mut redirected = false;
+        let (mut redirected, mut renewed) = (false, false);
         loop {
-            let region = self.learned.regions.of(bucket);
+            let (region, epoch) = (self.regions.of(bucket), self.identities.epoch());
+            if let Some(sent) = sent {
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
             let error = match in_time(first_byte, request(of_its_own(object, region.as_ref()))).await? {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
@@ -250,14 +259,28 @@ impl Store {
             match elsewhere(&error, used) {
                 Some(Elsewhere { region: Some(region) }) if !redirected => {
                     tracing::debug!(bucket, from = used, to = region, "the bucket is in another region");
-                    self.learned.regions.learn(bucket, Region::new(region));
+                    self.regions.learn(bucket, Region::new(region));
                     redirected = true;
+                    continue;
                 }
                 Some(Elsewhere { region }) => {
                     return Err(RequestFailure::WrongRegion { region, used: used.to_owned() });
                 }
-                None => return Err(failure(error)),
+                None => {}
             }
+            // A HEAD that is refused does not say why. Another request may have found it out meanwhile.
+            let unsaid = is_unsaid(&error);
+            if unsaid && !redirected && self.regions.of(bucket) != region {
+                redirected = true;
+                continue;
+            }
+            let failure = failure(error);
+            let expired = unsaid || matches!(failure, RequestFailure::Expired { .. });
+            if !expired || renewed || !self.identities.renew(epoch) {
+                return Err(failure);
+            }
+            tracing::debug!(?failure, "the credentials are expired; fetching them again");
+            renewed = true;
         }
     }
 }
@@ -274,6 +297,12 @@ impl Body {
             Ok(frame) => frame.map(|frame| frame.map_err(|error| RequestError::BrokeOff { source: error.into() })),
         }
     }
+}
+
+/// Whether an answer may mean expired credentials or another region, and does not say so for want of a body.
+fn is_unsaid<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let status = error.raw_response().map(|answer| answer.status().as_u16());
+    status == Some(400) && error.as_service_error().is_some_and(|error| error.code().is_none())
 }
 
 /// What a request for `object` needs that others do not; `region` where it is not the client's.
@@ -404,7 +433,10 @@ fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> Req
         SdkError::ConstructionFailure(_) => RequestFailure::Final(RequestError::NotSent { source: root_cause(&error) }),
         SdkError::ServiceError(ref service) => {
             let status = service.raw().status().as_u16();
-            refusal(status, service.err().code(), service.err().message())
+            match service.err().code() {
+                Some("RequestTimeTooSkewed") => RequestFailure::Skewed { ahead_seconds: ahead_seconds(service.raw()) },
+                code => refusal(status, code, service.err().message()),
+            }
         }
         SdkError::ResponseError(ref response) if response.raw().status().as_u16() >= 400 => {
             refusal(response.raw().status().as_u16(), None, None)
@@ -418,6 +450,10 @@ fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> Req
 fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> RequestFailure {
     let throttled = matches!(status, 429 | 503);
     match (status, code) {
+        _ if identity::are_expired(status, code) => RequestFailure::Expired {
+            code: code.unwrap_or_default().to_owned(),
+            message: message.unwrap_or("no message given").to_owned(),
+        },
         (412, _) => RequestFailure::Changed,
         (416, _) => RequestFailure::BehindTheEnd,
         (408 | 429 | 500 | 502 | 503 | 504, _) | (400, Some("RequestTimeout")) => {
@@ -433,6 +469,12 @@ fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> RequestFai
             message: message.unwrap_or("no message given").to_owned(),
         },
     }
+}
+
+/// How far this machine's clock is ahead of the one of who sent `answer`.
+fn ahead_seconds(answer: &HttpResponse) -> Option<i64> {
+    let theirs = DateTime::from_str(answer.headers().get("date")?, Format::HttpDate).ok()?;
+    Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
 }
 
 /// The innermost error says what happened ("connection refused"); the layers above it only that something did.

@@ -238,8 +238,8 @@ impl Fetcher {
     }
 
     async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let sent = self.store.get(&self.object, range, e_tag, self.config.first_byte_timeout());
+        let requests = &self.counters.requests;
+        let sent = self.store.get(&self.object, range, e_tag, self.config.first_byte_timeout(), requests);
         self.counters.waited.network.time(sent).await
     }
 

@@ -26,6 +26,28 @@ pub enum DownloadError {
         /// The server's words, or ours where it has none.
         message: String,
     },
+    /// The server calls the credentials expired, also after they were fetched again.
+    #[error(
+        "{object}: the server says {code}: {message}; the credentials are expired where they come from, too: log in again, \
+         or renew them there (environment, profile, role)"
+    )]
+    CredentialsExpired {
+        /// `s3://bucket/key`.
+        object: String,
+        /// S3's error code, such as `ExpiredToken`.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+    /// The server takes no request whose time is so far from its own.
+    #[error("{object}: the server refuses the request's time: {}", clock(*ahead_seconds))]
+    ClockSkewed {
+        /// `s3://bucket/key`.
+        object: String,
+        /// How far this machine's clock is ahead of the server's; negative when it is behind. `None` if the server does not
+        /// tell its time.
+        ahead_seconds: Option<i64>,
+    },
     /// The bucket is in another region than the request was signed for, and going there once did not help or was not
     /// possible.
     #[error("{object}: {}", wrong_region(region.as_deref(), used))]
@@ -140,6 +162,8 @@ impl DownloadError {
             Self::Refused { status: 404, .. } => DownloadErrorKind::NotFound,
             Self::Refused { status: 401 | 403, .. } => DownloadErrorKind::Denied,
             Self::Refused { .. } => DownloadErrorKind::Refused,
+            Self::CredentialsExpired { .. } => DownloadErrorKind::Denied,
+            Self::ClockSkewed { .. } => DownloadErrorKind::Refused,
             Self::WrongRegion { .. } => DownloadErrorKind::WrongRegion,
             Self::ObjectChanged { .. } => DownloadErrorKind::ObjectChanged,
             Self::PartFailed { source, .. } | Self::Request { source, .. } => match source {
@@ -161,6 +185,15 @@ impl DownloadError {
             },
         }
     }
+}
+
+fn clock(ahead_seconds: Option<i64>) -> String {
+    let off = match ahead_seconds {
+        Some(ahead @ 0..) => format!("{ahead} s ahead"),
+        Some(behind) => format!("{} s behind", behind.unsigned_abs()),
+        None => "off".to_owned(),
+    };
+    format!("this machine's clock is {off}; set it right")
 }
 
 fn wrong_region(region: Option<&str>, used: &str) -> String {
@@ -299,6 +332,10 @@ pub(crate) enum RequestFailure {
     BehindTheEnd,
     /// The server refuses for good.
     Refused { status: u16, code: String, message: String },
+    /// The credentials are expired, also after they were fetched again.
+    Expired { code: String, message: String },
+    /// This machine's clock is that far ahead.
+    Skewed { ahead_seconds: Option<i64> },
     /// The bucket is in another region than `used`.
     WrongRegion { region: Option<String>, used: String },
 }
@@ -324,6 +361,8 @@ impl RequestFailure {
                     what: "416 for a range inside the object; it may have been replaced by a shorter one".to_owned(),
                 },
             },
+            Self::Expired { code, message } => DownloadError::CredentialsExpired { object, code, message },
+            Self::Skewed { ahead_seconds } => DownloadError::ClockSkewed { object, ahead_seconds },
             Self::WrongRegion { region, used } => DownloadError::WrongRegion { object, region, used },
             Self::Refused { status, code, message } => DownloadError::Refused { object, status, code, message },
         }
