@@ -149,6 +149,44 @@ async fn a_full_device_is_told() {
     scene.run("\"$@\" >/dev/full", "-").await.assert_says(1, &["No space left on device"]);
 }
 
+/// close(2) as a network's file system has it that is over its quota: every write was taken, and nothing is kept. In C, which is
+/// what the loader can put before the system's own; whoever links Rust's programs can compile it.
+#[cfg(target_os = "linux")]
+const LATE: &str = r#"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int close(int fd) {
+    struct stat opened, quota;
+    const char *path = getenv("OVER_QUOTA");
+    int late = path && !fstat(fd, &opened) && !stat(path, &quota) && opened.st_ino == quota.st_ino && opened.st_size > 0;
+    int closed = syscall(SYS_close, fd);
+    if (late) {
+        errno = EDQUOT;
+        return -1;
+    }
+    return closed;
+}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_os = "linux")]
+async fn what_only_close_tells_is_told() {
+    let scene = Scene::new().await;
+    let (source, library) = (scene.folder.path().join("late.c"), scene.folder.path().join("late.so"));
+    fs::write(&source, LATE).unwrap();
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
+    assert!(compiled.success());
+    let mut command = scene.shell("LD_PRELOAD=\"$PWD/late.so\" \"$@\" >x", "-");
+    command.env("OVER_QUOTA", scene.target());
+    ended(command).await.assert_says(1, &["standard output", "quota"]);
+    // Every byte had been taken.
+    scene.assert_whole(&scene.target());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_of_file_sizes_is_told() {
     let scene = Scene::new().await;
