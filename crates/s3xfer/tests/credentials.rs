@@ -56,6 +56,12 @@ struct Get {
     method: String,
     key: String,
     range: Range<u64>,
+    /// Seconds of the Unix epoch.
+    signed_at: i64,
+}
+
+fn now() -> i64 {
+    DateTime::from(SystemTime::now()).secs()
 }
 
 enum Answer {
@@ -64,7 +70,7 @@ enum Answer {
     Cut(usize),
     /// An error of S3's.
     Error(u16, &'static str),
-    /// The same from a server whose clock is so many seconds ahead.
+    /// The same, or with 206 the bytes, from a server whose clock is so many seconds ahead.
     At(i64, u16, &'static str),
 }
 
@@ -117,9 +123,12 @@ impl HttpConnector for Server {
             None => 0..SIZE,
         };
         let key = header("authorization").split_once("Credential=").unwrap().1.split('/').next().unwrap().to_owned();
+        let date = header("x-amz-date");
+        let spaced = [&date[..4], "-", &date[4..6], "-", &date[6..11], ":", &date[11..13], ":", &date[13..]].concat();
+        let signed_at = DateTime::from_str(&spaced, Format::DateTime).unwrap().secs();
         let get = {
             let mut seen = self.seen.lock().unwrap();
-            let get = Get { number: seen.len(), method: request.method().to_owned(), key, range };
+            let get = Get { number: seen.len(), method: request.method().to_owned(), key, range, signed_at };
             seen.push(get.clone());
             get
         };
@@ -133,6 +142,7 @@ impl HttpConnector for Server {
                 Answer::Whole => (206, SdkBody::from(bytes), 0),
                 Answer::Cut(at) => (206, SdkBody::from(bytes[..at].to_vec()), 0),
                 Answer::Error(status, code) => (status, error(code), 0),
+                Answer::At(ahead, 206, _) => (206, SdkBody::from(bytes), ahead),
                 Answer::At(ahead, status, code) => (status, error(code), ahead),
             };
             // A HEAD's answer has no body, and with it no error code.
@@ -147,8 +157,7 @@ impl HttpConnector for Server {
                 response.headers_mut().insert("content-length", (get.range.end - get.range.start).to_string());
                 response.headers_mut().insert("etag", "\"e\"");
             }
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
-            let date = DateTime::from_secs(now + date).fmt(Format::HttpDate).unwrap();
+            let date = DateTime::from_secs(now() + date).fmt(Format::HttpDate).unwrap();
             response.headers_mut().insert("date", date);
             Ok(response)
         })
@@ -278,7 +287,27 @@ async fn other_refusals_do_not_fetch_credentials() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_off_is_told_with_how_much() {
+async fn a_clock_that_is_off_is_allowed_for() {
+    for ahead in [3600, -7200] {
+        let server = Server::new(move |get| match (get.signed_at - now() - ahead).abs() < 900 {
+            true => Answer::At(ahead, 206, ""),
+            false => Answer::At(ahead, 403, "RequestTimeTooSkewed"),
+        });
+        // With the HEAD for the checksum, whose refusal does not say why.
+        let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART).max_concurrency(2);
+        let client = server.client(&Provider::default(), 1).with_config(config.build().unwrap());
+        for _ in 0..3 {
+            let (bytes, report) = client.download("b", "k").to_bytes().await.unwrap();
+            assert_eq!((bytes.to_vec(), report.retries), (object(), 0));
+            assert_eq!(report.integrity, Integrity::Validated(ChecksumAlgorithm::Crc32));
+        }
+        let refused = server.seen().iter().filter(|get| (get.signed_at - now()).abs() < 900).count();
+        assert!(refused <= 2, "the GET and the HEAD, once: {:?}", server.seen());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_cannot_be_allowed_for_is_told_with_how_much_it_is_off() {
     for (ahead, word) in [(3600, "behind"), (-7200, "ahead")] {
         let server = Server::new(move |_| Answer::At(ahead, 403, "RequestTimeTooSkewed"));
         let error = server.client(&Provider::default(), 8).download("b", "k").discard().await.unwrap_err();

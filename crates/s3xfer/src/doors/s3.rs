@@ -245,7 +245,7 @@ impl Store {
         // Before the SDK sees it: of what makes no URI it makes a panic.
         object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))?;
         let bucket = &object.address.bucket;
-        let (mut redirected, mut renewed) = (false, false);
+        let (mut redirected, mut renewed, mut set_right) = (false, false, false);
         loop {
             let (region, epoch) = (self.regions.of(bucket), self.identities.epoch());
             if let Some(sent) = sent {
@@ -274,7 +274,14 @@ impl Store {
                 redirected = true;
                 continue;
             }
+            // The SDK measures the server's clock by every answer, and signs the next request by that.
+            let skewed = is_skewed(&error);
             let failure = failure(error);
+            if skewed && !set_right {
+                tracing::debug!(?failure, "this machine's clock is off; signing by the server's");
+                set_right = true;
+                continue;
+            }
             let expired = unsaid || matches!(failure, RequestFailure::Expired { .. });
             if !expired || renewed || !self.identities.renew(epoch) {
                 return Err(failure);
@@ -303,6 +310,16 @@ impl Body {
 fn is_unsaid<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let status = error.raw_response().map(|answer| answer.status().as_u16());
     status == Some(400) && error.as_service_error().is_some_and(|error| error.code().is_none())
+}
+
+/// Whether an answer means that this machine's clock is off, or may mean it and does not say so for want of a body.
+fn is_skewed<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    /// As the SDK has it: a clock that is off by less is not the cause.
+    const SECONDS: u64 = 4 * 60;
+
+    let (Some(answer), Some(service)) = (error.raw_response(), error.as_service_error()) else { return false };
+    let known = ahead_seconds(answer).is_some_and(|ahead| ahead.unsigned_abs() > SECONDS);
+    known && answer.status().as_u16() == 403 && matches!(service.code(), None | Some("RequestTimeTooSkewed"))
 }
 
 /// What a request for `object` needs that others do not; `region` where it is not the client's.
