@@ -158,6 +158,7 @@ fn summary(report: &TransferReport) -> String {
     let mib = f64::from(1 << 20);
     let checked = match report.integrity {
         Integrity::Validated(algorithm) => format!("{algorithm} validated"),
+        Integrity::ValidatedAsReceived(algorithm) => format!("{algorithm} validated, of kept parts as they once came"),
         Integrity::NotValidated(NotValidated::NoChecksum) => "the object has no checksum".to_owned(),
         other => format!("{other:?}"),
     };
