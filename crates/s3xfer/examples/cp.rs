@@ -9,7 +9,8 @@
 //! BUCKET may be the ARN of an access point. Region and credentials come from where AWS's tools take them. `--config` is a
 //! file of [`TransferConfig`]'s parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on where it
 //! stopped when the command is given again, unless `--no-resume` is given, with which nothing is kept. Exit codes: 0 done,
-//! 1 the copy failed, 2 wrong usage; either way one line on standard error says why.
+//! 1 the copy failed, 2 wrong usage; either way one line on standard error says why. A line on standard error also tells what
+//! the library warns of, such as a file system without locks, on which a copy cannot go on where it stopped.
 
 #[path = "cp/stdout.rs"]
 mod stdout;
@@ -26,6 +27,10 @@ use aws_config::{BehaviorVersion, Region};
 use rustix::process::Signal;
 use s3xfer::{Client, Integrity, NotValidated, Progress, S3Uri, TransferConfig, TransferReport};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 const USAGE: &str = "usage: cp s3://BUCKET/KEY PATH [--version-id V] [--no-resume] [--config FILE.toml] \
                      [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]";
@@ -41,7 +46,19 @@ fn main() -> ExitCode {
     code
 }
 
+/// The library's warnings, a line each.
+fn show_warnings() {
+    let begun = || {
+        // Where nobody takes it, there is nobody to warn.
+        let _ = write!(stderr(), "cp: ");
+        stderr()
+    };
+    let layer = fmt::layer().with_writer(begun).without_time().with_target(false).with_ansi(false);
+    tracing_subscriber::registry().with(layer.with_filter(Targets::new().with_target("s3xfer", Level::WARN))).init();
+}
+
 async fn run() -> ExitCode {
+    show_warnings();
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(wrong) => return say(&wrong, 2),

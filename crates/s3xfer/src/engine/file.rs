@@ -76,10 +76,8 @@ async fn anew(file: FileDownload, target: &Path, started: Instant) -> Result<Tra
 /// The bytes that it has fetched are kept for the next download, and those that the last one has kept are not fetched again.
 async fn resumable(file: FileDownload, target: &Path, started: Instant) -> Result<TransferReport, DownloadError> {
     let Some(staged) = stage(target).await? else {
-        tracing::warn!(
-            target_file = %target.display(),
-            "the file system has no locks (flock), so this download cannot be continued if it breaks off"
-        );
+        let name = target.display();
+        tracing::warn!("{name}: its file system has no locks (flock), so the download cannot go on if it breaks off");
         return anew(file, target, started).await;
     };
     let FileDownload { download, verify_kept, durability, .. } = file;
