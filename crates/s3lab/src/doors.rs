@@ -1,10 +1,12 @@
 //! The outside: one file for each foreign crate that touches it.
 //!
+//! - [`patience`]: how long clients may keep the server waiting.
 //! - [`s3`]: `s3s`, the protocol - signatures, XML, headers.
 //! - [`tcp`]: `hyper` and sockets.
 //! - [`tls`]: `rustls`, `tokio-rustls` and `rcgen`, transport security.
 //! - [`sdk`]: the SDK's HTTP client interface (feature `sdk`).
 
+pub(crate) mod patience;
 pub(crate) mod s3;
 #[cfg(feature = "sdk")]
 pub(crate) mod sdk;

@@ -9,3 +9,4 @@ pub(crate) mod listing;
 pub(crate) mod multipart;
 pub(crate) mod network;
 pub(crate) mod range;
+pub(crate) mod uri;

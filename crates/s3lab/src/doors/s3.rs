@@ -4,15 +4,26 @@
 //! (`engine::backend`). Where the protocol layer is stricter than S3, the request is put in its words here, and only
 //! after its signature was checked as it came.
 
-use http::header::{AUTHORIZATION, RANGE};
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, RANGE};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::route::S3Route;
 pub(crate) use s3s::service::S3Service;
 use s3s::service::S3ServiceBuilder;
 pub(crate) use s3s::stream::{ByteStream, RemainingLength};
 pub(crate) use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, StdError, dto};
+
+/// Bytes of XML that are read before they are parsed. 10,000 parts with all their checksums take 4 MB, 1,000 of the longest
+/// keys with every character escaped 6 MB.
+const LARGEST_XML: usize = 8 << 20;
+/// Bytes of an object that a form brings (POST Object), and of the form's other fields. The form is in memory before
+/// anybody knows whether it is signed, so this is far less than S3's 5 GiB.
+const LARGEST_FORM: u64 = 16 << 20;
+const LARGEST_FIELDS: usize = 1 << 20;
 
 /// The one pair of keys.
 struct OnePair {
@@ -46,7 +57,14 @@ struct Access {
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let_in(context.credentials().is_some(), self.allow_anonymous)
+        let_in(context.credentials().is_some(), self.allow_anonymous)?;
+        // The protocol layer has the limit too, but calls a longer body an internal error.
+        let streamed = ["PutObject", "UploadPart", "PostObject"].contains(&context.s3_op().name());
+        let length = context.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if !streamed && length.is_some_and(|length| length > LARGEST_XML as u64) {
+            return Err(S3Error::with_message(S3ErrorCode::MaxMessageLengthExceeded, "Your request was too large."));
+        }
+        Ok(())
     }
 }
 
@@ -119,6 +137,11 @@ pub(crate) fn service(
 ) -> S3Service {
     let checked = S3ServiceBuilder::new(backend.clone()).build();
     let mut builder = S3ServiceBuilder::new(backend);
+    let mut limits = S3Config::default();
+    limits.xml_max_body_size = LARGEST_XML;
+    limits.post_object_max_file_size = LARGEST_FORM;
+    limits.form_max_fields_size = LARGEST_FIELDS;
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
     builder.set_auth(OnePair { access_key: access_key.to_owned(), secret_key: secret_key.into() });
     builder.set_access(Access { allow_anonymous });
     builder.set_route(LenientRange { checked, read: read_range, allow_anonymous });

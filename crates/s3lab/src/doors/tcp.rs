@@ -1,5 +1,8 @@
 //! The one file that names `hyper` and opens sockets: an HTTP/1.1 server, one task a connection.
 //!
+//! No client keeps a connection for ever by doing nothing: `patience` says how long each wait is. How many connections
+//! there may be is the system's limit on open files.
+//!
 //! Cancellation: dropping [`serve`]'s future closes the listener and every connection, wherever they are.
 
 use std::convert::Infallible;
@@ -8,22 +11,33 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
-pub(crate) use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
 
+use super::patience::{self, Stall};
 use super::tls::Acceptor;
 
 /// Body bytes hyper queues before it waits for the socket: two of the largest pieces a body hands over.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
+
+/// Bytes of a head. S3 takes 8 KB; session tokens and metadata are let in that are longer. A head without end would
+/// otherwise fill a buffer as large as those of answers.
+const LARGEST_HEAD: usize = 64 << 10;
+
+/// What the error of a body says that [`patience::UPLOAD`] ended.
+pub(crate) const STOOD_STILL: &str = "nothing more of it came for too long";
 
 /// Set to have the connection end with a reset instead of an orderly close.
 pub(crate) type Abort = Arc<AtomicBool>;
@@ -33,7 +47,7 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// What belongs to one connection; dropped when it closes.
     type Connection: Send + Sync + 'static;
     /// The answers' bodies.
-    type Body: http_body::Body<Data = bytes::Bytes, Error = io::Error> + Send + 'static;
+    type Body: http_body::Body<Data = Bytes, Error = io::Error> + Send + 'static;
 
     /// A connection was accepted.
     fn open(&self, abort: Abort) -> Self::Connection;
@@ -42,7 +56,7 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     fn call(
         &self,
         connection: Arc<Self::Connection>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
@@ -58,7 +72,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<Acceptor>, handler:
                 Err(error) => {
                     // Out of file descriptors, most likely: nothing to do but to wait until one is closed.
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    sleep(Duration::from_millis(20)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -73,7 +87,7 @@ async fn connection(stream: TcpStream, tls: Option<Acceptor>, handler: impl Hand
     let abort = Abort::default();
     // Opened before the handshake: its time is part of what the network takes to set a connection up.
     let connection = Arc::new(handler.open(abort.clone()));
-    let wire = Wire { stream, abort };
+    let wire = Wire { stream, abort, stall: Stall::new(patience::ANSWER) };
     match tls {
         None => requests(wire, connection, handler).await,
         Some(tls) => match tls.accept(wire).await {
@@ -89,24 +103,140 @@ where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(|request| {
-        let (handler, connection) = (handler.clone(), connection.clone());
+    let service = service_fn(|request: Request<Incoming>| {
+        let (handler, connection, request) = (handler.clone(), connection.clone(), request.map(RequestBody::new));
         async move { Ok::<_, Infallible>(handler.call(connection, request).await) }
     });
     let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience::HEAD)
+        .max_header_size(LARGEST_HEAD)
         .writev(true)
         .max_buf_size(WRITE_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering { stream, until: None }), service)
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
-/// A socket that is reset when dropped after an abort.
+/// A request's body, as long as its client goes on sending it.
+pub(crate) struct RequestBody {
+    body: Incoming,
+    stall: Stall,
+}
+
+impl RequestBody {
+    fn new(body: Incoming) -> Self {
+        Self { body, stall: Stall::new(patience::UPLOAD) }
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Self { body, stall } = &mut *self;
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                stall.moved();
+                Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
+            }
+            Poll::Pending => {
+                ready!(stall.poll_over(cx));
+                Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, STOOD_STILL))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection whose end is not a reset: when all answers are sent, what the client still sends is read and dropped,
+/// until it closes its side too, or for [`patience::LINGER`].
+struct Lingering<S> {
+    stream: S,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        /// Pieces read before other connections have their turn.
+        const IN_A_ROW: u32 = 32;
+
+        let Self { stream, until } = &mut *self;
+        if until.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+        }
+        let until = until.get_or_insert_with(|| Box::pin(sleep(patience::LINGER)));
+        let mut dropped = [0; 8 << 10];
+        for _ in 0..IN_A_ROW {
+            if until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buf = ReadBuf::new(&mut dropped);
+            // A client that is gone, by an orderly close or a reset, has what it wanted of the answer.
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// A socket that is reset when dropped after an abort, and whose client has to take what is sent.
 struct Wire {
     stream: TcpStream,
     abort: Abort,
+    stall: Stall,
+}
+
+impl Wire {
+    /// What a write gives, or its end where the client has taken nothing for too long.
+    fn taken(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if written.is_pending() {
+            ready!(self.stall.poll_over(cx));
+            let what = format!("the client has taken nothing for {} s", patience::ANSWER.as_secs());
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)));
+        }
+        self.stall.moved();
+        written
+    }
 }
 
 impl Drop for Wire {
@@ -127,7 +257,8 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.taken(written, cx)
     }
 
     fn poll_write_vectored(
@@ -135,7 +266,8 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.taken(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -15,6 +15,7 @@ use super::clock::Clock;
 use super::counters::Counters;
 use crate::doors::s3::{Body, S3Service, StdError};
 use crate::rules::network::{Flow, Link, Network};
+use crate::rules::uri;
 use crate::words::{RequestKind, RequestRecord};
 
 /// One lab's gate.
@@ -117,7 +118,12 @@ impl Gate {
         };
         let headless = request.method() == Method::HEAD;
         let has_body = !request.body().is_end_stream();
-        let mut response = if admitted {
+        let unusable = uri::query_parameters_error(request.uri().query().unwrap_or(""));
+        let mut response = if !admitted {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.")
+        } else if let Some(message) = unusable {
+            plain(StatusCode::BAD_REQUEST, "AuthorizationQueryParametersError", message)
+        } else {
             let pacer = Pacer::new(self.clone(), Direction::Up, start, None);
             let request = request
                 .map(|body| if has_body { Body::http_body_unsync(Upload::new(body, pacer)) } else { Body::empty() });
@@ -128,8 +134,6 @@ impl Gate {
                     plain(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error.")
                 }
             }
-        } else {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.")
         };
         if has_body {
             // The service thinks once it has the whole body.
@@ -187,27 +191,11 @@ fn record<B>(connection: u64, request: &Request<B>) -> RequestRecord {
         connection,
         kind,
         method: method.to_owned(),
-        bucket: decode(bucket),
-        key: decode(key),
+        bucket: uri::decode(bucket),
+        key: uri::decode(key),
         range: headers.get(header::RANGE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         status: None,
     }
-}
-
-/// Percent-decodes a path (RFC 3986, 2.1); what is no escape stays as it is.
-fn decode(text: &str) -> String {
-    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
-    while at < bytes.len() {
-        let escape = (bytes[at] == b'%')
-            .then(|| bytes.get(at + 1..at + 3))
-            .flatten()
-            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        out.push(escape.unwrap_or(bytes[at]));
-        at += if escape.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// An error's answer made without the protocol layer.

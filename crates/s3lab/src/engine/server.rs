@@ -69,7 +69,7 @@ impl tcp::Handler for Face {
     fn call(
         &self,
         connection: Arc<Connection>,
-        request: Request<tcp::Incoming>,
+        request: Request<tcp::RequestBody>,
     ) -> impl Future<Output = Response<LabBody>> + Send {
         // Boxed: the protocol layer's futures are several kilobytes, and most of a connection's life is idle.
         Box::pin(self.0.clone().exchange(connection, request))

@@ -21,6 +21,8 @@ use crate::rules::faults::{self, Refusal};
 use crate::rules::{checksum, range};
 use crate::words::{Algorithm, Checksums, Content, Object as Stored};
 
+/// S3's greatest number of keys in one DeleteObjects (Amazon S3 API reference, "DeleteObjects").
+const MOST_DELETED: usize = 1000;
 /// Bytes of one slice handed to the connection: large enough that a frame's cost does not show.
 const SLICE_BYTES: usize = 512 << 10;
 
@@ -318,6 +320,10 @@ impl Backend {
     }
 
     pub(super) fn do_delete_objects(&self, input: DeleteObjectsInput) -> S3Result<DeleteObjectsOutput> {
+        if !(1..=MOST_DELETED).contains(&input.delete.objects.len()) {
+            let message = "The XML you provided was not well-formed or did not validate against our published schema.";
+            return Err(error(S3ErrorCode::MalformedXML, message));
+        }
         let mut state = self.store.lock();
         let bucket = state.buckets.get_mut(&input.bucket).ok_or_else(no_such_bucket)?;
         let keys: Vec<_> = input.delete.objects.into_iter().map(|object| object.key).collect();

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use super::convert::error;
 use super::*;
 use crate::doors::s3::{S3Error, S3ErrorCode, StdError};
+use crate::doors::tcp::STOOD_STILL;
 use crate::rules::checksum::{self, Hasher, Sums};
 use crate::words::{Algorithm, Content};
 
@@ -52,6 +53,11 @@ fn broken(source: StdError) -> S3Error {
     }
     if text.contains("SignatureMismatch") {
         return error(S3ErrorCode::SignatureDoesNotMatch, "A chunk's signature does not match.");
+    }
+    if text.contains(STOOD_STILL) {
+        let message = "Your socket connection to the server was not read from or written to within the timeout period. \
+                       Idle connections will be closed.";
+        return error(S3ErrorCode::RequestTimeout, message);
     }
     error(S3ErrorCode::IncompleteBody, format!("The request body could not be read: {text}."))
 }
