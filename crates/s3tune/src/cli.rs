@@ -128,12 +128,16 @@ pub struct ServeArgs {
     /// An object in it whose bytes are computed, not stored; may be repeated
     #[arg(long, value_name = "KEY=SIZE", value_parser = synthetic)]
     pub synthetic: Vec<(String, ByteSize)>,
-    /// Access key [default: a random one]
-    #[arg(long, requires = "secret_key")]
+    /// Access key [default: S3TUNE_ACCESS_KEY from the environment, or a random one]
+    #[arg(long, value_name = "A", requires = "secret")]
     pub access_key: Option<String>,
-    /// Secret key [default: a random one]
-    #[arg(long, requires = "access_key")]
+    /// Secret key; every user of the machine sees it in the list of processes, unlike --secret-key-file and
+    /// S3TUNE_SECRET_KEY [default: S3TUNE_SECRET_KEY from the environment, or a random one]
+    #[arg(long, value_name = "S", requires = "access_key", group = "secret")]
     pub secret_key: Option<String>,
+    /// File whose only line is the secret key
+    #[arg(long, value_name = "FILE", requires = "access_key", group = "secret")]
+    pub secret_key_file: Option<PathBuf>,
 }
 
 /// Parses the process's arguments. Flags may be spelled with underscores, as in the AWS sample (`--n_downloads`).
@@ -244,6 +248,9 @@ mod tests {
             ("s3tune serve --synthetic big", "big=3GiB"),
             ("s3tune serve --listen nowhere", "--listen"),
             ("s3tune serve --access-key a", "--secret-key"),
+            ("s3tune serve --secret-key s", "--access-key"),
+            ("s3tune serve --secret-key-file s", "--access-key"),
+            ("s3tune serve --access-key a --secret-key s --secret-key-file s", "--secret-key"),
             ("s3tune dmeo", "dmeo"),
         ] {
             let message = refused(line);

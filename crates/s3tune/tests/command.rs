@@ -12,7 +12,8 @@ use serde_json::Value;
 fn s3tune(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s3tune"));
     command.args(arguments).env("AWS_EC2_METADATA_DISABLED", "true").stdin(Stdio::null());
-    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "RUST_LOG"] {
+    let keys = ["S3TUNE_ACCESS_KEY", "S3TUNE_SECRET_KEY"];
+    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "RUST_LOG"].into_iter().chain(keys) {
         command.env_remove(variable);
     }
     command.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "hush").env("AWS_REGION", "us-east-1");
@@ -64,6 +65,8 @@ fn wrong_usage_ends_with_2_and_one_line() {
         (&["tune", "--lab", "lan", "--object-size", "0"], "--object-size"),
         (&["serve", "--profile", "moon"], "same-region"),
         (&["serve", "--bucket", "x"], "x"),
+        (&["serve", "--access-key", "a", "--secret-key-file", "/nonexistent/x"], "/nonexistent/x"),
+        (&["serve", "--access-key", "a", "--secret-key", "hush with spaces"], "secret key"),
     ] {
         let output = s3tune(arguments).output().unwrap();
         assert_eq!(code(&output), 2, "{arguments:?}");
@@ -143,6 +146,42 @@ fn ctrl_c_ends_a_run_cleanly_and_keeps_what_was_measured() {
     assert!(rest.contains("s3tune: interrupted"), "{rest}");
     assert!(out.join("results.csv").exists() && out.join("journal.jsonl").exists());
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+/// The keys that `serve` tells, with these arguments and variables.
+fn served_keys(arguments: &[&str], variables: &[(&str, &str)]) -> (String, String) {
+    let mut command = s3tune(&[&["serve"], arguments].concat());
+    let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let serving: Value = serde_json::from_str(&line).unwrap();
+    let text = |name: &str| serving[name].as_str().unwrap().to_owned();
+    (text("access_key"), text("secret_key"))
+}
+
+#[test]
+fn serve_takes_its_keys_from_flags_a_file_or_variables_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "from-file\n").unwrap();
+    let file = ["--access-key", "flag", "--secret-key-file", file.to_str().unwrap()];
+    let variables = [("S3TUNE_ACCESS_KEY", "variable"), ("S3TUNE_SECRET_KEY", "from-variable")];
+    let pair = |access: &str, secret: &str| (access.to_owned(), secret.to_owned());
+    assert_eq!(served_keys(&file, &[]), pair("flag", "from-file"));
+    assert_eq!(served_keys(&[], &variables), pair("variable", "from-variable"));
+    // Flags come first, as a pair.
+    assert_eq!(served_keys(&file, &variables), pair("flag", "from-file"));
+    let flags = ["--access-key", "flag", "--secret-key", "from-flag"];
+    assert_eq!(served_keys(&flags, &variables), pair("flag", "from-flag"));
+    // AWS's own keys, which `s3tune` sets here, are never taken for a server.
+    let (access, secret) = served_keys(&[], &[]);
+    assert!(access != "a" && secret != "hush" && secret.len() >= 16, "{access}");
+
+    let half = s3tune(&["serve"]).env("S3TUNE_SECRET_KEY", "hush").output().unwrap();
+    assert_eq!(code(&half), 2);
+    assert!(line(&half).contains("S3TUNE_ACCESS_KEY"), "{}", line(&half));
 }
 
 #[test]
