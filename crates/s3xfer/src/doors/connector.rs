@@ -202,7 +202,13 @@ impl Shared {
     async fn connect(&self, origin: &Origin, within: Duration) -> Result<Connection, ExchangeError> {
         let deadline = Instant::now() + within;
         let connected = async {
-            let (stream, place) = self.dialler.connect(&origin.host, origin.port, deadline).await?;
+            let mut dialled = self.dialler.connect(&origin.host, origin.port, deadline).await;
+            if let Err(DialError::NoDescriptor { cause, .. }) = &dialled {
+                tracing::debug!(host = origin.host, %cause, "closing all connections that wait");
+                self.pool.clear();
+                dialled = self.dialler.connect(&origin.host, origin.port, deadline).await;
+            }
+            let (stream, place) = dialled?;
             Ok(match origin.tls {
                 true => Connection::tls(self.tls.connect(stream, &origin.host).await?, place),
                 false => Connection::plain(stream, place),

@@ -1,7 +1,9 @@
 //! What this machine gives a process: memory, and files it may have open.
 
-use std::fs;
 use std::sync::OnceLock;
+use std::{fs, io};
+
+use rustix::io::Errno;
 
 /// Where nothing can be read.
 const UNKNOWN_MEMORY: u64 = 2 << 30;
@@ -37,6 +39,12 @@ fn share_of_open_files(divisor: u64) -> u32 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let share = limit.map_or(MOST_CONNECTIONS, |files| files / divisor);
     u32::try_from(share.clamp(1, MOST_CONNECTIONS)).expect("at most MOST_CONNECTIONS")
+}
+
+/// Whether `error` says that the process, or the machine, has too many files open.
+pub(crate) fn is_without_descriptor(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// `MemTotal:       24684084 kB`.

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
-use crate::doors::blocking;
+use crate::doors::{blocking, machine};
 
 /// How long the addresses of a name are used. S3 says a few seconds in its answers and changes them slowly; asking once a
 /// minute keeps hundreds of requests a second off the resolver.
@@ -23,6 +23,9 @@ const NAME_LIFETIME: Duration = Duration::from_secs(60);
 
 /// For how long an address that did not take a connection is tried last.
 const SHUNNED: Duration = Duration::from_secs(60);
+
+/// So many names are known at once, and so many addresses without a connection.
+const MOST_KNOWN: usize = 1024;
 
 /// The time for a connection is shared between so many addresses. More would leave each less than a lost SYN takes to be
 /// sent again (1 s).
@@ -44,6 +47,14 @@ pub(super) enum DialError {
     NoAddress {
         /// The host's name.
         host: String,
+    },
+    /// The process or the machine has no descriptor left for a socket. It says nothing of the host.
+    #[error("no socket can be opened for {host}: {cause}; raise the limit of open files (ulimit -n)")]
+    NoDescriptor {
+        /// The host's name.
+        host: String,
+        /// The system's words.
+        cause: io::Error,
     },
     /// None of its addresses takes a connection; this is what the last one said.
     #[error("{address} takes no connection: {cause}")]
@@ -109,6 +120,10 @@ impl Dialler {
                     }
                     return Ok((stream, place));
                 }
+                // No other address would do better, and this one has done nothing.
+                Err(cause) if machine::is_without_descriptor(&cause) => {
+                    return Err(DialError::NoDescriptor { host: host.to_owned(), cause });
+                }
                 Err(cause) => {
                     tracing::debug!(%address, %cause, "no connection");
                     place.0.failed(Some(Instant::now()));
@@ -131,7 +146,7 @@ impl Dialler {
         let looked_up = cell.get_or_try_init(async || {
             let asked = (host.to_owned(), port);
             let found = blocking::run(move || asked.to_socket_addrs()).await;
-            found.map(Iterator::collect).map_err(|cause| DialError::Name { host: host.to_owned(), cause })
+            found.map(Iterator::collect).map_err(|cause| DialError::name(host, cause))
         });
         let addresses: Vec<SocketAddr> = looked_up.await?.clone();
         if addresses.is_empty() {
@@ -144,8 +159,12 @@ impl Dialler {
         let now = Instant::now();
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.retain(|_, name| now.duration_since(name.asked_at) < NAME_LIFETIME);
-        let name = names.entry((host.to_owned(), port));
-        name.or_insert_with(|| Name { asked_at: now, addresses: Arc::default() }).addresses.clone()
+        let key = (host.to_owned(), port);
+        if names.len() >= MOST_KNOWN && !names.contains_key(&key) {
+            let oldest = names.iter().min_by_key(|(_, name)| name.asked_at).map(|(key, _)| key.clone());
+            oldest.and_then(|key| names.remove(&key));
+        }
+        names.entry(key).or_insert_with(|| Name { asked_at: now, addresses: Arc::default() }).addresses.clone()
     }
 
     fn forget(&self, host: &str, port: u16) {
@@ -159,6 +178,7 @@ impl Dialler {
         known.retain(|address, state| {
             found.contains(address) || Arc::strong_count(state) > 1 || state.failed_lately(now)
         });
+        forget_surplus(&mut known, found);
         let state = |address: &SocketAddr| (*address, known.entry(*address).or_default().clone());
         let candidates: Vec<_> = found.iter().map(state).collect();
         let loads: Vec<_> = candidates
@@ -166,6 +186,34 @@ impl Dialler {
             .map(|(_, state)| (state.failed_lately(now), state.open.load(Ordering::Relaxed)))
             .collect();
         order(&loads, turn).into_iter().map(|index| candidates[index].clone()).collect()
+    }
+}
+
+impl DialError {
+    fn name(host: &str, cause: io::Error) -> Self {
+        let host = host.to_owned();
+        if machine::is_without_descriptor(&cause) {
+            Self::NoDescriptor { host, cause }
+        } else {
+            Self::Name { host, cause }
+        }
+    }
+}
+
+/// Besides those to which connections are open, only addresses that failed lately are known; their oldest failures are
+/// forgotten where there are more than [`MOST_KNOWN`].
+fn forget_surplus(known: &mut HashMap<SocketAddr, Arc<Address>>, found: &[SocketAddr]) {
+    if known.len() <= MOST_KNOWN {
+        return;
+    }
+    let unused = known.iter().filter(|(address, state)| !found.contains(address) && Arc::strong_count(state) == 1);
+    let mut unused: Vec<_> = unused.map(|(address, state)| (state.failed_at(), *address)).collect();
+    let surplus = unused.len().saturating_sub(MOST_KNOWN);
+    if surplus > 0 {
+        unused.select_nth_unstable(surplus - 1);
+        for (_, address) in &unused[..surplus] {
+            known.remove(address);
+        }
     }
 }
 
@@ -185,8 +233,11 @@ impl Address {
     }
 
     fn failed_lately(&self, now: Instant) -> bool {
-        let at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        at.is_some_and(|at| now.duration_since(at) < SHUNNED)
+        self.failed_at().is_some_and(|at| now.duration_since(at) < SHUNNED)
+    }
+
+    fn failed_at(&self) -> Option<Instant> {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -268,6 +319,32 @@ mod tests {
         assert!(dialler.name("endpoint.example", 1).get().is_some());
         tokio::time::advance(NAME_LIFETIME).await;
         assert!(dialler.name("endpoint.example", 1).get().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_so_many_names_and_failed_addresses_are_known() {
+        let dialler = Dialler::default();
+        let hosts = u32::try_from(MOST_KNOWN).unwrap() + 100;
+        let address = |host: u32| SocketAddr::from(((0x0a00_0000 + host).to_be_bytes(), 80));
+        let mut open = None;
+        for host in 0..hosts {
+            dialler.name(&format!("{host}.example"), 80);
+            let (_, state) = dialler.in_order(&[address(host)]).swap_remove(0);
+            match host {
+                0 => open = Some(Place::new(state)),
+                _ => state.failed(Some(Instant::now())),
+            }
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let (names, known) = (dialler.names.lock().unwrap(), dialler.addresses.lock().unwrap());
+        assert_eq!(names.len(), MOST_KNOWN);
+        assert!(names.contains_key(&(format!("{}.example", hosts - 1), 80)));
+        assert!(!names.contains_key(&("0.example".to_owned(), 80)), "the oldest goes first");
+        // The one to which a connection is open, and the newest.
+        assert!((MOST_KNOWN..MOST_KNOWN + 3).contains(&known.len()), "{}", known.len());
+        assert!(known.contains_key(&address(0)) && known.contains_key(&address(hosts - 1)));
+        assert!(!known.contains_key(&address(1)));
+        drop(open);
     }
 
     #[tokio::test]

@@ -1,19 +1,30 @@
 //! Connections that wait for their next request.
 //!
-//! The last one that came back goes out first: its congestion window is the widest, and the others grow old. No task
-//! watches them; they are looked at when one is wanted or comes back. Dropping the pool closes them.
+//! The last one that came back goes out first: its congestion window is the widest, and the others grow old. Two things
+//! bound how many wait, whatever hosts they lead to. There is a most for all of them together, and the oldest makes room.
+//! And none waits for longer than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that have
+//! waited for too long are closed. The task lives on the connections' own runtime while one of them waits. Where that
+//! runtime ends, they are closed with it, for nobody could use them any more. Dropping the pool closes them, too.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::runtime;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use super::stream::Connection;
+use crate::doors::machine;
 
 /// How long a connection may wait. S3 closes after 20 s (vectordotdev/vector#9703, aio-libs/aiobotocore#21); earlier, so
 /// that a request rarely meets a connection that is just being closed.
-const IDLE_LIMIT: Duration = Duration::from_secs(15);
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15);
+
+/// As many connections as this share of those that the process may open may wait. With half of its descriptors for
+/// connections, a quarter of them wait at most: all requests in flight, connections that wait, and as many files have room.
+const IDLE_SHARE: u32 = 2;
 
 /// Where connections lead.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -24,60 +35,208 @@ pub(super) struct Origin {
 }
 
 /// The waiting connections of one client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
-    idle: Mutex<HashMap<Origin, Vec<Idle>>>,
+    most: usize,
+    waiting: Mutex<Waiting>,
+    /// Told when the pool is dropped.
+    dropped: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// In the order in which they came: the oldest first.
+    all: BTreeMap<u64, Idle>,
+    /// The same by where they lead.
+    by_origin: HashMap<Origin, VecDeque<u64>>,
+    /// How many came so far.
+    came: u64,
+    /// The runtimes on which a task closes connections that have aged.
+    watched: HashSet<runtime::Id>,
 }
 
 #[derive(Debug)]
 struct Idle {
+    origin: Origin,
     connection: Connection,
     since: Instant,
 }
 
+/// Closes connections that have aged, on one runtime.
+struct Watch {
+    /// The pool must not live on because of it.
+    pool: Weak<Pool>,
+    runtime: runtime::Id,
+    /// Nothing of its runtime waits any more.
+    done: bool,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::of((machine::connections() / IDLE_SHARE).max(1) as usize)
+    }
+}
+
 impl Pool {
+    /// An empty pool in which at most so many connections wait.
+    pub(super) fn of(most: usize) -> Self {
+        Self { most, waiting: Mutex::default(), dropped: Arc::default() }
+    }
+
     /// A connection that looks alive.
     pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
-        let now = Instant::now();
         // Closing takes a system call each, which nobody should wait for with the lock in hand.
         let mut closed = Vec::new();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle.get_mut(origin)?;
-        closed.extend(waiting.drain(..aged(waiting, now)));
+        let mut waiting = self.waiting();
+        waiting.take_aged(Instant::now(), &mut closed);
         let mut found = None;
-        while let Some(candidate) = waiting.pop() {
+        while let Some(candidate) = waiting.take_newest(origin) {
             if candidate.connection.is_usable() {
                 found = Some(candidate.connection);
                 break;
             }
             closed.push(candidate);
         }
-        drop(idle);
+        drop(waiting);
         drop(closed);
         found
+    }
+
+    /// Keeps a connection for later. Nothing of its last answer may be left to read.
+    pub(super) fn put(self: &Arc<Self>, origin: Origin, mut connection: Connection) {
+        connection.rest();
+        let runtime = connection.runtime().clone();
+        let now = Instant::now();
+        let mut closed = Vec::new();
+        let mut waiting = self.waiting();
+        waiting.take_aged(now, &mut closed);
+        waiting.add(Idle { origin, connection, since: now });
+        while waiting.all.len() > self.most {
+            closed.extend(waiting.take_oldest());
+        }
+        let unwatched = waiting.watched.insert(runtime.id());
+        drop(waiting);
+        drop(closed);
+        if unwatched {
+            // A runtime that has ended drops the task at once, and the connection with it.
+            let watch = Watch { pool: Arc::downgrade(self), runtime: runtime.id(), done: false };
+            runtime.spawn(watch.run(self.dropped.clone()));
+        }
+    }
+
+    /// Closes all of them: something else needs their descriptors.
+    pub(super) fn clear(&self) {
+        let mut waiting = self.waiting();
+        let closed = (mem::take(&mut waiting.all), mem::take(&mut waiting.by_origin));
+        drop(waiting);
+        drop(closed);
     }
 
     /// Connections that [`take`](Self::take) would find.
     #[cfg(test)]
     pub(super) fn usable(&self) -> usize {
-        let idle = self.idle.lock().unwrap();
-        idle.values().flatten().filter(|waiting| waiting.connection.is_usable()).count()
+        self.waiting().all.values().filter(|waiting| waiting.connection.is_usable()).count()
     }
 
-    /// Keeps a connection for later. Nothing of its last answer may be left to read.
-    pub(super) fn put(&self, origin: Origin, mut connection: Connection) {
-        connection.rest();
-        let now = Instant::now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle.entry(origin).or_default();
-        let closed: Vec<Idle> = waiting.drain(..aged(waiting, now)).collect();
-        waiting.push(Idle { connection, since: now });
-        drop(idle);
-        drop(closed);
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How many at the front have waited too long: they are in the order in which they came.
-fn aged(waiting: &[Idle], now: Instant) -> usize {
-    waiting.partition_point(|idle| now.duration_since(idle.since) >= IDLE_LIMIT)
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.dropped.notify_waiters();
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, idle: Idle) {
+        self.came += 1;
+        self.by_origin.entry(idle.origin.clone()).or_default().push_back(self.came);
+        self.all.insert(self.came, idle);
+    }
+
+    fn take_newest(&mut self, origin: &Origin) -> Option<Idle> {
+        let of_origin = self.by_origin.get_mut(origin)?;
+        let number = of_origin.pop_back();
+        if of_origin.is_empty() {
+            self.by_origin.remove(origin);
+        }
+        self.all.remove(&number?)
+    }
+
+    fn take_oldest(&mut self) -> Option<Idle> {
+        let (_, oldest) = self.all.pop_first()?;
+        // The oldest of all is the oldest of its origin.
+        if let Some(of_origin) = self.by_origin.get_mut(&oldest.origin) {
+            of_origin.pop_front();
+            if of_origin.is_empty() {
+                self.by_origin.remove(&oldest.origin);
+            }
+        }
+        Some(oldest)
+    }
+
+    fn take_aged(&mut self, now: Instant, aged: &mut Vec<Idle>) {
+        while self.next_age().is_some_and(|at| at <= now) {
+            aged.extend(self.take_oldest());
+        }
+    }
+
+    /// When the oldest has waited for long enough.
+    fn next_age(&self) -> Option<Instant> {
+        self.all.first_key_value().map(|(_, oldest)| oldest.since + IDLE_LIMIT)
+    }
+
+    fn take_of(&mut self, runtime: runtime::Id) -> Vec<Idle> {
+        let of_runtime = |_: &u64, idle: &mut Idle| idle.connection.runtime().id() == runtime;
+        let taken: BTreeMap<u64, Idle> = self.all.extract_if(.., of_runtime).collect();
+        self.by_origin.retain(|_, numbers| {
+            numbers.retain(|number| !taken.contains_key(number));
+            !numbers.is_empty()
+        });
+        taken.into_values().collect()
+    }
+}
+
+impl Watch {
+    async fn run(mut self, dropped: Arc<Notify>) {
+        loop {
+            // Made before the pool is looked at, it misses no drop.
+            let dropped = dropped.notified();
+            let Some(until) = self.close_aged() else { return };
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = dropped => return,
+            }
+        }
+    }
+
+    /// When to look again; `None` if nothing of this runtime waits, and no task is needed.
+    fn close_aged(&mut self) -> Option<Instant> {
+        let pool = self.pool.upgrade()?;
+        let mut closed = Vec::new();
+        let mut waiting = pool.waiting();
+        waiting.take_aged(Instant::now(), &mut closed);
+        self.done = !waiting.all.values().any(|idle| idle.connection.runtime().id() == self.runtime);
+        if self.done {
+            waiting.watched.remove(&self.runtime);
+        }
+        let next = waiting.next_age().filter(|_| !self.done);
+        drop(waiting);
+        drop(closed);
+        next
+    }
+}
+
+/// Not done means that the runtime ends, or the pool is gone.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.upgrade().filter(|_| !self.done) else { return };
+        let mut waiting = pool.waiting();
+        waiting.watched.remove(&self.runtime);
+        let closed = waiting.take_of(self.runtime);
+        drop(waiting);
+        drop(closed);
+    }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 
 use super::dial::Place;
 use super::tls::TlsStream;
@@ -19,7 +19,7 @@ use super::tls::TlsStream;
 pub(super) struct Connection {
     stream: Stream,
     /// Its socket is dead without the runtime that watches it.
-    runtime: runtime::Id,
+    runtime: Handle,
     _place: Place,
 }
 
@@ -31,11 +31,11 @@ enum Stream {
 
 impl Connection {
     pub(super) fn plain(stream: TcpStream, place: Place) -> Self {
-        Self { stream: Stream::Plain(stream), runtime: Handle::current().id(), _place: place }
+        Self { stream: Stream::Plain(stream), runtime: Handle::current(), _place: place }
     }
 
     pub(super) fn tls(stream: TlsStream, place: Place) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), runtime: Handle::current().id(), _place: place }
+        Self { stream: Stream::Tls(Box::new(stream)), runtime: Handle::current(), _place: place }
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -67,13 +67,18 @@ impl Connection {
 
     /// Whether another request may be sent over it: it belongs to this runtime, is open, and the server said nothing.
     pub(super) fn is_usable(&self) -> bool {
-        if !Handle::try_current().is_ok_and(|handle| handle.id() == self.runtime) {
+        if !Handle::try_current().is_ok_and(|handle| handle.id() == self.runtime.id()) {
             return false;
         }
         match &self.stream {
             Stream::Plain(stream) => is_quiet(stream),
             Stream::Tls(stream) => stream.is_at_rest() && is_quiet(stream.tcp()),
         }
+    }
+
+    /// The runtime that watches its socket.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Gives back what a connection that waits has no use for.

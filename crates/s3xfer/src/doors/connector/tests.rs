@@ -10,6 +10,7 @@ use rcgen::CertifiedKey;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
+use super::pool::IDLE_LIMIT;
 use super::*;
 
 /// Looks at something that happens in a moment, and how many are enough on the busiest machine: a minute's.
@@ -303,6 +304,89 @@ fn a_connection_does_not_outlive_its_runtime() {
         });
     }
     assert_eq!(server.accepted(), 3);
+}
+
+/// So many hosts, by their ports, and a client that keeps so many connections.
+fn hosts(count: usize, most: usize) -> (Vec<Server>, Shared) {
+    let host = |_| Server::new(|_, out| out.write_all(&good(b"x")).map(|()| true));
+    ((0..count).map(host).collect(), Shared { pool: Arc::new(Pool::of(most)), ..Shared::default() })
+}
+
+/// Waits until as many connections to them are open; sleeping, for the time of the runtime may be virtual.
+fn assert_open(servers: &[Server], wanted: usize) {
+    let open = || servers.iter().map(|server| server.open.load(Ordering::SeqCst)).sum::<usize>();
+    let settled = (0..PATIENCE).any(|_| {
+        thread::sleep(MOMENT);
+        open() == wanted
+    });
+    assert!(settled, "{} connections are open, not {wanted}", open());
+}
+
+#[tokio::test]
+async fn connections_to_all_hosts_together_are_kept_up_to_a_most_and_the_oldest_makes_room() {
+    let (servers, shared) = hosts(20, 8);
+    for server in &servers {
+        assert_eq!(whole(get(&shared, &server.url("/")).await).await, b"x");
+    }
+    assert_open(&servers, 8);
+    // The newest are those that were kept, and used they are the newest again.
+    for server in servers[12..].iter().chain(&servers[..7]).chain(&servers[19..]) {
+        whole(get(&shared, &server.url("/")).await).await;
+    }
+    assert_open(&servers, 8);
+    let accepted: Vec<usize> = servers.iter().map(Server::accepted).collect();
+    let again = [2; 7].into_iter().chain([1; 13]);
+    assert_eq!(accepted, again.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn connections_that_nobody_wants_again_are_closed_after_a_while() {
+    let (servers, shared) = hosts(5, 8);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    for server in &servers[..3] {
+        whole(get(&shared, &server.url("/")).await).await;
+    }
+    tokio::time::pause();
+    tokio::time::sleep(IDLE_LIMIT / 2).await;
+    tokio::time::resume();
+    for server in &servers[2..] {
+        whole(get(&shared, &server.url("/")).await).await;
+    }
+    assert_eq!(tasks(), 1);
+    tokio::time::pause();
+    // Nothing is asked for from here on.
+    tokio::time::sleep(IDLE_LIMIT * 3 / 4).await;
+    assert_open(&servers, 3);
+    tokio::time::sleep(IDLE_LIMIT / 2).await;
+    assert_open(&servers, 0);
+    assert_eq!(tasks(), 0, "the task lives as long as connections wait");
+}
+
+#[test]
+fn a_runtime_that_ends_takes_its_waiting_connections_along() {
+    let (servers, shared) = hosts(4, 8);
+    let runtimes: Vec<_> = (0..2)
+        .map(|_| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
+        .collect();
+    for (at, server) in servers.iter().enumerate() {
+        runtimes[at % 2].block_on(async { whole(get(&shared, &server.url("/")).await).await });
+    }
+    assert_open(&servers, 4);
+    let mut runtimes = runtimes.into_iter();
+    drop(runtimes.next());
+    assert_open(&servers, 2);
+    let other = runtimes.next().unwrap();
+    // And the client goes on with the other one, whose task is there still.
+    other.block_on(async { whole(get(&shared, &servers[1].url("/")).await).await });
+    assert_eq!(servers[1].accepted(), 1);
+    assert_eq!(other.metrics().num_alive_tasks(), 1);
+    drop(shared);
+    let ended = (0..PATIENCE).any(|_| {
+        thread::sleep(MOMENT);
+        other.metrics().num_alive_tasks() == 0
+    });
+    assert!(ended, "a client that is gone leaves no task");
+    assert_open(&servers, 0);
 }
 
 #[tokio::test]
