@@ -19,10 +19,11 @@ mod stream;
 mod tests;
 mod tls;
 
+use std::error::Error;
 use std::future::poll_fn;
-use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use std::{io, iter};
 
 use aws_sdk_s3::config::SharedAsyncSleep;
 use aws_smithy_http_client::{Connector, ConnectorBuilder, tls as sdks_tls};
@@ -59,6 +60,16 @@ const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "
 pub(crate) fn http_client() -> Option<SharedHttpClient> {
     let proxy = PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     (!proxy).then(|| SharedHttpClient::new(LargeGets::default()))
+}
+
+/// Whether a request ended with an answer whose head is no head: of ours, or of the SDK's own client, whose words for it are
+/// hyper's. Their type is not named here, for hyper is nothing that this crate depends on; a test sees that they stay so.
+pub(crate) fn is_broken_head(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = iter::successors(Some(error), |&error| error.source());
+    causes.any(|cause| match cause.downcast_ref::<ExchangeError>() {
+        Some(ours) => matches!(ours, ExchangeError::Head(_)),
+        None => format!("{cause:?}").starts_with("hyper::Error(Parse("),
+    })
 }
 
 /// The client: what its connectors share.

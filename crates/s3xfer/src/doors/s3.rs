@@ -5,6 +5,8 @@
 //! does not compute checksums, for those of ranges are put together by the engine.
 
 mod customer_key;
+mod date;
+mod heads;
 mod identity;
 mod refusal_body;
 mod region;
@@ -38,6 +40,7 @@ use futures::future::BoxFuture;
 use tokio::time::timeout;
 
 use self::customer_key::{AllowedInClear, KeysNeedTls};
+use self::heads::OnlyWhatIsRead;
 use self::identity::Identities;
 use self::refusal_body::RefusalsAreShort;
 use self::region::{Elsewhere, Regions};
@@ -171,6 +174,7 @@ impl Store {
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         // Permanent: whether each is turned off would be looked up at every step of every request.
         config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));
+        config.push_interceptor(SharedInterceptor::permanent(OnlyWhatIsRead));
         config.push_interceptor(SharedInterceptor::permanent(AskForChecksum));
         config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
         config.push_interceptor(SharedInterceptor::permanent(KeysNeedTls));
@@ -439,16 +443,20 @@ fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> Req
             // closed just as it was used again, for one.
             let named = failure.as_connector_error().is_some_and(|error| error.as_other().is_some());
             let transient = failure.is_io() || failure.is_timeout() || named;
+            let broken_head = failure.as_connector_error().is_some_and(|error| connector::is_broken_head(error));
             let source =
                 failure.as_connector_error().map_or_else(|| "no cause given".into(), |error| root_cause(error));
-            if transient {
+            if broken_head {
+                RequestFailure::Final(RequestError::BadResponse { what: source.to_string() })
+            } else if transient {
                 RequestFailure::Transient(RequestError::Unreachable { source })
             } else {
                 RequestFailure::Final(RequestError::NotSent { source })
             }
         }
         SdkError::ConstructionFailure(_) => RequestFailure::Final(RequestError::NotSent { source: root_cause(&error) }),
-        SdkError::ServiceError(ref service) => {
+        // A success that cannot be understood refuses nothing.
+        SdkError::ServiceError(ref service) if !service.raw().status().is_success() => {
             let status = service.raw().status().as_u16();
             match service.err().code() {
                 Some("RequestTimeTooSkewed") => RequestFailure::Skewed { ahead_seconds: ahead_seconds(service.raw()) },

@@ -14,9 +14,10 @@ pub(crate) struct ContentRange {
 }
 
 impl ContentRange {
-    /// Strict: the unit is `bytes`, the size is known, and the range lies inside it.
+    /// Strict: the unit is `bytes`, in capitals or not (RFC 9110, 14.1), the size is known, and the range lies inside it.
     pub(crate) fn parse(value: &str) -> Option<Self> {
-        let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
+        let (unit, range) = value.split_once(' ')?;
+        let (range, size) = range.split_once('/').filter(|_| unit.eq_ignore_ascii_case("bytes"))?;
         let (first, last) = range.split_once('-')?;
         let (first, last, object_bytes) = (number(first)?, number(last)?, number(size)?);
         (first <= last && last < object_bytes).then(|| Self { bytes: first..last + 1, object_bytes })
@@ -66,7 +67,9 @@ mod tests {
     #[test]
     fn only_the_exact_form_is_accepted() {
         let parse = ContentRange::parse;
-        assert_eq!(parse("bytes 0-4/10"), Some(ContentRange { bytes: 0..5, object_bytes: 10 }));
+        for right in ["bytes 0-4/10", "Bytes 0-4/10", "BYTES 0-4/10"] {
+            assert_eq!(parse(right), Some(ContentRange { bytes: 0..5, object_bytes: 10 }));
+        }
         for wrong in [
             "",
             "bytes",

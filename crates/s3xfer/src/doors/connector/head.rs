@@ -8,8 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 
 /// All heads of one answer together, interim ones too. S3's are about 500 bytes.
 pub(super) const HEAD_LIMIT: usize = 64 << 10;
-/// Header lines of one head.
-const HEADERS_LIMIT: usize = 128;
+/// Header lines of one head. S3's are a dozen; servers that do not limit an object's metadata send them by the hundred.
+const HEADERS_LIMIT: usize = 4096;
+/// Room for them at first.
+const HEADERS_MOSTLY: usize = 64;
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -103,30 +105,59 @@ pub(super) fn host_header(uri: &Uri) -> Option<String> {
 pub(super) fn parse(bytes: &[u8], method: &Method) -> Result<Option<Head>, HeadError> {
     let mut at = 0;
     loop {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
-        let mut response = httparse::Response::new(&mut headers);
-        let length = match response.parse(&bytes[at..]).map_err(HeadError::Syntax)? {
-            httparse::Status::Complete(length) => length,
-            httparse::Status::Partial if bytes.len() > HEAD_LIMIT => return Err(HeadError::TooLong),
-            httparse::Status::Partial => return Ok(None),
+        let head = match one(&bytes[at..])? {
+            Some(head) => head,
+            None if bytes.len() > HEAD_LIMIT => return Err(HeadError::TooLong),
+            None => return Ok(None),
         };
-        at += length;
+        at += head.bytes;
         if at > HEAD_LIMIT {
             return Err(HeadError::TooLong);
         }
-        let code = response.code.expect("a complete head has a status");
-        match code {
+        match head.code {
             101 => return Err(HeadError::Upgrade),
             // Interim answers; the final one follows.
             100..=199 => {}
-            _ => return understand(&response, method, at).map(Some),
+            _ => return understand(head, method, at).map(Some),
         }
     }
 }
 
-fn understand(response: &httparse::Response<'_, '_>, method: &Method, bytes: usize) -> Result<Head, HeadError> {
-    let status = StatusCode::from_u16(response.code.expect("a complete head has a status"))
-        .map_err(|_| HeadError::Syntax(httparse::Error::Status))?;
+/// One head, interim or final.
+struct Raw {
+    code: u16,
+    version: Version,
+    headers: HeaderMap,
+    bytes: usize,
+}
+
+/// The first head in `bytes`. Headers whose names HTTP does not allow are left out, if they are no more than that: servers
+/// make names of metadata, and `x-amz-meta-a(b)` is no reason to refuse an object.
+fn one(bytes: &[u8]) -> Result<Option<Raw>, HeadError> {
+    match strictly(bytes) {
+        Err(HeadError::Syntax(httparse::Error::HeaderName)) => {
+            let (kept, left_out) = without_odd_names(bytes);
+            Ok(strictly(&kept)?.map(|head| Raw { bytes: head.bytes + left_out, ..head }))
+        }
+        told => told,
+    }
+}
+
+fn strictly(bytes: &[u8]) -> Result<Option<Raw>, HeadError> {
+    let mut most = HEADERS_MOSTLY;
+    loop {
+        let mut headers = vec![httparse::EMPTY_HEADER; most];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => return raw(&response, length).map(Some),
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(httparse::Error::TooManyHeaders) if most < HEADERS_LIMIT => most = HEADERS_LIMIT,
+            Err(error) => return Err(HeadError::Syntax(error)),
+        }
+    }
+}
+
+fn raw(response: &httparse::Response<'_, '_>, bytes: usize) -> Result<Raw, HeadError> {
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let mut headers = HeaderMap::with_capacity(response.headers.len());
     for header in response.headers.iter() {
@@ -136,6 +167,48 @@ fn understand(response: &httparse::Response<'_, '_>, method: &Method, bytes: usi
             HeaderValue::from_bytes(header.value).map_err(|_| HeadError::Syntax(httparse::Error::HeaderValue))?;
         headers.append(name, value);
     }
+    Ok(Raw { code: response.code.expect("a complete head has a status"), version, headers, bytes })
+}
+
+/// The first head in `bytes` without its lines that [have an odd name](has_odd_name), and how long these are.
+fn without_odd_names(bytes: &[u8]) -> (Vec<u8>, usize) {
+    let (mut kept, mut left_out, mut begun) = (Vec::with_capacity(bytes.len()), 0, false);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let empty = matches!(line, b"\r\n" | b"\n");
+        match begun && has_odd_name(line) {
+            true => left_out += line.len(),
+            false => kept.extend_from_slice(line),
+        }
+        if begun && empty {
+            break;
+        }
+        // Empty lines may come before the status line.
+        begun |= !empty;
+    }
+    (kept, left_out)
+}
+
+/// Whether the line is a header but for characters in its name that HTTP does not allow there (RFC 9110, 5.1 and 5.6.2),
+/// none of which could make two readers see different lines: neither white space nor control characters. The end of `line`
+/// may still be on its way.
+fn has_odd_name(line: &[u8]) -> bool {
+    let whole = line.strip_suffix(b"\n");
+    let text = whole.unwrap_or(line);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    let name = match text.iter().position(|byte| *byte == b':') {
+        Some(colon) => &text[..colon],
+        None if whole.is_none() => text,
+        None => return false,
+    };
+    let visible = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let quiet = text.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
+    !name.is_empty() && name.iter().all(visible) && !name.iter().all(allowed) && quiet
+}
+
+fn understand(head: Raw, method: &Method, bytes: usize) -> Result<Head, HeadError> {
+    let Raw { code, version, headers, .. } = head;
+    let status = StatusCode::from_u16(code).map_err(|_| HeadError::Syntax(httparse::Error::Status))?;
     let framing = framing(&headers, status, version, method)?;
     let keep_alive = framing != Framing::UntilClose
         && match version {
@@ -288,6 +361,25 @@ mod tests {
         assert!(get("HTTP/2 200 OK\n\n").is_err());
         assert!(get("SSH-2.0-OpenSSH_9\n").is_err());
         assert_eq!(get("HTTP/1.1 101 Switching Protocols\n\n").unwrap_err(), HeadError::Upgrade);
+    }
+
+    #[test]
+    fn headers_with_names_that_are_none_are_left_out() {
+        let odd = "x-amz-meta-a(b): c\nx-amz-meta-\u{fc}: d\n{}@: e\n\"content-length\": 9\n";
+        let text = format!("HTTP/1.1 200 OK\n{odd}content-length: 5\n{odd}etag: x\n\nx(y: body\n");
+        let head = whole(&text);
+        assert_eq!((head.headers.len(), head.framing), (2, Framing::Length(5)));
+        assert_eq!(head.bytes, text.replace('\n', "\r\n").len() - "x(y: body\r\n".len());
+        // Whatever of it has come so far.
+        let sent = text.replace('\n', "\r\n");
+        for at in 0..head.bytes {
+            assert!(parse(&sent.as_bytes()[..at], &Method::GET).unwrap().is_none(), "{at}");
+        }
+        for wrong in
+            ["a(b : c", " a(b): c", "a(b)", ": c", "a(b): \0", "a(b): c\rcontent-length: 7", "a(b): c\n folded"]
+        {
+            assert!(get(&format!("HTTP/1.1 200 OK\n{wrong}\ncontent-length: 5\n\n")).is_err(), "{wrong}");
+        }
     }
 
     #[test]
