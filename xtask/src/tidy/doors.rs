@@ -33,6 +33,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3lab/src/doors/sdk.rs",
             "crates/s3tune/src/object.rs",
             "crates/s3xfer/src/doors/connector.rs",
+            "crates/s3xfer/src/doors/connector/proxy.rs",
             "crates/s3xfer/src/doors/s3.rs",
             "crates/s3xfer/src/doors/s3/",
         ],

@@ -4,9 +4,10 @@
 //! SDK's own client in what costs processor time for each byte: bodies are read by whoever polls them, straight from the
 //! socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has it, parsed by
 //! httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of an endpoint (`dial.rs`) and are kept
-//! for a while (`pool.rs`).
+//! for a while (`pool.rs`). Which requests go through a proxy the environment says (`proxy.rs`): requests for `https://`
+//! by a way that the proxy opens (`tunnel.rs`), those for `http://` by asking the proxy instead (RFC 9112, 3.2.2).
 //!
-//! Requests with bodies go to the SDK's own client. So does everything where a proxy is configured.
+//! Requests with bodies go to the SDK's own client.
 
 mod body;
 mod buffers;
@@ -14,10 +15,12 @@ mod chunked;
 mod dial;
 mod head;
 mod pool;
+mod proxy;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunnel;
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -26,6 +29,7 @@ use std::time::Duration;
 use std::{io, iter};
 
 use aws_sdk_s3::config::SharedAsyncSleep;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Connector, ConnectorBuilder, tls as sdks_tls};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -35,7 +39,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http::{Method, Request, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::body::{Home, ResponseBody};
@@ -43,8 +47,10 @@ use self::buffers::{Buffers, FRAME_BYTES};
 use self::dial::{DialError, Dialler};
 use self::head::{Head, HeadError};
 use self::pool::{Origin, Pool};
+use self::proxy::{Proxies, Proxy, ProxyError};
 use self::stream::Connection;
 use self::tls::{Tls, TlsError};
+use self::tunnel::TunnelError;
 
 /// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is sent
 /// again after 1 s and after 3 s; whom that did not reach, a new attempt may.
@@ -53,17 +59,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be copied.
 const HEAD_BYTES: usize = 4 << 10;
 
-/// Where a proxy is configured; the SDK's own client knows how to use one.
-const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+/// A client with a pool of its own. What the environment says of proxies is read now.
+pub(crate) fn http_client() -> SharedHttpClient {
+    let shared = Shared { proxies: Proxies::from_env(), ..Shared::default() };
+    SharedHttpClient::new(LargeGets { shared: Arc::new(shared), connectors: Mutex::default() })
+}
 
-/// A client with a pool of its own; `None` where the environment asks for a proxy.
-pub(crate) fn http_client() -> Option<SharedHttpClient> {
-    let proxy = PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    (!proxy).then(|| SharedHttpClient::new(LargeGets::default()))
+/// What is wrong with a certificate that an HTTP client did not accept, and what can be done about it; `None` for other
+/// errors. The SDK's own client tells it as an I/O error like any other.
+pub(crate) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
+    tls::refused_certificate(error)
 }
 
 /// Whether a request ended with an answer whose head is no head: of ours, or of the SDK's own client, whose words for it are
-/// hyper's. Their type is not named here, for hyper is nothing that this crate depends on; a test sees that they stay so.
+/// hyper's. Their type is not named here, for this crate does not depend on hyper; a test sees that they stay so.
 pub(crate) fn is_broken_head(error: &(dyn Error + 'static)) -> bool {
     let mut causes = iter::successors(Some(error), |&error| error.source());
     causes.any(|cause| match cause.downcast_ref::<ExchangeError>() {
@@ -83,6 +92,7 @@ struct LargeGets {
 #[derive(Debug)]
 struct Shared {
     dialler: Dialler,
+    proxies: Proxies,
     tls: Tls,
     pool: Arc<Pool>,
     buffers: Arc<Buffers>,
@@ -115,11 +125,19 @@ enum ExchangeError {
     #[error("requests for {0} cannot be sent")]
     Scheme(String),
     #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
     Dial(#[from] DialError),
+    #[error("no connection to the proxy {proxy}: {cause}")]
+    DialProxy { proxy: Arc<Proxy>, cause: DialError },
+    #[error("the proxy {proxy} opens no way to {host}: {cause}")]
+    Tunnel { proxy: Arc<Proxy>, host: String, cause: TunnelError },
+    #[error("the proxy {proxy} refuses the request with {status}{}", tunnel::mend(*status))]
+    ProxyRefused { proxy: Arc<Proxy>, status: StatusCode },
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("no connection to {host} within {} ms", within.as_millis())]
-    ConnectTimeout { host: String, within: Duration },
+    #[error("no connection to {host}{} within {} ms", through(proxy.as_deref()), within.as_millis())]
+    ConnectTimeout { host: String, proxy: Option<Arc<Proxy>>, within: Duration },
     #[error("no answer within {} ms", within.as_millis())]
     ReadTimeout { within: Duration },
     /// On a connection that was used before, this is what a server that closed it in the meantime looks like.
@@ -131,6 +149,10 @@ enum ExchangeError {
     Broken(io::Error),
     #[error(transparent)]
     Head(#[from] HeadError),
+}
+
+fn through(proxy: Option<&Proxy>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"))
 }
 
 impl HttpClient for LargeGets {
@@ -167,13 +189,15 @@ impl HttpConnector for LargeGetConnector {
 }
 
 impl LargeGetConnector {
-    /// As the SDK builds it where its configuration names none, but for proxies: where there is one, none of this is used.
+    /// As the SDK builds it where its configuration names none, with its own reading of what the environment says of
+    /// proxies.
     fn sdks_own(&self) -> &Connector {
         self.sdks_own.get_or_init(|| {
             let rustls = sdks_tls::Provider::Rustls(sdks_tls::rustls_provider::CryptoMode::AwsLc);
             let mut builder = ConnectorBuilder::default().tls_provider(rustls);
             builder.set_connector_settings(Some(self.settings.clone()));
             builder.set_sleep_impl(self.sleep.clone());
+            builder.set_proxy_config((!self.shared.proxies.is_empty()).then(ProxyConfig::from_env));
             builder.build()
         })
     }
@@ -181,8 +205,8 @@ impl LargeGetConnector {
 
 impl Default for Shared {
     fn default() -> Self {
-        let (dialler, tls, pool) = (Dialler::default(), Tls::default(), Arc::default());
-        Self { dialler, tls, pool, buffers: Buffers::of(FRAME_BYTES) }
+        let (dialler, proxies, tls, pool) = (Dialler::default(), Proxies::default(), Tls::default(), Arc::default());
+        Self { dialler, proxies, tls, pool, buffers: Buffers::of(FRAME_BYTES) }
     }
 }
 
@@ -191,8 +215,8 @@ impl Shared {
     async fn exchange(&self, request: &Request<SdkBody>, timeouts: Timeouts) -> Result<HttpResponse, ExchangeError> {
         let no_host = || ExchangeError::NoHost(request.uri().clone());
         let host = head::host_header(request.uri()).ok_or_else(no_host)?;
-        let origin = origin(request.uri())?;
-        let head = head::request(request, &host);
+        let origin = self.origin(request.uri())?;
+        let head = head::request(request, &host, origin.proxy.as_deref().filter(|_| !origin.tls));
         let answered = async {
             if let Some(used_before) = self.pool.take(&origin) {
                 match self.answer(used_before, &head, request.method(), &origin).await {
@@ -210,22 +234,45 @@ impl Shared {
         }
     }
 
+    /// Where the request goes, and through which proxy.
+    fn origin(&self, uri: &Uri) -> Result<Origin, ExchangeError> {
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            other => return Err(ExchangeError::Scheme(other.unwrap_or("no scheme").to_owned())),
+        };
+        let host = uri.host().ok_or_else(|| ExchangeError::NoHost(uri.clone()))?;
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Origin { tls, host: host.to_owned(), port, proxy: self.proxies.of(tls, host, port)? })
+    }
+
     async fn connect(&self, origin: &Origin, within: Duration) -> Result<Connection, ExchangeError> {
         let deadline = Instant::now() + within;
         let connected = async {
-            let mut dialled = self.dialler.connect(&origin.host, origin.port, deadline).await;
+            let proxy = origin.proxy.as_ref();
+            let (host, port) = proxy.map_or((&*origin.host, origin.port), |proxy| (proxy.host(), proxy.port()));
+            let mut dialled = self.dialler.connect(host, port, deadline).await;
             if let Err(DialError::NoDescriptor { cause, .. }) = &dialled {
-                tracing::debug!(host = origin.host, %cause, "closing all connections that wait");
+                tracing::debug!(host, %cause, "closing all connections that wait");
                 self.pool.clear();
-                dialled = self.dialler.connect(&origin.host, origin.port, deadline).await;
+                dialled = self.dialler.connect(host, port, deadline).await;
             }
-            let (stream, place) = dialled?;
+            let (mut stream, place) = dialled.map_err(|cause| match proxy {
+                Some(proxy) => ExchangeError::DialProxy { proxy: proxy.clone(), cause },
+                None => cause.into(),
+            })?;
+            if let Some(proxy) = proxy.filter(|_| origin.tls) {
+                let (host, port) = (&origin.host, origin.port);
+                let refused =
+                    |cause| ExchangeError::Tunnel { proxy: proxy.clone(), host: format!("{host}:{port}"), cause };
+                tunnel::open(&mut stream, proxy, host, port).await.map_err(refused)?;
+            }
             Ok(match origin.tls {
                 true => Connection::tls(self.tls.connect(stream, &origin.host).await?, place),
                 false => Connection::plain(stream, place),
             })
         };
-        let late = || ExchangeError::ConnectTimeout { host: origin.host.clone(), within };
+        let late = || ExchangeError::ConnectTimeout { host: origin.host.clone(), proxy: origin.proxy.clone(), within };
         timeout_at(deadline, connected).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -238,6 +285,12 @@ impl Shared {
     ) -> Result<HttpResponse, ExchangeError> {
         connection.send(request).await.map_err(ExchangeError::Unanswered)?;
         let (head, early) = read_head(&mut connection, method).await?;
+        // Behind a way that a proxy opened, it is the endpoint that answers.
+        if let (Some(proxy), false, StatusCode::PROXY_AUTHENTICATION_REQUIRED) =
+            (&origin.proxy, origin.tls, head.status)
+        {
+            return Err(ExchangeError::ProxyRefused { proxy: proxy.clone(), status: head.status });
+        }
         let home = head.keep_alive.then(|| Home { pool: self.pool.clone(), origin: origin.clone() });
         let body = ResponseBody::new(connection, head.framing, early, home, self.buffers.clone());
         let mut response = http::Response::new(SdkBody::from_body_1_x(body));
@@ -272,22 +325,16 @@ fn broken(cause: io::Error, read: &[u8]) -> ExchangeError {
     if read.is_empty() { ExchangeError::Unanswered(cause) } else { ExchangeError::Broken(cause) }
 }
 
-fn origin(uri: &Uri) -> Result<Origin, ExchangeError> {
-    let tls = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        other => return Err(ExchangeError::Scheme(other.unwrap_or("no scheme").to_owned())),
-    };
-    let host = uri.host().ok_or_else(|| ExchangeError::NoHost(uri.clone()))?;
-    Ok(Origin { tls, host: host.to_owned(), port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
-}
-
 /// The kinds decide what the SDK, and the door above it, take for worth another attempt: time and I/O.
 impl From<ExchangeError> for ConnectorError {
     fn from(error: ExchangeError) -> Self {
         match &error {
-            ExchangeError::NoHost(_) | ExchangeError::Scheme(_) => Self::user(error.into()),
-            ExchangeError::Dial(_) => Self::io(error.into()).never_connected(),
+            ExchangeError::NoHost(_) | ExchangeError::Scheme(_) | ExchangeError::Proxy(_) => Self::user(error.into()),
+            ExchangeError::Tunnel { cause, .. } if !cause.passes() => Self::other(error.into(), None).never_connected(),
+            ExchangeError::ProxyRefused { .. } => Self::other(error.into(), None),
+            ExchangeError::Dial(_) | ExchangeError::DialProxy { .. } | ExchangeError::Tunnel { .. } => {
+                Self::io(error.into()).never_connected()
+            }
             ExchangeError::ConnectTimeout { .. } => Self::timeout(error.into()).never_connected(),
             ExchangeError::ReadTimeout { .. } => Self::timeout(error.into()),
             ExchangeError::Unanswered(_) | ExchangeError::HeadCut | ExchangeError::Broken(_) => Self::io(error.into()),

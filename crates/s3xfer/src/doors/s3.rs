@@ -56,13 +56,13 @@ pub(crate) async fn client_from_env() -> Client {
     Client::from_conf(config::Builder::from(&shared).force_path_style(by_path).build())
 }
 
-/// `client` with our connector below it, unless it has an HTTP client of its own or the environment asks for a proxy.
+/// `client` with our connector below it, unless it has an HTTP client of its own.
 pub(crate) fn with_connector(client: Client) -> Client {
     match client.config().http_client() {
         Some(_) => client,
         None => {
             let mut config = client.config().to_builder();
-            config.set_http_client(connector::http_client());
+            config.set_http_client(Some(connector::http_client()));
             Client::from_conf(config.build())
         }
     }
@@ -443,6 +443,10 @@ fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> Req
             // closed just as it was used again, for one.
             let named = failure.as_connector_error().is_some_and(|error| error.as_other().is_some());
             let transient = failure.is_io() || failure.is_timeout() || named;
+            let refused = failure.as_connector_error().and_then(|error| connector::refused_certificate(error));
+            if let Some(refused) = refused {
+                return RequestFailure::Final(RequestError::NotSent { source: refused.into() });
+            }
             let broken_head = failure.as_connector_error().is_some_and(|error| connector::is_broken_head(error));
             let source =
                 failure.as_connector_error().map_or_else(|| "no cause given".into(), |error| root_cause(error));

@@ -6,6 +6,8 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 
+use super::proxy::Proxy;
+
 /// All heads of one answer together, interim ones too. S3's are about 500 bytes.
 pub(super) const HEAD_LIMIT: usize = 64 << 10;
 /// Header lines of one head. S3's are a dozen; servers that do not limit an object's metadata send them by the hundred.
@@ -61,12 +63,17 @@ pub(super) enum HeadError {
     Upgrade,
 }
 
-/// The request's head. `origin` is the host, and the port if it is not the scheme's own.
-pub(super) fn request<B>(request: &Request<B>, origin: &str) -> Vec<u8> {
+/// The request's head. `origin` is the host, and the port if it is not the scheme's own. A `proxy` is asked for the whole
+/// address (RFC 9112, 3.2.2).
+pub(super) fn request<B>(request: &Request<B>, origin: &str, proxy: Option<&Proxy>) -> Vec<u8> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mut head = Vec::with_capacity(1024);
     head.extend_from_slice(request.method().as_str().as_bytes());
     head.push(b' ');
+    if proxy.is_some() {
+        head.extend_from_slice(b"http://");
+        head.extend_from_slice(origin.as_bytes());
+    }
     // `http://host?query` has no path, and `OPTIONS *` is not sent here.
     if !target.starts_with('/') {
         head.push(b'/');
@@ -80,6 +87,9 @@ pub(super) fn request<B>(request: &Request<B>, origin: &str) -> Vec<u8> {
     };
     if !request.headers().contains_key(HOST) {
         line(b"host", origin.as_bytes());
+    }
+    if let Some(authorization) = proxy.and_then(Proxy::authorization) {
+        line(b"proxy-authorization", authorization.as_bytes());
     }
     for (name, value) in request.headers() {
         line(name.as_str().as_bytes(), value.as_bytes());
@@ -219,6 +229,10 @@ fn understand(head: Raw, method: &Method, bytes: usize) -> Result<Head, HeadErro
 }
 
 fn framing(headers: &HeaderMap, status: StatusCode, version: Version, method: &Method) -> Result<Framing, HeadError> {
+    // What follows is the other host's; lengths are to be ignored (RFC 9110, 9.3.6).
+    if *method == Method::CONNECT && status.is_success() {
+        return Ok(Framing::Length(0));
+    }
     let length = content_length(headers)?;
     let coding = transfer_coding(headers, version)?;
     if length.is_some() && coding {
@@ -297,10 +311,13 @@ mod tests {
         let get = Request::get(uri).header("range", "bytes=0-9").header("x-a", "b").body(()).unwrap();
         let head =
             "GET /a%20key?x-id=GetObject HTTP/1.1\r\nhost: bucket.example:8443\r\nrange: bytes=0-9\r\nx-a: b\r\n\r\n";
-        assert_eq!(String::from_utf8(request(&get, &origin)).unwrap(), head);
+        assert_eq!(String::from_utf8(request(&get, &origin, None)).unwrap(), head);
         let named = Request::head("http://a/").header("host", "b").body(()).unwrap();
-        assert_eq!(request(&named, "a"), b"HEAD / HTTP/1.1\r\nhost: b\r\n\r\n");
-        assert_eq!(request(&Request::get("http://a?b").body(()).unwrap(), "a"), b"GET /?b HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(request(&named, "a", None), b"HEAD / HTTP/1.1\r\nhost: b\r\n\r\n");
+        assert_eq!(
+            request(&Request::get("http://a?b").body(()).unwrap(), "a", None),
+            b"GET /?b HTTP/1.1\r\nhost: a\r\n\r\n"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::runtime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::proxy::Proxy;
 use super::stream::Connection;
 use crate::doors::machine;
 
@@ -32,6 +33,8 @@ pub(super) struct Origin {
     pub(super) tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
+    /// Through which they go.
+    pub(super) proxy: Option<Arc<Proxy>>,
 }
 
 /// The waiting connections of one client.

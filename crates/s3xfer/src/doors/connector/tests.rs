@@ -1,5 +1,7 @@
 //! The connector against servers of flesh and blood: real sockets, scripted answers, wrong ones mostly.
 
+mod proxies;
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -490,7 +492,7 @@ async fn a_body_that_is_not_in_its_coding_is_an_error() {
     let shared = Shared::default();
     let (_, error) = frames(get(&shared, &server.url("/")).await.into_body()).await;
     assert!(error.unwrap().contains("the end of a chunk"));
-    assert!(shared.pool.take(&origin(&server.url("/").parse().unwrap()).unwrap()).is_none());
+    assert!(shared.pool.take(&shared.origin(&server.url("/").parse().unwrap()).unwrap()).is_none());
 }
 
 #[tokio::test]

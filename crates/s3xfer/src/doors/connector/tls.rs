@@ -6,13 +6,14 @@
 //! calls, a connection holds no more than the beginning of a record, and the end of one that did not fit the frame.
 
 use std::env;
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::{io, iter};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rustls::client::UnbufferedClientConnection;
@@ -20,7 +21,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -137,11 +138,28 @@ impl Default for Tls {
 /// What somebody can do about it whose server it is.
 fn mend(cause: &rustls::Error) -> &'static str {
     match cause {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            "; if it is to be trusted, name a file with its issuer's certificate in AWS_CA_BUNDLE"
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "; if it is to be trusted, name a file with its issuer's certificate in AWS_CA_BUNDLE or SSL_CERT_FILE"
         }
         _ => "",
     }
+}
+
+/// What is wrong with a certificate, and what can be done about it, where that is what another client's `error` is about. It
+/// may be wrapped in I/O errors, whose `source` passes it over. Nobody but our own client reads AWS_CA_BUNDLE.
+pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut causes = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    });
+    let mend = causes.find_map(|cause| match cause.downcast_ref::<rustls::Error>()? {
+        cause @ rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            Some((cause, "; if it is to be trusted, name a file with its issuer's certificate in SSL_CERT_FILE"))
+        }
+        cause @ rustls::Error::InvalidCertificate(_) => Some((cause, "")),
+        _ => None,
+    });
+    mend.map(|(cause, mend)| format!("the server is not trusted: {cause}{mend}"))
 }
 
 impl Tls {
@@ -470,6 +488,6 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) -> io::Resu
     }
 }
 
-fn broken_tls(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+fn broken_tls(error: impl Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
