@@ -51,6 +51,7 @@ use self::proxy::{Proxies, Proxy, ProxyError};
 use self::stream::Connection;
 use self::tls::{Tls, TlsError};
 use self::tunnel::TunnelError;
+use crate::doors::machine;
 
 /// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is sent
 /// again after 1 s and after 3 s; whom that did not reach, a new attempt may.
@@ -95,6 +96,8 @@ struct Shared {
     proxies: Proxies,
     tls: Tls,
     pool: Arc<Pool>,
+    /// Connections in use and those that wait, together.
+    most_open: usize,
     buffers: Arc<Buffers>,
 }
 
@@ -206,7 +209,8 @@ impl LargeGetConnector {
 impl Default for Shared {
     fn default() -> Self {
         let (dialler, proxies, tls, pool) = (Dialler::default(), Proxies::default(), Tls::default(), Arc::default());
-        Self { dialler, proxies, tls, pool, buffers: Buffers::of(FRAME_BYTES) }
+        let most_open = machine::connections() as usize;
+        Self { dialler, proxies, tls, pool, most_open, buffers: Buffers::of(FRAME_BYTES) }
     }
 }
 
@@ -251,6 +255,9 @@ impl Shared {
         let connected = async {
             let proxy = origin.proxy.as_ref();
             let (host, port) = proxy.map_or((&*origin.host, origin.port), |proxy| (proxy.host(), proxy.port()));
+            if self.dialler.open() >= self.most_open {
+                self.pool.close_oldest();
+            }
             let mut dialled = self.dialler.connect(host, port, deadline).await;
             if let Err(DialError::NoDescriptor { cause, .. }) = &dialled {
                 tracing::debug!(host, %cause, "closing all connections that wait");

@@ -72,6 +72,7 @@ pub(super) struct Dialler {
     names: Mutex<HashMap<(String, u16), Name>>,
     addresses: Mutex<HashMap<SocketAddr, Arc<Address>>>,
     turn: AtomicUsize,
+    open: Arc<AtomicUsize>,
 }
 
 /// The cell is filled by the first that needs it; the others wait for that one.
@@ -87,11 +88,19 @@ struct Address {
     failed_at: Mutex<Option<Instant>>,
 }
 
-/// A connection's place in the count of its address, until it is dropped.
+/// A connection's place in the counts of its address and of all, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Address>);
+pub(super) struct Place {
+    address: Arc<Address>,
+    open: Arc<AtomicUsize>,
+}
 
 impl Dialler {
+    /// How many connections are open, or on their way, to whatever host.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// A connection to one of the addresses of `host`, before `deadline` (which the caller enforces).
     ///
     /// # Errors
@@ -109,11 +118,11 @@ impl Dialler {
         let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         for (tried, (address, state)) in (0..count).zip(candidates) {
             let share = deadline.saturating_duration_since(Instant::now()) / (count - tried).min(SHARES);
-            let place = Place::new(state);
+            let place = self.place(state);
             let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", share.as_millis()));
             match timeout(share, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(late())) {
                 Ok(stream) => {
-                    place.0.failed(None);
+                    place.address.failed(None);
                     // Requests are small and wait for nothing; Nagle's algorithm could only delay them.
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%address, %error, "TCP_NODELAY cannot be set");
@@ -126,7 +135,7 @@ impl Dialler {
                 }
                 Err(cause) => {
                     tracing::debug!(%address, %cause, "no connection");
-                    place.0.failed(Some(Instant::now()));
+                    place.address.failed(Some(Instant::now()));
                     failure = DialError::Refused { address, cause };
                 }
             }
@@ -169,6 +178,12 @@ impl Dialler {
 
     fn forget(&self, host: &str, port: u16) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&(host.to_owned(), port));
+    }
+
+    fn place(&self, address: Arc<Address>) -> Place {
+        address.open.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Place { address, open: self.open.clone() }
     }
 
     fn in_order(&self, found: &[SocketAddr]) -> Vec<(SocketAddr, Arc<Address>)> {
@@ -241,16 +256,10 @@ impl Address {
     }
 }
 
-impl Place {
-    fn new(address: Arc<Address>) -> Self {
-        address.open.fetch_add(1, Ordering::Relaxed);
-        Self(address)
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.address.open.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -277,7 +286,7 @@ mod tests {
         let mut open = Vec::new();
         for _ in 0..9 {
             let (address, state) = dialler.in_order(&found).swap_remove(0);
-            open.push((address, Place::new(state)));
+            open.push((address, dialler.place(state)));
         }
         for address in &found {
             assert_eq!(open.iter().filter(|(at, _)| at == address).count(), 3);
@@ -331,7 +340,7 @@ mod tests {
             dialler.name(&format!("{host}.example"), 80);
             let (_, state) = dialler.in_order(&[address(host)]).swap_remove(0);
             match host {
-                0 => open = Some(Place::new(state)),
+                0 => open = Some(dialler.place(state)),
                 _ => state.failed(Some(Instant::now())),
             }
             tokio::time::advance(Duration::from_millis(1)).await;

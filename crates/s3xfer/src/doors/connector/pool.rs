@@ -1,7 +1,8 @@
 //! Connections that wait for their next request.
 //!
 //! The last one that came back goes out first: its congestion window is the widest, and the others grow old. Two things
-//! bound how many wait, whatever hosts they lead to. There is a most for all of them together, and the oldest makes room.
+//! bound how many wait, whatever hosts they lead to. There is a most for all of them together, and the oldest makes room,
+//! as it does for a connection that is wanted where as many are open as may be.
 //! And none waits for longer than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that have
 //! waited for too long are closed. The task lives on the connections' own runtime while one of them waits. Where that
 //! runtime ends, they are closed with it, for nobody could use them any more. Dropping the pool closes them, too.
@@ -23,8 +24,7 @@ use crate::doors::machine;
 /// that a request rarely meets a connection that is just being closed.
 pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
-/// As many connections as this share of those that the process may open may wait. With half of its descriptors for
-/// connections, a quarter of them wait at most: all requests in flight, connections that wait, and as many files have room.
+/// The share of the connections that may be open, in use or not, that may wait.
 const IDLE_SHARE: u32 = 2;
 
 /// Where connections lead.
@@ -125,6 +125,12 @@ impl Pool {
             let watch = Watch { pool: Arc::downgrade(self), runtime: runtime.id(), done: false };
             runtime.spawn(watch.run(self.dropped.clone()));
         }
+    }
+
+    /// Closes the one that has waited longest, if any waits: another connection needs its place.
+    pub(super) fn close_oldest(&self) {
+        let oldest = self.waiting().take_oldest();
+        drop(oldest);
     }
 
     /// Closes all of them: something else needs their descriptors.

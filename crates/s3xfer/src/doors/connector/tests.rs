@@ -342,6 +342,23 @@ async fn connections_to_all_hosts_together_are_kept_up_to_a_most_and_the_oldest_
 }
 
 #[tokio::test]
+async fn connections_that_wait_make_room_for_those_in_use() {
+    let (servers, shared) = hosts(6, 8);
+    let shared = Shared { most_open: 6, ..shared };
+    let large = Server::new(|_, out| out.write_all(&good(&bytes(4 << 20))).map(|()| true));
+    for server in &servers {
+        whole(get(&shared, &server.url("/")).await).await;
+    }
+    assert_open(&servers, 6);
+    let mut in_use = Vec::new();
+    for left in [5, 4, 3, 2, 1, 0, 0] {
+        in_use.push(get(&shared, &large.url("/")).await);
+        assert_open(&servers, left);
+    }
+    assert_eq!(large.accepted(), 7, "requests are never held back");
+}
+
+#[tokio::test]
 async fn connections_that_nobody_wants_again_are_closed_after_a_while() {
     let (servers, shared) = hosts(5, 8);
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
