@@ -99,9 +99,10 @@ async fn dropped_at_any_moment_and_as_often_as_one_likes_it_ends_as_the_object()
 
 #[tokio::test(start_paused = true)]
 async fn what_an_error_ended_goes_on_too() {
-    // Every request from the fifth on fails, for as many attempts as there are.
-    let bench = Bench::with_faults(SIZE, [(Requests::Range(4..12), FaultKind::InternalError)]);
-    let error = go_on(&bench, &config(1)).await.unwrap_err();
+    // Every request from the fifth on fails, for longer than the first download has patience.
+    let bench = Bench::with_faults(SIZE, [(Requests::Range(4..30), FaultKind::InternalError)]);
+    let impatient = config(1).to_builder().patience_seconds(1).build().unwrap();
+    let error = go_on(&bench, &impatient).await.unwrap_err();
     assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
     assert_eq!(bench.files(), [DATA, JOURNAL]);
     assert_eq!(go_on(&bench, &config(1)).await.unwrap().resumed_bytes, 4 * PART);

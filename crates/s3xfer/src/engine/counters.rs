@@ -19,6 +19,7 @@ pub(crate) struct Counters {
     frames: AtomicU64,
     later_at_once: AtomicU64,
     another_answer: Notify,
+    received: AtomicU64,
     pub(crate) waited: WaitedNanos,
 }
 
@@ -37,9 +38,15 @@ impl Counters {
         self.another_answer.notified().await;
     }
 
-    /// Counts a frame that has come; `first`: it is an answer's first.
-    pub(crate) fn frame(&self, first: bool, at_once: bool) {
+    /// Bytes of bodies that have come so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Counts a frame of `bytes` that has come; `first`: it is an answer's first.
+    pub(crate) fn frame(&self, bytes: usize, first: bool, at_once: bool) {
         self.frames.fetch_add(1, Ordering::Relaxed);
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
         match first {
             true => {
                 self.answers.fetch_add(1, Ordering::Relaxed);

@@ -12,14 +12,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::doors::s3::{Store, StoredChecksum};
 use crate::rules::checksum::{self, PartChecksums};
-use crate::rules::retry::Attempts;
+use crate::rules::retry::{Attempts, Now};
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated, ObjectChecksum};
 use crate::words::object::ObjectRequest;
 
 /// The bytes wait for the answer, so a server that does not give it must not hold them up for long.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Of a question that is only asked in passing.
-const ATTEMPTS: u32 = 3;
 
 type Told = Result<ObjectChecksum, NotValidated>;
 
@@ -84,12 +82,16 @@ impl Expected {
 
 /// Asks the server for the object's checksum.
 pub(crate) async fn ask(store: Store, object: ObjectRequest, first_byte: Duration) -> Answered {
-    let mut attempts = Attempts::new(ATTEMPTS);
+    // No body comes with it, and the patience is over when the timeout below is.
+    let mut attempts = Attempts::new(1, PATIENCE);
     let asked = async {
         loop {
             match store.checksum(&object, first_byte).await {
                 Ok(told) => return Some(told),
-                Err(failure) => match failure.transient().and_then(|error| attempts.after(error, rand::random())) {
+                Err(failure) => match failure
+                    .transient()
+                    .and_then(|error| attempts.after(error, Now::default(), rand::random()).ok())
+                {
                     Some(pause) => sleep(pause).await,
                     None => {
                         tracing::debug!(object = %object.address, ?failure, "the server does not tell the checksum");

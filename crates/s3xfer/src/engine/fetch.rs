@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::doors::s3::{Answer, Store};
 use crate::engine::counters::{Counters, Stopwatch};
@@ -21,7 +21,7 @@ use crate::engine::write::WriteError;
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::content_range::check_partial;
 use crate::rules::plan::{Plan, first_request};
-use crate::rules::retry::Attempts;
+use crate::rules::retry::{Attempts, GaveUp, Now};
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::config::TransferConfig;
 use crate::words::failure::{DownloadError, RequestError, RequestFailure};
@@ -35,6 +35,7 @@ pub(crate) struct Fetcher {
     pub(crate) config: TransferConfig,
     pub(crate) limits: Arc<Limits>,
     pub(crate) counters: Counters,
+    pub(crate) started: Instant,
 }
 
 /// The version of the object that a download is pinned to, as the first answer told it.
@@ -88,7 +89,7 @@ impl Fetcher {
         if range.is_empty() {
             return Err(self.no_such_range(None));
         }
-        let mut attempts = Attempts::new(self.config.num_download_attempts());
+        let mut attempts = self.attempts();
         let mut whole = range.start == 0 && object_bytes.is_some_and(|bytes| bytes <= range.end);
         let mut asked = (!whole).then_some(&range);
         loop {
@@ -142,7 +143,7 @@ impl Fetcher {
         expected: &Expected,
         frames: &mut impl Frames,
     ) -> Result<Option<(ChecksumAlgorithm, u64)>, FetchError> {
-        let mut attempts = Attempts::new(self.config.num_download_attempts());
+        let mut attempts = self.attempts();
         let mut running = None;
         let mut at = part.bytes.start;
         while at < part.bytes.end {
@@ -233,7 +234,7 @@ impl Fetcher {
             Poll::Ready(frame) => (frame, true),
             Poll::Pending => (self.counters.waited.network.time(next).await, false),
         };
-        self.counters.frame(first, at_once);
+        self.counters.frame(frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, Bytes::len), first, at_once);
         frame
     }
 
@@ -241,6 +242,10 @@ impl Fetcher {
         let requests = &self.counters.requests;
         let sent = self.store.get(&self.object, range, e_tag, self.config.first_byte_timeout(), requests);
         self.counters.waited.network.time(sent).await
+    }
+
+    pub(crate) fn attempts(&self) -> Attempts {
+        Attempts::new(self.config.num_download_attempts(), self.config.patience())
     }
 
     pub(crate) async fn pause(
@@ -251,18 +256,23 @@ impl Fetcher {
         offset: u64,
     ) -> Result<(), DownloadError> {
         let object = &self.object.address;
-        match attempts.after(&source, rand::random()) {
-            Some(pause) => {
+        let now = Now { time: self.started.elapsed(), transfer_bytes: self.counters.received() };
+        match attempts.after(&source, now, rand::random()) {
+            Ok(pause) => {
                 tracing::debug!(%object, part = part.number, offset, error = %source, ?pause, "trying again");
                 self.counters.waited.retry.time(sleep(pause)).await;
                 self.counters.retries.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
-            None => Err(DownloadError::PartFailed {
+            Err(gave_up) => Err(DownloadError::PartFailed {
                 object: object.to_string(),
                 part: part.number,
                 offset,
                 attempts: attempts.made(),
+                without_byte_seconds: match gave_up {
+                    GaveUp::Attempts => None,
+                    GaveUp::Patience(without_byte) => Some(without_byte.as_secs()),
+                },
                 source,
             }),
         }

@@ -23,7 +23,6 @@ use crate::engine::limits::RequestPermit;
 use crate::engine::turns::Turn;
 use crate::rules::checksum::PartChecksums;
 use crate::rules::plan::{Plan, first_request};
-use crate::rules::retry::Attempts;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 use crate::words::failure::{DownloadError, RequestFailure};
 use crate::words::object::{ByteRange, ObjectAddress, Part};
@@ -40,7 +39,6 @@ pub(crate) struct Transfer {
     pub(crate) progress: Progress,
     /// Of one that has one request in flight at a time.
     pub(crate) turn: Option<Turn>,
-    started: Instant,
     /// `None` until the first part that has a checksum.
     checksums: Mutex<Option<PartChecksums>>,
     done: Arc<Done>,
@@ -81,7 +79,7 @@ impl Transfer {
         let started = Instant::now();
         let Download { client: Client { store, config, limits, .. }, object, object_bytes, progress } = download;
         let permit = limits.permit().await;
-        let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default() });
+        let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default(), started });
         let question = fetcher.question(object_bytes).await;
         let Discovered { version, plan, first } = fetcher.discover(object_bytes).await?;
         let expected = fetcher.expected(&version, &plan, &first, question);
@@ -89,8 +87,7 @@ impl Transfer {
         let (checksums, done, turn) = Default::default();
         let version = Arc::new(version);
         let resumed_bytes = 0;
-        let transfer =
-            Self { fetcher, version, plan, expected, progress, turn, started, checksums, done, resumed_bytes };
+        let transfer = Self { fetcher, version, plan, expected, progress, turn, checksums, done, resumed_bytes };
         Ok((transfer, First { answer: first, permit }))
     }
 
@@ -99,7 +96,7 @@ impl Transfer {
     pub(crate) async fn resume(download: Download, version: Version, plan: Plan, done: Done) -> Self {
         let started = Instant::now();
         let Download { client: Client { store, config, limits, .. }, object, progress, .. } = download;
-        let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default() });
+        let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default(), started });
         let question = fetcher.question(None).await;
         let expected = match question {
             Some(answer) => Expected::awaited(answer, version.e_tag.clone()),
@@ -120,7 +117,7 @@ impl Transfer {
         let checksums = Mutex::new(checksums);
         let done = Arc::new(done);
         let (version, turn) = (Arc::new(version), None);
-        Self { fetcher, version, plan, expected, progress, turn, started, checksums, done, resumed_bytes }
+        Self { fetcher, version, plan, expected, progress, turn, checksums, done, resumed_bytes }
     }
 
     /// The parts that are to be fetched, in order.
@@ -136,7 +133,7 @@ impl Transfer {
     /// [`DownloadError::ObjectChanged`], and those of any request.
     pub(crate) async fn confirm(&self) -> Result<(), DownloadError> {
         let Fetcher { store, object, config, .. } = &*self.fetcher;
-        let mut attempts = Attempts::new(config.num_download_attempts());
+        let mut attempts = self.fetcher.attempts();
         let part = Part { number: 0, bytes: self.plan.bytes() };
         loop {
             match store.checksum(object, config.first_byte_timeout()).await {
@@ -191,7 +188,7 @@ impl Transfer {
             bytes: self.plan.bytes().end - self.plan.bytes().start,
             resumed_bytes: self.resumed_bytes,
             object_bytes: self.version.object_bytes,
-            elapsed: self.started.elapsed(),
+            elapsed: self.fetcher.started.elapsed(),
             e_tag: self.version.e_tag.clone(),
             integrity,
             parts: self.plan.len(),

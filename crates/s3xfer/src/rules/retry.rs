@@ -1,8 +1,14 @@
 //! Whether a part is tried again, and after what pause.
 //!
-//! Counted apart, as in boto3: bodies that fail after their answer began (`num_download_attempts`), and requests that are
-//! turned away before, these by reason. The latter counts start anew whenever bytes arrive, for a server that serves is
-//! not down.
+//! Bodies that fail after their answer began are counted (`num_download_attempts`), as in boto3. Requests that are turned
+//! away before have a time instead, `patience_seconds`: a server that throttles or fails is waited for until it has brought
+//! nothing for so long. The clock starts with the first request that is turned away, and anew whenever an attempt brings
+//! bytes, for a server that serves is not down. Throttling concerns the whole transfer, so bytes that other parts of it bring
+//! count, too; a server error concerns its own part.
+//!
+//! An endpoint that has never answered is probably a wrong address, which must be told soon: [`UNREACHABLE_ATTEMPTS`] are
+//! made then, however much patience there is. Once it has sent bytes, no connection is an outage, and is waited for.
+//!
 //! Pauses are exponential with full jitter (Brooker 2015, "Exponential Backoff And Jitter"), longer where the server
 //! asks for fewer requests.
 
@@ -10,10 +16,7 @@ use std::time::Duration;
 
 use crate::words::failure::RequestError;
 
-/// Attempts at a request that is turned away: with the pauses below they span about a minute of throttling, and a few
-/// seconds of refused connections.
-const THROTTLED_ATTEMPTS: u32 = 20;
-const UNAVAILABLE_ATTEMPTS: u32 = 8;
+/// Least number of attempts at an endpoint that gives no connection or no answer: a few seconds of refused connections.
 const UNREACHABLE_ATTEMPTS: u32 = 5;
 
 /// The pause before attempt n is uniform in [0, min(cap, base x 2^(n - 1))].
@@ -32,23 +35,49 @@ const AFTER_THROTTLING: Backoff = Backoff { base: Duration::from_millis(500), ca
 #[derive(Debug)]
 pub(crate) struct Attempts {
     body_attempts: u32,
+    patience: Duration,
     body_failures: u32,
     throttled: u32,
     unavailable: u32,
     unreachable: u32,
     total: u32,
+    /// When the first request was turned away since bytes came.
+    turned_away: Option<Duration>,
+    /// What the transfer had received when its bytes last counted.
+    transfer_bytes: u64,
+}
+
+/// What the transfer is like when an attempt has failed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Now {
+    /// Since the caller's zero.
+    pub(crate) time: Duration,
+    /// Bytes that all parts of the transfer have received so far.
+    pub(crate) transfer_bytes: u64,
+}
+
+/// Why there is no further attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GaveUp {
+    /// As many attempts were made as there may be.
+    Attempts,
+    /// Nothing came for so long.
+    Patience(Duration),
 }
 
 impl Attempts {
     /// `num_download_attempts` is at least 1.
-    pub(crate) fn new(num_download_attempts: u32) -> Self {
+    pub(crate) fn new(num_download_attempts: u32, patience: Duration) -> Self {
         Self {
             body_attempts: num_download_attempts,
+            patience,
             body_failures: 0,
             throttled: 0,
             unavailable: 0,
             unreachable: 0,
             total: 1,
+            turned_away: None,
+            transfer_bytes: 0,
         }
     }
 
@@ -60,29 +89,54 @@ impl Attempts {
     /// Bytes arrived.
     pub(crate) fn progressed(&mut self) {
         (self.throttled, self.unavailable, self.unreachable) = (0, 0, 0);
+        self.turned_away = None;
     }
 
-    /// The running attempt failed: how long to wait before the next one, or `None` to give up. `jitter` is uniform in
-    /// [0, 1).
-    pub(crate) fn after(&mut self, error: &RequestError, jitter: f64) -> Option<Duration> {
-        let (failures, attempts, backoff) = match error {
-            RequestError::BrokeOff { .. } | RequestError::Stalled { .. } => {
-                (&mut self.body_failures, self.body_attempts, AFTER_BODY)
-            }
-            RequestError::Unavailable { throttled: true, .. } => {
-                (&mut self.throttled, THROTTLED_ATTEMPTS, AFTER_THROTTLING)
-            }
-            RequestError::Unavailable { .. } => (&mut self.unavailable, UNAVAILABLE_ATTEMPTS, AFTER_TROUBLE),
-            _ => (&mut self.unreachable, UNREACHABLE_ATTEMPTS, AFTER_TROUBLE),
+    /// The running attempt failed: how long to wait before the next one. `jitter` is uniform in [0, 1).
+    ///
+    /// # Errors
+    ///
+    /// Why there is to be no next one.
+    pub(crate) fn after(&mut self, error: &RequestError, now: Now, jitter: f64) -> Result<Duration, GaveUp> {
+        let (failures, backoff) = match error {
+            RequestError::BrokeOff { .. } | RequestError::Stalled { .. } => (&mut self.body_failures, AFTER_BODY),
+            RequestError::Unavailable { throttled: true, .. } => (&mut self.throttled, AFTER_THROTTLING),
+            RequestError::Unavailable { .. } => (&mut self.unavailable, AFTER_TROUBLE),
+            _ => (&mut self.unreachable, AFTER_TROUBLE),
         };
         *failures = failures.saturating_add(1);
         let failures = *failures;
-        if failures >= attempts {
-            return None;
+        match error {
+            RequestError::BrokeOff { .. } | RequestError::Stalled { .. } => {
+                if failures >= self.body_attempts {
+                    return Err(GaveUp::Attempts);
+                }
+            }
+            _ => {
+                let without_byte = self.without_byte(error, now);
+                let unreachable = !matches!(error, RequestError::Unavailable { .. });
+                let (few, unknown) = (failures < UNREACHABLE_ATTEMPTS, now.transfer_bytes == 0);
+                match (unreachable, without_byte >= self.patience) {
+                    (true, _) if unknown && !few => return Err(GaveUp::Attempts),
+                    (true, true) if !few => return Err(GaveUp::Patience(without_byte)),
+                    (false, true) => return Err(GaveUp::Patience(without_byte)),
+                    _ => {}
+                }
+            }
         }
         self.total = self.total.saturating_add(1);
         let doubled = 2_u32.saturating_pow(failures - 1);
-        Some(backoff.base.saturating_mul(doubled).min(backoff.cap).mul_f64(jitter.clamp(0.0, 1.0)))
+        Ok(backoff.base.saturating_mul(doubled).min(backoff.cap).mul_f64(jitter.clamp(0.0, 1.0)))
+    }
+
+    /// For how long requests have been turned away without a byte between them.
+    fn without_byte(&mut self, error: &RequestError, now: Now) -> Duration {
+        let throttled = matches!(error, RequestError::Unavailable { throttled: true, .. });
+        if throttled && now.transfer_bytes > self.transfer_bytes {
+            self.turned_away = None;
+        }
+        self.transfer_bytes = now.transfer_bytes;
+        now.time.saturating_sub(*self.turned_away.get_or_insert(now.time))
     }
 }
 
@@ -90,19 +144,29 @@ impl Attempts {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(120);
+
     fn broke_off() -> RequestError {
         RequestError::BrokeOff { source: "reset".into() }
     }
 
-    fn throttled() -> RequestError {
-        RequestError::Unavailable { status: 503, code: "SlowDown".to_owned(), throttled: true }
+    fn unavailable(throttled: bool) -> RequestError {
+        RequestError::Unavailable { status: 503, code: "SlowDown".to_owned(), throttled }
+    }
+
+    fn unreachable() -> RequestError {
+        RequestError::Unreachable { source: "refused".into() }
+    }
+
+    fn at(seconds: u64, transfer_bytes: u64) -> Now {
+        Now { time: Duration::from_secs(seconds), transfer_bytes }
     }
 
     #[test]
     fn num_download_attempts_counts_the_first_one() {
         for allowed in 1..7 {
-            let mut attempts = Attempts::new(allowed);
-            let again = std::iter::from_fn(|| attempts.after(&broke_off(), 0.5)).count();
+            let mut attempts = Attempts::new(allowed, PATIENCE);
+            let again = std::iter::from_fn(|| attempts.after(&broke_off(), at(0, 0), 0.5).ok()).count();
             assert_eq!(again as u32, allowed - 1);
             assert_eq!(attempts.made(), allowed);
         }
@@ -110,49 +174,77 @@ mod tests {
 
     #[test]
     fn throttling_does_not_use_up_download_attempts() {
-        let mut attempts = Attempts::new(2);
-        for _ in 0..10 {
-            assert!(attempts.after(&throttled(), 0.5).is_some());
+        let mut attempts = Attempts::new(2, PATIENCE);
+        for _ in 0..1000 {
+            assert!(attempts.after(&unavailable(true), at(0, 0), 0.5).is_ok());
         }
-        assert!(attempts.after(&broke_off(), 0.5).is_some());
-        assert!(attempts.after(&broke_off(), 0.5).is_none());
+        assert!(attempts.after(&broke_off(), at(0, 0), 0.5).is_ok());
+        assert_eq!(attempts.after(&broke_off(), at(0, 0), 0.5), Err(GaveUp::Attempts));
     }
 
     #[test]
-    fn each_reason_to_be_turned_away_has_a_count_of_its_own() {
-        let unavailable = RequestError::Unavailable { status: 500, code: String::new(), throttled: false };
-        let unreachable = RequestError::Unreachable { source: "refused".into() };
-        let mut attempts = Attempts::new(1);
-        for (error, allowed) in [
-            (throttled(), THROTTLED_ATTEMPTS),
-            (unavailable, UNAVAILABLE_ATTEMPTS),
-            (unreachable, UNREACHABLE_ATTEMPTS),
-        ] {
-            let again = std::iter::from_fn(|| attempts.after(&error, 0.0)).count();
-            assert_eq!(again as u32, allowed - 1, "{error}");
+    fn a_server_that_turns_requests_away_is_waited_for_as_long_as_patience_lasts() {
+        for throttled in [true, false] {
+            let mut attempts = Attempts::new(1, PATIENCE);
+            for second in 1000..1120 {
+                assert!(attempts.after(&unavailable(throttled), at(second, 0), 0.0).is_ok(), "{second}");
+            }
+            let gave_up = attempts.after(&unavailable(throttled), at(1120, 0), 0.0);
+            assert_eq!(gave_up, Err(GaveUp::Patience(PATIENCE)));
+            assert_eq!(attempts.made(), 121);
         }
     }
 
     #[test]
-    fn bytes_that_arrive_start_the_count_of_refusals_anew() {
-        let mut attempts = Attempts::new(1);
-        for _ in 0..3 {
-            let again = std::iter::from_fn(|| attempts.after(&throttled(), 0.0)).count();
-            assert_eq!(again as u32, THROTTLED_ATTEMPTS - 1);
+    fn an_endpoint_that_never_answered_is_given_up_soon_and_one_that_did_is_waited_for() {
+        let mut attempts = Attempts::new(1, PATIENCE);
+        let again = std::iter::from_fn(|| attempts.after(&unreachable(), at(0, 0), 0.0).ok()).count();
+        assert_eq!(again as u32, UNREACHABLE_ATTEMPTS - 1);
+        let mut attempts = Attempts::new(1, PATIENCE);
+        for second in 0..120 {
+            assert!(attempts.after(&unreachable(), at(second, 1), 0.0).is_ok(), "{second}");
+        }
+        assert_eq!(attempts.after(&unreachable(), at(120, 1), 0.0), Err(GaveUp::Patience(PATIENCE)));
+        // An answer that does not begin takes half a minute each time.
+        let mut attempts = Attempts::new(1, PATIENCE);
+        for second in [30, 60, 90, 200] {
+            assert!(attempts.after(&RequestError::NoAnswer { seconds: 30 }, at(second, 1), 0.0).is_ok(), "{second}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_arrive_start_the_clock_anew() {
+        let mut attempts = Attempts::new(1, PATIENCE);
+        for begin in [0, 1000, 2000] {
+            assert!(attempts.after(&unavailable(true), at(begin, 0), 0.0).is_ok());
+            assert!(attempts.after(&unavailable(true), at(begin + 119, 0), 0.0).is_ok());
             attempts.progressed();
         }
     }
 
     #[test]
+    fn bytes_of_other_parts_count_for_throttling_and_not_for_a_server_error() {
+        let mut attempts = Attempts::new(1, PATIENCE);
+        for n in 0..100 {
+            assert!(attempts.after(&unavailable(true), at(100 * n, n), 0.0).is_ok(), "{n}");
+        }
+        assert!(attempts.after(&unavailable(true), at(10_100, 99), 0.0).is_err(), "none since 9,900 s");
+        let mut attempts = Attempts::new(1, PATIENCE);
+        assert!(attempts.after(&unavailable(false), at(100, 1), 0.0).is_ok());
+        assert!(attempts.after(&unavailable(false), at(220, 2), 0.0).is_err());
+    }
+
+    #[test]
     fn pauses_double_up_to_a_cap_and_throttling_waits_longer() {
         let pauses = |error: &RequestError| {
-            let mut attempts = Attempts::new(u32::MAX);
-            (0..12).map(|_| attempts.after(error, 1.0).unwrap()).collect::<Vec<_>>()
+            let mut attempts = Attempts::new(u32::MAX, PATIENCE);
+            (0..12).map(|_| attempts.after(error, at(0, 0), 1.0).unwrap()).collect::<Vec<_>>()
         };
         let body = pauses(&broke_off());
         assert_eq!(body[..3], [50, 100, 200].map(Duration::from_millis));
         assert_eq!(body[11], AFTER_BODY.cap);
-        assert!(pauses(&throttled())[0] > body[0]);
-        assert_eq!(Attempts::new(2).after(&broke_off(), 0.0), Some(Duration::ZERO), "full jitter begins at nothing");
+        assert!(pauses(&unavailable(true))[0] > body[0]);
+        let least = Attempts::new(2, PATIENCE).after(&broke_off(), at(0, 0), 0.0);
+        assert_eq!(least, Ok(Duration::ZERO), "full jitter begins at nothing");
     }
 }

@@ -20,6 +20,9 @@ const CONNECT_TIMEOUT_SECONDS: u32 = 8;
 const FIRST_BYTE_TIMEOUT_SECONDS: u32 = 30;
 /// The AWS SDKs' own grace period for a body that stands still.
 const STALL_TIMEOUT_SECONDS: u32 = 20;
+/// S3 scales a prefix up within minutes ("Best practices design patterns: optimizing Amazon S3 performance"), and a server
+/// behind a gateway takes about as long to start.
+const PATIENCE_SECONDS: u32 = 120;
 
 /// How a transfer is cut, parallelised, written and limited.
 ///
@@ -62,6 +65,8 @@ pub struct TransferConfig {
     first_byte_timeout_seconds: u32,
     #[serde(skip_serializing_if = "is_stall_timeout")]
     stall_timeout_seconds: u32,
+    #[serde(skip_serializing_if = "is_patience")]
+    patience_seconds: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer_timeout_seconds: Option<u32>,
     #[serde(skip_serializing_if = "is_true")]
@@ -80,6 +85,10 @@ fn is_first_byte_timeout(seconds: &u32) -> bool {
 
 fn is_stall_timeout(seconds: &u32) -> bool {
     *seconds == STALL_TIMEOUT_SECONDS
+}
+
+fn is_patience(seconds: &u32) -> bool {
+    *seconds == PATIENCE_SECONDS
 }
 
 fn is_true(value: &bool) -> bool {
@@ -103,6 +112,7 @@ impl TransferConfig {
             connect_timeout_seconds: CONNECT_TIMEOUT_SECONDS,
             first_byte_timeout_seconds: FIRST_BYTE_TIMEOUT_SECONDS,
             stall_timeout_seconds: STALL_TIMEOUT_SECONDS,
+            patience_seconds: PATIENCE_SECONDS,
             transfer_timeout_seconds: None,
             validate_checksum: true,
             adaptive_concurrency: false,
@@ -131,6 +141,7 @@ impl TransferConfig {
             connect_timeout_seconds: Some(self.connect_timeout_seconds),
             first_byte_timeout_seconds: Some(self.first_byte_timeout_seconds),
             stall_timeout_seconds: Some(self.stall_timeout_seconds),
+            patience_seconds: Some(self.patience_seconds),
             transfer_timeout_seconds: self.transfer_timeout_seconds,
             validate_checksum: Some(self.validate_checksum),
             adaptive_concurrency: Some(self.adaptive_concurrency),
@@ -159,7 +170,8 @@ impl TransferConfig {
     }
 
     /// Total attempts for a part whose *body* breaks off, stalls or comes short. Requests that are refused before a
-    /// body begins (throttling, server errors, no connection) are counted apart, as in boto3. Unlike boto3, an attempt
+    /// body begins (throttling, server errors, no connection) do not count; [`patience`](Self::patience) bounds these.
+    /// Unlike boto3, an attempt
     /// resumes where the one before stopped, after a jittered pause.
     #[must_use]
     pub fn num_download_attempts(&self) -> u32 {
@@ -223,6 +235,19 @@ impl TransferConfig {
         Duration::from_secs(self.stall_timeout_seconds.into())
     }
 
+    /// Longest time for which requests may be turned away without a byte between them: throttled (503, 429), or refused by
+    /// a server that fails (500, 502, 504, 408). After it the download is given up; two minutes by default. More of it
+    /// outlasts longer storms and tells a broken server later.
+    ///
+    /// While a part is throttled, bytes that other parts of the same transfer bring count. A server error concerns its own
+    /// part alone. No connection, or no answer, counts as an outage only once the server has sent a byte of the object;
+    /// before that the address is probably wrong, and five attempts are made, whatever this value is. An attempt in flight
+    /// is not broken off, and the pause before the next one is up to 8 s, so the end may come that much later.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience_seconds.into())
+    }
+
     /// Longest time for a whole transfer; `None`, the default, sets no bound on one that makes progress.
     #[must_use]
     pub fn transfer_timeout(&self) -> Option<Duration> {
@@ -275,6 +300,7 @@ pub struct TransferConfigBuilder {
     connect_timeout_seconds: Option<u32>,
     first_byte_timeout_seconds: Option<u32>,
     stall_timeout_seconds: Option<u32>,
+    patience_seconds: Option<u32>,
     transfer_timeout_seconds: Option<u32>,
     validate_checksum: Option<bool>,
     adaptive_concurrency: Option<bool>,
@@ -339,6 +365,13 @@ impl TransferConfigBuilder {
         self
     }
 
+    /// Sets [`TransferConfig::patience`], in whole seconds.
+    #[must_use]
+    pub fn patience_seconds(mut self, value: u32) -> Self {
+        self.patience_seconds = Some(value);
+        self
+    }
+
     /// Sets [`TransferConfig::transfer_timeout`], in whole seconds; `None` lifts it.
     #[must_use]
     pub fn transfer_timeout_seconds(mut self, value: impl Into<Option<u32>>) -> Self {
@@ -367,6 +400,7 @@ impl TransferConfigBuilder {
             connect_timeout_seconds: self.connect_timeout_seconds.unwrap_or(default.connect_timeout_seconds),
             first_byte_timeout_seconds: self.first_byte_timeout_seconds.unwrap_or(default.first_byte_timeout_seconds),
             stall_timeout_seconds: self.stall_timeout_seconds.unwrap_or(default.stall_timeout_seconds),
+            patience_seconds: self.patience_seconds.unwrap_or(default.patience_seconds),
             transfer_timeout_seconds: self.transfer_timeout_seconds,
             validate_checksum: self.validate_checksum.unwrap_or(default.validate_checksum),
             adaptive_concurrency: self.adaptive_concurrency.unwrap_or(default.adaptive_concurrency),
@@ -383,6 +417,7 @@ impl TransferConfigBuilder {
             ("connect_timeout_seconds", config.connect_timeout_seconds.into()),
             ("first_byte_timeout_seconds", config.first_byte_timeout_seconds.into()),
             ("stall_timeout_seconds", config.stall_timeout_seconds.into()),
+            ("patience_seconds", config.patience_seconds.into()),
             ("transfer_timeout_seconds", config.transfer_timeout_seconds.unwrap_or(1).into()),
         ];
         if let Some((parameter, _)) = numbers.into_iter().find(|(_, value)| *value == 0) {
@@ -441,7 +476,7 @@ mod tests {
     #[test]
     fn every_number_must_be_greater_than_zero() {
         type Set = fn(TransferConfigBuilder) -> TransferConfigBuilder;
-        let zeros: [(&str, Set); 12] = [
+        let zeros: [(&str, Set); 13] = [
             ("multipart_threshold", |b| b.multipart_threshold(0)),
             ("max_concurrency", |b| b.max_concurrency(0)),
             ("multipart_chunksize", |b| b.multipart_chunksize(0)),
@@ -453,6 +488,7 @@ mod tests {
             ("connect_timeout_seconds", |b| b.connect_timeout_seconds(0)),
             ("first_byte_timeout_seconds", |b| b.first_byte_timeout_seconds(0)),
             ("stall_timeout_seconds", |b| b.stall_timeout_seconds(0)),
+            ("patience_seconds", |b| b.patience_seconds(0)),
             ("transfer_timeout_seconds", |b| b.transfer_timeout_seconds(0)),
         ];
         for (parameter, zero) in zeros {
@@ -474,8 +510,11 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let ours =
-            TransferConfig::builder().memory_limit(LEAST_MEMORY).stall_timeout_seconds(1).validate_checksum(false);
+        let ours = TransferConfig::builder()
+            .memory_limit(LEAST_MEMORY)
+            .stall_timeout_seconds(1)
+            .patience_seconds(7)
+            .validate_checksum(false);
         let all = [
             TransferConfig::boto3(),
             TransferConfig::builder().max_bandwidth(7).build().unwrap(),

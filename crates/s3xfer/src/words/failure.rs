@@ -68,7 +68,7 @@ pub enum DownloadError {
         e_tag: String,
     },
     /// A part failed more often than the configuration allows.
-    #[error("{object}: part {part} at byte {offset}, after {attempts} attempts")]
+    #[error("{object}: part {part} at byte {offset}, after {attempts} attempts{}", patience(*without_byte_seconds))]
     PartFailed {
         /// `s3://bucket/key`.
         object: String,
@@ -78,6 +78,9 @@ pub enum DownloadError {
         offset: u64,
         /// Attempts made.
         attempts: u32,
+        /// For how many seconds no byte had come, where that is the reason to give up:
+        /// [`patience`](crate::TransferConfig::patience) was over.
+        without_byte_seconds: Option<u64>,
         /// What happened to the last one.
         source: RequestError,
     },
@@ -205,6 +208,12 @@ fn wrong_region(region: Option<&str>, used: &str) -> String {
             "the bucket is in another region than {used}, and the server does not say which; name it (--region or AWS_REGION)"
         ),
     }
+}
+
+fn patience(without_byte_seconds: Option<u64>) -> String {
+    without_byte_seconds.map_or_else(String::new, |seconds| {
+        format!(" and {seconds} s without a byte; raise patience_seconds to wait longer")
+    })
 }
 
 fn no_such_range(range: &str, object_bytes: Option<u64>) -> String {
