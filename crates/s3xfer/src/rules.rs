@@ -7,6 +7,7 @@ pub(crate) mod checksum;
 pub(crate) mod coalesce;
 pub(crate) mod concurrency;
 pub(crate) mod content_range;
+pub(crate) mod floor;
 pub(crate) mod in_place;
 pub(crate) mod pace;
 pub(crate) mod plan;

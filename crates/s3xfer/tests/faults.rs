@@ -133,6 +133,103 @@ async fn a_server_that_serves_between_refusals_is_not_given_up() {
     bench.assert_whole();
 }
 
+/// What `download` gives, which must end within a day.
+async fn ended<T>(download: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(86_400), download).await.expect("it goes on for ever")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_one_byte_per_second_is_given_up() {
+    let trickle = |requests| Bench::with_faults(96 * KIB, [(requests, FaultKind::Slow { bytes_per_s: 1 })]);
+    for threads in [true, false] {
+        let bench = trickle(Requests::Every);
+        let config = TransferConfig::builder().multipart_chunksize(8 * KIB).multipart_threshold(8 * KIB);
+        let error = ended(bench.download(&config.use_threads(threads).build().unwrap())).await.unwrap_err();
+        assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+        assert!(error.to_string().contains("after 5 attempts"), "{error}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("over 60 s") && source.contains("min_bytes_per_second is 64"), "{source}");
+        bench.assert_nothing();
+    }
+    for error in [
+        ended(trickle(Requests::Every).client.download("lab", "key").to_bytes()).await.unwrap_err(),
+        ended(trickle(Requests::Every).client.download("lab", "key").discard()).await.unwrap_err(),
+        ended(trickle(Requests::Every).client.download("lab", "key").to_writer(tokio::io::sink())).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    }
+
+    // One such body is asked for again where it stopped.
+    let bench = trickle(Requests::At(2));
+    let report = ended(bench.download(&small().build().unwrap())).await.unwrap();
+    assert_eq!(report.retries, 1);
+    bench.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_one_byte_per_request_is_given_up() {
+    // Each answer of one byte ends early, after refusals that would be borne if bytes came.
+    let faults = (0..8 * KIB).map(|n| match n % 4 {
+        3 => (Requests::At(n), FaultKind::Truncate { after_bytes: 1 }),
+        _ => (Requests::At(n), FaultKind::SlowDown),
+    });
+    let bench = Bench::with_faults(8 * KIB, faults);
+    let config = small().num_download_attempts(u32::MAX).validate_checksum(false).build().unwrap();
+    let error = ended(bench.download(&config)).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert!(bench.lab.stats().total() < 400, "{:?}", bench.lab.stats());
+    bench.assert_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_of_a_byte_each_are_given_up_and_answers_of_half_a_part_are_not() {
+    // The server holds back most of what was asked for, and says so.
+    for (bytes, ends_well) in [(1, false), (4 * KIB, true)] {
+        let size = 8 * KIB;
+        let short = (0..size / bytes).flat_map(|n| {
+            let value = Some(format!("bytes {}-{}/{size}", n * bytes, (n + 1) * bytes - 1));
+            [FaultKind::ContentRange { value }, FaultKind::ShortLength { length: bytes }]
+                .map(|kind| (Requests::At(n), kind))
+        });
+        let bench = Bench::with_faults(size, short);
+        let ended = ended(bench.download(&small().build().unwrap())).await;
+        assert_eq!(ended.is_ok(), ends_well, "{ended:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lowest_rate_is_the_one_of_all_parts_together() {
+    // Eight requests at 40 B/s each are above a floor of 200 B/s; four are not.
+    for (requests, retries) in [(8, false), (4, true)] {
+        let bench = Bench::with_faults(64 * KIB, [(Requests::Range(0..8), FaultKind::Slow { bytes_per_s: 40 })]);
+        let config = small().max_concurrency(requests).min_bytes_per_second(200).min_rate_window_seconds(30);
+        let client = bench.client.clone().with_config(config.num_download_attempts(100).build().unwrap());
+        // The first part is asked for alone.
+        let report = ended(client.download("lab", "key").object_bytes(64 * KIB).discard()).await;
+        let report = report.unwrap();
+        assert_eq!(report.retries > 0, retries, "{requests}: {report:?}");
+    }
+    let lifted = Bench::with_faults(KIB, [(Requests::Every, FaultKind::Slow { bytes_per_s: 1 })]);
+    lifted.download(&small().min_bytes_per_second(0).build().unwrap()).await.unwrap();
+    lifted.assert_whole();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_slow_by_our_own_doing_is_not_below_the_lowest_rate() {
+    let bench = Bench::new(2 * KIB);
+    let config = || small().min_bytes_per_second(1 << 30).min_rate_window_seconds(1).num_download_attempts(1);
+    let client = bench.client.clone().with_config(config().max_bandwidth(10).build().unwrap());
+    let report = client.download("lab", "key").discard().await.unwrap();
+    assert!(report.elapsed > Duration::from_secs(150), "{report:?}");
+
+    let client = bench.client.clone().with_config(config().build().unwrap());
+    let mut stream = client.download("lab", "key").stream();
+    while let Some(frame) = futures::StreamExt::next(&mut stream).await {
+        frame.unwrap();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_does_not_begin_is_an_error_after_a_deadline() {
     let bench = Bench::behind(80 * KIB, NetworkProfile::unlimited().with_first_byte(100_000.0, 0.0).unwrap());

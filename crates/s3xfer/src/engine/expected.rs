@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::doors::s3::{Store, StoredChecksum};
 use crate::rules::checksum::{self, PartChecksums};
+use crate::rules::floor::Floor;
 use crate::rules::retry::{Attempts, Now};
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated, ObjectChecksum};
 use crate::words::object::ObjectRequest;
@@ -83,7 +84,7 @@ impl Expected {
 /// Asks the server for the object's checksum.
 pub(crate) async fn ask(store: Store, object: ObjectRequest, first_byte: Duration) -> Answered {
     // No body comes with it, and the patience is over when the timeout below is.
-    let mut attempts = Attempts::new(1, PATIENCE);
+    let mut attempts = Attempts::new(1, PATIENCE, Floor { bytes_per_second: 0, window: PATIENCE });
     let asked = async {
         loop {
             match store.checksum(&object, first_byte).await {

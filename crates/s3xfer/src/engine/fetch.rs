@@ -5,13 +5,13 @@
 
 use std::future::Future;
 use std::ops::Range;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::doors::s3::{Answer, Store};
 use crate::engine::counters::{Counters, Stopwatch};
@@ -20,6 +20,7 @@ use crate::engine::limits::Limits;
 use crate::engine::write::WriteError;
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::content_range::check_partial;
+use crate::rules::floor::{Floor, TooSlow, Watch};
 use crate::rules::plan::{Plan, first_request};
 use crate::rules::retry::{Attempts, GaveUp, Now};
 use crate::words::checksum::ChecksumAlgorithm;
@@ -165,12 +166,15 @@ impl Fetcher {
                 }
                 Err(failure) => Err(failure.into()),
             };
-            if at > before {
-                attempts.progressed();
-            }
+            let progressed = attempts.brought(at - before, part.bytes.end - before);
             match outcome {
                 // The answer held less than was asked for: ask for the rest.
-                Ok(()) => {}
+                Ok(()) if progressed || at == part.bytes.end => {}
+                Ok(()) => {
+                    let source = format!("an answer of {} bytes", at - before).into();
+                    let error = RequestError::BrokeOff { source };
+                    self.pause(&mut attempts, error, part, at).await.map_err(FetchError::Failed)?;
+                }
                 Err(AttemptError::Request(RequestFailure::Transient(error))) => {
                     self.pause(&mut attempts, error, part, at).await.map_err(FetchError::Failed)?;
                 }
@@ -197,10 +201,11 @@ impl Fetcher {
         let asked = *at..part.bytes.end;
         let (starts_at, ends_at) = place(&answer, &asked, version)?;
         let waited = &self.counters.waited;
+        let mut watch = Watch::new(self.floor(), self.counters.received());
         let mut skip = asked.start - starts_at;
         let mut place = starts_at;
         while *at < part.bytes.end && place < ends_at {
-            let mut frame = match self.next(&mut answer, place == starts_at).await {
+            let mut frame = match self.next(&mut answer, &mut watch, place == starts_at).await {
                 Some(frame) => frame.map_err(RequestFailure::Transient)?,
                 None => {
                     let source = format!("it ended {} bytes early", ends_at - place).into();
@@ -228,14 +233,37 @@ impl Fetcher {
         Ok(())
     }
 
-    async fn next(&self, answer: &mut Answer, first: bool) -> Option<Result<Bytes, RequestError>> {
+    async fn next(&self, answer: &mut Answer, watch: &mut Watch, first: bool) -> Option<Result<Bytes, RequestError>> {
         let mut next = pin!(answer.body.next(self.config.stall_timeout()));
         let (frame, at_once) = match futures::poll!(&mut next) {
             Poll::Ready(frame) => (frame, true),
-            Poll::Pending => (self.counters.waited.network.time(next).await, false),
+            Poll::Pending => (self.counters.waited.network.time(self.wait(next, watch)).await, false),
         };
         self.counters.frame(frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, Bytes::len), first, at_once);
         frame
+    }
+
+    /// Waits for `next`, as long as `watch` allows.
+    async fn wait<F>(&self, mut next: Pin<&mut F>, watch: &mut Watch) -> Option<Result<Bytes, RequestError>>
+    where
+        F: Future<Output = Option<Result<Bytes, RequestError>>> + Send,
+    {
+        loop {
+            if let Err(TooSlow { bytes_per_second, waited }) = watch.judge(self.counters.received()) {
+                let least = self.config.min_bytes_per_second();
+                return Some(Err(RequestError::TooSlow { bytes_per_second, seconds: waited.as_secs(), least }));
+            }
+            let began = Instant::now();
+            let frame = match watch.left() {
+                // A timer of its own only where the body's deadline comes later.
+                Some(left) if left < self.config.stall_timeout() => timeout(left, &mut next).await.ok(),
+                _ => Some(next.as_mut().await),
+            };
+            watch.waited(began.elapsed());
+            if let Some(frame) = frame {
+                return frame;
+            }
+        }
     }
 
     async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
@@ -245,7 +273,11 @@ impl Fetcher {
     }
 
     pub(crate) fn attempts(&self) -> Attempts {
-        Attempts::new(self.config.num_download_attempts(), self.config.patience())
+        Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor())
+    }
+
+    fn floor(&self) -> Floor {
+        Floor { bytes_per_second: self.config.min_bytes_per_second(), window: self.config.min_rate_window() }
     }
 
     pub(crate) async fn pause(

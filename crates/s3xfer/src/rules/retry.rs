@@ -3,8 +3,9 @@
 //! Bodies that fail after their answer began are counted (`num_download_attempts`), as in boto3. Requests that are turned
 //! away before have a time instead, `patience_seconds`: a server that throttles or fails is waited for until it has brought
 //! nothing for so long. The clock starts with the first request that is turned away, and anew whenever an attempt brings
-//! bytes, for a server that serves is not down. Throttling concerns the whole transfer, so bytes that other parts of it bring
-//! count, too; a server error concerns its own part.
+//! bytes, for a server that serves is not down; a handful of bytes is no progress. Throttling concerns the whole transfer, so
+//! bytes that other parts of it bring count, too, as long as they come at the lowest rate or faster; a server error concerns
+//! its own part.
 //!
 //! An endpoint that has never answered is probably a wrong address, which must be told soon: [`UNREACHABLE_ATTEMPTS`] are
 //! made then, however much patience there is. Once it has sent bytes, no connection is an outage, and is waited for.
@@ -14,6 +15,7 @@
 
 use std::time::Duration;
 
+use crate::rules::floor::Floor;
 use crate::words::failure::RequestError;
 
 /// Least number of attempts at an endpoint that gives no connection or no answer: a few seconds of refused connections.
@@ -36,6 +38,7 @@ const AFTER_THROTTLING: Backoff = Backoff { base: Duration::from_millis(500), ca
 pub(crate) struct Attempts {
     body_attempts: u32,
     patience: Duration,
+    floor: Floor,
     body_failures: u32,
     throttled: u32,
     unavailable: u32,
@@ -43,7 +46,7 @@ pub(crate) struct Attempts {
     total: u32,
     /// When the first request was turned away since bytes came.
     turned_away: Option<Duration>,
-    /// What the transfer had received when its bytes last counted.
+    /// What the transfer had received then.
     transfer_bytes: u64,
 }
 
@@ -67,10 +70,11 @@ pub(crate) enum GaveUp {
 
 impl Attempts {
     /// `num_download_attempts` is at least 1.
-    pub(crate) fn new(num_download_attempts: u32, patience: Duration) -> Self {
+    pub(crate) fn new(num_download_attempts: u32, patience: Duration, floor: Floor) -> Self {
         Self {
             body_attempts: num_download_attempts,
             patience,
+            floor,
             body_failures: 0,
             throttled: 0,
             unavailable: 0,
@@ -86,10 +90,14 @@ impl Attempts {
         self.total
     }
 
-    /// Bytes arrived.
-    pub(crate) fn progressed(&mut self) {
-        (self.throttled, self.unavailable, self.unreachable) = (0, 0, 0);
-        self.turned_away = None;
+    /// The attempt that has ended brought so many bytes of those that it asked for. False: too few to count as progress.
+    pub(crate) fn brought(&mut self, bytes: u64, asked: u64) -> bool {
+        let progressed = bytes >= self.floor.progress_bytes(asked);
+        if progressed {
+            (self.throttled, self.unavailable, self.unreachable) = (0, 0, 0);
+            self.turned_away = None;
+        }
+        progressed
     }
 
     /// The running attempt failed: how long to wait before the next one. `jitter` is uniform in [0, 1).
@@ -99,7 +107,9 @@ impl Attempts {
     /// Why there is to be no next one.
     pub(crate) fn after(&mut self, error: &RequestError, now: Now, jitter: f64) -> Result<Duration, GaveUp> {
         let (failures, backoff) = match error {
-            RequestError::BrokeOff { .. } | RequestError::Stalled { .. } => (&mut self.body_failures, AFTER_BODY),
+            RequestError::BrokeOff { .. } | RequestError::Stalled { .. } | RequestError::TooSlow { .. } => {
+                (&mut self.body_failures, AFTER_BODY)
+            }
             RequestError::Unavailable { throttled: true, .. } => (&mut self.throttled, AFTER_THROTTLING),
             RequestError::Unavailable { .. } => (&mut self.unavailable, AFTER_TROUBLE),
             _ => (&mut self.unreachable, AFTER_TROUBLE),
@@ -107,7 +117,7 @@ impl Attempts {
         *failures = failures.saturating_add(1);
         let failures = *failures;
         match error {
-            RequestError::BrokeOff { .. } | RequestError::Stalled { .. } => {
+            RequestError::BrokeOff { .. } | RequestError::Stalled { .. } | RequestError::TooSlow { .. } => {
                 if failures >= self.body_attempts {
                     return Err(GaveUp::Attempts);
                 }
@@ -132,11 +142,15 @@ impl Attempts {
     /// For how long requests have been turned away without a byte between them.
     fn without_byte(&mut self, error: &RequestError, now: Now) -> Duration {
         let throttled = matches!(error, RequestError::Unavailable { throttled: true, .. });
-        if throttled && now.transfer_bytes > self.transfer_bytes {
-            self.turned_away = None;
+        if let Some(since) = self.turned_away {
+            let (bytes, time) =
+                (now.transfer_bytes.saturating_sub(self.transfer_bytes), now.time.saturating_sub(since));
+            if !throttled || bytes == 0 || !self.floor.holds(bytes, time) {
+                return time;
+            }
         }
-        self.transfer_bytes = now.transfer_bytes;
-        now.time.saturating_sub(*self.turned_away.get_or_insert(now.time))
+        (self.turned_away, self.transfer_bytes) = (Some(now.time), now.transfer_bytes);
+        Duration::ZERO
     }
 }
 
@@ -145,6 +159,7 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(120);
+    const FLOOR: Floor = Floor { bytes_per_second: 64, window: Duration::from_secs(60) };
 
     fn broke_off() -> RequestError {
         RequestError::BrokeOff { source: "reset".into() }
@@ -165,7 +180,7 @@ mod tests {
     #[test]
     fn num_download_attempts_counts_the_first_one() {
         for allowed in 1..7 {
-            let mut attempts = Attempts::new(allowed, PATIENCE);
+            let mut attempts = Attempts::new(allowed, PATIENCE, FLOOR);
             let again = std::iter::from_fn(|| attempts.after(&broke_off(), at(0, 0), 0.5).ok()).count();
             assert_eq!(again as u32, allowed - 1);
             assert_eq!(attempts.made(), allowed);
@@ -174,7 +189,7 @@ mod tests {
 
     #[test]
     fn throttling_does_not_use_up_download_attempts() {
-        let mut attempts = Attempts::new(2, PATIENCE);
+        let mut attempts = Attempts::new(2, PATIENCE, FLOOR);
         for _ in 0..1000 {
             assert!(attempts.after(&unavailable(true), at(0, 0), 0.5).is_ok());
         }
@@ -185,7 +200,7 @@ mod tests {
     #[test]
     fn a_server_that_turns_requests_away_is_waited_for_as_long_as_patience_lasts() {
         for throttled in [true, false] {
-            let mut attempts = Attempts::new(1, PATIENCE);
+            let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
             for second in 1000..1120 {
                 assert!(attempts.after(&unavailable(throttled), at(second, 0), 0.0).is_ok(), "{second}");
             }
@@ -197,16 +212,16 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_never_answered_is_given_up_soon_and_one_that_did_is_waited_for() {
-        let mut attempts = Attempts::new(1, PATIENCE);
+        let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
         let again = std::iter::from_fn(|| attempts.after(&unreachable(), at(0, 0), 0.0).ok()).count();
         assert_eq!(again as u32, UNREACHABLE_ATTEMPTS - 1);
-        let mut attempts = Attempts::new(1, PATIENCE);
+        let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
         for second in 0..120 {
             assert!(attempts.after(&unreachable(), at(second, 1), 0.0).is_ok(), "{second}");
         }
         assert_eq!(attempts.after(&unreachable(), at(120, 1), 0.0), Err(GaveUp::Patience(PATIENCE)));
         // An answer that does not begin takes half a minute each time.
-        let mut attempts = Attempts::new(1, PATIENCE);
+        let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
         for second in [30, 60, 90, 200] {
             assert!(attempts.after(&RequestError::NoAnswer { seconds: 30 }, at(second, 1), 0.0).is_ok(), "{second}");
         }
@@ -214,22 +229,37 @@ mod tests {
 
     #[test]
     fn bytes_that_arrive_start_the_clock_anew() {
-        let mut attempts = Attempts::new(1, PATIENCE);
+        let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
         for begin in [0, 1000, 2000] {
             assert!(attempts.after(&unavailable(true), at(begin, 0), 0.0).is_ok());
             assert!(attempts.after(&unavailable(true), at(begin + 119, 0), 0.0).is_ok());
-            attempts.progressed();
+            assert!(attempts.brought(64, 1 << 20));
         }
     }
 
     #[test]
-    fn bytes_of_other_parts_count_for_throttling_and_not_for_a_server_error() {
-        let mut attempts = Attempts::new(1, PATIENCE);
-        for n in 0..100 {
-            assert!(attempts.after(&unavailable(true), at(100 * n, n), 0.0).is_ok(), "{n}");
+    fn a_byte_now_and_then_does_not_start_the_clock_anew() {
+        for throttled in [true, false] {
+            let mut attempts = Attempts::new(u32::MAX, PATIENCE, FLOOR);
+            for second in 0..120 {
+                assert!(attempts.after(&unavailable(throttled), at(second, second), 0.0).is_ok(), "{second}");
+                assert!(!attempts.brought(1, 1 << 20));
+                assert!(attempts.after(&broke_off(), at(second, second + 1), 0.0).is_ok(), "{second}");
+            }
+            assert!(attempts.after(&unavailable(throttled), at(120, 120), 0.0).is_err());
         }
-        assert!(attempts.after(&unavailable(true), at(10_100, 99), 0.0).is_err(), "none since 9,900 s");
-        let mut attempts = Attempts::new(1, PATIENCE);
+        let none = Floor { bytes_per_second: 0, ..FLOOR };
+        assert!(Attempts::new(1, PATIENCE, none).brought(1, 1 << 20));
+    }
+
+    #[test]
+    fn bytes_of_other_parts_count_for_throttling_and_not_for_a_server_error() {
+        let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
+        for n in 0..100 {
+            assert!(attempts.after(&unavailable(true), at(100 * n, 6400 * n), 0.0).is_ok(), "{n}");
+        }
+        assert!(attempts.after(&unavailable(true), at(10_020, 640_000), 0.0).is_err(), "53 B/s since 9,900 s");
+        let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
         assert!(attempts.after(&unavailable(false), at(100, 1), 0.0).is_ok());
         assert!(attempts.after(&unavailable(false), at(220, 2), 0.0).is_err());
     }
@@ -237,14 +267,14 @@ mod tests {
     #[test]
     fn pauses_double_up_to_a_cap_and_throttling_waits_longer() {
         let pauses = |error: &RequestError| {
-            let mut attempts = Attempts::new(u32::MAX, PATIENCE);
+            let mut attempts = Attempts::new(u32::MAX, PATIENCE, FLOOR);
             (0..12).map(|_| attempts.after(error, at(0, 0), 1.0).unwrap()).collect::<Vec<_>>()
         };
         let body = pauses(&broke_off());
         assert_eq!(body[..3], [50, 100, 200].map(Duration::from_millis));
         assert_eq!(body[11], AFTER_BODY.cap);
         assert!(pauses(&unavailable(true))[0] > body[0]);
-        let least = Attempts::new(2, PATIENCE).after(&broke_off(), at(0, 0), 0.0);
+        let least = Attempts::new(2, PATIENCE, FLOOR).after(&broke_off(), at(0, 0), 0.0);
         assert_eq!(least, Ok(Duration::ZERO), "full jitter begins at nothing");
     }
 }

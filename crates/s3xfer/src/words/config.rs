@@ -24,6 +24,11 @@ const STALL_TIMEOUT_SECONDS: u32 = 20;
 /// behind a gateway takes about as long to start.
 const PATIENCE_SECONDS: u32 = 120;
 
+/// The slowest links that people download over, a satellite telephone's, bring 300 B/s; AWS's SDKs give up below 1 B/s.
+const MIN_BYTES_PER_SECOND: u64 = 64;
+/// Long enough for a link to come back: three times the stall timeout.
+const MIN_RATE_WINDOW_SECONDS: u32 = 60;
+
 /// How a transfer is cut, parallelised, written and limited.
 ///
 /// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked when the
@@ -67,6 +72,10 @@ pub struct TransferConfig {
     stall_timeout_seconds: u32,
     #[serde(skip_serializing_if = "is_patience")]
     patience_seconds: u32,
+    #[serde(skip_serializing_if = "is_min_bytes_per_second")]
+    min_bytes_per_second: u64,
+    #[serde(skip_serializing_if = "is_min_rate_window")]
+    min_rate_window_seconds: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer_timeout_seconds: Option<u32>,
     #[serde(skip_serializing_if = "is_true")]
@@ -91,6 +100,14 @@ fn is_patience(seconds: &u32) -> bool {
     *seconds == PATIENCE_SECONDS
 }
 
+fn is_min_bytes_per_second(rate: &u64) -> bool {
+    *rate == MIN_BYTES_PER_SECOND
+}
+
+fn is_min_rate_window(seconds: &u32) -> bool {
+    *seconds == MIN_RATE_WINDOW_SECONDS
+}
+
 fn is_true(value: &bool) -> bool {
     *value
 }
@@ -113,6 +130,8 @@ impl TransferConfig {
             first_byte_timeout_seconds: FIRST_BYTE_TIMEOUT_SECONDS,
             stall_timeout_seconds: STALL_TIMEOUT_SECONDS,
             patience_seconds: PATIENCE_SECONDS,
+            min_bytes_per_second: MIN_BYTES_PER_SECOND,
+            min_rate_window_seconds: MIN_RATE_WINDOW_SECONDS,
             transfer_timeout_seconds: None,
             validate_checksum: true,
             adaptive_concurrency: false,
@@ -142,6 +161,8 @@ impl TransferConfig {
             first_byte_timeout_seconds: Some(self.first_byte_timeout_seconds),
             stall_timeout_seconds: Some(self.stall_timeout_seconds),
             patience_seconds: Some(self.patience_seconds),
+            min_bytes_per_second: Some(self.min_bytes_per_second),
+            min_rate_window_seconds: Some(self.min_rate_window_seconds),
             transfer_timeout_seconds: self.transfer_timeout_seconds,
             validate_checksum: Some(self.validate_checksum),
             adaptive_concurrency: Some(self.adaptive_concurrency),
@@ -169,7 +190,7 @@ impl TransferConfig {
         self.multipart_chunksize
     }
 
-    /// Total attempts for a part whose *body* breaks off, stalls or comes short. Requests that are refused before a
+    /// Total attempts for a part whose *body* breaks off, stalls, comes too slowly or comes short. Requests that are refused before a
     /// body begins (throttling, server errors, no connection) do not count; [`patience`](Self::patience) bounds these.
     /// Unlike boto3, an attempt
     /// resumes where the one before stopped, after a jittered pause.
@@ -233,6 +254,25 @@ impl TransferConfig {
     #[must_use]
     pub fn stall_timeout(&self) -> Duration {
         Duration::from_secs(self.stall_timeout_seconds.into())
+    }
+
+    /// Lowest rate of a transfer, in bytes per second, 64 by default; 0 lifts it. Where all parts of a transfer together bring
+    /// less than that over [`min_rate_window`](Self::min_rate_window), the body that was waited for is given up and tried
+    /// again at its offset, as one of [`num_download_attempts`](Self::num_download_attempts). A higher one ends a slow server's
+    /// download sooner; one above what the link can bring ends every download.
+    ///
+    /// As for [`stall_timeout`](Self::stall_timeout), only time in which the engine waits for the network counts. Other
+    /// downloads of the client do not count: where many share a thin link, each has to bring that much.
+    #[must_use]
+    pub fn min_bytes_per_second(&self) -> u64 {
+        self.min_bytes_per_second
+    }
+
+    /// How long a body is waited for, in all, before its transfer's rate is compared with
+    /// [`min_bytes_per_second`](Self::min_bytes_per_second); 60 s by default. The longer it is, the longer an outage may last.
+    #[must_use]
+    pub fn min_rate_window(&self) -> Duration {
+        Duration::from_secs(self.min_rate_window_seconds.into())
     }
 
     /// Longest time for which requests may be turned away without a byte between them: throttled (503, 429), or refused by
@@ -301,6 +341,8 @@ pub struct TransferConfigBuilder {
     first_byte_timeout_seconds: Option<u32>,
     stall_timeout_seconds: Option<u32>,
     patience_seconds: Option<u32>,
+    min_bytes_per_second: Option<u64>,
+    min_rate_window_seconds: Option<u32>,
     transfer_timeout_seconds: Option<u32>,
     validate_checksum: Option<bool>,
     adaptive_concurrency: Option<bool>,
@@ -326,6 +368,7 @@ impl TransferConfigBuilder {
         max_io_queue: u32,
         io_chunksize: u64,
         use_threads: bool,
+        min_bytes_per_second: u64,
         validate_checksum: bool,
         adaptive_concurrency: bool,
     }
@@ -365,6 +408,13 @@ impl TransferConfigBuilder {
         self
     }
 
+    /// Sets [`TransferConfig::min_rate_window`], in whole seconds.
+    #[must_use]
+    pub fn min_rate_window_seconds(mut self, value: u32) -> Self {
+        self.min_rate_window_seconds = Some(value);
+        self
+    }
+
     /// Sets [`TransferConfig::patience`], in whole seconds.
     #[must_use]
     pub fn patience_seconds(mut self, value: u32) -> Self {
@@ -401,6 +451,8 @@ impl TransferConfigBuilder {
             first_byte_timeout_seconds: self.first_byte_timeout_seconds.unwrap_or(default.first_byte_timeout_seconds),
             stall_timeout_seconds: self.stall_timeout_seconds.unwrap_or(default.stall_timeout_seconds),
             patience_seconds: self.patience_seconds.unwrap_or(default.patience_seconds),
+            min_bytes_per_second: self.min_bytes_per_second.unwrap_or(default.min_bytes_per_second),
+            min_rate_window_seconds: self.min_rate_window_seconds.unwrap_or(default.min_rate_window_seconds),
             transfer_timeout_seconds: self.transfer_timeout_seconds,
             validate_checksum: self.validate_checksum.unwrap_or(default.validate_checksum),
             adaptive_concurrency: self.adaptive_concurrency.unwrap_or(default.adaptive_concurrency),
@@ -418,6 +470,7 @@ impl TransferConfigBuilder {
             ("first_byte_timeout_seconds", config.first_byte_timeout_seconds.into()),
             ("stall_timeout_seconds", config.stall_timeout_seconds.into()),
             ("patience_seconds", config.patience_seconds.into()),
+            ("min_rate_window_seconds", config.min_rate_window_seconds.into()),
             ("transfer_timeout_seconds", config.transfer_timeout_seconds.unwrap_or(1).into()),
         ];
         if let Some((parameter, _)) = numbers.into_iter().find(|(_, value)| *value == 0) {
@@ -476,7 +529,7 @@ mod tests {
     #[test]
     fn every_number_must_be_greater_than_zero() {
         type Set = fn(TransferConfigBuilder) -> TransferConfigBuilder;
-        let zeros: [(&str, Set); 13] = [
+        let zeros: [(&str, Set); 14] = [
             ("multipart_threshold", |b| b.multipart_threshold(0)),
             ("max_concurrency", |b| b.max_concurrency(0)),
             ("multipart_chunksize", |b| b.multipart_chunksize(0)),
@@ -489,6 +542,7 @@ mod tests {
             ("first_byte_timeout_seconds", |b| b.first_byte_timeout_seconds(0)),
             ("stall_timeout_seconds", |b| b.stall_timeout_seconds(0)),
             ("patience_seconds", |b| b.patience_seconds(0)),
+            ("min_rate_window_seconds", |b| b.min_rate_window_seconds(0)),
             ("transfer_timeout_seconds", |b| b.transfer_timeout_seconds(0)),
         ];
         for (parameter, zero) in zeros {
@@ -518,6 +572,7 @@ mod tests {
         let all = [
             TransferConfig::boto3(),
             TransferConfig::builder().max_bandwidth(7).build().unwrap(),
+            TransferConfig::builder().min_bytes_per_second(0).min_rate_window_seconds(5).build().unwrap(),
             ours.build().unwrap(),
         ];
         for config in all {

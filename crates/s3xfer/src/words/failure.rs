@@ -320,6 +320,17 @@ pub enum RequestError {
         /// The transport's word.
         source: Box<dyn error::Error + Send + Sync>,
     },
+    /// The transfer brought less than [`min_bytes_per_second`](crate::TransferConfig::min_bytes_per_second) while this body was
+    /// waited for.
+    #[error("only {bytes_per_second} bytes/s over {seconds} s, and min_bytes_per_second is {least}")]
+    TooSlow {
+        /// What all parts together brought, rounded down.
+        bytes_per_second: u64,
+        /// For how long the body was waited for: [`min_rate_window`](crate::TransferConfig::min_rate_window), or somewhat more.
+        seconds: u64,
+        /// The lowest rate.
+        least: u64,
+    },
     /// The body stood still.
     #[error("no byte for {seconds} s")]
     Stalled {
