@@ -8,9 +8,11 @@ use std::io;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use aws_sdk_s3::config::BehaviorVersion;
+use futures::StreamExt;
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{DownloadErrorKind, TransferConfig, TransferReport, WriteAt};
+use s3xfer::{Client, DownloadErrorKind, Progress, TransferConfig, TransferReport, WriteAt};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +217,7 @@ async fn bandwidth_is_kept_within_every_two_seconds_and_smoothly() {
         let bench = Bench::new(3 * rate);
         let config = TransferConfig::builder().max_bandwidth(rate).validate_checksum(false).build().unwrap();
         let client = bench.client.clone().with_config(config);
-        let progress = s3xfer::Progress::new();
+        let progress = Progress::new();
         let all: Vec<_> = (0..transfers)
             .map(|_| tokio::spawn(client.download("lab", "key").progress(progress.clone()).discard()))
             .collect();
@@ -233,4 +235,54 @@ async fn bandwidth_is_kept_within_every_two_seconds_and_smoothly() {
         assert!((0.97..1.03).contains(&share), "{rate} B/s: {share}");
         all.iter().for_each(tokio::task::JoinHandle::abort);
     }
+}
+
+/// Nothing here needs a runtime before it is polled.
+#[test]
+fn downloads_can_be_made_outside_a_runtime() {
+    let bench = Bench::new(80 * KIB);
+    let config = || small().transfer_timeout_seconds(60).max_bandwidth(1 << 30).build().unwrap();
+    let client = bench.client.clone().with_config(config());
+    let download = || client.download("lab", "key");
+    let stream = download().stream();
+    let other = download().config(config()).stream();
+    let file = download().to_file(bench.target()).into_future();
+    let (bytes, nowhere, writer) =
+        (download().to_bytes(), download().discard(), download().to_writer(tokio::io::sink()));
+    let from_env = Client::from_env();
+    let sdks = aws_sdk_s3::Config::builder().behavior_version(BehaviorVersion::latest()).build();
+    let ours = Client::new(aws_sdk_s3::Client::from_conf(sdks)).with_config(config());
+    drop((ours.download("lab", "key").stream(), ours.download("lab", "key").to_file(bench.target()), ours));
+    drop((other, from_env));
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let read = async { stream.map(Result::unwrap).map(|frame| frame.len()).collect::<Vec<_>>().await };
+        assert_eq!(read.await.into_iter().sum::<usize>() as u64, 80 * KIB);
+        file.await.unwrap();
+        bytes.await.unwrap();
+        nowhere.await.unwrap();
+        writer.await.unwrap();
+    });
+    bench.assert_whole();
+    drop(runtime);
+
+    // A stream that was begun outlives its runtime without a panic.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut begun = download().stream();
+    runtime.block_on(begun.next()).unwrap().unwrap();
+    drop(runtime);
+    drop(begun);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_stream_begins_when_it_is_polled() {
+    let bench = Bench::new(80 * KIB);
+    let client = bench.client.clone().with_config(small().transfer_timeout_seconds(3).build().unwrap());
+    let mut stream = client.download("lab", "key").stream();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    stream.next().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let late = std::iter::from_fn(|| futures::FutureExt::now_or_never(stream.next())).flatten().find_map(Result::err);
+    assert_eq!(late.unwrap().kind(), DownloadErrorKind::TimedOut);
 }

@@ -12,13 +12,14 @@ use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 use crate::engine::download::Download;
 use crate::engine::fetch::{FetchError, Frames};
@@ -29,7 +30,9 @@ use crate::words::report::TransferReport;
 
 /// An object's bytes in order: `Stream<Item = Result<Bytes, DownloadError>>`. Ends after the last byte, or after an error.
 ///
-/// Nothing is asked of the server before it is polled for the first time.
+/// Nothing is asked of the server before it is polled for the first time, when its
+/// [`transfer_timeout`](crate::TransferConfig::transfer_timeout) begins, too. It can be made outside a runtime, and is to be
+/// polled inside one.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct ObjectStream {
     state: State,
@@ -39,8 +42,9 @@ pub struct ObjectStream {
 }
 
 struct Deadline {
-    seconds: u64,
-    sleep: Pin<Box<Sleep>>,
+    limit: Duration,
+    /// Made when it is first polled: a timer needs a runtime, which need not be there before.
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 enum State {
@@ -74,11 +78,7 @@ struct Held {
 impl ObjectStream {
     pub(crate) fn new(download: Download) -> Self {
         let object = download.object.address.to_string();
-        let deadline = download
-            .client
-            .config
-            .transfer_timeout()
-            .map(|limit| Deadline { seconds: limit.as_secs(), sleep: Box::pin(sleep_until(Instant::now() + limit)) });
+        let deadline = download.client.config.transfer_timeout().map(|limit| Deadline { limit, sleep: None });
         Self { state: State::Beginning(begin(download).boxed()), object, deadline, report: None }
     }
 
@@ -104,9 +104,9 @@ impl Stream for ObjectStream {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if let (Some(deadline), false) = (&mut this.deadline, matches!(this.state, State::Ended))
-            && deadline.sleep.as_mut().poll(cx).is_ready()
+            && deadline.poll(cx).is_ready()
         {
-            let error = DownloadError::TimedOut { object: this.object.clone(), seconds: deadline.seconds };
+            let error = DownloadError::TimedOut { object: this.object.clone(), seconds: deadline.limit.as_secs() };
             return this.end(error);
         }
         loop {
@@ -135,6 +135,12 @@ impl Stream for ObjectStream {
                 State::Ended => return Poll::Ready(None),
             }
         }
+    }
+}
+
+impl Deadline {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sleep.get_or_insert_with(|| Box::pin(sleep(self.limit))).as_mut().poll(cx)
     }
 }
 

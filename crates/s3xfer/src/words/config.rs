@@ -288,7 +288,8 @@ impl TransferConfig {
         Duration::from_secs(self.patience_seconds.into())
     }
 
-    /// Longest time for a whole transfer; `None`, the default, sets no bound on one that makes progress.
+    /// Longest time for a whole transfer, from when it is first polled; `None`, the default, sets no bound on one that makes
+    /// progress.
     #[must_use]
     pub fn transfer_timeout(&self) -> Option<Duration> {
         self.transfer_timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()))
