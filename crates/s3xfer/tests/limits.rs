@@ -12,7 +12,7 @@ use aws_sdk_s3::config::BehaviorVersion;
 use futures::StreamExt;
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{Client, DownloadErrorKind, Progress, TransferConfig, TransferReport, WriteAt};
+use s3xfer::{Client, DownloadErrorKind, Progress, ProgressSnapshot, TransferConfig, TransferReport, WriteAt};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -235,6 +235,97 @@ async fn bandwidth_is_kept_within_every_two_seconds_and_smoothly() {
         assert!((0.97..1.03).contains(&share), "{rate} B/s: {share}");
         all.iter().for_each(tokio::task::JoinHandle::abort);
     }
+}
+
+/// Of some downloads that have all ended well.
+fn whole(bytes: u64) -> ProgressSnapshot {
+    ProgressSnapshot { total_bytes: Some(bytes), written_bytes: bytes }
+}
+
+#[tokio::test(start_paused = true)]
+async fn downloads_that_share_one_progress_add_up() {
+    let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(0.1)).unwrap();
+    let bench = Bench::behind(80 * KIB, network);
+    let progress = Progress::new();
+    let client = bench.client.clone().with_config(small().max_concurrency(3).build().unwrap());
+    let download = || client.download("lab", "key").progress(progress.clone());
+    let stream = async {
+        let mut stream = download().stream();
+        while stream.next().await.transpose()?.is_some() {}
+        Ok(())
+    };
+    let all = async {
+        tokio::try_join!(
+            download().to_file(bench.target()).into_future(),
+            download().to_bytes(),
+            download().discard(),
+            download().range(..KIB).discard(),
+            stream,
+        )
+    };
+    let watch = async {
+        loop {
+            let ProgressSnapshot { total_bytes, written_bytes } = progress.snapshot();
+            assert!(written_bytes <= total_bytes.unwrap_or(0), "{written_bytes} of {total_bytes:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        done = all => done.map(drop).unwrap(),
+        () = watch => {}
+    }
+    assert_eq!(progress.snapshot(), whole(4 * 80 * KIB + KIB));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_fails_or_is_dropped_takes_its_share_of_a_progress_back() {
+    let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(0.1)).unwrap();
+    let bench = Bench::behind(80 * KIB, network);
+    let progress = Progress::new();
+    let client = bench.client.clone().with_config(small().max_concurrency(2).build().unwrap());
+    client.download("lab", "key").range(..KIB).progress(progress.clone()).discard().await.unwrap();
+
+    // Ended half-way, one after the other, each in another way.
+    let half = async || {
+        while progress.snapshot().written_bytes < 30 * KIB {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let download = || client.download("lab", "key").progress(progress.clone());
+    let mut stream = download().stream();
+    let read = async { while stream.next().await.is_some() {} };
+    tokio::select! {
+        () = read => panic!("it was to be dropped half-way"),
+        () = half() => {}
+    }
+    drop(stream);
+    assert_eq!(progress.snapshot(), whole(KIB));
+    tokio::select! {
+        _ = download().discard() => panic!("it was to be dropped half-way"),
+        () = half() => {}
+    }
+    assert_eq!(progress.snapshot(), whole(KIB));
+    for _ in 0..2 {
+        tokio::select! {
+            _ = download().to_file(bench.target()).resume(true).into_future() => panic!("it was to be dropped half-way"),
+            () = half() => {}
+        }
+        assert_eq!(progress.snapshot(), whole(KIB));
+    }
+    // What was kept counts once.
+    let report = download().to_file(bench.target()).resume(true).await.unwrap();
+    assert!(report.resumed_bytes > 0);
+    assert_eq!(progress.snapshot(), whole(81 * KIB));
+
+    struct Full;
+    impl WriteAt for Full {
+        fn write_at(&self, offset: u64, _: &[u8]) -> io::Result<()> {
+            if offset < 30 * KIB { Ok(()) } else { Err(io::Error::other("full")) }
+        }
+    }
+    let error = download().to_write_at(Full).await.unwrap_err();
+    assert_eq!(error.kind(), DownloadErrorKind::Sink);
+    assert_eq!(progress.snapshot(), whole(81 * KIB));
 }
 
 /// Nothing here needs a runtime before it is polled.

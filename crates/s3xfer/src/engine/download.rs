@@ -20,7 +20,7 @@ use crate::words::config::TransferConfig;
 use crate::words::durability::Durability;
 use crate::words::failure::DownloadError;
 use crate::words::object::{ByteRange, ObjectAddress, ObjectRequest, SseCustomerKey};
-use crate::words::progress::Progress;
+use crate::words::progress::{Progress, Share};
 use crate::words::report::TransferReport;
 use crate::words::sink::WriteAt;
 
@@ -31,7 +31,7 @@ pub struct Download {
     pub(crate) client: Client,
     pub(crate) object: ObjectRequest,
     pub(crate) object_bytes: Option<u64>,
-    pub(crate) progress: Progress,
+    pub(crate) progress: Share,
 }
 
 /// A download into a file; awaiting it runs it.
@@ -47,7 +47,7 @@ pub struct FileDownload {
 
 impl Download {
     pub(crate) fn new(client: Client, object: ObjectAddress) -> Self {
-        Self { client, object: ObjectRequest::new(object), object_bytes: None, progress: Progress::new() }
+        Self { client, object: ObjectRequest::new(object), object_bytes: None, progress: Progress::new().into() }
     }
 
     /// Another configuration for this transfer alone. Its limits (`max_concurrency`, `max_bandwidth`, `memory_limit`) are
@@ -57,9 +57,9 @@ impl Download {
         self
     }
 
-    /// Counts into `progress`.
+    /// Counts into `progress`, together with the other downloads that do.
     pub fn progress(mut self, progress: Progress) -> Self {
-        self.progress = progress;
+        self.progress = progress.into();
         self
     }
 
@@ -127,7 +127,7 @@ impl Download {
     ///
     /// [`DownloadError`]. What the sink has taken by then is the caller's to throw away.
     pub async fn to_write_at(self, sink: impl WriteAt) -> Result<TransferReport, DownloadError> {
-        place::to_sink(self, sink).boxed().await
+        self.progress.clone().until_done(place::to_sink(self, sink)).boxed().await
     }
 
     /// Into memory, in one piece. The bytes count against
@@ -137,7 +137,7 @@ impl Download {
     ///
     /// [`DownloadError`]; [`DownloadError::TooLarge`] before anything is fetched that the limit has no room for.
     pub async fn to_bytes(self) -> Result<(Bytes, TransferReport), DownloadError> {
-        place::to_memory(self).boxed().await
+        self.progress.clone().until_done(place::to_memory(self)).boxed().await
     }
 
     /// To nowhere: every byte is fetched, checked and dropped.
@@ -147,7 +147,7 @@ impl Download {
     /// [`DownloadError`].
     pub async fn discard(self) -> Result<TransferReport, DownloadError> {
         // Boxed, as in all of these: the type of the future would be too deep for the compiler of a caller.
-        place::to_nowhere(self).boxed().await
+        self.progress.clone().until_done(place::to_nowhere(self)).boxed().await
     }
 
     /// As a stream of the bytes in order, fetched ahead in parallel as far as memory allows. What is read too slowly is
@@ -170,7 +170,8 @@ impl Download {
     pub async fn to_writer(self, writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
         let (limit, object) = (self.client.config.transfer_timeout(), self.object.address.clone());
         // The stream's own deadline is not looked at while the writer takes its time.
-        in_time(limit, &object, self.pass_on(writer)).await
+        let progress = self.progress.clone();
+        progress.until_done(in_time(limit, &object, self.pass_on(writer))).await
     }
 
     async fn pass_on(self, mut writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
@@ -230,6 +231,6 @@ impl IntoFuture for FileDownload {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        file::run(self).boxed()
+        self.download.progress.clone().until_done(file::run(self)).boxed()
     }
 }

@@ -26,6 +26,7 @@ use crate::engine::fetch::{FetchError, Frames};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
 use crate::engine::transfer::{First, Transfer, propagate};
 use crate::words::failure::DownloadError;
+use crate::words::progress::Undone;
 use crate::words::report::TransferReport;
 
 /// An object's bytes in order: `Stream<Item = Result<Bytes, DownloadError>>`. Ends after the last byte, or after an error.
@@ -38,6 +39,8 @@ pub struct ObjectStream {
     state: State,
     object: String,
     deadline: Option<Deadline>,
+    /// `None` once the stream has ended.
+    undone: Option<Undone>,
     report: Option<TransferReport>,
 }
 
@@ -79,7 +82,8 @@ impl ObjectStream {
     pub(crate) fn new(download: Download) -> Self {
         let object = download.object.address.to_string();
         let deadline = download.client.config.transfer_timeout().map(|limit| Deadline { limit, sleep: None });
-        Self { state: State::Beginning(begin(download).boxed()), object, deadline, report: None }
+        let undone = Some(download.progress.undone());
+        Self { state: State::Beginning(begin(download).boxed()), object, deadline, undone, report: None }
     }
 
     /// What was done, once the stream has ended without an error.
@@ -94,6 +98,7 @@ impl ObjectStream {
 
     fn end(&mut self, error: DownloadError) -> Poll<Option<Result<Bytes, DownloadError>>> {
         self.state = State::Ended;
+        self.undone = None;
         Poll::Ready(Some(Err(error)))
     }
 }
@@ -128,6 +133,7 @@ impl Stream for ObjectStream {
                 State::Judging(judging) => match ready!(judging.as_mut().poll(cx)) {
                     Ok(report) => {
                         this.report = Some(report);
+                        this.undone.take().into_iter().for_each(Undone::done);
                         this.state = State::Ended;
                     }
                     Err(error) => return this.end(error),

@@ -26,7 +26,7 @@ use crate::rules::plan::{Plan, first_request};
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 use crate::words::failure::{DownloadError, RequestFailure};
 use crate::words::object::{ByteRange, ObjectAddress, Part};
-use crate::words::progress::Progress;
+use crate::words::progress::Share;
 use crate::words::report::{TransferReport, Waits};
 
 /// A download whose object is known.
@@ -36,7 +36,7 @@ pub(crate) struct Transfer {
     pub(crate) version: Arc<Version>,
     pub(crate) plan: Plan,
     pub(crate) expected: Expected,
-    pub(crate) progress: Progress,
+    pub(crate) progress: Share,
     /// Of one that has one request in flight at a time.
     pub(crate) turn: Option<Turn>,
     /// `None` until the first part that has a checksum.

@@ -22,13 +22,13 @@ use crate::rules::in_place::InPlace;
 use crate::words::config::TransferConfig;
 use crate::words::failure::DownloadError;
 use crate::words::piece::Piece;
-use crate::words::progress::Progress;
+use crate::words::progress::Share;
 
 /// Where the pieces of one transfer go. Clones write to the same sink.
 #[derive(Clone)]
 pub(crate) struct Writer {
     sink: Sink,
-    progress: Progress,
+    progress: Share,
     written: Arc<Written>,
     /// `None`: every piece is written by the task that brings it (`use_threads = false`).
     queue: Option<Arc<Queue>>,
@@ -75,13 +75,13 @@ enum Entry {
 }
 
 impl Writer {
-    pub(crate) fn new(sink: Sink, config: &TransferConfig, progress: Progress) -> Self {
+    pub(crate) fn new(sink: Sink, config: &TransferConfig, progress: impl Into<Share>) -> Self {
         let queue = config.use_threads().then(|| {
             let capacity = config.max_io_queue();
             let slots = Arc::new(Semaphore::new(capacity as usize));
             Arc::new(Queue { slots, capacity, stopped: Notify::new(), state: Mutex::default() })
         });
-        Self { sink, progress, written: Arc::default(), queue }
+        Self { sink, progress: progress.into(), written: Arc::default(), queue }
     }
 
     /// Whether frames are worth gathering until a piece is full.
@@ -276,6 +276,7 @@ mod tests {
 
     use super::*;
     use crate::doors::disk::StagedFile;
+    use crate::words::progress::Progress;
 
     /// As after a slow write.
     fn behind_a_queue(staged: &StagedFile, config: &TransferConfig) -> Writer {

@@ -1,32 +1,60 @@
-//! [`Progress`]: how far a transfer is, to be read from anywhere while it runs.
+//! [`Progress`]: how far transfers are, to be read from anywhere while they run.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A handle on a transfer's counters. Give a clone to
-/// [`Download::progress`](crate::Download::progress) and read the other one whenever it suits; reading costs
-/// the transfer nothing.
+/// A handle on the counters of one transfer, or of several together. Give clones to
+/// [`Download::progress`](crate::Download::progress) and read another one whenever it suits.
 ///
-/// Counts bytes that have been *written*, so it never runs ahead of the disk, and never goes back: a retry resumes at
-/// the byte where the attempt before it stopped.
+/// Counts bytes that have been *written*, so it never runs ahead of the disk, and does not go back while a download runs: a
+/// retry resumes at the byte where the attempt before it stopped. Downloads that share a `Progress` add up.
+///
+/// A download that succeeds stays in both figures. One that fails or is dropped takes its share of both back, for its bytes
+/// are not there: what remains are the others, and the same download tried again, or continued
+/// ([`resume`](crate::FileDownload::resume)), counts once.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
-    counters: Arc<Counters>,
+    counters: Arc<Mutex<Counters>>,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
-    total: AtomicU64,
-    written: AtomicU64,
+    /// Downloads whose sizes are known.
+    told: u64,
+    total: u64,
+    written: u64,
 }
 
 /// [`Progress`] at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProgressSnapshot {
-    /// Bytes of the object; `None` until the first answer has told it.
+    /// Bytes wanted by all downloads whose first answer has told their size; `None` until there is one. Grows when another
+    /// download learns its size.
     pub total_bytes: Option<u64>,
-    /// Bytes written so far.
+    /// Bytes written so far, those that an earlier download has left included; no more than the total.
     pub written_bytes: u64,
+}
+
+/// What one download adds to a [`Progress`]. Clones are of the same download.
+#[derive(Debug, Clone)]
+pub(crate) struct Share {
+    progress: Progress,
+    /// Locked after the progress's counters, never before.
+    mine: Arc<Mutex<Mine>>,
+}
+
+#[derive(Debug, Default)]
+struct Mine {
+    total: Option<u64>,
+    written: u64,
+    /// Taken back: what a task of the download still does is counted no more.
+    gone: bool,
+}
+
+/// A download that is not done. Its share is taken back when this is dropped, unless it was [done](Self::done).
+#[derive(Debug)]
+pub(crate) struct Undone {
+    share: Share,
+    done: bool,
 }
 
 impl Progress {
@@ -39,29 +67,115 @@ impl Progress {
     /// The counters now.
     #[must_use]
     pub fn snapshot(&self) -> ProgressSnapshot {
-        // `total` is kept one higher, so that 0 says "not known yet" and an empty object can be told from it.
-        let total_bytes = self.counters.total.load(Ordering::Relaxed).checked_sub(1);
-        ProgressSnapshot { total_bytes, written_bytes: self.counters.written.load(Ordering::Relaxed) }
+        let Counters { told, total, written } = *lock(&self.counters);
+        ProgressSnapshot { total_bytes: (told > 0).then_some(total), written_bytes: written }
     }
+}
 
+impl From<Progress> for Share {
+    /// Of a new download.
+    fn from(progress: Progress) -> Self {
+        Self { progress, mine: Arc::default() }
+    }
+}
+
+impl Share {
     pub(crate) fn set_total(&self, bytes: u64) {
-        self.counters.total.store(bytes.saturating_add(1), Ordering::Relaxed);
+        let (mut all, mut mine) = (lock(&self.progress.counters), lock(&self.mine));
+        if !mine.gone {
+            match mine.total.replace(bytes) {
+                Some(before) => all.total = all.total.saturating_sub(before),
+                None => all.told += 1,
+            }
+            all.total = all.total.saturating_add(bytes);
+        }
     }
 
     pub(crate) fn add_written(&self, bytes: u64) {
-        self.counters.written.fetch_add(bytes, Ordering::Relaxed);
+        let (mut all, mut mine) = (lock(&self.progress.counters), lock(&self.mine));
+        if !mine.gone {
+            mine.written = mine.written.saturating_add(bytes);
+            all.written = all.written.saturating_add(bytes);
+        }
     }
+
+    /// Counts until the download is done.
+    pub(crate) fn undone(&self) -> Undone {
+        Undone { share: self.clone(), done: false }
+    }
+
+    /// What `download` gives; an error, or its end before that, takes the share back.
+    pub(crate) async fn until_done<T, E>(self, download: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let undone = self.undone();
+        let done = download.await?;
+        undone.done();
+        Ok(done)
+    }
+
+    fn take_back(&self) {
+        let (mut all, mut mine) = (lock(&self.progress.counters), lock(&self.mine));
+        if let Some(total) = mine.total.take() {
+            all.told -= 1;
+            all.total = all.total.saturating_sub(total);
+        }
+        all.written = all.written.saturating_sub(std::mem::take(&mut mine.written));
+        mine.gone = true;
+    }
+}
+
+impl Undone {
+    pub(crate) fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Undone {
+    fn drop(&mut self) {
+        if !self.done {
+            self.share.take_back();
+        }
+    }
+}
+
+fn lock<T>(counters: &Mutex<T>) -> MutexGuard<'_, T> {
+    counters.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn snapshot(total_bytes: Option<u64>, written_bytes: u64) -> ProgressSnapshot {
+        ProgressSnapshot { total_bytes, written_bytes }
+    }
+
     #[test]
     fn an_empty_object_is_told_from_an_unknown_one() {
         let progress = Progress::new();
         assert_eq!(progress.snapshot().total_bytes, None);
-        progress.set_total(0);
-        assert_eq!(progress.snapshot(), ProgressSnapshot { total_bytes: Some(0), written_bytes: 0 });
+        Share::from(progress.clone()).set_total(0);
+        assert_eq!(progress.snapshot(), snapshot(Some(0), 0));
+    }
+
+    #[test]
+    fn shares_add_up_and_one_that_is_not_done_is_taken_back_once_and_for_all() {
+        let progress = Progress::new();
+        let (one, other) = (Share::from(progress.clone()), Share::from(progress.clone()));
+        let (one_undone, other_undone) = (one.undone(), other.undone());
+        one.set_total(10);
+        one.add_written(4);
+        other.set_total(20);
+        other.set_total(30);
+        other.add_written(5);
+        assert_eq!(progress.snapshot(), snapshot(Some(40), 9));
+        one_undone.done();
+        drop(other_undone);
+        assert_eq!(progress.snapshot(), snapshot(Some(10), 4));
+        other.add_written(25);
+        other.set_total(7);
+        other.take_back();
+        assert_eq!(progress.snapshot(), snapshot(Some(10), 4));
+        one.take_back();
+        assert_eq!(progress.snapshot(), snapshot(None, 0));
     }
 }
