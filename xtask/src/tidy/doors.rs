@@ -55,6 +55,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["crates/s3lab/src/doors/tcp.rs"]),
     ("hyper_util", &["crates/s3lab/src/doors/tcp.rs"]),
     ("indicatif", &["crates/s3tune/src/show.rs"]),
+    ("memmap2", &["crates/s3xfer/src/doors/connector/buffers.rs"]),
     ("nix", &["crates/s3xfer/src/doors/close.rs"]),
     ("parquet", &["crates/s3tune/src/results/parquet.rs"]),
     ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),

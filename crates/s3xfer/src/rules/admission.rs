@@ -6,11 +6,10 @@
 //! write from, so nothing can wait for memory that nobody frees.
 
 use crate::words::config::TransferConfig;
+use crate::words::piece::FRAME_BYTES;
 
 /// What one request in flight holds: the frame that is being filled, the TLS record it comes from, the head.
 pub(crate) const REQUEST_BYTES: u64 = FRAME_BYTES + (64 << 10);
-/// The largest frame that the connector hands over.
-pub(crate) const FRAME_BYTES: u64 = 256 << 10;
 
 /// The shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

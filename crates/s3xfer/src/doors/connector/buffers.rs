@@ -4,64 +4,123 @@
 //! and with its pages in place. What is read into a buffer, and when, is decided elsewhere.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use memmap2::MmapMut;
+
+use crate::words::piece;
 
 /// One frame: the bytes that are read from the socket before they are handed on.
 ///
 /// Every connection that is in the middle of a body holds one; hyper's buffers, under the SDK's own client, grow to 408 KiB.
-/// Measured over loopback without TLS, 32 connections, 3 GiB, processor time for each GiB (medians of 7 rounds in turn): 0.758 s
-/// with 256 KiB and 0.756 s with 512 KiB where the bytes are written to tmpfs, 0.196 s and 0.194 s where they are dropped;
-/// but 27 MiB of memory, not 39.
-pub(super) const FRAME_BYTES: usize = 256 << 10;
+pub(super) const FRAME_BYTES: usize = piece::FRAME_BYTES as usize;
 
-/// Frames begin with a page. With malloc's 16 bytes before them, a download over loopback took 0.26 s of processor time for
-/// each GiB, with aligned frames 0.22 s (4 rounds), all of it in the kernel's copy. A cache line's alignment did as well.
-const PAGE_BYTES: usize = 4096;
-
-/// Free buffers that are kept: 16 MiB of frames. More are in use only while more frames than that are on their way.
-const KEPT: usize = 64;
+/// Free buffers that are kept while none is lent out: 4 MiB of frames. While some are, half as many are kept besides: what a
+/// transfer lets go for a moment it takes again, and what it has let go for good is other memory's, for nobody counts what is
+/// free here.
+const KEPT: usize = 16;
 
 /// A frame that leaves more than one in so many bytes of its buffer empty is copied out: a body that trickles would pin a
-/// whole buffer for every few bytes otherwise, and nobody counts what is empty. Most frames are full.
-const EMPTY_AT_MOST: usize = 8;
+/// whole buffer for every few bytes otherwise, and nobody counts what is empty. Most frames are full; a copy of one that is
+/// not, the last one of a part, takes a few microseconds.
+const EMPTY_AT_MOST: usize = 64;
 
 /// The free buffers. The last one that came back is the first that goes out, for it is the one in the cache.
 #[derive(Debug)]
 pub(super) struct Buffers {
     bytes_each: usize,
-    free: Mutex<Vec<Box<[u8]>>>,
+    shelf: Mutex<Shelf>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    free: Vec<Memory>,
+    lent: usize,
 }
 
 /// A buffer and what is filled of it. Back in the list when dropped.
 #[derive(Debug)]
 pub(super) struct Frame {
-    /// A page more than the frame, which begins somewhere in the first page.
-    bytes: Box<[u8]>,
-    start: usize,
+    memory: Memory,
     filled: usize,
     home: Arc<Buffers>,
+}
+
+/// Pages of the system's, which has them back when they are dropped. malloc would keep most of what it is given back, and
+/// for the thread that asked for it alone: 31 MiB that were lent out and came back left 60 MiB resident.
+///
+/// Frames begin with a page for another reason, too. With malloc's 16 bytes before them, a download over loopback took 0.26 s of
+/// processor time for each GiB, with aligned frames 0.22 s (4 rounds), all of it in the kernel's copy.
+#[derive(Debug)]
+enum Memory {
+    Pages(MmapMut),
+    /// Where the system gives no more mappings.
+    Heap(Box<[u8]>),
+    /// On its way back.
+    Gone,
 }
 
 impl Buffers {
     /// An empty list of buffers of `bytes_each`.
     pub(super) fn of(bytes_each: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_each, free: Mutex::default() })
+        Arc::new(Self { bytes_each, shelf: Mutex::default() })
     }
 
     /// An empty frame.
     pub(super) fn take(self: &Arc<Self>) -> Frame {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let bytes = free.unwrap_or_else(|| vec![0; self.bytes_each + PAGE_BYTES].into_boxed_slice());
-        // Where the allocation is not to be had aligned, any place will do.
-        let start = bytes.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
-        Frame { bytes, start, filled: 0, home: self.clone() }
+        let free = {
+            let mut shelf = self.shelf();
+            shelf.lent += 1;
+            shelf.free.pop()
+        };
+        let memory = free.unwrap_or_else(|| Memory::new(self.bytes_each));
+        Frame { memory, filled: 0, home: self.clone() }
+    }
+
+    fn give_back(&self, memory: Memory) {
+        let too_many = {
+            let mut shelf = self.shelf();
+            shelf.lent -= 1;
+            shelf.free.push(memory);
+            let kept = KEPT + shelf.lent / 2;
+            // The first ones have been there longest.
+            let too_many = shelf.free.len().saturating_sub(kept);
+            shelf.free.drain(..too_many).collect::<Vec<_>>()
+        };
+        // The system takes its time to have them back; nobody waits for that.
+        drop(too_many);
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     fn free(&self) -> usize {
-        self.free.lock().unwrap().len()
+        self.shelf().free.len()
+    }
+}
+
+impl Memory {
+    fn new(bytes: usize) -> Self {
+        MmapMut::map_anon(bytes).map_or_else(|_| Self::Heap(vec![0; bytes].into_boxed_slice()), Self::Pages)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Pages(pages) => pages,
+            Self::Heap(bytes) => bytes,
+            Self::Gone => &[],
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Pages(pages) => pages,
+            Self::Heap(bytes) => bytes,
+            Self::Gone => &mut [],
+        }
     }
 }
 
@@ -72,8 +131,7 @@ impl Frame {
 
     /// The room behind what is filled; old bytes of other bodies may be in it.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        let end = self.start + self.home.bytes_each;
-        &mut self.bytes[self.start + self.filled..end]
+        &mut self.memory.bytes_mut()[self.filled..]
     }
 
     /// Counts the first `bytes` of [`Frame::room`] as filled.
@@ -102,17 +160,13 @@ impl Frame {
 
 impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[self.start..self.start + self.filled]
+        &self.memory.bytes()[..self.filled]
     }
 }
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        let bytes = mem::take(&mut self.bytes);
-        let mut free = self.home.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < KEPT {
-            free.push(bytes);
-        }
+        self.home.give_back(mem::replace(&mut self.memory, Memory::Gone));
     }
 }
 
@@ -139,7 +193,7 @@ mod tests {
     fn frames_begin_with_a_page() {
         let buffers = Buffers::of(FRAME_BYTES);
         for mut frame in [buffers.take(), buffers.take()] {
-            assert_eq!((frame.room().as_ptr() as usize) % PAGE_BYTES, 0);
+            assert_eq!((frame.room().as_ptr() as usize) % 4096, 0);
             assert_eq!(frame.room().len(), FRAME_BYTES);
         }
     }
@@ -166,8 +220,10 @@ mod tests {
     #[test]
     fn the_list_of_free_buffers_is_bounded() {
         let buffers = Buffers::of(FRAME_BYTES);
-        let frames: Vec<Frame> = (0..KEPT + 3).map(|_| buffers.take()).collect();
-        drop(frames);
+        let mut frames: Vec<Frame> = (0..8 * KEPT).map(|_| buffers.take()).collect();
+        while frames.pop().is_some() {
+            assert!(buffers.free() <= KEPT + frames.len() / 2, "{} beside {}", buffers.free(), frames.len());
+        }
         assert_eq!(buffers.free(), KEPT);
     }
 }
