@@ -1,8 +1,9 @@
 //! Where pieces end: a file, a caller's sink, memory, or nowhere.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
@@ -80,46 +81,88 @@ fn sink_error(object: &ObjectAddress, action: String, source: io::Error) -> Down
     DownloadError::Sink { object: object.to_string(), action, source }
 }
 
-/// One buffer for all wanted bytes, cut where the plan cuts: each part fills its own segment from the front, without
-/// waiting for the others, and no byte is written before its own.
+/// One buffer for all wanted bytes, filled by the parts from their own beginnings, without waiting for one another and
+/// without a byte that is written twice.
+///
+/// It is cut only where a part begins behind bytes that are not there yet, and what was cut is put together again as soon as
+/// they are: there are about as many pieces of it as parts in flight, however many parts there are.
 pub(crate) struct Segments {
-    /// By their first byte's position.
-    segments: Vec<(u64, Mutex<BytesMut>)>,
+    plan: Plan,
+    /// By their first byte's position: the bytes that are there, and room up to the next segment. One that a part is being
+    /// written into is not here.
+    segments: Mutex<BTreeMap<u64, BytesMut>>,
 }
 
 impl Segments {
     pub(crate) fn new(plan: &Plan) -> Arc<Self> {
         let bytes = plan.bytes();
         let length = usize::try_from(bytes.end - bytes.start).expect("admitted, so it fits into memory");
-        let mut rest = BytesMut::with_capacity(length);
-        let cut = |part: crate::words::object::Part| {
-            let behind = rest.split_off((part.bytes.end - part.bytes.start) as usize);
-            let segment = std::mem::replace(&mut rest, behind);
-            (part.bytes.start - bytes.start, Mutex::new(segment))
-        };
-        Arc::new(Self { segments: plan.parts().map(cut).collect() })
+        let segments = Mutex::new(BTreeMap::from([(0, BytesMut::with_capacity(length))]));
+        Arc::new(Self { plan: plan.clone(), segments })
     }
 
     fn write(&self, piece: &Piece) {
-        let at = self.segments.partition_point(|(start, _)| *start <= piece.offset).saturating_sub(1);
-        let (start, segment) = &self.segments[at];
-        let mut segment = segment.lock().unwrap_or_else(PoisonError::into_inner);
-        debug_assert_eq!(start + segment.len() as u64, piece.offset, "a part fills its segment from the front");
+        let (start, mut segment) = self.cut_out(piece.offset);
+        // Copied without the lock: other parts are written meanwhile.
         piece.frames.iter().for_each(|frame| segment.extend_from_slice(frame));
+        self.put_back(start, segment);
     }
 
-    /// The bytes, put together without copying them.
+    /// Takes out the segment that goes on at `offset` and ends with its part.
+    fn cut_out(&self, offset: u64) -> (u64, BytesMut) {
+        let mut segments = self.segments();
+        let before = segments.range(..=offset).next_back().map(|(&start, _)| start);
+        let mut start = before.expect("nobody else takes out what is a part's own");
+        let mut segment = segments.remove(&start).expect("it is there");
+        if start + (segment.len() as u64) < offset {
+            // Bytes before this part are still to come.
+            let behind = segment.split_off((offset - start) as usize);
+            segments.insert(start, std::mem::replace(&mut segment, behind));
+            start = offset;
+        }
+        debug_assert_eq!(start + segment.len() as u64, offset, "a part fills its segment from the front");
+        let room = (self.plan.end_of_part_at(offset) - start) as usize;
+        if room < segment.capacity() {
+            segments.insert(start + room as u64, segment.split_off(room));
+        }
+        (start, segment)
+    }
+
+    /// Puts back what was taken out, together with its neighbours where no byte is missing between them.
+    fn put_back(&self, mut start: u64, mut segment: BytesMut) {
+        let mut segments = self.segments();
+        if let Some((&before, left)) = segments.range_mut(..start).next_back()
+            && before + left.len() as u64 == start
+        {
+            let mut left = std::mem::take(left);
+            segments.remove(&before);
+            left.unsplit(segment);
+            (start, segment) = (before, left);
+        }
+        if let Some(right) = segments.remove(&(start + segment.len() as u64)) {
+            segment.unsplit(right);
+        }
+        segments.insert(start, segment);
+    }
+
+    /// The bytes, put together without copying them, once all are there.
     pub(crate) fn take(&self) -> Bytes {
         let mut whole = BytesMut::new();
-        for (_, segment) in &self.segments {
-            whole.unsplit(std::mem::take(&mut *segment.lock().unwrap_or_else(PoisonError::into_inner)));
+        for segment in std::mem::take(&mut *self.segments()).into_values() {
+            whole.unsplit(segment);
         }
         whole.freeze()
+    }
+
+    fn segments(&self) -> MutexGuard<'_, BTreeMap<u64, BytesMut>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::words::config::TransferConfig;
 
@@ -132,10 +175,46 @@ mod tests {
             let frames = vec![Bytes::copy_from_slice(&bytes[offset..end])];
             segments.write(&Piece { offset: offset as u64, frames });
         }
-        let first = segments.segments[0].1.lock().unwrap().as_ptr();
+        let first = segments.segments()[&0].as_ptr();
         let whole = segments.take();
         assert_eq!(whole, bytes);
         assert_eq!(whole.as_ptr(), first, "nothing was copied");
         assert_eq!(Segments::new(&Plan::new(0..0, &config)).take(), Bytes::new());
+    }
+
+    proptest! {
+        /// Parts that are filled beside one another, in any order, each from its front, in pieces of any size.
+        #[test]
+        fn segments_hold_what_was_written_and_are_no_more_than_parts_in_flight(
+            length in 0_u64..400, part in 1_u64..50, in_flight in 1_usize..6, picks in prop::collection::vec((any::<u16>(), 1_u64..40), 2000),
+        ) {
+            let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(part).build().unwrap();
+            let plan = Plan::new(7..7 + length, &config);
+            let segments = Segments::new(&plan);
+            let bytes: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            let mut parts = plan.parts();
+            let mut running = Vec::new();
+            for (pick, step) in picks {
+                while running.len() < in_flight && let Some(part) = parts.next() {
+                    running.push((part.bytes.start - 7, part.bytes.end - 7));
+                }
+                let Some(at) = (!running.is_empty()).then(|| usize::from(pick) % running.len()) else { break };
+                let (offset, end) = running[at];
+                let till = end.min(offset + step);
+                let frames = vec![Bytes::copy_from_slice(&bytes[offset as usize..till as usize])];
+                segments.write(&Piece { offset, frames });
+                prop_assert!(segments.segments().len() <= 2 * in_flight + 1);
+                match till == end {
+                    true => drop(running.swap_remove(at)),
+                    false => running[at].0 = till,
+                }
+            }
+            prop_assert!(running.is_empty() && parts.next().is_none());
+            prop_assert!(segments.segments().len() == 1);
+            let first = segments.segments()[&0].as_ptr();
+            let whole = segments.take();
+            prop_assert!(length == 0 || whole.as_ptr() == first);
+            prop_assert_eq!(whole, bytes);
+        }
     }
 }

@@ -74,6 +74,15 @@ impl Plan {
         Part { number, bytes: start..self.bytes.end.min(start.saturating_add(length)) }
     }
 
+    /// Where the part of the byte at `offset` ends. Both count from the first wanted byte, which has the offset 0.
+    pub(crate) fn end_of_part_at(&self, offset: u64) -> u64 {
+        let number = match offset.checked_sub(self.first_bytes) {
+            None => 0,
+            Some(behind) => 1 + behind / self.part_bytes,
+        };
+        self.part(number).bytes.end - self.bytes.start
+    }
+
     /// The parts in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + Send + use<> {
         let plan = self.clone();
@@ -136,6 +145,9 @@ mod tests {
                 prop_assert_eq!(part.number, number as u64);
                 prop_assert_eq!(part.bytes.start, next);
                 prop_assert!(!part.bytes.is_empty());
+                for byte in [part.bytes.start, part.bytes.end - 1] {
+                    prop_assert_eq!(plan.end_of_part_at(byte - start), part.bytes.end - start);
+                }
                 if size >= threshold { prop_assert!(part.bytes.end - part.bytes.start <= chunk); }
                 next = part.bytes.end;
             }
