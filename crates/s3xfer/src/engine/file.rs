@@ -2,7 +2,6 @@
 //!
 //! Dropped at any await, the temporary file is removed, unless it is to be continued and there is something to continue.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use crate::engine::sink::Sink;
 use crate::engine::transfer::{Done, Transfer, in_time};
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::plan::Plan;
-use crate::words::checkpoint::{Checkpoint, DonePart};
+use crate::words::checkpoint::Checkpoint;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::durability::Durability;
 use crate::words::failure::{DownloadError, DownloadErrorKind};
@@ -156,13 +155,14 @@ async fn go_on(
         return begin(download, staged).await;
     };
     let plan = Plan::as_before(wanted, first_bytes, part_bytes);
-    let (journal, done) = Journal::begin(staged, saved.checkpoint.clone(), Some(saved))?;
-    let parts: HashMap<u64, Option<u64>> = done.into_iter().map(|DonePart { number, crc, .. }| (number, crc)).collect();
+    let (journal, mut parts) = Journal::begin(staged, saved.checkpoint.clone(), Some(saved))?;
     let missing = plan.len() - parts.len() as u64;
     tracing::debug!(object = %download.object.address, kept = parts.len(), missing, "going on with an earlier download");
     let version = Version { object_bytes, e_tag, last_modified, ranged: Some(true) };
     let algorithm = checksum.as_deref().and_then(ChecksumAlgorithm::named);
-    let done = Done { parts, algorithm, were_read_again };
+    let mut done = Done::new(&plan, &mut parts, algorithm);
+    done.were_read_again = were_read_again;
+    drop(parts);
     let transfer = Transfer::resume(download, version, plan, done).await;
     if missing == 0 {
         transfer.confirm().await?;

@@ -2,8 +2,8 @@
 //!
 //! Dropped at any await, nothing remains but what the sink has.
 
-use std::collections::HashMap;
 use std::future::Future;
+use std::ops::Range;
 use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +23,7 @@ use crate::engine::limits::RequestPermit;
 use crate::engine::turns::Turn;
 use crate::rules::checksum::PartChecksums;
 use crate::rules::plan::{Plan, first_request};
+use crate::words::checkpoint::DonePart;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 use crate::words::failure::{DownloadError, RequestFailure};
 use crate::words::object::{ByteRange, ObjectAddress, Part};
@@ -45,13 +46,42 @@ pub(crate) struct Transfer {
     resumed_bytes: u64,
 }
 
-/// Parts that an earlier download has left, by number, with their checksums where it kept them.
+/// Parts that an earlier download has left, put together where they are neighbours: it holds as much as there are gaps.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
-    pub(crate) parts: HashMap<u64, Option<u64>>,
-    pub(crate) algorithm: Option<ChecksumAlgorithm>,
+    /// By number, half-open and in order.
+    runs: Vec<Range<u64>>,
+    /// Of those that have one.
+    checksums: Option<PartChecksums>,
     /// Whether their bytes were read back from the disk, and are those that came.
     pub(crate) were_read_again: bool,
+}
+
+impl Done {
+    /// Of the parts of `plan`, each with its checksum by `algorithm` where one was kept.
+    pub(crate) fn new(plan: &Plan, parts: &mut [DonePart], algorithm: Option<ChecksumAlgorithm>) -> Self {
+        let mut done = Self { checksums: algorithm.map(PartChecksums::new), ..Self::default() };
+        parts.sort_unstable_by_key(|part| part.number);
+        for &DonePart { number, crc, .. } in parts.iter() {
+            if let (Some(checksums), Some(crc)) = (&mut done.checksums, crc) {
+                checksums.add(plan.part(number).bytes, crc);
+            }
+            match done.runs.last_mut() {
+                Some(run) if run.end == number => run.end += 1,
+                _ => done.runs.push(number..number + 1),
+            }
+        }
+        done
+    }
+
+    fn has(&self, number: u64) -> bool {
+        let behind = self.runs.partition_point(|run| run.start <= number);
+        behind.checked_sub(1).is_some_and(|at| self.runs[at].contains(&number))
+    }
+
+    fn bytes(&self, plan: &Plan) -> u64 {
+        self.runs.iter().map(|run| plan.part(run.end - 1).bytes.end - plan.part(run.start).bytes.start).sum()
+    }
 }
 
 /// What [`expected::ask`] gives, on its way.
@@ -93,7 +123,7 @@ impl Transfer {
 
     /// Goes on with an earlier download of `version`, whose parts `done` are in the sink already. Nothing is asked yet: the
     /// first part that is fetched finds out whether the object still is that version.
-    pub(crate) async fn resume(download: Download, version: Version, plan: Plan, done: Done) -> Self {
+    pub(crate) async fn resume(download: Download, version: Version, plan: Plan, mut done: Done) -> Self {
         let started = Instant::now();
         let Download { client: Client { store, config, limits, .. }, object, progress, .. } = download;
         let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default(), started });
@@ -104,17 +134,9 @@ impl Transfer {
             None => Expected::none(NotValidated::TurnedOff),
         };
         progress.set_total(plan.bytes().end - plan.bytes().start);
-        let mut checksums = done.algorithm.map(PartChecksums::new);
-        let mut resumed_bytes = 0;
-        for (&number, &checksum) in &done.parts {
-            let part = plan.part(number);
-            resumed_bytes += part.bytes.end - part.bytes.start;
-            if let (Some(checksums), Some(checksum)) = (&mut checksums, checksum) {
-                checksums.add(part.bytes, checksum);
-            }
-        }
+        let resumed_bytes = done.bytes(&plan);
         progress.add_written(resumed_bytes);
-        let checksums = Mutex::new(checksums);
+        let checksums = Mutex::new(done.checksums.take());
         let done = Arc::new(done);
         let (version, turn) = (Arc::new(version), None);
         Self { fetcher, version, plan, expected, progress, turn, checksums, done, resumed_bytes }
@@ -123,7 +145,7 @@ impl Transfer {
     /// The parts that are to be fetched, in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + Send + use<> {
         let done = self.done.clone();
-        self.plan.parts().filter(move |part| !done.parts.contains_key(&part.number))
+        self.plan.parts().filter(move |part| !done.has(part.number))
     }
 
     /// Asks the server whether the object still is the version that the download is of, without any of its bytes.
@@ -167,7 +189,7 @@ impl Transfer {
     pub(crate) async fn validate(&self) -> Result<Integrity, DownloadError> {
         let checksums = self.checksums.lock().unwrap_or_else(PoisonError::into_inner).take();
         let judged = self.expected.judge(self.plan.bytes(), checksums.as_ref()).await;
-        let believed = !self.done.parts.is_empty() && !self.done.were_read_again;
+        let believed = !self.done.runs.is_empty() && !self.done.were_read_again;
         match judged {
             Ok(Integrity::Validated(algorithm)) if believed => Ok(Integrity::ValidatedAsReceived(algorithm)),
             Ok(integrity) => Ok(integrity),
@@ -262,5 +284,34 @@ pub(crate) fn propagate<T>(error: JoinError) -> T {
     match error.try_into_panic() {
         Ok(payload) => panic::resume_unwind(payload),
         Err(_) => panic!("the tokio runtime was shut down during a transfer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::config::TransferConfig;
+
+    #[test]
+    fn neighbours_that_are_done_are_one_run() {
+        let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(10).build().unwrap();
+        let plan = Plan::new(5..10_000_000, &config);
+        // In the order in which they came, with two gaps.
+        let mut parts: Vec<DonePart> = (0..500_000)
+            .rev()
+            .filter(|number| !matches!(number, 7 | 300_000))
+            .map(|number| DonePart { number, crc: Some(0), synced: true })
+            .collect();
+        let done = Done::new(&plan, &mut parts, Some(ChecksumAlgorithm::Crc32c));
+        assert_eq!(done.runs, [0..7, 8..300_000, 300_001..500_000]);
+        for (number, has) in
+            [(0, true), (6, true), (7, false), (8, true), (300_000, false), (499_999, true), (500_000, false)]
+        {
+            assert_eq!(done.has(number), has, "{number}");
+        }
+        assert_eq!(done.bytes(&plan), 10 * 499_998);
+        let checksums = done.checksums.unwrap();
+        assert!(checksums.of(5..75).is_some() && checksums.of(5..76).is_none());
+        assert!(!Done::default().has(0));
     }
 }
