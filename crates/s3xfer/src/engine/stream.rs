@@ -25,6 +25,7 @@ use crate::engine::download::Download;
 use crate::engine::fetch::{FetchError, Frames};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
 use crate::engine::transfer::{First, Transfer, propagate};
+use crate::rules::coalesce::SmallFrames;
 use crate::words::failure::DownloadError;
 use crate::words::progress::Undone;
 use crate::words::report::TransferReport;
@@ -226,7 +227,7 @@ async fn feed(transfer: Arc<Transfer>, first: First, parts: mpsc::UnboundedSende
         running.spawn(async move {
             let _permit = permit;
             let _in_flight = transfer.fetcher.counters.in_flight();
-            let mut forward = Forward { frames: sender, room };
+            let mut forward = Forward { frames: sender, room, left: bytes, small: SmallFrames::default() };
             let Transfer { fetcher, version, expected, .. } = &*transfer;
             match fetcher.part(&part, version, answer, expected, &mut forward).await {
                 Ok(checksum) => {
@@ -235,6 +236,7 @@ async fn feed(transfer: Arc<Transfer>, first: First, parts: mpsc::UnboundedSende
                 }
                 Err(FetchError::Failed(error)) => {
                     // Nobody to tell it to means that the stream is gone.
+                    let _ = forward.end().await;
                     let _ = forward.frames.send(Err(error)).await;
                     false
                 }
@@ -263,22 +265,96 @@ struct Forward {
     frames: mpsc::Sender<Result<Held, DownloadError>>,
     /// For the whole part, unless it is its turn anyway.
     room: Option<Reservation>,
+    /// Bytes that are still to come.
+    left: u64,
+    /// While the reader is behind: a great many frames of a few bytes each would take more room than there is.
+    small: SmallFrames,
 }
 
 impl Frames for Forward {
     async fn take(&mut self, frame: Bytes) -> Result<(), FetchError> {
-        let room = self.room.as_mut().map(|room| room.split(frame.len() as u64));
-        let held = Held { bytes: frame, _room: room };
-        self.frames.send(Ok(held)).await.map_err(|_| FetchError::Stopped)
+        let gathers = self.room.is_some() && self.frames.capacity() < self.frames.max_capacity();
+        if !gathers || !self.small.wants(&frame) {
+            self.end().await?;
+        }
+        match gathers && self.small.wants(&frame) {
+            true => self.small.take(&frame),
+            false => self.send(frame).await?,
+        }
+        Ok(())
     }
 
     async fn end(&mut self) -> Result<(), FetchError> {
-        Ok(())
+        match self.small.together() {
+            Some(frame) => self.send(frame).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Forward {
+    async fn send(&mut self, frame: Bytes) -> Result<(), FetchError> {
+        let room = self.room.as_mut().map(|room| room.split(frame.len() as u64));
+        self.left = self.left.saturating_sub(frame.len() as u64);
+        let alone = room.is_none() && self.left > 0;
+        let held = Held { bytes: frame, _room: room };
+        self.frames.send(Ok(held)).await.map_err(|_| FetchError::Stopped)?;
+        match alone {
+            // The request has room for one frame: the next one is read when the reader has this one.
+            true => self.frames.reserve().await.map(drop).map_err(|_| FetchError::Stopped),
+            false => Ok(()),
+        }
     }
 }
 
 impl fmt::Debug for ObjectStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ObjectStream").field("object", &self.object).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::limits::Limits;
+    use crate::words::config::TransferConfig;
+
+    fn forward(capacity: usize, room: Option<Reservation>) -> (Forward, mpsc::Receiver<Result<Held, DownloadError>>) {
+        let (frames, received) = mpsc::channel(capacity);
+        (Forward { frames, room, left: 1 << 20, small: SmallFrames::default() }, received)
+    }
+
+    #[tokio::test]
+    async fn small_frames_wait_together_and_pass_alone_while_the_reader_waits() {
+        let limits = Limits::new(&TransferConfig::builder().memory_limit(4 << 20).max_concurrency(1).build().unwrap());
+        let (mut forward, mut frames) = forward(Semaphore::MAX_PERMITS, limits.try_reserve(1 << 20));
+        for first in [b"a", b"b"] {
+            forward.take(Bytes::from_static(first)).await.unwrap();
+            assert_eq!(frames.recv().await.unwrap().unwrap().bytes, &first[..]);
+        }
+        for n in 0..100_000_u32 {
+            forward.take(Bytes::copy_from_slice(&[n as u8])).await.unwrap();
+        }
+        forward.take(Bytes::from(vec![7; 10_000])).await.unwrap();
+        assert_eq!(frames.len(), 1 + 99_999_usize.div_ceil(16 << 10) + 1);
+        let mut bytes = Vec::new();
+        while let Ok(Ok(held)) = frames.try_recv() {
+            assert_eq!(held._room.unwrap().bytes(), held.bytes.len() as u64);
+            bytes.extend_from_slice(&held.bytes);
+        }
+        let small = (0..100_000_u32).map(|n| n as u8);
+        assert!(bytes.into_iter().eq(small.chain(vec![7; 10_000])));
+    }
+
+    #[tokio::test]
+    async fn without_room_there_is_one_frame_until_the_reader_has_it() {
+        let (mut forward, mut frames) = forward(1, None);
+        let mut taking = Box::pin(forward.take(Bytes::from_static(b"one")));
+        assert!(futures::poll!(&mut taking).is_pending(), "the next one would be read");
+        assert_eq!(frames.recv().await.unwrap().unwrap().bytes, "one");
+        taking.await.unwrap();
+        // The last one needs no reader, so that its request is free.
+        forward.left = 3;
+        forward.take(Bytes::from_static(b"end")).await.unwrap();
     }
 }
