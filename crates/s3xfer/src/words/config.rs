@@ -230,8 +230,14 @@ impl TransferConfig {
     ///
     /// It holds whatever the other parameters say. Where it is short, fewer requests are in flight than
     /// [`max_concurrency`](Self::max_concurrency) allows, and pieces are written before they have grown to
-    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) says what took effect. Not counted are
-    /// the kernel's socket buffers and page cache.
+    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) says what took effect. However many parts
+    /// there are, they take no more memory than those in flight; a download that goes on with an earlier one reads that one's
+    /// journal first, some 100 bytes for each part.
+    ///
+    /// The process grows by no more than this and a few MiB. Not counted are free buffers that the engine's HTTP client keeps
+    /// for the next bytes (4 MiB, and while more are in use half as many again), the state of TLS connections, and what malloc
+    /// keeps of what was freed; nor the kernel's socket buffers and page cache. Under an HTTP client of your own (the SDK's, say)
+    /// a request's buffer is that client's: hyper's grow to 408 KiB, of which 320 KiB are counted.
     #[must_use]
     pub fn memory_limit(&self) -> Option<u64> {
         self.memory_limit
