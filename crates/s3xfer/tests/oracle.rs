@@ -12,6 +12,7 @@
 
 mod journal;
 mod lab;
+mod odd;
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -34,6 +35,8 @@ struct Case {
     hint: Option<u64>,
     sink: Sink,
     faults: Vec<(Requests, FaultKind)>,
+    /// Which of [`odd::HEADERS`] every answer has.
+    odd: Vec<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,8 +101,9 @@ prop_compose! {
         size in 0..60_000_u64, config in config(), range in prop::option::weighted(0.3, (0..60_000_u64, 0..60_000_u64)),
         hint in prop::option::weighted(0.3, prop::option::weighted(0.3, 0..60_000_u64)), sink in sink(),
         faults in prop::collection::vec((requests(), fault()), 0..4),
+        odd in prop::sample::subsequence((0..odd::HEADERS.len()).collect::<Vec<_>>(), 0..4),
     ) -> Case {
-        Case { size, config, range, hint: hint.map(|wrong| wrong.unwrap_or(size)), sink, faults }
+        Case { size, config, range, hint: hint.map(|wrong| wrong.unwrap_or(size)), sink, faults, odd }
     }
 }
 
@@ -137,7 +141,9 @@ impl Case {
 
     async fn run(&self) {
         let bench = Bench::with_faults(self.size, self.faults.clone());
-        let client = bench.client.clone().with_config(self.config.clone());
+        let sdk = lab::sdk(&bench.lab, bench.lab.access_key(), bench.lab.secret_key()).config().to_builder();
+        let sdk = sdk.http_client(odd::http_client(bench.lab.http_client(), self.odd.clone())).build();
+        let client = Client::new(aws_sdk_s3::Client::from_conf(sdk)).with_config(self.config.clone());
         match &self.sink {
             Sink::File => {
                 let ended = self.download(&client).to_file(bench.target()).await;
