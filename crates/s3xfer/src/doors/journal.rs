@@ -132,6 +132,20 @@ impl Journal {
         Self::begin_in(staged, checkpoint, saved, boot_id())
     }
 
+    /// As [`begin`](Self::begin), for a file that another thread may keep meanwhile: it waits for the device, since it takes
+    /// the place of a journal that may be there.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn go_on(
+        place: Arc<Place>,
+        data: OpenFile,
+        saved: Saved,
+    ) -> Result<(Self, Vec<DonePart>), DownloadError> {
+        Self::begin_at(place, data, saved.checkpoint.clone(), Some(saved), boot_id())
+    }
+
     fn begin_in(
         staged: &StagedFile,
         checkpoint: Checkpoint,
@@ -139,7 +153,16 @@ impl Journal {
         boot_id: Option<String>,
     ) -> Result<(Self, Vec<DonePart>), DownloadError> {
         assert!(staged.is_resumable(), "a journal is of a file that can be continued");
-        let (place, data) = (staged.place().clone(), staged.open_file());
+        Self::begin_at(staged.place().clone(), staged.open_file(), checkpoint, saved, boot_id)
+    }
+
+    fn begin_at(
+        place: Arc<Place>,
+        data: OpenFile,
+        checkpoint: Checkpoint,
+        saved: Option<Saved>,
+        boot_id: Option<String>,
+    ) -> Result<(Self, Vec<DonePart>), DownloadError> {
         let fail = |source| place.error("begin the journal beside it", source);
         let too_long = || fail(io::ErrorKind::FileTooLarge.into());
         let mark_at = checkpoint.mark_at().ok_or_else(too_long)?;

@@ -122,6 +122,12 @@ type Placed = (TransferReport, Option<Arc<Journal>>);
 
 async fn begin(download: Download, staged: &StagedFile) -> Result<Placed, DownloadError> {
     let (transfer, first) = Transfer::begin_in_turn(download).await?;
+    // An earlier download's journal goes before its bytes, on the device too.
+    if staged.has_a_journal() {
+        let place = staged.place().clone();
+        place.keep(false);
+        wait(transfer.fetcher.config.use_threads(), move || place.forget()).await?;
+    }
     // One part is not worth a journal, nor is one that cannot be told from another version's.
     let journal = match transfer.plan.len() > 1 && transfer.version.e_tag.is_some() {
         true => {
@@ -130,7 +136,7 @@ async fn begin(download: Download, staged: &StagedFile) -> Result<Placed, Downlo
             Some(Arc::new(Journal::begin(staged, checkpoint, None)?.0))
         }
         false => {
-            staged.begin_without_a_journal()?;
+            staged.open_file().empty()?;
             None
         }
     };
@@ -155,7 +161,10 @@ async fn go_on(
         return begin(download, staged).await;
     };
     let plan = Plan::as_before(wanted, first_bytes, part_bytes);
-    let (journal, mut parts) = Journal::begin(staged, saved.checkpoint.clone(), Some(saved))?;
+    let (journal, mut parts) = {
+        let (place, data) = (staged.place().clone(), staged.open_file());
+        wait(download.client.config.use_threads(), move || Journal::go_on(place, data, saved)).await?
+    };
     let missing = plan.len() - parts.len() as u64;
     tracing::debug!(object = %download.object.address, kept = parts.len(), missing, "going on with an earlier download");
     let version = Version { object_bytes, e_tag, last_modified, ranged: Some(true) };

@@ -70,6 +70,7 @@ impl Calls {
 pub(crate) mod tests {
     use std::path::PathBuf;
     use std::sync::{Mutex, Weak};
+    use std::thread::{self, ThreadId};
 
     use super::*;
 
@@ -78,7 +79,7 @@ pub(crate) mod tests {
     /// Sees every step in a folder as long as it lives.
     #[derive(Debug, Default)]
     pub(crate) struct Watch {
-        seen: Mutex<Vec<Call>>,
+        seen: Mutex<Vec<(Call, ThreadId)>>,
         /// Each fails once.
         failures: Mutex<Vec<(Call, rustix::io::Errno)>>,
     }
@@ -100,7 +101,7 @@ pub(crate) mod tests {
         }
 
         pub(super) fn see(&self, call: Call) -> io::Result<()> {
-            self.seen.lock().unwrap().push(call);
+            self.seen.lock().unwrap().push((call, thread::current().id()));
             let mut failures = self.failures.lock().unwrap();
             match failures.iter().position(|(failing, _)| *failing == call) {
                 Some(at) => Err(failures.remove(at).1.into()),
@@ -121,7 +122,14 @@ pub(crate) mod tests {
 
         /// All steps so far.
         pub(crate) fn seen(&self) -> Vec<Call> {
-            self.seen.lock().unwrap().clone()
+            self.seen.lock().unwrap().iter().map(|(call, _)| *call).collect()
+        }
+
+        /// The steps that this thread has taken.
+        pub(crate) fn by_this_thread(&self) -> Vec<Call> {
+            let here = thread::current().id();
+            let seen = self.seen.lock().unwrap();
+            seen.iter().filter(|(_, thread)| *thread == here).map(|(call, _)| *call).collect()
         }
     }
 }

@@ -133,17 +133,9 @@ impl StagedFile {
         disk_error(target, action, io::Error::new(io::ErrorKind::TimedOut, what))
     }
 
-    /// Empties the file for a download that nobody continues. An earlier download's journal goes first.
-    ///
-    /// # Errors
-    ///
-    /// [`DownloadError::Disk`].
-    pub(crate) fn begin_without_a_journal(&self) -> Result<(), DownloadError> {
-        self.place.keep(false);
-        self.place
-            .forget_journal()
-            .map_err(|source| self.place.error("remove an earlier download's journal beside it", source))?;
-        self.file.empty()
+    /// Whether a journal lies beside it that an earlier download has left.
+    pub(crate) fn has_a_journal(&self) -> bool {
+        self.place.worth_keeping.load(Ordering::Relaxed)
     }
 
     fn new(file: File, place: Arc<Place>, name: Name) -> Self {
@@ -371,6 +363,16 @@ impl Place {
             true => self.folder.sync(),
             false => Ok(()),
         }
+    }
+
+    /// As [`forget_journal`](Self::forget_journal).
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Disk`].
+    pub(crate) fn forget(&self) -> Result<(), DownloadError> {
+        let fail = |source| self.error("remove an earlier download's journal beside it", source);
+        self.forget_journal().map_err(fail)
     }
 
     fn under_a_number<T>(&self, make: impl Fn(&OsString) -> io::Result<T>) -> io::Result<(OsString, T)> {

@@ -48,6 +48,17 @@ impl Scene {
         self.client.download("lab", "key").to_file(target).resume(resume).durability(durability).await
     }
 
+    /// Has a download of a range broken off when some of its parts are there.
+    async fn leave_some(&self, range: &Range<u64>) {
+        let range = if *range == (0..SIZE) { ByteRange::WHOLE } else { ByteRange::of(range.clone()) };
+        let target = self.folder.path().join("object");
+        let mut download = self.client.download("lab", "key");
+        download.object.range = range;
+        self.watch.fail_once(Call::Unmark, Errno::IO);
+        download.to_file(target).resume(true).await.unwrap_err();
+        assert!(self.names().contains(&".object.s3xfer-journal".to_owned()), "{:?}", self.names());
+    }
+
     fn assert_whole(&self) {
         assert_eq!(self.names(), ["object"]);
         let bytes = fs::read(self.folder.path().join("object")).unwrap();
@@ -107,6 +118,25 @@ async fn a_file_that_can_be_continued_loses_its_mark_before_it_is_synced_and_its
         let middle: Vec<Call> = steps.iter().copied().skip(2).take_while(|call| *call != Call::Unmark).collect();
         assert!(middle.starts_with(&in_the_middle), "{steps:?}");
         scene.assert_whole();
+    }
+}
+
+#[tokio::test]
+async fn the_runtime_s_thread_never_waits_for_the_device_unless_there_is_no_other() {
+    for resume in [false, true] {
+        for use_threads in [true, false] {
+            let scene = Scene::new(use_threads);
+            // Of the same object, with a journal that another one takes the place of; then of another one, where it goes.
+            for range in [0..SIZE, 5..SIZE] {
+                if resume {
+                    scene.leave_some(&range).await;
+                }
+                scene.download(resume, Durability::Synced).await.unwrap();
+            }
+            let waits = [Call::SyncData, Call::SyncJournal, Call::SyncFolder];
+            let waited = scene.watch.by_this_thread().iter().any(|call| waits.contains(call));
+            assert_eq!(waited, !use_threads, "resume: {resume}");
+        }
     }
 }
 
