@@ -1,7 +1,8 @@
-//! Clients that stand still, send too much or ask for what S3 refuses: each is told, or let go, and none stays for ever.
+//! Clients that stand still, send too much or ask for what S3 refuses: each is told, or let go, and none stays for
+//! ever.
 //!
-//! Real sockets and a paused clock: it goes on to the next timer whenever all tasks wait, so that minutes take no time. It
-//! does so too while bytes are on their way through the kernel; hence `tick`.
+//! Real sockets and a paused clock: it goes on to the next timer whenever all tasks wait, so that minutes take no time.
+//! It does so too while bytes are on their way through the kernel; hence `tick`.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -80,8 +80,8 @@ pub struct TuneArgs {
     /// First configuration of the search
     #[arg(long, value_enum, default_value_t = Init::Random)]
     pub init: Init,
-    /// Search method: bayes_fifo or bayes_hyperband (the AWS sample's), racing, hyperband, mobster, random, or another searcher's or
-    /// scheduler's name
+    /// Search method: bayes_fifo or bayes_hyperband (the AWS sample's), racing, hyperband, mobster, random, or another
+    /// searcher's or scheduler's name
     #[arg(long, value_name = "METHOD", default_value = "bayes_fifo")]
     pub search: String,
     /// Seconds of search, the measurement of the default configuration included; all sessions in one folder together.

@@ -6,11 +6,12 @@
 //!     [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]
 //! ```
 //!
-//! BUCKET may be the ARN of an access point. Region and credentials come from where AWS's tools take them. `--config` is a
-//! file of [`TransferConfig`]'s parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on where it
-//! stopped when the command is given again, unless `--no-resume` is given, with which nothing is kept. Exit codes: 0 done,
-//! 1 the copy failed, 2 wrong usage; either way one line on standard error says why. A line on standard error also tells what
-//! the library warns of, such as a file system without locks, on which a copy cannot go on where it stopped.
+//! BUCKET may be the ARN of an access point. Region and credentials come from where AWS's tools take them. `--config`
+//! is a file of [`TransferConfig`]'s parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on
+//! where it stopped when the command is given again, unless `--no-resume` is given, with which nothing is kept. Exit
+//! codes: 0 done, 1 the copy failed, 2 wrong usage; either way one line on standard error says why. A line on standard
+//! error also tells what the library warns of, such as a file system without locks, on which a copy cannot go on where
+//! it stopped.
 
 #[path = "cp/stdout.rs"]
 mod stdout;
@@ -63,7 +64,8 @@ async fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(wrong) => return say(&wrong, 2),
     };
-    // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process otherwise.
+    // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process
+    // otherwise.
     if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
         return say(&format!("cannot listen for SIGXFSZ: {error}"), 1);
     }

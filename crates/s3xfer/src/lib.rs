@@ -3,8 +3,8 @@
 //! A download ends as the object's exact bytes under the target's name, or as a typed error and no file there. Every
 //! request is pinned to the version that the first one saw; a body that breaks off is resumed at the byte where it
 //! stopped; the bytes are compared with the object's checksum, and appear under the target's name when they are whole.
-//! [`TransferConfig`] is boto3's, with the same eight names and meanings, so a configuration that was tuned for one serves
-//! the other; buffers stay within its `memory_limit` whatever the other values are.
+//! [`TransferConfig`] is boto3's, with the same eight names and meanings, so a configuration that was tuned for one
+//! serves the other; buffers stay within its `memory_limit` whatever the other values are.
 //!
 //! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`].
 //!

@@ -1,5 +1,5 @@
-//! Whatever a caller puts into buckets, keys, versions and owners: exact bytes or a typed error, never a panic, and nothing
-//! is sent that cannot be right.
+//! Whatever a caller puts into buckets, keys, versions and owners: exact bytes or a typed error, never a panic, and
+//! nothing is sent that cannot be right.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

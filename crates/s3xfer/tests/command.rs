@@ -149,8 +149,8 @@ async fn a_full_device_is_told() {
     scene.run("\"$@\" >/dev/full", "-").await.assert_says(1, &["No space left on device"]);
 }
 
-/// close(2) as a network's file system has it that is over its quota: every write was taken, and nothing is kept. In C, which is
-/// what the loader can put before the system's own; whoever links Rust's programs can compile it.
+/// close(2) as a network's file system has it that is over its quota: every write was taken, and nothing is kept. In C,
+/// which is what the loader can put before the system's own; whoever links Rust's programs can compile it.
 #[cfg(target_os = "linux")]
 const LATE: &str = r#"
 #include <errno.h>

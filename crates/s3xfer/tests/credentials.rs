@@ -1,5 +1,5 @@
-//! Credentials that the server calls expired although they do not say so themselves, and clocks that are off. In the process,
-//! in tokio's paused time.
+//! Credentials that the server calls expired although they do not say so themselves, and clocks that are off. In the
+//! process, in tokio's paused time.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

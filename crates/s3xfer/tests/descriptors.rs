@@ -1,5 +1,5 @@
-//! More downloads at once than the process may have files open: those that do not fit wait for those that do. Alone in its
-//! binary, for the limit is the process's.
+//! More downloads at once than the process may have files open: those that do not fit wait for those that do. Alone in
+//! its binary, for the limit is the process's.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

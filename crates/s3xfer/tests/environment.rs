@@ -1,4 +1,5 @@
-//! What the environment says of proxies and of trust. The client is a process of its own, for the variables are a process's.
+//! What the environment says of proxies and of trust. The client is a process of its own, for the variables are a
+//! process's.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

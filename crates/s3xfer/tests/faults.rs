@@ -1,5 +1,5 @@
-//! Whatever the server does: the object's exact bytes, or a typed error and no file. One fault at a time, by name; all of
-//! them together are in `oracle`.
+//! Whatever the server does: the object's exact bytes, or a typed error and no file. One fault at a time, by name; all
+//! of them together are in `oracle`.
 
 mod lab;
 

@@ -1,5 +1,5 @@
-//! Downloads whose process is killed, for real and by the kernel: what was on record is kept, and another process ends them
-//! as the object's exact bytes.
+//! Downloads whose process is killed, for real and by the kernel: what was on record is kept, and another process ends
+//! them as the object's exact bytes.
 //!
 //! The process is this test binary again, told by its environment to download and nothing else.
 

@@ -64,7 +64,8 @@ async fn every_deadline_is_the_one_that_was_asked_for() {
     stalled.assert_whole();
 }
 
-/// Twice as many parts as there may be requests, over connections that take 1.3 s for each; the report, and the seconds it took.
+/// Twice as many parts as there may be requests, over connections that take 1.3 s for each; the report, and the seconds
+/// it took.
 async fn over_slow_connections(max_concurrency: u32, adaptive: bool) -> (TransferReport, f64) {
     let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(0.2)).unwrap();
     let bench = Bench::behind(512 * KIB * u64::from(max_concurrency), network.with_first_byte(30.0, 0.2).unwrap());

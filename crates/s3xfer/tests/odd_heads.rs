@@ -1,5 +1,5 @@
-//! Heads that are odd but say what they must: what is optional and cannot be understood costs nobody an object, and what
-//! is contradictory is told by its name. Over real sockets and with both HTTP clients: ours and the SDK's.
+//! Heads that are odd but say what they must: what is optional and cannot be understood costs nobody an object, and
+//! what is contradictory is told by its name. Over real sockets and with both HTTP clients: ours and the SDK's.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

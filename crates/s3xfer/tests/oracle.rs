@@ -1,12 +1,13 @@
-//! One oracle for every configuration, object, sink and combination of faults: exact bytes, or a typed error and no file.
+//! One oracle for every configuration, object, sink and combination of faults: exact bytes, or a typed error and no
+//! file.
 //!
 //! ```text
 //! PROPTEST_CASES=10000 cargo test -p s3xfer --test oracle          # longer
 //! PROPTEST_RNG_SEED=7 cargo test -p s3xfer --test oracle           # the same cases again
 //! ```
 //!
-//! A case that fails is printed, made as small as it gets, and its seed is written to `oracle.regressions` beside this file,
-//! to be tried first from then on. Of a case only the pauses before new attempts are left to luck.
+//! A case that fails is printed, made as small as it gets, and its seed is written to `oracle.regressions` beside this
+//! file, to be tried first from then on. Of a case only the pauses before new attempts are left to luck.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -121,7 +122,8 @@ impl Case {
             && !self.has(|kind| matches!(kind, FaultKind::Replace))
     }
 
-    /// A 200 that holds less than the object and says so is, as far as anybody can tell, the object; but for its checksum.
+    /// A 200 that holds less than the object and says so is, as far as anybody can tell, the object; but for its
+    /// checksum.
     fn is_a_lie_that_nobody_can_tell(&self) -> bool {
         self.has(|kind| matches!(kind, FaultKind::ShortLength { .. }))
             && (self.hint.is_some() || self.has(|kind| matches!(kind, FaultKind::IgnoreRange)))
@@ -211,7 +213,8 @@ impl Case {
         assert!(files.iter().all(|name| name == DATA || name == JOURNAL), "{files:?}");
     }
 
-    /// The bytes are those of the object as it is now: whatever replaced it in the middle would have ended the download.
+    /// The bytes are those of the object as it is now: whatever replaced it in the middle would have ended the
+    /// download.
     fn judge(&self, bench: &Bench, bytes: &[u8], report: &TransferReport) {
         let now = bench.lab.object("lab", "key").unwrap();
         let (start, length) = self.range.unwrap_or((0, self.size));

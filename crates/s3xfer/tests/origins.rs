@@ -1,6 +1,6 @@
-//! One client and many hosts, as with a bucket a host: connections that wait do not use up the descriptors, and downloads from
-//! many hosts at once end as the exact bytes. Alone in its process, for it lowers the process's limit and counts what the
-//! process holds; the hosts are in another one, this test binary again.
+//! One client and many hosts, as with a bucket a host: connections that wait do not use up the descriptors, and
+//! downloads from many hosts at once end as the exact bytes. Alone in its process, for it lowers the process's limit
+//! and counts what the process holds; the hosts are in another one, this test binary again.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]

@@ -154,7 +154,8 @@ async fn where_a_bucket_is_is_found_out_once() {
         // The HEAD's answer has no body to tell it; it goes by what the GET was told, if that came first.
         assert!(methods.contains(&"HEAD".to_owned()) || says == Says::MalformedBody, "{says:?}: {methods:?}");
 
-        // From then on it is known, to clones and to clients with another configuration too; of other buckets it says nothing.
+        // From then on it is known, to clones and to clients with another configuration too; of other buckets it says
+        // nothing.
         let before = world.asked().len();
         let other = TransferConfig::builder().connect_timeout_seconds(9).build().unwrap();
         for client in [client.clone(), client.clone().with_config(other)] {

@@ -1,5 +1,5 @@
-//! `memory_limit` holds for what the process really has, not only for what the engine counts: resident memory, as the kernel
-//! tells it, of a program of its own.
+//! `memory_limit` holds for what the process really has, not only for what the engine counts: resident memory, as the
+//! kernel tells it, of a program of its own.
 //!
 //! The test starts itself anew for each download, and the server stays in the parent.
 
@@ -20,8 +20,8 @@ use wire::Http;
 
 const MIB: u64 = 1 << 20;
 const OBJECT: u64 = 192 * MIB;
-/// What may be resident beside the limit: the SDK's and the runtime's own, the threads' stacks, and what malloc keeps of what
-/// was freed, in a debug build. About twice what was seen.
+/// What may be resident beside the limit: the SDK's and the runtime's own, the threads' stacks, and what malloc keeps
+/// of what was freed, in a debug build. About twice what was seen.
 const BESIDE: u64 = 8 * MIB;
 const CHILD: &str = "S3XFER_RESIDENT";
 

@@ -1,5 +1,5 @@
-//! What a download has fetched when it ends early, the next one does not fetch again; and whatever was left, the result is
-//! the object's exact bytes. In one process and paused time; processes that are killed are in `killed`.
+//! What a download has fetched when it ends early, the next one does not fetch again; and whatever was left, the result
+//! is the object's exact bytes. In one process and paused time; processes that are killed are in `killed`.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -340,8 +340,8 @@ async fn of_two_downloads_into_one_target_the_second_is_told() {
 fn a_part_is_on_record_only_once_its_bytes_are_written() {
     const PART: u64 = 5 << 20;
     const FIRST_BYTE: Duration = Duration::from_millis(300);
-    // Pieces of more than 4 MiB are written by a thread that may block, and the only one there is has other things to do.
-    // No other one is made in its place while the clock stands still.
+    // Pieces of more than 4 MiB are written by a thread that may block, and the only one there is has other things to
+    // do. No other one is made in its place while the clock stands still.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).max_blocking_threads(1).build().unwrap();
     let (let_go, wait) = std::sync::mpsc::channel::<()>();

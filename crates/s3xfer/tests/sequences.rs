@@ -1,12 +1,12 @@
-//! Downloads of several objects into one target, one after the other, however each of them ends and whatever happens to the
-//! files in between: exact bytes or a typed error, always.
+//! Downloads of several objects into one target, one after the other, however each of them ends and whatever happens to
+//! the files in between: exact bytes or a typed error, always.
 //!
 //! ```text
 //! PROPTEST_CASES=10000 cargo test -p s3xfer --test sequences       # longer
 //! ```
 //!
-//! In one process and paused time. A process that is killed is played by the files as they were at that instant, put back
-//! when the download's tasks have ended.
+//! In one process and paused time. A process that is killed is played by the files as they were at that instant, put
+//! back when the download's tasks have ended.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -296,8 +296,8 @@ async fn cut(scene: &Scene, download: FileDownload, parts: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn a_journal_is_not_believed_of_a_file_that_another_download_has_filled() {
-    // The first part alone is on record; what then comes into the same file has no journal: one request, a server without
-    // ranges, a range that fits into one request.
+    // The first part alone is on record; what then comes into the same file has no journal: one request, a server
+    // without ranges, a range that fits into one request.
     for (other, range, chunk) in [(1, None, 8 * KIB), (3, None, 8 * KIB), (0, Some((30_000, 5_000)), 64 * KIB)] {
         for first_chunk in [KIB, 8 * KIB] {
             let mut scene = Scene::new();

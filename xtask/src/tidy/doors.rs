@@ -1,4 +1,5 @@
-//! Doors: every foreign crate with weight is named in few files, so that it can be understood, replaced or mocked there.
+//! Doors: every foreign crate with weight is named in few files, so that it can be understood, replaced or mocked
+//! there.
 //!
 //! The table is the list of those crates and files; what is not in it (serde, bytes, thiserror, ...) may be named
 //! anywhere. Tests may name anything.
@@ -60,7 +61,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("parquet", &["crates/s3tune/src/results/parquet.rs"]),
     ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),
     ("rcgen", &["crates/s3lab/src/doors/tls.rs"]),
-    // Besides the disk: ending the group of a program that is tuned, a look at a socket that waits, limits of the process.
+    // Besides the disk: ending the group of a program that is tuned, a look at a socket that waits, limits of the
+    // process.
     (
         "rustix",
         &[

@@ -17,8 +17,8 @@ pub(crate) const UPLOAD: Duration = Duration::from_secs(30);
 /// For a client to take more of its answer. Longer, because clients that read ahead stop reading for as long as their
 /// own readers like, and tests of that are what this server is for.
 pub(crate) const ANSWER: Duration = Duration::from_secs(300);
-/// For what a client still sends when it has its answer. Closed at once, the kernel would answer that with a reset, which
-/// takes the answer away from a client that has not read it yet.
+/// For what a client still sends when it has its answer. Closed at once, the kernel would answer that with a reset,
+/// which takes the answer away from a client that has not read it yet.
 pub(crate) const LINGER: Duration = Duration::from_secs(10);
 
 /// Ends a wait in which nothing has moved for `limit`.

@@ -17,8 +17,8 @@ use s3s::service::S3ServiceBuilder;
 pub(crate) use s3s::stream::{ByteStream, RemainingLength};
 pub(crate) use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, StdError, dto};
 
-/// Bytes of XML that are read before they are parsed. 10,000 parts with all their checksums take 4 MB, 1,000 of the longest
-/// keys with every character escaped 6 MB.
+/// Bytes of XML that are read before they are parsed. 10,000 parts with all their checksums take 4 MB, 1,000 of the
+/// longest keys with every character escaped 6 MB.
 const LARGEST_XML: usize = 8 << 20;
 /// Bytes of an object that a form brings (POST Object), and of the form's other fields. The form is in memory before
 /// anybody knows whether it is signed, so this is far less than S3's 5 GiB.

@@ -8,21 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether standard output was closed when the process began (`cp ... - >&-`).
 ///
-/// Rust's runtime opens `/dev/null` in its place before `main`, so that no file takes its number; afterwards nothing tells it
-/// from a `/dev/null` that is meant. So [`LOOK`] looks before that.
+/// Rust's runtime opens `/dev/null` in its place before `main`, so that no file takes its number; afterwards nothing
+/// tells it from a `/dev/null` that is meant. So [`LOOK`] looks before that.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn look() {
     #[expect(unsafe_code, reason = "before main nothing owns the descriptor")]
-    // SAFETY: 1 is not -1, and the descriptor is only asked for: F_GETFD of one that is closed says EBADF and does nothing.
-    // Nothing else of this program runs yet that could close or open it.
+    // SAFETY: 1 is not -1, and the descriptor is only asked for: F_GETFD of one that is closed says EBADF and does
+    // nothing. Nothing else of this program runs yet that could close or open it.
     let stdout = unsafe { BorrowedFd::borrow_raw(1) };
     CLOSED.store(rustix::io::fcntl_getfd(stdout).is_err(), Ordering::Relaxed);
 }
 
 #[expect(unsafe_code, reason = "only a function in this section runs before Rust's runtime")]
-// SAFETY: the section holds pointers to C functions, which the loader calls one by one; it passes arguments that `look`, as
-// the C ABI allows, does not take. `look` uses no part of the standard library that `main` prepares.
+// SAFETY: the section holds pointers to C functions, which the loader calls one by one; it passes arguments that
+// `look`, as the C ABI allows, does not take. `look` uses no part of the standard library that `main` prepares.
 #[cfg_attr(not(target_os = "macos"), unsafe(link_section = ".init_array"))]
 #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
 #[used]
@@ -39,8 +39,8 @@ pub(crate) fn duplicate() -> io::Result<tokio::fs::File> {
     Ok(tokio::fs::File::from_std(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
 }
 
-/// Closes a descriptor of standard output and tells the error, for some file systems tell only at close(2) that there is no
-/// room. Standard output itself stays open; they say so at the first that is closed.
+/// Closes a descriptor of standard output and tells the error, for some file systems tell only at close(2) that there
+/// is no room. Standard output itself stays open; they say so at the first that is closed.
 pub(crate) async fn close(stdout: tokio::fs::File) -> io::Result<()> {
     let file = stdout.into_std().await;
     tokio::task::spawn_blocking(|| nix::unistd::close(file)).await?.map_err(io::Error::from)

@@ -1,15 +1,16 @@
 //! Closing a file so that the error is told.
 //!
-//! Dropping a [`File`] throws the error of close(2) away. Some file systems take every write and tell only there that there
-//! is no room or that the device failed: NFS, AFS, FUSE with a quota (close(2), "Dealing with error returns from close()").
+//! Dropping a [`File`] throws the error of close(2) away. Some file systems take every write and tell only there that
+//! there is no room or that the device failed: NFS, AFS, FUSE with a quota (close(2), "Dealing with error returns from
+//! close()").
 
 use std::fs::File;
 use std::io;
 
 /// Closes `file`, and tells what the file system says to that. Whatever it says, the descriptor is gone.
 ///
-/// It blocks: file systems that tell errors late also do their work late. To have the error and the file, close a duplicate
-/// ([`File::try_clone`]); such file systems flush at every close(2), not only at the last.
+/// It blocks: file systems that tell errors late also do their work late. To have the error and the file, close a
+/// duplicate ([`File::try_clone`]); such file systems flush at every close(2), not only at the last.
 ///
 /// # Errors
 ///

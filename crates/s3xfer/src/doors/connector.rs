@@ -1,11 +1,13 @@
-//! The HTTP client under aws-sdk-s3, made for large GETs: few frames, no copies that are not needed, no tasks of its own.
+//! The HTTP client under aws-sdk-s3, made for large GETs: few frames, no copies that are not needed, no tasks of its
+//! own.
 //!
-//! The SDK signs, and models answers and errors; what is here sends its requests and reads the answers. It differs from the
-//! SDK's own client in what costs processor time for each byte: bodies are read by whoever polls them, straight from the
-//! socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has it, parsed by
-//! httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of an endpoint (`dial.rs`) and are kept
-//! for a while (`pool.rs`). Which requests go through a proxy the environment says (`proxy.rs`): requests for `https://`
-//! by a way that the proxy opens (`tunnel.rs`), those for `http://` by asking the proxy instead (RFC 9112, 3.2.2).
+//! The SDK signs, and models answers and errors; what is here sends its requests and reads the answers. It differs from
+//! the SDK's own client in what costs processor time for each byte: bodies are read by whoever polls them, straight
+//! from the socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has
+//! it, parsed by httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of
+//! an endpoint (`dial.rs`) and are kept for a while (`pool.rs`). The environment says which requests go through a proxy
+//! (`proxy.rs`): requests for `https://` by a tunnel that the proxy opens (`tunnel.rs`), those for `http://` by asking
+//! the proxy instead (RFC 9112, 3.2.2).
 //!
 //! Requests with bodies go to the SDK's own client.
 
@@ -53,8 +55,8 @@ use self::tls::{Tls, TlsError};
 use self::tunnel::TunnelError;
 use crate::doors::machine;
 
-/// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is sent
-/// again after 1 s and after 3 s; whom that did not reach, a new attempt may.
+/// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is
+/// sent again after 1 s and after 3 s; whom that did not reach, a new attempt may.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be copied.
@@ -72,8 +74,9 @@ pub(crate) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<Strin
     tls::refused_certificate(error)
 }
 
-/// Whether a request ended with an answer whose head is no head: of ours, or of the SDK's own client, whose words for it are
-/// hyper's. Their type is not named here, for this crate does not depend on hyper; a test sees that they stay so.
+/// Whether a request ended with an answer whose head is no head: of ours, or of the SDK's own client, whose words for
+/// it are hyper's. Their type is not named here, for this crate does not depend on hyper; a test sees that they stay
+/// so.
 pub(crate) fn is_broken_head(error: &(dyn Error + 'static)) -> bool {
     let mut causes = iter::successors(Some(error), |&error| error.source());
     causes.any(|cause| match cause.downcast_ref::<ExchangeError>() {
@@ -224,7 +227,8 @@ impl Shared {
         let answered = async {
             if let Some(used_before) = self.pool.take(&origin) {
                 match self.answer(used_before, &head, request.method(), &origin).await {
-                    // Such a request may be sent twice (RFC 9112, 9.3.1), and what closed was the connection, not the server.
+                    // Such a request may be sent twice (RFC 9112, 9.3.1), and what closed was the connection, not the
+                    // server.
                     Err(ExchangeError::Unanswered(cause)) => tracing::debug!(%cause, "closed while idle"),
                     answered => return answered,
                 }

@@ -42,10 +42,11 @@ impl OpenFile {
     /// Reserves the file's room, so that a full disk is known before anything else is downloaded. What the file holds
     /// already stays, and a longer file stays as long.
     ///
-    /// On ext4 that costs nothing: 3 GiB are reserved within 10 ms, and writing them afterwards in pieces of 1 MiB takes
-    /// 0.35 s of CPU, 0.55 s where only the length was set before (best of 8 runs each; extents are found, not made). In a
-    /// file system that is memory, reserving clears every page that is then written: 3 GiB in `/dev/shm` take 2.1 s of CPU
-    /// and 3.1 s in all, 1.1 s and 1.2 s with the length alone (best of 3). So there the look at the free room has to do.
+    /// On ext4 that costs nothing: 3 GiB are reserved within 10 ms, and writing them afterwards in pieces of 1 MiB
+    /// takes 0.35 s of CPU, 0.55 s where only the length was set before (best of 8 runs each; extents are found, not
+    /// made). In a file system that is memory, reserving clears every page that is then written: 3 GiB in `/dev/shm`
+    /// take 2.1 s of CPU and 3.1 s in all, 1.1 s and 1.2 s with the length alone (best of 3). So there the look at the
+    /// free room has to do.
     ///
     /// # Errors
     ///
@@ -87,8 +88,8 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]. Some of the bytes may be lost then. The kernel tells that once for each open file, so every
-    /// later call fails with the same error.
+    /// [`DownloadError::Disk`]. Some of the bytes may be lost then. The kernel tells that once for each open file, so
+    /// every later call fails with the same error.
     pub(crate) fn sync_data(&self) -> Result<(), DownloadError> {
         self.file.sync_once(|file| self.calls.take(Call::SyncData, || file.sync_data())).map_err(|source| {
             let action = "bring its bytes to the device";
@@ -108,8 +109,9 @@ impl OpenFile {
         })
     }
 
-    /// Closes a handle to the file and says what the file system answers. Some (NFS, AFS, FUSE with quotas) take every write
-    /// and tell only then that there was no room for it (close(2), "Dealing with error returns from close()"). May wait for the network.
+    /// Closes a handle to the file and says what the file system answers. Some (NFS, AFS, FUSE with quotas) take every
+    /// write and tell only then that there was no room for it (close(2), "Dealing with error returns from close()").
+    /// May wait for the network.
     ///
     /// # Errors
     ///
@@ -220,8 +222,8 @@ fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `bytes` fit into a file that holds so many blocks and a disk that has so many bytes free. Of a download that is
-/// continued, most of the room may be taken already.
+/// Whether `bytes` fit into a file that holds so many blocks and a disk that has so many bytes free. Of a download that
+/// is continued, most of the room may be taken already.
 fn has_room(bytes: u64, held_blocks: u64, free: u64) -> bool {
     /// Of `st_blocks`, whatever the file system's own are.
     const BLOCK: u64 = 512;

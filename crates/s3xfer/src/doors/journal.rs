@@ -1,13 +1,15 @@
 //! [`Journal`]: what a later download needs to go on with a file that can be continued.
 //!
-//! It lies beside the file and is only appended to. A part's record follows its bytes, so a process that is killed loses
-//! the parts in flight; a `synced` record follows the moment when bytes are on the device, so a machine that crashes loses
-//! what was written since. Which parts count in which case is in [`checkpoint`](crate::words::checkpoint).
+//! It lies beside the file and is only appended to. A part's record follows its bytes, so a process that is killed
+//! loses the parts in flight; a `synced` record follows the moment when bytes are on the device, so a machine that
+//! crashes loses what was written since. Which parts count in which case is in
+//! [`checkpoint`](crate::words::checkpoint).
 //!
 //! A journal is of one data file, not of whatever has that file's name: before each part's record, the file's mark is
-//! written behind the object's bytes, with the journal's identity and the number of parts so far. A file that was cut, lengthened,
-//! replaced or rolled back has no such mark, or an older one. When all parts are there the mark is cut off; a `whole` record
-//! before that says that the file may be without it. Such a file is believed only as far as its bytes have the parts' checksums.
+//! written behind the object's bytes, with the journal's identity and the number of parts so far. A file that was cut,
+//! lengthened, replaced or rolled back has no such mark, or an older one. When all parts are there the mark is cut off;
+//! a `whole` record before that says that the file may be without it. Such a file is believed only as far as its bytes
+//! have the parts' checksums.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -23,8 +25,8 @@ mod format;
 
 use format::{Chain, Header, MARK_BYTES};
 
-/// How many bytes a crash of the machine may cost, beside those on their way. Syncing costs the device's time, and other
-/// programs that wait for it; 256 MiB are a second or two of either. Tests have less to write.
+/// How many bytes a crash of the machine may cost, beside those on their way. Syncing costs the device's time, and
+/// other programs that wait for it; 256 MiB are a second or two of either. Tests have less to write.
 const SYNC_EVERY: u64 = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 
 /// What an earlier download of the same target left.
@@ -35,14 +37,15 @@ pub(crate) struct Saved {
     pub(crate) done: Vec<DonePart>,
     /// The file's mark, or the one that was cut off.
     mark: Mark,
-    /// Whether it was cut off. Nothing then tells the file from another one of its length, so that the parts must be read.
+    /// Whether it was cut off. Nothing then tells the file from another one of its length, so that the parts must be
+    /// read.
     pub(crate) is_unmarked: bool,
     /// The least number of the mark's parts that holds all of `done` that were on the device.
     synced: u64,
 }
 
-/// A journal that is being written. Shared by the tasks of one download. As long as it lives, nobody else goes on with the
-/// file.
+/// A journal that is being written. Shared by the tasks of one download. As long as it lives, nobody else goes on with
+/// the file.
 #[derive(Debug)]
 pub(crate) struct Journal {
     id: u64,
@@ -65,7 +68,8 @@ struct State {
     syncing: bool,
     /// Whether its name is on the device.
     named: bool,
-    /// Why nothing is written any more: behind a torn line nothing counts, and a device that failed may have lost anything.
+    /// Why nothing is written any more: behind a torn line nothing counts, and a device that failed may have lost
+    /// anything.
     failed: Option<Failure>,
 }
 
@@ -132,8 +136,8 @@ impl Journal {
         Self::begin_in(staged, checkpoint, saved, boot_id())
     }
 
-    /// As [`begin`](Self::begin), for a file that another thread may keep meanwhile: it waits for the device, since it takes
-    /// the place of a journal that may be there.
+    /// As [`begin`](Self::begin), for a file that another thread may keep meanwhile: it waits for the device, since it
+    /// takes the place of a journal that may be there.
     ///
     /// # Errors
     ///
@@ -246,8 +250,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Cuts the mark off: all parts are written, and the file is about to get its name. Killed before that, the download goes
-    /// on all the same.
+    /// Cuts the mark off: all parts are written, and the file is about to get its name. Killed before that, the
+    /// download goes on all the same.
     ///
     /// # Errors
     ///
@@ -279,8 +283,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]. When the device failed, nobody knows which bytes it has, so there is nothing to continue
-    /// then.
+    /// [`DownloadError::Disk`]. When the device failed, nobody knows which bytes it has, so there is nothing to
+    /// continue then.
     pub(crate) fn sync(&self) -> Result<(), DownloadError> {
         let Some(count) = self.begin_sync() else { return Ok(()) };
         let synced = self.sync_parts(count);

@@ -1,8 +1,8 @@
 //! S3, through aws-sdk-s3: one ranged GET at a time, with its answer checked for what the SDK does not check.
 //!
-//! The SDK signs, sends and parses. It does not retry here, for the retry rule resumes bodies and must see every failure;
-//! it does not watch for stalled streams, for a deadline here does that without a look at the clock for each frame; and it
-//! does not compute checksums, for those of ranges are put together by the engine.
+//! The SDK signs, sends and parses. It does not retry here, for the retry rule resumes bodies and must see every
+//! failure; it does not watch for stalled streams, for a deadline here does that without a look at the clock for each
+//! frame; and it does not compute checksums, for those of ranges are put together by the engine.
 
 mod customer_key;
 mod date;
@@ -124,8 +124,8 @@ macro_rules! addressed {
     }};
 }
 
-/// The future of the answer. Boxed: the SDK's futures are tens of KiB, and would be part of every future above them. Only
-/// requests that are not like the others pay for a configuration of their own.
+/// The future of the answer. Boxed: the SDK's futures are tens of KiB, and would be part of every future above them.
+/// Only requests that are not like the others pay for a configuration of their own.
 macro_rules! sent {
     ($request:expr, $config:expr) => {
         match $config {
@@ -182,8 +182,8 @@ impl Store {
     }
 
     /// GETs `range` (half-open, not empty) of the object, or all of it; with `e_tag`, only if it still is that version.
-    /// The answer must have begun before `first_byte` has passed. `sent` counts the GETs that go out: more than one where the
-    /// bucket is elsewhere or the credentials are expired.
+    /// The answer must have begun before `first_byte` has passed. `sent` counts the GETs that go out: more than one
+    /// where the bucket is elsewhere or the credentials are expired.
     ///
     /// # Errors
     ///
@@ -214,8 +214,8 @@ impl Store {
         })
     }
 
-    /// Asks for the checksum of the object, which the answer to a ranged GET does not tell, with the ETag of the version
-    /// that it is of.
+    /// Asks for the checksum of the object, which the answer to a ranged GET does not tell, with the ETag of the
+    /// version that it is of.
     ///
     /// # Errors
     ///
@@ -234,8 +234,8 @@ impl Store {
         Ok((output.e_tag, checksum))
     }
 
-    /// Sends a request, which `request` makes of a configuration of its own; once more where the answer says how it has to
-    /// be. Each time it must begin before `first_byte` has passed, and is counted in `sent`.
+    /// Sends a request, which `request` makes of a configuration of its own; once more where the answer says how it has
+    /// to be. Each time it must begin before `first_byte` has passed, and is counted in `sent`.
     async fn send<T, E>(
         &self,
         object: &ObjectRequest,
@@ -384,8 +384,8 @@ fn stored_checksum(
     }
 }
 
-/// Has GETs carry `x-amz-checksum-mode`. Set on the request's input instead, it would have the SDK compute the checksum,
-/// too.
+/// Has GETs carry `x-amz-checksum-mode`. Set on the request's input instead, it would have the SDK compute the
+/// checksum, too.
 #[derive(Debug)]
 struct AskForChecksum;
 
@@ -439,8 +439,8 @@ fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> Req
             RequestFailure::Transient(RequestError::Unreachable { source: "the connection timed out".into() })
         }
         SdkError::DispatchFailure(failure) => {
-            // Besides I/O and time, the connector names a kind where trying again may help: a connection that the server
-            // closed just as it was used again, for one.
+            // Besides I/O and time, the connector names a kind where trying again may help: a connection that the
+            // server closed just as it was used again, for one.
             let named = failure.as_connector_error().is_some_and(|error| error.as_other().is_some());
             let transient = failure.is_io() || failure.is_timeout() || named;
             let refused = failure.as_connector_error().and_then(|error| connector::refused_certificate(error));

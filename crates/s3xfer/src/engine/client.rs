@@ -25,16 +25,18 @@ impl Client {
     /// [`TransferConfig::default`].
     ///
     /// Retries, checksum validation and stall protection of `sdk` are replaced by the engine's own, for the data it
-    /// moves; `sdk` itself is not changed. Where no HTTP client was set on its configuration, the engine brings one of its
-    /// own, made for large objects; to have the SDK's, set one (`aws_sdk_s3::config::Builder::http_client`). The engine's
-    /// trusts the system's certificates (or those that `SSL_CERT_FILE` names) and those in the file that `AWS_CA_BUNDLE` names,
-    /// keeps connections for the next request, and spreads them over all addresses of the endpoint.
+    /// moves; `sdk` itself is not changed. Where no HTTP client was set on its configuration, the engine brings one of
+    /// its own, made for large objects; to have the SDK's, set one (`aws_sdk_s3::config::Builder::http_client`). The
+    /// engine's trusts the system's certificates (or those that `SSL_CERT_FILE` names) and those in the file that
+    /// `AWS_CA_BUNDLE` names, keeps connections for the next request, and spreads them over all addresses of the
+    /// endpoint.
     ///
-    /// It goes through an HTTP proxy where the environment names one for the endpoint: `https_proxy` or `http_proxy`, by the
-    /// endpoint's scheme, else `all_proxy`, each also in upper case, as `http://user:password@host:port`. `no_proxy` lists
-    /// hosts that are reached directly: `*`, names with all that is below them, addresses, networks such as `10.0.0.0/8`,
-    /// each but the last with or without a port. These variables are read here, once. A proxy of another kind (SOCKS, or one
-    /// that is itself reached over TLS) is an error of the transfers that would go through it.
+    /// It goes through an HTTP proxy where the environment names one for the endpoint: `https_proxy` or `http_proxy`,
+    /// by the endpoint's scheme, else `all_proxy`, each also in upper case, as `http://user:password@host:port`.
+    /// `no_proxy` lists hosts that are reached directly: `*`, names with all that is below them, addresses, networks
+    /// such as `10.0.0.0/8`, each but the last with or without a port. These variables are read here, once. A proxy of
+    /// another kind (SOCKS, or one that is itself reached over TLS) is an error of the transfers that would go through
+    /// it.
     #[must_use]
     pub fn new(sdk: aws_sdk_s3::Client) -> Self {
         let config = TransferConfig::default();
@@ -47,7 +49,8 @@ impl Client {
     /// `~/.aws`, the machine's role.
     ///
     /// What is missing (say, a region) shows in the first transfer's error, not here. Addresses objects by path where
-    /// an endpoint is set (`AWS_ENDPOINT_URL`), for the servers behind such endpoints rarely have a DNS name per bucket.
+    /// an endpoint is set (`AWS_ENDPOINT_URL`), for the servers behind such endpoints rarely have a DNS name per
+    /// bucket.
     pub async fn from_env() -> Self {
         Self::new(s3::client_from_env().await)
     }
@@ -62,8 +65,8 @@ impl Client {
         Self { sdk: self.sdk, store, limits: Limits::new(&config), config }
     }
 
-    /// A download of the object, to be given a target. A key that is empty or longer than S3's 1,024 bytes is told by the
-    /// download's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
+    /// A download of the object, to be given a target. A key that is empty or longer than S3's 1,024 bytes is told by
+    /// the download's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
     pub fn download(&self, bucket: impl Into<String>, key: impl Into<String>) -> Download {
         Download::new(self.clone(), ObjectAddress { bucket: bucket.into(), key: key.into() })
     }

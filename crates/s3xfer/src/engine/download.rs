@@ -1,7 +1,7 @@
 //! [`Download`]: what is downloaded, how, and into what.
 //!
-//! Dropped at any await, the part tasks are aborted, the temporary file is removed, and no file appears under the target's
-//! name; only what [`FileDownload::resume`] keeps remains.
+//! Dropped at any await, the part tasks are aborted, the temporary file is removed, and no file appears under the
+//! target's name; only what [`FileDownload::resume`] keeps remains.
 
 use std::future::IntoFuture;
 use std::ops::RangeBounds;
@@ -50,8 +50,8 @@ impl Download {
         Self { client, object: ObjectRequest::new(object), object_bytes: None, progress: Progress::new().into() }
     }
 
-    /// Another configuration for this transfer alone. Its limits (`max_concurrency`, `max_bandwidth`, `memory_limit`) are
-    /// then this transfer's own, no longer shared with the client's others.
+    /// Another configuration for this transfer alone. Its limits (`max_concurrency`, `max_bandwidth`, `memory_limit`)
+    /// are then this transfer's own, no longer shared with the client's others.
     pub fn config(mut self, config: TransferConfig) -> Self {
         self.client = self.client.with_config(config);
         self
@@ -63,8 +63,8 @@ impl Download {
         self
     }
 
-    /// Only these bytes of the object. What lies behind the object's end is left out, as HTTP has it; a range of which the
-    /// object has no byte is an error. The first byte of the range is the first of the target.
+    /// Only these bytes of the object. What lies behind the object's end is left out, as HTTP has it; a range of which
+    /// the object has no byte is an error. The first byte of the range is the first of the target.
     pub fn range(mut self, bytes: impl RangeBounds<u64>) -> Self {
         self.object.range = ByteRange::of(bytes);
         self
@@ -101,13 +101,14 @@ impl Download {
         self
     }
 
-    /// Into the file `target`, whose folder exists. A file that is there already is replaced, in one step and only by the
-    /// whole object; until then the bytes are in a temporary file beside it. Nothing waits for the device unless
+    /// Into the file `target`, whose folder exists. A file that is there already is replaced, in one step and only by
+    /// the whole object; until then the bytes are in a temporary file beside it. Nothing waits for the device unless
     /// [`FileDownload::durability`] says so.
     ///
-    /// A file that grows beyond the process's limit (`ulimit -f`) raises SIGXFSZ, which ends a process that does nothing about
-    /// it. A program that wants [`DownloadError::Disk`] instead ("File too large") has to listen for the signal or ignore it:
-    /// `tokio::signal::unix::signal(SignalKind::from_raw(25))` once, where 25 is SIGXFSZ (on Linux but for MIPS, and on macOS).
+    /// A file that grows beyond the process's limit (`ulimit -f`) raises SIGXFSZ, which ends a process that does
+    /// nothing about it. A program that wants [`DownloadError::Disk`] instead ("File too large") has to listen for the
+    /// signal or ignore it: `tokio::signal::unix::signal(SignalKind::from_raw(25))` once, where 25 is SIGXFSZ (on Linux
+    /// but for MIPS, and on macOS).
     ///
     /// A target that is no regular file takes the bytes as they come, in order: a FIFO, a terminal, `/dev/stdout`.
     /// `/dev/null` takes them in any order, like [`discard`](Self::discard).
@@ -196,24 +197,24 @@ impl FileDownload {
     /// Only the parts in flight are fetched again.
     ///
     /// Beside the target lie a temporary file and its journal until the download succeeds. An object that was replaced
-    /// meanwhile is refused with [`DownloadError::ObjectChanged`], and what was kept of the old one is removed. A temporary file
-    /// that was cut, lengthened or swapped since then is not used; the download starts anew.
+    /// meanwhile is refused with [`DownloadError::ObjectChanged`], and what was kept of the old one is removed. A
+    /// temporary file that was cut, lengthened or swapped since then is not used; the download starts anew.
     ///
     /// The kept parts are not read again unless [`verify_kept`](Self::verify_kept) asks for it; the report says
-    /// [`ValidatedAsReceived`](crate::Integrity::ValidatedAsReceived) then. While a download into the target is running,
-    /// another one is an error; the tasks of one that was just dropped are waited for.
+    /// [`ValidatedAsReceived`](crate::Integrity::ValidatedAsReceived) then. While a download into the target is
+    /// running, another one is an error; the tasks of one that was just dropped are waited for.
     ///
-    /// A file system without locks (Lustre without `-o flock`, for one) cannot tell whether another download is running. There
-    /// the download runs as if this were `false`, and a `tracing` warning says so.
+    /// A file system without locks (Lustre without `-o flock`, for one) cannot tell whether another download is
+    /// running. There the download runs as if this were `false`, and a `tracing` warning says so.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
     }
 
-    /// Reads the parts that an earlier download has left back from the disk before they are used, and fetches those again
-    /// whose bytes have changed, or whose checksum is not known. So a broken device, or another program that wrote into the
-    /// temporary file, cannot spoil the result. Costs the time to read them. Without effect unless the download
-    /// [resumes](Self::resume).
+    /// Reads the parts that an earlier download has left back from the disk before they are used, and fetches those
+    /// again whose bytes have changed, or whose checksum is not known. So a broken device, or another program that
+    /// wrote into the temporary file, cannot spoil the result. Costs the time to read them. Without effect unless the
+    /// download [resumes](Self::resume).
     pub fn verify_kept(mut self, verify: bool) -> Self {
         self.verify_kept = verify;
         self

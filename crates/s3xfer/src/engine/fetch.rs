@@ -1,7 +1,7 @@
 //! One part, from the first request to its last byte in the sink's hands, whatever happens in between.
 //!
-//! Cancelled at any await, the connection is closed or returned by the SDK, and the pieces that were handed over belong to
-//! the writer.
+//! Cancelled at any await, the connection is closed or returned by the SDK, and the pieces that were handed over belong
+//! to the writer.
 
 use std::future::Future;
 use std::ops::Range;
@@ -134,8 +134,8 @@ impl Fetcher {
         Ok(Discovered { version, plan, first })
     }
 
-    /// Brings `part` to `frames`, and gives its checksum where there is one of the object to compare with. `begun` is an
-    /// answer that starts with the part's first byte, if there is one already.
+    /// Brings `part` to `frames`, and gives its checksum where there is one of the object to compare with. `begun` is
+    /// an answer that starts with the part's first byte, if there is one already.
     pub(crate) async fn part(
         &self,
         part: &Part,

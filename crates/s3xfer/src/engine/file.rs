@@ -1,6 +1,7 @@
 //! Downloads into a file: staged beside the target, continued where an earlier one stopped, published when whole.
 //!
-//! Dropped at any await, the temporary file is removed, unless it is to be continued and there is something to continue.
+//! Dropped at any await, the temporary file is removed, unless it is to be continued and there is something to
+//! continue.
 
 use std::ops::Range;
 use std::path::Path;
@@ -72,7 +73,8 @@ async fn anew(file: FileDownload, target: &Path, started: Instant) -> Result<Tra
     publish(staged, None, file.durability, report, started).await
 }
 
-/// The bytes that it has fetched are kept for the next download, and those that the last one has kept are not fetched again.
+/// The bytes that it has fetched are kept for the next download, and those that the last one has kept are not fetched
+/// again.
 async fn resumable(file: FileDownload, target: &Path, started: Instant) -> Result<TransferReport, DownloadError> {
     let Some(staged) = stage(target).await? else {
         let name = target.display();
@@ -98,8 +100,8 @@ async fn resumable(file: FileDownload, target: &Path, started: Instant) -> Resul
 
 /// A file that can be continued; `None` where the file system has no locks.
 ///
-/// The tasks of a download into the same target that was dropped end when the runtime comes round to them, and a write when
-/// the device has taken it. They are waited for.
+/// The tasks of a download into the same target that was dropped end when the runtime comes round to them, and a write
+/// when the device has taken it. They are waited for.
 async fn stage(target: &Path) -> Result<Option<StagedFile>, DownloadError> {
     /// A device that takes longer is stuck.
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -181,8 +183,8 @@ async fn go_on(
     Ok((report, Some(journal)))
 }
 
-/// Reads the kept parts back from the file and forgets those that are not what they were when they came: they are fetched
-/// again, as are those whose checksum nobody has kept.
+/// Reads the kept parts back from the file and forgets those that are not what they were when they came: they are
+/// fetched again, as are those whose checksum nobody has kept.
 async fn read_again(download: &Download, file: OpenFile, saved: &mut Saved) {
     let algorithm = saved.checkpoint.checksum.as_deref().and_then(ChecksumAlgorithm::named);
     let Some(algorithm) = algorithm else { return saved.done.clear() };
@@ -233,8 +235,8 @@ fn read_step(
     Ok(running)
 }
 
-/// Write, sync, close, rename, sync of the folder: in this order, each awaited, since the kernel tells what became of written
-/// bytes only in the answers to the second and the third.
+/// Write, sync, close, rename, sync of the folder: in this order, each awaited, since the kernel tells what became of
+/// written bytes only in the answers to the second and the third.
 async fn publish(
     staged: StagedFile,
     journal: Option<Arc<Journal>>,

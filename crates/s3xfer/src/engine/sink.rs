@@ -66,8 +66,8 @@ impl Sink {
     }
 }
 
-/// A panic of the caller's code as an error: it is on a thread whose end nobody would see, and the pieces behind this one
-/// would wait for it.
+/// A panic of the caller's code as an error: it is on a thread whose end nobody would see, and the pieces behind this
+/// one would wait for it.
 fn caught(call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     // After an error the sink is not called again, so nobody sees what the panic left half done.
     panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
@@ -84,12 +84,12 @@ fn sink_error(object: &ObjectAddress, action: String, source: io::Error) -> Down
 /// One buffer for all wanted bytes, filled by the parts from their own beginnings, without waiting for one another and
 /// without a byte that is written twice.
 ///
-/// It is cut only where a part begins behind bytes that are not there yet, and what was cut is put together again as soon as
-/// they are: there are about as many pieces of it as parts in flight, however many parts there are.
+/// It is cut only where a part begins behind bytes that are not there yet, and what was cut is put together again as
+/// soon as they are: there are about as many pieces of it as parts in flight, however many parts there are.
 pub(crate) struct Segments {
     plan: Plan,
-    /// By their first byte's position: the bytes that are there, and room up to the next segment. One that a part is being
-    /// written into is not here.
+    /// By their first byte's position: the bytes that are there, and room up to the next segment. One that a part is
+    /// being written into is not here.
     segments: Mutex<BTreeMap<u64, BytesMut>>,
 }
 

@@ -30,11 +30,12 @@ use crate::words::failure::DownloadError;
 use crate::words::progress::Undone;
 use crate::words::report::TransferReport;
 
-/// An object's bytes in order: `Stream<Item = Result<Bytes, DownloadError>>`. Ends after the last byte, or after an error.
+/// An object's bytes in order: `Stream<Item = Result<Bytes, DownloadError>>`. Ends after the last byte, or after an
+/// error.
 ///
 /// Nothing is asked of the server before it is polled for the first time, when its
-/// [`transfer_timeout`](crate::TransferConfig::transfer_timeout) begins, too. It can be made outside a runtime, and is to be
-/// polled inside one.
+/// [`transfer_timeout`](crate::TransferConfig::transfer_timeout) begins, too. It can be made outside a runtime, and is
+/// to be polled inside one.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct ObjectStream {
     state: State,

@@ -121,8 +121,8 @@ impl Transfer {
         Ok((transfer, First { answer: first, permit }))
     }
 
-    /// Goes on with an earlier download of `version`, whose parts `done` are in the sink already. Nothing is asked yet: the
-    /// first part that is fetched finds out whether the object still is that version.
+    /// Goes on with an earlier download of `version`, whose parts `done` are in the sink already. Nothing is asked yet:
+    /// the first part that is fetched finds out whether the object still is that version.
     pub(crate) async fn resume(download: Download, version: Version, plan: Plan, mut done: Done) -> Self {
         let started = Instant::now();
         let Download { client: Client { store, config, limits, .. }, object, progress, .. } = download;

@@ -1,9 +1,9 @@
 //! From the tasks that receive to the sink, through a bounded queue that one of them empties at a time.
 //!
-//! The task that finds nobody writing writes, its own piece and those that the others bring meanwhile; they go back to the
-//! network at once. So no two threads meet at the lock that a file system has for each file (where they would sleep and
-//! be woken for every piece), and no piece is handed to a thread that waits for work. When writes become slow, a thread
-//! that may block takes over.
+//! The task that finds nobody writing writes, its own piece and those that the others bring meanwhile; they go back to
+//! the network at once. So no two threads meet at the lock that a file system has for each file (where they would sleep
+//! and be woken for every piece), and no piece is handed to a thread that waits for work. When writes become slow, a
+//! thread that may block takes over.
 //!
 //! Dropped in the middle, nothing is awaited: the writer finishes the pieces that are queued, into a file that has lost
 //! its name, and ends.
@@ -190,8 +190,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what waits, but no more than `most` pieces, and none in place once writes are slow. False: somebody else has
-    /// to go on.
+    /// Writes what waits, but no more than `most` pieces, and none in place once writes are slow. False: somebody else
+    /// has to go on.
     fn drain(&self, queue: &Queue, most: u32) -> bool {
         for written in 0.. {
             let entry = {

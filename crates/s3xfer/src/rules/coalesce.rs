@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::words::piece::Piece;
 
-/// Smaller frames are copied together: each costs some hundred bytes beside its own, and may keep the whole buffer that it was
-/// read into, which nobody counts. A page is copied in less time than it is written.
+/// Smaller frames are copied together: each costs some hundred bytes beside its own, and may keep the whole buffer that
+/// it was read into, which nobody counts. A page is copied in less time than it is written.
 const SMALL_BYTES: usize = 4 << 10;
 /// What is copied together at most.
 const TOGETHER_BYTES: usize = 16 << 10;

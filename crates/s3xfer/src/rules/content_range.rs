@@ -14,7 +14,8 @@ pub(crate) struct ContentRange {
 }
 
 impl ContentRange {
-    /// Strict: the unit is `bytes`, in capitals or not (RFC 9110, 14.1), the size is known, and the range lies inside it.
+    /// Strict: the unit is `bytes`, in capitals or not (RFC 9110, 14.1), the size is known, and the range lies inside
+    /// it.
     pub(crate) fn parse(value: &str) -> Option<Self> {
         let (unit, range) = value.split_once(' ')?;
         let (range, size) = range.split_once('/').filter(|_| unit.eq_ignore_ascii_case("bytes"))?;

@@ -1,20 +1,21 @@
 //! The lowest rate: when a body that still brings bytes is too slow to go on with.
 //!
-//! A body that brings nothing is given up by `stall_timeout`. One that trickles would go on for ever, so a transfer that has
-//! brought less than `min_bytes_per_second` over `min_rate_window_seconds` ends the body that waited so long, which is then
-//! tried again at its offset, as an attempt of `num_download_attempts`.
+//! A body that brings nothing is given up by `stall_timeout`. One that trickles would go on for ever, so a transfer
+//! that has brought less than `min_bytes_per_second` over `min_rate_window_seconds` ends the body that waited so long,
+//! which is then tried again at its offset, as an attempt of `num_download_attempts`.
 //!
-//! Two rules keep honest slow links out of this. Only time in which the engine waits for the network counts, so no limit of our
-//! own, no slow disk and no slow reader looks like a slow server. And the bytes are those of all parts of the transfer: 32
-//! requests that share 56 kbit/s bring about 200 B/s each, and one of them may have nothing for a while, but together they bring 7 kB/s.
+//! Two rules keep honest slow links out of this. Only time in which the engine waits for the network counts, so no
+//! limit of our own, no slow disk and no slow reader looks like a slow server. And the bytes are those of all parts of
+//! the transfer: 32 requests that share 56 kbit/s bring about 200 B/s each, and one of them may have nothing for a
+//! while, but together they bring 7 kB/s.
 //!
-//! curl judges likewise (`--speed-limit`, `--speed-time`), for one connection; the AWS SDKs (stalled stream protection) do so
-//! for 1 B/s.
+//! curl judges likewise (`--speed-limit`, `--speed-time`), for one connection; the AWS SDKs (stalled stream protection)
+//! do so for 1 B/s.
 
 use std::time::Duration;
 
-/// Fewer bytes from one attempt are no progress, unless they are an eighth of what was asked for: a server that sends one byte,
-/// breaks off and refuses for a while is not up.
+/// Fewer bytes from one attempt are no progress, unless they are an eighth of what was asked for: a server that sends
+/// one byte, breaks off and refuses for a while is not up.
 const PROGRESS_BYTES: u64 = 64;
 const PROGRESS_SHARE: u64 = 8;
 
@@ -73,8 +74,8 @@ impl Watch {
         self.waited = self.waited.saturating_add(time);
     }
 
-    /// To be asked when the body is about to be waited for: whether it is worth that, now that the transfer has received
-    /// `transfer_bytes`.
+    /// To be asked when the body is about to be waited for: whether it is worth that, now that the transfer has
+    /// received `transfer_bytes`.
     ///
     /// # Errors
     ///

@@ -20,8 +20,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// At least `multipart_threshold` wanted bytes are cut every `multipart_chunksize` bytes, to be fetched in
     /// parallel (boto3's rule: a size equal to the threshold is cut). Of fewer, the first request has already asked for
-    /// `multipart_chunksize` bytes when the object's size is known; what that left out is one more part, fetched after it
-    /// and never beside it.
+    /// `multipart_chunksize` bytes when the object's size is known; what that left out is one more part, fetched after
+    /// it and never beside it.
     pub(crate) fn new(bytes: Range<u64>, config: &TransferConfig) -> Self {
         let length = bytes.end - bytes.start;
         let in_turn = length < config.multipart_threshold();
@@ -90,8 +90,8 @@ impl Plan {
     }
 }
 
-/// What the first request asks for, before the object's size is known: the first part, whatever the size turns out to be.
-/// Never beyond what a Content-Range can express; empty when `wanted` is.
+/// What the first request asks for, before the object's size is known: the first part, whatever the size turns out to
+/// be. Never beyond what a Content-Range can express; empty when `wanted` is.
 pub(crate) fn first_request(wanted: ByteRange, config: &TransferConfig) -> Range<u64> {
     const MOST: u64 = i64::MAX as u64;
     let start = wanted.start.min(MOST);

@@ -1,14 +1,15 @@
 //! Whether a part is tried again, and after what pause.
 //!
-//! Bodies that fail after their answer began are counted (`num_download_attempts`), as in boto3. Requests that are turned
-//! away before have a time instead, `patience_seconds`: a server that throttles or fails is waited for until it has brought
-//! nothing for so long. The clock starts with the first request that is turned away, and anew whenever an attempt brings
-//! bytes, for a server that serves is not down; a handful of bytes is no progress. Throttling concerns the whole transfer, so
-//! bytes that other parts of it bring count, too, as long as they come at the lowest rate or faster; a server error concerns
-//! its own part.
+//! Bodies that fail after their answer began are counted (`num_download_attempts`), as in boto3. Requests that are
+//! turned away before have a time instead, `patience_seconds`: a server that throttles or fails is waited for until it
+//! has brought nothing for so long. The clock starts with the first request that is turned away, and anew whenever an
+//! attempt brings bytes, for a server that serves is not down; a handful of bytes is no progress. Throttling concerns
+//! the whole transfer, so bytes that other parts of it bring count, too, as long as they come at the lowest rate or
+//! faster; a server error concerns its own part.
 //!
-//! An endpoint that has never answered is probably a wrong address, which must be told soon: [`UNREACHABLE_ATTEMPTS`] are
-//! made then, however much patience there is. Once it has sent bytes, no connection is an outage, and is waited for.
+//! An endpoint that has never answered is probably a wrong address, which must be told soon: [`UNREACHABLE_ATTEMPTS`]
+//! are made then, however much patience there is. Once it has sent bytes, no connection is an outage, and is waited
+//! for.
 //!
 //! Pauses are exponential with full jitter (Brooker 2015, "Exponential Backoff And Jitter"), longer where the server
 //! asks for fewer requests.
@@ -90,7 +91,8 @@ impl Attempts {
         self.total
     }
 
-    /// The attempt that has ended brought so many bytes of those that it asked for. False: too few to count as progress.
+    /// The attempt that has ended brought so many bytes of those that it asked for. False: too few to count as
+    /// progress.
     pub(crate) fn brought(&mut self, bytes: u64, asked: u64) -> bool {
         let progressed = bytes >= self.floor.progress_bytes(asked);
         if progressed {

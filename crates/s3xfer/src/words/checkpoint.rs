@@ -5,17 +5,17 @@
 //! only those parts count. Which of the two happened, the boot id tells. How this is kept on the disk is the journal's
 //! business.
 //!
-//! A third thing can happen to the files between two downloads: somebody cuts, swaps, copies or removes them. So the data
-//! file carries a [`Mark`] behind the object's bytes: the identity of the journal that describes it, and how many of that
-//! journal's parts it holds. A journal is believed as far as the mark goes, and without a mark not at all.
+//! A third thing can happen to the files between two downloads: somebody cuts, swaps, copies or removes them. So the
+//! data file carries a [`Mark`] behind the object's bytes: the identity of the journal that describes it, and how many
+//! of that journal's parts it holds. A journal is believed as far as the mark goes, and without a mark not at all.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// Which bytes of which version of which object, and how they are cut. Two downloads may share a file only if theirs are
-/// equal. Holds no secret.
+/// Which bytes of which version of which object, and how they are cut. Two downloads may share a file only if theirs
+/// are equal. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Checkpoint {
@@ -93,8 +93,8 @@ pub(crate) struct DonePart {
 }
 
 impl Checkpoint {
-    /// Whether it names a version, so that an equal one is of the same bytes. Without any of the three a replaced object of
-    /// the same size looks like the old one, and its download is not to be continued.
+    /// Whether it names a version, so that an equal one is of the same bytes. Without any of the three a replaced
+    /// object of the same size looks like the old one, and its download is not to be continued.
     pub(crate) fn names_a_version(&self) -> bool {
         self.e_tag.is_some() || self.version_id.is_some() || self.last_modified.is_some()
     }
@@ -107,7 +107,8 @@ impl Checkpoint {
         }
     }
 
-    /// Where in the data file the mark stands: a page of its own, so that no crash tears it. `None` if no file is that long.
+    /// Where in the data file the mark stands: a page of its own, so that no crash tears it. `None` if no file is that
+    /// long.
     pub(crate) fn mark_at(&self) -> Option<u64> {
         const PAGE: u64 = 4096;
         self.file_bytes().checked_next_multiple_of(PAGE)
@@ -149,8 +150,8 @@ pub(crate) fn only_held(records: &[Record], held: u64) -> &[Record] {
     &records[..end.unwrap_or(records.len())]
 }
 
-/// The parts that count as done after `records`: those that were synced, and, where the machine has not been started anew
-/// since (`same_boot`), those that were written. Each once, in the order they were recorded.
+/// The parts that count as done after `records`: those that were synced, and, where the machine has not been started
+/// anew since (`same_boot`), those that were written. Each once, in the order they were recorded.
 ///
 /// A record that contradicts the ones before it, or the checkpoint, ends the list: what comes behind it was written by
 /// something that did not know what it was doing.

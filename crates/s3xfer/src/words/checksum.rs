@@ -56,11 +56,11 @@ pub(crate) struct ObjectChecksum {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Integrity {
-    /// The checksum that S3 keeps of the whole object matches. Every byte was checked by this download: as it came from the
-    /// server, or as it was read back from the disk.
+    /// The checksum that S3 keeps of the whole object matches. Every byte was checked by this download: as it came from
+    /// the server, or as it was read back from the disk.
     Validated(ChecksumAlgorithm),
-    /// The checksum matches, but the parts that an earlier download had left (`resumed_bytes`) were checked when they came
-    /// and not read back since. [`FileDownload::verify_kept`](crate::FileDownload::verify_kept) reads them.
+    /// The checksum matches, but the parts that an earlier download had left (`resumed_bytes`) were checked when they
+    /// came and not read back since. [`FileDownload::verify_kept`](crate::FileDownload::verify_kept) reads them.
     ValidatedAsReceived(ChecksumAlgorithm),
     /// It was not compared.
     NotValidated(NotValidated),

@@ -1,4 +1,5 @@
-//! [`TransferConfig`]: boto3's eight parameters, with its names, defaults, meaning and validation, and a few of our own.
+//! [`TransferConfig`]: boto3's eight parameters, with its names, defaults, meaning and validation, and a few of our
+//! own.
 //!
 //! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. Where this engine means something more exact than boto3
 //! (it has no threads of its own), the parameter's documentation says so. What a parameter does is in the engine; here
@@ -20,8 +21,8 @@ const CONNECT_TIMEOUT_SECONDS: u32 = 8;
 const FIRST_BYTE_TIMEOUT_SECONDS: u32 = 30;
 /// The AWS SDKs' own grace period for a body that stands still.
 const STALL_TIMEOUT_SECONDS: u32 = 20;
-/// S3 scales a prefix up within minutes ("Best practices design patterns: optimizing Amazon S3 performance"), and a server
-/// behind a gateway takes about as long to start.
+/// S3 scales a prefix up within minutes ("Best practices design patterns: optimizing Amazon S3 performance"), and a
+/// server behind a gateway takes about as long to start.
 const PATIENCE_SECONDS: u32 = 120;
 
 /// The slowest links that people download over, a satellite telephone's, bring 300 B/s; AWS's SDKs give up below 1 B/s.
@@ -169,8 +170,8 @@ impl TransferConfig {
         }
     }
 
-    /// Objects of at least this many bytes are fetched in parallel parts; smaller ones by one request, or two in turn if
-    /// they are larger than [`multipart_chunksize`](Self::multipart_chunksize) (boto3: a HEAD and a GET).
+    /// Objects of at least this many bytes are fetched in parallel parts; smaller ones by one request, or two in turn
+    /// if they are larger than [`multipart_chunksize`](Self::multipart_chunksize) (boto3: a HEAD and a GET).
     #[must_use]
     pub fn multipart_threshold(&self) -> u64 {
         self.multipart_threshold
@@ -190,9 +191,9 @@ impl TransferConfig {
         self.multipart_chunksize
     }
 
-    /// Total attempts for a part whose *body* breaks off, stalls, comes too slowly or comes short. Requests that are refused before a
-    /// body begins (throttling, server errors, no connection) do not count; [`patience`](Self::patience) bounds these.
-    /// Unlike boto3, an attempt
+    /// Total attempts for a part whose *body* breaks off, stalls, comes too slowly or comes short. Requests that are
+    /// refused before a body begins (throttling, server errors, no connection) do not count;
+    /// [`patience`](Self::patience) bounds these. Unlike boto3, an attempt
     /// resumes where the one before stopped, after a jittered pause.
     #[must_use]
     pub fn num_download_attempts(&self) -> u32 {
@@ -230,14 +231,15 @@ impl TransferConfig {
     ///
     /// It holds whatever the other parameters say. Where it is short, fewer requests are in flight than
     /// [`max_concurrency`](Self::max_concurrency) allows, and pieces are written before they have grown to
-    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) says what took effect. However many parts
-    /// there are, they take no more memory than those in flight; a download that goes on with an earlier one reads that one's
-    /// journal first, some 100 bytes for each part.
+    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) says what took effect. However many
+    /// parts there are, they take no more memory than those in flight; a download that goes on with an earlier one
+    /// reads that one's journal first, some 100 bytes for each part.
     ///
-    /// The process grows by no more than this and a few MiB. Not counted are free buffers that the engine's HTTP client keeps
-    /// for the next bytes (4 MiB, and while more are in use half as many again), the state of TLS connections, and what malloc
-    /// keeps of what was freed; nor the kernel's socket buffers and page cache. Under an HTTP client of your own (the SDK's, say)
-    /// a request's buffer is that client's: hyper's grow to 408 KiB, of which 320 KiB are counted.
+    /// The process grows by no more than this and a few MiB. Not counted are free buffers that the engine's HTTP client
+    /// keeps for the next bytes (4 MiB, and while more are in use half as many again), the state of TLS connections,
+    /// and what malloc keeps of what was freed; nor the kernel's socket buffers and page cache. Under an HTTP client of
+    /// your own (the SDK's, say) a request's buffer is that client's: hyper's grow to 408 KiB, of which 320 KiB are
+    /// counted.
     #[must_use]
     pub fn memory_limit(&self) -> Option<u64> {
         self.memory_limit
@@ -262,10 +264,10 @@ impl TransferConfig {
         Duration::from_secs(self.stall_timeout_seconds.into())
     }
 
-    /// Lowest rate of a transfer, in bytes per second, 64 by default; 0 lifts it. Where all parts of a transfer together bring
-    /// less than that over [`min_rate_window`](Self::min_rate_window), the body that was waited for is given up and tried
-    /// again at its offset, as one of [`num_download_attempts`](Self::num_download_attempts). A higher one ends a slow server's
-    /// download sooner; one above what the link can bring ends every download.
+    /// Lowest rate of a transfer, in bytes per second, 64 by default; 0 lifts it. Where all parts of a transfer
+    /// together bring less than that over [`min_rate_window`](Self::min_rate_window), the body that was waited for is
+    /// given up and tried again at its offset, as one of [`num_download_attempts`](Self::num_download_attempts). A
+    /// higher one ends a slow server's download sooner; one above what the link can bring ends every download.
     ///
     /// As for [`stall_timeout`](Self::stall_timeout), only time in which the engine waits for the network counts. Other
     /// downloads of the client do not count: where many share a thin link, each has to bring that much.
@@ -275,45 +277,48 @@ impl TransferConfig {
     }
 
     /// How long a body is waited for, in all, before its transfer's rate is compared with
-    /// [`min_bytes_per_second`](Self::min_bytes_per_second); 60 s by default. The longer it is, the longer an outage may last.
+    /// [`min_bytes_per_second`](Self::min_bytes_per_second); 60 s by default. The longer it is, the longer an outage
+    /// may last.
     #[must_use]
     pub fn min_rate_window(&self) -> Duration {
         Duration::from_secs(self.min_rate_window_seconds.into())
     }
 
-    /// Longest time for which requests may be turned away without a byte between them: throttled (503, 429), or refused by
-    /// a server that fails (500, 502, 504, 408). After it the download is given up; two minutes by default. More of it
-    /// outlasts longer storms and tells a broken server later.
+    /// Longest time for which requests may be turned away without a byte between them: throttled (503, 429), or refused
+    /// by a server that fails (500, 502, 504, 408). After it the download is given up; two minutes by default. More of
+    /// it outlasts longer storms and tells a broken server later.
     ///
-    /// While a part is throttled, bytes that other parts of the same transfer bring count. A server error concerns its own
-    /// part alone. No connection, or no answer, counts as an outage only once the server has sent a byte of the object;
-    /// before that the address is probably wrong, and five attempts are made, whatever this value is. An attempt in flight
-    /// is not broken off, and the pause before the next one is up to 8 s, so the end may come that much later.
+    /// While a part is throttled, bytes that other parts of the same transfer bring count. A server error concerns its
+    /// own part alone. No connection, or no answer, counts as an outage only once the server has sent a byte of the
+    /// object; before that the address is probably wrong, and five attempts are made, whatever this value is. An
+    /// attempt in flight is not broken off, and the pause before the next one is up to 8 s, so the end may come that
+    /// much later.
     #[must_use]
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.patience_seconds.into())
     }
 
-    /// Longest time for a whole transfer, from when it is first polled; `None`, the default, sets no bound on one that makes
-    /// progress.
+    /// Longest time for a whole transfer, from when it is first polled; `None`, the default, sets no bound on one that
+    /// makes progress.
     #[must_use]
     pub fn transfer_timeout(&self) -> Option<Duration> {
         self.transfer_timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()))
     }
 
-    /// Whether the bytes are compared with the checksum that S3 keeps of the whole object, where it keeps one that can be
-    /// put together from parts (CRC32, CRC32C, CRC64NVME). Costs a HEAD request for an object of several parts, and about
-    /// 3 % of a transfer's CPU time.
+    /// Whether the bytes are compared with the checksum that S3 keeps of the whole object, where it keeps one that can
+    /// be put together from parts (CRC32, CRC32C, CRC64NVME). Costs a HEAD request for an object of several parts, and
+    /// about 3 % of a transfer's CPU time.
     #[must_use]
     pub fn validate_checksum(&self) -> bool {
         self.validate_checksum
     }
 
-    /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the machine
-    /// that is behind, not the network: more would only cost processor time and memory then. On by default, for
-    /// `max_concurrency` says how many there may be at most; a network that is waited for has all of them, above 32 after a
-    /// few answer times. Small downloads of a client, of one request each, are counted together. The
-    /// [report](crate::TransferReport) says both how many there might have been and how many there were. Off in [`TransferConfig::boto3`], and without effect on streams.
+    /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the
+    /// machine that is behind, not the network: more would only cost processor time and memory then. On by default, for
+    /// `max_concurrency` says how many there may be at most; a network that is waited for has all of them, above 32
+    /// after a few answer times. Small downloads of a client, of one request each, are counted together. The
+    /// [report](crate::TransferReport) says both how many there might have been and how many there were. Off in
+    /// [`TransferConfig::boto3`], and without effect on streams.
     #[must_use]
     pub fn adaptive_concurrency(&self) -> bool {
         self.adaptive_concurrency
@@ -321,9 +326,10 @@ impl TransferConfig {
 }
 
 impl Default for TransferConfig {
-    /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of them
-    /// do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays behind, and the pieces
-    /// only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59). And [`adaptive_concurrency`](Self::adaptive_concurrency).
+    /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of
+    /// them do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays behind, and the
+    /// pieces only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59). And
+    /// [`adaptive_concurrency`](Self::adaptive_concurrency).
     fn default() -> Self {
         Self { max_concurrency: 32, max_io_queue: 16, adaptive_concurrency: true, ..Self::boto3() }
     }

@@ -44,8 +44,8 @@ pub enum DownloadError {
     ClockSkewed {
         /// `s3://bucket/key`.
         object: String,
-        /// How far this machine's clock is ahead of the server's; negative when it is behind. `None` if the server does not
-        /// tell its time.
+        /// How far this machine's clock is ahead of the server's; negative when it is behind. `None` if the server does
+        /// not tell its time.
         ahead_seconds: Option<i64>,
     },
     /// The bucket is in another region than the request was signed for, and going there once did not help or was not
@@ -102,8 +102,8 @@ pub enum DownloadError {
         /// The object's size, where the server was asked.
         object_bytes: Option<u64>,
     },
-    /// The bytes are not those that the object's checksum is of. None of them was published; a stream has passed them on
-    /// before the last one told.
+    /// The bytes are not those that the object's checksum is of. None of them was published; a stream has passed them
+    /// on before the last one told.
     #[error("{object}: the bytes do not match the object's {algorithm} ({computed:x}, not {expected:x}); start again")]
     Corrupt {
         /// `s3://bucket/key`.
@@ -239,7 +239,8 @@ pub enum DownloadErrorKind {
     ObjectChanged,
     /// No connection to the endpoint.
     Unreachable,
-    /// The request could not even be made: no region, no credentials, an endpoint that is not a URL, a key that is too long.
+    /// The request could not even be made: no region, no credentials, an endpoint that is not a URL, a key that is too
+    /// long.
     NotSent,
     /// The server's answer contradicts the request or itself.
     BadResponse,
@@ -320,13 +321,14 @@ pub enum RequestError {
         /// The transport's word.
         source: Box<dyn error::Error + Send + Sync>,
     },
-    /// The transfer brought less than [`min_bytes_per_second`](crate::TransferConfig::min_bytes_per_second) while this body was
-    /// waited for.
+    /// The transfer brought less than [`min_bytes_per_second`](crate::TransferConfig::min_bytes_per_second) while this
+    /// body was waited for.
     #[error("only {bytes_per_second} bytes/s over {seconds} s, and min_bytes_per_second is {least}")]
     TooSlow {
         /// What all parts together brought, rounded down.
         bytes_per_second: u64,
-        /// For how long the body was waited for: [`min_rate_window`](crate::TransferConfig::min_rate_window), or somewhat more.
+        /// For how long the body was waited for: [`min_rate_window`](crate::TransferConfig::min_rate_window), or
+        /// somewhat more.
         seconds: u64,
         /// The lowest rate.
         least: u64,

@@ -26,7 +26,8 @@ impl fmt::Display for ObjectAddress {
 
 /// S3 User Guide, "Naming Amazon S3 objects": a key is at most 1,024 bytes of UTF-8.
 const MOST_KEY_BYTES: usize = 1024;
-/// S3 User Guide, "Retaining multiple versions of objects with S3 Versioning": a version id is no more than 1,024 bytes.
+/// S3 User Guide, "Retaining multiple versions of objects with S3 Versioning": a version id is no more than 1,024
+/// bytes.
 const MOST_VERSION_BYTES: usize = 1024;
 /// Of an ARN (IAM API Reference, `arnType`), which may stand for a bucket; buckets' own names are shorter.
 const MOST_BUCKET_BYTES: usize = 2048;
@@ -141,7 +142,8 @@ impl fmt::Display for Argument {
     }
 }
 
-/// The bytes of an object that are wanted, half-open; without an end, all from the start on. Displays as Rust writes it.
+/// The bytes of an object that are wanted, half-open; without an end, all from the start on. Displays as Rust writes
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ByteRange {
     pub(crate) start: u64,
@@ -165,8 +167,8 @@ impl ByteRange {
         Self { start, end }
     }
 
-    /// What of it is in an object of that many bytes, half-open; `None` when nothing is. All of an empty object is empty,
-    /// not nothing.
+    /// What of it is in an object of that many bytes, half-open; `None` when nothing is. All of an empty object is
+    /// empty, not nothing.
     pub(crate) fn within(self, object_bytes: u64) -> Option<Range<u64>> {
         let end = self.end.unwrap_or(object_bytes).min(object_bytes);
         (self.start < end || self == Self::WHOLE).then_some(self.start..end)
@@ -185,11 +187,12 @@ impl fmt::Display for ByteRange {
 /// The key that an object is encrypted with where the customer keeps it (SSE-C): 256 bits of AES.
 ///
 /// Sent with every request of the download, over TLS only: without TLS a download fails with
-/// [`RequestError::KeyInClear`](crate::RequestError::KeyInClear) before anything is sent, wherever the endpoint comes from.
+/// [`RequestError::KeyInClear`](crate::RequestError::KeyInClear) before anything is sent, wherever the endpoint comes
+/// from.
 ///
-/// Never shown by this crate. The SDK's signer (`aws_sigv4`) writes the headers that it signs into its log at level TRACE,
-/// the key among them: a program that logs everything should leave this target out, as `RUST_LOG=trace,aws_sigv4=debug`
-/// does.
+/// Never shown by this crate. The SDK's signer (`aws_sigv4`) writes the headers that it signs into its log at level
+/// TRACE, the key among them: a program that logs everything should leave this target out, as
+/// `RUST_LOG=trace,aws_sigv4=debug` does.
 #[derive(Clone)]
 pub struct SseCustomerKey {
     key: [u8; 32],
@@ -203,8 +206,8 @@ impl SseCustomerKey {
         Self { key, in_clear: false }
     }
 
-    /// Lets this key go over `http://`, where everybody on the way can read it, and with it the object. For tests, and for
-    /// networks that protect what they carry; S3 itself refuses such requests.
+    /// Lets this key go over `http://`, where everybody on the way can read it, and with it the object. For tests, and
+    /// for networks that protect what they carry; S3 itself refuses such requests.
     #[must_use]
     pub fn dangerously_allow_plaintext_http(self) -> Self {
         Self { in_clear: true, ..self }

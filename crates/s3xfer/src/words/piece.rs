@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 /// Most bytes in a frame that the engine's own connector hands over, and so what a request in flight is admitted for.
 ///
-/// Measured over loopback without TLS, 32 connections, 3 GiB, processor time for each GiB (medians of 7 rounds in turn): 0.758 s
-/// with 256 KiB and 0.756 s with 512 KiB where the bytes are written to tmpfs, 0.196 s and 0.194 s where they are dropped;
-/// but 27 MiB of memory, not 39.
+/// Measured over loopback without TLS, 32 connections, 3 GiB, processor time for each GiB (medians of 7 rounds in
+/// turn): 0.758 s with 256 KiB and 0.756 s with 512 KiB where the bytes are written to tmpfs, 0.196 s and 0.194 s where
+/// they are dropped; but 27 MiB of memory, not 39.
 pub(crate) const FRAME_BYTES: u64 = 256 << 10;
 
 /// Consecutive bytes of an object, in as many frames as they came in: nothing is copied to put them together.

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A handle on the counters of one transfer, or of several together. Give clones to
 /// [`Download::progress`](crate::Download::progress) and read another one whenever it suits.
 ///
-/// Counts bytes that have been *written*, so it never runs ahead of the disk, and does not go back while a download runs: a
-/// retry resumes at the byte where the attempt before it stopped. Downloads that share a `Progress` add up.
+/// Counts bytes that have been *written*, so it never runs ahead of the disk, and does not go back while a download
+/// runs: a retry resumes at the byte where the attempt before it stopped. Downloads that share a `Progress` add up.
 ///
-/// A download that succeeds stays in both figures. One that fails or is dropped takes its share of both back, for its bytes
-/// are not there: what remains are the others, and the same download tried again, or continued
+/// A download that succeeds stays in both figures. One that fails or is dropped takes its share of both back, for its
+/// bytes are not there: what remains are the others, and the same download tried again, or continued
 /// ([`resume`](crate::FileDownload::resume)), counts once.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
@@ -27,8 +27,8 @@ struct Counters {
 /// [`Progress`] at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProgressSnapshot {
-    /// Bytes wanted by all downloads whose first answer has told their size; `None` until there is one. Grows when another
-    /// download learns its size.
+    /// Bytes wanted by all downloads whose first answer has told their size; `None` until there is one. Grows when
+    /// another download learns its size.
     pub total_bytes: Option<u64>,
     /// Bytes written so far, those that an earlier download has left included; no more than the total.
     pub written_bytes: u64,

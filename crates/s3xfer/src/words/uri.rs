@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 /// An object's address, or a bucket's, read from text such as `s3://my-bucket/my/key`.
 ///
-/// The bucket may be the ARN of an access point, whose name has a `/` or a `:` in it; then it ends where the AWS CLI ends it.
-/// A bucket without a key has an empty one.
+/// The bucket may be the ARN of an access point, whose name has a `/` or a `:` in it; then it ends where the AWS CLI
+/// ends it. A bucket without a key has an empty one.
 ///
 /// ```
 /// use s3xfer::S3Uri;

@@ -350,9 +350,9 @@ impl Backend {
         }
     }
 
-    /// A copy shares its source's bytes. Like S3, it is stored in one piece: an object uploaded in parts gets the MD5 of
-    /// its bytes as ETag, and checksums of the whole. Beyond [`MAX_REHASHED_BYTES`] ETag, checksums and parts are the
-    /// source's, so that a copy of a synthetic terabyte is a map entry.
+    /// A copy shares its source's bytes. Like S3, it is stored in one piece: an object uploaded in parts gets the MD5
+    /// of its bytes as ETag, and checksums of the whole. Beyond [`MAX_REHASHED_BYTES`] ETag, checksums and parts are
+    /// the source's, so that a copy of a synthetic terabyte is a map entry.
     pub(super) async fn do_copy_object(&self, mut input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
         let source = self.copied(&input.copy_source, &copy_conditions!(input))?;
         self.bucket_exists(&input.bucket)?;

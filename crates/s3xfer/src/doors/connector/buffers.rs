@@ -1,7 +1,7 @@
 //! Buffers for body frames, used again and again.
 //!
-//! A frame is lent out as [`Bytes`]; when its last slice is dropped, the buffer comes back, still in the processor's cache
-//! and with its pages in place. What is read into a buffer, and when, is decided elsewhere.
+//! A frame is lent out as [`Bytes`]; when its last slice is dropped, the buffer comes back, still in the processor's
+//! cache and with its pages in place. What is read into a buffer, and when, is decided elsewhere.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,17 +13,18 @@ use crate::words::piece;
 
 /// One frame: the bytes that are read from the socket before they are handed on.
 ///
-/// Every connection that is in the middle of a body holds one; hyper's buffers, under the SDK's own client, grow to 408 KiB.
+/// Every connection that is in the middle of a body holds one; hyper's buffers, under the SDK's own client, grow to 408
+/// KiB.
 pub(super) const FRAME_BYTES: usize = piece::FRAME_BYTES as usize;
 
-/// Free buffers that are kept while none is lent out: 4 MiB of frames. While some are, half as many are kept besides: what a
-/// transfer lets go for a moment it takes again, and what it has let go for good is other memory's, for nobody counts what is
-/// free here.
+/// Free buffers that are kept while none is lent out: 4 MiB of frames. While some are, half as many are kept besides:
+/// what a transfer lets go for a moment it takes again, and what it has let go for good is other memory's, for nobody
+/// counts what is free here.
 const KEPT: usize = 16;
 
-/// A frame that leaves more than one in so many bytes of its buffer empty is copied out: a body that trickles would pin a
-/// whole buffer for every few bytes otherwise, and nobody counts what is empty. Most frames are full; a copy of one that is
-/// not, the last one of a part, takes a few microseconds.
+/// A frame that leaves more than one in so many bytes of its buffer empty is copied out: a body that trickles would pin
+/// a whole buffer for every few bytes otherwise, and nobody counts what is empty. Most frames are full; a copy of one
+/// that is not, the last one of a part, takes a few microseconds.
 const EMPTY_AT_MOST: usize = 64;
 
 /// The free buffers. The last one that came back is the first that goes out, for it is the one in the cache.
@@ -47,11 +48,11 @@ pub(super) struct Frame {
     home: Arc<Buffers>,
 }
 
-/// Pages of the system's, which has them back when they are dropped. malloc would keep most of what it is given back, and
-/// for the thread that asked for it alone: 31 MiB that were lent out and came back left 60 MiB resident.
+/// Pages of the system's, which has them back when they are dropped. malloc would keep most of what it is given back,
+/// and for the thread that asked for it alone: 31 MiB that were lent out and came back left 60 MiB resident.
 ///
-/// Frames begin with a page for another reason, too. With malloc's 16 bytes before them, a download over loopback took 0.26 s of
-/// processor time for each GiB, with aligned frames 0.22 s (4 rounds), all of it in the kernel's copy.
+/// Frames begin with a page for another reason, too. With malloc's 16 bytes before them, a download over loopback took
+/// 0.26 s of processor time for each GiB, with aligned frames 0.22 s (4 rounds), all of it in the kernel's copy.
 #[derive(Debug)]
 enum Memory {
     Pages(MmapMut),

@@ -1,8 +1,8 @@
 //! New TCP connections: names become addresses, and connections spread over all of them.
 //!
-//! An endpoint of S3 has many addresses, each a front of its own, and a transfer is fastest when it uses all of them. So a
-//! new connection goes where fewest are open; an address that failed lately comes last. Nothing here outlives a call: what
-//! is dropped is closed.
+//! An endpoint of S3 has many addresses, each a front of its own, and a transfer is fastest when it uses all of them.
+//! So a new connection goes where fewest are open; an address that failed lately comes last. Nothing here outlives a
+//! call: what is dropped is closed.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,8 +17,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::doors::{blocking, machine};
 
-/// How long the addresses of a name are used. S3 says a few seconds in its answers and changes them slowly; asking once a
-/// minute keeps hundreds of requests a second off the resolver.
+/// How long the addresses of a name are used. S3 says a few seconds in its answers and changes them slowly; asking once
+/// a minute keeps hundreds of requests a second off the resolver.
 const NAME_LIFETIME: Duration = Duration::from_secs(60);
 
 /// For how long an address that did not take a connection is tried last.
@@ -27,11 +27,12 @@ const SHUNNED: Duration = Duration::from_secs(60);
 /// So many names are known at once, and so many addresses without a connection.
 const MOST_KNOWN: usize = 1024;
 
-/// The time for a connection is shared between so many addresses. More would leave each less than a lost SYN takes to be
-/// sent again (1 s).
+/// The time for a connection is shared between so many addresses. More would leave each less than a lost SYN takes to
+/// be sent again (1 s).
 const SHARES: u32 = 3;
 
-/// Why there is no connection. The causes are part of the text: who reports it looks no further than the innermost error.
+/// Why there is no connection. The causes are part of the text: who reports it looks no further than the innermost
+/// error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     /// The name is not known, or nobody answered.

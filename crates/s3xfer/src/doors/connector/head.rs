@@ -63,8 +63,8 @@ pub(super) enum HeadError {
     Upgrade,
 }
 
-/// The request's head. `origin` is the host, and the port if it is not the scheme's own. A `proxy` is asked for the whole
-/// address (RFC 9112, 3.2.2).
+/// The request's head. `origin` is the host, and the port if it is not the scheme's own. A `proxy` is asked for the
+/// whole address (RFC 9112, 3.2.2).
 pub(super) fn request<B>(request: &Request<B>, origin: &str, proxy: Option<&Proxy>) -> Vec<u8> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mut head = Vec::with_capacity(1024);
@@ -141,8 +141,8 @@ struct Raw {
     bytes: usize,
 }
 
-/// The first head in `bytes`. Headers whose names HTTP does not allow are left out, if they are no more than that: servers
-/// make names of metadata, and `x-amz-meta-a(b)` is no reason to refuse an object.
+/// The first head in `bytes`. Headers whose names HTTP does not allow are left out, if they are no more than that:
+/// servers make names of metadata, and `x-amz-meta-a(b)` is no reason to refuse an object.
 fn one(bytes: &[u8]) -> Result<Option<Raw>, HeadError> {
     match strictly(bytes) {
         Err(HeadError::Syntax(httparse::Error::HeaderName)) => {
@@ -198,9 +198,9 @@ fn without_odd_names(bytes: &[u8]) -> (Vec<u8>, usize) {
     (kept, left_out)
 }
 
-/// Whether the line is a header but for characters in its name that HTTP does not allow there (RFC 9110, 5.1 and 5.6.2),
-/// none of which could make two readers see different lines: neither white space nor control characters. The end of `line`
-/// may still be on its way.
+/// Whether the line is a header but for characters in its name that HTTP does not allow there (RFC 9110, 5.1 and
+/// 5.6.2), none of which could make two readers see different lines: neither white space nor control characters. The
+/// end of `line` may still be on its way.
 fn has_odd_name(line: &[u8]) -> bool {
     let whole = line.strip_suffix(b"\n");
     let text = whole.unwrap_or(line);

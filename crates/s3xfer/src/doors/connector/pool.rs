@@ -1,11 +1,11 @@
 //! Connections that wait for their next request.
 //!
 //! The last one that came back goes out first: its congestion window is the widest, and the others grow old. Two things
-//! bound how many wait, whatever hosts they lead to. There is a most for all of them together, and the oldest makes room,
-//! as it does for a connection that is wanted where as many are open as may be.
-//! And none waits for longer than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that have
-//! waited for too long are closed. The task lives on the connections' own runtime while one of them waits. Where that
-//! runtime ends, they are closed with it, for nobody could use them any more. Dropping the pool closes them, too.
+//! bound how many wait, whatever hosts they lead to. There is a most for all of them together, and the oldest makes
+//! room, as it does for a connection that is wanted where as many are open as may be.
+//! And none waits for longer than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that
+//! have waited for too long are closed. The task lives on the connections' own runtime while one of them waits. Where
+//! that runtime ends, they are closed with it, for nobody could use them any more. Dropping the pool closes them, too.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem;
@@ -20,8 +20,8 @@ use super::proxy::Proxy;
 use super::stream::Connection;
 use crate::doors::machine;
 
-/// How long a connection may wait. S3 closes after 20 s (vectordotdev/vector#9703, aio-libs/aiobotocore#21); earlier, so
-/// that a request rarely meets a connection that is just being closed.
+/// How long a connection may wait. S3 closes after 20 s (vectordotdev/vector#9703, aio-libs/aiobotocore#21); earlier,
+/// so that a request rarely meets a connection that is just being closed.
 pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// The share of the connections that may be open, in use or not, that may wait.

@@ -1,9 +1,10 @@
 //! TLS by rustls and aws-lc, over its interface without buffers of its own.
 //!
 //! rustls's usual interface reads 4 KiB at a time from the socket and hands out one record (16 KiB) at a time. Here the
-//! socket is read in gulps as large as the frame that is to be filled, records are decrypted where they lie, and what they
-//! hold is copied into the frame until that is full. The gulp's buffer is borrowed for as long as one call lasts: between
-//! calls, a connection holds no more than the beginning of a record, and the end of one that did not fit the frame.
+//! socket is read in gulps as large as the frame that is to be filled, records are decrypted where they lie, and what
+//! they hold is copied into the frame until that is full. The gulp's buffer is borrowed for as long as one call lasts:
+//! between calls, a connection holds no more than the beginning of a record, and the end of one that did not fit the
+//! frame.
 
 use std::env;
 use std::error::Error;
@@ -145,8 +146,9 @@ fn mend(cause: &rustls::Error) -> &'static str {
     }
 }
 
-/// What is wrong with a certificate, and what can be done about it, where that is what another client's `error` is about. It
-/// may be wrapped in I/O errors, whose `source` passes it over. Nobody but our own client reads AWS_CA_BUNDLE.
+/// What is wrong with a certificate, and what can be done about it, where that is what another client's `error` is
+/// about. It may be wrapped in I/O errors, whose `source` passes it over. Nobody but our own client reads
+/// AWS_CA_BUNDLE.
 pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
     let mut causes = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),

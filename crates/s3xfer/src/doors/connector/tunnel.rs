@@ -12,7 +12,8 @@ use super::proxy::Proxy;
 /// What is read at once of the proxy's answer.
 const ANSWER_BYTES: usize = 1 << 10;
 
-/// Why the proxy opens no way. The causes are part of the text: who reports it looks no further than the innermost error.
+/// Why the proxy opens no way. The causes are part of the text: who reports it looks no further than the innermost
+/// error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TunnelError {
     /// It says so.

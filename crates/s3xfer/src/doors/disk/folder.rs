@@ -69,8 +69,8 @@ impl Folder {
         usize::try_from(most).expect("at most 255")
     }
 
-    /// A file without a name, which the kernel removes with its last open file; `None` where that cannot be had or could
-    /// not be given a name later.
+    /// A file without a name, which the kernel removes with its last open file; `None` where that cannot be had or
+    /// could not be given a name later.
     #[cfg(target_os = "linux")]
     pub(super) fn unnamed(&self) -> io::Result<Option<File>> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -94,7 +94,8 @@ impl Folder {
     #[cfg(target_os = "linux")]
     pub(super) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
         match self.link_open(file, name) {
-            // What a kernel before 6.10 says to those without the privilege (open(2), O_TMPFILE), or of a folder that is gone.
+            // What a kernel before 6.10 says to those without the privilege (open(2), O_TMPFILE), or of a folder that
+            // is gone.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.link_through_proc(file, name),
             linked => linked,
         }
@@ -168,8 +169,8 @@ impl Folder {
         }
     }
 
-    /// Takes the file's lock, if it is free. It belongs to the open file and goes with the last handle to it, however the
-    /// process ends.
+    /// Takes the file's lock, if it is free. It belongs to the open file and goes with the last handle to it, however
+    /// the process ends.
     pub(super) fn lock(&self, file: &File) -> io::Result<Lock> {
         let lock = || rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
         match self.calls.take(Call::Lock, || Ok(rustix::io::retry_on_intr(lock)?)) {

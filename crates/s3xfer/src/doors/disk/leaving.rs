@@ -1,7 +1,7 @@
 //! Staged files of this process's downloads that were dropped, until the last of their tasks has let go of them.
 //!
-//! A lock says only that somebody has a file. Whoever comes next has to know whether that is a download that is running,
-//! which is told, or the rest of one that ended early, which is over in a moment.
+//! A lock says only that somebody has a file. Whoever comes next has to know whether that is a download that is
+//! running, which is told, or the rest of one that ended early, which is over in a moment.
 
 use std::fs::File;
 use std::io;

@@ -85,8 +85,8 @@ enum Claim {
 
 impl StagedFile {
     /// A file that nobody continues, in the target's folder (behind a link, in that of the file it leads to), so that a
-    /// target that cannot be written is known before anything is downloaded. Its permissions are those of any new file; the
-    /// ones of a file that it replaces are not carried over.
+    /// target that cannot be written is known before anything is downloaded. Its permissions are those of any new file;
+    /// the ones of a file that it replaces are not carried over.
     ///
     /// Where the system has no files without a name (NFS, FUSE, other systems than Linux, no `/proc`) it has one, which
     /// stays behind when the process is killed, and is removed by the next download into the target.
@@ -158,14 +158,14 @@ impl StagedFile {
         &self.place
     }
 
-    /// Whether closing the file is quick. File systems that have files without a name are on this machine; those that write
-    /// to a server when a file is closed (NFS, FUSE) have none.
+    /// Whether closing the file is quick. File systems that have files without a name are on this machine; those that
+    /// write to a server when a file is closed (NFS, FUSE) have none.
     pub(crate) fn closes_at_once(&self) -> bool {
         self.name == Name::None
     }
 
-    /// Gives the file its name, in one step: whoever opens the target sees the old file or the whole new one. Afterwards
-    /// nothing of this download is beside it, nor of an earlier one that nobody goes on with.
+    /// Gives the file its name, in one step: whoever opens the target sees the old file or the whole new one.
+    /// Afterwards nothing of this download is beside it, nor of an earlier one that nobody goes on with.
     ///
     /// # Errors
     ///
@@ -185,7 +185,8 @@ impl StagedFile {
         Ok(Published { file: self.file.clone(), place: self.place.clone(), was_unnamed })
     }
 
-    /// Removes the file and its journal: they are of no use to anybody, for the object is another now or the bytes are wrong.
+    /// Removes the file and its journal: they are of no use to anybody, for the object is another now or the bytes are
+    /// wrong.
     pub(crate) fn discard(mut self) {
         self.ended = Ended::Discarded;
     }
@@ -327,12 +328,13 @@ impl Place {
                     return Ok(Claim::Unknown);
                 }
             }
-            // Between opening and locking, the one who held it may have published or removed it: the lock is then of a file
-            // that has another name or none.
+            // Between opening and locking, the one who held it may have published or removed it: the lock is then of a
+            // file that has another name or none.
             if !self.folder.is(&file, name)? {
                 continue;
             }
-            // Its bytes are somebody else's as well, under another name. They stay there, and this name gets a new file.
+            // Its bytes are somebody else's as well, under another name. They stay there, and this name gets a new
+            // file.
             if has_other_names(&file)? {
                 self.forget_journal()?;
                 self.folder.remove(name)?;
@@ -343,8 +345,8 @@ impl Place {
         Err(io::Error::other("it is replaced again and again"))
     }
 
-    /// A named file that nobody continues: under the usual name, so that it is found when it is left behind, or, where that
-    /// is not to be had (another download or another user has it, or its journal cannot go), under one of its own.
+    /// A named file that nobody continues: under the usual name, so that it is found when it is left behind, or, where
+    /// that is not to be had (another download or another user has it, or its journal cannot go), under one of its own.
     fn fresh(&self) -> io::Result<(File, Name)> {
         if let Ok(Claim::Ours(file)) = self.claim()
             && self.forget_journal().is_ok()
@@ -356,8 +358,8 @@ impl Place {
         Ok((file, Name::Fresh(name)))
     }
 
-    /// Removes a journal before the file it speaks of is emptied, in that order on the device too: a machine that crashed
-    /// in between would otherwise come up with a journal that calls missing bytes done.
+    /// Removes a journal before the file it speaks of is emptied, in that order on the device too: a machine that
+    /// crashed in between would otherwise come up with a journal that calls missing bytes done.
     pub(crate) fn forget_journal(&self) -> io::Result<()> {
         match self.remove_journal()? {
             true => self.folder.sync(),
@@ -392,8 +394,8 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             linked => return linked.map_err(fail),
         }
-        // A link never replaces, a rename does, so the file needs a name for the moment between the two. Under the usual
-        // name, with a lock in it, it would be found and removed if that moment were our last.
+        // A link never replaces, a rename does, so the file needs a name for the moment between the two. Under the
+        // usual name, with a lock in it, it would be found and removed if that moment were our last.
         self.reap();
         let usual = match self.folder.lock(file) {
             Ok(Lock::Taken) => self.folder.link(file, &self.names.data).is_ok(),

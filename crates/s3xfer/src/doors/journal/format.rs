@@ -1,8 +1,9 @@
 //! How a journal is written down: lines of JSON, each followed by a checksum.
 //!
-//! The first line carries the version and the journal's identity, which the data file's mark repeats. A checksum is a CRC-32 (ISO-HDLC) over the one of the line before, as 8 hexadecimal
-//! digits, and the line's JSON; so a line counts only behind the very lines it was written behind, and what a crash tore, or
-//! left of an older file, ends the list. Pure: what reads and writes is in the file above.
+//! The first line carries the version and the journal's identity, which the data file's mark repeats. A checksum is a
+//! CRC-32 (ISO-HDLC) over the one of the line before, as 8 hexadecimal digits, and the line's JSON; so a line counts
+//! only behind the very lines it was written behind, and what a crash tore, or left of an older file, ends the list.
+//! Pure: what reads and writes is in the file above.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! Journals on a real file system: what a killed process and a crashed machine leave, and what the next download makes of
-//! it.
+//! Journals on a real file system: what a killed process and a crashed machine leave, and what the next download makes
+//! of it.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::PermissionsExt;
@@ -93,8 +93,8 @@ fn scratch() -> TempDir {
 
 #[test]
 fn a_process_that_is_killed_at_any_step_loses_what_was_in_flight_and_a_machine_what_was_not_synced() {
-    // Each step of a download leaves the journal as it is then; `device` is the data that a crash of the machine leaves at
-    // worst: what was there when the last sync of it returned, and nothing else.
+    // Each step of a download leaves the journal as it is then; `device` is the data that a crash of the machine leaves
+    // at worst: what was there when the last sync of it returned, and nothing else.
     let folder = scratch();
     let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = begin(&staged, "first");
@@ -462,8 +462,8 @@ fn a_process_that_is_killed_leaves_its_parts_and_no_lock() {
 /// What happens to the two files of a download, one thing after the other.
 #[derive(Debug, Clone)]
 enum Step {
-    /// The object of that number is downloaded as far as some parts, which are synced after so many; perhaps to the end of
-    /// the parts, where the mark is cut off.
+    /// The object of that number is downloaded as far as some parts, which are synced after so many; perhaps to the end
+    /// of the parts, where the mark is cut off.
     Download {
         object: u8,
         parts: usize,

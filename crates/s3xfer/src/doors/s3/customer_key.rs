@@ -1,9 +1,9 @@
 //! A customer's key (SSE-C) goes over TLS only.
 //!
-//! The scheme is looked at where a request's way is decided for good: not in the configuration, which may have an endpoint
-//! from the environment, a profile or a resolver of the caller's, but on the request itself. Once before it is signed, for
-//! the signer writes all headers into its trace log, and once more before it is sent, for an interceptor of the caller's
-//! may have changed it.
+//! The scheme is looked at where a request's way is decided for good: not in the configuration, which may have an
+//! endpoint from the environment, a profile or a resolver of the caller's, but on the request itself. Once before it is
+//! signed, for the signer writes all headers into its trace log, and once more before it is sent, for an interceptor of
+//! the caller's may have changed it.
 
 use std::{error, fmt};
 

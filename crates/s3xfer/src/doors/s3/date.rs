@@ -1,7 +1,7 @@
 //! Points in time as servers write them into `Last-Modified`.
 //!
-//! RFC 9110, 5.6.7 has three forms, all of which a recipient must accept. Servers write others: another name for GMT, a day
-//! without its leading zero, ISO 8601 as S3 has it in its listings. Pure.
+//! RFC 9110, 5.6.7 has three forms, all of which a recipient must accept. Servers write others: another name for GMT, a
+//! day without its leading zero, ISO 8601 as S3 has it in its listings. Pure.
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
@@ -48,7 +48,8 @@ fn iso_8601(text: &str) -> Option<(i64, u32)> {
     time_of(year, month, day, time, offset(zone)?).filter(|_| parts.next().is_none())
 }
 
-/// `time` is `hours:minutes:seconds` with a fraction or not; `ahead` is by how many seconds its clock is ahead of UTC's.
+/// `time` is `hours:minutes:seconds` with a fraction or not; `ahead` is by how many seconds its clock is ahead of
+/// UTC's.
 fn time_of(year: i64, month: i64, day: &str, time: &str, ahead: i64) -> Option<(i64, u32)> {
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let mut parts = time.split(':').map(digits);

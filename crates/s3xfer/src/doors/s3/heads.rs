@@ -1,9 +1,10 @@
-//! Headers of answers that bring something: only those that are read here reach the SDK, in the form that it understands.
+//! Headers of answers that bring something: only those that are read here reach the SDK, in the form that it
+//! understands.
 //!
-//! The SDK models some forty headers of an object, parses all of them, and fails where it cannot parse one. Most of them were
-//! chosen by whoever put the object there, or are for others. So the rest is taken away before it is parsed. What is
-//! optional and cannot be understood is taken away, too, and is absent then in every answer alike. What a download cannot
-//! do without, or would go wrong with, is an error that names it.
+//! The SDK models some forty headers of an object, parses all of them, and fails where it cannot parse one. Most of
+//! them were chosen by whoever put the object there, or are for others. So the rest is taken away before it is parsed.
+//! What is optional and cannot be understood is taken away, too, and is absent then in every answer alike. What a
+//! download cannot do without, or would go wrong with, is an error that names it.
 //!
 //! Answers that refuse keep all headers.
 

@@ -1,8 +1,8 @@
 //! Credentials that the server calls expired, though they do not say so themselves, are fetched again.
 //!
-//! The SDK keeps credentials until the time that came with them. A session that was ended early, a token whose time was told
-//! wrongly or a clock that is off make the server refuse them before that. So the cache can be emptied here: the next request
-//! then asks the caller's provider, and all that wait share its answer.
+//! The SDK keeps credentials until the time that came with them. A session that was ended early, a token whose time was
+//! told wrongly or a clock that is off make the server refuse them before that. So the cache can be emptied here: the
+//! next request then asks the caller's provider, and all that wait share its answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use aws_sdk_s3::error::BoxError;
 use aws_smithy_runtime_api::client::identity::{IdentityFuture, SharedIdentityResolver};
 use tokio::time::Instant;
 
-/// New credentials that are refused too are not fetched once more for so long: thousands of downloads may fail by the same
-/// expired session, and where credentials come from limits its requests.
+/// New credentials that are refused too are not fetched once more for so long: thousands of downloads may fail by the
+/// same expired session, and where credentials come from limits its requests.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// A cache in front of the caller's provider. Clones are the same one.
@@ -44,8 +44,8 @@ impl Identities {
         self.kept().epoch
     }
 
-    /// What was had at `epoch` is expired. Whether another attempt may have something else: it was emptied, now or by another
-    /// request that found the same.
+    /// What was had at `epoch` is expired. Whether another attempt may have something else: it was emptied, now or by
+    /// another request that found the same.
     pub(super) fn renew(&self, epoch: Epoch) -> bool {
         let mut kept = self.kept();
         if kept.epoch != epoch {
@@ -95,8 +95,8 @@ impl ResolveCachedIdentity for Identities {
     }
 }
 
-/// Whether the server says so. S3 says 400 ExpiredToken; other servers, and services behind S3's interface, say it in their
-/// own words.
+/// Whether the server says so. S3 says 400 ExpiredToken; other servers, and services behind S3's interface, say it in
+/// their own words.
 pub(super) fn are_expired(status: u16, code: Option<&str>) -> bool {
     let codes = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"];
     matches!(status, 400 | 401 | 403) && code.is_some_and(|code| codes.contains(&code))

@@ -1,8 +1,8 @@
-//! Where buckets are. A server that is asked in the wrong region says which is the right one; that is followed once, and
-//! kept for the client's later requests.
+//! Where buckets are. A server that is asked in the wrong region says which is the right one; that is followed once,
+//! and kept for the client's later requests.
 //!
-//! As botocore's `S3RegionRedirector` does it, without its HEAD of the bucket: S3 tells the region in the answer itself, for
-//! a HEAD in a header, for it has no body.
+//! As botocore's `S3RegionRedirector` does it, without its HEAD of the bucket: S3 tells the region in the answer
+//! itself, for a HEAD in a header, for it has no body.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -39,8 +39,8 @@ pub(super) struct Elsewhere {
     pub(super) region: Option<String>,
 }
 
-/// Whether an answer says that the bucket is in another region than `used`. `header` is its `x-amz-bucket-region`; `code`
-/// and `body` are of S3's error, which the answer to a HEAD does not have.
+/// Whether an answer says that the bucket is in another region than `used`. `header` is its `x-amz-bucket-region`;
+/// `code` and `body` are of S3's error, which the answer to a HEAD does not have.
 pub(super) fn elsewhere(
     used: &str,
     status: u16,
@@ -59,7 +59,8 @@ pub(super) fn elsewhere(
     (says_so && region != Some(used)).then(|| Elsewhere { region: region.map(str::to_owned) })
 }
 
-/// `<Region>` of `<Error><Code>AuthorizationHeaderMalformed</Code><Message>...</Message><Region>eu-west-1</Region></Error>`.
+/// `<Region>` of
+/// `<Error><Code>AuthorizationHeaderMalformed</Code><Message>...</Message><Region>eu-west-1</Region></Error>`.
 fn in_body(body: &[u8]) -> Option<&str> {
     let text = str::from_utf8(body).ok()?;
     let (_, after) = text.split_once("<Region>")?;
