@@ -255,7 +255,7 @@ fn split(word: OsString) -> (OsString, Option<OsString>) {
     }
 }
 
-/// What S3 and AWS take is text; only paths need not be.
+/// Names for S3 and AWS are text; only paths need not be.
 fn text(word: OsString) -> Result<String, String> {
     String::from_utf8(word.into_vec())
         .map_err(|error| format!("{:?} is not UTF-8; {USAGE}", OsStr::from_bytes(error.as_bytes())))

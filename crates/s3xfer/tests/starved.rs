@@ -133,7 +133,7 @@ fn downloads_end_though_their_callers_hold_all_blocking_threads_of_a_runtime_of_
 
 /// Far more of them than there are processors, and as many as a runtime has by default and more behind these.
 #[test]
-#[ignore = "600 downloads at once; by hand"]
+#[ignore = "600 downloads at once need 512 threads and ten seconds; run it by hand"]
 fn six_hundred_callers_on_the_runtimes_512_threads_all_end() {
     let scene = Scene::new();
     let folder = tempfile::tempdir().unwrap();

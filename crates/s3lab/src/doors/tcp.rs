@@ -36,7 +36,7 @@ const WRITE_BUFFER_BYTES: usize = 1 << 20;
 /// otherwise fill a buffer as large as those of answers.
 const LARGEST_HEAD: usize = 64 << 10;
 
-/// What the error of a body says that [`patience::UPLOAD`] ended.
+/// The error text of a body that [`patience::UPLOAD`] ended.
 pub(crate) const STOOD_STILL: &str = "nothing more of it came for too long";
 
 /// Set to have the connection end with a reset instead of an orderly close.
@@ -227,7 +227,7 @@ struct Wire {
 }
 
 impl Wire {
-    /// What a write gives, or its end where the client has taken nothing for too long.
+    /// The result of a write, or its end where the client has taken nothing for too long.
     fn taken(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if written.is_pending() {
             ready!(self.stall.poll_over(cx));

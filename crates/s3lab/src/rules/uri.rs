@@ -1,4 +1,4 @@
-//! What a request's URI says: escapes, and for how long a presigned one is meant to hold.
+//! Parts of a request's URI: escapes, and the lifetime of a presigned one.
 
 /// The longest that a presigned URL may hold: a week.
 /// "The maximum is 604800 (seven days)", and the minimum is 1: Amazon S3 API reference, "Authenticating Requests: Using

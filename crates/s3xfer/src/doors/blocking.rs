@@ -73,7 +73,7 @@ pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
     runtime.spawn_blocking(move || ticket.0.run());
 }
 
-/// What [`run`] gives.
+/// The future of a job's value; [`run`] makes it.
 #[derive(Debug)]
 #[must_use = "the job runs, but nobody learns how it ends"]
 pub(crate) struct Running<T>(oneshot::Receiver<thread::Result<T>>);
@@ -90,7 +90,7 @@ impl<T> Future for Running<T> {
     }
 }
 
-/// What is done once, by whoever comes first.
+/// Work that is done once, by whichever thread comes first.
 trait Job: Send + Sync {
     fn run(&self);
     fn waits(&self) -> bool;
@@ -124,7 +124,7 @@ impl<F: FnOnce() + Send> Job for Slot<F> {
     }
 }
 
-/// What is in tokio's queue for a job. A runtime that is shut down drops it.
+/// A job's entry in tokio's queue. A runtime that is shut down drops it.
 struct Ticket<J: Job>(Arc<J>);
 
 impl<J: Job> Drop for Ticket<J> {
@@ -133,7 +133,7 @@ impl<J: Job> Drop for Ticket<J> {
     }
 }
 
-/// What is known of one runtime's blocking threads, for as long as its watcher lives.
+/// The state of one runtime's blocking threads, for as long as its watcher lives.
 struct Pool {
     runtime: Id,
     /// Offered to it, with the time; those in front may have been begun since.

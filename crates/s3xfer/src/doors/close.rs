@@ -14,7 +14,7 @@ use std::io;
 ///
 /// # Errors
 ///
-/// What close(2) says, EINTR too: after it nothing proves that the bytes were taken.
+/// The error of close(2), EINTR too: after it nothing proves that the bytes were taken.
 pub(crate) fn close(file: File) -> io::Result<()> {
     Ok(nix::unistd::close(file)?)
 }

@@ -326,7 +326,7 @@ fn is_skewed<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     known && answer.status().as_u16() == 403 && matches!(service.code(), None | Some("RequestTimeTooSkewed"))
 }
 
-/// What a request for `object` needs that others do not; `region` where it is not the client's.
+/// The configuration that a request for `object` needs and others do not; `region` where it is not the client's.
 fn of_its_own(object: &ObjectRequest, region: Option<&Region>) -> Option<config::Builder> {
     let in_clear = object.sse_customer_key.as_ref().is_some_and(SseCustomerKey::may_go_in_clear);
     // An access point has a host of its own, and no path.
@@ -335,7 +335,7 @@ fn of_its_own(object: &ObjectRequest, region: Option<&Region>) -> Option<config:
         return None;
     }
     let mut config = aws_sdk_s3::Config::builder();
-    // What is set to nothing here would be nothing, not the client's.
+    // A value that is set to `None` here would not be the client's, but none.
     if let Some(region) = region {
         config.set_region(Some(region.clone()));
     }

@@ -216,7 +216,7 @@ async fn read_again(download: &Download, file: OpenFile, saved: &mut Saved) {
     saved.done = sound;
 }
 
-/// What is read at once of a kept part.
+/// Bytes of a kept part that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
 fn read_step(

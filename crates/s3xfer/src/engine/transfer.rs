@@ -51,14 +51,14 @@ pub(crate) struct Transfer {
 pub(crate) struct Done {
     /// By number, half-open and in order.
     runs: Vec<Range<u64>>,
-    /// Of those that have one.
+    /// The checksums of the parts that have one.
     checksums: Option<PartChecksums>,
     /// Whether their bytes were read back from the disk, and are those that came.
     pub(crate) were_read_again: bool,
 }
 
 impl Done {
-    /// Of the parts of `plan`, each with its checksum by `algorithm` where one was kept.
+    /// The given parts of `plan`, each with its checksum by `algorithm` where one was kept.
     pub(crate) fn new(plan: &Plan, parts: &mut [DonePart], algorithm: Option<ChecksumAlgorithm>) -> Self {
         let mut done = Self { checksums: algorithm.map(PartChecksums::new), ..Self::default() };
         parts.sort_unstable_by_key(|part| part.number);

@@ -9,7 +9,7 @@ use crate::words::piece::Piece;
 /// Smaller frames are copied together: each costs some hundred bytes beside its own, and may keep the whole buffer that
 /// it was read into, which nobody counts. A page is copied in less time than it is written.
 const SMALL_BYTES: usize = 4 << 10;
-/// What is copied together at most.
+/// Most bytes that are copied together.
 const TOGETHER_BYTES: usize = 16 << 10;
 
 /// Small frames, copied together.
@@ -30,7 +30,7 @@ impl SmallFrames {
         self.bytes.extend_from_slice(frame);
     }
 
-    /// What was taken, in a buffer that is as large as it.
+    /// The taken bytes, in a buffer of their size.
     pub(crate) fn together(&mut self) -> Option<Bytes> {
         let together = (!self.bytes.is_empty()).then(|| Bytes::copy_from_slice(&self.bytes));
         self.bytes.clear();
@@ -64,7 +64,7 @@ impl Coalescer {
         if !self.small.wants(&taken) {
             self.frames.extend(self.small.together());
         }
-        // What is cut off a larger frame shares it with the rest.
+        // A slice of a larger frame shares that frame's memory with the rest.
         if whole && self.small.wants(&taken) {
             self.small.take(&taken);
         } else if !taken.is_empty() {

@@ -33,14 +33,14 @@ pub(crate) struct Watch {
     floor: Floor,
     /// For the network, in this window.
     waited: Duration,
-    /// What the transfer had received when the window began.
+    /// Bytes that the transfer had received when the window began.
     transfer_bytes: u64,
 }
 
 /// The transfer is too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooSlow {
-    /// What it brought, rounded down.
+    /// The rate, rounded down.
     pub(crate) bytes_per_second: u64,
     /// Over so long.
     pub(crate) waited: Duration,
@@ -59,7 +59,7 @@ impl Floor {
 }
 
 impl Watch {
-    /// Of a body that begins when the transfer has received `transfer_bytes`.
+    /// Watches a body that begins when the transfer has received `transfer_bytes`.
     pub(crate) fn new(floor: Floor, transfer_bytes: u64) -> Self {
         Self { floor, waited: Duration::ZERO, transfer_bytes }
     }

@@ -47,11 +47,11 @@ pub(crate) struct Attempts {
     total: u32,
     /// When the first request was turned away since bytes came.
     turned_away: Option<Duration>,
-    /// What the transfer had received then.
+    /// Bytes that the transfer had received then.
     transfer_bytes: u64,
 }
 
-/// What the transfer is like when an attempt has failed.
+/// The state of the transfer when an attempt has failed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Now {
     /// Since the caller's zero.

@@ -325,7 +325,7 @@ pub enum RequestError {
     /// body was waited for.
     #[error("only {bytes_per_second} bytes/s over {seconds} s, and min_bytes_per_second is {least}")]
     TooSlow {
-        /// What all parts together brought, rounded down.
+        /// The rate of all parts together, rounded down.
         bytes_per_second: u64,
         /// For how long the body was waited for: [`min_rate_window`](crate::TransferConfig::min_rate_window), or
         /// somewhat more.

@@ -29,7 +29,7 @@ const MOST_KEY_BYTES: usize = 1024;
 /// S3 User Guide, "Retaining multiple versions of objects with S3 Versioning": a version id is no more than 1,024
 /// bytes.
 const MOST_VERSION_BYTES: usize = 1024;
-/// Of an ARN (IAM API Reference, `arnType`), which may stand for a bucket; buckets' own names are shorter.
+/// The longest ARN (IAM API Reference, `arnType`), which may stand for a bucket; buckets' own names are shorter.
 const MOST_BUCKET_BYTES: usize = 2048;
 /// AWS's accounts have 12 digits; other servers' identifiers are longer.
 const MOST_OWNER_BYTES: usize = 255;
@@ -94,13 +94,13 @@ pub enum ArgumentError {
     /// Nothing is there.
     #[error("the {argument} is empty")]
     Empty {
-        /// Which one.
+        /// The argument in question.
         argument: Argument,
     },
     /// More than S3 takes.
     #[error("the {argument} has {bytes} bytes, and {most} is the most that S3 takes")]
     TooLong {
-        /// Which one.
+        /// The argument in question.
         argument: Argument,
         /// Its bytes in UTF-8.
         bytes: usize,
@@ -110,14 +110,14 @@ pub enum ArgumentError {
     /// A letter that no request can carry there.
     #[error("the {argument} holds {letter:?}; only visible ASCII can be sent")]
     Letter {
-        /// Which one.
+        /// The argument in question.
         argument: Argument,
         /// The first such letter.
         letter: char,
     },
 }
 
-/// What a caller says of an object. Displays as a noun.
+/// An argument that names an object. Displays as a noun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Argument {

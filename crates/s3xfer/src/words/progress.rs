@@ -34,7 +34,7 @@ pub struct ProgressSnapshot {
     pub written_bytes: u64,
 }
 
-/// What one download adds to a [`Progress`]. Clones are of the same download.
+/// One download's share of a [`Progress`]. Clones are of the same download.
 #[derive(Debug, Clone)]
 pub(crate) struct Share {
     progress: Progress,
@@ -73,7 +73,7 @@ impl Progress {
 }
 
 impl From<Progress> for Share {
-    /// Of a new download.
+    /// The share of a new download.
     fn from(progress: Progress) -> Self {
         Self { progress, mine: Arc::default() }
     }
@@ -104,7 +104,7 @@ impl Share {
         Undone { share: self.clone(), done: false }
     }
 
-    /// What `download` gives; an error, or its end before that, takes the share back.
+    /// Runs `download`; an error, or a drop before its end, takes the share back.
     pub(crate) async fn until_done<T, E>(self, download: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let undone = self.undone();
         let done = download.await?;

@@ -30,7 +30,7 @@ impl S3Uri {
         &self.bucket
     }
 
-    /// What follows, which may be empty.
+    /// The object's key, which may be empty.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -108,12 +108,12 @@ fn access_point(address: &str) -> Option<usize> {
     Some(address.len() - rest.len())
 }
 
-/// What follows `word` and a separator.
+/// The text behind `word` and a separator.
 fn after<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     text.strip_prefix(word)?.strip_prefix(['/', ':'])
 }
 
-/// What follows a name of 1 to 63 letters, digits and hyphens.
+/// The text behind a name of 1 to 63 letters, digits and hyphens.
 fn after_name(text: &str) -> Option<&str> {
     let length = text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-').count().min(63);
     (length > 0).then(|| &text[length..])

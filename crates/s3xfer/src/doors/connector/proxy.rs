@@ -22,7 +22,7 @@ const DEFAULT_PORT: u16 = 80;
 /// Kinds of proxies that others know.
 const OTHER_KINDS: [&str; 6] = ["https", "socks", "socks4", "socks4a", "socks5", "socks5h"];
 
-/// What the environment says.
+/// The proxies that the environment names.
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
     https: Option<Named>,
@@ -64,7 +64,7 @@ pub(super) enum ProxyError {
     },
 }
 
-/// What is reached without a proxy.
+/// The hosts that are reached without a proxy.
 #[derive(Debug, PartialEq, Eq)]
 enum Exception {
     Everything,
@@ -81,12 +81,12 @@ enum Exception {
 }
 
 impl Proxies {
-    /// What this process's environment says now.
+    /// The proxies of this process's environment as it is now.
     pub(super) fn from_env() -> Self {
         Self::new(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
-    /// What `value_of` says of each variable.
+    /// The proxies of an environment whose variables `value_of` gives.
     pub(super) fn new(value_of: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| value_of(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let first = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, set(name)?)));
@@ -159,7 +159,7 @@ impl Proxy {
         self.port
     }
 
-    /// What `Proxy-Authorization` has to say, a secret.
+    /// The value of `Proxy-Authorization`, a secret.
     pub(super) fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
@@ -178,7 +178,7 @@ impl fmt::Debug for Proxy {
 }
 
 impl Exception {
-    /// What is no name, address or network is for nothing.
+    /// An entry that is no name, address or network matches nothing.
     fn parse(item: &str) -> Option<Self> {
         if item == "*" {
             return Some(Self::Everything);

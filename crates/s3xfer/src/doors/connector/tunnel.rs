@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::head::{self, HeadError};
 use super::proxy::Proxy;
 
-/// What is read at once of the proxy's answer.
+/// Bytes of the proxy's answer that are read at once.
 const ANSWER_BYTES: usize = 1 << 10;
 
 /// Why the proxy opens no way. The causes are part of the text: who reports it looks no further than the innermost
@@ -47,7 +47,7 @@ impl TunnelError {
     }
 }
 
-/// What somebody can do about a refusal.
+/// A hint for whoever can mend a refusal.
 pub(super) fn mend(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => {

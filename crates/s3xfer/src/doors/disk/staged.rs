@@ -53,7 +53,7 @@ pub(crate) struct Place {
     worth_keeping: AtomicBool,
 }
 
-/// What became of the wish for a file that can be continued.
+/// The answer to the wish for a file that can be continued.
 #[derive(Debug)]
 pub(crate) enum Claimed {
     Ours(StagedFile),

@@ -459,7 +459,7 @@ fn a_process_that_is_killed_leaves_its_parts_and_no_lock() {
     assert_eq!(numbers(&saved), expected);
 }
 
-/// What happens to the two files of a download, one thing after the other.
+/// One thing that happens to the two files of a download.
 #[derive(Debug, Clone)]
 enum Step {
     /// The object of that number is downloaded as far as some parts, which are synced after so many; perhaps to the end

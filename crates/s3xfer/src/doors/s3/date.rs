@@ -63,7 +63,7 @@ fn time_of(year: i64, month: i64, day: &str, time: &str, ahead: i64) -> Option<(
         && minutes < 60
         && seconds <= 60
         && parts.next().is_none();
-    // What is finer than a nanosecond is cut off.
+    // Digits beyond the nanosecond are cut off.
     let nanoseconds = digits(format!("{fraction:0<9}").get(..9)?)?;
     let at = days(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + seconds - ahead;
     in_range.then_some((at, u32::try_from(nanoseconds).ok()?))

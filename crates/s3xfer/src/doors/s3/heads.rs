@@ -21,7 +21,7 @@ use super::date;
 /// What the SDK itself reads of every answer (ids for its logs, the time for its clock), and where a bucket is.
 const OF_EVERY_ANSWER: [&str; 4] = ["date", "x-amz-bucket-region", "x-amz-id-2", "x-amz-request-id"];
 
-/// What is told of the object's checksum.
+/// The headers of the object's checksum.
 const CHECKSUMS: [&str; 6] = [
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -77,7 +77,7 @@ fn read<'a>(all: impl Fn(&'static str) -> Vec<&'a [u8]>) -> Result<Vec<(&'static
     }
     kept.extend(last_modified(&all("last-modified")).map(|value| ("last-modified", value)));
     for optional in CHECKSUMS {
-        // Who contradicts himself has not said it.
+        // A header that contradicts itself says nothing.
         kept.extend(agreed(optional, &all(optional)).ok().flatten().map(|value| (optional, value)));
     }
     for first in OF_EVERY_ANSWER {

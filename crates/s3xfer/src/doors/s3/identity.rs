@@ -116,7 +116,7 @@ mod tests {
         // Those that were signed before.
         assert!(identities.renew(before) && identities.renew(before));
         assert_eq!(identities.epoch(), after);
-        // What was fetched is expired as well.
+        // The fetched credentials are expired as well.
         assert!(!identities.renew(after));
         tokio::time::advance(AGAIN_AFTER).await;
         assert!(identities.renew(after));
