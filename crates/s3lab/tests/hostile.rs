@@ -18,7 +18,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// More than the kernel keeps for a client that does not read.
 const SIZE: u64 = 50_000_000;
-/// Of the paused clock: a connection that is open by then stays open.
+/// Longer than any limit of the server, on the paused clock: a connection that is still open then stays open.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// Has the clock go on by tenths of a second at the most.

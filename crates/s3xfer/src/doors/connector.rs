@@ -68,8 +68,8 @@ pub(crate) fn http_client() -> SharedHttpClient {
     SharedHttpClient::new(LargeGets { shared: Arc::new(shared), connectors: Mutex::default() })
 }
 
-/// What is wrong with a certificate that an HTTP client did not accept, and what can be done about it; `None` for other
-/// errors. The SDK's own client tells it as an I/O error like any other.
+/// The reason why an HTTP client did not accept a certificate, and how to mend it; `None` for other errors. The SDK's
+/// own client reports it as an I/O error like any other.
 pub(crate) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
     tls::refused_certificate(error)
 }

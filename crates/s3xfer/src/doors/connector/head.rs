@@ -229,7 +229,7 @@ fn understand(head: Raw, method: &Method, bytes: usize) -> Result<Head, HeadErro
 }
 
 fn framing(headers: &HeaderMap, status: StatusCode, version: Version, method: &Method) -> Result<Framing, HeadError> {
-    // What follows is the other host's; lengths are to be ignored (RFC 9110, 9.3.6).
+    // The bytes behind this head are the other host's; lengths are to be ignored (RFC 9110, 9.3.6).
     if *method == Method::CONNECT && status.is_success() {
         return Ok(Framing::Length(0));
     }

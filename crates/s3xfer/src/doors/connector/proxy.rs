@@ -30,7 +30,7 @@ pub(super) struct Proxies {
     exceptions: Vec<Exception>,
 }
 
-/// What one variable names: an error only for who would go through it.
+/// The proxy that one variable names. An error concerns only requests that would go through it.
 type Named = Result<Arc<Proxy>, ProxyError>;
 
 /// An HTTP proxy. It displays without its password, and so it may be logged.

@@ -146,9 +146,9 @@ fn mend(cause: &rustls::Error) -> &'static str {
     }
 }
 
-/// What is wrong with a certificate, and what can be done about it, where that is what another client's `error` is
-/// about. It may be wrapped in I/O errors, whose `source` passes it over. Nobody but our own client reads
-/// AWS_CA_BUNDLE.
+/// The reason why another client did not accept a certificate, and how to mend it; `None` for other errors. The reason
+/// may be wrapped in I/O errors, whose `source` passes it over. Only our own client reads AWS_CA_BUNDLE, so the hint
+/// does not name it.
 pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
     let mut causes = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),

@@ -94,8 +94,8 @@ impl Folder {
     #[cfg(target_os = "linux")]
     pub(super) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
         match self.link_open(file, name) {
-            // What a kernel before 6.10 says to those without the privilege (open(2), O_TMPFILE), or of a folder that
-            // is gone.
+            // A kernel before 6.10 answers so to processes without the privilege (open(2), O_TMPFILE); any kernel does
+            // where the folder is gone.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.link_through_proc(file, name),
             linked => linked,
         }

@@ -3,8 +3,8 @@
 //!
 //! The SDK models some forty headers of an object, parses all of them, and fails where it cannot parse one. Most of
 //! them were chosen by whoever put the object there, or are for others. So the rest is taken away before it is parsed.
-//! What is optional and cannot be understood is taken away, too, and is absent then in every answer alike. What a
-//! download cannot do without, or would go wrong with, is an error that names it.
+//! An optional header that cannot be understood is taken away, too, and is then absent in every answer alike. A header
+//! that a download cannot do without, or would go wrong with, is an error that names it.
 //!
 //! Answers that refuse keep all headers.
 
@@ -18,7 +18,8 @@ use aws_smithy_types::date_time::Format;
 
 use super::date;
 
-/// What the SDK itself reads of every answer (ids for its logs, the time for its clock), and where a bucket is.
+/// Headers that the SDK itself reads of every answer (ids for its logs, the time for its clock), and the bucket's
+/// region.
 const OF_EVERY_ANSWER: [&str; 4] = ["date", "x-amz-bucket-region", "x-amz-id-2", "x-amz-request-id"];
 
 /// The headers of the object's checksum.
