@@ -269,6 +269,32 @@ fn a_file_that_does_not_hold_what_its_journal_says_is_not_continued() {
 }
 
 #[test]
+fn a_file_that_is_longer_than_its_mark_says_is_not_continued() {
+    let folder = scratch();
+    some_parts(folder.path(), "boot", &PARTS[..4]);
+    let data = OpenOptions::new().write(true).open(folder.path().join(".object.s3xfer")).unwrap();
+    data.set_len(data.metadata().unwrap().len() + 1).unwrap();
+    drop(data);
+    assert_eq!(saved(folder.path(), "boot"), None);
+}
+
+#[test]
+fn every_journal_has_an_identity_of_its_own_also_one_that_goes_on() {
+    let folder = scratch();
+    let identity = || {
+        let staged = resumable(&target(folder.path())).unwrap();
+        let (journal, done) = begin(&staged, "boot");
+        let part = PARTS[done.len()];
+        write_part(&staged.open_file(), part);
+        journal.part_written(part, crc(part)).unwrap();
+        (journal.id, done.len())
+    };
+    let (first, second) = (identity(), identity());
+    assert_eq!((first.1, second.1), (0, 1));
+    assert_ne!(first.0, second.0);
+}
+
+#[test]
 fn a_journal_that_cannot_be_read_is_no_error() {
     let folder = scratch();
     for text in [&b""[..], b"\n", b"\xff\xfe\n", b"{\"s3xfer_journal\":1} 00000000\n", &[0; 5000]] {
