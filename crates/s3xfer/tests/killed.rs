@@ -139,7 +139,10 @@ async fn killed_at_every_record_another_process_goes_on() {
         assert!(done.len() >= parts);
         let before = scene.lab.requests().len();
         let bytes: u64 = done.iter().map(|number| PART.min(SIZE - number * PART)).sum();
-        assert_eq!(scene.run().await, format!("resumed {bytes} bytes; ValidatedAsReceived(Crc64Nvme)"));
+        // Without its mark a file was about to get its name; it is read again, and what was read is validated.
+        let is_marked = fs::metadata(scene.path().join(DATA)).unwrap().len() > SIZE;
+        let integrity = if is_marked { "ValidatedAsReceived" } else { "Validated" };
+        assert_eq!(scene.run().await, format!("resumed {bytes} bytes; {integrity}(Crc64Nvme)"));
         let requests = scene.lab.requests().split_off(before);
         let mut parts: Vec<u64> =
             requests.iter().filter_map(|request| Some(asked(request.range.as_ref()?).start / PART)).collect();
