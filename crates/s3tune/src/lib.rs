@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`cli`], [`commands`] | the command line, and what each command does |
 //! | [`run`] | a run from the default's measurement to the results' folder |
-//! | [`object`], [`transfer`], [`measure`] | what is downloaded, by whom, and how that is timed and checked |
+//! | [`object`], [`engine`], [`measure`] | what is downloaded, by whom, and how that is timed and checked |
 //! | [`space`] | what is searched |
 //! | [`lab`] | the embedded S3 |
 //! | [`results`] | the files of a run's folder |
@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod engine;
 pub mod failure;
 pub mod lab;
 pub mod measure;
@@ -25,7 +26,6 @@ pub mod run;
 pub mod show;
 pub mod size;
 pub mod space;
-pub mod transfer;
 
 /// The README's examples are compiled, and run where they can be.
 #[cfg(doctest)]

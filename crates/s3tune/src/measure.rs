@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crc_fast::{CrcAlgorithm, Digest};
-use s3xfer::TransferConfig;
 use tokio::task::spawn_blocking;
+use tunekit::Config;
 
+use crate::engine::{Engine, TransferError};
 use crate::object::{Connection, Object};
-use crate::transfer::{Engine, TransferError};
 
 /// Downloads one object over and over.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Bench {
     /// # Errors
     ///
     /// [`MeasureError`].
-    pub async fn download(&self, config: &TransferConfig) -> Result<Duration, MeasureError> {
+    pub async fn download(&self, config: &Config) -> Result<Duration, MeasureError> {
         let scratch = tempfile::Builder::new()
             .prefix("s3tune-")
             .tempdir_in(&self.folder)

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use s3xfer::TransferConfig;
 use serde_json::{Map, Value};
 use tunekit::{Best, Config, Decision, Metric, Setup, Space, StopHandle, Tuner, TunerError, Tuning};
 
@@ -27,7 +26,6 @@ use crate::run::influence::explain;
 pub use crate::run::method::Method;
 use crate::run::proof::{Proof, prove};
 use crate::show::{Show, seconds};
-use crate::space::{as_object, boto3_defaults, transfer_config};
 
 /// The metric's name in files.
 const METRIC: &str = "download_time";
@@ -65,7 +63,7 @@ pub struct Plan {
 /// or the run was stopped.
 pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> Result<Summary, Failure> {
     let started = Instant::now();
-    let defaults = boto3_defaults(&plan.space);
+    let defaults = baseline(plan, bench);
     if plan.init == Init::Boto3Defaults
         && let Err(error) = plan.space.validate(&defaults)
     {
@@ -103,9 +101,8 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
         None => saved?,
     }
     let best = best.ok_or_else(|| out_of_time(plan))?;
-    let pair = (transfer(&defaults)?, transfer(&best.config)?);
     let proof = tokio::select! {
-        proof = prove(bench, &pair.0, &pair.1, best.value, show) => proof?,
+        proof = prove(bench, &defaults, &best.config, best.value, show) => proof?,
         () = stop.stopped() => return Err(interrupted(plan)),
     };
     let summary = summary(plan, bench, &tuning, &best, &proof, spent + tuning.elapsed);
@@ -165,11 +162,10 @@ impl Scene<'_> {
             .run(|mut trial| {
                 let (wrong, stop) = (wrong.clone(), stop.clone());
                 async move {
-                    let config = transfer_config(trial.config()).map_err(|error| error.to_string())?;
                     let (mut sum, mut n) = (0.0, 0_u32);
                     // Who goes on after a pause is told when it is enough.
                     for _ in 0..plan.n_downloads {
-                        let took = bench.download(&config).await.map_err(|error| {
+                        let took = bench.download(trial.config()).await.map_err(|error| {
                             let says = chain(&error);
                             if matches!(error, MeasureError::WrongBytes { .. } | MeasureError::WrongLength { .. }) {
                                 wrong.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(says.clone());
@@ -206,12 +202,11 @@ impl Scene<'_> {
     /// The default configuration's downloads, outside the study.
     async fn measure_default(self) -> Result<(), Failure> {
         let Scene { plan, bench, defaults, stop, show } = self;
-        let config = transfer(defaults)?;
         let mut sum = 0.0;
         for done in 0..plan.n_downloads {
             show.now(format!("boto3's defaults, download {} of {}", done + 1, plan.n_downloads));
             let took = tokio::select! {
-                took = bench.download(&config) => took.map_err(|error| Failure::work("measure boto3's defaults", &error))?,
+                took = bench.download(defaults) => took.map_err(|error| Failure::work("measure boto3's defaults", &error))?,
                 () = stop.stopped() => {
                     return Err(Failure::Work("interrupted before the search began; nothing was measured yet".to_owned()));
                 }
@@ -242,8 +237,20 @@ fn ended(plan: &Plan, error: TunerError) -> Ended {
     }
 }
 
-fn transfer(config: &Config) -> Result<TransferConfig, Failure> {
-    transfer_config(config).map_err(|error| Failure::work("read a configuration", &error))
+/// boto3's defaults in the parameters of the space, or the engine's own where it has none of boto3's.
+pub(crate) fn baseline(plan: &Plan, bench: &Bench) -> Config {
+    match bench.engine.boto3_defaults() {
+        Some(boto3) => in_space(&plan.space, &boto3),
+        None => bench.engine.defaults(&plan.space),
+    }
+}
+
+/// The values of the space's parameters.
+fn in_space(space: &Space, config: &Config) -> Config {
+    space.iter().fold(Config::new(), |inside, (name, _)| match config.value(name) {
+        Some(value) => inside.with(name, value.clone()),
+        None => inside,
+    })
 }
 
 fn another_run(out: &Path, what: &str) -> Failure {
@@ -275,7 +282,7 @@ fn summary(plan: &Plan, bench: &Bench, tuning: &Tuning, best: &Best, proof: &Pro
         schema: Schema,
         metric: METRIC.to_owned(),
         unit: "s".to_owned(),
-        baseline: measured(&boto3_defaults(&plan.space), &proof.default),
+        baseline: measured(&baseline(plan, bench), &proof.default),
         best: measured(&best.config, &proof.found),
         improvement: proof.improvement.estimate,
         improvement_ci95: [proof.improvement.lower, proof.improvement.upper],
@@ -291,14 +298,18 @@ fn summary(plan: &Plan, bench: &Bench, tuning: &Tuning, best: &Best, proof: &Pro
 }
 
 fn measured(config: &Config, samples: &[f64]) -> Measured {
-    let config: Map<String, Value> = match serde_json::to_value(config) {
-        Ok(Value::Object(object)) => object,
-        _ => Map::new(),
-    };
+    let config = as_map(config);
     Measured { config, mean: proof::mean(samples), n: samples.len() as u64 }
 }
 
-/// All eight parameters of a point of the space, by name.
-fn in_full(config: &Config) -> Map<String, Value> {
-    transfer_config(config).map_or_else(|_| Map::new(), |config| as_object(&config))
+/// All parameters of the engine at a point of the space, by name.
+fn in_full(bench: &Bench, config: &Config) -> Map<String, Value> {
+    as_map(&bench.engine.complete(config))
+}
+
+fn as_map(config: &Config) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(object)) => object,
+        _ => unreachable!("a configuration serialises as an object"),
+    }
 }

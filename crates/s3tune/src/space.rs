@@ -2,10 +2,9 @@
 
 use std::fs;
 
-use s3xfer::TransferConfig;
-use serde_json::{Map, Value};
-use tunekit::{Config, Domain, Space};
+use tunekit::{Domain, Space};
 
+use crate::engine::transfer_config;
 use crate::failure::Failure;
 
 const KIB: i64 = 1 << 10;
@@ -17,13 +16,13 @@ const MIB: i64 = 1 << 20;
 ///   time, and parts of at most a quarter of the object (but 8 MiB are always allowed), so that 4 requests have work.
 /// - `compat`: the four parameters in the very ranges of the AWS sample.
 ///
-/// A file holds a table for each parameter, by its name in [`TransferConfig`]:
+/// A file holds a table for each parameter, by its name in [`TransferConfig`](s3xfer::TransferConfig):
 /// `max_concurrency = { type = "int", lo = 1, hi = 256, log = true }`.
 ///
 /// # Errors
 ///
 /// [`Failure::Usage`] for a name that is none, a file that cannot be read, and a parameter or value that a
-/// [`TransferConfig`] would refuse.
+/// transfer would refuse.
 pub fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
     let space = match name {
         "default" => {
@@ -93,51 +92,22 @@ fn check(space: &Space) -> Result<(), String> {
     Ok(())
 }
 
-/// The transfer that a point of a space means: its parameters, and boto3's defaults for the rest.
-///
-/// # Errors
-///
-/// A parameter that is not a transfer's, or not in its range.
-pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Error> {
-    let mut parameters = as_object(&TransferConfig::boto3());
-    for (name, value) in config.iter() {
-        parameters.insert(name.to_owned(), serde_json::to_value(value)?);
-    }
-    serde_json::from_value(Value::Object(parameters))
-}
-
-/// boto3's defaults, in the parameters of `space`.
-#[must_use]
-pub fn boto3_defaults(space: &Space) -> Config {
-    let defaults = as_object(&TransferConfig::boto3());
-    space.iter().fold(Config::new(), |config, (name, _)| match defaults.get(name) {
-        Some(Value::Bool(value)) => config.with(name, *value),
-        Some(value) => config.with(name, value.as_i64().unwrap_or(i64::MAX)),
-        // `max_bandwidth` has no default: unlimited.
-        None => config,
-    })
-}
-
-/// Names and values, in the order of the struct.
-#[must_use]
-pub fn as_object(config: &TransferConfig) -> Map<String, Value> {
-    match serde_json::to_value(config) {
-        Ok(Value::Object(object)) => object,
-        _ => unreachable!("a struct of numbers serialises as an object"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tunekit::Config;
+
     use super::*;
+    use crate::engine::Engine;
 
     #[test]
-    fn boto3s_defaults_lie_in_the_named_spaces_and_mean_boto3s_defaults() {
+    fn boto3s_defaults_lie_in_the_named_spaces() {
         for (name, bytes) in [("default", 1), ("default", 256 << 20), ("default", u64::MAX), ("compat", 3 << 30)] {
             let space = named(name, bytes).unwrap();
-            let defaults = boto3_defaults(&space);
-            space.validate(&defaults).unwrap();
-            assert_eq!(transfer_config(&defaults).unwrap(), TransferConfig::boto3());
+            let boto3 = Engine::s3xfer().boto3_defaults().unwrap();
+            let named = space
+                .iter()
+                .fold(Config::new(), |config, (name, _)| config.with(name, boto3.value(name).unwrap().clone()));
+            space.validate(&named).unwrap();
         }
     }
 

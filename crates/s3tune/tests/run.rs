@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use s3lab::NetworkProfile;
 use s3tune::cli::Init;
+use s3tune::engine::{Engine, as_config};
 use s3tune::failure::Failure;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
@@ -15,7 +16,6 @@ use s3tune::results::Summary;
 use s3tune::run::{Method, Plan, run};
 use s3tune::show::Show;
 use s3tune::space;
-use s3tune::transfer::Engine;
 use serde_json::Value;
 use tempfile::TempDir;
 use tunekit::{Experiment, SearcherKind, Status, StopHandle};
@@ -37,7 +37,7 @@ impl Scene {
             object.crc64nvme = object.crc64nvme.map(|crc| crc ^ 1);
         }
         let connection = embedded.connection();
-        let bench = Bench::new(connection, object, Engine::S3xfer, scratch.path().to_owned());
+        let bench = Bench::new(connection, object, Engine::s3xfer(), scratch.path().to_owned());
         Self { embedded, bench, folder, scratch }
     }
 
@@ -214,7 +214,7 @@ async fn every_download_opens_connections_of_its_own() {
         s3xfer::TransferConfig::builder().multipart_threshold(1).multipart_chunksize(BYTES / 8).build().unwrap();
     let mut opened = 0;
     for _ in 0..3 {
-        scene.bench.download(&config).await.unwrap();
+        scene.bench.download(&as_config(&config)).await.unwrap();
         let now = scene.embedded.lab().stats().connections_opened;
         assert!(now >= opened + 7, "{} connections for 8 parts", now - opened);
         opened = now;
@@ -268,7 +268,7 @@ async fn another_program_can_be_tuned() {
     // It makes the very bytes: what it is asked for is checked as ours is.
     let right = scene.folder.path().join("right");
     let connection = &scene.bench.connection;
-    Engine::S3xfer.download(connection, &scene.bench.object, &s3xfer::TransferConfig::boto3(), &right).await.unwrap();
+    Engine::s3xfer().download(connection, &scene.bench.object, &tunekit::Config::new(), &right).await.unwrap();
     let template = format!("sh -c 'test {{max_concurrency}} -ge 4 && cp \"$0\" \"$1\"' '{}' {{out}}", right.display());
     let bench = Bench::new(
         connection.clone(),

@@ -6,6 +6,7 @@ use s3lab::NetworkProfile;
 
 use super::{download_folder, out_folder, run_and_tell};
 use crate::cli::{DemoArgs, Init};
+use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::lab;
 use crate::measure::Bench;
@@ -13,7 +14,6 @@ use crate::run::{Method, Plan};
 use crate::show::say;
 use crate::size::ByteSize;
 use crate::space;
-use crate::transfer::Engine;
 
 /// The seed experiment of the AWS sample, scaled to a small machine: 3 GiB there.
 const OBJECT_BYTES: u64 = 256 << 20;
@@ -44,6 +44,6 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
         ByteSize(OBJECT_BYTES),
         arguments.max_tuning_time
     ));
-    let bench = Bench::new(embedded.connection(), object, Engine::S3xfer, download_folder(None)?);
+    let bench = Bench::new(embedded.connection(), object, Engine::s3xfer(), download_folder(None)?);
     run_and_tell(&plan, &bench).await
 }

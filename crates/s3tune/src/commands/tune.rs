@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::{download_folder, out_folder, run_and_tell};
 use crate::cli::TuneArgs;
+use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::lab::{self, EmbeddedS3};
 use crate::measure::Bench;
 use crate::object::{Connection, Object};
 use crate::run::{Method, Plan};
 use crate::space;
-use crate::transfer::Engine;
 
 /// Where the object is.
 struct Place {

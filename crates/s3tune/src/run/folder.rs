@@ -10,6 +10,7 @@ use tunekit::{
     Best, Config, Domain, Event, Experiment, JOURNAL_NAME, JournalFile, PartialDependence, Setup, Status, write_csv,
 };
 
+use crate::engine::Knob;
 use crate::failure::Failure;
 use crate::measure::Bench;
 use crate::results::{
@@ -18,10 +19,9 @@ use crate::results::{
 };
 use crate::run::influence::Explained;
 use crate::run::proof::{Proof, mean};
-use crate::run::{Plan, another_run, in_full};
+use crate::run::{Plan, another_run, baseline, in_full};
 use crate::show::{against, seconds};
 use crate::size::ByteSize;
-use crate::space::boto3_defaults;
 
 /// Beside the journal, which knows parameters and seed but not what was downloaded.
 const IDENTITY: &str = "run.json";
@@ -42,18 +42,21 @@ pub(crate) struct Identity {
     network: String,
     engine: String,
     n_downloads: u32,
+    /// The engine's parameters: what exports and reports need to know of an engine that is a file of the user's.
+    knobs: Vec<Knob>,
 }
 
 impl Identity {
     pub(crate) fn of(plan: &Plan, bench: &Bench) -> Self {
         Self {
-            schema: 1,
+            schema: 2,
             object: bench.object.to_string(),
             object_bytes: bench.object.bytes,
             e_tag: bench.object.e_tag.clone(),
             network: plan.network.clone(),
             engine: bench.engine.name().to_owned(),
             n_downloads: plan.n_downloads,
+            knobs: bench.engine.knobs().to_vec(),
         }
     }
 
@@ -63,7 +66,7 @@ impl Identity {
             ("object", self.object == other.object && self.object_bytes == other.object_bytes),
             ("object's version", self.e_tag == other.e_tag),
             ("network", self.network == other.network),
-            ("engine", self.engine == other.engine),
+            ("engine", self.engine == other.engine && self.knobs == other.knobs),
             ("number of downloads per configuration", self.n_downloads == other.n_downloads),
             ("format", self.schema == other.schema),
         ]
@@ -144,7 +147,7 @@ impl Folder {
                 ),
             ],
         };
-        let configuration = in_full(&best.config);
+        let configuration = in_full(bench, &best.config);
         write_best(
             &self.path.join("best.toml"),
             &origin,
@@ -182,7 +185,7 @@ pub(crate) fn report_input(
     summary: &Summary,
     influence: Result<Influence, String>,
 ) -> ReportInput {
-    let defaults = boto3_defaults(&plan.space);
+    let defaults = baseline(plan, bench);
     let arm = |name: &str, samples: &[f64]| Arm {
         name: name.to_owned(),
         measurements: samples.to_vec(),
@@ -198,7 +201,7 @@ pub(crate) fn report_input(
         scheduler => format!("{} under {scheduler}", header.searcher),
     };
     trials.sort_by(|a, b| a.finished_at_seconds.total_cmp(&b.finished_at_seconds));
-    let (before, found) = (in_full(&defaults), in_full(&best.config));
+    let (before, found) = (in_full(bench, &defaults), in_full(bench, &best.config));
     let cores = available_parallelism().map_or_else(|_| "unknown".to_owned(), |cores| cores.to_string());
     ReportInput {
         object: bench.object.to_string(),

@@ -6,8 +6,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use s3xfer::TransferConfig;
 use tokio::time::timeout;
+use tunekit::Config;
 use tunekit::compare::{CompareError, Improvement, relative_improvement};
 
 use crate::failure::{Failure, chain};
@@ -32,15 +32,15 @@ pub(crate) struct Proof {
 /// Measures both. `found_seconds` is about how long a download of what was found takes.
 pub(crate) async fn prove(
     bench: &Bench,
-    default: &TransferConfig,
-    found: &TransferConfig,
+    default: &Config,
+    found: &Config,
     found_seconds: f64,
     show: &Show,
 ) -> Result<Proof, Failure> {
     let failed = |error: &dyn Error| Failure::work("compare with boto3's defaults", error);
     // The engine watches its own progress; another program may hang.
     let limit = Duration::from_secs_f64((60.0 + 100.0 * found_seconds).min(86_400.0));
-    let measure = async |config: &TransferConfig| {
+    let measure = async |config: &Config| {
         let mut tries = 2;
         loop {
             tries -= 1;

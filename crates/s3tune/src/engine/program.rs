@@ -1,29 +1,20 @@
-//! What moves the bytes: our engine in this process, or any command that takes a configuration as arguments.
+//! Another program as an engine: a command whose words hold placeholders for what to download and for the knobs.
 
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use s3xfer::{Client, TransferConfig};
 use tokio::process::{Child, Command};
+use tunekit::Config;
 
+use super::TransferError;
 use crate::failure::Failure;
 use crate::object::{Connection, Object};
 
-/// Who downloads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Engine {
-    /// The library of this workspace.
-    S3xfer,
-    /// Another program.
-    Command(Template),
-}
-
 /// A command line with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    text: String,
+pub struct Program {
     words: Vec<String>,
 }
 
@@ -39,43 +30,13 @@ const PARAMETERS: [&str; 8] = [
     "max_bandwidth",
 ];
 
-/// Why a download did not happen.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransferError {
-    /// Ours failed.
-    #[error(transparent)]
-    Engine(#[from] s3xfer::DownloadError),
-    /// The program could not be started.
-    #[error("cannot start {program}")]
-    Start {
-        /// Its name.
-        program: String,
-        /// The operating system's word.
-        source: std::io::Error,
-    },
-    /// The program says that it failed.
-    #[error("{program} ended with {status}: {says}")]
-    Status {
-        /// Its name.
-        program: String,
-        /// Exit code or signal.
-        status: std::process::ExitStatus,
-        /// The last lines it wrote to standard error.
-        says: String,
-    },
-}
-
-impl Engine {
-    /// `s3xfer`, or a command template.
+impl Program {
+    /// A command line in the form of a shell's, which is not run by a shell.
     ///
     /// # Errors
     ///
     /// [`Failure::Usage`] for a template without `{out}`, with an unknown placeholder or an open quote.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
-        if text == "s3xfer" {
-            return Ok(Self::S3xfer);
-        }
+    pub fn from_template(text: &str) -> Result<Self, Failure> {
         let wrong = |what: &str| {
             Failure::usage(format!(
                 "--engine {text:?}: {what}; write s3xfer, or a command with {{out}} and any of {}",
@@ -95,51 +56,14 @@ impl Engine {
                 }
             }
         }
-        Ok(Self::Command(Template { text: text.to_owned(), words }))
+        Ok(Self { words })
     }
 
-    /// As it was given.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::S3xfer => "s3xfer",
-            Self::Command(template) => &template.text,
-        }
-    }
-
-    /// Downloads the object to `target` with connections that are opened for it, and says how long that took.
-    ///
-    /// Cancel by dropping: a started program is killed, with all that it started.
-    ///
-    /// # Errors
-    ///
-    /// [`TransferError`].
-    pub async fn download(
+    pub(super) async fn run(
         &self,
         connection: &Connection,
         object: &Object,
-        config: &TransferConfig,
-        target: &Path,
-    ) -> Result<Duration, TransferError> {
-        match self {
-            Self::S3xfer => {
-                // Making a client reads certificates from the disk; that is not the transfer's.
-                let client = Client::new(connection.client()).with_config(config.clone());
-                let report = client.download(&object.bucket, &object.key).to_file(target).await?;
-                tracing::debug!(?report, "downloaded");
-                Ok(report.elapsed)
-            }
-            Self::Command(template) => template.run(connection, object, config, target).await,
-        }
-    }
-}
-
-impl Template {
-    async fn run(
-        &self,
-        connection: &Connection,
-        object: &Object,
-        config: &TransferConfig,
+        config: &Config,
         target: &Path,
     ) -> Result<Duration, TransferError> {
         let words = self.fill(connection, object, config, target);
@@ -174,23 +98,14 @@ impl Template {
         Ok(took)
     }
 
-    fn fill(&self, connection: &Connection, object: &Object, config: &TransferConfig, target: &Path) -> Vec<String> {
+    fn fill(&self, connection: &Connection, object: &Object, config: &Config, target: &Path) -> Vec<String> {
         let mut values = vec![
             ("bucket", object.bucket.clone()),
             ("key", object.key.clone()),
             ("out", target.display().to_string()),
             ("endpoint", connection.endpoint().unwrap_or_default().to_owned()),
         ];
-        values.extend(PARAMETERS.into_iter().zip([
-            config.multipart_threshold().to_string(),
-            config.max_concurrency().to_string(),
-            config.multipart_chunksize().to_string(),
-            config.num_download_attempts().to_string(),
-            config.max_io_queue().to_string(),
-            config.io_chunksize().to_string(),
-            config.use_threads().to_string(),
-            config.max_bandwidth().map_or_else(String::new, |rate| rate.to_string()),
-        ]));
+        values.extend(config.iter().map(|(name, value)| (name, value.to_string())));
         self.words.iter().map(|word| fill_word(word, &values)).collect()
     }
 }
@@ -250,13 +165,13 @@ mod tests {
             ("cp x # {out}", "{out}"),
             ("#{out}", "{out}"),
         ] {
-            match Engine::parse(text) {
+            match Program::from_template(text) {
                 Err(Failure::Usage(message)) => assert!(message.contains(says), "{message}"),
                 other => panic!("{text}: {other:?}"),
             }
         }
-        assert_eq!(Engine::parse("s3xfer").unwrap(), Engine::S3xfer);
-        assert!(Engine::parse("cp -c {max_concurrency} 'a b' {out}").is_ok());
+
+        assert!(Program::from_template("cp -c {max_concurrency} 'a b' {out}").is_ok());
     }
 
     #[test]
@@ -272,11 +187,11 @@ mod tests {
         let mark = folder.path().join("alive");
         // The shell's child writes on, long after the shell was killed, unless it is killed too.
         let text = format!("sh -c '(while :; do echo >> {}; sleep 0.01; done) & wait' {{out}}", mark.display());
-        let Ok(Engine::Command(template)) = Engine::parse(&text) else { panic!("a template") };
+        let template = Program::from_template(&text).unwrap();
         let connection =
             Connection::to_lab("http://127.0.0.1:9", crate::object::Keys { access: "a".into(), secret: "s".into() });
         let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None, crc64nvme: None };
-        let boto3 = TransferConfig::boto3();
+        let boto3 = Config::new();
         let run = template.run(&connection, &object, &boto3, Path::new("/x"));
         let started = async {
             while !mark.exists() {
@@ -296,19 +211,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_fails_is_an_error_with_its_last_words() {
-        let Ok(Engine::Command(template)) =
-            Engine::parse("sh -c 'echo first >&2; echo no such host >&2; exit 3' {out}")
-        else {
-            panic!("a template")
-        };
+        let template = Program::from_template("sh -c 'echo first >&2; echo no such host >&2; exit 3' {out}").unwrap();
         let connection =
             Connection::to_lab("http://127.0.0.1:9", crate::object::Keys { access: "a".into(), secret: "s".into() });
         let object = Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None, crc64nvme: None };
-        let error = template
-            .run(&connection, &object, &TransferConfig::boto3(), Path::new("/x"))
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = template.run(&connection, &object, &Config::new(), Path::new("/x")).await.unwrap_err().to_string();
         assert!(error.contains("no such host") && error.contains('3'), "{error}");
     }
 }

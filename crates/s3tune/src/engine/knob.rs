@@ -1,0 +1,22 @@
+//! [`Knob`]: a parameter of an engine, as searches, reports and exports know it.
+
+use serde::{Deserialize, Serialize};
+use tunekit::Value;
+
+/// A parameter of an engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Knob {
+    /// Its name, as the engine's placeholders and spaces spell it.
+    pub name: String,
+    /// The value that the engine takes when nobody sets it; none where the engine has no limit then.
+    pub default: Option<Value>,
+    /// A sentence on what it does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub meaning: String,
+    /// The parameter of boto3's `TransferConfig` that means the same, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boto3: Option<String>,
+    /// The bytes that 1 stands for, where its values are amounts of data: 1 for bytes, 1048576 for MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_bytes: Option<u64>,
+}

@@ -1,0 +1,96 @@
+//! The library of this workspace as an engine: its knobs, and the transfers that configurations stand for.
+
+use std::path::Path;
+use std::time::Duration;
+
+use s3xfer::{Client, TransferConfig};
+use serde_json::{Map, Value};
+use tunekit::Config;
+
+use super::{Knob, TransferError};
+use crate::object::{Connection, Object};
+
+/// boto3's parameters of a download, with their meaning, and whether they are numbers of bytes.
+const PARAMETERS: [(&str, &str, bool); 8] = [
+    ("multipart_threshold", "Objects below this size are one request.", true),
+    ("max_concurrency", "Requests at a time.", false),
+    ("multipart_chunksize", "Bytes of a request.", true),
+    ("num_download_attempts", "Attempts at a request.", false),
+    ("max_io_queue", "Pieces that may wait for the disk.", false),
+    ("io_chunksize", "Bytes of a write.", true),
+    ("use_threads", "Whether there is more than one request at a time.", false),
+    ("max_bandwidth", "Limit in bytes per second.", true),
+];
+
+/// boto3's parameters with the defaults of `config`.
+pub(super) fn knobs(config: &TransferConfig) -> Vec<Knob> {
+    let values = as_config(config);
+    let knob = |(name, meaning, is_bytes): (&str, &str, bool)| Knob {
+        name: name.to_owned(),
+        default: values.value(name).cloned(),
+        meaning: meaning.to_owned(),
+        boto3: Some(name.to_owned()),
+        unit_bytes: is_bytes.then_some(1),
+    };
+    PARAMETERS.into_iter().map(knob).collect()
+}
+
+/// Downloads the object with connections that are opened for it.
+pub(super) async fn download(
+    connection: &Connection,
+    object: &Object,
+    config: &Config,
+    target: &Path,
+) -> Result<Duration, TransferError> {
+    let config = transfer_config(config)?;
+    // Making a client reads certificates from the disk; that is not the transfer's.
+    let client = Client::new(connection.client()).with_config(config);
+    let report = client.download(&object.bucket, &object.key).to_file(target).await?;
+    tracing::debug!(?report, "downloaded");
+    Ok(report.elapsed)
+}
+
+/// The transfer that a configuration means: its parameters, and the library's defaults for the rest.
+///
+/// # Errors
+///
+/// A parameter that is not a transfer's, or not in its range.
+pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Error> {
+    let mut parameters = as_object(&TransferConfig::default());
+    for (name, value) in config.iter() {
+        parameters.insert(name.to_owned(), serde_json::to_value(value)?);
+    }
+    serde_json::from_value(Value::Object(parameters))
+}
+
+/// Every parameter of a transfer that has a value.
+#[must_use]
+pub fn as_config(config: &TransferConfig) -> Config {
+    let mut all = as_object(config);
+    // Written only where it was changed; named here, for boto3's defaults change it.
+    all.entry("adaptive_concurrency").or_insert(Value::Bool(config.adaptive_concurrency()));
+    all.into_iter().fold(Config::new(), |config, (name, value)| match value {
+        Value::Bool(value) => config.with(name, value),
+        value => config.with(name, value.as_i64().unwrap_or(i64::MAX)),
+    })
+}
+
+/// Names and values, in the order of the struct.
+fn as_object(config: &TransferConfig) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(object)) => object,
+        _ => unreachable!("a struct of numbers serialises as an object"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_in_full_means_the_transfer_it_is_of() {
+        for config in [TransferConfig::default(), TransferConfig::boto3()] {
+            assert_eq!(transfer_config(&as_config(&config)).unwrap(), config);
+        }
+    }
+}
