@@ -26,6 +26,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Tune downloads of one object
     Tune(Box<TuneArgs>),
+    /// Make tables and report of a run's folder again, at any time, without measuring anything
+    Report(ReportArgs),
     /// Run the embedded S3 for other clients; prints one JSON line with its address and keys
     Serve(ServeArgs),
 }
@@ -36,7 +38,7 @@ pub struct DemoArgs {
     /// Folder of the results; an earlier run in it goes on [default: a new folder s3tune-demo]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Seconds of search, the measurement of the default configuration included; the comparison at the end comes on top
+    /// Seconds of search; the comparison at the end comes on top
     #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub max_tuning_time: f64,
     /// Seed of the search and of the emulated network
@@ -77,20 +79,40 @@ pub struct TuneArgs {
     /// Downloads per configuration
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub n_downloads: u32,
-    /// First configuration of the search
+    /// What the search begins with after the engine's own default, which always comes first
     #[arg(long, value_enum, default_value_t = Init::Random)]
     pub init: Init,
-    /// Search method: bayes_fifo or bayes_hyperband (the AWS sample's), racing, hyperband, mobster, random, or another
-    /// searcher's or scheduler's name
-    #[arg(long, value_name = "METHOD", default_value = "bayes_fifo")]
+    /// Search method: auto, bayes_fifo or bayes_hyperband (the AWS sample's), racing, hyperband, mobster, random, or
+    /// another searcher's or scheduler's name
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub search: String,
-    /// Seconds of search, the measurement of the default configuration included; all sessions in one folder together.
-    /// The comparison at the end comes on top
+    /// Seconds of search, all sessions in one folder together. The comparison at the end comes on top
     #[arg(long, value_name = "S", default_value = "300", value_parser = seconds, allow_negative_numbers = true)]
     pub max_tuning_time: f64,
     /// Most configurations to try, all sessions in one folder together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_trials: Option<u64>,
+    /// Most bytes to download, the comparison included, all sessions in one folder together
+    #[arg(long, value_name = "SIZE")]
+    pub max_bytes: Option<ByteSize>,
+    /// Most requests to make, about: retries are not counted
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_requests: Option<u64>,
+    /// Most money to spend, about, in the currency of the prices
+    #[arg(long, value_name = "C", value_parser = money, allow_negative_numbers = true, requires_all = ["price_per_1000_requests", "price_per_gb"])]
+    pub max_cost: Option<f64>,
+    /// Price of 1,000 GET requests [AWS, us-east-1, S3 Standard, 2026: 0.0004 USD]
+    #[arg(long, value_name = "C", value_parser = price, allow_negative_numbers = true)]
+    pub price_per_1000_requests: Option<f64>,
+    /// Price of a GB of transfer: 0 within a region of AWS, about 0.09 USD to the Internet
+    #[arg(long, value_name = "C", value_parser = price, allow_negative_numbers = true)]
+    pub price_per_gb: Option<f64>,
+    /// Configurations measured at a time; more than 1 is refused, for they would share this machine's link
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    pub workers: u32,
+    /// Name the tables' columns as Syne Tune does, for the notebooks of the AWS sample
+    #[arg(long)]
+    pub syne_tune_names: bool,
     /// Seed of the search, and of the embedded S3's network
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
@@ -103,13 +125,24 @@ pub struct TuneArgs {
     pub engine: String,
 }
 
+/// `s3tune report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Folder of a run, finished or not
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Name the tables' columns as Syne Tune does, for the notebooks of the AWS sample
+    #[arg(long)]
+    pub syne_tune_names: bool,
+}
+
 /// Where the search begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Init {
-    /// The searcher's own first point.
+    /// With nothing else.
     Random,
-    /// boto3's default configuration.
+    /// With boto3's default configuration, where the engine has boto3's parameters.
     Boto3Defaults,
 }
 
@@ -192,6 +225,20 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+fn money(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(amount) if amount > 0.0 && amount.is_finite() => Ok(amount),
+        _ => Err("it must be a number greater than 0".to_owned()),
+    }
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(price) if price >= 0.0 && price.is_finite() => Ok(price),
+        _ => Err("it must be a number, at least 0".to_owned()),
+    }
+}
+
 fn synthetic(text: &str) -> Result<(String, ByteSize), String> {
     let (key, size) = text.rsplit_once('=').filter(|(key, _)| !key.is_empty()).ok_or("write it like big=3GiB")?;
     Ok((key.to_owned(), size.parse().map_err(|error: crate::size::SizeError| error.to_string())?))
@@ -245,6 +292,11 @@ mod tests {
             ("s3tune tune --bucket b --key k --max-tuning-time 1e300", "a year"),
             ("s3tune tune --bucket b --key k --lab lan", "--lab"),
             ("s3tune tune --bucket b --key k --object-size 3GiB", "--object-size"),
+            ("s3tune tune --bucket b --key k --max-cost 3", "--price-per-gb"),
+            ("s3tune tune --bucket b --key k --max-cost 0 --price-per-gb 1 --price-per-1000-requests 1", "--max-cost"),
+            ("s3tune tune --bucket b --key k --max-bytes many", "--max-bytes"),
+            ("s3tune tune --bucket b --key k --workers 0", "--workers"),
+            ("s3tune report", "<DIR>"),
             ("s3tune serve --synthetic big", "big=3GiB"),
             ("s3tune serve --listen nowhere", "--listen"),
             ("s3tune serve --access-key a", "--secret-key"),

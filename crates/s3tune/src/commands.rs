@@ -1,6 +1,7 @@
 //! The commands: each turns its flags into a run, or a server.
 
 mod demo;
+mod report;
 mod serve;
 mod tune;
 
@@ -12,7 +13,7 @@ use tunekit::StopHandle;
 use crate::cli::Command;
 use crate::failure::Failure;
 use crate::measure::Bench;
-use crate::run::{Plan, in_words, run};
+use crate::run::{Names, Plan, run};
 use crate::show::Show;
 
 /// Runs a command to its end.
@@ -24,6 +25,7 @@ pub async fn execute(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(arguments) => demo::demo(arguments).await,
         Command::Tune(arguments) => tune::tune(*arguments).await,
+        Command::Report(arguments) => report::report(arguments).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
     }
 }
@@ -43,11 +45,17 @@ async fn run_and_tell(plan: &Plan, bench: &Bench) -> Result<(), Failure> {
             }
         })
     };
-    let summary = run(plan, bench, &stop, &show).await;
+    let outcome = run(plan, bench, &stop, &show).await;
     asked_to_stop.abort();
     show.finish();
-    let words = in_words(&summary?);
-    tell(&format!("{words}results in {}: summary.json, report.html, best.toml, results.csv\n", plan.out.display()))
+    let words = outcome?.words;
+    let out = plan.out.display();
+    tell(&format!("{words}results in {out}: report.html, best.toml, summary.json, results.csv, measurements.csv\n"))
+}
+
+/// How tables' columns are to be called.
+fn names(syne_tune_names: bool) -> Names {
+    if syne_tune_names { Names::SyneTune } else { Names::Ours }
 }
 
 /// Writes to standard output, which may be closed or full.

@@ -14,7 +14,7 @@ pub use best::{BestError, Origin, best_toml, write_best};
 pub use file::WriteError;
 pub(crate) use file::write_whole;
 pub use report::{
-    Arm, Comparison, ConfigurationRow, Curve, CurvePoint, Influence, Outcome, Parameter, ParameterUnit, ParameterValue,
-    ReportError, ReportInput, Share, TrialRow, report_html, write_report,
+    Against, Arm, ArmKind, Comparison, Configurations, Curve, CurvePoint, Influence, Outcome, Parameter, ParameterUnit,
+    ParameterValue, ReportError, ReportInput, Share, TrialRow, report_html, write_report,
 };
-pub use summary::{LoadError, Measured, SaveError, Schema, Summary, UnsupportedSchema};
+pub use summary::{LoadError, Measured, Recommended, SaveError, Schema, Summary, UnsupportedSchema, Verdict, Versus};

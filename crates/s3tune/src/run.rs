@@ -1,31 +1,44 @@
-//! A run: measure the default, search, prove what was found, and leave a folder that shows it.
+//! A run: search, compare what was found with what there is without a search, and leave a folder that shows it.
 //!
 //! The journal is written before anything is acted on, so a run that is interrupted, killed or out of disk has kept what
-//! it measured; started again on the same folder, it goes on.
+//! it measured; started again on the same folder, it goes on. Summary, tables and report are made of the folder alone.
 
+mod arms;
+mod budget;
+mod compare;
+mod comparison;
 mod folder;
 mod influence;
 mod method;
-mod proof;
-
-pub(crate) use crate::run::folder::in_words;
+mod page;
+mod record;
+mod rounds;
+mod search;
+mod tables;
+mod words;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
-use tunekit::{Best, Config, Decision, Metric, Setup, Space, StopHandle, Tuner, TunerError, Tuning};
+use tunekit::{Config, Metric, Setup, Space, StopHandle};
 
+pub use self::budget::{Budget, Spent};
+pub use self::method::Method;
+pub use self::tables::Names;
+
+use self::arms::{References, in_space, nearest};
+use self::compare::compare;
+use self::comparison::{ComparisonFile, Contents, SearchEnd};
+use self::folder::{Folder, Identity};
+use self::influence::explain;
+use self::record::Record;
+use self::search::{Searched, search};
 use crate::cli::Init;
-use crate::failure::{Failure, chain};
-use crate::measure::{Bench, MeasureError};
-use crate::results::{Measured, Schema, Summary};
-use crate::run::folder::{Folder, Identity, report_input};
-use crate::run::influence::explain;
-pub use crate::run::method::Method;
-use crate::run::proof::{Proof, prove};
-use crate::show::{Show, seconds};
+use crate::failure::Failure;
+use crate::measure::Bench;
+use crate::results::Summary;
+use crate::show::Show;
+use crate::size::ByteSize;
 
 /// The metric's name in files.
 const METRIC: &str = "download_time";
@@ -45,212 +58,210 @@ pub struct Plan {
     pub method: Method,
     /// Downloads per configuration, at least 1.
     pub n_downloads: u32,
-    /// The limit on time: measuring the default and searching, without the final comparison.
+    /// The limit on time, without the final comparison.
     pub max_tuning_time: Duration,
     /// The limit on configurations.
     pub max_trials: Option<u64>,
+    /// The limits on bytes, requests and money, the final comparison included.
+    pub budget: Budget,
     /// Where all randomness of the search comes from.
     pub seed: u64,
     /// The network, in words.
     pub network: String,
+    /// How the tables' columns are called.
+    pub names: Names,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// As `summary.json` has it.
+    pub summary: Summary,
+    /// The same in words, for a terminal.
+    pub words: String,
 }
 
 /// Runs it. `stop` ends it early; what was measured is kept.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] when the folder holds another run, [`Failure::Work`] when something cannot be measured or written,
-/// or the run was stopped.
-pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> Result<Summary, Failure> {
-    let started = Instant::now();
-    let defaults = baseline(plan, bench);
-    if plan.init == Init::Boto3Defaults
-        && let Err(error) = plan.space.validate(&defaults)
-    {
+/// [`Failure::Usage`] when the folder holds another run or the budget is too small for anything, [`Failure::Work`] when
+/// something cannot be measured or written, or the run was stopped.
+pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> Result<Outcome, Failure> {
+    let references = References::of(&bench.engine);
+    let setup = setup(plan, &references, show)?;
+    let round = round(bench, &references);
+    let reserve = round.times(rounds::FEWEST as u64);
+    let one = Spent::download(bench.engine.knobs(), &references.engine_default, bench.object.bytes);
+    let least = reserve.plus(one.times(u64::from(plan.n_downloads)));
+    if let Some(limit) = plan.budget.exceeded_by(least) {
         return Err(Failure::usage(format!(
-            "--init boto3_defaults: boto3's defaults are not in the space: {error}; widen it, or write --init random"
+            "--{}: the engine's default and the comparison alone take {}; give it more",
+            limit.replace('_', "-"),
+            plan.budget.in_words(least)
         )));
     }
-    let folder = Folder::open(&plan.out, &Identity::of(plan, bench))?;
+    let folder = Folder::open(&plan.out, &Identity::of(plan, bench), plan.names)?;
+    // Another run is refused before anything is measured.
+    drop(folder.check_journal(&setup)?);
     show.downloads_per_trial(plan.n_downloads);
+    show.line(in_advance(plan, bench, round, one));
 
-    let setup = setup(plan, &defaults);
-    let scene = Scene { plan, bench, defaults: &defaults, stop, show };
-    if plan.init == Init::Random {
-        // Held meanwhile, so that no other run measures into the same folder, or beside this one.
-        let _journal = folder.check_journal(&setup)?;
-        let limit = plan.max_tuning_time;
-        let measured = tokio::time::timeout(limit, scene.measure_default()).await;
-        measured.unwrap_or_else(|_| Err(out_of_time(plan)))?;
-    }
-    let spent = started.elapsed();
-    let tuned = scene.search(setup, &folder, spent).await;
-    let (tuning, failure) = match tuned {
-        Ok(tuning) => (tuning, None),
-        Err(Ended { tuning: Some(tuning), failure }) => (*tuning, Some(failure)),
-        Err(Ended { tuning: None, failure }) => return Err(failure),
-    };
-    let best = tuning.best.clone();
-    let saved = folder.save_tables(&tuning.experiment).and_then(|()| match &best {
-        Some(best) => folder.save_best(plan, bench, best),
-        None => Ok(()),
-    });
+    let began = Instant::now();
+    let spent = earlier(&folder, bench)?;
+    let Searched { tuning, stopped_by, failure } =
+        search(plan, bench, setup, &folder, (spent, reserve), stop, show).await;
+    let Some(tuning) = tuning else { return Err(failure.unwrap_or_else(|| out_of_time(plan))) };
+    let contents = Contents::read(folder.path())?;
+    let saved = folder.save_tables(&tuning.experiment, &contents);
     // Why the search ended comes before what could not be written about it.
     match failure {
         Some(failure) => return Err(failure),
         None => saved?,
     }
-    let best = best.ok_or_else(|| out_of_time(plan))?;
-    let proof = tokio::select! {
-        proof = prove(bench, &defaults, &best.config, best.value, show) => proof?,
-        () = stop.stopped() => return Err(interrupted(plan)),
+    let best = tuning.best.as_ref().ok_or_else(|| out_of_time(plan))?;
+    let began = began.checked_sub(tuning.elapsed.saturating_sub(began.elapsed())).unwrap_or(began);
+    let now = earlier(&folder, bench)?;
+    let end = match contents.search {
+        // A session in which nothing was left to search does not make the search longer.
+        Some(end) if now == spent && end.stopped_by == stopped_by => end,
+        _ => SearchEnd { stopped_by, seconds: tuning.elapsed.as_secs_f64() },
     };
-    let summary = summary(plan, bench, &tuning, &best, &proof, spent + tuning.elapsed);
+    let arms = references.arms(bench.engine.complete(&best.config), best.trial.0);
+    let mut file = ComparisonFile::open(folder.path(), &arms, &end)?;
+    let most = file.comparison().rounds() + plan.budget.rounds_left(now, round, rounds::MOST * 3);
+    tokio::select! {
+        compared = compare(bench, &mut file, most, best.value, began, show) => compared?,
+        () = stop.stopped() => return Err(interrupted(plan)),
+    }
+    drop(file);
+    show.now("the report");
+    let (record, summary) = tokio::task::spawn_blocking({
+        let folder = folder.clone();
+        move || finish(&folder)
+    })
+    .await
+    .map_err(|error| Failure::work("write the report", &error))??;
+    Ok(Outcome { summary, words: words::result(&record) })
+}
+
+/// Writes everything that follows from a finished comparison.
+fn finish(folder: &Folder) -> Result<(Record, Summary), Failure> {
+    let mut record = Record::load(folder.path())?;
+    let summary = record.summary()?;
+    folder.save_best(&record, &summary)?;
     folder.save_summary(&summary)?;
-    show.now("which parameters matter");
-    let journal = folder.journal();
-    let explained = tokio::task::spawn_blocking(move || explain(&journal)).await;
-    let explained = explained.map_err(|error| Failure::work("explain the parameters", &error))??;
+    folder.save_tables(&record.experiment, &record.comparisons)?;
+    save_report(folder, &mut record)?;
+    Ok((record, summary))
+}
+
+fn save_report(folder: &Folder, record: &mut Record) -> Result<(), Failure> {
+    let explained = explain(&mut record.study);
     if let Ok(explained) = &explained {
         folder.save_influence(explained)?;
     }
     let influence = explained.map(|explained| explained.influence()).map_err(|error| error.to_string());
-    folder.save_report(&report_input(plan, bench, &tuning.experiment, &best, &proof, &summary, influence))?;
-    Ok(summary)
+    folder.save_report(&page::page(record, influence))
 }
 
-/// A search that ended early, with what it measured.
-struct Ended {
-    tuning: Option<Box<Tuning>>,
-    failure: Failure,
+/// Makes tables and report of a run's folder again, as far as the run has come, and says what is in them. Nothing is
+/// measured.
+///
+/// # Errors
+///
+/// [`Failure::Usage`] for a folder without a run, [`Failure::Work`] for one that is damaged or cannot be written.
+pub fn report(folder: &Path, names: Names) -> Result<String, Failure> {
+    let mut record = Record::load(folder)?;
+    let folder = Folder::existing(folder, names);
+    folder.save_tables(&record.experiment, &record.comparisons)?;
+    save_report(&folder, &mut record)?;
+    Ok(words::report(&record))
 }
 
-fn setup(plan: &Plan, defaults: &Config) -> Setup {
+/// The study of a plan. Its first point is the engine's default, or the point of the space that is nearest to it.
+fn setup(plan: &Plan, references: &References, show: &Show) -> Result<Setup, Failure> {
     let setup = Setup::new(plan.space.clone(), Metric::time(METRIC).replicated()).seed(plan.seed);
     let setup = plan.method.applied(setup, plan.n_downloads);
-    match plan.init {
-        Init::Boto3Defaults => setup.point(defaults.clone()),
-        Init::Random => setup,
+    let default = in_space(&plan.space, &references.engine_default);
+    let first = nearest(&plan.space, &references.engine_default);
+    if first != default {
+        show.line(format!(
+            "the engine's default ({default}) is not in the space: the search begins with the nearest point, {first}; \
+             the comparison has the default itself"
+        ));
+    }
+    let setup = setup.point(first.clone());
+    if plan.init == Init::Random {
+        return Ok(setup);
+    }
+    if !references.baseline_is_boto3 {
+        show.line("--init boto3_defaults: the engine has no parameters of boto3's; its own defaults come first");
+        return Ok(setup);
+    }
+    let boto3 = in_space(&plan.space, &references.baseline);
+    match plan.space.validate(&boto3) {
+        Ok(()) if boto3 == first => Ok(setup),
+        Ok(()) => Ok(setup.point(boto3)),
+        Err(error) => Err(Failure::usage(format!(
+            "--init boto3_defaults: boto3's defaults are not in the space: {error}; widen it, or write --init random"
+        ))),
     }
 }
 
-/// What every phase before the comparison needs.
-#[derive(Clone, Copy)]
-struct Scene<'a> {
-    plan: &'a Plan,
-    bench: &'a Bench,
-    defaults: &'a Config,
-    stop: &'a StopHandle,
-    show: &'a Show,
+/// What a round of the comparison takes, as far as is known before it: as if what is found took as much as the dearer of
+/// the two references.
+fn round(bench: &Bench, references: &References) -> Spent {
+    let of = |config: &Config| Spent::download(bench.engine.knobs(), config, bench.object.bytes);
+    let (baseline, default) = (of(&references.baseline), of(&references.engine_default));
+    let dearer = if baseline.requests > default.requests { baseline } else { default };
+    let two = default.plus(dearer);
+    if references.baseline == references.engine_default { two } else { two.plus(baseline) }
 }
 
-impl Scene<'_> {
-    async fn search(self, setup: Setup, folder: &Folder, spent: Duration) -> Result<Tuning, Ended> {
-        let Scene { plan, bench, defaults, stop, show } = self;
-        let mut tuner = Tuner::new(setup)
-            .journal(folder.journal())
-            .max_wall_time(plan.max_tuning_time.saturating_sub(spent))
-            .max_failures(MAX_FAILURES)
-            .stop_handle(stop.clone())
-            .observer(show.clone());
-        if let Some(max_trials) = plan.max_trials {
-            tuner = tuner.max_trials(max_trials);
-        }
-        // Wrong bytes are no matter of configuration: the run must not go on as if this one were merely slow.
-        let wrong: Arc<Mutex<Option<String>>> = Arc::default();
-        let tuned = tuner
-            .run(|mut trial| {
-                let (wrong, stop) = (wrong.clone(), stop.clone());
-                async move {
-                    let (mut sum, mut n) = (0.0, 0_u32);
-                    // Who goes on after a pause is told when it is enough.
-                    for _ in 0..plan.n_downloads {
-                        let took = bench.download(trial.config()).await.map_err(|error| {
-                            let says = chain(&error);
-                            if matches!(error, MeasureError::WrongBytes { .. } | MeasureError::WrongLength { .. }) {
-                                wrong.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(says.clone());
-                                stop.stop();
-                            }
-                            says
-                        })?;
-                        (sum, n) = (sum + took.as_secs_f64(), n + 1);
-                        if trial.report(took.as_secs_f64()).await != Decision::Continue {
-                            break;
-                        }
-                    }
-                    if *trial.config() == *defaults {
-                        show.default_mean(sum / f64::from(n));
-                    }
-                    Ok::<(), String>(())
-                }
-            })
-            .await;
-
-        let wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match tuned {
-            Ok(tuning) if let Some(wrong) = wrong => {
-                Err(Ended { tuning: Some(Box::new(tuning)), failure: Failure::Work(wrong) })
-            }
-            Ok(tuning) if stop.is_stopped() => {
-                Err(Ended { tuning: Some(Box::new(tuning)), failure: interrupted(plan) })
-            }
-            Ok(tuning) => Ok(tuning),
-            Err(error) => Err(ended(plan, error)),
+/// What the folder's run has taken so far.
+fn earlier(folder: &Folder, bench: &Bench) -> Result<Spent, Failure> {
+    let of =
+        |config: &Config| Spent::download(bench.engine.knobs(), &bench.engine.complete(config), bench.object.bytes);
+    let mut spent = Spent::default();
+    if folder.journal().exists() {
+        let record = Record::load_if_measured(folder.path())?;
+        for trial in record.iter().flat_map(|record| record.experiment.trials()) {
+            spent = spent.plus(of(&trial.config).times(trial.measurements.len() as u64));
         }
     }
-
-    /// The default configuration's downloads, outside the study.
-    async fn measure_default(self) -> Result<(), Failure> {
-        let Scene { plan, bench, defaults, stop, show } = self;
-        let mut sum = 0.0;
-        for done in 0..plan.n_downloads {
-            show.now(format!("boto3's defaults, download {} of {}", done + 1, plan.n_downloads));
-            let took = tokio::select! {
-                took = bench.download(defaults) => took.map_err(|error| Failure::work("measure boto3's defaults", &error))?,
-                () = stop.stopped() => {
-                    return Err(Failure::Work("interrupted before the search began; nothing was measured yet".to_owned()));
-                }
-            };
-            sum += took.as_secs_f64();
+    let contents = Contents::read(folder.path())?;
+    for comparison in contents.earlier.iter().chain(&contents.last) {
+        for one in &comparison.downloads {
+            spent = spent.plus(of(&comparison.arms[one.arm].config));
         }
-        let mean = sum / f64::from(plan.n_downloads);
-        show.default_mean(mean);
-        show.line(format!("default    {:>8}             {}", seconds(mean), defaults));
-        Ok(())
     }
+    Ok(spent)
 }
 
-fn ended(plan: &Plan, error: TunerError) -> Ended {
-    let out = plan.out.display();
-    match error {
-        TunerError::OtherStudy { what, .. } => Ended { tuning: None, failure: another_run(&plan.out, what) },
-        TunerError::TooManyFailures { consecutive, last, tuning } => Ended {
-            tuning: Some(tuning),
-            failure: Failure::Work(format!(
-                "{consecutive} configurations failed in a row, the last one because: {last}; what was measured is in {out}"
-            )),
-        },
-        TunerError::Suggest { source, tuning } => {
-            Ended { tuning: Some(tuning), failure: Failure::work("choose the next configuration", &source) }
+/// What the run is going to take, before it begins. Nobody knows yet how fast the network is: the figure is one that
+/// people can multiply.
+fn in_advance(plan: &Plan, bench: &Bench, round: Spent, one: Spent) -> String {
+    const BYTES_PER_S: f64 = 100e6;
+    let compared = [round.times(rounds::FEWEST as u64), round.times(rounds::MOST as u64)];
+    let seconds = plan.max_tuning_time.as_secs_f64();
+    let by_time = (seconds * BYTES_PER_S / bench.object.bytes as f64).ceil() as u64;
+    let by_trials = plan.max_trials.map(|trials| trials.saturating_mul(u64::from(plan.n_downloads)));
+    let search = match by_trials {
+        Some(downloads) if downloads <= by_time => {
+            format!("search up to {downloads} downloads, {}", plan.budget.in_words(one.times(downloads)))
         }
-        other => Ended { tuning: None, failure: Failure::work("search", &other) },
-    }
-}
-
-/// boto3's defaults in the parameters of the space, or the engine's own where it has none of boto3's.
-pub(crate) fn baseline(plan: &Plan, bench: &Bench) -> Config {
-    match bench.engine.boto3_defaults() {
-        Some(boto3) => in_space(&plan.space, &boto3),
-        None => bench.engine.defaults(&plan.space),
-    }
-}
-
-/// The values of the space's parameters.
-fn in_space(space: &Space, config: &Config) -> Config {
-    space.iter().fold(Config::new(), |inside, (name, _)| match config.value(name) {
-        Some(value) => inside.with(name, value.clone()),
-        None => inside,
-    })
+        _ => format!("search {seconds} s, at 100 MB/s {}", plan.budget.in_words(one.times(by_time))),
+    };
+    let limits = match plan.budget.limits() {
+        limits if limits.is_empty() => "no limit on bytes, requests or cost is set".to_owned(),
+        limits => format!("limited by {limits}"),
+    };
+    format!(
+        "plan: {search}; then compare, {} to {}; {limits}",
+        ByteSize(compared[0].bytes),
+        ByteSize(compared[1].bytes)
+    )
 }
 
 fn another_run(out: &Path, what: &str) -> Failure {
@@ -272,44 +283,4 @@ fn out_of_time(plan: &Plan) -> Failure {
         "no configuration could be measured within --max-tuning-time {}; give it more time",
         plan.max_tuning_time.as_secs_f64()
     ))
-}
-
-fn summary(plan: &Plan, bench: &Bench, tuning: &Tuning, best: &Best, proof: &Proof, search: Duration) -> Summary {
-    let before = if plan.init == Init::Random { u64::from(plan.n_downloads) } else { 0 };
-    let compared = (proof.default.len() + proof.found.len()) as u64;
-    let measurements = before + tuning.experiment.measurements() as u64 + compared;
-    Summary {
-        schema: Schema,
-        metric: METRIC.to_owned(),
-        unit: "s".to_owned(),
-        baseline: measured(&baseline(plan, bench), &proof.default),
-        best: measured(&best.config, &proof.found),
-        improvement: proof.improvement.estimate,
-        improvement_ci95: [proof.improvement.lower, proof.improvement.upper],
-        trials: tuning.experiment.trials().len() as u64,
-        measurements,
-        search_seconds: search.as_secs_f64(),
-        bytes_moved: measurements.saturating_mul(bench.object.bytes),
-        object_bytes: bench.object.bytes,
-        seed: plan.seed,
-        engine: bench.engine.name().to_owned(),
-        stopped_by: tuning.stopped_by.map_or("", |stopped| stopped.as_str()).to_owned(),
-    }
-}
-
-fn measured(config: &Config, samples: &[f64]) -> Measured {
-    let config = as_map(config);
-    Measured { config, mean: proof::mean(samples), n: samples.len() as u64 }
-}
-
-/// All parameters of the engine at a point of the space, by name.
-fn in_full(bench: &Bench, config: &Config) -> Map<String, Value> {
-    as_map(&bench.engine.complete(config))
-}
-
-fn as_map(config: &Config) -> Map<String, Value> {
-    match serde_json::to_value(config) {
-        Ok(Value::Object(object)) => object,
-        _ => unreachable!("a configuration serialises as an object"),
-    }
 }

@@ -18,10 +18,6 @@ pub struct Show {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Mean of the default configuration, in seconds, once it is known.
-    default: Option<f64>,
-    /// Lowest mean of a finished trial, in seconds.
-    lowest: Option<f64>,
     downloads: u32,
 }
 
@@ -61,11 +57,6 @@ impl Show {
         self.state().downloads = downloads;
     }
 
-    /// The default configuration's mean is known.
-    pub fn default_mean(&self, seconds: f64) {
-        self.state().default = Some(seconds);
-    }
-
     /// Ends the live line.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
@@ -75,17 +66,29 @@ impl Show {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn running(&self, trial: TrialId, done: usize) {
-        let state = self.state();
-        let best = match (state.lowest, state.default) {
+    fn running(&self, study: &Study, trial: TrialId, done: usize) {
+        let best = match (lowest(study), default(study)) {
             (Some(lowest), Some(default)) => format!("best so far {} ({})", seconds(lowest), against(lowest, default)),
             (Some(lowest), None) => format!("best so far {}", seconds(lowest)),
             _ => "nothing measured yet".to_owned(),
         };
-        let text = format!("trial {}, download {} of {}; {best}", trial.0, done + 1, state.downloads);
-        drop(state);
-        self.now(text);
+        let of = self.state().downloads;
+        self.now(format!("trial {}, download {} of {of}; {best}", trial.0, done + 1));
     }
+}
+
+/// The mean of the engine's default in seconds, which a search begins with.
+fn default(study: &Study) -> Option<f64> {
+    let first = study.trials().first()?;
+    let given = study.header().points_to_evaluate.first()?;
+    first.value(study.header().metric.value).filter(|_| first.config == *given)
+}
+
+/// The lowest mean in seconds. A single download of several may be nothing but luck, and does not count.
+fn lowest(study: &Study) -> Option<f64> {
+    let rule = study.header().metric.value;
+    let counts = |trial: &&Trial| trial.status == Status::Completed || trial.samples(rule).len() > 1;
+    study.trials().iter().filter(counts).filter_map(|trial| trial.value(rule)).min_by(f64::total_cmp)
 }
 
 impl Default for Show {
@@ -95,8 +98,8 @@ impl Default for Show {
 }
 
 impl Observer for Show {
-    fn on_ask(&mut self, _: &Study, job: &Assignment) {
-        self.running(job.trial, 0);
+    fn on_ask(&mut self, study: &Study, job: &Assignment) {
+        self.running(study, job.trial, 0);
     }
 
     fn on_report(&mut self, study: &Study, trial: TrialId, _: u64, _: f64, decision: Decision) {
@@ -104,7 +107,7 @@ impl Observer for Show {
         if decision == Decision::Pause {
             self.measured(study, trial, "may go on");
         } else if trial.measurements.len() < self.state().downloads as usize {
-            self.running(trial.id, trial.measurements.len());
+            self.running(study, trial.id, trial.measurements.len());
         }
     }
 
@@ -124,14 +127,8 @@ impl Show {
     /// A line of what a trial came to so far, and what becomes of it where it has not run in full.
     fn measured(&self, study: &Study, trial: &Trial, then: &str) {
         let Some(value) = trial.value(study.header().metric.value) else { return };
-        let mut state = self.state();
         let n = trial.measurements.len();
-        // A single download of many may be nothing but luck.
-        if n > 1 || then.is_empty() {
-            state.lowest = Some(state.lowest.map_or(value, |lowest| lowest.min(value)));
-        }
-        let against = state.default.map_or_else(String::new, |default| against(value, default));
-        drop(state);
+        let against = default(study).map_or_else(String::new, |default| against(value, default));
         let so_far = if then.is_empty() {
             String::new()
         } else {
@@ -161,6 +158,12 @@ pub fn seconds(value: f64) -> String {
 #[must_use]
 pub fn against(value: f64, default: f64) -> String {
     format!("{:+.1} %", (value / default - 1.0) * 100.0)
+}
+
+/// A share: `38.8 %`.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
 }
 
 #[cfg(test)]

@@ -48,6 +48,10 @@ fn wrong_usage_ends_with_2_and_one_line() {
     for (more, says) in [
         (&["--no-such-flag"][..], "--no-such-flag"),
         (&["--search", "nonsense"], "nonsense"),
+        (&["--search", "pbt"], "no use here"),
+        (&["--workers", "2"], "--workers 2"),
+        (&["--max-bytes", "1MiB"], "--max-bytes"),
+        (&["--max-requests", "3"], "--max-requests"),
         (&["--file-path", "/nonexistent/x"], "/nonexistent/x"),
         (&["--file-name", "a/b"], "a/b"),
         (&["--space", "nowhere.toml"], "nowhere.toml"),
@@ -101,13 +105,39 @@ fn a_run_tells_its_result_on_standard_output_and_plain_lines_on_standard_error()
         assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
         let told = String::from_utf8(output.stdout).unwrap();
         assert!(
-            told.starts_with("default ") && told.contains("95 % interval") && told.contains("summary.json"),
+            told.starts_with("boto3's defaults ") && told.contains("95 % interval") && told.contains("summary.json"),
             "{told}"
         );
+        assert!(told.contains("\nconclusion: use "), "{told}");
         assert!(!output.stderr.contains(&0x1b), "no escape codes where there is no terminal");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("plan: search up to 3 downloads, 3 MiB in about"));
     }
     let summary: Value = serde_json::from_slice(&std::fs::read(out.join("summary.json")).unwrap()).unwrap();
     assert_eq!(summary["trials"], 3);
+
+    // The report again, from the folder alone.
+    let before = std::fs::read(out.join("measurements.csv")).unwrap();
+    for file in ["report.html", "results.csv", "measurements.csv"] {
+        std::fs::remove_file(out.join(file)).unwrap();
+    }
+    let output = s3tune(&["report", out.to_str().unwrap()]).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("engine s3xfer") && told.contains("\nconclusion: use "), "{told}");
+    assert!(out.join("report.html").exists() && out.join("results.csv").exists());
+    assert_eq!(std::fs::read(out.join("measurements.csv")).unwrap(), before);
+}
+
+#[test]
+fn a_report_of_no_run_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    for dir in [folder.path(), &missing] {
+        let output = s3tune(&["report", dir.to_str().unwrap()]).output().unwrap();
+        assert_eq!(code(&output), 2);
+        assert!(line(&output).contains("no run in this folder"), "{}", line(&output));
+        assert!(!dir.join("report.html").exists());
+    }
 }
 
 #[test]

@@ -12,8 +12,8 @@ use s3tune::engine::{Engine, as_config};
 use s3tune::failure::Failure;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
-use s3tune::results::Summary;
-use s3tune::run::{Method, Plan, run};
+use s3tune::results::{Recommended, Summary, Verdict};
+use s3tune::run::{Budget, Method, Names, Plan, run};
 use s3tune::show::Show;
 use s3tune::space;
 use serde_json::Value;
@@ -55,8 +55,10 @@ impl Scene {
             n_downloads: 2,
             max_tuning_time: Duration::from_secs(600),
             max_trials: Some(max_trials),
+            budget: Budget::default(),
             seed: 5,
             network: "none".to_owned(),
+            names: Names::Ours,
         }
     }
 
@@ -65,7 +67,7 @@ impl Scene {
     }
 
     async fn run(&self, plan: &Plan) -> Result<Summary, Failure> {
-        run(plan, &self.bench, &StopHandle::new(), &Show::new()).await
+        run(plan, &self.bench, &StopHandle::new(), &Show::new()).await.map(|outcome| outcome.summary)
     }
 
     fn assert_no_download_left(&self) {
@@ -85,19 +87,19 @@ async fn a_run_leaves_a_folder_that_shows_it() {
     let scene = Scene::near().await;
     let summary = scene.run(&scene.plan(4)).await.unwrap();
 
-    let expected =
-        ["best.toml", "journal.jsonl", "report.html", "results.csv", "results.parquet", "run.json", "summary.json"];
-    assert_eq!(files(&scene.out()), expected);
+    let expected = "best.toml comparison.jsonl journal.jsonl measurements.csv measurements.parquet report.html results.csv \
+         results.parquet run.json summary.json";
+    assert_eq!(files(&scene.out()).join(" "), expected);
     let report = fs::read_to_string(scene.out().join("report.html")).unwrap();
     assert!(report.contains("4 configurations were measured, at least 5 are needed"));
     scene.assert_no_download_left();
 
     let written: Value = serde_json::from_slice(&fs::read(scene.out().join("summary.json")).unwrap()).unwrap();
     assert_eq!(serde_json::to_value(&summary).unwrap(), written);
-    assert_eq!((written["schema"].as_u64(), written["metric"].as_str()), (Some(1), Some("download_time")));
+    assert_eq!((written["schema"].as_u64(), written["metric"].as_str()), (Some(2), Some("download_time")));
     assert_eq!((summary.trials, summary.stopped_by.as_str()), (4, "max_trials"));
     // Four trials of two downloads, and the comparison's.
-    assert_eq!(summary.measurements, 4 * 2 + summary.baseline.n + summary.best.n);
+    assert_eq!(summary.measurements, 4 * 2 + compared(&summary));
     assert_eq!(summary.measurements, scene.bench.ledger().measurements);
     assert_eq!(summary.bytes_moved, summary.measurements * BYTES);
     let improvement = 1.0 - summary.best.mean / summary.baseline.mean;
@@ -105,12 +107,120 @@ async fn a_run_leaves_a_folder_that_shows_it() {
     let [low, high] = summary.improvement_ci95;
     assert!(low <= improvement && improvement <= high);
     assert_eq!(summary.baseline.config["max_concurrency"], 10);
+    assert_eq!(summary.engine_default.config["max_concurrency"], 32);
+    let versus = summary.versus_engine_default;
+    assert!((versus.improvement - (1.0 - summary.best.mean / summary.engine_default.mean)).abs() < 1e-12);
+    assert_eq!((summary.verdict, summary.recommended), (Verdict::of(versus.ci95), summary.verdict.recommended()));
 
     let csv = fs::read_to_string(scene.out().join("results.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 4, "{csv}");
+    let csv = fs::read_to_string(scene.out().join("measurements.csv")).unwrap();
+    assert!(csv.starts_with("trial,arm,order,at_s,seconds,max_concurrency,multipart_chunksize,"), "{csv}");
+    assert_eq!(csv.lines().count() as u64, 1 + summary.measurements, "{csv}");
+    assert_eq!(csv.matches(",search,").count(), 4 * 2);
+    let times: Vec<f64> = csv.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().parse().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let recommended = match summary.recommended {
+        Recommended::Best => &summary.best,
+        Recommended::EngineDefault => &summary.engine_default,
+    };
     let best: s3xfer::TransferConfig =
         toml::from_str(&fs::read_to_string(scene.out().join("best.toml")).unwrap()).unwrap();
-    assert_eq!(serde_json::json!(best.max_concurrency()), summary.best.config["max_concurrency"]);
+    assert_eq!(serde_json::json!(best.max_concurrency()), recommended.config["max_concurrency"]);
+}
+
+/// Downloads of the comparison. Arms that are one configuration are measured once.
+fn compared(summary: &Summary) -> u64 {
+    let found = if summary.best.config == summary.engine_default.config { 0 } else { summary.best.n };
+    summary.baseline.n + summary.engine_default.n + found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engines_default_is_the_first_point_whatever_comes_then() {
+    for (init, first) in [(Init::Random, [32, 0]), (Init::Boto3Defaults, [32, 10])] {
+        let scene = Scene::near().await;
+        scene.run(&Plan { init, ..scene.plan(2) }).await.unwrap();
+        let experiment = Experiment::load(scene.out()).unwrap();
+        let asked: Vec<i64> =
+            experiment.trials().iter().map(|trial| trial.config.int("max_concurrency").unwrap()).collect();
+        assert_eq!(asked[0], first[0]);
+        assert_eq!(asked[1] == 10, first[1] == 10, "{asked:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_better_than_the_default_means_that_the_default_is_recommended() {
+    let scene = Scene::near().await;
+    // One part at a time is never faster than 32: what the search can find here is slower.
+    let folder = tempfile::tempdir().unwrap();
+    let space = folder.path().join("space.toml");
+    fs::write(&space, "max_concurrency = { type = 'int', lo = 1, hi = 2 }\nmultipart_threshold = { type = 'int', lo = 1, hi = 2 }\nmultipart_chunksize = { type = 'int', lo = 65536, hi = 65537 }").unwrap();
+    let space = space::named(space.to_str().unwrap(), BYTES).unwrap();
+    let summary = scene.run(&Plan { space, init: Init::Random, ..scene.plan(2) }).await.unwrap();
+    assert_eq!((summary.verdict, summary.recommended), (Verdict::Slower, Recommended::EngineDefault));
+    let best: s3xfer::TransferConfig =
+        toml::from_str(&fs::read_to_string(scene.out().join("best.toml")).unwrap()).unwrap();
+    assert_eq!(best, s3xfer::TransferConfig::default());
+    let page = fs::read_to_string(scene.out().join("report.html")).unwrap();
+    assert!(page.contains("keep that") && page.contains("use s3xfer as it is"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_command_again_measures_nothing_and_a_torn_comparison_goes_on() {
+    let scene = Scene::near().await;
+    let first = scene.run(&scene.plan(3)).await.unwrap();
+    let measured = scene.bench.ledger().measurements;
+    let second = scene.run(&scene.plan(3)).await.unwrap();
+    assert_eq!(scene.bench.ledger().measurements, measured);
+    assert_eq!(first, second);
+
+    // The comparison was cut off in its second round.
+    let path = scene.out().join("comparison.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let kept: Vec<&str> = text.split_inclusive('\n').take(2 + 4).collect();
+    fs::write(&path, kept.concat()).unwrap();
+    let third = scene.run(&scene.plan(3)).await.unwrap();
+    let again = scene.bench.ledger().measurements - measured;
+    assert_eq!(third.measurements, first.measurements);
+    assert_eq!(again, compared(&third) - 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_ends_the_search_and_leaves_room_for_the_comparison() {
+    let scene = Scene::near().await;
+    // Twenty downloads: four rounds of three arms, and four trials of two.
+    let budget = Budget { max_bytes: Some(20 * BYTES), ..Budget::default() };
+    let summary = scene.run(&Plan { budget, max_trials: None, ..scene.plan(0) }).await.unwrap();
+    assert_eq!((summary.stopped_by.as_str(), summary.trials), ("max_bytes", 5));
+    assert!(summary.bytes_moved <= 20 * BYTES && summary.bytes_moved >= 18 * BYTES, "{}", summary.bytes_moved);
+    // Nothing more where nothing is left.
+    let measured = scene.bench.ledger().measurements;
+    scene.run(&Plan { budget, max_trials: None, ..scene.plan(0) }).await.unwrap();
+    assert_eq!(scene.bench.ledger().measurements, measured);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_current_during_a_run() {
+    let scene = Scene::new(NetworkProfile::unlimited().with_first_byte(50.0, 0.0).unwrap(), false).await;
+    let (stop, out) = (StopHandle::new(), scene.out());
+    let watcher = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            let rows = |name: &str| fs::read_to_string(out.join(name)).map_or(0, |text| text.lines().count());
+            while rows("results.csv") < 1 + 2 || rows("measurements.csv") < 1 + 4 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let words = s3tune::run::report(&out, Names::SyneTune).unwrap();
+            stop.stop();
+            words
+        }
+    });
+    let ended = run(&scene.plan(100), &scene.bench, &stop, &Show::new()).await;
+    assert!(matches!(ended, Err(Failure::Work(line)) if line.contains("interrupted")));
+    let words = watcher.await.unwrap();
+    assert!(words.contains("no comparison yet"), "{words}");
+    let page = fs::read_to_string(scene.out().join("report.html")).unwrap();
+    assert!(page.contains("No comparison was made"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,8 +348,7 @@ async fn every_search_method_and_both_beginnings_run() {
         let scene = Scene::near().await;
         let plan = Plan { method: Method::named(name).unwrap(), init, ..scene.plan(3) };
         let summary = scene.run(&plan).await.unwrap();
-        let before = if init == Init::Random { 2 } else { 0 };
-        assert_eq!(summary.measurements, before + 3 * 2 + summary.baseline.n + summary.best.n, "{name}");
+        assert_eq!(summary.measurements, 3 * 2 + compared(&summary), "{name}");
     }
 }
 
@@ -251,7 +360,7 @@ async fn methods_that_download_the_good_ones_more_often_run() {
         let summary = scene.run(&plan).await.unwrap();
         assert_eq!(summary.trials, 7, "{name}");
         // Everything was downloaded once, something three times, and not everything; a race may need all, and its leader more.
-        let searched = summary.measurements - summary.baseline.n - summary.best.n;
+        let searched = summary.measurements - compared(&summary);
         assert!(searched >= 7 + 2 && (searched < 7 * 3 || name == "racing"), "{name}: {searched}");
         let journal = fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
         assert!(journal.contains(r#""resumed":true"#), "{name}");
@@ -276,6 +385,6 @@ async fn another_program_can_be_tuned() {
         Engine::parse(&template).unwrap(),
         scene.scratch.path().to_owned(),
     );
-    let summary = run(&scene.plan(3), &bench, &StopHandle::new(), &Show::new()).await.unwrap();
+    let summary = run(&scene.plan(3), &bench, &StopHandle::new(), &Show::new()).await.unwrap().summary;
     assert_eq!((summary.trials, summary.engine), (3, template));
 }

@@ -86,7 +86,7 @@ pub use words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 pub use words::predicate::PredicateError;
 pub use words::schedule::{ResourceKernel, SchedulerOptions};
 pub use words::space::{ConfigError, Space, SpaceError};
-pub use words::table::{Cells, Table};
+pub use words::table::{Cells, Table, UnevenTable};
 pub use words::trial::{
     Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
     TrialId,

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::lab;
 use crate::measure::Bench;
-use crate::run::{Method, Plan};
+use crate::run::{Budget, Method, Names, Plan};
 use crate::show::say;
 use crate::size::ByteSize;
 use crate::space;
@@ -30,13 +30,15 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
     let plan = Plan {
         out: out_folder(arguments.out, "s3tune-demo"),
         space: space::named("default", OBJECT_BYTES)?,
-        init: Init::Boto3Defaults,
-        method: Method::BAYES_FIFO,
+        init: Init::Random,
+        method: Method::AUTO,
         n_downloads: N_DOWNLOADS,
         max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
         max_trials: None,
+        budget: Budget::default(),
         seed: arguments.seed,
         network: in_words,
+        names: Names::Ours,
     };
     say(&format!(
         "embedded S3 at {}, network {PROFILE}; {object} of {}; {} s of search, then the comparison",

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{download_folder, out_folder, run_and_tell};
+use super::{download_folder, names, out_folder, run_and_tell};
 use crate::cli::TuneArgs;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::lab::{self, EmbeddedS3};
 use crate::measure::Bench;
 use crate::object::{Connection, Object};
-use crate::run::{Method, Plan};
+use crate::run::{Budget, Method, Plan};
 use crate::space;
 
 /// Where the object is.
@@ -25,6 +25,13 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
     // What can be wrong without a look at the network is looked at first.
     let method = Method::named(&arguments.search)?;
     let engine = Engine::parse(&arguments.engine)?;
+    if arguments.workers > 1 {
+        return Err(Failure::usage(format!(
+            "--workers {}: downloads at the same time would share this machine's link and disk, and measure each other; \
+             write 1",
+            arguments.workers
+        )));
+    }
     let folder = download_folder(arguments.file_path.clone())?;
     if let Some(name) = &arguments.file_name
         && (name.is_empty() || name.contains('/') || name == "." || name == "..")
@@ -40,8 +47,16 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
         n_downloads: arguments.n_downloads,
         max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
         max_trials: arguments.max_trials,
+        budget: Budget {
+            max_bytes: arguments.max_bytes.map(|size| size.0),
+            max_requests: arguments.max_requests,
+            max_cost: arguments.max_cost,
+            price_per_1000_requests: arguments.price_per_1000_requests.unwrap_or(0.0),
+            price_per_gb: arguments.price_per_gb.unwrap_or(0.0),
+        },
         seed: arguments.seed,
         network: place.network,
+        names: names(arguments.syne_tune_names),
     };
     let mut bench = Bench::new(place.connection, place.object, engine, folder);
     if let Some(name) = arguments.file_name {

@@ -28,6 +28,8 @@ pub struct ReportInput {
     pub unit: String,
     /// The final comparison, measured after the search; none when the run ended before it.
     pub comparison: Option<Comparison>,
+    /// What one has without tuning: its name, and its mean as far as it is known.
+    pub reference: Option<(String, f64)>,
     /// Every trial, in the order in which they finished.
     pub trials: Vec<TrialRow>,
     /// The trial whose configuration was chosen.
@@ -36,25 +38,46 @@ pub struct ReportInput {
     pub parameters: Vec<Parameter>,
     /// Which parameters matter, and how; or why that cannot be said, as a fragment of a sentence.
     pub influence: Result<Influence, String>,
-    /// The configuration found, in full, beside the one it is compared with.
-    pub configuration: Vec<ConfigurationRow>,
+    /// The configuration found, in full, beside those it is compared with.
+    pub configuration: Configurations,
     /// How it was measured, as name and value: object, network, engine, seed, cores, what stopped the search.
     pub conditions: Vec<(String, String)>,
     /// What the reader should keep in mind, a sentence each.
     pub caveats: Vec<String>,
 }
 
-/// Two configurations measured side by side.
+/// Configurations measured side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// The configuration one would use without tuning.
-    pub before: Arm,
-    /// The configuration that was found.
-    pub found: Arm,
-    /// `1 - found.mean / before.mean`.
+    /// What was measured, in the order in which it is shown.
+    pub arms: Vec<Arm>,
+    /// The configuration found against each other arm. The first is the headline.
+    pub against: Vec<Against>,
+    /// What a reader should conclude, in a sentence.
+    pub conclusion: String,
+}
+
+/// The configuration found against another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Against {
+    /// The other's name, as in [`Arm::name`].
+    pub name: String,
+    /// `1 - found.mean / other.mean`.
     pub improvement: f64,
     /// Its 95 % confidence interval, lower end first.
-    pub improvement_ci95: [f64; 2],
+    pub ci95: [f64; 2],
+}
+
+/// What an arm stands for: the colour it has in pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ArmKind {
+    /// Another configuration than the engine's default that people know.
+    Baseline,
+    /// What one has without tuning.
+    Default,
+    /// What was found.
+    Found,
 }
 
 /// One side of a comparison.
@@ -62,6 +85,8 @@ pub struct Comparison {
 pub struct Arm {
     /// What to call it: `boto3's defaults`, `found`.
     pub name: String,
+    /// What it stands for.
+    pub kind: ArmKind,
     /// Every measurement, in the metric's unit.
     pub measurements: Vec<f64>,
     /// Their mean.
@@ -93,6 +118,12 @@ pub enum Outcome {
     Measured(f64),
     /// Stopped by the scheduler: the mean until then.
     Stopped(f64),
+    /// Left paused by the scheduler: the mean until then.
+    Paused(f64),
+    /// Cut off with the run: the mean until then.
+    Interrupted(f64),
+    /// Ended because it could no longer be good: it is at least this.
+    AtLeast(f64),
     /// No value, and why.
     Failed(String),
 }
@@ -100,7 +131,11 @@ pub enum Outcome {
 impl Outcome {
     fn value(&self) -> Option<f64> {
         match self {
-            Self::Measured(value) | Self::Stopped(value) => Some(*value),
+            Self::Measured(value)
+            | Self::Stopped(value)
+            | Self::Paused(value)
+            | Self::Interrupted(value)
+            | Self::AtLeast(value) => Some(*value),
             Self::Failed(_) => None,
         }
     }
@@ -186,15 +221,13 @@ pub struct CurvePoint {
     pub ci95: [f64; 2],
 }
 
-/// A parameter of the configuration found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigurationRow {
-    /// Its name.
-    pub name: String,
-    /// Its value without tuning, as text.
-    pub before: String,
-    /// Its value now, as text.
-    pub found: String,
+/// Configurations side by side, in full.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Configurations {
+    /// Their names. The last is the one that was found.
+    pub names: Vec<String>,
+    /// A parameter each, with its value in each configuration.
+    pub rows: Vec<(String, Vec<String>)>,
 }
 
 /// Why a report could not be written.

@@ -15,7 +15,7 @@ use super::file::{WriteError, write_whole};
 /// The outcome of a run.
 ///
 /// ```
-/// use s3tune::results::{Measured, Schema, Summary};
+/// use s3tune::results::{Measured, Recommended, Schema, Summary, Verdict, Versus};
 ///
 /// let measured = |mean| Measured { config: Default::default(), mean, n: 6 };
 /// let summary = Summary {
@@ -23,9 +23,13 @@ use super::file::{WriteError, write_whole};
 ///     metric: "download_time".to_owned(),
 ///     unit: "s".to_owned(),
 ///     baseline: measured(8.0),
+///     engine_default: measured(5.2),
 ///     best: measured(5.0),
 ///     improvement: 0.375,
 ///     improvement_ci95: [0.34, 0.41],
+///     versus_engine_default: Versus { improvement: 0.038, ci95: [0.01, 0.07] },
+///     verdict: Verdict::Faster,
+///     recommended: Recommended::Best,
 ///     trials: 31,
 ///     measurements: 70,
 ///     search_seconds: 118.2,
@@ -36,26 +40,34 @@ use super::file::{WriteError, write_whole};
 ///     stopped_by: "max_tuning_time".to_owned(),
 /// };
 /// let json = serde_json::to_string(&summary)?;
-/// assert!(json.starts_with(r#"{"schema":1,"metric":"download_time","unit":"s","baseline":"#));
+/// assert!(json.starts_with(r#"{"schema":2,"metric":"download_time","unit":"s","baseline":"#));
 /// assert_eq!(serde_json::from_str::<Summary>(&json)?, summary);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Always 1.
+    /// Always 2.
     pub schema: Schema,
     /// What was measured; less is better.
     pub metric: String,
     /// The unit of [`Measured::mean`].
     pub unit: String,
-    /// The configuration one would use without tuning.
+    /// boto3's defaults, or the engine's where it has none of boto3's parameters.
     pub baseline: Measured,
-    /// The configuration that was found.
+    /// The engine's behaviour when nobody configures it.
+    pub engine_default: Measured,
+    /// The configuration that the search found.
     pub best: Measured,
     /// `1 - best.mean / baseline.mean`: 0.4 is 40 % less time. Negative when the best found is worse.
     pub improvement: f64,
     /// The 95 % confidence interval of `improvement`, lower end first.
     pub improvement_ci95: [f64; 2],
+    /// The same against `engine_default`.
+    pub versus_engine_default: Versus,
+    /// What is proven of `best` against `engine_default`.
+    pub verdict: Verdict,
+    /// The configuration to use, which `best.toml` holds.
+    pub recommended: Recommended,
     /// Configurations that were tried.
     pub trials: u64,
     /// Downloads that were timed, over all trials and the final comparison.
@@ -85,14 +97,68 @@ pub struct Measured {
     pub n: u64,
 }
 
-/// The number of this schema: there is one value, written as `1`; reading any other number is an error.
+/// How much less time [`Summary::best`] takes than another configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Versus {
+    /// `1 - best.mean / other.mean`; negative where the best found takes longer.
+    pub improvement: f64,
+    /// Its 95 % confidence interval, lower end first.
+    pub ci95: [f64; 2],
+}
+
+/// What a comparison proves of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The whole interval lies above zero.
+    #[serde(rename = "faster")]
+    Faster,
+    /// The interval includes zero.
+    #[serde(rename = "no difference")]
+    NoDifference,
+    /// The whole interval lies below zero.
+    #[serde(rename = "slower")]
+    Slower,
+}
+
+/// Which configuration to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recommended {
+    /// The one that was found: it is proven to be faster than the engine's default.
+    Best,
+    /// The engine's default: nothing better is proven.
+    EngineDefault,
+}
+
+impl Verdict {
+    /// What an interval of improvements proves.
+    #[must_use]
+    pub fn of([low, high]: [f64; 2]) -> Self {
+        match (low > 0.0, high < 0.0) {
+            (true, _) => Self::Faster,
+            (_, true) => Self::Slower,
+            _ => Self::NoDifference,
+        }
+    }
+
+    /// What to use then.
+    #[must_use]
+    pub fn recommended(self) -> Recommended {
+        match self {
+            Self::Faster => Recommended::Best,
+            Self::NoDifference | Self::Slower => Recommended::EngineDefault,
+        }
+    }
+}
+
+/// The number of this schema: there is one value, written as `2`; reading any other number is an error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "u64", try_from = "u64")]
 pub struct Schema;
 
 impl Schema {
     /// The number in the file.
-    pub const NUMBER: u64 = 1;
+    pub const NUMBER: u64 = 2;
 }
 
 impl From<Schema> for u64 {
@@ -182,6 +248,10 @@ impl Summary {
             ("improvement", self.improvement),
             ("improvement_ci95[0]", self.improvement_ci95[0]),
             ("improvement_ci95[1]", self.improvement_ci95[1]),
+            ("engine_default.mean", self.engine_default.mean),
+            ("versus_engine_default.improvement", self.versus_engine_default.improvement),
+            ("versus_engine_default.ci95[0]", self.versus_engine_default.ci95[0]),
+            ("versus_engine_default.ci95[1]", self.versus_engine_default.ci95[1]),
             ("search_seconds", self.search_seconds),
         ];
         if let Some((field, value)) = numbers.into_iter().find(|(_, value)| !value.is_finite()) {
@@ -232,9 +302,13 @@ mod tests {
                 mean: 8.31,
                 n: 6,
             },
+            engine_default: Measured { config: config(json!({"max_concurrency": 32})), mean: 5.0, n: 6 },
             best: Measured { config: config(json!({"max_concurrency": 61, "a": 0.1})), mean: 4.92, n: 6 },
             improvement: 0.408,
             improvement_ci95: [0.37, 0.44],
+            versus_engine_default: Versus { improvement: 0.02, ci95: [-0.01, 0.05] },
+            verdict: Verdict::NoDifference,
+            recommended: Recommended::EngineDefault,
             trials: 31,
             measurements: 70,
             search_seconds: 118.2,
@@ -249,15 +323,30 @@ mod tests {
     #[test]
     fn the_schema_is_the_documented_one() {
         let expected = json!({
-            "schema": 1, "metric": "download_time", "unit": "s",
+            "schema": 2, "metric": "download_time", "unit": "s",
             "baseline": {"config": {"max_concurrency": 10, "use_threads": true}, "mean": 8.31, "n": 6},
+            "engine_default": {"config": {"max_concurrency": 32}, "mean": 5.0, "n": 6},
             "best": {"config": {"max_concurrency": 61, "a": 0.1}, "mean": 4.92, "n": 6},
             "improvement": 0.408, "improvement_ci95": [0.37, 0.44],
+            "versus_engine_default": {"improvement": 0.02, "ci95": [-0.01, 0.05]},
+            "verdict": "no difference", "recommended": "engine_default",
             "trials": 31, "measurements": 70, "search_seconds": 118.2, "bytes_moved": 123_456_789,
             "object_bytes": 3_221_225_472_u64, "seed": u64::MAX, "engine": "s3xfer", "stopped_by": "max_tuning_time"
         });
         // As text, because the order of the fields is part of what people see.
         assert_eq!(serde_json::to_string(&summary()).unwrap(), expected.to_string());
+    }
+
+    #[test]
+    fn only_what_is_proven_to_be_faster_is_recommended() {
+        for (interval, verdict, recommended) in [
+            ([0.01, 0.02], Verdict::Faster, Recommended::Best),
+            ([0.0, 0.02], Verdict::NoDifference, Recommended::EngineDefault),
+            ([-0.1, 0.3], Verdict::NoDifference, Recommended::EngineDefault),
+            ([-0.3, -0.1], Verdict::Slower, Recommended::EngineDefault),
+        ] {
+            assert_eq!((Verdict::of(interval), verdict.recommended()), (verdict, recommended), "{interval:?}");
+        }
     }
 
     #[test]
@@ -286,11 +375,11 @@ mod tests {
             Summary::load(&path).unwrap_err()
         };
         // A later schema may have other fields: only its number is looked at.
-        let error = load(r#"{"schema": 2, "results": []}"#);
-        assert!(matches!(&error, LoadError::Schema { source: UnsupportedSchema { found: 2 }, .. }), "{error}");
-        assert!(error.to_string().contains("summary.json: schema 2 is not known"), "{error}");
+        let error = load(r#"{"schema": 3, "results": []}"#);
+        assert!(matches!(&error, LoadError::Schema { source: UnsupportedSchema { found: 3 }, .. }), "{error}");
+        assert!(error.to_string().contains("summary.json: schema 3 is not known"), "{error}");
 
-        let error = load("{\"schema\": 1,\n \"metric\": 3}");
+        let error = load("{\"schema\": 2,\n \"metric\": 3}");
         assert!(matches!(error, LoadError::Json { .. }) && error.to_string().contains("line 2"), "{error}");
         assert!(matches!(load("{}"), LoadError::Json { .. }));
         assert!(matches!(Summary::load(&folder.path().join("gone.json")), Err(LoadError::Io { .. })));

@@ -1,12 +1,9 @@
 //! Which parameters mattered: read off the search's own model, made again from the journal.
 
-use std::path::Path;
+use tunekit::{ImportanceError, Importances, PartialDependence, Study, Surface};
 
-use tunekit::{ImportanceError, Importances, JournalFile, PartialDependence, Study, Surface};
-
-use crate::failure::Failure;
 use crate::results::{Curve, CurvePoint, Influence, Share};
-use crate::run::folder::parameter_value;
+use crate::run::page::parameter_value;
 
 /// Values of a parameter at which its curve is computed.
 const POINTS: usize = 20;
@@ -19,19 +16,12 @@ pub(crate) struct Explained {
     pub(crate) curves: Vec<PartialDependence>,
 }
 
-/// Explains the study of a journal, or says why nothing can be said. It computes for a while: hundreds of milliseconds of a
-/// hundred trials.
+/// Explains a study, or says why nothing can be said. It computes for a while: hundreds of milliseconds of a hundred
+/// trials.
 ///
-/// A study made again has the searcher of the search, and so its model, where it has one: the report is then about what the
-/// search went by.
-pub(crate) fn explain(journal: &Path) -> Result<Result<Explained, ImportanceError>, Failure> {
-    let doing = "read the journal for the report";
-    let contents = JournalFile::read(journal).map_err(|error| Failure::work(doing, &error))?;
-    let mut study = Study::replay(contents.events).map_err(|error| Failure::work(doing, &error))?;
-    Ok(of_study(&mut study))
-}
-
-fn of_study(study: &mut Study) -> Result<Explained, ImportanceError> {
+/// A study made again has the searcher of the search, and so its model, where it has one: the report is then about what
+/// the search went by.
+pub(crate) fn explain(study: &mut Study) -> Result<Explained, ImportanceError> {
     let importances = study.importances()?;
     let by_share = importances.main.iter().flat_map(|importance| &importance.parameters);
     let curves = by_share.map(|name| study.partial_dependence(name, POINTS)).collect::<Result<_, _>>()?;

@@ -23,6 +23,9 @@ impl Method {
     /// The Gaussian process, and as many downloads of every configuration.
     pub const BAYES_FIFO: Self = Self::every(SearcherKind::Gp);
 
+    /// The method that is best where nothing is known beforehand.
+    pub const AUTO: Self = Self::BAYES_FIFO;
+
     /// A searcher, and as many downloads of every configuration.
     pub const fn every(searcher: SearcherKind) -> Self {
         Self { searcher, scheduler: SchedulerKind::Fifo, rung_by_rung: false }
@@ -36,6 +39,9 @@ impl Method {
     /// [`Failure::Usage`] with the names there are.
     pub fn named(name: &str) -> Result<Self, Failure> {
         let name = name.replace('-', "_");
+        if name == "auto" {
+            return Ok(Self::AUTO);
+        }
         if let Some((name, searcher, scheduler)) = NAMES.into_iter().find(|(known, ..)| *known == name) {
             return Ok(Self { searcher, scheduler, rung_by_rung: name == "bayes_hyperband" });
         }
@@ -45,11 +51,15 @@ impl Method {
         let searcher = if name == "racing" { SearcherKind::Gp } else { SearcherKind::Random };
         match SchedulerKind::from_name(&name) {
             Ok(scheduler) if schedules_downloads(scheduler) => Ok(Self { searcher, scheduler, rung_by_rung: false }),
-            _ => {
+            Ok(scheduler) => Err(Failure::usage(format!(
+                "--search {name} is of no use here, because {}; write auto, racing or another method",
+                why_of_no_use(scheduler)
+            ))),
+            Err(_) => {
                 let schedulers = SchedulerKind::ALL.into_iter().filter(|kind| schedules_downloads(*kind));
-                let known: Vec<&str> = NAMES
+                let known: Vec<&str> = ["auto"]
                     .into_iter()
-                    .map(|(name, ..)| name)
+                    .chain(NAMES.map(|(name, ..)| name))
                     .chain(SearcherKind::ALL.map(SearcherKind::as_str))
                     .chain(schedulers.map(SchedulerKind::as_str))
                     .collect();
@@ -75,6 +85,15 @@ impl Method {
     }
 }
 
+/// Why a scheduler is of no use.
+fn why_of_no_use(kind: SchedulerKind) -> &'static str {
+    match kind {
+        SchedulerKind::Pbt => "a download has nothing that training could change on the way",
+        SchedulerKind::Median => "it stops what is learning slowly, and downloads of one configuration do not learn",
+        _ => "it has every configuration downloaded as often; name a searcher for that",
+    }
+}
+
 /// Whether a scheduler is any use where the resource is a number of downloads: there is nothing to train or to copy, and the
 /// median rule needs another one.
 fn schedules_downloads(kind: SchedulerKind) -> bool {
@@ -93,7 +112,10 @@ mod tests {
         assert_eq!(named("cmaes"), Some((SearcherKind::CmaEs, SchedulerKind::Fifo)));
         assert_eq!(named("racing"), Some((SearcherKind::Gp, SchedulerKind::Racing)));
         assert_eq!(named("hyperband"), Some((SearcherKind::Random, SchedulerKind::Hyperband)));
-        for name in ["pbt", "median", "fifo", "nonsense", ""] {
+        for (name, says) in [("pbt", "no use here, because"), ("median", "learn"), ("fifo", "searcher")] {
+            assert!(matches!(Method::named(name), Err(Failure::Usage(line)) if line.contains(says)), "{name}");
+        }
+        for name in ["nonsense", ""] {
             assert!(matches!(Method::named(name), Err(Failure::Usage(line)) if line.contains("bayes_hyperband")));
         }
     }

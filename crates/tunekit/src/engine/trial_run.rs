@@ -57,6 +57,12 @@ impl TrialRun {
         self.job.resource
     }
 
+    /// The step of the next report: 1 where nothing was measured yet, one more than the last that counts otherwise. A
+    /// trial runs up to [`TrialRun::resource`], that step included.
+    pub fn next_step(&self) -> u64 {
+        self.next_step
+    }
+
     /// Whether the trial goes on from a pause.
     pub fn resumed(&self) -> bool {
         self.job.resumed

@@ -72,3 +72,39 @@ impl Table {
         self.columns.first().map_or(0, |(_, c)| c.len())
     }
 }
+
+/// Columns of a table differ in length.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column `{column}` has {found} rows, the columns before it {expected}; give each as many")]
+pub struct UnevenTable {
+    /// The first column that differs.
+    pub column: String,
+    /// Its rows.
+    pub found: usize,
+    /// The rows of the columns before.
+    pub expected: usize,
+}
+
+/// A table of one's own, for [`write_csv`](crate::write_csv) and the like.
+///
+/// ```
+/// use tunekit::{Cells, Table};
+///
+/// let name = |name: &str| name.to_owned();
+/// let table = Table::try_from(vec![(name("x"), Cells::Int(vec![Some(1), None]))])?;
+/// assert_eq!(table.rows(), 2);
+/// let uneven = vec![(name("x"), Cells::Int(vec![None])), (name("y"), Cells::Bool(vec![]))];
+/// assert_eq!(Table::try_from(uneven).unwrap_err().column, "y");
+/// # Ok::<(), tunekit::UnevenTable>(())
+/// ```
+impl TryFrom<Vec<(String, Cells)>> for Table {
+    type Error = UnevenTable;
+
+    fn try_from(columns: Vec<(String, Cells)>) -> Result<Self, UnevenTable> {
+        let expected = columns.first().map_or(0, |(_, cells)| cells.len());
+        match columns.iter().find(|(_, cells)| cells.len() != expected) {
+            Some((name, cells)) => Err(UnevenTable { column: name.clone(), found: cells.len(), expected }),
+            None => Ok(Self { columns }),
+        }
+    }
+}

@@ -6,10 +6,10 @@
 use super::axis::Axis;
 use super::format;
 use super::picture::{Colour, Mark, Picture, Place, Side};
-use super::{Arm, Comparison, Outcome, Parameter, ParameterUnit, ParameterValue, ReportInput, TrialRow};
+use super::{Arm, ArmKind, Comparison, Outcome, Parameter, ParameterUnit, ParameterValue, ReportInput, TrialRow};
 
 /// A spread beyond this factor reads better on a logarithmic axis.
-const LOG_FROM: f64 = 6.0;
+const LOG_FROM: f64 = 3.0;
 
 /// The share of the metric's axis that is kept for trials that failed.
 const FAILED_SHARE: f64 = 0.08;
@@ -25,7 +25,7 @@ pub(super) fn metric_title(input: &ReportInput) -> String {
 fn metric_axis(input: &ReportInput, most: usize) -> Axis {
     let values = || {
         let trials = input.trials.iter().filter_map(|trial| trial.outcome.value());
-        trials.chain(input.comparison.iter().map(|comparison| comparison.before.mean)).filter(|value| value.is_finite())
+        trials.chain(input.reference.iter().map(|(_, mean)| *mean)).filter(|value| value.is_finite())
     };
     let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     let log = low > 0.0 && high / low > LOG_FROM;
@@ -42,20 +42,29 @@ pub(super) fn ticks_for(width: u32) -> usize {
     (width / 85) as usize
 }
 
-/// Every measurement of both sides as a dot, the mean as a line, its interval as a band.
+/// Every measurement of every arm as a dot, the mean as a line, its interval as a band.
 pub(super) fn comparison(input: &ReportInput, comparison: &Comparison, (width, height): Size) -> Picture {
-    let arms = [(&comparison.before, Colour::Before, 1.0), (&comparison.found, Colour::Found, 0.0)];
+    let arms = &comparison.arms;
     let values = arms
         .iter()
-        .flat_map(|(arm, ..)| arm.measurements.iter().copied().chain([arm.mean]).chain(arm.ci95.into_iter().flatten()));
+        .flat_map(|arm| arm.measurements.iter().copied().chain([arm.mean]).chain(arm.ci95.into_iter().flatten()));
     let across = Axis::over(metric_title(input), values, false, format::plain, ticks_for(width));
     let mut marks = Vec::new();
-    for (arm, colour, row) in arms {
-        marks.extend(arm_marks(arm, colour, row, &across, &input.unit));
+    for (place, arm) in arms.iter().enumerate() {
+        let row = (arms.len() - 1 - place) as f64;
+        marks.extend(arm_marks(arm, arm_colour(arm), row, &across, &input.unit));
     }
-    let subject =
-        format!("{} of each measurement: {} and {}", input.metric, comparison.before.name, comparison.found.name);
-    Picture { subject, width, height, across, up: Axis::bare(-0.4, 1.75), marks }
+    let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
+    let subject = format!("{} of each measurement: {}", input.metric, names.join(", "));
+    Picture { subject, width, height, across, up: Axis::bare(-0.4, arms.len() as f64 - 0.25), marks }
+}
+
+fn arm_colour(arm: &Arm) -> Colour {
+    match arm.kind {
+        ArmKind::Baseline => Colour::Trial,
+        ArmKind::Default => Colour::Before,
+        ArmKind::Found => Colour::Found,
+    }
 }
 
 fn arm_marks(arm: &Arm, colour: Colour, row: f64, across: &Axis, unit: &str) -> Vec<Mark> {
@@ -137,7 +146,7 @@ fn in_order_of_time(trials: &[TrialRow]) -> Vec<&TrialRow> {
 
 /// Where one would be without tuning.
 fn before_line(input: &ReportInput, up: &Axis, low: f64, high: f64) -> Vec<Mark> {
-    let place = input.comparison.as_ref().and_then(|comparison| up.place(comparison.before.mean));
+    let place = input.reference.as_ref().and_then(|(_, mean)| up.place(*mean));
     place
         .map(|place| Mark::Line {
             through: vec![(low, place), (high, place)],
@@ -149,7 +158,7 @@ fn before_line(input: &ReportInput, up: &Axis, low: f64, high: f64) -> Vec<Mark>
         .collect()
 }
 
-/// A dot for what was measured, a small ring for what was stopped early, a cross at the top for what failed; the one
+/// A dot for what was measured, a small ring for what was not measured in full, a cross at the top for what failed; the one
 /// that was chosen is marked again.
 fn trial_mark(input: &ReportInput, trial: &TrialRow, at: f64, up: &Axis, opacity: f64) -> Vec<Mark> {
     let mut marks = Vec::new();
@@ -162,7 +171,7 @@ fn trial_mark(input: &ReportInput, trial: &TrialRow, at: f64, up: &Axis, opacity
     if input.best_trial == Some(trial.number) {
         marks.push(Mark::Dot { at, colour: Colour::Found, opacity: 1.0, radius: 5 });
         marks.push(Mark::Ring { at, colour: Colour::Found, radius: 9, width: 2 });
-    } else if matches!(trial.outcome, Outcome::Stopped(_)) {
+    } else if !matches!(trial.outcome, Outcome::Measured(_)) {
         marks.push(Mark::Ring { at, colour: Colour::Trial, radius: 4, width: 1 });
     } else {
         marks.push(Mark::Dot { at, colour: Colour::Trial, opacity, radius: 4 });

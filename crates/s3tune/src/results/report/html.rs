@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::picture::{Colour, Picture};
 use super::{
-    Comparison, Outcome, ParameterUnit, ParameterValue, ReportError, ReportInput, TrialRow, charts, format, influence,
+    ArmKind, Comparison, Outcome, ParameterUnit, ParameterValue, ReportError, ReportInput, TrialRow, charts, format,
+    influence,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -13,7 +14,9 @@ const STYLE: &str = include_str!("style.css");
 const ROWS_SHOWN: usize = 15;
 
 /// Sizes for a desk and for a phone.
-const COMPARISON: [charts::Size; 2] = [(920, 210), (400, 220)];
+const COMPARISON_WIDTHS: [u32; 2] = [920, 400];
+/// Pixels of height, for the axis and for each arm.
+const COMPARISON_HEIGHT: [u32; 2] = [70, 70];
 const PROGRESS: [charts::Size; 2] = [(920, 360), (400, 300)];
 const SLICE: charts::Size = (430, 250);
 
@@ -37,8 +40,9 @@ pub(super) fn page(input: &ReportInput) -> Result<String, ReportError> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <title>{title}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n{body}\
-         <footer>Written by s3tune. The measurements are in <code>journal.jsonl</code>, <code>results.csv</code> and \
-         <code>results.parquet</code> beside this page, the configuration in <code>best.toml</code>.</footer>\n\
+         <footer>Written by s3tune. Beside this page are <code>results</code> (a row a trial) and \
+         <code>measurements</code> (a row a download), each as CSV and as Parquet, and <code>best.toml</code>, the \
+         configuration to use.</footer>\n\
          </main>\n</body>\n</html>\n",
         picture_colours()
     ))
@@ -101,56 +105,70 @@ fn headline(input: &ReportInput) -> String {
 fn verdict(input: &ReportInput, comparison: &Comparison) -> String {
     let metric = escape(&input.metric);
     let unit = escape(&input.unit);
-    let [low, high] = comparison.improvement_ci95;
-    let share = format::percent(comparison.improvement);
-    let class = match (low > 0.0, high < 0.0) {
-        (true, _) => "good",
-        (_, true) => "bad",
-        _ => "",
-    };
+    let Some(first) = comparison.against.first() else { return "<h1>Nothing was compared</h1>\n".to_owned() };
+    let name = escape(&first.name);
+    let [low, high] = first.ci95;
+    let share = format::percent(first.improvement);
     let title = if low > 0.0 {
-        format!("<span class=\"good\">{share} less</span> {metric}")
+        format!("<span class=\"good\">{share} less</span> {metric} than {name}")
     } else if high < 0.0 {
-        format!("<span class=\"bad\">{share} more</span> {metric}: keep what you have")
+        format!("<span class=\"bad\">{share} more</span> {metric} than {name}: keep that")
     } else {
-        format!("No proven difference in {metric}")
+        format!("No proven difference in {metric} from {name}")
     };
     let time = |mean: f64| format!("{} {unit}", format::significant(mean, 3));
-    let (before, found) = (&comparison.before, &comparison.found);
-    let interval = format!("{} to {}", format::signed_percent(low), format::signed_percent(high));
-    let sure = if low > 0.0 {
-        "The whole 95 % interval lies above zero: the gain is larger than the noise."
-    } else if high < 0.0 {
-        "The whole 95 % interval lies below zero: the configuration found is slower."
-    } else {
-        "The 95 % interval includes zero: more measurements, or a longer search, could tell."
-    };
-    let mut facts = vec![
-        (escape(&before.name), time(before.mean), "before"),
-        (escape(&found.name), time(found.mean), "found"),
-        ("saved".to_owned(), format::signed_percent(comparison.improvement), class),
-        ("95 % interval".to_owned(), interval, ""),
-    ];
-    if input.unit == "s" && before.mean > 0.0 && found.mean > 0.0 && input.object_bytes > 0 {
-        let rate = |mean: f64| format::throughput(input.object_bytes, mean);
-        facts.push(("throughput".to_owned(), format!("{} → {}", rate(before.mean), rate(found.mean)), ""));
+    let mut facts: Vec<(String, String, &str)> =
+        comparison.arms.iter().map(|arm| (escape(&arm.name), time(arm.mean), arm_class(arm.kind))).collect();
+    for against in &comparison.against {
+        let [low, high] = against.ci95;
+        let class = match (low > 0.0, high < 0.0) {
+            (true, _) => "good",
+            (_, true) => "bad",
+            _ => "",
+        };
+        facts.push((
+            format!("saved against {}", escape(&against.name)),
+            format!(
+                "{} <small>[{}, {}]</small>",
+                format::signed_percent(against.improvement),
+                format::signed_percent(low),
+                format::signed_percent(high)
+            ),
+            class,
+        ));
+    }
+    if input.unit == "s" && input.object_bytes > 0 && comparison.arms.iter().all(|arm| arm.mean > 0.0) {
+        let rates = comparison.arms.iter().map(|arm| format::throughput(input.object_bytes, arm.mean));
+        facts.push(("throughput".to_owned(), rates.collect::<Vec<_>>().join(" → "), ""));
     }
     let facts: String = facts
         .into_iter()
         .map(|(name, value, class)| format!("<div><dt>{name}</dt><dd class=\"{class}\">{value}</dd></div>\n"))
         .collect();
-    format!("<h1>{title}</h1>\n<p class=\"lead\">{sure}</p>\n<dl class=\"facts\">\n{facts}</dl>\n")
+    let conclusion = escape(&comparison.conclusion);
+    format!(
+        "<h1>{title}</h1>\n<p class=\"lead\">{conclusion}</p>\n<dl class=\"facts\">\n{facts}</dl>\n\
+         <p class=\"caption\">In brackets the 95 % intervals. A difference is proven where the whole interval lies on \
+         one side of zero.</p>\n"
+    )
+}
+
+fn arm_class(kind: ArmKind) -> &'static str {
+    match kind {
+        ArmKind::Baseline => "baseline",
+        ArmKind::Default => "before",
+        ArmKind::Found => "found",
+    }
 }
 
 fn comparison(input: &ReportInput) -> Result<String, ReportError> {
     let Some(comparison) = &input.comparison else { return Ok(String::new()) };
-    let picture = both(COMPARISON.map(|size| charts::comparison(input, comparison, size)))?;
-    let bands = match (comparison.before.ci95, comparison.found.ci95) {
-        (None, None) => "",
-        _ => ", bands the means' 95 % intervals",
-    };
+    let height = COMPARISON_HEIGHT[0] + COMPARISON_HEIGHT[1] * comparison.arms.len() as u32;
+    let picture = both(COMPARISON_WIDTHS.map(|width| charts::comparison(input, comparison, (width, height))))?;
+    let bands =
+        if comparison.arms.iter().any(|arm| arm.ci95.is_some()) { ", bands the means' 95 % intervals" } else { "" };
     let content = format!(
-        "<figure>\n{picture}<figcaption class=\"caption\">Both were measured again after the search, in turns. Dots are \
+        "<figure>\n{picture}<figcaption class=\"caption\">All were measured again after the search, in turn. Dots are \
          single measurements, lines their means{bands}. Left is better.</figcaption>\n</figure>\n"
     );
     Ok(section("Final comparison", &content))
@@ -172,8 +190,8 @@ fn legend(input: &ReportInput, with_best_line: bool) -> String {
     if any(|outcome| matches!(outcome, Outcome::Measured(_))) {
         entries.push("<li><i class=\"dot\" style=\"color:var(--trial)\"></i>trial</li>".to_owned());
     }
-    if any(|outcome| matches!(outcome, Outcome::Stopped(_))) {
-        entries.push("<li><i class=\"ring\" style=\"color:var(--trial)\"></i>stopped early</li>".to_owned());
+    if any(|outcome| !matches!(outcome, Outcome::Measured(_) | Outcome::Failed(_))) {
+        entries.push("<li><i class=\"ring\" style=\"color:var(--trial)\"></i>not measured in full</li>".to_owned());
     }
     if any(|outcome| matches!(outcome, Outcome::Failed(_))) {
         entries.push("<li><i class=\"cross\" style=\"color:var(--failed)\">×</i>failed</li>".to_owned());
@@ -184,8 +202,8 @@ fn legend(input: &ReportInput, with_best_line: bool) -> String {
     if with_best_line {
         entries.push("<li><i style=\"color:var(--found)\"></i>best until then</li>".to_owned());
     }
-    if let Some(comparison) = &input.comparison {
-        let name = escape(&comparison.before.name);
+    if let Some((name, _)) = &input.reference {
+        let name = escape(name);
         entries.push(format!("<li><i class=\"dash\" style=\"color:var(--before)\"></i>{name}</li>"));
     }
     format!("<ul class=\"legend\">{}</ul>\n", entries.concat())
@@ -215,28 +233,24 @@ fn slices(input: &ReportInput) -> Result<String, ReportError> {
 }
 
 fn configuration(input: &ReportInput) -> String {
-    if input.configuration.is_empty() {
+    let configurations = &input.configuration;
+    if configurations.rows.is_empty() {
         return String::new();
     }
-    let (before, found) = input
-        .comparison
-        .as_ref()
-        .map_or(("before", "found"), |comparison| (comparison.before.name.as_str(), comparison.found.name.as_str()));
-    let mut table = format!(
-        "<div class=\"scroll\"><table>\n<thead><tr><th>parameter</th><th class=\"before\">{}</th><th class=\"found\">{}</th></tr></thead>\n<tbody>\n",
-        escape(before),
-        escape(found)
-    );
-    for row in &input.configuration {
-        let class = if row.before == row.found { "" } else { " class=\"found\"" };
-        table.push_str(&format!(
-            "<tr><td><code>{}</code></td><td>{}</td><td{class}>{}</td></tr>\n",
-            escape(&row.name),
-            escape(&row.before),
-            escape(&row.found)
-        ));
+    let names: String = configurations.names.iter().map(|name| format!("<th>{}</th>", escape(name))).collect();
+    let mut table =
+        format!("<div class=\"scroll\"><table>\n<thead><tr><th>parameter</th>{names}</tr></thead>\n<tbody>\n");
+    for (parameter, values) in &configurations.rows {
+        table.push_str(&format!("<tr><td><code>{}</code></td>", escape(parameter)));
+        for (place, value) in values.iter().enumerate() {
+            // A found value that differs from all others stands out.
+            let is_found = place + 1 == values.len() && values[..place].iter().all(|other| other != value);
+            let class = if is_found && place > 0 { " class=\"found\"" } else { "" };
+            table.push_str(&format!("<td{class}>{}</td>", escape(value)));
+        }
+        table.push_str("</tr>\n");
     }
-    section("The configuration found", &(table + "</tbody></table></div>\n"))
+    section("The configurations", &(table + "</tbody></table></div>\n"))
 }
 
 fn trials(input: &ReportInput) -> String {
@@ -266,16 +280,23 @@ fn trial_table(input: &ReportInput, trials: &[&TrialRow]) -> String {
         escape(&input.unit)
     );
     for parameter in &input.parameters {
-        table.push_str(&format!("<th class=\"number\">{}</th>", escape(&parameter.name)));
+        // Long names may break at their joints, so that the last column is not cut off.
+        let name = escape(&parameter.name).replace('_', "_<wbr>");
+        table.push_str(&format!("<th class=\"number\">{name}</th>"));
     }
     table.push_str("</tr></thead>\n<tbody>\n");
     for trial in trials {
         let class = if input.best_trial == Some(trial.number) { " class=\"chosen\"" } else { "" };
-        let value = trial.outcome.value().map_or_else(String::new, |value| format::significant(value, 4));
+        let bound = if matches!(trial.outcome, Outcome::AtLeast(_)) { "≥ " } else { "" };
+        let value = trial.outcome.value();
+        let value = value.map_or_else(String::new, |value| format!("{bound}{}", format::significant(value, 4)));
         let outcome = match &trial.outcome {
             _ if !class.is_empty() => "chosen".to_owned(),
             Outcome::Measured(_) => "measured".to_owned(),
             Outcome::Stopped(_) => "stopped early".to_owned(),
+            Outcome::Paused(_) => "paused".to_owned(),
+            Outcome::Interrupted(_) => "interrupted".to_owned(),
+            Outcome::AtLeast(_) => "cut off".to_owned(),
             Outcome::Failed(reason) => format!("failed: {}", escape(reason)),
         };
         table.push_str(&format!(

@@ -127,8 +127,8 @@ fn curves(input: &ReportInput, influence: &Influence) -> Result<String, ReportEr
         return Ok(String::new());
     }
     let mut legend = "<li><i style=\"color:var(--ink)\"></i>mean</li>".to_owned();
-    if let Some(comparison) = &input.comparison {
-        let name = escape(&comparison.before.name);
+    if let Some((name, _)) = &input.reference {
+        let name = escape(name);
         legend.push_str(&format!("<li><i class=\"dash\" style=\"color:var(--before)\"></i>{name}</li>"));
     }
     if input.best_trial.is_some() {

@@ -48,11 +48,8 @@ fn run() -> ReportInput {
         log,
         before: Some(before),
     };
-    let row = |name: &str, before: &str, found: &str| ConfigurationRow {
-        name: name.to_owned(),
-        before: before.to_owned(),
-        found: found.to_owned(),
-    };
+    let row =
+        |name: &str, before: &str, found: &str| (name.to_owned(), [before, before, found].map(str::to_owned).to_vec());
     let texts = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
     let share = |parameters: &[&str], share: f64, sd: f64| Share {
         parameters: parameters.iter().map(|name| (*name).to_owned()).collect(),
@@ -102,21 +99,36 @@ fn run() -> ReportInput {
         object_bytes: 3_221_225_472,
         metric: "download time".to_owned(),
         unit: "s".to_owned(),
+        reference: Some(("s3xfer's default".to_owned(), 8.31)),
         comparison: Some(Comparison {
-            before: Arm {
-                name: "boto3's defaults".to_owned(),
-                measurements: vec![8.02, 8.41, 8.22, 8.63, 8.35, 8.23],
-                mean: 8.31,
-                ci95: Some([8.09, 8.53]),
-            },
-            found: Arm {
-                name: "found".to_owned(),
-                measurements: vec![4.81, 5.08, 4.88, 4.95, 5.01, 4.79],
-                mean: 4.92,
-                ci95: Some([4.80, 5.04]),
-            },
-            improvement: 0.408,
-            improvement_ci95: [0.37, 0.44],
+            arms: vec![
+                Arm {
+                    name: "boto3's defaults".to_owned(),
+                    kind: ArmKind::Baseline,
+                    measurements: vec![9.02, 9.41, 9.22, 9.63, 9.35, 9.23],
+                    mean: 9.31,
+                    ci95: Some([9.09, 9.53]),
+                },
+                Arm {
+                    name: "s3xfer's default".to_owned(),
+                    kind: ArmKind::Default,
+                    measurements: vec![8.02, 8.41, 8.22, 8.63, 8.35, 8.23],
+                    mean: 8.31,
+                    ci95: Some([8.09, 8.53]),
+                },
+                Arm {
+                    name: "found".to_owned(),
+                    kind: ArmKind::Found,
+                    measurements: vec![4.81, 5.08, 4.88, 4.95, 5.01, 4.79],
+                    mean: 4.92,
+                    ci95: Some([4.80, 5.04]),
+                },
+            ],
+            against: vec![
+                Against { name: "s3xfer's default".to_owned(), improvement: 0.408, ci95: [0.37, 0.44] },
+                Against { name: "boto3's defaults".to_owned(), improvement: 0.47, ci95: [0.45, 0.49] },
+            ],
+            conclusion: "Use best.toml.".to_owned(),
         }),
         trials,
         best_trial: Some(best),
@@ -127,16 +139,19 @@ fn run() -> ReportInput {
             parameter("use_threads", ParameterUnit::Number, false, ParameterValue::Choice("true".to_owned())),
             parameter("num_download_attempts", ParameterUnit::Number, false, ParameterValue::Number(5.0)),
         ],
-        configuration: vec![
-            row("multipart_threshold", "8 MiB", "8 MiB"),
-            row("max_concurrency", "10", "61"),
-            row("multipart_chunksize", "8 MiB", "13 MiB"),
-            row("num_download_attempts", "5", "5"),
-            row("max_io_queue", "100", "42"),
-            row("io_chunksize", "256 KiB", "1 MiB"),
-            row("use_threads", "true", "true"),
-            row("max_bandwidth", "none", "none"),
-        ],
+        configuration: Configurations {
+            names: ["boto3's defaults", "s3xfer's default", "found"].map(str::to_owned).into(),
+            rows: vec![
+                row("multipart_threshold", "8 MiB", "8 MiB"),
+                row("max_concurrency", "10", "61"),
+                row("multipart_chunksize", "8 MiB", "13 MiB"),
+                row("num_download_attempts", "5", "5"),
+                row("max_io_queue", "100", "42"),
+                row("io_chunksize", "256 KiB", "1 MiB"),
+                row("use_threads", "true", "true"),
+                row("max_bandwidth", "none", "none"),
+            ],
+        },
         conditions: texts(&[
             ("object", "s3://climate-archive/era5/2024/reanalysis-level-12.nc, 3 GiB"),
             ("trials", "34, 94 measurements; 12 in the final comparison"),
@@ -161,9 +176,14 @@ fn the_page_is_whole() {
     if let Some(path) = std::env::var_os("REPORT_SAMPLE") {
         std::fs::write(path, &page).unwrap();
     }
-    for part in
-        ["41 % less", "37 % to 44 %", "388 MB/s → 655 MB/s", "max_concurrency (log)", "search time (s)", "13 MiB"]
-    {
+    for part in [
+        "41 % less",
+        "[37 %, 44 %]",
+        "346 MB/s → 388 MB/s → 655 MB/s",
+        "max_concurrency (log)",
+        "search time (s)",
+        "13 MiB",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     // Two comparisons, two courses of the search, the bars twice, and a curve and a slice for each parameter that varied.
@@ -192,15 +212,19 @@ fn every_text_from_outside_is_escaped() {
     input.unit = evil.to_owned();
     input.conditions.push((evil.to_owned(), evil.to_owned()));
     input.caveats.push(evil.to_owned());
-    input.configuration.push(ConfigurationRow { name: evil.into(), before: evil.into(), found: evil.into() });
+    input.configuration.names.push(evil.to_owned());
+    input.configuration.rows.push((evil.to_owned(), vec![evil.to_owned()]));
+    input.reference = Some((evil.to_owned(), 1.0));
     for parameter in &mut input.parameters {
         parameter.name = evil.to_owned();
     }
     input.trials[0].outcome = Outcome::Failed(evil.to_owned());
     input.trials[1].config[3] = Some(ParameterValue::Choice(evil.to_owned()));
     let comparison = input.comparison.as_mut().unwrap();
-    comparison.before.name = evil.to_owned();
-    comparison.found.name = evil.to_owned();
+    comparison.arms[0].name = evil.to_owned();
+    comparison.against[0].name = evil.to_owned();
+    comparison.against[1].name = evil.to_owned();
+    comparison.conclusion = evil.to_owned();
     let influence = input.influence.as_mut().unwrap();
     influence.surface = evil.to_owned();
     influence.shares[0].parameters[0] = evil.to_owned();
@@ -220,12 +244,13 @@ fn the_headline_says_what_the_interval_allows() {
     let with = |improvement: f64, ci95: [f64; 2]| {
         let mut input = run();
         let comparison = input.comparison.as_mut().unwrap();
-        (comparison.improvement, comparison.improvement_ci95) = (improvement, ci95);
+        let against = &mut comparison.against[0];
+        (against.improvement, against.ci95) = (improvement, ci95);
         report_html(&input).unwrap()
     };
     assert!(with(0.03, [-0.02, 0.08]).contains("No proven difference in download time"));
     let slower = with(-0.12, [-0.2, -0.04]);
-    assert!(slower.contains("12 % more") && slower.contains("slower"));
+    assert!(slower.contains("12 % more") && slower.contains("keep that"));
     assert!(with(0.05, [0.01, 0.09]).contains("5.0 % less"));
 }
 
@@ -269,7 +294,7 @@ fn a_run_that_ended_early_has_a_page_too() {
         trials: vec![],
         best_trial: None,
         parameters: vec![],
-        configuration: vec![],
+        configuration: Configurations::default(),
         conditions: vec![],
         caveats: vec![],
         ..run()
@@ -298,9 +323,9 @@ fn numbers_that_cannot_be_drawn_do_no_harm() {
         trial.config.truncate(2);
     }
     let comparison = input.comparison.as_mut().unwrap();
-    comparison.before.measurements = vec![f64::NAN, f64::INFINITY];
-    comparison.before.mean = f64::NAN;
-    comparison.found.ci95 = Some([f64::NEG_INFINITY, f64::INFINITY]);
+    comparison.arms[0].measurements = vec![f64::NAN, f64::INFINITY];
+    comparison.arms[0].mean = f64::NAN;
+    comparison.arms[1].ci95 = Some([f64::NEG_INFINITY, f64::INFINITY]);
     let influence = input.influence.as_mut().unwrap();
     for (share, value) in influence.shares.iter_mut().zip([f64::NAN, f64::INFINITY, -1.0, 1e308]) {
         (share.share, share.sd) = (value, value);

@@ -1,0 +1,145 @@
+//! The arms of the final comparison: the configurations that are measured against each other, and their roles.
+
+use serde::{Deserialize, Serialize};
+use tunekit::{Config, Space};
+
+use crate::engine::Engine;
+
+/// What a configuration stands for in the comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// boto3's defaults, or the engine's where it has none of boto3's parameters.
+    Baseline,
+    /// The engine's behaviour when nobody configures it.
+    EngineDefault,
+    /// The configuration that the search found.
+    Best,
+}
+
+/// A configuration to measure. One with several roles is measured once for all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Arm {
+    /// What it stands for.
+    pub(crate) roles: Vec<Role>,
+    /// The trial that found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trial: Option<u64>,
+    /// All parameters of the engine.
+    pub(crate) config: Config,
+}
+
+impl Arm {
+    /// Its roles, as tables name them.
+    pub(crate) fn names(&self) -> &'static str {
+        let is = |role| self.roles.contains(&role);
+        match (is(Role::Baseline), is(Role::EngineDefault), is(Role::Best)) {
+            (true, true, true) => "baseline+engine_default+best",
+            (true, true, false) => "baseline+engine_default",
+            (true, false, true) => "baseline+best",
+            (true, false, false) => "baseline",
+            (false, true, true) => "engine_default+best",
+            (false, true, false) => "engine_default",
+            (false, false, _) => "best",
+        }
+    }
+}
+
+/// The configurations that are there without a search, each with all parameters of the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct References {
+    /// The engine's behaviour when nobody configures it.
+    pub(crate) engine_default: Config,
+    /// boto3's defaults, or the engine's where it has none of boto3's parameters.
+    pub(crate) baseline: Config,
+    /// Whether the baseline is boto3's.
+    pub(crate) baseline_is_boto3: bool,
+}
+
+impl References {
+    pub(crate) fn of(engine: &Engine) -> Self {
+        let engine_default = engine.complete(&Config::new());
+        let boto3 = engine.boto3_defaults();
+        let baseline_is_boto3 = boto3.is_some();
+        let baseline = boto3.map_or_else(|| engine_default.clone(), |boto3| engine.complete(&boto3));
+        Self { engine_default, baseline, baseline_is_boto3 }
+    }
+
+    /// The arms of a comparison with `best`, which has all parameters of the engine.
+    pub(crate) fn arms(&self, best: Config, trial: u64) -> Vec<Arm> {
+        let mut arms: Vec<Arm> = Vec::new();
+        let all = [(Role::Baseline, &self.baseline), (Role::EngineDefault, &self.engine_default), (Role::Best, &best)];
+        for (role, config) in all {
+            let trial = (role == Role::Best).then_some(trial);
+            match arms.iter_mut().find(|arm| arm.config == *config) {
+                Some(arm) => {
+                    arm.roles.push(role);
+                    arm.trial = arm.trial.or(trial);
+                }
+                None => arms.push(Arm { roles: vec![role], trial, config: config.clone() }),
+            }
+        }
+        arms
+    }
+}
+
+/// The values of the space's parameters.
+pub(crate) fn in_space(space: &Space, config: &Config) -> Config {
+    space.iter().fold(Config::new(), |inside, (name, _)| match config.value(name) {
+        Some(value) => inside.with(name, value.clone()),
+        None => inside,
+    })
+}
+
+/// The point of the space that is nearest to `config`: a value outside of a range becomes the end of the range, a value
+/// that is missing, or is no choice, the centre's.
+pub(crate) fn nearest(space: &Space, config: &Config) -> Config {
+    let centre = space.centre();
+    space.iter().fold(Config::new(), |near, (name, domain)| {
+        let inside = config.value(name).and_then(|value| match domain {
+            tunekit::Domain::Int(int) => value.as_i64().map(|x| x.clamp(int.lo(), int.hi()).into()),
+            tunekit::Domain::Float(float) => value.as_f64().map(|x| x.clamp(float.lo(), float.hi()).into()),
+            _ => Some(value.clone()),
+        });
+        let conformed = inside.and_then(|value| domain.conform(&value));
+        match conformed.or_else(|| centre.value(name).cloned()) {
+            Some(value) => near.with(name, value),
+            None => near,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tunekit::Domain;
+
+    use super::*;
+
+    #[test]
+    fn equal_configurations_are_one_arm_with_all_their_roles() {
+        let references = References::of(&Engine::s3xfer());
+        let three = references.arms(references.engine_default.clone().with("max_concurrency", 64), 7);
+        let roles: Vec<_> = three.iter().map(|arm| (arm.roles.clone(), arm.trial)).collect();
+        let expected = [(vec![Role::Baseline], None), (vec![Role::EngineDefault], None), (vec![Role::Best], Some(7))];
+        assert_eq!(roles, expected);
+
+        let two = references.arms(references.engine_default.clone(), 0);
+        let roles: Vec<_> = two.iter().map(|arm| (arm.roles.clone(), arm.trial)).collect();
+        assert_eq!(roles, [(vec![Role::Baseline], None), (vec![Role::EngineDefault, Role::Best], Some(0))]);
+    }
+
+    #[test]
+    fn the_nearest_point_is_the_configuration_itself_where_the_space_has_it() {
+        let space = Space::new()
+            .with("a", Domain::int(10, 100).unwrap())
+            .unwrap()
+            .with("b", Domain::categorical(["x", "y"]).unwrap())
+            .unwrap();
+        let near = |config| nearest(&space, &config);
+        let inside = Config::new().with("a", 32).with("b", "y");
+        assert_eq!(near(inside.clone().with("other", 1)), inside);
+        assert_eq!(near(Config::new().with("a", 3).with("b", "y")).int("a"), Some(10));
+        assert_eq!(near(Config::new().with("a", 3000).with("b", "z")).int("a"), Some(100));
+        assert!(space.validate(&near(Config::new())).is_ok());
+    }
+}

@@ -1,0 +1,113 @@
+//! The final comparison: baseline, engine's default and what was found, measured again in turn after the search.
+//!
+//! The search's own figure for what it found is too good, for it was chosen for being low. These measurements had no say
+//! in the choice.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use tunekit::Config;
+use tunekit::compare::{Improvement, relative_improvement};
+
+use super::arms::Role;
+use super::comparison::{Comparison, ComparisonFile, Download};
+use super::rounds::{next, rounds};
+use crate::failure::{Failure, chain};
+use crate::measure::{Bench, MeasureError};
+use crate::show::Show;
+
+/// Measures until the comparison is finished, at most `most_rounds` rounds. `found_seconds` is about how long a download
+/// takes, `began` when the search began, as far as the clock of its measurements goes.
+pub(crate) async fn compare(
+    bench: &Bench,
+    file: &mut ComparisonFile,
+    most_rounds: usize,
+    found_seconds: f64,
+    began: Instant,
+    show: &Show,
+) -> Result<(), Failure> {
+    // The engine watches its own progress; another program may hang.
+    let limit = Duration::from_secs_f64((60.0 + 100.0 * found_seconds).min(86_400.0));
+    while let Some(arm) = next(file.comparison(), most_rounds) {
+        let now = file.comparison();
+        let (round, of) = (now.rounds() + 1, rounds(now).min(most_rounds));
+        show.now(format!("comparison, round {round} of {of}: {}", names(now, arm)));
+        let config = now.arms[arm].config.clone();
+        let seconds = measure(bench, &config, limit, show).await?;
+        file.add(Download { arm, at_s: began.elapsed().as_secs_f64(), seconds })?;
+    }
+    Ok(())
+}
+
+fn names(comparison: &Comparison, arm: usize) -> String {
+    let name = |role: &Role| match role {
+        Role::Baseline => "the baseline",
+        Role::EngineDefault => "the engine's default",
+        Role::Best => "what was found",
+    };
+    comparison.arms[arm].roles.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+async fn measure(bench: &Bench, config: &Config, limit: Duration, show: &Show) -> Result<f64, Failure> {
+    let failed = |error: &dyn Error| Failure::work("measure the comparison", error);
+    let mut tries = 2;
+    loop {
+        tries -= 1;
+        match timeout(limit, bench.download(config)).await {
+            Ok(Ok(took)) => return Ok(took.as_secs_f64()),
+            // One hiccup of the network is not worth the search that came before.
+            Ok(Err(MeasureError::Transfer(error))) if tries > 0 => {
+                show.line(format!("a download of the comparison failed, once more: {}", chain(&error)));
+            }
+            Ok(Err(error)) => return Err(failed(&error)),
+            Err(_) => {
+                let seconds = limit.as_secs_f64();
+                return Err(Failure::Work(format!(
+                    "a download of the comparison did not end within {seconds:.0} s; what was measured is kept"
+                )));
+            }
+        }
+    }
+}
+
+/// What a comparison says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Improvements {
+    /// Best against baseline.
+    pub(crate) over_baseline: Improvement,
+    /// Best against the engine's default.
+    pub(crate) over_default: Improvement,
+    /// The engine's default against the baseline: what there is to gain without any tuning.
+    pub(crate) default_over_baseline: Improvement,
+}
+
+impl Improvements {
+    /// # Errors
+    ///
+    /// [`Failure::Work`] where there are too few measurements, or they spread too much for an interval.
+    pub(crate) fn of(comparison: &Comparison) -> Result<Self, Failure> {
+        let [baseline, default, best] = [Role::Baseline, Role::EngineDefault, Role::Best];
+        Ok(Self {
+            over_baseline: improvement(comparison, baseline, best)?,
+            over_default: improvement(comparison, default, best)?,
+            default_over_baseline: improvement(comparison, baseline, default)?,
+        })
+    }
+}
+
+/// By how much `candidate` takes less time than `other`. Nothing where both are one arm: a configuration does not differ
+/// from itself.
+fn improvement(comparison: &Comparison, other: Role, candidate: Role) -> Result<Improvement, Failure> {
+    let (others, candidates) = (comparison.samples(other), comparison.samples(candidate));
+    let n = others.len().min(candidates.len());
+    if comparison.arm(other) == comparison.arm(candidate) {
+        return Ok(Improvement { estimate: 0.0, lower: 0.0, upper: 0.0, n });
+    }
+    relative_improvement(&others[..n], &candidates[..n], 0.95).map_err(|error| Failure::work("compare", &error))
+}
+
+/// The arithmetic mean; NaN of nothing.
+pub(crate) fn mean(samples: &[f64]) -> f64 {
+    samples.iter().sum::<f64>() / samples.len() as f64
+}

@@ -1,0 +1,160 @@
+//! What a run's folder says: the study, the comparison and what both are about. Summary, tables and report are made of
+//! it and of nothing else, so that they can be made again at any time without measuring.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use tunekit::{Best, Config, Experiment, JOURNAL_NAME, JournalFile, Space, Study, ValueRule};
+
+use super::METRIC;
+use super::arms::{Role, in_space};
+use super::compare::{Improvements, mean};
+use super::comparison::{Comparison, Contents};
+use super::folder::Identity;
+use crate::failure::Failure;
+use crate::results::{Measured, Schema, Summary, Verdict, Versus};
+
+/// A run as its folder tells it.
+pub(crate) struct Record {
+    pub(crate) identity: Identity,
+    pub(crate) study: Study,
+    pub(crate) experiment: Experiment,
+    pub(crate) comparisons: Contents,
+    /// The best of the search so far, if anything is measured.
+    pub(crate) best: Option<Best>,
+}
+
+impl Record {
+    /// Reads a folder. It may belong to a run that goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`] for a folder without a run, [`Failure::Work`] for one that cannot be read or is damaged.
+    pub(crate) fn load(folder: &Path) -> Result<Self, Failure> {
+        let identity = Identity::read(folder)?.ok_or_else(|| {
+            Failure::usage(format!(
+                "{}: there is no run in this folder; name one that `s3tune demo` or `s3tune tune` made",
+                folder.display()
+            ))
+        })?;
+        let journal = folder.join(JOURNAL_NAME);
+        let doing = format!("read {}", journal.display());
+        let contents = JournalFile::read(&journal).map_err(|error| Failure::work(&doing, &error))?;
+        if contents.events.is_empty() {
+            return Err(Failure::Work(format!("{}: nothing was measured yet", folder.display())));
+        }
+        let mut study = Study::replay(contents.events).map_err(|error| Failure::work(&doing, &error))?;
+        let best = study.best();
+        let experiment = Experiment::of(&study);
+        Ok(Self { identity, study, experiment, comparisons: Contents::read(folder)?, best })
+    }
+
+    /// Reads a folder whose journal may hold nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Record::load`].
+    pub(crate) fn load_if_measured(folder: &Path) -> Result<Option<Self>, Failure> {
+        let journal = folder.join(JOURNAL_NAME);
+        let is_empty = fs::metadata(&journal).map_or(true, |file| file.len() == 0);
+        if is_empty { Ok(None) } else { Self::load(folder).map(Some) }
+    }
+
+    pub(crate) fn space(&self) -> &Space {
+        &self.experiment.header().space
+    }
+
+    /// How a trial's value comes from its measurements.
+    pub(crate) fn rule(&self) -> ValueRule {
+        self.experiment.header().metric.value
+    }
+
+    /// The search's own mean of the engine's default, its first point.
+    pub(crate) fn default_value(&self) -> Option<f64> {
+        let first = self.experiment.trials().first()?;
+        let asked = self.experiment.header().points_to_evaluate.first()?;
+        first.value(self.rule()).filter(|_| first.config == *asked)
+    }
+
+    /// The last comparison, where it is finished as far as intervals go.
+    pub(crate) fn compared(&self) -> Option<(&Comparison, Improvements)> {
+        let comparison = self.comparisons.last.as_ref()?;
+        Some((comparison, Improvements::of(comparison).ok()?))
+    }
+
+    /// The configuration that the last comparison took for the best, else the search's best so far.
+    pub(crate) fn found(&self) -> Option<Config> {
+        let compared = self.comparisons.last.as_ref().and_then(|last| last.arm(Role::Best));
+        compared.map(|arm| arm.config.clone()).or_else(|| self.best.as_ref().map(|best| best.config.clone()))
+    }
+
+    /// The trial that found it.
+    pub(crate) fn found_by(&self) -> Option<u64> {
+        let compared = self.comparisons.last.as_ref().and_then(|last| last.arm(Role::Best));
+        compared.and_then(|arm| arm.trial).or_else(|| self.best.as_ref().map(|best| best.trial.0))
+    }
+
+    /// Downloads that were timed and found right.
+    pub(crate) fn measurements(&self) -> u64 {
+        let compared: usize =
+            self.comparisons.earlier.iter().chain(&self.comparisons.last).map(|one| one.downloads.len()).sum();
+        (self.experiment.measurements() + compared) as u64
+    }
+
+    /// Bytes of these downloads.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.measurements().saturating_mul(self.identity.object_bytes)
+    }
+
+    /// The outcome of a run whose comparison is finished.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Work`] where there is no finished comparison.
+    pub(crate) fn summary(&self) -> Result<Summary, Failure> {
+        let (Some(comparison), Some(search)) = (&self.comparisons.last, &self.comparisons.search) else {
+            return Err(Failure::Work("the run has no comparison yet; give the same command again".to_owned()));
+        };
+        let improvements = Improvements::of(comparison)?;
+        let measured = |role| {
+            let samples = comparison.samples(role);
+            let config = comparison.arm(role).map(|arm| as_map(&in_space(self.space(), &arm.config)));
+            Measured { config: config.unwrap_or_default(), mean: mean(&samples), n: samples.len() as u64 }
+        };
+        let (over_baseline, over_default) = (improvements.over_baseline, improvements.over_default);
+        let verdict = Verdict::of([over_default.lower, over_default.upper]);
+        Ok(Summary {
+            schema: Schema,
+            metric: METRIC.to_owned(),
+            unit: "s".to_owned(),
+            baseline: measured(Role::Baseline),
+            engine_default: measured(Role::EngineDefault),
+            best: measured(Role::Best),
+            improvement: over_baseline.estimate,
+            improvement_ci95: [over_baseline.lower, over_baseline.upper],
+            versus_engine_default: Versus {
+                improvement: over_default.estimate,
+                ci95: [over_default.lower, over_default.upper],
+            },
+            verdict,
+            recommended: verdict.recommended(),
+            trials: self.experiment.trials().len() as u64,
+            measurements: self.measurements(),
+            search_seconds: search.seconds,
+            bytes_moved: self.bytes(),
+            object_bytes: self.identity.object_bytes,
+            seed: self.experiment.header().seed,
+            engine: self.identity.engine.clone(),
+            stopped_by: search.stopped_by.clone(),
+        })
+    }
+}
+
+/// Names and values, in the order of the configuration.
+pub(crate) fn as_map(config: &Config) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(object)) => object,
+        _ => unreachable!("a configuration serialises as an object"),
+    }
+}

@@ -1,0 +1,195 @@
+//! The search: trials are downloads, and the tables are current after each of them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tunekit::{Config, Decision, Experiment, Observer, Setup, StopHandle, Study, TrialId, Tuner, TunerError, Tuning};
+
+use super::budget::{Budget, Spent};
+use super::comparison::Contents;
+use super::folder::Folder;
+use super::{MAX_FAILURES, Plan, another_run, interrupted};
+use crate::failure::{Failure, chain};
+use crate::measure::{Bench, MeasureError};
+use crate::show::Show;
+
+/// A search that ended: by itself, by a limit, or with a failure, and what it measured until then.
+pub(super) struct Searched {
+    pub(super) tuning: Option<Box<Tuning>>,
+    /// The limit that ended it, as its flag is called.
+    pub(super) stopped_by: String,
+    pub(super) failure: Option<Failure>,
+}
+
+/// Why a search is to end before its tuner would end it.
+#[derive(Debug, Clone)]
+enum Cut {
+    /// A limit of the budget.
+    Budget(&'static str),
+    /// Wrong bytes are no matter of configuration: the run must not go on as if this one were merely slow.
+    WrongBytes(String),
+}
+
+/// What the downloads of a search have in common.
+struct Downloads<'a> {
+    plan: &'a Plan,
+    bench: &'a Bench,
+    stop: StopHandle,
+    cut: Mutex<Option<Cut>>,
+    spent: Mutex<Spent>,
+    /// What the comparison will take at least.
+    reserve: Spent,
+}
+
+impl Downloads<'_> {
+    fn cut(&self, why: Cut) {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.stop.stop();
+    }
+
+    /// Whether a download with this configuration is within the budget; counts it if so.
+    fn admit(&self, config: &Config) -> Result<(), &'static str> {
+        let one =
+            Spent::download(self.bench.engine.knobs(), &self.bench.engine.complete(config), self.bench.object.bytes);
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget: &Budget = &self.plan.budget;
+        match budget.exceeded_by(spent.plus(one).plus(self.reserve)) {
+            Some(limit) => Err(limit),
+            None => {
+                *spent = spent.plus(one);
+                Ok(())
+            }
+        }
+    }
+
+    async fn one(&self, config: &Config) -> Result<Duration, String> {
+        if let Err(limit) = self.admit(config) {
+            self.cut(Cut::Budget(limit));
+            // The tuner drops the trial; what it has measured is kept.
+            std::future::pending::<()>().await;
+        }
+        self.bench.download(config).await.map_err(|error| {
+            let says = chain(&error);
+            if matches!(error, MeasureError::WrongBytes { .. } | MeasureError::WrongLength { .. }) {
+                self.cut(Cut::WrongBytes(says.clone()));
+            }
+            says
+        })
+    }
+}
+
+/// Searches until a limit ends it. `spent` is what earlier sessions took, `reserve` what the comparison will.
+pub(super) async fn search(
+    plan: &Plan,
+    bench: &Bench,
+    setup: Setup,
+    folder: &Folder,
+    (spent, reserve): (Spent, Spent),
+    stop: &StopHandle,
+    show: &Show,
+) -> Searched {
+    let inner = StopHandle::new();
+    let forward = {
+        let (stop, inner) = (stop.clone(), inner.clone());
+        tokio::spawn(async move {
+            stop.stopped().await;
+            inner.stop();
+        })
+    };
+    let tables = Tables { folder: folder.clone(), failure: Arc::default() };
+    let unwritten = tables.failure.clone();
+    let mut tuner = Tuner::new(setup)
+        .journal(folder.journal())
+        .max_wall_time(plan.max_tuning_time)
+        .max_failures(MAX_FAILURES)
+        .stop_handle(inner.clone())
+        .observer(show.clone())
+        .observer(tables);
+    if let Some(max_trials) = plan.max_trials {
+        tuner = tuner.max_trials(max_trials);
+    }
+    let downloads = Downloads { plan, bench, stop: inner, cut: Mutex::default(), spent: Mutex::new(spent), reserve };
+    let tuned = tuner
+        .run(|mut trial| {
+            let downloads = &downloads;
+            async move {
+                // A scheduler says how far to go; without one every configuration is downloaded as often.
+                let last = trial.resource().unwrap_or(u64::from(plan.n_downloads));
+                while trial.next_step() <= last {
+                    let took = downloads.one(trial.config()).await?;
+                    if trial.report(took.as_secs_f64()).await != Decision::Continue {
+                        break;
+                    }
+                }
+                Ok::<(), String>(())
+            }
+        })
+        .await;
+    forward.abort();
+
+    let cut = downloads.cut.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut searched = match tuned {
+        Ok(tuning) => {
+            let stopped_by = match (&cut, tuning.stopped_by) {
+                (Some(Cut::Budget(limit)), _) => (*limit).to_owned(),
+                (_, stopped) => stopped.map_or("", |stopped| stopped.as_str()).to_owned(),
+            };
+            Searched { tuning: Some(Box::new(tuning)), stopped_by, failure: None }
+        }
+        Err(error) => failed(plan, error),
+    };
+    if let Some(Cut::WrongBytes(says)) = cut {
+        searched.failure = Some(Failure::Work(says));
+    } else if stop.is_stopped() && searched.failure.is_none() {
+        searched.failure = Some(interrupted(plan));
+    }
+    if searched.failure.is_none() {
+        searched.failure = unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+    searched
+}
+
+fn failed(plan: &Plan, error: TunerError) -> Searched {
+    let out = plan.out.display();
+    let (tuning, failure) = match error {
+        TunerError::OtherStudy { what, .. } => (None, another_run(&plan.out, what)),
+        TunerError::TooManyFailures { consecutive, last, tuning } => {
+            let failure = Failure::Work(format!(
+                "{consecutive} configurations failed in a row, the last one because: {last}; what was measured is in {out}"
+            ));
+            (Some(tuning), failure)
+        }
+        TunerError::Suggest { source, tuning } => {
+            (Some(tuning), Failure::work("choose the next configuration", &source))
+        }
+        other => (None, Failure::work("search", &other)),
+    };
+    Searched { tuning, stopped_by: String::new(), failure: Some(failure) }
+}
+
+/// Keeps the tables of a run current.
+struct Tables {
+    folder: Folder,
+    /// The first table that could not be written.
+    failure: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Tables {
+    fn save(&self, study: &Study) {
+        let saved = self.folder.save_tables(&Experiment::of(study), &Contents::default());
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *failure = saved.err();
+    }
+}
+
+impl Observer for Tables {
+    fn on_report(&mut self, study: &Study, _: TrialId, _: u64, _: f64, decision: Decision) {
+        if decision == Decision::Pause {
+            self.save(study);
+        }
+    }
+
+    fn on_tell(&mut self, study: &Study, _: TrialId) {
+        self.save(study);
+    }
+}

@@ -1,0 +1,151 @@
+//! A run's result in words: for a terminal, and the sentence that says what to do.
+
+use tunekit::Status;
+use tunekit::compare::Improvement;
+
+use super::arms::{Role, in_space};
+use super::compare::{Improvements, mean};
+use super::folder::Identity;
+use super::record::Record;
+use crate::results::Verdict;
+use crate::show::{against, percent, seconds};
+use crate::size::ByteSize;
+
+/// Trials that the terminal shows.
+const TRIALS_SHOWN: usize = 10;
+
+/// What a reader should conclude from a comparison.
+pub(crate) fn conclusion(identity: &Identity, improvements: &Improvements) -> String {
+    let engine = identity.engine_name();
+    let default = identity.default_name();
+    let over = |improvement: &Improvement| {
+        format!(
+            "{} less time [{}, {}]",
+            percent(improvement.estimate),
+            percent(improvement.lower),
+            percent(improvement.upper)
+        )
+    };
+    let verdict = |improvement: &Improvement| Verdict::of([improvement.lower, improvement.upper]);
+    let has_boto3 =
+        identity.references.baseline_is_boto3 && identity.references.baseline != identity.references.engine_default;
+    match verdict(&improvements.over_default) {
+        Verdict::Faster => {
+            let found = over(&improvements.over_default);
+            let boto3 = if has_boto3 {
+                format!(", and {} than boto3's defaults", over(&improvements.over_baseline))
+            } else {
+                String::new()
+            };
+            format!("use best.toml: what was found takes {found} than {default}{boto3}")
+        }
+        _ if has_boto3 && verdict(&improvements.default_over_baseline) == Verdict::Faster => format!(
+            "use {engine} as it is, without any configuration: that takes {} than boto3's defaults, and nothing better was proven here",
+            over(&improvements.default_over_baseline)
+        ),
+        _ => format!(
+            "use {engine} as it is: nothing better than its default was proven here; a longer search may find more"
+        ),
+    }
+}
+
+/// How the search went about it: searcher, scheduler, seed.
+pub(crate) fn search_method(record: &Record) -> String {
+    let header = record.experiment.header();
+    let method = match header.scheduler.as_str() {
+        "fifo" => header.searcher.clone(),
+        scheduler if scheduler == header.searcher => scheduler.to_owned(),
+        scheduler => format!("{} under {scheduler}", header.searcher),
+    };
+    format!("{method}, seed {}", header.seed)
+}
+
+/// The comparison and what follows from it, for standard output.
+pub(crate) fn result(record: &Record) -> String {
+    let identity = &record.identity;
+    let Some((comparison, improvements)) = record.compared() else {
+        return "no comparison yet: give the command of the run again, and it goes on from there\n".to_owned();
+    };
+    let names = [
+        (Role::Baseline, identity.baseline_name()),
+        (Role::EngineDefault, identity.default_name()),
+        (Role::Best, "found".to_owned()),
+    ];
+    let width = names.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (role, name) in names {
+        // Without boto3's parameters the baseline is the default, and is told once.
+        let Some(arm) =
+            comparison.arm(role).filter(|_| role != Role::Baseline || identity.references.baseline_is_boto3)
+        else {
+            continue;
+        };
+        let config = in_space(record.space(), &arm.config);
+        text.push_str(&format!("{name:width$}  {:>8}  {config}\n", seconds(mean(&comparison.samples(role)))));
+    }
+    text.push_str(&versus(&format!("against {}", identity.default_name()), &improvements.over_default));
+    if identity.references.baseline_is_boto3 {
+        text.push_str(&versus(&format!("against {}", identity.baseline_name()), &improvements.over_baseline));
+    }
+    text + &format!("conclusion: {}\n", conclusion(identity, &improvements))
+}
+
+fn versus(name: &str, improvement: &Improvement) -> String {
+    let verdict = match Verdict::of([improvement.lower, improvement.upper]) {
+        Verdict::Faster => "what was found is faster",
+        Verdict::Slower => "what was found is slower",
+        Verdict::NoDifference => "no difference is proven",
+    };
+    format!(
+        "{name}: {:+.1} % of the time, 95 % interval {:+.1} % to {:+.1} %: {verdict}\n",
+        -improvement.estimate * 100.0,
+        -improvement.upper * 100.0,
+        -improvement.lower * 100.0,
+    )
+}
+
+/// All of a run for a terminal: what was downloaded, the best trials, the comparison.
+pub(crate) fn report(record: &Record) -> String {
+    let identity = &record.identity;
+    let mut text = format!(
+        "{}, {}, {}\nengine {}, {}; {} configurations, {} downloads, {}\n\n",
+        identity.object,
+        ByteSize(identity.object_bytes),
+        identity.network,
+        identity.engine,
+        search_method(record),
+        record.experiment.trials().len(),
+        record.measurements(),
+        ByteSize(record.bytes()),
+    );
+    text.push_str(&trials(record));
+    text.push('\n');
+    text + &result(record)
+}
+
+fn trials(record: &Record) -> String {
+    let rule = record.rule();
+    let mut measured: Vec<_> =
+        record.experiment.trials().iter().filter_map(|trial| Some((trial.value(rule)?, trial))).collect();
+    measured.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let default = record.default_value();
+    let mut text = format!("{:>5}  {:>8}  {:>9}  {:>2}  {:<11}  configuration\n", "trial", "mean", "", "n", "");
+    for (value, trial) in measured.iter().take(TRIALS_SHOWN) {
+        let against = default.map_or_else(String::new, |default| against(*value, default));
+        let status = match trial.status {
+            Status::Completed => "",
+            other => other.as_str(),
+        };
+        text.push_str(&format!(
+            "{:>5}  {:>8}  {against:>9}  {:>2}  {status:<11}  {}\n",
+            trial.id.0,
+            seconds(*value),
+            trial.samples(rule).len(),
+            trial.config,
+        ));
+    }
+    if measured.len() > TRIALS_SHOWN {
+        text.push_str(&format!("{:>5}  and {} more\n", "", measured.len() - TRIALS_SHOWN));
+    }
+    text
+}
