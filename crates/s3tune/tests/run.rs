@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use s3lab::NetworkProfile;
 use s3tune::cli::Init;
-use s3tune::engine::{Engine, as_config};
+use s3tune::engine::{Engine, Gauge, as_config};
 use s3tune::failure::Failure;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
@@ -268,7 +268,10 @@ async fn another_program_can_be_tuned() {
     // It makes the very bytes: what it is asked for is checked as ours is.
     let right = scene.folder.path().join("right");
     let connection = &scene.bench.connection;
-    Engine::s3xfer().download(connection, &scene.bench.object, &tunekit::Config::new(), &right).await.unwrap();
+    Engine::s3xfer()
+        .download(connection, &scene.bench.object, &tunekit::Config::new(), &right, &Gauge::new())
+        .await
+        .unwrap();
     let template = format!("sh -c 'test {{max_concurrency}} -ge 4 && cp \"$0\" \"$1\"' '{}' {{out}}", right.display());
     let bench = Bench::new(
         connection.clone(),
