@@ -12,7 +12,8 @@ mod s3xfer;
 mod shipped;
 mod template;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -70,7 +71,7 @@ pub enum TransferError {
     #[error("write {}", path.display())]
     Files {
         /// Which.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// The operating system's word.
         source: io::Error,
     },
@@ -80,7 +81,7 @@ pub enum TransferError {
         /// Its name.
         program: String,
         /// The operating system's word.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The program says that it failed.
     #[error("{program} ended with {status}: {says}")]
@@ -88,7 +89,7 @@ pub enum TransferError {
         /// Its name.
         program: String,
         /// Exit code or signal.
-        status: std::process::ExitStatus,
+        status: ExitStatus,
         /// The last lines it wrote to standard error, or to standard output where there are none.
         says: String,
     },

@@ -306,6 +306,22 @@ fn what_would_change_nothing_is_not_searched() {
 }
 
 #[test]
+fn the_example_of_the_documentation_is_an_engine() {
+    let page = include_str!("../../../docs/ENGINES.md");
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mytool.toml");
+    fs::write(&file, example).unwrap();
+    let engine = Engine::parse(file.to_str().unwrap()).unwrap();
+    assert_eq!(engine.name(), "mytool");
+    let space = engine.space(None, 256 << 20).unwrap();
+    assert_eq!(space.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["threads", "part_size"]);
+    assert!(space.domain("part_size").unwrap().allows().ends_with("from 1 to 64"));
+    assert_eq!(engine.defaults(&space), Config::new().with("threads", 8).with("part_size", 16));
+}
+
+#[test]
 fn boto3_has_boto3s_parameters_spaces_and_defaults() {
     let boto3 = Engine::parse("boto3").unwrap();
     assert_eq!(boto3.boto3_defaults().unwrap(), boto3.complete(&Config::new()));

@@ -63,12 +63,12 @@ pub(super) async fn run(command: &mut Command) -> io::Result<Ended> {
 }
 
 impl Ended {
-    /// The last lines it wrote to standard error, or to standard output where that is empty, without the `secrets`.
-    pub(super) fn last_words(&self, secrets: &[String]) -> String {
+    /// The last `most` lines it wrote to standard error, or to standard output where that is empty, without the `secrets`.
+    pub(super) fn last_words(&self, most: usize, secrets: &[String]) -> String {
         let [stderr, stdout] = [&self.stderr, &self.stdout].map(|tail| tail.text(secrets));
         let lines = |text: &str| {
             let mut last: Vec<String> =
-                text.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(3).map(shortened).collect();
+                text.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(most).map(shortened).collect();
             last.reverse();
             last.join(" / ")
         };
@@ -152,7 +152,7 @@ mod tests {
     async fn a_secret_that_a_program_repeats_is_masked() {
         let secret = "wJalrXUtnFEMI/K7MDENG".to_owned();
         let ended = run(&mut shell(&format!("echo key={secret} >&2; exit 3"))).await.unwrap();
-        assert_eq!(ended.last_words(&[secret]), "key=***");
+        assert_eq!(ended.last_words(3, &[secret]), "key=***");
         // Also where the output was cut in its middle.
         let tail = Tail { bytes: b"7MDENG and more".to_vec(), is_cut: true };
         let text = tail.text(&["wJalrXUtnFEMI/K7MDENG".to_owned()]);

@@ -155,7 +155,7 @@ impl Program {
             }
         };
         if !ended.status.success() {
-            return Err(fails(format!("{program} ended with {}: {}", ended.status, ended.last_words(&[]))));
+            return Err(fails(format!("{program} ended with {}: {}", ended.status, ended.last_words(1, &[]))));
         }
         let answers = [&ended.stdout, &ended.stderr].map(|tail| tail.text(&[]));
         let line = answers.iter().flat_map(|text| text.lines()).map(str::trim).find(|line| !line.is_empty());
@@ -198,7 +198,7 @@ impl Program {
         let ended = process::run(&mut command).await;
         let ended = ended.map_err(|source| TransferError::Start { program: program.clone(), source })?;
         if !ended.status.success() {
-            let says = ended.last_words(&environment.secrets);
+            let says = ended.last_words(3, &environment.secrets);
             return Err(TransferError::Status { program: program.clone(), status: ended.status, says });
         }
         match self.metric {
