@@ -305,6 +305,57 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_program_gets_the_keys_that_ours_come_from() {
+        let keys = Credentials::new("access", "secret", Some("token".to_owned()), None, "test");
+        let mut connection = Connection {
+            config: Builder::new(),
+            endpoint: None,
+            region: "eu-central-1".to_owned(),
+            keys: Some(SharedCredentialsProvider::new(keys)),
+            embedded: false,
+        };
+        let get = |environment: &Environment, name: &str| {
+            environment.variables.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone())
+        };
+        let is = |value: &str| Some(Some(value.to_owned()));
+        let signed = connection.environment().await.unwrap();
+        for (name, value) in [
+            ("AWS_ACCESS_KEY_ID", is("access")),
+            ("AWS_SECRET_ACCESS_KEY", is("secret")),
+            ("AWS_SESSION_TOKEN", is("token")),
+            ("AWS_SECURITY_TOKEN", Some(None)),
+            ("AWS_REGION", is("eu-central-1")),
+            ("AWS_DEFAULT_REGION", is("eu-central-1")),
+            ("S3TUNE_NO_SIGN_REQUEST", Some(None)),
+            // The user's own stays.
+            ("AWS_PROFILE", None),
+            ("AWS_ENDPOINT_URL", None),
+            ("AWS_EC2_METADATA_DISABLED", None),
+        ] {
+            assert_eq!(get(&signed, name), value, "{name}");
+        }
+        assert_eq!(signed.secrets, ["secret", "token"]);
+
+        connection.keys = None;
+        let unsigned = connection.environment().await.unwrap();
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+            assert_eq!(get(&unsigned, name), Some(None), "{name}");
+        }
+        assert_eq!(get(&unsigned, "S3TUNE_NO_SIGN_REQUEST"), is("1"));
+    }
+
+    #[test]
+    fn the_endpoint_is_a_url_also_where_it_is_awss() {
+        let url = |endpoint: Option<&str>, region: &str| {
+            let (endpoint, region) = (endpoint.map(str::to_owned), region.to_owned());
+            Connection { config: Builder::new(), endpoint, region, keys: None, embedded: false }.endpoint_url()
+        };
+        assert_eq!(url(Some("http://127.0.0.1:9000"), "us-east-1"), "http://127.0.0.1:9000");
+        assert_eq!(url(None, "us-gov-west-1"), "https://s3.us-gov-west-1.amazonaws.com");
+        assert_eq!(url(None, "cn-north-1"), "https://s3.cn-north-1.amazonaws.com.cn");
+    }
+
     #[test]
     fn a_secret_key_is_not_shown() {
         let keys = Keys { access: "open".to_owned(), secret: "sesame".to_owned() };

@@ -161,11 +161,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_ends_although_what_it_started_holds_its_output() {
-        // Of another group: it outlives the program and keeps both pipes open.
-        let ended = run(&mut shell("setsid sleep 30 & echo 2; echo $! >&2")).await.unwrap();
+        let mark = tempfile::NamedTempFile::new().unwrap();
+        // Of another group, once it says so: it outlives the program and keeps both pipes open.
+        let script =
+            "setsid sh -c 'echo $$ > '\"$0\"'; exec sleep 30' & while [ ! -s \"$0\" ]; do sleep 0.01; done; echo 2";
+        let mut command = shell(script);
+        command.arg(mark.path());
+        let ended = run(&mut command).await.unwrap();
         assert_eq!(ended.stdout.text(&[]).trim(), "2");
-        let pid: i32 = ended.stderr.text(&[]).trim().parse().unwrap();
-        // A shell may have forked once more; then the process has ended already.
-        let _ = Pid::from_raw(pid).map(|pid| rustix::process::kill_process(pid, Signal::KILL));
+        let pid: i32 = std::fs::read_to_string(mark.path()).unwrap().trim().parse().unwrap();
+        let pid = Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).expect("it still runs");
     }
 }

@@ -254,3 +254,86 @@ fn is_there(program: &str) -> bool {
     let folders = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&folders).any(|folder: PathBuf| folder.join(program).is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Keys;
+
+    fn connection() -> Connection {
+        Connection::to_lab("http://127.0.0.1:9", Keys { access: "a".into(), secret: "sesame-open".into() })
+    }
+
+    fn object() -> Object {
+        Object { bucket: "b".into(), key: "k".into(), bytes: 1, e_tag: None, crc64nvme: None }
+    }
+
+    #[test]
+    fn a_template_is_checked_before_anything_runs() {
+        for (text, says) in [
+            ("cp a b", "{out}"),
+            ("cp {source} {out}", "{source}"),
+            ("cp {part_2} {out}", "{part_2}"),
+            ("cp {files} {out}", "{files}"),
+            ("cp {unsigned} {out}", "{unsigned}"),
+            ("cp 'a {out}", "quote"),
+            ("nonsense", "{out}"),
+            ("cp x # {out}", "{out}"),
+            ("#{out}", "{out}"),
+        ] {
+            match Program::from_template(text) {
+                Err(Failure::Usage(message)) => assert!(message.contains(says), "{message}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+
+        assert!(Program::from_template("cp -c {max_concurrency} {endpoint} {region} 'a b' {out}").is_ok());
+    }
+
+    #[tokio::test]
+    async fn dropped_a_program_ends_with_all_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("alive");
+        // The shell's child writes on, long after the shell was killed, unless it is killed too.
+        let text = format!("sh -c '(while :; do echo >> {}; sleep 0.01; done) & wait' {{out}}", mark.display());
+        let template = Program::from_template(&text).unwrap();
+        let (connection, object, boto3, gauge) = (connection(), object(), Config::new(), Gauge::new());
+        let run = template.run(&connection, &object, &boto3, Path::new("/x"), &gauge);
+        let started = async {
+            while !mark.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            ended = run => panic!("it ended by itself: {ended:?}"),
+            () = started => {}
+        }
+        let size = || std::fs::metadata(&mark).unwrap().len();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let after = size();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(size(), after);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_is_an_error_with_its_last_words() {
+        let script = "sh -c 'echo first >&2; echo no such host, said $AWS_SECRET_ACCESS_KEY >&2; exit 3' {out}";
+        let template = Program::from_template(script).unwrap();
+        let run = template.run(&connection(), &object(), &Config::new(), Path::new("/x"), &Gauge::new()).await;
+        let error = run.unwrap_err().to_string();
+        assert!(error.contains("no such host, said ***") && error.contains('3'), "{error}");
+    }
+
+    #[tokio::test]
+    async fn words_for_requests_without_a_signature_are_there_only_then() {
+        let program = Program {
+            words: ["get", UNSIGNED, "{key}"].map(str::to_owned).to_vec(),
+            unsigned: ["--no-sign", "--really"].map(str::to_owned).to_vec(),
+            ..Program::default()
+        };
+        let values = [("key", "{unsigned}".to_owned())];
+        assert_eq!(program.filled_words(&connection(), &values), ["get", "{unsigned}"]);
+        let unsigned = Connection::from_env(Some("http://127.0.0.1:9"), false).await.unwrap();
+        assert_eq!(program.filled_words(&unsigned, &values), ["get", "--no-sign", "--really", "{unsigned}"]);
+    }
+}
