@@ -1,20 +1,34 @@
 //! [`Engine`]: what moves the bytes. Ours in this process, or another program that takes its knobs as arguments,
 //! variables or files.
 
+mod file;
+mod gauge;
 mod knob;
+mod metric;
+mod parameters;
+mod process;
 mod program;
 mod s3xfer;
+mod shipped;
+mod template;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
+use std::{fs, io};
 
 use ::s3xfer::TransferConfig;
 use tunekit::{Config, Space};
 
 use crate::failure::Failure;
-use crate::object::{Connection, Object};
+use crate::object::{Connection, KeysError, Object};
+use crate::space;
+use file::EngineFile;
+use parameters::Parameters;
 
+pub use gauge::Gauge;
 pub use knob::Knob;
+pub use metric::{Metric, MetricError};
 pub use program::Program;
 pub use s3xfer::{as_config, transfer_config};
 
@@ -24,14 +38,20 @@ pub struct Engine {
     name: String,
     knobs: Vec<Knob>,
     kind: Kind,
+    version: Option<String>,
 }
+
+/// An engine file is a page of text; a larger file is something else.
+const MOST_OF_A_FILE: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
     /// The library of this workspace.
     S3xfer,
-    /// Another program.
-    Program(Box<Program>),
+    /// A command line, which cannot say what its knobs are.
+    Template(Box<Program>),
+    /// A program whose knobs are known from a file.
+    File(Box<Program>, Box<Parameters>),
 }
 
 /// Why a download did not happen.
@@ -44,13 +64,24 @@ pub enum TransferError {
     /// Ours failed.
     #[error(transparent)]
     Engine(#[from] ::s3xfer::DownloadError),
+    /// There are no keys to hand to the program.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The files that the program needs could not be written.
+    #[error("write {}", path.display())]
+    Files {
+        /// Which.
+        path: PathBuf,
+        /// The operating system's word.
+        source: io::Error,
+    },
     /// The program could not be started.
     #[error("cannot start {program}")]
     Start {
         /// Its name.
         program: String,
         /// The operating system's word.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The program says that it failed.
     #[error("{program} ended with {status}: {says}")]
@@ -58,9 +89,17 @@ pub enum TransferError {
         /// Its name.
         program: String,
         /// Exit code or signal.
-        status: std::process::ExitStatus,
-        /// The last lines it wrote to standard error.
+        status: ExitStatus,
+        /// The last lines it wrote to standard error, or to standard output where there are none.
         says: String,
+    },
+    /// The program does not say how long it took.
+    #[error("{program} did not tell its time on standard output: {source}")]
+    Metric {
+        /// Its name.
+        program: String,
+        /// What it wrote instead.
+        source: MetricError,
     },
 }
 
@@ -68,22 +107,111 @@ impl Engine {
     /// The library of this workspace.
     #[must_use]
     pub fn s3xfer() -> Self {
-        Self { name: "s3xfer".to_owned(), knobs: s3xfer::knobs(&TransferConfig::default()), kind: Kind::S3xfer }
+        let version = Some(format!("s3xfer {}", env!("CARGO_PKG_VERSION")));
+        let knobs = s3xfer::knobs(&TransferConfig::default());
+        Self { name: "s3xfer".to_owned(), knobs, kind: Kind::S3xfer, version }
     }
 
-    /// `s3xfer`, or a command template.
+    /// The engine of a name (`s3xfer`, `boto3`, `aws-cli`, `s5cmd`, `rclone`), of an engine file, or of a command template.
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for a template without `{out}`, with an unknown placeholder or an open quote.
+    /// [`Failure::Usage`] for a word that is none of them, a file that cannot be read or is wrong, and a template
+    /// without `{out}`, with an unknown placeholder or an open quote.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         if text == "s3xfer" {
             return Ok(Self::s3xfer());
         }
+        let wrong = |why: String| Failure::usage(format!("--engine {text}: {why}"));
+        if let Some(shipped) = shipped::text(text) {
+            return file::parse(shipped, &shipped::beside).map(Self::of_file).map_err(wrong);
+        }
+        let is_command = text.contains(['{', ' ']);
+        if Path::new(text).is_file() || (text.ends_with(".toml") && !is_command) {
+            let content = read(Path::new(text)).map_err(|error| wrong(format!("the file cannot be read: {error}")))?;
+            let folder = Path::new(text).parent().unwrap_or(Path::new("."));
+            return file::parse(&content, &|name| read(&folder.join(name))).map(Self::of_file).map_err(wrong);
+        }
+        if !is_command && let Some(name) = shipped::meant(text) {
+            return Err(wrong(format!(
+                "there is no such engine; did you mean {name}? Write s3xfer, {}, the name of an engine file, or a command \
+                 with {{out}}",
+                shipped::NAMES.join(", ")
+            )));
+        }
         let program = Program::from_template(text)?;
         // Nothing is known of the program's own defaults: boto3's stand in for them.
         let knobs = s3xfer::knobs(&TransferConfig::boto3());
-        Ok(Self { name: text.to_owned(), knobs, kind: Kind::Program(Box::new(program)) })
+        Ok(Self { name: text.to_owned(), knobs, kind: Kind::Template(Box::new(program)), version: None })
+    }
+
+    fn of_file(file: EngineFile) -> Self {
+        let EngineFile { name, program, parameters } = file;
+        let knobs = parameters.all.iter().map(|parameter| parameter.knob.clone()).collect();
+        Self { name, knobs, kind: Kind::File(Box::new(program), Box::new(parameters)), version: None }
+    }
+
+    /// Asks whether the engine can be used on this machine, and learns its version.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Work`] for a program, or a part of one, that is not there, with how to install it where that is known.
+    pub async fn check(&mut self) -> Result<(), Failure> {
+        if let Kind::Template(program) | Kind::File(program, _) = &self.kind {
+            self.version = program.check(&self.name).await?;
+        }
+        Ok(())
+    }
+
+    /// What the program says its version is; `None` before [`Engine::check`], and for one that is not asked.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// The space of a name or a file for an object of `object_bytes`, or the engine's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`] for a space that cannot be read, that holds what is not a parameter of the engine, or that
+    /// would vary what changes nothing: a parameter that the command does not name, or that the engine ignores.
+    pub fn space(&self, name: Option<&str>, object_bytes: u64) -> Result<Space, Failure> {
+        let named = name.unwrap_or("default");
+        match &self.kind {
+            Kind::S3xfer => space::named(named, object_bytes),
+            Kind::Template(program) => {
+                let space = space::named(named, object_bytes)?;
+                let dead: Vec<&str> = space.iter().map(|(name, _)| name).filter(|name| !program.names(name)).collect();
+                if dead.is_empty() {
+                    return Ok(space);
+                }
+                Err(Failure::usage(format!(
+                    "--engine {:?}: the search would vary {}, which the command does not name; write {} in it, or give a \
+                     --space without",
+                    self.name,
+                    dead.join(", "),
+                    template::in_braces(dead.iter().copied()),
+                )))
+            }
+            Kind::File(_, parameters) => {
+                let space = match name {
+                    None | Some("default") => parameters.space(object_bytes),
+                    Some("compat") if self.has_boto3s_parameters() => space::named("compat", object_bytes)?,
+                    Some("compat") => {
+                        return Err(Failure::usage(format!(
+                            "--space compat: it varies boto3's parameters, and {} has others; leave --space out, or give \
+                             a file",
+                            self.name
+                        )));
+                    }
+                    Some(file) => space::of_file(file)?,
+                };
+                match parameters.fault(&space) {
+                    None => Ok(space),
+                    Some(fault) => Err(Failure::usage(format!("--space {named} of the engine {}: {fault}", self.name))),
+                }
+            }
+        }
     }
 
     /// As it was given.
@@ -114,14 +242,26 @@ impl Engine {
     pub fn boto3_defaults(&self) -> Option<Config> {
         match &self.kind {
             Kind::S3xfer => Some(as_config(&TransferConfig::boto3())),
-            Kind::Program(_) => None,
+            Kind::File(..) if self.has_boto3s_parameters() => {
+                let boto3 = as_config(&TransferConfig::boto3());
+                let values = self.knobs.iter().filter_map(|knob| Some((&knob.name, boto3.value(&knob.name)?.clone())));
+                Some(values.fold(Config::new(), |config, (name, value)| config.with(name, value)))
+            }
+            Kind::Template(_) | Kind::File(..) => None,
         }
     }
 
+    /// Whether its parameters are boto3's, by boto3's names.
+    fn has_boto3s_parameters(&self) -> bool {
+        !self.knobs.is_empty() && self.knobs.iter().all(|knob| knob.boto3.as_ref() == Some(&knob.name))
+    }
+
     /// Downloads the object to `target` with connections that are opened for it, and says how long that took. A knob
-    /// that `config` leaves out has the engine's default.
+    /// that `config` leaves out has the engine's default. Meanwhile `gauge` shows how far it is; it takes everything in
+    /// the target's folder to be the download's.
     ///
-    /// Cancel by dropping: a started program is killed, with all that it started.
+    /// A program may never end, so that the caller sets a limit. Cancel by dropping: a started program is killed, with all
+    /// that it started, and the files that were written for it are removed.
     ///
     /// # Errors
     ///
@@ -132,10 +272,13 @@ impl Engine {
         object: &Object,
         config: &Config,
         target: &Path,
+        gauge: &Gauge,
     ) -> Result<Duration, TransferError> {
         match &self.kind {
-            Kind::S3xfer => s3xfer::download(connection, object, config, target).await,
-            Kind::Program(program) => program.run(connection, object, &self.complete(config), target).await,
+            Kind::S3xfer => s3xfer::download(connection, object, config, target, gauge).await,
+            Kind::Template(program) | Kind::File(program, _) => {
+                program.run(connection, object, &self.complete(config), target, gauge).await
+            }
         }
     }
 
@@ -147,4 +290,13 @@ impl Engine {
             _ => config,
         })
     }
+}
+
+/// A text of a reasonable size.
+fn read(path: &Path) -> io::Result<String> {
+    let size = fs::metadata(path)?.len();
+    if size > MOST_OF_A_FILE {
+        return Err(io::Error::other(format!("{size} bytes are too many for an engine file")));
+    }
+    fs::read_to_string(path)
 }

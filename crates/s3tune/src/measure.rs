@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crc_fast::{CrcAlgorithm, Digest};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tunekit::Config;
 
-use crate::engine::{Engine, TransferError};
+use crate::engine::{Engine, Gauge, TransferError};
 use crate::object::{Connection, Object};
 
 /// Downloads one object over and over.
@@ -26,6 +27,8 @@ pub struct Bench {
     pub folder: PathBuf,
     /// The file's name.
     pub file_name: String,
+    /// When a download is given up: a program may hang, and nothing waits for ever.
+    pub limit: Duration,
     ledger: Mutex<Ledger>,
 }
 
@@ -55,11 +58,21 @@ pub enum MeasureError {
         /// The operating system's word.
         source: io::Error,
     },
+    /// The download did not end.
+    #[error("{engine} did not end within {} s", limit.as_secs_f64())]
+    Late {
+        /// Who downloaded.
+        engine: String,
+        /// The time it had.
+        limit: Duration,
+    },
     /// The download says that it is done, but there is no file.
-    #[error("{engine} says that it is done, but wrote no file to {{out}}")]
+    #[error("{engine} says that it is done, but wrote no file to {{out}}{}", others(wrote))]
     NoFile {
         /// Who downloaded.
         engine: String,
+        /// Names of what is in the folder instead.
+        wrote: Vec<String>,
     },
     /// The download says that it is done, but too many or too few bytes are there.
     #[error("the downloaded file is wrong: it has {bytes} bytes, the object {expected}")]
@@ -85,7 +98,9 @@ impl Bench {
     pub fn new(connection: Connection, object: Object, engine: Engine, folder: PathBuf) -> Self {
         let file_name = object.file_name().to_owned();
         let ledger = Mutex::new(Ledger { expected: object.crc64nvme, ..Ledger::default() });
-        Self { connection, object, engine, folder, file_name, ledger }
+        // Ten minutes, and as long as it takes at 1 MB/s.
+        let limit = Duration::from_secs(600 + object.bytes / 1_000_000);
+        Self { connection, object, engine, folder, file_name, limit, ledger }
     }
 
     /// Downloads the object once, checks the file and removes it. The time is the download's alone.
@@ -96,20 +111,35 @@ impl Bench {
     ///
     /// [`MeasureError`].
     pub async fn download(&self, config: &Config) -> Result<Duration, MeasureError> {
+        self.download_watched(config, &Gauge::new()).await
+    }
+
+    /// As [`Bench::download`]; `gauge` shows how far the download is.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError`].
+    pub async fn download_watched(&self, config: &Config, gauge: &Gauge) -> Result<Duration, MeasureError> {
         let scratch = tempfile::Builder::new()
             .prefix("s3tune-")
             .tempdir_in(&self.folder)
             .map_err(|source| MeasureError::Folder { path: self.folder.clone(), source })?;
         let target = scratch.path().join(&self.file_name);
-        let took = self.engine.download(&self.connection, &self.object, config, &target).await?;
-        let (bytes, found) = spawn_blocking(move || checksum(&target).map(|sum| (sum, scratch)))
+        let downloading = self.engine.download(&self.connection, &self.object, config, &target, gauge);
+        let took = timeout(self.limit, downloading)
             .await
-            .expect("reading a file does not panic")
-            .map(|(sum, _scratch)| sum)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => MeasureError::NoFile { engine: self.engine.name().to_owned() },
-                _ => MeasureError::Folder { path: self.folder.clone(), source },
-            })?;
+            .map_err(|_| MeasureError::Late { engine: self.engine.name().to_owned(), limit: self.limit })??;
+        let expected = self.object.bytes;
+        let (scratch, found) = spawn_blocking(move || (checksum(&target, expected), scratch))
+            .await
+            .map(|(found, scratch)| (scratch, found))
+            .expect("reading a file does not panic");
+        let (bytes, found) = found.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => {
+                MeasureError::NoFile { engine: self.engine.name().to_owned(), wrote: names(scratch.path()) }
+            }
+            _ => MeasureError::Folder { path: self.folder.clone(), source },
+        })?;
 
         if bytes != self.object.bytes {
             return Err(MeasureError::WrongLength { bytes, expected: self.object.bytes });
@@ -131,8 +161,31 @@ impl Bench {
     }
 }
 
-/// Size and CRC-64/NVME of a file.
-fn checksum(path: &Path) -> io::Result<(u64, u64)> {
+/// What is in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// A few of the names, for an error.
+fn others(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => format!("; it wrote {name:?}"),
+        [name, ..] => format!("; it wrote {name:?} and {} more", names.len() - 1),
+    }
+}
+
+/// Size and CRC-64/NVME of a file. The second is 0 where the size is not the one expected: there may be no end to read to.
+fn checksum(path: &Path, expected_bytes: u64) -> io::Result<(u64, u64)> {
+    // A pipe would be waited at for ever.
+    let data = std::fs::metadata(path)?;
+    if !data.is_file() {
+        return Err(io::Error::other(format!("{} is not a file", path.display())));
+    }
+    if data.len() != expected_bytes {
+        return Ok((data.len(), 0));
+    }
     let mut file = File::open(path)?;
     let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
     let mut buffer = vec![0; 1 << 20];
@@ -177,7 +230,7 @@ mod tests {
         let made = checksum_of(bytes.len() as u64, |offset, buffer| {
             buffer.copy_from_slice(&bytes[offset as usize..][..buffer.len()]);
         });
-        assert_eq!(checksum(file.path()).unwrap(), (bytes.len() as u64, made));
+        assert_eq!(checksum(file.path(), bytes.len() as u64).unwrap(), (bytes.len() as u64, made));
         // The check value of CRC-64/NVME in the catalogue of parametrised CRC algorithms.
         assert_eq!(checksum_of(9, |_, buffer| buffer.copy_from_slice(b"123456789")), 0xae8b_1486_0a79_9888);
     }

@@ -1,10 +1,13 @@
 //! The object that is downloaded over and over: where it is and how to reach it.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Builder, Credentials};
+use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use tokio::time::timeout;
 
 use crate::failure::{Failure, chain};
 
@@ -13,8 +16,35 @@ use crate::failure::{Failure, chain};
 pub struct Connection {
     config: Builder,
     endpoint: Option<String>,
-    keys: Option<Keys>,
+    region: String,
+    /// Where keys come from; `None` where requests are not signed.
+    keys: Option<SharedCredentialsProvider>,
+    /// Whether this process's own environment says nothing about the server.
+    embedded: bool,
 }
+
+/// The variables of another program that is to reach the same server as the same user; `None` for what it must not find
+/// there. No `Debug`: it holds keys.
+pub(crate) struct Environment {
+    pub(crate) variables: Vec<(&'static str, Option<String>)>,
+    /// What must not be shown, whoever repeats it.
+    pub(crate) secrets: Vec<String>,
+}
+
+/// Why there are no keys for another program.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// The provider says no.
+    #[error("find credentials")]
+    Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The provider says nothing.
+    #[error("find credentials: none came within {} s", .0.as_secs())]
+    Late(Duration),
+}
+
+/// A process that asks for a password, or a server that does not answer, must not keep a run waiting.
+const MOST_FOR_KEYS: Duration = Duration::from_secs(60);
 
 /// The keys of an embedded S3.
 #[derive(Clone)]
@@ -71,7 +101,9 @@ impl Connection {
         if shared.region().is_none() && endpoint.is_some() {
             config = config.region(Region::from_static("us-east-1"));
         }
-        Ok(Self { config, endpoint, keys: None })
+        let region = shared.region().map_or_else(|| "us-east-1".to_owned(), ToString::to_string);
+        let keys = shared.credentials_provider().filter(|_| sign);
+        Ok(Self { config, endpoint, region, keys, embedded: false })
     }
 
     /// An embedded S3. Nothing of the environment has a say.
@@ -83,8 +115,9 @@ impl Connection {
             .region(Region::from_static("us-east-1"))
             .endpoint_url(endpoint)
             .force_path_style(true)
-            .credentials_provider(credentials);
-        Self { config, endpoint: Some(endpoint.to_owned()), keys: Some(keys) }
+            .credentials_provider(credentials.clone());
+        let (endpoint, region) = (Some(endpoint.to_owned()), "us-east-1".to_owned());
+        Self { config, endpoint, region, keys: Some(SharedCredentialsProvider::new(credentials)), embedded: true }
     }
 
     /// A client with connections of its own; none is open yet.
@@ -99,20 +132,56 @@ impl Connection {
         self.endpoint.as_deref()
     }
 
-    /// What another program needs in its environment to reach the same server as the same user, where this process's
-    /// own environment does not say it; `None` for what it must not find there.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, Option<&str>)> {
+    /// The endpoint as a URL, also where it is AWS's.
+    #[must_use]
+    pub fn endpoint_url(&self) -> String {
+        let region = &self.region;
+        match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None if region.starts_with("cn-") => format!("https://s3.{region}.amazonaws.com.cn"),
+            None => format!("https://s3.{region}.amazonaws.com"),
+        }
+    }
+
+    /// The region, `us-east-1` where none is known.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Whether requests are signed.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// What another program needs in its environment. The keys are asked for anew each time, for some last an hour only.
+    pub(crate) async fn environment(&self) -> Result<Environment, KeysError> {
         let mut variables = Vec::new();
+        let mut secrets = Vec::new();
         if let Some(endpoint) = self.endpoint() {
-            variables.extend(["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].map(|name| (name, Some(endpoint))));
+            variables.extend(["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].map(|name| (name, Some(endpoint.to_owned()))));
         }
-        if let Some(keys) = &self.keys {
-            variables.push(("AWS_ACCESS_KEY_ID", Some(keys.access.as_str())));
-            variables.push(("AWS_SECRET_ACCESS_KEY", Some(keys.secret.as_str())));
-            variables.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, Some("us-east-1"))));
-            variables.extend(["AWS_SESSION_TOKEN", "AWS_PROFILE"].map(|name| (name, None)));
+        variables.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, Some(self.region.clone()))));
+        if self.embedded {
+            variables.push(("AWS_PROFILE", None));
         }
-        variables
+        let [mut access, mut secret, mut token] = [None, None, None];
+        if let Some(provider) = &self.keys {
+            let keys = timeout(MOST_FOR_KEYS, provider.provide_credentials());
+            let keys = keys.await.map_err(|_| KeysError::Late(MOST_FOR_KEYS))?;
+            let keys = keys.map_err(|error| KeysError::Provider(error.into()))?;
+            (access, secret) = (Some(keys.access_key_id().to_owned()), Some(keys.secret_access_key().to_owned()));
+            token = keys.session_token().map(str::to_owned);
+            secrets.extend(secret.iter().chain(&token).filter(|text| !text.is_empty()).cloned());
+        }
+        variables.push(("AWS_ACCESS_KEY_ID", access));
+        variables.push(("AWS_SECRET_ACCESS_KEY", secret));
+        variables.push(("AWS_SESSION_TOKEN", token));
+        // Its older name, which botocore reads, too.
+        variables.push(("AWS_SECURITY_TOKEN", None));
+        variables.push(("S3TUNE_NO_SIGN_REQUEST", (!self.signs()).then(|| "1".to_owned())));
+        Ok(Environment { variables, secrets })
     }
 }
 
@@ -234,6 +303,57 @@ mod tests {
                 Err(failure) => assert!(!fine && !failure.line().contains("hunter2"), "{}", failure.line()),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_program_gets_the_keys_that_ours_come_from() {
+        let keys = Credentials::new("access", "secret", Some("token".to_owned()), None, "test");
+        let mut connection = Connection {
+            config: Builder::new(),
+            endpoint: None,
+            region: "eu-central-1".to_owned(),
+            keys: Some(SharedCredentialsProvider::new(keys)),
+            embedded: false,
+        };
+        let get = |environment: &Environment, name: &str| {
+            environment.variables.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone())
+        };
+        let is = |value: &str| Some(Some(value.to_owned()));
+        let signed = connection.environment().await.unwrap();
+        for (name, value) in [
+            ("AWS_ACCESS_KEY_ID", is("access")),
+            ("AWS_SECRET_ACCESS_KEY", is("secret")),
+            ("AWS_SESSION_TOKEN", is("token")),
+            ("AWS_SECURITY_TOKEN", Some(None)),
+            ("AWS_REGION", is("eu-central-1")),
+            ("AWS_DEFAULT_REGION", is("eu-central-1")),
+            ("S3TUNE_NO_SIGN_REQUEST", Some(None)),
+            // The user's own stays.
+            ("AWS_PROFILE", None),
+            ("AWS_ENDPOINT_URL", None),
+            ("AWS_EC2_METADATA_DISABLED", None),
+        ] {
+            assert_eq!(get(&signed, name), value, "{name}");
+        }
+        assert_eq!(signed.secrets, ["secret", "token"]);
+
+        connection.keys = None;
+        let unsigned = connection.environment().await.unwrap();
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+            assert_eq!(get(&unsigned, name), Some(None), "{name}");
+        }
+        assert_eq!(get(&unsigned, "S3TUNE_NO_SIGN_REQUEST"), is("1"));
+    }
+
+    #[test]
+    fn the_endpoint_is_a_url_also_where_it_is_awss() {
+        let url = |endpoint: Option<&str>, region: &str| {
+            let (endpoint, region) = (endpoint.map(str::to_owned), region.to_owned());
+            Connection { config: Builder::new(), endpoint, region, keys: None, embedded: false }.endpoint_url()
+        };
+        assert_eq!(url(Some("http://127.0.0.1:9000"), "us-east-1"), "http://127.0.0.1:9000");
+        assert_eq!(url(None, "us-gov-west-1"), "https://s3.us-gov-west-1.amazonaws.com");
+        assert_eq!(url(None, "cn-north-1"), "https://s3.cn-north-1.amazonaws.com.cn");
     }
 
     #[test]

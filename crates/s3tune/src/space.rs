@@ -35,16 +35,19 @@ pub fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
             ])
         }
         "compat" => compat(),
-        file => {
-            let wrong = |why: String| Failure::usage(format!("--space {file}: {why}"));
-            let text = fs::read_to_string(file).map_err(|error| {
-                wrong(format!("{error}; write default, compat or the name of a TOML file that can be read"))
-            })?;
-            toml::from_str(&text).map_err(|error| wrong(error.to_string()))?
-        }
+        file => of_file(file)?,
     };
     check(&space).map_err(|why| Failure::usage(format!("--space {name}: {why}")))?;
     Ok(space)
+}
+
+/// The space in a TOML file, whatever its parameters are called.
+pub(crate) fn of_file(file: &str) -> Result<Space, Failure> {
+    let wrong = |why: String| Failure::usage(format!("--space {file}: {why}"));
+    let text = fs::read_to_string(file).map_err(|error| {
+        wrong(format!("{error}; write default, compat or the name of a TOML file that can be read"))
+    })?;
+    toml::from_str(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// Int parameters on a log scale.

@@ -66,7 +66,7 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "rustix",
         &[
-            "crates/s3tune/src/transfer.rs",
+            "crates/s3tune/src/engine/process.rs",
             "crates/s3xfer/src/doors/connector/stream.rs",
             "crates/s3xfer/src/doors/disk.rs",
             "crates/s3xfer/src/doors/disk/",

@@ -10,7 +10,6 @@ use crate::lab::{self, EmbeddedS3};
 use crate::measure::Bench;
 use crate::object::{Connection, Object};
 use crate::run::{Budget, Method, Plan};
-use crate::space;
 
 /// Where the object is.
 struct Place {
@@ -24,7 +23,6 @@ struct Place {
 pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
     // What can be wrong without a look at the network is looked at first.
     let method = Method::named(&arguments.search)?;
-    let engine = Engine::parse(&arguments.engine)?;
     if arguments.workers > 1 {
         return Err(Failure::usage(format!(
             "--workers {}: downloads at the same time would share this machine's link and disk, and measure each other; \
@@ -32,16 +30,20 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
             arguments.workers
         )));
     }
+    let mut engine = Engine::parse(&arguments.engine)?;
+    let space_name = arguments.space.clone();
+    engine.space(space_name.as_deref(), u64::MAX)?;
     let folder = download_folder(arguments.file_path.clone())?;
     if let Some(name) = &arguments.file_name
         && (name.is_empty() || name.contains('/') || name == "." || name == "..")
     {
         return Err(Failure::usage(format!("--file-name {name:?}: it must be the name of a file, without a folder")));
     }
+    engine.check().await?;
     let place = find(&arguments).await?;
     let plan = Plan {
         out: out_folder(arguments.out, "s3tune-run"),
-        space: space::named(&arguments.space, place.object.bytes)?,
+        space: engine.space(space_name.as_deref(), place.object.bytes)?,
         init: arguments.init,
         method,
         n_downloads: arguments.n_downloads,

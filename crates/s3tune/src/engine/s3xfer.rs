@@ -7,7 +7,7 @@ use s3xfer::{Client, TransferConfig};
 use serde_json::{Map, Value};
 use tunekit::Config;
 
-use super::{Knob, TransferError};
+use super::{Gauge, Knob, TransferError};
 use crate::object::{Connection, Object};
 
 /// boto3's parameters of a download, with their meaning, and whether they are numbers of bytes.
@@ -41,11 +41,12 @@ pub(super) async fn download(
     object: &Object,
     config: &Config,
     target: &Path,
+    gauge: &Gauge,
 ) -> Result<Duration, TransferError> {
     let config = transfer_config(config)?;
     // Making a client reads certificates from the disk; that is not the transfer's.
     let client = Client::new(connection.client()).with_config(config);
-    let report = client.download(&object.bucket, &object.key).to_file(target).await?;
+    let report = client.download(&object.bucket, &object.key).progress(gauge.watch_progress()).to_file(target).await?;
     tracing::debug!(?report, "downloaded");
     Ok(report.elapsed)
 }

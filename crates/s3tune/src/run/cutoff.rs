@@ -1,0 +1,93 @@
+//! When a download of the search is hopeless: a pure rule over how long it runs and how far it is.
+//!
+//! The search looks for what is faster than the best so far. A configuration seven times as slow tells that within a
+//! fraction of its time, and waiting for the rest buys nothing: in the AWS sample's own space 39 of 60 seconds of search
+//! went into two such configurations. A download that is cut off is no failure: it took at least so long.
+
+use std::time::Duration;
+
+use crate::engine::Gauge;
+
+/// A download shorter than this many times the best is waited for: noise alone makes some of them.
+const PATIENCE: f64 = 1.5;
+/// A download that is going to end before this many times the best is waited for, too: its value tells more than a bound.
+const NEARLY: f64 = 2.0;
+/// How often the rule is asked.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Whether a download that has run for `elapsed` can no longer be as fast as the best, which takes `best_seconds` on
+/// average. `fraction` of its bytes is there, as far as that is known.
+pub(crate) fn is_hopeless(elapsed: Duration, fraction: Option<f64>, best_seconds: f64) -> bool {
+    let elapsed = elapsed.as_secs_f64();
+    if elapsed < PATIENCE * best_seconds {
+        return false;
+    }
+    match fraction {
+        // At the rate so far. All bytes there, or none, says nothing about the rest.
+        Some(fraction) if fraction > 0.0 && fraction < 1.0 => {
+            elapsed / fraction > NEARLY * best_seconds || elapsed >= NEARLY * best_seconds
+        }
+        _ => true,
+    }
+}
+
+/// Waits until the download behind `gauge` is hopeless, and says how long it had run. It never ends where there is
+/// nothing to beat.
+pub(crate) async fn hopeless(gauge: &Gauge, best_seconds: Option<f64>) -> Duration {
+    let Some(best_seconds) = best_seconds else { return std::future::pending().await };
+    let began = tokio::time::Instant::now();
+    tokio::time::sleep(Duration::from_secs_f64((PATIENCE * best_seconds).min(1e6))).await;
+    loop {
+        // Of another program the folder is read: not on the runtime's thread.
+        let asked = gauge.clone();
+        let fraction = tokio::task::spawn_blocking(move || asked.fraction()).await.unwrap_or(None);
+        let elapsed = began.elapsed();
+        if is_hopeless(elapsed, fraction, best_seconds) {
+            return elapsed;
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hopeless_after(seconds: f64, fraction: Option<f64>) -> bool {
+        is_hopeless(Duration::from_secs_f64(seconds), fraction, 1.0)
+    }
+
+    #[test]
+    fn what_may_still_be_good_or_is_nearly_done_is_waited_for() {
+        for fraction in [None, Some(0.0), Some(0.1), Some(1.0)] {
+            assert!(!hopeless_after(1.4, fraction), "{fraction:?}");
+        }
+        assert!(!hopeless_after(1.6, Some(0.9)));
+        assert!(hopeless_after(1.6, Some(0.5)));
+        assert!(hopeless_after(1.6, None) && hopeless_after(1.6, Some(1.0)) && hopeless_after(1.6, Some(0.0)));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_cut_off_that_ends_within_the_patience_and_everything_is_in_the_end(
+            best in 1e-3..1e3_f64,
+            share in 0.0..1.0_f64,
+            fraction in proptest::option::of(0.0..=1.0_f64),
+        ) {
+            let seconds = |times: f64| Duration::from_secs_f64(times * best);
+            prop_assert!(!is_hopeless(seconds(1.49 * share), fraction, best));
+            prop_assert!(is_hopeless(seconds(2.01 + share), fraction, best));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_ends_when_the_rule_says_so_and_never_without_a_rival() {
+        let waited = hopeless(&Gauge::new(), Some(2.0)).await;
+        assert!(waited >= Duration::from_secs(3) && waited < Duration::from_secs(4), "{waited:?}");
+        let gauge = Gauge::new();
+        let forever = tokio::time::timeout(Duration::from_secs(86_400), hopeless(&gauge, None));
+        assert!(forever.await.is_err());
+    }
+}
