@@ -170,7 +170,8 @@ mod tests {
         let ended = run(&mut command).await.unwrap();
         assert_eq!(ended.stdout.text(&[]).trim(), "2");
         let pid: i32 = std::fs::read_to_string(mark.path()).unwrap().trim().parse().unwrap();
-        let pid = Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, Signal::KILL).expect("it still runs");
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(!stat.is_empty() && !stat.contains(") Z"), "its end was waited for: {stat:?}");
+        rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     }
 }

@@ -308,7 +308,7 @@ mod tests {
             ended = run => panic!("it ended by itself: {ended:?}"),
             () = started => {}
         }
-        let size = || std::fs::metadata(&mark).unwrap().len();
+        let size = || fs::metadata(&mark).unwrap().len();
         tokio::time::sleep(Duration::from_millis(100)).await;
         let after = size();
         tokio::time::sleep(Duration::from_millis(200)).await;
