@@ -121,6 +121,11 @@ impl Identity {
         if self.references.baseline_is_boto3 { "boto3's defaults".to_owned() } else { self.default_name() }
     }
 
+    /// Whether the baseline is another configuration than the engine's default. If not, it is told once.
+    pub(crate) fn has_own_baseline(&self) -> bool {
+        self.references.baseline_is_boto3 && self.references.baseline != self.references.engine_default
+    }
+
     /// The engine in a word: of a command its program.
     pub(crate) fn engine_name(&self) -> &str {
         self.engine.split_whitespace().next().unwrap_or("the engine")

@@ -78,7 +78,7 @@ fn shown(record: &Record, comparison: &Compared, improvements: Improvements) -> 
         ci95: [improvement.lower, improvement.upper],
     };
     let mut found = vec![against(identity.default_name(), improvements.over_default)];
-    if identity.references.baseline_is_boto3 && comparison.arm(Role::Baseline) != comparison.arm(Role::EngineDefault) {
+    if identity.has_own_baseline() {
         found.push(against(identity.baseline_name(), improvements.over_baseline));
     }
     Comparison { arms: arms.collect(), against: found, conclusion: conclusion(identity, &improvements) }
@@ -87,7 +87,7 @@ fn shown(record: &Record, comparison: &Compared, improvements: Improvements) -> 
 fn configurations(record: &Record) -> Configurations {
     let identity = &record.identity;
     let mut columns = vec![(identity.default_name(), as_map(&identity.references.engine_default))];
-    if identity.references.baseline_is_boto3 && identity.references.baseline != identity.references.engine_default {
+    if identity.has_own_baseline() {
         columns.insert(0, (identity.baseline_name(), as_map(&identity.references.baseline)));
     }
     if let Some(found) = record.found() {

@@ -27,8 +27,7 @@ pub(crate) fn conclusion(identity: &Identity, improvements: &Improvements) -> St
         )
     };
     let verdict = |improvement: &Improvement| Verdict::of([improvement.lower, improvement.upper]);
-    let has_boto3 =
-        identity.references.baseline_is_boto3 && identity.references.baseline != identity.references.engine_default;
+    let has_boto3 = identity.has_own_baseline();
     match verdict(&improvements.over_default) {
         Verdict::Faster => {
             let found = over(&improvements.over_default);
@@ -76,7 +75,7 @@ pub(crate) fn result(record: &Record) -> String {
     for (role, name) in names {
         // Without boto3's parameters the baseline is the default, and is told once.
         let Some(arm) =
-            comparison.arm(role).filter(|_| role != Role::Baseline || identity.references.baseline_is_boto3)
+            comparison.arm(role).filter(|_| role != Role::Baseline || identity.has_own_baseline())
         else {
             continue;
         };
@@ -84,7 +83,7 @@ pub(crate) fn result(record: &Record) -> String {
         text.push_str(&format!("{name:width$}  {:>8}  {config}\n", seconds(mean(&comparison.samples(role)))));
     }
     text.push_str(&versus(&format!("against {}", identity.default_name()), &improvements.over_default));
-    if identity.references.baseline_is_boto3 {
+    if identity.has_own_baseline() {
         text.push_str(&versus(&format!("against {}", identity.baseline_name()), &improvements.over_baseline));
     }
     text + &format!("conclusion: {}\n", conclusion(identity, &improvements))
