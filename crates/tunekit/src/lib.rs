@@ -65,6 +65,7 @@ pub use engine::trial_run::TrialRun;
 pub use engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
 pub use rules::DecodeError;
 pub use rules::compare;
+pub use rules::effects::{Effect, Effects, Finding};
 pub use rules::experiment::Experiment;
 pub use rules::history::{History, Observed, Reached};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};

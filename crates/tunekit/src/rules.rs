@@ -6,6 +6,7 @@ mod cholesky;
 pub mod compare;
 mod distribution;
 mod drift;
+pub(crate) mod effects;
 mod eigen;
 mod encoding;
 pub(crate) mod experiment;

@@ -6,8 +6,8 @@ use tunekit::{
     Searcher, SearcherKind, Setup, Space, Stream, Study, SuggestError, Surface, Value,
 };
 
-/// A model that knows the function.
-struct Oracle(fn(&Config) -> f64);
+/// A model that knows the function, to so much on either side.
+struct Oracle(fn(&Config) -> f64, f64);
 
 impl Searcher for Oracle {
     fn name(&self) -> &str {
@@ -21,7 +21,7 @@ impl Searcher for Oracle {
     fn predict(&mut self, _: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
         let of = |config: &&Config| {
             let mean = self.0(config);
-            Prediction { mean, lower: mean - 1.0, upper: mean + 1.0 }
+            Prediction { mean, lower: mean - self.1, upper: mean + self.1 }
         };
         Some(configs.iter().map(of).collect())
     }
@@ -59,7 +59,7 @@ fn ishigami(config: &Config) -> f64 {
 #[test]
 fn a_known_functions_sobol_indices_are_found() {
     let space = cube(&["x", "y", "z"], -std::f64::consts::PI, std::f64::consts::PI);
-    let importances = study(&space, Box::new(Oracle(ishigami)), 5, ishigami).importances().unwrap();
+    let importances = study(&space, Box::new(Oracle(ishigami, 1.0)), 6, ishigami).importances().unwrap();
     assert_eq!(importances.surface, Surface::Model);
     // Saltelli et al. 2008, "Global Sensitivity Analysis", 4.6.
     for (name, wanted) in [("x", 0.3139), ("y", 0.4424), ("z", 0.0)] {
@@ -77,7 +77,7 @@ fn a_known_functions_sobol_indices_are_found() {
 #[test]
 fn a_forest_of_random_trials_orders_ishigamis_parameters() {
     let space = cube(&["x", "y", "z"], -std::f64::consts::PI, std::f64::consts::PI);
-    let mut study = study(&space, Box::new(Random), 600, ishigami);
+    let study = study(&space, Box::new(Random), 600, ishigami);
     let importances = study.importances().unwrap();
     assert_eq!(importances.surface, Surface::Forest);
     assert!((main(&importances, "x") - 0.31).abs() < 0.1, "{importances:?}");
@@ -104,7 +104,7 @@ fn numbers_and_categories_share_as_their_variances() {
     let (x, kind) = (4.0 / 3.0, 3.0 / 4.0);
     let wanted = x / (x + kind);
     for (searcher, trials, tolerance) in
-        [(Box::new(Oracle(additive)) as Box<dyn Searcher>, 5, 0.02), (Box::new(Random), 300, 0.08)]
+        [(Box::new(Oracle(additive, 1.0)) as Box<dyn Searcher>, 8, 0.02), (Box::new(Random), 300, 0.08)]
     {
         let importances = study(&space, searcher, trials, additive).importances().unwrap();
         assert!((main(&importances, "x") - wanted).abs() < tolerance, "{importances:?}");
@@ -119,7 +119,7 @@ fn numbers_and_categories_share_as_their_variances() {
 fn what_two_do_only_together_is_a_pairs() {
     let product = |config: &Config| (config.float("x").unwrap() - 0.5) * (config.float("y").unwrap() - 0.5);
     let space = cube(&["x", "y", "idle"], 0.0, 1.0);
-    let importances = study(&space, Box::new(Oracle(product)), 5, product).importances().unwrap();
+    let importances = study(&space, Box::new(Oracle(product, 0.01)), 6, product).importances().unwrap();
     assert_eq!(importances.pairs[0].parameters, ["x", "y"]);
     assert!(importances.pairs[0].share > 0.97, "{importances:?}");
     assert!(importances.main.iter().all(|i| i.share < 0.02), "{importances:?}");
@@ -133,7 +133,7 @@ fn a_constant_objective_and_a_huge_one_are_answered() {
         assert!(importances.main.iter().all(|i| i.share == 0.0), "{importances:?}");
         assert_eq!(importances.main.len(), 2);
         let huge = |c: &Config| c.float("x").unwrap() * 1e300;
-        let mut study = study(&space, searcher.build(), 30, huge);
+        let study = study(&space, searcher.build(), 30, huge);
         let importances = study.importances().unwrap();
         assert!(main(&importances, "x") > 0.8, "{importances:?}");
         let partial = study.partial_dependence("x", 5).unwrap();
@@ -144,9 +144,9 @@ fn a_constant_objective_and_a_huge_one_are_answered() {
 #[test]
 fn too_little_and_wrong_names_are_errors() {
     let space = cube(&["x", "y"], 0.0, 1.0);
-    let mut few = study(&space, Box::new(Random), 4, |_| 1.0);
+    let few = study(&space, Box::new(Random), 4, |_| 1.0);
     assert_eq!(few.importances().unwrap_err(), ImportanceError::TooFew { got: 4, needed: 5 });
-    let mut enough = study(&space, Box::new(Random), 5, |c| c.float("x").unwrap());
+    let enough = study(&space, Box::new(Random), 5, |c| c.float("x").unwrap());
     assert!(matches!(enough.partial_dependence("q", 5), Err(ImportanceError::Unknown { name, .. }) if name == "q"));
     assert!(matches!(enough.partial_dependence("x", 0), Err(ImportanceError::Points { points: 0 })));
     assert!(matches!(enough.partial_dependence("x", 1_000_000), Err(ImportanceError::Points { .. })));
@@ -155,10 +155,43 @@ fn too_little_and_wrong_names_are_errors() {
 }
 
 #[test]
+fn shares_are_withheld_where_too_little_is_known() {
+    let space = cube(&["x", "y", "z", "w"], 0.0, 1.0);
+    // Six configurations fit any four parameters.
+    let f = |c: &Config| c.float("x").unwrap();
+    for searcher in [SearcherKind::Gp, SearcherKind::Random] {
+        let six = study(&space, searcher.build(), 6, f);
+        assert_eq!(six.importances().unwrap_err(), ImportanceError::TooFew { got: 6, needed: 8 });
+    }
+    // A model that is unsure, and a forest of what looks like noise.
+    let noise = |c: &Config| (1e4 * c.float("x").unwrap()).sin();
+    let unsure: [(Box<dyn Searcher>, f64); 2] = [(Box::new(Oracle(f, 0.5)), 0.7), (Box::new(Random), 0.5)];
+    for (searcher, least) in unsure {
+        let error = study(&space, searcher, 30, noise).importances().unwrap_err();
+        let ImportanceError::TooLittle { configurations: 30, known, needed } = error else { panic!("{error}") };
+        assert!(known < needed && needed == least, "{error}");
+        let text = format!("30 configurations tell {:.0} % of how the metric varies", 100.0 * known);
+        assert!(error.to_string().starts_with(&text) && error.to_string().contains("measure more"), "{error}");
+    }
+    // The same model, surer, tells all.
+    assert!(study(&space, Box::new(Oracle(f, 0.1)), 30, f).importances().is_ok());
+}
+
+#[test]
+fn whoever_only_reads_a_study_may_ask_it() {
+    let space = cube(&["x", "y"], 0.0, 1.0);
+    let study = study(&space, SearcherKind::Gp.build(), 10, |c| c.float("x").unwrap());
+    let read: &Study = &study;
+    assert_eq!(read.best(), read.best());
+    assert_eq!(read.pareto().first(), read.best().as_ref());
+    assert!(read.importances().is_ok() && read.partial_dependence("x", 3).is_ok());
+}
+
+#[test]
 fn a_partial_dependence_follows_its_parameter_from_end_to_end() {
     let f = |c: &Config| c.int("n").unwrap() as f64 / 10.0 + c.float("y").unwrap();
     let space = cube(&["y"], 0.0, 1.0).with("n", Domain::int(1, 1000).unwrap().log().unwrap()).unwrap();
-    let partial = study(&space, Box::new(Oracle(f)), 5, f).partial_dependence("n", 4).unwrap();
+    let partial = study(&space, Box::new(Oracle(f, 1.0)), 5, f).partial_dependence("n", 4).unwrap();
     let values: Vec<&Value> = partial.points.iter().map(|p| &p.value).collect();
     assert_eq!((values[0], values[3], values.len()), (&Value::Int(1), &Value::Int(1000), 4));
     for point in &partial.points {
@@ -195,7 +228,7 @@ fn sixty_parameters_are_explained() {
 #[test]
 fn tables_hold_every_share_and_every_point() {
     let space = cube(&["x", "idle"], 0.0, 1.0).with("kind", Domain::categorical(["a", "b"]).unwrap()).unwrap();
-    let mut study = study(&space, Box::new(Oracle(additive)), 6, additive);
+    let study = study(&space, Box::new(Oracle(additive, 1.0)), 6, additive);
     let importances = study.importances().unwrap();
     let table = importances.table();
     let cell = |name: &str, row: usize| table.column(name).unwrap().text(row);

@@ -18,9 +18,9 @@ mod kernel;
 pub(crate) use along::Along;
 pub(crate) use fit::{Hyper, Noise, Start, fit};
 pub(crate) use joint::Joint;
-pub(crate) use kernel::Coordinate;
 #[cfg(test)]
 pub(crate) use kernel::Warp;
+pub(crate) use kernel::{Coordinate, matern};
 
 use std::borrow::Cow;
 

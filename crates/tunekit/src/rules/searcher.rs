@@ -11,7 +11,7 @@ mod de;
 mod dehb;
 mod evidence;
 mod evolution;
-mod gp;
+pub(in crate::rules) mod gp;
 mod grid;
 mod hypertune;
 mod mobster;

@@ -8,6 +8,7 @@ mod replay;
 mod state;
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::state::State;
@@ -289,7 +290,8 @@ pub enum SetupError {
 /// ```
 pub struct Study {
     state: State,
-    searcher: Box<dyn Searcher>,
+    /// Behind a lock, so that whoever has the study to read may ask the searcher, which then renews what it has cached.
+    searcher: Mutex<Box<dyn Searcher>>,
     scheduler: Box<dyn Scheduler>,
     max_trials: Option<u64>,
     at_s: Option<f64>,
@@ -316,6 +318,7 @@ impl Study {
         header.scheduler = scheduler.name().to_owned();
         let event = Event::Header(Box::new(header.clone()));
         let state = State::new(header);
+        let searcher = Mutex::new(searcher);
         Ok(Self { state, searcher, scheduler, max_trials: None, at_s: None, fresh: vec![event] })
     }
 
@@ -338,7 +341,7 @@ impl Study {
         };
         Self {
             state: State::new(header),
-            searcher: SearcherKind::Random.build(),
+            searcher: Mutex::new(SearcherKind::Random.build()),
             scheduler: Box::new(Fifo),
             max_trials: None,
             at_s: None,
@@ -460,17 +463,28 @@ impl Study {
 
     fn suggest(&mut self, trial: TrialId, resource: Option<u64>) -> Result<Config, SuggestError> {
         let mut stream = Stream::keyed(self.state.header.seed, trial, "suggest");
-        let scheduler = self.scheduler.as_ref();
-        let history = self.state.history();
-        let history = history.clone().at(scheduler.fidelity(&history)).on_levels(scheduler.levels());
-        let history = history.without_drift(scheduler).toward(resource).breeding(scheduler.parents());
-        let config = self.searcher.suggest(&history, &mut stream)?;
+        let history = self.dressed().toward(resource).breeding(self.scheduler.parents());
+        let mut searcher = self.searcher();
+        let config = searcher.suggest(&history, &mut stream)?;
         // In the space's own order, whatever order the searcher filled it in.
         self.state
             .header
             .space
             .conform(&config)
-            .map_err(|source| SuggestError::Outside { searcher: self.searcher.name().to_owned(), source })
+            .map_err(|source| SuggestError::Outside { searcher: searcher.name().to_owned(), source })
+    }
+
+    /// The history as the searcher sees it: trials are compared at the scheduler's resource, on its levels, without the
+    /// drift that it sees. Importances, effects and recommendations are of this one, too.
+    pub(in crate::rules) fn dressed(&self) -> History<'_> {
+        let (history, scheduler) = (self.state.history(), self.scheduler.as_ref());
+        let fidelity = scheduler.fidelity(&history);
+        history.at(fidelity).on_levels(scheduler.levels()).without_drift(scheduler)
+    }
+
+    /// The searcher. It keeps nothing but a cache, so one that panicked in the middle is as good as any.
+    pub(in crate::rules) fn searcher(&self) -> MutexGuard<'_, Box<dyn Searcher>> {
+        self.searcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn give(&mut self, trial: TrialId, given: Given) -> Ask {
@@ -634,7 +648,7 @@ impl Study {
     /// `None` before anything is measured that meets them.
     ///
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
-    pub fn best(&mut self) -> Option<Best> {
+    pub fn best(&self) -> Option<Best> {
         let history = self.state.history();
         let mut observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
         // A scheduler that asks for replicates has a say in what was measured often enough.
@@ -643,9 +657,7 @@ impl Study {
             observed.retain(|o| o.samples.len() >= least);
         }
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
-        let scheduler = self.scheduler.as_ref();
-        let modelled = history.clone().at(scheduler.fidelity(&history)).on_levels(scheduler.levels());
-        let predictions = self.searcher.predict(&modelled.without_drift(scheduler), &configs);
+        let predictions = self.searcher().predict(&self.dressed(), &configs);
         let predictions = predictions.filter(|p| p.len() == configs.len());
         let incumbent = self.scheduler.incumbent().and_then(|t| self.trial(t)).map(|t| &t.config);
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
@@ -665,7 +677,7 @@ impl Study {
 
     /// The configurations that meet the constraints and that no other one beats in one objective without losing in another,
     /// by the means of their measurements, in the order of their first trials. With one objective just [`Study::best`].
-    pub fn pareto(&mut self) -> Vec<Best> {
+    pub fn pareto(&self) -> Vec<Best> {
         if self.header().objectives.is_empty() {
             return self.best().into_iter().collect();
         }
@@ -679,11 +691,6 @@ impl Study {
         };
         let points: Vec<Vec<f64>> = all.iter().map(losses).collect();
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
-    }
-
-    /// What explains a study: the two, borrowed at once.
-    pub(in crate::rules) fn history_and_searcher(&mut self) -> (History<'_>, &mut dyn Searcher) {
-        (self.state.history(), self.searcher.as_mut())
     }
 
     /// The checkpoints that a trial may still go on from: those of paused trials, and whatever else the scheduler may have
@@ -703,7 +710,7 @@ impl Study {
 
     /// In a sentence, which searcher works on this study and why, where it had a choice: see [`SearcherKind::Auto`].
     pub fn why(&self) -> Option<String> {
-        self.searcher.why(&self.state.history())
+        self.searcher().why(&self.state.history())
     }
 
     fn running(&self, trial: TrialId) -> Result<&Trial, TellError> {

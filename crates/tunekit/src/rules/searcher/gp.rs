@@ -13,7 +13,7 @@ mod acquire;
 mod again;
 mod model;
 mod optimise;
-mod output;
+pub(in crate::rules) mod output;
 mod precision;
 mod surrogate;
 mod volume;

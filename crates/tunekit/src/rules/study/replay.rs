@@ -1,5 +1,7 @@
 //! A study from its events, the same that they came from.
 
+use std::sync::Mutex;
+
 use super::state::{ReplayError, State};
 use super::{Event, Header, Scheduler, SchedulerKind, Searcher, SearcherKind, Study};
 use crate::rules::searcher::UnknownName;
@@ -60,6 +62,6 @@ impl Study {
             state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
             scheduler.observe(&state.history(), &event);
         }
-        Ok(Self { state, searcher, scheduler, max_trials: None, at_s, fresh: Vec::new() })
+        Ok(Self { state, searcher: Mutex::new(searcher), scheduler, max_trials: None, at_s, fresh: Vec::new() })
     }
 }

@@ -16,7 +16,7 @@ use crate::words::trial::mean;
 
 /// What bends outputs.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Scale {
+pub(in crate::rules) enum Scale {
     /// As they are.
     Identity,
     /// Their logarithm: for positive numbers whose noise and whose differences grow with them.
@@ -29,7 +29,7 @@ pub(super) enum Scale {
 
 /// The kinds of scale, which [`Output::new`] fits to the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::rules) enum Kind {
     Identity,
     Log,
     Power,
@@ -46,7 +46,7 @@ const A_KNOT: usize = 3;
 
 impl Kind {
     /// Those that may be tried on measurements with these means.
-    pub(super) fn allowed(means: &[f64], positive: bool, is_time: bool) -> Vec<Self> {
+    pub(in crate::rules) fn allowed(means: &[f64], positive: bool, is_time: bool) -> Vec<Self> {
         if positive && is_time {
             return vec![Self::Log];
         }
@@ -66,7 +66,7 @@ impl Kind {
 
 /// How outputs relate to measurements.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Output {
+pub(in crate::rules) struct Output {
     scale: Scale,
     goal: Goal,
     centre: f64,
@@ -75,7 +75,7 @@ pub(super) struct Output {
 
 impl Output {
     /// The scale of this kind for measurements with these means; `None` where the kind does not apply to them.
-    pub(super) fn new(kind: Kind, goal: Goal, means: &[f64]) -> Option<Self> {
+    pub(in crate::rules) fn new(kind: Kind, goal: Goal, means: &[f64]) -> Option<Self> {
         let mut losses: Vec<f64> = means.iter().map(|v| goal.loss(*v)).collect();
         losses.sort_by(f64::total_cmp);
         let scale = match kind {
@@ -99,7 +99,7 @@ impl Output {
     }
 
     /// The parameters a scale of this kind takes from the data beyond centre and spread: what a density is charged for.
-    pub(super) fn parameters(&self) -> usize {
+    pub(in crate::rules) fn parameters(&self) -> usize {
         match &self.scale {
             Scale::Identity | Scale::Log => 0,
             Scale::Power { .. } => 1,
@@ -119,12 +119,12 @@ impl Output {
     }
 
     /// The output of a measurement.
-    pub(super) fn output(&self, value: f64) -> f64 {
+    pub(in crate::rules) fn output(&self, value: f64) -> f64 {
         self.bend(value) / self.spread - self.centre / self.spread
     }
 
     /// The measurement an output stands for.
-    pub(super) fn measurement(&self, output: f64) -> f64 {
+    pub(in crate::rules) fn measurement(&self, output: f64) -> f64 {
         let bent = output * self.spread + self.centre;
         match &self.scale {
             Scale::Identity => self.goal.loss(bent),
@@ -135,14 +135,14 @@ impl Output {
     }
 
     /// How much the logarithm of the measurement grows with the output, on the logarithmic scale; 0 on any other.
-    pub(super) fn log_rate(&self) -> f64 {
+    pub(in crate::rules) fn log_rate(&self) -> f64 {
         if self.scale == Scale::Log { self.goal.loss(self.spread) } else { 0.0 }
     }
 
     /// The sum of [`Output::log_slope`] over measurements, where on the logarithmic scale none counts as smaller than a
     /// thousandth of the middle one: a scale gets no credit for telling dust from dust, which a value that happens to be
     /// 1e-16 among ones would otherwise pay for everything else.
-    pub(super) fn log_slopes(&self, means: &[f64]) -> f64 {
+    pub(in crate::rules) fn log_slopes(&self, means: &[f64]) -> f64 {
         let mut sorted = means.to_vec();
         sorted.sort_by(f64::total_cmp);
         let least = match (&self.scale, sorted.is_empty()) {
@@ -153,7 +153,7 @@ impl Output {
     }
 
     /// ln |d output / d measurement|.
-    pub(super) fn log_slope(&self, value: f64) -> f64 {
+    pub(in crate::rules) fn log_slope(&self, value: f64) -> f64 {
         let bent = match &self.scale {
             Scale::Identity => 0.0,
             Scale::Log => -value.ln(),
