@@ -127,7 +127,12 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
         Some(end) if now == spent && end.stopped_by == stopped_by => end,
         _ => SearchEnd { stopped_by, seconds: tuning.elapsed.as_secs_f64() },
     };
-    let arms = references.arms(bench.engine.complete(&best.config), best.trial.0);
+    let settled = tokio::task::spawn_blocking({
+        let (folder, best) = (folder.clone(), best.config.clone());
+        move || Ok(Record::load(folder.path())?.settled(&best))
+    });
+    let settled = settled.await.map_err(|error| Failure::work("look for parameters without effect", &error))??;
+    let arms = references.arms(settled, best.trial.0);
     let mut file = ComparisonFile::open(folder.path(), &arms, &end)?;
     let most = file.comparison().rounds() + plan.budget.rounds_left(now, round, rounds::MOST * 3);
     tokio::select! {
@@ -147,17 +152,17 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
 
 /// Writes everything that follows from a finished comparison.
 fn finish(folder: &Folder) -> Result<(Record, Summary), Failure> {
-    let mut record = Record::load(folder.path())?;
+    let record = Record::load(folder.path())?;
     let summary = record.summary()?;
     folder.save_best(&record, &summary)?;
     folder.save_summary(&summary)?;
     folder.save_tables(&record.experiment, &record.comparisons)?;
-    save_report(folder, &mut record)?;
+    save_report(folder, &record)?;
     Ok((record, summary))
 }
 
-fn save_report(folder: &Folder, record: &mut Record) -> Result<(), Failure> {
-    let explained = explain(&mut record.study);
+fn save_report(folder: &Folder, record: &Record) -> Result<(), Failure> {
+    let explained = explain(&record.study);
     if let Ok(explained) = &explained {
         folder.save_influence(explained)?;
     }
@@ -172,10 +177,10 @@ fn save_report(folder: &Folder, record: &mut Record) -> Result<(), Failure> {
 ///
 /// [`Failure::Usage`] for a folder without a run, [`Failure::Work`] for one that is damaged or cannot be written.
 pub fn report(folder: &Path, names: Names) -> Result<String, Failure> {
-    let mut record = Record::load(folder)?;
+    let record = Record::load(folder)?;
     let folder = Folder::existing(folder, names);
     folder.save_tables(&record.experiment, &record.comparisons)?;
-    save_report(&folder, &mut record)?;
+    save_report(&folder, &record)?;
     Ok(words::report(&record))
 }
 

@@ -38,6 +38,8 @@ pub struct ReportInput {
     pub parameters: Vec<Parameter>,
     /// Which parameters matter, and how; or why that cannot be said, as a fragment of a sentence.
     pub influence: Result<Influence, String>,
+    /// The parameters of which a test says that they have no measurable effect.
+    pub without_effect: Vec<String>,
     /// The configuration found, in full, beside those it is compared with.
     pub configuration: Configurations,
     /// How it was measured, as name and value: object, network, engine, seed, cores, what stopped the search.

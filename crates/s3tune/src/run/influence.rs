@@ -21,7 +21,7 @@ pub(crate) struct Explained {
 ///
 /// A study made again has the searcher of the search, and so its model, where it has one: the report is then about what
 /// the search went by.
-pub(crate) fn explain(study: &mut Study) -> Result<Explained, ImportanceError> {
+pub(crate) fn explain(study: &Study) -> Result<Explained, ImportanceError> {
     let importances = study.importances()?;
     let by_share = importances.main.iter().flat_map(|importance| &importance.parameters);
     let curves = by_share.map(|name| study.partial_dependence(name, POINTS)).collect::<Result<_, _>>()?;

@@ -44,6 +44,7 @@ pub(crate) fn page(record: &Record, influence: Result<Influence, String>) -> Rep
             .map(|(name, domain)| parameter(knob(&identity.knobs, name), name, domain, &default))
             .collect(),
         influence,
+        without_effect: record.without_effect(),
         configuration: configurations(record),
         conditions: conditions(record),
         caveats: vec![

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tunekit::{Best, Config, Experiment, JOURNAL_NAME, JournalFile, Space, Study, ValueRule};
 
 use super::METRIC;
-use super::arms::{Role, in_space};
+use super::arms::{Role, in_space, nearest};
 use super::compare::{Improvements, mean};
 use super::comparison::{Comparison, Contents};
 use super::folder::Identity;
@@ -44,7 +44,7 @@ impl Record {
         if contents.events.is_empty() {
             return Err(Failure::Work(format!("{}: nothing was measured yet", folder.display())));
         }
-        let mut study = Study::replay(contents.events).map_err(|error| Failure::work(&doing, &error))?;
+        let study = Study::replay(contents.events).map_err(|error| Failure::work(&doing, &error))?;
         let best = study.best();
         let experiment = Experiment::of(&study);
         Ok(Self { identity, study, experiment, comparisons: Contents::read(folder)?, best })
@@ -93,6 +93,33 @@ impl Record {
     pub(crate) fn found_by(&self) -> Option<u64> {
         let compared = self.comparisons.last.as_ref().and_then(|last| last.arm(Role::Best));
         compared.and_then(|arm| arm.trial).or_else(|| self.best.as_ref().map(|best| best.trial.0))
+    }
+
+    /// The search's best configuration in full, with the engine's default for the parameters without a measurable
+    /// effect: nobody should carry a value home that does nothing.
+    pub(crate) fn settled(&self, best: &Config) -> Config {
+        let default = &self.identity.references.engine_default;
+        let near = nearest(self.space(), default);
+        let settled = match self.study.effects() {
+            Ok(effects) => {
+                let settled = effects.settle(best, &near);
+                // A default outside of the space stands in for the point next to it.
+                effects.dead().fold(settled, |config, name| match (config.value(name), default.value(name)) {
+                    (Some(value), Some(own)) if Some(value) == near.value(name) => config.with(name, own.clone()),
+                    _ => config,
+                })
+            }
+            Err(_) => best.clone(),
+        };
+        default.iter().fold(settled, |config, (name, value)| match config.value(name) {
+            Some(_) => config,
+            None => config.with(name, value.clone()),
+        })
+    }
+
+    /// The parameters of which a test says that they have no measurable effect.
+    pub(crate) fn without_effect(&self) -> Vec<String> {
+        self.study.effects().map(|effects| effects.dead().map(str::to_owned).collect()).unwrap_or_default()
     }
 
     /// Downloads that were timed and found right.

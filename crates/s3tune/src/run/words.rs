@@ -74,9 +74,7 @@ pub(crate) fn result(record: &Record) -> String {
     let mut text = String::new();
     for (role, name) in names {
         // Without boto3's parameters the baseline is the default, and is told once.
-        let Some(arm) =
-            comparison.arm(role).filter(|_| role != Role::Baseline || identity.has_own_baseline())
-        else {
+        let Some(arm) = comparison.arm(role).filter(|_| role != Role::Baseline || identity.has_own_baseline()) else {
             continue;
         };
         let config = in_space(record.space(), &arm.config);
@@ -85,6 +83,10 @@ pub(crate) fn result(record: &Record) -> String {
     text.push_str(&versus(&format!("against {}", identity.default_name()), &improvements.over_default));
     if identity.has_own_baseline() {
         text.push_str(&versus(&format!("against {}", identity.baseline_name()), &improvements.over_baseline));
+    }
+    let without = record.without_effect();
+    if !without.is_empty() {
+        text.push_str(&format!("no measurable effect here: {}\n", without.join(", ")));
     }
     text + &format!("conclusion: {}\n", conclusion(identity, &improvements))
 }

@@ -14,11 +14,11 @@ const STYLE: &str = include_str!("style.css");
 const ROWS_SHOWN: usize = 15;
 
 /// Sizes for a desk and for a phone.
-const COMPARISON_WIDTHS: [u32; 2] = [920, 400];
+const COMPARISON_WIDTHS: [u32; 2] = [1040, 400];
 /// Pixels of height, for the axis and for each arm.
 const COMPARISON_HEIGHT: [u32; 2] = [70, 70];
-const PROGRESS: [charts::Size; 2] = [(920, 360), (400, 300)];
-const SLICE: charts::Size = (430, 250);
+const PROGRESS: [charts::Size; 2] = [(1040, 360), (400, 300)];
+const SLICE: charts::Size = (500, 260);
 
 pub(super) fn page(input: &ReportInput) -> Result<String, ReportError> {
     let body = [
@@ -145,12 +145,19 @@ fn verdict(input: &ReportInput, comparison: &Comparison) -> String {
         .into_iter()
         .map(|(name, value, class)| format!("<div><dt>{name}</dt><dd class=\"{class}\">{value}</dd></div>\n"))
         .collect();
-    let conclusion = escape(&comparison.conclusion);
+    let conclusion = capitalised(&escape(&comparison.conclusion));
     format!(
         "<h1>{title}</h1>\n<p class=\"lead\">{conclusion}</p>\n<dl class=\"facts\">\n{facts}</dl>\n\
          <p class=\"caption\">In brackets the 95 % intervals. A difference is proven where the whole interval lies on \
          one side of zero.</p>\n"
     )
+}
+
+/// As the beginning and the end of a sentence.
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}{}", letters.as_str(), if text.ends_with('.') { "" } else { "." })
 }
 
 fn arm_class(kind: ArmKind) -> &'static str {

@@ -9,12 +9,12 @@ use super::html::{both, escape, section};
 use super::picture::{Colour, Mark, Picture, Side};
 use super::{Curve, Influence, Parameter, ParameterValue, ReportError, ReportInput, Share, format};
 
-const WIDE: u32 = 920;
+const WIDE: u32 = 1040;
 const NARROW: u32 = 400;
 /// Of a row of the bars, and of what stands below them.
 const ROW: u32 = 46;
 const BELOW: u32 = 54;
-const CURVE: Size = (430, 250);
+const CURVE: Size = (500, 260);
 
 /// Pairs that are shown: of more, or of smaller ones, the table in the folder tells.
 const MOST_PAIRS: usize = 3;
@@ -28,8 +28,8 @@ pub(super) fn influence(input: &ReportInput) -> Result<String, ReportError> {
     let influence = match &input.influence {
         Ok(influence) => influence,
         Err(reason) => {
-            let content = format!("<p class=\"caption\">Nothing is said about that: {}.</p>\n", escape(reason));
-            return Ok(section(TITLE, &content));
+            let content = format!("<p class=\"caption\">No shares are shown: {}.</p>\n", escape(reason));
+            return Ok(section(TITLE, &(without_effect(input) + &content)));
         }
     };
     let shown = shown(influence);
@@ -37,7 +37,7 @@ pub(super) fn influence(input: &ReportInput) -> Result<String, ReportError> {
     if !shown.iter().any(|share| share.share > 0.0) {
         let all = influence.configurations;
         let content = format!("<p class=\"caption\">In {all} configurations no parameter changed the {metric}.</p>\n");
-        return Ok(section(TITLE, &content));
+        return Ok(section(TITLE, &(without_effect(input) + &content)));
     }
     let bars = both([WIDE, NARROW].map(|width| bars(&shown, input, width)))?;
     let mut content = format!(
@@ -51,7 +51,19 @@ pub(super) fn influence(input: &ReportInput) -> Result<String, ReportError> {
     content.push_str(
         "<p class=\"caption\">The figures are in <code>importances.csv</code> and <code>partial_dependence.csv</code>.</p>\n",
     );
-    Ok(section(TITLE, &content))
+    Ok(section(TITLE, &(without_effect(input) + &content)))
+}
+
+/// The parameters that do nothing here; empty where there are none.
+fn without_effect(input: &ReportInput) -> String {
+    if input.without_effect.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = input.without_effect.iter().map(|name| format!("<code>{}</code>", escape(name))).collect();
+    format!(
+        "<p>No measurable effect here: {}. The configuration found has the engine's default for them.</p>\n",
+        names.join(", ")
+    )
 }
 
 /// From how many configurations, by what, and how much of it to believe.

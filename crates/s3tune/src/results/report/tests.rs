@@ -95,6 +95,7 @@ fn run() -> ReportInput {
     };
     ReportInput {
         influence: Ok(influence),
+        without_effect: vec!["max_io_queue".to_owned()],
         object: "s3://climate-archive/era5/2024/reanalysis-level-12.nc".to_owned(),
         object_bytes: 3_221_225_472,
         metric: "download time".to_owned(),
@@ -189,6 +190,7 @@ fn the_page_is_whole() {
     // Two comparisons, two courses of the search, the bars twice, and a curve and a slice for each parameter that varied.
     assert_eq!(page.matches("<svg ").count(), 2 + 2 + 2 + 4 + 4);
     assert!(page.contains("Not varied: <code>num_download_attempts</code>"));
+    assert!(page.contains("No measurable effect here: <code>max_io_queue</code>"));
     assert_eq!(page.matches("<section>").count(), page.matches("</section>").count());
 }
 
@@ -215,6 +217,7 @@ fn every_text_from_outside_is_escaped() {
     input.configuration.names.push(evil.to_owned());
     input.configuration.rows.push((evil.to_owned(), vec![evil.to_owned()]));
     input.reference = Some((evil.to_owned(), 1.0));
+    input.without_effect.push(evil.to_owned());
     for parameter in &mut input.parameters {
         parameter.name = evil.to_owned();
     }
@@ -283,7 +286,7 @@ fn what_is_hardly_known_is_called_a_hint_and_what_is_not_known_has_its_reason() 
     assert!(flat.contains("In 33 configurations no parameter changed the download time"));
     let why = "4 configurations were measured, at least 5 are needed";
     let few = report_html(&ReportInput { influence: Err(why.to_owned()), ..run() }).unwrap();
-    assert!(few.contains(&format!("Nothing is said about that: {why}.")));
+    assert!(few.contains(&format!("No shares are shown: {why}.")));
     assert!(!few.contains("importances.csv"));
 }
 
