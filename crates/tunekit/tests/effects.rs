@@ -196,14 +196,6 @@ fn where_a_range_was_hardly_looked_at_nothing_can_be_said() {
 }
 
 #[test]
-fn what_changes_only_together_is_not_called_dead() {
-    // Nobody can tell which of the two it is, so neither may be given up.
-    let together = |[x, _]: [f64; 2]| [x, x];
-    let effects = told(cube(40).map(together), 0.1, Metric::minimize("loss")).effects().unwrap();
-    assert_eq!(effects.dead().count(), 0, "{effects:?}");
-}
-
-#[test]
 fn exact_measurements_tell_as_well() {
     let effects = told(cube(30), 0.0, Metric::minimize("loss").deterministic()).effects().unwrap();
     assert_eq!(effects.finding("x"), Some(Finding::Effect), "{effects:?}");
