@@ -1,5 +1,6 @@
 //! The commands: each turns its flags into a run, or a server.
 
+mod cp;
 mod demo;
 mod report;
 mod serve;
@@ -26,6 +27,7 @@ pub async fn execute(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::demo(arguments).await,
         Command::Tune(arguments) => tune::tune(*arguments).await,
         Command::Report(arguments) => report::report(arguments).await,
+        Command::Cp(arguments) => cp::cp(arguments).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
     }
 }
