@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::export::{FORMATS, Format};
 use crate::failure::Failure;
 use crate::size::ByteSize;
 
@@ -28,6 +29,8 @@ pub enum Command {
     Tune(Box<TuneArgs>),
     /// Make tables and report of a run's folder again, at any time, without measuring anything
     Report(ReportArgs),
+    /// Print the configuration that a run recommends, as another program reads it
+    Export(ExportArgs),
     /// Copy an object of S3 to a file, with a configuration that was found
     Cp(CpArgs),
     /// Run the embedded S3 for other clients; prints one JSON line with its address and keys
@@ -149,6 +152,20 @@ pub enum Init {
     Boto3Defaults,
 }
 
+/// `s3tune export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of the run
+    #[arg(value_name = "DIR", required_unless_present = "list")]
+    pub folder: Option<PathBuf>,
+    /// What to print it as; --list says what each is
+    #[arg(long, value_name = "FORMAT", required_unless_present = "list", value_parser = formats())]
+    pub format: Option<String>,
+    /// List the formats
+    #[arg(long)]
+    pub list: bool,
+}
+
 /// `s3tune cp`.
 #[derive(Debug, Args)]
 pub struct CpArgs {
@@ -253,6 +270,12 @@ fn one_line(error: &clap::Error) -> String {
     line + " (--help lists what there is)"
 }
 
+/// The names of all formats.
+fn formats() -> PossibleValuesParser {
+    let value = |format: &Format| PossibleValue::new(format.name).aliases(format.alias);
+    PossibleValuesParser::new(FORMATS.into_iter().map(value))
+}
+
 /// Seconds of a year: more is a slip.
 const LONGEST: f64 = 365.0 * 86_400.0;
 
@@ -342,6 +365,10 @@ mod tests {
             ("s3tune serve --secret-key-file s", "--access-key"),
             ("s3tune serve --access-key a --secret-key s --secret-key-file s", "--secret-key"),
             ("s3tune dmeo", "dmeo"),
+            ("s3tune export run", "--format"),
+            ("s3tune export --format toml", "DIR"),
+            ("s3tune export run --format yaml", "s3torchconnector"),
+            ("s3tune export run --format bot3", "did you mean boto3"),
             ("s3tune cp s3://b/k", "DST"),
             ("s3tune cp s3://b/k x --region=", "--region"),
         ] {

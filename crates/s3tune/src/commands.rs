@@ -2,6 +2,7 @@
 
 mod cp;
 mod demo;
+mod export;
 mod report;
 mod serve;
 mod tune;
@@ -27,6 +28,7 @@ pub async fn execute(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::demo(arguments).await,
         Command::Tune(arguments) => tune::tune(*arguments).await,
         Command::Report(arguments) => report::report(arguments).await,
+        Command::Export(arguments) => export::export(&arguments),
         Command::Cp(arguments) => cp::cp(arguments).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
     }
