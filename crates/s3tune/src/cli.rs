@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::export::{FORMATS, Format};
 use crate::failure::Failure;
 use crate::size::ByteSize;
 
@@ -28,6 +29,10 @@ pub enum Command {
     Tune(Box<TuneArgs>),
     /// Make tables and report of a run's folder again, at any time, without measuring anything
     Report(ReportArgs),
+    /// Print the configuration that a run recommends, as another program reads it
+    Export(ExportArgs),
+    /// Copy an object of S3 to a file, with a configuration that was found
+    Cp(CpArgs),
     /// Run the embedded S3 for other clients; prints one JSON line with its address and keys
     Serve(ServeArgs),
 }
@@ -147,6 +152,55 @@ pub enum Init {
     Boto3Defaults,
 }
 
+/// `s3tune export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of the run
+    #[arg(value_name = "DIR", required_unless_present = "list")]
+    pub folder: Option<PathBuf>,
+    /// What to print it as; --list says what each is
+    #[arg(long, value_name = "FORMAT", required_unless_present = "list", value_parser = formats())]
+    pub format: Option<String>,
+    /// List the formats
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// `s3tune cp`.
+#[derive(Debug, Args)]
+pub struct CpArgs {
+    /// The object, as s3://BUCKET/KEY; the bucket may be the ARN of an access point
+    #[arg(value_name = "SRC")]
+    pub source: OsString,
+    /// A file, - for standard output, or /dev/null
+    #[arg(value_name = "DST")]
+    pub target: OsString,
+    /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Keep nothing of a copy that breaks off, and go on from none
+    #[arg(long)]
+    pub no_resume: bool,
+    /// Version of the object
+    #[arg(long, value_name = "V")]
+    pub version_id: Option<String>,
+    /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
+    #[arg(long, value_name = "U")]
+    pub endpoint_url: Option<String>,
+    /// Region of the bucket [default: as AWS's tools find it]
+    #[arg(long, value_name = "R", value_parser = NonEmptyStringValueParser::new())]
+    pub region: Option<String>,
+    /// Profile in AWS's files
+    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
+    pub profile: Option<String>,
+    /// Do not sign requests (public buckets, plain web servers)
+    #[arg(long)]
+    pub no_sign_request: bool,
+    /// Whole prefixes: not there yet
+    #[arg(long)]
+    pub recursive: bool,
+}
+
 /// `s3tune serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -214,6 +268,12 @@ fn one_line(error: &clap::Error) -> String {
         line.push_str(&format!("; did you mean {suggested}?"));
     }
     line + " (--help lists what there is)"
+}
+
+/// The names of all formats.
+fn formats() -> PossibleValuesParser {
+    let value = |format: &Format| PossibleValue::new(format.name).aliases(format.alias);
+    PossibleValuesParser::new(FORMATS.into_iter().map(value))
 }
 
 /// Seconds of a year: more is a slip.
@@ -305,6 +365,12 @@ mod tests {
             ("s3tune serve --secret-key-file s", "--access-key"),
             ("s3tune serve --access-key a --secret-key s --secret-key-file s", "--secret-key"),
             ("s3tune dmeo", "dmeo"),
+            ("s3tune export run", "--format"),
+            ("s3tune export --format toml", "DIR"),
+            ("s3tune export run --format yaml", "s3torchconnector"),
+            ("s3tune export run --format bot3", "did you mean boto3"),
+            ("s3tune cp s3://b/k", "DST"),
+            ("s3tune cp s3://b/k x --region=", "--region"),
         ] {
             let message = refused(line);
             assert!(message.contains(says) && !message.contains('\n'), "{line}: {message}");

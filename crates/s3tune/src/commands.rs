@@ -1,6 +1,8 @@
 //! The commands: each turns its flags into a run, or a server.
 
+mod cp;
 mod demo;
+mod export;
 mod report;
 mod serve;
 mod tune;
@@ -26,6 +28,8 @@ pub async fn execute(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::demo(arguments).await,
         Command::Tune(arguments) => tune::tune(*arguments).await,
         Command::Report(arguments) => report::report(arguments).await,
+        Command::Export(arguments) => export::export(&arguments),
+        Command::Cp(arguments) => cp::cp(arguments).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
     }
 }

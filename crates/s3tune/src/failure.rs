@@ -32,11 +32,12 @@ impl Failure {
         }
     }
 
-    /// One line, whatever the causes hold.
+    /// One line, whatever keys, servers and causes put into it.
     #[must_use]
     pub fn line(&self) -> String {
         let (Self::Usage(message) | Self::Work(message)) = self;
-        message.split_whitespace().collect::<Vec<_>>().join(" ")
+        let words = message.split(|c: char| c.is_whitespace() || c.is_control());
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -72,6 +73,11 @@ mod tests {
         let error = Outer { source: io::Error::other("disk\n on fire") };
         let failure = Failure::work("resume the run", &error);
         assert_eq!(failure.line(), "failed to resume the run: open the journal: disk on fire");
+    }
+
+    #[test]
+    fn what_would_steer_a_terminal_is_not_shown() {
+        assert_eq!(Failure::usage("key \x1b[2J\u{9b}x\0y").line(), "key [2J x y");
     }
 
     #[test]

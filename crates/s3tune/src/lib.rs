@@ -12,11 +12,15 @@
 //! | [`space`] | what is searched |
 //! | [`lab`] | the embedded S3 |
 //! | [`results`] | the files of a run's folder |
+//! | [`export`] | what a run recommends, for other programs |
+//! | [`cp`] | one copy, with a configuration that was found |
 //! | [`show`], [`size`], [`failure`] | progress, sizes and errors as people see them |
 
 pub mod cli;
 pub mod commands;
+pub mod cp;
 pub mod engine;
+pub mod export;
 pub mod failure;
 pub mod lab;
 pub mod measure;

@@ -1,20 +1,18 @@
 //! The `s3tune` command.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
+use s3tune::cli::Command;
 use s3tune::failure::Failure;
 use s3tune::show::say;
 use s3tune::{cli, commands};
+use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
-    // Silent unless RUST_LOG asks for more; on standard error, for standard output is the commands'.
-    let asked: Targets = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok()).unwrap_or_default();
-    let layer = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(layer.with_filter(asked)).init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -26,6 +24,33 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let arguments = cli::parse(std::env::args_os())?;
+    let copies = matches!(arguments.command, Command::Cp(_));
+    listen(copies);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::work("start", &error))?;
-    runtime.block_on(commands::execute(arguments.command))
+    let ended = runtime.block_on(commands::execute(arguments.command));
+    if copies {
+        // A thread that is stuck in a write, to a pipe that nobody reads, is not waited for.
+        runtime.shutdown_background();
+    }
+    ended
+}
+
+/// Events go to standard error, for standard output is the commands': those that RUST_LOG asks for, and otherwise what
+/// the library warns of while it copies.
+fn listen(copies: bool) {
+    let asked: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
+    let layer = fmt::layer().with_ansi(stderr().is_terminal());
+    if asked.is_none() && copies {
+        let begun = || {
+            // Where nobody takes it, there is nobody to warn.
+            let _ = write!(stderr(), "s3tune: ");
+            stderr()
+        };
+        let layer = layer.with_ansi(false).with_writer(begun).without_time().with_target(false);
+        let warnings = Targets::new().with_target("s3xfer", Level::WARN);
+        tracing_subscriber::registry().with(layer.with_filter(warnings)).init();
+    } else {
+        let layer = layer.with_writer(stderr).with_filter(asked.unwrap_or_default());
+        tracing_subscriber::registry().with(layer).init();
+    }
 }

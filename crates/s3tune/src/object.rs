@@ -23,6 +23,19 @@ pub struct Connection {
     embedded: bool,
 }
 
+/// What of a connection is said on the command line; AWS's files and variables say the rest.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Access<'a> {
+    /// Another endpoint than AWS's.
+    pub endpoint: Option<&'a str>,
+    /// Region of the bucket.
+    pub region: Option<&'a str>,
+    /// Profile in AWS's files.
+    pub profile: Option<&'a str>,
+    /// Whether requests go out without a signature.
+    pub unsigned: bool,
+}
+
 /// The variables of another program that is to reach the same server as the same user; `None` for what it must not find
 /// there. No `Debug`: it holds keys.
 pub(crate) struct Environment {
@@ -84,11 +97,27 @@ impl Connection {
     ///
     /// [`Failure::Usage`] for an endpoint that is no URL, or has a password in it, which would end up in reports.
     pub async fn from_env(endpoint: Option<&str>, sign: bool) -> Result<Self, Failure> {
+        Self::with(Access { endpoint, unsigned: !sign, ..Access::default() }).await
+    }
+
+    /// As [`from_env`](Self::from_env), but for what `access` says.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn with(access: Access<'_>) -> Result<Self, Failure> {
+        let endpoint = access.endpoint;
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        if !sign {
+        if let Some(region) = access.region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        if let Some(profile) = access.profile {
+            loader = loader.profile_name(profile);
+        }
+        if access.unsigned {
             loader = loader.no_credentials();
         }
         let shared = loader.load().await;
@@ -102,7 +131,7 @@ impl Connection {
             config = config.region(Region::from_static("us-east-1"));
         }
         let region = shared.region().map_or_else(|| "us-east-1".to_owned(), ToString::to_string);
-        let keys = shared.credentials_provider().filter(|_| sign);
+        let keys = shared.credentials_provider().filter(|_| !access.unsigned);
         Ok(Self { config, endpoint, region, keys, embedded: false })
     }
 

@@ -15,6 +15,8 @@
 
 #[path = "cp/stdout.rs"]
 mod stdout;
+#[path = "cp/terminal.rs"]
+mod terminal;
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -22,11 +24,10 @@ use std::io::{IsTerminal, Write, stderr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use rustix::process::Signal;
-use s3xfer::{Client, Integrity, NotValidated, Progress, S3Uri, TransferConfig, TransferReport};
+use s3xfer::{Client, Progress, S3Uri, TransferConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -104,7 +105,7 @@ async fn copy(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(version_id) = &arguments.version_id {
         download = download.version_id(version_id);
     }
-    let shown = show(progress);
+    let shown = terminal::show(progress);
     let report = match arguments.path == Path::new("-") {
         true => {
             let mut stdout = stdout::duplicate()?;
@@ -117,7 +118,7 @@ async fn copy(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     drop(shown);
     if stderr().is_terminal() {
-        eprintln!("{}", summary(&report));
+        eprintln!("{}", terminal::summary(&report));
     }
     Ok(())
 }
@@ -144,49 +145,6 @@ async fn connect(arguments: &Arguments) -> aws_sdk_s3::Client {
         config = config.region(Region::from_static("us-east-1"));
     }
     aws_sdk_s3::Client::from_conf(config.build())
-}
-
-/// A line on a terminal, until what it gives is dropped.
-fn show(progress: Progress) -> impl Drop {
-    struct Shown(Option<tokio::task::JoinHandle<()>>);
-    impl Drop for Shown {
-        fn drop(&mut self) {
-            if let Some(task) = self.0.take() {
-                task.abort();
-                eprint!("\r\x1b[K");
-            }
-        }
-    }
-    Shown(stderr().is_terminal().then(|| {
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                let now = progress.snapshot();
-                if let Some(total) = now.total_bytes {
-                    let percent = now.written_bytes as f64 / total.max(1) as f64 * 100.0;
-                    eprint!("\r\x1b[K{percent:5.1} % of {:.1} MiB", total as f64 / f64::from(1 << 20));
-                    // A terminal that takes nothing is not the copy's trouble.
-                    let _ = stderr().flush();
-                }
-            }
-        })
-    }))
-}
-
-fn summary(report: &TransferReport) -> String {
-    let mib = f64::from(1 << 20);
-    let checked = match report.integrity {
-        Integrity::Validated(algorithm) => format!("{algorithm} validated"),
-        Integrity::ValidatedAsReceived(algorithm) => format!("{algorithm} validated, of kept parts as they once came"),
-        Integrity::NotValidated(NotValidated::NoChecksum) => "the object has no checksum".to_owned(),
-        other => format!("{other:?}"),
-    };
-    format!(
-        "{:.1} MiB in {:.2} s, {:.1} MiB/s; {checked}",
-        report.bytes as f64 / mib,
-        report.elapsed.as_secs_f64(),
-        report.bytes_per_second() / mib
-    )
 }
 
 fn say(line: &str, code: u8) -> ExitCode {

@@ -1,4 +1,5 @@
-//! Standard output as a program gets it: perhaps closed, perhaps on a file system that tells its errors late.
+//! Standard output as a program gets it: perhaps closed, perhaps on a file system that tells its errors late. `s3tune cp` includes
+//! this file.
 
 use std::fs::File;
 use std::io;
