@@ -474,7 +474,7 @@ impl Study {
     }
 
     fn give(&mut self, trial: TrialId, given: Given) -> Ask {
-        let Given { config, origin, resource, resumed, from, attempt } = given;
+        let Given { config, origin, resource, resumed, from, attempt, after } = given;
         self.record(Event::Ask {
             trial,
             config: config.clone(),
@@ -499,11 +499,14 @@ impl Study {
     /// objectives and constraints are told when the trial ends.
     ///
     /// # Errors
-    /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, or more than a
-    /// value and a cost.
+    /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, a bound in
+    /// place of a value, or more than a value and a cost.
     pub fn report(&mut self, trial: TrialId, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
-        let Measured { value, more, constraints, cost } = measured.into();
+        let Measured { value, is_bound, more, constraints, cost } = measured.into();
         let t = self.running(trial)?;
+        if is_bound {
+            return Err(TellError::BoundReported { trial });
+        }
         if let Some(last) = t.last_step().filter(|last| step <= *last) {
             return Err(TellError::Step { trial, step, last });
         }
@@ -542,7 +545,7 @@ impl Study {
         Ok(decision)
     }
 
-    /// Ends a running trial.
+    /// Ends a running trial: with a value, a bound ([`Measured::at_least`]), a failure, or what it has reported.
     ///
     /// # Errors
     /// A trial that is not running, one told as done that has reported nothing, or one told without what the study
@@ -561,10 +564,8 @@ impl Study {
                 };
                 self.check_measured(measured)?;
                 let wrong = value.filter(|v| !v.is_finite());
-                match wrong
-                    .map(|v| ("the value", v))
-                    .or(measured.and_then(|m| Some(("what was measured", m.not_finite()?))))
-                {
+                let what = if measured.is_some_and(|m| m.is_bound) { "the bound" } else { "the value" };
+                match wrong.map(|v| (what, v)).or(measured.and_then(|m| Some(("what was measured", m.not_finite()?)))) {
                     Some((what, v)) => Outcome::Failed(format!("{what} is {v}, not a finite number")),
                     None => outcome,
                 }
@@ -633,6 +634,10 @@ impl Study {
     /// (and then never the luckiest sample), else by the mean of its measurements; constraints by the mean of theirs.
     /// `None` before anything is measured that meets them.
     ///
+    /// A configuration that is known by bounds only ([`Measured::at_least`]) is never among them. Where some of its
+    /// measurements are known by bounds, a model heeds them; without a model any configuration without bounds comes
+    /// first.
+    ///
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&mut self) -> Option<Best> {
         let history = self.state.history();
@@ -651,16 +656,17 @@ impl Study {
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
             return Some(sample_best(&observed[place]));
         }
+        let goal = history.goal();
         let all = observed.iter().enumerate().map(|(i, o)| {
             let own = sample_best(o);
             match predictions.as_ref().map(|p| p[i]) {
-                Some(p) => Best { mean: p.mean, ci95: Some([p.lower, p.upper]), ..own },
-                None => own,
+                Some(p) => (false, goal.loss(p.mean), Best { mean: p.mean, ci95: Some([p.lower, p.upper]), ..own }),
+                None => (!o.bounds.is_empty(), o.loss(goal), own),
             }
         });
-        let goal = history.goal();
         // The first of equals, which is the oldest.
-        all.reduce(|a, b| if goal.loss(b.mean).total_cmp(&goal.loss(a.mean)).is_lt() { b } else { a })
+        let before = |a: &(bool, f64, Best), b: &(bool, f64, Best)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_lt();
+        all.reduce(|a, b| if before(&b, &a) { b } else { a }).map(|(_, _, best)| best)
     }
 
     /// The configurations that meet the constraints and that no other one beats in one objective without losing in another,
@@ -673,11 +679,11 @@ impl Study {
         let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
         let all: Vec<Best> = observed.iter().map(sample_best).collect();
         let goals = history.objectives().iter().map(|m| m.goal);
-        let losses = |b: &Best| -> Vec<f64> {
+        let losses = |(o, b): (&Observed<'_>, &Best)| -> Vec<f64> {
             let more = goals.clone().zip(&b.more).map(|(goal, v)| goal.loss(*v));
-            std::iter::once(history.goal().loss(b.value)).chain(more).collect()
+            std::iter::once(o.loss(history.goal())).chain(more).collect()
         };
-        let points: Vec<Vec<f64>> = all.iter().map(losses).collect();
+        let points: Vec<Vec<f64>> = observed.iter().zip(&all).map(losses).collect();
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
     }
 
@@ -745,7 +751,8 @@ impl Given {
 /// What the measurements alone say about a configuration.
 fn sample_best(observed: &Observed<'_>) -> Best {
     let value = mean(&observed.samples).expect("what is observed has samples");
-    let half = standard_deviation(&observed.samples).map(|sd| student_half_width(observed.samples.len(), sd, 0.95));
+    let spread = standard_deviation(&observed.samples).filter(|_| observed.bounds.is_empty());
+    let half = spread.map(|sd| student_half_width(observed.samples.len(), sd, 0.95));
     Best {
         trial: observed.trial,
         config: observed.config.clone(),

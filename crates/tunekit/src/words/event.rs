@@ -6,6 +6,9 @@
 //!   the header, all of which default to none; the outcome `measured`, and its parts in `add`; `from` in
 //!   `ask`, `cost` in `report`.
 //!   A schema 1 journal reads as it did.
+//! - Schema 3: `at_least` in place of `value` in the outcome `measured` and in `add`, which a reader of schema 2
+//!   refuses for the `value` that is missing. `interrupt` keeps the reports of a trial where they are replicates; in an
+//!   earlier journal it makes void what was reported since the trial was last asked for, as it did.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +19,7 @@ use super::trial::{Checkpoint, Decision, Measured, Origin, Outcome, TrialId};
 use super::value::Config;
 
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// A study's first event: everything its answers depend on but the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -195,7 +195,8 @@ impl State {
                     return Err(format!("trial {trial} is out of order"));
                 }
                 let mut t = new_trial(*trial, config, Origin::Added, *at_s);
-                (t.status, t.told, t.ended_s) = (Status::Completed, Some(measured.value), *at_s);
+                t.ended_s = *at_s;
+                take(&mut t, measured, Status::Completed);
                 t.measured = Some(measured.clone()).filter(|m| !m.is_plain());
                 self.trials.push(t);
                 Ok(*trial)
@@ -234,7 +235,7 @@ fn tell(t: &mut Trial, outcome: &Outcome) -> Result<(), String> {
     match outcome {
         Outcome::Value(value) => (t.told, t.status) = (Some(*value), good),
         Outcome::Measured(measured) => {
-            (t.told, t.status) = (Some(measured.value), good);
+            take(t, measured, good);
             t.measured = Some(measured.clone());
         }
         Outcome::Done if t.has_samples() => t.status = good,
@@ -242,6 +243,15 @@ fn tell(t: &mut Trial, outcome: &Outcome) -> Result<(), String> {
         Outcome::Failed(reason) => (t.failure, t.status) = (Some(reason.clone()), Status::Failed),
     }
     Ok(())
+}
+
+/// A value, with which the trial ends well, or a bound.
+fn take(t: &mut Trial, measured: &Measured, good: Status) {
+    if measured.is_bound {
+        (t.at_least, t.status) = (Some(measured.value), Status::CutOff);
+    } else {
+        (t.told, t.status) = (Some(measured.value), good);
+    }
 }
 
 fn new_trial(id: TrialId, config: Config, origin: Origin, at_s: Option<f64>) -> Trial {
@@ -256,6 +266,7 @@ fn new_trial(id: TrialId, config: Config, origin: Origin, at_s: Option<f64>) -> 
         resumed: false,
         measurements: Vec::new(),
         told: None,
+        at_least: None,
         measured: None,
         failure: None,
         decision: Decision::Continue,
