@@ -166,9 +166,10 @@ impl Scene<'_> {
                 let (wrong, stop) = (wrong.clone(), stop.clone());
                 async move {
                     let config = transfer_config(trial.config()).map_err(|error| error.to_string())?;
-                    let (mut sum, mut n) = (0.0, 0_u32);
-                    // Who goes on after a pause is told when it is enough.
-                    for _ in 0..plan.n_downloads {
+                    // Downloads from before an interruption count; who goes on after a pause is told when it is enough.
+                    let already = &trial.kept()[..trial.already()];
+                    let (mut sum, mut n) = (already.iter().sum::<f64>(), already.len() as u32);
+                    for _ in n..plan.n_downloads {
                         let took = bench.download(&config).await.map_err(|error| {
                             let says = chain(&error);
                             if matches!(error, MeasureError::WrongBytes { .. } | MeasureError::WrongLength { .. }) {

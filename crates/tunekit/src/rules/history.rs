@@ -24,6 +24,7 @@ pub struct History<'a> {
     objectives: &'a [Metric],
     constraints: &'a [String],
     cost_aware: bool,
+    keeps_interrupted: bool,
     budget: Option<u64>,
     seed: u64,
     trials: &'a [Trial],
@@ -113,6 +114,7 @@ impl<'a> History<'a> {
             objectives: &[],
             constraints: &[],
             cost_aware: false,
+            keeps_interrupted: metric.value == ValueRule::Mean,
             budget: None,
             seed,
             trials,
@@ -132,6 +134,7 @@ impl<'a> History<'a> {
             objectives: &header.objectives,
             constraints: &header.constraints,
             cost_aware: header.cost_aware,
+            keeps_interrupted: header.keeps_interrupted(),
             budget: header.budget,
             ..Self::new(&header.space, &header.metric, header.seed, trials)
         }
@@ -223,6 +226,11 @@ impl<'a> History<'a> {
     /// Whether what costs less to measure is to be preferred.
     pub fn cost_aware(&self) -> bool {
         self.cost_aware
+    }
+
+    /// Whether what a trial reported before an interruption stands: see [`Header::keeps_interrupted`].
+    pub fn keeps_interrupted(&self) -> bool {
+        self.keeps_interrupted
     }
 
     /// How many trials are planned, if that is known.

@@ -486,7 +486,7 @@ impl Study {
             attempt,
             at_s: self.at_s,
         });
-        Ask::Trial(Assignment { trial, config, resource, resumed, from, attempt })
+        Ask::Trial(Assignment { trial, config, resource, resumed, from, after, attempt })
     }
 
     /// Takes a running trial's measurement at `step`, and says what the trial shall do. Steps increase; what one means
@@ -593,14 +593,24 @@ impl Study {
         }
     }
 
-    /// Says that a running trial was cut off and that nobody runs it any more: it will be asked for again, and what it
-    /// reported since it was last asked for is void.
+    /// Says that a running trial was interrupted and that nobody runs it any more: it will be asked for again.
+    ///
+    /// What it reported since it was last asked for is void, except where reports are replicates
+    /// ([`ValueRule::Mean`](crate::ValueRule::Mean)): those are whole measurements and stand. Then the trial is asked
+    /// for again for what is left of it, at the steps after [`Assignment::after`]; one that had been answered with
+    /// [`Decision::Stop`] had nothing left to do and ends as [`Outcome::Done`]. Journals begun before schema 3 make all
+    /// of it void.
     ///
     /// # Errors
     /// A trial that is not running.
     pub fn interrupt(&mut self, trial: TrialId) -> Result<(), TellError> {
-        self.running(trial)?;
-        self.record(Event::Interrupt { trial, at_s: self.at_s });
+        let t = self.running(trial)?;
+        let over = self.header().keeps_interrupted() && t.decision == Decision::Stop && t.failure.is_none();
+        if !(over && self.check_measured(None).is_ok()) {
+            self.record(Event::Interrupt { trial, at_s: self.at_s });
+            return Ok(());
+        }
+        self.record(Event::Tell { trial, outcome: Outcome::Done, at_s: self.at_s });
         Ok(())
     }
 
@@ -609,7 +619,7 @@ impl Study {
     pub fn interrupt_open(&mut self) {
         let open: Vec<TrialId> = self.trials().iter().filter(|t| t.status == Status::Running).map(|t| t.id).collect();
         for trial in open {
-            self.record(Event::Interrupt { trial, at_s: self.at_s });
+            self.interrupt(trial).expect("the trial is running");
         }
     }
 
@@ -733,18 +743,21 @@ struct Given {
     resource: Option<u64>,
     resumed: bool,
     from: Option<Checkpoint>,
+    after: Option<u64>,
     attempt: u32,
 }
 
 impl Given {
     fn new(config: Config, origin: Origin, resource: Option<u64>) -> Self {
-        Self { config, origin, resource, resumed: false, from: None, attempt: 1 }
+        Self { config, origin, resource, resumed: false, from: None, after: None, attempt: 1 }
     }
 
     /// As it was given out before.
     fn again(t: &Trial) -> Self {
         let Trial { origin, resource, resumed, attempt, .. } = *t;
-        Self { config: t.config.clone(), origin, resource, resumed, from: t.goes_on_from(), attempt }
+        let (from, last) = (t.goes_on_from(), t.measurements.last().map(|m| m.step));
+        let after = last.filter(|step| from.is_none_or(|from| from.trial != t.id || from.resource < *step));
+        Self { config: t.config.clone(), origin, resource, resumed, from, after, attempt }
     }
 }
 

@@ -12,12 +12,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metric::Metric;
+use super::metric::{Metric, ValueRule};
 use super::schedule::SchedulerOptions;
 use super::space::{Space, SpaceError};
 use super::trial::{Checkpoint, Decision, Measured, Origin, Outcome, TrialId};
 use super::value::Config;
 
+/// The first schema in which replicates of an interrupted trial are kept.
+const KEEPS_REPLICATES: u32 = 3;
 /// The version of the journal this crate writes, and the latest it reads.
 pub const SCHEMA: u32 = 3;
 
@@ -126,6 +128,12 @@ impl From<Header> for Raw {
 }
 
 impl Header {
+    /// Whether what a trial reported before an interruption stands: replicates do, for each is a whole measurement of
+    /// its configuration; a training curve starts over. In journals begun by earlier versions nothing does.
+    pub fn keeps_interrupted(&self) -> bool {
+        self.schema >= KEEPS_REPLICATES && self.metric.value == ValueRule::Mean
+    }
+
     /// The first part in which two headers differ; `None` if they are of one study, of whatever schema. A study may go on with
     /// another budget than it was planned with.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
@@ -202,7 +210,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_s: Option<f64>,
     },
-    /// A trial was cut off; what it reported since it was last asked for is void.
+    /// A trial was interrupted; what it reported since it was last asked for is void, unless the header keeps it
+    /// ([`Header::keeps_interrupted`]).
     Interrupt {
         /// The trial.
         trial: TrialId,

@@ -74,7 +74,11 @@ pub struct Assignment {
     /// where it is a copy. `None`: from nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Checkpoint>,
-    /// 1, and one more each time the trial was interrupted and starts over.
+    /// The last step that was reported before an interruption, where that is kept: it measures what is left, at the
+    /// steps after it. `None`: there is none, or the trial goes on from a pause, which says the same by `from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// 1, and one more each time the trial was interrupted and starts again.
     #[serde(skip)]
     pub attempt: u32,
 }
@@ -282,7 +286,7 @@ pub enum Origin {
 pub enum Status {
     /// Asked for, not yet told.
     Running,
-    /// Asked for, and cut off before it was told: it will be asked for again.
+    /// Asked for, and interrupted before it was told: it will be asked for again.
     Interrupted,
     /// The scheduler paused it and may resume it.
     Paused,
@@ -363,6 +367,8 @@ pub struct Trial {
     pub ended_s: Option<f64>,
     /// How many measurements stood before the present attempt.
     pub kept: usize,
+    /// How many measurements stood when it last paused: whoever runs it has kept its state after those.
+    pub paused_after: usize,
 }
 
 impl Trial {
@@ -385,7 +391,7 @@ impl Trial {
     /// The checkpoint that it went on from when it was last given out, or will when it is next.
     pub fn goes_on_from(&self) -> Option<Checkpoint> {
         // While it is paused all its measurements are older than what comes next.
-        let before = if self.status == Status::Paused { self.measurements.len() } else { self.kept };
+        let before = if self.status == Status::Paused { self.measurements.len() } else { self.paused_after };
         let own = before.checked_sub(1).and_then(|last| self.measurements.get(last));
         own.map(|m| Checkpoint { trial: self.id, resource: m.step }).or(self.from)
     }

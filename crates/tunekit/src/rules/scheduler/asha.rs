@@ -257,8 +257,12 @@ impl Asha {
         }
     }
 
-    /// An interruption makes void what was reported since the trial was last given out.
+    /// An interruption makes void what was reported since the trial was last given out, if it does not keep it.
     fn undo(&mut self, history: &History<'_>, trial: TrialId) {
+        if history.keeps_interrupted() {
+            self.fresh.remove(&trial);
+            return;
+        }
         let rule = self.rule(history);
         let Some(run) = usize::try_from(trial.0).ok().and_then(|i| self.runs.get_mut(i)) else { return };
         run.stopped = false;

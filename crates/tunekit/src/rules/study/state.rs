@@ -145,7 +145,7 @@ impl State {
                 // An attempt that goes on from a pause keeps what came before; one that starts over keeps what its first
                 // attempt had been given.
                 if t.status == Status::Paused {
-                    t.kept = t.measurements.len();
+                    (t.kept, t.paused_after) = (t.measurements.len(), t.measurements.len());
                 }
                 t.status = Status::Running;
                 t.decision = Decision::Continue;
@@ -182,8 +182,12 @@ impl State {
                 Ok(*trial)
             }
             Event::Interrupt { trial, .. } => {
+                let keeps = self.header.keeps_interrupted();
                 let t = self.running(*trial)?;
                 t.status = Status::Interrupted;
+                if keeps {
+                    t.kept = t.measurements.len();
+                }
                 t.measurements.truncate(t.kept);
                 t.failure = None;
                 Ok(*trial)
@@ -273,6 +277,7 @@ fn new_trial(id: TrialId, config: Config, origin: Origin, at_s: Option<f64>) -> 
         started_s: at_s,
         ended_s: None,
         kept: 0,
+        paused_after: 0,
     }
 }
 
