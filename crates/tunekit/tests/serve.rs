@@ -127,6 +127,34 @@ fn every_default_may_be_left_out_or_null() {
     }
 }
 
+#[test]
+fn a_trial_that_was_cut_off_is_told_by_what_it_is_no_better_than() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    assert_eq!(say(CREATE), r#"{"ok":true}"#);
+    assert!(say(r#"{"op":"ask"}"#).contains(r#""trial":0"#));
+    for (wrong, says) in [
+        (r#""at_least":3.2,"value":3.2"#, "not both"),
+        (r#""at_least":null,"value":3.2"#, "not both"),
+        (r#""at_least":3.2,"failed":"slow""#, "not both"),
+        (r#""at_least":null"#, "at_least is null; it must be a finite number"),
+        (r#""at_least":"3.2""#, "expected f64"),
+        (r#""at_least":1e999"#, "out of range"),
+        (r#""at_least":3.2,"cost":-1"#, "the cost is -1"),
+    ] {
+        let answer = say(&format!(r#"{{"op":"tell","trial":0,{wrong}}}"#));
+        assert!(answer.starts_with(r#"{"error":"#) && answer.contains(says), "{wrong}: {answer}");
+    }
+    assert_eq!(say(r#"{"op":"tell","trial":0,"at_least":3.2,"cost":3.2}"#), r#"{"ok":true}"#);
+    assert_eq!(say(r#"{"op":"add","config":{"x":1.0,"n":5,"kind":"b"},"at_least":1}"#), r#"{"ok":true}"#);
+    assert!(say(r#"{"op":"best"}"#).contains("only bounds are known"));
+    let neither = say(r#"{"op":"add","config":{"x":1.0,"n":5,"kind":"b"}}"#);
+    assert!(neither.contains("at_least"), "{neither}");
+    assert_eq!(say(r#"{"op":"add","config":{"x":2.0,"n":5,"kind":"b"},"value":7}"#), r#"{"ok":true}"#);
+    let best: Json = serde_json::from_str(&say(r#"{"op":"best"}"#)).unwrap();
+    assert_eq!((best["trial"].as_u64(), best["value"].as_f64()), (Some(2), Some(7.0)));
+}
+
 /// Lines a client might send, and lines that are nearly those.
 fn lines() -> impl Strategy<Value = Vec<String>> {
     let known: &[&str] = &[

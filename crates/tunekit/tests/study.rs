@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tunekit::{
     Ask, Assignment, Config, Decision, Domain, DoneBecause, Event, Experiment, History, Job, Metric, Outcome,
     ReplayError, Scheduler, Searcher, SearcherKind, Setup, Space, Status, Stream, Study, TellError, Trial, TrialId,
+    ValueRule,
 };
 
 fn space() -> Space {
@@ -73,7 +74,7 @@ fn the_journal_is_the_study_at_every_prefix() {
 
 #[test]
 fn an_interrupted_trial_is_asked_again_and_its_reports_are_void() {
-    let mut study = Study::new(Setup { metric: Metric::time("t").replicated(), ..setup() }).unwrap();
+    let mut study = Study::new(Setup { metric: Metric::time("t"), ..setup() }).unwrap();
     let first = run(&mut study);
     study.report(first.trial, 1, 3.0).unwrap();
     let mut resumed = Study::replay(study.take_events()).unwrap();
@@ -113,7 +114,7 @@ impl Scheduler for Pausing {
 fn a_resumed_trial_that_is_cut_off_keeps_what_it_had_before_the_pause() {
     let make = || -> (Box<dyn Searcher>, Box<dyn Scheduler>) { (Box::new(tunekit::Random), Box::new(Pausing)) };
     let (searcher, scheduler) = make();
-    let metric = Metric::time("t").replicated();
+    let metric = Metric::time("t");
     let mut study = Study::with(Setup { metric, ..setup() }, searcher, scheduler).unwrap();
     let first = run(&mut study);
     assert_eq!((first.resource, first.resumed), (Some(1), false));
@@ -131,7 +132,7 @@ fn a_resumed_trial_that_is_cut_off_keeps_what_it_had_before_the_pause() {
     assert_eq!((third.trial, third.resource, third.resumed, third.attempt), (first.trial, Some(3), true, 2));
     again.report(first.trial, 2, 4.0).unwrap();
     again.tell(first.trial, ()).unwrap();
-    assert_eq!(again.best().map(|b| (b.value, b.n)), Some((3.0, 2)));
+    assert_eq!(again.best().map(|b| (b.value, b.n)), Some((4.0, 1)));
 }
 
 #[test]
@@ -388,4 +389,62 @@ fn a_history_tells_what_every_configuration_came_to_at_every_level() {
     let awaited: Vec<usize> = history.awaited().into_iter().map(|(_, level)| level).collect();
     assert_eq!(awaited, [2, 2, 1]);
     assert!(Study::replay(study.take_events()).is_ok_and(|again| reached(&again) == expected));
+}
+
+#[test]
+fn replicates_of_an_interrupted_trial_stand_and_it_measures_what_is_left() {
+    let setup = Setup::new(space(), Metric::time("s").replicated()).searcher(SearcherKind::Random).seed(5);
+    let mut study = Study::new(setup).unwrap();
+    let mut events = study.take_events();
+    let job = run(&mut study);
+    assert_eq!(job.after, None);
+    study.report(job.trial, 1, 2.0).unwrap();
+    study.report(job.trial, 2, 4.0).unwrap();
+    study.interrupt(job.trial).unwrap();
+    assert_eq!(study.trial(job.trial).unwrap().samples(ValueRule::Mean), [2.0, 4.0]);
+    // They count although the trial is awaited.
+    assert_eq!(study.history().observed()[0].samples, [2.0, 4.0]);
+    assert_eq!(study.best().map(|b| (b.trial, b.value, b.n)), Some((job.trial, 3.0, 2)));
+    let again = run(&mut study);
+    assert_eq!(
+        (again.trial, again.attempt, again.after, again.resumed, again.from),
+        (job.trial, 2, Some(2), false, None)
+    );
+    assert!(matches!(study.report(job.trial, 2, 9.0), Err(TellError::Step { .. })));
+    study.report(job.trial, 3, 6.0).unwrap();
+    study.interrupt(job.trial).unwrap();
+    assert_eq!(run(&mut study).after, Some(3));
+    study.tell(job.trial, Outcome::Done).unwrap();
+    assert_eq!(study.trial(job.trial).unwrap().value(ValueRule::Mean), Some(4.0));
+    events.extend(study.take_events());
+    assert_eq!(Study::replay(events.clone()).unwrap().trials(), study.trials());
+
+    // A journal of the schema before makes them void, as it did when it was written.
+    let Event::Header(header) = &mut events[0] else { panic!("a header comes first") };
+    header.schema = 2;
+    let mut old = Study::replay(events[..5].to_vec()).unwrap();
+    assert!(old.trials()[0].measurements.is_empty());
+    assert_eq!((run(&mut old).after, old.report(job.trial, 1, 2.0)), (None, Ok(Decision::Continue)));
+}
+
+#[test]
+fn an_interrupted_trial_that_was_told_to_stop_is_over() {
+    let setup = Setup::new(space(), Metric::time("s")).searcher(SearcherKind::Random);
+    let setup = setup.scheduler(tunekit::SchedulerKind::Racing).max_resource(9).seed(2);
+    let mut study = Study::new(setup).unwrap();
+    let mut stopped = None;
+    for value in [1.0, 1.01, 0.99, 1.0, 50.0, 51.0, 52.0, 53.0, 49.0] {
+        let job = run(&mut study);
+        let step = job.resource.unwrap();
+        if study.report(job.trial, step, value).unwrap() == Decision::Stop {
+            stopped = Some(job.trial);
+            break;
+        }
+    }
+    let trial = stopped.expect("fifty times as long is dropped");
+    let before = study.trial(trial).unwrap().measurements.clone();
+    study.interrupt_open();
+    let t = study.trial(trial).unwrap();
+    assert_eq!((t.status, &t.measurements), (Status::Stopped, &before));
+    assert_ne!(run(&mut study).trial, trial, "there is nothing left to measure");
 }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value as Json, json};
 
 use crate::doors::journal::{JournalError, JournalFile};
@@ -40,11 +40,13 @@ enum Request {
         /// What the trial has cost so far.
         cost: Option<f64>,
     },
-    /// A trial ended: with a value, with a reason why it failed, or with neither after reports; with a value comes what
-    /// else the study measures.
+    /// A trial ended: with a value or a bound of it, with a reason why it failed, or with none of them after reports;
+    /// with a value or a bound comes what else the study measures.
     Tell {
         trial: TrialId,
         value: Option<f64>,
+        #[serde(default, deserialize_with = "given")]
+        at_least: Given,
         failed: Option<String>,
         #[serde(default)]
         more: Vec<f64>,
@@ -55,7 +57,9 @@ enum Request {
     /// A result from elsewhere.
     Add {
         config: Config,
-        value: f64,
+        value: Option<f64>,
+        #[serde(default, deserialize_with = "given")]
+        at_least: Given,
         #[serde(default)]
         more: Vec<f64>,
         #[serde(default)]
@@ -80,6 +84,24 @@ enum Request {
         #[serde(default = "partial_points")]
         points: usize,
     },
+}
+
+/// A number that was given, possibly as `null`, or left out.
+type Given = Option<Option<f64>>;
+
+/// What is there, `null` included: a bound that is none must not pass for one that was left out.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// The value or the bound of a result; whether it is a bound.
+fn value_or_bound(value: Option<f64>, at_least: Given) -> Result<Option<(f64, bool)>, String> {
+    match (value, at_least) {
+        (Some(_), Some(_)) => Err("a result has a value or is at_least something, not both; leave one out".to_owned()),
+        (None, Some(None)) => Err("at_least is null; it must be a finite number".to_owned()),
+        (None, Some(Some(bound))) => Ok(Some((bound, true))),
+        (value, None) => Ok(value.map(|value| (value, false))),
+    }
 }
 
 fn partial_points() -> usize {
@@ -239,13 +261,16 @@ impl Server {
                 let decision = study.report(trial, resource, measured).map_err(text)?;
                 Ok(json!({ "decision": decision }))
             }
-            Request::Tell { trial, value, failed, more, constraints, cost } => {
+            Request::Tell { trial, value, at_least, failed, more, constraints, cost } => {
                 let alone = more.is_empty() && constraints.is_empty() && cost.is_none();
-                let outcome = match (value, failed) {
-                    (Some(_), Some(_)) => return Err("a trial has a value or has failed, not both".to_owned()),
-                    (Some(value), None) => Measured { value, more, constraints, cost }.into(),
+                let outcome = match (value_or_bound(value, at_least)?, failed) {
+                    (Some((_, is_bound)), Some(_)) => {
+                        let what = if is_bound { "is at_least something" } else { "has a value" };
+                        return Err(format!("a trial {what} or has failed, not both"));
+                    }
+                    (Some((value, is_bound)), None) => Measured { value, is_bound, more, constraints, cost }.into(),
                     (None, _) if !alone => {
-                        return Err("more, constraints and cost come with a value; tell it too".to_owned());
+                        return Err("more, constraints and cost come with a value or at_least; tell it too".to_owned());
                     }
                     (None, Some(reason)) => Outcome::Failed(reason),
                     (None, None) => Outcome::Done,
@@ -253,12 +278,17 @@ impl Server {
                 study.tell(trial, outcome).map_err(text)?;
                 Ok(ok())
             }
-            Request::Add { config, value, more, constraints, cost } => {
-                study.add(&config, Measured { value, more, constraints, cost }).map(|_| ok()).map_err(text)
+            Request::Add { config, value, at_least, more, constraints, cost } => {
+                let (value, is_bound) = value_or_bound(value, at_least)?
+                    .ok_or("a result from elsewhere has a finite value, or is at_least one; give it")?;
+                let measured = Measured { value, is_bound, more, constraints, cost };
+                study.add(&config, measured).map(|_| ok()).map_err(text)
             }
             Request::Best {} => {
-                let best = study.best().ok_or(if study.history().observed().is_empty() {
+                let best = study.best().ok_or(if study.history().known().is_empty() {
                     "nothing was measured yet"
+                } else if study.history().observed().is_empty() {
+                    "nothing was measured to its end yet, only bounds are known"
                 } else {
                     "nothing that meets the constraints was measured yet"
                 })?;

@@ -16,6 +16,8 @@ pub struct TrialRun {
     job: Assignment,
     run: u64,
     seed: u64,
+    /// The values it has measured before.
+    kept: Vec<f64>,
     next_step: u64,
     checkpoint: Option<PathBuf>,
     reports: mpsc::UnboundedSender<Message>,
@@ -35,11 +37,11 @@ impl TrialRun {
         job: Assignment,
         run: u64,
         seed: u64,
-        last_step: u64,
+        (kept, last_step): (Vec<f64>, u64),
         checkpoint: Option<PathBuf>,
         reports: mpsc::UnboundedSender<Message>,
     ) -> Self {
-        Self { job, run, seed, next_step: last_step.saturating_add(1), checkpoint, reports }
+        Self { job, run, seed, kept, next_step: last_step.saturating_add(1), checkpoint, reports }
     }
 
     /// The trial's number.
@@ -83,7 +85,20 @@ impl TrialRun {
         self.checkpoint.as_deref()
     }
 
-    /// 1, and one more each time the trial was interrupted and starts over.
+    /// What the trial has measured before this run, in the order of its steps: before a pause or, where reports are
+    /// replicates, before an interruption. Empty for one that starts, or starts over.
+    pub fn kept(&self) -> &[f64] {
+        &self.kept
+    }
+
+    /// How many of [`TrialRun::kept`] an interruption left that the run need not measure again: where a trial is to be
+    /// measured so many times, that many fewer are left. 0 where it only goes on from a pause, of which the study knows
+    /// already.
+    pub fn already(&self) -> usize {
+        if self.job.after.is_some() && !self.job.resumed { self.kept.len() } else { 0 }
+    }
+
+    /// 1, and one more each time the trial was interrupted and starts again.
     pub fn attempt(&self) -> u32 {
         self.job.attempt
     }

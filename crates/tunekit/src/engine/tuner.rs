@@ -560,9 +560,11 @@ impl Session {
         checkpoint: Option<PathBuf>,
         reports: mpsc::UnboundedSender<Message>,
     ) -> TrialRun {
-        let last = self.study.trial(job.trial).and_then(Trial::last_step).unwrap_or(0);
+        let before = self.study.trial(job.trial);
+        let last = before.and_then(Trial::last_step).unwrap_or(0);
+        let kept = before.map(|t| t.measurements.iter().map(|m| m.value).collect()).unwrap_or_default();
         let seed = Stream::keyed(self.study.header().seed, job.trial, "trial").bits();
-        TrialRun::new(job, run, seed, last, checkpoint, reports)
+        TrialRun::new(job, run, seed, (kept, last), checkpoint, reports)
     }
 
     async fn report<Fut: Future<Output = (u64, Outcome)>>(

@@ -71,6 +71,9 @@ impl Experiment {
     /// their standard deviation `sd`, `attempt`, `started_s` and `ended_s` in seconds of the study, `elapsed_s` between,
     /// `failure`, an `objective_NAME` for every further objective, a `constraint_NAME` for every constraint, `cost` if any
     /// trial has one, and a `config_NAME` for every parameter, empty where it does not exist.
+    ///
+    /// A trial that was cut off has the status `cut_off` and what it is known to be no better than in a column
+    /// `at_least`, which is there if any trial has one; such a bound is neither in `value` nor counted in `n`.
     pub fn trials_table(&self) -> Table {
         let rule = self.header.metric.value;
         let rows = &self.trials;
@@ -91,6 +94,9 @@ impl Experiment {
             ("elapsed_s".to_owned(), floats(rows, |t| Some(t.ended_s? - t.started_s?))),
             ("failure".to_owned(), texts(rows, |t| t.failure.clone())),
         ];
+        if rows.iter().any(|t| t.at_least.is_some()) {
+            columns.push(("at_least".to_owned(), floats(rows, |t| t.at_least)));
+        }
         let header = &self.header;
         for (k, objective) in header.objectives.iter().enumerate() {
             let cells = floats(rows, |t| t.measured.as_ref()?.more.get(k).copied());
@@ -109,27 +115,41 @@ impl Experiment {
 
     /// One row a measurement, in the order of trials and steps: `trial_id`, `step`, `value`, `at_s` in seconds of the
     /// study, `status` of the trial, and a `config_NAME` for every parameter. A trial told with a value has it as its
-    /// last row, without a step; what an interruption made void is not there.
+    /// last row, without a step; what an interruption made void is not there. A trial that was cut off has as its last
+    /// row one without `step` and `value`, with its bound in a column `at_least`, which is there if any trial has one.
     pub fn measurements_table(&self) -> Table {
         struct Row<'a> {
             trial: &'a Trial,
             step: Option<i64>,
-            value: f64,
+            value: Option<f64>,
+            at_least: Option<f64>,
             at_s: Option<f64>,
         }
         let mut rows = Vec::new();
         for trial in &self.trials {
             let reported = trial.measurements.iter();
-            rows.extend(reported.map(|m| Row { trial, step: Some(m.step as i64), value: m.value, at_s: m.at_s }));
-            rows.extend(trial.told.map(|value| Row { trial, step: None, value, at_s: trial.ended_s }));
+            rows.extend(reported.map(|m| Row {
+                trial,
+                step: Some(m.step as i64),
+                value: Some(m.value),
+                at_least: None,
+                at_s: m.at_s,
+            }));
+            let (value, at_least) = (trial.told, trial.at_least);
+            if value.is_some() || at_least.is_some() {
+                rows.push(Row { trial, step: None, value, at_least, at_s: trial.ended_s });
+            }
         }
         let mut columns = vec![
             ("trial_id".to_owned(), ints(&rows, |r| Some(r.trial.id.0 as i64))),
             ("step".to_owned(), ints(&rows, |r| r.step)),
-            ("value".to_owned(), floats(&rows, |r| Some(r.value))),
+            ("value".to_owned(), floats(&rows, |r| r.value)),
             ("at_s".to_owned(), floats(&rows, |r| r.at_s)),
             ("status".to_owned(), texts(&rows, |r| Some(r.trial.status.as_str().to_owned()))),
         ];
+        if rows.iter().any(|r| r.at_least.is_some()) {
+            columns.push(("at_least".to_owned(), floats(&rows, |r| r.at_least)));
+        }
         columns.extend(self.config_columns(&rows.iter().map(|r| r.trial).collect::<Vec<_>>()));
         Table::new(columns)
     }

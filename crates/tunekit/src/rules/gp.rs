@@ -7,15 +7,18 @@
 //! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones, warped inputs.
 //! - `fit`: the hyperparameters, by maximum a posteriori.
 //! - `along`: what becomes of the kernel where the last coordinate is a resource.
+//! - `censored`: measurements of which only a bound is known, as rows of the data.
 //! - `joint`: the posterior of many points at once, sampled, and what it says about one more.
 //! - this file: the posterior given data and hyperparameters.
 
 mod along;
+mod censored;
 mod fit;
 mod joint;
 mod kernel;
 
 pub(crate) use along::Along;
+pub(crate) use censored::{Bound, with_bounds};
 pub(crate) use fit::{Hyper, Noise, Start, fit};
 pub(crate) use joint::Joint;
 #[cfg(test)]
@@ -38,24 +41,47 @@ pub(crate) struct Data {
     pub(crate) n: Vec<f64>,
     /// Their sum of squared deviations from it.
     pub(crate) ss: Vec<f64>,
+    /// How many rows, the last ones, are no measurements and have a variance of their own: there `n` is its reciprocal.
+    fixed: usize,
 }
 
 impl Data {
-    /// Adds a configuration.
+    /// Adds a configuration. Measurements come before rows with a variance of their own.
     pub(crate) fn push(&mut self, x: Vec<f64>, y: f64, n: f64, ss: f64) {
+        debug_assert!(self.fixed == 0, "measurements come first");
         self.x.push(x);
         self.y.push(y);
         self.n.push(n);
         self.ss.push(ss);
     }
 
+    /// Adds a row with a variance of its own, which no noise changes.
+    fn push_fixed(&mut self, x: Vec<f64>, y: f64, variance: f64) {
+        self.x.push(x);
+        self.y.push(y);
+        self.n.push(variance.recip());
+        self.ss.push(0.0);
+        self.fixed += 1;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.y.len()
     }
 
+    /// How many rows are measurements.
+    fn measured(&self) -> usize {
+        self.len() - self.fixed
+    }
+
+    /// By how much a row's output varies about the latent function, as a variance, if one measurement does so by
+    /// `noise`.
+    fn variance(&self, row: usize, noise: f64) -> f64 {
+        if row < self.measured() { noise / self.n[row] } else { self.n[row].recip() }
+    }
+
     /// How well a configuration is known: a typical one of `n`.
     pub(crate) fn typical_n(&self) -> f64 {
-        median(&self.n)
+        median(&self.n[..self.measured()])
     }
 }
 
@@ -73,7 +99,10 @@ pub(crate) struct Posterior {
     noise: f64,
     /// The configurations, placed.
     x: Vec<Vec<f64>>,
+    /// Of the rows that are measurements.
     n: Vec<f64>,
+    /// By how much each row's output varies about the latent function.
+    variances: Vec<f64>,
     /// mu: one, or one for each level of a resource.
     mu: Vec<f64>,
     factor: Factor,
@@ -109,25 +138,27 @@ impl Posterior {
         let kernel = Kernel::new(coordinates, hyper);
         let x: Vec<Vec<f64>> = data.x.iter().map(|x| kernel.place(x)).collect();
         let base = base.min(data.len());
+        let variances: Vec<f64> = (0..data.len()).map(|i| data.variance(i, hyper.noise)).collect();
         let known = last.filter(|last| {
-            let same = |rows: usize| last.x[..rows] == x[..rows] && last.n[..rows] == data.n[..rows];
+            let same = |rows: usize| last.x[..rows] == x[..rows] && last.variances[..rows] == variances[..rows];
             let rows = last.factor.len();
             last.kernel == kernel && last.noise == hyper.noise && (base..=x.len()).contains(&rows) && same(rows)
         });
         let mut factor = match known {
             Some(last) => last.factor.clone(),
-            None => Factor::new(&covariance(&kernel, hyper.noise, &x[..base], &data.n), base)?,
+            None => Factor::new(&covariance(&kernel, &x[..base], &variances), base)?,
         };
         for i in factor.len()..x.len() {
             let row: Vec<f64> = x[..i].iter().map(|other| kernel.covariance(other, &x[i])).collect();
-            factor = factor.extended(&row, kernel.variance(&x[i]) + hyper.noise / data.n[i])?;
+            factor = factor.extended(&row, kernel.variance(&x[i]) + variances[i])?;
         }
         let groups: Vec<usize> = x.iter().map(|x| kernel.group(x)).collect();
         let above: Vec<f64> = x.iter().zip(&data.y).map(|(x, y)| y - kernel.offset(x)).collect();
         let mu = means_by_gls(&factor, &above, &groups, kernel.groups());
         let residual: Vec<f64> = above.iter().zip(&groups).map(|(y, group)| y - mu[*group]).collect();
         let alpha = factor.solve(&residual);
-        Some(Self { kernel, noise: hyper.noise, x, n: data.n.clone(), mu, factor, alpha })
+        let n = data.n[..data.measured()].to_vec();
+        Some(Self { kernel, noise: hyper.noise, x, n, variances, mu, factor, alpha })
     }
 
     /// The same process, told that each of `points` was measured as well as the others were and came out as predicted (a
@@ -230,11 +261,12 @@ impl Posterior {
         y.iter().enumerate().map(|(i, y)| y - self.alpha[i] / inverse[i * n + i]).collect()
     }
 
-    /// The log density of each output given the others (Rasmussen and Williams 2006, eq. 5.10 to 5.12), summed.
+    /// The log density of each measured output given all other rows (Rasmussen and Williams 2006, eq. 5.10 to 5.12),
+    /// summed.
     pub(crate) fn leave_one_out(&self) -> f64 {
         let inverse = self.factor.inverse();
         let n = self.x.len();
-        (0..n)
+        (0..self.n.len())
             .map(|i| {
                 let precision = inverse[i * n + i];
                 let residual = self.alpha[i] / precision;
@@ -244,8 +276,8 @@ impl Posterior {
     }
 }
 
-/// K_n of placed points, row-major.
-fn covariance(kernel: &Kernel, noise: f64, x: &[Vec<f64>], counts: &[f64]) -> Vec<f64> {
+/// K_n of placed points whose outputs vary by so much about the latent function, row-major.
+fn covariance(kernel: &Kernel, x: &[Vec<f64>], variances: &[f64]) -> Vec<f64> {
     let n = x.len();
     let mut k = vec![0.0; n * n];
     for i in 0..n {
@@ -254,7 +286,7 @@ fn covariance(kernel: &Kernel, noise: f64, x: &[Vec<f64>], counts: &[f64]) -> Ve
             k[i * n + j] = c;
             k[j * n + i] = c;
         }
-        k[i * n + i] = kernel.variance(&x[i]) + noise / counts[i];
+        k[i * n + i] = kernel.variance(&x[i]) + variances[i];
     }
     k
 }

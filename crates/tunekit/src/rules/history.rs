@@ -13,7 +13,7 @@ use super::stream::Stream;
 use crate::words::event::Header;
 use crate::words::metric::{Goal, Metric, ValueRule};
 use crate::words::space::Space;
-use crate::words::trial::{Trial, TrialId, mean};
+use crate::words::trial::{Trial, TrialId, loss_no_better, mean};
 use crate::words::value::Config;
 
 /// All a decision may depend on: the space, what is measured, the seed, and every trial so far, pending ones included.
@@ -24,6 +24,7 @@ pub struct History<'a> {
     objectives: &'a [Metric],
     constraints: &'a [String],
     cost_aware: bool,
+    keeps_interrupted: bool,
     budget: Option<u64>,
     seed: u64,
     trials: &'a [Trial],
@@ -63,8 +64,12 @@ pub struct Observed<'a> {
     pub trial: TrialId,
     /// The configuration.
     pub config: &'a Config,
-    /// Its measurements over all its trials, in the order of trials; not empty.
+    /// Its measurements over all its trials, in the order of trials; empty only where [`History::known`] has it for its
+    /// bounds.
     pub samples: Vec<f64>,
+    /// What those of its measurements that were cut off are known to be no better than, in the order of trials: see
+    /// [`Measured::at_least`](crate::Measured::at_least).
+    pub bounds: Vec<f64>,
     /// The measurements of each further objective, in the order of [`History::objectives`].
     pub more: Vec<Vec<f64>>,
     /// The measurements of each constraint, in the order of [`History::constraints`].
@@ -87,6 +92,12 @@ pub struct Reached<'a> {
 }
 
 impl Observed<'_> {
+    /// What it is compared by where there is no model: its mean loss, bounds counted at least as values at those
+    /// bounds, and behind equal values.
+    pub fn loss(&self, goal: Goal) -> f64 {
+        loss_no_better(goal, &self.samples, &self.bounds).unwrap_or(f64::NAN)
+    }
+
     /// Whether the mean of each constraint's measurements is at most 0.
     pub fn is_feasible(&self) -> bool {
         self.constraints.iter().all(|samples| mean(samples).is_none_or(|m| m <= 0.0))
@@ -103,6 +114,7 @@ impl<'a> History<'a> {
             objectives: &[],
             constraints: &[],
             cost_aware: false,
+            keeps_interrupted: metric.value == ValueRule::Mean,
             budget: None,
             seed,
             trials,
@@ -122,6 +134,7 @@ impl<'a> History<'a> {
             objectives: &header.objectives,
             constraints: &header.constraints,
             cost_aware: header.cost_aware,
+            keeps_interrupted: header.keeps_interrupted(),
             budget: header.budget,
             ..Self::new(&header.space, &header.metric, header.seed, trials)
         }
@@ -213,6 +226,11 @@ impl<'a> History<'a> {
     /// Whether what costs less to measure is to be preferred.
     pub fn cost_aware(&self) -> bool {
         self.cost_aware
+    }
+
+    /// Whether what a trial reported before an interruption stands: see [`Header::keeps_interrupted`].
+    pub fn keeps_interrupted(&self) -> bool {
+        self.keeps_interrupted
     }
 
     /// How many trials are planned, if that is known.
@@ -331,15 +349,30 @@ impl<'a> History<'a> {
         }
     }
 
+    /// What a trial was told that it is no better than, where that counts: where configurations are compared at a
+    /// resource that it had reported at, its report there is known.
+    fn bound(&self, trial: &Trial) -> Option<f64> {
+        let known = self.resource.is_some_and(|resource| trial.value_at(resource).is_some());
+        trial.at_least.filter(|_| trial.failure.is_none() && !known)
+    }
+
     /// Every configuration with a measurement from a trial that is not pending and did not fail, in the order of its
     /// first trial, replicates of one configuration together; of a trial that goes on, the replicates before that.
     pub fn observed(&self) -> Vec<Observed<'a>> {
+        let mut all = self.known();
+        all.retain(|o| !o.samples.is_empty());
+        all
+    }
+
+    /// The same with the configurations that have bounds only, which are in the order of the first trials that say
+    /// something.
+    pub fn known(&self) -> Vec<Observed<'a>> {
         let index = self.index();
         let mut at: Vec<Option<usize>> = vec![None; index.configurations()];
         let mut all: Vec<Observed<'a>> = Vec::new();
         for (i, trial) in self.trials.iter().enumerate() {
-            let samples = self.samples(trial);
-            if samples.is_empty() {
+            let (samples, bound) = (self.samples(trial), self.bound(trial));
+            if samples.is_empty() && bound.is_none() {
                 continue;
             }
             let slot = *at[index.configuration(i)].get_or_insert_with(|| {
@@ -347,6 +380,7 @@ impl<'a> History<'a> {
                     trial: trial.id,
                     config: &trial.config,
                     samples: Vec::new(),
+                    bounds: Vec::new(),
                     more: vec![Vec::new(); self.objectives.len()],
                     constraints: vec![Vec::new(); self.constraints.len()],
                     costs: Vec::new(),
@@ -355,6 +389,7 @@ impl<'a> History<'a> {
             });
             let observed = &mut all[slot];
             observed.samples.extend(samples);
+            observed.bounds.extend(bound);
             if let Some(measured) = &trial.measured {
                 observed.more.iter_mut().zip(&measured.more).for_each(|(samples, v)| samples.push(*v));
                 observed.constraints.iter_mut().zip(&measured.constraints).for_each(|(samples, v)| samples.push(*v));

@@ -488,7 +488,7 @@ impl Study {
     }
 
     fn give(&mut self, trial: TrialId, given: Given) -> Ask {
-        let Given { config, origin, resource, resumed, from, attempt } = given;
+        let Given { config, origin, resource, resumed, from, attempt, after } = given;
         self.record(Event::Ask {
             trial,
             config: config.clone(),
@@ -500,7 +500,7 @@ impl Study {
             attempt,
             at_s: self.at_s,
         });
-        Ask::Trial(Assignment { trial, config, resource, resumed, from, attempt })
+        Ask::Trial(Assignment { trial, config, resource, resumed, from, after, attempt })
     }
 
     /// Takes a running trial's measurement at `step`, and says what the trial shall do. Steps increase; what one means
@@ -513,11 +513,14 @@ impl Study {
     /// objectives and constraints are told when the trial ends.
     ///
     /// # Errors
-    /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, or more than a
-    /// value and a cost.
+    /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, a bound in
+    /// place of a value, or more than a value and a cost.
     pub fn report(&mut self, trial: TrialId, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
-        let Measured { value, more, constraints, cost } = measured.into();
+        let Measured { value, is_bound, more, constraints, cost } = measured.into();
         let t = self.running(trial)?;
+        if is_bound {
+            return Err(TellError::BoundReported { trial });
+        }
         if let Some(last) = t.last_step().filter(|last| step <= *last) {
             return Err(TellError::Step { trial, step, last });
         }
@@ -556,7 +559,7 @@ impl Study {
         Ok(decision)
     }
 
-    /// Ends a running trial.
+    /// Ends a running trial: with a value, a bound ([`Measured::at_least`]), a failure, or what it has reported.
     ///
     /// # Errors
     /// A trial that is not running, one told as done that has reported nothing, or one told without what the study
@@ -575,10 +578,8 @@ impl Study {
                 };
                 self.check_measured(measured)?;
                 let wrong = value.filter(|v| !v.is_finite());
-                match wrong
-                    .map(|v| ("the value", v))
-                    .or(measured.and_then(|m| Some(("what was measured", m.not_finite()?))))
-                {
+                let what = if measured.is_some_and(|m| m.is_bound) { "the bound" } else { "the value" };
+                match wrong.map(|v| (what, v)).or(measured.and_then(|m| Some(("what was measured", m.not_finite()?)))) {
                     Some((what, v)) => Outcome::Failed(format!("{what} is {v}, not a finite number")),
                     None => outcome,
                 }
@@ -606,14 +607,24 @@ impl Study {
         }
     }
 
-    /// Says that a running trial was cut off and that nobody runs it any more: it will be asked for again, and what it
-    /// reported since it was last asked for is void.
+    /// Says that a running trial was interrupted and that nobody runs it any more: it will be asked for again.
+    ///
+    /// What it reported since it was last asked for is void, except where reports are replicates
+    /// ([`ValueRule::Mean`](crate::ValueRule::Mean)): those are whole measurements and stand. Then the trial is asked
+    /// for again for what is left of it, at the steps after [`Assignment::after`]; one that had been answered with
+    /// [`Decision::Stop`] had nothing left to do and ends as [`Outcome::Done`]. Journals begun before schema 3 make all
+    /// of it void.
     ///
     /// # Errors
     /// A trial that is not running.
     pub fn interrupt(&mut self, trial: TrialId) -> Result<(), TellError> {
-        self.running(trial)?;
-        self.record(Event::Interrupt { trial, at_s: self.at_s });
+        let t = self.running(trial)?;
+        let over = self.header().keeps_interrupted() && t.decision == Decision::Stop && t.failure.is_none();
+        if !(over && self.check_measured(None).is_ok()) {
+            self.record(Event::Interrupt { trial, at_s: self.at_s });
+            return Ok(());
+        }
+        self.record(Event::Tell { trial, outcome: Outcome::Done, at_s: self.at_s });
         Ok(())
     }
 
@@ -622,7 +633,7 @@ impl Study {
     pub fn interrupt_open(&mut self) {
         let open: Vec<TrialId> = self.trials().iter().filter(|t| t.status == Status::Running).map(|t| t.id).collect();
         for trial in open {
-            self.record(Event::Interrupt { trial, at_s: self.at_s });
+            self.interrupt(trial).expect("the trial is running");
         }
     }
 
@@ -647,6 +658,10 @@ impl Study {
     /// (and then never the luckiest sample), else by the mean of its measurements; constraints by the mean of theirs.
     /// `None` before anything is measured that meets them.
     ///
+    /// A configuration that is known by bounds only ([`Measured::at_least`]) is never among them. Where some of its
+    /// measurements are known by bounds, a model heeds them; without a model any configuration without bounds comes
+    /// first.
+    ///
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&self) -> Option<Best> {
         let history = self.state.history();
@@ -663,16 +678,17 @@ impl Study {
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
             return Some(sample_best(&observed[place]));
         }
+        let goal = history.goal();
         let all = observed.iter().enumerate().map(|(i, o)| {
             let own = sample_best(o);
             match predictions.as_ref().map(|p| p[i]) {
-                Some(p) => Best { mean: p.mean, ci95: Some([p.lower, p.upper]), ..own },
-                None => own,
+                Some(p) => (false, goal.loss(p.mean), Best { mean: p.mean, ci95: Some([p.lower, p.upper]), ..own }),
+                None => (!o.bounds.is_empty(), o.loss(goal), own),
             }
         });
-        let goal = history.goal();
         // The first of equals, which is the oldest.
-        all.reduce(|a, b| if goal.loss(b.mean).total_cmp(&goal.loss(a.mean)).is_lt() { b } else { a })
+        let before = |a: &(bool, f64, Best), b: &(bool, f64, Best)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_lt();
+        all.reduce(|a, b| if before(&b, &a) { b } else { a }).map(|(_, _, best)| best)
     }
 
     /// The configurations that meet the constraints and that no other one beats in one objective without losing in another,
@@ -685,11 +701,11 @@ impl Study {
         let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
         let all: Vec<Best> = observed.iter().map(sample_best).collect();
         let goals = history.objectives().iter().map(|m| m.goal);
-        let losses = |b: &Best| -> Vec<f64> {
+        let losses = |(o, b): (&Observed<'_>, &Best)| -> Vec<f64> {
             let more = goals.clone().zip(&b.more).map(|(goal, v)| goal.loss(*v));
-            std::iter::once(history.goal().loss(b.value)).chain(more).collect()
+            std::iter::once(o.loss(history.goal())).chain(more).collect()
         };
-        let points: Vec<Vec<f64>> = all.iter().map(losses).collect();
+        let points: Vec<Vec<f64>> = observed.iter().zip(&all).map(losses).collect();
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
     }
 
@@ -734,25 +750,29 @@ struct Given {
     resource: Option<u64>,
     resumed: bool,
     from: Option<Checkpoint>,
+    after: Option<u64>,
     attempt: u32,
 }
 
 impl Given {
     fn new(config: Config, origin: Origin, resource: Option<u64>) -> Self {
-        Self { config, origin, resource, resumed: false, from: None, attempt: 1 }
+        Self { config, origin, resource, resumed: false, from: None, after: None, attempt: 1 }
     }
 
     /// As it was given out before.
     fn again(t: &Trial) -> Self {
         let Trial { origin, resource, resumed, attempt, .. } = *t;
-        Self { config: t.config.clone(), origin, resource, resumed, from: t.goes_on_from(), attempt }
+        let (from, last) = (t.goes_on_from(), t.measurements.last().map(|m| m.step));
+        let after = last.filter(|step| from.is_none_or(|from| from.trial != t.id || from.resource < *step));
+        Self { config: t.config.clone(), origin, resource, resumed, from, after, attempt }
     }
 }
 
 /// What the measurements alone say about a configuration.
 fn sample_best(observed: &Observed<'_>) -> Best {
     let value = mean(&observed.samples).expect("what is observed has samples");
-    let half = standard_deviation(&observed.samples).map(|sd| student_half_width(observed.samples.len(), sd, 0.95));
+    let spread = standard_deviation(&observed.samples).filter(|_| observed.bounds.is_empty());
+    let half = spread.map(|sd| student_half_width(observed.samples.len(), sd, 0.95));
     Best {
         trial: observed.trial,
         config: observed.config.clone(),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::distribution::normal_quantile;
 use super::experiment::Experiment;
+use super::history::Observed;
 use super::qmc::Sobol;
 use super::stream::Stream;
 use super::study::Setup;
@@ -15,7 +16,6 @@ use super::trees::forest::{Forest, Row};
 use crate::words::domain::{Domain, DomainError, FloatDomain, IntDomain};
 use crate::words::metric::Goal;
 use crate::words::space::Space;
-use crate::words::trial::mean;
 use crate::words::value::Config;
 
 /// How earlier studies are used.
@@ -242,12 +242,13 @@ impl Transfer {
 impl Task {
     fn of(experiment: &Experiment) -> Self {
         let (space, goal) = (&experiment.header().space, experiment.header().metric.goal);
-        let result = |config: &Config, samples: &[f64]| {
-            let loss = goal.loss(mean(samples).filter(|v| v.is_finite())?);
-            Some(Trialled { config: config.clone(), x: space.encode(config).ok()?, loss })
+        let result = |o: &Observed<'_>| {
+            let loss = Some(o.loss(goal)).filter(|v| v.is_finite())?;
+            Some(Trialled { config: o.config.clone(), x: space.encode(o.config).ok()?, loss })
         };
-        let observed = experiment.history().observed();
-        let mut results: Vec<Trialled> = observed.iter().filter_map(|o| result(o.config, &o.samples)).collect();
+        // What was cut off counts at its bound: it says where not to begin.
+        let known = experiment.history().known();
+        let mut results: Vec<Trialled> = known.iter().filter_map(result).collect();
         results.sort_by(|a, b| a.loss.total_cmp(&b.loss));
         if results.len() > MOST {
             let rest = results.split_off(SHORTLIST);

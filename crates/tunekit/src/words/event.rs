@@ -6,17 +6,22 @@
 //!   the header, all of which default to none; the outcome `measured`, and its parts in `add`; `from` in
 //!   `ask`, `cost` in `report`.
 //!   A schema 1 journal reads as it did.
+//! - Schema 3: `at_least` in place of `value` in the outcome `measured` and in `add`, which a reader of schema 2
+//!   refuses for the `value` that is missing. `interrupt` keeps the reports of a trial where they are replicates; in an
+//!   earlier journal it makes void what was reported since the trial was last asked for, as it did.
 
 use serde::{Deserialize, Serialize};
 
-use super::metric::Metric;
+use super::metric::{Metric, ValueRule};
 use super::schedule::SchedulerOptions;
 use super::space::{Space, SpaceError};
 use super::trial::{Checkpoint, Decision, Measured, Origin, Outcome, TrialId};
 use super::value::Config;
 
+/// The first schema in which replicates of an interrupted trial are kept.
+const KEEPS_REPLICATES: u32 = 3;
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// A study's first event: everything its answers depend on but the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,6 +128,12 @@ impl From<Header> for Raw {
 }
 
 impl Header {
+    /// Whether what a trial reported before an interruption stands: replicates do, for each is a whole measurement of
+    /// its configuration; a training curve starts over. In journals begun by earlier versions nothing does.
+    pub fn keeps_interrupted(&self) -> bool {
+        self.schema >= KEEPS_REPLICATES && self.metric.value == ValueRule::Mean
+    }
+
     /// The first part in which two headers differ; `None` if they are of one study, of whatever schema. A study may go on with
     /// another budget than it was planned with.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
@@ -199,7 +210,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_s: Option<f64>,
     },
-    /// A trial was cut off; what it reported since it was last asked for is void.
+    /// A trial was interrupted; what it reported since it was last asked for is void, unless the header keeps it
+    /// ([`Header::keeps_interrupted`]).
     Interrupt {
         /// The trial.
         trial: TrialId,

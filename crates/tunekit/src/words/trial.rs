@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::metric::ValueRule;
+use super::metric::{Goal, Metric, ValueRule};
 use super::value::Config;
 
 /// The number of a trial within its study: 0, 1, 2, ... in the order of asking.
@@ -74,7 +74,11 @@ pub struct Assignment {
     /// where it is a copy. `None`: from nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Checkpoint>,
-    /// 1, and one more each time the trial was interrupted and starts over.
+    /// The last step that was reported before an interruption, where that is kept: it measures what is left, at the
+    /// steps after it. `None`: there is none, or the trial goes on from a pause, which says the same by `from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// 1, and one more each time the trial was interrupted and starts again.
     #[serde(skip)]
     pub attempt: u32,
 }
@@ -101,7 +105,7 @@ pub enum Outcome {
     Done,
     /// Without a value, for this reason.
     Failed(String),
-    /// With a value and what else was measured. What is not finite counts as failed.
+    /// With a value, or a bound of it, and what else was measured. What is not finite counts as failed.
     Measured(Box<Measured>),
 }
 
@@ -113,25 +117,100 @@ pub enum Outcome {
 /// let measured = Measured::new(0.71).more([12.5]).constraints([-0.2]).cost(90.0);
 /// assert_eq!((measured.value, measured.cost), (0.71, Some(90.0)));
 /// ```
+///
+/// In JSON the value is called `value`, and a bound of it `at_least`, so that a reader that knows no bounds refuses
+/// one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "RawMeasured", into = "RawMeasured")]
 pub struct Measured {
     /// The metric.
     pub value: f64,
+    /// Whether `value` is only a bound: the metric is known to be no better than that.
+    pub is_bound: bool,
     /// The further objectives, in the order of the header's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more: Vec<f64>,
     /// The constraints, in the order of the header's; one is met when its value is at most 0.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<f64>,
     /// What the trial cost (seconds, money), in a report what it has cost so far: positive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+}
+
+/// The JSON form.
+#[derive(Serialize, Deserialize)]
+struct RawMeasured {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_least: Option<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    more: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    constraints: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cost: Option<f64>,
+}
+
+/// A result in JSON says too little or too much.
+#[derive(Debug, thiserror::Error)]
+enum MeasuredError {
+    #[error("a result has neither `value` nor `at_least`; give one of them")]
+    Neither,
+    #[error("a result has both `value` and `at_least`; give one of them")]
+    Both,
+}
+
+impl TryFrom<RawMeasured> for Measured {
+    type Error = MeasuredError;
+
+    fn try_from(raw: RawMeasured) -> Result<Self, MeasuredError> {
+        let RawMeasured { value, at_least, more, constraints, cost } = raw;
+        let (value, is_bound) = match (value, at_least) {
+            (Some(value), None) => (value, false),
+            (None, Some(bound)) => (bound, true),
+            (None, None) => return Err(MeasuredError::Neither),
+            (Some(_), Some(_)) => return Err(MeasuredError::Both),
+        };
+        Ok(Self { value, is_bound, more, constraints, cost })
+    }
+}
+
+impl From<Measured> for RawMeasured {
+    fn from(measured: Measured) -> Self {
+        let Measured { value, is_bound, more, constraints, cost } = measured;
+        let (value, at_least) = if is_bound { (None, Some(value)) } else { (Some(value), None) };
+        Self { value, at_least, more, constraints, cost }
+    }
 }
 
 impl Measured {
     /// A value and nothing else.
     pub fn new(value: f64) -> Self {
         Self { value, ..Self::default() }
+    }
+
+    /// No value, but a bound: the metric is known to be no better than `bound`, at least that where it is minimised and
+    /// at most that where it is maximised. It is for a trial that is cut off because it can no longer beat what it had
+    /// to beat.
+    ///
+    /// After reports that are replicates ([`ValueRule::Mean`]) the bound is one more measurement beside them, cut off;
+    /// after those of a training curve it stands in their place. Only the metric may be a bound; further objectives and
+    /// constraints are told as measured.
+    ///
+    /// ```
+    /// use tunekit::{Domain, Measured, Metric, Setup, Space, Status, Study};
+    /// let space = Space::new().with("x", Domain::float(0.0, 1.0)?)?;
+    /// let mut study = Study::new(Setup::new(space, Metric::time("seconds")))?;
+    /// for outcome in [Measured::new(2.0), Measured::at_least(3.2).cost(3.2)] {
+    ///     let job = study.ask()?.assignment().ok_or("no trial")?;
+    ///     study.tell(job.trial, outcome)?;
+    /// }
+    /// let cut_off = &study.trials()[1];
+    /// assert_eq!((cut_off.status, cut_off.told, cut_off.at_least), (Status::CutOff, None, Some(3.2)));
+    /// assert_eq!(study.best().map(|best| best.value), Some(2.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn at_least(bound: f64) -> Self {
+        Self { is_bound: true, ..Self::new(bound) }
     }
 
     /// With these further objectives.
@@ -154,7 +233,7 @@ impl Measured {
 
     /// Whether there is a value and nothing else.
     pub(crate) fn is_plain(&self) -> bool {
-        self.more.is_empty() && self.constraints.is_empty() && self.cost.is_none()
+        !self.is_bound && self.more.is_empty() && self.constraints.is_empty() && self.cost.is_none()
     }
 
     /// The first number in it that is not finite, but for the cost.
@@ -207,7 +286,7 @@ pub enum Origin {
 pub enum Status {
     /// Asked for, not yet told.
     Running,
-    /// Asked for, and cut off before it was told: it will be asked for again.
+    /// Asked for, and interrupted before it was told: it will be asked for again.
     Interrupted,
     /// The scheduler paused it and may resume it.
     Paused,
@@ -215,6 +294,8 @@ pub enum Status {
     Completed,
     /// Ended with a value because the scheduler stopped it.
     Stopped,
+    /// Ended with a bound in place of a value: see [`Measured::at_least`].
+    CutOff,
     /// Ended without a value.
     Failed,
 }
@@ -228,6 +309,7 @@ impl Status {
             Self::Paused => "paused",
             Self::Completed => "completed",
             Self::Stopped => "stopped",
+            Self::CutOff => "cut_off",
             Self::Failed => "failed",
         }
     }
@@ -270,7 +352,10 @@ pub struct Trial {
     pub measurements: Vec<Measurement>,
     /// The value it was told with, which stands in place of its reports.
     pub told: Option<f64>,
-    /// The same value with what else was told, where that was anything.
+    /// What its metric is known to be no better than, where it was told that in place of a value
+    /// ([`Measured::at_least`]).
+    pub at_least: Option<f64>,
+    /// The same value or bound with what else was told, where that was anything.
     pub measured: Option<Box<Measured>>,
     /// Why it failed, or will once it is told.
     pub failure: Option<String>,
@@ -282,6 +367,8 @@ pub struct Trial {
     pub ended_s: Option<f64>,
     /// How many measurements stood before the present attempt.
     pub kept: usize,
+    /// How many measurements stood when it last paused: whoever runs it has kept its state after those.
+    pub paused_after: usize,
 }
 
 impl Trial {
@@ -304,23 +391,24 @@ impl Trial {
     /// The checkpoint that it went on from when it was last given out, or will when it is next.
     pub fn goes_on_from(&self) -> Option<Checkpoint> {
         // While it is paused all its measurements are older than what comes next.
-        let before = if self.status == Status::Paused { self.measurements.len() } else { self.kept };
+        let before = if self.status == Status::Paused { self.measurements.len() } else { self.paused_after };
         let own = before.checked_sub(1).and_then(|last| self.measurements.get(last));
         own.map(|m| Checkpoint { trial: self.id, resource: m.step }).or(self.from)
     }
 
     /// Whether it ended.
     pub fn is_finished(&self) -> bool {
-        matches!(self.status, Status::Completed | Status::Stopped | Status::Failed)
+        matches!(self.status, Status::Completed | Status::Stopped | Status::CutOff | Status::Failed)
     }
 
-    /// Whether it has samples of the metric.
+    /// Whether it has samples of the metric, or a bound of one.
     pub(crate) fn has_samples(&self) -> bool {
-        self.failure.is_none() && (self.told.is_some() || !self.measurements.is_empty())
+        self.failure.is_none() && (self.told.is_some() || self.at_least.is_some() || !self.measurements.is_empty())
     }
 
     /// The independent measurements of the metric at its configuration: the told value, else all reports
-    /// (`ValueRule::Mean`) or the last one (`ValueRule::Last`). Empty for a failed trial.
+    /// (`ValueRule::Mean`) or the last one (`ValueRule::Last`, none where a bound was told). Empty for a failed trial.
+    /// A bound ([`Trial::at_least`]) is never among them.
     pub fn samples(&self, rule: ValueRule) -> Vec<f64> {
         if self.failure.is_some() {
             return Vec::new();
@@ -328,6 +416,7 @@ impl Trial {
         match (self.told, rule) {
             (Some(value), _) => vec![value],
             (None, ValueRule::Mean) => self.measurements.iter().map(|m| m.value).collect(),
+            (None, ValueRule::Last) if self.at_least.is_some() => Vec::new(),
             (None, ValueRule::Last) => self.measurements.last().map(|m| m.value).into_iter().collect(),
         }
     }
@@ -346,6 +435,26 @@ impl Trial {
     pub fn value(&self, rule: ValueRule) -> Option<f64> {
         mean(&self.samples(rule))
     }
+
+    /// What it is compared by once it ended: its value as a loss, with a bound counted as [`loss_no_better`] says.
+    /// `None` without a value and a bound.
+    pub(crate) fn loss(&self, metric: &Metric) -> Option<f64> {
+        let bound = self.at_least.filter(|_| self.failure.is_none());
+        loss_no_better(metric.goal, &self.samples(metric.value), bound.as_slice())
+    }
+}
+
+/// The mean loss of measurements, of which some are known by bounds only. Each bound counts as a value at that bound,
+/// or at the mean of the other measurements where that is worse; without others the worst bound counts. With a bound
+/// the result is the next larger number, so that it comes behind equal values. `None` of none.
+pub(crate) fn loss_no_better(goal: Goal, samples: &[f64], bounds: &[f64]) -> Option<f64> {
+    let own = mean(samples).map(|value| goal.loss(value));
+    let worst = bounds.iter().map(|bound| goal.loss(*bound)).reduce(f64::max);
+    let (Some(own), Some(worst)) = (own, worst) else { return own.or(worst.map(f64::next_up)) };
+    let counted = samples.iter().map(|v| goal.loss(*v)).chain(bounds.iter().map(|b| goal.loss(*b).max(own)));
+    let counted: Vec<f64> = counted.collect();
+    // Rounding must not take it below what was measured.
+    mean(&counted).map(|loss| loss.max(own).min(worst.max(own)).next_up())
 }
 
 /// The mean of finite numbers, computed so that it does not overflow; `None` of none.
@@ -372,7 +481,7 @@ pub struct Best {
     pub mean: f64,
     /// A 95 % interval of `mean`: the model's, else Student's from two replicates on; `None` otherwise.
     pub ci95: Option<[f64; 2]>,
-    /// How many measurements there are at the configuration.
+    /// How many measurements there are at the configuration; what is known by a bound only is not among them.
     #[serde(skip)]
     pub n: usize,
     /// The means of the further objectives there, in the order of the header's.

@@ -14,6 +14,10 @@
 //!   noise or a download with 30 % of it, and this gives either at most some 5 nats of handicap;
 //! - shapes of the warps: mean 0, sd 0.75;
 //! - shapes along a resource: those of `along.rs`.
+//!
+//! Rows that stand for bounds (`censored.rs`) are outputs of a fixed variance here, with n_i = 1 and SS_i = 0 in the
+//! sum: where the factors of expectation propagation are settled, the gradient of its likelihood is just that
+//! (Rasmussen and Williams 2006, sec. 5.5.2).
 
 use super::along::{Along, Pair};
 use super::kernel::{Coordinate, Warp, along, distances, matern};
@@ -203,7 +207,7 @@ impl<'a> Objective<'a> {
                 categorical: coordinates[..d].iter().map(|c| *c == Coordinate::Categorical).collect(),
             },
             squared,
-            spare: learned * data.n.iter().map(|n| n - 1.0).sum::<f64>(),
+            spare: learned * data.n[..data.measured()].iter().map(|n| n - 1.0).sum::<f64>(),
             ss: learned * data.ss.iter().sum::<f64>(),
             resources,
             resource_of,
@@ -244,7 +248,7 @@ impl<'a> Objective<'a> {
                 pair += 1;
             }
             let Pair { scale, add } = pairs.at(self.resource_of[i], self.resource_of[i]);
-            k[i * n + i] = hyper.signal * scale + add + hyper.noise / self.data.n[i];
+            k[i * n + i] = hyper.signal * scale + add + self.data.variance(i, hyper.noise);
         }
         let Some(factor) = Factor::new(&k, n) else { return (f64::INFINITY, gradient) };
         let residual = self.residual(&factor, &hyper);
@@ -288,7 +292,9 @@ impl<'a> Objective<'a> {
             let a = self.resource_of[i];
             by_signal += 0.5 * w * hyper.signal * pairs.at(a, a).scale;
             by_resource.add(a, a, 0.5 * w * hyper.signal, 0.5 * w);
-            by_noise += 0.5 * w / self.data.n[i];
+            if i < self.data.measured() {
+                by_noise += 0.5 * w / self.data.n[i];
+            }
         }
         for j in 0..d {
             // dr/dl = -2 d^2 / l^3, dl/dlog = l - floor.

@@ -257,8 +257,12 @@ impl Asha {
         }
     }
 
-    /// An interruption makes void what was reported since the trial was last given out.
+    /// An interruption makes void what was reported since the trial was last given out, if it does not keep it.
     fn undo(&mut self, history: &History<'_>, trial: TrialId) {
+        if history.keeps_interrupted() {
+            self.fresh.remove(&trial);
+            return;
+        }
         let rule = self.rule(history);
         let Some(run) = usize::try_from(trial.0).ok().and_then(|i| self.runs.get_mut(i)) else { return };
         run.stopped = false;
@@ -274,11 +278,11 @@ impl Asha {
     fn on_end(&mut self, history: &History<'_>, trial: TrialId, outcome: &Outcome) {
         let failed = matches!(outcome, Outcome::Failed(_));
         let ended = usize::try_from(trial.0).ok().and_then(|i| history.trials().get(i));
-        let value = ended.filter(|_| !failed).and_then(|t| t.value(history.metric().value));
+        let loss = ended.filter(|_| !failed).and_then(|t| t.loss(history.metric()));
         // One that was told to stop has been compared where it was.
         let stopped = ended.is_none_or(|t| t.decision == Decision::Stop);
-        if failed || (value.is_some() && !stopped) {
-            self.compare(history, trial, value.map(|v| history.goal().loss(v)));
+        if failed || (loss.is_some() && !stopped) {
+            self.compare(history, trial, loss);
         }
         self.fresh.remove(&trial);
         if let Some(run) = usize::try_from(trial.0).ok().and_then(|i| self.runs.get_mut(i)) {

@@ -184,7 +184,7 @@ impl Scheduler for Dehb {
             Event::Tell { trial, outcome, .. } => {
                 let failed = matches!(outcome, Outcome::Failed(_));
                 let ended = history.trials().get(trial.0 as usize).filter(|_| !failed);
-                let loss = ended.and_then(|t| t.value(history.metric().value)).map(|v| history.goal().loss(v));
+                let loss = ended.and_then(|t| t.loss(history.metric()));
                 if let (Some(level), Some(loss)) = (self.first.level(*trial), loss) {
                     self.populations[level].add(Key::new(Some(loss), *trial));
                 }

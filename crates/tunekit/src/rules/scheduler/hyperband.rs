@@ -209,8 +209,7 @@ impl Scheduler for Hyperband {
             Event::Tell { trial, outcome, .. } => {
                 let failed = matches!(outcome, Outcome::Failed(_));
                 let ended = history.trials().get(trial.0 as usize).filter(|_| !failed);
-                let value = ended.and_then(|t| t.value(history.metric().value));
-                self.arrive(*trial, value.map(|v| history.goal().loss(v)), false);
+                self.arrive(*trial, ended.and_then(|t| t.loss(history.metric())), false);
             }
             _ => {}
         }

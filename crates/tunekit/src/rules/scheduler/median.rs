@@ -120,7 +120,8 @@ impl Scheduler for Median {
             }
             Event::Tell { trial, .. } => drop(self.fresh.remove(trial)),
             Event::Interrupt { trial, .. } => {
-                for (cell, key) in self.fresh.remove(trial).unwrap_or_default() {
+                let fresh = self.fresh.remove(trial).unwrap_or_default();
+                for (cell, key) in fresh.into_iter().filter(|_| !history.keeps_interrupted()) {
                     self.cells[cell].remove(key, k);
                 }
             }

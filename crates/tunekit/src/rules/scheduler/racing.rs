@@ -343,13 +343,16 @@ impl Scheduler for Racing {
                     self.check(history);
                 }
                 let leads = self.race.incumbent == Some(*trial);
+                // Who was cut off is measured no more, and is no better than that.
+                let ended = ended.filter(|t| t.at_least.is_none());
                 if ended.is_none() || !leads {
                     self.leave(history, *trial);
                 }
             }
             Event::Interrupt { trial, .. } => {
                 self.running.remove(trial);
-                // It had reported and was to end: the report is void, and comes again.
+                // It had reported and was to end: in a journal that does not keep reports, the report is void and comes
+                // again.
                 let left = history.trials().get(trial.0 as usize).map_or(0, |t| t.measurements.len());
                 if self.log.iter().filter(|(t, _)| t == trial).count() > left {
                     if let Some(last) = self.log.iter().rposition(|(t, _)| t == trial) {

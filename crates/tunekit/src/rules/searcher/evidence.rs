@@ -2,7 +2,8 @@
 //! order of their trials, each with its rank. How the next one is chosen is each searcher's own.
 //!
 //! They all work with ranks, so constraints and several objectives are a matter of sorting, losses of 1e300 or
-//! all equal need no care, and a failed trial is simply worse than every other.
+//! all equal need no care, and a failed trial is simply worse than every other. A configuration that was cut off comes
+//! behind all that it is known to be no better than.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +78,7 @@ impl Tried {
 /// order they ended in.
 pub(super) fn tried(history: &History<'_>) -> Vec<Tried> {
     let space = history.space();
-    let observed = history.observed();
+    let observed = history.known();
     let ranks = ranks(history, &observed);
     let mut all: BTreeMap<TrialId, Tried> = BTreeMap::new();
     for (o, rank) in observed.iter().zip(ranks) {
@@ -110,8 +111,8 @@ fn ranks(history: &History<'_>, observed: &[Observed<'_>]) -> Vec<usize> {
     let of = |samples: &Vec<f64>| mean(samples).unwrap_or(f64::NAN);
     let goals: Vec<_> = std::iter::once(history.goal()).chain(history.objectives().iter().map(|m| m.goal)).collect();
     let losses = |o: &Observed<'_>| -> Vec<f64> {
-        let all = std::iter::once(&o.samples).chain(&o.more);
-        goals.iter().zip(all).map(|(goal, samples)| goal.loss(of(samples))).collect()
+        let more = goals[1..].iter().zip(&o.more).map(|(goal, samples)| goal.loss(of(samples)));
+        std::iter::once(o.loss(goals[0])).chain(more).collect()
     };
     // Constraints have scales of their own: each is measured by the largest seen.
     let worst = |c: usize| observed.iter().map(|o| of(&o.constraints[c])).fold(0.0, f64::max);

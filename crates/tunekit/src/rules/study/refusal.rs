@@ -65,6 +65,12 @@ pub enum TellError {
         /// The trial.
         trial: TrialId,
     },
+    /// A report carries a bound, which is how a trial ends.
+    #[error("a report of trial {trial} carries a bound in place of a value; tell the bound, which ends the trial")]
+    BoundReported {
+        /// The trial.
+        trial: TrialId,
+    },
     /// A result from elsewhere is not finite.
     #[error("the value added is {value}; it must be finite")]
     NotFinite {

@@ -145,7 +145,7 @@ impl State {
                 // An attempt that goes on from a pause keeps what came before; one that starts over keeps what its first
                 // attempt had been given.
                 if t.status == Status::Paused {
-                    t.kept = t.measurements.len();
+                    (t.kept, t.paused_after) = (t.measurements.len(), t.measurements.len());
                 }
                 t.status = Status::Running;
                 t.decision = Decision::Continue;
@@ -182,8 +182,12 @@ impl State {
                 Ok(*trial)
             }
             Event::Interrupt { trial, .. } => {
+                let keeps = self.header.keeps_interrupted();
                 let t = self.running(*trial)?;
                 t.status = Status::Interrupted;
+                if keeps {
+                    t.kept = t.measurements.len();
+                }
                 t.measurements.truncate(t.kept);
                 t.failure = None;
                 Ok(*trial)
@@ -195,7 +199,8 @@ impl State {
                     return Err(format!("trial {trial} is out of order"));
                 }
                 let mut t = new_trial(*trial, config, Origin::Added, *at_s);
-                (t.status, t.told, t.ended_s) = (Status::Completed, Some(measured.value), *at_s);
+                t.ended_s = *at_s;
+                take(&mut t, measured, Status::Completed);
                 t.measured = Some(measured.clone()).filter(|m| !m.is_plain());
                 self.trials.push(t);
                 Ok(*trial)
@@ -234,7 +239,7 @@ fn tell(t: &mut Trial, outcome: &Outcome) -> Result<(), String> {
     match outcome {
         Outcome::Value(value) => (t.told, t.status) = (Some(*value), good),
         Outcome::Measured(measured) => {
-            (t.told, t.status) = (Some(measured.value), good);
+            take(t, measured, good);
             t.measured = Some(measured.clone());
         }
         Outcome::Done if t.has_samples() => t.status = good,
@@ -242,6 +247,15 @@ fn tell(t: &mut Trial, outcome: &Outcome) -> Result<(), String> {
         Outcome::Failed(reason) => (t.failure, t.status) = (Some(reason.clone()), Status::Failed),
     }
     Ok(())
+}
+
+/// A value, with which the trial ends well, or a bound.
+fn take(t: &mut Trial, measured: &Measured, good: Status) {
+    if measured.is_bound {
+        (t.at_least, t.status) = (Some(measured.value), Status::CutOff);
+    } else {
+        (t.told, t.status) = (Some(measured.value), good);
+    }
 }
 
 fn new_trial(id: TrialId, config: Config, origin: Origin, at_s: Option<f64>) -> Trial {
@@ -256,12 +270,14 @@ fn new_trial(id: TrialId, config: Config, origin: Origin, at_s: Option<f64>) -> 
         resumed: false,
         measurements: Vec::new(),
         told: None,
+        at_least: None,
         measured: None,
         failure: None,
         decision: Decision::Continue,
         started_s: at_s,
         ended_s: None,
         kept: 0,
+        paused_after: 0,
     }
 }
 

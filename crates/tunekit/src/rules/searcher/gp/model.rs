@@ -13,7 +13,7 @@ use crate::rules::history::{History, Reached};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
 use crate::words::domain::Domain;
-use crate::words::metric::{Goal, Metric, MetricKind, Noise};
+use crate::words::metric::{Metric, MetricKind};
 use crate::words::schedule::ResourceKernel;
 use crate::words::space::Space;
 
@@ -112,7 +112,7 @@ impl Model {
     pub(super) fn of(history: &History<'_>, how: How, last: Option<Self>) -> Option<Self> {
         // Further objectives are known at the end of a trial only.
         let curve = Curve::of(history, how).filter(|_| history.objectives().is_empty());
-        let observed = if curve.is_some() { history.clone().at(None).observed() } else { history.observed() };
+        let observed = if curve.is_some() { history.clone().at(None).known() } else { history.known() };
         let space = history.space();
         let coordinates = coordinates(space);
         let sobol = Sobol::new(&mut history.stream("gp fit"));
@@ -120,6 +120,7 @@ impl Model {
         let x: Vec<Vec<f64>> = observed.iter().filter_map(|o| space.encode(o.config).ok()).collect();
         let column = |x: &Vec<Vec<f64>>, samples: Vec<Vec<f64>>, metric: &Metric| Column {
             x: x.clone(),
+            bounds: vec![Vec::new(); samples.len()],
             samples,
             goal: metric.goal,
             scales: if metric.kind == MetricKind::Time { Scales::Time } else { Scales::Any },
@@ -133,20 +134,31 @@ impl Model {
         let (first, worst, along) = match &curve {
             None => {
                 let samples = observed.iter().map(|o| o.samples.clone()).collect();
-                (column(&x, samples, history.metric()), failed.as_slice(), coordinates.clone())
+                let bounds = observed.iter().map(|o| o.bounds.clone()).collect();
+                let first = Column { bounds, ..column(&x, samples, history.metric()) };
+                (first, failed.as_slice(), coordinates.clone())
             }
             // Where a failed one stands along the resource is not known; that it fails is modelled below.
             Some(curve) => {
                 let (rows, samples) = curve.rows(history);
                 let along = coordinates.iter().copied().chain([curve.kind]).collect();
-                (column(&rows, samples, history.metric()), [].as_slice(), along)
+                let mut first = column(&rows, samples, history.metric());
+                // What a trial that was cut off is no better than, it would not have been at its end.
+                let last = curve.levels.last().copied();
+                for (x, o) in x.iter().zip(&observed).filter(|(_, o)| !o.bounds.is_empty()) {
+                    first.x.push(x.iter().copied().chain(last).collect());
+                    first.samples.push(Vec::new());
+                    first.bounds.push(o.bounds.clone());
+                }
+                (first, [].as_slice(), along)
             }
         };
-        if first.x.len() < FEWEST {
+        // Bounds alone say how bad all is, and not what is good.
+        if first.x.len() < FEWEST || first.samples.iter().all(Vec::is_empty) {
             return None;
         }
         let objective = Surrogate::of(first, worst, &along, &sobol, last.objective.take())?;
-        let sites = distinct(&objective.data.x, coordinates.len());
+        let sites = distinct(&objective.sites(), coordinates.len());
 
         let mut further = Vec::new();
         for (k, metric) in history.objectives().iter().enumerate() {
@@ -166,8 +178,7 @@ impl Model {
         if !failed.is_empty() {
             let rows = x.iter().cloned().map(|x| (x, vec![-1.0])).chain(failed.into_iter().map(|x| (x, vec![1.0])));
             let (x, samples) = rows.unzip();
-            let column =
-                Column { x, samples, goal: Goal::Min, scales: Scales::Plain, noise: Noise::Learned, warped: false };
+            let column = Column { scales: Scales::Plain, warped: false, ..column(&x, samples, &Metric::default()) };
             constraints.extend(Surrogate::of(column, &[], &coordinates, &sobol, last.constraints.next()));
         }
         // Along a resource a configuration is several rows.

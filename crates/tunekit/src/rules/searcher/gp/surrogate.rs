@@ -1,11 +1,11 @@
 //! A process fitted to one output of the configurations, on the scale that predicts it best, and what it was made from.
 
 use super::output::{Kind, Output};
-use crate::rules::gp::{Coordinate, Data, Hyper, Noise, Posterior, Start, fit};
+use crate::rules::gp::{Bound, Coordinate, Data, Hyper, Noise, Posterior, Start, fit, with_bounds};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
 use crate::words::metric::{Goal, Noise as MetricNoise};
-use crate::words::trial::mean;
+use crate::words::trial::{loss_no_better, mean};
 
 /// Up to so many configurations hyperparameters are found anew for each; beyond, when the number has grown by a fifteenth.
 const EVERY: usize = 60;
@@ -24,8 +24,10 @@ const CHARGE: f64 = 3.0;
 pub(super) struct Column {
     /// Configurations: rows in [0, 1]^d, in the order of their trials.
     pub(super) x: Vec<Vec<f64>>,
-    /// What was measured at each; never empty.
+    /// What was measured at each; empty only where there are bounds.
     pub(super) samples: Vec<Vec<f64>>,
+    /// What the measurements that were cut off there are no better than.
+    pub(super) bounds: Vec<Vec<f64>>,
     /// Which direction is better.
     pub(super) goal: Goal,
     /// Which scales may be tried.
@@ -50,10 +52,26 @@ pub(super) enum Scales {
 }
 
 impl Column {
-    /// Without the configurations that were not measured.
+    /// Without the configurations of which nothing is known.
     pub(super) fn known(self) -> Self {
-        let rows: Vec<usize> = (0..self.len()).filter(|i| !self.samples[*i].is_empty()).collect();
+        let known = |i: &usize| !(self.samples[*i].is_empty() && self.bounds[*i].is_empty());
+        let rows: Vec<usize> = (0..self.len()).filter(known).collect();
         self.rows(&rows)
+    }
+
+    /// Whether a measurement was cut off.
+    fn is_bounded(&self) -> bool {
+        self.bounds.iter().any(|bounds| !bounds.is_empty())
+    }
+
+    /// The mean of a row's measurements, each bound counted at least at its value.
+    fn counted(&self, row: usize) -> Option<f64> {
+        loss_no_better(self.goal, &self.samples[row], &self.bounds[row]).map(|loss| self.goal.loss(loss))
+    }
+
+    /// The means of the rows that were measured.
+    fn means(&self) -> Vec<f64> {
+        self.samples.iter().filter_map(|s| mean(s)).collect()
     }
 
     fn len(&self) -> usize {
@@ -62,11 +80,12 @@ impl Column {
 
     fn rows(&self, rows: &[usize]) -> Self {
         let (x, samples) = rows.iter().map(|i| (self.x[*i].clone(), self.samples[*i].clone())).unzip();
-        Self { x, samples, ..*self }
+        let bounds = rows.iter().map(|i| self.bounds[*i].clone()).collect();
+        Self { x, samples, bounds, ..*self }
     }
 
     fn kinds(&self, means: &[f64]) -> Vec<Kind> {
-        let positive = self.samples.iter().flatten().all(|v| *v > 0.0);
+        let positive = self.samples.iter().chain(&self.bounds).flatten().all(|v| *v > 0.0);
         match self.scales {
             Scales::Plain => vec![Kind::Identity],
             Scales::Signed => Kind::allowed(means, false, false),
@@ -74,22 +93,38 @@ impl Column {
         }
     }
 
-    /// The data of a process; `None` if an output is not finite.
+    /// How well one measurement tells the mean where measurements come to `value`: a known noise is bent as outputs
+    /// are, and given as the weight of their mean.
+    fn weight(&self, output: &Output, value: f64) -> f64 {
+        let weight = match self.noise {
+            MetricNoise::Known(sd) => (sd.ln() + output.log_slope(value)).exp().powi(2).recip(),
+            _ => 1.0,
+        };
+        weight.clamp(LEAST_WEIGHT, LEAST_WEIGHT.recip())
+    }
+
+    /// What was cut off; `None` if an output is not finite.
+    fn bounds(&self, output: &Output) -> Option<Vec<Bound>> {
+        let rows = self.x.iter().zip(&self.bounds).flat_map(|(x, bounds)| bounds.iter().map(move |bound| (x, *bound)));
+        let bound = |(x, bound): (&Vec<f64>, f64)| {
+            let at = Some(output.output(bound)).filter(|at| at.is_finite())?;
+            Some(Bound { x: x.clone(), output: at, n: self.weight(output, bound) })
+        };
+        rows.map(bound).collect()
+    }
+
+    /// The data of a process, of what was measured; `None` if an output is not finite.
     fn data(&self, output: &Output) -> Option<Data> {
         let mut data = Data::default();
-        for (x, samples) in self.x.iter().zip(&self.samples) {
+        for (x, samples) in self.x.iter().zip(&self.samples).filter(|(_, samples)| !samples.is_empty()) {
             let outputs: Vec<f64> = samples.iter().map(|v| output.output(*v)).collect();
             let y = mean(&outputs)?;
             let ss = outputs.iter().map(|v| (v - y).powi(2)).sum::<f64>();
             if !(y.is_finite() && ss.is_finite()) {
                 return None;
             }
-            // A known noise is bent as outputs are, and given as the weight of their mean.
-            let weight = match self.noise {
-                MetricNoise::Known(sd) => (sd.ln() + output.log_slope(mean(samples)?)).exp().powi(2).recip(),
-                _ => 1.0,
-            };
-            data.push(x.clone(), y, outputs.len() as f64 * weight.clamp(LEAST_WEIGHT, LEAST_WEIGHT.recip()), ss);
+            let weight = self.weight(output, mean(samples)?);
+            data.push(x.clone(), y, outputs.len() as f64 * weight, ss);
         }
         Some(data)
     }
@@ -114,7 +149,7 @@ fn selection(column: &Column, base: usize, most: usize) -> Vec<usize> {
     if base <= most {
         return (0..base).collect();
     }
-    let loss = |i: &usize| column.goal.loss(mean(&column.samples[*i]).unwrap_or(f64::NAN));
+    let loss = |i: &usize| column.goal.loss(column.counted(*i).unwrap_or(f64::NAN));
     let mut order: Vec<usize> = (0..base).collect();
     order.sort_by(|a, b| loss(a).total_cmp(&loss(b)).then(a.cmp(b)));
     let mut rest = order.split_off(most / 4);
@@ -138,7 +173,9 @@ impl Fitted {
     fn of(from: Column, coordinates: &[Coordinate], sobol: &Sobol) -> Option<Self> {
         let rows = selection(&from, from.len(), MOST);
         let few = from.rows(&selection(&from, from.len(), MOST_FITTED));
-        let means: Vec<f64> = few.samples.iter().filter_map(|s| mean(s)).collect();
+        let means = few.means();
+        // What was cut off has a place on every scale, at least where it was cut off.
+        let counted: Vec<f64> = (0..few.len()).filter_map(|i| few.counted(i)).collect();
         let noise = match from.noise {
             MetricNoise::Learned => Noise::Learned,
             MetricNoise::Deterministic => Noise::None,
@@ -149,19 +186,26 @@ impl Fitted {
         let short = Start { from: None, starts: 1, evaluations: 40, warped: false };
         let mut best: Option<(f64, Output, Data, Hyper)> = None;
         for kind in &kinds {
-            let Some(output) = Output::new(*kind, from.goal, &means) else { continue };
-            let Some(data) = few.data(&output) else { continue };
-            let hyper = fit(coordinates, &data, noise, short, sobol);
+            let Some(output) = Output::new(*kind, from.goal, &counted) else { continue };
+            let (Some(data), Some(bounds)) = (few.data(&output), few.bounds(&output)) else { continue };
+            // Bounds have no factors before there are hyperparameters: these come from bounds taken for values.
+            let hyper = fit(coordinates, &at_bounds(&data, &bounds), noise, short, sobol);
+            let Some(data) = with_bounds(coordinates, &hyper, &data, &bounds) else { continue };
             let Some(posterior) = Posterior::new(coordinates, &hyper, &data, data.len(), None) else { continue };
             let density = posterior.leave_one_out() + output.log_slopes(&means) - CHARGE * output.parameters() as f64;
             if density.is_finite() && best.as_ref().is_none_or(|(other, ..)| density > *other) {
                 best = Some((density, output, data, hyper));
             }
         }
-        let (_, output, data, hyper) = best?;
+        let (_, output, mut data, hyper) = best?;
         let starts = if data.len() < 100 { 3 } else { 2 };
         let long = Start { from: Some(&hyper), starts, evaluations: 80, warped: false };
         let mut hyper = fit(coordinates, &data, noise, long, sobol);
+        if few.is_bounded() {
+            // Factors and hyperparameters depend on each other: another round of both.
+            data = with_bounds(coordinates, &hyper, &few.data(&output)?, &few.bounds(&output)?)?;
+            hyper = fit(coordinates, &data, noise, Start { from: Some(&hyper), starts: 1, ..long }, sobol);
+        }
         let numeric = coordinates.iter().filter(|c| **c == Coordinate::Numeric).count();
         if from.warped && numeric > 0 && data.len() >= FEWEST_WARPED.max(3 * coordinates.len()) {
             let start = Start { from: Some(&hyper), starts: 1, evaluations: 60, warped: true };
@@ -183,7 +227,10 @@ pub(super) struct Surrogate {
     failed: Vec<Vec<f64>>,
     fitted: Fitted,
     pub(super) output: Output,
+    /// What was measured.
     pub(super) data: Data,
+    /// What the posterior is conditioned on: that, what failed, and what was cut off.
+    told: Data,
     pub(super) posterior: Posterior,
 }
 
@@ -209,10 +256,20 @@ impl Surrogate {
         };
         let rows: Vec<usize> = fitted.rows.iter().copied().chain(size..column.len()).collect();
         let output = fitted.output.clone();
-        let data = column.rows(&rows).data(&output)?;
-        let told = told(&data, failed);
-        let posterior = Posterior::new(coordinates, &fitted.hyper, &told, fitted.rows.len(), last.as_ref())?;
-        Some(Self { column, failed: failed.to_vec(), fitted, output, data, posterior })
+        let modelled = column.rows(&rows);
+        let (data, bounds) = (modelled.data(&output)?, modelled.bounds(&output)?);
+        let told = with_bounds(coordinates, &fitted.hyper, &told(&data, &bounds, failed), &bounds)?;
+        // With each result what is known by a bound stands for something else.
+        let base = if bounds.is_empty() { fitted.rows.len() } else { told.len() };
+        let posterior = Posterior::new(coordinates, &fitted.hyper, &told, base, last.as_ref())?;
+        Some(Self { column, failed: failed.to_vec(), fitted, output, data, told, posterior })
+    }
+
+    /// The configurations that are modelled: those measured, then those known by bounds only, in the order of the
+    /// column.
+    pub(super) fn sites(&self) -> Vec<Vec<f64>> {
+        let bounded = self.column.x.iter().zip(&self.column.bounds).filter(|(_, bounds)| !bounds.is_empty());
+        self.data.x.iter().chain(bounded.map(|(x, _)| x)).cloned().collect()
     }
 
     /// The same process where `share` of what measurements deviate from it is no noise but belongs to their configurations.
@@ -220,8 +277,7 @@ impl Surrogate {
     pub(super) fn with_own(&self, share: f64, coordinates: &[Coordinate]) -> Option<Posterior> {
         let hyper = &self.fitted.hyper;
         let hyper = Hyper { own: share * hyper.noise, noise: (1.0 - share) * hyper.noise, ..hyper.clone() };
-        let told = told(&self.data, &self.failed);
-        Posterior::new(coordinates, &hyper, &told, told.len(), None)
+        Posterior::new(coordinates, &hyper, &self.told, self.told.len(), None)
     }
 
     /// Whether a configuration was measured again and came out as before, to the last bit: then there is no noise.
@@ -245,10 +301,17 @@ impl Surrogate {
     }
 }
 
+/// Data with bounds as if they were values.
+fn at_bounds(data: &Data, bounds: &[Bound]) -> Data {
+    let mut all = data.clone();
+    bounds.iter().for_each(|bound| all.push(bound.x.clone(), bound.output, bound.n, 0.0));
+    all
+}
+
 /// Data, and the configurations that failed as if they had come out as the worst.
-fn told(data: &Data, failed: &[Vec<f64>]) -> Data {
+fn told(data: &Data, bounds: &[Bound], failed: &[Vec<f64>]) -> Data {
     let mut told = data.clone();
-    let worst = data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let worst = data.y.iter().copied().chain(bounds.iter().map(|b| b.output)).fold(f64::NEG_INFINITY, f64::max);
     // As surely as another row: where the noise is given, n is no count.
     let n = data.typical_n();
     for x in failed {
@@ -279,6 +342,7 @@ mod tests {
             let x: Vec<Vec<f64>> = (0..9).map(|i| vec![f64::from(i) / 10.0]).collect();
             let column = Column {
                 samples: x.iter().map(|x| vec![x[0]]).collect(),
+                bounds: vec![Vec::new(); x.len()],
                 x,
                 goal: Goal::Min,
                 scales: Scales::Plain,

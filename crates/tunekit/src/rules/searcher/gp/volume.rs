@@ -40,7 +40,7 @@ impl<'a> Volume<'a> {
         (pending, counted): (&[Vec<f64>], &[usize]),
         stream: &mut Stream,
     ) -> Option<Self> {
-        let x: Vec<Vec<f64>> = rows.iter().map(|i| model.objective.data.x[*i].clone()).collect();
+        let x: Vec<Vec<f64>> = rows.iter().map(|i| model.sites[*i].clone()).collect();
         let mut surrogates: Vec<&'a Surrogate> = std::iter::once(&model.objective).chain(&model.further).collect();
         while surrogates.len() > OBJECTIVES {
             surrogates.remove(stream.below(surrogates.len()));
