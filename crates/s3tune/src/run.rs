@@ -7,6 +7,7 @@ mod arms;
 mod budget;
 mod compare;
 mod comparison;
+mod cutoff;
 mod folder;
 mod influence;
 mod method;
@@ -129,7 +130,7 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     };
     let settled = tokio::task::spawn_blocking({
         let (folder, best) = (folder.clone(), best.config.clone());
-        move || Ok(Record::load(folder.path())?.settled(&best))
+        move || Record::load(folder.path()).map(|record| record.settled(&best))
     });
     let settled = settled.await.map_err(|error| Failure::work("look for parameters without effect", &error))??;
     let arms = references.arms(settled, best.trial.0);
@@ -232,7 +233,8 @@ fn earlier(folder: &Folder, bench: &Bench) -> Result<Spent, Failure> {
     if folder.journal().exists() {
         let record = Record::load_if_measured(folder.path())?;
         for trial in record.iter().flat_map(|record| record.experiment.trials()) {
-            spent = spent.plus(of(&trial.config).times(trial.measurements.len() as u64));
+            let downloads = trial.measurements.len() as u64 + u64::from(trial.at_least.is_some());
+            spent = spent.plus(of(&trial.config).times(downloads));
         }
     }
     let contents = Contents::read(folder.path())?;

@@ -115,6 +115,11 @@ impl Observer for Show {
         let Some(trial) = study.trial(trial) else { return };
         match (&trial.failure, trial.status) {
             (Some(reason), _) => self.line(format!("trial {:>3}   failed: {reason}", trial.id.0)),
+            (None, Status::CutOff) => {
+                let bound = trial.at_least.map_or_else(String::new, |bound| format!(">{}", seconds(bound)));
+                let config = &trial.config;
+                self.line(format!("trial {:>3}  {bound:>8}             {config}  (cut off)", trial.id.0));
+            }
             (None, Status::Completed) => self.measured(study, trial, ""),
             // At its last download there was nothing left to stop.
             (None, _) if trial.measurements.len() >= self.state().downloads as usize => self.measured(study, trial, ""),

@@ -18,7 +18,7 @@ use s3tune::show::Show;
 use s3tune::space;
 use serde_json::Value;
 use tempfile::TempDir;
-use tunekit::{Experiment, SearcherKind, Status, StopHandle};
+use tunekit::{Experiment, SearcherKind, Status, StopHandle, ValueRule};
 
 const BYTES: u64 = 1 << 20;
 
@@ -115,7 +115,7 @@ async fn a_run_leaves_a_folder_that_shows_it() {
     let csv = fs::read_to_string(scene.out().join("results.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 4, "{csv}");
     let csv = fs::read_to_string(scene.out().join("measurements.csv")).unwrap();
-    assert!(csv.starts_with("trial,arm,order,at_s,seconds,max_concurrency,multipart_chunksize,"), "{csv}");
+    assert!(csv.starts_with("trial,arm,order,at_s,seconds,cut_off,max_concurrency,multipart_chunksize,"), "{csv}");
     assert_eq!(csv.lines().count() as u64, 1 + summary.measurements, "{csv}");
     assert_eq!(csv.matches(",search,").count(), 4 * 2);
     let times: Vec<f64> = csv.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().parse().unwrap()).collect();
@@ -197,6 +197,35 @@ async fn a_budget_ends_the_search_and_leaves_room_for_the_comparison() {
     let measured = scene.bench.ledger().measurements;
     scene.run(&Plan { budget, max_trials: None, ..scene.plan(0) }).await.unwrap();
     assert_eq!(scene.bench.ledger().measurements, measured);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hopeless_download_is_cut_off_and_known_by_a_bound() {
+    // A part takes 20 ms, and one request at a time takes twenty times as long as all at once.
+    let scene = Scene::new(NetworkProfile::unlimited().with_first_byte(20.0, 0.0).unwrap(), false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("space.toml");
+    fs::write(
+        &file,
+        "max_concurrency = { type = 'ordinal', values = [32, 1] }\n\
+         multipart_threshold = { type = 'ordinal', values = [1] }\n\
+         multipart_chunksize = { type = 'ordinal', values = [26215] }",
+    )
+    .unwrap();
+    let space = space::named(file.to_str().unwrap(), BYTES).unwrap();
+    let summary = scene.run(&Plan { space, init: Init::Random, ..scene.plan(2) }).await.unwrap();
+    let experiment = Experiment::load(scene.out()).unwrap();
+    let [fast, slow] = experiment.trials() else { panic!("{:?}", experiment.trials()) };
+    assert_eq!((fast.status, slow.status), (Status::Completed, Status::CutOff));
+    assert!(slow.measurements.is_empty() && slow.at_least.unwrap() > 1.4 * fast.value(ValueRule::Mean).unwrap());
+    assert_eq!(summary.best.config["max_concurrency"], 32);
+    // Two downloads of the one, none of the other to its end.
+    assert_eq!(summary.measurements, 2 + summary.baseline.n + summary.engine_default.n + summary.best.n);
+    let csv = fs::read_to_string(scene.out().join("measurements.csv")).unwrap();
+    assert_eq!(csv.matches(",search,").count(), 3);
+    assert_eq!(csv.matches(",true,").count(), 1, "{csv}");
+    assert!(fs::read_to_string(scene.out().join("report.html")).unwrap().contains("cut off"));
+    scene.assert_no_download_left();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,6 +139,7 @@ fn trial_row(record: &Record, trial: &Trial) -> Option<TrialRow> {
     let whole = measurements >= u64::from(record.identity.n_downloads);
     let outcome = match (&trial.failure, trial.value(record.rule()), trial.status) {
         (Some(reason), ..) => Outcome::Failed(reason.clone()),
+        (None, _, Status::CutOff) => Outcome::AtLeast(trial.at_least?),
         (None, Some(value), Status::Completed) => Outcome::Measured(value),
         (None, Some(value), _) if whole => Outcome::Measured(value),
         (None, Some(value), Status::Stopped) => Outcome::Stopped(value),

@@ -3,12 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tunekit::{Config, Decision, Experiment, Observer, Setup, StopHandle, Study, TrialId, Tuner, TunerError, Tuning};
+use tunekit::{
+    Assignment, Config, Decision, Experiment, Measured, Observer, Outcome, Setup, Status, StopHandle, Study, Trial,
+    TrialId, Tuner, TunerError, Tuning,
+};
 
 use super::budget::{Budget, Spent};
 use super::comparison::Contents;
+use super::cutoff::hopeless;
 use super::folder::Folder;
 use super::{MAX_FAILURES, Plan, another_run, interrupted};
+use crate::engine::Gauge;
 use crate::failure::{Failure, chain};
 use crate::measure::{Bench, MeasureError};
 use crate::show::Show;
@@ -39,6 +44,16 @@ struct Downloads<'a> {
     spent: Mutex<Spent>,
     /// What the comparison will take at least.
     reserve: Spent,
+    /// The mean of the best configuration so far, in seconds.
+    best: Arc<Mutex<Option<f64>>>,
+}
+
+/// How a download of the search ended.
+enum Ended {
+    /// It took so long.
+    Done(Duration),
+    /// It could no longer be as fast as the best when it had run for so long, and was ended.
+    CutOff(Duration),
 }
 
 impl Downloads<'_> {
@@ -62,13 +77,19 @@ impl Downloads<'_> {
         }
     }
 
-    async fn one(&self, config: &Config) -> Result<Duration, String> {
+    async fn one(&self, config: &Config) -> Result<Ended, String> {
         if let Err(limit) = self.admit(config) {
             self.cut(Cut::Budget(limit));
             // The tuner drops the trial; what it has measured is kept.
             std::future::pending::<()>().await;
         }
-        self.bench.download(config).await.map_err(|error| {
+        let best = *self.best.lock().unwrap_or_else(PoisonError::into_inner);
+        let gauge = Gauge::new();
+        let downloaded = tokio::select! {
+            downloaded = self.bench.download_watched(config, &gauge) => downloaded,
+            elapsed = hopeless(&gauge, best) => return Ok(Ended::CutOff(elapsed)),
+        };
+        downloaded.map(Ended::Done).map_err(|error| {
             let says = chain(&error);
             if matches!(error, MeasureError::WrongBytes { .. } | MeasureError::WrongLength { .. }) {
                 self.cut(Cut::WrongBytes(says.clone()));
@@ -96,6 +117,7 @@ pub(super) async fn search(
             inner.stop();
         })
     };
+    let best: Arc<Mutex<Option<f64>>> = Arc::default();
     let tables = Tables { folder: folder.clone(), failure: Arc::default() };
     let unwritten = tables.failure.clone();
     let mut tuner = Tuner::new(setup)
@@ -104,11 +126,13 @@ pub(super) async fn search(
         .max_failures(MAX_FAILURES)
         .stop_handle(inner.clone())
         .observer(show.clone())
-        .observer(tables);
+        .observer(tables)
+        .observer(Best(best.clone()));
     if let Some(max_trials) = plan.max_trials {
         tuner = tuner.max_trials(max_trials);
     }
-    let downloads = Downloads { plan, bench, stop: inner, cut: Mutex::default(), spent: Mutex::new(spent), reserve };
+    let downloads =
+        Downloads { plan, bench, stop: inner, cut: Mutex::default(), spent: Mutex::new(spent), reserve, best };
     let tuned = tuner
         .run(|mut trial| {
             let downloads = &downloads;
@@ -116,12 +140,16 @@ pub(super) async fn search(
                 // A scheduler says how far to go; without one every configuration is downloaded as often.
                 let last = trial.resource().unwrap_or(u64::from(plan.n_downloads));
                 while trial.next_step() <= last {
-                    let took = downloads.one(trial.config()).await?;
-                    if trial.report(took.as_secs_f64()).await != Decision::Continue {
-                        break;
+                    match downloads.one(trial.config()).await? {
+                        Ended::Done(took) => {
+                            if trial.report(took.as_secs_f64()).await != Decision::Continue {
+                                break;
+                            }
+                        }
+                        Ended::CutOff(after) => return Ok(Measured::at_least(after.as_secs_f64()).into()),
                     }
                 }
-                Ok::<(), String>(())
+                Ok::<Outcome, String>(Outcome::Done)
             }
         })
         .await;
@@ -191,5 +219,18 @@ impl Observer for Tables {
 
     fn on_tell(&mut self, study: &Study, _: TrialId) {
         self.save(study);
+    }
+}
+
+/// Keeps the mean of the best configuration so far, in seconds, for what has to beat it.
+struct Best(Arc<Mutex<Option<f64>>>);
+
+impl Observer for Best {
+    fn on_ask(&mut self, study: &Study, _: &Assignment) {
+        let rule = study.header().metric.value;
+        // A single download of several may be nothing but luck: no other shall be cut off for it.
+        let counts = |trial: &&Trial| trial.status == Status::Completed || trial.samples(rule).len() > 1;
+        let lowest = study.trials().iter().filter(counts).filter_map(|trial| trial.value(rule)).min_by(f64::total_cmp);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lowest;
     }
 }

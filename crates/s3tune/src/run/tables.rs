@@ -65,12 +65,14 @@ struct Row<'a> {
     arm: &'static str,
     at_s: Option<f64>,
     seconds: f64,
+    /// Whether it was ended when it could no longer be good: it took at least so long.
+    cut_off: bool,
     config: &'a Config,
 }
 
 /// A row a download, in the order in which they were made: `trial` (none for a reference of the comparison), `arm`
-/// (`search`, or the roles in the comparison, joined by `+`), `order`, `at_s` since the search began, `seconds`, and the
-/// parameters.
+/// (`search`, or the roles in the comparison, joined by `+`), `order`, `at_s` since the search began, `seconds`,
+/// `cut_off` (it took at least so long), and the parameters.
 pub(crate) fn measurements(experiment: &Experiment, comparisons: &Contents, names: Names) -> Table {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for trial in experiment.trials() {
@@ -79,6 +81,15 @@ pub(crate) fn measurements(experiment: &Experiment, comparisons: &Contents, name
             arm: "search",
             at_s: one.at_s,
             seconds: one.value,
+            cut_off: false,
+            config: &trial.config,
+        }));
+        rows.extend(trial.at_least.map(|seconds| Row {
+            trial: Some(trial.id.0),
+            arm: "search",
+            at_s: trial.ended_s,
+            seconds,
+            cut_off: true,
             config: &trial.config,
         }));
     }
@@ -99,6 +110,7 @@ pub(crate) fn measurements(experiment: &Experiment, comparisons: &Contents, name
         ("order".to_owned(), Cells::Int((0..rows.len()).map(|order| Some(order as i64)).collect())),
         (time.to_owned(), Cells::Float(rows.iter().map(|row| row.at_s).collect())),
         (seconds.to_owned(), Cells::Float(rows.iter().map(|row| Some(row.seconds)).collect())),
+        ("cut_off".to_owned(), Cells::Bool(rows.iter().map(|row| Some(row.cut_off)).collect())),
     ];
     let prefix = if names == Names::SyneTune { "config_" } else { "" };
     columns
@@ -109,7 +121,14 @@ pub(crate) fn measurements(experiment: &Experiment, comparisons: &Contents, name
 fn compared(comparison: &Comparison) -> impl Iterator<Item = Row<'_>> {
     comparison.downloads.iter().map(|one| {
         let arm = &comparison.arms[one.arm];
-        Row { trial: arm.trial, arm: arm.names(), at_s: Some(one.at_s), seconds: one.seconds, config: &arm.config }
+        Row {
+            trial: arm.trial,
+            arm: arm.names(),
+            at_s: Some(one.at_s),
+            seconds: one.seconds,
+            cut_off: false,
+            config: &arm.config,
+        }
     })
 }
 
