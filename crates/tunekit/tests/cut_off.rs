@@ -308,9 +308,14 @@ fn hopeless_trials_may_be_cut_off_at_no_loss() {
 #[test]
 #[ignore = "takes minutes"]
 fn hopeless_trials_may_be_cut_off_at_no_loss_over_many_seeds() {
-    for trials in [12, 20, 40] {
-        let [(in_full, cost), (cut, less)] = compared(100..140, trials);
+    let all = [12, 20, 30, 40].map(|trials| (trials, compared(100..140, trials)));
+    for (trials, [(in_full, cost), (cut, less)]) in all {
         println!("{trials} trials: ln regret {in_full:.3} at {cost:.1}, with cut-offs {cut:.3} at {less:.1}");
-        assert!(cut < in_full + 0.2 && less < 0.75 * cost);
     }
+    // A bound says less than a value, for a while: after the same trials hardly worse, at the same cost better.
+    for (_, [(in_full, cost), (cut, less)]) in all {
+        assert!(cut < in_full + 0.5 && less < 0.8 * cost);
+    }
+    let [(_, [(in_full, cost), _]), (_, [_, (cut, less)]), ..] = all;
+    assert!(less < cost && cut < in_full, "20 trials with cut-offs cost less than 12 without, and find more");
 }
