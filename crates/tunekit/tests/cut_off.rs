@@ -40,7 +40,7 @@ fn a_bound_is_no_value_and_comes_back_from_the_journal() {
     let lines: Vec<String> = events.iter().map(Event::to_line).collect();
     assert!(lines[2].contains(r#""outcome":{"measured":{"at_least":3.2,"cost":3.0}}"#), "{}", lines[2]);
     assert!(lines[3].contains(r#""at_least":4.0"#) && !lines[3].contains("value"), "{}", lines[3]);
-    let mut again = through_a_journal(&events);
+    let again = through_a_journal(&events);
     assert_eq!(again.trials(), study.trials());
     for (trial, bound, cost) in [(trial, 3.2, Some(3.0)), (added, 4.0, None)] {
         let t = study.trial(trial).unwrap();
@@ -65,7 +65,7 @@ fn a_journal_of_the_schema_before_goes_on_with_bounds() {
     let bound = r#"{"event":"add","trial":1,"config":{"n":2},"at_least":1.0}"#;
     let read = |lines: &[&str]| Study::replay(lines.iter().map(|line| serde_json::from_str(line).unwrap())).unwrap();
     assert_eq!(read(&[header, add]).best().map(|b| b.value), Some(2.0));
-    let mut study = read(&[header, add, bound]);
+    let study = read(&[header, add, bound]);
     assert_eq!((study.header().schema, study.best().map(|b| b.value)), (2, Some(2.0)));
     assert_eq!(study.trials()[1].at_least, Some(1.0));
     for wrong in [r#""value":1.0,"at_least":1.0"#, r#""more":[]"#, r#""at_least":null"#, r#""at_least":"1""#] {
