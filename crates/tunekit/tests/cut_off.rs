@@ -40,7 +40,7 @@ fn a_bound_is_no_value_and_comes_back_from_the_journal() {
     let lines: Vec<String> = events.iter().map(Event::to_line).collect();
     assert!(lines[2].contains(r#""outcome":{"measured":{"at_least":3.2,"cost":3.0}}"#), "{}", lines[2]);
     assert!(lines[3].contains(r#""at_least":4.0"#) && !lines[3].contains("value"), "{}", lines[3]);
-    let mut again = through_a_journal(&events);
+    let again = through_a_journal(&events);
     assert_eq!(again.trials(), study.trials());
     for (trial, bound, cost) in [(trial, 3.2, Some(3.0)), (added, 4.0, None)] {
         let t = study.trial(trial).unwrap();
@@ -65,7 +65,7 @@ fn a_journal_of_the_schema_before_goes_on_with_bounds() {
     let bound = r#"{"event":"add","trial":1,"config":{"n":2},"at_least":1.0}"#;
     let read = |lines: &[&str]| Study::replay(lines.iter().map(|line| serde_json::from_str(line).unwrap())).unwrap();
     assert_eq!(read(&[header, add]).best().map(|b| b.value), Some(2.0));
-    let mut study = read(&[header, add, bound]);
+    let study = read(&[header, add, bound]);
     assert_eq!((study.header().schema, study.best().map(|b| b.value)), (2, Some(2.0)));
     assert_eq!(study.trials()[1].at_least, Some(1.0));
     for wrong in [r#""value":1.0,"at_least":1.0"#, r#""more":[]"#, r#""at_least":null"#, r#""at_least":"1""#] {
@@ -308,9 +308,14 @@ fn hopeless_trials_may_be_cut_off_at_no_loss() {
 #[test]
 #[ignore = "takes minutes"]
 fn hopeless_trials_may_be_cut_off_at_no_loss_over_many_seeds() {
-    for trials in [12, 20, 40] {
-        let [(in_full, cost), (cut, less)] = compared(100..140, trials);
+    let all = [12, 20, 30, 40].map(|trials| (trials, compared(100..140, trials)));
+    for (trials, [(in_full, cost), (cut, less)]) in all {
         println!("{trials} trials: ln regret {in_full:.3} at {cost:.1}, with cut-offs {cut:.3} at {less:.1}");
-        assert!(cut < in_full + 0.2 && less < 0.75 * cost);
     }
+    // A bound says less than a value, for a while: after the same trials hardly worse, at the same cost better.
+    for (_, [(in_full, cost), (cut, less)]) in all {
+        assert!(cut < in_full + 0.5 && less < 0.8 * cost);
+    }
+    let [(_, [(in_full, cost), _]), (_, [_, (cut, less)]), ..] = all;
+    assert!(less < cost && cut < in_full, "20 trials with cut-offs cost less than 12 without, and find more");
 }

@@ -43,7 +43,7 @@ fn an_unknown_constraint_is_learned_and_its_border_found() {
     let limit = |c: &Config| 1.0 - xy(c).0 - xy(c).1;
     let (gp, random) = compare(7, |kind, seed| {
         let setup = Setup::new(square(), Metric::minimize("m")).searcher(kind).seed(seed).constraint("room");
-        let mut study = drive(setup, 25, |c| Measured::new(value(c)).constraints([limit(c)]).into());
+        let study = drive(setup, 25, |c| Measured::new(value(c)).constraints([limit(c)]).into());
         let best = study.best().unwrap();
         assert!(limit(&best.config) <= 0.0, "{}", best.config);
         value(&best.config) - 0.18
@@ -103,7 +103,7 @@ fn two_and_three_objectives_have_their_front_covered() {
             for name in &["b", "c"][..reference.len() - 1] {
                 setup = setup.objective(Metric::minimize(*name));
             }
-            let mut study = drive(setup, 30, |c| {
+            let study = drive(setup, 30, |c| {
                 let all = values(c);
                 Measured::new(all[0]).more(all[1..].to_vec()).into()
             });
@@ -125,7 +125,7 @@ fn with_four_objectives_the_front_is_covered_too() {
         for name in ["b", "c", "d"] {
             setup = setup.objective(Metric::minimize(name));
         }
-        let mut study = drive(setup, 24, |c| {
+        let study = drive(setup, 24, |c| {
             let [first, more @ ..] = values(c);
             Measured::new(first).more(more).into()
         });
@@ -162,7 +162,7 @@ fn what_costs_less_is_preferred_where_cost_counts() {
 fn only_what_a_predicate_allows_is_suggested_and_the_border_is_reached() {
     let space = square().require("x + y <= 0.5").unwrap();
     let setup = Setup::new(space.clone(), Metric::maximize("m")).seed(1001);
-    let mut study = drive(setup, 25, |c| Outcome::Value(xy(c).0 + 2.0 * xy(c).1));
+    let study = drive(setup, 25, |c| Outcome::Value(xy(c).0 + 2.0 * xy(c).1));
     assert!(study.trials().iter().all(|t| space.allows(&t.config)));
     assert!(study.best().unwrap().value > 0.97, "{:?}", study.best());
 }

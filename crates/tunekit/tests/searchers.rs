@@ -185,7 +185,7 @@ fn values_of_any_size_sign_and_sameness_are_survived() {
                 [Metric::minimize("m"), Metric::maximize("m"), Metric::time("m"), Metric::time("m").deterministic()]
             {
                 let setup = Setup { metric, ..of(kind, cube(2)) };
-                let (mut study, _) = drive(setup, 9, |j| Outcome::Value(value(j.trial.0)));
+                let (study, _) = drive(setup, 9, |j| Outcome::Value(value(j.trial.0)));
                 let best = study.best().unwrap();
                 assert!(best.mean.is_finite(), "{kind} on values {v}: {best:?}");
             }
