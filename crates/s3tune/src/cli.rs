@@ -97,6 +97,9 @@ pub struct TuneArgs {
     /// Most configurations to try, all sessions in one folder together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_trials: Option<u64>,
+    /// Wait for every download of the search, also for those that can no longer be as fast as the best so far
+    #[arg(long)]
+    pub no_cut_off: bool,
     /// Most bytes to download, the comparison included, all sessions in one folder together
     #[arg(long, value_name = "SIZE")]
     pub max_bytes: Option<ByteSize>,

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`cli`], [`commands`] | the command line, and what each command does |
 //! | [`run`] | a run from the default's measurement to the results' folder |
-//! | [`object`], [`engine`], [`measure`] | what is downloaded, by whom, and how that is timed and checked |
+//! | [`object`], [`engines`], [`measure`] | what is downloaded, by whom, and how that is timed and checked |
 //! | [`space`] | what is searched |
 //! | [`lab`] | the embedded S3 |
 //! | [`results`] | the files of a run's folder |
@@ -19,7 +19,7 @@
 pub mod cli;
 pub mod commands;
 pub mod cp;
-pub mod engine;
+pub mod engines;
 pub mod export;
 pub mod failure;
 pub mod lab;

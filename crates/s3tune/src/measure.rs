@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tunekit::Config;
 
-use crate::engine::{Engine, Gauge, TransferError};
+use crate::engines::{Engine, Gauge, TransferError};
 use crate::object::{Connection, Object};
 
 /// Downloads one object over and over.

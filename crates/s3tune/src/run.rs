@@ -63,6 +63,8 @@ pub struct Plan {
     pub max_tuning_time: Duration,
     /// The limit on configurations.
     pub max_trials: Option<u64>,
+    /// Whether downloads are ended that can no longer be the best.
+    pub cut_off: bool,
     /// The limits on bytes, requests and money, the final comparison included.
     pub budget: Budget,
     /// Where all randomness of the search comes from.

@@ -4,7 +4,7 @@ use std::fs;
 
 use tunekit::{Domain, Space};
 
-use crate::engine::transfer_config;
+use crate::engines::transfer_config;
 use crate::failure::Failure;
 
 const KIB: i64 = 1 << 10;
@@ -100,7 +100,7 @@ mod tests {
     use tunekit::Config;
 
     use super::*;
-    use crate::engine::Engine;
+    use crate::engines::Engine;
 
     #[test]
     fn boto3s_defaults_lie_in_the_named_spaces() {

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use s3lab::NetworkProfile;
-use s3tune::engine::{Engine, Gauge};
+use s3tune::engines::{Engine, Gauge};
 use s3tune::failure::{Failure, chain};
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use s3lab::NetworkProfile;
 use s3tune::cli::Init;
-use s3tune::engine::{Engine, Gauge, as_config};
+use s3tune::engines::{Engine, Gauge, as_config};
 use s3tune::failure::Failure;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
@@ -55,6 +55,7 @@ impl Scene {
             n_downloads: 2,
             max_tuning_time: Duration::from_secs(600),
             max_trials: Some(max_trials),
+            cut_off: false,
             budget: Budget::default(),
             seed: 5,
             network: "none".to_owned(),
@@ -213,7 +214,7 @@ async fn a_hopeless_download_is_cut_off_and_known_by_a_bound() {
     )
     .unwrap();
     let space = space::named(file.to_str().unwrap(), BYTES).unwrap();
-    let summary = scene.run(&Plan { space, init: Init::Random, ..scene.plan(2) }).await.unwrap();
+    let summary = scene.run(&Plan { space, init: Init::Random, cut_off: true, ..scene.plan(2) }).await.unwrap();
     let experiment = Experiment::load(scene.out()).unwrap();
     let [fast, slow] = experiment.trials() else { panic!("{:?}", experiment.trials()) };
     assert_eq!((fast.status, slow.status), (Status::Completed, Status::CutOff));
@@ -425,4 +426,46 @@ async fn another_program_can_be_tuned() {
     );
     let summary = run(&scene.plan(3), &bench, &StopHandle::new(), &Show::new()).await.unwrap().summary;
     assert_eq!((summary.trials, summary.engine), (3, template));
+}
+
+/// The cells of the AWS sample's Evaluation.ipynb that read the results, but for `load_experiment` itself: its `results`
+/// are the table. Pictures are drawn where matplotlib is there.
+const NOTEBOOK: &str = r#"
+import sys, pandas as pd
+results = pd.read_csv(sys.argv[1])
+columns = [name for name in results.columns if name.startswith("config_")]
+parameters = {"config_max_concurrency", "config_max_io_queue", "config_io_chunksize", "config_multipart_chunksize"}
+assert parameters <= set(columns), columns
+shown = results[["trial_id", "st_tuner_time", "avg_download_time"] + columns].sort_values("trial_id")
+assert shown["trial_id"].tolist() == sorted(shown["trial_id"]) and len(shown) == int(sys.argv[2]), shown
+best = results.sort_values("avg_download_time").head(10)
+assert best["avg_download_time"].is_monotonic_increasing and (best["avg_download_time"] > 0).all()
+assert shown["st_tuner_time"].is_monotonic_increasing
+try:
+    import matplotlib, scipy
+    matplotlib.use("Agg")
+    pd.plotting.scatter_matrix(results[["avg_download_time"] + columns], diagonal="kde")
+except ImportError:
+    pass
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cells_of_the_samples_notebook_run_on_tables_in_syne_tunes_names() {
+    let scene = Scene::near().await;
+    scene.run(&Plan { names: Names::SyneTune, ..scene.plan(4) }).await.unwrap();
+    let results = scene.out().join("results.csv");
+    let header = fs::read_to_string(&results).unwrap();
+    for column in ["trial_id", "st_tuner_time", "avg_download_time", "config_max_concurrency"] {
+        assert!(header.lines().next().unwrap().split(',').any(|name| name == column), "{header}");
+    }
+    let python = |program: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", program]).args(arguments).output().ok()
+    };
+    if !python("import pandas", &[]).is_some_and(|output| output.status.success()) {
+        eprintln!("skipped: python3 with pandas is not on this machine");
+        return;
+    }
+    let output = python(NOTEBOOK, &[results.to_str().unwrap(), "4"]).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

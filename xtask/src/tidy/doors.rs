@@ -67,7 +67,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "crates/s3tune/src/commands/cp.rs",
-            "crates/s3tune/src/engine/process.rs",
+            "crates/s3tune/src/engines/process.rs",
             "crates/s3xfer/src/doors/connector/stream.rs",
             "crates/s3xfer/src/doors/disk.rs",
             "crates/s3xfer/src/doors/disk/",

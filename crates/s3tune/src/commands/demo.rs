@@ -6,7 +6,7 @@ use s3lab::NetworkProfile;
 
 use super::{download_folder, out_folder, run_and_tell};
 use crate::cli::{DemoArgs, Init};
-use crate::engine::Engine;
+use crate::engines::Engine;
 use crate::failure::Failure;
 use crate::lab;
 use crate::measure::Bench;
@@ -35,6 +35,7 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
         n_downloads: N_DOWNLOADS,
         max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
         max_trials: None,
+        cut_off: true,
         budget: Budget::default(),
         seed: arguments.seed,
         network: in_words,

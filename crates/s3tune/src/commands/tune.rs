@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{download_folder, names, out_folder, run_and_tell};
 use crate::cli::TuneArgs;
-use crate::engine::Engine;
+use crate::engines::Engine;
 use crate::failure::Failure;
 use crate::lab::{self, EmbeddedS3};
 use crate::measure::Bench;
@@ -49,6 +49,7 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
         n_downloads: arguments.n_downloads,
         max_tuning_time: Duration::from_secs_f64(arguments.max_tuning_time),
         max_trials: arguments.max_trials,
+        cut_off: !arguments.no_cut_off,
         budget: Budget {
             max_bytes: arguments.max_bytes.map(|size| size.0),
             max_requests: arguments.max_requests,

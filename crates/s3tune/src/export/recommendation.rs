@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::engine::Knob;
+use crate::engines::Knob;
 use crate::failure::Failure;
 use crate::show::seconds;
 use crate::size::ByteSize;
@@ -232,7 +232,7 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::Engine;
+    use crate::engines::Engine;
 
     /// What a run with s3xfer found, in full.
     pub(in crate::export) fn s3xfer() -> Recommendation {

@@ -63,7 +63,7 @@ mod tests {
 
     use super::super::recommendation::tests::s3xfer;
     use super::*;
-    use crate::engine::transfer_config as read;
+    use crate::engines::transfer_config as read;
 
     /// As exported, compiled.
     #[allow(unreachable_pub, reason = "it is public where it is pasted")]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tunekit::{Config, Space};
 
-use crate::engine::Engine;
+use crate::engines::Engine;
 
 /// What a configuration stands for in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

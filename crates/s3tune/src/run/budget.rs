@@ -2,7 +2,7 @@
 
 use tunekit::Config;
 
-use crate::engine::Knob;
+use crate::engines::Knob;
 use crate::size::ByteSize;
 
 /// A request's share of an object where nothing says how the engine cuts it: the default part of AWS's tools.
@@ -102,7 +102,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Engine;
+    use crate::engines::Engine;
 
     #[test]
     fn requests_follow_from_the_size_of_the_parts() {

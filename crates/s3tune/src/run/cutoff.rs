@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::engine::Gauge;
+use crate::engines::Gauge;
 
 /// A download shorter than this many times the best is waited for: noise alone makes some of them.
 const PATIENCE: f64 = 1.5;

@@ -13,7 +13,7 @@ use super::influence::Explained;
 use super::record::{Record, as_map};
 use super::tables::{Names, measurements, results};
 use super::{Plan, another_run};
-use crate::engine::Knob;
+use crate::engines::Knob;
 use crate::failure::Failure;
 use crate::measure::Bench;
 use crate::results::{Origin, Recommended, ReportInput, Summary, write_best, write_parquet, write_report, write_whole};

@@ -9,7 +9,7 @@ use super::compare::{Improvements, mean};
 use super::comparison::Comparison as Compared;
 use super::record::{Record, as_map};
 use super::words::{conclusion, search_method};
-use crate::engine::Knob;
+use crate::engines::Knob;
 use crate::results::{
     Against, Arm, ArmKind, Comparison, Configurations, Influence, Outcome, Parameter, ParameterUnit, ParameterValue,
     ReportInput, TrialRow,

@@ -13,7 +13,7 @@ use super::comparison::Contents;
 use super::cutoff::hopeless;
 use super::folder::Folder;
 use super::{MAX_FAILURES, Plan, another_run, interrupted};
-use crate::engine::Gauge;
+use crate::engines::Gauge;
 use crate::failure::{Failure, chain};
 use crate::measure::{Bench, MeasureError};
 use crate::show::Show;
@@ -83,7 +83,7 @@ impl Downloads<'_> {
             // The tuner drops the trial; what it has measured is kept.
             std::future::pending::<()>().await;
         }
-        let best = *self.best.lock().unwrap_or_else(PoisonError::into_inner);
+        let best = self.best.lock().unwrap_or_else(PoisonError::into_inner).filter(|_| self.plan.cut_off);
         let gauge = Gauge::new();
         let downloaded = tokio::select! {
             downloaded = self.bench.download_watched(config, &gauge) => downloaded,

@@ -57,7 +57,7 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::file;
+    use crate::engines::file;
 
     #[test]
     fn every_engine_that_is_shipped_can_be_read() {
