@@ -1,6 +1,6 @@
 //! What a run recommends, written for another program: its own files, its flags, its code.
 //!
-//! A [`Format`] says which parameters its program takes ([`carry`] finds their values in a run), and how they are
+//! A [`Format`] says which parameters its program takes (`carry` finds their values in a run), and how they are
 //! written. A value that the program cannot take, or takes only rounded, is told beside the values: in a comment, or
 //! apart where the format has no comments (JSON). Nothing here measures; what is written is never read back.
 
