@@ -84,7 +84,7 @@ pub struct TuneArgs {
     /// Downloads per configuration
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub n_downloads: u32,
-    /// What the search begins with after the engine's own default, which always comes first
+    /// Second configuration of the search; the engine's own default always comes first
     #[arg(long, value_enum, default_value_t = Init::Random)]
     pub init: Init,
     /// Search method: auto, bayes_fifo or bayes_hyperband (the AWS sample's), racing, hyperband, mobster, random, or
@@ -124,11 +124,11 @@ pub struct TuneArgs {
     /// Seed of the search, and of the embedded S3's network
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// What is searched: `default` (the engine's own), `compat` (the ranges of the AWS sample, for boto3's parameters) or
+    /// Space to search: `default` (the engine's own), `compat` (the ranges of the AWS sample, for boto3's parameters) or
     /// a TOML file [default: default]
     #[arg(long, value_name = "NAME|FILE.toml")]
     pub space: Option<String>,
-    /// What downloads: s3xfer, boto3, aws-cli, s5cmd, rclone, an engine file, or a command with placeholders such as
+    /// Engine that downloads: s3xfer, boto3, aws-cli, s5cmd, rclone, an engine file, or a command with placeholders such as
     /// "mycp --endpoint {endpoint} -c {max_concurrency} s3://{bucket}/{key} {out}"
     #[arg(long, value_name = "NAME|FILE.toml|CMD-TEMPLATE", default_value = "s3xfer")]
     pub engine: String,
@@ -161,7 +161,7 @@ pub struct ExportArgs {
     /// Folder of the run
     #[arg(value_name = "DIR", required_unless_present = "list")]
     pub folder: Option<PathBuf>,
-    /// What to print it as; --list says what each is
+    /// Format to print; --list describes each
     #[arg(long, value_name = "FORMAT", required_unless_present = "list", value_parser = formats())]
     pub format: Option<String>,
     /// List the formats

@@ -21,7 +21,7 @@ use crate::failure::{Failure, chain};
 use crate::object::Connection;
 use crate::show::say;
 
-/// What is copied, where to, and how.
+/// Source, target and settings of a copy.
 #[derive(Debug, Clone)]
 pub struct Copy {
     /// The object.
@@ -36,7 +36,7 @@ pub struct Copy {
     pub resume: bool,
 }
 
-/// What `s3tune cp SRC DST` means by its two places.
+/// The meaning of SRC and DST in `s3tune cp SRC DST`.
 ///
 /// # Errors
 ///

@@ -32,7 +32,7 @@ pub use metric::{Metric, MetricError};
 pub use program::Program;
 pub use s3xfer::{as_config, transfer_config};
 
-/// Who downloads.
+/// An engine that downloads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engine {
     name: String,
@@ -98,7 +98,7 @@ pub enum TransferError {
     Metric {
         /// Its name.
         program: String,
-        /// What it wrote instead.
+        /// The fault of its output.
         source: MetricError,
     },
 }
