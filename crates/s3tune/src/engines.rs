@@ -220,6 +220,14 @@ impl Engine {
         &self.name
     }
 
+    /// A checksum of how another program is started: its words, variables, files and metric. `None` for ours.
+    pub(crate) fn program_crc64nvme(&self) -> Option<String> {
+        match &self.kind {
+            Kind::S3xfer => None,
+            Kind::Template(program) | Kind::File(program, _) => Some(format!("{:016x}", program.crc64nvme())),
+        }
+    }
+
     /// Its parameters.
     #[must_use]
     pub fn knobs(&self) -> &[Knob] {

@@ -99,12 +99,12 @@ pub fn in_words(name: &str, profile: &NetworkProfile) -> String {
     format!("embedded S3, network profile {name} ({})", figures.join(", "))
 }
 
-/// A lab behind `network` that holds one synthetic object, and the object.
+/// A lab behind `network` that holds one synthetic object, and the object. Nothing is served yet.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] for an object that S3 would not take, [`Failure::Work`] when there is no port to listen on.
-pub async fn with_object(network: NetworkProfile, bytes: u64) -> Result<(EmbeddedS3, Object), Failure> {
+/// [`Failure::Usage`] for an object that S3 would not take.
+pub fn holding_object(network: NetworkProfile, bytes: u64) -> Result<(Lab, Object), Failure> {
     if bytes == 0 {
         return Err(Failure::usage("--object-size 0: there is no download to tune; give it some bytes"));
     }
@@ -119,6 +119,17 @@ pub async fn with_object(network: NetworkProfile, bytes: u64) -> Result<(Embedde
         synthetic.fill(offset, buffer);
     });
     let e_tag = lab.etag(BUCKET, KEY);
+    let object = Object { bucket: BUCKET.to_owned(), key: KEY.to_owned(), bytes, e_tag, crc64nvme: Some(expected) };
+    Ok((lab, object))
+}
+
+/// As [`holding_object`], served on a free port of the loopback interface.
+///
+/// # Errors
+///
+/// As there, and [`Failure::Work`] when there is no port to listen on.
+pub async fn with_object(network: NetworkProfile, bytes: u64) -> Result<(EmbeddedS3, Object), Failure> {
+    let (lab, object) = holding_object(network, bytes)?;
     let embedded = EmbeddedS3::start(lab, SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    Ok((embedded, Object { bucket: BUCKET.to_owned(), key: KEY.to_owned(), bytes, e_tag, crc64nvme: Some(expected) }))
+    Ok((embedded, object))
 }

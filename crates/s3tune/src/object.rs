@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::config::{Builder, Credentials, HttpClient, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use tokio::time::timeout;
@@ -147,6 +147,13 @@ impl Connection {
             .credentials_provider(credentials.clone());
         let (endpoint, region) = (Some(endpoint.to_owned()), "us-east-1".to_owned());
         Self { config, endpoint, region, keys: Some(SharedCredentialsProvider::new(credentials)), embedded: true }
+    }
+
+    /// The same, through another HTTP client than the engine's own: one that needs no sockets, say. Only s3xfer uses it.
+    #[must_use]
+    pub fn over(mut self, http_client: impl HttpClient + 'static) -> Self {
+        self.config = self.config.http_client(http_client);
+        self
     }
 
     /// A client with connections of its own; none is open yet.

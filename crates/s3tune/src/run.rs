@@ -19,8 +19,9 @@ mod tables;
 mod words;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tunekit::{Config, Metric, Setup, Space, StopHandle};
 
 pub use self::budget::{Budget, Spent};

@@ -12,8 +12,15 @@ use tunekit::{Assignment, Decision, Observer, Status, Study, Trial, TrialId};
 #[derive(Debug, Clone)]
 pub struct Show {
     bar: ProgressBar,
-    live: bool,
+    output: Output,
     state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Terminal,
+    Lines,
+    Nothing,
 }
 
 #[derive(Debug, Default)]
@@ -33,21 +40,29 @@ impl Show {
             bar.set_style(style.expect("the template above is well-formed"));
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { bar, live, state: Arc::default() }
+        let output = if live { Output::Terminal } else { Output::Lines };
+        Self { bar, output, state: Arc::default() }
+    }
+
+    /// Nowhere, for programs that make many runs.
+    #[must_use]
+    pub fn nothing() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Self { bar, output: Output::Nothing, state: Arc::default() }
     }
 
     /// A line that stays.
     pub fn line(&self, text: impl AsRef<str>) {
-        if self.live {
-            self.bar.println(text);
-        } else {
-            say(text.as_ref());
+        match self.output {
+            Output::Terminal => self.bar.println(text),
+            Output::Lines => say(text.as_ref()),
+            Output::Nothing => {}
         }
     }
 
     /// The live line: what is going on now. Nothing where there is no terminal.
     pub fn now(&self, text: impl Into<String>) {
-        if self.live {
+        if self.output == Output::Terminal {
             self.bar.set_message(text.into());
         }
     }

@@ -428,6 +428,35 @@ async fn another_program_can_be_tuned() {
     assert_eq!((summary.trials, summary.engine), (3, template));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_started_in_another_way_is_another_run() {
+    let scene = Scene::near().await;
+    let right = scene.folder.path().join("right");
+    let (connection, object) = (&scene.bench.connection, &scene.bench.object);
+    Engine::s3xfer().download(connection, object, &tunekit::Config::new(), &right, &Gauge::new()).await.unwrap();
+    let run_with = async |environment: &str, max_trials| {
+        let file = scene.folder.path().join("engine.toml");
+        let text = format!(
+            "name = 'copy'\ncommand = ['cp', '{}', '{{out}}']\n[env]\nTHREADS = '{{threads}}'\n{environment}\n\
+             [space.threads]\ntype = 'int'\nlo = 1\nhi = 64\ndefault = 8\n",
+            right.display()
+        );
+        fs::write(&file, text).unwrap();
+        let engine = Engine::parse(file.to_str().unwrap()).unwrap();
+        let space = engine.space(None, BYTES).unwrap();
+        let bench = Bench::new(connection.clone(), object.clone(), engine, scene.scratch.path().to_owned());
+        let plan = Plan { space, init: Init::Random, ..scene.plan(max_trials) };
+        run(&plan, &bench, &StopHandle::new(), &Show::nothing()).await
+    };
+    run_with("MODE = 'secret one'", 2).await.unwrap();
+    run_with("MODE = 'secret one'", 3).await.unwrap();
+    match run_with("MODE = 'secret two'", 4).await {
+        Err(Failure::Usage(line)) => assert!(line.contains("environment") && !line.contains("secret"), "{line}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!fs::read_to_string(scene.out().join("run.json")).unwrap().contains("secret"));
+}
+
 /// The cells of the AWS sample's Evaluation.ipynb that read the results, but for `load_experiment` itself: its `results`
 /// are the table. Pictures are drawn where matplotlib is there.
 const NOTEBOOK: &str = r#"

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
+use crc_fast::{CrcAlgorithm, Digest};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -77,6 +78,23 @@ impl Program {
             return Err(wrong(&format!("{{{name}}} is not known")));
         }
         Ok(Self { words, ..Self::default() })
+    }
+
+    /// A checksum of everything that decides what runs. Two programs are told apart by it across sessions.
+    pub(super) fn crc64nvme(&self) -> u64 {
+        let Self { words, unsigned, env, files, metric, unset, check: _, install: _ } = self;
+        let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+        let pairs = |pairs: &[(String, String)]| pairs.iter().flat_map(|(k, v)| [k.clone(), v.clone()]).collect();
+        let parts: [Vec<String>; 5] = [words.clone(), unsigned.clone(), unset.clone(), pairs(env), pairs(files)];
+        for part in parts {
+            digest.update(&(part.len() as u64).to_le_bytes());
+            for text in part {
+                digest.update(&(text.len() as u64).to_le_bytes());
+                digest.update(text.as_bytes());
+            }
+        }
+        digest.update(&[u8::from(*metric == Metric::Stdout)]);
+        digest.finalize()
     }
 
     /// Everything that may hold a placeholder, with where it stands.

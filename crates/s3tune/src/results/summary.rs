@@ -74,7 +74,7 @@ pub struct Summary {
     pub measurements: u64,
     /// Wall-clock seconds from the first trial's start to the last one's end.
     pub search_seconds: f64,
-    /// Bytes that were downloaded, repetitions counted.
+    /// Bytes of the downloads that were timed, repetitions counted. Downloads that were cut off are not among them.
     pub bytes_moved: u64,
     /// Size of the object.
     pub object_bytes: u64,

@@ -4,9 +4,9 @@
 //! in the choice.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tunekit::Config;
 use tunekit::compare::{Improvement, relative_improvement};
 

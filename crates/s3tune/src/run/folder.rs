@@ -40,6 +40,9 @@ pub(crate) struct Identity {
     e_tag: Option<String>,
     pub(crate) network: String,
     pub(crate) engine: String,
+    /// A checksum of how another program is started. The text itself may hold secrets, in a variable or a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program_crc64nvme: Option<String>,
     pub(crate) n_downloads: u32,
     /// The engine's parameters: what exports and reports need to know of an engine that is a file of the user's.
     pub(crate) knobs: Vec<Knob>,
@@ -59,6 +62,7 @@ impl Identity {
             e_tag: bench.object.e_tag.clone(),
             network: plan.network.clone(),
             engine: bench.engine.name().to_owned(),
+            program_crc64nvme: bench.engine.program_crc64nvme(),
             n_downloads: plan.n_downloads,
             knobs: bench.engine.knobs().to_vec(),
             references: References::of(&bench.engine),
@@ -104,6 +108,7 @@ impl Identity {
             ("object's version", self.e_tag == other.e_tag),
             ("network", self.network == other.network),
             ("engine", self.engine == other.engine && self.knobs == other.knobs),
+            ("engine's command, environment or files", self.program_crc64nvme == other.program_crc64nvme),
             ("engine's default", self.references == other.references),
             ("number of downloads per configuration", self.n_downloads == other.n_downloads),
         ]
