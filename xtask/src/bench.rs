@@ -1,10 +1,11 @@
 //! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of what it took.
-//! `cargo xtask bench tune`, in `tune`, does so for searchers.
+//! `cargo xtask bench tune`, in `tune`, does so for searchers; `cargo xtask bench answer`, in `answer`, for s3tune.
 //!
 //! Here the order of work: build, serve, run, write down. What is run is in `workloads` and `engines`, pure; what the
 //! figures say is in `stats` and `table`, pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
 //! the engines, the server, the stopwatch. No test runs any of it, and no figure is judged here.
 
+pub(crate) mod answer;
 mod document;
 mod engines;
 mod machine;

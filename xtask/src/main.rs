@@ -16,7 +16,7 @@ usage: cargo xtask ci [--skip-tests]   everything a change must pass; stops at t
        cargo xtask tidy                arrows, doors, the map and the house rules alone";
 
 fn usage() -> String {
-    format!("{USAGE}\n       {}\n       {}", bench::USAGE, bench::tune::USAGE)
+    format!("{USAGE}\n       {}\n       {}\n       {}", bench::USAGE, bench::tune::USAGE, bench::answer::USAGE)
 }
 
 fn main() -> ExitCode {
@@ -35,6 +35,13 @@ fn main() -> ExitCode {
         },
         ["bench", "tune", rest @ ..] => match bench::tune::Options::parse(rest) {
             Ok(options) => bench::tune::run(&root(), &options),
+            Err(message) => {
+                eprintln!("{message}");
+                return ExitCode::from(2);
+            }
+        },
+        ["bench", "answer", rest @ ..] => match bench::answer::Options::parse(rest) {
+            Ok(options) => bench::answer::run(&root(), &options),
             Err(message) => {
                 eprintln!("{message}");
                 return ExitCode::from(2);

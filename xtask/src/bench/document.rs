@@ -24,7 +24,7 @@ fn empty() -> String {
     for name in workloads::names() {
         text += &format!("\n{}\n{}\n", begin(BENCH, name), end(name));
     }
-    text + TUNE_HEAD
+    text + TUNE_HEAD + ANSWER_HEAD
 }
 
 /// Question, method and caveats: what a reader has to know before the first figure.
@@ -82,6 +82,18 @@ How to read the tables:
   of results until the median regret is as low, over the second half of the run.
 - CPU time is the engine's process alone, user and system, of an ask and a tell with the JSON between: the mean of up to
   24 rounds after *n* random results.
+";
+
+/// The same for s3tune; its sections follow it.
+const ANSWER_HEAD: &str = "
+# Recommendations
+
+Is the configuration that s3tune recommends the right one, and does a user feel it?
+
+```sh
+cargo xtask bench answer              # everything; an hour and a half
+cargo xtask bench answer --quick --only flat
+```
 ";
 
 /// The text with the section `name` of a bench replaced, or appended where the document has no place for it.

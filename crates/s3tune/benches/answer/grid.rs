@@ -1,0 +1,59 @@
+//! The exhaustive grid that a recommendation is held against.
+
+use s3tune::engines::{Engine, as_config};
+use tunekit::Config;
+
+use crate::arena::Arena;
+use crate::figures::mean;
+
+const MIB: i64 = 1 << 20;
+const REQUESTS: [i64; 6] = [8, 16, 32, 64, 128, 256];
+const PARTS_MIB: [i64; 5] = [1, 2, 4, 8, 16];
+/// Cells that are measured again, once all have been measured.
+const FINAL: usize = 4;
+
+/// The engine's configuration when nobody sets one.
+pub(crate) fn engine_default() -> Config {
+    Engine::s3xfer().complete(&Config::new())
+}
+
+/// Every cell: requests by part sizes, and the engine's defaults for the rest.
+fn cells() -> Vec<Config> {
+    let default = as_config(&s3xfer::TransferConfig::default());
+    let cell = |requests: i64, mib: i64| {
+        default.clone().with("max_concurrency", requests).with("multipart_chunksize", mib * MIB)
+    };
+    REQUESTS
+        .into_iter()
+        .flat_map(|requests| PARTS_MIB.into_iter().map(move |mib| (requests, mib)))
+        .map(|(requests, mib)| cell(requests, mib))
+        .collect()
+}
+
+/// The best cells of the grid: each cell measured `rounds` times in turn, the lowest means first. These means are too low,
+/// for their cells were chosen for them; the caller measures them again.
+pub(crate) async fn best_cells(arena: &Arena, rounds: usize) -> Result<Vec<Config>, String> {
+    let cells = cells();
+    let mut seconds = vec![Vec::new(); cells.len()];
+    for _ in 0..rounds {
+        for (cell, seconds) in cells.iter().zip(&mut seconds) {
+            seconds.push(arena.seconds(cell).await?);
+        }
+    }
+    let mut ranked: Vec<(f64, Config)> = seconds.iter().map(|seconds| mean(seconds)).zip(cells).collect();
+    ranked.sort_by(|one, other| one.0.total_cmp(&other.0));
+    Ok(ranked.into_iter().take(FINAL).map(|(_, cell)| cell).collect())
+}
+
+/// Measures configurations in turn, each `rounds` times, in an order that turns round by round. Gives a row of seconds for
+/// each configuration.
+pub(crate) async fn in_turn(arena: &Arena, configs: &[Config], rounds: usize) -> Result<Vec<Vec<f64>>, String> {
+    let mut seconds = vec![Vec::new(); configs.len()];
+    for round in 0..rounds {
+        for place in 0..configs.len() {
+            let at = (place + round) % configs.len();
+            seconds[at].push(arena.seconds(&configs[at]).await?);
+        }
+    }
+    Ok(seconds)
+}

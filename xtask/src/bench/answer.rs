@@ -1,0 +1,172 @@
+//! `cargo xtask bench answer`: what s3tune recommends, against a grid, against the default, and in other programs.
+//!
+//! Everything is measured by `crates/s3tune/benches/answer`; here it is called and its tables are filed. No test runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{document, machine};
+
+pub(crate) const USAGE: &str = "\
+cargo xtask bench answer [--quick] [--only SECTION,..] [--venv DIR] [--out FILE.md]
+       recommendations of s3tune: profiles, simulated, flat, compat, clients; about an hour and a half;
+       --venv: where to look for python3, aws, s5cmd and rclone before PATH";
+
+/// The name its sections bear.
+const BENCH: &str = "answer";
+
+/// A section of the document.
+struct Section {
+    name: &'static str,
+    /// Heading, question, and how to read the table.
+    head: &'static str,
+    arguments: &'static [&'static str],
+    quick: &'static [&'static str],
+}
+
+const SECTIONS: [Section; 5] = [
+    Section {
+        name: "profiles",
+        head: "## Recommendations of s3tune against an exhaustive grid\n\n\
+               How far is what one run of s3tune recommends for s3xfer from the best of 30 configurations (8 to 256 requests, parts of 1 to 16 MiB)? On sockets, \
+               40 s of search and the comparison; then the engine's default, the four best cells and the recommendation, 12 rounds in turn. \
+               Figures are mean times over that of the best cell: 1.00 is as good, less is better than any cell.",
+        arguments: &["profiles"],
+        quick: &["profiles", "--only", "same region,thin link", "--seconds", "15"],
+    },
+    Section {
+        name: "simulated",
+        head: "## Search methods of s3tune\n\n\
+               The same in virtual time, five studies for each network and method: the median and the worst of them.",
+        arguments: &[
+            "profiles",
+            "--simulated",
+            "--seeds",
+            "5",
+            "--methods",
+            "bayes_fifo,racing,bayes_hyperband,random",
+        ],
+        quick: &["profiles", "--simulated", "--seeds", "1", "--methods", "bayes_fifo,random", "--only", "thin link"],
+    },
+    Section {
+        name: "flat",
+        head: "## Recommendations where nothing is to be gained\n\n\
+               Does s3tune ever recommend what is slower than the engine's default? A thin link with an uneven first byte, in virtual time; whatever else than the \
+               default is recommended is measured against it over 40 rounds on another seed of the network.",
+        arguments: &["flat"],
+        quick: &["flat", "--seeds", "5"],
+    },
+    Section {
+        name: "compat",
+        head: "## Configurations a minute in the AWS sample's space\n\n\
+               With hopeless downloads cut off and without (`--no-cut-off`), on sockets, five studies each, medians.",
+        arguments: &["compat"],
+        quick: &["compat", "--seeds", "1"],
+    },
+    Section {
+        name: "clients",
+        head: "## Other programs, tuned and taken home\n\n\
+               Each program is tuned by `s3tune tune --engine NAME` on the network `same-region` with an object of 256 MiB, the recommendation is exported, and a plain \
+               script of the program downloads with its defaults and with the export in turn. *Claimed* is the figure of s3tune's own comparison, *plain* the \
+               medians of seven pairs without s3tune. boto3's time is that of `download_file`, the others' that of the process.",
+        arguments: &["clients"],
+        quick: &["clients", "--seconds", "20", "--pairs", "3"],
+    },
+];
+
+/// What to run, and where to write it down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Options {
+    only: Vec<String>,
+    quick: bool,
+    venv: Option<PathBuf>,
+    out: PathBuf,
+}
+
+impl Options {
+    /// Reads the words after `bench answer`.
+    ///
+    /// # Errors
+    /// The first word that is not understood, with what would be.
+    pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
+        let mut options = Self { only: Vec::new(), quick: false, venv: None, out: "docs/BENCHMARKS.md".into() };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if *word == "--quick" {
+                options.quick = true;
+                continue;
+            }
+            if !["--only", "--venv", "--out"].contains(word) {
+                return Err(format!("{word} is no flag of bench answer\nusage: {USAGE}"));
+            }
+            let value = words.next().ok_or_else(|| format!("{word} takes a value\nusage: {USAGE}"))?;
+            match *word {
+                "--only" => options.only = value.split(',').map(known).collect::<Result<_, _>>()?,
+                "--venv" => options.venv = Some(value.into()),
+                _ => options.out = value.into(),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn known(name: &str) -> Result<String, String> {
+    let names = SECTIONS.each_ref().map(|section| section.name);
+    let found = names.contains(&name).then(|| name.to_owned());
+    found.ok_or_else(|| format!("there is no section {name}; there are {}", names.join(", ")))
+}
+
+/// Runs what `options` name, from the workspace at `root`.
+///
+/// # Errors
+/// A part that could not be built, did not end well, or could not be written down.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let out = root.join(&options.out);
+    let commit = machine::commit(root).map_or_else(String::new, |commit| format!("s3tune at {commit}; "));
+    let foot = format!("{}: {commit}{}", machine::today()?, machine::hardware(root));
+    for section in SECTIONS {
+        if !options.only.is_empty() && !options.only.iter().any(|name| name == section.name) {
+            continue;
+        }
+        let arguments = if options.quick { section.quick } else { section.arguments };
+        let table = measure(root, arguments, options.venv.as_deref())?;
+        let text = format!("{}\n\n{}\n\n{foot}", section.head, table.trim_end());
+        println!("{text}\n");
+        let document = document::with_section(&document::read(&out)?, BENCH, section.name, &text)?;
+        std::fs::write(&out, document).map_err(|error| format!("failed to write {}: {error}", out.display()))?;
+    }
+    eprintln!("tables in {}", out.display());
+    Ok(())
+}
+
+/// Builds and runs one section; gives its table.
+fn measure(root: &Path, arguments: &[&str], venv: Option<&Path>) -> Result<String, String> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["bench", "--quiet", "-p", "s3tune", "--bench", "answer", "--"]).args(arguments);
+    if let Some(venv) = venv {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(venv.join("bin")).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(folders).map_err(|error| format!("--venv: {error}"))?);
+    }
+    command.current_dir(root).env("AWS_EC2_METADATA_DISABLED", "true").stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().map_err(|error| format!("failed to start cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{}: {}", arguments.join(" "), output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("the table is no text: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read_and_wrong_ones_are_named() {
+        let options = Options::parse(&["--quick", "--only", "flat,compat", "--venv", "/v"]).unwrap();
+        assert_eq!((options.quick, options.only.len(), options.venv), (true, 2, Some("/v".into())));
+        for (words, says) in [(["--only", "nothing"], "there are profiles"), (["--rounds", "3"], "no flag")] {
+            assert!(Options::parse(&words).unwrap_err().contains(says), "{words:?}");
+        }
+        assert!(Options::parse(&["--out"]).unwrap_err().contains("takes a value"));
+    }
+}
