@@ -1,5 +1,6 @@
 //! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of what it took.
-//! `cargo xtask bench tune`, in `tune`, does so for searchers; `cargo xtask bench answer`, in `answer`, for s3tune.
+//! `cargo xtask bench tune`, in `tune`, does so for searchers; `cargo xtask bench answer`, in `answer`, for
+//! s3tune, and `cargo xtask bench honesty`, in `honesty`, for the intervals of answers.
 //!
 //! Here the order of work: build, serve, run, write down. What is run is in `workloads` and `engines`, pure; what the
 //! figures say is in `stats` and `table`, pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
@@ -8,6 +9,7 @@
 pub(crate) mod answer;
 mod document;
 mod engines;
+pub(crate) mod honesty;
 mod machine;
 mod options;
 mod race;

@@ -16,7 +16,8 @@ usage: cargo xtask ci [--skip-tests]   everything a change must pass; stops at t
        cargo xtask tidy                arrows, doors, the map and the house rules alone";
 
 fn usage() -> String {
-    format!("{USAGE}\n       {}\n       {}\n       {}", bench::USAGE, bench::tune::USAGE, bench::answer::USAGE)
+    let benches = [bench::USAGE, bench::tune::USAGE, bench::answer::USAGE, bench::honesty::USAGE];
+    format!("{USAGE}\n       {}", benches.join("\n       "))
 }
 
 fn main() -> ExitCode {
@@ -42,6 +43,13 @@ fn main() -> ExitCode {
         },
         ["bench", "answer", rest @ ..] => match bench::answer::Options::parse(rest) {
             Ok(options) => bench::answer::run(&root(), &options),
+            Err(message) => {
+                eprintln!("{message}");
+                return ExitCode::from(2);
+            }
+        },
+        ["bench", "honesty", rest @ ..] => match bench::honesty::Options::parse(rest) {
+            Ok(options) => bench::honesty::run(&root(), &options),
             Err(message) => {
                 eprintln!("{message}");
                 return ExitCode::from(2);

@@ -429,6 +429,15 @@ async fn another_program_can_be_tuned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_ends_at_the_default_says_so() {
+    let scene = Scene::near().await;
+    let plan = Plan { init: Init::Random, ..scene.plan(1) };
+    let outcome = run(&plan, &scene.bench, &StopHandle::new(), &Show::nothing()).await.unwrap();
+    assert!(outcome.words.contains("\ns3xfer's default is the best that the search found\n"), "{}", outcome.words);
+    assert!(!outcome.words.contains("against s3xfer's default"), "{}", outcome.words);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_started_in_another_way_is_another_run() {
     let scene = Scene::near().await;
     let right = scene.folder.path().join("right");

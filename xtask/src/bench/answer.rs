@@ -129,7 +129,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
             continue;
         }
         let arguments = if options.quick { section.quick } else { section.arguments };
-        let table = measure(root, arguments, options.venv.as_deref())?;
+        let table = table_of(root, ("s3tune", "answer"), arguments, options.venv.as_deref())?;
         let text = format!("{}\n\n{}\n\n{foot}", section.head, table.trim_end());
         println!("{text}\n");
         let document = document::with_section(&document::read(&out)?, BENCH, section.name, &text)?;
@@ -139,10 +139,15 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Builds and runs one section; gives its table.
-fn measure(root: &Path, arguments: &[&str], venv: Option<&Path>) -> Result<String, String> {
+/// Builds and runs a bench of a crate; gives the table that it prints.
+pub(super) fn table_of(
+    root: &Path,
+    (package, bench): (&str, &str),
+    arguments: &[&str],
+    venv: Option<&Path>,
+) -> Result<String, String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["bench", "--quiet", "-p", "s3tune", "--bench", "answer", "--"]).args(arguments);
+    command.args(["bench", "--quiet", "-p", package, "--bench", bench, "--"]).args(arguments);
     if let Some(venv) = venv {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(venv.join("bin")).chain(std::env::split_paths(&path));

@@ -6,11 +6,11 @@ use s3tune::results::Recommended;
 
 use crate::arena::{Arena, Clock, Search, recommended};
 use crate::figures::{mean, worst};
-use crate::grid::{engine_default, in_turn};
+use crate::grid::{Rounds, engine_default, in_turn};
 use crate::networks::FLAT;
 
 /// Rounds in which every recommendation is measured against the default.
-const ROUNDS: usize = 40;
+const ROUNDS: Rounds = Rounds { least: 40, most: 40, precision: 0.0 };
 
 /// The table, over so many studies.
 pub(crate) fn run(clock: Clock, method: &str, seeds: u64, seconds: f64, folder: &Path) -> Result<String, String> {

@@ -4,7 +4,7 @@ use s3tune::engines::{Engine, as_config};
 use tunekit::Config;
 
 use crate::arena::Arena;
-use crate::figures::mean;
+use crate::figures::{half_width, mean};
 
 const MIB: i64 = 1 << 20;
 const REQUESTS: [i64; 6] = [8, 16, 32, 64, 128, 256];
@@ -45,14 +45,26 @@ pub(crate) async fn best_cells(arena: &Arena, rounds: usize) -> Result<Vec<Confi
     Ok(ranked.into_iter().take(FINAL).map(|(_, cell)| cell).collect())
 }
 
-/// Measures configurations in turn, each `rounds` times, in an order that turns round by round. Gives a row of seconds for
-/// each configuration.
-pub(crate) async fn in_turn(arena: &Arena, configs: &[Config], rounds: usize) -> Result<Vec<Vec<f64>>, String> {
+/// How long configurations are measured in turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rounds {
+    pub(crate) least: usize,
+    pub(crate) most: usize,
+    /// The standard error of every mean, relative to it, at which it is enough.
+    pub(crate) precision: f64,
+}
+
+/// Measures configurations in turn, in an order that turns round by round. Gives a row of seconds for each configuration.
+pub(crate) async fn in_turn(arena: &Arena, configs: &[Config], rounds: Rounds) -> Result<Vec<Vec<f64>>, String> {
     let mut seconds = vec![Vec::new(); configs.len()];
-    for round in 0..rounds {
+    for round in 0..rounds.most {
         for place in 0..configs.len() {
             let at = (place + round) % configs.len();
             seconds[at].push(arena.seconds(&configs[at]).await?);
+        }
+        let is_precise = |seconds: &Vec<f64>| half_width(seconds) < 1.96 * rounds.precision * mean(seconds);
+        if round + 1 >= rounds.least && seconds.iter().all(is_precise) {
+            break;
         }
     }
     Ok(seconds)

@@ -7,7 +7,7 @@ use tunekit::Config;
 
 use crate::arena::{Arena, Clock, Search, recommended};
 use crate::figures::{half_width, mean, median, worst};
-use crate::grid::{best_cells, engine_default, in_turn};
+use crate::grid::{Rounds, best_cells, engine_default, in_turn};
 use crate::networks::{self, Network};
 
 /// What to measure.
@@ -52,8 +52,8 @@ impl Profiles {
         // Networks of other seeds than the studies': a study cannot learn what will happen.
         let arena = Arena::new(self.clock, network, 1_000, folder).await?;
         let (rounds, last_rounds) = match self.clock {
-            Clock::Real => (2, 12),
-            Clock::Virtual => (6, 24),
+            Clock::Real => (2, Rounds { least: 10, most: 20, precision: 0.02 }),
+            Clock::Virtual => (8, Rounds { least: 20, most: 200, precision: 0.02 }),
         };
         let mut configs = vec![engine_default()];
         configs.extend(best_cells(&arena, rounds).await?);
@@ -64,7 +64,8 @@ impl Profiles {
                 let search =
                     Search { method, space: "default", seconds: self.seconds, n_downloads: 3, cut_off: true, seed };
                 let summary = study.tune(search).await?;
-                eprintln!("{}, {method}, seed {seed}: {} trials", network.name, summary.trials);
+                let versus = summary.versus_engine_default;
+                eprintln!("{}, {method}, seed {seed}: {} trials, {versus:?}", network.name, summary.trials);
                 configs.push(recommended(&summary));
             }
         }
@@ -72,6 +73,10 @@ impl Profiles {
         let means: Vec<f64> = seconds.iter().map(|seconds| mean(seconds)).collect();
         let best = (1..cells).min_by(|one, other| means[*one].total_cmp(&means[*other])).expect("there are cells");
         let ratio = |at: usize| means[at] / means[best];
+        eprintln!("{} rounds:", seconds[0].len());
+        for (at, config) in configs.iter().enumerate() {
+            eprintln!("  {:.3}  {config}", ratio(at));
+        }
         let methods = means[cells..]
             .chunks(self.seeds as usize)
             .map(|chunk| chunk.iter().map(|mean| mean / means[best]).collect());

@@ -80,7 +80,11 @@ pub(crate) fn result(record: &Record) -> String {
         let config = in_space(record.space(), &arm.config);
         text.push_str(&format!("{name:width$}  {:>8}  {config}\n", seconds(mean(&comparison.samples(role)))));
     }
-    text.push_str(&versus(&format!("against {}", identity.default_name()), &improvements.over_default));
+    if comparison.arm(Role::Best) == comparison.arm(Role::EngineDefault) {
+        text.push_str(&format!("{} is the best that the search found\n", identity.default_name()));
+    } else {
+        text.push_str(&versus(&format!("against {}", identity.default_name()), &improvements.over_default));
+    }
     if identity.has_own_baseline() {
         text.push_str(&versus(&format!("against {}", identity.baseline_name()), &improvements.over_baseline));
     }

@@ -1,0 +1,83 @@
+//! `cargo xtask bench honesty`: whether what tunekit says of its answers is true.
+//!
+//! Everything is measured by `crates/tunekit/benches/honesty`; here it is called and its table is filed. No test runs it.
+
+use std::path::{Path, PathBuf};
+
+use super::{answer, document, machine};
+
+pub(crate) const USAGE: &str = "\
+cargo xtask bench honesty [--seeds N] [--out FILE.md]
+       intervals of tunekit's answers over N studies a row [500], and the table of docs/BENCHMARKS.md; hours";
+
+/// The name its section bears.
+const BENCH: &str = "honesty";
+
+const HEAD: &str = "\
+## What studies say of their answers
+
+Does the interval of 95 % cover the true mean of the configuration that `best` recommends, is its mean neither too high nor too low, and how often is a gain
+over the first configuration claimed (on *flat* there is none)? 40 trials, 80 measurements where replicates race; log-normal noise.";
+
+/// How many studies, and where to write it down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Options {
+    seeds: u64,
+    out: PathBuf,
+}
+
+impl Options {
+    /// Reads the words after `bench honesty`.
+    ///
+    /// # Errors
+    /// The first word that is not understood, with what would be.
+    pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
+        let mut options = Self { seeds: 500, out: "docs/BENCHMARKS.md".into() };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if !["--seeds", "--out"].contains(word) {
+                return Err(format!("{word} is no flag of bench honesty\nusage: {USAGE}"));
+            }
+            let value = words.next().ok_or_else(|| format!("{word} takes a value\nusage: {USAGE}"))?;
+            match *word {
+                "--seeds" => {
+                    let seeds = value.parse().ok().filter(|seeds| (1..=100_000).contains(seeds));
+                    options.seeds = seeds.ok_or_else(|| format!("--seeds takes 1 to 100000, not {value}"))?;
+                }
+                _ => options.out = value.into(),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs it, from the workspace at `root`.
+///
+/// # Errors
+/// It could not be built, did not end well, or could not be written down.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let seeds = options.seeds.to_string();
+    let table = answer::table_of(root, ("tunekit", "honesty"), &["--seeds", &seeds], None)?;
+    let commit = machine::commit(root).map_or_else(String::new, |commit| format!(", tunekit at {commit}"));
+    let foot = format!("{}: {seeds} studies a row{commit}", machine::today()?);
+    let text = format!("{HEAD}\n\n{}\n\n{foot}", table.trim_end());
+    println!("{text}");
+    let out = root.join(&options.out);
+    let document = document::with_section(&document::read(&out)?, BENCH, "coverage", &text)?;
+    std::fs::write(&out, document).map_err(|error| format!("failed to write {}: {error}", out.display()))?;
+    eprintln!("table in {}", out.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read_and_wrong_ones_are_named() {
+        assert_eq!(Options::parse(&["--seeds", "20"]).unwrap().seeds, 20);
+        for (words, says) in [(["--seeds", "0"], "1 to 100000"), (["--rounds", "3"], "no flag")] {
+            assert!(Options::parse(&words).unwrap_err().contains(says), "{words:?}");
+        }
+    }
+}
