@@ -81,13 +81,13 @@ pub struct TuneArgs {
     /// Name of the downloaded file [default: the last part of the key]
     #[arg(long, value_name = "NAME")]
     pub file_name: Option<String>,
-    /// Downloads per configuration
+    /// Downloads per configuration; racing and Hyperband give fewer to those that fall behind
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub n_downloads: u32,
     /// Second configuration of the search; the engine's own default always comes first
     #[arg(long, value_enum, default_value_t = Init::Random)]
     pub init: Init,
-    /// Search method: auto, bayes_fifo or bayes_hyperband (the AWS sample's), racing, hyperband, mobster, random, or
+    /// Search method: auto (racing), bayes_fifo or bayes_hyperband (the AWS sample's), hyperband, mobster, random, or
     /// another searcher's or scheduler's name
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub search: String,

@@ -20,11 +20,9 @@ const NAMES: [(&str, SearcherKind, SchedulerKind); 2] = [
 ];
 
 impl Method {
-    /// The Gaussian process, and as many downloads of every configuration.
-    pub const BAYES_FIFO: Self = Self::every(SearcherKind::Gp);
-
-    /// The method that is best where nothing is known beforehand.
-    pub const AUTO: Self = Self::BAYES_FIFO;
+    /// The method that is best where nothing is known beforehand: a configuration is downloaded again only while it may
+    /// still be the best, in turn with the best so far, which is the engine's default in the beginning.
+    pub const AUTO: Self = Self { searcher: SearcherKind::Gp, scheduler: SchedulerKind::Racing, rung_by_rung: false };
 
     /// A searcher, and as many downloads of every configuration.
     pub const fn every(searcher: SearcherKind) -> Self {
@@ -109,6 +107,7 @@ mod tests {
         let named = |name| Method::named(name).map(|m| (m.searcher, m.scheduler)).ok();
         assert_eq!(named("bayes-fifo"), Some((SearcherKind::Gp, SchedulerKind::Fifo)));
         assert_eq!(named("bayes_hyperband"), Some((SearcherKind::Gp, SchedulerKind::AshaPromotion)));
+        assert_eq!(named("auto"), named("racing"));
         assert_eq!(named("cmaes"), Some((SearcherKind::CmaEs, SchedulerKind::Fifo)));
         assert_eq!(named("racing"), Some((SearcherKind::Gp, SchedulerKind::Racing)));
         assert_eq!(named("hyperband"), Some((SearcherKind::Random, SchedulerKind::Hyperband)));
