@@ -29,15 +29,15 @@ const SECTIONS: [Section; 5] = [
         name: "profiles",
         head: "## Recommendations of s3tune against an exhaustive grid\n\n\
                How far is what one run of s3tune recommends for s3xfer from the best of 30 configurations (8 to 256 requests, parts of 1 to 16 MiB)? On sockets, \
-               40 s of search and the comparison; then the engine's default, the four best cells and the recommendation, 12 rounds in turn. \
+               36 s of search and about 24 s of comparison; then the engine's default, the four best cells and the recommendation, 10 to 20 rounds in turn. \
                Figures are mean times over that of the best cell: 1.00 is as good, less is better than any cell.",
-        arguments: &["profiles"],
+        arguments: &["profiles", "--seconds", "36"],
         quick: &["profiles", "--only", "same region,thin link", "--seconds", "15"],
     },
     Section {
         name: "simulated",
         head: "## Search methods of s3tune\n\n\
-               The same in virtual time, five studies for each network and method: the median and the worst of them.",
+               The same in virtual time, four studies for each network and method: the median and the worst of them.",
         arguments: &[
             "profiles",
             "--simulated",
@@ -59,8 +59,8 @@ const SECTIONS: [Section; 5] = [
     Section {
         name: "compat",
         head: "## Configurations a minute in the AWS sample's space\n\n\
-               With hopeless downloads cut off and without (`--no-cut-off`), on sockets, five studies each, medians.",
-        arguments: &["compat"],
+               With hopeless downloads cut off and without (`--no-cut-off`), on sockets, three studies each, medians.",
+        arguments: &["compat", "--seeds", "3"],
         quick: &["compat", "--seeds", "1"],
     },
     Section {
