@@ -62,8 +62,8 @@ mod rules;
 mod words;
 
 pub use crate::engine::client::Client;
+pub use crate::engine::download::stream::ObjectStream;
 pub use crate::engine::download::{Download, FileDownload};
-pub use crate::engine::stream::ObjectStream;
 pub use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder};
 pub use crate::words::durability::Durability;

@@ -57,7 +57,7 @@ pub(crate) async fn client_from_env() -> Client {
 }
 
 /// `client` with our connector below it, unless it has an HTTP client of its own.
-pub(crate) fn with_connector(client: Client) -> Client {
+fn with_connector(client: Client) -> Client {
     match client.config().http_client() {
         Some(_) => client,
         None => {
@@ -71,6 +71,8 @@ pub(crate) fn with_connector(client: Client) -> Client {
 /// An S3 client for the data of objects.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
+    /// The caller's, with our connector below it.
+    base: Client,
     client: Client,
     regions: Arc<Regions>,
     identities: Identities,
@@ -151,16 +153,16 @@ macro_rules! stored_checksum {
 }
 
 impl Store {
-    /// Keeps the endpoint, credentials and HTTP client of `client`.
-    pub(crate) fn new(client: &Client, connect_timeout: Duration) -> Self {
-        let (regions, identities) = (Arc::default(), Identities::new(client.config().identity_cache()));
-        Self { client: Self::client(client, connect_timeout, &identities), regions, identities }
+    /// Keeps the endpoint, credentials and HTTP client of `base`; brings our connector where it has none.
+    pub(crate) fn new(base: Client, connect_timeout: Duration) -> Self {
+        let base = with_connector(base);
+        let (regions, identities) = (Arc::default(), Identities::new(base.config().identity_cache()));
+        Self { client: Self::client(&base, connect_timeout, &identities), base, regions, identities }
     }
 
-    /// The same with another timeout. What the one has learned the other knows.
-    pub(crate) fn with_connect_timeout(&self, client: &Client, connect_timeout: Duration) -> Self {
-        let Self { regions, identities, .. } = self.clone();
-        Self { client: Self::client(client, connect_timeout, &identities), regions, identities }
+    /// The same with another timeout. What the one has learned the other knows, and they share connections.
+    pub(crate) fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self { client: Self::client(&self.base, connect_timeout, &self.identities), ..self }
     }
 
     fn client(client: &Client, connect_timeout: Duration, identities: &Identities) -> Client {

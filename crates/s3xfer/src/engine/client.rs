@@ -1,10 +1,9 @@
 //! [`Client`]: where transfers begin.
 
-use std::sync::Arc;
-
 use crate::doors::s3::{self, Store};
 use crate::engine::download::Download;
-use crate::engine::limits::Limits;
+use crate::engine::download::order::Order;
+use crate::engine::shared::Shared;
 use crate::words::config::TransferConfig;
 use crate::words::object::ObjectAddress;
 
@@ -14,10 +13,7 @@ use crate::words::object::ObjectAddress;
 /// It needs a tokio runtime with time and I/O enabled.
 #[derive(Debug, Clone)]
 pub struct Client {
-    sdk: aws_sdk_s3::Client,
-    pub(crate) store: Store,
-    pub(crate) config: TransferConfig,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) shared: Shared,
 }
 
 impl Client {
@@ -40,9 +36,7 @@ impl Client {
     #[must_use]
     pub fn new(sdk: aws_sdk_s3::Client) -> Self {
         let config = TransferConfig::default();
-        // Once: the connections belong to it.
-        let sdk = s3::with_connector(sdk);
-        Self { store: Store::new(&sdk, config.connect_timeout()), limits: Limits::new(&config), config, sdk }
+        Self { shared: Shared::new(Store::new(sdk, config.connect_timeout()), config) }
     }
 
     /// Takes region, credentials and endpoint from where AWS's tools take them: environment variables, the files in
@@ -58,16 +52,13 @@ impl Client {
     /// The same client with another configuration, and limits of its own.
     #[must_use]
     pub fn with_config(self, config: TransferConfig) -> Self {
-        let store = match config.connect_timeout() == self.config.connect_timeout() {
-            true => self.store,
-            false => self.store.with_connect_timeout(&self.sdk, config.connect_timeout()),
-        };
-        Self { sdk: self.sdk, store, limits: Limits::new(&config), config }
+        Self { shared: self.shared.with_config(config) }
     }
 
     /// A download of the object, to be given a target. A key that is empty or longer than S3's 1,024 bytes is told by
     /// the download's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
     pub fn download(&self, bucket: impl Into<String>, key: impl Into<String>) -> Download {
-        Download::new(self.clone(), ObjectAddress { bucket: bucket.into(), key: key.into() })
+        let object = ObjectAddress { bucket: bucket.into(), key: key.into() };
+        Download::new(Order::new(self.shared.clone(), object))
     }
 }

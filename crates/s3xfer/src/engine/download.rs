@@ -10,94 +10,98 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 
-use crate::engine::client::Client;
-use crate::engine::stream::ObjectStream;
-use crate::engine::transfer::in_time;
-use crate::engine::{file, place};
 use crate::words::config::TransferConfig;
 use crate::words::durability::Durability;
 use crate::words::failure::DownloadError;
-use crate::words::object::{ByteRange, ObjectAddress, ObjectRequest, SseCustomerKey};
-use crate::words::progress::{Progress, Share};
+use crate::words::object::{ByteRange, SseCustomerKey};
+use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
 use crate::words::sink::WriteAt;
 
-/// A download that has no target yet: [`Client::download`] makes it.
+mod discover;
+mod expected;
+mod fetch;
+mod file;
+pub(crate) mod order;
+mod pieces;
+mod pinned;
+mod place;
+pub(crate) mod stream;
+
+use file::IntoFile;
+use order::Order;
+use stream::ObjectStream;
+
+/// A download that has no target yet: [`Client::download`](crate::Client::download) makes it.
 #[derive(Debug)]
 #[must_use = "a download does nothing until it has a target and is awaited"]
 pub struct Download {
-    pub(crate) client: Client,
-    pub(crate) object: ObjectRequest,
-    pub(crate) object_bytes: Option<u64>,
-    pub(crate) progress: Share,
+    order: Order,
 }
 
 /// A download into a file; awaiting it runs it.
 #[derive(Debug)]
 #[must_use = "a download does nothing until it is awaited"]
 pub struct FileDownload {
-    pub(crate) download: Download,
-    pub(crate) target: PathBuf,
-    pub(crate) resume: bool,
-    pub(crate) verify_kept: bool,
-    pub(crate) durability: Durability,
+    order: Order,
+    into: IntoFile,
 }
 
 impl Download {
-    pub(crate) fn new(client: Client, object: ObjectAddress) -> Self {
-        Self { client, object: ObjectRequest::new(object), object_bytes: None, progress: Progress::new().into() }
+    pub(crate) fn new(order: Order) -> Self {
+        Self { order }
     }
 
     /// Another configuration for this transfer alone. Its limits (`max_concurrency`, `max_bandwidth`, `memory_limit`)
     /// are then this transfer's own, no longer shared with the client's others.
     pub fn config(mut self, config: TransferConfig) -> Self {
-        self.client = self.client.with_config(config);
+        self.order.shared = self.order.shared.with_config(config);
         self
     }
 
     /// Counts into `progress`, together with the other downloads that do.
     pub fn progress(mut self, progress: Progress) -> Self {
-        self.progress = progress.into();
+        self.order.progress = progress.into();
         self
     }
 
     /// Only these bytes of the object. What lies behind the object's end is left out, as HTTP has it; a range of which
     /// the object has no byte is an error. The first byte of the range is the first of the target.
     pub fn range(mut self, bytes: impl RangeBounds<u64>) -> Self {
-        self.object.range = ByteRange::of(bytes);
+        self.order.object.range = ByteRange::of(bytes);
         self
     }
 
     /// This version of the object, not the newest one.
     pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
-        self.object.version_id = Some(version_id.into());
+        self.order.object.version_id = Some(version_id.into());
         self
     }
 
     /// The object's size, where it is known, from a listing for one. An object that fits into one request is then asked
     /// for without a range, and its checksum comes along: one request, where a stranger takes two.
     pub fn object_bytes(mut self, bytes: u64) -> Self {
-        self.object_bytes = Some(bytes);
+        self.order.object_bytes = Some(bytes);
         self
     }
 
     /// The key of an object that is encrypted with its owner's own (SSE-C).
     pub fn sse_customer_key(mut self, key: SseCustomerKey) -> Self {
-        self.object.sse_customer_key = Some(key);
+        self.order.object.sse_customer_key = Some(key);
         self
     }
 
     /// Says that the requester pays for the requests and the data.
     pub fn request_payer(mut self) -> Self {
-        self.object.request_payer = true;
+        self.order.object.request_payer = true;
         self
     }
 
     /// Has the server refuse the requests if the bucket belongs to another account than this one.
     pub fn expected_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
-        self.object.expected_bucket_owner = Some(account_id.into());
+        self.order.object.expected_bucket_owner = Some(account_id.into());
         self
     }
 
@@ -113,13 +117,8 @@ impl Download {
     /// A target that is no regular file takes the bytes as they come, in order: a FIFO, a terminal, `/dev/stdout`.
     /// `/dev/null` takes them in any order, like [`discard`](Self::discard).
     pub fn to_file(self, target: impl Into<PathBuf>) -> FileDownload {
-        FileDownload {
-            download: self,
-            target: target.into(),
-            resume: false,
-            verify_kept: false,
-            durability: Durability::default(),
-        }
+        let (resume, verify_kept, durability) = Default::default();
+        FileDownload { order: self.order, into: IntoFile { target: target.into(), resume, verify_kept, durability } }
     }
 
     /// To a sink of the caller's, in any order and from several threads.
@@ -128,7 +127,7 @@ impl Download {
     ///
     /// [`DownloadError`]. What the sink has taken by then is the caller's to throw away.
     pub async fn to_write_at(self, sink: impl WriteAt) -> Result<TransferReport, DownloadError> {
-        self.progress.clone().until_done(place::to_sink(self, sink)).boxed().await
+        self.order.run(|order| place::to_sink(order, sink)).boxed().await
     }
 
     /// Into memory, in one piece. The bytes count against
@@ -138,7 +137,7 @@ impl Download {
     ///
     /// [`DownloadError`]; [`DownloadError::TooLarge`] before anything is fetched that the limit has no room for.
     pub async fn to_bytes(self) -> Result<(Bytes, TransferReport), DownloadError> {
-        self.progress.clone().until_done(place::to_memory(self)).boxed().await
+        self.order.run(place::to_memory).boxed().await
     }
 
     /// To nowhere: every byte is fetched, checked and dropped.
@@ -148,7 +147,7 @@ impl Download {
     /// [`DownloadError`].
     pub async fn discard(self) -> Result<TransferReport, DownloadError> {
         // Boxed, as in all of these: the type of the future would be too deep for the compiler of a caller.
-        self.progress.clone().until_done(place::to_nowhere(self)).boxed().await
+        self.order.run(place::to_nowhere).boxed().await
     }
 
     /// As a stream of the bytes in order, fetched ahead in parallel as far as memory allows. What is read too slowly is
@@ -160,7 +159,7 @@ impl Download {
     /// A checksum that does not match is told by the last item, when the bytes have been passed on already.
     #[must_use = "a stream does nothing until it is polled"]
     pub fn stream(self) -> ObjectStream {
-        ObjectStream::new(self)
+        ObjectStream::new(self.order)
     }
 
     /// To a writer, in order; flushed, but not shut down, at the end.
@@ -169,25 +168,7 @@ impl Download {
     ///
     /// [`DownloadError`]; [`DownloadError::Sink`] when the writer fails.
     pub async fn to_writer(self, writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
-        let (limit, object) = (self.client.config.transfer_timeout(), self.object.address.clone());
-        // The stream's own deadline is not looked at while the writer takes its time.
-        let progress = self.progress.clone();
-        progress.until_done(in_time(limit, &object, self.pass_on(writer))).await
-    }
-
-    async fn pass_on(self, mut writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
-        let object = self.object.address.to_string();
-        let mut stream = self.stream();
-        let mut at = 0_u64;
-        let failed = |action: String, source| DownloadError::Sink { object: object.clone(), action, source };
-        while let Some(frame) = futures::StreamExt::next(&mut stream).await {
-            let frame = frame?;
-            let action = |source| failed(format!("{} bytes at {at}", frame.len()), source);
-            writer.write_all(&frame).await.map_err(action)?;
-            at += frame.len() as u64;
-        }
-        writer.flush().await.map_err(|source| failed("the end of the bytes".to_owned(), source))?;
-        Ok(stream.into_report().expect("a stream that has ended without an error has a report"))
+        self.order.run(|order| stream::to_writer(order, writer)).await
     }
 }
 
@@ -207,7 +188,7 @@ impl FileDownload {
     /// A file system without locks (Lustre without `-o flock`, for one) cannot tell whether another download is
     /// running. There the download runs as if this were `false`, and a `tracing` warning says so.
     pub fn resume(mut self, resume: bool) -> Self {
-        self.resume = resume;
+        self.into.resume = resume;
         self
     }
 
@@ -216,13 +197,13 @@ impl FileDownload {
     /// wrote into the temporary file, cannot spoil the result. Costs the time to read them. Without effect unless the
     /// download [resumes](Self::resume).
     pub fn verify_kept(mut self, verify: bool) -> Self {
-        self.verify_kept = verify;
+        self.into.verify_kept = verify;
         self
     }
 
     /// What the new file survives once the download has succeeded; by default the process's end, not the machine's.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.into.durability = durability;
         self
     }
 }
@@ -232,6 +213,7 @@ impl IntoFuture for FileDownload {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        self.download.progress.clone().until_done(file::run(self)).boxed()
+        let into = self.into;
+        self.order.run(|order| file::run(order, into)).boxed()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::engine::fetch::{FetchError, Frames};
+use super::fetch::{FetchError, Frames};
 use crate::engine::limits::{LARGEST_ROOM, Limits, Reservation};
 use crate::engine::write::Writer;
 use crate::rules::coalesce::Coalescer;

@@ -1,44 +1,39 @@
-//! What all downloads have in common, whatever they end in: the beginning, the verdict on the bytes, the report.
+//! [`Pinned`]: a download whose object is known, whatever it ends in. The version that it is pinned to, the verdict on the
+//! bytes, the report.
 //!
 //! Dropped at any await, nothing remains but what the sink has.
 
-use std::future::Future;
 use std::ops::Range;
 use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use tokio::task::JoinError;
-use tokio::time::{Instant, timeout};
 
-use crate::doors::s3::{Answer, StoredChecksum};
-use crate::engine::client::Client;
-use crate::engine::counters::Counters;
-use crate::engine::download::Download;
-use crate::engine::expected::{self, Answered, Expected};
-use crate::engine::fetch::{Discovered, Fetcher, Version};
-use crate::engine::limits::RequestPermit;
+use super::expected::{self, Expected};
+use super::fetch::{Fetcher, Version};
+use super::order::Order;
+use crate::engine::session::Session;
 use crate::engine::turns::Turn;
 use crate::rules::checksum::PartChecksums;
-use crate::rules::plan::{Plan, first_request};
+use crate::rules::plan::Plan;
 use crate::words::checkpoint::DonePart;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 use crate::words::failure::{DownloadError, RequestFailure};
-use crate::words::object::{ByteRange, ObjectAddress, Part};
+use crate::words::object::Part;
 use crate::words::progress::Share;
 use crate::words::report::{TransferReport, Waits};
 
 /// A download whose object is known.
 #[derive(Debug)]
-pub(crate) struct Transfer {
+pub(crate) struct Pinned {
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) version: Arc<Version>,
     pub(crate) plan: Plan,
     pub(crate) expected: Expected,
     pub(crate) progress: Share,
-    /// Of one that has one request in flight at a time.
+    /// Set where one request is in flight at a time; see [`turns`](crate::engine::turns).
     pub(crate) turn: Option<Turn>,
     /// `None` until the first part that has a checksum.
     checksums: Mutex<Option<PartChecksums>>,
@@ -84,62 +79,37 @@ impl Done {
     }
 }
 
-/// What [`expected::ask`] gives, on its way.
-type Question = BoxFuture<'static, Answered>;
-
-/// The answer that told about the object, and the right to have it in flight.
-pub(crate) struct First {
-    pub(crate) answer: Answer,
-    pub(crate) permit: RequestPermit,
-}
-
-impl Transfer {
-    /// As [`begin`](Self::begin), but many small ones take turns. Not for those that may stand still for as long as the
-    /// caller likes, for they would keep the others' places.
-    pub(crate) async fn begin_in_turn(download: Download) -> Result<(Self, First), DownloadError> {
-        let turn = download.client.limits.turn().await;
-        let (mut transfer, first) = Self::begin(download).await?;
-        // One that has several requests in flight sheds them by itself.
-        transfer.turn = turn.filter(|_| transfer.plan.in_turn() || transfer.plan.len() <= 1);
-        Ok((transfer, first))
-    }
-
-    /// Asks for the beginning of the object.
-    pub(crate) async fn begin(download: Download) -> Result<(Self, First), DownloadError> {
-        let started = Instant::now();
-        let Download { client: Client { store, config, limits, .. }, object, object_bytes, progress } = download;
-        let permit = limits.permit().await;
-        let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default(), started });
-        let question = fetcher.question(object_bytes).await;
-        let Discovered { version, plan, first } = fetcher.discover(object_bytes).await?;
-        let expected = fetcher.expected(&version, &plan, &first, question);
+impl Pinned {
+    /// Nothing of it is done yet.
+    pub(crate) fn new(
+        fetcher: Arc<Fetcher>,
+        version: Arc<Version>,
+        plan: Plan,
+        expected: Expected,
+        progress: Share,
+    ) -> Self {
         progress.set_total(plan.bytes().end - plan.bytes().start);
-        let (checksums, done, turn) = Default::default();
-        let version = Arc::new(version);
-        let resumed_bytes = 0;
-        let transfer = Self { fetcher, version, plan, expected, progress, turn, checksums, done, resumed_bytes };
-        Ok((transfer, First { answer: first, permit }))
+        let (turn, checksums, done, resumed_bytes) = Default::default();
+        Self { fetcher, version, plan, expected, progress, turn, checksums, done, resumed_bytes }
     }
 
     /// Goes on with an earlier download of `version`, whose parts `done` are in the sink already. Nothing is asked yet:
     /// the first part that is fetched finds out whether the object still is that version.
-    pub(crate) async fn resume(download: Download, version: Version, plan: Plan, mut done: Done) -> Self {
-        let started = Instant::now();
-        let Download { client: Client { store, config, limits, .. }, object, progress, .. } = download;
-        let fetcher = Arc::new(Fetcher { store, object, config, limits, counters: Counters::default(), started });
-        let question = fetcher.question(None).await;
+    pub(crate) async fn resume(order: Order, version: Version, plan: Plan, mut done: Done) -> Self {
+        let Order { shared, object, progress, .. } = order;
+        let fetcher = Fetcher { session: Session::new(shared), object };
+        let question = expected::question(&fetcher.session, &fetcher.object, None).await;
         let expected = match question {
             Some(answer) => Expected::awaited(answer, version.e_tag.clone()),
-            None if fetcher.config.validate_checksum() => Expected::none(NotValidated::PartOfTheObject),
+            None if fetcher.session.config.validate_checksum() => Expected::none(NotValidated::PartOfTheObject),
             None => Expected::none(NotValidated::TurnedOff),
         };
-        progress.set_total(plan.bytes().end - plan.bytes().start);
-        let resumed_bytes = done.bytes(&plan);
-        progress.add_written(resumed_bytes);
-        let checksums = Mutex::new(done.checksums.take());
-        let done = Arc::new(done);
-        let (version, turn) = (Arc::new(version), None);
-        Self { fetcher, version, plan, expected, progress, turn, checksums, done, resumed_bytes }
+        let mut pinned = Self::new(Arc::new(fetcher), Arc::new(version), plan, expected, progress);
+        pinned.resumed_bytes = done.bytes(&pinned.plan);
+        pinned.progress.add_written(pinned.resumed_bytes);
+        pinned.checksums = Mutex::new(done.checksums.take());
+        pinned.done = Arc::new(done);
+        pinned
     }
 
     /// The parts that are to be fetched, in order.
@@ -154,11 +124,11 @@ impl Transfer {
     ///
     /// [`DownloadError::ObjectChanged`], and those of any request.
     pub(crate) async fn confirm(&self) -> Result<(), DownloadError> {
-        let Fetcher { store, object, config, .. } = &*self.fetcher;
-        let mut attempts = self.fetcher.attempts();
+        let Fetcher { session, object } = &*self.fetcher;
+        let mut attempts = session.attempts();
         let part = Part { number: 0, bytes: self.plan.bytes() };
         loop {
-            match store.checksum(object, config.first_byte_timeout()).await {
+            match session.store.checksum(object, session.config.first_byte_timeout()).await {
                 Ok((e_tag, _)) if e_tag == self.version.e_tag => return Ok(()),
                 Ok(_) => return Err(self.fetcher.error(RequestFailure::Changed, self.version.e_tag.as_deref())),
                 Err(RequestFailure::Transient(error)) => {
@@ -204,21 +174,22 @@ impl Transfer {
 
     /// What was done; `writes`, `largest_write_bytes` and `peak_io_queue` are the writer's to fill in.
     pub(crate) fn report(&self, integrity: Integrity) -> TransferReport {
-        let counters = &self.fetcher.counters;
+        let session = &self.fetcher.session;
+        let counters = &session.counters;
         let load = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         TransferReport {
             bytes: self.plan.bytes().end - self.plan.bytes().start,
             resumed_bytes: self.resumed_bytes,
             object_bytes: self.version.object_bytes,
-            elapsed: self.fetcher.started.elapsed(),
+            elapsed: session.started.elapsed(),
             e_tag: self.version.e_tag.clone(),
             integrity,
             parts: self.plan.len(),
             requests: counters.requests.load(Ordering::Relaxed),
             retries: counters.retries.load(Ordering::Relaxed),
-            most_requests: self.fetcher.limits.requests(),
+            most_requests: session.limits.requests(),
             peak_requests: counters.peak_requests.load(Ordering::Relaxed),
-            peak_memory_bytes: self.fetcher.limits.peak_memory_bytes(),
+            peak_memory_bytes: session.limits.peak_memory_bytes(),
             peak_io_queue: 0,
             writes: 0,
             largest_write_bytes: 0,
@@ -228,54 +199,8 @@ impl Transfer {
                 sink: load(&counters.waited.sink),
                 retry: load(&counters.waited.retry),
             },
-            config: self.fetcher.config.clone(),
+            config: session.config.clone(),
         }
-    }
-}
-
-impl Fetcher {
-    /// Asks for the object's checksum where the answers to the GETs will not tell it: beside the first of them, and
-    /// without a permit (as boto3 sends its HEAD), or before it where there is to be one request at a time.
-    async fn question(&self, object_bytes: Option<u64>) -> Option<Question> {
-        let first = first_request(self.object.range, &self.config);
-        let comes_along = object_bytes.is_some_and(|bytes| bytes <= first.end);
-        if !self.config.validate_checksum() || self.object.range != ByteRange::WHOLE || comes_along {
-            return None;
-        }
-        let question = expected::ask(self.store.clone(), self.object.clone(), self.config.first_byte_timeout());
-        Some(match self.limits.requests() > 1 {
-            true => Box::pin(expected::beside(question)),
-            false => Box::pin(futures::future::ready(question.await)),
-        })
-    }
-
-    fn expected(&self, version: &Version, plan: &Plan, first: &Answer, question: Option<Question>) -> Expected {
-        if !self.config.validate_checksum() {
-            return Expected::none(NotValidated::TurnedOff);
-        }
-        if plan.bytes() != (0..version.object_bytes) {
-            return Expected::none(NotValidated::PartOfTheObject);
-        }
-        match question {
-            // With the whole object comes the whole object's checksum.
-            _ if plan.len() <= 1 && first.checksum != StoredChecksum::None => Expected::told(&first.checksum),
-            Some(answer) => Expected::awaited(answer, version.e_tag.clone()),
-            None => Expected::none(NotValidated::NoChecksum),
-        }
-    }
-}
-
-/// Ends `transfer` when it takes longer than it may.
-pub(crate) async fn in_time<T>(
-    limit: Option<Duration>,
-    object: &ObjectAddress,
-    transfer: impl Future<Output = Result<T, DownloadError>>,
-) -> Result<T, DownloadError> {
-    match limit {
-        None => transfer.await,
-        Some(limit) => timeout(limit, transfer)
-            .await
-            .unwrap_or_else(|_| Err(DownloadError::TimedOut { object: object.to_string(), seconds: limit.as_secs() })),
     }
 }
 

@@ -16,15 +16,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 
-use crate::engine::download::Download;
-use crate::engine::fetch::{FetchError, Frames};
+use super::discover::{self, First};
+use super::fetch::{FetchError, Frames};
+use super::order::Order;
+use super::pinned::{Pinned, propagate};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
-use crate::engine::transfer::{First, Transfer, propagate};
 use crate::rules::coalesce::SmallFrames;
 use crate::words::failure::DownloadError;
 use crate::words::progress::Undone;
@@ -61,7 +63,7 @@ enum State {
 
 /// What is read from while the feeder feeds.
 struct Reading {
-    transfer: Arc<Transfer>,
+    pinned: Arc<Pinned>,
     feeder: JoinSet<()>,
     parts: mpsc::UnboundedReceiver<Ahead>,
     current: Option<Ahead>,
@@ -81,11 +83,15 @@ struct Held {
 }
 
 impl ObjectStream {
-    pub(crate) fn new(download: Download) -> Self {
-        let object = download.object.address.to_string();
-        let deadline = download.client.config.transfer_timeout().map(|limit| Deadline { limit, sleep: None });
-        let undone = Some(download.progress.undone());
-        Self { state: State::Beginning(begin(download).boxed()), object, deadline, undone, report: None }
+    pub(crate) fn new(order: Order) -> Self {
+        let deadline = order.shared.config.transfer_timeout().map(|limit| Deadline { limit, sleep: None });
+        Self { deadline, ..Self::without_deadline(order) }
+    }
+
+    fn without_deadline(order: Order) -> Self {
+        let object = order.object.address.to_string();
+        let undone = Some(order.progress.undone());
+        Self { state: State::Beginning(begin(order).boxed()), object, deadline: None, undone, report: None }
     }
 
     /// What was done, once the stream has ended without an error.
@@ -94,15 +100,31 @@ impl ObjectStream {
         self.report.as_ref()
     }
 
-    pub(crate) fn into_report(self) -> Option<TransferReport> {
-        self.report
-    }
-
     fn end(&mut self, error: DownloadError) -> Poll<Option<Result<Bytes, DownloadError>>> {
         self.state = State::Ended;
         self.undone = None;
         Poll::Ready(Some(Err(error)))
     }
+}
+
+/// Passes the bytes on to a writer. The deadline is the caller's: the stream's own would not be looked at while the
+/// writer takes its time.
+pub(crate) async fn to_writer(
+    order: Order,
+    mut writer: impl AsyncWrite + Unpin,
+) -> Result<TransferReport, DownloadError> {
+    let object = order.object.address.to_string();
+    let mut stream = ObjectStream::without_deadline(order);
+    let mut at = 0_u64;
+    let failed = |action: String, source| DownloadError::Sink { object: object.clone(), action, source };
+    while let Some(frame) = stream.next().await {
+        let frame = frame?;
+        let action = |source| failed(format!("{} bytes at {at}", frame.len()), source);
+        writer.write_all(&frame).await.map_err(action)?;
+        at += frame.len() as u64;
+    }
+    writer.flush().await.map_err(|source| failed("the end of the bytes".to_owned(), source))?;
+    Ok(stream.report.expect("a stream that has ended without an error has a report"))
 }
 
 impl Stream for ObjectStream {
@@ -164,7 +186,7 @@ impl Reading {
             };
             match ready!(current.frames.poll_recv(cx)) {
                 Some(Ok(held)) => {
-                    self.transfer.progress.add_written(held.bytes.len() as u64);
+                    self.pinned.progress.add_written(held.bytes.len() as u64);
                     return Poll::Ready(Some(Ok(held.bytes)));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -174,13 +196,13 @@ impl Reading {
     }
 }
 
-async fn begin(download: Download) -> Result<Reading, DownloadError> {
-    let (transfer, first) = Transfer::begin(download).await?;
-    let transfer = Arc::new(transfer);
+async fn begin(order: Order) -> Result<Reading, DownloadError> {
+    let (pinned, first) = discover::begin(order).await?;
+    let pinned = Arc::new(pinned);
     let (sender, parts) = mpsc::unbounded_channel();
     let mut feeder = JoinSet::new();
-    feeder.spawn(feed(transfer.clone(), first, sender));
-    Ok(Reading { transfer, feeder, parts, current: None })
+    feeder.spawn(feed(pinned.clone(), first, sender));
+    Ok(Reading { pinned, feeder, parts, current: None })
 }
 
 async fn judge(mut reading: Reading) -> Result<TransferReport, DownloadError> {
@@ -188,19 +210,19 @@ async fn judge(mut reading: Reading) -> Result<TransferReport, DownloadError> {
     while let Some(ended) = reading.feeder.join_next().await {
         ended.unwrap_or_else(propagate);
     }
-    let integrity = reading.transfer.validate().await?;
-    Ok(reading.transfer.report(integrity))
+    let integrity = reading.pinned.validate().await?;
+    Ok(reading.pinned.report(integrity))
 }
 
 /// Starts the parts in order, each as soon as it may.
-async fn feed(transfer: Arc<Transfer>, first: First, parts: mpsc::UnboundedSender<Ahead>) {
-    let limits = &transfer.fetcher.limits;
+async fn feed(pinned: Arc<Pinned>, first: First, parts: mpsc::UnboundedSender<Ahead>) {
+    let limits = &pinned.fetcher.session.limits;
     // Twice as many as can be in flight, so that one slow part does not stop the others; a permit each.
-    let ahead = if transfer.plan.in_turn() { 1 } else { limits.requests().saturating_mul(2) };
+    let ahead = if pinned.plan.in_turn() { 1 } else { limits.requests().saturating_mul(2) };
     let places = Arc::new(Semaphore::new(ahead as usize));
     let mut running = JoinSet::new();
     let mut begun = Some(first);
-    for part in transfer.plan.parts() {
+    for part in pinned.plan.parts() {
         let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
         let bytes = part.bytes.end - part.bytes.start;
         let its_turn = places.acquire_many(ahead - 1);
@@ -224,15 +246,15 @@ async fn feed(transfer: Arc<Transfer>, first: First, parts: mpsc::UnboundedSende
         if parts.send(Ahead { frames, _place: place }).is_err() {
             return;
         }
-        let transfer = transfer.clone();
+        let pinned = pinned.clone();
         running.spawn(async move {
             let _permit = permit;
-            let _in_flight = transfer.fetcher.counters.in_flight();
+            let _in_flight = pinned.fetcher.session.counters.in_flight();
             let mut forward = Forward { frames: sender, room, left: bytes, small: SmallFrames::default() };
-            let Transfer { fetcher, version, expected, .. } = &*transfer;
+            let Pinned { fetcher, version, expected, .. } = &*pinned;
             match fetcher.part(&part, version, answer, expected, &mut forward).await {
                 Ok(checksum) => {
-                    transfer.add(&part, checksum);
+                    pinned.add(&part, checksum);
                     true
                 }
                 Err(FetchError::Failed(error)) => {

@@ -6,37 +6,30 @@
 use std::future::Future;
 use std::ops::Range;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::doors::s3::{Answer, Store};
-use crate::engine::counters::{Counters, Stopwatch};
-use crate::engine::expected::Expected;
-use crate::engine::limits::Limits;
+use super::expected::Expected;
+use crate::doors::s3::Answer;
+use crate::engine::counters::Stopwatch;
+use crate::engine::session::Session;
 use crate::engine::write::WriteError;
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::content_range::check_partial;
-use crate::rules::floor::{Floor, TooSlow, Watch};
-use crate::rules::plan::{Plan, first_request};
+use crate::rules::floor::{TooSlow, Watch};
 use crate::rules::retry::{Attempts, GaveUp, Now};
 use crate::words::checksum::ChecksumAlgorithm;
-use crate::words::config::TransferConfig;
 use crate::words::failure::{DownloadError, RequestError, RequestFailure};
 use crate::words::object::{ObjectRequest, Part};
 
-/// What every request of one transfer needs.
+/// Asks for bytes of one object.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
-    pub(crate) store: Store,
+    pub(crate) session: Session,
     pub(crate) object: ObjectRequest,
-    pub(crate) config: TransferConfig,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) counters: Counters,
-    pub(crate) started: Instant,
 }
 
 /// The version of the object that a download is pinned to, as the first answer told it.
@@ -48,14 +41,6 @@ pub(crate) struct Version {
     pub(crate) last_modified: Option<(i64, u32)>,
     /// Whether the server heeds ranges; `None` where it was not asked for one yet.
     pub(crate) ranged: Option<bool>,
-}
-
-/// What the first answer told, and the answer, whose body is the beginning of what is wanted.
-#[derive(Debug)]
-pub(crate) struct Discovered {
-    pub(crate) version: Version,
-    pub(crate) plan: Plan,
-    pub(crate) first: Answer,
 }
 
 /// Takes the bytes of one part, in order.
@@ -72,7 +57,7 @@ enum AttemptError {
     Sink(FetchError),
 }
 
-/// Why a part did not come. `Stopped`: because of the sink, which knows more.
+/// Why a part did not come. `Stopped`: the sink has failed, and keeps the error.
 #[derive(Debug)]
 pub(crate) enum FetchError {
     Stopped,
@@ -80,60 +65,6 @@ pub(crate) enum FetchError {
 }
 
 impl Fetcher {
-    /// Asks for the beginning of what is wanted, and learns the object's size and version from the answer: no HEAD is
-    /// needed.
-    ///
-    /// `object_bytes` is the size as the caller knows it: an object that one request brings is then asked for without a
-    /// range, and its checksum comes with it.
-    pub(crate) async fn discover(&self, object_bytes: Option<u64>) -> Result<Discovered, DownloadError> {
-        let range = first_request(self.object.range, &self.config);
-        if range.is_empty() {
-            return Err(self.no_such_range(None));
-        }
-        let mut attempts = self.attempts();
-        let mut whole = range.start == 0 && object_bytes.is_some_and(|bytes| bytes <= range.end);
-        let mut asked = (!whole).then_some(&range);
-        loop {
-            match self.get(asked, None).await {
-                // The caller was wrong about the size.
-                Ok(answer) if asked.is_none() && whole && answer.content_length.is_some_and(|n| n > range.end) => {
-                    (asked, whole) = (Some(&range), false);
-                }
-                Ok(answer) => return self.understand(answer, asked),
-                // An empty object has no byte 0. Without a range it answers like any other.
-                Err(RequestFailure::BehindTheEnd) if asked.is_some() && range.start == 0 => asked = None,
-                Err(RequestFailure::BehindTheEnd) => return Err(self.no_such_range(None)),
-                Err(RequestFailure::Transient(error)) => {
-                    self.pause(&mut attempts, error, &Part { number: 0, bytes: range.clone() }, range.start).await?;
-                }
-                Err(failure) => return Err(self.error(failure, None)),
-            }
-        }
-    }
-
-    fn understand(&self, first: Answer, asked: Option<&Range<u64>>) -> Result<Discovered, DownloadError> {
-        let refuse = |what: String| self.error(bad_response(what), None);
-        let (object_bytes, ranged) = match (&first.content_range, asked) {
-            (Some(content_range), Some(asked)) => {
-                let got = check_partial(asked, content_range, first.content_length).map_err(refuse)?;
-                (got.object_bytes, Some(true))
-            }
-            (Some(_), None) => return Err(refuse("a part of the object, though no range was asked for".to_owned())),
-            (None, asked) => match first.content_length {
-                Some(length) => (length, asked.map(|_| false)),
-                None => {
-                    let what = "neither Content-Range nor Content-Length tells the object's size";
-                    return Err(refuse(what.to_owned()));
-                }
-            },
-        };
-        let wanted = self.object.range.within(object_bytes).ok_or_else(|| self.no_such_range(Some(object_bytes)))?;
-        let plan = if first.content_range.is_some() { Plan::new(wanted, &self.config) } else { Plan::whole(wanted) };
-        let e_tag = first.e_tag.clone();
-        let version = Version { object_bytes, e_tag, last_modified: first.last_modified, ranged };
-        Ok(Discovered { version, plan, first })
-    }
-
     /// Brings `part` to `frames`, and gives its checksum where there is one of the object to compare with. `begun` is
     /// an answer that starts with the part's first byte, if there is one already.
     pub(crate) async fn part(
@@ -144,7 +75,7 @@ impl Fetcher {
         expected: &Expected,
         frames: &mut impl Frames,
     ) -> Result<Option<(ChecksumAlgorithm, u64)>, FetchError> {
-        let mut attempts = self.attempts();
+        let mut attempts = self.session.attempts();
         let mut running = None;
         let mut at = part.bytes.start;
         while at < part.bytes.end {
@@ -200,8 +131,8 @@ impl Fetcher {
     ) -> Result<(), AttemptError> {
         let asked = *at..part.bytes.end;
         let (starts_at, ends_at) = place(&answer, &asked, version)?;
-        let waited = &self.counters.waited;
-        let mut watch = Watch::new(self.floor(), self.counters.received());
+        let waited = &self.session.counters.waited;
+        let mut watch = Watch::new(self.session.floor(), self.session.counters.received());
         let mut skip = asked.start - starts_at;
         let mut place = starts_at;
         while *at < part.bytes.end && place < ends_at {
@@ -218,11 +149,11 @@ impl Fetcher {
             }
             let skipped = frame.split_to(frame.len().min(usize::try_from(skip).unwrap_or(usize::MAX)));
             skip -= skipped.len() as u64;
-            self.limits.pace(skipped.len() as u64).await;
+            self.session.limits.pace(skipped.len() as u64).await;
             frame.truncate(usize::try_from(part.bytes.end - *at).unwrap_or(usize::MAX));
             while !frame.is_empty() {
-                let slice = self.limits.slice(&mut frame);
-                waited.bandwidth.time(self.limits.pace(slice.len() as u64)).await;
+                let slice = self.session.limits.slice(&mut frame);
+                waited.bandwidth.time(self.session.limits.pace(slice.len() as u64)).await;
                 if let Some(running) = &mut running {
                     running.update(&slice);
                 }
@@ -234,12 +165,16 @@ impl Fetcher {
     }
 
     async fn next(&self, answer: &mut Answer, watch: &mut Watch, first: bool) -> Option<Result<Bytes, RequestError>> {
-        let mut next = pin!(answer.body.next(self.config.stall_timeout()));
+        let mut next = pin!(answer.body.next(self.session.config.stall_timeout()));
         let (frame, at_once) = match futures::poll!(&mut next) {
             Poll::Ready(frame) => (frame, true),
-            Poll::Pending => (self.counters.waited.network.time(self.wait(next, watch)).await, false),
+            Poll::Pending => (self.session.counters.waited.network.time(self.wait(next, watch)).await, false),
         };
-        self.counters.frame(frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, Bytes::len), first, at_once);
+        self.session.counters.frame(
+            frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, Bytes::len),
+            first,
+            at_once,
+        );
         frame
     }
 
@@ -249,14 +184,14 @@ impl Fetcher {
         F: Future<Output = Option<Result<Bytes, RequestError>>> + Send,
     {
         loop {
-            if let Err(TooSlow { bytes_per_second, waited }) = watch.judge(self.counters.received()) {
-                let least = self.config.min_bytes_per_second();
+            if let Err(TooSlow { bytes_per_second, waited }) = watch.judge(self.session.counters.received()) {
+                let least = self.session.config.min_bytes_per_second();
                 return Some(Err(RequestError::TooSlow { bytes_per_second, seconds: waited.as_secs(), least }));
             }
             let began = Instant::now();
             let frame = match watch.left() {
                 // A timer of its own only where the body's deadline comes later.
-                Some(left) if left < self.config.stall_timeout() => timeout(left, &mut next).await.ok(),
+                Some(left) if left < self.session.config.stall_timeout() => timeout(left, &mut next).await.ok(),
                 _ => Some(next.as_mut().await),
             };
             watch.waited(began.elapsed());
@@ -266,18 +201,11 @@ impl Fetcher {
         }
     }
 
-    async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
-        let requests = &self.counters.requests;
-        let sent = self.store.get(&self.object, range, e_tag, self.config.first_byte_timeout(), requests);
-        self.counters.waited.network.time(sent).await
-    }
-
-    pub(crate) fn attempts(&self) -> Attempts {
-        Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor())
-    }
-
-    fn floor(&self) -> Floor {
-        Floor { bytes_per_second: self.config.min_bytes_per_second(), window: self.config.min_rate_window() }
+    pub(crate) async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
+        let requests = &self.session.counters.requests;
+        let sent =
+            self.session.store.get(&self.object, range, e_tag, self.session.config.first_byte_timeout(), requests);
+        self.session.counters.waited.network.time(sent).await
     }
 
     pub(crate) async fn pause(
@@ -288,12 +216,12 @@ impl Fetcher {
         offset: u64,
     ) -> Result<(), DownloadError> {
         let object = &self.object.address;
-        let now = Now { time: self.started.elapsed(), transfer_bytes: self.counters.received() };
+        let now = Now { time: self.session.started.elapsed(), transfer_bytes: self.session.counters.received() };
         match attempts.after(&source, now, rand::random()) {
             Ok(pause) => {
                 tracing::debug!(%object, part = part.number, offset, error = %source, ?pause, "trying again");
-                self.counters.waited.retry.time(sleep(pause)).await;
-                self.counters.retries.fetch_add(1, Ordering::Relaxed);
+                self.session.counters.waited.retry.time(sleep(pause)).await;
+                self.session.counters.retries.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             Err(gave_up) => Err(DownloadError::PartFailed {
@@ -307,14 +235,6 @@ impl Fetcher {
                 },
                 source,
             }),
-        }
-    }
-
-    fn no_such_range(&self, object_bytes: Option<u64>) -> DownloadError {
-        DownloadError::NoSuchRange {
-            object: self.object.address.to_string(),
-            range: self.object.range.to_string(),
-            object_bytes,
         }
     }
 
@@ -351,7 +271,7 @@ fn place(answer: &Answer, asked: &Range<u64>, version: &Version) -> Result<(u64,
     Ok((start, end))
 }
 
-fn bad_response(what: impl Into<String>) -> RequestFailure {
+pub(crate) fn bad_response(what: impl Into<String>) -> RequestFailure {
     RequestFailure::Final(RequestError::BadResponse { what: what.into() })
 }
 

@@ -11,11 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::doors::s3::{Store, StoredChecksum};
+use crate::engine::session::Session;
 use crate::rules::checksum::{self, PartChecksums};
 use crate::rules::floor::Floor;
+use crate::rules::plan::first_request;
 use crate::rules::retry::{Attempts, Now};
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated, ObjectChecksum};
-use crate::words::object::ObjectRequest;
+use crate::words::object::{ByteRange, ObjectRequest};
 
 /// The bytes wait for the answer, so a server that does not give it must not hold them up for long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,7 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 type Told = Result<ObjectChecksum, NotValidated>;
 
 /// What the server says of the object's checksum, with the ETag of the version it is of; `None` when it does not say.
-pub(crate) type Answered = Option<(Option<String>, StoredChecksum)>;
+type Answered = Option<(Option<String>, StoredChecksum)>;
+
+/// The question for a checksum, on its way.
+pub(crate) type Question = BoxFuture<'static, Answered>;
 
 /// The object's checksum, as soon as it is known. Clones share the answer.
 #[derive(Debug, Clone)]
@@ -42,7 +47,7 @@ impl Expected {
         Self { told: futures::future::ready(understand(stored)).boxed().shared() }
     }
 
-    /// What an `answer` to [`ask`] says of the version with that ETag.
+    /// What the answer to a [`question`] says of the version with that ETag.
     pub(crate) fn awaited(answer: impl Future<Output = Answered> + Send + 'static, e_tag: Option<String>) -> Self {
         let told = async move {
             match answer.await {
@@ -81,8 +86,23 @@ impl Expected {
     }
 }
 
+/// Asks for the object's checksum where the answers to the GETs will not tell it: beside the first of them, and without
+/// a permit (as boto3 sends its HEAD), or before it where there is to be one request at a time.
+pub(crate) async fn question(session: &Session, object: &ObjectRequest, object_bytes: Option<u64>) -> Option<Question> {
+    let first = first_request(object.range, &session.config);
+    let comes_along = object_bytes.is_some_and(|bytes| bytes <= first.end);
+    if !session.config.validate_checksum() || object.range != ByteRange::WHOLE || comes_along {
+        return None;
+    }
+    let question = ask(session.store.clone(), object.clone(), session.config.first_byte_timeout());
+    Some(match session.limits.requests() > 1 {
+        true => Box::pin(beside(question)),
+        false => Box::pin(futures::future::ready(question.await)),
+    })
+}
+
 /// Asks the server for the object's checksum.
-pub(crate) async fn ask(store: Store, object: ObjectRequest, first_byte: Duration) -> Answered {
+async fn ask(store: Store, object: ObjectRequest, first_byte: Duration) -> Answered {
     // No body comes with it, and the patience is over when the timeout below is.
     let mut attempts = Attempts::new(1, PATIENCE, Floor { bytes_per_second: 0, window: PATIENCE });
     let asked = async {
@@ -106,7 +126,7 @@ pub(crate) async fn ask(store: Store, object: ObjectRequest, first_byte: Duratio
 }
 
 /// Runs `question` beside the caller; dropping what it gives ends it.
-pub(crate) fn beside<T: Send + 'static>(
+fn beside<T: Send + 'static>(
     question: impl Future<Output = Option<T>> + Send + 'static,
 ) -> impl Future<Output = Option<T>> + Send + 'static {
     let mut task = JoinSet::new();

@@ -4,23 +4,25 @@
 //! continue.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 
+use super::discover::begin_in_turn;
+use super::fetch::Version;
+use super::order::Order;
+use super::pinned::{Done, Pinned};
+use super::place::{place, to_nowhere};
+use super::stream;
 use crate::doors::blocking;
 use crate::doors::disk::{Claimed, OpenFile, StagedFile, Target, classify};
 use crate::doors::journal::{Journal, Saved};
 use crate::doors::special;
-use crate::engine::download::{Download, FileDownload};
-use crate::engine::fetch::Version;
 use crate::engine::limits;
-use crate::engine::place::{place, to_nowhere};
 use crate::engine::sink::Sink;
-use crate::engine::transfer::{Done, Transfer, in_time};
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::plan::Plan;
 use crate::words::checkpoint::Checkpoint;
@@ -30,61 +32,70 @@ use crate::words::failure::{DownloadError, DownloadErrorKind};
 use crate::words::object::{ByteRange, ObjectRequest};
 use crate::words::report::TransferReport;
 
-pub(crate) async fn run(file: FileDownload) -> Result<TransferReport, DownloadError> {
-    let config = &file.download.client.config;
-    match classify(&file.target)? {
-        Target::Null => to_nowhere(file.download).await,
+/// The file that a download goes into, and how.
+#[derive(Debug)]
+pub(crate) struct IntoFile {
+    pub(crate) target: PathBuf,
+    pub(crate) resume: bool,
+    pub(crate) verify_kept: bool,
+    pub(crate) durability: Durability,
+}
+
+pub(crate) async fn run(order: Order, into: IntoFile) -> Result<TransferReport, DownloadError> {
+    match classify(&into.target)? {
+        Target::Null => to_nowhere(order).await,
         Target::Special => {
-            let (limit, patience) = (config.transfer_timeout(), config.first_byte_timeout());
-            let object = file.download.object.address.clone();
-            in_time(limit, &object, async {
-                let mut writer = special::open(&file.target, patience).await?;
-                let report = file.download.to_writer(&mut writer).await?;
-                writer.shutdown().await.map_err(|source| {
-                    let (path, action) = (file.target.clone(), "close it".to_owned());
-                    DownloadError::Disk { path, action, source }
-                })?;
-                Ok(report)
-            })
-            .await
+            let mut writer = special::open(&into.target, order.shared.config.first_byte_timeout()).await?;
+            let report = stream::to_writer(order, &mut writer).await?;
+            writer.shutdown().await.map_err(|source| {
+                let (path, action) = (into.target, "close it".to_owned());
+                DownloadError::Disk { path, action, source }
+            })?;
+            Ok(report)
         }
         Target::Regular(target) => {
-            let (limit, object) = (config.transfer_timeout(), file.download.object.address.clone());
-            in_time(limit, &object, async {
-                let started = Instant::now();
-                // Waited for with empty hands: whoever has a turn or a permit may need a file to get done.
-                let _files = limits::files().await;
-                match file.resume {
-                    true => Box::pin(resumable(file, &target, started)).await,
-                    false => Box::pin(anew(file, &target, started)).await,
-                }
-            })
-            .await
+            let started = Instant::now();
+            // Waited for with empty hands: whoever has a turn or a permit may need a file to get done.
+            let _files = limits::files().await;
+            match into.resume {
+                true => Box::pin(resumable(order, into, &target, started)).await,
+                false => Box::pin(anew(order, into.durability, &target, started)).await,
+            }
         }
     }
 }
 
 /// Nothing is kept of it.
-async fn anew(file: FileDownload, target: &Path, started: Instant) -> Result<TransferReport, DownloadError> {
+async fn anew(
+    order: Order,
+    durability: Durability,
+    target: &Path,
+    started: Instant,
+) -> Result<TransferReport, DownloadError> {
     // In place, as is the renaming: handed to another thread, they would outlive this future when it is dropped.
     let staged = StagedFile::create(target)?;
-    let (transfer, first) = Transfer::begin_in_turn(file.download).await?;
-    let report = place(transfer, Some(first), Sink::File(staged.open_file()), None).await?;
-    publish(staged, None, file.durability, report, started).await
+    let (pinned, first) = begin_in_turn(order).await?;
+    let report = place(pinned, Some(first), Sink::File(staged.open_file()), None).await?;
+    publish(staged, None, durability, report, started).await
 }
 
 /// The bytes that it has fetched are kept for the next download, and those that the last one has kept are not fetched
 /// again.
-async fn resumable(file: FileDownload, target: &Path, started: Instant) -> Result<TransferReport, DownloadError> {
+async fn resumable(
+    order: Order,
+    into: IntoFile,
+    target: &Path,
+    started: Instant,
+) -> Result<TransferReport, DownloadError> {
+    let IntoFile { verify_kept, durability, .. } = into;
     let Some(staged) = stage(target).await? else {
         let name = target.display();
         tracing::warn!("{name}: its file system has no locks (flock), so the download cannot go on if it breaks off");
-        return anew(file, target, started).await;
+        return anew(order, durability, target, started).await;
     };
-    let FileDownload { download, verify_kept, durability, .. } = file;
-    let placed = match Journal::open(&staged).filter(|saved| is_of(&saved.checkpoint, &download.object)) {
-        Some(saved) => go_on(download, &staged, saved, verify_kept).await,
-        None => begin(download, &staged).await,
+    let placed = match Journal::open(&staged).filter(|saved| is_of(&saved.checkpoint, &order.object)) {
+        Some(saved) => go_on(order, &staged, saved, verify_kept).await,
+        None => begin(order, &staged).await,
     };
     match placed {
         Ok((report, journal)) => publish(staged, journal, durability, report, started).await,
@@ -122,19 +133,19 @@ async fn stage(target: &Path) -> Result<Option<StagedFile>, DownloadError> {
 
 type Placed = (TransferReport, Option<Arc<Journal>>);
 
-async fn begin(download: Download, staged: &StagedFile) -> Result<Placed, DownloadError> {
-    let (transfer, first) = Transfer::begin_in_turn(download).await?;
+async fn begin(order: Order, staged: &StagedFile) -> Result<Placed, DownloadError> {
+    let (pinned, first) = begin_in_turn(order).await?;
     // An earlier download's journal goes before its bytes, on the device too.
     if staged.has_a_journal() {
         let place = staged.place().clone();
         place.keep(false);
-        wait(transfer.fetcher.config.use_threads(), move || place.forget()).await?;
+        wait(pinned.fetcher.session.config.use_threads(), move || place.forget()).await?;
     }
     // One part is not worth a journal, nor is one that cannot be told from another version's.
-    let journal = match transfer.plan.len() > 1 && transfer.version.e_tag.is_some() {
+    let journal = match pinned.plan.len() > 1 && pinned.version.e_tag.is_some() {
         true => {
-            let algorithm = transfer.expected.algorithm().await;
-            let checkpoint = checkpoint(&transfer, algorithm);
+            let algorithm = pinned.expected.algorithm().await;
+            let checkpoint = checkpoint(&pinned, algorithm);
             Some(Arc::new(Journal::begin(staged, checkpoint, None)?.0))
         }
         false => {
@@ -142,56 +153,56 @@ async fn begin(download: Download, staged: &StagedFile) -> Result<Placed, Downlo
             None
         }
     };
-    let report = place(transfer, Some(first), Sink::File(staged.open_file()), journal.clone()).await?;
+    let report = place(pinned, Some(first), Sink::File(staged.open_file()), journal.clone()).await?;
     Ok((report, journal))
 }
 
 async fn go_on(
-    download: Download,
+    order: Order,
     staged: &StagedFile,
     mut saved: Saved,
     verify_kept: bool,
 ) -> Result<Placed, DownloadError> {
     let were_read_again = verify_kept || saved.is_unmarked;
     if were_read_again {
-        read_again(&download, staged.open_file(), &mut saved).await;
+        read_again(&order, staged.open_file(), &mut saved).await;
     }
     let Checkpoint { object_bytes, e_tag, last_modified, first_bytes, part_bytes, checksum, .. } =
         saved.checkpoint.clone();
-    let wanted = download.object.range.within(object_bytes).filter(|_| !saved.done.is_empty());
+    let wanted = order.object.range.within(object_bytes).filter(|_| !saved.done.is_empty());
     let Some(wanted) = wanted else {
-        return begin(download, staged).await;
+        return begin(order, staged).await;
     };
     let plan = Plan::as_before(wanted, first_bytes, part_bytes);
     let (journal, mut parts) = {
         let (place, data) = (staged.place().clone(), staged.open_file());
-        wait(download.client.config.use_threads(), move || Journal::go_on(place, data, saved)).await?
+        wait(order.shared.config.use_threads(), move || Journal::go_on(place, data, saved)).await?
     };
     let missing = plan.len() - parts.len() as u64;
-    tracing::debug!(object = %download.object.address, kept = parts.len(), missing, "going on with an earlier download");
+    tracing::debug!(object = %order.object.address, kept = parts.len(), missing, "going on with an earlier download");
     let version = Version { object_bytes, e_tag, last_modified, ranged: Some(true) };
     let algorithm = checksum.as_deref().and_then(ChecksumAlgorithm::named);
     let mut done = Done::new(&plan, &mut parts, algorithm);
     done.were_read_again = were_read_again;
     drop(parts);
-    let transfer = Transfer::resume(download, version, plan, done).await;
+    let pinned = Pinned::resume(order, version, plan, done).await;
     if missing == 0 {
-        transfer.confirm().await?;
+        pinned.confirm().await?;
     }
     let journal = Arc::new(journal);
-    let report = place(transfer, None, Sink::File(staged.open_file()), Some(journal.clone())).await?;
+    let report = place(pinned, None, Sink::File(staged.open_file()), Some(journal.clone())).await?;
     Ok((report, Some(journal)))
 }
 
 /// Reads the kept parts back from the file and forgets those that are not what they were when they came: they are
 /// fetched again, as are those whose checksum nobody has kept.
-async fn read_again(download: &Download, file: OpenFile, saved: &mut Saved) {
+async fn read_again(order: &Order, file: OpenFile, saved: &mut Saved) {
     let algorithm = saved.checkpoint.checksum.as_deref().and_then(ChecksumAlgorithm::named);
     let Some(algorithm) = algorithm else { return saved.done.clear() };
-    let threads = download.client.config.use_threads();
+    let threads = order.shared.config.use_threads();
     let mut sound = Vec::new();
     for part in std::mem::take(&mut saved.done) {
-        let _room = download.client.limits.reserve(READ_BYTES as u64).await;
+        let _room = order.shared.limits.reserve(READ_BYTES as u64).await;
         let bytes = saved.checkpoint.part(part.number).expect("the journal's parts are the checkpoint's");
         let mut running = RunningChecksum::new(algorithm);
         let mut at = bytes.start;
@@ -286,17 +297,17 @@ async fn wait<T: Send + 'static>(threads: bool, call: impl FnOnce() -> T + Send 
     }
 }
 
-fn checkpoint(transfer: &Transfer, algorithm: Option<ChecksumAlgorithm>) -> Checkpoint {
-    let object = &transfer.fetcher.object;
-    let (first_bytes, part_bytes) = transfer.plan.part_bytes();
+fn checkpoint(pinned: &Pinned, algorithm: Option<ChecksumAlgorithm>) -> Checkpoint {
+    let object = &pinned.fetcher.object;
+    let (first_bytes, part_bytes) = pinned.plan.part_bytes();
     Checkpoint {
         bucket: object.address.bucket.clone(),
         key: object.address.key.clone(),
         version_id: object.version_id.clone(),
         range: asked(object.range),
-        object_bytes: transfer.version.object_bytes,
-        e_tag: transfer.version.e_tag.clone(),
-        last_modified: transfer.version.last_modified,
+        object_bytes: pinned.version.object_bytes,
+        e_tag: pinned.version.e_tag.clone(),
+        last_modified: pinned.version.last_modified,
         first_bytes,
         part_bytes,
         checksum: algorithm.map(|algorithm| algorithm.name().to_owned()),

@@ -53,7 +53,7 @@ impl Scene {
         let range = if *range == (0..SIZE) { ByteRange::WHOLE } else { ByteRange::of(range.clone()) };
         let target = self.folder.path().join("object");
         let mut download = self.client.download("lab", "key");
-        download.object.range = range;
+        download.order.object.range = range;
         self.watch.fail_once(Call::Unmark, Errno::IO);
         download.to_file(target).resume(true).await.unwrap_err();
         assert!(self.names().contains(&".object.s3xfer-journal".to_owned()), "{:?}", self.names());
@@ -184,7 +184,7 @@ async fn a_name_that_the_device_does_not_take_is_told() {
         for resume in [false, true] {
             let scene = Scene::new(use_threads);
             // A single part has no journal, so there is one sync of the folder.
-            let config = scene.client.config.to_builder().multipart_chunksize(SIZE).build().unwrap();
+            let config = scene.client.shared.config.to_builder().multipart_chunksize(SIZE).build().unwrap();
             let client = scene.client.clone().with_config(config);
             scene.watch.fail_once(Call::SyncFolder, Errno::IO);
             let target = scene.folder.path().join("object");

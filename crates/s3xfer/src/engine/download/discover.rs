@@ -1,0 +1,132 @@
+//! The first request: it tells the object's size and version, and its body is the beginning of what is wanted, so that
+//! no HEAD is needed.
+//!
+//! Dropped at any await, nothing remains.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::expected::{self, Expected, Question};
+use super::fetch::{Fetcher, Version, bad_response};
+use super::order::Order;
+use super::pinned::Pinned;
+use crate::doors::s3::{Answer, StoredChecksum};
+use crate::engine::limits::RequestPermit;
+use crate::engine::session::Session;
+use crate::rules::content_range::check_partial;
+use crate::rules::plan::{Plan, first_request};
+use crate::words::checksum::NotValidated;
+use crate::words::failure::{DownloadError, RequestFailure};
+use crate::words::object::Part;
+
+/// The answer that told about the object, and the right to have it in flight.
+pub(crate) struct First {
+    pub(crate) answer: Answer,
+    pub(crate) permit: RequestPermit,
+}
+
+/// As [`begin`], but many small ones take turns. Not for those that may stand still for as long as the caller likes,
+/// for they would keep the others' places.
+pub(crate) async fn begin_in_turn(order: Order) -> Result<(Pinned, First), DownloadError> {
+    let turn = order.shared.limits.turn().await;
+    let (mut pinned, first) = begin(order).await?;
+    // One that has several requests in flight sheds them by itself.
+    pinned.turn = turn.filter(|_| pinned.plan.in_turn() || pinned.plan.len() <= 1);
+    Ok((pinned, first))
+}
+
+/// Asks for the beginning of the object.
+pub(crate) async fn begin(order: Order) -> Result<(Pinned, First), DownloadError> {
+    let Order { shared, object, object_bytes, progress } = order;
+    let fetcher = Fetcher { session: Session::new(shared), object };
+    let permit = fetcher.session.limits.permit().await;
+    let question = expected::question(&fetcher.session, &fetcher.object, object_bytes).await;
+    let (answer, asked) = first_answer(&fetcher, object_bytes).await?;
+    let (version, plan) = understand(&fetcher, &answer, asked.as_ref())?;
+    let expected = expected(&fetcher, &version, &plan, &answer, question);
+    let pinned = Pinned::new(Arc::new(fetcher), Arc::new(version), plan, expected, progress);
+    Ok((pinned, First { answer, permit }))
+}
+
+/// An answer, and the range that it is an answer to, if to one.
+///
+/// `object_bytes` is the size as the caller knows it: an object that one request brings is then asked for without a
+/// range, and its checksum comes with it.
+async fn first_answer(
+    fetcher: &Fetcher,
+    object_bytes: Option<u64>,
+) -> Result<(Answer, Option<Range<u64>>), DownloadError> {
+    let range = first_request(fetcher.object.range, &fetcher.session.config);
+    if range.is_empty() {
+        return Err(no_such_range(fetcher, None));
+    }
+    let mut attempts = fetcher.session.attempts();
+    let mut whole = range.start == 0 && object_bytes.is_some_and(|bytes| bytes <= range.end);
+    let mut asked = (!whole).then_some(&range);
+    loop {
+        match fetcher.get(asked, None).await {
+            // The caller was wrong about the size.
+            Ok(answer) if asked.is_none() && whole && answer.content_length.is_some_and(|n| n > range.end) => {
+                (asked, whole) = (Some(&range), false);
+            }
+            Ok(answer) => return Ok((answer, asked.cloned())),
+            // An empty object has no byte 0. Without a range it answers like any other.
+            Err(RequestFailure::BehindTheEnd) if asked.is_some() && range.start == 0 => asked = None,
+            Err(RequestFailure::BehindTheEnd) => return Err(no_such_range(fetcher, None)),
+            Err(RequestFailure::Transient(error)) => {
+                fetcher.pause(&mut attempts, error, &Part { number: 0, bytes: range.clone() }, range.start).await?;
+            }
+            Err(failure) => return Err(fetcher.error(failure, None)),
+        }
+    }
+}
+
+/// The version that `first` is of, and how what is wanted of it is cut.
+fn understand(fetcher: &Fetcher, first: &Answer, asked: Option<&Range<u64>>) -> Result<(Version, Plan), DownloadError> {
+    let refuse = |what: String| fetcher.error(bad_response(what), None);
+    let (object_bytes, ranged) = match (&first.content_range, asked) {
+        (Some(content_range), Some(asked)) => {
+            let got = check_partial(asked, content_range, first.content_length).map_err(refuse)?;
+            (got.object_bytes, Some(true))
+        }
+        (Some(_), None) => return Err(refuse("a part of the object, though no range was asked for".to_owned())),
+        (None, asked) => match first.content_length {
+            Some(length) => (length, asked.map(|_| false)),
+            None => {
+                let what = "neither Content-Range nor Content-Length tells the object's size";
+                return Err(refuse(what.to_owned()));
+            }
+        },
+    };
+    let wanted = fetcher.object.range.within(object_bytes);
+    let wanted = wanted.ok_or_else(|| no_such_range(fetcher, Some(object_bytes)))?;
+    let plan = match first.content_range.is_some() {
+        true => Plan::new(wanted, &fetcher.session.config),
+        false => Plan::whole(wanted),
+    };
+    let e_tag = first.e_tag.clone();
+    Ok((Version { object_bytes, e_tag, last_modified: first.last_modified, ranged }, plan))
+}
+
+fn expected(fetcher: &Fetcher, version: &Version, plan: &Plan, first: &Answer, question: Option<Question>) -> Expected {
+    if !fetcher.session.config.validate_checksum() {
+        return Expected::none(NotValidated::TurnedOff);
+    }
+    if plan.bytes() != (0..version.object_bytes) {
+        return Expected::none(NotValidated::PartOfTheObject);
+    }
+    match question {
+        // With the whole object comes the whole object's checksum.
+        _ if plan.len() <= 1 && first.checksum != StoredChecksum::None => Expected::told(&first.checksum),
+        Some(answer) => Expected::awaited(answer, version.e_tag.clone()),
+        None => Expected::none(NotValidated::NoChecksum),
+    }
+}
+
+fn no_such_range(fetcher: &Fetcher, object_bytes: Option<u64>) -> DownloadError {
+    DownloadError::NoSuchRange {
+        object: fetcher.object.address.to_string(),
+        range: fetcher.object.range.to_string(),
+        object_bytes,
+    }
+}

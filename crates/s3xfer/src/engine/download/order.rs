@@ -1,0 +1,48 @@
+//! [`Order`]: what is to be downloaded, and under which client's limits.
+//!
+//! The public builder above it turns into one at its door; nothing below names the builder or the client.
+
+use std::future::Future;
+
+use tokio::time::timeout;
+
+use crate::engine::shared::Shared;
+use crate::words::failure::DownloadError;
+use crate::words::object::{ObjectAddress, ObjectRequest};
+use crate::words::progress::{Progress, Share};
+
+/// A download that has no target yet.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) shared: Shared,
+    pub(crate) object: ObjectRequest,
+    /// The object's size, where the caller knows it.
+    pub(crate) object_bytes: Option<u64>,
+    pub(crate) progress: Share,
+}
+
+impl Order {
+    pub(crate) fn new(shared: Shared, object: ObjectAddress) -> Self {
+        Self { shared, object: ObjectRequest::new(object), object_bytes: None, progress: Progress::new().into() }
+    }
+
+    /// Runs `download` with this order, in no more than `transfer_timeout`: the one deadline of a download. Its share
+    /// of the progress is taken back unless it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::TimedOut`], and those of `download`.
+    pub(crate) async fn run<T, F>(self, download: impl FnOnce(Self) -> F) -> Result<T, DownloadError>
+    where
+        F: Future<Output = Result<T, DownloadError>>,
+    {
+        let (limit, progress) = (self.shared.config.transfer_timeout(), self.progress.clone());
+        let Some(limit) = limit else { return progress.until_done(download(self)).await };
+        let object = self.object.address.clone();
+        let in_time = async {
+            let late = |_| Err(DownloadError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
+            timeout(limit, download(self)).await.unwrap_or_else(late)
+        };
+        progress.until_done(in_time).await
+    }
+}
