@@ -4,6 +4,7 @@
 
 pub(crate) mod client;
 pub(crate) mod counters;
+pub(crate) mod crew;
 pub(crate) mod download;
 pub(crate) mod limits;
 pub(crate) mod session;

@@ -1,16 +1,23 @@
-//! [`Session`]: what every request of one transfer needs, in whatever direction the bytes go.
+//! [`Session`]: what every request of one transfer needs, in whatever direction the bytes go, and the one loop that
+//! tries again.
+//!
+//! Dropped at any await, the attempt is over, and nothing remains but what it has handed over.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::doors::s3::Store;
-use crate::engine::counters::Counters;
+use crate::engine::counters::{Counters, Stopwatch};
 use crate::engine::limits::Limits;
 use crate::engine::shared::Shared;
 use crate::rules::floor::Floor;
-use crate::rules::retry::Attempts;
+use crate::rules::retry::{Attempts, GaveUp, Now};
 use crate::words::config::TransferConfig;
+use crate::words::failure::{DownloadError, RequestError};
+use crate::words::object::ObjectAddress;
 
 /// One transfer's way to the server, its limits and its counters.
 #[derive(Debug)]
@@ -24,18 +31,100 @@ pub(crate) struct Session {
 
 impl Session {
     /// Begins now.
-    pub(crate) fn new(shared: Shared) -> Self {
+    pub(crate) fn new(shared: Shared) -> Arc<Self> {
         let Shared { store, config, limits, .. } = shared;
-        Self { store, config, limits, counters: Counters::default(), started: Instant::now() }
+        Arc::new(Self { store, config, limits, counters: Counters::default(), started: Instant::now() })
     }
 
-    /// The attempts that one part, or one question, may take.
-    pub(crate) fn attempts(&self) -> Attempts {
-        Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor())
+    /// Sees `ask` through, with as many attempts and as much patience as the configuration gives to each.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::PartFailed`] when the retry rule gives up, and those of `ask`.
+    pub(crate) async fn persist<A: Ask>(&self, ask: &mut A) -> Result<A::Answer, A::Error> {
+        let attempts = Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor());
+        persist(attempts, &self.counters, self.started, ask).await
     }
 
     /// The lowest rate that is borne.
     pub(crate) fn floor(&self) -> Floor {
         Floor { bytes_per_second: self.config.min_bytes_per_second(), window: self.config.min_rate_window() }
+    }
+}
+
+/// Something that is asked of the server until it is there.
+pub(crate) trait Ask: Send {
+    type Answer: Send;
+    type Error: From<DownloadError> + Send;
+
+    /// One attempt, which goes on where the one before stopped. It tells `attempts` what it brought.
+    ///
+    /// # Errors
+    ///
+    /// Any that another attempt would not help against.
+    fn attempt(
+        &mut self,
+        attempts: &mut Attempts,
+    ) -> impl Future<Output = Result<Attempted<Self::Answer>, Self::Error>> + Send;
+
+    /// Where the next attempt begins.
+    fn at(&self) -> At<'_>;
+}
+
+/// The end of an attempt.
+pub(crate) enum Attempted<T> {
+    Answered(T),
+    /// Nothing has failed, and there is more to ask for.
+    Again,
+    /// Another attempt may help, after a pause.
+    Failed(RequestError),
+}
+
+/// A place in an object, for logs and errors.
+pub(crate) struct At<'a> {
+    pub(crate) object: &'a ObjectAddress,
+    pub(crate) part: u64,
+    pub(crate) offset: u64,
+}
+
+/// Sees `ask` through. `began` is when the transfer did; the retries are counted in `counters`.
+///
+/// # Errors
+///
+/// [`DownloadError::PartFailed`] when the retry rule gives up, and those of `ask`.
+pub(crate) async fn persist<A: Ask>(
+    mut attempts: Attempts,
+    counters: &Counters,
+    began: Instant,
+    ask: &mut A,
+) -> Result<A::Answer, A::Error> {
+    loop {
+        let source = match ask.attempt(&mut attempts).await? {
+            Attempted::Answered(answer) => return Ok(answer),
+            Attempted::Again => continue,
+            Attempted::Failed(source) => source,
+        };
+        let now = Now { time: began.elapsed(), transfer_bytes: counters.received() };
+        let pause = {
+            let At { object, part, offset } = ask.at();
+            match attempts.after(&source, now, rand::random()) {
+                Ok(pause) => {
+                    tracing::debug!(%object, part, offset, error = %source, ?pause, "trying again");
+                    pause
+                }
+                Err(gave_up) => {
+                    let without_byte_seconds = match gave_up {
+                        GaveUp::Attempts => None,
+                        GaveUp::Patience(without_byte) => Some(without_byte.as_secs()),
+                    };
+                    let (object, attempts) = (object.to_string(), attempts.made());
+                    let error =
+                        DownloadError::PartFailed { object, part, offset, attempts, without_byte_seconds, source };
+                    return Err(error.into());
+                }
+            }
+        };
+        counters.waited.retry.time(sleep(pause)).await;
+        counters.retries.fetch_add(1, Ordering::Relaxed);
     }
 }

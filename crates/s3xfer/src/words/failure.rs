@@ -363,14 +363,6 @@ pub(crate) enum RequestFailure {
 }
 
 impl RequestFailure {
-    /// The error, if another attempt can help.
-    pub(crate) fn transient(&self) -> Option<&RequestError> {
-        match self {
-            Self::Transient(error) => Some(error),
-            _ => None,
-        }
-    }
-
     /// The caller's error for a failure that is final for `object`, which the download pinned to `e_tag`.
     pub(crate) fn into_error(self, object: &ObjectAddress, e_tag: Option<&str>) -> DownloadError {
         let object = object.to_string();

@@ -12,12 +12,12 @@ use super::order::Order;
 use super::pinned::Pinned;
 use crate::doors::s3::{Answer, StoredChecksum};
 use crate::engine::limits::RequestPermit;
-use crate::engine::session::Session;
+use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::rules::content_range::check_partial;
 use crate::rules::plan::{Plan, first_request};
+use crate::rules::retry::Attempts;
 use crate::words::checksum::NotValidated;
 use crate::words::failure::{DownloadError, RequestFailure};
-use crate::words::object::Part;
 
 /// The answer that told about the object, and the right to have it in flight.
 pub(crate) struct First {
@@ -60,24 +60,48 @@ async fn first_answer(
     if range.is_empty() {
         return Err(no_such_range(fetcher, None));
     }
-    let mut attempts = fetcher.session.attempts();
-    let mut whole = range.start == 0 && object_bytes.is_some_and(|bytes| bytes <= range.end);
-    let mut asked = (!whole).then_some(&range);
-    loop {
-        match fetcher.get(asked, None).await {
+    let whole = range.start == 0 && object_bytes.is_some_and(|bytes| bytes <= range.end);
+    let mut asking = FirstAnswer { fetcher, asked: (!whole).then(|| range.clone()), range, whole };
+    let answer = fetcher.session.persist(&mut asking).await?;
+    Ok((answer, asking.asked))
+}
+
+/// The question for the first bytes.
+struct FirstAnswer<'a> {
+    fetcher: &'a Fetcher,
+    range: Range<u64>,
+    /// `None`: the object, without a range.
+    asked: Option<Range<u64>>,
+    /// Whether the whole object is believed to fit into one request.
+    whole: bool,
+}
+
+impl Ask for FirstAnswer<'_> {
+    type Answer = Answer;
+    type Error = DownloadError;
+
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Answer>, DownloadError> {
+        let Self { fetcher, range, asked, whole } = self;
+        match fetcher.get(asked.as_ref(), None).await {
             // The caller was wrong about the size.
-            Ok(answer) if asked.is_none() && whole && answer.content_length.is_some_and(|n| n > range.end) => {
-                (asked, whole) = (Some(&range), false);
+            Ok(answer) if asked.is_none() && *whole && answer.content_length.is_some_and(|n| n > range.end) => {
+                (*asked, *whole) = (Some(range.clone()), false);
+                Ok(Attempted::Again)
             }
-            Ok(answer) => return Ok((answer, asked.cloned())),
+            Ok(answer) => Ok(Attempted::Answered(answer)),
             // An empty object has no byte 0. Without a range it answers like any other.
-            Err(RequestFailure::BehindTheEnd) if asked.is_some() && range.start == 0 => asked = None,
-            Err(RequestFailure::BehindTheEnd) => return Err(no_such_range(fetcher, None)),
-            Err(RequestFailure::Transient(error)) => {
-                fetcher.pause(&mut attempts, error, &Part { number: 0, bytes: range.clone() }, range.start).await?;
+            Err(RequestFailure::BehindTheEnd) if asked.is_some() && range.start == 0 => {
+                *asked = None;
+                Ok(Attempted::Again)
             }
-            Err(failure) => return Err(fetcher.error(failure, None)),
+            Err(RequestFailure::BehindTheEnd) => Err(no_such_range(fetcher, None)),
+            Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
+            Err(failure) => Err(fetcher.error(failure, None)),
         }
+    }
+
+    fn at(&self) -> At<'_> {
+        At { object: &self.fetcher.object.address, part: 0, offset: self.range.start }
     }
 }
 

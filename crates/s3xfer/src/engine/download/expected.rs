@@ -8,15 +8,17 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::doors::s3::{Store, StoredChecksum};
-use crate::engine::session::Session;
+use crate::engine::counters::Counters;
+use crate::engine::session::{self, Ask, At, Attempted, Session};
 use crate::rules::checksum::{self, PartChecksums};
 use crate::rules::floor::Floor;
 use crate::rules::plan::first_request;
-use crate::rules::retry::{Attempts, Now};
+use crate::rules::retry::Attempts;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated, ObjectChecksum};
+use crate::words::failure::{DownloadError, RequestFailure};
 use crate::words::object::{ByteRange, ObjectRequest};
 
 /// The bytes wait for the answer, so a server that does not give it must not hold them up for long.
@@ -104,25 +106,42 @@ pub(crate) async fn question(session: &Session, object: &ObjectRequest, object_b
 /// Asks the server for the object's checksum.
 async fn ask(store: Store, object: ObjectRequest, first_byte: Duration) -> Answered {
     // No body comes with it, and the patience is over when the timeout below is.
-    let mut attempts = Attempts::new(1, PATIENCE, Floor { bytes_per_second: 0, window: PATIENCE });
-    let asked = async {
-        loop {
-            match store.checksum(&object, first_byte).await {
-                Ok(told) => return Some(told),
-                Err(failure) => match failure
-                    .transient()
-                    .and_then(|error| attempts.after(error, Now::default(), rand::random()).ok())
-                {
-                    Some(pause) => sleep(pause).await,
-                    None => {
-                        tracing::debug!(object = %object.address, ?failure, "the server does not tell the checksum");
-                        return None;
-                    }
-                },
-            }
+    let attempts = Attempts::new(1, PATIENCE, Floor { bytes_per_second: 0, window: PATIENCE });
+    let mut asking = Checksum { store, object, first_byte };
+    // The transfer's counters know nothing of it: it is beside the GETs.
+    let counters = Counters::default();
+    match timeout(PATIENCE, session::persist(attempts, &counters, Instant::now(), &mut asking)).await {
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(error)) => {
+            tracing::debug!(object = %asking.object.address, ?error, "the server does not tell the checksum");
+            None
         }
-    };
-    timeout(PATIENCE, asked).await.ok().flatten()
+        Err(_) => None,
+    }
+}
+
+/// The question for an object's checksum.
+struct Checksum {
+    store: Store,
+    object: ObjectRequest,
+    first_byte: Duration,
+}
+
+impl Ask for Checksum {
+    type Answer = (Option<String>, StoredChecksum);
+    type Error = DownloadError;
+
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Self::Answer>, DownloadError> {
+        match self.store.checksum(&self.object, self.first_byte).await {
+            Ok(told) => Ok(Attempted::Answered(told)),
+            Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
+            Err(failure) => Err(failure.into_error(&self.object.address, None)),
+        }
+    }
+
+    fn at(&self) -> At<'_> {
+        At { object: &self.object.address, part: 0, offset: 0 }
+    }
 }
 
 /// Runs `question` beside the caller; dropping what it gives ends it.

@@ -6,21 +6,21 @@
 use std::future::Future;
 use std::ops::Range;
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::expected::Expected;
 use crate::doors::s3::Answer;
 use crate::engine::counters::Stopwatch;
-use crate::engine::session::Session;
+use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::engine::write::WriteError;
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::content_range::check_partial;
 use crate::rules::floor::{TooSlow, Watch};
-use crate::rules::retry::{Attempts, GaveUp, Now};
+use crate::rules::retry::Attempts;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{DownloadError, RequestError, RequestFailure};
 use crate::words::object::{ObjectRequest, Part};
@@ -28,7 +28,7 @@ use crate::words::object::{ObjectRequest, Part};
 /// Asks for bytes of one object.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
-    pub(crate) session: Session,
+    pub(crate) session: Arc<Session>,
     pub(crate) object: ObjectRequest,
 }
 
@@ -71,52 +71,16 @@ impl Fetcher {
         &self,
         part: &Part,
         version: &Version,
-        mut begun: Option<Answer>,
+        begun: Option<Answer>,
         expected: &Expected,
         frames: &mut impl Frames,
     ) -> Result<Option<(ChecksumAlgorithm, u64)>, FetchError> {
-        let mut attempts = self.session.attempts();
-        let mut running = None;
-        let mut at = part.bytes.start;
-        while at < part.bytes.end {
-            let before = at;
-            let answer = match begun.take() {
-                Some(answer) => Ok(answer),
-                None => {
-                    let asked = at..part.bytes.end;
-                    self.get((version.ranged != Some(false)).then_some(&asked), version.e_tag.as_deref()).await
-                }
-            };
-            if running.is_none() {
-                running = Some(expected.algorithm().await.map(RunningChecksum::new));
-            }
-            let outcome = match answer {
-                Ok(answer) => {
-                    self.receive(answer, part, version, &mut at, running.as_mut().and_then(Option::as_mut), frames)
-                        .await
-                }
-                Err(failure) => Err(failure.into()),
-            };
-            let progressed = attempts.brought(at - before, part.bytes.end - before);
-            match outcome {
-                // The answer held less than was asked for: ask for the rest.
-                Ok(()) if progressed || at == part.bytes.end => {}
-                Ok(()) => {
-                    let source = format!("an answer of {} bytes", at - before).into();
-                    let error = RequestError::BrokeOff { source };
-                    self.pause(&mut attempts, error, part, at).await.map_err(FetchError::Failed)?;
-                }
-                Err(AttemptError::Request(RequestFailure::Transient(error))) => {
-                    self.pause(&mut attempts, error, part, at).await.map_err(FetchError::Failed)?;
-                }
-                Err(AttemptError::Request(failure)) => {
-                    return Err(FetchError::Failed(self.error(failure, version.e_tag.as_deref())));
-                }
-                Err(AttemptError::Sink(error)) => return Err(error),
-            }
-        }
+        let at = part.bytes.start;
+        let mut fetching = Fetching { fetcher: self, part, version, begun, expected, frames, running: None, at };
+        self.session.persist(&mut fetching).await?;
+        let running = fetching.running.flatten();
         frames.end().await?;
-        Ok(running.flatten().map(|running| (running.algorithm(), running.value())))
+        Ok(running.map(|running| (running.algorithm(), running.value())))
     }
 
     /// One answer, from `at` to the part's end. `at` follows every byte that is taken.
@@ -208,38 +172,71 @@ impl Fetcher {
         self.session.counters.waited.network.time(sent).await
     }
 
-    pub(crate) async fn pause(
-        &self,
-        attempts: &mut Attempts,
-        source: RequestError,
-        part: &Part,
-        offset: u64,
-    ) -> Result<(), DownloadError> {
-        let object = &self.object.address;
-        let now = Now { time: self.session.started.elapsed(), transfer_bytes: self.session.counters.received() };
-        match attempts.after(&source, now, rand::random()) {
-            Ok(pause) => {
-                tracing::debug!(%object, part = part.number, offset, error = %source, ?pause, "trying again");
-                self.session.counters.waited.retry.time(sleep(pause)).await;
-                self.session.counters.retries.fetch_add(1, Ordering::Relaxed);
-                Ok(())
+    pub(crate) fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> DownloadError {
+        failure.into_error(&self.object.address, e_tag)
+    }
+}
+
+/// A part on its way.
+struct Fetching<'a, F> {
+    fetcher: &'a Fetcher,
+    part: &'a Part,
+    version: &'a Version,
+    /// An answer that is there already.
+    begun: Option<Answer>,
+    expected: &'a Expected,
+    frames: &'a mut F,
+    /// Known once the first answer is there.
+    running: Option<Option<RunningChecksum>>,
+    /// The object's byte that comes next.
+    at: u64,
+}
+
+impl<F: Frames> Ask for Fetching<'_, F> {
+    type Answer = ();
+    type Error = FetchError;
+
+    async fn attempt(&mut self, attempts: &mut Attempts) -> Result<Attempted<()>, FetchError> {
+        let Self { fetcher, part, version, .. } = *self;
+        let (before, end) = (self.at, part.bytes.end);
+        if before == end {
+            return Ok(Attempted::Answered(()));
+        }
+        let answer = match self.begun.take() {
+            Some(answer) => Ok(answer),
+            None => {
+                let asked = before..end;
+                fetcher.get((version.ranged != Some(false)).then_some(&asked), version.e_tag.as_deref()).await
             }
-            Err(gave_up) => Err(DownloadError::PartFailed {
-                object: object.to_string(),
-                part: part.number,
-                offset,
-                attempts: attempts.made(),
-                without_byte_seconds: match gave_up {
-                    GaveUp::Attempts => None,
-                    GaveUp::Patience(without_byte) => Some(without_byte.as_secs()),
-                },
-                source,
-            }),
+        };
+        if self.running.is_none() {
+            self.running = Some(self.expected.algorithm().await.map(RunningChecksum::new));
+        }
+        let running = self.running.as_mut().and_then(Option::as_mut);
+        let outcome = match answer {
+            Ok(answer) => fetcher.receive(answer, part, version, &mut self.at, running, self.frames).await,
+            Err(failure) => Err(failure.into()),
+        };
+        let brought = self.at - before;
+        let progressed = attempts.brought(brought, end - before);
+        match outcome {
+            Ok(()) if self.at == end => Ok(Attempted::Answered(())),
+            // The answer held less than was asked for: ask for the rest.
+            Ok(()) if progressed => Ok(Attempted::Again),
+            Ok(()) => {
+                let source = format!("an answer of {brought} bytes").into();
+                Ok(Attempted::Failed(RequestError::BrokeOff { source }))
+            }
+            Err(AttemptError::Request(RequestFailure::Transient(error))) => Ok(Attempted::Failed(error)),
+            Err(AttemptError::Request(failure)) => {
+                Err(FetchError::Failed(fetcher.error(failure, version.e_tag.as_deref())))
+            }
+            Err(AttemptError::Sink(error)) => Err(error),
         }
     }
 
-    pub(crate) fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> DownloadError {
-        failure.into_error(&self.object.address, e_tag)
+    fn at(&self) -> At<'_> {
+        At { object: &self.fetcher.object.address, part: self.part.number, offset: self.at }
     }
 }
 
@@ -278,6 +275,12 @@ pub(crate) fn bad_response(what: impl Into<String>) -> RequestFailure {
 impl From<RequestFailure> for AttemptError {
     fn from(failure: RequestFailure) -> Self {
         Self::Request(failure)
+    }
+}
+
+impl From<DownloadError> for FetchError {
+    fn from(error: DownloadError) -> Self {
+        Self::Failed(error)
     }
 }
 

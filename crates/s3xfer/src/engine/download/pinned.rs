@@ -4,20 +4,18 @@
 //! Dropped at any await, nothing remains but what the sink has.
 
 use std::ops::Range;
-use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinError;
-
 use super::expected::{self, Expected};
 use super::fetch::{Fetcher, Version};
 use super::order::Order;
-use crate::engine::session::Session;
+use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::engine::turns::Turn;
 use crate::rules::checksum::PartChecksums;
 use crate::rules::plan::Plan;
+use crate::rules::retry::Attempts;
 use crate::words::checkpoint::DonePart;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 use crate::words::failure::{DownloadError, RequestFailure};
@@ -124,19 +122,7 @@ impl Pinned {
     ///
     /// [`DownloadError::ObjectChanged`], and those of any request.
     pub(crate) async fn confirm(&self) -> Result<(), DownloadError> {
-        let Fetcher { session, object } = &*self.fetcher;
-        let mut attempts = session.attempts();
-        let part = Part { number: 0, bytes: self.plan.bytes() };
-        loop {
-            match session.store.checksum(object, session.config.first_byte_timeout()).await {
-                Ok((e_tag, _)) if e_tag == self.version.e_tag => return Ok(()),
-                Ok(_) => return Err(self.fetcher.error(RequestFailure::Changed, self.version.e_tag.as_deref())),
-                Err(RequestFailure::Transient(error)) => {
-                    self.fetcher.pause(&mut attempts, error, &part, part.bytes.start).await?;
-                }
-                Err(failure) => return Err(self.fetcher.error(failure, self.version.e_tag.as_deref())),
-            }
-        }
+        self.fetcher.session.persist(&mut Confirming(self)).await
     }
 
     /// A part is whole, and has that checksum, if it has one.
@@ -204,11 +190,27 @@ impl Pinned {
     }
 }
 
-/// A task ends without a value only by a panic, which is the caller's to see, or because the runtime is going away.
-pub(crate) fn propagate<T>(error: JoinError) -> T {
-    match error.try_into_panic() {
-        Ok(payload) => panic::resume_unwind(payload),
-        Err(_) => panic!("the tokio runtime was shut down during a transfer"),
+/// The question whether the object still is the pinned version.
+struct Confirming<'a>(&'a Pinned);
+
+impl Ask for Confirming<'_> {
+    type Answer = ();
+    type Error = DownloadError;
+
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<()>, DownloadError> {
+        let Pinned { fetcher, version, .. } = self.0;
+        let Fetcher { session, object } = &**fetcher;
+        let failure = match session.store.checksum(object, session.config.first_byte_timeout()).await {
+            Ok((e_tag, _)) if e_tag == version.e_tag => return Ok(Attempted::Answered(())),
+            Ok(_) => RequestFailure::Changed,
+            Err(RequestFailure::Transient(error)) => return Ok(Attempted::Failed(error)),
+            Err(failure) => failure,
+        };
+        Err(fetcher.error(failure, version.e_tag.as_deref()))
+    }
+
+    fn at(&self) -> At<'_> {
+        At { object: &self.0.fetcher.object.address, part: 0, offset: self.0.plan.bytes().start }
     }
 }
 

@@ -2,22 +2,21 @@
 //!
 //! Dropped at any await, the part tasks are aborted; what the sink has by then is its owner's to throw away.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::discover::{First, begin, begin_in_turn};
-use super::fetch::{FetchError, Fetcher};
+use super::fetch::FetchError;
 use super::order::Order;
 use super::pieces::Pieces;
-use super::pinned::{Pinned, propagate};
+use super::pinned::Pinned;
 use crate::doors::blocking;
 use crate::doors::journal::Journal;
 use crate::doors::s3::Answer;
-use crate::engine::limits::RequestPermit;
-use crate::engine::session::Session;
+use crate::engine::crew::{Crew, Then, Work};
 use crate::engine::sink::{Segments, Sink};
 use crate::engine::write::Writer;
 use crate::rules::concurrency::Concurrency;
@@ -75,11 +74,9 @@ pub(crate) async fn place(
         true => blocking::run(move || sink.reserve(bytes)).await?,
         false => sink.reserve(bytes)?,
     }
-    let placing = Arc::new(Placing { pinned, writer, journal });
-    let fetched = match threads && !placing.pinned.plan.in_turn() {
-        true => placing.in_parallel(first).await,
-        false => placing.in_turn(first).await,
-    };
+    let in_parallel = threads && !pinned.plan.in_turn();
+    let placing = Arc::new(Placing { pinned, writer, journal, in_parallel });
+    let fetched = placing.clone().run(first).await;
     match fetched {
         Err(FetchError::Failed(error)) => return Err(error),
         // A writer that stopped keeps the error, and one that did not may still meet one.
@@ -101,96 +98,26 @@ struct Placing {
     pinned: Pinned,
     writer: Writer,
     journal: Option<Arc<Journal>>,
+    in_parallel: bool,
 }
 
 impl Placing {
-    /// As many parts at a time as there are permits.
-    async fn in_parallel(self: &Arc<Self>, first: Option<First>) -> Result<(), FetchError> {
-        let mut parts = self.pinned.parts();
-        let mut running = JoinSet::new();
-        // At most one at a time. Apart from the parts, for it takes no request's place.
-        let mut syncing: JoinSet<Result<(), DownloadError>> = JoinSet::new();
-        let mut next = parts.next();
-        if let Some(First { answer, permit }) = first
-            && let Some(part) = next.take()
-        {
-            self.spawn(&mut running, part, Some(answer), permit);
-            next = parts.next();
+    /// As many parts at a time as there are permits, or one after the other.
+    async fn run(self: Arc<Self>, first: Option<First>) -> Result<(), FetchError> {
+        let session = &self.pinned.fetcher.session;
+        let (mut begun, permit) = first.map_or((None, None), |first| (Some(first.answer), Some(first.permit)));
+        let jobs = self.pinned.parts().map(move |part| (part, begun.take()));
+        let crew = Crew::new(session, permit);
+        if !self.in_parallel {
+            return crew.in_turn(&self, jobs).await;
         }
-        // Kept from one turn to the next, for it holds this transfer's place among those that wait. Never polled when
-        // there is nothing to fetch: a permit that is granted and not taken would be missing to the others.
-        let mut permit = pin!(self.pinned.fetcher.session.limits.permit());
-        let mut stopped = pin!(self.writer.stopped());
-        let Fetcher { session: Session { config, limits, counters, .. }, .. } = &*self.pinned.fetcher;
-        let mut concurrency = config.adaptive_concurrency().then(|| Concurrency::new(limits.requests()));
-        loop {
-            let more = next.is_some()
-                && concurrency.as_ref().is_none_or(|concurrency| running.len() < concurrency.target() as usize);
-            let opening = next.is_some() && concurrency.as_ref().is_some_and(Concurrency::is_opening);
-            tokio::select! {
-                granted = &mut permit, if more => {
-                    permit.set(self.pinned.fetcher.session.limits.permit());
-                    if let Some(part) = next.take() {
-                        self.spawn(&mut running, part, None, granted);
-                        next = parts.next();
-                    }
-                }
-                () = counters.another_answer(), if opening => {
-                    if let Some(concurrency) = &mut concurrency {
-                        concurrency.answered(counters.seen());
-                    }
-                }
-                // The network side ends with the sink, not with the next byte that arrives.
-                () = &mut stopped, if !running.is_empty() => return Err(FetchError::Stopped),
-                Some(done) = running.join_next() => {
-                    done.unwrap_or_else(propagate)?;
-                    if let Some(concurrency) = &mut concurrency {
-                        concurrency.part_done(counters.seen());
-                    }
-                    if let Some(journal) = self.journal.clone().filter(|journal| journal.wants_sync()) {
-                        syncing.spawn(blocking::run(move || journal.sync()));
-                    }
-                }
-                // The kernel tells a device's failure once, and to nobody else.
-                Some(synced) = syncing.join_next() => synced.unwrap_or_else(propagate).map_err(FetchError::Failed)?,
-                else => return Ok(()),
-            }
-        }
-    }
-
-    fn spawn(
-        self: &Arc<Self>,
-        running: &mut JoinSet<Result<(), FetchError>>,
-        part: Part,
-        begun: Option<Answer>,
-        permit: RequestPermit,
-    ) {
-        let placing = self.clone();
-        running.spawn(async move {
-            let _permit = permit;
-            placing.part(&part, begun).await
-        });
-    }
-
-    /// One part after the other, on the caller's task.
-    async fn in_turn(&self, first: Option<First>) -> Result<(), FetchError> {
-        let (mut begun, mut permit) = first.map_or((None, None), |first| (Some(first.answer), Some(first.permit)));
-        for part in self.pinned.parts() {
-            let _permit = match permit.take() {
-                Some(permit) => permit,
-                None => self.pinned.fetcher.session.limits.permit().await,
-            };
-            self.part(&part, begun.take()).await?;
-            if let Some(journal) = self.journal.as_ref().filter(|journal| journal.wants_sync()) {
-                journal.sync().map_err(FetchError::Failed)?;
-            }
-        }
-        Ok(())
+        let adaptive = session.config.adaptive_concurrency();
+        let rule = adaptive.then(|| Concurrency::new(session.limits.requests()));
+        crew.in_parallel(&self, futures::stream::iter(jobs), rule).await
     }
 
     async fn part(&self, part: &Part, begun: Option<Answer>) -> Result<(), FetchError> {
         let Pinned { fetcher, version, plan, expected, .. } = &self.pinned;
-        let _in_flight = fetcher.session.counters.in_flight();
         let offset = part.bytes.start - plan.bytes().start;
         let io_chunksize = fetcher.session.config.io_chunksize();
         let mut pieces = Pieces::new(self.writer.clone(), fetcher.session.limits.clone(), offset, io_chunksize);
@@ -201,5 +128,33 @@ impl Placing {
         }
         self.pinned.add(part, checksum);
         Ok(())
+    }
+}
+
+impl Work for Arc<Placing> {
+    type Job = (Part, Option<Answer>);
+    type Error = FetchError;
+
+    fn start(&self, (part, begun): Self::Job) -> BoxFuture<'static, Result<Then, FetchError>> {
+        let placing = self.clone();
+        async move { placing.part(&part, begun).await.map(|()| Then::Next) }.boxed()
+    }
+
+    /// The kernel tells a device's failure once, and to nobody else.
+    fn aside(&self) -> Option<BoxFuture<'static, Result<(), FetchError>>> {
+        let journal = self.journal.clone().filter(|journal| journal.wants_sync())?;
+        let in_parallel = self.in_parallel;
+        let synced = async move {
+            match in_parallel {
+                true => blocking::run(move || journal.sync()).await,
+                false => journal.sync(),
+            }
+        };
+        Some(synced.map(|synced| synced.map_err(FetchError::Failed)).boxed())
+    }
+
+    async fn stopped(&self) -> FetchError {
+        self.writer.stopped().await;
+        FetchError::Stopped
     }
 }

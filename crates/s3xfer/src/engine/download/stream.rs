@@ -8,6 +8,7 @@
 //!
 //! Dropped, the stream aborts its tasks.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -25,10 +26,13 @@ use tokio::time::{Sleep, sleep};
 use super::discover::{self, First};
 use super::fetch::{FetchError, Frames};
 use super::order::Order;
-use super::pinned::{Pinned, propagate};
+use super::pinned::Pinned;
+use crate::doors::s3::Answer;
+use crate::engine::crew::{Crew, Then, Work, propagate};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
 use crate::rules::coalesce::SmallFrames;
 use crate::words::failure::DownloadError;
+use crate::words::object::Part;
 use crate::words::progress::Undone;
 use crate::words::report::TransferReport;
 
@@ -215,19 +219,54 @@ async fn judge(mut reading: Reading) -> Result<TransferReport, DownloadError> {
 }
 
 /// Starts the parts in order, each as soon as it may.
-async fn feed(pinned: Arc<Pinned>, first: First, parts: mpsc::UnboundedSender<Ahead>) {
-    let limits = &pinned.fetcher.session.limits;
+async fn feed(pinned: Arc<Pinned>, first: First, reader: mpsc::UnboundedSender<Ahead>) {
     // Twice as many as can be in flight, so that one slow part does not stop the others; a permit each.
-    let ahead = if pinned.plan.in_turn() { 1 } else { limits.requests().saturating_mul(2) };
+    let ahead = if pinned.plan.in_turn() { 1 } else { pinned.fetcher.session.limits.requests().saturating_mul(2) };
     let places = Arc::new(Semaphore::new(ahead as usize));
-    let mut running = JoinSet::new();
-    let mut begun = Some(first);
-    for part in pinned.plan.parts() {
-        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let parts = pinned.plan.parts();
+    let First { answer, permit } = first;
+    let coming = Coming { pinned: pinned.clone(), parts, ahead, places, begun: Some(answer), reader };
+    let jobs = futures::stream::unfold(coming, Coming::next);
+    let Ok(()) =
+        Crew::new(&pinned.fetcher.session, Some(permit)).in_parallel(&Feeder(pinned.clone()), jobs, None).await;
+}
+
+/// The parts that are to be fetched yet.
+struct Coming<P> {
+    pinned: Arc<Pinned>,
+    parts: P,
+    /// Parts that may be ahead of the reader, and the places that are free.
+    ahead: u32,
+    places: Arc<Semaphore>,
+    begun: Option<Answer>,
+    reader: mpsc::UnboundedSender<Ahead>,
+}
+
+/// A part that has its place, and room if it is not its turn.
+struct Feeding {
+    part: Part,
+    begun: Option<Answer>,
+    forward: Forward,
+}
+
+impl<P: Iterator<Item = Part>> Coming<P> {
+    async fn next(mut self) -> Option<(Feeding, Self)> {
+        let part = self.parts.next()?;
+        let place = self.places.clone().acquire_owned().await.expect("the semaphore is never closed");
         let bytes = part.bytes.end - part.bytes.start;
-        let its_turn = places.acquire_many(ahead - 1);
+        let room = self.room(bytes).await;
+        let (sender, frames) = mpsc::channel(if room.is_some() { Semaphore::MAX_PERMITS } else { 1 });
+        self.reader.send(Ahead { frames, _place: place }).ok()?;
+        let forward = Forward { frames: sender, room, left: bytes, small: SmallFrames::default() };
+        Some((Feeding { part, begun: self.begun.take(), forward }, self))
+    }
+
+    /// Room for a part; `None` once it is its turn.
+    async fn room(&self, bytes: u64) -> Option<Reservation> {
+        let limits = &self.pinned.fetcher.session.limits;
+        let its_turn = self.places.acquire_many(self.ahead - 1);
         let never = bytes > limits.waiting_bytes().min(LARGEST_ROOM);
-        let room = match limits.try_reserve(bytes).filter(|_| !never) {
+        match limits.try_reserve(bytes).filter(|_| !never) {
             Some(room) => Some(room),
             None if never => its_turn.await.map(|_| None).expect("the semaphore is never closed"),
             None => {
@@ -237,49 +276,40 @@ async fn feed(pinned: Arc<Pinned>, first: First, parts: mpsc::UnboundedSender<Ah
                     _ = &mut its_turn => None,
                 }
             }
-        };
-        let (answer, permit) = match begun.take() {
-            Some(First { answer, permit }) => (Some(answer), permit),
-            None => (None, limits.permit().await),
-        };
-        let (sender, frames) = mpsc::channel(if room.is_some() { Semaphore::MAX_PERMITS } else { 1 });
-        if parts.send(Ahead { frames, _place: place }).is_err() {
-            return;
-        }
-        let pinned = pinned.clone();
-        running.spawn(async move {
-            let _permit = permit;
-            let _in_flight = pinned.fetcher.session.counters.in_flight();
-            let mut forward = Forward { frames: sender, room, left: bytes, small: SmallFrames::default() };
-            let Pinned { fetcher, version, expected, .. } = &*pinned;
-            match fetcher.part(&part, version, answer, expected, &mut forward).await {
-                Ok(checksum) => {
-                    pinned.add(&part, checksum);
-                    true
-                }
-                Err(FetchError::Failed(error)) => {
-                    // Nobody to tell it to means that the stream is gone.
-                    let _ = forward.end().await;
-                    let _ = forward.frames.send(Err(error)).await;
-                    false
-                }
-                Err(FetchError::Stopped) => false,
-            }
-        });
-        while let Some(ended) = running.try_join_next() {
-            if !ended.unwrap_or_else(propagate) {
-                // The parts before the failed one are still wanted; none behind it is.
-                parts_end(running).await;
-                return;
-            }
         }
     }
-    parts_end(running).await;
 }
 
-async fn parts_end(mut running: JoinSet<bool>) {
-    while let Some(ended) = running.join_next().await {
-        ended.unwrap_or_else(propagate);
+/// Brings the parts to their readers.
+struct Feeder(Arc<Pinned>);
+
+impl Work for Feeder {
+    type Job = Feeding;
+    type Error = Infallible;
+
+    fn start(&self, job: Feeding) -> BoxFuture<'static, Result<Then, Infallible>> {
+        let pinned = self.0.clone();
+        async move { Ok(job.run(&pinned).await) }.boxed()
+    }
+}
+
+impl Feeding {
+    /// The parts before a failed one are still wanted; none behind it is.
+    async fn run(mut self, pinned: &Pinned) -> Then {
+        let Pinned { fetcher, version, expected, .. } = pinned;
+        match fetcher.part(&self.part, version, self.begun.take(), expected, &mut self.forward).await {
+            Ok(checksum) => {
+                pinned.add(&self.part, checksum);
+                Then::Next
+            }
+            Err(FetchError::Failed(error)) => {
+                // Nobody to tell it to means that the stream is gone.
+                let _ = self.forward.end().await;
+                let _ = self.forward.frames.send(Err(error)).await;
+                Then::Last
+            }
+            Err(FetchError::Stopped) => Then::Last,
+        }
     }
 }
 
