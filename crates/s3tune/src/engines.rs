@@ -63,7 +63,7 @@ pub enum TransferError {
     Config(#[from] serde_json::Error),
     /// Ours failed.
     #[error(transparent)]
-    Engine(#[from] ::s3xfer::DownloadError),
+    Engine(#[from] ::s3xfer::TransferError),
     /// There are no keys to hand to the program.
     #[error(transparent)]
     Keys(#[from] KeysError),

@@ -49,7 +49,7 @@
 //!
 //! | room | what is there |
 //! |---|---|
-//! | words | [`TransferConfig`], [`TransferReport`], [`Progress`], [`DownloadError`]: plain types, checked when made |
+//! | words | [`TransferConfig`], [`TransferReport`], [`Progress`], [`TransferError`]: plain types, checked when made |
 //! | rules | plan, retry, pacing, admission, checksums, Content-Range: pure functions and state machines |
 //! | doors | S3 through aws-sdk-s3, over an HTTP client for large bodies; the disk and its journal |
 //! | engine | [`Client`], [`Download`]: the async code that moves bytes from one door to the other |
@@ -64,10 +64,11 @@ mod words;
 pub use crate::engine::client::Client;
 pub use crate::engine::download::stream::ObjectStream;
 pub use crate::engine::download::{Download, FileDownload};
+pub use crate::words::action::{DiskAction, SinkAction};
 pub use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder};
 pub use crate::words::durability::Durability;
-pub use crate::words::failure::{DownloadError, DownloadErrorKind, RequestError};
+pub use crate::words::failure::{RequestError, TransferError, TransferErrorKind};
 pub use crate::words::object::{Argument, ArgumentError, SseCustomerKey};
 pub use crate::words::progress::{Progress, ProgressSnapshot};
 pub use crate::words::report::{TransferReport, Waits};

@@ -2,6 +2,7 @@
 //!
 //! Names nothing of the other rooms.
 
+pub(crate) mod action;
 pub(crate) mod checkpoint;
 pub(crate) mod checksum;
 pub(crate) mod config;

@@ -9,7 +9,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use lab::{Bench, sdk};
 use proptest::prelude::*;
 use s3lab::{Lab, SyntheticObject};
-use s3xfer::{Client, DownloadError, DownloadErrorKind};
+use s3xfer::{Client, TransferError, TransferErrorKind};
 
 const SIZE: u64 = 1000;
 
@@ -23,7 +23,7 @@ async fn a_key_has_at_most_1024_bytes() {
     // Bytes, not letters.
     for key in ["k".repeat(1025), "ä".repeat(513), "k".repeat(65 << 10), "k".repeat(10 << 20), String::new()] {
         let error = bench.client.download("lab", &key).discard().await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::NotSent, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::NotSent, "{error}");
         assert!(format!("{error}").len() < 2000, "as long as the key");
     }
     assert_eq!(sent(), before, "nothing was asked");
@@ -47,7 +47,7 @@ async fn nothing_is_sent_for_names_that_cannot_be() {
         download("lab").expected_bucket_owner("zwölf"),
     ] {
         let error = wrong.discard().await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::NotSent, "{error:?}");
+        assert_eq!(error.kind(), TransferErrorKind::NotSent, "{error:?}");
     }
     assert_eq!(bench.lab.requests(), []);
 }
@@ -111,7 +111,7 @@ proptest! {
                 }
                 match download.to_bytes().await {
                     Ok((bytes, _)) => SyntheticObject::named("lab", "key", SIZE).verify(0, &bytes).unwrap(),
-                    Err(DownloadError::Refused { .. } | DownloadError::Request { .. }) => {}
+                    Err(TransferError::Refused { .. } | TransferError::Request { .. }) => {}
                     Err(other) => panic!("{other:?}"),
                 }
             }

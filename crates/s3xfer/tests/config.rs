@@ -4,7 +4,7 @@ mod lab;
 
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{DownloadErrorKind, TransferConfig};
+use s3xfer::{TransferConfig, TransferErrorKind};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +83,7 @@ async fn num_download_attempts_is_the_number_of_bodies_that_may_fail() {
             }
             Err(error) => {
                 assert!(!succeeds, "{attempts} attempts, {failures} failures: {error}");
-                assert_eq!(error.kind(), DownloadErrorKind::Interrupted);
+                assert_eq!(error.kind(), TransferErrorKind::Interrupted);
                 assert!(
                     error.to_string().contains(&format!("part 2 at byte {}, after {attempts} attempts", 16 * KIB)),
                     "{error}"

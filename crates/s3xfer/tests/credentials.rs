@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::base64;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::date_time::{DateTime, Format};
-use s3xfer::{ChecksumAlgorithm, Client, DownloadError, DownloadErrorKind, Integrity, NotValidated, TransferConfig};
+use s3xfer::{ChecksumAlgorithm, Client, Integrity, NotValidated, TransferConfig, TransferError, TransferErrorKind};
 
 const PART: u64 = 10;
 const SIZE: u64 = 95;
@@ -265,8 +265,8 @@ async fn credentials_that_are_expired_anyway_are_told_and_their_source_is_left_i
     let client = server.client(&provider, 8);
     for _ in 0..20 {
         let error = client.download("b", "k").discard().await.unwrap_err();
-        assert!(matches!(error, DownloadError::CredentialsExpired { .. }), "{error:?}");
-        assert_eq!(error.kind(), DownloadErrorKind::Denied);
+        assert!(matches!(error, TransferError::CredentialsExpired { .. }), "{error:?}");
+        assert_eq!(error.kind(), TransferErrorKind::Denied);
         for word in ["ExpiredToken", "expired", "log in"] {
             assert!(error.to_string().contains(word), "{error}");
         }
@@ -283,7 +283,7 @@ async fn other_refusals_do_not_fetch_credentials() {
     let server = Server::new(|_| Answer::Error(403, "AccessDenied"));
     let provider = Provider::default();
     let error = server.client(&provider, 8).download("b", "k").discard().await.unwrap_err();
-    assert_eq!((error.kind(), provider.asked(), server.seen().len()), (DownloadErrorKind::Denied, 1, 1));
+    assert_eq!((error.kind(), provider.asked(), server.seen().len()), (TransferErrorKind::Denied, 1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,7 +311,7 @@ async fn a_clock_that_cannot_be_allowed_for_is_told_with_how_much_it_is_off() {
     for (ahead, word) in [(3600, "behind"), (-7200, "ahead")] {
         let server = Server::new(move |_| Answer::At(ahead, 403, "RequestTimeTooSkewed"));
         let error = server.client(&Provider::default(), 8).download("b", "k").discard().await.unwrap_err();
-        let DownloadError::ClockSkewed { ahead_seconds: Some(seconds), .. } = error else { panic!("{error:?}") };
+        let TransferError::ClockSkewed { ahead_seconds: Some(seconds), .. } = error else { panic!("{error:?}") };
         assert!((seconds + ahead).abs() < 60, "{seconds}");
         assert!(error.to_string().contains(word), "{error}");
         assert!(error.to_string().contains(&format!("{} s", seconds.abs())), "{error}");

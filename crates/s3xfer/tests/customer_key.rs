@@ -16,7 +16,7 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, ConfigBag, Credentials, Intercept, Region, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use s3lab::Lab;
-use s3xfer::{Client, DownloadError, DownloadErrorKind, RequestError, SseCustomerKey};
+use s3xfer::{Client, RequestError, SseCustomerKey, TransferError, TransferErrorKind};
 use wire::{Http, sdk};
 
 const KEY: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
@@ -119,8 +119,8 @@ async fn without_tls_nothing_at_all_is_sent() {
         let download = Client::new(sdk).download("lab", "key").sse_customer_key(SseCustomerKey::new(KEY));
         let error = download.discard().await.unwrap_err();
         assert_eq!(server.heads(), Vec::<String>::new(), "{how}");
-        assert_eq!(error.kind(), DownloadErrorKind::NotSent, "{how}: {error:?}");
-        let DownloadError::Request { source: RequestError::KeyInClear { endpoint }, .. } = &error else {
+        assert_eq!(error.kind(), TransferErrorKind::NotSent, "{how}: {error:?}");
+        let TransferError::Request { source: RequestError::KeyInClear { endpoint }, .. } = &error else {
             panic!("{how}: {error:?}")
         };
         assert_eq!(endpoint.to_lowercase(), server.endpoint, "{how}");
@@ -134,7 +134,7 @@ async fn without_tls_it_goes_only_if_that_is_asked_for_in_so_many_words() {
     assert!(!format!("{key:?}").contains("48"), "{key:?}");
     let client = Client::new(sdk(&server.endpoint, Some(("a", "s")), Http::Ours));
     let error = client.download("lab", "key").sse_customer_key(key).discard().await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Denied, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Denied, "{error}");
     // The GET, and the HEAD for the checksum if it was sent before the answer came.
     let heads = server.heads();
     assert!(!heads.is_empty());
@@ -144,7 +144,7 @@ async fn without_tls_it_goes_only_if_that_is_asked_for_in_so_many_words() {
     // It holds for that key in that download, not for the client.
     let before = server.heads().len();
     let error = client.download("lab", "key").sse_customer_key(SseCustomerKey::new(KEY)).discard().await.unwrap_err();
-    assert_eq!((error.kind(), server.heads().len()), (DownloadErrorKind::NotSent, before), "{error}");
+    assert_eq!((error.kind(), server.heads().len()), (TransferErrorKind::NotSent, before), "{error}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use s3lab::{NetworkProfile, SyntheticObject};
-use s3xfer::{DownloadErrorKind, Progress, TransferConfig, WriteAt};
+use s3xfer::{Progress, TransferConfig, TransferErrorKind, WriteAt};
 use tempfile::TempDir;
 use wire::{Http, Served};
 
@@ -49,7 +49,7 @@ async fn a_sink_that_is_full_in_the_middle_stops_the_network_at_once() {
         let full = Full { room: 2 << 20, taken: AtomicU64::new(0) };
         let client = scene.client(http, parts_of_256_kib());
         let error = client.download("lab", "key").to_write_at(full).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::Sink, "{error}");
         scene.assert_quiet().await;
         let stats = scene.lab.stats();
         assert!(stats.bytes_out < 12 << 20, "{stats:?}");
@@ -111,7 +111,7 @@ async fn a_disk_that_fills_up_in_the_middle_stops_the_network_and_leaves_the_old
         let other = disk.path().join("other");
         let _ = io::copy(&mut io::repeat(1).take(16 << 20), &mut fs::File::create(&other).unwrap());
         let error = download.await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::DiskFull, "{error}");
         assert!(error.to_string().contains("object.bin: cannot write"), "{error}");
         scene.assert_quiet().await;
         assert!(scene.lab.stats().bytes_out < 8 << 20, "{:?}", scene.lab.stats());
@@ -136,7 +136,7 @@ async fn a_disk_without_room_is_told_after_one_request() {
         let download =
             scene.client(Http::Ours, parts_of_256_kib()).download("lab", "key").to_file(&target).resume(resume);
         let error = download.await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::DiskFull, "{error}");
         assert!(error.to_string().contains("cannot reserve 12582912 bytes"), "{error}");
         assert_eq!(scene.lab.stats().total(), 1);
         assert!(names(disk.path()).is_empty());
@@ -152,7 +152,7 @@ async fn a_folder_that_cannot_be_written_is_told_before_anything_is_asked() {
         let download =
             scene.client(Http::Ours, parts_of_256_kib()).download("lab", "key").to_file(&target).resume(resume);
         let error = download.await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::Disk, "{error}");
         assert!(error.to_string().contains("object.bin"), "{error}");
         assert_eq!(scene.lab.stats().total(), 0);
     }

@@ -16,7 +16,7 @@ use std::thread;
 
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use s3lab::{Lab, Server};
-use s3xfer::{Client, DownloadErrorKind, TransferConfig};
+use s3xfer::{Client, TransferConfig, TransferErrorKind};
 use wire::{Http, sdk};
 
 const SIZE: u64 = 100_000;
@@ -135,7 +135,7 @@ async fn a_certificate_that_is_not_trusted_is_final_through_the_sdks_own_client_
     let config = aws_sdk_s3::Client::from_conf(config);
     let quick = TransferConfig::builder().validate_checksum(false).build().unwrap();
     let error = Client::new(config).with_config(quick).download("lab", "key").discard().await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::NotSent, "{error:?}");
+    assert_eq!(error.kind(), TransferErrorKind::NotSent, "{error:?}");
     let said = error.source().and_then(Error::source).unwrap().to_string();
     assert!(said.contains("UnknownIssuer") && said.contains("SSL_CERT_FILE"), "{said}");
 }

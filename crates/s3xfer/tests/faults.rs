@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lab::{Bench, KIB, sdk, small};
 use s3lab::{FaultKind, Lab, NetworkProfile, Requests};
-use s3xfer::{Client, DownloadErrorKind, Progress, TransferConfig};
+use s3xfer::{Client, Progress, TransferConfig, TransferErrorKind};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn throttling_that_ends_is_waited_for_and_throttling_that_does_not_is_an_e
     let endless = Bench::with_faults(80 * KIB, [(Requests::Every, FaultKind::SlowDown)]);
     let began = Instant::now();
     let error = endless.download(&small().build().unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Interrupted, "{error}");
     let seconds = began.elapsed().as_secs_f64();
     assert!((120.0..130.0).contains(&seconds), "two minutes and a pause, not {seconds} s");
     endless.assert_nothing();
@@ -114,7 +114,7 @@ async fn server_errors_that_end_are_waited_for_and_those_that_do_not_are_an_erro
     let endless = Bench::with_faults(80 * KIB, [(Requests::Every, FaultKind::InternalError)]);
     let began = Instant::now();
     let error = endless.download(&small().build().unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Interrupted, "{error}");
     let seconds = began.elapsed().as_secs_f64();
     assert!((120.0..130.0).contains(&seconds), "two minutes and a pause, not {seconds} s");
     assert!(endless.lab.stats().total() < 120, "{:?}", endless.lab.stats());
@@ -145,7 +145,7 @@ async fn a_server_of_one_byte_per_second_is_given_up() {
         let bench = trickle(Requests::Every);
         let config = TransferConfig::builder().multipart_chunksize(8 * KIB).multipart_threshold(8 * KIB);
         let error = ended(bench.download(&config.use_threads(threads).build().unwrap())).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::Interrupted, "{error}");
         assert!(error.to_string().contains("after 5 attempts"), "{error}");
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("over 60 s") && source.contains("min_bytes_per_second is 64"), "{source}");
@@ -156,7 +156,7 @@ async fn a_server_of_one_byte_per_second_is_given_up() {
         ended(trickle(Requests::Every).client.download("lab", "key").discard()).await.unwrap_err(),
         ended(trickle(Requests::Every).client.download("lab", "key").to_writer(tokio::io::sink())).await.unwrap_err(),
     ] {
-        assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::Interrupted, "{error}");
     }
 
     // One such body is asked for again where it stopped.
@@ -176,7 +176,7 @@ async fn a_server_of_one_byte_per_request_is_given_up() {
     let bench = Bench::with_faults(8 * KIB, faults);
     let config = small().num_download_attempts(u32::MAX).validate_checksum(false).build().unwrap();
     let error = ended(bench.download(&config)).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Interrupted, "{error}");
     assert!(bench.lab.stats().total() < 400, "{:?}", bench.lab.stats());
     bench.assert_nothing();
 }
@@ -235,7 +235,7 @@ async fn an_answer_that_does_not_begin_is_an_error_after_a_deadline() {
     let bench = Bench::behind(80 * KIB, NetworkProfile::unlimited().with_first_byte(100_000.0, 0.0).unwrap());
     let began = Instant::now();
     let error = bench.download(&small().build().unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Interrupted, "{error}");
     assert!((150.0..170.0).contains(&began.elapsed().as_secs_f64()), "five times 30 s, not {:?}", began.elapsed());
     bench.assert_nothing();
 }
@@ -247,7 +247,7 @@ async fn a_full_disk_is_told_before_anything_else_is_downloaded() {
     for threads in [true, false] {
         let config = TransferConfig::builder().use_threads(threads).build().unwrap();
         let error = bench.download(&config).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error:?}");
+        assert_eq!(error.kind(), TransferErrorKind::DiskFull, "{error:?}");
         assert!(error.to_string().contains("object.bin: cannot reserve 8796093022208 bytes"), "{error}");
         bench.assert_nothing();
     }
@@ -259,7 +259,7 @@ async fn an_object_that_is_replaced_half_way_is_an_error() {
     for at in 1..10 {
         let bench = Bench::with_faults(80 * KIB, [(Requests::At(at), FaultKind::Replace)]);
         let error = bench.download(&small().max_concurrency(2).build().unwrap()).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::ObjectChanged, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::ObjectChanged, "{error}");
         bench.assert_nothing();
     }
 }
@@ -273,7 +273,7 @@ async fn a_content_range_that_is_wrong_or_missing_is_an_error() {
             let bench =
                 Bench::with_faults(80 * KIB, [(Requests::At(at), FaultKind::ContentRange { value: value.clone() })]);
             let error = bench.download(&small().build().unwrap()).await.unwrap_err();
-            let kinds = [DownloadErrorKind::BadResponse, DownloadErrorKind::ObjectChanged];
+            let kinds = [TransferErrorKind::BadResponse, TransferErrorKind::ObjectChanged];
             assert!(kinds.contains(&error.kind()), "{value:?} at {at}: {error:?}");
             bench.assert_nothing();
         }
@@ -284,7 +284,7 @@ async fn a_content_range_that_is_wrong_or_missing_is_an_error() {
 async fn a_length_that_contradicts_the_range_is_an_error() {
     let bench = Bench::with_faults(80 * KIB, [(Requests::At(3), FaultKind::ShortLength { length: 100 })]);
     let error = bench.download(&small().build().unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::BadResponse, "{error:?}");
+    assert_eq!(error.kind(), TransferErrorKind::BadResponse, "{error:?}");
     bench.assert_nothing();
 }
 
@@ -303,7 +303,7 @@ async fn a_server_that_ignores_ranges_gives_the_whole_object_in_one_answer() {
     // One that only sometimes does is not to be trusted.
     let bench = Bench::with_faults(80 * KIB, [(Requests::At(5), FaultKind::IgnoreRange)]);
     let error = bench.download(&small().build().unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::BadResponse, "{error:?}");
+    assert_eq!(error.kind(), TransferErrorKind::BadResponse, "{error:?}");
     bench.assert_nothing();
 }
 
@@ -316,14 +316,14 @@ async fn what_does_not_exist_or_may_not_be_read_is_told() {
     };
     let (no_key, says) = kind(&bench.client, "lab", "nope").await;
     assert!(
-        no_key == DownloadErrorKind::NotFound && says.contains("NoSuchKey") && says.contains("s3://lab/nope"),
+        no_key == TransferErrorKind::NotFound && says.contains("NoSuchKey") && says.contains("s3://lab/nope"),
         "{says}"
     );
     let (no_bucket, says) = kind(&bench.client, "nope", "key").await;
-    assert!(no_bucket == DownloadErrorKind::NotFound && says.contains("NoSuchBucket"), "{says}");
+    assert!(no_bucket == TransferErrorKind::NotFound && says.contains("NoSuchBucket"), "{says}");
     let stranger = Client::new(sdk(&bench.lab, "stranger", "secret"));
     let (denied, says) = kind(&stranger, "lab", "key").await;
-    assert!(denied == DownloadErrorKind::Denied && !says.contains("secret"), "{says}");
+    assert!(denied == TransferErrorKind::Denied && !says.contains("secret"), "{says}");
     bench.assert_nothing();
 }
 
@@ -333,7 +333,7 @@ async fn a_target_that_cannot_be_written_is_told_before_anything_is_asked_for() 
     let folder = bench.folder.path();
     for target in [folder.to_owned(), folder.join("missing/object.bin"), folder.join("new/"), "".into()] {
         let error = bench.client.download("lab", "key").to_file(&target).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::Disk, "{error}");
         assert!(error.to_string().contains(&target.display().to_string()), "{error}");
     }
     assert_eq!(bench.lab.stats().total(), 0);

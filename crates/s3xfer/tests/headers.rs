@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use s3xfer::{Client, DownloadErrorKind, SseCustomerKey, TransferConfig};
+use s3xfer::{Client, SseCustomerKey, TransferConfig, TransferErrorKind};
 use wire::{Http, sdk};
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn versions_payers_owners_and_keys_go_with_every_request() {
         .sse_customer_key(SseCustomerKey::new(*b"0123456789abcdef0123456789abcdef").dangerously_allow_plaintext_http());
     assert!(!format!("{download:?}").contains("sesame"));
     let error = download.discard().await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Denied, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Denied, "{error}");
     let head = server.join().unwrap();
     assert!(head[0].contains("versionId=v%2F1"), "{head:?}");
     for header in [

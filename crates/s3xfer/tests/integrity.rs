@@ -5,7 +5,7 @@ mod lab;
 use futures::StreamExt;
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, Requests};
-use s3xfer::{ChecksumAlgorithm, DownloadErrorKind, Integrity, NotValidated};
+use s3xfer::{ChecksumAlgorithm, Integrity, NotValidated, TransferErrorKind};
 
 fn corrupt(at: u64) -> FaultKind {
     FaultKind::Corrupt { at }
@@ -19,7 +19,7 @@ async fn one_wrong_bit_anywhere_is_found_and_no_file_appears() {
             let config = small().use_threads(threads).max_concurrency(1).build().unwrap();
             std::fs::write(bench.target(), "old").unwrap();
             let error = bench.download(&config).await.unwrap_err();
-            assert_eq!(error.kind(), DownloadErrorKind::Corrupt, "{error}");
+            assert_eq!(error.kind(), TransferErrorKind::Corrupt, "{error}");
             assert!(error.to_string().contains("CRC64NVME"), "{error}");
             assert_eq!(std::fs::read(bench.target()).unwrap(), b"old");
             assert_eq!(bench.files(), ["object.bin"]);
@@ -36,7 +36,7 @@ async fn an_object_of_one_request_is_compared_too() {
             download = download.object_bytes(bytes);
         }
         let error = download.to_file(bench.target()).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::Corrupt, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::Corrupt, "{error}");
         bench.assert_nothing();
     }
 }
@@ -48,7 +48,7 @@ async fn a_stream_tells_at_its_end() {
     let items: Vec<_> = client.download("lab", "key").stream().collect().await;
     let (last, before) = items.split_last().unwrap();
     assert!(before.iter().all(Result::is_ok));
-    assert_eq!(last.as_ref().unwrap_err().kind(), DownloadErrorKind::Corrupt);
+    assert_eq!(last.as_ref().unwrap_err().kind(), TransferErrorKind::Corrupt);
     let error = client.download("lab", "key").range(..).to_bytes().await;
     assert!(error.is_ok(), "the fault is of the third request only");
 }

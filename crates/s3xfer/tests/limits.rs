@@ -12,7 +12,7 @@ use aws_sdk_s3::config::BehaviorVersion;
 use futures::StreamExt;
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{Client, DownloadErrorKind, Progress, ProgressSnapshot, TransferConfig, TransferReport, WriteAt};
+use s3xfer::{Client, Progress, ProgressSnapshot, TransferConfig, TransferErrorKind, TransferReport, WriteAt};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -27,7 +27,7 @@ async fn a_transfer_that_takes_too_long_ends_when_its_time_is_over() {
     let bytes = download().to_bytes().await.unwrap_err();
     let nowhere = download().discard().await.unwrap_err();
     for error in [file, stream, bytes, nowhere] {
-        assert_eq!(error.kind(), DownloadErrorKind::TimedOut, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::TimedOut, "{error}");
         assert!(error.to_string().contains("within 3 s"), "{error}");
     }
     let took = began.elapsed().as_secs_f64();
@@ -325,7 +325,7 @@ async fn a_download_that_fails_or_is_dropped_takes_its_share_of_a_progress_back(
         }
     }
     let error = download().to_write_at(Full).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Sink);
+    assert_eq!(error.kind(), TransferErrorKind::Sink);
     assert_eq!(progress.snapshot(), whole(81 * KIB));
 }
 
@@ -376,5 +376,5 @@ async fn the_time_of_a_stream_begins_when_it_is_polled() {
     stream.next().await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
     let late = std::iter::from_fn(|| futures::FutureExt::now_or_never(stream.next())).flatten().find_map(Result::err);
-    assert_eq!(late.unwrap().kind(), DownloadErrorKind::TimedOut);
+    assert_eq!(late.unwrap().kind(), TransferErrorKind::TimedOut);
 }

@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use s3xfer::{Client, DownloadError, DownloadErrorKind, Integrity, TransferConfig, TransferReport};
+use s3xfer::{Client, Integrity, TransferConfig, TransferError, TransferErrorKind, TransferReport};
 use wire::{Http, sdk};
 
 const PART: usize = 10;
@@ -93,7 +93,7 @@ fn serve(stream: TcpStream, odd: &Odd) -> io::Result<()> {
 }
 
 /// What came of the object, in parts of [`PART`] bytes.
-async fn download(http: Http, odd: Odd) -> Result<(Vec<u8>, TransferReport), DownloadError> {
+async fn download(http: Http, odd: Odd) -> Result<(Vec<u8>, TransferReport), TransferError> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let odd = Arc::new(odd);
@@ -123,7 +123,7 @@ async fn comes_whole(http: Http, odd: Odd) {
 async fn is_bad(http: Http, odd: Odd, named: &str) {
     let said = String::from_utf8_lossy(&odd.lines).chars().take(200).collect::<String>();
     let error = download(http, odd).await.map(|(bytes, _)| bytes).unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::BadResponse, "{http:?}, {said}: {error:?}");
+    assert_eq!(error.kind(), TransferErrorKind::BadResponse, "{http:?}, {said}: {error:?}");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.to_ascii_lowercase().contains(named), "{http:?}, {said}: {source}");
 }

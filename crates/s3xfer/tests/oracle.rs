@@ -24,7 +24,7 @@ use lab::Bench;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use s3lab::{FaultKind, Requests};
-use s3xfer::{Client, Download, DownloadError, DownloadErrorKind, Integrity, TransferConfig, TransferReport};
+use s3xfer::{Client, Download, Integrity, TransferConfig, TransferError, TransferErrorKind, TransferReport};
 
 #[derive(Debug, Clone)]
 struct Case {
@@ -190,7 +190,7 @@ impl Case {
         }
     }
 
-    fn judge_file(&self, bench: &Bench, ended: Result<TransferReport, DownloadError>, resumed: bool) {
+    fn judge_file(&self, bench: &Bench, ended: Result<TransferReport, TransferError>, resumed: bool) {
         match ended {
             Ok(report) => {
                 assert_eq!(bench.files(), ["object.bin"]);
@@ -199,7 +199,7 @@ impl Case {
             }
             Err(error) => {
                 self.judge_error(&error);
-                let of_no_use = matches!(error.kind(), DownloadErrorKind::ObjectChanged | DownloadErrorKind::Corrupt);
+                let of_no_use = matches!(error.kind(), TransferErrorKind::ObjectChanged | TransferErrorKind::Corrupt);
                 match resumed && !of_no_use {
                     true => self.assert_only_leftovers(bench),
                     false => bench.assert_nothing(),
@@ -238,10 +238,10 @@ impl Case {
         assert!(self.config.memory_limit().is_none_or(|limit| report.peak_memory_bytes <= limit));
     }
 
-    fn judge_error(&self, error: &DownloadError) {
+    fn judge_error(&self, error: &TransferError) {
         let corrupt = self.has(|kind| matches!(kind, FaultKind::Corrupt { .. } | FaultKind::ShortLength { .. }));
-        assert!(corrupt || error.kind() != DownloadErrorKind::Corrupt, "{error}");
-        assert!(!self.faults.is_empty() || error.kind() == DownloadErrorKind::NoSuchRange, "{error:?}");
+        assert!(corrupt || error.kind() != TransferErrorKind::Corrupt, "{error}");
+        assert!(!self.faults.is_empty() || error.kind() == TransferErrorKind::NoSuchRange, "{error:?}");
     }
 }
 

@@ -20,7 +20,7 @@ use ceph::Radosgw;
 use futures::future::try_join_all;
 use futures::{FutureExt, StreamExt};
 use s3lab::SyntheticObject;
-use s3xfer::{Client, DownloadErrorKind, Integrity, NotValidated, Progress, TransferConfig};
+use s3xfer::{Client, Integrity, NotValidated, Progress, TransferConfig, TransferErrorKind};
 use tempfile::TempDir;
 use wire::Http;
 
@@ -151,9 +151,9 @@ impl Cases<'_> {
             assert!(bytes == whole[start as usize..end.min(size) as usize], "{start}..{end}");
         }
         let error = client.download(BUCKET, "in parts").range(size..).discard().await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::NoSuchRange, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::NoSuchRange, "{error}");
         let error = client.download(BUCKET, "of 0 bytes").range(0..5).discard().await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::NoSuchRange, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::NoSuchRange, "{error}");
 
         let mut streamed = Vec::new();
         let mut stream = client.download(BUCKET, "in parts").stream();
@@ -186,14 +186,14 @@ impl Cases<'_> {
         };
         let client = self.client(http);
         let (found, says) = kind(&client, BUCKET, "nothing").await;
-        assert!(found == DownloadErrorKind::NotFound && says.contains("NoSuchKey"), "{says}");
+        assert!(found == TransferErrorKind::NotFound && says.contains("NoSuchKey"), "{says}");
         let (found, says) = kind(&client, "no-such-bucket", "x").await;
-        assert!(found == DownloadErrorKind::NotFound && says.contains("NoSuchBucket"), "{says}");
+        assert!(found == TransferErrorKind::NotFound && says.contains("NoSuchBucket"), "{says}");
         let secret = "not-the-secret";
         for keys in [Some((self.server.access, secret)), Some(("nobody", secret)), None] {
             let stranger = Client::new(wire::sdk(&self.server.endpoint, keys, http));
             let (found, says) = kind(&stranger, BUCKET, "of 1 bytes").await;
-            assert!(found == DownloadErrorKind::Denied && !says.contains(secret), "{says}");
+            assert!(found == TransferErrorKind::Denied && !says.contains(secret), "{says}");
         }
     }
 
@@ -220,7 +220,7 @@ impl Cases<'_> {
         let pinned = self.store.get_object().bucket(BUCKET).key(key).if_match(e_tag).range("bytes=0-9").send().await;
         assert_eq!(pinned.unwrap_err().raw_response().unwrap().status().as_u16(), 412);
         let error = download.await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::ObjectChanged, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::ObjectChanged, "{error}");
         self.assert_files(&[]);
     }
 
@@ -240,7 +240,7 @@ impl Cases<'_> {
         assert!(newest.len() as u64 == 5 * MIB && newest.iter().all(|byte| *byte == 2));
         self.store.delete_object().bucket(bucket).key(key).send().await.unwrap();
         let error = client.download(bucket, key).to_bytes().await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::NotFound, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::NotFound, "{error}");
         for (fill, id) in versions {
             let (bytes, _) = client.download(bucket, key).version_id(id).to_bytes().await.unwrap();
             assert!(bytes.len() as u64 == 5 * MIB && bytes.iter().all(|byte| *byte == fill), "{fill}");

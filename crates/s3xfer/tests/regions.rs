@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use s3xfer::{Client, DownloadError, DownloadErrorKind, RequestError, SseCustomerKey, TransferConfig};
+use s3xfer::{Client, RequestError, SseCustomerKey, TransferConfig, TransferError, TransferErrorKind};
 
 const BODY: &[u8] = b"the object's bytes";
 
@@ -175,7 +175,7 @@ async fn a_bucket_that_is_nowhere_is_not_followed_for_ever() {
         Some((Says::Malformed, other.to_owned()))
     });
     let error = world.client().download("bucket-x", "key").discard().await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::WrongRegion, "{error:?}");
+    assert_eq!(error.kind(), TransferErrorKind::WrongRegion, "{error:?}");
     assert!(world.asked().len() <= 4, "{:?}", world.asked());
     let text = error.to_string();
     for word in ["us-east-1", "eu-west-1", "--region", "AWS_REGION"] {
@@ -187,8 +187,8 @@ async fn a_bucket_that_is_nowhere_is_not_followed_for_ever() {
 async fn a_region_that_is_not_told_is_asked_of_the_caller() {
     let world = World::that(Says::MovedNowhere);
     let error = world.client().download("bucket-eu-west-1", "key").discard().await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::WrongRegion, "{error:?}");
-    assert!(matches!(error, DownloadError::WrongRegion { region: None, .. }), "{error:?}");
+    assert_eq!(error.kind(), TransferErrorKind::WrongRegion, "{error:?}");
+    assert!(matches!(error, TransferError::WrongRegion { region: None, .. }), "{error:?}");
     assert!(error.to_string().contains("AWS_REGION"), "{error}");
 }
 
@@ -198,7 +198,7 @@ async fn what_is_no_region_is_not_believed() {
         let told = odd.to_owned();
         let world = World::new(move |_| Some((Says::Moved, told.clone())));
         let error = world.client().download("bucket-x", "key").discard().await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::WrongRegion, "{odd:?}: {error:?}");
+        assert_eq!(error.kind(), TransferErrorKind::WrongRegion, "{odd:?}: {error:?}");
         assert!(world.asked().iter().all(|asked| asked.signed_for == "us-east-1"), "{odd:?}");
     }
 }
@@ -240,7 +240,7 @@ async fn a_customers_key_does_not_follow_to_where_there_is_no_tls() {
     let client = Client::new(aws_sdk_s3::Client::from_conf(sdk));
     let key = SseCustomerKey::new([7; 32]);
     let error = client.download("b", "k").sse_customer_key(key).discard().await.unwrap_err();
-    let in_clear = matches!(&error, DownloadError::Request { source: RequestError::KeyInClear { .. }, .. });
+    let in_clear = matches!(&error, TransferError::Request { source: RequestError::KeyInClear { .. }, .. });
     assert!(in_clear, "{error:?}");
     let seen = http.0.lock().unwrap().clone();
     assert!(!seen.is_empty() && seen.iter().all(|uri| uri.starts_with("https://")), "{seen:?}");
@@ -267,7 +267,7 @@ async fn only_the_signature_changes_where_an_endpoint_is_set() {
     let sdk = config().endpoint_url("https://s3.example").http_client(http.clone()).build();
     let error = Client::new(aws_sdk_s3::Client::from_conf(sdk)).download("b", "k").discard().await.unwrap_err();
     // To be sent where one already is has nothing to do with regions.
-    assert!(matches!(error, DownloadError::Refused { status: 301, .. }), "{error:?}");
+    assert!(matches!(error, TransferError::Refused { status: 301, .. }), "{error:?}");
     let seen = http.0.lock().unwrap();
     assert!(seen.len() > 1 && seen.iter().all(|uri| uri.starts_with("https://s3.example/b/k")), "{seen:?}");
 }

@@ -15,7 +15,7 @@ use journal::{DATA, JOURNAL, asked, recorded};
 use lab::{Bench, KIB, sdk, small};
 use s3lab::{FaultKind, NetworkProfile, RequestKind, Requests};
 use s3xfer::{
-    ChecksumAlgorithm, Client, DownloadError, DownloadErrorKind, FileDownload, Integrity, NotValidated, TransferConfig,
+    ChecksumAlgorithm, Client, FileDownload, Integrity, NotValidated, TransferConfig, TransferError, TransferErrorKind,
     TransferReport,
 };
 
@@ -48,7 +48,7 @@ async fn cut(bench: &Bench, config: &TransferConfig, parts: usize) {
 }
 
 /// The same download again, at once: the tasks of the one before may still be there.
-async fn go_on(bench: &Bench, config: &TransferConfig) -> Result<TransferReport, DownloadError> {
+async fn go_on(bench: &Bench, config: &TransferConfig) -> Result<TransferReport, TransferError> {
     download(bench, config).await
 }
 
@@ -103,7 +103,7 @@ async fn what_an_error_ended_goes_on_too() {
     let bench = Bench::with_faults(SIZE, [(Requests::Range(4..30), FaultKind::InternalError)]);
     let impatient = config(1).to_builder().patience_seconds(1).build().unwrap();
     let error = go_on(&bench, &impatient).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Interrupted, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Interrupted, "{error}");
     assert_eq!(bench.files(), [DATA, JOURNAL]);
     assert_eq!(go_on(&bench, &config(1)).await.unwrap().resumed_bytes, 4 * PART);
     bench.assert_whole();
@@ -117,7 +117,7 @@ async fn of_an_object_that_was_replaced_nothing_is_kept_and_the_next_download_is
         cut(&bench, &config(2), parts).await;
         replace(&bench).await;
         let error = go_on(&bench, &config(2)).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::ObjectChanged, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::ObjectChanged, "{error}");
         assert_eq!(
             (bench.files(), fs::read(bench.target()).unwrap()),
             (vec!["object.bin".to_owned()], b"old".to_vec())
@@ -195,7 +195,7 @@ async fn a_download_that_lacks_nothing_but_its_name_only_asks_whether_the_object
                 }
             }
         };
-        assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::Disk, "{error}");
         assert_eq!(recorded(bench.folder.path()).len() as u64, PARTS);
         fs::remove_dir(bench.target()).unwrap();
         if replaced {
@@ -209,7 +209,7 @@ async fn a_download_that_lacks_nothing_but_its_name_only_asks_whether_the_object
                 bench.assert_whole();
             }
             Err(error) if replaced => {
-                assert_eq!(error.kind(), DownloadErrorKind::ObjectChanged, "{error}");
+                assert_eq!(error.kind(), TransferErrorKind::ObjectChanged, "{error}");
                 bench.assert_nothing();
             }
             other => panic!("replaced: {replaced}, but {other:?}"),
@@ -272,7 +272,7 @@ async fn bytes_that_were_corrupt_on_their_way_are_found_after_going_on_and_not_k
     });
     cut(&bench, &config(1), 4).await;
     let error = go_on(&bench, &config(1)).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Corrupt, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Corrupt, "{error}");
     bench.assert_nothing();
     assert_eq!(go_on(&bench, &config(1)).await.unwrap().resumed_bytes, 0);
     bench.assert_whole();
@@ -329,7 +329,7 @@ async fn of_two_downloads_into_one_target_the_second_is_told() {
     let first = tokio::spawn(download(&bench, &config(2)).into_future());
     tokio::time::sleep(Duration::from_millis(90)).await;
     let error = download(&bench, &config(2)).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Disk, "{error}");
     assert!(error.to_string().contains("another download into it is running"), "{error}");
     first.await.unwrap().unwrap();
     bench.assert_whole();

@@ -23,7 +23,7 @@ use lab::{Bench, KIB, sdk, small};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use s3lab::{Fault, FaultKind, FaultPlan, NetworkProfile, Requests};
-use s3xfer::{DownloadErrorKind, FileDownload, TransferConfig};
+use s3xfer::{FileDownload, TransferConfig, TransferErrorKind};
 
 /// Objects of one target: many parts, one request, another size, and one whose server knows no ranges.
 const OBJECTS: [(&str, u64); 4] = [("key", 79_900), ("small", 6_000), ("other", 50_000), ("rangeless", 30_000)];
@@ -240,7 +240,7 @@ impl Scene {
             }
             Some(Err(error)) => {
                 // Nothing is wrong here but that objects are replaced, or have no byte of a range.
-                let kinds = [DownloadErrorKind::ObjectChanged, DownloadErrorKind::NoSuchRange];
+                let kinds = [TransferErrorKind::ObjectChanged, TransferErrorKind::NoSuchRange];
                 assert!(kinds.contains(&error.kind()), "{error:?}");
             }
             None => {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
-use s3xfer::{Client, DownloadError, DownloadErrorKind, TransferConfig, TransferReport};
+use s3xfer::{Client, TransferConfig, TransferError, TransferErrorKind, TransferReport};
 use tempfile::TempDir;
 
 /// Parts of 10 bytes, so that requests can be told by their ranges.
@@ -93,7 +93,7 @@ fn serve(mut stream: TcpStream, script: &Script, seen: &Mutex<Vec<Get>>) -> std:
 }
 
 struct Outcome {
-    result: Result<TransferReport, DownloadError>,
+    result: Result<TransferReport, TransferError>,
     seen: Vec<Get>,
     folder: TempDir,
 }
@@ -104,7 +104,7 @@ impl Outcome {
         assert_eq!(std::fs::read(self.folder.path().join("x")).unwrap(), object());
     }
 
-    fn assert_failed(&self, kind: DownloadErrorKind) {
+    fn assert_failed(&self, kind: TransferErrorKind) {
         let error = self.result.as_ref().unwrap_err();
         assert_eq!(error.kind(), kind, "{error:?}");
         assert_eq!(std::fs::read_dir(self.folder.path()).unwrap().count(), 0);
@@ -184,20 +184,20 @@ async fn a_connection_that_closes_instead_of_answering_is_tried_again() {
 #[tokio::test]
 async fn an_endpoint_that_nobody_listens_at_is_unreachable() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    download_from(&format!("http://{free}")).await.assert_failed(DownloadErrorKind::Unreachable);
+    download_from(&format!("http://{free}")).await.assert_failed(TransferErrorKind::Unreachable);
 }
 
 #[tokio::test]
 async fn another_version_is_noticed_where_if_match_is_ignored() {
     let outcome =
         download(|get| Some(right(get).with("etag", Some(if get.number < 3 { "\"one\"" } else { "\"two\"" })))).await;
-    outcome.assert_failed(DownloadErrorKind::ObjectChanged);
+    outcome.assert_failed(TransferErrorKind::ObjectChanged);
 }
 
 #[tokio::test]
 async fn an_etag_that_goes_missing_is_an_error() {
     let outcome = download(|get| Some(right(get).with("etag", (get.number < 3).then_some("\"one\"")))).await;
-    outcome.assert_failed(DownloadErrorKind::BadResponse);
+    outcome.assert_failed(TransferErrorKind::BadResponse);
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn without_etags_the_time_of_the_last_change_tells_versions_apart() {
     let answer =
         move |get: &Get, day: usize| Some(right(get).with("etag", None).with("last-modified", Some(days[day])));
     download(move |get| answer(get, 0)).await.assert_whole();
-    download(move |get| answer(get, usize::from(get.number > 2))).await.assert_failed(DownloadErrorKind::ObjectChanged);
+    download(move |get| answer(get, usize::from(get.number > 2))).await.assert_failed(TransferErrorKind::ObjectChanged);
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_weak_etag_is_compared_but_not_sent() {
     outcome.assert_whole();
     assert!(outcome.seen.iter().all(|get| get.if_match.is_none()), "{:?}", outcome.seen);
     let outcome = download(|get| Some(right(get).with("etag", Some(["W/\"one\"", "W/\"two\""][get.number / 3])))).await;
-    outcome.assert_failed(DownloadErrorKind::ObjectChanged);
+    outcome.assert_failed(TransferErrorKind::ObjectChanged);
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn an_object_that_changes_its_size_under_the_same_etag_is_an_error() {
         _ => Some(right(get)),
     })
     .await;
-    outcome.assert_failed(DownloadErrorKind::ObjectChanged);
+    outcome.assert_failed(TransferErrorKind::ObjectChanged);
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn a_refusal_that_does_not_end_is_known_by_its_beginning() {
             let config = TransferConfig::builder().validate_checksum(false).first_byte_timeout_seconds(5);
             let client = client.with_config(config.build().unwrap());
             let error = client.download("b", "k").discard().await.unwrap_err();
-            assert_eq!(error.kind(), DownloadErrorKind::Denied, "{error}");
+            assert_eq!(error.kind(), TransferErrorKind::Denied, "{error}");
             assert!(error.to_string().ends_with("the server says AccountProblem: No."), "{error}");
             // The sockets' buffers are the rest.
             assert!(sent.load(Ordering::Relaxed) < 32 << 20, "{framing}: {sent:?}");

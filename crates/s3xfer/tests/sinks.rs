@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{Client, DownloadErrorKind, Integrity, Progress, TransferConfig, WriteAt};
+use s3xfer::{Client, Integrity, Progress, TransferConfig, TransferErrorKind, WriteAt};
 
 fn config() -> TransferConfig {
     small().max_concurrency(4).build().unwrap()
@@ -23,7 +23,7 @@ fn client(bench: &Bench) -> Client {
     bench.client.clone().with_config(config())
 }
 
-async fn collect(mut stream: s3xfer::ObjectStream) -> Result<Vec<u8>, s3xfer::DownloadError> {
+async fn collect(mut stream: s3xfer::ObjectStream) -> Result<Vec<u8>, s3xfer::TransferError> {
     let mut bytes = Vec::new();
     while let Some(frame) = stream.next().await {
         bytes.extend_from_slice(&frame?);
@@ -114,7 +114,7 @@ async fn a_range_of_the_object_is_a_whole_download_of_its_own() {
     std::fs::remove_file(bench.target()).unwrap();
     for range in [size..size + 1, 5..5, 900_000..u64::MAX] {
         let error = client(&bench).download("lab", "key").range(range).to_file(bench.target()).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::NoSuchRange, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::NoSuchRange, "{error}");
         bench.assert_nothing();
     }
 }
@@ -126,7 +126,7 @@ async fn an_empty_object_has_an_empty_whole_and_no_ranges() {
     assert_eq!((bytes, report.parts), (Bytes::new(), 0));
     assert_eq!(collect(client(&bench).download("lab", "key").stream()).await.unwrap(), b"");
     let error = client(&bench).download("lab", "key").range(0..10).discard().await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::NoSuchRange, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::NoSuchRange, "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +239,7 @@ async fn a_stream_gives_the_bytes_before_a_failure_and_then_the_failure() {
             Err(error) => break error,
         }
     };
-    assert_eq!((bytes.len() as u64, error.kind()), (24 * KIB, DownloadErrorKind::Interrupted));
+    assert_eq!((bytes.len() as u64, error.kind()), (24 * KIB, TransferErrorKind::Interrupted));
     bench.object.verify(0, &bytes).unwrap();
     assert!(stream.next().await.is_none() && stream.report().is_none());
 }
@@ -251,12 +251,12 @@ async fn a_sink_that_fails_ends_the_download_with_its_word() {
         let sink = Recorded { refuse_from: Some(20 * KIB), ..Recorded::default() };
         let client = bench.client.clone().with_config(small().use_threads(threads).build().unwrap());
         let error = client.download("lab", "key").to_write_at(sink).await.unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::Sink, "{error}");
         assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "enough");
     }
     let mut short = [0; 100];
     let error = client(&bench).download("lab", "key").to_writer(io::Cursor::new(&mut short[..])).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Sink, "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,7 +276,7 @@ async fn a_sink_that_fails_ends_the_download_though_other_parts_stand_still() {
     let sink = SlowAndThenFull;
     let began = tokio::time::Instant::now();
     let error = client(&bench).download("lab", "key").to_write_at(sink).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Sink, "{error}");
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert!(bench.ranges().len() < 10, "{:?}", bench.ranges());
 }
@@ -308,7 +308,7 @@ async fn a_sink_that_panics_ends_the_download_with_its_word() {
             let download = client.download("lab", "key").to_write_at(Panics { at });
             let ended = tokio::time::timeout(Duration::from_secs(3600), download).await.expect("it ends");
             let error = ended.unwrap_err();
-            assert_eq!(error.kind(), DownloadErrorKind::Sink, "{error}");
+            assert_eq!(error.kind(), TransferErrorKind::Sink, "{error}");
             assert_eq!(std::error::Error::source(&error).unwrap().to_string(), format!("it panicked: {word}"));
         }
     }
@@ -320,7 +320,7 @@ async fn what_does_not_fit_into_memory_is_told_before_it_is_fetched() {
     let config = TransferConfig::builder().memory_limit(8 << 20).validate_checksum(false).build().unwrap();
     let download = bench.client.clone().with_config(config).download("lab", "key");
     let error = download.to_bytes().await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::TooLarge, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::TooLarge, "{error}");
     assert!(error.to_string().contains("1073741824"), "{error}");
     assert_eq!(bench.ranges().len(), 1);
 }
@@ -376,7 +376,7 @@ async fn a_fifo_that_nobody_reads_is_given_up_after_a_while() {
     let fifo = bench.folder.path().join("fifo");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let error = client(&bench).download("lab", "key").to_file(&fifo).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
+    assert_eq!(error.kind(), TransferErrorKind::Disk, "{error}");
     assert!(error.to_string().contains("within 30 s"), "{error}");
     assert_eq!(bench.lab.stats().total(), 0);
 }
@@ -389,10 +389,10 @@ async fn the_transfer_timeout_holds_while_a_reader_takes_nothing() {
     let (writer, _reader) = tokio::io::duplex(10);
     let began = tokio::time::Instant::now();
     let error = client.download("lab", "key").to_writer(writer).await.unwrap_err();
-    assert_eq!((error.kind(), began.elapsed().as_secs()), (DownloadErrorKind::TimedOut, 7), "{error}");
+    assert_eq!((error.kind(), began.elapsed().as_secs()), (TransferErrorKind::TimedOut, 7), "{error}");
 
     let fifo = bench.folder.path().join("fifo");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let error = client.download("lab", "key").to_file(&fifo).await.unwrap_err();
-    assert_eq!(error.kind(), DownloadErrorKind::TimedOut, "nobody opens it: {error}");
+    assert_eq!(error.kind(), TransferErrorKind::TimedOut, "nobody opens it: {error}");
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, Requests, Server};
-use s3xfer::{Client, DownloadErrorKind, Progress, TransferConfig};
+use s3xfer::{Client, Progress, TransferConfig, TransferErrorKind};
 use tokio::runtime::Runtime;
 use wire::Http;
 
@@ -175,5 +175,5 @@ fn thousands_of_downloads_leave_nothing_behind() {
     assert_eq!(stats.in_flight, 0);
 
     let nobody = client_runtime.block_on(client().download("lab", "nobody").discard()).unwrap_err();
-    assert_eq!(nobody.kind(), DownloadErrorKind::NotFound);
+    assert_eq!(nobody.kind(), TransferErrorKind::NotFound);
 }

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use s3lab::{FaultKind, NetworkProfile, Requests, SyntheticObject};
-use s3xfer::{Client, DownloadError, DownloadErrorKind, TransferConfig, TransferReport};
+use s3xfer::{Client, TransferConfig, TransferError, TransferErrorKind, TransferReport};
 use tempfile::TempDir;
 use wire::{Http, Served};
 
@@ -129,7 +129,7 @@ fn serve(stream: TcpStream, script: &Script, seen: &Mutex<Vec<Range<u64>>>) -> i
 }
 
 struct Outcome {
-    result: Result<TransferReport, DownloadError>,
+    result: Result<TransferReport, TransferError>,
     asked: Vec<Range<u64>>,
     folder: TempDir,
 }
@@ -145,7 +145,7 @@ impl Outcome {
     }
 
     #[track_caller]
-    fn assert_failed(&self, kind: DownloadErrorKind) {
+    fn assert_failed(&self, kind: TransferErrorKind) {
         let error = self.result.as_ref().unwrap_err();
         assert_eq!(error.kind(), kind, "{error:?}");
         assert_eq!(fs::read_dir(self.folder.path()).unwrap().count(), 0);
@@ -228,7 +228,7 @@ async fn a_server_without_ranges_sends_everything_and_again_after_a_break() {
         assert_eq!(outcome.asked.len(), 2, "{http:?}");
         // One that had ranges a moment ago.
         let script = |number| (if number == 1 { Answer::Whole } else { Answer::Ranged }, Cut::Not);
-        download(http, script).await.assert_failed(DownloadErrorKind::BadResponse);
+        download(http, script).await.assert_failed(TransferErrorKind::BadResponse);
     }
 }
 
@@ -241,7 +241,7 @@ async fn a_partial_answer_that_does_not_say_of_what_is_an_error() {
                 false => (Answer::Ranged, Cut::Not),
             };
             let outcome = download(http, script).await;
-            outcome.assert_failed(DownloadErrorKind::BadResponse);
+            outcome.assert_failed(TransferErrorKind::BadResponse);
             assert_eq!(outcome.asked.len(), wrong + 1, "{http:?}: asking again would not help");
         }
     }
@@ -258,7 +258,7 @@ async fn a_body_longer_than_its_range_is_an_error_and_a_shorter_one_is_completed
             let outcome = download(http, chunked(-700)).await;
             outcome.assert_whole();
             assert_eq!(outcome.asked.len(), 4, "{http:?}: {:?}", outcome.asked);
-            download(http, chunked(1)).await.assert_failed(DownloadErrorKind::BadResponse);
+            download(http, chunked(1)).await.assert_failed(TransferErrorKind::BadResponse);
         }
     }
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::doors::close::close;
-use crate::words::failure::DownloadError;
+use crate::words::action::DiskAction;
+use crate::words::failure::TransferError;
 use crate::words::piece::Piece;
 
 mod calls;
@@ -50,9 +51,9 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]. File systems that cannot reserve get the length only.
-    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), DownloadError> {
-        let fail = |source| disk_error(&self.target, &format!("reserve {bytes} bytes"), source);
+    /// [`TransferError::Disk`]. File systems that cannot reserve get the length only.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), TransferError> {
+        let fail = |source| disk_error(&self.target, DiskAction::Reserve { bytes }, source);
         if bytes == 0 {
             return Ok(());
         }
@@ -88,13 +89,12 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]. Some of the bytes may be lost then. The kernel tells that once for each open file, so
+    /// [`TransferError::Disk`]. Some of the bytes may be lost then. The kernel tells that once for each open file, so
     /// every later call fails with the same error.
-    pub(crate) fn sync_data(&self) -> Result<(), DownloadError> {
-        self.file.sync_once(|file| self.calls.take(Call::SyncData, || file.sync_data())).map_err(|source| {
-            let action = "bring its bytes to the device";
-            disk_error(&self.target, action, source)
-        })
+    pub(crate) fn sync_data(&self) -> Result<(), TransferError> {
+        self.file
+            .sync_once(|file| self.calls.take(Call::SyncData, || file.sync_data()))
+            .map_err(|source| disk_error(&self.target, DiskAction::SyncBytes, source))
     }
 
     /// As [`sync_data`](Self::sync_data), with everything that is known of the file.
@@ -102,11 +102,10 @@ impl OpenFile {
     /// # Errors
     ///
     /// As there.
-    pub(crate) fn sync_all(&self) -> Result<(), DownloadError> {
-        self.file.sync_once(|file| self.calls.take(Call::SyncData, || file.sync_all())).map_err(|source| {
-            let action = "bring its bytes and its name to the device";
-            disk_error(&self.target, action, source)
-        })
+    pub(crate) fn sync_all(&self) -> Result<(), TransferError> {
+        self.file
+            .sync_once(|file| self.calls.take(Call::SyncData, || file.sync_all()))
+            .map_err(|source| disk_error(&self.target, DiskAction::SyncFile, source))
     }
 
     /// Closes a handle to the file and says what the file system answers. Some (NFS, AFS, FUSE with quotas) take every
@@ -115,9 +114,9 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]: bytes are lost.
-    pub(crate) fn close_a_handle(&self) -> Result<(), DownloadError> {
-        let fail = |source| disk_error(&self.target, "close its temporary file", source);
+    /// [`TransferError::Disk`]: bytes are lost.
+    pub(crate) fn close_a_handle(&self) -> Result<(), TransferError> {
+        let fail = |source| disk_error(&self.target, DiskAction::CloseTemporary, source);
         match self.file.try_clone() {
             Ok(handle) => self.calls.take(Call::Close, || close(handle)).map_err(fail),
             // No descriptor is left for a handle. A sync needs none and tells the same.
@@ -130,37 +129,37 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`].
-    pub(crate) fn must_have(&self, bytes: u64) -> Result<(), DownloadError> {
+    /// [`TransferError::Disk`].
+    pub(crate) fn must_have(&self, bytes: u64) -> Result<(), TransferError> {
         let length = self.len()?;
         if length == bytes {
             return Ok(());
         }
         let what = format!("it has {length} bytes instead of {bytes}, so another program has changed it; try again");
         let source = io::Error::new(io::ErrorKind::InvalidData, what);
-        Err(disk_error(&self.target, "publish its temporary file", source))
+        Err(disk_error(&self.target, DiskAction::Publish, source))
     }
 
     /// Bytes of the file as it is.
-    pub(crate) fn len(&self) -> Result<u64, DownloadError> {
-        let found = self.file.metadata().map_err(|source| disk_error(&self.target, "look at its size", source))?;
+    pub(crate) fn len(&self) -> Result<u64, TransferError> {
+        let found = self.file.metadata().map_err(|source| disk_error(&self.target, DiskAction::Measure, source))?;
         Ok(found.len())
     }
 
     /// Throws away what is in it.
-    pub(crate) fn empty(&self) -> Result<(), DownloadError> {
-        self.file.set_len(0).map_err(|source| disk_error(&self.target, "empty its temporary file", source))
+    pub(crate) fn empty(&self) -> Result<(), TransferError> {
+        self.file.set_len(0).map_err(|source| disk_error(&self.target, DiskAction::Empty, source))
     }
 
     /// Fills `buffer` with the bytes at `offset`. The file must be one that can be continued; others are only written.
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`], also where the file has fewer bytes.
-    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), DownloadError> {
+    /// [`TransferError::Disk`], also where the file has fewer bytes.
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), TransferError> {
         self.file.read_exact_at(buffer, offset).map_err(|source| {
-            let action = format!("read {} bytes at {offset} of its temporary file", buffer.len());
-            disk_error(&self.target, &action, source)
+            let bytes = buffer.len() as u64;
+            disk_error(&self.target, DiskAction::Read { bytes, offset }, source)
         })
     }
 
@@ -178,11 +177,11 @@ impl OpenFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`].
-    pub(crate) fn write(&self, piece: &Piece) -> Result<(), DownloadError> {
+    /// [`TransferError::Disk`].
+    pub(crate) fn write(&self, piece: &Piece) -> Result<(), TransferError> {
         self.calls.take(Call::Write, || write_all_at(&self.file, piece)).map_err(|source| {
-            let action = format!("write {} bytes at {}", piece.len(), piece.offset);
-            disk_error(&self.target, &action, source)
+            let action = DiskAction::Write { bytes: piece.len(), offset: piece.offset };
+            disk_error(&self.target, action, source)
         })
     }
 }
@@ -262,8 +261,8 @@ impl Disk {
     }
 }
 
-fn disk_error(path: &Path, action: &str, source: io::Error) -> DownloadError {
-    DownloadError::Disk { path: path.to_owned(), action: action.to_owned(), source }
+fn disk_error(path: &Path, action: DiskAction, source: io::Error) -> TransferError {
+    TransferError::Disk { path: path.to_owned(), action, source }
 }
 
 #[cfg(test)]
@@ -273,7 +272,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::words::failure::DownloadErrorKind;
+    use crate::words::failure::TransferErrorKind;
 
     fn opened(path: &Path) -> OpenFile {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
@@ -296,10 +295,10 @@ mod tests {
     fn a_full_disk_is_told_as_one() {
         let full = opened(Path::new("/dev/full"));
         let error = full.write(&Piece { offset: 0, frames: vec![Bytes::from_static(b"x")] }).unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::DiskFull, "{error}");
         let folder = tempfile::tempdir().unwrap();
         let error = opened(&folder.path().join("x")).reserve(1 << 60).unwrap_err();
-        assert_eq!(error.kind(), DownloadErrorKind::DiskFull, "{error}");
+        assert_eq!(error.kind(), TransferErrorKind::DiskFull, "{error}");
         assert_eq!(error.to_string().split(": ").nth(1), Some("cannot reserve 1152921504606846976 bytes"));
     }
 

@@ -16,10 +16,11 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::doors::disk::{Call, OpenFile, Place, StagedFile};
+use crate::words::action::DiskAction;
 use crate::words::checkpoint::{
     Checkpoint, DonePart, Follows, Mark, PartWritten, Record, done_parts, held_parts, only_held,
 };
-use crate::words::failure::DownloadError;
+use crate::words::failure::TransferError;
 
 mod format;
 
@@ -123,7 +124,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`].
+    /// [`TransferError::Disk`].
     ///
     /// # Panics
     ///
@@ -132,7 +133,7 @@ impl Journal {
         staged: &StagedFile,
         checkpoint: Checkpoint,
         saved: Option<Saved>,
-    ) -> Result<(Self, Vec<DonePart>), DownloadError> {
+    ) -> Result<(Self, Vec<DonePart>), TransferError> {
         Self::begin_in(staged, checkpoint, saved, boot_id())
     }
 
@@ -146,7 +147,7 @@ impl Journal {
         place: Arc<Place>,
         data: OpenFile,
         saved: Saved,
-    ) -> Result<(Self, Vec<DonePart>), DownloadError> {
+    ) -> Result<(Self, Vec<DonePart>), TransferError> {
         Self::begin_at(place, data, saved.checkpoint.clone(), Some(saved), boot_id())
     }
 
@@ -155,7 +156,7 @@ impl Journal {
         checkpoint: Checkpoint,
         saved: Option<Saved>,
         boot_id: Option<String>,
-    ) -> Result<(Self, Vec<DonePart>), DownloadError> {
+    ) -> Result<(Self, Vec<DonePart>), TransferError> {
         assert!(staged.is_resumable(), "a journal is of a file that can be continued");
         Self::begin_at(staged.place().clone(), staged.open_file(), checkpoint, saved, boot_id)
     }
@@ -166,8 +167,8 @@ impl Journal {
         checkpoint: Checkpoint,
         saved: Option<Saved>,
         boot_id: Option<String>,
-    ) -> Result<(Self, Vec<DonePart>), DownloadError> {
-        let fail = |source| place.error("begin the journal beside it", source);
+    ) -> Result<(Self, Vec<DonePart>), TransferError> {
+        let fail = |source| place.error(DiskAction::BeginJournal, source);
         let too_long = || fail(io::ErrorKind::FileTooLarge.into());
         let mark_at = checkpoint.mark_at().ok_or_else(too_long)?;
         let fits =
@@ -236,11 +237,11 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`], also for every call after one that failed.
-    pub(crate) fn part_written(&self, number: u64, crc: Option<u64>) -> Result<(), DownloadError> {
+    /// [`TransferError::Disk`], also for every call after one that failed.
+    pub(crate) fn part_written(&self, number: u64, crc: Option<u64>) -> Result<(), TransferError> {
         let mut state = self.state();
         let mark = Mark { journal: self.id, parts: state.parts + 1 };
-        self.write(&mut state, "mark its temporary file", || {
+        self.write(&mut state, DiskAction::Mark, || {
             self.data.write_mark(format::mark_line(mark).as_bytes(), self.mark_at)
         })?;
         self.append(&mut state, &Record::Part(PartWritten { number, crc }))?;
@@ -255,13 +256,13 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`], also where the file does not end with its mark: another program has changed it.
-    pub(crate) fn end(&self) -> Result<(), DownloadError> {
+    /// [`TransferError::Disk`], also where the file does not end with its mark: another program has changed it.
+    pub(crate) fn end(&self) -> Result<(), TransferError> {
         let mut state = self.state();
         self.data.must_have(self.mark_at + MARK_BYTES as u64)?;
         self.append(&mut state, &Record::Whole)?;
         let cut = self.data.unmark(self.checkpoint.file_bytes());
-        cut.map_err(|source| self.place.error("cut the mark off its temporary file", source))
+        cut.map_err(|source| self.place.error(DiskAction::Unmark, source))
     }
 
     /// Puts the mark back on that [`end`](Self::end) has cut off, for a file that did not get its name after all.
@@ -283,9 +284,9 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]. When the device failed, nobody knows which bytes it has, so there is nothing to
+    /// [`TransferError::Disk`]. When the device failed, nobody knows which bytes it has, so there is nothing to
     /// continue then.
-    pub(crate) fn sync(&self) -> Result<(), DownloadError> {
+    pub(crate) fn sync(&self) -> Result<(), TransferError> {
         let Some(count) = self.begin_sync() else { return Ok(()) };
         let synced = self.sync_parts(count);
         self.state().syncing = false;
@@ -303,7 +304,7 @@ impl Journal {
         Some(state.parts)
     }
 
-    fn sync_parts(&self, count: u64) -> Result<(), DownloadError> {
+    fn sync_parts(&self, count: u64) -> Result<(), TransferError> {
         if let Err(error) = self.data.sync_data() {
             // The kernel may have dropped those bytes, and a part's record says that it has them.
             self.state().failed = Some(Failure::of(&error));
@@ -319,7 +320,7 @@ impl Journal {
             state.synced = count;
             state.named
         };
-        let fail = |source| self.place.error("bring its journal to the device", source);
+        let fail = |source| self.place.error(DiskAction::SyncJournal, source);
         self.place.folder().calls().take(Call::SyncJournal, || self.file.sync_data()).map_err(fail)?;
         if !named {
             self.place.folder().sync().map_err(fail)?;
@@ -328,9 +329,9 @@ impl Journal {
         Ok(())
     }
 
-    fn append(&self, state: &mut State, record: &Record) -> Result<(), DownloadError> {
+    fn append(&self, state: &mut State, record: &Record) -> Result<(), TransferError> {
         let (line, next) = state.chain.line(record);
-        self.write(state, "write to the journal beside it", || {
+        self.write(state, DiskAction::WriteJournal, || {
             self.place.folder().calls().take(Call::Record, || (&self.file).write_all(line.as_bytes()))
         })?;
         state.chain = next;
@@ -341,9 +342,9 @@ impl Journal {
     fn write(
         &self,
         state: &mut State,
-        action: &str,
+        action: DiskAction,
         write: impl FnOnce() -> io::Result<()>,
-    ) -> Result<(), DownloadError> {
+    ) -> Result<(), TransferError> {
         if let Some(Failure { kind, text }) = &state.failed {
             return Err(self.place.error(action, io::Error::new(*kind, format!("an earlier error: {text}"))));
         }
@@ -360,9 +361,9 @@ impl Journal {
 }
 
 impl Failure {
-    fn of(error: &DownloadError) -> Self {
+    fn of(error: &TransferError) -> Self {
         match error {
-            DownloadError::Disk { source, .. } => Self { kind: source.kind(), text: source.to_string() },
+            TransferError::Disk { source, .. } => Self { kind: source.kind(), text: source.to_string() },
             other => Self { kind: io::ErrorKind::Other, text: other.to_string() },
         }
     }

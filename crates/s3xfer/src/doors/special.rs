@@ -15,7 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::doors::blocking::{self, Running};
 use crate::doors::close::close;
-use crate::words::failure::DownloadError;
+use crate::words::action::DiskAction;
+use crate::words::failure::TransferError;
 
 /// How often a FIFO is tried that nobody reads from yet.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
@@ -26,15 +27,14 @@ const LARGEST_WRITE: usize = 1 << 20;
 ///
 /// # Errors
 ///
-/// [`DownloadError::Disk`].
-pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dyn AsyncWrite + Send>>, DownloadError> {
-    let fail =
-        |action: &str, source| DownloadError::Disk { path: target.to_owned(), action: action.to_owned(), source };
-    let fifo = fs::metadata(target).map_err(|source| fail("look at it", source))?.file_type().is_fifo();
+/// [`TransferError::Disk`].
+pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dyn AsyncWrite + Send>>, TransferError> {
+    let fail = |action, source| TransferError::Disk { path: target.to_owned(), action, source };
+    let fifo = fs::metadata(target).map_err(|source| fail(DiskAction::Look, source))?.file_type().is_fifo();
     if !fifo {
         let path = target.to_owned();
         let file = blocking::run(move || OpenOptions::new().write(true).open(path)).await;
-        let file = file.map_err(|source| fail("open it for writing", source))?;
+        let file = file.map_err(|source| fail(DiskAction::Open, source))?;
         return Ok(Box::pin(Device::new(file)));
     }
     // Opened without blocking, for a thread that waits in `open` cannot be called back.
@@ -50,10 +50,10 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
     };
     match timeout(patience, opened).await {
         Ok(Ok(sender)) => Ok(Box::pin(sender)),
-        Ok(Err(source)) => Err(fail("open it for writing", source)),
+        Ok(Err(source)) => Err(fail(DiskAction::Open, source)),
         Err(_) => {
-            let action = format!("write to it: nobody has opened it for reading within {} s", patience.as_secs());
-            Err(fail(&action, io::ErrorKind::TimedOut.into()))
+            let seconds = patience.as_secs();
+            Err(fail(DiskAction::AwaitReader { seconds }, io::ErrorKind::TimedOut.into()))
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 
 use crate::words::config::TransferConfig;
 use crate::words::durability::Durability;
-use crate::words::failure::DownloadError;
+use crate::words::failure::TransferError;
 use crate::words::object::{ByteRange, SseCustomerKey};
 use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
@@ -110,7 +110,7 @@ impl Download {
     /// [`FileDownload::durability`] says so.
     ///
     /// A file that grows beyond the process's limit (`ulimit -f`) raises SIGXFSZ, which ends a process that does
-    /// nothing about it. A program that wants [`DownloadError::Disk`] instead ("File too large") has to listen for the
+    /// nothing about it. A program that wants [`TransferError::Disk`] instead ("File too large") has to listen for the
     /// signal or ignore it: `tokio::signal::unix::signal(SignalKind::from_raw(25))` once, where 25 is SIGXFSZ (on Linux
     /// but for MIPS, and on macOS).
     ///
@@ -125,8 +125,8 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`DownloadError`]. What the sink has taken by then is the caller's to throw away.
-    pub async fn to_write_at(self, sink: impl WriteAt) -> Result<TransferReport, DownloadError> {
+    /// [`TransferError`]. What the sink has taken by then is the caller's to throw away.
+    pub async fn to_write_at(self, sink: impl WriteAt) -> Result<TransferReport, TransferError> {
         self.order.run(|order| place::to_sink(order, sink)).boxed().await
     }
 
@@ -135,8 +135,8 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`DownloadError`]; [`DownloadError::TooLarge`] before anything is fetched that the limit has no room for.
-    pub async fn to_bytes(self) -> Result<(Bytes, TransferReport), DownloadError> {
+    /// [`TransferError`]; [`TransferError::TooLarge`] before anything is fetched that the limit has no room for.
+    pub async fn to_bytes(self) -> Result<(Bytes, TransferReport), TransferError> {
         self.order.run(place::to_memory).boxed().await
     }
 
@@ -144,8 +144,8 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`DownloadError`].
-    pub async fn discard(self) -> Result<TransferReport, DownloadError> {
+    /// [`TransferError`].
+    pub async fn discard(self) -> Result<TransferReport, TransferError> {
         // Boxed, as in all of these: the type of the future would be too deep for the compiler of a caller.
         self.order.run(place::to_nowhere).boxed().await
     }
@@ -166,8 +166,8 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`DownloadError`]; [`DownloadError::Sink`] when the writer fails.
-    pub async fn to_writer(self, writer: impl AsyncWrite + Unpin) -> Result<TransferReport, DownloadError> {
+    /// [`TransferError`]; [`TransferError::Sink`] when the writer fails.
+    pub async fn to_writer(self, writer: impl AsyncWrite + Unpin) -> Result<TransferReport, TransferError> {
         self.order.run(|order| stream::to_writer(order, writer)).await
     }
 }
@@ -178,7 +178,7 @@ impl FileDownload {
     /// Only the parts in flight are fetched again.
     ///
     /// Beside the target lie a temporary file and its journal until the download succeeds. An object that was replaced
-    /// meanwhile is refused with [`DownloadError::ObjectChanged`], and what was kept of the old one is removed. A
+    /// meanwhile is refused with [`TransferError::ObjectChanged`], and what was kept of the old one is removed. A
     /// temporary file that was cut, lengthened or swapped since then is not used; the download starts anew.
     ///
     /// The kept parts are not read again unless [`verify_kept`](Self::verify_kept) asks for it; the report says
@@ -209,7 +209,7 @@ impl FileDownload {
 }
 
 impl IntoFuture for FileDownload {
-    type Output = Result<TransferReport, DownloadError>;
+    type Output = Result<TransferReport, TransferError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {

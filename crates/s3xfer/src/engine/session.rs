@@ -16,7 +16,7 @@ use crate::engine::shared::Shared;
 use crate::rules::floor::Floor;
 use crate::rules::retry::{Attempts, GaveUp, Now};
 use crate::words::config::TransferConfig;
-use crate::words::failure::{DownloadError, RequestError};
+use crate::words::failure::{RequestError, TransferError};
 use crate::words::object::ObjectAddress;
 
 /// One transfer's way to the server, its limits and its counters.
@@ -40,7 +40,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::PartFailed`] when the retry rule gives up, and those of `ask`.
+    /// [`TransferError::PartFailed`] when the retry rule gives up, and those of `ask`.
     pub(crate) async fn persist<A: Ask>(&self, ask: &mut A) -> Result<A::Answer, A::Error> {
         let attempts = Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor());
         persist(attempts, &self.counters, self.started, ask).await
@@ -55,7 +55,7 @@ impl Session {
 /// Something that is asked of the server until it is there.
 pub(crate) trait Ask: Send {
     type Answer: Send;
-    type Error: From<DownloadError> + Send;
+    type Error: From<TransferError> + Send;
 
     /// One attempt, which goes on where the one before stopped. It tells `attempts` what it brought.
     ///
@@ -91,7 +91,7 @@ pub(crate) struct At<'a> {
 ///
 /// # Errors
 ///
-/// [`DownloadError::PartFailed`] when the retry rule gives up, and those of `ask`.
+/// [`TransferError::PartFailed`] when the retry rule gives up, and those of `ask`.
 pub(crate) async fn persist<A: Ask>(
     mut attempts: Attempts,
     counters: &Counters,
@@ -119,7 +119,7 @@ pub(crate) async fn persist<A: Ask>(
                     };
                     let (object, attempts) = (object.to_string(), attempts.made());
                     let error =
-                        DownloadError::PartFailed { object, part, offset, attempts, without_byte_seconds, source };
+                        TransferError::PartFailed { object, part, offset, attempts, without_byte_seconds, source };
                     return Err(error.into());
                 }
             }

@@ -9,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::doors::disk::OpenFile;
 use crate::rules::plan::Plan;
-use crate::words::failure::DownloadError;
+use crate::words::action::SinkAction;
+use crate::words::failure::TransferError;
 use crate::words::object::ObjectAddress;
 use crate::words::piece::Piece;
 use crate::words::sink::WriteAt;
@@ -35,25 +36,26 @@ impl Sink {
     }
 
     /// Makes room. Blocks.
-    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), DownloadError> {
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), TransferError> {
         match self {
             Self::File(file) => file.reserve(bytes),
             Self::Custom { sink, object } => caught(|| sink.reserve(bytes))
-                .map_err(|source| sink_error(object, format!("a reservation of {bytes} bytes"), source)),
+                .map_err(|source| sink_error(object, SinkAction::Reserve { bytes }, source)),
             Self::Memory(_) | Self::Nothing => Ok(()),
         }
     }
 
     /// Writes a piece at its place. Blocks.
-    pub(crate) fn write(&self, piece: &Piece) -> Result<(), DownloadError> {
+    pub(crate) fn write(&self, piece: &Piece) -> Result<(), TransferError> {
         match self {
             Self::File(file) => file.write(piece),
             Self::Custom { sink, object } => {
                 let mut offset = piece.offset;
                 for frame in &piece.frames {
+                    let bytes = frame.len() as u64;
                     caught(|| sink.write_at(offset, frame))
-                        .map_err(|source| sink_error(object, format!("{} bytes at {offset}", frame.len()), source))?;
-                    offset += frame.len() as u64;
+                        .map_err(|source| sink_error(object, SinkAction::Write { bytes, offset }, source))?;
+                    offset += bytes;
                 }
                 Ok(())
             }
@@ -77,8 +79,8 @@ fn caught(call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     })
 }
 
-fn sink_error(object: &ObjectAddress, action: String, source: io::Error) -> DownloadError {
-    DownloadError::Sink { object: object.to_string(), action, source }
+fn sink_error(object: &ObjectAddress, action: SinkAction, source: io::Error) -> TransferError {
+    TransferError::Sink { object: object.to_string(), action, source }
 }
 
 /// One buffer for all wanted bytes, filled by the parts from their own beginnings, without waiting for one another and

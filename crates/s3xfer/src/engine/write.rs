@@ -20,7 +20,7 @@ use crate::engine::limits::Reservation;
 use crate::engine::sink::Sink;
 use crate::rules::in_place::InPlace;
 use crate::words::config::TransferConfig;
-use crate::words::failure::DownloadError;
+use crate::words::failure::TransferError;
 use crate::words::piece::Piece;
 use crate::words::progress::Share;
 
@@ -61,7 +61,7 @@ struct State {
     /// Whether somebody is emptying the queue.
     draining: bool,
     /// The first error; nothing is written after it.
-    failed: Option<DownloadError>,
+    failed: Option<TransferError>,
     peak: usize,
     in_place: InPlace,
 }
@@ -133,7 +133,7 @@ impl Writer {
     /// # Errors
     ///
     /// The first one that any write met.
-    pub(crate) async fn finish(&self) -> Result<(), DownloadError> {
+    pub(crate) async fn finish(&self) -> Result<(), TransferError> {
         let Some(queue) = &self.queue else { return Ok(()) };
         // All slots are free again when all pieces are written; closed ones say that a write failed.
         let all = queue.slots.acquire_many(queue.capacity).await;
@@ -229,14 +229,14 @@ impl Writer {
         true
     }
 
-    fn timed_write(&self, queue: &Queue, piece: &Piece) -> Result<(), DownloadError> {
+    fn timed_write(&self, queue: &Queue, piece: &Piece) -> Result<(), TransferError> {
         let began = Instant::now();
         self.write(piece)?;
         queue.state().in_place.took(piece.len(), began.elapsed());
         Ok(())
     }
 
-    fn write(&self, piece: &Piece) -> Result<(), DownloadError> {
+    fn write(&self, piece: &Piece) -> Result<(), TransferError> {
         self.sink.write(piece)?;
         self.written.writes.fetch_add(1, Ordering::Relaxed);
         self.written.largest.fetch_max(piece.len(), Ordering::Relaxed);
@@ -257,11 +257,11 @@ pub(crate) enum WriteError {
     /// An earlier piece could not be written; the queue keeps its error.
     Stopped,
     /// This one could not.
-    Failed(DownloadError),
+    Failed(TransferError),
 }
 
-impl From<DownloadError> for WriteError {
-    fn from(error: DownloadError) -> Self {
+impl From<TransferError> for WriteError {
+    fn from(error: TransferError) -> Self {
         Self::Failed(error)
     }
 }
@@ -354,7 +354,7 @@ mod tests {
             }
         };
         assert!(matches!(stopped.await, WriteError::Stopped));
-        assert!(matches!(writer.finish().await, Err(DownloadError::Disk { .. })));
+        assert!(matches!(writer.finish().await, Err(TransferError::Disk { .. })));
         assert_eq!(writer.writes(), 0);
     }
 

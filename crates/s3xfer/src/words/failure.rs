@@ -1,19 +1,20 @@
-//! How transfers fail: [`DownloadError`] for callers, and the finer words in which doors tell the retry rule what
+//! How transfers fail: [`TransferError`] for callers, and the finer words in which doors tell the retry rule what
 //! happened to one request.
 
 use std::path::PathBuf;
 use std::{error, io};
 
+use crate::words::action::{DiskAction, SinkAction};
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::object::{ArgumentError, ObjectAddress};
 
-/// Why a download did not happen. There is no file under the target's name then, or the one that was there before.
+/// Why a transfer did not happen. There is no file under the target's name then, or the one that was there before.
 ///
 /// Displays as a fragment that reads after "failed to download"; the cause below it is in
 /// [`source`](error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DownloadError {
+pub enum TransferError {
     /// The server refused the request for good: no such bucket or key, no permission, ...
     #[error("{object}: the server says {code}: {message}")]
     Refused {
@@ -140,8 +141,8 @@ pub enum DownloadError {
     Sink {
         /// `s3://bucket/key`.
         object: String,
-        /// What, such as "4096 bytes at 8192".
-        action: String,
+        /// What it was to take.
+        action: SinkAction,
         /// The sink's word.
         source: io::Error,
     },
@@ -150,41 +151,41 @@ pub enum DownloadError {
     Disk {
         /// The file in question.
         path: PathBuf,
-        /// What was being done to it, such as "reserve 3221225472 bytes".
-        action: String,
+        /// What was being done to it.
+        action: DiskAction,
         /// The operating system's word.
         source: io::Error,
     },
 }
 
-impl DownloadError {
+impl TransferError {
     /// For callers who branch on what to do next.
     #[must_use]
-    pub fn kind(&self) -> DownloadErrorKind {
+    pub fn kind(&self) -> TransferErrorKind {
         match self {
-            Self::Refused { status: 404, .. } => DownloadErrorKind::NotFound,
-            Self::Refused { status: 401 | 403, .. } => DownloadErrorKind::Denied,
-            Self::Refused { .. } => DownloadErrorKind::Refused,
-            Self::CredentialsExpired { .. } => DownloadErrorKind::Denied,
-            Self::ClockSkewed { .. } => DownloadErrorKind::Refused,
-            Self::WrongRegion { .. } => DownloadErrorKind::WrongRegion,
-            Self::ObjectChanged { .. } => DownloadErrorKind::ObjectChanged,
+            Self::Refused { status: 404, .. } => TransferErrorKind::NotFound,
+            Self::Refused { status: 401 | 403, .. } => TransferErrorKind::Denied,
+            Self::Refused { .. } => TransferErrorKind::Refused,
+            Self::CredentialsExpired { .. } => TransferErrorKind::Denied,
+            Self::ClockSkewed { .. } => TransferErrorKind::Refused,
+            Self::WrongRegion { .. } => TransferErrorKind::WrongRegion,
+            Self::ObjectChanged { .. } => TransferErrorKind::ObjectChanged,
             Self::PartFailed { source, .. } | Self::Request { source, .. } => match source {
-                RequestError::Unreachable { .. } => DownloadErrorKind::Unreachable,
+                RequestError::Unreachable { .. } => TransferErrorKind::Unreachable,
                 RequestError::NotSent { .. } | RequestError::Argument { .. } | RequestError::KeyInClear { .. } => {
-                    DownloadErrorKind::NotSent
+                    TransferErrorKind::NotSent
                 }
-                RequestError::BadResponse { .. } => DownloadErrorKind::BadResponse,
-                _ => DownloadErrorKind::Interrupted,
+                RequestError::BadResponse { .. } => TransferErrorKind::BadResponse,
+                _ => TransferErrorKind::Interrupted,
             },
-            Self::NoSuchRange { .. } => DownloadErrorKind::NoSuchRange,
-            Self::Corrupt { .. } => DownloadErrorKind::Corrupt,
-            Self::TooLarge { .. } => DownloadErrorKind::TooLarge,
-            Self::TimedOut { .. } => DownloadErrorKind::TimedOut,
-            Self::Sink { .. } => DownloadErrorKind::Sink,
+            Self::NoSuchRange { .. } => TransferErrorKind::NoSuchRange,
+            Self::Corrupt { .. } => TransferErrorKind::Corrupt,
+            Self::TooLarge { .. } => TransferErrorKind::TooLarge,
+            Self::TimedOut { .. } => TransferErrorKind::TimedOut,
+            Self::Sink { .. } => TransferErrorKind::Sink,
             Self::Disk { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DownloadErrorKind::DiskFull,
-                _ => DownloadErrorKind::Disk,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => TransferErrorKind::DiskFull,
+                _ => TransferErrorKind::Disk,
             },
         }
     }
@@ -223,10 +224,10 @@ fn no_such_range(range: &str, object_bytes: Option<u64>) -> String {
     }
 }
 
-/// The kinds of [`DownloadError`].
+/// The kinds of [`TransferError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum DownloadErrorKind {
+pub enum TransferErrorKind {
     /// The bucket or the key does not exist.
     NotFound,
     /// The credentials are missing, wrong or not allowed to read the object.
@@ -364,21 +365,21 @@ pub(crate) enum RequestFailure {
 
 impl RequestFailure {
     /// The caller's error for a failure that is final for `object`, which the download pinned to `e_tag`.
-    pub(crate) fn into_error(self, object: &ObjectAddress, e_tag: Option<&str>) -> DownloadError {
+    pub(crate) fn into_error(self, object: &ObjectAddress, e_tag: Option<&str>) -> TransferError {
         let object = object.to_string();
         match self {
-            Self::Transient(source) | Self::Final(source) => DownloadError::Request { object, source },
-            Self::Changed => DownloadError::ObjectChanged { object, e_tag: e_tag.unwrap_or("not given").to_owned() },
-            Self::BehindTheEnd => DownloadError::Request {
+            Self::Transient(source) | Self::Final(source) => TransferError::Request { object, source },
+            Self::Changed => TransferError::ObjectChanged { object, e_tag: e_tag.unwrap_or("not given").to_owned() },
+            Self::BehindTheEnd => TransferError::Request {
                 object,
                 source: RequestError::BadResponse {
                     what: "416 for a range inside the object; it may have been replaced by a shorter one".to_owned(),
                 },
             },
-            Self::Expired { code, message } => DownloadError::CredentialsExpired { object, code, message },
-            Self::Skewed { ahead_seconds } => DownloadError::ClockSkewed { object, ahead_seconds },
-            Self::WrongRegion { region, used } => DownloadError::WrongRegion { object, region, used },
-            Self::Refused { status, code, message } => DownloadError::Refused { object, status, code, message },
+            Self::Expired { code, message } => TransferError::CredentialsExpired { object, code, message },
+            Self::Skewed { ahead_seconds } => TransferError::ClockSkewed { object, ahead_seconds },
+            Self::WrongRegion { region, used } => TransferError::WrongRegion { object, region, used },
+            Self::Refused { status, code, message } => TransferError::Refused { object, status, code, message },
         }
     }
 }

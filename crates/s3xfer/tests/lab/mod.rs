@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, LabBuilder, NetworkProfile, RequestRecord, Requests, SyntheticObject};
-use s3xfer::{Client, DownloadError, TransferConfig, TransferReport};
+use s3xfer::{Client, TransferConfig, TransferError, TransferReport};
 use tempfile::TempDir;
 
 pub(crate) const KIB: u64 = 1 << 10;
@@ -48,7 +48,7 @@ impl Bench {
         self.folder.path().join("object.bin")
     }
 
-    pub(crate) async fn download(&self, config: &TransferConfig) -> Result<TransferReport, DownloadError> {
+    pub(crate) async fn download(&self, config: &TransferConfig) -> Result<TransferReport, TransferError> {
         let client = self.client.clone().with_config(config.clone());
         client.download("lab", "key").to_file(self.target()).await
     }

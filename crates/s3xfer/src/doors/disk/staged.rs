@@ -15,7 +15,8 @@ use std::time::Duration;
 use super::folder::{Folder, Lock, has_other_names};
 use super::target::{Names, Target, classify};
 use super::{Call, OpenFile, disk_error, leaving};
-use crate::words::failure::DownloadError;
+use crate::words::action::DiskAction;
+use crate::words::failure::TransferError;
 
 /// A file that does not have its name yet. Dropped before [`publish`](Self::publish), it is removed, unless it can be
 /// continued and its journal has at least one part; a writer that still holds the open file then writes into nothing.
@@ -93,13 +94,13 @@ impl StagedFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`] when the target is not a name for a regular file, or its folder is missing or read-only.
-    pub(crate) fn create(target: &Path) -> Result<Self, DownloadError> {
+    /// [`TransferError::Disk`] when the target is not a name for a regular file, or its folder is missing or read-only.
+    pub(crate) fn create(target: &Path) -> Result<Self, TransferError> {
         let place = Arc::new(Place::of(target)?);
         let (file, name) = match place.folder.unnamed() {
             Ok(Some(file)) => (file, Name::None),
-            Ok(None) => place.fresh().map_err(|source| place.error(CREATE, source))?,
-            Err(source) => return Err(place.error(CREATE, source)),
+            Ok(None) => place.fresh().map_err(|source| place.error(DiskAction::Create, source))?,
+            Err(source) => return Err(place.error(DiskAction::Create, source)),
         };
         Ok(Self::new(file, place, name))
     }
@@ -110,13 +111,12 @@ impl StagedFile {
     /// # Errors
     ///
     /// As [`create`](Self::create), and when another download into the target is running.
-    pub(crate) fn resumable(target: &Path) -> Result<Claimed, DownloadError> {
+    pub(crate) fn resumable(target: &Path) -> Result<Claimed, TransferError> {
         let place = Arc::new(Place::of(target)?);
-        let file = match place.claim().map_err(|source| place.error(CREATE, source))? {
+        let file = match place.claim().map_err(|source| place.error(DiskAction::Create, source))? {
             Claim::Ours(file) => file,
             Claim::Held => {
-                let action = "stage a file for it: another download into it is running";
-                return Err(place.error(action, io::ErrorKind::WouldBlock.into()));
+                return Err(place.error(DiskAction::TakeFromRunning, io::ErrorKind::WouldBlock.into()));
             }
             Claim::Leaving => return Ok(Claimed::Leaving),
             Claim::Unknown => return Ok(Claimed::NoLocks),
@@ -127,10 +127,9 @@ impl StagedFile {
     }
 
     /// The error where the tasks of a dropped download have not ended within `patience`.
-    pub(crate) fn still_left(target: &Path, patience: Duration) -> DownloadError {
-        let action = "stage a file for it: the last download into it was dropped, but is still writing";
+    pub(crate) fn still_left(target: &Path, patience: Duration) -> TransferError {
         let what = format!("its last write has taken longer than {} s", patience.as_secs());
-        disk_error(target, action, io::Error::new(io::ErrorKind::TimedOut, what))
+        disk_error(target, DiskAction::TakeFromDropped, io::Error::new(io::ErrorKind::TimedOut, what))
     }
 
     /// Whether a journal lies beside it that an earlier download has left.
@@ -169,8 +168,8 @@ impl StagedFile {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]. The target is as it was then.
-    pub(crate) fn publish(mut self) -> Result<Published, DownloadError> {
+    /// [`TransferError::Disk`]. The target is as it was then.
+    pub(crate) fn publish(mut self) -> Result<Published, TransferError> {
         match &self.name {
             Name::None => self.place.publish_unnamed(&self.file.file)?,
             Name::Fresh(name) | Name::Resumable(name) => self.place.publish_named(&self.file.file, name)?,
@@ -198,21 +197,15 @@ impl Published {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`]: the file has its name, but a crash of the machine may take it away.
-    pub(crate) fn sync(&self) -> Result<(), DownloadError> {
+    /// [`TransferError::Disk`]: the file has its name, but a crash of the machine may take it away.
+    pub(crate) fn sync(&self) -> Result<(), TransferError> {
         if self.was_unnamed {
             // Until a moment ago the file was to go with this process, and the device knows it as that.
             self.file.sync_all()?;
         }
-        self.place
-            .folder
-            .sync()
-            .map_err(|source| self.place.error("make sure that its new name is on the device", source))
+        self.place.folder.sync().map_err(|source| self.place.error(DiskAction::SyncName, source))
     }
 }
-
-/// Reads after "cannot".
-const CREATE: &str = "create a temporary file beside it";
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
@@ -247,15 +240,15 @@ fn left_behind(place: &Place) -> impl FnOnce(io::Error) {
 }
 
 impl Place {
-    fn of(target: &Path) -> Result<Self, DownloadError> {
+    fn of(target: &Path) -> Result<Self, TransferError> {
         let path = match classify(target)? {
             Target::Regular(path) => path,
             Target::Null | Target::Special => {
                 let source = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-                return Err(disk_error(target, "replace it by the object's file", source));
+                return Err(disk_error(target, DiskAction::ReplaceSpecial, source));
             }
         };
-        let folder = Folder::of(&path).map_err(|source| disk_error(target, "open its folder", source))?;
+        let folder = Folder::of(&path).map_err(|source| disk_error(target, DiskAction::OpenFolder, source))?;
         let name = path.file_name().expect("a regular file's path ends in its name");
         // Asked only where it matters.
         let name_max = if Names::fit(name, Folder::ANY_NAME_MAX) { Folder::ANY_NAME_MAX } else { folder.name_max() };
@@ -263,7 +256,7 @@ impl Place {
         Ok(Self { target: target.into(), folder, names, worth_keeping: AtomicBool::new(false) })
     }
 
-    pub(crate) fn error(&self, action: &str, source: io::Error) -> DownloadError {
+    pub(crate) fn error(&self, action: DiskAction, source: io::Error) -> TransferError {
         disk_error(&self.target, action, source)
     }
 
@@ -371,9 +364,9 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Disk`].
-    pub(crate) fn forget(&self) -> Result<(), DownloadError> {
-        let fail = |source| self.error("remove an earlier download's journal beside it", source);
+    /// [`TransferError::Disk`].
+    pub(crate) fn forget(&self) -> Result<(), TransferError> {
+        let fail = |source| self.error(DiskAction::RemoveJournal, source);
         self.forget_journal().map_err(fail)
     }
 
@@ -388,8 +381,8 @@ impl Place {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    fn publish_unnamed(&self, file: &File) -> Result<(), DownloadError> {
-        let fail = |source| self.error("give it the finished temporary file", source);
+    fn publish_unnamed(&self, file: &File) -> Result<(), TransferError> {
+        let fail = |source| self.error(DiskAction::Link, source);
         match self.folder.calls().take(Call::Publish, || self.folder.link(file, &self.names.target)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             linked => return linked.map_err(fail),
@@ -411,12 +404,12 @@ impl Place {
         })
     }
 
-    fn publish_named(&self, file: &File, name: &OsString) -> Result<(), DownloadError> {
+    fn publish_named(&self, file: &File, name: &OsString) -> Result<(), TransferError> {
         let renamed = self.folder.is(file, name).and_then(|is_ours| match is_ours {
             true => self.folder.calls().take(Call::Publish, || self.folder.rename(name, &self.names.target)),
             false => Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed or replaced the temporary file")),
         });
-        renamed.map_err(|source| self.error("rename the finished temporary file to it", source))
+        renamed.map_err(|source| self.error(DiskAction::Rename, source))
     }
 
     /// Removes what an earlier download left behind, if nobody goes on with it. The usual case, that there is nothing,

@@ -8,7 +8,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::disk_error;
-use crate::words::failure::DownloadError;
+use crate::words::action::DiskAction;
+use crate::words::failure::TransferError;
 
 /// What a target's path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,16 +26,16 @@ pub(crate) enum Target {
 ///
 /// # Errors
 ///
-/// [`DownloadError::Disk`] when that is a folder, or a name for one (a slash at the end), or a link to nothing.
-pub(crate) fn classify(target: &Path) -> Result<Target, DownloadError> {
-    let fail = |action: &str, source| Err(disk_error(target, action, source));
+/// [`TransferError::Disk`] when that is a folder, or a name for one (a slash at the end), or a link to nothing.
+pub(crate) fn classify(target: &Path) -> Result<Target, TransferError> {
+    let fail = |action, source| Err(disk_error(target, action, source));
     let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
     // Most targets are free names, and one look is enough for them.
     let seen = fs::symlink_metadata(target);
     let is_link = seen.as_ref().is_ok_and(Metadata::is_symlink);
     match if is_link { fs::metadata(target) } else { seen } {
         Ok(found) if found.is_dir() => {
-            return fail("replace a folder by the object's file", io::ErrorKind::IsADirectory.into());
+            return fail(DiskAction::ReplaceFolder, io::ErrorKind::IsADirectory.into());
         }
         Ok(found) if is_null(&found) => return Ok(Target::Null),
         Ok(found) if !found.is_file() => return Ok(Target::Special),
@@ -42,13 +43,12 @@ pub(crate) fn classify(target: &Path) -> Result<Target, DownloadError> {
         Ok(_) => {
             let resolved = fs::canonicalize(target);
             return resolved
-                .map_or_else(|source| fail("follow the link to its file", source), |path| Ok(Target::Regular(path)));
+                .map_or_else(|source| fail(DiskAction::FollowLink, source), |path| Ok(Target::Regular(path)));
         }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return fail("look at it", error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return fail(DiskAction::Look, error),
         Err(error) if is_link => {
             let leads_to = fs::read_link(target).unwrap_or_default();
-            let action = format!("follow the link, which leads to {} where there is nothing", leads_to.display());
-            return fail(&action, error);
+            return fail(DiskAction::FollowDeadLink { leads_to }, error);
         }
         Err(_) => {}
     }
@@ -56,7 +56,7 @@ pub(crate) fn classify(target: &Path) -> Result<Target, DownloadError> {
     let a_file = !target.as_os_str().as_bytes().ends_with(b"/");
     match target.file_name().filter(|_| a_file) {
         Some(_) => Ok(Target::Regular(target.to_owned())),
-        None => fail("use it as a file's name", invalid("it names a folder")),
+        None => fail(DiskAction::UseName, invalid("it names a folder")),
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
         for target in [folder.path(), Path::new("/"), Path::new(""), Path::new(".."), &too_long, &below_a_file, &slash]
         {
             let error = classify(target).unwrap_err();
-            assert!(matches!(error, DownloadError::Disk { .. }), "{error}");
+            assert!(matches!(error, TransferError::Disk { .. }), "{error}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::words::checkpoint::tests::checkpoint;
 use crate::words::piece::Piece;
 
 /// A file that can be continued, where nothing is in its way.
-fn resumable(target: &Path) -> Result<StagedFile, DownloadError> {
+fn resumable(target: &Path) -> Result<StagedFile, TransferError> {
     match StagedFile::resumable(target)? {
         Claimed::Ours(staged) => Ok(staged),
         other => panic!("{other:?}"),
@@ -337,7 +337,7 @@ fn a_journal_that_cannot_be_written_is_an_error_from_then_on_and_what_it_has_is_
     let whole = journal.file;
     journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let error = journal.part_written(2, None).unwrap_err();
-    assert_eq!(error.kind(), crate::words::failure::DownloadErrorKind::DiskFull, "{error}");
+    assert_eq!(error.kind(), crate::words::failure::TransferErrorKind::DiskFull, "{error}");
     journal.file = whole;
     assert!(journal.part_written(3, None).is_err(), "its end may be torn");
     drop((journal, staged));

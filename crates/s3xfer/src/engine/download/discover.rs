@@ -17,7 +17,7 @@ use crate::rules::content_range::check_partial;
 use crate::rules::plan::{Plan, first_request};
 use crate::rules::retry::Attempts;
 use crate::words::checksum::NotValidated;
-use crate::words::failure::{DownloadError, RequestFailure};
+use crate::words::failure::{RequestFailure, TransferError};
 
 /// The answer that told about the object, and the right to have it in flight.
 pub(crate) struct First {
@@ -27,7 +27,7 @@ pub(crate) struct First {
 
 /// As [`begin`], but many small ones take turns. Not for those that may stand still for as long as the caller likes,
 /// for they would keep the others' places.
-pub(crate) async fn begin_in_turn(order: Order) -> Result<(Pinned, First), DownloadError> {
+pub(crate) async fn begin_in_turn(order: Order) -> Result<(Pinned, First), TransferError> {
     let turn = order.shared.limits.turn().await;
     let (mut pinned, first) = begin(order).await?;
     // One that has several requests in flight sheds them by itself.
@@ -36,7 +36,7 @@ pub(crate) async fn begin_in_turn(order: Order) -> Result<(Pinned, First), Downl
 }
 
 /// Asks for the beginning of the object.
-pub(crate) async fn begin(order: Order) -> Result<(Pinned, First), DownloadError> {
+pub(crate) async fn begin(order: Order) -> Result<(Pinned, First), TransferError> {
     let Order { shared, object, object_bytes, progress } = order;
     let fetcher = Fetcher { session: Session::new(shared), object };
     let permit = fetcher.session.limits.permit().await;
@@ -55,7 +55,7 @@ pub(crate) async fn begin(order: Order) -> Result<(Pinned, First), DownloadError
 async fn first_answer(
     fetcher: &Fetcher,
     object_bytes: Option<u64>,
-) -> Result<(Answer, Option<Range<u64>>), DownloadError> {
+) -> Result<(Answer, Option<Range<u64>>), TransferError> {
     let range = first_request(fetcher.object.range, &fetcher.session.config);
     if range.is_empty() {
         return Err(no_such_range(fetcher, None));
@@ -78,9 +78,9 @@ struct FirstAnswer<'a> {
 
 impl Ask for FirstAnswer<'_> {
     type Answer = Answer;
-    type Error = DownloadError;
+    type Error = TransferError;
 
-    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Answer>, DownloadError> {
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Answer>, TransferError> {
         let Self { fetcher, range, asked, whole } = self;
         match fetcher.get(asked.as_ref(), None).await {
             // The caller was wrong about the size.
@@ -106,7 +106,7 @@ impl Ask for FirstAnswer<'_> {
 }
 
 /// The version that `first` is of, and how what is wanted of it is cut.
-fn understand(fetcher: &Fetcher, first: &Answer, asked: Option<&Range<u64>>) -> Result<(Version, Plan), DownloadError> {
+fn understand(fetcher: &Fetcher, first: &Answer, asked: Option<&Range<u64>>) -> Result<(Version, Plan), TransferError> {
     let refuse = |what: String| fetcher.error(bad_response(what), None);
     let (object_bytes, ranged) = match (&first.content_range, asked) {
         (Some(content_range), Some(asked)) => {
@@ -147,8 +147,8 @@ fn expected(fetcher: &Fetcher, version: &Version, plan: &Plan, first: &Answer, q
     }
 }
 
-fn no_such_range(fetcher: &Fetcher, object_bytes: Option<u64>) -> DownloadError {
-    DownloadError::NoSuchRange {
+fn no_such_range(fetcher: &Fetcher, object_bytes: Option<u64>) -> TransferError {
+    TransferError::NoSuchRange {
         object: fetcher.object.address.to_string(),
         range: fetcher.object.range.to_string(),
         object_bytes,

@@ -18,7 +18,7 @@ use crate::rules::floor::Floor;
 use crate::rules::plan::first_request;
 use crate::rules::retry::Attempts;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated, ObjectChecksum};
-use crate::words::failure::{DownloadError, RequestFailure};
+use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::{ByteRange, ObjectRequest};
 
 /// The bytes wait for the answer, so a server that does not give it must not hold them up for long.
@@ -129,9 +129,9 @@ struct Checksum {
 
 impl Ask for Checksum {
     type Answer = (Option<String>, StoredChecksum);
-    type Error = DownloadError;
+    type Error = TransferError;
 
-    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Self::Answer>, DownloadError> {
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Self::Answer>, TransferError> {
         match self.store.checksum(&self.object, self.first_byte).await {
             Ok(told) => Ok(Attempted::Answered(told)),
             Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),

@@ -22,7 +22,7 @@ use crate::rules::content_range::check_partial;
 use crate::rules::floor::{TooSlow, Watch};
 use crate::rules::retry::Attempts;
 use crate::words::checksum::ChecksumAlgorithm;
-use crate::words::failure::{DownloadError, RequestError, RequestFailure};
+use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::object::{ObjectRequest, Part};
 
 /// Asks for bytes of one object.
@@ -61,7 +61,7 @@ enum AttemptError {
 #[derive(Debug)]
 pub(crate) enum FetchError {
     Stopped,
-    Failed(DownloadError),
+    Failed(TransferError),
 }
 
 impl Fetcher {
@@ -172,7 +172,7 @@ impl Fetcher {
         self.session.counters.waited.network.time(sent).await
     }
 
-    pub(crate) fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> DownloadError {
+    pub(crate) fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> TransferError {
         failure.into_error(&self.object.address, e_tag)
     }
 }
@@ -278,8 +278,8 @@ impl From<RequestFailure> for AttemptError {
     }
 }
 
-impl From<DownloadError> for FetchError {
-    fn from(error: DownloadError) -> Self {
+impl From<TransferError> for FetchError {
+    fn from(error: TransferError) -> Self {
         Self::Failed(error)
     }
 }

@@ -25,10 +25,11 @@ use crate::engine::limits;
 use crate::engine::sink::Sink;
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::plan::Plan;
+use crate::words::action::DiskAction;
 use crate::words::checkpoint::Checkpoint;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::durability::Durability;
-use crate::words::failure::{DownloadError, DownloadErrorKind};
+use crate::words::failure::{TransferError, TransferErrorKind};
 use crate::words::object::{ByteRange, ObjectRequest};
 use crate::words::report::TransferReport;
 
@@ -41,15 +42,16 @@ pub(crate) struct IntoFile {
     pub(crate) durability: Durability,
 }
 
-pub(crate) async fn run(order: Order, into: IntoFile) -> Result<TransferReport, DownloadError> {
+pub(crate) async fn run(order: Order, into: IntoFile) -> Result<TransferReport, TransferError> {
     match classify(&into.target)? {
         Target::Null => to_nowhere(order).await,
         Target::Special => {
             let mut writer = special::open(&into.target, order.shared.config.first_byte_timeout()).await?;
             let report = stream::to_writer(order, &mut writer).await?;
-            writer.shutdown().await.map_err(|source| {
-                let (path, action) = (into.target, "close it".to_owned());
-                DownloadError::Disk { path, action, source }
+            writer.shutdown().await.map_err(|source| TransferError::Disk {
+                path: into.target,
+                action: DiskAction::Close,
+                source,
             })?;
             Ok(report)
         }
@@ -71,7 +73,7 @@ async fn anew(
     durability: Durability,
     target: &Path,
     started: Instant,
-) -> Result<TransferReport, DownloadError> {
+) -> Result<TransferReport, TransferError> {
     // In place, as is the renaming: handed to another thread, they would outlive this future when it is dropped.
     let staged = StagedFile::create(target)?;
     let (pinned, first) = begin_in_turn(order).await?;
@@ -86,7 +88,7 @@ async fn resumable(
     into: IntoFile,
     target: &Path,
     started: Instant,
-) -> Result<TransferReport, DownloadError> {
+) -> Result<TransferReport, TransferError> {
     let IntoFile { verify_kept, durability, .. } = into;
     let Some(staged) = stage(target).await? else {
         let name = target.display();
@@ -101,7 +103,7 @@ async fn resumable(
         Ok((report, journal)) => publish(staged, journal, durability, report, started).await,
         Err(error) => {
             // Bytes of an object that is no more, or that are wrong, are of use to nobody.
-            if matches!(error.kind(), DownloadErrorKind::ObjectChanged | DownloadErrorKind::Corrupt) {
+            if matches!(error.kind(), TransferErrorKind::ObjectChanged | TransferErrorKind::Corrupt) {
                 staged.discard();
             }
             Err(error)
@@ -113,7 +115,7 @@ async fn resumable(
 ///
 /// The tasks of a download into the same target that was dropped end when the runtime comes round to them, and a write
 /// when the device has taken it. They are waited for.
-async fn stage(target: &Path) -> Result<Option<StagedFile>, DownloadError> {
+async fn stage(target: &Path) -> Result<Option<StagedFile>, TransferError> {
     /// A device that takes longer is stuck.
     const PATIENCE: Duration = Duration::from_secs(10);
     const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -133,7 +135,7 @@ async fn stage(target: &Path) -> Result<Option<StagedFile>, DownloadError> {
 
 type Placed = (TransferReport, Option<Arc<Journal>>);
 
-async fn begin(order: Order, staged: &StagedFile) -> Result<Placed, DownloadError> {
+async fn begin(order: Order, staged: &StagedFile) -> Result<Placed, TransferError> {
     let (pinned, first) = begin_in_turn(order).await?;
     // An earlier download's journal goes before its bytes, on the device too.
     if staged.has_a_journal() {
@@ -162,7 +164,7 @@ async fn go_on(
     staged: &StagedFile,
     mut saved: Saved,
     verify_kept: bool,
-) -> Result<Placed, DownloadError> {
+) -> Result<Placed, TransferError> {
     let were_read_again = verify_kept || saved.is_unmarked;
     if were_read_again {
         read_again(&order, staged.open_file(), &mut saved).await;
@@ -234,7 +236,7 @@ fn read_step(
     file: &OpenFile,
     bytes: Range<u64>,
     mut running: RunningChecksum,
-) -> Result<RunningChecksum, DownloadError> {
+) -> Result<RunningChecksum, TransferError> {
     let mut buffer = vec![0; READ_BYTES];
     let mut at = bytes.start;
     while at < bytes.end {
@@ -254,7 +256,7 @@ async fn publish(
     durability: Durability,
     report: TransferReport,
     started: Instant,
-) -> Result<TransferReport, DownloadError> {
+) -> Result<TransferReport, TransferError> {
     let threads = report.config.use_threads();
     let synced = durability == Durability::Synced;
     let file = staged.open_file();

@@ -7,7 +7,7 @@ use std::future::Future;
 use tokio::time::timeout;
 
 use crate::engine::shared::Shared;
-use crate::words::failure::DownloadError;
+use crate::words::failure::TransferError;
 use crate::words::object::{ObjectAddress, ObjectRequest};
 use crate::words::progress::{Progress, Share};
 
@@ -31,16 +31,16 @@ impl Order {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::TimedOut`], and those of `download`.
-    pub(crate) async fn run<T, F>(self, download: impl FnOnce(Self) -> F) -> Result<T, DownloadError>
+    /// [`TransferError::TimedOut`], and those of `download`.
+    pub(crate) async fn run<T, F>(self, download: impl FnOnce(Self) -> F) -> Result<T, TransferError>
     where
-        F: Future<Output = Result<T, DownloadError>>,
+        F: Future<Output = Result<T, TransferError>>,
     {
         let (limit, progress) = (self.shared.config.transfer_timeout(), self.progress.clone());
         let Some(limit) = limit else { return progress.until_done(download(self)).await };
         let object = self.object.address.clone();
         let in_time = async {
-            let late = |_| Err(DownloadError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
+            let late = |_| Err(TransferError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
             timeout(limit, download(self)).await.unwrap_or_else(late)
         };
         progress.until_done(in_time).await

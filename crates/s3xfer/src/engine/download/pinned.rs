@@ -18,7 +18,7 @@ use crate::rules::plan::Plan;
 use crate::rules::retry::Attempts;
 use crate::words::checkpoint::DonePart;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
-use crate::words::failure::{DownloadError, RequestFailure};
+use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::Part;
 use crate::words::progress::Share;
 use crate::words::report::{TransferReport, Waits};
@@ -120,8 +120,8 @@ impl Pinned {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::ObjectChanged`], and those of any request.
-    pub(crate) async fn confirm(&self) -> Result<(), DownloadError> {
+    /// [`TransferError::ObjectChanged`], and those of any request.
+    pub(crate) async fn confirm(&self) -> Result<(), TransferError> {
         self.fetcher.session.persist(&mut Confirming(self)).await
     }
 
@@ -141,15 +141,15 @@ impl Pinned {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::Corrupt`].
-    pub(crate) async fn validate(&self) -> Result<Integrity, DownloadError> {
+    /// [`TransferError::Corrupt`].
+    pub(crate) async fn validate(&self) -> Result<Integrity, TransferError> {
         let checksums = self.checksums.lock().unwrap_or_else(PoisonError::into_inner).take();
         let judged = self.expected.judge(self.plan.bytes(), checksums.as_ref()).await;
         let believed = !self.done.runs.is_empty() && !self.done.were_read_again;
         match judged {
             Ok(Integrity::Validated(algorithm)) if believed => Ok(Integrity::ValidatedAsReceived(algorithm)),
             Ok(integrity) => Ok(integrity),
-            Err((expected, computed)) => Err(DownloadError::Corrupt {
+            Err((expected, computed)) => Err(TransferError::Corrupt {
                 object: self.fetcher.object.address.to_string(),
                 algorithm: expected.algorithm,
                 expected: expected.value,
@@ -195,9 +195,9 @@ struct Confirming<'a>(&'a Pinned);
 
 impl Ask for Confirming<'_> {
     type Answer = ();
-    type Error = DownloadError;
+    type Error = TransferError;
 
-    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<()>, DownloadError> {
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<()>, TransferError> {
         let Pinned { fetcher, version, .. } = self.0;
         let Fetcher { session, object } = &**fetcher;
         let failure = match session.store.checksum(object, session.config.first_byte_timeout()).await {

@@ -20,29 +20,29 @@ use crate::engine::crew::{Crew, Then, Work};
 use crate::engine::sink::{Segments, Sink};
 use crate::engine::write::Writer;
 use crate::rules::concurrency::Concurrency;
-use crate::words::failure::DownloadError;
+use crate::words::failure::TransferError;
 use crate::words::object::Part;
 use crate::words::report::TransferReport;
 use crate::words::sink::WriteAt;
 
-pub(crate) async fn to_nowhere(order: Order) -> Result<TransferReport, DownloadError> {
+pub(crate) async fn to_nowhere(order: Order) -> Result<TransferReport, TransferError> {
     let (pinned, first) = begin_in_turn(order).await?;
     place(pinned, Some(first), Sink::Nothing, None).await
 }
 
-pub(crate) async fn to_sink(order: Order, sink: impl WriteAt) -> Result<TransferReport, DownloadError> {
+pub(crate) async fn to_sink(order: Order, sink: impl WriteAt) -> Result<TransferReport, TransferError> {
     let object = Arc::new(order.object.address.clone());
     let (pinned, first) = begin(order).await?;
     place(pinned, Some(first), Sink::Custom { sink: Arc::new(sink), object }, None).await
 }
 
-pub(crate) async fn to_memory(order: Order) -> Result<(Bytes, TransferReport), DownloadError> {
+pub(crate) async fn to_memory(order: Order) -> Result<(Bytes, TransferReport), TransferError> {
     let (mut pinned, first) = begin_in_turn(order).await?;
     let limits = pinned.fetcher.session.limits.clone();
     let (bytes, room) = (pinned.plan.bytes().end - pinned.plan.bytes().start, limits.waiting_bytes());
     if bytes > room {
         let object = pinned.fetcher.object.address.to_string();
-        return Err(DownloadError::TooLarge { object, bytes, room });
+        return Err(TransferError::TooLarge { object, bytes, room });
     }
     // Every frame goes to its place at once, so that nothing else is to be admitted.
     let (_room, first) = match limits.try_reserve(bytes) {
@@ -64,7 +64,7 @@ pub(crate) async fn place(
     first: Option<First>,
     sink: Sink,
     journal: Option<Arc<Journal>>,
-) -> Result<TransferReport, DownloadError> {
+) -> Result<TransferReport, TransferError> {
     let config = &pinned.fetcher.session.config;
     let threads = config.use_threads();
     let writer = Writer::new(sink.clone(), config, pinned.progress.clone());

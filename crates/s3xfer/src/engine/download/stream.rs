@@ -31,12 +31,13 @@ use crate::doors::s3::Answer;
 use crate::engine::crew::{Crew, Then, Work, propagate};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
 use crate::rules::coalesce::SmallFrames;
-use crate::words::failure::DownloadError;
+use crate::words::action::SinkAction;
+use crate::words::failure::TransferError;
 use crate::words::object::Part;
 use crate::words::progress::Undone;
 use crate::words::report::TransferReport;
 
-/// An object's bytes in order: `Stream<Item = Result<Bytes, DownloadError>>`. Ends after the last byte, or after an
+/// An object's bytes in order: `Stream<Item = Result<Bytes, TransferError>>`. Ends after the last byte, or after an
 /// error.
 ///
 /// Nothing is asked of the server before it is polled for the first time, when its
@@ -59,9 +60,9 @@ struct Deadline {
 }
 
 enum State {
-    Beginning(BoxFuture<'static, Result<Reading, DownloadError>>),
+    Beginning(BoxFuture<'static, Result<Reading, TransferError>>),
     Reading(Box<Reading>),
-    Judging(BoxFuture<'static, Result<TransferReport, DownloadError>>),
+    Judging(BoxFuture<'static, Result<TransferReport, TransferError>>),
     Ended,
 }
 
@@ -75,7 +76,7 @@ struct Reading {
 
 /// A part on its way, or here already.
 struct Ahead {
-    frames: mpsc::Receiver<Result<Held, DownloadError>>,
+    frames: mpsc::Receiver<Result<Held, TransferError>>,
     /// Its place among the parts that may be ahead of the reader.
     _place: OwnedSemaphorePermit,
 }
@@ -104,7 +105,7 @@ impl ObjectStream {
         self.report.as_ref()
     }
 
-    fn end(&mut self, error: DownloadError) -> Poll<Option<Result<Bytes, DownloadError>>> {
+    fn end(&mut self, error: TransferError) -> Poll<Option<Result<Bytes, TransferError>>> {
         self.state = State::Ended;
         self.undone = None;
         Poll::Ready(Some(Err(error)))
@@ -116,30 +117,30 @@ impl ObjectStream {
 pub(crate) async fn to_writer(
     order: Order,
     mut writer: impl AsyncWrite + Unpin,
-) -> Result<TransferReport, DownloadError> {
+) -> Result<TransferReport, TransferError> {
     let object = order.object.address.to_string();
     let mut stream = ObjectStream::without_deadline(order);
     let mut at = 0_u64;
-    let failed = |action: String, source| DownloadError::Sink { object: object.clone(), action, source };
+    let failed = |action, source| TransferError::Sink { object: object.clone(), action, source };
     while let Some(frame) = stream.next().await {
         let frame = frame?;
-        let action = |source| failed(format!("{} bytes at {at}", frame.len()), source);
-        writer.write_all(&frame).await.map_err(action)?;
+        let action = SinkAction::Write { bytes: frame.len() as u64, offset: at };
+        writer.write_all(&frame).await.map_err(|source| failed(action, source))?;
         at += frame.len() as u64;
     }
-    writer.flush().await.map_err(|source| failed("the end of the bytes".to_owned(), source))?;
+    writer.flush().await.map_err(|source| failed(SinkAction::Flush, source))?;
     Ok(stream.report.expect("a stream that has ended without an error has a report"))
 }
 
 impl Stream for ObjectStream {
-    type Item = Result<Bytes, DownloadError>;
+    type Item = Result<Bytes, TransferError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if let (Some(deadline), false) = (&mut this.deadline, matches!(this.state, State::Ended))
             && deadline.poll(cx).is_ready()
         {
-            let error = DownloadError::TimedOut { object: this.object.clone(), seconds: deadline.limit.as_secs() };
+            let error = TransferError::TimedOut { object: this.object.clone(), seconds: deadline.limit.as_secs() };
             return this.end(error);
         }
         loop {
@@ -179,7 +180,7 @@ impl Deadline {
 }
 
 impl Reading {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, DownloadError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransferError>>> {
         loop {
             let Some(current) = &mut self.current else {
                 match ready!(self.parts.poll_recv(cx)) {
@@ -200,7 +201,7 @@ impl Reading {
     }
 }
 
-async fn begin(order: Order) -> Result<Reading, DownloadError> {
+async fn begin(order: Order) -> Result<Reading, TransferError> {
     let (pinned, first) = discover::begin(order).await?;
     let pinned = Arc::new(pinned);
     let (sender, parts) = mpsc::unbounded_channel();
@@ -209,7 +210,7 @@ async fn begin(order: Order) -> Result<Reading, DownloadError> {
     Ok(Reading { pinned, feeder, parts, current: None })
 }
 
-async fn judge(mut reading: Reading) -> Result<TransferReport, DownloadError> {
+async fn judge(mut reading: Reading) -> Result<TransferReport, TransferError> {
     // A part that panicked is the caller's to see; it would look like the end otherwise.
     while let Some(ended) = reading.feeder.join_next().await {
         ended.unwrap_or_else(propagate);
@@ -315,7 +316,7 @@ impl Feeding {
 
 /// Hands the frames of a part to the reader.
 struct Forward {
-    frames: mpsc::Sender<Result<Held, DownloadError>>,
+    frames: mpsc::Sender<Result<Held, TransferError>>,
     /// For the whole part, unless it is its turn anyway.
     room: Option<Reservation>,
     /// Bytes that are still to come.
@@ -372,7 +373,7 @@ mod tests {
     use crate::engine::limits::Limits;
     use crate::words::config::TransferConfig;
 
-    fn forward(capacity: usize, room: Option<Reservation>) -> (Forward, mpsc::Receiver<Result<Held, DownloadError>>) {
+    fn forward(capacity: usize, room: Option<Reservation>) -> (Forward, mpsc::Receiver<Result<Held, TransferError>>) {
         let (frames, received) = mpsc::channel(capacity);
         (Forward { frames, room, left: 1 << 20, small: SmallFrames::default() }, received)
     }

@@ -15,19 +15,19 @@ use crate::words::durability::Durability;
 use crate::words::piece::Piece;
 
 /// A file that can be continued, where nothing is in its way.
-fn resumable(target: &Path) -> Result<StagedFile, DownloadError> {
+fn resumable(target: &Path) -> Result<StagedFile, TransferError> {
     match StagedFile::resumable(target)? {
         Claimed::Ours(staged) => Ok(staged),
         other => panic!("{other:?}"),
     }
 }
 
-type Make = fn(&Path) -> Result<StagedFile, DownloadError>;
+type Make = fn(&Path) -> Result<StagedFile, TransferError>;
 
 /// As on a system that has no files without a name.
-fn named(target: &Path) -> Result<StagedFile, DownloadError> {
+fn named(target: &Path) -> Result<StagedFile, TransferError> {
     let place = Arc::new(Place::of(target)?);
-    let (file, name) = place.fresh().map_err(|source| place.error(CREATE, source))?;
+    let (file, name) = place.fresh().map_err(|source| place.error(DiskAction::Create, source))?;
     Ok(StagedFile::new(file, place, name))
 }
 
@@ -130,7 +130,7 @@ fn a_target_that_cannot_be_a_file_is_refused_and_leaves_nothing() {
             [folder.path(), &folder.path().join("missing/x"), Path::new("/"), Path::new(""), Path::new("/dev/null")]
         {
             let error = make(target).unwrap_err();
-            assert!(matches!(error, DownloadError::Disk { .. }), "{kind}: {error}");
+            assert!(matches!(error, TransferError::Disk { .. }), "{kind}: {error}");
         }
         assert_eq!(names(folder.path()), [""; 0], "{kind}");
     }
@@ -147,7 +147,7 @@ fn a_folder_that_cannot_be_written_is_known_before_a_byte_is_asked_for() {
     let target = if is_root { Path::new("/sys/kernel/object").to_owned() } else { closed.join("object") };
     for (kind, make) in KINDS {
         let error = make(&target).unwrap_err();
-        assert!(error.to_string().ends_with(&format!("cannot {CREATE}")), "{kind}: {error}");
+        assert!(error.to_string().ends_with(&format!("cannot {}", DiskAction::Create)), "{kind}: {error}");
     }
 }
 
@@ -368,7 +368,7 @@ fn what_took_the_temporary_name_meanwhile_is_neither_published_nor_removed() {
         fs::write(&other, "precious").unwrap();
         fs::rename(&other, folder.path().join(".object.s3xfer")).unwrap();
         let error = staged.publish().unwrap_err();
-        assert!(matches!(error, DownloadError::Disk { .. }), "{kind}: {error}");
+        assert!(matches!(error, TransferError::Disk { .. }), "{kind}: {error}");
         assert_eq!(names(folder.path()), [".object.s3xfer"], "{kind}");
         assert_eq!(fs::read(folder.path().join(".object.s3xfer")).unwrap(), b"precious", "{kind}");
     }
@@ -423,7 +423,7 @@ fn a_file_system_without_locks_has_no_files_that_can_be_continued_but_others() {
         assert_eq!(names(folder.path()), [""; 0]);
     }
     watch.fail_once(Call::Lock, rustix::io::Errno::IO);
-    assert!(matches!(StagedFile::resumable(&target), Err(DownloadError::Disk { .. })));
+    assert!(matches!(StagedFile::resumable(&target), Err(TransferError::Disk { .. })));
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn a_sync_that_failed_once_fails_for_ever() {
     let first = staged.open_file().sync_data().unwrap_err();
     // The kernel would have told it once.
     for later in [staged.open_file().sync_data().unwrap_err(), staged.open_file().sync_all().unwrap_err()] {
-        let cause = |error: &DownloadError| std::error::Error::source(error).unwrap().to_string();
+        let cause = |error: &TransferError| std::error::Error::source(error).unwrap().to_string();
         assert_eq!(cause(&later), cause(&first));
     }
 }

@@ -43,7 +43,7 @@ impl Scene {
         Self { client: Client::new(aws_sdk_s3::Client::from_conf(sdk)).with_config(config), folder, watch }
     }
 
-    async fn download(&self, resume: bool, durability: Durability) -> Result<TransferReport, DownloadError> {
+    async fn download(&self, resume: bool, durability: Durability) -> Result<TransferReport, TransferError> {
         let target = self.folder.path().join("object");
         self.client.download("lab", "key").to_file(target).resume(resume).durability(durability).await
     }
@@ -150,7 +150,7 @@ async fn a_device_that_fails_while_parts_are_still_coming_fails_the_download_how
             // The first sync of several; those after it succeed, as the kernel's do.
             scene.watch.fail_once(Call::SyncData, Errno::IO);
             let error = scene.download(true, durability).await.unwrap_err();
-            assert_eq!(error.kind(), DownloadErrorKind::Disk, "{error}");
+            assert_eq!(error.kind(), TransferErrorKind::Disk, "{error}");
             assert_eq!(fs::read(scene.folder.path().join("object")).unwrap(), b"old");
             assert_eq!(scene.download(true, durability).await.unwrap().resumed_bytes, 0, "nothing was kept");
             scene.assert_whole();
@@ -163,7 +163,7 @@ async fn what_only_close_or_the_last_sync_tells_is_told_and_nothing_is_published
     for use_threads in [true, false] {
         for resume in [false, true] {
             for (call, durability) in [(Call::Close, Durability::PageCache), (Call::SyncData, Durability::Synced)] {
-                for (errno, kind) in [(Errno::DQUOT, DownloadErrorKind::DiskFull), (Errno::IO, DownloadErrorKind::Disk)]
+                for (errno, kind) in [(Errno::DQUOT, TransferErrorKind::DiskFull), (Errno::IO, TransferErrorKind::Disk)]
                 {
                     let scene = Scene::new(use_threads);
                     scene.watch.fail_once(call, errno);

@@ -1,0 +1,184 @@
+//! [`DiskAction`] and [`SinkAction`]: the step at which a file or a sink failed.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A step on a target, or beside it, that failed. Displays as words that read after "cannot"; "it" is the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DiskAction {
+    /// Look at what is there.
+    Look,
+    /// Follow a link to the file it is for.
+    FollowLink,
+    /// Follow a link that leads nowhere.
+    FollowDeadLink {
+        /// The link's text.
+        leads_to: PathBuf,
+    },
+    /// Put a file where a folder is.
+    ReplaceFolder,
+    /// Put a file where something else is that is no regular file.
+    ReplaceSpecial,
+    /// Take a name that is a folder's.
+    UseName,
+    /// Open the folder that the target is in.
+    OpenFolder,
+    /// Open a FIFO or a device.
+    Open,
+    /// Wait for a FIFO to be read from.
+    AwaitReader {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// Close a FIFO or a device.
+    Close,
+    /// Create the temporary file.
+    Create,
+    /// Take the temporary file while another transfer has it.
+    TakeFromRunning,
+    /// Take the temporary file while the rest of a transfer that was dropped has it.
+    TakeFromDropped,
+    /// Reserve room on the device.
+    Reserve {
+        /// All that the file will have.
+        bytes: u64,
+    },
+    /// Write bytes of the object.
+    Write {
+        /// How many.
+        bytes: u64,
+        /// The first one's place, counted from the first wanted byte.
+        offset: u64,
+    },
+    /// Read kept bytes back.
+    Read {
+        /// How many.
+        bytes: u64,
+        /// The first one's place.
+        offset: u64,
+    },
+    /// Learn how many bytes the file has.
+    Measure,
+    /// Throw kept bytes away.
+    Empty,
+    /// Sync the bytes.
+    SyncBytes,
+    /// Sync the bytes and the name.
+    SyncFile,
+    /// Sync the folder, and so the name.
+    SyncName,
+    /// Close the temporary file.
+    CloseTemporary,
+    /// Make sure that the temporary file is whole.
+    Publish,
+    /// Give the temporary file its name, where it had none.
+    Link,
+    /// Give the temporary file its name.
+    Rename,
+    /// Remove the journal of an earlier transfer.
+    RemoveJournal,
+    /// Begin a journal.
+    BeginJournal,
+    /// Write to the journal.
+    WriteJournal,
+    /// Sync the journal.
+    SyncJournal,
+    /// Tie the temporary file to its journal.
+    Mark,
+    /// Take that tie away again.
+    Unmark,
+}
+
+impl fmt::Display for DiskAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Look => "look at it",
+            Self::FollowLink => "follow the link to its file",
+            Self::FollowDeadLink { leads_to } => {
+                return write!(f, "follow the link, which leads to {} where there is nothing", leads_to.display());
+            }
+            Self::ReplaceFolder => "replace a folder by the object's file",
+            Self::ReplaceSpecial => "replace it by the object's file",
+            Self::UseName => "use it as a file's name",
+            Self::OpenFolder => "open its folder",
+            Self::Open => "open it for writing",
+            Self::AwaitReader { seconds } => {
+                return write!(f, "write to it: nobody has opened it for reading within {seconds} s");
+            }
+            Self::Close => "close it",
+            Self::Create => "create a temporary file beside it",
+            Self::TakeFromRunning => "stage a file for it: another download into it is running",
+            Self::TakeFromDropped => "stage a file for it: the last download into it was dropped, but is still writing",
+            Self::Reserve { bytes } => return write!(f, "reserve {bytes} bytes"),
+            Self::Write { bytes, offset } => return write!(f, "write {bytes} bytes at {offset}"),
+            Self::Read { bytes, offset } => {
+                return write!(f, "read {bytes} bytes at {offset} of its temporary file");
+            }
+            Self::Measure => "look at its size",
+            Self::Empty => "empty its temporary file",
+            Self::SyncBytes => "bring its bytes to the device",
+            Self::SyncFile => "bring its bytes and its name to the device",
+            Self::SyncName => "make sure that its new name is on the device",
+            Self::CloseTemporary => "close its temporary file",
+            Self::Publish => "publish its temporary file",
+            Self::Link => "give it the finished temporary file",
+            Self::Rename => "rename the finished temporary file to it",
+            Self::RemoveJournal => "remove an earlier download's journal beside it",
+            Self::BeginJournal => "begin the journal beside it",
+            Self::WriteJournal => "write to the journal beside it",
+            Self::SyncJournal => "bring its journal to the device",
+            Self::Mark => "mark its temporary file",
+            Self::Unmark => "cut the mark off its temporary file",
+        })
+    }
+}
+
+/// Something that a sink was asked to take. Displays as words that read after "did not take".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SinkAction {
+    /// The announcement of how many bytes will come.
+    Reserve {
+        /// How many.
+        bytes: u64,
+    },
+    /// Bytes of the object.
+    Write {
+        /// How many.
+        bytes: u64,
+        /// The first one's place, counted from the first wanted byte.
+        offset: u64,
+    },
+    /// The word that all bytes are there.
+    Flush,
+}
+
+impl fmt::Display for SinkAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reserve { bytes } => write!(f, "a reservation of {bytes} bytes"),
+            Self::Write { bytes, offset } => write!(f, "{bytes} bytes at {offset}"),
+            Self::Flush => f.write_str("the end of the bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_told_in_words_that_read_after_cannot() {
+        for (action, words) in [
+            (DiskAction::Write { bytes: 5, offset: 7 }, "write 5 bytes at 7"),
+            (DiskAction::Read { bytes: 5, offset: 7 }, "read 5 bytes at 7 of its temporary file"),
+            (DiskAction::AwaitReader { seconds: 3 }, "write to it: nobody has opened it for reading within 3 s"),
+            (DiskAction::Rename, "rename the finished temporary file to it"),
+        ] {
+            assert_eq!(action.to_string(), words);
+        }
+        assert_eq!(SinkAction::Reserve { bytes: 9 }.to_string(), "a reservation of 9 bytes");
+        assert_eq!(SinkAction::Write { bytes: 9, offset: 1 }.to_string(), "9 bytes at 1");
+    }
+}
