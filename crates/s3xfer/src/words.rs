@@ -6,6 +6,7 @@ pub(crate) mod action;
 pub(crate) mod checkpoint;
 pub(crate) mod checksum;
 pub(crate) mod config;
+pub(crate) mod cut;
 pub(crate) mod durability;
 pub(crate) mod failure;
 pub(crate) mod object;

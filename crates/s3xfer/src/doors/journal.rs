@@ -20,6 +20,7 @@ use crate::words::action::DiskAction;
 use crate::words::checkpoint::{
     Checkpoint, DonePart, Follows, Mark, PartWritten, Record, done_parts, held_parts, only_held,
 };
+use crate::words::cut::Length;
 use crate::words::failure::TransferError;
 
 mod format;
@@ -199,7 +200,10 @@ impl Journal {
             text.push_str(&line);
             chain = next;
         };
-        let part = |part: &DonePart| Record::Part(PartWritten { number: part.number, crc: part.crc });
+        let part = |done: &DonePart| {
+            let DonePart { number, bytes, crc, .. } = done;
+            Record::Part(PartWritten { number: *number, start: bytes.start, end: bytes.end, crc: *crc })
+        };
         let (synced, written): (Vec<&DonePart>, Vec<&DonePart>) = done.iter().partition(|part| part.synced);
         synced.iter().for_each(|done| add(&part(done)));
         add(&Record::Synced { count: synced.len() as u64 });
@@ -218,12 +222,11 @@ impl Journal {
             Ok(file)
         };
         let file = write().map_err(fail)?;
-        let length = |part: &&DonePart| checkpoint.part(part.number).map_or(0, |bytes| bytes.end - bytes.start);
         let state = State {
             chain,
             parts: done.len() as u64,
             synced: synced.len() as u64,
-            unsynced_bytes: written.iter().map(length).sum(),
+            unsynced_bytes: written.iter().map(|part| part.bytes.length()).sum(),
             syncing: false,
             named: false,
             failed: None,
@@ -238,15 +241,15 @@ impl Journal {
     /// # Errors
     ///
     /// [`TransferError::Disk`], also for every call after one that failed.
-    pub(crate) fn part_written(&self, number: u64, crc: Option<u64>) -> Result<(), TransferError> {
+    pub(crate) fn part_written(&self, part: PartWritten) -> Result<(), TransferError> {
         let mut state = self.state();
         let mark = Mark { journal: self.id, parts: state.parts + 1 };
         self.write(&mut state, DiskAction::Mark, || {
             self.data.write_mark(format::mark_line(mark).as_bytes(), self.mark_at)
         })?;
-        self.append(&mut state, &Record::Part(PartWritten { number, crc }))?;
+        self.append(&mut state, &Record::Part(part))?;
         state.parts += 1;
-        state.unsynced_bytes += self.checkpoint.part(number).map_or(0, |bytes| bytes.end - bytes.start);
+        state.unsynced_bytes += (part.start..part.end).length();
         self.place.keep(true);
         Ok(())
     }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 
 use crate::doors::disk::OpenFile;
-use crate::rules::plan::Plan;
 use crate::words::action::SinkAction;
 use crate::words::failure::TransferError;
 use crate::words::object::ObjectAddress;
@@ -89,32 +88,30 @@ fn sink_error(object: &ObjectAddress, action: SinkAction, source: io::Error) -> 
 /// It is cut only where a part begins behind bytes that are not there yet, and what was cut is put together again as
 /// soon as they are: there are about as many pieces of it as parts in flight, however many parts there are.
 pub(crate) struct Segments {
-    plan: Plan,
     /// By their first byte's position: the bytes that are there, and room up to the next segment. One that a part is
     /// being written into is not here.
     segments: Mutex<BTreeMap<u64, BytesMut>>,
 }
 
 impl Segments {
-    pub(crate) fn new(plan: &Plan) -> Arc<Self> {
-        let bytes = plan.bytes();
-        let length = usize::try_from(bytes.end - bytes.start).expect("admitted, so it fits into memory");
-        let segments = Mutex::new(BTreeMap::from([(0, BytesMut::with_capacity(length))]));
-        Arc::new(Self { plan: plan.clone(), segments })
+    /// Room for so many bytes.
+    pub(crate) fn new(bytes: u64) -> Arc<Self> {
+        let length = usize::try_from(bytes).expect("admitted, so it fits into memory");
+        Arc::new(Self { segments: Mutex::new(BTreeMap::from([(0, BytesMut::with_capacity(length))])) })
     }
 
     fn write(&self, piece: &Piece) {
-        let (start, mut segment) = self.cut_out(piece.offset);
+        let (start, mut segment) = self.cut_out(piece.offset, piece.len());
         // Copied without the lock: other parts are written meanwhile.
         piece.frames.iter().for_each(|frame| segment.extend_from_slice(frame));
         self.put_back(start, segment);
     }
 
-    /// Takes out the segment that goes on at `offset` and ends with its part.
-    fn cut_out(&self, offset: u64) -> (u64, BytesMut) {
+    /// Takes out the segment that goes on at `offset`, with room for so many bytes and no more.
+    fn cut_out(&self, offset: u64, bytes: u64) -> (u64, BytesMut) {
         let mut segments = self.segments();
         let before = segments.range(..=offset).next_back().map(|(&start, _)| start);
-        let mut start = before.expect("nobody else takes out what is a part's own");
+        let mut start = before.expect("nobody else takes out what is a piece's own");
         let mut segment = segments.remove(&start).expect("it is there");
         if start + (segment.len() as u64) < offset {
             // Bytes before this part are still to come.
@@ -123,7 +120,7 @@ impl Segments {
             start = offset;
         }
         debug_assert_eq!(start + segment.len() as u64, offset, "a part fills its segment from the front");
-        let room = (self.plan.end_of_part_at(offset) - start) as usize;
+        let room = (offset + bytes - start) as usize;
         if room < segment.capacity() {
             segments.insert(start + room as u64, segment.split_off(room));
         }
@@ -166,12 +163,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::words::config::TransferConfig;
 
     #[test]
     fn segments_are_one_buffer_again_when_all_are_filled() {
-        let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(10).build().unwrap();
-        let segments = Segments::new(&Plan::new(5..38, &config));
+        let segments = Segments::new(33);
         let bytes: Vec<u8> = (0..33).collect();
         for (offset, end) in [(20, 25), (0, 3), (30, 33), (3, 10), (25, 30), (10, 20)] {
             let frames = vec![Bytes::copy_from_slice(&bytes[offset..end])];
@@ -181,7 +176,7 @@ mod tests {
         let whole = segments.take();
         assert_eq!(whole, bytes);
         assert_eq!(whole.as_ptr(), first, "nothing was copied");
-        assert_eq!(Segments::new(&Plan::new(0..0, &config)).take(), Bytes::new());
+        assert_eq!(Segments::new(0).take(), Bytes::new());
     }
 
     proptest! {
@@ -190,15 +185,13 @@ mod tests {
         fn segments_hold_what_was_written_and_are_no_more_than_parts_in_flight(
             length in 0_u64..400, part in 1_u64..50, in_flight in 1_usize..6, picks in prop::collection::vec((any::<u16>(), 1_u64..40), 2000),
         ) {
-            let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(part).build().unwrap();
-            let plan = Plan::new(7..7 + length, &config);
-            let segments = Segments::new(&plan);
+            let segments = Segments::new(length);
             let bytes: Vec<u8> = (0..length).map(|n| n as u8).collect();
-            let mut parts = plan.parts();
+            let mut parts = (0..length).step_by(part as usize);
             let mut running = Vec::new();
             for (pick, step) in picks {
-                while running.len() < in_flight && let Some(part) = parts.next() {
-                    running.push((part.bytes.start - 7, part.bytes.end - 7));
+                while running.len() < in_flight && let Some(start) = parts.next() {
+                    running.push((start, length.min(start + part)));
                 }
                 let Some(at) = (!running.is_empty()).then(|| usize::from(pick) % running.len()) else { break };
                 let (offset, end) = running[at];

@@ -1,19 +1,20 @@
 //! How the wanted bytes of an object are cut into parts.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::words::config::TransferConfig;
+use crate::words::cut::{Cut, Length};
 use crate::words::object::{ByteRange, Part};
 
-/// The parts of wanted bytes: consecutive, without gap or overlap.
+/// How wanted bytes are cut: into consecutive parts, without gap or overlap.
 ///
 /// Nothing is stored per part: a plan of a 48.8 TiB object costs as much memory as that of a small one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Half-open, in the object.
     bytes: Range<u64>,
-    first_bytes: u64,
-    part_bytes: u64,
+    cut: Cut,
     in_turn: bool,
 }
 
@@ -23,27 +24,27 @@ impl Plan {
     /// `multipart_chunksize` bytes when the object's size is known; what that left out is one more part, fetched after
     /// it and never beside it.
     pub(crate) fn new(bytes: Range<u64>, config: &TransferConfig) -> Self {
-        let length = bytes.end - bytes.start;
+        let length = bytes.length();
         let in_turn = length < config.multipart_threshold();
         let first_bytes = config.multipart_chunksize();
         let part_bytes = if in_turn { length.max(1) } else { first_bytes };
-        Self { bytes, first_bytes, part_bytes, in_turn }
+        Self { bytes, cut: Cut { first_bytes, part_bytes }, in_turn }
     }
 
     /// One part, whatever the size: for a server that ignores ranges.
     pub(crate) fn whole(bytes: Range<u64>) -> Self {
-        let all = (bytes.end - bytes.start).max(1);
-        Self { bytes, first_bytes: all, part_bytes: all, in_turn: true }
+        let all = bytes.length().max(1);
+        Self { bytes, cut: Cut { first_bytes: all, part_bytes: all }, in_turn: true }
     }
 
     /// As an earlier download cut them.
-    pub(crate) fn as_before(bytes: Range<u64>, first_bytes: u64, part_bytes: u64) -> Self {
-        Self { bytes, first_bytes, part_bytes, in_turn: false }
+    pub(crate) fn as_before(bytes: Range<u64>, cut: Cut) -> Self {
+        Self { bytes, cut, in_turn: false }
     }
 
-    /// Bytes of the first part and of those behind it; the last one may have fewer.
-    pub(crate) fn part_bytes(&self) -> (u64, u64) {
-        (self.first_bytes, self.part_bytes)
+    /// Where the parts begin and end, counted from the first wanted byte.
+    pub(crate) fn cut(&self) -> Cut {
+        self.cut
     }
 
     /// All wanted bytes, half-open, in the object.
@@ -53,10 +54,7 @@ impl Plan {
 
     /// How many parts; 0 for no bytes.
     pub(crate) fn len(&self) -> u64 {
-        match self.bytes.end - self.bytes.start {
-            0 => 0,
-            bytes => 1 + bytes.saturating_sub(self.first_bytes).div_ceil(self.part_bytes),
-        }
+        self.cut.parts(self.bytes.length())
     }
 
     /// Whether the parts are to be fetched one after the other.
@@ -64,29 +62,98 @@ impl Plan {
         self.in_turn
     }
 
-    /// The part of that number, which is less than [`len`](Self::len).
-    pub(crate) fn part(&self, number: u64) -> Part {
-        let (start, length) = match number {
-            0 => (0, self.first_bytes),
-            later => (self.first_bytes + (later - 1) * self.part_bytes, self.part_bytes),
-        };
-        let start = self.bytes.start + start;
-        Part { number, bytes: start..self.bytes.end.min(start.saturating_add(length)) }
+    /// The parts that are not among the `done` ones, in order.
+    pub(crate) fn cursor(&self, done: Arc<Runs>) -> Cursor {
+        Cursor { bytes: self.bytes(), cut: self.cut, done, runs: 0, offset: 0, number: 0 }
     }
 
-    /// Where the part of the byte at `offset` ends. Both count from the first wanted byte, which has the offset 0.
-    pub(crate) fn end_of_part_at(&self, offset: u64) -> u64 {
-        let number = match offset.checked_sub(self.first_bytes) {
-            None => 0,
-            Some(behind) => 1 + behind / self.part_bytes,
-        };
-        self.part(number).bytes.end - self.bytes.start
+    /// All parts, in order.
+    pub(crate) fn parts(&self) -> Cursor {
+        self.cursor(Arc::default())
+    }
+}
+
+/// A plan while it is carried out: it decides where a part ends only when the part is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor {
+    bytes: Range<u64>,
+    cut: Cut,
+    done: Arc<Runs>,
+    /// Runs that were passed.
+    runs: usize,
+    /// The first byte that is neither planned nor passed, counted from the first wanted byte.
+    offset: u64,
+    /// Parts that were planned or passed.
+    number: u64,
+}
+
+impl Cursor {
+    /// The next part, of at most `most` bytes, which is not 0; shorter where done bytes or the end come before.
+    pub(crate) fn next_of(&mut self, most: u64) -> Option<Part> {
+        self.pass_what_is_done();
+        let limit = self.done.runs.get(self.runs).map_or(self.bytes.length(), |run| run.bytes.start);
+        let (offset, end) = (self.offset, limit.min(self.offset.saturating_add(most)));
+        if offset >= end {
+            return None;
+        }
+        let part = Part { number: self.number, bytes: self.bytes.start + offset..self.bytes.start + end };
+        (self.offset, self.number) = (end, self.number + 1);
+        Some(part)
     }
 
-    /// The parts in order.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + Send + use<> {
-        let plan = self.clone();
-        (0..self.len()).map(move |number| plan.part(number))
+    fn pass_what_is_done(&mut self) {
+        while let Some(run) = self.done.runs.get(self.runs).filter(|run| run.bytes.start <= self.offset) {
+            self.offset = run.bytes.end;
+            self.number += run.parts;
+            self.runs += 1;
+        }
+    }
+}
+
+/// Parts as the plan cuts them.
+impl Iterator for Cursor {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        self.pass_what_is_done();
+        self.next_of(self.cut.end_behind(self.offset) - self.offset)
+    }
+}
+
+/// Parts that are done, put together where they are neighbours: it holds as much as there are gaps.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Runs {
+    runs: Vec<Run>,
+}
+
+/// Parts side by side.
+#[derive(Debug, PartialEq, Eq)]
+struct Run {
+    /// Half-open, counted from the first wanted byte.
+    bytes: Range<u64>,
+    parts: u64,
+}
+
+impl Runs {
+    /// Adds a part that lies behind all those that are there.
+    pub(crate) fn add(&mut self, bytes: Range<u64>) {
+        match self.runs.last_mut() {
+            Some(run) if run.bytes.end == bytes.start => {
+                run.bytes.end = bytes.end;
+                run.parts += 1;
+            }
+            _ => self.runs.push(Run { bytes, parts: 1 }),
+        }
+    }
+
+    /// Bytes of all parts.
+    pub(crate) fn length(&self) -> u64 {
+        self.runs.iter().map(|run| run.bytes.length()).sum()
+    }
+
+    /// Whether no part is done.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
 }
 
@@ -145,14 +212,42 @@ mod tests {
                 prop_assert_eq!(part.number, number as u64);
                 prop_assert_eq!(part.bytes.start, next);
                 prop_assert!(!part.bytes.is_empty());
-                for byte in [part.bytes.start, part.bytes.end - 1] {
-                    prop_assert_eq!(plan.end_of_part_at(byte - start), part.bytes.end - start);
-                }
-                if size >= threshold { prop_assert!(part.bytes.end - part.bytes.start <= chunk); }
+                if size >= threshold { prop_assert!(part.bytes.length() <= chunk); }
                 next = part.bytes.end;
             }
             prop_assert_eq!(next, start + size);
             prop_assert_eq!(plan.parts().count() as u64, plan.len());
+        }
+
+        /// Some parts are done, and the sizes change on the way, in any mix.
+        #[test]
+        fn a_cursor_covers_what_is_not_done_whatever_sizes_it_is_asked_for(
+            start in 0_u64..500, size in 0_u64..2_000, chunk in 1_u64..300, done in any::<u64>(),
+            sizes in prop::collection::vec(prop::option::of(1_u64..400), 1..50),
+        ) {
+            let plan = Plan::new(start..start + size, &config(1, chunk));
+            let is_done = |part: &Part| done >> (part.number % 64) & 1 == 1;
+            let mut runs = Runs::default();
+            for part in plan.parts().filter(is_done) {
+                runs.add(part.bytes.start - start..part.bytes.end - start);
+            }
+            let mut covered: Vec<u64> = plan.parts().filter(is_done).flat_map(|part| part.bytes).collect();
+            prop_assert_eq!(runs.length(), covered.len() as u64);
+            let runs = Arc::new(runs);
+            // As the plan cuts them: the very parts that are not done, with their numbers.
+            prop_assert!(plan.cursor(runs.clone()).eq(plan.parts().filter(|part| !is_done(part))));
+            let mut cursor = plan.cursor(runs);
+            for most in sizes.into_iter().cycle() {
+                let part = match most {
+                    Some(most) => cursor.next_of(most),
+                    None => cursor.next(),
+                };
+                let Some(part) = part else { break };
+                prop_assert!(!part.bytes.is_empty() && most.is_none_or(|most| part.bytes.length() <= most));
+                covered.extend(part.bytes);
+            }
+            covered.sort_unstable();
+            prop_assert!(covered.into_iter().eq(start..start + size));
         }
 
         #[test]

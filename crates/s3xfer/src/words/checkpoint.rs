@@ -9,10 +9,12 @@
 //! data file carries a [`Mark`] behind the object's bytes: the identity of the journal that describes it, and how many
 //! of that journal's parts it holds. A journal is believed as far as the mark goes, and without a mark not at all.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+
+use crate::words::cut::Cut;
 
 /// Which bytes of which version of which object, and how they are cut. Two downloads may share a file only if theirs
 /// are equal. Holds no secret.
@@ -78,15 +80,21 @@ pub(crate) struct Follows {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartWritten {
+    /// As logs and errors call it.
     pub(crate) number: u64,
+    /// Its first byte in the file, and the one behind its last.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) crc: Option<u64>,
 }
 
 /// A part that need not be fetched again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DonePart {
     pub(crate) number: u64,
+    /// Half-open, in the file.
+    pub(crate) bytes: Range<u64>,
     pub(crate) crc: Option<u64>,
     /// Whether it is on the device, or with the kernel only.
     pub(crate) synced: bool,
@@ -114,15 +122,10 @@ impl Checkpoint {
         self.file_bytes().checked_next_multiple_of(PAGE)
     }
 
-    /// A part's place in the file; `None` if there is no such part.
-    pub(crate) fn part(&self, number: u64) -> Option<Range<u64>> {
-        let all = self.file_bytes();
-        let (start, length) = match number {
-            0 => (0, self.first_bytes),
-            later => ((later - 1).checked_mul(self.part_bytes)?.checked_add(self.first_bytes)?, self.part_bytes),
-        };
-        let end = all.min(start.saturating_add(length));
-        (start < end).then_some(start..end)
+    /// How the download cut what it has not recorded yet; `None` where that cannot be.
+    pub(crate) fn cut(&self) -> Option<Cut> {
+        let Self { first_bytes, part_bytes, .. } = *self;
+        (first_bytes > 0 && part_bytes > 0).then_some(Cut { first_bytes, part_bytes })
     }
 }
 
@@ -157,22 +160,26 @@ pub(crate) fn only_held(records: &[Record], held: u64) -> &[Record] {
 /// something that did not know what it was doing.
 pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot: bool) -> Vec<DonePart> {
     let mut parts: Vec<DonePart> = Vec::new();
-    let mut places = HashMap::new();
+    // By their first bytes.
+    let mut places: BTreeMap<u64, usize> = BTreeMap::new();
     // How many of the distinct parts the first so many part records are: what `synced` counts in.
     let mut distinct = Vec::new();
     let mut synced = 0;
     for record in records {
         match *record {
-            Record::Part(PartWritten { number, crc }) => {
-                if checkpoint.part(number).is_none() {
+            Record::Part(PartWritten { number, start, end, crc }) => {
+                if start >= end || end > checkpoint.file_bytes() {
                     break;
                 }
-                let place = *places.entry(number).or_insert(parts.len());
-                match parts.get_mut(place) {
+                let before = places.range(..end).next_back().map(|(_, place)| &parts[*place]);
+                match before {
                     // Fetched once more; the bytes are the same, but the later ones may not have reached the device.
-                    Some(part) if part.crc != crc => break,
-                    Some(_) => {}
-                    None => parts.push(DonePart { number, crc, synced: false }),
+                    Some(part) if part.bytes == (start..end) && part.crc == crc => {}
+                    Some(part) if part.bytes.end > start => break,
+                    _ => {
+                        places.insert(start, parts.len());
+                        parts.push(DonePart { number, bytes: start..end, crc, synced: false });
+                    }
                 }
                 distinct.push(parts.len());
             }
@@ -214,8 +221,23 @@ pub(crate) mod tests {
         }
     }
 
+    impl Checkpoint {
+        /// A part's place in the file, as the plan puts it; `None` if there is no such part.
+        pub(crate) fn part(&self, number: u64) -> Option<Range<u64>> {
+            let start = (0..number).fold(0, |start, _| self.cut().unwrap().end_behind(start));
+            let end = self.file_bytes().min(self.cut().unwrap().end_behind(start));
+            (start < end).then_some(start..end)
+        }
+
+        /// The record of a part that may not be there.
+        pub(crate) fn written(&self, number: u64, crc: Option<u64>) -> Record {
+            let Range { start, end } = self.part(number).unwrap_or(1000..1010);
+            Record::Part(PartWritten { number, start, end, crc })
+        }
+    }
+
     fn part(number: u64) -> Record {
-        Record::Part(PartWritten { number, crc: None })
+        checkpoint().written(number, None)
     }
 
     fn numbers(records: &[Record], same_boot: bool) -> Vec<u64> {
@@ -235,8 +257,14 @@ pub(crate) mod tests {
         assert_eq!(numbers(&[part(1), part(10), part(2)], true), [1], "there are parts 0 to 9");
         assert_eq!(numbers(&[part(1), Record::Synced { count: 2 }, part(2)], true), [1]);
         assert_eq!(numbers(&[part(1), Record::Synced { count: u64::MAX }], false), [0; 0]);
-        let crc = |crc| Record::Part(PartWritten { number: 4, crc: Some(crc) });
+        let crc = |crc| checkpoint().written(4, Some(crc));
         assert_eq!(numbers(&[crc(1), crc(2), part(5)], true), [4], "two checksums of one part");
+        for (start, end) in [(4, 6), (14, 16), (6, 7), (0, 95), (5, 14), (7, 7), (90, 96)] {
+            let odd = Record::Part(PartWritten { number: 4, start, end, crc: None });
+            assert_eq!(numbers(&[part(1), odd, part(2)], true), [1], "{start}..{end} beside 5..15");
+        }
+        let other_sizes = Record::Part(PartWritten { number: 4, start: 15, end: 18, crc: None });
+        assert_eq!(numbers(&[part(1), other_sizes, part(0)], true), [1, 4, 0]);
     }
 
     #[test]
@@ -247,14 +275,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn parts_lie_where_the_plan_puts_them() {
-        let all = checkpoint();
-        assert_eq!((all.part(0), all.part(1), all.part(9)), (Some(0..5), Some(5..15), Some(85..95)));
-        assert_eq!((all.part(10), all.part(u64::MAX)), (None, None));
+    fn the_file_has_the_bytes_that_are_wanted_and_the_mark_a_page_behind_them() {
         let some = Checkpoint { range: Some(90..200), ..checkpoint() };
-        assert_eq!((some.file_bytes(), some.part(0), some.part(1)), (5, Some(0..5), None));
-        let last = Checkpoint { object_bytes: u64::MAX, part_bytes: u64::MAX - 5, ..checkpoint() };
-        assert_eq!(last.part(1), Some(5..u64::MAX));
+        assert_eq!((checkpoint().file_bytes(), some.file_bytes()), (95, 5));
         let ends = |object_bytes| Checkpoint { object_bytes, ..checkpoint() }.mark_at();
         assert_eq!([0, 1, 4096, 4097, u64::MAX].map(ends), [Some(0), Some(4096), Some(4096), Some(8192), None]);
     }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::words::checkpoint::{Checkpoint, Follows, Mark, Record};
 
-/// Other versions are not read: their download starts anew. Version 1 knew the data file by its name alone.
-const VERSION: u32 = 2;
+/// Other versions are not read: their download starts anew. Version 1 knew the data file by its name alone; version 2 knew
+/// parts by their numbers alone, which says where they are only as long as all have one size.
+const VERSION: u32 = 3;
 
 /// Bytes of a mark as it stands in the data file.
 pub(super) const MARK_BYTES: usize = "s3xfer-mark 0123456789abcdef 0123456789abcdef 01234567\n".len();
@@ -103,7 +104,7 @@ mod tests {
     use crate::words::checkpoint::{PartWritten, tests::checkpoint};
 
     fn records() -> Vec<Record> {
-        let part = |number, crc| Record::Part(PartWritten { number, crc });
+        let part = |number, crc| Record::Part(PartWritten { number, start: 10 * number, end: 10 * number + 10, crc });
         vec![part(7, Some(u64::MAX)), part(0, None), Record::Synced { count: 2 }, part(3, Some(0)), Record::Whole]
     }
 
@@ -184,13 +185,15 @@ mod tests {
         let (text, _) = text();
         let text = String::from_utf8(text).unwrap();
         assert!(
-            text.starts_with(r#"{"s3xfer_journal":2,"id":77,"follows":{"journal":18446744073709551615,"#),
+            text.starts_with(r#"{"s3xfer_journal":3,"id":77,"follows":{"journal":18446744073709551615,"#),
             "{text}"
         );
         assert!(text.contains(r#""kept_synced":2},"boot_id":"boot","checkpoint":{"bucket":"bucket","#), "{text}");
-        assert!(text.contains("\n{\"part\":{\"number\":0}} "), "{text}");
+        assert!(text.contains("\n{\"part\":{\"number\":0,\"start\":0,\"end\":10}} "), "{text}");
         assert!(text.contains("\n{\"synced\":{\"count\":2}} "), "{text}");
-        let (other, _) = Chain::START.line(&Header { s3xfer_journal: 1, ..header() });
-        assert_eq!(read(other.as_bytes()), None, "another version");
+        for version in [1, 2, 4] {
+            let (other, _) = Chain::START.line(&Header { s3xfer_journal: version, ..header() });
+            assert_eq!(read(other.as_bytes()), None, "version {version}");
+        }
     }
 }

@@ -54,6 +54,13 @@ fn crc(number: u64) -> Option<u64> {
     Some(number * 1000)
 }
 
+fn record(journal: &Journal, number: u64, crc: Option<u64>) -> Result<(), TransferError> {
+    match journal.checkpoint.written(number, crc) {
+        Record::Part(part) => journal.part_written(part),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn begin(staged: &StagedFile, boot: &str) -> (Journal, Vec<u64>) {
     let saved = Journal::open_in(staged, Some(boot));
     let (journal, done) = Journal::begin_in(staged, checkpoint(), saved, Some(boot.to_owned())).unwrap();
@@ -67,7 +74,7 @@ fn some_parts(folder: &Path, boot: &str, parts: &[u64]) -> Vec<u64> {
     let (journal, done) = begin(&staged, boot);
     for (number, part) in parts.iter().enumerate() {
         write_part(&staged.open_file(), *part);
-        journal.part_written(*part, crc(*part)).unwrap();
+        record(&journal, *part, crc(*part)).unwrap();
         if number % 3 == 2 {
             journal.sync().unwrap();
         }
@@ -104,7 +111,7 @@ fn a_process_that_is_killed_at_any_step_loses_what_was_in_flight_and_a_machine_w
     for (number, part) in PARTS.into_iter().enumerate() {
         write_part(&staged.open_file(), part);
         steps.push((steps.last().unwrap().0.clone(), fs::read(&data).unwrap(), device.clone()));
-        journal.part_written(part, crc(part)).unwrap();
+        record(&journal, part, crc(part)).unwrap();
         steps.push((fs::read(journal_path(folder.path())).unwrap(), fs::read(&data).unwrap(), device.clone()));
         if number % 3 == 2 {
             device = fs::read(&data).unwrap();
@@ -169,7 +176,7 @@ fn a_download_goes_on_again_and_again_and_ends_whole() {
     assert_eq!(done, PARTS[..8]);
     for part in &PARTS[8..] {
         write_part(&staged.open_file(), *part);
-        journal.part_written(*part, None).unwrap();
+        record(&journal, *part, None).unwrap();
     }
     journal.end().unwrap();
     staged.publish().unwrap();
@@ -184,7 +191,7 @@ fn a_file_whose_mark_was_cut_off_is_known_as_such_until_it_has_one_again() {
     let (journal, _) = begin(&staged, "boot");
     for part in PARTS {
         write_part(&staged.open_file(), part);
-        journal.part_written(part, None).unwrap();
+        record(&journal, part, None).unwrap();
     }
     let is_unmarked = || Journal::open_in(&staged, Some("boot")).map(|saved| (saved.done.len(), saved.is_unmarked));
     assert_eq!(is_unmarked(), Some((10, false)));
@@ -213,7 +220,7 @@ fn a_start_of_the_machine_that_has_no_name_is_never_the_same_one() {
     let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = Journal::begin_in(&staged, checkpoint(), None, None).unwrap();
     staged.open_file().reserve(95).unwrap();
-    journal.part_written(1, None).unwrap();
+    record(&journal, 1, None).unwrap();
     assert_eq!(numbers(&Journal::open_in(&staged, None)), [0; 0]);
     journal.sync().unwrap();
     assert_eq!(numbers(&Journal::open_in(&staged, None)), [1]);
@@ -248,7 +255,7 @@ fn an_object_without_a_version_is_not_continued() {
     let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = Journal::begin(&staged, nameless(), None).unwrap();
     write_part(&staged.open_file(), 1);
-    journal.part_written(1, None).unwrap();
+    record(&journal, 1, None).unwrap();
     journal.sync().unwrap();
     let saved = Journal::open(&staged);
     assert_eq!(numbers(&saved), [1]);
@@ -286,7 +293,7 @@ fn every_journal_has_an_identity_of_its_own_also_one_that_goes_on() {
         let (journal, done) = begin(&staged, "boot");
         let part = PARTS[done.len()];
         write_part(&staged.open_file(), part);
-        journal.part_written(part, crc(part)).unwrap();
+        record(&journal, part, crc(part)).unwrap();
         (journal.id, done.len())
     };
     let (first, second) = (identity(), identity());
@@ -333,13 +340,13 @@ fn a_journal_that_cannot_be_written_is_an_error_from_then_on_and_what_it_has_is_
     let folder = scratch();
     let staged = resumable(&target(folder.path())).unwrap();
     let (mut journal, _) = begin(&staged, "boot");
-    journal.part_written(1, None).unwrap();
+    record(&journal, 1, None).unwrap();
     let whole = journal.file;
     journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let error = journal.part_written(2, None).unwrap_err();
+    let error = record(&journal, 2, None).unwrap_err();
     assert_eq!(error.kind(), crate::words::failure::TransferErrorKind::DiskFull, "{error}");
     journal.file = whole;
-    assert!(journal.part_written(3, None).is_err(), "its end may be torn");
+    assert!(record(&journal, 3, None).is_err(), "its end may be torn");
     drop((journal, staged));
     assert_eq!(numbers(&saved(folder.path(), "boot")), [1]);
 }
@@ -350,10 +357,10 @@ fn a_device_that_fails_leaves_nothing_to_continue() {
     let watch = Watch::over(folder.path());
     let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = begin(&staged, "boot");
-    journal.part_written(1, None).unwrap();
+    record(&journal, 1, None).unwrap();
     watch.fail_once(Call::SyncData, rustix::io::Errno::IO);
     assert!(journal.sync().is_err());
-    let later = journal.part_written(2, None).unwrap_err();
+    let later = record(&journal, 2, None).unwrap_err();
     let cause = std::error::Error::source(&later).unwrap().to_string();
     assert!(cause.contains("Input/output error"), "the first error is told again: {cause}");
     drop((journal, staged));
@@ -368,7 +375,7 @@ fn a_device_that_fails_late_takes_no_later_download_s_journal_away() {
     let (journal, _) = begin(&staged, "boot");
     for part in PARTS {
         write_part(&staged.open_file(), part);
-        journal.part_written(part, None).unwrap();
+        record(&journal, part, None).unwrap();
     }
     journal.end().unwrap();
     staged.publish().unwrap();
@@ -410,7 +417,7 @@ fn it_asks_to_be_synced_after_so_many_bytes_and_not_while_it_is() {
     let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = Journal::begin(&staged, large, None).unwrap();
     for (part, wants) in [(0, false), (1, false), (2, true)] {
-        journal.part_written(part, None).unwrap();
+        record(&journal, part, None).unwrap();
         assert_eq!(journal.wants_sync(), wants, "after part {part}");
     }
     journal.state().syncing = true;
@@ -428,9 +435,9 @@ fn a_part_that_comes_while_the_device_works_is_not_called_synced() {
     let folder = scratch();
     let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = begin(&staged, "first");
-    journal.part_written(1, None).unwrap();
+    record(&journal, 1, None).unwrap();
     let count = journal.begin_sync().unwrap();
-    journal.part_written(2, None).unwrap();
+    record(&journal, 2, None).unwrap();
     assert_eq!(journal.begin_sync(), None, "one at a time");
     journal.sync_parts(count).unwrap();
     journal.state().syncing = false;
@@ -449,7 +456,7 @@ fn a_process_to_kill() {
     staged.open_file().reserve(95).unwrap();
     for part in &PARTS[..3] {
         write_part(&staged.open_file(), *part);
-        journal.part_written(*part, crc(*part)).unwrap();
+        record(&journal, *part, crc(*part)).unwrap();
     }
     write_part(&staged.open_file(), PARTS[3]);
     // Nothing else of this process's output is this one byte at its end.
@@ -623,7 +630,7 @@ impl Scene {
             let bytes = checkpoint().part(*part).unwrap();
             let frame: Vec<u8> = bytes.clone().map(|at| Self::byte(object, at)).collect();
             file.write(&Piece { offset: bytes.start, frames: vec![Bytes::from(frame)] }).unwrap();
-            journal.part_written(*part, None).unwrap();
+            record(&journal, *part, None).unwrap();
             if number % sync_after == 0 {
                 journal.sync().unwrap();
                 self.device = self.files();

@@ -28,6 +28,7 @@ use crate::rules::plan::Plan;
 use crate::words::action::DiskAction;
 use crate::words::checkpoint::Checkpoint;
 use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::cut::{Cut, Length};
 use crate::words::durability::Durability;
 use crate::words::failure::{TransferError, TransferErrorKind};
 use crate::words::object::{ByteRange, ObjectRequest};
@@ -169,23 +170,22 @@ async fn go_on(
     if were_read_again {
         read_again(&order, staged.open_file(), &mut saved).await;
     }
-    let Checkpoint { object_bytes, e_tag, last_modified, first_bytes, part_bytes, checksum, .. } =
-        saved.checkpoint.clone();
+    let Checkpoint { object_bytes, e_tag, last_modified, checksum, .. } = saved.checkpoint.clone();
     let wanted = order.object.range.within(object_bytes).filter(|_| !saved.done.is_empty());
-    let Some(wanted) = wanted else {
+    let (Some(wanted), Some(cut)) = (wanted, saved.checkpoint.cut()) else {
         return begin(order, staged).await;
     };
-    let plan = Plan::as_before(wanted, first_bytes, part_bytes);
+    let plan = Plan::as_before(wanted, cut);
     let (journal, mut parts) = {
         let (place, data) = (staged.place().clone(), staged.open_file());
         wait(order.shared.config.use_threads(), move || Journal::go_on(place, data, saved)).await?
     };
-    let missing = plan.len() - parts.len() as u64;
-    tracing::debug!(object = %order.object.address, kept = parts.len(), missing, "going on with an earlier download");
     let version = Version { object_bytes, e_tag, last_modified, ranged: Some(true) };
     let algorithm = checksum.as_deref().and_then(ChecksumAlgorithm::named);
     let mut done = Done::new(&plan, &mut parts, algorithm);
     done.were_read_again = were_read_again;
+    let missing = plan.bytes().length() - done.length();
+    tracing::debug!(object = %order.object.address, kept = parts.len(), missing, "going on with an earlier download");
     drop(parts);
     let pinned = Pinned::resume(order, version, plan, done).await;
     if missing == 0 {
@@ -205,7 +205,7 @@ async fn read_again(order: &Order, file: OpenFile, saved: &mut Saved) {
     let mut sound = Vec::new();
     for part in std::mem::take(&mut saved.done) {
         let _room = order.shared.limits.reserve(READ_BYTES as u64).await;
-        let bytes = saved.checkpoint.part(part.number).expect("the journal's parts are the checkpoint's");
+        let bytes = part.bytes.clone();
         let mut running = RunningChecksum::new(algorithm);
         let mut at = bytes.start;
         // In steps, so that a download that is dropped meanwhile ends soon.
@@ -301,7 +301,7 @@ async fn wait<T: Send + 'static>(threads: bool, call: impl FnOnce() -> T + Send 
 
 fn checkpoint(pinned: &Pinned, algorithm: Option<ChecksumAlgorithm>) -> Checkpoint {
     let object = &pinned.fetcher.object;
-    let (first_bytes, part_bytes) = pinned.plan.part_bytes();
+    let Cut { first_bytes, part_bytes } = pinned.plan.cut();
     Checkpoint {
         bucket: object.address.bucket.clone(),
         key: object.address.key.clone(),
@@ -323,8 +323,7 @@ fn is_of(checkpoint: &Checkpoint, object: &ObjectRequest) -> bool {
         && checkpoint.version_id == object.version_id
         && checkpoint.range == asked(object.range)
         && checkpoint.e_tag.is_some()
-        && checkpoint.first_bytes > 0
-        && checkpoint.part_bytes > 0
+        && checkpoint.cut().is_some()
 }
 
 /// A range as checkpoints have it.

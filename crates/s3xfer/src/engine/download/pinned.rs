@@ -3,7 +3,6 @@
 //!
 //! Dropped at any await, nothing remains but what the sink has.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,10 +13,11 @@ use super::order::Order;
 use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::engine::turns::Turn;
 use crate::rules::checksum::PartChecksums;
-use crate::rules::plan::Plan;
+use crate::rules::plan::{Cursor, Plan, Runs};
 use crate::rules::retry::Attempts;
 use crate::words::checkpoint::DonePart;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
+use crate::words::cut::Length;
 use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::Part;
 use crate::words::progress::Share;
@@ -35,15 +35,14 @@ pub(crate) struct Pinned {
     pub(crate) turn: Option<Turn>,
     /// `None` until the first part that has a checksum.
     checksums: Mutex<Option<PartChecksums>>,
-    done: Arc<Done>,
+    done: Done,
     resumed_bytes: u64,
 }
 
-/// Parts that an earlier download has left, put together where they are neighbours: it holds as much as there are gaps.
+/// Parts that an earlier download has left.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
-    /// By number, half-open and in order.
-    runs: Vec<Range<u64>>,
+    runs: Arc<Runs>,
     /// The checksums of the parts that have one.
     checksums: Option<PartChecksums>,
     /// Whether their bytes were read back from the disk, and are those that came.
@@ -51,29 +50,23 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// The given parts of `plan`, each with its checksum by `algorithm` where one was kept.
+    /// The given parts of what `plan` is of, each with its checksum by `algorithm` where one was kept.
     pub(crate) fn new(plan: &Plan, parts: &mut [DonePart], algorithm: Option<ChecksumAlgorithm>) -> Self {
-        let mut done = Self { checksums: algorithm.map(PartChecksums::new), ..Self::default() };
-        parts.sort_unstable_by_key(|part| part.number);
-        for &DonePart { number, crc, .. } in parts.iter() {
-            if let (Some(checksums), Some(crc)) = (&mut done.checksums, crc) {
-                checksums.add(plan.part(number).bytes, crc);
+        let first = plan.bytes().start;
+        let (mut runs, mut checksums) = (Runs::default(), algorithm.map(PartChecksums::new));
+        parts.sort_unstable_by_key(|part| part.bytes.start);
+        for DonePart { bytes, crc, .. } in parts.iter() {
+            if let (Some(checksums), Some(crc)) = (&mut checksums, *crc) {
+                checksums.add(first + bytes.start..first + bytes.end, crc);
             }
-            match done.runs.last_mut() {
-                Some(run) if run.end == number => run.end += 1,
-                _ => done.runs.push(number..number + 1),
-            }
+            runs.add(bytes.clone());
         }
-        done
+        Self { runs: Arc::new(runs), checksums, were_read_again: false }
     }
 
-    fn has(&self, number: u64) -> bool {
-        let behind = self.runs.partition_point(|run| run.start <= number);
-        behind.checked_sub(1).is_some_and(|at| self.runs[at].contains(&number))
-    }
-
-    fn bytes(&self, plan: &Plan) -> u64 {
-        self.runs.iter().map(|run| plan.part(run.end - 1).bytes.end - plan.part(run.start).bytes.start).sum()
+    /// Bytes of all of them.
+    pub(crate) fn length(&self) -> u64 {
+        self.runs.length()
     }
 }
 
@@ -86,7 +79,7 @@ impl Pinned {
         expected: Expected,
         progress: Share,
     ) -> Self {
-        progress.set_total(plan.bytes().end - plan.bytes().start);
+        progress.set_total(plan.bytes().length());
         let (turn, checksums, done, resumed_bytes) = Default::default();
         Self { fetcher, version, plan, expected, progress, turn, checksums, done, resumed_bytes }
     }
@@ -103,17 +96,16 @@ impl Pinned {
             None => Expected::none(NotValidated::TurnedOff),
         };
         let mut pinned = Self::new(Arc::new(fetcher), Arc::new(version), plan, expected, progress);
-        pinned.resumed_bytes = done.bytes(&pinned.plan);
+        pinned.resumed_bytes = done.length();
         pinned.progress.add_written(pinned.resumed_bytes);
         pinned.checksums = Mutex::new(done.checksums.take());
-        pinned.done = Arc::new(done);
+        pinned.done = done;
         pinned
     }
 
     /// The parts that are to be fetched, in order.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + Send + use<> {
-        let done = self.done.clone();
-        self.plan.parts().filter(move |part| !done.has(part.number))
+    pub(crate) fn parts(&self) -> Cursor {
+        self.plan.cursor(self.done.runs.clone())
     }
 
     /// Asks the server whether the object still is the version that the download is of, without any of its bytes.
@@ -164,7 +156,7 @@ impl Pinned {
         let counters = &session.counters;
         let load = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         TransferReport {
-            bytes: self.plan.bytes().end - self.plan.bytes().start,
+            bytes: self.plan.bytes().length(),
             resumed_bytes: self.resumed_bytes,
             object_bytes: self.version.object_bytes,
             elapsed: session.started.elapsed(),
@@ -227,18 +219,16 @@ mod tests {
         let mut parts: Vec<DonePart> = (0..500_000)
             .rev()
             .filter(|number| !matches!(number, 7 | 300_000))
-            .map(|number| DonePart { number, crc: Some(0), synced: true })
+            .map(|number| DonePart { number, bytes: 10 * number..10 * number + 10, crc: Some(0), synced: true })
             .collect();
         let done = Done::new(&plan, &mut parts, Some(ChecksumAlgorithm::Crc32c));
-        assert_eq!(done.runs, [0..7, 8..300_000, 300_001..500_000]);
-        for (number, has) in
-            [(0, true), (6, true), (7, false), (8, true), (300_000, false), (499_999, true), (500_000, false)]
-        {
-            assert_eq!(done.has(number), has, "{number}");
-        }
-        assert_eq!(done.bytes(&plan), 10 * 499_998);
+        assert_eq!(done.length(), 10 * 499_998);
+        let mut missing = plan.cursor(done.runs.clone()).map(|part| (part.number, part.bytes));
+        assert_eq!(missing.next(), Some((7, 75..85)));
+        assert_eq!(missing.next(), Some((300_000, 3_000_005..3_000_015)));
+        assert_eq!(missing.next(), Some((500_000, 5_000_005..5_000_015)));
+        assert_eq!(missing.count() as u64, plan.len() - 500_001);
         let checksums = done.checksums.unwrap();
         assert!(checksums.of(5..75).is_some() && checksums.of(5..76).is_none());
-        assert!(!Done::default().has(0));
     }
 }

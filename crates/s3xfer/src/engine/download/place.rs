@@ -20,6 +20,8 @@ use crate::engine::crew::{Crew, Then, Work};
 use crate::engine::sink::{Segments, Sink};
 use crate::engine::write::Writer;
 use crate::rules::concurrency::Concurrency;
+use crate::words::checkpoint::PartWritten;
+use crate::words::cut::Length;
 use crate::words::failure::TransferError;
 use crate::words::object::Part;
 use crate::words::report::TransferReport;
@@ -39,7 +41,7 @@ pub(crate) async fn to_sink(order: Order, sink: impl WriteAt) -> Result<Transfer
 pub(crate) async fn to_memory(order: Order) -> Result<(Bytes, TransferReport), TransferError> {
     let (mut pinned, first) = begin_in_turn(order).await?;
     let limits = pinned.fetcher.session.limits.clone();
-    let (bytes, room) = (pinned.plan.bytes().end - pinned.plan.bytes().start, limits.waiting_bytes());
+    let (bytes, room) = (pinned.plan.bytes().length(), limits.waiting_bytes());
     if bytes > room {
         let object = pinned.fetcher.object.address.to_string();
         return Err(TransferError::TooLarge { object, bytes, room });
@@ -53,7 +55,7 @@ pub(crate) async fn to_memory(order: Order) -> Result<(Bytes, TransferReport), T
             (limits.reserve_all(bytes).await, None)
         }
     };
-    let segments = Segments::new(&pinned.plan);
+    let segments = Segments::new(bytes);
     let report = place(pinned, first, Sink::Memory(segments.clone()), None).await?;
     Ok((segments.take(), report))
 }
@@ -68,7 +70,7 @@ pub(crate) async fn place(
     let config = &pinned.fetcher.session.config;
     let threads = config.use_threads();
     let writer = Writer::new(sink.clone(), config, pinned.progress.clone());
-    let bytes = pinned.plan.bytes().end - pinned.plan.bytes().start;
+    let bytes = pinned.plan.bytes().length();
     // Takes as long as the sink likes.
     match threads && pinned.plan.len() > 1 {
         true => blocking::run(move || sink.reserve(bytes)).await?,
@@ -124,7 +126,10 @@ impl Placing {
         let checksum = fetcher.part(part, version, begun, expected, &mut pieces).await?;
         if let Some(journal) = &self.journal {
             self.writer.settled().await?;
-            journal.part_written(part.number, checksum.map(|(_, value)| value)).map_err(FetchError::Failed)?;
+            let (start, end) = (offset, offset + part.bytes.length());
+            let crc = checksum.map(|(_, value)| value);
+            let written = PartWritten { number: part.number, start, end, crc };
+            journal.part_written(written).map_err(FetchError::Failed)?;
         }
         self.pinned.add(part, checksum);
         Ok(())

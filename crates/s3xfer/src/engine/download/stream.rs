@@ -31,7 +31,9 @@ use crate::doors::s3::Answer;
 use crate::engine::crew::{Crew, Then, Work, propagate};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
 use crate::rules::coalesce::SmallFrames;
+use crate::rules::plan::Cursor;
 use crate::words::action::SinkAction;
+use crate::words::cut::Length;
 use crate::words::failure::TransferError;
 use crate::words::object::Part;
 use crate::words::progress::Undone;
@@ -233,9 +235,9 @@ async fn feed(pinned: Arc<Pinned>, first: First, reader: mpsc::UnboundedSender<A
 }
 
 /// The parts that are to be fetched yet.
-struct Coming<P> {
+struct Coming {
     pinned: Arc<Pinned>,
-    parts: P,
+    parts: Cursor,
     /// Parts that may be ahead of the reader, and the places that are free.
     ahead: u32,
     places: Arc<Semaphore>,
@@ -250,11 +252,11 @@ struct Feeding {
     forward: Forward,
 }
 
-impl<P: Iterator<Item = Part>> Coming<P> {
+impl Coming {
     async fn next(mut self) -> Option<(Feeding, Self)> {
         let part = self.parts.next()?;
         let place = self.places.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let bytes = part.bytes.end - part.bytes.start;
+        let bytes = part.bytes.length();
         let room = self.room(bytes).await;
         let (sender, frames) = mpsc::channel(if room.is_some() { Semaphore::MAX_PERMITS } else { 1 });
         self.reader.send(Ahead { frames, _place: place }).ok()?;
