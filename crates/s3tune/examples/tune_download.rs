@@ -44,8 +44,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let (client, target) = (&client, &target);
             async move {
                 let config: TransferConfig = serde_json::from_value(serde_json::to_value(trial.config())?)?;
+                let client = client.clone().with_config(config);
                 for _ in 0..2 {
-                    let report = client.download("lab", "object").config(config.clone()).to_file(target).await?;
+                    let report = client.download("lab", "object").to_file(target).await?;
                     trial.report(report.elapsed.as_secs_f64()).await;
                 }
                 println!("trial {:>2}: {}", trial.id().0, trial.config());

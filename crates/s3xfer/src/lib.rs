@@ -66,7 +66,7 @@ pub use crate::engine::download::stream::ObjectStream;
 pub use crate::engine::download::{Download, FileDownload};
 pub use crate::words::action::{DiskAction, SinkAction};
 pub use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
-pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder};
+pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder, TransferOptions};
 pub use crate::words::durability::Durability;
 pub use crate::words::failure::{RequestError, TransferError, TransferErrorKind};
 pub use crate::words::object::{Argument, ArgumentError, SseCustomerKey};

@@ -337,7 +337,7 @@ fn downloads_can_be_made_outside_a_runtime() {
     let client = bench.client.clone().with_config(config());
     let download = || client.download("lab", "key");
     let stream = download().stream();
-    let other = download().config(config()).stream();
+    let other = download().options(config().options()).stream();
     let file = download().to_file(bench.target()).into_future();
     let (bytes, nowhere, writer) =
         (download().to_bytes(), download().discard(), download().to_writer(tokio::io::sink()));

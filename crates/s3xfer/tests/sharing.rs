@@ -116,3 +116,25 @@ async fn small_downloads_that_take_turns_all_end_beside_streams_that_are_not_rea
     let alone = many(true).await.expect("a circle");
     assert!(beside_streams.into_iter().chain(alone).all(|bytes| bytes.unwrap() == MIB));
 }
+
+#[tokio::test(start_paused = true)]
+async fn options_of_a_download_leave_it_under_the_limits_of_its_client() {
+    for (use_threads, requests) in [(true, 2), (false, 1)] {
+        let (_bench, client) = bench(little(2));
+        let wide =
+            TransferConfig::builder().multipart_threshold(1).multipart_chunksize(16 << 10).use_threads(use_threads);
+        let wide = wide.max_concurrency(64).memory_limit(1 << 30).max_bandwidth(1).build().unwrap();
+        let download = client.download("lab", "key").options(wide.options());
+        let other = client.clone().with_options(wide.options()).download("lab", "key");
+        let both = join(download.discard(), other.discard());
+        let (one, other) = timeout(FOR_EVER, both).await.expect("a circle");
+        for report in [one.unwrap(), other.unwrap()] {
+            assert_eq!((report.parts, report.most_requests), (64, requests));
+            assert!(report.peak_requests <= requests, "{}", report.peak_requests);
+            assert!(report.peak_memory_bytes <= 2 * MIB, "{}", report.peak_memory_bytes);
+            let config = report.config;
+            assert_eq!((config.max_concurrency(), config.memory_limit()), (2, Some(2 * MIB)));
+            assert_eq!((config.max_bandwidth(), config.multipart_chunksize()), (None, 16 << 10));
+        }
+    }
+}

@@ -4,7 +4,7 @@ use crate::doors::s3::{self, Store};
 use crate::engine::download::Download;
 use crate::engine::download::order::Order;
 use crate::engine::shared::Shared;
-use crate::words::config::TransferConfig;
+use crate::words::config::{TransferConfig, TransferOptions};
 use crate::words::object::ObjectAddress;
 
 /// Moves objects out of S3. Cheap to clone; clones share connections, `max_concurrency`, `max_bandwidth` and
@@ -49,10 +49,19 @@ impl Client {
         Self::new(s3::client_from_env().await)
     }
 
-    /// The same client with another configuration, and limits of its own.
+    /// A client with the same connections, another configuration, and limits of its own: what it holds in memory and
+    /// in flight counts beside what this one does. For other options under the same limits see
+    /// [`with_options`](Self::with_options).
     #[must_use]
     pub fn with_config(self, config: TransferConfig) -> Self {
         Self { shared: self.shared.with_config(config) }
+    }
+
+    /// The same client with other options for its transfers. They share the limits with those of the clients that this
+    /// one is a clone of.
+    #[must_use]
+    pub fn with_options(self, options: TransferOptions) -> Self {
+        Self { shared: self.shared.with_options(options) }
     }
 
     /// A download of the object, to be given a target. A key that is empty or longer than S3's 1,024 bytes is told by

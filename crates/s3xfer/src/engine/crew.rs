@@ -67,6 +67,7 @@ impl<'a> Crew<'a> {
         mut rule: Option<Concurrency>,
     ) -> Result<(), W::Error> {
         let Session { limits, counters, .. } = &**self.session;
+        let most = self.session.most_requests();
         let mut jobs = pin!(jobs);
         // The next job, which has all that it needs but a permit; then whether there are more behind it.
         let (mut next, mut more) = (None, true);
@@ -76,7 +77,7 @@ impl<'a> Crew<'a> {
         let mut permit = pin!(limits.permit());
         let mut stopped = pin!(work.stopped());
         loop {
-            let allowed = rule.as_ref().is_none_or(|rule| running.len() < rule.target() as usize);
+            let allowed = running.len() < rule.as_ref().map_or(most, Concurrency::target) as usize;
             let opening = next.is_some() && rule.as_ref().is_some_and(Concurrency::is_opening);
             let first = &mut self.first;
             let granted = async {

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
-use crate::words::config::TransferConfig;
+use crate::words::config::TransferOptions;
 use crate::words::durability::Durability;
 use crate::words::failure::TransferError;
 use crate::words::object::{ByteRange, SseCustomerKey};
@@ -54,10 +54,9 @@ impl Download {
         Self { order }
     }
 
-    /// Another configuration for this transfer alone. Its limits (`max_concurrency`, `max_bandwidth`, `memory_limit`)
-    /// are then this transfer's own, no longer shared with the client's others.
-    pub fn config(mut self, config: TransferConfig) -> Self {
-        self.order.shared = self.order.shared.with_config(config);
+    /// Other options for this transfer alone. The client's limits hold for it as for the others, together with them.
+    pub fn options(mut self, options: TransferOptions) -> Self {
+        self.order.shared = self.order.shared.with_options(options);
         self
     }
 
@@ -131,7 +130,7 @@ impl Download {
     }
 
     /// Into memory, in one piece. The bytes count against
-    /// [`memory_limit`](TransferConfig::memory_limit) until the download is done.
+    /// [`memory_limit`](crate::TransferConfig::memory_limit) until the download is done.
     ///
     /// # Errors
     ///

@@ -46,6 +46,14 @@ impl Session {
         persist(attempts, &self.counters, self.started, ask).await
     }
 
+    /// Most requests that this transfer may have in flight.
+    pub(crate) fn most_requests(&self) -> u32 {
+        match self.config.use_threads() {
+            true => self.limits.requests(),
+            false => 1,
+        }
+    }
+
     /// The lowest rate that is borne.
     pub(crate) fn floor(&self) -> Floor {
         Floor { bytes_per_second: self.config.min_bytes_per_second(), window: self.config.min_rate_window() }

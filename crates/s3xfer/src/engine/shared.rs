@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::doors::s3::Store;
 use crate::engine::limits::Limits;
-use crate::words::config::TransferConfig;
+use crate::words::config::{TransferConfig, TransferOptions};
 
 /// Connections, limits and configuration. Clones share the connections and the limits.
 #[derive(Debug, Clone)]
@@ -27,5 +27,10 @@ impl Shared {
             false => self.store.with_connect_timeout(config.connect_timeout()),
         };
         Self::new(store, config)
+    }
+
+    /// The same connections and limits with other options.
+    pub(crate) fn with_options(self, options: TransferOptions) -> Self {
+        Self { config: self.config.with_options(options), ..self }
     }
 }

@@ -170,6 +170,25 @@ impl TransferConfig {
         }
     }
 
+    /// All of it that one transfer may have for itself. The rest belongs to a [`Client`](crate::Client), for all its
+    /// transfers together: [`max_concurrency`](Self::max_concurrency), [`max_bandwidth`](Self::max_bandwidth),
+    /// [`memory_limit`](Self::memory_limit), [`connect_timeout`](Self::connect_timeout).
+    #[must_use]
+    pub fn options(&self) -> TransferOptions {
+        TransferOptions(self.clone())
+    }
+
+    /// The limits of this one, and `options` for the rest.
+    pub(crate) fn with_options(&self, options: TransferOptions) -> Self {
+        Self {
+            max_concurrency: self.max_concurrency,
+            max_bandwidth: self.max_bandwidth,
+            memory_limit: self.memory_limit,
+            connect_timeout_seconds: self.connect_timeout_seconds,
+            ..options.0
+        }
+    }
+
     /// Objects of at least this many bytes are fetched in parallel parts; smaller ones by one request, or two in turn
     /// if they are larger than [`multipart_chunksize`](Self::multipart_chunksize) (boto3: a HEAD and a GET).
     #[must_use]
@@ -324,6 +343,13 @@ impl TransferConfig {
         self.adaptive_concurrency
     }
 }
+
+/// A [`TransferConfig`] without what all transfers of a [`Client`](crate::Client) share. [`TransferConfig::options`] gives
+/// it; [`Download::options`](crate::Download::options) and [`Client::with_options`](crate::Client::with_options) take it.
+///
+/// It has no memory limit, so that no transfer has one beside its client's by accident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferOptions(TransferConfig);
 
 impl Default for TransferConfig {
     /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of

@@ -28,7 +28,10 @@ pub(crate) struct First {
 /// As [`begin`], but many small ones take turns. Not for those that may stand still for as long as the caller likes,
 /// for they would keep the others' places.
 pub(crate) async fn begin_in_turn(order: Order) -> Result<(Pinned, First), TransferError> {
-    let turn = order.shared.limits.turn().await;
+    let turn = match order.shared.config.adaptive_concurrency() {
+        true => order.shared.limits.turn().await,
+        false => None,
+    };
     let (mut pinned, first) = begin(order).await?;
     // One that has several requests in flight sheds them by itself.
     pinned.turn = turn.filter(|_| pinned.plan.in_turn() || pinned.plan.len() <= 1);

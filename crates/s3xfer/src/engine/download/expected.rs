@@ -97,7 +97,7 @@ pub(crate) async fn question(session: &Session, object: &ObjectRequest, object_b
         return None;
     }
     let question = ask(session.store.clone(), object.clone(), session.config.first_byte_timeout());
-    Some(match session.limits.requests() > 1 {
+    Some(match session.most_requests() > 1 {
         true => Box::pin(beside(question)),
         false => Box::pin(futures::future::ready(question.await)),
     })

@@ -165,7 +165,7 @@ impl Pinned {
             parts: self.plan.len(),
             requests: counters.requests.load(Ordering::Relaxed),
             retries: counters.retries.load(Ordering::Relaxed),
-            most_requests: session.limits.requests(),
+            most_requests: session.most_requests(),
             peak_requests: counters.peak_requests.load(Ordering::Relaxed),
             peak_memory_bytes: session.limits.peak_memory_bytes(),
             peak_io_queue: 0,

@@ -114,7 +114,7 @@ impl Placing {
             return crew.in_turn(&self, jobs).await;
         }
         let adaptive = session.config.adaptive_concurrency();
-        let rule = adaptive.then(|| Concurrency::new(session.limits.requests()));
+        let rule = adaptive.then(|| Concurrency::new(session.most_requests()));
         crew.in_parallel(&self, futures::stream::iter(jobs), rule).await
     }
 

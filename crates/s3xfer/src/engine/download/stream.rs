@@ -224,7 +224,7 @@ async fn judge(mut reading: Reading) -> Result<TransferReport, TransferError> {
 /// Starts the parts in order, each as soon as it may.
 async fn feed(pinned: Arc<Pinned>, first: First, reader: mpsc::UnboundedSender<Ahead>) {
     // Twice as many as can be in flight, so that one slow part does not stop the others; a permit each.
-    let ahead = if pinned.plan.in_turn() { 1 } else { pinned.fetcher.session.limits.requests().saturating_mul(2) };
+    let ahead = if pinned.plan.in_turn() { 1 } else { pinned.fetcher.session.most_requests().saturating_mul(2) };
     let places = Arc::new(Semaphore::new(ahead as usize));
     let parts = pinned.plan.parts();
     let First { answer, permit } = first;
