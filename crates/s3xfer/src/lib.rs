@@ -70,6 +70,7 @@ pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilde
 pub use crate::words::durability::Durability;
 pub use crate::words::failure::{RequestError, TransferError, TransferErrorKind};
 pub use crate::words::object::{Argument, ArgumentError, SseCustomerKey};
+pub use crate::words::parameter::{Parameter, ParameterValue, Unit};
 pub use crate::words::progress::{Progress, ProgressSnapshot};
 pub use crate::words::report::{TransferReport, Waits};
 pub use crate::words::sink::WriteAt;

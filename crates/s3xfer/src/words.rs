@@ -10,6 +10,7 @@ pub(crate) mod cut;
 pub(crate) mod durability;
 pub(crate) mod failure;
 pub(crate) mod object;
+pub(crate) mod parameter;
 pub(crate) mod piece;
 pub(crate) mod progress;
 pub(crate) mod report;

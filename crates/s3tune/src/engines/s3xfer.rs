@@ -3,36 +3,24 @@
 use std::path::Path;
 use std::time::Duration;
 
-use s3xfer::{Client, TransferConfig};
+use s3xfer::{Client, Parameter, TransferConfig, Unit};
 use serde_json::{Map, Value};
 use tunekit::Config;
 
 use super::{Gauge, Knob, TransferError};
 use crate::object::{Connection, Object};
 
-/// boto3's parameters of a download, with their meaning, and whether they are numbers of bytes.
-const PARAMETERS: [(&str, &str, bool); 8] = [
-    ("multipart_threshold", "Objects below this size are one request.", true),
-    ("max_concurrency", "Requests at a time.", false),
-    ("multipart_chunksize", "Bytes of a request.", true),
-    ("num_download_attempts", "Attempts at a request.", false),
-    ("max_io_queue", "Pieces that may wait for the disk.", false),
-    ("io_chunksize", "Bytes of a write.", true),
-    ("use_threads", "Whether there is more than one request at a time.", false),
-    ("max_bandwidth", "Limit in bytes per second.", true),
-];
-
 /// boto3's parameters with the defaults of `config`.
 pub(super) fn knobs(config: &TransferConfig) -> Vec<Knob> {
     let values = as_config(config);
-    let knob = |(name, meaning, is_bytes): (&str, &str, bool)| Knob {
-        name: name.to_owned(),
-        default: values.value(name).cloned(),
-        meaning: meaning.to_owned(),
-        boto3: Some(name.to_owned()),
-        unit_bytes: is_bytes.then_some(1),
+    let knob = |parameter: Parameter| Knob {
+        name: parameter.name.to_owned(),
+        default: values.value(parameter.name).cloned(),
+        meaning: parameter.meaning.to_owned(),
+        boto3: Some(parameter.name.to_owned()),
+        unit_bytes: matches!(parameter.unit, Unit::Bytes | Unit::BytesPerSecond).then_some(1),
     };
-    PARAMETERS.into_iter().map(knob).collect()
+    TransferConfig::parameters().into_iter().filter(|parameter| parameter.is_boto3s).map(knob).collect()
 }
 
 /// Downloads the object with connections that are opened for it.

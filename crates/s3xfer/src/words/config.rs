@@ -4,10 +4,16 @@
 //! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. Where this engine means something more exact than boto3
 //! (it has no threads of its own), the parameter's documentation says so. What a parameter does is in the engine; here
 //! it only has a value that is known to be in range.
+//!
+//! A parameter is one row of the table below; the configuration, its builder, what is written and read, the checks and
+//! [`TransferConfig::parameters`] are made of it.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::words::parameter::{Parameter, ParameterValue, Unit};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -30,144 +36,379 @@ const MIN_BYTES_PER_SECOND: u64 = 64;
 /// Long enough for a link to come back: three times the stall timeout.
 const MIN_RATE_WINDOW_SECONDS: u32 = 60;
 
-/// How a transfer is cut, parallelised, written and limited.
-///
-/// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked when the
-/// configuration is built, and none is changed afterwards: what took effect on an object is in the
-/// [`TransferReport`](crate::TransferReport).
-///
-/// ```
-/// use s3xfer::TransferConfig;
-///
-/// let config = TransferConfig::builder().max_concurrency(64).multipart_chunksize(16 << 20).build()?;
-/// assert_eq!(config.max_concurrency(), 64);
-/// assert_eq!(config.io_chunksize(), TransferConfig::default().io_chunksize());
-///
-/// let error = TransferConfig::builder().io_chunksize(0).build().unwrap_err();
-/// assert_eq!(error.to_string(), "io_chunksize is 0, but must be greater than 0");
-/// # Ok::<(), s3xfer::ConfigError>(())
-/// ```
-///
-/// It reads and writes as a table of the same names (TOML, JSON, ...); absent names take the default, unknown ones are
-/// refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "TransferConfigBuilder")]
-pub struct TransferConfig {
-    multipart_threshold: u64,
-    max_concurrency: u32,
-    multipart_chunksize: u64,
-    num_download_attempts: u32,
-    max_io_queue: u32,
-    io_chunksize: u64,
-    use_threads: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_bandwidth: Option<u64>,
-    // Ours are written only where they were changed: what a file of boto3's eight says does not grow by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memory_limit: Option<u64>,
-    #[serde(skip_serializing_if = "is_connect_timeout")]
-    connect_timeout_seconds: u32,
-    #[serde(skip_serializing_if = "is_first_byte_timeout")]
-    first_byte_timeout_seconds: u32,
-    #[serde(skip_serializing_if = "is_stall_timeout")]
-    stall_timeout_seconds: u32,
-    #[serde(skip_serializing_if = "is_patience")]
-    patience_seconds: u32,
-    #[serde(skip_serializing_if = "is_min_bytes_per_second")]
-    min_bytes_per_second: u64,
-    #[serde(skip_serializing_if = "is_min_rate_window")]
-    min_rate_window_seconds: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transfer_timeout_seconds: Option<u32>,
-    #[serde(skip_serializing_if = "is_true")]
-    validate_checksum: bool,
-    #[serde(skip_serializing_if = "is_true")]
-    adaptive_concurrency: bool,
+/// The origin of a parameter. Ours are written only where they differ from the default: a file of boto3's eight does not
+/// grow by itself.
+#[derive(PartialEq, Eq)]
+enum Origin {
+    Boto3,
+    Ours,
 }
 
-fn is_connect_timeout(seconds: &u32) -> bool {
-    *seconds == CONNECT_TIMEOUT_SECONDS
+/// A value as a configuration holds it: one that is always there, or an optional one.
+trait Stored: Copy + PartialEq {
+    type Given;
+
+    /// The value that was given to the builder, if one was.
+    fn of(given: Option<Self::Given>, default: Self) -> Self;
+
+    /// The value that a builder would be given.
+    fn given(self) -> Option<Self::Given>;
+
+    fn value(self) -> Option<ParameterValue>;
+
+    /// `None` where it is no number.
+    fn number(self) -> Option<u64> {
+        match self.value()? {
+            ParameterValue::Number(number) => Some(number),
+            ParameterValue::Switch(_) => None,
+        }
+    }
 }
 
-fn is_first_byte_timeout(seconds: &u32) -> bool {
-    *seconds == FIRST_BYTE_TIMEOUT_SECONDS
+macro_rules! always_there {
+    ($($type:ty: $value:expr;)*) => {$(
+        impl Stored for $type {
+            type Given = Self;
+
+            fn of(given: Option<Self>, default: Self) -> Self {
+                given.unwrap_or(default)
+            }
+
+            fn given(self) -> Option<Self> {
+                Some(self)
+            }
+
+            fn value(self) -> Option<ParameterValue> {
+                Some($value(self))
+            }
+        }
+    )*};
 }
 
-fn is_stall_timeout(seconds: &u32) -> bool {
-    *seconds == STALL_TIMEOUT_SECONDS
+always_there! {
+    u64: ParameterValue::Number;
+    u32: |value| ParameterValue::Number(u64::from(value));
+    bool: ParameterValue::Switch;
 }
 
-fn is_patience(seconds: &u32) -> bool {
-    *seconds == PATIENCE_SECONDS
+impl<T: Stored> Stored for Option<T> {
+    type Given = T;
+
+    fn of(given: Option<T>, _: Self) -> Self {
+        given
+    }
+
+    fn given(self) -> Option<T> {
+        self
+    }
+
+    fn value(self) -> Option<ParameterValue> {
+        self?.value()
+    }
 }
 
-fn is_min_bytes_per_second(rate: &u64) -> bool {
-    *rate == MIN_BYTES_PER_SECOND
+macro_rules! stored {
+    (optional $type:ty) => { Option<$type> };
+    (optional_seconds $type:ty) => { Option<$type> };
+    ($kind:ident $type:ty) => { $type };
 }
 
-fn is_min_rate_window(seconds: &u32) -> bool {
-    *seconds == MIN_RATE_WINDOW_SECONDS
+macro_rules! getter {
+    (seconds $getter:ident $field:ident $type:ty, $(#[$doc:meta])*) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $getter(&self) -> Duration {
+            Duration::from_secs(self.$field.into())
+        }
+    };
+    (optional_seconds $getter:ident $field:ident $type:ty, $(#[$doc:meta])*) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $getter(&self) -> Option<Duration> {
+            self.$field.map(|seconds| Duration::from_secs(seconds.into()))
+        }
+    };
+    ($kind:ident $getter:ident $field:ident $type:ty, $(#[$doc:meta])*) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $getter(&self) -> stored!($kind $type) {
+            self.$field
+        }
+    };
 }
 
-fn is_true(value: &bool) -> bool {
-    *value
+macro_rules! setter {
+    (plain $getter:ident $field:ident $type:ty) => {
+        setter!($field, $type, concat!("Sets [`TransferConfig::", stringify!($getter), "`]."));
+    };
+    (seconds $getter:ident $field:ident $type:ty) => {
+        setter!($field, $type, concat!("Sets [`TransferConfig::", stringify!($getter), "`], in whole seconds."));
+    };
+    (optional $getter:ident $field:ident $type:ty) => {
+        setter!(
+            $field,
+            impl Into<Option<$type>>,
+            concat!("Sets [`TransferConfig::", stringify!($getter), "`]; `None` is as if it were not set.")
+        );
+    };
+    (optional_seconds $getter:ident $field:ident $type:ty) => {
+        setter!(
+            $field,
+            impl Into<Option<$type>>,
+            concat!("Sets [`TransferConfig::", stringify!($getter), "`], in whole seconds; `None` lifts it.")
+        );
+    };
+    ($field:ident, $type:ty, $doc:expr) => {
+        #[doc = $doc]
+        #[must_use]
+        pub fn $field(mut self, value: $type) -> Self {
+            self.$field = value.into();
+            self
+        }
+    };
+}
+
+macro_rules! parameters {
+    ($(
+        $(#[$doc:meta])*
+        $getter:ident: $kind:ident $field:ident: $type:ty $(| $alias:literal)?,
+        $meaning:literal, $unit:ident, least $least:expr, $origin:ident, boto3 $boto3:expr, default $default:expr;
+    )*) => {
+        /// How a transfer is cut, parallelised, written and limited.
+        ///
+        /// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked when the
+        /// configuration is built, and none is changed afterwards: what took effect on an object is in the
+        /// [`TransferReport`](crate::TransferReport).
+        ///
+        /// ```
+        /// use s3xfer::TransferConfig;
+        ///
+        /// let config = TransferConfig::builder().max_concurrency(64).multipart_chunksize(16 << 20).build()?;
+        /// assert_eq!(config.max_concurrency(), 64);
+        /// assert_eq!(config.io_chunksize(), TransferConfig::default().io_chunksize());
+        ///
+        /// let error = TransferConfig::builder().io_chunksize(0).build().unwrap_err();
+        /// assert_eq!(error.to_string(), "io_chunksize is 0, but must be greater than 0");
+        /// # Ok::<(), s3xfer::ConfigError>(())
+        /// ```
+        ///
+        /// It reads and writes as a table of the same names (TOML, JSON, ...); absent names take the default, unknown ones are
+        /// refused.
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+        #[serde(try_from = "TransferConfigBuilder")]
+        pub struct TransferConfig {
+            $($field: stored!($kind $type),)*
+        }
+
+        /// Collects the values of a [`TransferConfig`]; what is not set keeps [`TransferConfig::default`]'s value.
+        #[derive(Debug, Clone, Default, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct TransferConfigBuilder {
+            $($(#[serde(alias = $alias)])? $field: Option<$type>,)*
+        }
+
+        impl TransferConfig {
+            /// boto3's defaults: 10 requests of 8 MiB at a time, pieces of 256 KiB, a queue of 100 pieces, 5 attempts.
+            #[must_use]
+            pub fn boto3() -> Self {
+                Self { $($field: $boto3,)* }
+            }
+
+            /// All parameters, in the order in which they are written.
+            #[must_use]
+            pub fn parameters() -> Vec<Parameter> {
+                let default = Self::default();
+                vec![$(Parameter {
+                    name: stringify!($field),
+                    meaning: $meaning,
+                    unit: Unit::$unit,
+                    default: default.$field.value(),
+                    least: $least,
+                    is_boto3s: Origin::$origin == Origin::Boto3,
+                },)*]
+            }
+
+            /// A builder that holds every value of this configuration, to change some of them.
+            #[must_use]
+            pub fn to_builder(&self) -> TransferConfigBuilder {
+                TransferConfigBuilder { $($field: self.$field.given(),)* }
+            }
+
+            $(getter! { $kind $getter $field $type, $(#[$doc])* })*
+        }
+
+        impl Default for TransferConfig {
+            /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of
+            /// them do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays behind, and the
+            /// pieces only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59). And
+            /// [`adaptive_concurrency`](Self::adaptive_concurrency).
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl Serialize for TransferConfig {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let default = Self::default();
+                let mut map = serializer.serialize_map(None)?;
+                $(if let Some(value) = self.$field.given()
+                    && (Origin::$origin == Origin::Boto3 || self.$field != default.$field)
+                {
+                    map.serialize_entry(stringify!($field), &value)?;
+                })*
+                map.end()
+            }
+        }
+
+        impl TransferConfigBuilder {
+            $(setter! { $kind $getter $field $type })*
+
+            /// Checks the values.
+            ///
+            /// # Errors
+            ///
+            /// [`ConfigError::NotPositive`] for the first number that is zero (boto3's rule: every parameter must be
+            /// greater than 0); [`ConfigError::MemoryLimit`].
+            pub fn build(self) -> Result<TransferConfig, ConfigError> {
+                let default = TransferConfig::default();
+                let config = TransferConfig { $($field: Stored::of(self.$field, default.$field),)* };
+                $(if $least > 0 && config.$field.number() == Some(0) {
+                    return Err(ConfigError::NotPositive { parameter: stringify!($field) });
+                })*
+                match config.memory_limit {
+                    Some(bytes) if bytes < LEAST_MEMORY => Err(ConfigError::MemoryLimit { bytes, least: LEAST_MEMORY }),
+                    _ => Ok(config),
+                }
+            }
+        }
+    };
+}
+
+parameters! {
+    /// Objects of at least this many bytes are fetched in parallel parts; smaller ones by one request, or two in turn
+    /// if they are larger than [`multipart_chunksize`](Self::multipart_chunksize) (boto3: a HEAD and a GET).
+    multipart_threshold: plain multipart_threshold: u64,
+        "Objects below this size are one request.", Bytes, least 1, Boto3, boto3 8 * MIB, default 8 * MIB;
+
+    /// Requests in flight at once, shared by all transfers of a [`Client`](crate::Client). Connections and memory grow
+    /// with it. Without effect when [`use_threads`](Self::use_threads) is false.
+    max_concurrency: plain max_concurrency: u32 | "max_request_concurrency",
+        "Requests at a time.", Count, least 1, Boto3, boto3 10, default 32;
+
+    /// Bytes of a part; the last one may be shorter. Smaller parts cost more requests, larger ones leave less to do in
+    /// parallel. Used as it is: for downloads neither boto3 nor this engine has a minimum.
+    multipart_chunksize: plain multipart_chunksize: u64,
+        "Bytes of a request.", Bytes, least 1, Boto3, boto3 8 * MIB, default 8 * MIB;
+
+    /// Total attempts for a part whose *body* breaks off, stalls, comes too slowly or comes short. Requests that are
+    /// refused before a body begins (throttling, server errors, no connection) do not count;
+    /// [`patience`](Self::patience) bounds these. Unlike boto3, an attempt
+    /// resumes where the one before stopped, after a jittered pause.
+    num_download_attempts: plain num_download_attempts: u32,
+        "Attempts at a request.", Count, least 1, Boto3, boto3 5, default 5;
+
+    /// Pieces, of at most [`io_chunksize`](Self::io_chunksize) each, that may wait for the disk; when as many wait, the
+    /// network side of the transfer pauses. Memory for a slow disk grows with the product of the two.
+    max_io_queue: plain max_io_queue: u32 | "max_io_queue_size",
+        "Pieces that may wait for the disk.", Count, least 1, Boto3, boto3 100, default 16;
+
+    /// Most bytes in a piece that is queued for the disk, and so in one positional write. Larger pieces cost fewer
+    /// system calls and more memory: every request in flight holds up to one unfinished piece.
+    io_chunksize: plain io_chunksize: u64,
+        "Bytes of a write.", Bytes, least 1, Boto3, boto3 256 * KIB, default 256 * KIB;
+
+    /// False: one request at a time, written by the task that fetched it; a download to a file spawns nothing then.
+    use_threads: plain use_threads: bool,
+        "Whether there is more than one request at a time.", Switch, least 0, Boto3, boto3 true, default true;
+
+    /// Bytes per second that all transfers of a [`Client`](crate::Client) may take together; `None` is unlimited.
+    max_bandwidth: optional max_bandwidth: u64,
+        "Limit in bytes per second.", BytesPerSecond, least 1, Boto3, boto3 None, default None;
+
+    /// Most bytes that the buffers of all transfers of a [`Client`](crate::Client) may hold together; at least 2 MiB.
+    /// `None`: a quarter of the machine's memory, or of the control group's where that is less.
+    ///
+    /// It holds whatever the other parameters say. Where it is short, fewer requests are in flight than
+    /// [`max_concurrency`](Self::max_concurrency) allows, and pieces are written before they have grown to
+    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) says what took effect. However many
+    /// parts there are, they take no more memory than those in flight; a download that goes on with an earlier one
+    /// reads that one's journal first, some 100 bytes for each part.
+    ///
+    /// The process grows by no more than this and a few MiB. Not counted are free buffers that the engine's HTTP client
+    /// keeps for the next bytes (4 MiB, and while more are in use half as many again), the state of TLS connections,
+    /// and what malloc keeps of what was freed; nor the kernel's socket buffers and page cache. Under an HTTP client of
+    /// your own (the SDK's, say) a request's buffer is that client's: hyper's grow to 408 KiB, of which 320 KiB are
+    /// counted.
+    memory_limit: optional memory_limit: u64,
+        "Bytes that all buffers may hold together.", Bytes, least LEAST_MEMORY, Ours, boto3 None, default None;
+
+    /// Longest wait for a connection: name lookup, TCP and TLS handshakes.
+    connect_timeout: seconds connect_timeout_seconds: u32,
+        "Longest wait for a connection.", Seconds, least 1, Ours, boto3 CONNECT_TIMEOUT_SECONDS, default CONNECT_TIMEOUT_SECONDS;
+
+    /// Longest wait for the beginning of an answer, the connection included.
+    first_byte_timeout: seconds first_byte_timeout_seconds: u32,
+        "Longest wait for an answer to begin.", Seconds, least 1, Ours, boto3 FIRST_BYTE_TIMEOUT_SECONDS, default FIRST_BYTE_TIMEOUT_SECONDS;
+
+    /// Longest time in which a body may bring no byte. The clock stands still while the engine itself does not read, be
+    /// it for a slow disk, the memory or the bandwidth limit, or a reader that takes its time.
+    stall_timeout: seconds stall_timeout_seconds: u32,
+        "Longest time without a byte in a body.", Seconds, least 1, Ours, boto3 STALL_TIMEOUT_SECONDS, default STALL_TIMEOUT_SECONDS;
+
+    /// Longest time for which requests may be turned away without a byte between them: throttled (503, 429), or refused
+    /// by a server that fails (500, 502, 504, 408). After it the download is given up; two minutes by default. More of
+    /// it outlasts longer storms and tells a broken server later.
+    ///
+    /// While a part is throttled, bytes that other parts of the same transfer bring count. A server error concerns its
+    /// own part alone. No connection, or no answer, counts as an outage only once the server has sent a byte of the
+    /// object; before that the address is probably wrong, and five attempts are made, whatever this value is. An
+    /// attempt in flight is not broken off, and the pause before the next one is up to 8 s, so the end may come that
+    /// much later.
+    patience: seconds patience_seconds: u32,
+        "Longest time in which all requests are turned away.", Seconds, least 1, Ours, boto3 PATIENCE_SECONDS, default PATIENCE_SECONDS;
+
+    /// Lowest rate of a transfer, in bytes per second, 64 by default; 0 lifts it. Where all parts of a transfer
+    /// together bring less than that over [`min_rate_window`](Self::min_rate_window), the body that was waited for is
+    /// given up and tried again at its offset, as one of [`num_download_attempts`](Self::num_download_attempts). A
+    /// higher one ends a slow server's download sooner; one above what the link can bring ends every download.
+    ///
+    /// As for [`stall_timeout`](Self::stall_timeout), only time in which the engine waits for the network counts. Other
+    /// downloads of the client do not count: where many share a thin link, each has to bring that much.
+    min_bytes_per_second: plain min_bytes_per_second: u64,
+        "Lowest rate of a transfer.", BytesPerSecond, least 0, Ours, boto3 MIN_BYTES_PER_SECOND, default MIN_BYTES_PER_SECOND;
+
+    /// How long a body is waited for, in all, before its transfer's rate is compared with
+    /// [`min_bytes_per_second`](Self::min_bytes_per_second); 60 s by default. The longer it is, the longer an outage
+    /// may last.
+    min_rate_window: seconds min_rate_window_seconds: u32,
+        "Time over which the lowest rate is judged.", Seconds, least 1, Ours, boto3 MIN_RATE_WINDOW_SECONDS, default MIN_RATE_WINDOW_SECONDS;
+
+    /// Longest time for a whole transfer, from when it is first polled; `None`, the default, sets no bound on one that
+    /// makes progress.
+    transfer_timeout: optional_seconds transfer_timeout_seconds: u32,
+        "Longest time for a whole transfer.", Seconds, least 1, Ours, boto3 None, default None;
+
+    /// Whether the bytes are compared with the checksum that S3 keeps of the whole object, where it keeps one that can
+    /// be put together from parts (CRC32, CRC32C, CRC64NVME). Costs a HEAD request for an object of several parts, and
+    /// about 3 % of a transfer's CPU time.
+    validate_checksum: plain validate_checksum: bool,
+        "Whether the bytes are compared with a checksum of the object.", Switch, least 0, Ours, boto3 true, default true;
+
+    /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the
+    /// machine that is behind, not the network: more would only cost processor time and memory then. On by default, for
+    /// `max_concurrency` says how many there may be at most; a network that is waited for has all of them, above 32
+    /// after a few answer times. Small downloads of a client, of one request each, are counted together. The
+    /// [report](crate::TransferReport) says both how many there might have been and how many there were. Off in
+    /// [`TransferConfig::boto3`], and without effect on streams.
+    adaptive_concurrency: plain adaptive_concurrency: bool,
+        "Whether fewer requests are sent while the machine is behind.", Switch, least 0, Ours, boto3 false, default true;
 }
 
 impl TransferConfig {
-    /// boto3's defaults: 10 requests of 8 MiB at a time, pieces of 256 KiB, a queue of 100 pieces, 5 attempts.
-    #[must_use]
-    pub fn boto3() -> Self {
-        Self {
-            multipart_threshold: 8 * MIB,
-            max_concurrency: 10,
-            multipart_chunksize: 8 * MIB,
-            num_download_attempts: 5,
-            max_io_queue: 100,
-            io_chunksize: 256 * KIB,
-            use_threads: true,
-            max_bandwidth: None,
-            memory_limit: None,
-            connect_timeout_seconds: CONNECT_TIMEOUT_SECONDS,
-            first_byte_timeout_seconds: FIRST_BYTE_TIMEOUT_SECONDS,
-            stall_timeout_seconds: STALL_TIMEOUT_SECONDS,
-            patience_seconds: PATIENCE_SECONDS,
-            min_bytes_per_second: MIN_BYTES_PER_SECOND,
-            min_rate_window_seconds: MIN_RATE_WINDOW_SECONDS,
-            transfer_timeout_seconds: None,
-            validate_checksum: true,
-            adaptive_concurrency: false,
-        }
-    }
-
     /// Starts from [`TransferConfig::default`].
     #[must_use]
     pub fn builder() -> TransferConfigBuilder {
         TransferConfigBuilder::default()
-    }
-
-    /// A builder that holds every value of this configuration, to change some of them.
-    #[must_use]
-    pub fn to_builder(&self) -> TransferConfigBuilder {
-        TransferConfigBuilder {
-            multipart_threshold: Some(self.multipart_threshold),
-            max_concurrency: Some(self.max_concurrency),
-            multipart_chunksize: Some(self.multipart_chunksize),
-            num_download_attempts: Some(self.num_download_attempts),
-            max_io_queue: Some(self.max_io_queue),
-            io_chunksize: Some(self.io_chunksize),
-            use_threads: Some(self.use_threads),
-            max_bandwidth: self.max_bandwidth,
-            memory_limit: self.memory_limit,
-            connect_timeout_seconds: Some(self.connect_timeout_seconds),
-            first_byte_timeout_seconds: Some(self.first_byte_timeout_seconds),
-            stall_timeout_seconds: Some(self.stall_timeout_seconds),
-            patience_seconds: Some(self.patience_seconds),
-            min_bytes_per_second: Some(self.min_bytes_per_second),
-            min_rate_window_seconds: Some(self.min_rate_window_seconds),
-            transfer_timeout_seconds: self.transfer_timeout_seconds,
-            validate_checksum: Some(self.validate_checksum),
-            adaptive_concurrency: Some(self.adaptive_concurrency),
-        }
     }
 
     /// All of it that one transfer may have for itself. The rest belongs to a [`Client`](crate::Client), for all its
@@ -188,160 +429,6 @@ impl TransferConfig {
             ..options.0
         }
     }
-
-    /// Objects of at least this many bytes are fetched in parallel parts; smaller ones by one request, or two in turn
-    /// if they are larger than [`multipart_chunksize`](Self::multipart_chunksize) (boto3: a HEAD and a GET).
-    #[must_use]
-    pub fn multipart_threshold(&self) -> u64 {
-        self.multipart_threshold
-    }
-
-    /// Requests in flight at once, shared by all transfers of a [`Client`](crate::Client). Connections and memory grow
-    /// with it. Without effect when [`use_threads`](Self::use_threads) is false.
-    #[must_use]
-    pub fn max_concurrency(&self) -> u32 {
-        self.max_concurrency
-    }
-
-    /// Bytes of a part; the last one may be shorter. Smaller parts cost more requests, larger ones leave less to do in
-    /// parallel. Used as it is: for downloads neither boto3 nor this engine has a minimum.
-    #[must_use]
-    pub fn multipart_chunksize(&self) -> u64 {
-        self.multipart_chunksize
-    }
-
-    /// Total attempts for a part whose *body* breaks off, stalls, comes too slowly or comes short. Requests that are
-    /// refused before a body begins (throttling, server errors, no connection) do not count;
-    /// [`patience`](Self::patience) bounds these. Unlike boto3, an attempt
-    /// resumes where the one before stopped, after a jittered pause.
-    #[must_use]
-    pub fn num_download_attempts(&self) -> u32 {
-        self.num_download_attempts
-    }
-
-    /// Pieces, of at most [`io_chunksize`](Self::io_chunksize) each, that may wait for the disk; when as many wait, the
-    /// network side of the transfer pauses. Memory for a slow disk grows with the product of the two.
-    #[must_use]
-    pub fn max_io_queue(&self) -> u32 {
-        self.max_io_queue
-    }
-
-    /// Most bytes in a piece that is queued for the disk, and so in one positional write. Larger pieces cost fewer
-    /// system calls and more memory: every request in flight holds up to one unfinished piece.
-    #[must_use]
-    pub fn io_chunksize(&self) -> u64 {
-        self.io_chunksize
-    }
-
-    /// False: one request at a time, written by the task that fetched it; a download to a file spawns nothing then.
-    #[must_use]
-    pub fn use_threads(&self) -> bool {
-        self.use_threads
-    }
-
-    /// Bytes per second that all transfers of a [`Client`](crate::Client) may take together; `None` is unlimited.
-    #[must_use]
-    pub fn max_bandwidth(&self) -> Option<u64> {
-        self.max_bandwidth
-    }
-
-    /// Most bytes that the buffers of all transfers of a [`Client`](crate::Client) may hold together; at least 2 MiB.
-    /// `None`: a quarter of the machine's memory, or of the control group's where that is less.
-    ///
-    /// It holds whatever the other parameters say. Where it is short, fewer requests are in flight than
-    /// [`max_concurrency`](Self::max_concurrency) allows, and pieces are written before they have grown to
-    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) says what took effect. However many
-    /// parts there are, they take no more memory than those in flight; a download that goes on with an earlier one
-    /// reads that one's journal first, some 100 bytes for each part.
-    ///
-    /// The process grows by no more than this and a few MiB. Not counted are free buffers that the engine's HTTP client
-    /// keeps for the next bytes (4 MiB, and while more are in use half as many again), the state of TLS connections,
-    /// and what malloc keeps of what was freed; nor the kernel's socket buffers and page cache. Under an HTTP client of
-    /// your own (the SDK's, say) a request's buffer is that client's: hyper's grow to 408 KiB, of which 320 KiB are
-    /// counted.
-    #[must_use]
-    pub fn memory_limit(&self) -> Option<u64> {
-        self.memory_limit
-    }
-
-    /// Longest wait for a connection: name lookup, TCP and TLS handshakes.
-    #[must_use]
-    pub fn connect_timeout(&self) -> Duration {
-        Duration::from_secs(self.connect_timeout_seconds.into())
-    }
-
-    /// Longest wait for the beginning of an answer, the connection included.
-    #[must_use]
-    pub fn first_byte_timeout(&self) -> Duration {
-        Duration::from_secs(self.first_byte_timeout_seconds.into())
-    }
-
-    /// Longest time in which a body may bring no byte. The clock stands still while the engine itself does not read, be
-    /// it for a slow disk, the memory or the bandwidth limit, or a reader that takes its time.
-    #[must_use]
-    pub fn stall_timeout(&self) -> Duration {
-        Duration::from_secs(self.stall_timeout_seconds.into())
-    }
-
-    /// Lowest rate of a transfer, in bytes per second, 64 by default; 0 lifts it. Where all parts of a transfer
-    /// together bring less than that over [`min_rate_window`](Self::min_rate_window), the body that was waited for is
-    /// given up and tried again at its offset, as one of [`num_download_attempts`](Self::num_download_attempts). A
-    /// higher one ends a slow server's download sooner; one above what the link can bring ends every download.
-    ///
-    /// As for [`stall_timeout`](Self::stall_timeout), only time in which the engine waits for the network counts. Other
-    /// downloads of the client do not count: where many share a thin link, each has to bring that much.
-    #[must_use]
-    pub fn min_bytes_per_second(&self) -> u64 {
-        self.min_bytes_per_second
-    }
-
-    /// How long a body is waited for, in all, before its transfer's rate is compared with
-    /// [`min_bytes_per_second`](Self::min_bytes_per_second); 60 s by default. The longer it is, the longer an outage
-    /// may last.
-    #[must_use]
-    pub fn min_rate_window(&self) -> Duration {
-        Duration::from_secs(self.min_rate_window_seconds.into())
-    }
-
-    /// Longest time for which requests may be turned away without a byte between them: throttled (503, 429), or refused
-    /// by a server that fails (500, 502, 504, 408). After it the download is given up; two minutes by default. More of
-    /// it outlasts longer storms and tells a broken server later.
-    ///
-    /// While a part is throttled, bytes that other parts of the same transfer bring count. A server error concerns its
-    /// own part alone. No connection, or no answer, counts as an outage only once the server has sent a byte of the
-    /// object; before that the address is probably wrong, and five attempts are made, whatever this value is. An
-    /// attempt in flight is not broken off, and the pause before the next one is up to 8 s, so the end may come that
-    /// much later.
-    #[must_use]
-    pub fn patience(&self) -> Duration {
-        Duration::from_secs(self.patience_seconds.into())
-    }
-
-    /// Longest time for a whole transfer, from when it is first polled; `None`, the default, sets no bound on one that
-    /// makes progress.
-    #[must_use]
-    pub fn transfer_timeout(&self) -> Option<Duration> {
-        self.transfer_timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()))
-    }
-
-    /// Whether the bytes are compared with the checksum that S3 keeps of the whole object, where it keeps one that can
-    /// be put together from parts (CRC32, CRC32C, CRC64NVME). Costs a HEAD request for an object of several parts, and
-    /// about 3 % of a transfer's CPU time.
-    #[must_use]
-    pub fn validate_checksum(&self) -> bool {
-        self.validate_checksum
-    }
-
-    /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the
-    /// machine that is behind, not the network: more would only cost processor time and memory then. On by default, for
-    /// `max_concurrency` says how many there may be at most; a network that is waited for has all of them, above 32
-    /// after a few answer times. Small downloads of a client, of one request each, are counted together. The
-    /// [report](crate::TransferReport) says both how many there might have been and how many there were. Off in
-    /// [`TransferConfig::boto3`], and without effect on streams.
-    #[must_use]
-    pub fn adaptive_concurrency(&self) -> bool {
-        self.adaptive_concurrency
-    }
 }
 
 /// A [`TransferConfig`] without what all transfers of a [`Client`](crate::Client) share. [`TransferConfig::options`] gives
@@ -350,177 +437,6 @@ impl TransferConfig {
 /// It has no memory limit, so that no transfer has one beside its client's by accident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferOptions(TransferConfig);
-
-impl Default for TransferConfig {
-    /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of
-    /// them do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays behind, and the
-    /// pieces only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59). And
-    /// [`adaptive_concurrency`](Self::adaptive_concurrency).
-    fn default() -> Self {
-        Self { max_concurrency: 32, max_io_queue: 16, adaptive_concurrency: true, ..Self::boto3() }
-    }
-}
-
-/// Collects the values of a [`TransferConfig`]; what is not set keeps [`TransferConfig::default`]'s value.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TransferConfigBuilder {
-    multipart_threshold: Option<u64>,
-    #[serde(alias = "max_request_concurrency")]
-    max_concurrency: Option<u32>,
-    multipart_chunksize: Option<u64>,
-    num_download_attempts: Option<u32>,
-    #[serde(alias = "max_io_queue_size")]
-    max_io_queue: Option<u32>,
-    io_chunksize: Option<u64>,
-    use_threads: Option<bool>,
-    max_bandwidth: Option<u64>,
-    memory_limit: Option<u64>,
-    connect_timeout_seconds: Option<u32>,
-    first_byte_timeout_seconds: Option<u32>,
-    stall_timeout_seconds: Option<u32>,
-    patience_seconds: Option<u32>,
-    min_bytes_per_second: Option<u64>,
-    min_rate_window_seconds: Option<u32>,
-    transfer_timeout_seconds: Option<u32>,
-    validate_checksum: Option<bool>,
-    adaptive_concurrency: Option<bool>,
-}
-
-macro_rules! setters {
-    ($($name:ident: $kind:ty,)*) => {$(
-        #[doc = concat!("Sets [`TransferConfig::", stringify!($name), "`].")]
-        #[must_use]
-        pub fn $name(mut self, value: $kind) -> Self {
-            self.$name = Some(value);
-            self
-        }
-    )*};
-}
-
-impl TransferConfigBuilder {
-    setters! {
-        multipart_threshold: u64,
-        max_concurrency: u32,
-        multipart_chunksize: u64,
-        num_download_attempts: u32,
-        max_io_queue: u32,
-        io_chunksize: u64,
-        use_threads: bool,
-        min_bytes_per_second: u64,
-        validate_checksum: bool,
-        adaptive_concurrency: bool,
-    }
-
-    /// Sets [`TransferConfig::max_bandwidth`]; `None` lifts it.
-    #[must_use]
-    pub fn max_bandwidth(mut self, value: impl Into<Option<u64>>) -> Self {
-        self.max_bandwidth = value.into();
-        self
-    }
-
-    /// Sets [`TransferConfig::memory_limit`]; `None` takes the machine's.
-    #[must_use]
-    pub fn memory_limit(mut self, value: impl Into<Option<u64>>) -> Self {
-        self.memory_limit = value.into();
-        self
-    }
-
-    /// Sets [`TransferConfig::connect_timeout`], in whole seconds.
-    #[must_use]
-    pub fn connect_timeout_seconds(mut self, value: u32) -> Self {
-        self.connect_timeout_seconds = Some(value);
-        self
-    }
-
-    /// Sets [`TransferConfig::first_byte_timeout`], in whole seconds.
-    #[must_use]
-    pub fn first_byte_timeout_seconds(mut self, value: u32) -> Self {
-        self.first_byte_timeout_seconds = Some(value);
-        self
-    }
-
-    /// Sets [`TransferConfig::stall_timeout`], in whole seconds.
-    #[must_use]
-    pub fn stall_timeout_seconds(mut self, value: u32) -> Self {
-        self.stall_timeout_seconds = Some(value);
-        self
-    }
-
-    /// Sets [`TransferConfig::min_rate_window`], in whole seconds.
-    #[must_use]
-    pub fn min_rate_window_seconds(mut self, value: u32) -> Self {
-        self.min_rate_window_seconds = Some(value);
-        self
-    }
-
-    /// Sets [`TransferConfig::patience`], in whole seconds.
-    #[must_use]
-    pub fn patience_seconds(mut self, value: u32) -> Self {
-        self.patience_seconds = Some(value);
-        self
-    }
-
-    /// Sets [`TransferConfig::transfer_timeout`], in whole seconds; `None` lifts it.
-    #[must_use]
-    pub fn transfer_timeout_seconds(mut self, value: impl Into<Option<u32>>) -> Self {
-        self.transfer_timeout_seconds = value.into();
-        self
-    }
-
-    /// Checks the values.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::NotPositive`] for the first number that is zero (boto3's rule: every parameter must be greater
-    /// than 0); [`ConfigError::MemoryLimit`].
-    pub fn build(self) -> Result<TransferConfig, ConfigError> {
-        let default = TransferConfig::default();
-        let config = TransferConfig {
-            multipart_threshold: self.multipart_threshold.unwrap_or(default.multipart_threshold),
-            max_concurrency: self.max_concurrency.unwrap_or(default.max_concurrency),
-            multipart_chunksize: self.multipart_chunksize.unwrap_or(default.multipart_chunksize),
-            num_download_attempts: self.num_download_attempts.unwrap_or(default.num_download_attempts),
-            max_io_queue: self.max_io_queue.unwrap_or(default.max_io_queue),
-            io_chunksize: self.io_chunksize.unwrap_or(default.io_chunksize),
-            use_threads: self.use_threads.unwrap_or(default.use_threads),
-            max_bandwidth: self.max_bandwidth,
-            memory_limit: self.memory_limit,
-            connect_timeout_seconds: self.connect_timeout_seconds.unwrap_or(default.connect_timeout_seconds),
-            first_byte_timeout_seconds: self.first_byte_timeout_seconds.unwrap_or(default.first_byte_timeout_seconds),
-            stall_timeout_seconds: self.stall_timeout_seconds.unwrap_or(default.stall_timeout_seconds),
-            patience_seconds: self.patience_seconds.unwrap_or(default.patience_seconds),
-            min_bytes_per_second: self.min_bytes_per_second.unwrap_or(default.min_bytes_per_second),
-            min_rate_window_seconds: self.min_rate_window_seconds.unwrap_or(default.min_rate_window_seconds),
-            transfer_timeout_seconds: self.transfer_timeout_seconds,
-            validate_checksum: self.validate_checksum.unwrap_or(default.validate_checksum),
-            adaptive_concurrency: self.adaptive_concurrency.unwrap_or(default.adaptive_concurrency),
-        };
-        let numbers = [
-            ("multipart_threshold", config.multipart_threshold),
-            ("max_concurrency", config.max_concurrency.into()),
-            ("multipart_chunksize", config.multipart_chunksize),
-            ("num_download_attempts", config.num_download_attempts.into()),
-            ("max_io_queue", config.max_io_queue.into()),
-            ("io_chunksize", config.io_chunksize),
-            ("max_bandwidth", config.max_bandwidth.unwrap_or(1)),
-            ("memory_limit", config.memory_limit.unwrap_or(1)),
-            ("connect_timeout_seconds", config.connect_timeout_seconds.into()),
-            ("first_byte_timeout_seconds", config.first_byte_timeout_seconds.into()),
-            ("stall_timeout_seconds", config.stall_timeout_seconds.into()),
-            ("patience_seconds", config.patience_seconds.into()),
-            ("min_rate_window_seconds", config.min_rate_window_seconds.into()),
-            ("transfer_timeout_seconds", config.transfer_timeout_seconds.unwrap_or(1).into()),
-        ];
-        if let Some((parameter, _)) = numbers.into_iter().find(|(_, value)| *value == 0) {
-            return Err(ConfigError::NotPositive { parameter });
-        }
-        match config.memory_limit {
-            Some(bytes) if bytes < LEAST_MEMORY => Err(ConfigError::MemoryLimit { bytes, least: LEAST_MEMORY }),
-            _ => Ok(config),
-        }
-    }
-}
 
 impl TryFrom<TransferConfigBuilder> for TransferConfig {
     type Error = ConfigError;
@@ -634,6 +550,30 @@ mod tests {
         let written = toml::to_string(&TransferConfig::default()).unwrap();
         assert_eq!(toml::from_str::<TransferConfig>(&written).unwrap(), TransferConfig::default());
         assert_eq!(written.lines().count(), 7, "ours are written when changed: {written}");
+    }
+
+    #[test]
+    fn the_table_says_of_every_parameter_what_the_configuration_does() {
+        let parameters = TransferConfig::parameters();
+        let ours: Vec<_> = parameters.iter().filter(|parameter| !parameter.is_boto3s).map(|p| p.name).collect();
+        assert_eq!((parameters.len(), ours.len(), ours[0]), (18, 10, "memory_limit"));
+        for Parameter { name, unit, default, least, .. } in parameters {
+            let read = |value: u64| toml::from_str::<TransferConfig>(&format!("{name} = {value}"));
+            match (unit, default) {
+                (Unit::Switch, Some(ParameterValue::Switch(default))) => {
+                    assert_eq!(toml::from_str(&format!("{name} = {default}")), Ok(TransferConfig::default()), "{name}");
+                }
+                (_, default) => {
+                    assert!(
+                        read(least).is_ok() && least.checked_sub(1).is_none_or(|less| read(less).is_err()),
+                        "{name}"
+                    );
+                    if let Some(ParameterValue::Number(default)) = default {
+                        assert_eq!(read(default), Ok(TransferConfig::default()), "{name}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

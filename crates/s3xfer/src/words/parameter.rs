@@ -1,0 +1,46 @@
+//! [`Parameter`]: what is known of one parameter of a [`TransferConfig`](crate::TransferConfig), for programs that list,
+//! search or translate them.
+
+/// One parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parameter {
+    /// As it is written in a file.
+    pub name: &'static str,
+    /// A sentence.
+    pub meaning: &'static str,
+    /// The unit of its values.
+    pub unit: Unit,
+    /// The value of [`TransferConfig::default`](crate::TransferConfig::default); `None` where nothing is set.
+    pub default: Option<ParameterValue>,
+    /// The least number that is taken.
+    pub least: u64,
+    /// True for boto3's eight.
+    pub is_boto3s: bool,
+}
+
+/// The unit of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Bytes per second.
+    BytesPerSecond,
+    /// Whole seconds.
+    Seconds,
+    /// Things of a kind.
+    Count,
+    /// True or false.
+    Switch,
+}
+
+/// A parameter's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParameterValue {
+    /// In the parameter's unit.
+    Number(u64),
+    /// On or off.
+    Switch(bool),
+}
