@@ -64,6 +64,7 @@ pub use engine::stop::StopHandle;
 pub use engine::trial_run::TrialRun;
 pub use engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
 pub use rules::DecodeError;
+pub use rules::advice::{Advice, Parents};
 pub use rules::compare;
 pub use rules::effects::{Effect, Effects, Finding};
 pub use rules::experiment::Experiment;
@@ -71,8 +72,7 @@ pub use rules::history::{History, Observed, Reached};
 pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
 pub use rules::pareto;
 pub use rules::scheduler::{
-    Asha, Dehb, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Plan, PlannedBracket, PlannedRung, Racing, ScheduleError,
-    Scheduler, SchedulerKind,
+    Asha, Dehb, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Racing, ScheduleError, Scheduler, SchedulerKind,
 };
 pub use rules::searcher::{
     Auto, Bohb, Bore, CmaEs, Cqr, De, DehbSearch, Evolution, Gp, Grid, HyperTuneSearch, Mobster, Prediction, Random,
@@ -84,6 +84,7 @@ pub use rules::transfer::{Transfer, TransferError, TransferMethod};
 pub use words::domain::{Choices, Domain, DomainError, FloatDomain, IntDomain, MAX_COUNT, MAX_INT, MAX_LOG_INT};
 pub use words::event::{Event, Header, SCHEMA};
 pub use words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
+pub use words::plan::{Plan, PlannedBracket, PlannedRung};
 pub use words::predicate::PredicateError;
 pub use words::schedule::{ResourceKernel, SchedulerOptions};
 pub use words::space::{ConfigError, Space, SpaceError};

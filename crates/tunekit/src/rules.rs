@@ -2,6 +2,7 @@
 //! touches a file or draws global randomness.
 
 mod acquisition;
+pub(crate) mod advice;
 mod cholesky;
 pub mod compare;
 mod distribution;

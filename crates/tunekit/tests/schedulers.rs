@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use tunekit::{
     Ask, Assignment, Checkpoint, Config, Decision, Domain, Event, Measured, Metric, Origin, Outcome, ResourceKernel,
-    SchedulerKind, SchedulerOptions, SearcherKind, Setup, Simulator, Space, Status, Study, TrialId,
+    SchedulerKind, SchedulerOptions, SearcherKind, Setup, Simulator, Space, Status, Stream, Study, TrialId, ValueRule,
 };
 
 fn setup(kind: SchedulerKind, max: u64, eta: u64) -> Setup {
@@ -81,12 +81,12 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                     return Err(TestCaseError::fail(format!("{kind} leaves workers idle")));
                 };
                 // A race's yardsticks are measured on.
-                let yardstick = kind.races() && job.resumed;
+                let yardstick = kind == SchedulerKind::Racing && job.resumed;
                 prop_assert!(job.resource.is_none_or(|r| r >= 1 && (r <= max || yardstick)), "{:?}", job);
                 prop_assert!(job.from.is_none_or(|from| kept.contains(&from)), "{:?} was removed", job.from);
                 let trial = study.trial(job.trial).unwrap();
                 prop_assert!(!job.resumed || job.from.is_some_and(|from| from.trial == job.trial));
-                if job.resumed && trial.attempt == 1 && kind != SchedulerKind::Pbt && !kind.races() {
+                if job.resumed && trial.attempt == 1 && kind != SchedulerKind::Pbt && kind != SchedulerKind::Racing {
                     let from = trial.measurements.last().unwrap().step;
                     let bracket = quotas.bracket[&job.trial];
                     let promoted = quotas.promoted.entry((bracket, from)).or_default();
@@ -119,8 +119,12 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                 let mut cold = Study::replay(events.clone()).unwrap();
                 let decision = study.report(job.trial, at, f64::from(value)).unwrap();
                 prop_assert_eq!(cold.report(job.trial, at, f64::from(value)).unwrap(), decision);
-                prop_assert!(at < max || decision != Decision::Pause || kind.races(), "{} pauses at the end", kind);
-                if at >= max && kind != SchedulerKind::Fifo && !kind.races() {
+                prop_assert!(
+                    at < max || decision != Decision::Pause || kind == SchedulerKind::Racing,
+                    "{} pauses at the end",
+                    kind
+                );
+                if at >= max && kind != SchedulerKind::Fifo && kind != SchedulerKind::Racing {
                     prop_assert_eq!(decision, Decision::Stop);
                 }
                 let job = job.clone();
@@ -590,6 +594,44 @@ fn a_population_that_may_not_grow_goes_on_as_it_is() {
 }
 
 #[test]
+fn median_around_racing_stops_who_is_behind_and_spares_who_leads() {
+    let options = |drop| SchedulerOptions { within: "racing".to_owned(), population: 4, drop, ..Default::default() };
+    // With so much noise a race that hardly ever drops anybody measures nearly every challenger to the end.
+    let run = |kind: SchedulerKind, seed: u64| {
+        let setup = setup(kind, 6, 3).scheduler_options(options(1e-9)).seed(seed);
+        let mut study = Study::new(Setup { metric: Metric::minimize("m"), ..setup }).unwrap();
+        let mut events = study.take_events();
+        let mut noise = Stream::of_study(seed, "noise");
+        for _ in 0..90 {
+            let mut cold = Study::replay(events.clone()).unwrap();
+            let job = study.ask().unwrap().assignment().unwrap();
+            assert_eq!(cold.ask().unwrap().assignment().unwrap(), job);
+            let value = job.config.float("x").unwrap() + 0.5 * noise.normal();
+            if study.report(job.trial, job.resource.unwrap(), value).unwrap() == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+            events.extend(study.take_events());
+        }
+        study
+    };
+    let mut tried = [0, 0];
+    for seed in 0..10 {
+        let (alone, wrapped) = (run(SchedulerKind::Racing, seed), run(SchedulerKind::Median, seed));
+        // All of the race's advice goes through: replicates, their number, the leader and the plan.
+        assert_eq!(wrapped.header().metric.value, ValueRule::Mean);
+        assert!(wrapped.plan().is_some());
+        assert_eq!(wrapped.plan(), alone.plan());
+        let best = wrapped.best().unwrap();
+        assert!(best.n >= 3, "{best:?}");
+        assert_eq!(wrapped.trial(best.trial).unwrap().status, Status::Paused, "the leader is measured on");
+        tried[0] += alone.trials().len();
+        tried[1] += wrapped.trials().len();
+    }
+    // Less is spent on each, so more are tried.
+    assert!(tried[1] > tried[0], "{tried:?}");
+}
+
+#[test]
 fn options_out_of_their_bounds_are_refused() {
     let refused = |kind, options: SchedulerOptions| {
         Study::new(Setup { max_resource: Some(9), ..setup(kind, 9, 3).scheduler_options(options) })
@@ -611,8 +653,6 @@ fn options_out_of_their_bounds_are_refused() {
         assert!(refused(SchedulerKind::Pbt, options).contains(bound));
     }
     let within = SchedulerOptions { within: "median".to_owned(), ..default() };
-    assert!(refused(SchedulerKind::Median, within).contains("wraps no scheduler"));
-    let within = SchedulerOptions { within: "racing".to_owned(), ..default() };
     assert!(refused(SchedulerKind::Median, within).contains("wraps no scheduler"));
     for (drop, accept) in [(0.0, 0.9), (0.5, 0.5), (0.1, 1.0), (f64::NAN, 0.9)] {
         assert!(refused(SchedulerKind::Racing, SchedulerOptions { drop, accept, ..default() }).contains("smaller"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tunekit::{
-    Ask, Assignment, Config, Decision, Domain, DoneBecause, Event, Experiment, History, Job, Metric, Outcome,
+    Advice, Ask, Assignment, Config, Decision, Domain, DoneBecause, Event, Experiment, History, Job, Metric, Outcome,
     ReplayError, Scheduler, Searcher, SearcherKind, Setup, Space, Status, Stream, Study, TellError, Trial, TrialId,
     ValueRule,
 };
@@ -365,8 +365,7 @@ fn a_history_tells_what_every_configuration_came_to_at_every_level() {
     study.interrupt(id(4)).unwrap();
     study.add(&jobs[1].config, 0.9).unwrap();
     let reached = |study: &Study| -> Vec<(u64, usize, Vec<f64>)> {
-        let levels = [1, 3, 9];
-        let history = study.history().on_levels(&levels);
+        let history = study.history().under(Advice { levels: vec![1, 3, 9], ..Advice::default() });
         history.reached().into_iter().map(|r| (r.trial.0, r.level, r.samples)).collect()
     };
     // In the order of the reports; 4 is past 3, a first report at 9 says nothing of 1 and 3; what was added was run in full.
@@ -384,8 +383,7 @@ fn a_history_tells_what_every_configuration_came_to_at_every_level() {
     study.report(id(4), 1, 0.8).unwrap();
     expected.push((4, 0, vec![0.8]));
     assert_eq!(reached(&study), expected);
-    let levels = [1, 3, 9];
-    let history = study.history().on_levels(&levels);
+    let history = study.history().under(Advice { levels: vec![1, 3, 9], ..Advice::default() });
     let awaited: Vec<usize> = history.awaited().into_iter().map(|(_, level)| level).collect();
     assert_eq!(awaited, [2, 2, 1]);
     assert!(Study::replay(study.take_events()).is_ok_and(|again| reached(&again) == expected));

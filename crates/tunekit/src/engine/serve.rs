@@ -328,11 +328,7 @@ impl Server {
         }
         let searcher = create.searcher.map_or(Ok(SearcherKind::default()), |n| n.parse()).map_err(text)?;
         let scheduler = create.scheduler.map_or(Ok(SchedulerKind::default()), |n| n.parse()).map_err(text)?;
-        if scheduler.races() && create.value == Some(ValueRule::Last) {
-            return Err(format!(
-                "scheduler `{scheduler}` takes reports as replicates; leave value out, or say \"mean\""
-            ));
-        }
+        let asked = create.value;
         let metric = Metric {
             goal: create.mode,
             kind: create.kind,
@@ -359,8 +355,13 @@ impl Server {
             Some(from) => transferred(setup, from)?,
             None => setup,
         };
+        let header = setup.header().map_err(text)?;
+        if asked.is_some_and(|asked| asked != header.metric.value) {
+            return Err(format!(
+                "scheduler `{scheduler}` takes reports as replicates; leave value out, or say \"mean\""
+            ));
+        }
         if let Some(study) = &self.study {
-            let header = setup.header().map_err(text)?;
             if let Some(what) = study.header().difference(&header) {
                 return Err(format!("the journal is of another study ({what} differs); use another journal"));
             }

@@ -343,9 +343,7 @@ fn open(
     if contents.events.is_empty() {
         return Ok((Study::with(setup, searcher, scheduler)?, Some(journal)));
     }
-    let mut header = setup.header()?;
-    header.searcher = searcher.name().to_owned();
-    header.scheduler = scheduler.name().to_owned();
+    let header = setup.header_with(&*searcher, &*scheduler)?;
     // Before the replay, which knows the study of the journal and not the one that is asked for.
     if let Some(Event::Header(found)) = contents.events.first()
         && let Some(what) = found.difference(&header)

@@ -5,10 +5,10 @@
 mod index;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 pub(super) use self::index::Index;
-use super::scheduler::Scheduler;
+use super::advice::{Advice, Parents};
 use super::stream::Stream;
 use crate::words::event::Header;
 use crate::words::metric::{Goal, Metric, ValueRule};
@@ -28,26 +28,10 @@ pub struct History<'a> {
     budget: Option<u64>,
     seed: u64,
     trials: &'a [Trial],
-    resource: Option<u64>,
-    levels: &'a [u64],
     may_start: bool,
-    instead: Option<Instead<'a>>,
     next_resource: Option<u64>,
-    parents: Option<(TrialId, Vec<TrialId>)>,
+    advice: Arc<Advice>,
     index: Indexed<'a>,
-}
-
-/// What a scheduler says that trials have measured, in place of what they have; it is asked when that is looked at first.
-#[derive(Clone)]
-struct Instead<'a> {
-    scheduler: &'a dyn Scheduler,
-    samples: OnceLock<Option<BTreeMap<TrialId, Vec<f64>>>>,
-}
-
-impl std::fmt::Debug for Instead<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instead").field("samples", &self.samples).finish_non_exhaustive()
-    }
 }
 
 /// The index of the trials: the study's, or made when it is first asked for.
@@ -118,12 +102,9 @@ impl<'a> History<'a> {
             budget: None,
             seed,
             trials,
-            resource: None,
-            levels: &[],
             may_start: true,
-            instead: None,
             next_resource: None,
-            parents: None,
+            advice: Arc::default(),
             index,
         }
     }
@@ -145,17 +126,17 @@ impl<'a> History<'a> {
         Self { index: Indexed::Kept(index), ..self }
     }
 
-    /// The same, where configurations are compared by their first report at `resource` or later: what was not run so far is
-    /// not observed, what runs on and was is. `None`: by each trial's value.
+    /// The same view under a scheduler's advice. Where that has a fidelity, a trial that was not run so far is not
+    /// observed, and one that was and runs on is.
     #[must_use]
-    pub fn at(self, resource: Option<u64>) -> Self {
-        Self { resource, ..self }
+    pub fn under(self, advice: Advice) -> Self {
+        Self { advice: Arc::new(advice), ..self }
     }
 
-    /// The same with the resources at which trials are compared, increasing, the last of them that of a full run.
-    #[must_use]
-    pub fn on_levels(self, levels: &'a [u64]) -> Self {
-        Self { levels, ..self }
+    /// The same view, where configurations are compared by each trial's value.
+    pub(super) fn by_value(self) -> Self {
+        let advice = Advice { fidelity: None, ..(*self.advice).clone() };
+        self.under(advice)
     }
 
     /// The same, where new trials may start, or not.
@@ -174,26 +155,14 @@ impl<'a> History<'a> {
         self.next_resource
     }
 
-    /// The same, where the next new trial shall be a child of these.
-    pub(super) fn breeding(self, parents: Option<(TrialId, Vec<TrialId>)>) -> Self {
-        Self { parents, ..self }
+    /// The trials that the next new one is a child of, where the scheduler breeds.
+    pub fn parents(&self) -> Option<&Parents> {
+        self.advice.parents.as_ref()
     }
 
-    /// Of which trials the next new one shall be a child: whose place it may take, and the others.
-    pub fn parents(&self) -> Option<(&TrialId, &[TrialId])> {
-        self.parents.as_ref().map(|(target, others)| (target, others.as_slice()))
-    }
-
-    /// The same, without the drift that a scheduler sees in it, if it sees any.
-    pub(super) fn without_drift(self, scheduler: &'a dyn Scheduler) -> Self {
-        Self { instead: Some(Instead { scheduler, samples: OnceLock::new() }), ..self }
-    }
-
-    /// What the scheduler says that a trial measured.
-    fn instead(&self, trial: TrialId) -> Option<&Vec<f64>> {
-        let Instead { scheduler, samples } = self.instead.as_ref()?;
-        let as_measured = || Self { instead: None, ..self.clone() };
-        samples.get_or_init(|| scheduler.without_drift(&as_measured())).as_ref()?.get(&trial)
+    /// One trial.
+    pub fn trial(&self, trial: TrialId) -> Option<&'a Trial> {
+        usize::try_from(trial.0).ok().and_then(|place| self.trials.get(place))
     }
 
     fn index(&self) -> &Index {
@@ -276,13 +245,13 @@ impl<'a> History<'a> {
 
     /// The resource at which configurations are compared; `None`: by each trial's value.
     pub fn resource(&self) -> Option<u64> {
-        self.resource
+        self.advice.fidelity
     }
 
     /// The resources at which trials are compared, increasing; none where reports are replicates, which are of the same
     /// thing at any resource.
-    pub fn levels(&self) -> &'a [u64] {
-        if self.metric.value == ValueRule::Mean { &[] } else { self.levels }
+    pub fn levels(&self) -> &[u64] {
+        if self.metric.value == ValueRule::Mean { &[] } else { &self.advice.levels }
     }
 
     /// Every configuration at every one of [`History::levels`] that a trial of it came to, with what was first reported there,
@@ -334,10 +303,11 @@ impl<'a> History<'a> {
 
     /// What counts of a trial.
     fn samples(&self, trial: &Trial) -> Vec<f64> {
-        let all = match self.resource {
+        let corrected = || self.advice.corrected.as_ref()?.get(&trial.id);
+        let all = match self.resource() {
             Some(resource) if trial.told.is_none() => return trial.value_at(resource).into_iter().collect(),
-            _ => match self.instead(trial.id) {
-                Some(instead) if trial.failure.is_none() => instead.clone(),
+            _ => match corrected() {
+                Some(corrected) if trial.failure.is_none() => corrected.clone(),
                 _ => trial.samples(self.metric.value),
             },
         };
@@ -352,7 +322,7 @@ impl<'a> History<'a> {
     /// What a trial was told that it is no better than, where that counts: where configurations are compared at a
     /// resource that it had reported at, its report there is known.
     fn bound(&self, trial: &Trial) -> Option<f64> {
-        let known = self.resource.is_some_and(|resource| trial.value_at(resource).is_some());
+        let known = self.resource().is_some_and(|resource| trial.value_at(resource).is_some());
         trial.at_least.filter(|_| trial.failure.is_none() && !known)
     }
 
@@ -394,7 +364,7 @@ impl<'a> History<'a> {
                 observed.more.iter_mut().zip(&measured.more).for_each(|(samples, v)| samples.push(*v));
                 observed.constraints.iter_mut().zip(&measured.constraints).for_each(|(samples, v)| samples.push(*v));
             }
-            let cost = match self.resource.filter(|_| trial.told.is_none()) {
+            let cost = match self.resource().filter(|_| trial.told.is_none()) {
                 Some(resource) => trial.at(resource).and_then(|m| m.cost),
                 None => trial.cost(),
             };
@@ -408,7 +378,7 @@ impl<'a> History<'a> {
     pub fn pending(&self) -> Vec<&'a Config> {
         let pending = self.index().pending().map(|i| &self.trials[i]);
         // What was measured where it counts is awaited no more, nor what is only measured once more.
-        let awaited = |t: &&Trial| match self.resource {
+        let awaited = |t: &&Trial| match self.resource() {
             Some(resource) => t.value_at(resource).is_none(),
             None => self.metric.value == ValueRule::Last || t.kept == 0,
         };

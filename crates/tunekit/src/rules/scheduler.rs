@@ -14,7 +14,6 @@ mod pbt;
 mod racing;
 mod split;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -23,13 +22,13 @@ pub use dehb::Dehb;
 pub use fifo::Fifo;
 pub use hyperband::Hyperband;
 pub use hypertune::HyperTune;
-pub use levels::{Plan, PlannedBracket, PlannedRung};
 pub use median::Median;
 pub use pbt::Pbt;
 pub use racing::Racing;
 
+use super::advice::Advice;
 use super::history::History;
-use super::searcher::{Bohb, DehbSearch, HyperTuneSearch, Mobster, Searcher, UnknownName};
+use super::searcher::UnknownName;
 use super::stream::Stream;
 use crate::words::event::Event;
 use crate::words::metric::ValueRule;
@@ -180,48 +179,11 @@ pub trait Scheduler: Send {
         let _ = (history, event);
     }
 
-    /// The resource at which searchers shall compare configurations; `None`: by each trial's value.
-    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
+    /// What it knows that searchers, recommendations and keepers of checkpoints go by, as of now; a function of what it
+    /// has observed.
+    fn advice(&self, history: &History<'_>) -> Advice {
         let _ = history;
-        None
-    }
-
-    /// The resources at which it compares trials, increasing, the last of them that of a full run; none where it does not.
-    fn levels(&self) -> &[u64] {
-        &[]
-    }
-
-    /// The checkpoints that a later job may go on from; those that running trials went on from are kept beside them. What a
-    /// job names MUST have been among them since it was made: the others are removed.
-    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
-        history.paused().filter_map(Trial::goes_on_from).collect()
-    }
-
-    /// The trial it holds to be the best, where it compares trials by more than their values: what a study without a model of its
-    /// own recommends.
-    fn incumbent(&self) -> Option<TrialId> {
-        None
-    }
-
-    /// Of how many measurements at least a recommendation is made, where there is a configuration of so many.
-    fn replicates(&self) -> usize {
-        1
-    }
-
-    /// What trials measured, as it would have been had all been measured now, where it is clear that time made a difference.
-    fn without_drift(&self, history: &History<'_>) -> Option<BTreeMap<TrialId, Vec<f64>>> {
-        let _ = history;
-        None
-    }
-
-    /// Of which trials the next new one shall be a child, where the searcher breeds: whose place it may take, and the others.
-    fn parents(&self) -> Option<(TrialId, Vec<TrialId>)> {
-        None
-    }
-
-    /// What it is going to do, as far as that is settled.
-    fn plan(&self) -> Option<Plan> {
-        None
+        Advice::default()
     }
 }
 
@@ -238,7 +200,7 @@ fn enough(values: &[usize], history: &History<'_>) -> Option<usize> {
 /// What a trial is compared by when it reports a value: that, or the mean of its replicates so far.
 fn standing(history: &History<'_>, trial: TrialId, value: f64) -> f64 {
     let replicates = history.metric().value == ValueRule::Mean;
-    let reported = usize::try_from(trial.0).ok().and_then(|i| history.trials().get(i)).filter(|_| replicates);
+    let reported = history.trial(trial).filter(|_| replicates);
     history.goal().loss(reported.and_then(|t| t.value(ValueRule::Mean)).unwrap_or(value))
 }
 
@@ -353,31 +315,8 @@ impl SchedulerKind {
     }
 
     /// What `median` wraps.
-    fn within(options: &SchedulerOptions) -> Option<Self> {
-        Self::from_name(&options.within).ok().filter(|kind| *kind != Self::Median && !kind.races())
-    }
-
-    /// Whether it brings a searcher of its own, which takes the place of the one a setup names. `median` brings that of what
-    /// it wraps.
-    pub fn has_searcher(self, options: &SchedulerOptions) -> bool {
-        self.searcher(options).is_some()
-    }
-
-    /// Whether it takes reports as replicates, each one measurement of the same thing, whatever the metric says of them.
-    pub fn races(self) -> bool {
-        self == Self::Racing
-    }
-
-    /// The searcher it brings.
-    pub(in crate::rules) fn searcher(self, options: &SchedulerOptions) -> Option<Box<dyn Searcher>> {
-        match self {
-            Self::Bohb => Some(Box::new(Bohb)),
-            Self::Mobster => Some(Box::new(Mobster::new(options.kernel))),
-            Self::HyperTune => Some(Box::new(HyperTuneSearch::new(options.kernel))),
-            Self::Median => Self::within(options)?.searcher(options),
-            Self::Dehb => Some(Box::new(DehbSearch)),
-            _ => None,
-        }
+    pub(in crate::rules) fn within(options: &SchedulerOptions) -> Option<Self> {
+        Self::from_name(&options.within).ok().filter(|kind| *kind != Self::Median)
     }
 }
 

@@ -3,8 +3,10 @@
 //! Every change of state goes through `apply`, which replaying uses too; asking, reporting and telling only decide what
 //! the event is. What the fold keeps is in `study/state.rs`; how a study comes back from its events, in `study/replay.rs`.
 
+mod deciders;
 mod refusal;
 mod replay;
+mod setup;
 mod state;
 
 use std::collections::BTreeSet;
@@ -12,16 +14,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::state::State;
+use super::advice::Advice;
 use super::distribution::{standard_deviation, student_half_width};
 use super::history::{History, Observed};
 use super::pareto::non_dominated;
-use super::scheduler::{Fifo, Job, Plan, ScheduleError, Scheduler, SchedulerKind};
+use super::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
 use super::searcher::{Searcher, SearcherKind, SuggestError};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
-use crate::words::metric::{Metric, Noise, ValueRule};
+use crate::words::metric::Metric;
+use crate::words::plan::Plan;
 use crate::words::schedule::SchedulerOptions;
-use crate::words::space::{ConfigError, Space};
+use crate::words::space::Space;
 use crate::words::trial::{
     Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
     TrialId, mean,
@@ -29,238 +33,11 @@ use crate::words::trial::{
 use crate::words::value::Config;
 
 pub use refusal::TellError;
+pub use setup::{Setup, SetupError};
 pub use state::ReplayError;
 pub(in crate::rules) use state::Trials;
 #[cfg(test)]
 pub(in crate::rules) use state::blank;
-
-/// What a study is made from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Setup {
-    /// The parameters.
-    pub space: Space,
-    /// What is measured.
-    pub metric: Metric,
-    /// What else is to be as good as can be, measured with each trial.
-    pub objectives: Vec<Metric>,
-    /// The names of what is measured with each trial and must be at most 0.
-    pub constraints: Vec<String>,
-    /// Whether searchers shall prefer what costs less to measure; trials are then told with their cost.
-    pub cost_aware: bool,
-    /// Where all randomness comes from: the same seed and the same results give the same suggestions.
-    pub seed: u64,
-    /// Which searcher; [`Study::with`] takes one of your own instead, and some schedulers bring their own.
-    pub searcher: SearcherKind,
-    /// Which scheduler.
-    pub scheduler: SchedulerKind,
-    /// What the scheduler is told beside its name.
-    pub scheduler_options: SchedulerOptions,
-    /// The resource of a full run, where the scheduler needs one.
-    pub max_resource: Option<u64>,
-    /// How many trials are planned, which [`SearcherKind::Auto`] goes by; [`Study::limit_trials`] is what ends a study.
-    pub budget: Option<u64>,
-    /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
-    pub points_to_evaluate: Vec<Config>,
-}
-
-/// What decides in a study.
-pub(crate) type Deciders = (Box<dyn Searcher>, Box<dyn Scheduler>);
-
-impl Setup {
-    /// A study of this metric over this space with the default searcher and scheduler, seed 0 and no point given.
-    pub fn new(space: Space, metric: Metric) -> Self {
-        Self {
-            space,
-            metric,
-            objectives: Vec::new(),
-            constraints: Vec::new(),
-            cost_aware: false,
-            seed: 0,
-            searcher: SearcherKind::default(),
-            scheduler: SchedulerKind::default(),
-            scheduler_options: SchedulerOptions::default(),
-            max_resource: None,
-            budget: None,
-            points_to_evaluate: Vec::new(),
-        }
-    }
-
-    /// With this many trials planned.
-    #[must_use]
-    pub fn budget(self, trials: u64) -> Self {
-        Self { budget: Some(trials), ..self }
-    }
-
-    /// With this seed.
-    #[must_use]
-    pub fn seed(self, seed: u64) -> Self {
-        Self { seed, ..self }
-    }
-
-    /// With this searcher.
-    #[must_use]
-    pub fn searcher(self, searcher: SearcherKind) -> Self {
-        Self { searcher, ..self }
-    }
-
-    /// With this scheduler.
-    #[must_use]
-    pub fn scheduler(self, scheduler: SchedulerKind) -> Self {
-        Self { scheduler, ..self }
-    }
-
-    /// With these options of the scheduler.
-    #[must_use]
-    pub fn scheduler_options(self, scheduler_options: SchedulerOptions) -> Self {
-        Self { scheduler_options, ..self }
-    }
-
-    /// With this resource of a full run.
-    #[must_use]
-    pub fn max_resource(self, max_resource: u64) -> Self {
-        Self { max_resource: Some(max_resource), ..self }
-    }
-
-    /// The searcher and the scheduler that the setup names; a scheduler that brings its own searcher gets that.
-    ///
-    /// # Errors
-    /// Options of the scheduler out of their bounds, or no maximal resource where it needs one.
-    pub(crate) fn build(&self) -> Result<Deciders, SetupError> {
-        let scheduler = self.scheduler.build(&self.scheduler_options, self.max_resource)?;
-        Ok((self.own_searcher().unwrap_or_else(|| self.searcher.build()), scheduler))
-    }
-
-    /// The searcher that the scheduler brings.
-    fn own_searcher(&self) -> Option<Box<dyn Searcher>> {
-        self.scheduler.searcher(&self.scheduler_options)
-    }
-
-    /// With one more objective, after those there are.
-    #[must_use]
-    pub fn objective(mut self, metric: Metric) -> Self {
-        self.objectives.push(metric);
-        self
-    }
-
-    /// With one more constraint, met where it is at most 0, after those there are.
-    #[must_use]
-    pub fn constraint(mut self, name: impl Into<String>) -> Self {
-        self.constraints.push(name.into());
-        self
-    }
-
-    /// Preferring what costs less to measure.
-    #[must_use]
-    pub fn cost_aware(self) -> Self {
-        Self { cost_aware: true, ..self }
-    }
-
-    /// With one more configuration to evaluate first, after those there are.
-    #[must_use]
-    pub fn point(mut self, config: Config) -> Self {
-        self.points_to_evaluate.push(config);
-        self
-    }
-
-    /// The header of a study made from this.
-    ///
-    /// # Errors
-    /// A space without parameters, a point that is not in it, a maximal resource of 0, or a name of something measured that
-    /// is empty or there twice.
-    pub fn header(&self) -> Result<Header, SetupError> {
-        if self.space.is_empty() {
-            return Err(SetupError::NoParameters);
-        }
-        if self.max_resource == Some(0) {
-            return Err(SetupError::NoResource);
-        }
-        for metric in std::iter::once(&self.metric).chain(&self.objectives) {
-            if let Noise::Known(sd) = metric.noise
-                && !(sd.is_finite() && sd > 0.0)
-            {
-                return Err(SetupError::Noise { metric: metric.name.clone(), sd });
-            }
-        }
-        let names = [&self.metric].into_iter().chain(&self.objectives).map(|m| &m.name).chain(&self.constraints);
-        let mut seen = BTreeSet::new();
-        for name in names {
-            if name.is_empty() || !seen.insert(name) {
-                return Err(SetupError::MeasuredName { name: name.clone() });
-            }
-        }
-        let mut metric = self.metric.clone();
-        if self.scheduler.races() {
-            if metric.noise == Noise::Deterministic {
-                return Err(SetupError::Replicates { metric: metric.name, scheduler: self.scheduler.as_str() });
-            }
-            metric.value = ValueRule::Mean;
-        }
-        let complete =
-            |(index, config)| self.space.complete(config).map_err(|source| SetupError::Point { index, source });
-        Ok(Header {
-            schema: SCHEMA,
-            space: self.space.clone(),
-            metric,
-            objectives: self.objectives.clone(),
-            constraints: self.constraints.clone(),
-            cost_aware: self.cost_aware,
-            seed: self.seed,
-            searcher: self.own_searcher().map_or(self.searcher.as_str().to_owned(), |s| s.name().to_owned()),
-            scheduler: self.scheduler.as_str().to_owned(),
-            scheduler_options: self.scheduler_options.clone(),
-            max_resource: self.max_resource,
-            budget: self.budget,
-            points_to_evaluate: self.points_to_evaluate.iter().enumerate().map(complete).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-/// Why a study cannot be made.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// The space has no parameter.
-    #[error("the space has no parameter; there is nothing to search")]
-    NoParameters,
-    /// A metric's known noise is no standard deviation.
-    #[error(
-        "the known noise of `{metric}` is {sd}; a standard deviation is positive (without noise, say deterministic)"
-    )]
-    Noise {
-        /// The metric.
-        metric: String,
-        /// The standard deviation given.
-        sd: f64,
-    },
-    /// The scheduler repeats measurements that are all the same.
-    #[error("`{metric}` is deterministic, and scheduler `{scheduler}` measures again; use another one, such as `fifo`")]
-    Replicates {
-        /// The metric.
-        metric: String,
-        /// The scheduler.
-        scheduler: &'static str,
-    },
-    /// The scheduler cannot work with its options.
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
-    /// The maximal resource is 0.
-    #[error("max_resource is 0; it is at least 1")]
-    NoResource,
-    /// The metric, a further objective or a constraint has no name, or the name of another one.
-    #[error("`{name}` names nothing, or two of the metric, the further objectives and the constraints; name each")]
-    MeasuredName {
-        /// The name.
-        name: String,
-    },
-    /// A point to evaluate is not in the space.
-    #[error("point {index} of points_to_evaluate is not in the space: {source}")]
-    Point {
-        /// Which, from 0.
-        index: usize,
-        /// What is wrong with it.
-        source: ConfigError,
-    },
-}
 
 /// A search for good values of a space's parameters: ask for a trial, run it, tell what came out.
 ///
@@ -313,9 +90,7 @@ impl Study {
     /// # Errors
     /// A setup that cannot be worked with: see [`Setup::header`].
     pub fn with(setup: Setup, searcher: Box<dyn Searcher>, scheduler: Box<dyn Scheduler>) -> Result<Self, SetupError> {
-        let mut header = setup.header()?;
-        header.searcher = searcher.name().to_owned();
-        header.scheduler = scheduler.name().to_owned();
+        let header = setup.header_with(&*searcher, &*scheduler)?;
         let event = Event::Header(Box::new(header.clone()));
         let state = State::new(header);
         let searcher = Mutex::new(searcher);
@@ -463,7 +238,7 @@ impl Study {
 
     fn suggest(&mut self, trial: TrialId, resource: Option<u64>) -> Result<Config, SuggestError> {
         let mut stream = Stream::keyed(self.state.header.seed, trial, "suggest");
-        let history = self.dressed().toward(resource).breeding(self.scheduler.parents());
+        let history = self.dressed().toward(resource);
         let mut searcher = self.searcher();
         let config = searcher.suggest(&history, &mut stream)?;
         // In the space's own order, whatever order the searcher filled it in.
@@ -474,12 +249,14 @@ impl Study {
             .map_err(|source| SuggestError::Outside { searcher: searcher.name().to_owned(), source })
     }
 
-    /// The history as the searcher sees it: trials are compared at the scheduler's resource, on its levels, without the
-    /// drift that it sees. Importances, effects and recommendations are of this one, too.
+    /// The history as the searcher sees it: under the scheduler's advice. Importances, effects and recommendations are
+    /// of this one, too.
     pub(in crate::rules) fn dressed(&self) -> History<'_> {
-        let (history, scheduler) = (self.state.history(), self.scheduler.as_ref());
-        let fidelity = scheduler.fidelity(&history);
-        history.at(fidelity).on_levels(scheduler.levels()).without_drift(scheduler)
+        self.state.history().under(self.advice())
+    }
+
+    fn advice(&self) -> Advice {
+        self.scheduler.advice(&self.state.history())
     }
 
     /// The searcher. It keeps nothing but a cache, so one that panicked in the middle is as good as any.
@@ -550,7 +327,7 @@ impl Study {
         // The scheduler sees the report in its place; what it decides is part of the event.
         self.state.measure(trial, Measurement { step, value, cost, at_s: self.at_s });
         let history = self.state.history().starting(self.may_start());
-        let decision = match history.trials().get(trial.0 as usize) {
+        let decision = match history.trial(trial) {
             Some(t) => self.scheduler.on_report(&history, t),
             None => Decision::Stop,
         };
@@ -667,14 +444,15 @@ impl Study {
         let history = self.state.history();
         let mut observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
         // A scheduler that asks for replicates has a say in what was measured often enough.
-        let least = self.scheduler.replicates();
+        let advice = self.advice();
+        let least = advice.replicates.map_or(1, |least| usize::try_from(least).unwrap_or(usize::MAX));
         if observed.iter().any(|o| o.samples.len() >= least) {
             observed.retain(|o| o.samples.len() >= least);
         }
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
-        let predictions = self.searcher().predict(&self.dressed(), &configs);
+        let incumbent = advice.incumbent.and_then(|t| self.trial(t)).map(|t| &t.config);
+        let predictions = self.searcher().predict(&self.state.history().under(advice), &configs);
         let predictions = predictions.filter(|p| p.len() == configs.len());
-        let incumbent = self.scheduler.incumbent().and_then(|t| self.trial(t)).map(|t| &t.config);
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
             return Some(sample_best(&observed[place]));
         }
@@ -713,7 +491,9 @@ impl Study {
     /// copied. Whoever keeps them may remove all others.
     pub fn checkpoints(&self) -> BTreeSet<Checkpoint> {
         let history = self.state.history();
-        let mut kept: BTreeSet<Checkpoint> = self.scheduler.checkpoints(&history).into_iter().collect();
+        let wanted = self.scheduler.advice(&history).checkpoints;
+        let wanted = wanted.unwrap_or_else(|| history.paused().filter_map(Trial::goes_on_from).collect());
+        let mut kept: BTreeSet<Checkpoint> = wanted.into_iter().collect();
         // One that is cut off starts over from where it went on.
         kept.extend(self.state.index.pending().filter_map(|i| self.state.trials[i].goes_on_from()));
         kept
@@ -721,7 +501,7 @@ impl Study {
 
     /// What the scheduler is going to do: rungs, quotas and the expected budget, as far as that is settled.
     pub fn plan(&self) -> Option<Plan> {
-        self.scheduler.plan()
+        self.advice().plan
     }
 
     /// In a sentence, which searcher works on this study and why, where it had a choice: see [`SearcherKind::Auto`].

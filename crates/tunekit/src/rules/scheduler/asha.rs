@@ -10,10 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::costs::Costs;
-use super::levels::{Levels, Plan, PlannedBracket, PlannedRung};
+use super::levels::Levels;
 use super::split::{Key, Split};
-use super::{History, Job, ScheduleError, Scheduler, Stream, enough, standing};
+use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
+use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::SchedulerOptions;
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
 
@@ -209,6 +210,18 @@ impl Asha {
         Job::Start { resource: Some(self.levels.at(bracket)) }
     }
 
+    /// The brackets, each as often as it is taken.
+    fn plan(&self) -> Plan {
+        let share = |j: usize| (0..j).map(|_| 1.0 / self.eta as f64).product();
+        let bracket = |s: usize| PlannedBracket {
+            share: self.chances[s],
+            rungs: (s..self.levels.len())
+                .map(|j| PlannedRung { resource: self.levels.at(j), quota: None, share: share(j - s) })
+                .collect(),
+        };
+        Plan { brackets: (0..self.brackets.len()).map(bracket).collect() }
+    }
+
     fn rung(&self, bracket: usize, level: usize) -> Option<&Rung> {
         self.brackets.get(bracket)?.get(level.checked_sub(bracket)?)
     }
@@ -216,7 +229,7 @@ impl Asha {
     /// Puts a trial's loss into the rung it is due at, and says which level that was.
     fn compare(&mut self, history: &History<'_>, trial: TrialId, loss: Option<f64>) -> Option<(usize, Key)> {
         let rule = self.rule(history);
-        let cost = history.trials().get(usize::try_from(trial.0).ok()?).and_then(Trial::cost);
+        let cost = history.trial(trial).and_then(Trial::cost);
         let run = self.runs.get_mut(usize::try_from(trial.0).ok()?)?;
         let (bracket, level) = (run.bracket as usize, run.next as usize);
         let rung = self.brackets.get_mut(bracket)?.get_mut(level.checked_sub(bracket)?)?;
@@ -277,7 +290,7 @@ impl Asha {
     /// A trial that ended on its own before its next rung is compared there all the same, a failed one as the worst.
     fn on_end(&mut self, history: &History<'_>, trial: TrialId, outcome: &Outcome) {
         let failed = matches!(outcome, Outcome::Failed(_));
-        let ended = usize::try_from(trial.0).ok().and_then(|i| history.trials().get(i));
+        let ended = history.trial(trial);
         let loss = ended.filter(|_| !failed).and_then(|t| t.loss(history.metric()));
         // One that was told to stop has been compared where it was.
         let stopped = ended.is_none_or(|t| t.decision == Decision::Stop);
@@ -302,7 +315,7 @@ impl Asha {
         let in_top: Vec<TrialId> = top.split.iter().map(|k| k.trial).take(COMPARED).collect();
         let members: BTreeSet<TrialId> = in_top.iter().copied().collect();
         let in_below: Vec<TrialId> = below.split.iter().map(|k| k.trial).filter(|t| members.contains(t)).collect();
-        let curve = |t: &TrialId| history.trials().get(t.0 as usize).map(|t| t.measurements.as_slice()).unwrap_or(&[]);
+        let curve = |t: &TrialId| history.trial(*t).map(|t| t.measurements.as_slice()).unwrap_or(&[]);
         let end = self.levels.at(self.top);
         let loss_at_top = |t: &TrialId| {
             let curve = curve(t);
@@ -407,7 +420,7 @@ impl Scheduler for Asha {
                 }
             }
             Event::Report { trial, step, value: Some(value), decision, .. } => {
-                let failed = history.trials().get(trial.0 as usize).is_none_or(|t| t.failure.is_some());
+                let failed = history.trial(*trial).is_none_or(|t| t.failure.is_some());
                 if !failed {
                     self.on_value(history, *trial, *step, *value, *decision);
                 }
@@ -418,22 +431,12 @@ impl Scheduler for Asha {
         }
     }
 
-    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
-        enough(&self.values, history).map(|level| self.levels.at(level))
-    }
-
-    fn levels(&self) -> &[u64] {
-        self.levels.all()
-    }
-
-    fn plan(&self) -> Option<Plan> {
-        let share = |j: usize| (0..j).map(|_| 1.0 / self.eta as f64).product();
-        let bracket = |s: usize| PlannedBracket {
-            share: self.chances[s],
-            rungs: (s..self.levels.len())
-                .map(|j| PlannedRung { resource: self.levels.at(j), quota: None, share: share(j - s) })
-                .collect(),
-        };
-        Some(Plan { brackets: (0..self.brackets.len()).map(bracket).collect() })
+    fn advice(&self, history: &History<'_>) -> Advice {
+        Advice {
+            fidelity: enough(&self.values, history).map(|level| self.levels.at(level)),
+            levels: self.levels.all().to_vec(),
+            plan: Some(self.plan()),
+            ..Advice::default()
+        }
     }
 }

@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 
 use super::hyperband::Hyperband;
-use super::levels::Plan;
 use super::split::Key;
-use super::{History, Job, ScheduleError, Scheduler, Stream, standing};
+use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, standing};
+use crate::rules::advice::Parents;
 use crate::words::event::Event;
 use crate::words::schedule::SchedulerOptions;
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
@@ -88,6 +88,32 @@ impl Dehb {
             bracket: b.bracket,
             rung: b.rung,
         })
+    }
+
+    /// The parents of the next child; `None` the first time around.
+    fn parents(&self) -> Option<Parents> {
+        if self.first.takes_new() {
+            return None;
+        }
+        let slot = self.slot();
+        let level = slot.bracket + slot.rung;
+        let own = &self.populations[level];
+        let target = own.members[own.target()?].trial;
+        let below = if slot.rung == 0 { own } else { &self.populations[level - 1] };
+        let mut best = below.members.clone();
+        best.sort_unstable();
+        best.truncate(own.size);
+        let others = |keys: &[Key]| -> Vec<TrialId> { keys.iter().map(|k| k.trial).filter(|t| *t != target).collect() };
+        let mut pool = others(&best);
+        // Three are needed: high rungs borrow from all.
+        for population in self.populations.iter().rev().filter(|_| pool.len() < 3).collect::<Vec<_>>() {
+            for trial in others(&population.members) {
+                if pool.len() < 3 && !pool.contains(&trial) {
+                    pool.push(trial);
+                }
+            }
+        }
+        Some(Parents { target, others: pool })
     }
 
     /// A trial begins in a slot.
@@ -183,7 +209,7 @@ impl Scheduler for Dehb {
             }
             Event::Tell { trial, outcome, .. } => {
                 let failed = matches!(outcome, Outcome::Failed(_));
-                let ended = history.trials().get(trial.0 as usize).filter(|_| !failed);
+                let ended = history.trial(*trial).filter(|_| !failed);
                 let loss = ended.and_then(|t| t.loss(history.metric()));
                 if let (Some(level), Some(loss)) = (self.first.level(*trial), loss) {
                     self.populations[level].add(Key::new(Some(loss), *trial));
@@ -195,34 +221,9 @@ impl Scheduler for Dehb {
         }
     }
 
-    fn parents(&self) -> Option<(TrialId, Vec<TrialId>)> {
-        if self.first.takes_new() {
-            return None;
-        }
-        let slot = self.slot();
-        let level = slot.bracket + slot.rung;
-        let own = &self.populations[level];
-        let target = own.members[own.target()?].trial;
-        let below = if slot.rung == 0 { own } else { &self.populations[level - 1] };
-        let mut best = below.members.clone();
-        best.sort_unstable();
-        best.truncate(own.size);
-        let others = |keys: &[Key]| -> Vec<TrialId> { keys.iter().map(|k| k.trial).filter(|t| *t != target).collect() };
-        let mut pool = others(&best);
-        // Three are needed: high rungs borrow from all.
-        for population in self.populations.iter().rev().filter(|_| pool.len() < 3).collect::<Vec<_>>() {
-            for trial in others(&population.members) {
-                if pool.len() < 3 && !pool.contains(&trial) {
-                    pool.push(trial);
-                }
-            }
-        }
-        Some((target, pool))
-    }
-
-    /// That of Hyperband, which is the first time around; after that every trial starts anew.
-    fn plan(&self) -> Option<Plan> {
-        self.first.plan()
+    /// The plan is that of Hyperband, which is the first time around; after that every trial starts anew.
+    fn advice(&self, _: &History<'_>) -> Advice {
+        Advice { parents: self.parents(), plan: Some(self.first.plan()), ..Advice::default() }
     }
 }
 

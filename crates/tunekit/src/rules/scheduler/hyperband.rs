@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::levels::{Levels, Plan, PlannedBracket, PlannedRung};
+use super::levels::Levels;
 use super::split::Key;
-use super::{History, Job, ScheduleError, Scheduler, Stream, enough, standing};
+use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
+use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::SchedulerOptions;
-use crate::words::trial::{Checkpoint, Decision, Outcome, Trial, TrialId};
+use crate::words::trial::{Decision, Outcome, Trial, TrialId};
 
 /// Synchronous Hyperband.
 #[derive(Debug)]
@@ -149,6 +150,24 @@ impl Hyperband {
         }
     }
 
+    /// The brackets, each opened as often as the others.
+    pub(super) fn plan(&self) -> Plan {
+        let all: u64 = self.sizes.iter().map(|sizes| sizes[0]).sum();
+        let bracket = |(s, sizes): (usize, &Vec<u64>)| PlannedBracket {
+            share: sizes[0] as f64 / all as f64,
+            rungs: sizes
+                .iter()
+                .enumerate()
+                .map(|(i, n)| PlannedRung {
+                    resource: self.levels.at(s + i),
+                    quota: Some(*n),
+                    share: *n as f64 / sizes[0] as f64,
+                })
+                .collect(),
+        };
+        Plan { brackets: self.sizes.iter().enumerate().map(bracket).collect() }
+    }
+
     /// The level that a trial runs towards.
     pub(super) fn level(&self, trial: TrialId) -> Option<usize> {
         let round = self.rounds.get(self.of_trial.get(&trial)?)?;
@@ -208,42 +227,23 @@ impl Scheduler for Hyperband {
             }
             Event::Tell { trial, outcome, .. } => {
                 let failed = matches!(outcome, Outcome::Failed(_));
-                let ended = history.trials().get(trial.0 as usize).filter(|_| !failed);
+                let ended = history.trial(*trial).filter(|_| !failed);
                 self.arrive(*trial, ended.and_then(|t| t.loss(history.metric())), false);
             }
             _ => {}
         }
     }
 
-    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
-        enough(&self.values, history).map(|level| self.levels.at(level))
-    }
-
-    fn levels(&self) -> &[u64] {
-        self.levels.all()
-    }
-
-    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
-        // Who was not promoted when its rung was full never will be.
+    fn advice(&self, history: &History<'_>) -> Advice {
+        // What was not promoted when its rung was full never will be.
         let paused = history.paused().filter(|t| self.of_trial.contains_key(&t.id));
-        paused.filter_map(Trial::goes_on_from).collect()
-    }
-
-    fn plan(&self) -> Option<Plan> {
-        let all: u64 = self.sizes.iter().map(|sizes| sizes[0]).sum();
-        let bracket = |(s, sizes): (usize, &Vec<u64>)| PlannedBracket {
-            share: sizes[0] as f64 / all as f64,
-            rungs: sizes
-                .iter()
-                .enumerate()
-                .map(|(i, n)| PlannedRung {
-                    resource: self.levels.at(s + i),
-                    quota: Some(*n),
-                    share: *n as f64 / sizes[0] as f64,
-                })
-                .collect(),
-        };
-        Some(Plan { brackets: self.sizes.iter().enumerate().map(bracket).collect() })
+        Advice {
+            fidelity: enough(&self.values, history).map(|level| self.levels.at(level)),
+            levels: self.levels.all().to_vec(),
+            checkpoints: Some(paused.filter_map(Trial::goes_on_from).collect()),
+            plan: Some(self.plan()),
+            ..Advice::default()
+        }
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn the_table_for_81_and_3_is_the_papers() {
         let hyperband = Hyperband::new(&SchedulerOptions::default(), 81).unwrap();
-        let plan = hyperband.plan().unwrap();
+        let plan = hyperband.plan();
         let table: Vec<Vec<(u64, u64)>> =
             plan.brackets.iter().map(|b| b.rungs.iter().map(|r| (r.quota.unwrap(), r.resource)).collect()).collect();
         assert_eq!(

@@ -2,12 +2,11 @@
 //! is cheap and tells something.
 
 use super::asha::Asha;
-use super::levels::Plan;
-use super::{History, Job, ScheduleError, Scheduler, Stream};
+use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
 use crate::rules::searcher::Gp;
 use crate::words::event::Event;
 use crate::words::schedule::{ResourceKernel, SchedulerOptions};
-use crate::words::trial::{Checkpoint, Decision, Trial};
+use crate::words::trial::{Decision, Trial};
 
 /// Asynchronous Hyperband whose brackets are taken as often as they would be, times the probability that their first rung
 /// ranks configurations best.
@@ -25,6 +24,8 @@ impl HyperTune {
     }
 }
 
+// A method with a default must be passed on as well.
+#[deny(clippy::missing_trait_methods)]
 impl Scheduler for HyperTune {
     fn name(&self) -> &str {
         self.within.name()
@@ -34,7 +35,7 @@ impl Scheduler for HyperTune {
         if let Some(job) = self.within.promotion_due(history) {
             return job;
         }
-        let levels = history.clone().at(self.within.fidelity(history)).on_levels(self.within.levels());
+        let levels = history.clone().under(self.within.advice(history));
         let weights = self.model.precision(&levels, &mut history.stream("hypertune"));
         self.within.begin(stream, weights.as_deref())
     }
@@ -47,19 +48,7 @@ impl Scheduler for HyperTune {
         self.within.observe(history, event);
     }
 
-    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
-        self.within.fidelity(history)
-    }
-
-    fn levels(&self) -> &[u64] {
-        self.within.levels()
-    }
-
-    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
-        self.within.checkpoints(history)
-    }
-
-    fn plan(&self) -> Option<Plan> {
-        self.within.plan()
+    fn advice(&self, history: &History<'_>) -> Advice {
+        self.within.advice(history)
     }
 }

@@ -1,10 +1,6 @@
-//! `Levels`: the resources at which trials are compared, counted with integers; and a `Plan` of what follows from them.
+//! `Levels`: the resources at which trials are compared, counted with integers.
 //!
 //! The number of rungs is never a quotient of logarithms: that of 243 to the base 3 is 4.999... in floating point.
-
-use std::fmt;
-
-use serde::Serialize;
 
 use super::ScheduleError;
 use crate::words::schedule::SchedulerOptions;
@@ -66,81 +62,6 @@ impl Levels {
             Ok(wanted) if wanted <= self.len() => Ok(wanted),
             _ => Err(ScheduleError::Brackets { brackets: options.brackets, most: self.len() }),
         }
-    }
-}
-
-/// What a scheduler is going to do, as far as that is settled beforehand.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Plan {
-    /// Brackets, each a successive halving of its own.
-    pub brackets: Vec<PlannedBracket>,
-}
-
-/// One bracket.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PlannedBracket {
-    /// Which share of the new trials begins in it.
-    pub share: f64,
-    /// Its rungs, the lowest first.
-    pub rungs: Vec<PlannedRung>,
-}
-
-/// One rung.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct PlannedRung {
-    /// The resource at which trials are compared.
-    pub resource: u64,
-    /// How many trials get there in one round of the bracket; `None` where trials come as they come.
-    pub quota: Option<u64>,
-    /// Which share of the bracket's trials gets there.
-    pub share: f64,
-}
-
-impl PlannedBracket {
-    /// The resource that a trial of this bracket is expected to take, going on from pauses where it was.
-    pub fn budget_per_trial(&self) -> f64 {
-        let mut before = 0;
-        let step = |rung: &PlannedRung| {
-            let step = (rung.resource - std::mem::replace(&mut before, rung.resource)) as f64;
-            step * rung.share
-        };
-        self.rungs.iter().map(step).sum()
-    }
-
-    /// The resource that one round of it takes, where that is settled.
-    pub fn budget(&self) -> Option<u64> {
-        let mut before = 0;
-        let step = |rung: &PlannedRung| {
-            let step = rung.resource - std::mem::replace(&mut before, rung.resource);
-            rung.quota.map(|quota| quota.saturating_mul(step))
-        };
-        self.rungs.iter().map(step).try_fold(0_u64, |sum, step| Some(sum.saturating_add(step?)))
-    }
-}
-
-impl Plan {
-    /// The resource that a trial is expected to take, over all brackets.
-    pub fn budget_per_trial(&self) -> f64 {
-        self.brackets.iter().map(|b| b.share * b.budget_per_trial()).sum()
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, bracket) in self.brackets.iter().enumerate() {
-            write!(f, "bracket {i} ({:.1} % of new trials):", 100.0 * bracket.share)?;
-            for rung in &bracket.rungs {
-                match rung.quota {
-                    Some(quota) => write!(f, " {quota} to {},", rung.resource)?,
-                    None => write!(f, " {:.3} to {},", rung.share, rung.resource)?,
-                }
-            }
-            match bracket.budget() {
-                Some(budget) => writeln!(f, " {budget} in all")?,
-                None => writeln!(f, " {:.2} a trial", bracket.budget_per_trial())?,
-            }
-        }
-        write!(f, "expected budget: {:.2} a trial", self.budget_per_trial())
     }
 }
 

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::levels::Plan;
 use super::split::{Key, Split};
-use super::{History, Job, ScheduleError, Scheduler, Stream};
+use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
 use crate::words::event::Event;
 use crate::words::schedule::SchedulerOptions;
-use crate::words::trial::{Checkpoint, Decision, Measurement, Trial, TrialId};
+use crate::words::trial::{Decision, Measurement, Trial, TrialId};
 
 /// Stops what falls behind, and leaves everything else to the scheduler it wraps.
 pub struct Median {
@@ -69,6 +68,8 @@ fn means(measurements: &[Measurement], loss: impl Fn(f64) -> f64) -> Vec<(usize,
     all
 }
 
+// A method with a default must be passed on as well.
+#[deny(clippy::missing_trait_methods)]
 impl Scheduler for Median {
     fn name(&self) -> &str {
         "median"
@@ -81,7 +82,16 @@ impl Scheduler for Median {
     fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision {
         let decision = self.within.on_report(history, trial);
         let Some(last) = trial.measurements.last() else { return decision };
-        if decision != Decision::Continue || last.step < self.grace {
+        let may_stop = match decision {
+            Decision::Continue => true,
+            // A pause after every replicate is no comparison with the others.
+            Decision::Pause => {
+                let advice = self.within.advice(history);
+                advice.replicates.is_some() && !advice.spared.contains(&trial.id)
+            }
+            Decision::Stop => false,
+        };
+        if !may_stop || last.step < self.grace {
             return decision;
         }
         let n = trial.measurements.len() as f64;
@@ -99,7 +109,7 @@ impl Scheduler for Median {
         let k = |n: usize| allowed(share, n);
         match event {
             Event::Report { trial, value: Some(_), decision, .. } => {
-                let Some(t) = history.trials().get(trial.0 as usize).filter(|t| t.failure.is_none()) else { return };
+                let Some(t) = history.trial(*trial).filter(|t| t.failure.is_none()) else { return };
                 let fresh = self.fresh.entry(*trial).or_default();
                 let known = fresh.last().map(|(cell, _)| *cell);
                 // What stood before the present attempt has been put there already.
@@ -129,24 +139,8 @@ impl Scheduler for Median {
         }
     }
 
-    fn fidelity(&self, history: &History<'_>) -> Option<u64> {
-        self.within.fidelity(history)
-    }
-
-    fn levels(&self) -> &[u64] {
-        self.within.levels()
-    }
-
-    fn checkpoints(&self, history: &History<'_>) -> Vec<Checkpoint> {
-        self.within.checkpoints(history)
-    }
-
-    fn parents(&self) -> Option<(TrialId, Vec<TrialId>)> {
-        self.within.parents()
-    }
-
-    fn plan(&self) -> Option<Plan> {
-        self.within.plan()
+    fn advice(&self, history: &History<'_>) -> Advice {
+        self.within.advice(history)
     }
 }
 

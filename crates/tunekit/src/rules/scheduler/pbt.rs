@@ -119,7 +119,7 @@ impl Pbt {
         let ahead = self.tail(self.scores.len() + 1).min(self.scores.len());
         let parent = self.scores.iter().nth(stream.below(ahead))?.trial;
         let (_, resource) = self.members.get(&parent)?.score?;
-        let config = &history.trials().get(usize::try_from(parent.0).ok()?)?.config;
+        let config = &history.trial(parent)?.config;
         let config = explored(history, config, stream);
         Some(Job::Copy { from: Checkpoint { trial: parent, resource }, config, resource: Some(self.until(resource)) })
     }

@@ -8,11 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::levels::{Plan, PlannedBracket, PlannedRung};
-use super::{History, Job, ScheduleError, Scheduler, Stream};
+use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
 use crate::rules::drift::Drift;
 use crate::words::event::Event;
 use crate::words::metric::{MetricKind, Noise};
+use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::SchedulerOptions;
 use crate::words::trial::{Decision, Origin, Outcome, Status, Trial, TrialId, mean};
 
@@ -202,7 +202,7 @@ impl Racing {
     /// The standard deviation of a measurement on the scale of the race, where it is known.
     fn noise(&self, history: &History<'_>) -> Option<f64> {
         let Noise::Known(sd) = history.metric().noise else { return None };
-        let at = self.race.incumbent.and_then(|t| history.trials().get(t.0 as usize)?.value(history.metric().value));
+        let at = self.race.incumbent.and_then(|t| history.trial(t)?.value(history.metric().value));
         // Of a logarithm it is relative to the value.
         Some(if self.race.logarithmic { sd / at.or(self.log.last().map(|l| l.1))? } else { sd })
     }
@@ -261,6 +261,21 @@ impl Racing {
         self.forget();
     }
 
+    /// The samples of each trial with the estimated drift removed; `None` where no drift is evident.
+    fn corrected(&self, history: &History<'_>) -> Option<BTreeMap<TrialId, Vec<f64>>> {
+        if self.race.drift.is_there() < CLEAR {
+            return None;
+        }
+        let scaled: Vec<(TrialId, f64)> = self.log.iter().map(|(t, v)| (*t, self.race.scale(history, *v))).collect();
+        let mut all: BTreeMap<TrialId, Vec<f64>> = BTreeMap::new();
+        for ((trial, loss), level) in scaled.iter().zip(self.race.drift.levels(&scaled)) {
+            let value = history.goal().loss(loss - level);
+            all.entry(*trial).or_default().push(if self.race.logarithmic { value.exp() } else { value });
+        }
+        let finite = |values: &Vec<f64>| mean(values).is_some_and(f64::is_finite);
+        Some(all.into_iter().filter(|(_, values)| finite(values)).collect())
+    }
+
     /// Asks for the yardsticks where the level may have moved, or it is time.
     fn check(&mut self, history: &History<'_>) {
         let moved = self.since as f64 * self.race.drift.step();
@@ -268,7 +283,7 @@ impl Racing {
         if !self.checks.is_empty() || !(moved > MATTERS || time) {
             return;
         }
-        let goes_on = |t: &TrialId| history.trials().get(t.0 as usize).is_some_and(|t| !t.is_finished());
+        let goes_on = |t: &TrialId| history.trial(*t).is_some_and(|t| !t.is_finished());
         let incumbent = self.race.incumbent.filter(|i| self.baseline != Some(*i));
         self.checks = self.baseline.into_iter().chain(incumbent).filter(goes_on).collect();
         if self.checked % 2 == 1 {
@@ -285,7 +300,7 @@ impl Scheduler for Racing {
     }
 
     fn next(&mut self, history: &History<'_>, _: &mut Stream) -> Job {
-        let trial = |t: TrialId| history.trials().get(t.0 as usize).filter(|t| t.status == Status::Paused);
+        let trial = |t: TrialId| history.trial(t).filter(|t| t.status == Status::Paused);
         let again = |t: &Trial| {
             let step = t.measurements.last().map_or(0, |m| m.step);
             Job::Resume { trial: t.id, resource: Some(step.saturating_add(1)) }
@@ -324,7 +339,7 @@ impl Scheduler for Racing {
                 }
             }
             Event::Report { trial, value: Some(value), decision, .. } => {
-                let Some(t) = history.trials().get(trial.0 as usize).filter(|t| t.failure.is_none()) else { return };
+                let Some(t) = history.trial(*trial).filter(|t| t.failure.is_none()) else { return };
                 let step = t.measurements.last().map_or(0, |m| m.step);
                 if *decision == Decision::Pause {
                     self.running.remove(trial);
@@ -335,7 +350,7 @@ impl Scheduler for Racing {
             Event::Tell { trial, outcome, .. } => {
                 self.running.remove(trial);
                 self.checks.retain(|t| t != trial);
-                let ended = history.trials().get(trial.0 as usize).filter(|_| !matches!(outcome, Outcome::Failed(_)));
+                let ended = history.trial(*trial).filter(|_| !matches!(outcome, Outcome::Failed(_)));
                 let told = ended.and_then(|t| t.told.filter(|_| t.measurements.is_empty()));
                 if let Some(value) = told {
                     // One measurement like every other, only that none can follow.
@@ -353,7 +368,7 @@ impl Scheduler for Racing {
                 self.running.remove(trial);
                 // It had reported and was to end: in a journal that does not keep reports, the report is void and comes
                 // again.
-                let left = history.trials().get(trial.0 as usize).map_or(0, |t| t.measurements.len());
+                let left = history.trial(*trial).map_or(0, |t| t.measurements.len());
                 if self.log.iter().filter(|(t, _)| t == trial).count() > left {
                     if let Some(last) = self.log.iter().rposition(|(t, _)| t == trial) {
                         self.log.remove(last);
@@ -365,32 +380,20 @@ impl Scheduler for Racing {
         }
     }
 
-    fn incumbent(&self) -> Option<TrialId> {
-        self.race.incumbent
-    }
-
-    fn replicates(&self) -> usize {
-        usize::try_from(self.race.rules.replicates).unwrap_or(usize::MAX)
-    }
-
-    fn without_drift(&self, history: &History<'_>) -> Option<BTreeMap<TrialId, Vec<f64>>> {
-        if self.race.drift.is_there() < CLEAR {
-            return None;
-        }
-        let scaled: Vec<(TrialId, f64)> = self.log.iter().map(|(t, v)| (*t, self.race.scale(history, *v))).collect();
-        let mut all: BTreeMap<TrialId, Vec<f64>> = BTreeMap::new();
-        for ((trial, loss), level) in scaled.iter().zip(self.race.drift.levels(&scaled)) {
-            let value = history.goal().loss(loss - level);
-            all.entry(*trial).or_default().push(if self.race.logarithmic { value.exp() } else { value });
-        }
-        let finite = |values: &Vec<f64>| mean(values).is_some_and(f64::is_finite);
-        Some(all.into_iter().filter(|(_, values)| finite(values)).collect())
-    }
-
-    /// One measurement of every trial; how many follow is not settled.
-    fn plan(&self) -> Option<Plan> {
+    fn advice(&self, history: &History<'_>) -> Advice {
+        // Between the answer to a report and its event, the race with that report in it.
+        let answered = self.answered.as_ref().filter(|(_, before, _)| *before == self.log.len());
+        let leader = answered.map_or(&self.race, |(_, _, race)| race).incumbent;
+        // One measurement of every trial; how many follow is not settled.
         let once = PlannedRung { resource: 1, quota: None, share: 1.0 };
-        Some(Plan { brackets: vec![PlannedBracket { share: 1.0, rungs: vec![once] }] })
+        Advice {
+            corrected: self.corrected(history),
+            incumbent: self.race.incumbent,
+            replicates: Some(self.race.rules.replicates),
+            spared: leader.into_iter().chain(self.baseline).collect(),
+            plan: Some(Plan { brackets: vec![PlannedBracket { share: 1.0, rungs: vec![once] }] }),
+            ..Advice::default()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::de::{child, three};
 use super::evidence::{Axis, first_unused};
 use super::{History, Searcher, Stream, SuggestError, random, unused};
+use crate::rules::advice::Parents;
 use crate::words::trial::TrialId;
 use crate::words::value::Config;
 
@@ -24,9 +25,9 @@ impl Searcher for DehbSearch {
 
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
         let space = history.space();
-        let point = |t: &TrialId| space.encode(&history.trials().get(t.0 as usize)?.config).ok();
-        let parents = history.parents().and_then(|(target, pool)| {
-            let pool: Vec<Vec<f64>> = pool.iter().filter_map(point).collect();
+        let point = |t: &TrialId| space.encode(&history.trial(*t)?.config).ok();
+        let parents = history.parents().and_then(|Parents { target, others }| {
+            let pool: Vec<Vec<f64>> = others.iter().filter_map(point).collect();
             Some((point(target)?, pool)).filter(|(_, pool)| pool.len() >= 3)
         });
         let Some((target, pool)) = parents else {

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use super::deciders::brought;
 use super::state::{ReplayError, State};
 use super::{Event, Header, Scheduler, SchedulerKind, Searcher, SearcherKind, Study};
 use crate::rules::searcher::UnknownName;
@@ -21,8 +22,8 @@ impl Study {
         let unknown = |source: UnknownName| ReplayError::Unknown(source);
         let kind = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?;
         let scheduler = kind.build(&header.scheduler_options, header.max_resource).map_err(ReplayError::Schedule)?;
-        let searcher = match kind.searcher(&header.scheduler_options) {
-            Some(own) => own,
+        let searcher = match brought(kind, &header.scheduler_options) {
+            Some(brought) => brought,
             None => SearcherKind::from_name(&header.searcher).map_err(unknown)?.build(),
         };
         Self::fold(header, events, searcher, scheduler)

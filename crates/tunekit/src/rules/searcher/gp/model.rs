@@ -112,7 +112,7 @@ impl Model {
     pub(super) fn of(history: &History<'_>, how: How, last: Option<Self>) -> Option<Self> {
         // Further objectives are known at the end of a trial only.
         let curve = Curve::of(history, how).filter(|_| history.objectives().is_empty());
-        let observed = if curve.is_some() { history.clone().at(None).known() } else { history.known() };
+        let observed = if curve.is_some() { history.clone().by_value().known() } else { history.known() };
         let space = history.space();
         let coordinates = coordinates(space);
         let sobol = Sobol::new(&mut history.stream("gp fit"));

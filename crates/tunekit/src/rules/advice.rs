@@ -1,0 +1,51 @@
+//! `Advice`: what a scheduler knows that searchers, recommendations and whoever keeps checkpoints go by.
+//!
+//! It is data, answered at once, so that a wrapper passes all of it on and a history needs to know no scheduler.
+
+use std::collections::BTreeMap;
+
+use crate::words::plan::Plan;
+use crate::words::trial::{Checkpoint, TrialId};
+
+/// The answer of [`Scheduler::advice`](crate::Scheduler::advice). The default is that of a scheduler which
+/// runs every trial to its end and compares trials by their values.
+///
+/// Make one with `Advice { levels, ..Advice::default() }`, so that a new field needs no change. A wrapper changes fields
+/// of the advice of what it wraps and passes on the others.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Advice {
+    /// The resource at which searchers compare configurations: by their first report there or later. `None`: by each
+    /// trial's value.
+    pub fidelity: Option<u64>,
+    /// The resources at which trials are compared, increasing, the last of them that of a full run; empty where trials
+    /// are not compared on the way.
+    pub levels: Vec<u64>,
+    /// For evolutionary searchers: the trials that the next new one is a child of.
+    pub parents: Option<Parents>,
+    /// By trial, its samples without the estimated drift; trials that are not in it count as they were measured. `None`
+    /// where no drift is evident.
+    pub corrected: Option<BTreeMap<TrialId, Vec<f64>>>,
+    /// The trial that leads, where trials are compared by more than their values: a study whose searcher has no model
+    /// recommends its configuration.
+    pub incumbent: Option<TrialId>,
+    /// `Some` where reports are replicates: each is a measurement of the same thing, whatever the metric says of them.
+    /// The number is how many a configuration needs before it may be recommended, if any configuration has as many.
+    pub replicates: Option<u64>,
+    /// Paused trials that are measured on as long as they are listed here; a wrapper does not stop them.
+    pub spared: Vec<TrialId>,
+    /// The checkpoints that a later job may go on from; the study keeps those that running trials went on from beside
+    /// them. What a job names MUST have been among them since it was made: the others are removed. `None`: those of all
+    /// paused trials.
+    pub checkpoints: Option<Vec<Checkpoint>>,
+    /// What the scheduler is going to do, as far as that is settled.
+    pub plan: Option<Plan>,
+}
+
+/// The parents of a new trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parents {
+    /// The trial whose place in the population the child may take.
+    pub target: TrialId,
+    /// The trials that the child is mixed from.
+    pub others: Vec<TrialId>,
+}

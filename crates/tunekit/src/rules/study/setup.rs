@@ -1,0 +1,240 @@
+//! `Setup`: what a study is made from, and its header.
+
+use std::collections::BTreeSet;
+
+use super::deciders::{self, Deciders};
+use crate::rules::history::History;
+use crate::rules::scheduler::{ScheduleError, Scheduler, SchedulerKind};
+use crate::rules::searcher::{Searcher, SearcherKind};
+use crate::words::event::{Header, SCHEMA};
+use crate::words::metric::{Metric, Noise, ValueRule};
+use crate::words::schedule::SchedulerOptions;
+use crate::words::space::{ConfigError, Space};
+use crate::words::value::Config;
+
+/// What a study is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setup {
+    /// The parameters.
+    pub space: Space,
+    /// What is measured.
+    pub metric: Metric,
+    /// What else is to be as good as can be, measured with each trial.
+    pub objectives: Vec<Metric>,
+    /// The names of what is measured with each trial and must be at most 0.
+    pub constraints: Vec<String>,
+    /// Whether searchers shall prefer what costs less to measure; trials are then told with their cost.
+    pub cost_aware: bool,
+    /// Where all randomness comes from: the same seed and the same results give the same suggestions.
+    pub seed: u64,
+    /// Which searcher; [`Study::with`] takes one of your own instead, and some schedulers bring their own.
+    pub searcher: SearcherKind,
+    /// Which scheduler.
+    pub scheduler: SchedulerKind,
+    /// What the scheduler is told beside its name.
+    pub scheduler_options: SchedulerOptions,
+    /// The resource of a full run, where the scheduler needs one.
+    pub max_resource: Option<u64>,
+    /// How many trials are planned, which [`SearcherKind::Auto`] goes by; [`Study::limit_trials`] is what ends a study.
+    pub budget: Option<u64>,
+    /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
+    pub points_to_evaluate: Vec<Config>,
+}
+
+impl Setup {
+    /// A study of this metric over this space with the default searcher and scheduler, seed 0 and no point given.
+    pub fn new(space: Space, metric: Metric) -> Self {
+        Self {
+            space,
+            metric,
+            objectives: Vec::new(),
+            constraints: Vec::new(),
+            cost_aware: false,
+            seed: 0,
+            searcher: SearcherKind::default(),
+            scheduler: SchedulerKind::default(),
+            scheduler_options: SchedulerOptions::default(),
+            max_resource: None,
+            budget: None,
+            points_to_evaluate: Vec::new(),
+        }
+    }
+
+    /// With this many trials planned.
+    #[must_use]
+    pub fn budget(self, trials: u64) -> Self {
+        Self { budget: Some(trials), ..self }
+    }
+
+    /// With this seed.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// With this searcher.
+    #[must_use]
+    pub fn searcher(self, searcher: SearcherKind) -> Self {
+        Self { searcher, ..self }
+    }
+
+    /// With this scheduler.
+    #[must_use]
+    pub fn scheduler(self, scheduler: SchedulerKind) -> Self {
+        Self { scheduler, ..self }
+    }
+
+    /// With these options of the scheduler.
+    #[must_use]
+    pub fn scheduler_options(self, scheduler_options: SchedulerOptions) -> Self {
+        Self { scheduler_options, ..self }
+    }
+
+    /// With this resource of a full run.
+    #[must_use]
+    pub fn max_resource(self, max_resource: u64) -> Self {
+        Self { max_resource: Some(max_resource), ..self }
+    }
+
+    /// The searcher and the scheduler that the setup names; a scheduler that brings its own searcher gets that.
+    ///
+    /// # Errors
+    /// Options of the scheduler out of their bounds, or no maximal resource where it needs one.
+    pub(crate) fn build(&self) -> Result<Deciders, SetupError> {
+        let scheduler = self.scheduler.build(&self.scheduler_options, self.max_resource)?;
+        Ok((deciders::searcher(self.scheduler, &self.scheduler_options, self.searcher), scheduler))
+    }
+
+    /// With one more objective, after those there are.
+    #[must_use]
+    pub fn objective(mut self, metric: Metric) -> Self {
+        self.objectives.push(metric);
+        self
+    }
+
+    /// With one more constraint, met where it is at most 0, after those there are.
+    #[must_use]
+    pub fn constraint(mut self, name: impl Into<String>) -> Self {
+        self.constraints.push(name.into());
+        self
+    }
+
+    /// Preferring what costs less to measure.
+    #[must_use]
+    pub fn cost_aware(self) -> Self {
+        Self { cost_aware: true, ..self }
+    }
+
+    /// With one more configuration to evaluate first, after those there are.
+    #[must_use]
+    pub fn point(mut self, config: Config) -> Self {
+        self.points_to_evaluate.push(config);
+        self
+    }
+
+    /// The header of a study made from this.
+    ///
+    /// # Errors
+    /// A space without parameters, a point that is not in it, a maximal resource of 0, a name of something measured that
+    /// is empty or there twice, or a scheduler that cannot be made.
+    pub fn header(&self) -> Result<Header, SetupError> {
+        let (searcher, scheduler) = self.build()?;
+        self.header_with(&*searcher, &*scheduler)
+    }
+
+    /// The header of a study made from this with a searcher and a scheduler that are not those it names.
+    pub(crate) fn header_with(&self, searcher: &dyn Searcher, scheduler: &dyn Scheduler) -> Result<Header, SetupError> {
+        if self.space.is_empty() {
+            return Err(SetupError::NoParameters);
+        }
+        if self.max_resource == Some(0) {
+            return Err(SetupError::NoResource);
+        }
+        for metric in std::iter::once(&self.metric).chain(&self.objectives) {
+            if let Noise::Known(sd) = metric.noise
+                && !(sd.is_finite() && sd > 0.0)
+            {
+                return Err(SetupError::Noise { metric: metric.name.clone(), sd });
+            }
+        }
+        let names = [&self.metric].into_iter().chain(&self.objectives).map(|m| &m.name).chain(&self.constraints);
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if name.is_empty() || !seen.insert(name) {
+                return Err(SetupError::MeasuredName { name: name.clone() });
+            }
+        }
+        let mut metric = self.metric.clone();
+        let none = History::new(&self.space, &metric, self.seed, &[]);
+        if scheduler.advice(&none).replicates.is_some() {
+            if metric.noise == Noise::Deterministic {
+                return Err(SetupError::Replicates { metric: metric.name, scheduler: scheduler.name().to_owned() });
+            }
+            metric.value = ValueRule::Mean;
+        }
+        let complete =
+            |(index, config)| self.space.complete(config).map_err(|source| SetupError::Point { index, source });
+        Ok(Header {
+            schema: SCHEMA,
+            space: self.space.clone(),
+            metric,
+            objectives: self.objectives.clone(),
+            constraints: self.constraints.clone(),
+            cost_aware: self.cost_aware,
+            seed: self.seed,
+            searcher: searcher.name().to_owned(),
+            scheduler: scheduler.name().to_owned(),
+            scheduler_options: self.scheduler_options.clone(),
+            max_resource: self.max_resource,
+            budget: self.budget,
+            points_to_evaluate: self.points_to_evaluate.iter().enumerate().map(complete).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Why a study cannot be made.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The space has no parameter.
+    #[error("the space has no parameter; there is nothing to search")]
+    NoParameters,
+    /// A metric's known noise is no standard deviation.
+    #[error(
+        "the known noise of `{metric}` is {sd}; a standard deviation is positive (without noise, say deterministic)"
+    )]
+    Noise {
+        /// The metric.
+        metric: String,
+        /// The standard deviation given.
+        sd: f64,
+    },
+    /// The scheduler repeats measurements that are all the same.
+    #[error("`{metric}` is deterministic, and scheduler `{scheduler}` measures again; use another one, such as `fifo`")]
+    Replicates {
+        /// The metric.
+        metric: String,
+        /// The scheduler.
+        scheduler: String,
+    },
+    /// The scheduler cannot work with its options.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// The maximal resource is 0.
+    #[error("max_resource is 0; it is at least 1")]
+    NoResource,
+    /// The metric, a further objective or a constraint has no name, or the name of another one.
+    #[error("`{name}` names nothing, or two of the metric, the further objectives and the constraints; name each")]
+    MeasuredName {
+        /// The name.
+        name: String,
+    },
+    /// A point to evaluate is not in the space.
+    #[error("point {index} of points_to_evaluate is not in the space: {source}")]
+    Point {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+}
