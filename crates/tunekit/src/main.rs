@@ -50,7 +50,7 @@ fn serve(server: &mut Server) -> Result<(), Box<dyn std::error::Error>> {
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
-        let answer = server.answer(&String::from_utf8_lossy(&line), started.elapsed())?;
+        let answer = server.answer_bytes(&line, started.elapsed())?;
         // A client that has gone away is the session's end, not an error of ours.
         match writeln!(output, "{answer}").and_then(|()| output.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),

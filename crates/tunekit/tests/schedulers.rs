@@ -632,6 +632,38 @@ fn median_around_racing_stops_who_is_behind_and_spares_who_leads() {
 }
 
 #[test]
+fn best_compares_what_came_equally_far() {
+    for kind in [SchedulerKind::AshaPromotion, SchedulerKind::Dehb] {
+        let mut study = Study::new(setup(kind, 3, 3)).unwrap();
+        for value in [0.5, 0.6, 0.7] {
+            let job = job(&mut study);
+            assert_eq!(study.report(job.trial, 1, value).unwrap(), Decision::Pause);
+        }
+        assert_eq!(study.best().unwrap().trial, TrialId(0));
+        // The best of the first rung gets worse, as what is overfitted does; the others are not known there.
+        let job = job(&mut study);
+        assert_eq!((job.trial, job.resource), (TrialId(0), Some(3)));
+        study.report(job.trial, 3, 1.2).unwrap();
+        study.tell(job.trial, Outcome::Done).unwrap();
+        let best = study.best().unwrap();
+        assert_eq!((best.trial, best.value), (TrialId(0), 1.2), "{kind}");
+    }
+}
+
+#[test]
+fn nobody_is_told_to_continue_at_the_maximal_resource() {
+    for within in ["fifo", "asha_promotion"] {
+        for kind in SchedulerKind::ALL {
+            let options = SchedulerOptions { within: within.to_owned(), ..Default::default() };
+            let mut study = Study::new(setup(kind, 9, 3).scheduler_options(options)).unwrap();
+            let job = job(&mut study);
+            let decision = study.report(job.trial, 9, 1.0).unwrap();
+            assert_ne!(decision, Decision::Continue, "{kind} within {within}");
+        }
+    }
+}
+
+#[test]
 fn options_out_of_their_bounds_are_refused() {
     let refused = |kind, options: SchedulerOptions| {
         Study::new(Setup { max_resource: Some(9), ..setup(kind, 9, 3).scheduler_options(options) })

@@ -371,3 +371,58 @@ fn a_copy_says_over_the_wire_where_it_begins_also_after_a_crash() {
     assert_eq!(say(&mut server, r#"{"op":"checkpoints"}"#), r#"{"checkpoints":[{"trial":0,"resource":2}]}"#);
     assert_eq!(say(&mut server, r#"{"op":"ask"}"#), copy);
 }
+
+#[test]
+fn a_value_of_null_is_a_failure_also_after_reports() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    assert_eq!(say(CREATE), r#"{"ok":true}"#);
+    for (trial, rest) in [(0, ""), (1, r#","failed":"out of memory""#)] {
+        assert!(say(r#"{"op":"ask"}"#).contains(&format!(r#""trial":{trial}"#)));
+        say(&format!(r#"{{"op":"report","trial":{trial},"resource":1,"value":0.1}}"#));
+        let tell = format!(r#"{{"op":"tell","trial":{trial},"value":null{rest}}}"#);
+        assert_eq!(say(&tell), r#"{"ok":true}"#);
+    }
+    assert!(say(r#"{"op":"best"}"#).contains("nothing was measured yet"));
+    let added = say(r#"{"op":"add","config":{"x":1.0,"n":5,"kind":"b"},"value":null}"#);
+    assert!(added.contains("has a finite value"), "{added}");
+}
+
+#[test]
+fn after_a_refused_create_nothing_is_done_to_the_journals_study() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    assert_eq!(say(&mut Server::with_journal(&path).unwrap(), CREATE), r#"{"ok":true}"#);
+    let before = std::fs::read_to_string(&path).unwrap();
+    let mut server = Server::with_journal(&path).unwrap();
+    for other in [CREATE.replace(r#""seed":1"#, r#""seed":2"#), CREATE.replace(r#""gp""#, r#""gpp""#)] {
+        assert!(say(&mut server, &other).contains("error"));
+        let ask = say(&mut server, r#"{"op":"ask"}"#);
+        assert!(ask.contains("create was refused"), "{ask}");
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+    assert_eq!(say(&mut server, CREATE), r#"{"ok":true}"#);
+    assert!(say(&mut server, r#"{"op":"ask"}"#).contains(r#""trial":0"#));
+}
+
+#[test]
+fn an_interval_beyond_all_numbers_is_left_out() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    let create = CREATE.replace(r#""gp""#, r#""random""#);
+    assert_eq!(say(&create), r#"{"ok":true}"#);
+    for value in ["1e308", "-1e308"] {
+        let add = format!(r#"{{"op":"add","config":{{"x":1.0,"n":5,"kind":"b"}},"value":{value}}}"#);
+        assert_eq!(say(&add), r#"{"ok":true}"#);
+    }
+    let best: Json = serde_json::from_str(&say(r#"{"op":"best"}"#)).unwrap();
+    assert!(best["ci95"].is_null() && best["mean"].as_f64() == Some(0.0), "{best}");
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_refused_with_their_place() {
+    let mut server = Server::new();
+    let answer = server.answer_bytes(b"{\"op\":\"\xffask\"}", Duration::ZERO).unwrap();
+    assert!(answer.contains("byte 8 of the line is not UTF-8"), "{answer}");
+    assert!(server.answer_bytes(CREATE.as_bytes(), Duration::ZERO).unwrap().contains("ok"));
+}

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 use tunekit::{
-    Config, Domain, Experiment, Metric, SearcherKind, Setup, Space, Study, Transfer, TransferError, TransferMethod,
+    Config, Domain, Experiment, Measured, Metric, SearcherKind, Setup, Space, Study, Transfer, TransferError,
+    TransferMethod,
 };
 
 fn space() -> Space {
@@ -206,4 +207,37 @@ fn points_come_after_the_users_and_only_once() {
         assert_eq!(points[0], first);
         assert!(points.len() >= 4 && points[1..].iter().all(|p| *p != first), "{points:?}");
     }
+}
+
+#[test]
+fn what_does_not_meet_a_constraint_is_not_transferred() {
+    let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+    let setup = |seed| {
+        let setup = Setup::new(space.clone(), Metric::minimize("loss")).constraint("over");
+        setup.searcher(SearcherKind::Random).seed(seed)
+    };
+    // Better the larger x is, and allowed only up to 0.3.
+    let measure = |study: &mut Study| {
+        let job = study.ask().unwrap().assignment().unwrap();
+        let x = job.config.float("x").unwrap();
+        let measured = Measured { constraints: vec![x - 0.3], ..Measured::new(1.0 - x) };
+        study.tell(job.trial, measured).unwrap();
+        x
+    };
+    for seed in 0..10 {
+        let mut earlier = Study::new(setup(seed)).unwrap();
+        let allowed = (0..30).map(|_| measure(&mut earlier)).filter(|x| *x <= 0.3).fold(0.0, f64::max);
+        let transfer = Transfer::new(&setup(seed + 100), vec![Experiment::of(&earlier)]).unwrap();
+        let points = transfer.zero_shot(3);
+        assert!(points.iter().all(|c| c.float("x").unwrap() <= 0.3), "{points:?}");
+        assert_eq!(points[0].float("x"), Some(allowed));
+        let boxed = Setup { space: transfer.bounding_box(), ..setup(seed + 100) };
+        let mut study = Study::new(boxed).unwrap();
+        assert!((0..20).any(|_| measure(&mut study) <= 0.3), "nothing is allowed in the box");
+    }
+    // What another study was constrained by says nothing here.
+    let earlier = Experiment::of(&Study::new(setup(0)).unwrap());
+    let other = Setup::new(space.clone(), Metric::minimize("loss"));
+    let refused = Transfer::new(&other, vec![earlier]).unwrap_err().to_string();
+    assert!(refused.contains("constraints [over], this one []"), "{refused}");
 }

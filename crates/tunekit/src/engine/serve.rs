@@ -44,7 +44,9 @@ enum Request {
     /// with a value or a bound comes what else the study measures.
     Tell {
         trial: TrialId,
-        value: Option<f64>,
+        // `null` is how JSON writes a number that is none.
+        #[serde(default, deserialize_with = "given")]
+        value: Given,
         #[serde(default, deserialize_with = "given")]
         at_least: Given,
         failed: Option<String>,
@@ -57,7 +59,8 @@ enum Request {
     /// A result from elsewhere.
     Add {
         config: Config,
-        value: Option<f64>,
+        #[serde(default, deserialize_with = "given")]
+        value: Given,
         #[serde(default, deserialize_with = "given")]
         at_least: Given,
         #[serde(default)]
@@ -94,13 +97,13 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> 
     Option::deserialize(deserializer).map(Some)
 }
 
-/// The value or the bound of a result; whether it is a bound.
-fn value_or_bound(value: Option<f64>, at_least: Given) -> Result<Option<(f64, bool)>, String> {
+/// The value or the bound of a result; whether it is a bound. A value of `null` is not a number.
+fn value_or_bound(value: Given, at_least: Given) -> Result<Option<(f64, bool)>, String> {
     match (value, at_least) {
         (Some(_), Some(_)) => Err("a result has a value or is at_least something, not both; leave one out".to_owned()),
         (None, Some(None)) => Err("at_least is null; it must be a finite number".to_owned()),
         (None, Some(Some(bound))) => Ok(Some((bound, true))),
-        (value, None) => Ok(value.map(|value| (value, false))),
+        (value, None) => Ok(value.map(|value| (value.unwrap_or(f64::NAN), false))),
     }
 }
 
@@ -189,6 +192,8 @@ pub struct Server {
     study: Option<Study>,
     journal: Option<JournalFile>,
     created: bool,
+    /// There is a study in the journal, and `create` asked for another one.
+    refused: bool,
     /// The time of the journal's last event: this session's time counts from there.
     before: Duration,
 }
@@ -226,7 +231,7 @@ impl Server {
             journal.append(&replayed.take_events())?;
             study = Some(replayed);
         }
-        Ok(Self { study, journal: Some(journal), created: false, before })
+        Ok(Self { study, journal: Some(journal), created: false, refused: false, before })
     }
 
     /// The answer to one line, without its end; `now` is the time of the session. What the answer rests on is in the
@@ -244,9 +249,31 @@ impl Server {
         Ok(answer.unwrap_or_else(|error| json!({ "error": error })).to_string())
     }
 
+    /// The answer to one line that may not be text: bytes that are not UTF-8 are refused with their place.
+    ///
+    /// # Errors
+    /// As [`Server::answer`].
+    pub fn answer_bytes(&mut self, line: &[u8], now: Duration) -> Result<String, JournalError> {
+        match std::str::from_utf8(line) {
+            Ok(line) => self.answer(line, now),
+            Err(error) => {
+                let at = error.valid_up_to() + 1;
+                let error = format!("not a request: byte {at} of the line is not UTF-8; write the line in UTF-8");
+                Ok(json!({ "error": error }).to_string())
+            }
+        }
+    }
+
     fn act(&mut self, request: Request, now: Duration) -> Result<Json, String> {
         if let Request::Create(create) = request {
-            return self.create(*create);
+            let answer = self.create(*create);
+            self.refused = !self.created && self.study.is_some();
+            return answer;
+        }
+        if self.refused {
+            return Err("the journal has a study and create was refused; create the journal's study, or begin a \
+                 session with another journal"
+                .to_owned());
         }
         let now = self.before.saturating_add(now);
         let study = self.study.as_mut().ok_or("there is no study yet; create one first")?.at(now);
@@ -263,7 +290,11 @@ impl Server {
             }
             Request::Tell { trial, value, at_least, failed, more, constraints, cost } => {
                 let alone = more.is_empty() && constraints.is_empty() && cost.is_none();
+                let is_null = value == Some(None);
                 let outcome = match (value_or_bound(value, at_least)?, failed) {
+                    (Some((_, false)), reason) if is_null => {
+                        Outcome::Failed(reason.unwrap_or_else(|| "the value is null, not a finite number".to_owned()))
+                    }
                     (Some((_, is_bound)), Some(_)) => {
                         let what = if is_bound { "is at_least something" } else { "has a value" };
                         return Err(format!("a trial {what} or has failed, not both"));
@@ -280,6 +311,7 @@ impl Server {
             }
             Request::Add { config, value, at_least, more, constraints, cost } => {
                 let (value, is_bound) = value_or_bound(value, at_least)?
+                    .filter(|(value, _)| !value.is_nan())
                     .ok_or("a result from elsewhere has a finite value, or is at_least one; give it")?;
                 let measured = Measured { value, is_bound, more, constraints, cost };
                 study.add(&config, measured).map(|_| ok()).map_err(text)

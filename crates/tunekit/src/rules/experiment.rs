@@ -59,7 +59,7 @@ impl Experiment {
 
     /// The view that searchers have.
     pub(in crate::rules) fn history(&self) -> History<'_> {
-        History::new(&self.header.space, &self.header.metric, self.header.seed, &self.trials)
+        History::of(&self.header, &self.trials)
     }
 
     /// How many measurements count, over all trials that did not fail.

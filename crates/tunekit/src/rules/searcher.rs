@@ -154,7 +154,7 @@ pub trait Searcher: Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SearcherKind {
-    /// Independent uniform draws in the unit cube.
+    /// Uniform draws in the unit cube; in a finite space without replacement.
     Random,
     /// Scrambled Sobol points: as random, but evenly spread.
     Sobol,

@@ -9,7 +9,7 @@ mod replay;
 mod setup;
 mod state;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -283,6 +283,8 @@ impl Study {
     /// Takes a running trial's measurement at `step`, and says what the trial shall do. Steps increase; what one means
     /// (an epoch, the n-th repetition) is the caller's business and [`ValueRule`](crate::ValueRule)'s.
     ///
+    /// The answer is not [`Decision::Continue`] at the study's maximal resource or later.
+    ///
     /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and whatever it is told as,
     /// it counts as failed.
     ///
@@ -332,6 +334,9 @@ impl Study {
             None => Decision::Stop,
         };
         self.state.unmeasure(trial);
+        // A full run has nothing left to report, whatever the scheduler compares.
+        let is_full = self.header().max_resource.is_some_and(|max| step >= max);
+        let decision = if is_full && decision == Decision::Continue { Decision::Stop } else { decision };
         self.record(Event::Report { trial, step, value: Some(value), cost, decision, at_s: self.at_s });
         Ok(decision)
     }
@@ -439,6 +444,9 @@ impl Study {
     /// measurements are known by bounds, a model heeds them; without a model any configuration without bounds comes
     /// first.
     ///
+    /// Where a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs, only
+    /// configurations that came to the highest level that any of them has come to are compared.
+    ///
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&self) -> Option<Best> {
         let history = self.state.history();
@@ -451,16 +459,20 @@ impl Study {
         }
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
         let incumbent = advice.incumbent.and_then(|t| self.trial(t)).map(|t| &t.config);
-        let predictions = self.searcher().predict(&self.state.history().under(advice), &configs);
+        let dressed = self.state.history().under(advice);
+        let predictions = self.searcher().predict(&dressed, &configs);
         let predictions = predictions.filter(|p| p.len() == configs.len());
+        // A model compares full runs. Without one, only what came equally far can be compared.
+        let furthest = predictions.is_none().then(|| furthest(&dressed, &configs)).flatten();
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
             return Some(sample_best(&observed[place]));
         }
         let goal = history.goal();
-        let all = observed.iter().enumerate().map(|(i, o)| {
+        let compared = |i: &usize| furthest.as_ref().is_none_or(|furthest| furthest[*i]);
+        let all = observed.iter().enumerate().filter(|(i, _)| compared(i)).map(|(i, o)| {
             let own = sample_best(o);
             match predictions.as_ref().map(|p| p[i]) {
-                Some(p) => (false, goal.loss(p.mean), Best { mean: p.mean, ci95: Some([p.lower, p.upper]), ..own }),
+                Some(p) => (false, goal.loss(p.mean), Best { mean: p.mean, ci95: finite([p.lower, p.upper]), ..own }),
                 None => (!o.bounds.is_empty(), o.loss(goal), own),
             }
         });
@@ -548,6 +560,23 @@ impl Given {
     }
 }
 
+/// Which of these configurations came to the highest level that any of them has come to; `None` without levels.
+fn furthest(history: &History<'_>, configs: &[&Config]) -> Option<Vec<bool>> {
+    let mut levels: BTreeMap<String, usize> = BTreeMap::new();
+    for reached in history.reached() {
+        let level = levels.entry(reached.config.key()).or_default();
+        *level = reached.level.max(*level);
+    }
+    let each: Vec<Option<usize>> = configs.iter().map(|config| levels.get(&config.key()).copied()).collect();
+    let top = each.iter().copied().flatten().max()?;
+    Some(each.into_iter().map(|level| level == Some(top)).collect())
+}
+
+/// An interval, unless an end of it is beyond all numbers.
+fn finite(interval: [f64; 2]) -> Option<[f64; 2]> {
+    Some(interval).filter(|ends| ends.iter().all(|end| end.is_finite()))
+}
+
 /// What the measurements alone say about a configuration.
 fn sample_best(observed: &Observed<'_>) -> Best {
     let value = mean(&observed.samples).expect("what is observed has samples");
@@ -558,7 +587,7 @@ fn sample_best(observed: &Observed<'_>) -> Best {
         config: observed.config.clone(),
         value,
         mean: value,
-        ci95: half.map(|h| [value - h, value + h]),
+        ci95: half.and_then(|h| finite([value - h, value + h])),
         n: observed.samples.len(),
         more: observed.more.iter().filter_map(|samples| mean(samples)).collect(),
     }

@@ -62,6 +62,20 @@ pub enum TransferError {
         /// `min` or `max`.
         ours: &'static str,
     },
+    /// One had other constraints, so that it does not say what is feasible here.
+    #[error(
+        "earlier study {index} has the constraints [{}], this one [{}]; transfer needs equal ones",
+        theirs.join(", "),
+        ours.join(", ")
+    )]
+    Constraints {
+        /// Which, from 0.
+        index: usize,
+        /// The names of its constraints, sorted.
+        theirs: Vec<String>,
+        /// The names of this study's constraints, sorted.
+        ours: Vec<String>,
+    },
 }
 
 /// Candidates of a Thompson draw.
@@ -109,7 +123,14 @@ struct Task {
 struct Trialled {
     config: Config,
     x: Vec<f64>,
+    /// Infinite where a constraint is not met: behind all that meet theirs, and equal to each other.
     loss: f64,
+}
+
+impl Trialled {
+    fn is_feasible(&self) -> bool {
+        self.loss < f64::INFINITY
+    }
 }
 
 impl Transfer {
@@ -119,7 +140,7 @@ impl Transfer {
     /// What these experiments tell a study made from `setup`.
     ///
     /// # Errors
-    /// No experiment, or one with another space, another goal, or without a measurement.
+    /// No experiment, or one with another space, another goal, other constraints, or without a measurement.
     pub fn new(setup: &Setup, experiments: Vec<Experiment>) -> Result<Self, TransferError> {
         if experiments.is_empty() {
             return Err(TransferError::None);
@@ -133,6 +154,15 @@ impl Transfer {
             if theirs != ours {
                 let name = |goal| if goal == Goal::Min { "min" } else { "max" };
                 return Err(TransferError::Goal { index, theirs: name(theirs), ours: name(ours) });
+            }
+            let sorted = |names: &[String]| {
+                let mut names = names.to_vec();
+                names.sort();
+                names
+            };
+            let (theirs, ours) = (sorted(&header.constraints), sorted(&setup.constraints));
+            if theirs != ours {
+                return Err(TransferError::Constraints { index, theirs, ours });
             }
             let task = Task::of(experiment);
             if task.results.is_empty() { Err(TransferError::Empty { index }) } else { Ok(task) }
@@ -215,7 +245,8 @@ impl Transfer {
     /// each side (Perrone et al. 2019). Of a categorical the values that were among the best remain. With few or unlike earlier
     /// studies what is best now may lie outside. Conditions and predicates stay, and so do parameters that others depend on.
     pub fn bounding_box(&self) -> Space {
-        let best: Vec<&Trialled> = self.tasks.iter().filter_map(|task| task.results.first()).collect();
+        let best: Vec<&Trialled> =
+            self.tasks.iter().filter_map(|task| task.results.first()).filter(|r| r.is_feasible()).collect();
         let names: Vec<&str> = self.space.iter().map(|(name, _)| name).collect();
         self.space.clone().narrowed(|place, domain| {
             // A parameter that some of the best did without says nothing of where it should be.
@@ -227,10 +258,11 @@ impl Transfer {
         })
     }
 
-    /// The best of each study, each configuration once.
+    /// The best of each study that meet its constraints, each configuration once.
     fn shortlist(&self) -> Vec<Trialled> {
         let mut all: Vec<Trialled> = Vec::new();
-        for result in self.tasks.iter().flat_map(|task| task.results.iter().take(SHORTLIST)) {
+        let feasible = |task: &'_ Task| task.results.partition_point(Trialled::is_feasible).min(SHORTLIST);
+        for result in self.tasks.iter().flat_map(|task| &task.results[..feasible(task)]) {
             if all.iter().all(|other| other.config != result.config) {
                 all.push(result.clone());
             }
@@ -244,6 +276,7 @@ impl Task {
         let (space, goal) = (&experiment.header().space, experiment.header().metric.goal);
         let result = |o: &Observed<'_>| {
             let loss = Some(o.loss(goal)).filter(|v| v.is_finite())?;
+            let loss = if o.is_feasible() { loss } else { f64::INFINITY };
             Some(Trialled { config: o.config.clone(), x: space.encode(o.config).ok()?, loss })
         };
         // What was cut off counts at its bound: it says where not to begin.

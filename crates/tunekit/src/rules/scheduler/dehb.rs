@@ -223,7 +223,12 @@ impl Scheduler for Dehb {
 
     /// The plan is that of Hyperband, which is the first time around; after that every trial starts anew.
     fn advice(&self, _: &History<'_>) -> Advice {
-        Advice { parents: self.parents(), plan: Some(self.first.plan()), ..Advice::default() }
+        Advice {
+            levels: self.first.levels().all().to_vec(),
+            parents: self.parents(),
+            plan: Some(self.first.plan()),
+            ..Advice::default()
+        }
     }
 }
 

@@ -1,9 +1,12 @@
-//! Random search: independent uniform draws in the unit cube (Bergstra and Bengio 2012), without repetition.
+//! Random search: uniform draws in the unit cube (Bergstra and Bengio 2012), without repetition while others are left.
 
 use super::{History, Searcher, Stream, SuggestError, unused};
 use crate::words::value::Config;
 
 /// Draws every configuration uniformly in the unit cube: uniform in its bounds, or in the logarithm where the scale is.
+///
+/// A configuration that was used is not drawn again while unused ones are found, so draws from a finite space are not
+/// independent: they are draws without replacement.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Random;
 
