@@ -393,10 +393,10 @@ impl Server {
                 "scheduler `{scheduler}` takes reports as replicates; leave value out, or say \"mean\""
             ));
         }
-        if let Some(study) = &self.study {
-            if let Some(what) = study.header().difference(&header) {
-                return Err(format!("the journal is of another study ({what} differs); use another journal"));
-            }
+        if let Some(study) = &self.study
+            && let Some(what) = study.header().difference(&header)
+        {
+            return Err(format!("the journal is of another study ({what} differs); use another journal"));
         }
         let study = match self.study.take() {
             Some(study) => study,
