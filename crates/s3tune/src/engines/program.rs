@@ -5,7 +5,6 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
-use crc_fast::{CrcAlgorithm, Digest};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -16,6 +15,7 @@ use super::metric::{self, Metric};
 use super::template::{PLACES, fill, in_braces, is_name, placeholders};
 use super::{TransferError, process};
 use crate::failure::Failure;
+use crate::measure::checksum_of;
 use crate::object::{Connection, Object};
 
 /// How another program is started, and what it needs.
@@ -83,18 +83,19 @@ impl Program {
     /// A checksum of everything that decides what runs. Two programs are told apart by it across sessions.
     pub(super) fn crc64nvme(&self) -> u64 {
         let Self { words, unsigned, env, files, metric, unset, check: _, install: _ } = self;
-        let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+        let mut bytes = vec![u8::from(*metric == Metric::Stdout)];
         let pairs = |pairs: &[(String, String)]| pairs.iter().flat_map(|(k, v)| [k.clone(), v.clone()]).collect();
         let parts: [Vec<String>; 5] = [words.clone(), unsigned.clone(), unset.clone(), pairs(env), pairs(files)];
         for part in parts {
-            digest.update(&(part.len() as u64).to_le_bytes());
+            bytes.extend((part.len() as u64).to_le_bytes());
             for text in part {
-                digest.update(&(text.len() as u64).to_le_bytes());
-                digest.update(text.as_bytes());
+                bytes.extend((text.len() as u64).to_le_bytes());
+                bytes.extend(text.into_bytes());
             }
         }
-        digest.update(&[u8::from(*metric == Metric::Stdout)]);
-        digest.finalize()
+        checksum_of(bytes.len() as u64, |offset, buffer| {
+            buffer.copy_from_slice(&bytes[offset as usize..][..buffer.len()]);
+        })
     }
 
     /// Everything that may hold a placeholder, with where it stands.

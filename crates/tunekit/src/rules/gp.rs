@@ -8,17 +8,20 @@
 //! - `fit`: the hyperparameters, by maximum a posteriori.
 //! - `along`: what becomes of the kernel where the last coordinate is a resource.
 //! - `censored`: measurements of which only a bound is known, as rows of the data.
+//! - `chain`: hyperparameters drawn from their posterior.
 //! - `joint`: the posterior of many points at once, sampled, and what it says about one more.
 //! - this file: the posterior given data and hyperparameters.
 
 mod along;
 mod censored;
+mod chain;
 mod fit;
 mod joint;
 mod kernel;
 
 pub(crate) use along::Along;
 pub(crate) use censored::{Bound, with_bounds};
+pub(crate) use chain::draws;
 pub(crate) use fit::{Hyper, Noise, Start, fit};
 pub(crate) use joint::Joint;
 #[cfg(test)]
@@ -66,6 +69,23 @@ impl Data {
 
     pub(crate) fn len(&self) -> usize {
         self.y.len()
+    }
+
+    /// At most so many of the rows, evenly from the first to the last.
+    fn thinned(&self, most: usize) -> Self {
+        if self.len() <= most {
+            return self.clone();
+        }
+        let rows: Vec<usize> = (0..most).map(|i| i * self.len() / most).collect();
+        let measured = rows.iter().filter(|row| **row < self.measured()).count();
+        let pick = |values: &[f64]| rows.iter().map(|row| values[*row]).collect();
+        Self {
+            x: rows.iter().map(|row| self.x[*row].clone()).collect(),
+            y: pick(&self.y),
+            n: pick(&self.n),
+            ss: pick(&self.ss),
+            fixed: most - measured,
+        }
     }
 
     /// How many rows are measurements.
@@ -200,6 +220,33 @@ impl Posterior {
     /// [`Posterior::predict`] for many points.
     pub(crate) fn predict_many(&self, points: &[Vec<f64>]) -> Vec<(f64, f64)> {
         self.locals(points).iter().map(|local| (local.mean, local.variance.sqrt())).collect()
+    }
+
+    /// [`Posterior::predict`] where the constant mean is not known either, but for what the data say of it (Rasmussen and
+    /// Williams 2006, eq. 2.41 and 2.42, with a flat prior): the variance is larger, far from the data above all.
+    pub(crate) fn predict_without_mean(&self, points: &[Vec<f64>]) -> Vec<(f64, f64)> {
+        let groups = self.kernel.groups();
+        let ones: Vec<Vec<f64>> = (0..groups)
+            .map(|group| {
+                let mut ones: Vec<f64> =
+                    self.x.iter().map(|x| f64::from(u8::from(self.kernel.group(x) == group))).collect();
+                self.factor.half_solve(&mut ones);
+                ones
+            })
+            .collect();
+        let locals = self.locals(points);
+        locals
+            .iter()
+            .map(|local| {
+                let ones = &ones[self.kernel.group(&local.placed)];
+                let weight = dot(ones, ones);
+                let mut half = local.cross.clone();
+                self.factor.half_solve(&mut half);
+                let left = 1.0 - dot(ones, &half);
+                let more = if weight > 0.0 { left * left / weight } else { 0.0 };
+                (local.mean, (local.variance + more).sqrt())
+            })
+            .collect()
     }
 
     /// The predictions at many points at once, which is several times faster than one by one; for gradients they lack the

@@ -19,7 +19,7 @@ use super::distribution::{standard_deviation, student_half_width};
 use super::history::{History, Observed};
 use super::pareto::non_dominated;
 use super::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
-use super::searcher::{Searcher, SearcherKind, SuggestError};
+use super::searcher::{Gp, Searcher, SearcherKind, SuggestError};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::metric::Metric;
@@ -436,8 +436,10 @@ impl Study {
         Ok(trial)
     }
 
-    /// The configuration with the best mean among those that meet the constraints: by the searcher's model where it has one
-    /// (and then never the luckiest sample), else by the mean of its measurements; constraints by the mean of theirs.
+    /// The configuration with the best expected value among those that meet the constraints (by the mean of theirs). A Gaussian
+    /// process of the whole study judges, whichever searcher chose the configurations, and never the luckiest sample; with
+    /// fewer than three configurations, or a noise that is known, the searcher's model or the mean of the measurements does.
+    /// Costs about a fit of that process, and more the more configurations there are (a second at some hundred).
     /// `None` before anything is measured that meets them.
     ///
     /// A configuration that is known by bounds only ([`Measured::at_least`]) is never among them. Where some of its
@@ -460,7 +462,8 @@ impl Study {
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
         let incumbent = advice.incumbent.and_then(|t| self.trial(t)).map(|t| &t.config);
         let dressed = self.state.history().under(advice);
-        let predictions = self.searcher().predict(&dressed, &configs);
+        let predictions = Gp::new().judged(&dressed, &configs);
+        let predictions = predictions.or_else(|| self.searcher().predict(&dressed, &configs));
         let predictions = predictions.filter(|p| p.len() == configs.len());
         // A model compares full runs. Without one, only what came equally far can be compared.
         let furthest = predictions.is_none().then(|| furthest(&dressed, &configs)).flatten();

@@ -22,6 +22,7 @@ use self::acquire::Incumbent;
 use self::model::{How, Model};
 use super::{History, Prediction, Searcher, Stream, SuggestError, random, unused};
 use crate::rules::qmc::Sobol;
+use crate::words::metric::Noise;
 use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
@@ -72,6 +73,18 @@ impl Gp {
         let model = Model::of(history, self.how, self.model.take());
         self.model = model;
         self.model.as_ref()
+    }
+
+    /// What a further measurement of each of these configurations is expected to be, whoever chose them: the judge of a
+    /// study's answer. Hyperparameters are drawn, not fitted, so that the interval holds although the configuration was
+    /// chosen for being low. `None` where there is too little to model, or a noise that is known, which is not drawn.
+    pub(in crate::rules) fn judged(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
+        if history.metric().noise != Noise::Learned || configs.len() < FEWEST {
+            return None;
+        }
+        let points: Option<Vec<Vec<f64>>> = configs.iter().map(|config| history.space().encode(config).ok()).collect();
+        let model = self.model(history).filter(|model| model.is_of_full_runs(history))?;
+        model.judged(&points?, &mut history.stream("judge"))
     }
 
     /// How well each level of the resource ranks configurations, as probabilities; `None` with too few results.

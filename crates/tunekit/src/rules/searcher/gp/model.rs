@@ -12,6 +12,7 @@ use crate::rules::gp::{Along, Coordinate, Posterior};
 use crate::rules::history::{History, Reached};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
+use crate::rules::stream::Stream;
 use crate::words::domain::Domain;
 use crate::words::metric::{Metric, MetricKind};
 use crate::words::schedule::ResourceKernel;
@@ -264,6 +265,15 @@ impl Model {
             return plain;
         }
         self.judge.get_or_init(|| self.objective.with_own(self.own, &self.coordinates)).as_ref().unwrap_or(plain)
+    }
+
+    /// What a measurement of each of these configurations is expected to be, with an interval that counts in that the
+    /// hyperparameters are not known. `None` where it cannot be said.
+    pub(super) fn judged(&self, points: &[Vec<f64>], stream: &mut Stream) -> Option<Vec<Prediction>> {
+        let placed: Vec<Vec<f64>> = points.iter().map(|x| self.placed(x)).collect();
+        let coordinates: Vec<Coordinate> =
+            self.coordinates.iter().copied().chain(self.curve.as_ref().map(|curve| curve.kind)).collect();
+        self.objective.judged(&placed, &coordinates, stream)
     }
 
     /// What a measurement at `x` is expected to be.

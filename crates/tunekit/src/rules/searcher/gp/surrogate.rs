@@ -1,9 +1,11 @@
 //! A process fitted to one output of the configurations, on the scale that predicts it best, and what it was made from.
 
 use super::output::{Kind, Output};
-use crate::rules::gp::{Bound, Coordinate, Data, Hyper, Noise, Posterior, Start, fit, with_bounds};
+use crate::rules::distribution::normal_quantile;
+use crate::rules::gp::{Bound, Coordinate, Data, Hyper, Noise, Posterior, Start, draws, fit, with_bounds};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
+use crate::rules::stream::Stream;
 use crate::words::metric::{Goal, Noise as MetricNoise};
 use crate::words::trial::{loss_no_better, mean};
 
@@ -18,6 +20,11 @@ const FEWEST_WARPED: usize = 12;
 const LEAST_WEIGHT: f64 = 1e-8;
 /// What each parameter of a scale costs in leave-one-out density, in nats.
 const CHARGE: f64 = 3.0;
+/// Draws of the hyperparameters for a judgement, fewer of many configurations, each of which costs their cube; and quantiles of
+/// each that it is made of.
+const DRAWS: usize = 32;
+const FEW_DRAWS: (usize, usize) = (150, 8);
+const QUANTILES: usize = 41;
 
 /// One output of the configurations.
 #[derive(Debug, Clone, PartialEq)]
@@ -285,16 +292,53 @@ impl Surrogate {
         self.column.samples.iter().any(|samples| samples.len() > 1 && samples.iter().all(|v| *v == samples[0]))
     }
 
+    /// What a measurement at each of `points` is expected to be, by many draws of the hyperparameters: the mean of all, and the
+    /// interval that holds 95 % of what they say together. What failed is left out. `None` where it cannot be said.
+    pub(super) fn judged(
+        &self,
+        points: &[Vec<f64>],
+        coordinates: &[Coordinate],
+        stream: &mut Stream,
+    ) -> Option<Vec<Prediction>> {
+        let bounds = self.column.bounds(&self.output)?;
+        let data = with_bounds(coordinates, &self.fitted.hyper, &self.data, &bounds)?;
+        let count = if data.len() > FEW_DRAWS.0 { FEW_DRAWS.1 } else { DRAWS };
+        let mut values: Vec<Vec<f64>> = vec![Vec::with_capacity(count * QUANTILES); points.len()];
+        let mut means = vec![0.0; points.len()];
+        for hyper in draws(coordinates, &data, &self.fitted.hyper, count, stream) {
+            let posterior = Posterior::new(coordinates, &hyper, &data, data.len(), None)?;
+            let noise = posterior.noise().sqrt();
+            for (point, (mean, sd)) in posterior.predict_without_mean(points).into_iter().enumerate() {
+                for quantile in 0..QUANTILES {
+                    let z = normal_quantile((quantile as f64 + 0.5) / QUANTILES as f64);
+                    let value = self.measurement(mean + sd * z, noise);
+                    means[point] += value / (count * QUANTILES) as f64;
+                    values[point].push(value);
+                }
+            }
+        }
+        let judged = means.into_iter().zip(&mut values).map(|(mean, values)| {
+            values.sort_by(f64::total_cmp);
+            let at = |share: f64| values[((values.len() as f64 * share) as usize).min(values.len() - 1)];
+            let (lower, upper) = (at(0.025), at(0.975));
+            let all_finite = mean.is_finite() && lower.is_finite() && upper.is_finite();
+            all_finite.then_some(Prediction { mean, lower, upper })
+        });
+        judged.collect()
+    }
+
+    /// The mean of measurements whose outputs vary by `noise` about `output`.
+    fn measurement(&self, output: f64, noise: f64) -> f64 {
+        NODES.iter().map(|(z, weight)| weight * self.output.measurement(output + noise * z)).sum()
+    }
+
     /// What a measurement at `x` is expected to be by this posterior: the mean over its noise of what an output stands for, at
     /// the latent function's mean and at both ends of its 95 % interval.
     pub(super) fn prediction(&self, posterior: &Posterior, x: &[f64]) -> Option<Prediction> {
         let (mean, sd) = posterior.predict(x);
         // A known noise is a standard deviation of measurements already, which moves their mean by nothing.
         let noise = if let MetricNoise::Known(_) = self.column.noise { 0.0 } else { posterior.noise().sqrt() };
-        let at = |output: f64| {
-            let values = NODES.map(|(z, weight)| weight * self.output.measurement(output + noise * z));
-            values.iter().sum::<f64>()
-        };
+        let at = |output: f64| self.measurement(output, noise);
         let (mean, a, b) = (at(mean), at(mean - 1.96 * sd), at(mean + 1.96 * sd));
         let all_finite = mean.is_finite() && a.is_finite() && b.is_finite();
         all_finite.then_some(Prediction { mean, lower: a.min(b), upper: a.max(b) })

@@ -1,0 +1,177 @@
+//! Hyperparameters drawn from their posterior, where an interval must hold that one best guess of them makes too narrow.
+//!
+//! Coordinate-wise slice sampling (Neal 2003) of length scales, signal and noise, the constant mean integrated out under a flat
+//! prior: -ln p = 1/2 r^T K_n^-1 r + 1/2 ln |K_n| + 1/2 ln (1^T K_n^-1 1) + 1/2 sum_i [(n_i - 1) ln sigma^2 + SS_i / sigma^2]
+//! (letters: `gp.rs`), with r = y - mu. Priors:
+//! - length scales: log-normal with mean sqrt 2 + 1/2 ln d - 3/2 and sd sqrt 3, halfway between what Hvarfner, Hellsten and Nardi
+//!   (2024) published and that density's mode, where the fit begins: a short length is noise under another name, and would
+//!   believe in the luckiest measurement; a long one sees no minimum where measurements are noisy;
+//! - the variance of one measurement, s^2 + tau^2 + sigma^2: its logarithm is normal with mean 0 and sd 1, of standardised outputs;
+//! - the signal's share of that: its logit is normal with mean 0 and sd 3, so that a function that is flat, with noise alone,
+//!   is as good a guess as one without noise. The fit's prior has the signal near the outputs' variance, which is right for
+//!   finding what is better, and sees structure in noise;
+//! - the share of the rest that a configuration has to itself, tau^2: only where configurations were measured again, for else it
+//!   cannot be told from noise. Its logit is normal with mean -2 and sd 1.5.
+
+use super::kernel::{Coordinate, Kernel, distances};
+use super::{Data, Factor, Hyper, dot};
+use crate::rules::stream::Stream;
+
+/// The first width of a slice, in logarithms.
+const WIDTH: f64 = 1.5;
+/// How often a slice is widened or narrowed at most.
+const STEPS: usize = 8;
+/// The most rows that a chain looks at: each of its steps costs their cube.
+const ROWS: usize = 100;
+/// Sweeps before the first draw.
+const BURN: usize = 8;
+const MIN_LENGTH: f64 = 0.025;
+const LENGTH_SD: f64 = 1.732_050_807_568_877_2;
+
+/// A chain over hyperparameters.
+struct Chain<'a> {
+    coordinates: &'a [Coordinate],
+    data: &'a Data,
+    /// What is not drawn: warps, and shapes along a resource.
+    start: &'a Hyper,
+    d: usize,
+    has_own: bool,
+}
+
+/// Draws of the hyperparameters of a process of these data, from near `start` on.
+pub(crate) fn draws(
+    coordinates: &[Coordinate],
+    data: &Data,
+    start: &Hyper,
+    count: usize,
+    stream: &mut Stream,
+) -> Vec<Hyper> {
+    let data = &data.thinned(ROWS);
+    let d = distances(coordinates);
+    let has_own = data.n[..data.measured()].iter().any(|n| *n > 1.0);
+    let chain = Chain { coordinates, data, start, d, has_own };
+    let mut at = chain.logs();
+    let mut density = chain.density(&at);
+    let mut all = Vec::with_capacity(count);
+    for sweep in 0..BURN + count {
+        for index in 0..at.len() {
+            chain.slice(index, &mut at, &mut density, stream);
+        }
+        if sweep >= BURN {
+            all.push(chain.hyper(&at));
+        }
+    }
+    all
+}
+
+impl Chain<'_> {
+    /// Logarithms of lengths and of the variance of a measurement, logits of the shares.
+    fn logs(&self) -> Vec<f64> {
+        let Hyper { lengths, signal, noise, .. } = self.start;
+        let mut logs: Vec<f64> = lengths.iter().map(|l| (l - MIN_LENGTH).max(1e-9).ln()).collect();
+        logs.push((signal + noise).ln());
+        logs.push((signal / noise).ln().clamp(-8.0, 8.0));
+        if self.has_own {
+            logs.push(-2.0);
+        }
+        logs
+    }
+
+    fn hyper(&self, logs: &[f64]) -> Hyper {
+        let share = |logit: f64| 1.0 / (1.0 + (-logit).exp());
+        let (total, signal) = (logs[self.d].exp(), share(logs[self.d + 1]));
+        let rest = total * share(-logs[self.d + 1]);
+        let own = if self.has_own { share(logs[self.d + 2]) } else { 0.0 };
+        Hyper {
+            lengths: logs[..self.d].iter().map(|l| MIN_LENGTH + l.exp()).collect(),
+            signal: total * signal,
+            noise: (rest * (1.0 - own)).max(1e-9),
+            own: rest * own,
+            ..self.start.clone()
+        }
+    }
+
+    /// The logarithm of the posterior's density, up to a constant; minus infinity where the covariance cannot be factored.
+    fn density(&self, logs: &[f64]) -> f64 {
+        let hyper = self.hyper(logs);
+        let kernel = Kernel::new(self.coordinates, &hyper);
+        let x: Vec<Vec<f64>> = self.data.x.iter().map(|x| kernel.place(x)).collect();
+        let n = x.len();
+        let mut k = vec![0.0; n * n];
+        for i in 0..n {
+            for j in 0..i {
+                k[i * n + j] = kernel.covariance(&x[i], &x[j]);
+            }
+            k[i * n + i] = kernel.variance(&x[i]) + self.data.variance(i, hyper.noise);
+        }
+        let Some(factor) = Factor::new(&k, n) else { return f64::NEG_INFINITY };
+        let mut value = -0.5 * factor.log_determinant();
+        let mut residual: Vec<f64> = x.iter().zip(&self.data.y).map(|(x, y)| y - kernel.offset(x)).collect();
+        factor.half_solve(&mut residual);
+        let mut explained = dot(&residual, &residual);
+        for group in 0..kernel.groups() {
+            let mut ones: Vec<f64> = x.iter().map(|x| f64::from(u8::from(kernel.group(x) == group))).collect();
+            factor.half_solve(&mut ones);
+            let weight = dot(&ones, &ones);
+            if weight > 0.0 {
+                explained -= dot(&ones, &residual).powi(2) / weight;
+                value -= 0.5 * weight.ln();
+            }
+        }
+        value -= 0.5 * explained;
+        let measured = self.data.measured();
+        let spare: f64 = self.data.n[..measured].iter().map(|n| n - 1.0).sum();
+        let ss: f64 = self.data.ss[..measured].iter().sum();
+        value -= 0.5 * (spare * hyper.noise.ln() + ss / hyper.noise);
+        for (index, log) in logs.iter().enumerate() {
+            let (mean, sd) = self.prior(index);
+            value -= 0.5 * ((log - mean) / sd).powi(2);
+        }
+        if value.is_finite() { value } else { f64::NEG_INFINITY }
+    }
+
+    fn prior(&self, index: usize) -> (f64, f64) {
+        if index < self.d {
+            return (std::f64::consts::SQRT_2 + 0.5 * (self.d as f64).ln() - 1.5, LENGTH_SD);
+        }
+        match index - self.d {
+            0 => (0.0, 1.0),
+            1 => (0.0, 3.0),
+            _ => (-2.0, 1.5),
+        }
+    }
+
+    /// One step along one coordinate: stepping out, then shrinking.
+    fn slice(&self, index: usize, at: &mut [f64], density: &mut f64, stream: &mut Stream) {
+        let from = at[index];
+        let level = *density + (1.0 - stream.uniform()).ln();
+        let mut move_to = |place: f64| {
+            at[index] = place;
+            self.density(at)
+        };
+        let mut low = from - WIDTH * stream.uniform();
+        let mut high = low + WIDTH;
+        for _ in 0..STEPS {
+            if move_to(low) <= level {
+                break;
+            }
+            low -= WIDTH;
+        }
+        for _ in 0..STEPS {
+            if move_to(high) <= level {
+                break;
+            }
+            high += WIDTH;
+        }
+        for _ in 0..4 * STEPS {
+            let place = low + (high - low) * stream.uniform();
+            let found = move_to(place);
+            if found > level {
+                *density = found;
+                return;
+            }
+            if place < from { low = place } else { high = place }
+        }
+        at[index] = from;
+    }
+}

@@ -1,0 +1,71 @@
+//! What a study says of its answer, over many studies of functions whose means are known.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use tunekit::{Ask, Best, Config, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Stream, Study};
+
+const STUDIES: u64 = 60;
+const NOISE: f64 = 0.15;
+
+fn space() -> Space {
+    let int = |lo, hi| Domain::int(lo, hi).unwrap().log().unwrap();
+    Space::new().with("x", int(1, 256)).unwrap().with("y", int(1, 64)).unwrap()
+}
+
+fn bowl(config: &Config) -> f64 {
+    let log = |name: &str, hi: f64| config.float(name).unwrap().ln() / hi.ln();
+    1.0 + (log("x", 256.0) - 0.6).powi(2) + (log("y", 64.0) - 0.3).powi(2)
+}
+
+fn flat(_: &Config) -> f64 {
+    1.0
+}
+
+/// The answer of a study, and the true mean of it.
+fn study(searcher: SearcherKind, racing: bool, function: fn(&Config) -> f64, seed: u64) -> (Best, f64) {
+    let setup = Setup::new(space(), Metric::time("seconds").replicated()).searcher(searcher).seed(seed);
+    let setup = if racing { setup.scheduler(SchedulerKind::Racing).max_resource(10) } else { setup };
+    let mut study = Study::new(setup).unwrap();
+    let mut noise = Stream::of_study(seed, "noise of the function");
+    let mut measurements = 0;
+    while measurements < 30 {
+        let Ask::Trial(job) = study.ask().unwrap() else { panic!("there is always one to run") };
+        measurements += 1;
+        let value = function(&job.config) * (NOISE * noise.normal() - 0.5 * NOISE * NOISE).exp();
+        if racing {
+            let step = study.trial(job.trial).unwrap().measurements.len() as u64 + 1;
+            if study.report(job.trial, step, value).unwrap() == tunekit::Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        } else {
+            study.tell(job.trial, value).unwrap();
+        }
+    }
+    let best = study.best().unwrap();
+    let truth = function(&best.config);
+    (best, truth)
+}
+
+#[test]
+fn the_interval_holds_and_the_mean_is_not_too_good_whoever_searches() {
+    for (searcher, racing) in [
+        (SearcherKind::Gp, false),
+        (SearcherKind::Random, false),
+        (SearcherKind::Tpe, false),
+        (SearcherKind::Random, true),
+    ] {
+        for (name, function) in [("bowl", bowl as fn(&Config) -> f64), ("flat", flat)] {
+            let (mut covered, mut bias) = (0, 0.0);
+            for seed in 0..STUDIES {
+                let (best, truth) = study(searcher, racing, function, seed);
+                let [low, high] = best.ci95.unwrap();
+                assert!(low <= best.mean && best.mean <= high, "{best:?}");
+                covered += u64::from((low..=high).contains(&truth));
+                bias += (best.mean / truth - 1.0) / STUDIES as f64;
+            }
+            // 95 % of 60 are 57; 52 or fewer happen once in 40.
+            assert!(covered >= 52, "{searcher}, racing {racing}, {name}: {covered} of {STUDIES}");
+            assert!(bias.abs() < 0.04, "{searcher}, racing {racing}, {name}: {bias:+.3}");
+        }
+    }
+}
