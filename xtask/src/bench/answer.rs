@@ -59,7 +59,7 @@ const SECTIONS: [Section; 5] = [
     Section {
         name: "compat",
         head: "## Configurations a minute in the AWS sample's space\n\n\
-               With hopeless downloads cut off and without (`--no-cut-off`), on sockets, three studies each, medians.",
+               As today, and as s3tune once was: three downloads of every configuration, each waited for (`bayes_fifo`, `--no-cut-off`). On sockets, three studies each, medians.",
         arguments: &["compat", "--seeds", "3"],
         quick: &["compat", "--seeds", "1"],
     },

@@ -38,12 +38,13 @@ pub(crate) fn run(clock: Clock, method: &str, seeds: u64, seconds: f64, folder: 
         significantly_worse += u32::from(improvement.upper < 0.0);
         ratios.push(1.0 - improvement.estimate);
     }
+    let figure = |value: f64| if ratios.is_empty() { "none".to_owned() } else { format!("{value:.3}") };
     Ok(format!(
         "| studies | default recommended | another recommended | of these significantly slower | mean ratio to the default | worst |\n\
          | ---: | ---: | ---: | ---: | ---: | ---: |\n\
-         | {seeds} | {kept} | {} | {significantly_worse} | {:.3} | {:.3} |\n",
+         | {seeds} | {kept} | {} | {significantly_worse} | {} | {} |\n",
         ratios.len(),
-        mean(&ratios),
-        worst(&ratios),
+        figure(mean(&ratios)),
+        figure(worst(&ratios)),
     ))
 }
