@@ -4,7 +4,7 @@
 
 use tunekit::{Ask, Best, Config, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Stream, Study};
 
-const STUDIES: u64 = 60;
+const STUDIES: u64 = 40;
 const NOISE: f64 = 0.15;
 
 fn space() -> Space {
@@ -48,24 +48,24 @@ fn study(searcher: SearcherKind, racing: bool, function: fn(&Config) -> f64, see
 
 #[test]
 fn the_interval_holds_and_the_mean_is_not_too_good_whoever_searches() {
-    for (searcher, racing) in [
-        (SearcherKind::Gp, false),
-        (SearcherKind::Random, false),
-        (SearcherKind::Tpe, false),
-        (SearcherKind::Random, true),
+    type Function = fn(&Config) -> f64;
+    for (searcher, racing, name, function) in [
+        (SearcherKind::Gp, false, "flat", flat as Function),
+        (SearcherKind::Random, false, "flat", flat),
+        (SearcherKind::Random, false, "bowl", bowl),
+        (SearcherKind::Tpe, false, "bowl", bowl),
+        (SearcherKind::Random, true, "flat", flat),
     ] {
-        for (name, function) in [("bowl", bowl as fn(&Config) -> f64), ("flat", flat)] {
-            let (mut covered, mut bias) = (0, 0.0);
-            for seed in 0..STUDIES {
-                let (best, truth) = study(searcher, racing, function, seed);
-                let [low, high] = best.ci95.unwrap();
-                assert!(low <= best.mean && best.mean <= high, "{best:?}");
-                covered += u64::from((low..=high).contains(&truth));
-                bias += (best.mean / truth - 1.0) / STUDIES as f64;
-            }
-            // 95 % of 60 are 57; 52 or fewer happen once in 40.
-            assert!(covered >= 52, "{searcher}, racing {racing}, {name}: {covered} of {STUDIES}");
-            assert!(bias.abs() < 0.04, "{searcher}, racing {racing}, {name}: {bias:+.3}");
+        let (mut covered, mut bias) = (0, 0.0);
+        for seed in 0..STUDIES {
+            let (best, truth) = study(searcher, racing, function, seed);
+            let [low, high] = best.ci95.unwrap();
+            assert!(low <= best.mean && best.mean <= high, "{best:?}");
+            covered += u64::from((low..=high).contains(&truth));
+            bias += (best.mean / truth - 1.0) / STUDIES as f64;
         }
+        // 95 % of 40 are 38; 33 or fewer happen once in 300.
+        assert!(covered >= 34, "{searcher}, racing {racing}, {name}: {covered} of {STUDIES}");
+        assert!(bias.abs() < 0.04, "{searcher}, racing {racing}, {name}: {bias:+.3}");
     }
 }
