@@ -64,7 +64,7 @@ pub use engine::stop::StopHandle;
 pub use engine::trial_run::TrialRun;
 pub use engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
 pub use rules::DecodeError;
-pub use rules::advice::{Advice, Parents};
+pub use rules::advice::{Advice, Corrected, Parents};
 pub use rules::compare;
 pub use rules::effects::{Effect, Effects, Finding};
 pub use rules::experiment::Experiment;

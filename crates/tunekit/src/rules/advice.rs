@@ -3,6 +3,7 @@
 //! It is data, answered at once, so that a wrapper passes all of it on and a history needs to know no scheduler.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use crate::words::plan::Plan;
 use crate::words::trial::{Checkpoint, TrialId};
@@ -22,9 +23,8 @@ pub struct Advice {
     pub levels: Vec<u64>,
     /// For evolutionary searchers: the trials that the next new one is a child of.
     pub parents: Option<Parents>,
-    /// By trial, its samples without the estimated drift; trials that are not in it count as they were measured. `None`
-    /// where no drift is evident.
-    pub corrected: Option<BTreeMap<TrialId, Vec<f64>>>,
+    /// The samples without the estimated drift. `None` where no drift is evident.
+    pub corrected: Option<Corrected>,
     /// The trial that leads, where trials are compared by more than their values: a study whose searcher has no model
     /// recommends its configuration.
     pub incumbent: Option<TrialId>,
@@ -39,6 +39,36 @@ pub struct Advice {
     pub checkpoints: Option<Vec<Checkpoint>>,
     /// What the scheduler is going to do, as far as that is settled.
     pub plan: Option<Plan>,
+}
+
+/// Samples by trial, computed when they are first asked for: many searchers never ask, and a study is told of every report.
+#[derive(Clone)]
+pub struct Corrected(Arc<LazyLock<Samples, Box<dyn FnOnce() -> Samples + Send>>>);
+
+type Samples = BTreeMap<TrialId, Vec<f64>>;
+
+impl Corrected {
+    /// What `compute` gives: the samples of trials; those that are not in it count as they were measured.
+    pub fn new(compute: impl FnOnce() -> Samples + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(compute))))
+    }
+
+    /// The samples of a trial, if they were corrected.
+    pub fn of(&self, trial: TrialId) -> Option<&Vec<f64>> {
+        self.0.get(&trial)
+    }
+}
+
+impl std::fmt::Debug for Corrected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Corrected").field(&**self.0).finish()
+    }
+}
+
+impl PartialEq for Corrected {
+    fn eq(&self, other: &Self) -> bool {
+        **self.0 == **other.0
+    }
 }
 
 /// The parents of a new trial.

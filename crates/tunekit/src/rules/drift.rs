@@ -116,16 +116,22 @@ impl<I: Copy + PartialEq> Drift<I> {
         self.weights().iter().zip(RATIOS).map(|(weight, ratio)| weight * ratio).sum()
     }
 
-    /// The level at each of these measurements less that at the last one, by all of them; they are those that were taken.
-    pub(super) fn levels(&self, log: &[(I, f64)]) -> Vec<f64> {
-        let mut levels = vec![0.0; log.len()];
-        for (filter, weight) in self.filters.iter().zip(self.weights()).filter(|(f, w)| f.ratio > 0.0 && *w > 1e-3) {
-            for (level, own) in levels.iter_mut().zip(smoothed(filter.ratio, log)) {
-                *level += weight * own;
-            }
-        }
-        levels
+    /// Which drifts are believed in and how much, as ratios of variances and weights: what [`levels`] goes by.
+    pub(super) fn believed(&self) -> Vec<(f64, f64)> {
+        let all = self.filters.iter().map(|filter| filter.ratio).zip(self.weights());
+        all.filter(|(ratio, weight)| *ratio > 0.0 && *weight > 1e-3).collect()
     }
+}
+
+/// The level at each of these measurements less that at the last one, by all of them; they are those that were taken.
+pub(super) fn levels<I: Copy + PartialEq>(believed: &[(f64, f64)], log: &[(I, f64)]) -> Vec<f64> {
+    let mut levels = vec![0.0; log.len()];
+    for (ratio, weight) in believed {
+        for (level, own) in levels.iter_mut().zip(smoothed(*ratio, log)) {
+            *level += weight * own;
+        }
+    }
+    levels
 }
 
 impl<I: Copy + PartialEq> Filter<I> {

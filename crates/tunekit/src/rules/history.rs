@@ -303,7 +303,7 @@ impl<'a> History<'a> {
 
     /// What counts of a trial.
     fn samples(&self, trial: &Trial) -> Vec<f64> {
-        let corrected = || self.advice.corrected.as_ref()?.get(&trial.id);
+        let corrected = || self.advice.corrected.as_ref()?.of(trial.id);
         let all = match self.resource() {
             Some(resource) if trial.told.is_none() => return trial.value_at(resource).into_iter().collect(),
             _ => match corrected() {

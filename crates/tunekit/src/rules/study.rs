@@ -462,11 +462,14 @@ impl Study {
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
         let incumbent = advice.incumbent.and_then(|t| self.trial(t)).map(|t| &t.config);
         let dressed = self.state.history().under(advice);
-        let predictions = Gp::new().judged(&dressed, &configs);
+        let furthest = furthest(&dressed, &configs);
+        // The judge compares values, and those of trials that did not come equally far are not of the same thing.
+        let equally = furthest.as_ref().is_none_or(|furthest| furthest.iter().all(|is| *is));
+        let predictions = if equally { Gp::new().judged(&dressed, &configs) } else { None };
         let predictions = predictions.or_else(|| self.searcher().predict(&dressed, &configs));
         let predictions = predictions.filter(|p| p.len() == configs.len());
         // A model compares full runs. Without one, only what came equally far can be compared.
-        let furthest = predictions.is_none().then(|| furthest(&dressed, &configs)).flatten();
+        let furthest = furthest.filter(|_| predictions.is_none());
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
             return Some(sample_best(&observed[place]));
         }

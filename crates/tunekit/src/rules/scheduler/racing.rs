@@ -7,11 +7,13 @@
 //! thing measured is seen, and taken out of every comparison: that model is `rules/drift.rs`, this is what follows from it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
-use crate::rules::drift::Drift;
+use crate::rules::advice::Corrected;
+use crate::rules::drift::{Drift, levels};
 use crate::words::event::Event;
-use crate::words::metric::{MetricKind, Noise};
+use crate::words::metric::{Goal, MetricKind, Noise};
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::SchedulerOptions;
 use crate::words::trial::{Decision, Origin, Outcome, Status, Trial, TrialId, mean};
@@ -45,7 +47,7 @@ pub struct Racing {
     started: u64,
     recheck: u64,
     /// Every measurement, in their order.
-    log: Vec<(TrialId, f64)>,
+    log: Arc<Vec<(TrialId, f64)>>,
     /// What came of the last report when it was answered, with how many measurements there were before: it is observed next.
     answered: Option<(TrialId, usize, Race)>,
 }
@@ -78,6 +80,25 @@ struct Run {
     step: u64,
 }
 
+/// What races are run on: losses, of the logarithm where differences grow with the values.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    goal: Goal,
+    logarithmic: bool,
+}
+
+impl Scale {
+    fn scaled(self, value: f64) -> f64 {
+        let value = if self.logarithmic { value.ln() } else { value };
+        self.goal.loss(value).clamp(-LARGEST, LARGEST)
+    }
+
+    fn value(self, scaled: f64) -> f64 {
+        let value = self.goal.loss(scaled);
+        if self.logarithmic { value.exp() } else { value }
+    }
+}
+
 impl Race {
     fn new(rules: Rules, logarithmic: bool) -> Self {
         let (live, leader) = (BTreeMap::new(), Run::default());
@@ -85,8 +106,11 @@ impl Race {
     }
 
     fn scale(&self, history: &History<'_>, value: f64) -> f64 {
-        let value = if self.logarithmic { value.ln() } else { value };
-        history.goal().loss(value).clamp(-LARGEST, LARGEST)
+        self.scale_of(history).scaled(value)
+    }
+
+    fn scale_of(&self, history: &History<'_>) -> Scale {
+        Scale { goal: history.goal(), logarithmic: self.logarithmic }
     }
 
     /// Takes a measurement and settles what is clear by then; the trial is in the race whatever was thought of it before.
@@ -150,7 +174,7 @@ impl Racing {
             since: 0,
             started: 0,
             recheck,
-            log: Vec::new(),
+            log: Arc::default(),
             answered: None,
         })
     }
@@ -184,7 +208,7 @@ impl Racing {
 
     fn take(&mut self, history: &History<'_>, trial: TrialId, run: Run, value: f64) {
         let changed = self.rescale(history, value);
-        self.log.push((trial, value));
+        Arc::make_mut(&mut self.log).push((trial, value));
         self.since += 1;
         match self.answered.take() {
             Some((answered, before, race)) if answered == trial && before + 1 == self.log.len() && !changed => {
@@ -219,11 +243,11 @@ impl Racing {
     fn replay(&mut self, history: &History<'_>, wanted: impl Fn(TrialId) -> bool) {
         let mut drift = Drift::new(self.noise(history));
         let mut left: BTreeMap<TrialId, usize> = BTreeMap::new();
-        for (trial, _) in &self.log {
+        for (trial, _) in self.log.iter() {
             *left.entry(*trial).or_default() += 1;
         }
         let stays = |t: TrialId| self.stays(&self.race, t) || self.running.contains(&t) || wanted(t);
-        for (trial, value) in &self.log {
+        for (trial, value) in self.log.iter() {
             drift.measure(*trial, self.race.scale(history, *value));
             if let Some(left) = left.get_mut(trial) {
                 *left -= 1;
@@ -262,18 +286,20 @@ impl Racing {
     }
 
     /// The samples of each trial with the estimated drift removed; `None` where no drift is evident.
-    fn corrected(&self, history: &History<'_>) -> Option<BTreeMap<TrialId, Vec<f64>>> {
+    fn corrected(&self, history: &History<'_>) -> Option<Corrected> {
         if self.race.drift.is_there() < CLEAR {
             return None;
         }
-        let scaled: Vec<(TrialId, f64)> = self.log.iter().map(|(t, v)| (*t, self.race.scale(history, *v))).collect();
-        let mut all: BTreeMap<TrialId, Vec<f64>> = BTreeMap::new();
-        for ((trial, loss), level) in scaled.iter().zip(self.race.drift.levels(&scaled)) {
-            let value = history.goal().loss(loss - level);
-            all.entry(*trial).or_default().push(if self.race.logarithmic { value.exp() } else { value });
-        }
-        let finite = |values: &Vec<f64>| mean(values).is_some_and(f64::is_finite);
-        Some(all.into_iter().filter(|(_, values)| finite(values)).collect())
+        let (log, believed, scale) = (Arc::clone(&self.log), self.race.drift.believed(), self.race.scale_of(history));
+        Some(Corrected::new(move || {
+            let scaled: Vec<(TrialId, f64)> = log.iter().map(|(trial, value)| (*trial, scale.scaled(*value))).collect();
+            let mut all: BTreeMap<TrialId, Vec<f64>> = BTreeMap::new();
+            for ((trial, loss), level) in scaled.iter().zip(levels(&believed, &scaled)) {
+                all.entry(*trial).or_default().push(scale.value(loss - level));
+            }
+            let finite = |values: &Vec<f64>| mean(values).is_some_and(f64::is_finite);
+            all.into_iter().filter(|(_, values)| finite(values)).collect()
+        }))
     }
 
     /// Asks for the yardsticks where the level may have moved, or it is time.
@@ -371,7 +397,7 @@ impl Scheduler for Racing {
                 let left = history.trial(*trial).map_or(0, |t| t.measurements.len());
                 if self.log.iter().filter(|(t, _)| t == trial).count() > left {
                     if let Some(last) = self.log.iter().rposition(|(t, _)| t == trial) {
-                        self.log.remove(last);
+                        Arc::make_mut(&mut self.log).remove(last);
                     }
                     self.replay(history, |t| t == *trial);
                 }

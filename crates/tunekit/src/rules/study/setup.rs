@@ -27,7 +27,7 @@ pub struct Setup {
     pub cost_aware: bool,
     /// Where all randomness comes from: the same seed and the same results give the same suggestions.
     pub seed: u64,
-    /// Which searcher; [`Study::with`] takes one of your own instead, and some schedulers bring their own.
+    /// Which searcher; [`Study::with`](crate::Study::with) takes one of your own instead, and some schedulers bring their own.
     pub searcher: SearcherKind,
     /// Which scheduler.
     pub scheduler: SchedulerKind,
@@ -35,7 +35,7 @@ pub struct Setup {
     pub scheduler_options: SchedulerOptions,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
-    /// How many trials are planned, which [`SearcherKind::Auto`] goes by; [`Study::limit_trials`] is what ends a study.
+    /// How many trials are planned, which [`SearcherKind::Auto`] goes by; [`Study::limit_trials`](crate::Study::limit_trials) is what ends a study.
     pub budget: Option<u64>,
     /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
     pub points_to_evaluate: Vec<Config>,
