@@ -149,7 +149,8 @@ impl Connection {
         Self { config, endpoint, region, keys: Some(SharedCredentialsProvider::new(credentials)), embedded: true }
     }
 
-    /// The same, through another HTTP client than the engine's own: one that needs no sockets, say. Only s3xfer uses it.
+    /// The same, through another HTTP client than the engine's own: one that needs no sockets, say. Only s3xfer uses
+    /// it.
     #[must_use]
     pub fn over(mut self, http_client: impl HttpClient + 'static) -> Self {
         self.config = self.config.http_client(http_client);

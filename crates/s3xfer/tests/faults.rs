@@ -61,8 +61,8 @@ async fn a_stalled_body_is_resumed_after_a_deadline_and_a_slow_one_is_left_alone
 
 #[tokio::test(start_paused = true)]
 async fn throttling_that_ends_is_waited_for_and_throttling_that_does_not_is_an_error() {
-    // From the first request on, which asks for the object's size, and in the middle. Twenty pauses are far within the patience,
-    // however the dice fall; of thirty, one run in twelve was not.
+    // From the first request on, which asks for the object's size, and in the middle. Twenty pauses are far within the
+    // patience, however the dice fall; of thirty, one run in twelve was not.
     for requests in [0..20, 1..21] {
         let storm = Bench::with_faults(80 * KIB, [(Requests::Range(requests), FaultKind::SlowDown)]);
         let report = storm.download(&small().num_download_attempts(1).build().unwrap()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a study says of its answer, over many studies of functions whose means are known.
+//! The means and intervals of answers, over many studies of functions whose true means are known.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

@@ -1,6 +1,7 @@
 //! `cargo xtask bench answer`: what s3tune recommends, against a grid, against the default, and in other programs.
 //!
-//! Everything is measured by `crates/s3tune/benches/answer`; here it is called and its tables are filed. No test runs it.
+//! Everything is measured by `crates/s3tune/benches/answer`; here it is called and its tables are filed. No test runs
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -74,7 +75,7 @@ const SECTIONS: [Section; 5] = [
     },
 ];
 
-/// What to run, and where to write it down.
+/// The sections to run, and the file for their tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     only: Vec<String>,

@@ -1,6 +1,7 @@
 //! `cargo xtask bench honesty`: whether what tunekit says of its answers is true.
 //!
-//! Everything is measured by `crates/tunekit/benches/honesty`; here it is called and its table is filed. No test runs it.
+//! Everything is measured by `crates/tunekit/benches/honesty`; here it is called and its table is filed. No test runs
+//! it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Where downloads are measured: on real sockets, or inside the process in virtual time.
+//! The places to measure downloads at: real sockets, or inside the process in virtual time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -107,7 +107,7 @@ impl Arena {
     }
 }
 
-/// What a run recommends, as a configuration.
+/// The configuration that a run recommends.
 pub(crate) fn recommended(summary: &Summary) -> Config {
     let measured = match summary.recommended {
         Recommended::Best => &summary.best,

@@ -1,7 +1,7 @@
 //! Other programs: is each of them faster by what s3tune found for it, also when it runs without s3tune?
 //!
-//! Each is tuned by the command that a user would type, the recommendation is exported in its own format, and then a plain
-//! script of it downloads with its defaults and with the export, in turn.
+//! Each is tuned by the command that a user would type, the recommendation is exported in its own format, and then a
+//! plain script of it downloads with its defaults and with the export, in turn.
 
 use std::fmt::Write;
 use std::fs;
@@ -35,7 +35,7 @@ client.download_file(os.environ['BUCKET'], os.environ['KEY'], target, Config=fou
 print(time.monotonic() - begin)
 ";
 
-/// What one program came to.
+/// The figures of one program.
 struct Row {
     engine: String,
     search_seconds: f64,
@@ -220,7 +220,7 @@ impl Place {
     }
 }
 
-/// What a program said that ended well, in time.
+/// Runs a program to its end and gives its output. A failure, or no end within [`LIMIT`], is an error.
 async fn finished(mut command: Command) -> Result<Output, String> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     let running =

@@ -1,4 +1,5 @@
-//! Where nothing is to be gained, does s3tune ever recommend what is worse than the engine's default?
+//! Does s3tune ever recommend a configuration that is worse than the engine's default, on a network where nothing is to
+//! be gained?
 
 use std::path::Path;
 

@@ -30,8 +30,8 @@ fn cells() -> Vec<Config> {
         .collect()
 }
 
-/// The best cells of the grid: each cell measured `rounds` times in turn, the lowest means first. These means are too low,
-/// for their cells were chosen for them; the caller measures them again.
+/// The best cells of the grid: each cell measured `rounds` times in turn, the lowest means first. These means are too
+/// low, for their cells were chosen for them; the caller measures them again.
 pub(crate) async fn best_cells(arena: &Arena, rounds: usize) -> Result<Vec<Config>, String> {
     let cells = cells();
     let mut seconds = vec![Vec::new(); cells.len()];
@@ -54,7 +54,8 @@ pub(crate) struct Rounds {
     pub(crate) precision: f64,
 }
 
-/// Measures configurations in turn, in an order that turns round by round. Gives a row of seconds for each configuration.
+/// Measures configurations in turn, in an order that turns round by round. Gives a row of seconds for each
+/// configuration.
 pub(crate) async fn in_turn(arena: &Arena, configs: &[Config], rounds: Rounds) -> Result<Vec<Vec<f64>>, String> {
     let mut seconds = vec![Vec::new(); configs.len()];
     for round in 0..rounds.most {

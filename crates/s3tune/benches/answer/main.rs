@@ -1,5 +1,5 @@
-//! What s3tune recommends, measured. `cargo xtask bench answer` runs it and files the tables; each section is printed as
-//! Markdown on standard output, progress on standard error.
+//! Measures the recommendations of s3tune. `cargo xtask bench answer` runs it and files the tables. Each section is
+//! printed as Markdown on standard output, progress on standard error.
 
 mod arena;
 mod clients;
@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use arena::Clock;
 use profiles::Profiles;
 
-/// Measures what s3tune recommends
+/// Measures the recommendations of s3tune
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Folder of the downloaded files

@@ -1,4 +1,4 @@
-//! The networks that recommendations are judged on: each is slow for another reason.
+//! The networks that recommendations are judged on. Each is slow for another reason.
 
 use s3lab::NetworkProfile;
 

@@ -10,7 +10,7 @@ use crate::figures::{half_width, mean, median, worst};
 use crate::grid::{Rounds, best_cells, engine_default, in_turn};
 use crate::networks::{self, Network};
 
-/// What to measure.
+/// The studies to make.
 #[derive(Debug)]
 pub(crate) struct Profiles {
     pub(crate) clock: Clock,

@@ -36,8 +36,8 @@ const MIN_BYTES_PER_SECOND: u64 = 64;
 /// Long enough for a link to come back: three times the stall timeout.
 const MIN_RATE_WINDOW_SECONDS: u32 = 60;
 
-/// The origin of a parameter. Ours are written only where they differ from the default: a file of boto3's eight does not
-/// grow by itself.
+/// The origin of a parameter. Ours are written only where they differ from the default: a file of boto3's eight does
+/// not grow by itself.
 #[derive(PartialEq, Eq)]
 enum Origin {
     Boto3,
@@ -176,8 +176,8 @@ macro_rules! parameters {
     )*) => {
         /// How a transfer is cut, parallelised, written and limited.
         ///
-        /// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked when the
-        /// configuration is built, and none is changed afterwards: what took effect on an object is in the
+        /// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked
+        /// when the configuration is built, and none is changed afterwards: what took effect on an object is in the
         /// [`TransferReport`](crate::TransferReport).
         ///
         /// ```
@@ -192,8 +192,8 @@ macro_rules! parameters {
         /// # Ok::<(), s3xfer::ConfigError>(())
         /// ```
         ///
-        /// It reads and writes as a table of the same names (TOML, JSON, ...); absent names take the default, unknown ones are
-        /// refused.
+        /// It reads and writes as a table of the same names (TOML, JSON, ...); absent names take the default, unknown
+        /// ones are refused.
         #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
         #[serde(try_from = "TransferConfigBuilder")]
         pub struct TransferConfig {
@@ -238,10 +238,10 @@ macro_rules! parameters {
         }
 
         impl Default for TransferConfig {
-            /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so ten of
-            /// them do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays behind, and the
-            /// pieces only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59). And
-            /// [`adaptive_concurrency`](Self::adaptive_concurrency).
+            /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so
+            /// ten of them do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays
+            /// behind, and the pieces only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59).
+            /// And [`adaptive_concurrency`](Self::adaptive_concurrency).
             fn default() -> Self {
                 Self { $($field: $default,)* }
             }
@@ -431,8 +431,9 @@ impl TransferConfig {
     }
 }
 
-/// A [`TransferConfig`] without what all transfers of a [`Client`](crate::Client) share. [`TransferConfig::options`] gives
-/// it; [`Download::options`](crate::Download::options) and [`Client::with_options`](crate::Client::with_options) take it.
+/// A [`TransferConfig`] without what all transfers of a [`Client`](crate::Client) share. [`TransferConfig::options`]
+/// gives it; [`Download::options`](crate::Download::options) and [`Client::with_options`](crate::Client::with_options)
+/// take it.
 ///
 /// It has no memory limit, so that no transfer has one beside its client's by accident.
 #[derive(Debug, Clone, PartialEq, Eq)]

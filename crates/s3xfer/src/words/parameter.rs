@@ -1,5 +1,5 @@
-//! [`Parameter`]: what is known of one parameter of a [`TransferConfig`](crate::TransferConfig), for programs that list,
-//! search or translate them.
+//! [`Parameter`]: what is known of one parameter of a [`TransferConfig`](crate::TransferConfig), for programs that
+//! list, search or translate them.
 
 /// One parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
-//! Does a study's answer hold what it says? `cargo xtask bench honesty` runs this and files the table, which is printed as
-//! Markdown on standard output; progress goes to standard error.
+//! Does a study's answer hold what it says? `cargo xtask bench honesty` runs this and files the table, which is printed
+//! as Markdown on standard output; progress goes to standard error.
 //!
 //! Many studies of functions whose means are known. An interval of 95 % should cover the true mean of the recommended
-//! configuration in 95 of 100 studies, the mean should be neither too high nor too low, and where nothing is to be gained
-//! nothing should be claimed.
+//! configuration in 95 of 100 studies, the mean should be neither too high nor too low, and where nothing is to be
+//! gained nothing should be claimed.
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "tables and progress are what this program is for")]
 
@@ -16,7 +16,7 @@ use functions::Function;
 use studies::{Row, Said};
 use tunekit::SearcherKind;
 
-/// Who chooses, and whether replicates race.
+/// Searchers, and whether replicates race.
 const METHODS: [(&str, SearcherKind, bool); 6] = [
     ("gp", SearcherKind::Gp, false),
     ("gp, racing", SearcherKind::Gp, true),
@@ -29,7 +29,7 @@ const NOISES: [f64; 4] = [0.02, 0.05, 0.15, 0.30];
 
 const USAGE: &str = "honesty [--seeds N] [--only METHOD,..] [--functions NAME,..] [--noise SHARE,..]";
 
-/// What to judge.
+/// The rows to judge, and over how many studies.
 struct Options {
     seeds: u64,
     methods: Vec<String>,

@@ -9,10 +9,10 @@ use crate::functions::Function;
 
 /// Measurements of a study.
 const MEASUREMENTS: u64 = 40;
-/// Of one that races: a configuration is measured over and over.
+/// Measurements of a study that races, which measures a configuration over and over.
 const RACING: u64 = 80;
 
-/// What is judged.
+/// One row of the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) function: Function,
@@ -22,7 +22,7 @@ pub(crate) struct Row {
     pub(crate) noise: f64,
 }
 
-/// What a study says, beside what is true.
+/// The answer of a study, compared with the truth.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Said {
     /// Whether there is an interval, and whether the true mean lies in it.

@@ -11,8 +11,8 @@ use crate::words::trial::{Checkpoint, TrialId};
 /// The answer of [`Scheduler::advice`](crate::Scheduler::advice). The default is that of a scheduler which
 /// runs every trial to its end and compares trials by their values.
 ///
-/// Make one with `Advice { levels, ..Advice::default() }`, so that a new field needs no change. A wrapper changes fields
-/// of the advice of what it wraps and passes on the others.
+/// Make one with `Advice { levels, ..Advice::default() }`, so that a new field needs no change. A wrapper changes
+/// fields of the advice of what it wraps and passes on the others.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Advice {
     /// The resource at which searchers compare configurations: by their first report there or later. `None`: by each
@@ -37,18 +37,19 @@ pub struct Advice {
     /// them. What a job names MUST have been among them since it was made: the others are removed. `None`: those of all
     /// paused trials.
     pub checkpoints: Option<Vec<Checkpoint>>,
-    /// What the scheduler is going to do, as far as that is settled.
+    /// The plan of the scheduler, as far as it is settled.
     pub plan: Option<Plan>,
 }
 
-/// Samples by trial, computed when they are first asked for: many searchers never ask, and a study is told of every report.
+/// Samples by trial, computed when they are first asked for: many searchers never ask, and a study is told of every
+/// report.
 #[derive(Clone)]
 pub struct Corrected(Arc<LazyLock<Samples, Box<dyn FnOnce() -> Samples + Send>>>);
 
 type Samples = BTreeMap<TrialId, Vec<f64>>;
 
 impl Corrected {
-    /// What `compute` gives: the samples of trials; those that are not in it count as they were measured.
+    /// The samples that `compute` gives. Trials that are not among them count as they were measured.
     pub fn new(compute: impl FnOnce() -> Samples + Send + 'static) -> Self {
         Self(Arc::new(LazyLock::new(Box::new(compute))))
     }

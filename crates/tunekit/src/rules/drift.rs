@@ -116,7 +116,7 @@ impl<I: Copy + PartialEq> Drift<I> {
         self.weights().iter().zip(RATIOS).map(|(weight, ratio)| weight * ratio).sum()
     }
 
-    /// Which drifts are believed in and how much, as ratios of variances and weights: what [`levels`] goes by.
+    /// The drifts that are believed in, as ratios of variances, and their weights: the input of [`levels`].
     pub(super) fn believed(&self) -> Vec<(f64, f64)> {
         let all = self.filters.iter().map(|filter| filter.ratio).zip(self.weights());
         all.filter(|(ratio, weight)| *ratio > 0.0 && *weight > 1e-3).collect()

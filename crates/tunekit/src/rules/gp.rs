@@ -222,8 +222,8 @@ impl Posterior {
         self.locals(points).iter().map(|local| (local.mean, local.variance.sqrt())).collect()
     }
 
-    /// [`Posterior::predict`] where the constant mean is not known either, but for what the data say of it (Rasmussen and
-    /// Williams 2006, eq. 2.41 and 2.42, with a flat prior): the variance is larger, far from the data above all.
+    /// [`Posterior::predict`] where the constant mean is not known either, but for what the data say of it (Rasmussen
+    /// and Williams 2006, eq. 2.41 and 2.42, with a flat prior): the variance is larger, far from the data above all.
     pub(crate) fn predict_without_mean(&self, points: &[Vec<f64>]) -> Vec<(f64, f64)> {
         let groups = self.kernel.groups();
         let ones: Vec<Vec<f64>> = (0..groups)

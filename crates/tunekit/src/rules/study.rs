@@ -436,18 +436,18 @@ impl Study {
         Ok(trial)
     }
 
-    /// The configuration with the best expected value among those that meet the constraints (by the mean of theirs). A Gaussian
-    /// process of the whole study judges, whichever searcher chose the configurations, and never the luckiest sample; with
-    /// fewer than three configurations, or a noise that is known, the searcher's model or the mean of the measurements does.
-    /// Costs about a fit of that process, and more the more configurations there are (a second at some hundred).
-    /// `None` before anything is measured that meets them.
+    /// The configuration with the best expected value among those that meet the constraints (by the mean of theirs). A
+    /// Gaussian process of the whole study judges, whichever searcher chose the configurations, and never the luckiest
+    /// sample; with fewer than three configurations, or a noise that is known, the searcher's model or the mean of the
+    /// measurements does. It costs several fits of that process, so that it is not for every report. `None` before
+    /// anything is measured that meets them.
     ///
     /// A configuration that is known by bounds only ([`Measured::at_least`]) is never among them. Where some of its
     /// measurements are known by bounds, a model heeds them; without a model any configuration without bounds comes
     /// first.
     ///
-    /// Where a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs, only
-    /// configurations that came to the highest level that any of them has come to are compared.
+    /// Where a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs,
+    /// only configurations that came to the highest level that any of them has come to are compared.
     ///
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&self) -> Option<Best> {
@@ -566,7 +566,8 @@ impl Given {
     }
 }
 
-/// Which of these configurations came to the highest level that any of them has come to; `None` without levels.
+/// Tells for each configuration whether it came to the highest level that any of them has come to. `None` without
+/// levels.
 fn furthest(history: &History<'_>, configs: &[&Config]) -> Option<Vec<bool>> {
     let mut levels: BTreeMap<String, usize> = BTreeMap::new();
     for reached in history.reached() {

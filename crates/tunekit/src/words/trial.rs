@@ -476,12 +476,12 @@ pub struct Best {
     pub config: Config,
     /// The mean of the measurements there. It is too good on average, for the configuration was chosen for it.
     pub value: f64,
-    /// The expected value of a further measurement there. From three configurations on a Gaussian process of the whole study
-    /// says it, whichever searcher chose them. It draws on the neighbours too, so that one lucky sample does not mislead it.
-    /// Before that it is `value`.
+    /// The expected value of a further measurement there. From three configurations on a Gaussian process of the whole
+    /// study says it, whichever searcher chose them. It draws on the neighbours too, so that one lucky sample does not
+    /// mislead it. Before that it is `value`.
     pub mean: f64,
-    /// A 95 % interval of `mean`. The process's own counts in that its hyperparameters are not known, and holds although the
-    /// configuration was chosen for being low. Without a process it is Student's, from two replicates on.
+    /// A 95 % interval of `mean`. The process's own counts in that its hyperparameters are not known, and holds
+    /// although the configuration was chosen for being low. Without a process it is Student's, from two replicates on.
     pub ci95: Option<[f64; 2]>,
     /// How many measurements there are at the configuration; what is known by a bound only is not among them.
     #[serde(skip)]

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::words::checkpoint::{Checkpoint, Follows, Mark, Record};
 
-/// Other versions are not read: their download starts anew. Version 1 knew the data file by its name alone; version 2 knew
-/// parts by their numbers alone, which says where they are only as long as all have one size.
+/// Other versions are not read: their download starts anew. Version 1 knew the data file by its name alone; version 2
+/// knew parts by their numbers alone, which says where they are only as long as all have one size.
 const VERSION: u32 = 3;
 
 /// Bytes of a mark as it stands in the data file.

@@ -49,7 +49,7 @@ impl Expected {
         Self { told: futures::future::ready(understand(stored)).boxed().shared() }
     }
 
-    /// What the answer to a [`question`] says of the version with that ETag.
+    /// The checksum that the answer to a [`question`] gives for the version with that ETag.
     pub(crate) fn awaited(answer: impl Future<Output = Answered> + Send + 'static, e_tag: Option<String>) -> Self {
         let told = async move {
             match answer.await {

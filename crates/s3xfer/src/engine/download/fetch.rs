@@ -37,7 +37,7 @@ pub(crate) struct Fetcher {
 pub(crate) struct Version {
     pub(crate) object_bytes: u64,
     pub(crate) e_tag: Option<String>,
-    /// Where there is no ETag.
+    /// The version's date, where it has no ETag: seconds since 1970 and nanoseconds.
     pub(crate) last_modified: Option<(i64, u32)>,
     /// Whether the server heeds ranges; `None` where it was not asked for one yet.
     pub(crate) ranged: Option<bool>,

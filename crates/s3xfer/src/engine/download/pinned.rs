@@ -1,5 +1,5 @@
-//! [`Pinned`]: a download whose object is known, whatever it ends in. The version that it is pinned to, the verdict on the
-//! bytes, the report.
+//! [`Pinned`]: a download whose object is known, whatever it ends in. The version that it is pinned to, the verdict on
+//! the bytes, the report.
 //!
 //! Dropped at any await, nothing remains but what the sink has.
 
@@ -150,7 +150,7 @@ impl Pinned {
         }
     }
 
-    /// What was done; `writes`, `largest_write_bytes` and `peak_io_queue` are the writer's to fill in.
+    /// The report of the work so far. The writer fills in `writes`, `largest_write_bytes` and `peak_io_queue`.
     pub(crate) fn report(&self, integrity: Integrity) -> TransferReport {
         let session = &self.fetcher.session;
         let counters = &session.counters;

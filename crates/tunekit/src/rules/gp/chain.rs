@@ -1,20 +1,24 @@
-//! Hyperparameters drawn from their posterior, where an interval must hold that one best guess of them makes too narrow.
+//! Hyperparameters drawn from their posterior, where an interval must hold that one best guess of them makes too
+//! narrow.
 //!
-//! Coordinate-wise slice sampling (Neal 2003) of length scales, signal and noise, the constant mean integrated out under a flat
-//! prior: -ln p = 1/2 r^T K_n^-1 r + 1/2 ln |K_n| + 1/2 ln (1^T K_n^-1 1) + 1/2 sum_i [(n_i - 1) ln sigma^2 + SS_i / sigma^2]
-//! (letters: `gp.rs`), with r = y - mu. Priors:
-//! - length scales: log-normal with mean sqrt 2 + 1/2 ln d - 3/2 and sd sqrt 3, halfway between what Hvarfner, Hellsten and Nardi
-//!   (2024) published and that density's mode, where the fit begins: a short length is noise under another name, and would
-//!   believe in the luckiest measurement; a long one sees no minimum where measurements are noisy;
-//! - the variance of one measurement, s^2 + tau^2 + sigma^2: its logarithm is normal with mean 0 and sd 1, of standardised outputs;
-//! - the signal's share of that: its logit is normal with mean 0 and sd 3, so that a function that is flat, with noise alone,
-//!   is as good a guess as one without noise. The fit's prior has the signal near the outputs' variance, which is right for
-//!   finding what is better, and sees structure in noise;
-//! - the share of the rest that a configuration has to itself, tau^2: only where configurations were measured again, for else it
-//!   cannot be told from noise. Its logit is normal with mean -2 and sd 1.5.
+//! Coordinate-wise slice sampling (Neal 2003) of length scales, signal and noise, the constant mean integrated out
+//! under a flat prior (letters: `gp.rs`; r = y - mu):
+//! -ln p = 1/2 r^T K_n^-1 r + 1/2 ln |K_n| + 1/2 ln (1^T K_n^-1 1) + 1/2 sum_i [(n_i - 1) ln sigma^2 + SS_i / sigma^2].
+//! Priors:
+//! - length scales: log-normal with mean sqrt 2 + 1/2 ln d - 3/2 and sd sqrt 3, halfway between what Hvarfner, Hellsten
+//!   and Nardi (2024) published and that density's mode, where the fit begins: a short length is noise under another
+//!   name, and would believe in the luckiest measurement; a long one sees no minimum where measurements are noisy;
+//! - the variance of one measurement, s^2 + tau^2 + sigma^2: its logarithm is normal with mean 0 and sd 1, of
+//!   standardised outputs;
+//! - the signal's share of that: its logit is normal with mean 0 and sd 3, so that a function that is flat, with noise
+//!   alone, is as good a guess as one without noise. The fit's prior has the signal near the outputs' variance, which
+//!   is right for finding what is better, and sees structure in noise;
+//! - the share of the rest that a configuration has to itself, tau^2: only where configurations were measured again,
+//!   for else it cannot be told from noise. Its logit is normal with mean -2 and sd 1.5.
 
+use super::fit::{LENGTH_SD, MIN_LENGTH};
 use super::kernel::{Coordinate, Kernel, distances};
-use super::{Data, Factor, Hyper, dot};
+use super::{Data, Factor, Hyper, covariance, dot};
 use crate::rules::stream::Stream;
 
 /// The first width of a slice, in logarithms.
@@ -25,14 +29,12 @@ const STEPS: usize = 8;
 const ROWS: usize = 100;
 /// Sweeps before the first draw.
 const BURN: usize = 8;
-const MIN_LENGTH: f64 = 0.025;
-const LENGTH_SD: f64 = 1.732_050_807_568_877_2;
 
 /// A chain over hyperparameters.
 struct Chain<'a> {
     coordinates: &'a [Coordinate],
     data: &'a Data,
-    /// What is not drawn: warps, and shapes along a resource.
+    /// The hyperparameters that are not drawn: warps, and shapes along a resource.
     start: &'a Hyper,
     d: usize,
     has_own: bool,
@@ -91,20 +93,15 @@ impl Chain<'_> {
         }
     }
 
-    /// The logarithm of the posterior's density, up to a constant; minus infinity where the covariance cannot be factored.
+    /// The logarithm of the posterior's density, up to a constant; minus infinity where the covariance cannot be
+    /// factored.
     fn density(&self, logs: &[f64]) -> f64 {
         let hyper = self.hyper(logs);
         let kernel = Kernel::new(self.coordinates, &hyper);
         let x: Vec<Vec<f64>> = self.data.x.iter().map(|x| kernel.place(x)).collect();
-        let n = x.len();
-        let mut k = vec![0.0; n * n];
-        for i in 0..n {
-            for j in 0..i {
-                k[i * n + j] = kernel.covariance(&x[i], &x[j]);
-            }
-            k[i * n + i] = kernel.variance(&x[i]) + self.data.variance(i, hyper.noise);
-        }
-        let Some(factor) = Factor::new(&k, n) else { return f64::NEG_INFINITY };
+        let variances: Vec<f64> = (0..x.len()).map(|row| self.data.variance(row, hyper.noise)).collect();
+        let k = covariance(&kernel, &x, &variances);
+        let Some(factor) = Factor::new(&k, x.len()) else { return f64::NEG_INFINITY };
         let mut value = -0.5 * factor.log_determinant();
         let mut residual: Vec<f64> = x.iter().zip(&self.data.y).map(|(x, y)| y - kernel.offset(x)).collect();
         factor.half_solve(&mut residual);

@@ -26,10 +26,10 @@ use crate::rules::lbfgs::minimize;
 use crate::rules::qmc::Sobol;
 
 /// The shortest length scale; below it a process is white noise for any number of points one can afford.
-const MIN_LENGTH: f64 = 0.025;
+pub(super) const MIN_LENGTH: f64 = 0.025;
 /// The least noise, relative to the spread of the outputs: keeps the covariance well conditioned.
 const MIN_NOISE: f64 = 1e-6;
-const LENGTH_SD: f64 = 1.732_050_807_568_877_2;
+pub(super) const LENGTH_SD: f64 = 1.732_050_807_568_877_2;
 const CATEGORICAL_BELOW: f64 = 1.0;
 const NOISE_MEAN: f64 = -6.0;
 const NOISE_SD: f64 = 2.5;

@@ -80,7 +80,7 @@ struct Run {
     step: u64,
 }
 
-/// What races are run on: losses, of the logarithm where differences grow with the values.
+/// The scale of a race: losses, or their logarithms where differences grow with the values.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     goal: Goal,

@@ -75,9 +75,10 @@ impl Gp {
         self.model.as_ref()
     }
 
-    /// What a further measurement of each of these configurations is expected to be, whoever chose them: the judge of a
-    /// study's answer. Hyperparameters are drawn, not fitted, so that the interval holds although the configuration was
-    /// chosen for being low. `None` where there is too little to model, or a noise that is known, which is not drawn.
+    /// Judges a study's answer: the expected value of a further measurement of each of these configurations, whichever
+    /// searcher chose them. Hyperparameters are drawn, not fitted, so that the interval holds although the
+    /// configuration was chosen for being low. `None` with fewer than three configurations, and for a noise that is
+    /// known, which is not drawn.
     pub(in crate::rules) fn judged(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
         if history.metric().noise != Noise::Learned || configs.len() < FEWEST {
             return None;

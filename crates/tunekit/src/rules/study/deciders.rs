@@ -1,4 +1,4 @@
-//! What decides in a study: a searcher and a scheduler, some of which bring the other.
+//! The two that decide in a study: a searcher and a scheduler. Some schedulers bring their searcher.
 
 use crate::rules::scheduler::{Scheduler, SchedulerKind};
 use crate::rules::searcher::{Bohb, DehbSearch, HyperTuneSearch, Mobster, Searcher, SearcherKind};

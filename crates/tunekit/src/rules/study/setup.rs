@@ -27,7 +27,8 @@ pub struct Setup {
     pub cost_aware: bool,
     /// Where all randomness comes from: the same seed and the same results give the same suggestions.
     pub seed: u64,
-    /// Which searcher; [`Study::with`](crate::Study::with) takes one of your own instead, and some schedulers bring their own.
+    /// Which searcher; [`Study::with`](crate::Study::with) takes one of your own instead, and some schedulers bring
+    /// their own.
     pub searcher: SearcherKind,
     /// Which scheduler.
     pub scheduler: SchedulerKind,
@@ -35,7 +36,8 @@ pub struct Setup {
     pub scheduler_options: SchedulerOptions,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
-    /// How many trials are planned, which [`SearcherKind::Auto`] goes by; [`Study::limit_trials`](crate::Study::limit_trials) is what ends a study.
+    /// How many trials are planned, which [`SearcherKind::Auto`] goes by;
+    /// [`Study::limit_trials`](crate::Study::limit_trials) is what ends a study.
     pub budget: Option<u64>,
     /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
     pub points_to_evaluate: Vec<Config>,
@@ -135,8 +137,8 @@ impl Setup {
     /// The header of a study made from this.
     ///
     /// # Errors
-    /// A space without parameters, a point that is not in it, a maximal resource of 0, a name of something measured that
-    /// is empty or there twice, or a scheduler that cannot be made.
+    /// A space without parameters, a point that is not in it, a maximal resource of 0, a name of something measured
+    /// that is empty or there twice, or a scheduler that cannot be made.
     pub fn header(&self) -> Result<Header, SetupError> {
         let (searcher, scheduler) = self.build()?;
         self.header_with(&*searcher, &*scheduler)

@@ -267,8 +267,8 @@ impl Model {
         self.judge.get_or_init(|| self.objective.with_own(self.own, &self.coordinates)).as_ref().unwrap_or(plain)
     }
 
-    /// What a measurement of each of these configurations is expected to be, with an interval that counts in that the
-    /// hyperparameters are not known. `None` where it cannot be said.
+    /// The expected measurement of each of these configurations, with an interval that counts in that the
+    /// hyperparameters are not known. `None` if a covariance cannot be factored.
     pub(super) fn judged(&self, points: &[Vec<f64>], stream: &mut Stream) -> Option<Vec<Prediction>> {
         let placed: Vec<Vec<f64>> = points.iter().map(|x| self.placed(x)).collect();
         let coordinates: Vec<Coordinate> =

@@ -20,8 +20,8 @@ const FEWEST_WARPED: usize = 12;
 const LEAST_WEIGHT: f64 = 1e-8;
 /// What each parameter of a scale costs in leave-one-out density, in nats.
 const CHARGE: f64 = 3.0;
-/// Draws of the hyperparameters for a judgement, fewer of many configurations, each of which costs their cube; and quantiles of
-/// each that it is made of.
+/// Draws of the hyperparameters for a judgement, fewer of many configurations, each of which costs their cube; and
+/// quantiles of each that it is made of.
 const DRAWS: usize = 32;
 const FEW_DRAWS: (usize, usize) = (150, 8);
 const QUANTILES: usize = 41;
@@ -292,8 +292,9 @@ impl Surrogate {
         self.column.samples.iter().any(|samples| samples.len() > 1 && samples.iter().all(|v| *v == samples[0]))
     }
 
-    /// What a measurement at each of `points` is expected to be, by many draws of the hyperparameters: the mean of all, and the
-    /// interval that holds 95 % of what they say together. What failed is left out. `None` where it cannot be said.
+    /// The expected measurement at each of `points`, by many draws of the hyperparameters: the mean over the draws, and
+    /// the interval that holds 95 % of their predictions together. Failed configurations are left out. `None` if a
+    /// covariance cannot be factored, or a prediction is not finite.
     pub(super) fn judged(
         &self,
         points: &[Vec<f64>],
