@@ -30,6 +30,7 @@ pub use gauge::Gauge;
 pub use knob::Knob;
 pub use metric::{Metric, MetricError};
 pub use program::Program;
+pub(crate) use s3xfer::ADAPTIVE;
 pub use s3xfer::{as_config, transfer_config};
 
 /// An engine that downloads.
@@ -178,6 +179,7 @@ impl Engine {
     pub fn space(&self, name: Option<&str>, object_bytes: u64) -> Result<Space, Failure> {
         let named = name.unwrap_or("default");
         match &self.kind {
+            Kind::S3xfer if named == "default" => Ok(space::of_s3xfer(object_bytes)),
             Kind::S3xfer => space::named(named, object_bytes),
             Kind::Template(program) => {
                 let space = space::named(named, object_bytes)?;
@@ -293,7 +295,11 @@ impl Engine {
     /// `config` with the defaults of the knobs that it leaves out.
     #[must_use]
     pub fn complete(&self, config: &Config) -> Config {
-        self.knobs.iter().fold(config.clone(), |config, knob| match (config.value(&knob.name), &knob.default) {
+        let config = match &self.kind {
+            Kind::S3xfer => s3xfer::as_it_says(config),
+            Kind::Template(_) | Kind::File(..) => config.clone(),
+        };
+        self.knobs.iter().fold(config, |config, knob| match (config.value(&knob.name), &knob.default) {
             (None, Some(default)) => config.with(&knob.name, default.clone()),
             _ => config,
         })

@@ -4,7 +4,7 @@ use std::fs;
 
 use tunekit::{Domain, Space};
 
-use crate::engines::transfer_config;
+use crate::engines::{ADAPTIVE, transfer_config};
 use crate::failure::Failure;
 
 const KIB: i64 = 1 << 10;
@@ -25,20 +25,32 @@ const MIB: i64 = 1 << 20;
 /// transfer would refuse.
 pub fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
     let space = match name {
-        "default" => {
-            let part = i64::try_from(object_bytes / 4).unwrap_or(i64::MAX).clamp(8 * MIB, 5 << 30);
-            space([
-                ("max_concurrency", 4, 256),
-                ("multipart_chunksize", MIB, part),
-                ("io_chunksize", 64 * KIB, 16 * MIB),
-                ("max_io_queue", 10, 1_000),
-            ])
-        }
+        "default" => space([
+            ("max_concurrency", 4, 256),
+            ("multipart_chunksize", MIB, largest_part(object_bytes, 8 * MIB)),
+            ("io_chunksize", 64 * KIB, 16 * MIB),
+            ("max_io_queue", 10, 1_000),
+        ]),
         "compat" => compat(),
         file => of_file(file)?,
     };
     check(&space).map_err(|why| Failure::usage(format!("--space {name}: {why}")))?;
     Ok(space)
+}
+
+/// The default space of s3xfer: wide enough for its own defaults, which are bounds, and with the switch that makes them so.
+pub(crate) fn of_s3xfer(object_bytes: u64) -> Space {
+    let four = space([
+        ("max_concurrency", 4, 512),
+        ("multipart_chunksize", MIB, largest_part(object_bytes, 64 * MIB)),
+        ("io_chunksize", 64 * KIB, 16 * MIB),
+        ("max_io_queue", 10, 1_000),
+    ]);
+    four.with(ADAPTIVE, Domain::Bool).expect("no other parameter has this name")
+}
+
+fn largest_part(object_bytes: u64, least: i64) -> i64 {
+    i64::try_from(object_bytes / 4).unwrap_or(i64::MAX).clamp(least, 5 << 30)
 }
 
 /// The space in a TOML file, whatever its parameters are called.

@@ -10,5 +10,6 @@ pub(crate) mod limits;
 pub(crate) mod session;
 pub(crate) mod shared;
 pub(crate) mod sink;
+pub(crate) mod steering;
 pub(crate) mod turns;
 pub(crate) mod write;

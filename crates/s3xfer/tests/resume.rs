@@ -348,7 +348,12 @@ fn a_part_is_on_record_only_once_its_bytes_are_written() {
     runtime.block_on(async {
         let network = NetworkProfile::unlimited().with_first_byte(FIRST_BYTE.as_secs_f64() * 1e3, 0.0).unwrap();
         let bench = Bench::behind(3 * PART, network);
-        let config = TransferConfig::builder().multipart_chunksize(PART).io_chunksize(PART).build().unwrap();
+        let config = TransferConfig::builder()
+            .multipart_chunksize(PART)
+            .io_chunksize(PART)
+            .adaptive_concurrency(false)
+            .build()
+            .unwrap();
         let client = bench.client.clone().with_config(config);
         let going = client.download("lab", "key").to_file(bench.target()).resume(true).into_future();
         let going = tokio::spawn(going);

@@ -154,6 +154,7 @@ impl Outcome {
 
 fn one_at_a_time() -> TransferConfig {
     let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART).max_concurrency(1);
+    let config = config.adaptive_concurrency(false);
     // The script answers GETs only.
     config.validate_checksum(false).build().unwrap()
 }

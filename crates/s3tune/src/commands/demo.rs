@@ -13,7 +13,6 @@ use crate::measure::Bench;
 use crate::run::{Budget, Method, Names, Plan};
 use crate::show::say;
 use crate::size::ByteSize;
-use crate::space;
 
 /// The seed experiment of the AWS sample, scaled to a small machine: 3 GiB there.
 const OBJECT_BYTES: u64 = 256 << 20;
@@ -29,7 +28,7 @@ pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
     let (embedded, object) = lab::with_object(network, OBJECT_BYTES).await?;
     let plan = Plan {
         out: out_folder(arguments.out, "s3tune-demo"),
-        space: space::named("default", OBJECT_BYTES)?,
+        space: Engine::s3xfer().space(None, OBJECT_BYTES)?,
         init: Init::Random,
         method: Method::AUTO,
         n_downloads: N_DOWNLOADS,

@@ -10,17 +10,18 @@ use tunekit::Config;
 use super::{Gauge, Knob, TransferError};
 use crate::object::{Connection, Object};
 
-/// boto3's parameters with the defaults of `config`.
+/// boto3's parameters, and whether they are bounds, with the defaults of `config`.
 pub(super) fn knobs(config: &TransferConfig) -> Vec<Knob> {
     let values = as_config(config);
     let knob = |parameter: Parameter| Knob {
         name: parameter.name.to_owned(),
         default: values.value(parameter.name).cloned(),
         meaning: parameter.meaning.to_owned(),
-        boto3: Some(parameter.name.to_owned()),
+        boto3: parameter.is_boto3s.then(|| parameter.name.to_owned()),
         unit_bytes: matches!(parameter.unit, Unit::Bytes | Unit::BytesPerSecond).then_some(1),
     };
-    TransferConfig::parameters().into_iter().filter(|parameter| parameter.is_boto3s).map(knob).collect()
+    let searched = |parameter: &Parameter| parameter.is_boto3s || parameter.name == ADAPTIVE;
+    TransferConfig::parameters().into_iter().filter(searched).map(knob).collect()
 }
 
 /// Downloads the object with connections that are opened for it.
@@ -46,18 +47,31 @@ pub(super) async fn download(
 /// A parameter that is not a transfer's, or not in its range.
 pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Error> {
     let mut parameters = as_object(&TransferConfig::default());
-    for (name, value) in config.iter() {
+    for (name, value) in as_it_says(config).iter() {
         parameters.insert(name.to_owned(), serde_json::to_value(value)?);
     }
     serde_json::from_value(Value::Object(parameters))
 }
+
+/// A configuration that names a number of requests or a size of parts means these very ones, unless it says that they are
+/// bounds.
+pub(super) fn as_it_says(config: &Config) -> Config {
+    let names = |name: &str| config.value(name).is_some();
+    match !names(ADAPTIVE) && (names("max_concurrency") || names("multipart_chunksize")) {
+        true => config.clone().with(ADAPTIVE, false),
+        false => config.clone(),
+    }
+}
+
+/// The parameter that makes the other two bounds.
+pub(crate) const ADAPTIVE: &str = "adaptive_concurrency";
 
 /// Every parameter of a transfer that has a value.
 #[must_use]
 pub fn as_config(config: &TransferConfig) -> Config {
     let mut all = as_object(config);
     // Written only where it was changed; named here, for boto3's defaults change it.
-    all.entry("adaptive_concurrency").or_insert(Value::Bool(config.adaptive_concurrency()));
+    all.entry(ADAPTIVE).or_insert(Value::Bool(config.adaptive_concurrency()));
     all.into_iter().fold(Config::new(), |config, (name, value)| match value {
         Value::Bool(value) => config.with(name, value),
         value => config.with(name, value.as_i64().unwrap_or(i64::MAX)),

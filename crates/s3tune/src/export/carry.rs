@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use super::recommendation::{Recommendation, Setting};
+use crate::engines::ADAPTIVE;
 
 /// A parameter of the program that is written for.
 #[derive(Debug)]
@@ -83,11 +84,17 @@ pub(super) fn carry(found: &Recommendation, tool: &str, targets: &'static [Targe
     let mut carried = Carried::default();
     let mut used = vec![false; settings.len()];
     let one_at_a_time = one_at_a_time(&settings, targets, &mut used);
+    let bounds: &[&str] = if found.engine == tool { &[] } else { bounds(&settings) };
+    for (setting, used) in settings.iter().zip(&mut used).filter(|(setting, _)| bounds.contains(&setting.name)) {
+        *used = true;
+        let why = format!("it is a bound, within which {} chooses by itself; tune {tool} itself", found.engine);
+        carried.notes.push(stays(setting, &why));
+    }
     for target in targets {
         let same_name = |setting: &Setting<'_>| found.engine == tool && setting.name.replace('-', "_") == target.name;
         let same_meaning = |setting: &Setting<'_>| target.boto3.is_some() && setting.boto3 == target.boto3;
         let at = settings.iter().position(same_name).or_else(|| settings.iter().position(same_meaning));
-        let Some(at) = at else { continue };
+        let Some(at) = at.filter(|at| !bounds.contains(&settings[*at].name)) else { continue };
         used[at] = true;
         let setting = &settings[at];
         if target.boto3 == Some("max_concurrency") && one_at_a_time {
@@ -113,6 +120,14 @@ pub(super) fn carry(found: &Recommendation, tool: &str, targets: &'static [Targe
         carried.notes.push(stays(setting, &format!("{tool} has no parameter that means the same")));
     }
     carried
+}
+
+/// The settings that are bounds only, because the engine chooses within them.
+fn bounds(settings: &[Setting<'_>]) -> &'static [&'static str] {
+    match settings.iter().any(|setting| setting.name == ADAPTIVE && setting.value == Value::Bool(true)) {
+        true => &["max_concurrency", "multipart_chunksize"],
+        false => &[],
+    }
 }
 
 fn stays(setting: &Setting<'_>, why: &str) -> String {

@@ -58,6 +58,7 @@ mod tests {
             .multipart_chunksize(7_190_169)
             .max_io_queue(10)
             .io_chunksize(398_803)
+            .adaptive_concurrency(false)
             .build()
             .unwrap();
         assert_eq!(toml::from_str::<TransferConfig>(&toml).unwrap(), expected);

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::engines::ADAPTIVE;
 use crate::engines::Knob;
 use crate::failure::Failure;
 use crate::show::seconds;
@@ -182,7 +183,12 @@ impl Recommendation {
     /// Every parameter with its value: the engine's in its order, then what is set beyond these.
     pub(super) fn settings(&self) -> Vec<Setting<'_>> {
         let known = self.knobs.iter().map(|knob| {
-            let default = || serde_json::to_value(&knob.default).unwrap_or(Value::Null);
+            // Numbers that are given without a word are meant as they are.
+            let is_fixed = knob.name == ADAPTIVE && self.config.contains_key("max_concurrency");
+            let default = || match is_fixed {
+                true => Value::Bool(false),
+                false => serde_json::to_value(&knob.default).unwrap_or(Value::Null),
+            };
             Setting {
                 name: &knob.name,
                 boto3: knob.boto3.as_deref(),

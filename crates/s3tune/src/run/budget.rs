@@ -2,7 +2,7 @@
 
 use tunekit::Config;
 
-use crate::engines::Knob;
+use crate::engines::{ADAPTIVE, Knob};
 use crate::size::ByteSize;
 
 /// A request's share of an object where nothing says how the engine cuts it: the default part of AWS's tools.
@@ -42,6 +42,8 @@ impl Spent {
             (value >= 1.0).then_some(value as u64)
         };
         let part = size("multipart_chunksize").unwrap_or(PART_BYTES);
+        // A bound then.
+        let part = if config.bool(ADAPTIVE) == Some(true) { part.min(PART_BYTES) } else { part };
         let is_whole = size("multipart_threshold").is_some_and(|threshold| bytes < threshold);
         let requests = if is_whole { 1 } else { bytes.div_ceil(part).max(1) };
         Self { bytes, requests }
@@ -109,7 +111,7 @@ mod tests {
         let engine = Engine::s3xfer();
         let requests =
             |config: Config, bytes| Spent::download(engine.knobs(), &engine.complete(&config), bytes).requests;
-        assert_eq!(requests(Config::new(), 256 << 20), 32);
+        assert_eq!(requests(Config::new(), 256 << 20), 32, "parts of about 8 MiB, as the engine chooses them");
         assert_eq!(requests(Config::new().with("multipart_chunksize", 100 << 20), 256 << 20), 3);
         assert_eq!(requests(Config::new(), 1 << 20), 1);
         assert_eq!(requests(Config::new().with("multipart_threshold", 1), (8 << 20) + 1), 2);

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::rules::concurrency::Seen;
@@ -14,11 +13,11 @@ pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
     pub(crate) retries: AtomicU64,
     in_flight: AtomicU32,
+    held: AtomicU32,
     pub(crate) peak_requests: AtomicU32,
     answers: AtomicU64,
     frames: AtomicU64,
     later_at_once: AtomicU64,
-    another_answer: Notify,
     received: AtomicU64,
     pub(crate) waited: WaitedNanos,
 }
@@ -33,11 +32,6 @@ pub(crate) struct WaitedNanos {
 }
 
 impl Counters {
-    /// Completes when there were answers since it last did.
-    pub(crate) async fn another_answer(&self) {
-        self.another_answer.notified().await;
-    }
-
     /// Bytes of bodies that have come so far.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
@@ -48,10 +42,7 @@ impl Counters {
         self.frames.fetch_add(1, Ordering::Relaxed);
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
         match first {
-            true => {
-                self.answers.fetch_add(1, Ordering::Relaxed);
-                self.another_answer.notify_one();
-            }
+            true => drop(self.answers.fetch_add(1, Ordering::Relaxed)),
             false => drop(self.later_at_once.fetch_add(at_once.into(), Ordering::Relaxed)),
         }
     }
@@ -62,11 +53,22 @@ impl Counters {
         Seen { answers: count(&self.answers), frames: count(&self.frames), later_at_once: count(&self.later_at_once) }
     }
 
+    /// Parts that wait for the receiver now.
+    pub(crate) fn held(&self) -> u32 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Counts a part as waiting for the receiver while `taking` is not done.
+    pub(crate) async fn hold<T>(&self, taking: impl Future<Output = T> + Send) -> T {
+        let _one_more = OneMore::of(&self.held);
+        self.waited.sink.time(taking).await
+    }
+
     /// Counts a part as in flight until the guard is dropped.
-    pub(crate) fn in_flight(&self) -> InFlight<'_> {
-        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+    pub(crate) fn in_flight(&self) -> OneMore<'_> {
+        let (one_more, now) = (OneMore::of(&self.in_flight), self.in_flight.load(Ordering::Relaxed));
         self.peak_requests.fetch_max(now, Ordering::Relaxed);
-        InFlight(self)
+        one_more
     }
 }
 
@@ -85,11 +87,18 @@ impl Stopwatch for AtomicU64 {
     }
 }
 
-/// A part in flight.
-pub(crate) struct InFlight<'a>(&'a Counters);
+/// A count that is one higher until this is dropped.
+pub(crate) struct OneMore<'a>(&'a AtomicU32);
 
-impl Drop for InFlight<'_> {
+impl<'a> OneMore<'a> {
+    fn of(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for OneMore<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 use crate::engine::limits::RequestPermit;
 use crate::engine::session::Session;
-use crate::rules::concurrency::Concurrency;
 
 /// The work of a crew, cut into jobs that take a request each.
 pub(crate) trait Work: Sync {
@@ -27,6 +27,11 @@ pub(crate) trait Work: Sync {
     /// Looked for whenever a job has ended: something to do beside the jobs, which takes no request's place.
     fn aside(&self) -> Option<BoxFuture<'static, Result<(), Self::Error>>> {
         None
+    }
+
+    /// Whether there are jobs again, after all had begun: cut off from those that run.
+    fn has_more(&self) -> bool {
+        false
     }
 
     /// Completes when no job is of any use now, though none has failed.
@@ -55,7 +60,7 @@ impl<'a> Crew<'a> {
         Self { session, first }
     }
 
-    /// Runs the `jobs`, in the order they come, as many at a time as there are permits and `rule` says.
+    /// Runs the `jobs`, in the order they come, as many at a time as there are permits and the steering says.
     ///
     /// # Errors
     ///
@@ -64,21 +69,21 @@ impl<'a> Crew<'a> {
         mut self,
         work: &W,
         jobs: impl Stream<Item = W::Job> + Send,
-        mut rule: Option<Concurrency>,
     ) -> Result<(), W::Error> {
-        let Session { limits, counters, .. } = &**self.session;
-        let most = self.session.most_requests();
+        let Session { limits, counters, steering, .. } = &**self.session;
         let mut jobs = pin!(jobs);
         // The next job, which has all that it needs but a permit; then whether there are more behind it.
-        let (mut next, mut more) = (None, true);
+        let (mut next, mut more, mut last) = (None, true, false);
         let (mut running, mut aside) = (JoinSet::new(), JoinSet::new());
         // Kept from one turn to the next, for it holds this transfer's place among those that wait. Never polled when
         // there is nothing to fetch: a permit that is granted and not taken would be missing to the others.
         let mut permit = pin!(limits.permit());
         let mut stopped = pin!(work.stopped());
         loop {
-            let allowed = running.len() < rule.as_ref().map_or(most, Concurrency::target) as usize;
-            let opening = next.is_some() && rule.as_ref().is_some_and(Concurrency::is_opening);
+            steering.look(counters.received(), counters.held());
+            more = more || (!last && work.has_more());
+            let allowed = running.len() < steering.target() as usize;
+            let due = steering.due();
             let first = &mut self.first;
             let granted = async {
                 match first.take() {
@@ -87,7 +92,7 @@ impl<'a> Crew<'a> {
                 }
             };
             tokio::select! {
-                job = jobs.next(), if more && next.is_none() => match job {
+                job = jobs.next(), if more && next.is_none() && allowed => match job {
                     Some(job) => next = Some(job),
                     None => more = false,
                 },
@@ -97,20 +102,15 @@ impl<'a> Crew<'a> {
                         running.spawn(with_permit(granted, self.session.clone(), work.start(job)));
                     }
                 }
-                () = counters.another_answer(), if opening => {
-                    if let Some(rule) = &mut rule {
-                        rule.answered(counters.seen());
-                    }
-                }
+                () = steering.news(), if !running.is_empty() => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !running.is_empty() => {}
                 // The network side ends with the other one, not with the next byte that arrives.
                 error = &mut stopped, if !running.is_empty() => return Err(error),
                 Some(ended) = running.join_next() => {
                     if ended.unwrap_or_else(propagate)? == Then::Last {
-                        (next, more) = (None, false);
+                        (next, more, last) = (None, false, true);
                     }
-                    if let Some(rule) = &mut rule {
-                        rule.part_done(counters.seen());
-                    }
+                    steering.part_done(counters.seen());
                     if let Some(call) = work.aside() {
                         aside.spawn(call);
                     }

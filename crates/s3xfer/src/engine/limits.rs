@@ -120,6 +120,14 @@ impl Limits {
         RequestPermit { _permit: permit, _connection: connection, memory: self.memory.clone() }
     }
 
+    /// The right to have one more request in flight, if it is to be had without waiting.
+    pub(crate) fn try_permit(&self) -> Option<RequestPermit> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let connection = CONNECTIONS.clone().try_acquire_owned().ok()?;
+        self.memory.hold(REQUEST_BYTES);
+        Some(RequestPermit { _permit: permit, _connection: connection, memory: self.memory.clone() })
+    }
+
     /// Room for `bytes`, if there is any now; none for more than [`LARGEST_ROOM`].
     pub(crate) fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
         if bytes > LARGEST_ROOM {

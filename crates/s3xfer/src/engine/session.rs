@@ -13,6 +13,8 @@ use crate::doors::s3::Store;
 use crate::engine::counters::{Counters, Stopwatch};
 use crate::engine::limits::Limits;
 use crate::engine::shared::Shared;
+use crate::engine::steering::Steering;
+use crate::rules::control::Bounds;
 use crate::rules::floor::Floor;
 use crate::rules::retry::{Attempts, GaveUp, Now};
 use crate::words::config::TransferConfig;
@@ -26,6 +28,7 @@ pub(crate) struct Session {
     pub(crate) config: TransferConfig,
     pub(crate) limits: Arc<Limits>,
     pub(crate) counters: Counters,
+    pub(crate) steering: Arc<Steering>,
     pub(crate) started: Instant,
 }
 
@@ -33,7 +36,10 @@ impl Session {
     /// Begins now.
     pub(crate) fn new(shared: Shared) -> Arc<Self> {
         let Shared { store, config, limits, .. } = shared;
-        Arc::new(Self { store, config, limits, counters: Counters::default(), started: Instant::now() })
+        let started = Instant::now();
+        let bounds = Bounds { requests: most_requests(&config, &limits), part_bytes: config.multipart_chunksize() };
+        let steering = Steering::new(bounds, config.adaptive_concurrency(), started);
+        Arc::new(Self { store, config, limits, counters: Counters::default(), steering, started })
     }
 
     /// Sees `ask` through, with as many attempts and as much patience as the configuration gives to each.
@@ -43,20 +49,25 @@ impl Session {
     /// [`TransferError::PartFailed`] when the retry rule gives up, and those of `ask`.
     pub(crate) async fn persist<A: Ask>(&self, ask: &mut A) -> Result<A::Answer, A::Error> {
         let attempts = Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor());
+        let attempts = attempts.paced(self.config.adaptive_concurrency());
         persist(attempts, &self.counters, self.started, ask).await
     }
 
     /// Most requests that this transfer may have in flight.
     pub(crate) fn most_requests(&self) -> u32 {
-        match self.config.use_threads() {
-            true => self.limits.requests(),
-            false => 1,
-        }
+        most_requests(&self.config, &self.limits)
     }
 
     /// The lowest rate that is borne.
     pub(crate) fn floor(&self) -> Floor {
         Floor { bytes_per_second: self.config.min_bytes_per_second(), window: self.config.min_rate_window() }
+    }
+}
+
+fn most_requests(config: &TransferConfig, limits: &Limits) -> u32 {
+    match config.use_threads() {
+        true => limits.requests(),
+        false => 1,
     }
 }
 

@@ -42,7 +42,7 @@ impl Turns {
     /// At most `most` at once, and so many until it shows that it is too many.
     pub(crate) fn new(most: u32) -> Arc<Self> {
         let turns = (most as usize).min(Semaphore::MAX_PERMITS);
-        let state = State { rule: Concurrency::open(most), seen: Seen::default(), turns, taken: 0 };
+        let state = State { rule: Concurrency::new(most), seen: Seen::default(), turns, taken: 0 };
         Arc::new(Self { most, free: Arc::new(Semaphore::new(turns)), state: Mutex::new(state) })
     }
 
@@ -58,7 +58,7 @@ impl Turns {
         state.taken -= 1;
         // What comes after a rest may be of another kind.
         if state.taken == 0 {
-            state.rule = Concurrency::open(self.most);
+            state.rule = Concurrency::new(self.most);
             state.seen = Seen::default();
         }
         let target = state.rule.target() as usize;
@@ -85,7 +85,8 @@ impl Turn {
         let mut state = self.turns.state();
         state.seen = state.seen.plus(seen);
         let all = state.seen;
-        state.rule.part_done(all);
+        let now = state.rule.target();
+        state.rule.part_done(all, now);
     }
 }
 

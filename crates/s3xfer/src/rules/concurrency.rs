@@ -1,4 +1,4 @@
-//! How many parts to have in flight: all that may be, unless it is the receiver that is behind.
+//! How many parts the receiver can take at once: all that may be in flight, unless it is behind.
 //!
 //! While the network is what a transfer waits for, a connection that has just been read has nothing more to give. Where
 //! the next frame is there at once, time after time, its bytes have been waiting in the kernel: the processors or the disk
@@ -6,14 +6,10 @@
 //! processor's cache. (Over loopback with TLS into tmpfs, 32 connections cost 0.91 s of processor time for each GiB and 8
 //! cost 0.73 s, in the same time.)
 //!
-//! Where very many may be in flight, it begins with as many as do no harm on any machine, and doubles them as soon as most
-//! of the new ones have answered, as long as the receiver keeps up: so a network of slow connections has all of them after a few
-//! answer times, and a machine that is the limit never opens them.
+//! How many requests the network can use is the [controller](super::control)'s to find out; this rule only takes away.
 
 /// Never fewer: enough to hide the answer times behind each other's bodies.
 const FEWEST: u32 = 8;
-/// In flight at the beginning, if so many may be; what is in flight by default.
-const FIRST: u32 = 32;
 /// Above this share of frames that were there at once, the receiver is behind; below the other, the network is.
 const BEHIND: f64 = 0.5;
 const AHEAD: f64 = 0.2;
@@ -38,10 +34,6 @@ pub(crate) struct Seen {
 pub(crate) struct Concurrency {
     most: u32,
     target: u32,
-    /// While the number doubles, what had come when it last did; `None` once it does not any more.
-    doubled_at: Option<Seen>,
-    /// How many were added then.
-    added: u32,
     /// What had come when the last part was done.
     done_at: Seen,
     at_once: f64,
@@ -49,16 +41,9 @@ pub(crate) struct Concurrency {
 }
 
 impl Concurrency {
-    /// At most `most` parts.
+    /// At most `most` parts, and so many until it shows that it is too many.
     pub(crate) fn new(most: u32) -> Self {
-        let target = most.min(FIRST);
-        let doubled_at = (target < most).then(Seen::default);
-        Self { most, target, doubled_at, added: target, done_at: Seen::default(), at_once: 0.0, parts: 0 }
-    }
-
-    /// As [`new`](Self::new), but with all of them from the beginning.
-    pub(crate) fn open(most: u32) -> Self {
-        Self { target: most, doubled_at: None, added: 0, ..Self::new(most) }
+        Self { most, target: most, done_at: Seen::default(), at_once: 0.0, parts: 0 }
     }
 
     /// Parts to have in flight now.
@@ -66,31 +51,8 @@ impl Concurrency {
         self.target
     }
 
-    /// Whether [`answered`](Self::answered) is of any use.
-    pub(crate) fn is_opening(&self) -> bool {
-        self.doubled_at.is_some()
-    }
-
-    /// Another answer has begun.
-    pub(crate) fn answered(&mut self, seen: Seen) {
-        let Some(before) = self.doubled_at else { return };
-        let since = seen.since(before);
-        // One that stands still must not hold the others up.
-        if since.answers < u64::from(self.added - self.added / 4) {
-            return;
-        }
-        let later = since.frames.saturating_sub(since.answers);
-        if since.later_at_once as f64 > BEHIND * later as f64 {
-            self.doubled_at = None;
-            return;
-        }
-        self.added = self.target.min(self.most - self.target);
-        self.target += self.added;
-        self.doubled_at = (self.target < self.most).then_some(seen);
-    }
-
-    /// Another part is done.
-    pub(crate) fn part_done(&mut self, seen: Seen) {
+    /// Another part is done, while `now` could be in flight.
+    pub(crate) fn part_done(&mut self, seen: Seen, now: u32) {
         let since = seen.since(self.done_at);
         self.done_at = seen;
         // Answers of one frame say nothing: what small parts wait for is the answer itself.
@@ -105,8 +67,8 @@ impl Concurrency {
         }
         let before = self.target;
         if self.at_once > BEHIND {
-            self.target = self.target.min((self.target - self.target / 4).max(FEWEST));
-            self.doubled_at = None;
+            let now = self.target.min(now);
+            self.target = self.target.min((now - now / 4).max(FEWEST));
         } else if self.at_once < AHEAD {
             self.target = self.target.saturating_add((self.target / 4).max(1)).min(self.most);
         }
@@ -154,18 +116,8 @@ mod tests {
                 self.1.answers += 1;
                 self.1.frames += 1 + 32;
                 self.1.later_at_once += at_once;
-                self.0.part_done(self.1);
-            }
-            self.0.target()
-        }
-
-        /// So many answers begin, and bring so many frames behind their first one; the target then.
-        fn answers(&mut self, answers: u32, later: u64, at_once: u64) -> u32 {
-            for _ in 0..answers {
-                self.1.answers += 1;
-                self.1.frames += 1 + later;
-                self.1.later_at_once += at_once;
-                self.0.answered(self.1);
+                let now = self.0.target();
+                self.0.part_done(self.1, now);
             }
             self.0.target()
         }
@@ -198,39 +150,19 @@ mod tests {
         for _ in 0..100 {
             rule.1.answers += 1;
             rule.1.frames += 1;
-            rule.0.part_done(rule.1);
+            rule.0.part_done(rule.1, FEWEST);
         }
         assert_eq!(rule.0.target(), FEWEST);
-    }
-
-    #[test]
-    fn many_are_opened_by_doubling_as_soon_as_most_have_answered() {
-        let mut rule = Followed::new(500);
-        assert_eq!((rule.0.target(), rule.answers(23, 0, 0)), (32, 32));
-        assert_eq!(rule.answers(1, 0, 0), 64);
-        assert_eq!((rule.answers(23, 2, 0), rule.answers(1, 2, 0)), (64, 128));
-        assert_eq!(rule.answers(48 + 96, 1, 0), 500);
-        assert!(!rule.0.is_opening());
-        assert!(!Followed::new(32).0.is_opening() && Followed::new(33).0.is_opening());
-    }
-
-    #[test]
-    fn a_receiver_that_is_behind_opens_no_more_at_once_but_may_later() {
-        let mut rule = Followed::new(512);
-        assert_eq!(rule.answers(24, 4, 3), 32);
-        assert!(!rule.0.is_opening());
-        assert_eq!(rule.answers(100, 0, 0), 32);
-        assert_eq!(rule.parts(80, 0), 512, "by quarters");
     }
 
     proptest! {
         #[test]
         fn the_target_stays_within_its_bounds(
-            most in 1_u32..2000, shares in prop::collection::vec((any::<bool>(), 0_u64..=32), 0..300),
+            most in 1_u32..2000, shares in prop::collection::vec(0_u64..=32, 0..300),
         ) {
             let mut rule = Followed::new(most);
-            for (part, share) in shares {
-                let target = if part { rule.parts(1, share) } else { rule.answers(1, 32, share) };
+            for share in shares {
+                let target = rule.parts(1, share);
                 prop_assert!((most.min(FEWEST)..=most).contains(&target));
             }
         }

@@ -26,8 +26,8 @@ impl Plan {
     pub(crate) fn new(bytes: Range<u64>, config: &TransferConfig) -> Self {
         let length = bytes.length();
         let in_turn = length < config.multipart_threshold();
-        let first_bytes = config.multipart_chunksize();
-        let part_bytes = if in_turn { length.max(1) } else { first_bytes };
+        let first_bytes = first_bytes(config);
+        let part_bytes = if in_turn { length.max(1) } else { config.multipart_chunksize() };
         Self { bytes, cut: Cut { first_bytes, part_bytes }, in_turn }
     }
 
@@ -64,7 +64,8 @@ impl Plan {
 
     /// The parts that are not among the `done` ones, in order.
     pub(crate) fn cursor(&self, done: Arc<Runs>) -> Cursor {
-        Cursor { bytes: self.bytes(), cut: self.cut, done, runs: 0, offset: 0, number: 0 }
+        let left = self.bytes.length() - done.length();
+        Cursor { bytes: self.bytes(), cut: self.cut, done, runs: 0, offset: 0, number: 0, left, again: Vec::new() }
     }
 
     /// All parts, in order.
@@ -85,11 +86,18 @@ pub(crate) struct Cursor {
     offset: u64,
     /// Parts that were planned or passed.
     number: u64,
+    /// Bytes that are still to be planned.
+    left: u64,
+    /// Bytes that were planned and given back, half-open in the object, and in how large parts they go.
+    again: Vec<(Range<u64>, u64)>,
 }
 
 impl Cursor {
     /// The next part, of at most `most` bytes, which is not 0; shorter where done bytes or the end come before.
     pub(crate) fn next_of(&mut self, most: u64) -> Option<Part> {
+        if let Some(part) = self.next_again() {
+            return Some(part);
+        }
         self.pass_what_is_done();
         let limit = self.done.runs.get(self.runs).map_or(self.bytes.length(), |run| run.bytes.start);
         let (offset, end) = (self.offset, limit.min(self.offset.saturating_add(most)));
@@ -98,6 +106,30 @@ impl Cursor {
         }
         let part = Part { number: self.number, bytes: self.bytes.start + offset..self.bytes.start + end };
         (self.offset, self.number) = (end, self.number + 1);
+        self.left -= end - offset;
+        Some(part)
+    }
+
+    /// Bytes that are still to be planned.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Takes back bytes of the object that a part was to bring. They go next, in parts of `part_bytes`, which is not 0.
+    pub(crate) fn give_back(&mut self, bytes: Range<u64>, part_bytes: u64) {
+        self.left += bytes.length();
+        self.again.push((bytes, part_bytes));
+    }
+
+    fn next_again(&mut self) -> Option<Part> {
+        let (bytes, part_bytes) = self.again.last_mut()?;
+        let end = bytes.end.min(bytes.start.saturating_add(*part_bytes));
+        let part = Part { number: self.number, bytes: bytes.start..end };
+        bytes.start = end;
+        if bytes.is_empty() {
+            self.again.pop();
+        }
+        (self.number, self.left) = (self.number + 1, self.left - part.bytes.length());
         Some(part)
     }
 
@@ -151,9 +183,24 @@ impl Runs {
         self.runs.iter().map(|run| run.bytes.length()).sum()
     }
 
+    /// How many parts they are.
+    pub(crate) fn parts(&self) -> u64 {
+        self.runs.iter().map(|run| run.parts).sum()
+    }
+
     /// Whether no part is done.
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
+    }
+}
+
+/// Bytes of the first request. Where part sizes are the engine's to choose, it is not so large that a small object
+/// would come over one connection, and not so small that one that is far away would take two answers' time.
+fn first_bytes(config: &TransferConfig) -> u64 {
+    const FIRST: u64 = 8 << 20;
+    match config.adaptive_concurrency() {
+        true => config.multipart_chunksize().min(FIRST),
+        false => config.multipart_chunksize(),
     }
 }
 
@@ -162,7 +209,7 @@ impl Runs {
 pub(crate) fn first_request(wanted: ByteRange, config: &TransferConfig) -> Range<u64> {
     const MOST: u64 = i64::MAX as u64;
     let start = wanted.start.min(MOST);
-    let end = start.saturating_add(config.multipart_chunksize()).min(MOST);
+    let end = start.saturating_add(first_bytes(config)).min(MOST);
     start..wanted.end.map_or(end, |wanted| wanted.min(end))
 }
 

@@ -23,7 +23,7 @@ use crate::words::failure::RequestError;
 const UNREACHABLE_ATTEMPTS: u32 = 5;
 
 /// The pause before attempt n is uniform in [0, min(cap, base x 2^(n - 1))].
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Backoff {
     base: Duration,
     cap: Duration,
@@ -31,6 +31,8 @@ struct Backoff {
 
 const AFTER_BODY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
 const AFTER_TROUBLE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
+/// Where requests are paced by what is refused, the pause before one's turn.
+const AFTER_THROTTLING_PACED: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(8) };
 /// S3 scales a prefix up in minutes; hammering it meanwhile only prolongs the 503s.
 const AFTER_THROTTLING: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(8) };
 
@@ -42,6 +44,7 @@ pub(crate) struct Attempts {
     floor: Floor,
     body_failures: u32,
     throttled: u32,
+    throttling: Backoff,
     unavailable: u32,
     unreachable: u32,
     total: u32,
@@ -78,12 +81,18 @@ impl Attempts {
             floor,
             body_failures: 0,
             throttled: 0,
+            throttling: AFTER_THROTTLING,
             unavailable: 0,
             unreachable: 0,
             total: 1,
             turned_away: None,
             transfer_bytes: 0,
         }
+    }
+
+    /// Whether requests wait for their turn anyway once some were refused for coming too fast.
+    pub(crate) fn paced(self, paced: bool) -> Self {
+        Self { throttling: if paced { AFTER_THROTTLING_PACED } else { AFTER_THROTTLING }, ..self }
     }
 
     /// Attempts made so far, the running one included.
@@ -112,7 +121,7 @@ impl Attempts {
             RequestError::BrokeOff { .. } | RequestError::Stalled { .. } | RequestError::TooSlow { .. } => {
                 (&mut self.body_failures, AFTER_BODY)
             }
-            RequestError::Unavailable { throttled: true, .. } => (&mut self.throttled, AFTER_THROTTLING),
+            RequestError::Unavailable { throttled: true, .. } => (&mut self.throttled, self.throttling),
             RequestError::Unavailable { .. } => (&mut self.unavailable, AFTER_TROUBLE),
             _ => (&mut self.unreachable, AFTER_TROUBLE),
         };

@@ -238,10 +238,10 @@ macro_rules! parameters {
         }
 
         impl Default for TransferConfig {
-            /// boto3's parameters but for three. 32 requests in place of 10: S3 gives one connection about 90 MB/s, so
-            /// ten of them do not fill a modern link. 16 waiting pieces in place of 100: a disk that is behind stays
-            /// behind, and the pieces only cost memory (3 GiB over loopback came as fast, with 27 MiB in place of 59).
-            /// And [`adaptive_concurrency`](Self::adaptive_concurrency).
+            /// A configuration that needs no tuning: [`adaptive_concurrency`](Self::adaptive_concurrency) is on, so that
+            /// the engine finds the number of requests and the size of parts, within wide bounds. 16 pieces may wait in
+            /// place of boto3's 100: a disk that is behind stays behind, and the pieces only cost memory (3 GiB over
+            /// loopback came as fast, with 27 MiB in place of 59).
             fn default() -> Self {
                 Self { $($field: $default,)* }
             }
@@ -290,15 +290,17 @@ parameters! {
     multipart_threshold: plain multipart_threshold: u64,
         "Objects below this size are one request.", Bytes, least 1, Boto3, boto3 8 * MIB, default 8 * MIB;
 
-    /// Requests in flight at once, shared by all transfers of a [`Client`](crate::Client). Connections and memory grow
-    /// with it. Without effect when [`use_threads`](Self::use_threads) is false.
+    /// Most requests in flight at once, shared by all transfers of a [`Client`](crate::Client). Connections and memory
+    /// grow with their number. With [`adaptive_concurrency`](Self::adaptive_concurrency) the engine chooses how many there
+    /// are, up to this bound; without it there are always so many. Without effect when [`use_threads`](Self::use_threads) is false.
     max_concurrency: plain max_concurrency: u32 | "max_request_concurrency",
-        "Requests at a time.", Count, least 1, Boto3, boto3 10, default 32;
+        "Requests at a time.", Count, least 1, Boto3, boto3 10, default 512;
 
     /// Bytes of a part; the last one may be shorter. Smaller parts cost more requests, larger ones leave less to do in
-    /// parallel. Used as it is: for downloads neither boto3 nor this engine has a minimum.
+    /// parallel. With [`adaptive_concurrency`](Self::adaptive_concurrency) the engine chooses the size of each part, up
+    /// to this bound. Used as it is: for downloads neither boto3 nor this engine has a minimum.
     multipart_chunksize: plain multipart_chunksize: u64,
-        "Bytes of a request.", Bytes, least 1, Boto3, boto3 8 * MIB, default 8 * MIB;
+        "Bytes of a request.", Bytes, least 1, Boto3, boto3 8 * MIB, default 64 * MIB;
 
     /// Total attempts for a part whose *body* breaks off, stalls, comes too slowly or comes short. Requests that are
     /// refused before a body begins (throttling, server errors, no connection) do not count;
@@ -394,14 +396,18 @@ parameters! {
     validate_checksum: plain validate_checksum: bool,
         "Whether the bytes are compared with a checksum of the object.", Switch, least 0, Ours, boto3 true, default true;
 
-    /// Whether fewer than [`max_concurrency`](Self::max_concurrency) requests are kept in flight while it is the
-    /// machine that is behind, not the network: more would only cost processor time and memory then. On by default, for
-    /// `max_concurrency` says how many there may be at most; a network that is waited for has all of them, above 32
-    /// after a few answer times. Small downloads of a client, of one request each, are counted together. The
-    /// [report](crate::TransferReport) says both how many there might have been and how many there were. Off in
-    /// [`TransferConfig::boto3`], and without effect on streams.
+    /// Whether the engine chooses the number of requests in flight and the size of parts, from what arrives. It doubles
+    /// the number of requests while every one of them comes as fast as before, keeps as many as fill the link, and takes
+    /// fewer where more are slower, where the server refuses some (503), or where this machine is behind. It cuts small
+    /// objects finely and parts larger where answers are far away or requests are limited, gives the end of a slow part to
+    /// others near the end, and sends a second request where an answer is late.
+    ///
+    /// On by default: [`max_concurrency`](Self::max_concurrency) and [`multipart_chunksize`](Self::multipart_chunksize) are
+    /// upper bounds then. Off, in [`TransferConfig::boto3`] say, both are used as they are. The
+    /// [report](crate::TransferReport) says what came of it. Small downloads of a client, of one request each, are
+    /// counted together.
     adaptive_concurrency: plain adaptive_concurrency: bool,
-        "Whether fewer requests are sent while the machine is behind.", Switch, least 0, Ours, boto3 false, default true;
+        "Whether the engine chooses requests and part sizes within the bounds.", Switch, least 0, Ours, boto3 false, default true;
 }
 
 impl TransferConfig {
@@ -510,7 +516,7 @@ mod tests {
     fn toml_takes_boto3s_names_and_aliases_and_refuses_others() {
         let config: TransferConfig = toml::from_str("max_request_concurrency = 339\nmax_io_queue_size = 122").unwrap();
         assert_eq!((config.max_concurrency(), config.max_io_queue()), (339, 122));
-        assert_eq!(config.multipart_chunksize(), 8 * MIB);
+        assert_eq!(config.multipart_chunksize(), 64 * MIB);
 
         let unknown = toml::from_str::<TransferConfig>("max_threads = 3").unwrap_err().to_string();
         assert!(unknown.contains("max_threads"), "{unknown}");

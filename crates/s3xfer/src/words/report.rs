@@ -30,6 +30,11 @@ pub struct TransferReport {
     pub requests: u64,
     /// Of these, requests that were sent because an earlier one had failed.
     pub retries: u64,
+    /// Requests that were sent for bytes whose first request was late to answer. The slower one of the two was given up
+    /// before its body.
+    pub second_requests: u64,
+    /// Parts whose end was fetched by other requests, because it would have come too late.
+    pub splits: u64,
     /// Most requests that could be in flight: what `max_concurrency` came to within the memory limit and the process's
     /// limit on open files.
     pub most_requests: u32,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::expected::{self, Expected, Question};
-use super::fetch::{Fetcher, Version, bad_response};
+use super::fetch::{Begun, Fetcher, Version, bad_response};
 use super::order::Order;
 use super::pinned::Pinned;
 use crate::doors::s3::{Answer, StoredChecksum};
@@ -21,7 +21,7 @@ use crate::words::failure::{RequestFailure, TransferError};
 
 /// The answer that told about the object, and the right to have it in flight.
 pub(crate) struct First {
-    pub(crate) answer: Answer,
+    pub(crate) begun: Begun,
     pub(crate) permit: RequestPermit,
 }
 
@@ -44,11 +44,11 @@ pub(crate) async fn begin(order: Order) -> Result<(Pinned, First), TransferError
     let fetcher = Fetcher { session: Session::new(shared), object };
     let permit = fetcher.session.limits.permit().await;
     let question = expected::question(&fetcher.session, &fetcher.object, object_bytes).await;
-    let (answer, asked) = first_answer(&fetcher, object_bytes).await?;
-    let (version, plan) = understand(&fetcher, &answer, asked.as_ref())?;
-    let expected = expected(&fetcher, &version, &plan, &answer, question);
+    let (begun, asked) = first_answer(&fetcher, object_bytes).await?;
+    let (version, plan) = understand(&fetcher, &begun.answer, asked.as_ref())?;
+    let expected = expected(&fetcher, &version, &plan, &begun.answer, question);
     let pinned = Pinned::new(Arc::new(fetcher), Arc::new(version), plan, expected, progress);
-    Ok((pinned, First { answer, permit }))
+    Ok((pinned, First { begun, permit }))
 }
 
 /// An answer, and the range that it is an answer to, if to one.
@@ -58,7 +58,7 @@ pub(crate) async fn begin(order: Order) -> Result<(Pinned, First), TransferError
 async fn first_answer(
     fetcher: &Fetcher,
     object_bytes: Option<u64>,
-) -> Result<(Answer, Option<Range<u64>>), TransferError> {
+) -> Result<(Begun, Option<Range<u64>>), TransferError> {
     let range = first_request(fetcher.object.range, &fetcher.session.config);
     if range.is_empty() {
         return Err(no_such_range(fetcher, None));
@@ -80,18 +80,18 @@ struct FirstAnswer<'a> {
 }
 
 impl Ask for FirstAnswer<'_> {
-    type Answer = Answer;
+    type Answer = Begun;
     type Error = TransferError;
 
-    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Answer>, TransferError> {
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Begun>, TransferError> {
         let Self { fetcher, range, asked, whole } = self;
         match fetcher.get(asked.as_ref(), None).await {
             // The caller was wrong about the size.
-            Ok(answer) if asked.is_none() && *whole && answer.content_length.is_some_and(|n| n > range.end) => {
+            Ok(begun) if asked.is_none() && *whole && begun.answer.content_length.is_some_and(|n| n > range.end) => {
                 (*asked, *whole) = (Some(range.clone()), false);
                 Ok(Attempted::Again)
             }
-            Ok(answer) => Ok(Attempted::Answered(answer)),
+            Ok(begun) => Ok(Attempted::Answered(begun)),
             // An empty object has no byte 0. Without a range it answers like any other.
             Err(RequestFailure::BehindTheEnd) if asked.is_some() && range.start == 0 => {
                 *asked = None;

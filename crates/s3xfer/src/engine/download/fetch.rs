@@ -16,14 +16,16 @@ use super::expected::Expected;
 use crate::doors::s3::Answer;
 use crate::engine::counters::Stopwatch;
 use crate::engine::session::{Ask, At, Attempted, Session};
+use crate::engine::steering::{Flow, Span};
 use crate::engine::write::WriteError;
 use crate::rules::checksum::RunningChecksum;
 use crate::rules::content_range::check_partial;
 use crate::rules::floor::{TooSlow, Watch};
 use crate::rules::retry::Attempts;
 use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::cut::Length;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
-use crate::words::object::{ObjectRequest, Part};
+use crate::words::object::ObjectRequest;
 
 /// Asks for bytes of one object.
 #[derive(Debug)]
@@ -41,6 +43,13 @@ pub(crate) struct Version {
     pub(crate) last_modified: Option<(i64, u32)>,
     /// Whether the server heeds ranges; `None` where it was not asked for one yet.
     pub(crate) ranged: Option<bool>,
+}
+
+/// An answer whose head is here, and its place among the requests in flight.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) answer: Answer,
+    flow: Flow,
 }
 
 /// Takes the bytes of one part, in order.
@@ -65,42 +74,46 @@ pub(crate) enum FetchError {
 }
 
 impl Fetcher {
-    /// Brings `part` to `frames`, and gives its checksum where there is one of the object to compare with. `begun` is
-    /// an answer that starts with the part's first byte, if there is one already.
+    /// Brings the part number `number` to `frames`, as far as its `span` goes by then, and gives its checksum where there
+    /// is one of the object to compare with. `begun` is an answer that starts with the part's first byte, if there is one
+    /// already.
     pub(crate) async fn part(
         &self,
-        part: &Part,
+        (number, span): (u64, &Span),
         version: &Version,
-        begun: Option<Answer>,
+        begun: Option<Begun>,
         expected: &Expected,
         frames: &mut impl Frames,
     ) -> Result<Option<(ChecksumAlgorithm, u64)>, FetchError> {
-        let at = part.bytes.start;
-        let mut fetching = Fetching { fetcher: self, part, version, begun, expected, frames, running: None, at };
+        let mut fetching = Fetching { fetcher: self, number, span, version, begun, expected, frames, running: None };
         self.session.persist(&mut fetching).await?;
         let running = fetching.running.flatten();
         frames.end().await?;
         Ok(running.map(|running| (running.algorithm(), running.value())))
     }
 
-    /// One answer, from `at` to the part's end. `at` follows every byte that is taken.
+    /// One answer to a request for `asked`, to the end of the `span`.
     async fn receive(
         &self,
         mut answer: Answer,
-        part: &Part,
+        asked: Range<u64>,
+        span: &Span,
         version: &Version,
-        at: &mut u64,
         mut running: Option<&mut RunningChecksum>,
         frames: &mut impl Frames,
     ) -> Result<(), AttemptError> {
-        let asked = *at..part.bytes.end;
         let (starts_at, ends_at) = place(&answer, &asked, version)?;
-        let waited = &self.session.counters.waited;
+        let counters = &self.session.counters;
         let mut watch = Watch::new(self.session.floor(), self.session.counters.received());
         let mut skip = asked.start - starts_at;
         let mut place = starts_at;
-        while *at < part.bytes.end && place < ends_at {
-            let mut frame = match self.next(&mut answer, &mut watch, place == starts_at).await {
+        while !span.left().is_empty() && place < ends_at {
+            let next = tokio::select! {
+                biased;
+                next = self.next(&mut answer, &mut watch, place == starts_at) => next,
+                () = span.cut_short() => break,
+            };
+            let mut frame = match next {
                 Some(frame) => frame.map_err(RequestFailure::Transient)?,
                 None => {
                     let source = format!("it ended {} bytes early", ends_at - place).into();
@@ -114,15 +127,14 @@ impl Fetcher {
             let skipped = frame.split_to(frame.len().min(usize::try_from(skip).unwrap_or(usize::MAX)));
             skip -= skipped.len() as u64;
             self.session.limits.pace(skipped.len() as u64).await;
-            frame.truncate(usize::try_from(part.bytes.end - *at).unwrap_or(usize::MAX));
+            frame.truncate(span.take(frame.len()));
             while !frame.is_empty() {
                 let slice = self.session.limits.slice(&mut frame);
-                waited.bandwidth.time(self.session.limits.pace(slice.len() as u64)).await;
+                counters.waited.bandwidth.time(self.session.limits.pace(slice.len() as u64)).await;
                 if let Some(running) = &mut running {
                     running.update(&slice);
                 }
-                *at += slice.len() as u64;
-                waited.sink.time(frames.take(slice)).await.map_err(AttemptError::Sink)?;
+                counters.hold(frames.take(slice)).await.map_err(AttemptError::Sink)?;
             }
         }
         Ok(())
@@ -165,11 +177,54 @@ impl Fetcher {
         }
     }
 
-    pub(crate) async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
-        let requests = &self.session.counters.requests;
-        let sent =
-            self.session.store.get(&self.object, range, e_tag, self.session.config.first_byte_timeout(), requests);
-        self.session.counters.waited.network.time(sent).await
+    /// The head of an answer to a request for the `range` of the version with that `e_tag`.
+    pub(crate) async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Begun, RequestFailure> {
+        let Session { steering, counters, .. } = &*self.session;
+        counters.waited.retry.time(steering.slot()).await;
+        let flow = steering.asked();
+        let asked = Instant::now();
+        match counters.waited.network.time(self.soonest(range, e_tag, asked)).await {
+            Ok(answer) => Ok(Begun { answer, flow: flow.answered(asked.elapsed()) }),
+            Err(failure) => {
+                if let RequestFailure::Transient(RequestError::Unavailable { throttled: true, .. }) = &failure {
+                    flow.refused();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The answer to the request, or to a second one that is sent when the first is late: whichever begins sooner. The
+    /// other one is given up before its body.
+    async fn soonest(
+        &self,
+        range: Option<&Range<u64>>,
+        e_tag: Option<&str>,
+        asked: Instant,
+    ) -> Result<Answer, RequestFailure> {
+        let Session { steering, limits, .. } = &*self.session;
+        let mut first = pin!(self.send(range, e_tag));
+        tokio::select! {
+            biased;
+            answer = &mut first => return answer,
+            () = steering.late(asked) => {}
+        }
+        // Nothing is waited for: whoever has the permit may be as late.
+        let Some(_permit) = limits.try_permit().filter(|_| steering.may_ask_again()) else { return first.await };
+        let mut second = pin!(self.send(range, e_tag));
+        let (answer, other) = tokio::select! {
+            answer = &mut first => (answer, second),
+            answer = &mut second => (answer, first),
+        };
+        match answer {
+            Err(RequestFailure::Transient(_)) => other.await,
+            answer => answer,
+        }
+    }
+
+    async fn send(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
+        let Session { store, config, counters, .. } = &*self.session;
+        store.get(&self.object, range, e_tag, config.first_byte_timeout(), &counters.requests).await
     }
 
     pub(crate) fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> TransferError {
@@ -180,16 +235,15 @@ impl Fetcher {
 /// A part on its way.
 struct Fetching<'a, F> {
     fetcher: &'a Fetcher,
-    part: &'a Part,
+    number: u64,
+    span: &'a Span,
     version: &'a Version,
     /// An answer that is there already.
-    begun: Option<Answer>,
+    begun: Option<Begun>,
     expected: &'a Expected,
     frames: &'a mut F,
     /// Known once the first answer is there.
     running: Option<Option<RunningChecksum>>,
-    /// The object's byte that comes next.
-    at: u64,
 }
 
 impl<F: Frames> Ask for Fetching<'_, F> {
@@ -197,30 +251,37 @@ impl<F: Frames> Ask for Fetching<'_, F> {
     type Error = FetchError;
 
     async fn attempt(&mut self, attempts: &mut Attempts) -> Result<Attempted<()>, FetchError> {
-        let Self { fetcher, part, version, .. } = *self;
-        let (before, end) = (self.at, part.bytes.end);
-        if before == end {
+        let Self { fetcher, span, version, .. } = *self;
+        let asked = span.left();
+        if asked.is_empty() {
             return Ok(Attempted::Answered(()));
         }
-        let answer = match self.begun.take() {
-            Some(answer) => Ok(answer),
+        let begun = match self.begun.take() {
+            Some(begun) => Ok(begun),
             None => {
-                let asked = before..end;
-                fetcher.get((version.ranged != Some(false)).then_some(&asked), version.e_tag.as_deref()).await
+                let range = (version.ranged != Some(false)).then_some(&asked);
+                tokio::select! {
+                    biased;
+                    begun = fetcher.get(range, version.e_tag.as_deref()) => begun,
+                    () = span.cut_short() => return Ok(Attempted::Answered(())),
+                }
             }
         };
         if self.running.is_none() {
             self.running = Some(self.expected.algorithm().await.map(RunningChecksum::new));
         }
         let running = self.running.as_mut().and_then(Option::as_mut);
-        let outcome = match answer {
-            Ok(answer) => fetcher.receive(answer, part, version, &mut self.at, running, self.frames).await,
+        let outcome = match begun {
+            Ok(Begun { answer, flow: _flow }) => {
+                fetcher.receive(answer, asked.clone(), span, version, running, self.frames).await
+            }
             Err(failure) => Err(failure.into()),
         };
-        let brought = self.at - before;
-        let progressed = attempts.brought(brought, end - before);
+        let left = span.left();
+        let brought = left.start - asked.start;
+        let progressed = attempts.brought(brought, asked.length());
         match outcome {
-            Ok(()) if self.at == end => Ok(Attempted::Answered(())),
+            Ok(()) if left.is_empty() => Ok(Attempted::Answered(())),
             // The answer held less than was asked for: ask for the rest.
             Ok(()) if progressed => Ok(Attempted::Again),
             Ok(()) => {
@@ -236,7 +297,7 @@ impl<F: Frames> Ask for Fetching<'_, F> {
     }
 
     fn at(&self) -> At<'_> {
-        At { object: &self.fetcher.object.address, part: self.part.number, offset: self.at }
+        At { object: &self.fetcher.object.address, part: self.number, offset: self.span.left().start }
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Pinned {
     pub(crate) progress: Share,
     /// Set where one request is in flight at a time; see [`turns`](crate::engine::turns).
     pub(crate) turn: Option<Turn>,
+    /// Parts that were fetched.
+    parts: AtomicU64,
     /// `None` until the first part that has a checksum.
     checksums: Mutex<Option<PartChecksums>>,
     done: Done,
@@ -80,8 +82,8 @@ impl Pinned {
         progress: Share,
     ) -> Self {
         progress.set_total(plan.bytes().length());
-        let (turn, checksums, done, resumed_bytes) = Default::default();
-        Self { fetcher, version, plan, expected, progress, turn, checksums, done, resumed_bytes }
+        let (turn, parts, checksums, done, resumed_bytes) = Default::default();
+        Self { fetcher, version, plan, expected, progress, turn, parts, checksums, done, resumed_bytes }
     }
 
     /// Goes on with an earlier download of `version`, whose parts `done` are in the sink already. Nothing is asked yet:
@@ -119,6 +121,7 @@ impl Pinned {
 
     /// A part is whole, and has that checksum, if it has one.
     pub(crate) fn add(&self, part: &Part, checksum: Option<(ChecksumAlgorithm, u64)>) {
+        self.parts.fetch_add(1, Ordering::Relaxed);
         if let Some((algorithm, value)) = checksum {
             let mut checksums = self.checksums.lock().unwrap_or_else(PoisonError::into_inner);
             let checksums = checksums.get_or_insert_with(|| PartChecksums::new(algorithm));
@@ -154,6 +157,7 @@ impl Pinned {
     pub(crate) fn report(&self, integrity: Integrity) -> TransferReport {
         let session = &self.fetcher.session;
         let counters = &session.counters;
+        let steered = session.steering.steered();
         let load = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         TransferReport {
             bytes: self.plan.bytes().length(),
@@ -162,9 +166,11 @@ impl Pinned {
             elapsed: session.started.elapsed(),
             e_tag: self.version.e_tag.clone(),
             integrity,
-            parts: self.plan.len(),
+            parts: self.done.runs.parts() + self.parts.load(Ordering::Relaxed),
             requests: counters.requests.load(Ordering::Relaxed),
             retries: counters.retries.load(Ordering::Relaxed),
+            second_requests: steered.second_requests,
+            splits: steered.splits,
             most_requests: session.most_requests(),
             peak_requests: counters.peak_requests.load(Ordering::Relaxed),
             peak_memory_bytes: session.limits.peak_memory_bytes(),

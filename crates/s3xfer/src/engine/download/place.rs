@@ -2,24 +2,26 @@
 //!
 //! Dropped at any await, the part tasks are aborted; what the sink has by then is its owner's to throw away.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::poll_fn;
 
 use super::discover::{First, begin, begin_in_turn};
-use super::fetch::FetchError;
+use super::fetch::{Begun, FetchError};
 use super::order::Order;
 use super::pieces::Pieces;
 use super::pinned::Pinned;
 use crate::doors::blocking;
 use crate::doors::journal::Journal;
-use crate::doors::s3::Answer;
 use crate::engine::crew::{Crew, Then, Work};
 use crate::engine::sink::{Segments, Sink};
+use crate::engine::steering::Span;
 use crate::engine::write::Writer;
-use crate::rules::concurrency::Concurrency;
+use crate::rules::plan::Cursor;
 use crate::words::checkpoint::PartWritten;
 use crate::words::cut::Length;
 use crate::words::failure::TransferError;
@@ -77,7 +79,8 @@ pub(crate) async fn place(
         false => sink.reserve(bytes)?,
     }
     let in_parallel = threads && !pinned.plan.in_turn();
-    let placing = Arc::new(Placing { pinned, writer, journal, in_parallel });
+    let cursor = Mutex::new(pinned.parts());
+    let placing = Arc::new(Placing { pinned, writer, journal, in_parallel, cursor });
     let fetched = placing.clone().run(first).await;
     match fetched {
         Err(FetchError::Failed(error)) => return Err(error),
@@ -101,29 +104,51 @@ struct Placing {
     writer: Writer,
     journal: Option<Arc<Journal>>,
     in_parallel: bool,
+    /// The parts that nobody has begun yet.
+    cursor: Mutex<Cursor>,
 }
 
 impl Placing {
     /// As many parts at a time as there are permits, or one after the other.
     async fn run(self: Arc<Self>, first: Option<First>) -> Result<(), FetchError> {
         let session = &self.pinned.fetcher.session;
-        let (mut begun, permit) = first.map_or((None, None), |first| (Some(first.answer), Some(first.permit)));
-        let jobs = self.pinned.parts().map(move |part| (part, begun.take()));
+        let (mut begun, permit) = first.map_or((None, None), |first| (Some(first.begun), Some(first.permit)));
+        let placing = self.clone();
+        let mut next = move || {
+            let begun = begun.take();
+            Some((placing.next(begun.is_some())?, begun))
+        };
         let crew = Crew::new(session, permit);
-        if !self.in_parallel {
-            return crew.in_turn(&self, jobs).await;
+        match self.in_parallel {
+            true => crew.in_parallel(&self, poll_fn(|_| Poll::Ready(next()))).await,
+            false => crew.in_turn(&self, std::iter::from_fn(next)).await,
         }
-        let adaptive = session.config.adaptive_concurrency();
-        let rule = adaptive.then(|| Concurrency::new(session.most_requests()));
-        crew.in_parallel(&self, futures::stream::iter(jobs), rule).await
     }
 
-    async fn part(&self, part: &Part, begun: Option<Answer>) -> Result<(), FetchError> {
+    /// The next part; as it is planned where a request for it is on its way already, or where they are fetched one after
+    /// the other.
+    fn next(&self, as_planned: bool) -> Option<Part> {
+        let steering = &self.pinned.fetcher.session.steering;
+        let mut cursor = self.cursor();
+        let most = (!as_planned && self.in_parallel).then(|| steering.part_bytes(cursor.left())).flatten();
+        let part = match most {
+            Some(bytes) => cursor.next_of(bytes),
+            None => cursor.next(),
+        };
+        steering.planned(cursor.left() == 0);
+        part
+    }
+
+    async fn part(&self, part: &Part, begun: Option<Begun>) -> Result<(), FetchError> {
         let Pinned { fetcher, version, plan, expected, .. } = &self.pinned;
         let offset = part.bytes.start - plan.bytes().start;
         let io_chunksize = fetcher.session.config.io_chunksize();
         let mut pieces = Pieces::new(self.writer.clone(), fetcher.session.limits.clone(), offset, io_chunksize);
-        let checksum = fetcher.part(part, version, begun, expected, &mut pieces).await?;
+        let span = Span::new(part.bytes.clone());
+        let shared = self.in_parallel.then(|| fetcher.session.steering.share(&span));
+        let checksum = fetcher.part((part.number, &span), version, begun, expected, &mut pieces).await?;
+        drop(shared);
+        let part = &Part { number: part.number, bytes: span.bytes() };
         if let Some(journal) = &self.journal {
             self.writer.settled().await?;
             let (start, end) = (offset, offset + part.bytes.length());
@@ -136,13 +161,27 @@ impl Placing {
     }
 }
 
+impl Placing {
+    fn cursor(&self) -> MutexGuard<'_, Cursor> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Work for Arc<Placing> {
-    type Job = (Part, Option<Answer>);
+    type Job = (Part, Option<Begun>);
     type Error = FetchError;
 
     fn start(&self, (part, begun): Self::Job) -> BoxFuture<'static, Result<Then, FetchError>> {
         let placing = self.clone();
         async move { placing.part(&part, begun).await.map(|()| Then::Next) }.boxed()
+    }
+
+    fn has_more(&self) -> bool {
+        let mut cursor = self.cursor();
+        while let Some((bytes, part_bytes)) = self.pinned.fetcher.session.steering.cut_off(cursor.left()) {
+            cursor.give_back(bytes, part_bytes);
+        }
+        cursor.left() > 0
     }
 
     /// The kernel tells a device's failure once, and to nobody else.

@@ -24,12 +24,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 
 use super::discover::{self, First};
-use super::fetch::{FetchError, Frames};
+use super::fetch::{Begun, FetchError, Frames};
 use super::order::Order;
 use super::pinned::Pinned;
-use crate::doors::s3::Answer;
 use crate::engine::crew::{Crew, Then, Work, propagate};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
+use crate::engine::steering::Span;
 use crate::rules::coalesce::SmallFrames;
 use crate::rules::plan::Cursor;
 use crate::words::action::SinkAction;
@@ -227,11 +227,10 @@ async fn feed(pinned: Arc<Pinned>, first: First, reader: mpsc::UnboundedSender<A
     let ahead = if pinned.plan.in_turn() { 1 } else { pinned.fetcher.session.most_requests().saturating_mul(2) };
     let places = Arc::new(Semaphore::new(ahead as usize));
     let parts = pinned.plan.parts();
-    let First { answer, permit } = first;
-    let coming = Coming { pinned: pinned.clone(), parts, ahead, places, begun: Some(answer), reader };
+    let First { begun, permit } = first;
+    let coming = Coming { pinned: pinned.clone(), parts, ahead, places, begun: Some(begun), reader };
     let jobs = futures::stream::unfold(coming, Coming::next);
-    let Ok(()) =
-        Crew::new(&pinned.fetcher.session, Some(permit)).in_parallel(&Feeder(pinned.clone()), jobs, None).await;
+    let Ok(()) = Crew::new(&pinned.fetcher.session, Some(permit)).in_parallel(&Feeder(pinned.clone()), jobs).await;
 }
 
 /// The parts that are to be fetched yet.
@@ -241,20 +240,20 @@ struct Coming {
     /// Parts that may be ahead of the reader, and the places that are free.
     ahead: u32,
     places: Arc<Semaphore>,
-    begun: Option<Answer>,
+    begun: Option<Begun>,
     reader: mpsc::UnboundedSender<Ahead>,
 }
 
 /// A part that has its place, and room if it is not its turn.
 struct Feeding {
     part: Part,
-    begun: Option<Answer>,
+    begun: Option<Begun>,
     forward: Forward,
 }
 
 impl Coming {
     async fn next(mut self) -> Option<(Feeding, Self)> {
-        let part = self.parts.next()?;
+        let part = self.part()?;
         let place = self.places.clone().acquire_owned().await.expect("the semaphore is never closed");
         let bytes = part.bytes.length();
         let room = self.room(bytes).await;
@@ -262,6 +261,19 @@ impl Coming {
         self.reader.send(Ahead { frames, _place: place }).ok()?;
         let forward = Forward { frames: sender, room, left: bytes, small: SmallFrames::default() };
         Some((Feeding { part, begun: self.begun.take(), forward }, self))
+    }
+
+    /// The next part; no larger than what one connection brings soon, for it waits in memory until it is its turn.
+    fn part(&mut self) -> Option<Part> {
+        const MOST: u64 = 8 << 20;
+        let steered = match self.begun.is_none() && !self.pinned.plan.in_turn() {
+            true => self.pinned.fetcher.session.steering.part_bytes(self.parts.left()),
+            false => None,
+        };
+        match steered {
+            Some(bytes) => self.parts.next_of(bytes.min(MOST)),
+            None => self.parts.next(),
+        }
     }
 
     /// Room for a part; `None` once it is its turn.
@@ -300,7 +312,9 @@ impl Feeding {
     /// The parts before a failed one are still wanted; none behind it is.
     async fn run(mut self, pinned: &Pinned) -> Then {
         let Pinned { fetcher, version, expected, .. } = pinned;
-        match fetcher.part(&self.part, version, self.begun.take(), expected, &mut self.forward).await {
+        let span = Span::new(self.part.bytes.clone());
+        let part = (self.part.number, &*span);
+        match fetcher.part(part, version, self.begun.take(), expected, &mut self.forward).await {
             Ok(checksum) => {
                 pinned.add(&self.part, checksum);
                 Then::Next

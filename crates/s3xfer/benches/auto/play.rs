@@ -1,0 +1,380 @@
+//! One transfer over a fluid network, steered by a rule.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use crate::network::{Id, Link, Profile, Time};
+
+/// What decides about a transfer.
+pub(crate) trait Rule {
+    /// Bytes of the first request, which tells the object's size.
+    fn first_bytes(&self) -> u64;
+    /// Requests to have in flight.
+    fn target(&self) -> u32;
+    /// Bytes of the next part.
+    fn part_bytes(&self, left: u64) -> u64;
+    /// When the next request may be sent.
+    fn slot(&mut self, now: Time) -> Time {
+        now
+    }
+    /// Longest pause after the first refusal.
+    fn pause(&self) -> Time {
+        0.5
+    }
+    fn asked(&mut self, _now: Time) {}
+    fn answered(&mut self, _now: Time, _waited: Time) {}
+    fn ended(&mut self, _now: Time, _part: Part) {}
+    fn refused(&mut self, _now: Time) {}
+    /// What all bodies have brought.
+    fn look(&mut self, _now: Time, _received: f64) {}
+    /// When it wants to look, whatever happens.
+    fn due(&self, _is_end: bool) -> Option<Time> {
+        None
+    }
+    /// After how long without a first byte a second request is sent.
+    fn late_after(&self, _is_end: bool) -> Option<Time> {
+        None
+    }
+    /// How many parts are cut off where they are.
+    fn shed(&mut self) -> u32 {
+        0
+    }
+    /// The part whose end is cut off, how many bytes, and for how many requests: `(brought, left, flowed)` of each.
+    fn split(&self, _parts: &[(u64, u64, Time)]) -> Option<(usize, u64, u32)> {
+        None
+    }
+}
+
+/// A part that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) bytes: u64,
+    pub(crate) seconds: Time,
+    pub(crate) waited: Time,
+}
+
+/// How a transfer went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Played {
+    pub(crate) seconds: Time,
+    pub(crate) requests: u64,
+    pub(crate) peak: u32,
+    pub(crate) refused: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+enum Event {
+    Refused,
+    FirstByte,
+    Late,
+    Again,
+    Send,
+    Look,
+}
+
+struct Request {
+    bytes: u64,
+    asked: Time,
+    first_byte: Time,
+    flowing_since: Option<Time>,
+    refused: u32,
+    connections: u32,
+    slow: bool,
+}
+
+struct Play<'a, R> {
+    profile: &'a Profile,
+    rule: &'a mut R,
+    link: Link<'a>,
+    chance: Chance,
+    now: Time,
+    events: BinaryHeap<Reverse<(u64, u64, u8, Id)>>,
+    ordinal: u64,
+    requests: BTreeMap<Id, Request>,
+    idle: [u32; 2],
+    /// Generic cell rate algorithm: the next request's theoretical arrival.
+    expected: Time,
+    left: u64,
+    in_flight: u32,
+    sized: bool,
+    played: Played,
+    look_at: Option<Time>,
+}
+
+/// Plays the transfer of the profile's object; `None` after an hour of virtual time.
+pub(crate) fn play<R: Rule>(profile: &Profile, rule: &mut R, seed: u64) -> Option<Played> {
+    let played = Played { seconds: 0.0, requests: 0, peak: 0, refused: 0 };
+    let mut play = Play {
+        profile,
+        rule,
+        link: Link::new(profile),
+        chance: Chance::new(seed),
+        now: 0.0,
+        events: BinaryHeap::new(),
+        ordinal: 0,
+        requests: BTreeMap::new(),
+        idle: [0; 2],
+        expected: 0.0,
+        left: profile.object,
+        in_flight: 0,
+        sized: false,
+        played,
+        look_at: None,
+    };
+    play.run()
+}
+
+impl<R: Rule> Play<'_, R> {
+    fn run(&mut self) -> Option<Played> {
+        let first = self.rule.first_bytes().min(self.left);
+        self.start(first);
+        while !(self.requests.is_empty() && self.left == 0) {
+            let due = self.rule.due(self.left == 0).filter(|due| self.look_at.is_none_or(|at| *due < at));
+            if let Some(due) = due {
+                self.look_at = Some(due.max(self.now));
+                self.schedule(due.max(self.now), Event::Look, 0);
+            }
+            let event = self.events.peek().map(|Reverse((at, ..))| f64::from_bits(*at));
+            let next = match (event, self.link.next_event()) {
+                (Some(event), Some(body)) => event.min(body),
+                (event, body) => event.or(body)?,
+            };
+            if next > 3600.0 * 10.0 {
+                return None;
+            }
+            self.now = next.max(self.now);
+            self.link.advance(self.now);
+            for id in self.link.ended() {
+                self.end(id);
+            }
+            while let Some(Reverse((at, _, kind, id))) = self.events.peek().copied() {
+                if f64::from_bits(at) > self.now {
+                    break;
+                }
+                self.events.pop();
+                self.happens(kind, id);
+            }
+            self.rule.look(self.now, self.link.received);
+            self.shed();
+            for id in self.link.ended() {
+                self.end(id);
+            }
+            if self.sized {
+                self.fill();
+            }
+        }
+        self.played.seconds = self.now;
+        Some(self.played)
+    }
+
+    fn schedule(&mut self, at: Time, event: Event, id: Id) {
+        self.ordinal += 1;
+        self.events.push(Reverse((at.to_bits(), self.ordinal, event as u8, id)));
+    }
+
+    fn shed(&mut self) {
+        let count = self.rule.shed() as usize;
+        let mut parts: Vec<(u64, Id)> =
+            self.requests.keys().filter_map(|id| Some((self.link.progress(*id)?.1 as u64, *id))).collect();
+        parts.sort_unstable_by(|one, other| other.cmp(one));
+        for (left, id) in parts.into_iter().take(count) {
+            self.cut(id, left);
+        }
+    }
+
+    /// The end of the part is for others to fetch.
+    fn cut(&mut self, id: Id, bytes: u64) {
+        self.link.shorten(id, bytes);
+        let request = self.requests.get_mut(&id).expect("it flows");
+        request.bytes -= bytes;
+        // Its connection has more bytes on the way than are wanted, and is given up.
+        request.connections = 0;
+        self.left += bytes;
+    }
+
+    fn fill(&mut self) {
+        while self.left > 0 && self.in_flight < self.rule.target() {
+            let bytes = self.rule.part_bytes(self.left).clamp(1, self.left);
+            self.start(bytes);
+        }
+        if self.left == 0 && self.in_flight < self.rule.target() {
+            if let Some(late) = self.rule.late_after(true) {
+                let waiting = |request: &Request| request.flowing_since.is_none() && request.connections == 1;
+                let late = |request: &Request| waiting(request) && self.now >= request.asked + late;
+                let late: Vec<Id> = self.requests.iter().filter(|(_, it)| late(it)).map(|(id, _)| *id).collect();
+                for id in late {
+                    self.send(id);
+                }
+            }
+            while let Some((id, bytes, pieces)) = self.split() {
+                self.cut(id, bytes);
+                while self.left > 0 && self.in_flight < self.rule.target() {
+                    self.start(bytes.div_ceil(pieces.into()).min(self.left));
+                }
+            }
+        }
+    }
+
+    /// The part that is to be cut short.
+    fn split(&self) -> Option<(Id, u64, u32)> {
+        let (ids, parts): (Vec<Id>, Vec<_>) = self
+            .requests
+            .iter()
+            .filter_map(|(id, request)| {
+                let (brought, left) = self.link.progress(*id)?;
+                Some((*id, (brought as u64, left as u64, self.now - request.flowing_since?)))
+            })
+            .unzip();
+        let (index, bytes, pieces) = self.rule.split(&parts)?;
+        Some((ids[index], bytes, pieces))
+    }
+
+    fn start(&mut self, bytes: u64) {
+        self.ordinal += 1;
+        let id = self.ordinal;
+        self.left -= bytes;
+        self.in_flight += 1;
+        self.played.peak = self.played.peak.max(self.in_flight);
+        let request = Request {
+            bytes,
+            asked: self.now,
+            first_byte: f64::INFINITY,
+            flowing_since: None,
+            refused: 0,
+            connections: 0,
+            slow: false,
+        };
+        self.requests.insert(id, request);
+        self.send_in_turn(id);
+    }
+
+    fn send_in_turn(&mut self, id: Id) {
+        match self.rule.slot(self.now) {
+            at if at > self.now => self.schedule(at, Event::Send, id),
+            _ => self.send(id),
+        }
+    }
+
+    /// Sends the request, or a second one for the same bytes.
+    fn send(&mut self, id: Id) {
+        self.played.requests += 1;
+        let is_first = self.requests[&id].connections == 0;
+        if is_first {
+            self.rule.asked(self.now);
+            self.requests.get_mut(&id).expect("it is there").asked = self.now;
+        }
+        if let Some(rate) = self.profile.requests {
+            let interval = 1.0 / rate;
+            let tolerance = interval * ((rate / 10.0).ceil().max(1.0) - 1.0);
+            if self.now + tolerance < self.expected {
+                if is_first {
+                    self.played.refused += 1;
+                    self.schedule(self.now + self.profile.first_byte / 2.0, Event::Refused, id);
+                }
+                return;
+            }
+            self.expected = self.expected.max(self.now) + interval;
+        }
+        let (connect, slow) = match self.idle.iter().position(|idle| *idle > 0) {
+            Some(class) => {
+                self.idle[class] -= 1;
+                (0.0, class == 1)
+            }
+            None => {
+                let share = self.profile.slow_addresses.map_or(0.0, |(share, _)| share);
+                (self.profile.connect, self.chance.uniform() < share)
+            }
+        };
+        let normal = self.chance.normal();
+        let mut wait = self.profile.first_byte * (self.profile.sigma * normal).exp() + connect;
+        if self.chance.uniform() < self.profile.tail_share {
+            wait += self.profile.tail;
+        }
+        let at = self.now + wait;
+        let request = self.requests.get_mut(&id).expect("it is there");
+        request.connections += 1;
+        if at < request.first_byte {
+            (request.first_byte, request.slow) = (at, slow);
+            self.schedule(at, Event::FirstByte, id);
+        }
+        if is_first && let Some(late) = self.rule.late_after(false) {
+            self.schedule(self.now + late, Event::Late, id);
+        }
+    }
+
+    fn happens(&mut self, kind: u8, id: Id) {
+        if kind == Event::Look as u8 {
+            self.look_at = None;
+            return;
+        }
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        if kind == Event::FirstByte as u8 {
+            if request.flowing_since.is_some() || request.first_byte > self.now {
+                return;
+            }
+            request.flowing_since = Some(self.now);
+            // Those that were not first are given up.
+            request.connections = 1;
+            let (waited, bytes, slow) = (self.now - request.asked, request.bytes, request.slow);
+            self.link.begin(id, bytes, slow);
+            self.rule.answered(self.now, waited);
+            self.sized = true;
+        } else if kind == Event::Late as u8 {
+            if request.flowing_since.is_none() && request.connections == 1 {
+                self.send(id);
+            }
+        } else if kind == Event::Refused as u8 {
+            request.refused += 1;
+            let longest = (self.rule.pause() * 2_f64.powi(request.refused as i32 - 1)).min(8.0);
+            let pause = longest * self.chance.uniform();
+            self.rule.refused(self.now);
+            self.schedule(self.now + pause, Event::Again, id);
+        } else if kind == Event::Again as u8 {
+            self.send_in_turn(id);
+        } else if kind == Event::Send as u8 {
+            self.send(id);
+        }
+    }
+
+    fn end(&mut self, id: Id) {
+        let Some(request) = self.requests.remove(&id) else { return };
+        self.in_flight -= 1;
+        if request.connections > 0 {
+            self.idle[usize::from(request.slow)] += 1;
+        }
+        let waited = request.first_byte - request.asked;
+        self.rule.ended(self.now, Part { bytes: request.bytes, seconds: self.now - request.asked, waited });
+    }
+}
+
+/// A small generator (SplitMix64): the same seed plays the same transfer everywhere.
+#[derive(Debug, Clone)]
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub(crate) fn log_uniform(&mut self, from: f64, to: f64) -> f64 {
+        from * (to / from).powf(self.uniform())
+    }
+
+    /// Box and Muller.
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}

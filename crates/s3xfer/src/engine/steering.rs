@@ -1,0 +1,337 @@
+//! [`Steering`]: one transfer's controller, and the parts on their way that it may cut short.
+//!
+//! The rule that decides is [`Controller`]; here are the clock, the lock, and what wakes those that wait for it.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::rules::concurrency::{Concurrency, Seen};
+use crate::rules::control::{Bounds, Controller};
+use crate::rules::split::{OnItsWay, Split};
+
+/// How many requests a transfer has in flight, and how large its parts are.
+#[derive(Debug)]
+pub(crate) struct Steering {
+    bounds: Bounds,
+    /// `None`: always as many requests as there may be, of parts as they are configured.
+    state: Option<Mutex<State>>,
+    started: Instant,
+    /// Told when more requests may begin than before.
+    more: Notify,
+    /// Whether every byte has been asked for, and who waits for that.
+    at_the_end: AtomicBool,
+    end: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    controller: Controller,
+    /// Fewer, while it is the receiver that is behind.
+    receiver: Concurrency,
+    on_their_way: Vec<Arc<Span>>,
+    /// Parts that are to be cut off where they are.
+    shed: u32,
+    seconds: u64,
+    splits: u64,
+}
+
+/// The bytes of one part while it is fetched: its end may come nearer meanwhile.
+#[derive(Debug)]
+pub(crate) struct Span {
+    place: Mutex<Place>,
+    shortened: Notify,
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    start: u64,
+    /// The first byte that nobody has taken yet.
+    at: u64,
+    end: u64,
+    first_byte: Option<Instant>,
+}
+
+/// A request in flight, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    steering: Arc<Steering>,
+    answered: bool,
+    refused: bool,
+}
+
+/// A part that others may take the end of, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    steering: Arc<Steering>,
+    span: Arc<Span>,
+}
+
+/// What the controller has done, for the report.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Steered {
+    pub(crate) second_requests: u64,
+    pub(crate) splits: u64,
+}
+
+impl Steering {
+    /// Always at the `bounds`, or `adaptive` within them.
+    pub(crate) fn new(bounds: Bounds, adaptive: bool, started: Instant) -> Arc<Self> {
+        let state = adaptive.then(|| {
+            Mutex::new(State {
+                controller: Controller::new(bounds),
+                receiver: Concurrency::new(bounds.requests),
+                on_their_way: Vec::new(),
+                shed: 0,
+                seconds: 0,
+                splits: 0,
+            })
+        });
+        let (more, end) = (Notify::new(), Notify::new());
+        Arc::new(Self { bounds, state, started, more, at_the_end: AtomicBool::new(false), end })
+    }
+
+    /// Requests to have in flight now.
+    pub(crate) fn target(&self) -> u32 {
+        self.state().map_or(self.bounds.requests, |state| state.target())
+    }
+
+    /// Bytes of the next part, where `left` are not asked for; `None` where parts are as they are configured.
+    pub(crate) fn part_bytes(&self, left: u64) -> Option<u64> {
+        self.state().map(|state| state.controller.part_bytes(left))
+    }
+
+    /// Waits until one more request may be sent.
+    pub(crate) async fn slot(&self) {
+        let now = self.started.elapsed();
+        let at = self.state().map_or(now, |mut state| state.controller.slot(now));
+        if at > now {
+            sleep_until(self.started + at).await;
+        }
+    }
+
+    /// A request is sent.
+    pub(crate) fn asked(self: &Arc<Self>) -> Flow {
+        if let Some(mut state) = self.state() {
+            state.controller.asked(self.started.elapsed());
+        }
+        Flow { steering: self.clone(), answered: false, refused: false }
+    }
+
+    /// Waits until a request that was sent at `began` is late to its first byte; for ever where none ever is.
+    pub(crate) async fn late(&self, began: Instant) {
+        if self.state.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            let mut end = std::pin::pin!(self.end.notified());
+            end.as_mut().enable();
+            let Some(late_at) = self.late_at(began) else { return };
+            tokio::select! {
+                () = sleep_until(late_at) => {}
+                () = end => {}
+            }
+        }
+    }
+
+    /// When the request is late; `None` once it is.
+    fn late_at(&self, began: Instant) -> Option<Instant> {
+        let at_the_end = self.at_the_end.load(Ordering::Relaxed);
+        let late_at = began + self.state()?.controller.late_after(at_the_end);
+        (Instant::now() < late_at).then_some(late_at)
+    }
+
+    /// Whether a second request for the same bytes is within the budget; it is counted then.
+    pub(crate) fn may_ask_again(&self) -> bool {
+        let Some(mut state) = self.state() else { return false };
+        let may = state.controller.may_ask_again(state.seconds);
+        state.seconds += u64::from(may);
+        may
+    }
+
+    /// Whether all bytes have been asked for: from then on requests are late sooner.
+    pub(crate) fn planned(&self, all: bool) {
+        if self.at_the_end.swap(all, Ordering::Relaxed) != all && all {
+            self.end.notify_waiters();
+        }
+    }
+
+    /// Others may take the end of that part from now on.
+    pub(crate) fn share(self: &Arc<Self>, span: &Arc<Span>) -> Shared {
+        if let Some(mut state) = self.state() {
+            state.on_their_way.push(span.clone());
+        }
+        Shared { steering: self.clone(), span: span.clone() }
+    }
+
+    /// Looks at what came: the bytes of all bodies, and how many of them wait for the receiver now.
+    pub(crate) fn look(&self, received: u64, held: u32) {
+        if let Some(mut state) = self.state() {
+            state.controller.look(self.started.elapsed(), received, held);
+        }
+    }
+
+    /// A part is done, and so much came.
+    pub(crate) fn part_done(&self, seen: Seen) {
+        if let Some(mut state) = self.state() {
+            let now = state.target();
+            state.receiver.part_done(seen, now);
+        }
+    }
+
+    /// When to look again, whatever happens.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let at_the_end = self.at_the_end.load(Ordering::Relaxed);
+        Some(self.started + self.state()?.controller.due(at_the_end)?)
+    }
+
+    /// Completes when it is time to look: something came, or more may begin.
+    pub(crate) async fn news(&self) {
+        self.more.notified().await;
+    }
+
+    /// Cuts parts short whose end is better fetched by others: the bytes to be asked for again, and in how large parts.
+    /// `left` bytes are not asked for yet.
+    pub(crate) fn cut_off(&self, left: u64) -> Option<(Range<u64>, u64)> {
+        let mut state = self.state()?;
+        state.shed += state.controller.shed();
+        if state.shed == 0 && left > 0 {
+            return None;
+        }
+        let parts: Vec<OnItsWay> = state.on_their_way.iter().map(|span| span.on_its_way()).collect();
+        let Split { index, bytes, requests } = match state.shed.checked_sub(1) {
+            None => state.controller.split(parts.into_iter())?,
+            Some(shed) => {
+                state.shed = shed;
+                let (index, part) = parts.iter().enumerate().max_by_key(|(_, part)| part.left)?;
+                Split { index, bytes: part.left, requests: 1 }
+            }
+        };
+        let off = state.on_their_way[index].shorten(bytes);
+        if off.is_empty() {
+            return None;
+        }
+        state.splits += 1;
+        let part_bytes = (off.end - off.start).div_ceil(requests.into());
+        Some((off, part_bytes))
+    }
+
+    /// For the report.
+    pub(crate) fn steered(&self) -> Steered {
+        self.state()
+            .map_or_else(Steered::default, |state| Steered { second_requests: state.seconds, splits: state.splits })
+    }
+
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.as_ref().map(|state| state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn target(&self) -> u32 {
+        self.controller.target().min(self.receiver.target())
+    }
+}
+
+impl Flow {
+    /// Its first byte has come, after `waited`.
+    pub(crate) fn answered(mut self, waited: Duration) -> Self {
+        if let Some(mut state) = self.steering.state() {
+            state.controller.answered(self.steering.started.elapsed(), waited);
+        }
+        self.answered = true;
+        self.steering.more.notify_one();
+        self
+    }
+
+    /// It was refused for coming too fast.
+    pub(crate) fn refused(mut self) {
+        if let Some(mut state) = self.steering.state() {
+            state.controller.refused(self.steering.started.elapsed());
+        }
+        self.refused = true;
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if self.refused {
+            return;
+        }
+        if let Some(mut state) = self.steering.state() {
+            state.controller.ended(self.steering.started.elapsed(), self.answered);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(mut state) = self.steering.state() {
+            state.on_their_way.retain(|span| !Arc::ptr_eq(span, &self.span));
+        }
+    }
+}
+
+impl Span {
+    /// Half-open, in the object.
+    pub(crate) fn new(bytes: Range<u64>) -> Arc<Self> {
+        let Range { start, end } = bytes;
+        let place = Mutex::new(Place { start, at: start, end, first_byte: None });
+        Arc::new(Self { place, shortened: Notify::new() })
+    }
+
+    /// The bytes that nobody has taken yet, half-open.
+    pub(crate) fn left(&self) -> Range<u64> {
+        let place = self.place();
+        place.at..place.end
+    }
+
+    /// All its bytes, half-open.
+    pub(crate) fn bytes(&self) -> Range<u64> {
+        let place = self.place();
+        place.start..place.end
+    }
+
+    /// Takes at most `most` bytes: so many of them are the caller's now.
+    pub(crate) fn take(&self, most: usize) -> usize {
+        let mut place = self.place();
+        let taken = (place.end - place.at).min(most as u64);
+        place.at += taken;
+        place.first_byte.get_or_insert_with(Instant::now);
+        // No more than `most`.
+        taken as usize
+    }
+
+    /// Completes when there is nothing left to take because its end was cut off.
+    pub(crate) async fn cut_short(&self) {
+        while !self.left().is_empty() {
+            self.shortened.notified().await;
+        }
+    }
+
+    /// Cuts at most `bytes` off its end, none that were taken. Gives those that were.
+    fn shorten(&self, bytes: u64) -> Range<u64> {
+        let mut place = self.place();
+        let end = place.end;
+        place.end = end.saturating_sub(bytes).max(place.at);
+        self.shortened.notify_one();
+        place.end..end
+    }
+
+    fn on_its_way(&self) -> OnItsWay {
+        let place = self.place();
+        OnItsWay {
+            brought: place.at - place.start,
+            left: place.end - place.at,
+            flowed: place.first_byte.map_or(Duration::ZERO, |first| first.elapsed()),
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

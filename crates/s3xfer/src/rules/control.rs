@@ -1,0 +1,428 @@
+//! [`Controller`]: how many requests to have in flight and how large a part to ask for, from what has come so far.
+//!
+//! The judge is the rate of one body: bytes over the time that bodies flowed. It stays the same while the link has room
+//! for more of them and falls in proportion once it has none, whatever the waves of answers do to the bytes of a short
+//! window. So the number of requests is doubled while the rate of a body holds. When it falls, the rates of the link and
+//! of a body are known, and with them how many bodies fill the link; a request waits for its first byte part of the
+//! time, so that it takes as many requests more.
+//!
+//! - A lower number must carry as much, or it is left again: the rate of a body may have been thought too high.
+//! - More is worse on some networks. A number at which clearly less came than at a lower one is left at once, and not
+//!   gone back to for a while; and where a lower number carries more, a still lower one is tried.
+//! - Refused requests (503) come too fast: they follow each other more slowly ([`Pacing`]) and ask for larger parts.
+//! - A window in which the requests were not there, or waited for the receiver, says nothing.
+//!
+//! `benches/auto` plays it on many networks, against fixed numbers and the rules of others; `docs/BENCHMARKS.md` has the
+//! figures. Times are since the transfer's beginning and given by the caller.
+
+use std::time::Duration;
+
+use super::lateness::Lateness;
+use super::meter::{Mark, Meter};
+use super::pacing::Pacing;
+use super::split::{OnItsWay, Others, Split, split};
+
+/// The limits that the caller sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Most requests in flight; at least 1.
+    pub(crate) requests: u32,
+    /// Most bytes of a part; at least 1.
+    pub(crate) part_bytes: u64,
+}
+
+/// Follows a transfer. See the [module](self).
+#[derive(Debug, Clone)]
+pub(crate) struct Controller {
+    bounds: Bounds,
+    meter: Meter,
+    lateness: Lateness,
+    pacing: Pacing,
+    /// Requests to have in flight.
+    target: f64,
+    level: Level,
+    phase: Phase,
+    /// Highest rate of a body, in bytes per second; 0 while unknown.
+    body_rate: f64,
+    /// Where the newest short look at the rate of a body began.
+    glance: Mark,
+    /// Most that came lately.
+    best: Option<Reached>,
+    /// Not to be exceeded for a while, because more were worse.
+    ceiling: Option<Ceiling>,
+    /// Seconds of the next ceiling.
+    ceiling_seconds: f64,
+    /// Parts to be cut off where they are.
+    shed: u32,
+    /// Fewest bytes of a part, once requests were refused.
+    least_part: f64,
+    /// When a volley was refused last.
+    refused_at: f64,
+}
+
+/// The present number of requests.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    /// When it was set, what had been answered then, and how many requests it added.
+    at: f64,
+    answers: u64,
+    added: f64,
+    /// Where its judgement begins: once the new requests have answered, and those that are too many have ended.
+    mark: Option<Mark>,
+}
+
+/// How the number of requests moves.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// The link has not been full yet. So many levels were judged.
+    Opening(u32),
+    /// It has been full.
+    Steady,
+    /// Fewer requests are tried than at that level.
+    Lowered(Reached),
+}
+
+/// Bytes per second that came with so many requests, and when.
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    requests: f64,
+    rate: f64,
+    at: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ceiling {
+    requests: f64,
+    until: f64,
+}
+
+/// Requests in flight at the beginning; twice as many where answers are far away, for every step up costs one.
+const FIRST: u32 = 16;
+/// Seconds to the first byte from which on answers count as far away.
+const FAR: f64 = 0.06;
+/// Fewest requests, unless the caller wants fewer.
+const FEWEST: f64 = 2.0;
+/// Growth of the number of requests while the rate of a body holds; up to twice that where answers are far away.
+const GROWTH: f64 = 2.0;
+/// Growth once the link has been full.
+const PROBE: f64 = 1.25;
+/// Share of the rate of a body at the level before: above it, the link has room.
+const HOLDS: f64 = 0.8;
+/// The same of the first level, which is compared with the very first body.
+const FIRST_HOLDS: f64 = 0.5;
+/// The same once the link has been full, of the highest rate of a body.
+const FREE: f64 = 0.95;
+/// Requests for each that the link needs.
+const SPARE: f64 = 1.3;
+/// Share of the present number: if fewer are needed, fewer are tried.
+const FEWER: f64 = 0.9;
+/// Share of the rate at more requests: below it, fewer are too few.
+const AS_MUCH: f64 = 0.95;
+/// The same: above it, more were worse.
+const BETTER: f64 = 1.05;
+/// Number of requests, of those before, where more were worse.
+const STEP_DOWN: f64 = 0.7;
+/// Share of the best rate: below it, at more requests, more are worse.
+const WORSE: f64 = 0.7;
+/// Seconds for which the best rate counts.
+const MEMORY: f64 = 10.0;
+/// Seconds of the first ceiling, and of the longest one.
+const CEILING: f64 = 5.0;
+const LONGEST_CEILING: f64 = 60.0;
+/// Share of the target that must have been in flight for a window to say something.
+const USED: f64 = 0.75;
+/// Share of a level's new requests whose answers make it begin.
+const ANSWERED: f64 = 0.75;
+/// Shortest window, in seconds.
+const LEAST_WINDOW: f64 = 0.02;
+/// Bytes that each body must have brought before its rate is believed, for they come in lumps.
+const LUMPS: f64 = (256 << 10) as f64;
+/// Seconds after which it is believed all the same.
+const LONGEST_WINDOW: f64 = 0.5;
+/// Seconds after which requests that are too many are cut off.
+const LONGEST_DRAIN: f64 = 1.0;
+/// Seconds in which refusals are one volley, or the time to the first byte where that is longer.
+const VOLLEY: f64 = 0.1;
+
+/// Bytes of a part, where nothing speaks for another size.
+const PART_BYTES: f64 = (8 << 20) as f64;
+/// Fewest bytes of a part, but for the last one.
+const LEAST_PART_BYTES: f64 = (1 << 20) as f64;
+/// Bytes per second of a body, while nothing is known.
+const BODY_RATE: f64 = 25e6;
+/// Most times that a part flows as long as its first byte takes, and fewest.
+const LONG: f64 = 4.0;
+const SHORT: f64 = 0.5;
+/// Parts for each request that are left at any time, so that all end together.
+const WAVES: f64 = 2.0;
+
+/// Second requests that are always within the budget, and of how many requests one more is.
+const SECOND_REQUESTS: u64 = 4;
+const REQUESTS_OF_ONE_MORE: u64 = 20;
+
+impl Controller {
+    /// At the beginning of a transfer.
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        let target = f64::from(FIRST.min(bounds.requests));
+        Self {
+            bounds,
+            meter: Meter::default(),
+            lateness: Lateness::default(),
+            pacing: Pacing::default(),
+            target,
+            level: Level { at: 0.0, answers: 0, added: target, mark: None },
+            phase: Phase::Opening(0),
+            body_rate: 0.0,
+            glance: Mark::default(),
+            best: None,
+            ceiling: None,
+            ceiling_seconds: CEILING,
+            shed: 0,
+            least_part: 0.0,
+            refused_at: f64::NEG_INFINITY,
+        }
+    }
+
+    /// Requests to have in flight now.
+    pub(crate) fn target(&self) -> u32 {
+        // Within the bounds, so the cast is exact.
+        self.target.round().clamp(1.0, f64::from(self.bounds.requests)) as u32
+    }
+
+    /// Bytes of the next part, where `left` are not asked for yet.
+    ///
+    /// A part flows at least half as long as its first byte takes, and need not flow longer than four times as long or
+    /// 8 MiB. Near the end parts become smaller, so that all end together.
+    pub(crate) fn part_bytes(&self, left: u64) -> u64 {
+        let first_byte = self.meter.first_byte;
+        let useful = (LONG * first_byte * self.body_rate).max(PART_BYTES);
+        // There may soon be twice as many that want to have a share.
+        let requests = if matches!(self.phase, Phase::Opening(_)) { 2.0 * self.target } else { self.target };
+        let together = left as f64 / (WAVES * requests);
+        let body_rate = if self.body_rate > 0.0 { self.body_rate } else { BODY_RATE };
+        let least = LEAST_PART_BYTES.max(SHORT * first_byte * body_rate).max(self.least_part);
+        let bytes = useful.min(together).max(least).min(self.bounds.part_bytes as f64).max(1.0);
+        // The last ones are of one size, with no small one behind them.
+        let parts = (left as f64 / bytes).round().max(1.0);
+        let bytes = if parts <= WAVES * self.target { (left as f64 / parts).ceil() } else { bytes };
+        (bytes as u64).min(self.bounds.part_bytes)
+    }
+
+    /// When the next request may be sent: now or later. The time is taken then.
+    pub(crate) fn slot(&mut self, now: Duration) -> Duration {
+        self.pacing.slot(now)
+    }
+
+    /// A request is sent.
+    pub(crate) fn asked(&mut self, now: Duration) {
+        self.meter.asked(now);
+    }
+
+    /// Its first byte has come after `waited`.
+    pub(crate) fn answered(&mut self, now: Duration, waited: Duration) {
+        self.meter.answered(now, waited);
+        self.lateness.answered(waited);
+        if self.meter.answers == 1 {
+            let far = (waited.as_secs_f64() / FAR).min(2.0) * f64::from(FIRST);
+            self.target = self.target.max(far.min(f64::from(self.bounds.requests)));
+            self.level.added = self.target;
+        }
+    }
+
+    /// It has ended; `flowed` where it was answered.
+    pub(crate) fn ended(&mut self, now: Duration, flowed: bool) {
+        self.meter.ended(now, flowed);
+    }
+
+    /// It was refused for coming too fast.
+    pub(crate) fn refused(&mut self, now: Duration) {
+        self.meter.ended(now, false);
+        let now = self.meter.now;
+        if now - self.refused_at < self.meter.first_byte.max(VOLLEY) {
+            return;
+        }
+        self.refused_at = now;
+        self.pacing.refused(now, self.meter.sent);
+        self.least_part = (2.0 * self.least_part.max(PART_BYTES / 2.0)).min(self.bounds.part_bytes as f64);
+        self.phase = Phase::Steady;
+    }
+
+    /// Seconds without a first byte after which a request is late. `at_the_end` there is nothing else to ask for.
+    pub(crate) fn late_after(&self, at_the_end: bool) -> Duration {
+        // A second one would be one too many where they come too fast.
+        Duration::from_secs_f64(self.lateness.after(at_the_end && !self.pacing.is_on()))
+    }
+
+    /// Whether one more second request is within the budget, after so many of them.
+    pub(crate) fn may_ask_again(&self, second_requests: u64) -> bool {
+        let budget = SECOND_REQUESTS + self.meter.sent / REQUESTS_OF_ONE_MORE;
+        !self.pacing.is_on() && second_requests < budget
+    }
+
+    /// How many parts to cut off where they are, because there are too many requests; asked once.
+    pub(crate) fn shed(&mut self) -> u32 {
+        std::mem::take(&mut self.shed)
+    }
+
+    /// Which part's end others should fetch. To be asked when nothing is left that nobody has asked for.
+    pub(crate) fn split(&self, parts: impl Iterator<Item = OnItsWay>) -> Option<Split> {
+        if self.pacing.is_on() || self.meter.is_held_up() {
+            return None;
+        }
+        let least = (LEAST_PART_BYTES as u64).min(self.bounds.part_bytes);
+        let others = Others {
+            idle: self.target().saturating_sub(self.meter.in_flight),
+            body_rate: self.meter.body_rate(),
+            first_byte: self.meter.first_byte,
+            least_bytes: least / 2,
+        };
+        split(parts, others)
+    }
+
+    /// Looks at what came: all bodies have brought `received` bytes, and `held` of them wait for the receiver. To be called
+    /// whenever something came, and when it is [`due`](Self::due).
+    pub(crate) fn look(&mut self, now: Duration, received: u64, held: u32) {
+        self.meter.look(now, received, held);
+        self.pacing.look(self.meter.now);
+        self.glance();
+        match self.level.mark {
+            None => self.begin_judgement(),
+            Some(mark) if self.meter.now >= mark.at + self.window() => self.judge(mark),
+            Some(_) => {}
+        }
+    }
+
+    /// When to look next, whatever happens. `at_the_end` there is nothing left to ask for, and parts may be split.
+    pub(crate) fn due(&self, at_the_end: bool) -> Option<Duration> {
+        if self.meter.flowing == 0 {
+            return None;
+        }
+        let (now, window) = (self.meter.now, self.window());
+        let judged = self.level.mark.map(|mark| (mark.at + window).max(now + window / 2.0));
+        let is_first = matches!(self.phase, Phase::Opening(0));
+        let glanced = is_first.then_some((self.glance.at + LEAST_WINDOW).max(now + LEAST_WINDOW / 2.0));
+        let quiet = now - self.meter.changed_at;
+        let split = at_the_end.then_some(now + LEAST_WINDOW.max(quiet / 8.0));
+        let due = judged.into_iter().chain(glanced).chain(split).min_by(f64::total_cmp)?;
+        // Seldom where nothing changes for long.
+        Some(Duration::from_secs_f64(due.max(now + quiet / 16.0)))
+    }
+
+    /// Looks at the rate of a body in a short window: early on, few bodies have the link for themselves.
+    fn glance(&mut self) {
+        let since = self.meter.since(self.glance);
+        if since.seconds < LEAST_WINDOW {
+            return;
+        }
+        match since.body_rate() {
+            rate if rate > 0.0 && since.bytes_of_a_body() >= LUMPS => self.body_rate = self.body_rate.max(rate),
+            rate if rate > 0.0 && since.seconds < LONGEST_WINDOW => return,
+            _ => {}
+        }
+        self.glance = self.meter.mark();
+    }
+
+    fn begin_judgement(&mut self) {
+        let answers = (self.meter.answers - self.level.answers) as f64;
+        let excess = self.meter.in_flight.saturating_sub(self.target());
+        if excess > 0 && self.meter.now - self.level.at > LONGEST_DRAIN {
+            self.shed = excess;
+        }
+        if excess == 0 && answers >= (self.level.added * ANSWERED).floor() {
+            self.level.mark = Some(self.meter.mark());
+        }
+    }
+
+    /// Seconds over which the level is judged.
+    fn window(&self) -> f64 {
+        let first_byte = self.meter.first_byte;
+        match self.phase {
+            Phase::Opening(_) => (first_byte / 8.0).max(LEAST_WINDOW),
+            Phase::Steady => first_byte.max(2.0 * LEAST_WINDOW),
+            // Few requests come in waves of their answers.
+            Phase::Lowered(_) => 2.0 * first_byte.max(2.0 * LEAST_WINDOW),
+        }
+    }
+
+    fn judge(&mut self, mark: Mark) {
+        let since = self.meter.since(mark);
+        if since.bytes_of_a_body() < LUMPS && since.seconds < LONGEST_WINDOW {
+            return;
+        }
+        let (body, rate) = (since.body_rate(), since.rate());
+        if body <= 0.0 || since.in_flight() < USED * self.target || self.meter.is_held_up() {
+            self.level.mark = Some(self.meter.mark());
+            return;
+        }
+        let now = Reached { requests: self.target, rate, at: self.meter.now };
+        if let Phase::Lowered(before) = self.phase {
+            self.phase = Phase::Steady;
+            if rate < AS_MUCH * before.rate {
+                self.body_rate = body;
+                return self.set(before.requests);
+            }
+            if rate > BETTER * before.rate && self.target > FEWEST {
+                self.raise_ceiling(now);
+                return self.lower(now, STEP_DOWN * self.target);
+            }
+        }
+        self.body_rate = self.body_rate.max(body);
+        let remembered = self.best.filter(|best| now.at - best.at < MEMORY);
+        if let Some(best) = remembered
+            && rate < WORSE * best.rate
+            && self.target > BETTER * best.requests
+        {
+            self.raise_ceiling(best);
+            self.phase = Phase::Steady;
+            self.set(best.requests.max(FEWEST));
+            self.shed = self.meter.in_flight.saturating_sub(self.target());
+            return;
+        }
+        if remembered.is_none_or(|best| rate > best.rate) {
+            self.best = Some(now);
+        }
+        let (enough, growth) = match self.phase {
+            Phase::Opening(0) => (FIRST_HOLDS, GROWTH),
+            Phase::Opening(_) => (HOLDS, GROWTH),
+            Phase::Steady | Phase::Lowered(_) => (FREE, PROBE),
+        };
+        if body >= enough * self.body_rate {
+            let far = match self.phase {
+                Phase::Opening(levels) => {
+                    // Connections differ: those of this level are what the next one's are compared with.
+                    self.body_rate = body;
+                    self.phase = Phase::Opening(levels + 1);
+                    (self.meter.first_byte / FAR).clamp(1.0, 2.0)
+                }
+                Phase::Steady | Phase::Lowered(_) => 1.0,
+            };
+            return self.set((growth * far * self.target).max(self.target + 1.0));
+        }
+        self.phase = Phase::Steady;
+        let gaps = 1.0 + self.meter.first_byte * self.body_rate / self.part_bytes(u64::MAX) as f64;
+        let needed = SPARE * gaps * rate / self.body_rate;
+        match needed < FEWER * self.target {
+            true => self.lower(now, needed.max(self.target / 2.0)),
+            false => self.level.mark = Some(self.meter.mark()),
+        }
+    }
+
+    fn lower(&mut self, before: Reached, requests: f64) {
+        self.phase = Phase::Lowered(before);
+        self.set(requests.max(FEWEST));
+    }
+
+    fn raise_ceiling(&mut self, good: Reached) {
+        self.ceiling = Some(Ceiling { requests: good.requests, until: self.meter.now + self.ceiling_seconds });
+        self.ceiling_seconds = (2.0 * self.ceiling_seconds).min(LONGEST_CEILING);
+    }
+
+    fn set(&mut self, requests: f64) {
+        self.ceiling = self.ceiling.filter(|ceiling| self.meter.now < ceiling.until);
+        let most = self.ceiling.map_or(f64::INFINITY, |ceiling| ceiling.requests).min(f64::from(self.bounds.requests));
+        let before = self.target;
+        self.target = requests.max(1.0).min(most);
+        let added = (self.target - before).max(0.0);
+        self.level = Level { at: self.meter.now, answers: self.meter.answers, added, mark: None };
+    }
+}

@@ -1,0 +1,171 @@
+//! [`Meter`]: what a transfer's requests have done so far, in seconds of requests and in bytes.
+//!
+//! Times are since the transfer's beginning and given by the caller.
+
+use std::time::Duration;
+
+/// Counts requests, and the time they spend in flight and flowing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Meter {
+    pub(crate) now: f64,
+    /// When a request was sent, answered or ended last.
+    pub(crate) changed_at: f64,
+    pub(crate) in_flight: u32,
+    /// Requests among them whose body has begun.
+    pub(crate) flowing: u32,
+    /// Bodies among those that wait for the receiver, not for the network.
+    pub(crate) held: u32,
+    pub(crate) sent: u64,
+    pub(crate) answers: u64,
+    /// Mean seconds to the first byte, the newest ones counting most.
+    pub(crate) first_byte: f64,
+    /// Bytes of all bodies.
+    pub(crate) received: f64,
+    /// Seconds of all bodies that flowed.
+    flowed: f64,
+    /// Seconds of all requests in flight.
+    busy: f64,
+}
+
+/// A moment, and what had come by then.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Mark {
+    pub(crate) at: f64,
+    received: f64,
+    flowed: f64,
+    busy: f64,
+}
+
+/// What has come since a [`Mark`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Since {
+    pub(crate) seconds: f64,
+    pub(crate) bytes: f64,
+    flowed: f64,
+    busy: f64,
+}
+
+/// Answers in the running mean of the time to the first byte.
+const ANSWERS: u64 = 16;
+
+impl Meter {
+    pub(crate) fn asked(&mut self, now: Duration) {
+        self.pass(now);
+        self.changed_at = self.now;
+        self.sent += 1;
+        self.in_flight += 1;
+    }
+
+    pub(crate) fn answered(&mut self, now: Duration, waited: Duration) {
+        self.pass(now);
+        self.changed_at = self.now;
+        self.flowing += 1;
+        self.answers += 1;
+        self.first_byte += (waited.as_secs_f64() - self.first_byte) / self.answers.min(ANSWERS) as f64;
+    }
+
+    /// A request has ended; `flowed` where its body had begun.
+    pub(crate) fn ended(&mut self, now: Duration, flowed: bool) {
+        self.pass(now);
+        self.changed_at = self.now;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.flowing = self.flowing.saturating_sub(flowed.into());
+    }
+
+    /// All bodies have brought `received` bytes, and `held` of them wait for the receiver.
+    pub(crate) fn look(&mut self, now: Duration, received: u64, held: u32) {
+        self.pass(now);
+        self.received = received as f64;
+        self.held = held;
+    }
+
+    /// Lets time pass, which never goes back.
+    pub(crate) fn pass(&mut self, now: Duration) {
+        let now = now.as_secs_f64().max(self.now);
+        let passed = now - self.now;
+        self.flowed += passed * f64::from(self.flowing);
+        self.busy += passed * f64::from(self.in_flight);
+        self.now = now;
+    }
+
+    /// Whether it is the receiver that most bodies wait for.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.held > 0 && 2 * self.held >= self.flowing
+    }
+
+    /// Mean rate of a body since the beginning, in bytes per second; 0 while nothing has come.
+    pub(crate) fn body_rate(&self) -> f64 {
+        if self.flowed > 0.0 { self.received / self.flowed } else { 0.0 }
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { at: self.now, received: self.received, flowed: self.flowed, busy: self.busy }
+    }
+
+    pub(crate) fn since(&self, mark: Mark) -> Since {
+        Since {
+            seconds: self.now - mark.at,
+            bytes: self.received - mark.received,
+            flowed: self.flowed - mark.flowed,
+            busy: self.busy - mark.busy,
+        }
+    }
+}
+
+impl Since {
+    /// Mean rate of a body, in bytes per second; 0 where none flowed.
+    pub(crate) fn body_rate(self) -> f64 {
+        if self.flowed > 0.0 { self.bytes / self.flowed } else { 0.0 }
+    }
+
+    /// Mean bytes of each body that flowed: their number is a mean over time.
+    pub(crate) fn bytes_of_a_body(self) -> f64 {
+        self.body_rate() * self.seconds
+    }
+
+    /// Mean bytes per second.
+    pub(crate) fn rate(self) -> f64 {
+        if self.seconds > 0.0 { self.bytes / self.seconds } else { 0.0 }
+    }
+
+    /// Mean number of requests in flight.
+    pub(crate) fn in_flight(self) -> f64 {
+        if self.seconds > 0.0 { self.busy / self.seconds } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_bodys_rate_is_of_the_time_in_which_bodies_flowed() {
+        let mut meter = Meter::default();
+        meter.asked(ms(0));
+        meter.asked(ms(0));
+        meter.answered(ms(100), ms(100));
+        meter.answered(ms(200), ms(200));
+        meter.look(ms(300), 3000, 0);
+        // One flowed for 200 ms, the other for 100 ms.
+        let since = meter.since(Mark::default());
+        assert!((since.body_rate() - 10_000.0).abs() < 1e-6 && (since.rate() - 10_000.0).abs() < 1e-6);
+        assert!((since.in_flight() - 2.0).abs() < 1e-9 && (meter.first_byte - 0.15).abs() < 1e-9);
+        meter.ended(ms(300), true);
+        meter.ended(ms(300), true);
+        let mark = meter.mark();
+        meter.look(ms(400), 3000, 0);
+        assert_eq!((meter.since(mark).body_rate(), meter.since(mark).in_flight()), (0.0, 0.0));
+    }
+
+    #[test]
+    fn time_does_not_go_back() {
+        let mut meter = Meter::default();
+        meter.asked(ms(50));
+        meter.look(ms(20), 7, 1);
+        assert_eq!((meter.now, meter.received), (0.05, 7.0));
+    }
+}

@@ -1,0 +1,95 @@
+//! [`Pacing`]: how fast requests may follow each other once a server has refused some for coming too fast (503).
+//!
+//! Additive increase would be too slow for a transfer of seconds: the rate is cut by a fixed share for each volley of
+//! refusals and grows by a small one while there are none.
+
+use std::time::Duration;
+
+/// Requests per second, once some were refused.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pacing {
+    /// `None`: as fast as they come.
+    per_second: Option<f64>,
+    /// When the next request may be sent, in seconds.
+    next_at: f64,
+    /// When the rate changed last.
+    changed_at: f64,
+}
+
+/// Share that is left of the rate after a volley of refusals.
+const AFTER_REFUSAL: f64 = 0.7;
+/// Of the rate at which requests were sent until the first refusal.
+const AT_FIRST: f64 = 0.5;
+/// Seconds without a refusal after which the rate grows by [`GROWTH`].
+const PATIENCE: f64 = 0.1;
+const GROWTH: f64 = 1.05;
+/// Seconds that a rate at the very beginning is taken over.
+const BEGINNING: f64 = 0.1;
+/// Lowest rate.
+const LEAST: f64 = 1.0;
+
+impl Pacing {
+    /// Whether requests are refused if they come as fast as they can.
+    pub(crate) fn is_on(&self) -> bool {
+        self.per_second.is_some()
+    }
+
+    /// A volley was refused at `now`, after so many requests were `sent` in all.
+    pub(crate) fn refused(&mut self, now: f64, sent: u64) {
+        let first = AT_FIRST * sent as f64 / (now + BEGINNING);
+        self.per_second = Some(self.per_second.map_or(first, |rate| AFTER_REFUSAL * rate).max(LEAST));
+        self.changed_at = now;
+    }
+
+    /// Time has passed without a refusal.
+    pub(crate) fn look(&mut self, now: f64) {
+        if let Some(rate) = &mut self.per_second
+            && now > self.changed_at + PATIENCE
+        {
+            *rate *= GROWTH;
+            self.changed_at = now;
+        }
+    }
+
+    /// When the next request may be sent: now or later. The time is taken then.
+    pub(crate) fn slot(&mut self, now: Duration) -> Duration {
+        let Some(rate) = self.per_second else { return now };
+        let at = self.next_at.max(now.as_secs_f64());
+        self.next_at = at + 1.0 / rate;
+        Duration::from_secs_f64(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn requests_wait_for_each_other_once_some_were_refused() {
+        let mut pacing = Pacing::default();
+        assert_eq!([pacing.slot(NOW), pacing.slot(NOW)], [NOW, NOW]);
+        pacing.refused(1.9, 40);
+        // Half of 20 a second.
+        let slots = [pacing.slot(NOW), pacing.slot(NOW), pacing.slot(NOW)].map(|at| at.as_millis());
+        assert_eq!(slots, [2000, 2100, 2200]);
+    }
+
+    #[test]
+    fn the_rate_falls_with_refusals_and_grows_without_them() {
+        let mut pacing = Pacing::default();
+        pacing.look(5.0);
+        assert!(!pacing.is_on());
+        pacing.refused(1.9, 40);
+        pacing.refused(2.5, 50);
+        let after = pacing.per_second.unwrap();
+        assert!((after - 7.0).abs() < 1e-9);
+        pacing.look(2.55);
+        assert_eq!(pacing.per_second, Some(after));
+        pacing.look(2.7);
+        assert!(pacing.per_second.unwrap() > after);
+        (0..100).for_each(|_| pacing.refused(3.0, 1));
+        assert_eq!(pacing.per_second, Some(LEAST));
+    }
+}
