@@ -4,6 +4,7 @@
 //! Dropped at any await, the attempt is over, and nothing remains but what it has handed over.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,7 +19,7 @@ use crate::rules::control::Bounds;
 use crate::rules::floor::Floor;
 use crate::rules::retry::{Attempts, GaveUp, Now};
 use crate::words::config::TransferConfig;
-use crate::words::failure::{RequestError, TransferError};
+use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::object::ObjectAddress;
 
 /// One transfer's way to the server, its limits and its counters.
@@ -51,6 +52,39 @@ impl Session {
         let attempts = Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor());
         let attempts = attempts.paced(self.config.adaptive_concurrency());
         persist(attempts, &self.counters, self.started, ask).await
+    }
+
+    /// The answer to a request, or to a second one that is sent where the first is late: whichever begins sooner. The other
+    /// one is given up before its body.
+    ///
+    /// # Errors
+    ///
+    /// That of the slower one where both fail, and of the first that another attempt would not help against.
+    pub(crate) async fn soonest<T, F>(&self, send: impl Fn() -> F) -> Result<T, RequestFailure>
+    where
+        F: Future<Output = Result<T, RequestFailure>>,
+    {
+        let mut first = pin!(send());
+        tokio::select! {
+            biased;
+            answer = &mut first => return answer,
+            () = self.steering.late(Instant::now()) => {}
+        }
+        // Nothing is waited for: whoever has the permit may be as late.
+        let Some(_permit) = self.limits.try_permit().filter(|_| self.steering.may_ask_again()) else {
+            return first.await;
+        };
+        let mut second = pin!(send());
+        tokio::select! {
+            answer = &mut first => match answer {
+                Err(RequestFailure::Transient(_)) => second.await,
+                answer => answer,
+            },
+            answer = &mut second => match answer {
+                Err(RequestFailure::Transient(_)) => first.await,
+                answer => answer,
+            },
+        }
     }
 
     /// Most requests that this transfer may have in flight.

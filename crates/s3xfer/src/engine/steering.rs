@@ -53,7 +53,8 @@ struct Place {
     /// The first byte that nobody has taken yet.
     at: u64,
     end: u64,
-    first_byte: Option<Instant>,
+    /// When its newest answer began.
+    answered: Option<Instant>,
 }
 
 /// A request in flight, until it is dropped.
@@ -280,7 +281,7 @@ impl Span {
     /// Half-open, in the object.
     pub(crate) fn new(bytes: Range<u64>) -> Arc<Self> {
         let Range { start, end } = bytes;
-        let place = Mutex::new(Place { start, at: start, end, first_byte: None });
+        let place = Mutex::new(Place { start, at: start, end, answered: None });
         Arc::new(Self { place, shortened: Notify::new() })
     }
 
@@ -301,9 +302,14 @@ impl Span {
         let mut place = self.place();
         let taken = (place.end - place.at).min(most as u64);
         place.at += taken;
-        place.first_byte.get_or_insert_with(Instant::now);
         // No more than `most`.
         taken as usize
+    }
+
+    /// An answer begins to bring what is left of it.
+    pub(crate) fn answered(&self) {
+        let mut place = self.place();
+        place.answered.get_or_insert_with(Instant::now);
     }
 
     /// Completes when there is nothing left to take because its end was cut off.
@@ -327,7 +333,7 @@ impl Span {
         OnItsWay {
             brought: place.at - place.start,
             left: place.end - place.at,
-            flowed: place.first_byte.map_or(Duration::ZERO, |first| first.elapsed()),
+            flowed: place.answered.map_or(Duration::ZERO, |answered| answered.elapsed()),
         }
     }
 

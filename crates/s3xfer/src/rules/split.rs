@@ -12,7 +12,7 @@ pub(crate) struct OnItsWay {
     pub(crate) brought: u64,
     /// Bytes that are still to come.
     pub(crate) left: u64,
-    /// Since its first byte.
+    /// Since its answer began; zero before.
     pub(crate) flowed: Duration,
 }
 
@@ -44,6 +44,11 @@ pub(crate) struct Split {
 const MOST: f64 = 4.0;
 /// A part that flows for less has no rate of its own, in seconds.
 const YOUNG: f64 = 0.02;
+/// Bytes that come together.
+const LUMP: u64 = 256 << 10;
+/// A part crawls that takes so many seconds more, and brings more than so many bytes.
+const CRAWL: f64 = 0.5;
+const FEW: u64 = 64 << 10;
 /// Times of the mean time to the first byte: a new connection takes longer, and the last of several longer still.
 const CAUTION: f64 = 1.2;
 /// Least gain: so many seconds, and that share of what it would take.
@@ -53,7 +58,8 @@ const GAIN_SHARE: f64 = 0.25;
 /// The slowest of the `parts`, where others that fetch its end gain time.
 pub(crate) fn split(parts: impl Iterator<Item = OnItsWay>, others: Others) -> Option<Split> {
     let rate_of = |part: &OnItsWay| match part.flowed.as_secs_f64() {
-        seconds if seconds > YOUNG && part.brought > 0 => part.brought as f64 / seconds,
+        // Bytes come in lumps: those of the next one may be on their way.
+        seconds if seconds > YOUNG => part.brought.max(LUMP) as f64 / seconds,
         _ => others.body_rate,
     };
     let timed = parts.enumerate().map(|(index, part)| (index, part, rate_of(&part)));
@@ -62,7 +68,9 @@ pub(crate) fn split(parts: impl Iterator<Item = OnItsWay>, others: Others) -> Op
     let (index, part, seconds) = timed.max_by(|one, other| one.2.total_cmp(&other.2))?;
     let left = part.left as f64;
     let worth = (left / others.least_bytes.max(1) as f64).floor() - 1.0;
-    let requests = f64::from(others.idle).min(worth).min(MOST);
+    // However little is left of a part that crawls: one request is worth it.
+    let crawls = part.left > FEW && seconds > CRAWL;
+    let requests = f64::from(others.idle).min(worth.max(f64::from(u8::from(crawls)))).min(MOST);
     if requests < 1.0 {
         return None;
     }
@@ -111,13 +119,20 @@ mod tests {
         let far = Others { first_byte: 0.5, ..others(9) };
         assert_eq!(split([part(10, 8, 500)].into_iter(), far), None, "the others come as late");
         let coarse = Others { least_bytes: 5 * MB, ..others(9) };
-        assert_eq!(split([part(2, 8, 1000)].into_iter(), coarse), None, "too little for two requests");
+        assert_eq!(split([part(10, 8, 500)].into_iter(), coarse), None, "too little for two requests");
         assert_eq!(split([].into_iter(), others(9)), None);
         assert_eq!(
             split([part(0, 8, 0)].into_iter(), Others { body_rate: 0.0, ..others(9) }),
             None,
             "nothing is known"
         );
+    }
+
+    #[test]
+    fn a_part_that_brings_nothing_is_slower_the_longer_it_does() {
+        let found = |ms| split([part(0, 1, ms)].into_iter(), others(1));
+        assert_eq!((found(0), found(15)), (None, None));
+        assert!(found(1000).unwrap().bytes > found(300).unwrap().bytes);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Dropped, the question is not asked any more.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -10,7 +11,7 @@ use futures::future::{BoxFuture, Shared};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::doors::s3::{Store, StoredChecksum};
+use crate::doors::s3::StoredChecksum;
 use crate::engine::counters::Counters;
 use crate::engine::session::{self, Ask, At, Attempted, Session};
 use crate::rules::checksum::{self, PartChecksums};
@@ -90,13 +91,17 @@ impl Expected {
 
 /// Asks for the object's checksum where the answers to the GETs will not tell it: beside the first of them, and without
 /// a permit (as boto3 sends its HEAD), or before it where there is to be one request at a time.
-pub(crate) async fn question(session: &Session, object: &ObjectRequest, object_bytes: Option<u64>) -> Option<Question> {
+pub(crate) async fn question(
+    session: &Arc<Session>,
+    object: &ObjectRequest,
+    object_bytes: Option<u64>,
+) -> Option<Question> {
     let first = first_request(object.range, &session.config);
     let comes_along = object_bytes.is_some_and(|bytes| bytes <= first.end);
     if !session.config.validate_checksum() || object.range != ByteRange::WHOLE || comes_along {
         return None;
     }
-    let question = ask(session.store.clone(), object.clone(), session.config.first_byte_timeout());
+    let question = ask(session.clone(), object.clone());
     Some(match session.most_requests() > 1 {
         true => Box::pin(beside(question)),
         false => Box::pin(futures::future::ready(question.await)),
@@ -104,10 +109,10 @@ pub(crate) async fn question(session: &Session, object: &ObjectRequest, object_b
 }
 
 /// Asks the server for the object's checksum.
-async fn ask(store: Store, object: ObjectRequest, first_byte: Duration) -> Answered {
+async fn ask(session: Arc<Session>, object: ObjectRequest) -> Answered {
     // No body comes with it, and the patience is over when the timeout below is.
     let attempts = Attempts::new(1, PATIENCE, Floor { bytes_per_second: 0, window: PATIENCE });
-    let mut asking = Checksum { store, object, first_byte };
+    let mut asking = Checksum { session, object };
     // The transfer's counters know nothing of it: it is beside the GETs.
     let counters = Counters::default();
     match timeout(PATIENCE, session::persist(attempts, &counters, Instant::now(), &mut asking)).await {
@@ -122,9 +127,8 @@ async fn ask(store: Store, object: ObjectRequest, first_byte: Duration) -> Answe
 
 /// The question for an object's checksum.
 struct Checksum {
-    store: Store,
+    session: Arc<Session>,
     object: ObjectRequest,
-    first_byte: Duration,
 }
 
 impl Ask for Checksum {
@@ -132,7 +136,8 @@ impl Ask for Checksum {
     type Error = TransferError;
 
     async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Self::Answer>, TransferError> {
-        match self.store.checksum(&self.object, self.first_byte).await {
+        let Session { store, config, .. } = &*self.session;
+        match self.session.soonest(|| store.checksum(&self.object, config.first_byte_timeout())).await {
             Ok(told) => Ok(Attempted::Answered(told)),
             Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
             Err(failure) => Err(failure.into_error(&self.object.address, None)),

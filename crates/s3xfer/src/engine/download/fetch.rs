@@ -183,7 +183,7 @@ impl Fetcher {
         counters.waited.retry.time(steering.slot()).await;
         let flow = steering.asked();
         let asked = Instant::now();
-        match counters.waited.network.time(self.soonest(range, e_tag, asked)).await {
+        match counters.waited.network.time(self.session.soonest(|| self.send(range, e_tag))).await {
             Ok(answer) => Ok(Begun { answer, flow: flow.answered(asked.elapsed()) }),
             Err(failure) => {
                 if let RequestFailure::Transient(RequestError::Unavailable { throttled: true, .. }) = &failure {
@@ -191,34 +191,6 @@ impl Fetcher {
                 }
                 Err(failure)
             }
-        }
-    }
-
-    /// The answer to the request, or to a second one that is sent when the first is late: whichever begins sooner. The
-    /// other one is given up before its body.
-    async fn soonest(
-        &self,
-        range: Option<&Range<u64>>,
-        e_tag: Option<&str>,
-        asked: Instant,
-    ) -> Result<Answer, RequestFailure> {
-        let Session { steering, limits, .. } = &*self.session;
-        let mut first = pin!(self.send(range, e_tag));
-        tokio::select! {
-            biased;
-            answer = &mut first => return answer,
-            () = steering.late(asked) => {}
-        }
-        // Nothing is waited for: whoever has the permit may be as late.
-        let Some(_permit) = limits.try_permit().filter(|_| steering.may_ask_again()) else { return first.await };
-        let mut second = pin!(self.send(range, e_tag));
-        let (answer, other) = tokio::select! {
-            answer = &mut first => (answer, second),
-            answer = &mut second => (answer, first),
-        };
-        match answer {
-            Err(RequestFailure::Transient(_)) => other.await,
-            answer => answer,
         }
     }
 
@@ -273,6 +245,7 @@ impl<F: Frames> Ask for Fetching<'_, F> {
         let running = self.running.as_mut().and_then(Option::as_mut);
         let outcome = match begun {
             Ok(Begun { answer, flow: _flow }) => {
+                span.answered();
                 fetcher.receive(answer, asked.clone(), span, version, running, self.frames).await
             }
             Err(failure) => Err(failure.into()),

@@ -1,0 +1,159 @@
+//! The default configuration on networks of many kinds: it comes close to the best fixed numbers, though nobody told it,
+//! and every byte comes once. In virtual time, so that seconds are exact; `cargo xtask bench auto` measures many more
+//! networks.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod lab;
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use futures::StreamExt;
+use lab::Bench;
+use s3lab::{FaultKind, NetworkProfile, Requests};
+use s3xfer::{TransferConfig, TransferReport};
+use tokio::time::Instant;
+
+const MIB: u64 = 1 << 20;
+
+fn network(toml: &str) -> NetworkProfile {
+    NetworkProfile::from_toml(toml).unwrap()
+}
+
+/// The report, and the seconds that it took.
+async fn timed(bench: &Bench, config: &TransferConfig) -> (TransferReport, f64) {
+    let began = Instant::now();
+    let report = bench.download(config).await.unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    bench.assert_whole();
+    (report, seconds)
+}
+
+fn fixed(requests: u32, part_bytes: u64) -> TransferConfig {
+    let config = TransferConfig::builder().max_concurrency(requests).multipart_chunksize(part_bytes);
+    config.multipart_threshold(1).adaptive_concurrency(false).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_connections_are_as_many_as_fill_the_link() {
+    let bench = Bench::behind(64 * MIB, network("first_byte_ms = 30\nconnection_mb_per_s = 2\nlink_mb_per_s = 150"));
+    let (report, seconds) = timed(&bench, &TransferConfig::default()).await;
+    let (_, best) = timed(&bench, &fixed(64, MIB)).await;
+    assert!(seconds < 1.6 * best, "{seconds} s and {best} s");
+    assert!((40..=200).contains(&report.peak_requests), "{}", report.peak_requests);
+    assert_eq!(report.config, TransferConfig::default(), "the report says what was asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_object_is_cut_finely() {
+    let bench = Bench::behind(24 * MIB, network("first_byte_ms = 30\nconnection_mb_per_s = 12\nlink_mb_per_s = 400"));
+    let (report, seconds) = timed(&bench, &TransferConfig::default()).await;
+    let (_, three_parts) = timed(&bench, &fixed(32, 8 * MIB)).await;
+    assert!(seconds < 0.5 * three_parts && report.parts > 16, "{seconds} s and {three_parts} s, {}", report.parts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_refused_become_fewer_and_larger() {
+    let bench = Bench::behind(256 * MIB, network("first_byte_ms = 30\nconnection_mb_per_s = 40\nrequests_per_s = 10"));
+    let (report, seconds) = timed(&bench, &TransferConfig::default()).await;
+    let (fixed, small_parts) = timed(&bench, &fixed(32, 8 * MIB)).await;
+    assert!(report.parts < fixed.parts + 16, "{} and {} parts", report.parts, fixed.parts);
+    assert!(seconds < 0.9 * small_parts, "{seconds} s and {small_parts} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_late_is_not_waited_for() {
+    let (mut second_requests, mut longest, mut waited) = (0, 0.0_f64, 0.0_f64);
+    for seed in 1..6 {
+        let profile = "first_byte_ms = 30\ntail_fraction = 0.03\ntail_ms = 20000\nconnection_mb_per_s = 20";
+        let bench = Bench::behind(32 * MIB, network(&format!("{profile}\nseed = {seed}")));
+        let (report, seconds) = timed(&bench, &TransferConfig::default()).await;
+        assert_eq!(report.retries, 0);
+        (second_requests, longest) = (second_requests + report.second_requests, longest.max(seconds));
+        waited = waited.max(timed(&bench, &fixed(16, 2 * MIB)).await.1);
+    }
+    assert!(waited > 20.0 && longest < 2.0 && second_requests > 0, "{longest} s and {waited} s, {second_requests}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_part_that_crawls_is_fetched_by_others() {
+    let crawls = FaultKind::Slow { bytes_per_s: 10_000 };
+    let network = network("first_byte_ms = 30\nconnection_mb_per_s = 20");
+    let faults = |lab: s3lab::LabBuilder| {
+        let fault = s3lab::Fault { key: "key".to_owned(), requests: Requests::At(5), kind: crawls.clone() };
+        lab.network(network.clone()).faults(s3lab::FaultPlan::new([fault]).unwrap())
+    };
+    for (is_resumed, size) in [(false, 32 * MIB), (true, 32 * MIB)] {
+        let bench = Bench::with(size, &faults);
+        let began = Instant::now();
+        let client = bench.client.clone().with_config(TransferConfig::default());
+        let report = client.download("lab", "key").to_file(bench.target()).resume(is_resumed).await.unwrap();
+        bench.assert_whole();
+        let seconds = began.elapsed().as_secs_f64();
+        assert!(report.splits > 0 && report.retries == 0, "{report:?}");
+        // A part of a mebibyte at that rate takes a hundred seconds.
+        assert!(seconds < 5.0, "{seconds} s");
+        // What was on its way when a part was cut short comes twice, and nothing else.
+        let twice = bench.lab.stats().bytes_out - size;
+        assert!(twice <= report.splits * 2 * (64 << 10), "{twice} bytes came twice in {} splits", report.splits);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_memory_and_in_order_the_bytes_are_the_same() {
+    let profile = "first_byte_ms = 30\nfirst_byte_sigma = 1.0\ntail_fraction = 0.02\ntail_ms = 3000\n\
+                   connection_mb_per_s = 5\nlink_mb_per_s = 100\nrequests_per_s = 200";
+    let bench = Bench::behind(40 * MIB, network(profile));
+    let client = bench.client.clone().with_config(TransferConfig::default());
+    let (bytes, report) = client.download("lab", "key").to_bytes().await.unwrap();
+    bench.object.verify(0, &bytes).unwrap();
+    assert!(report.peak_requests > 16, "{report:?}");
+    let mut stream = client.download("lab", "key").stream();
+    let mut at = 0;
+    while let Some(frame) = stream.next().await {
+        let frame = frame.unwrap();
+        bench.object.verify(at, &frame).unwrap();
+        at += frame.len() as u64;
+    }
+    assert_eq!(at, 40 * MIB);
+    assert!(stream.report().unwrap().peak_requests > 16, "{:?}", stream.report());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounds_are_kept() {
+    let profile = "first_byte_ms = 30\nconnection_mb_per_s = 2\ntail_fraction = 0.1\ntail_ms = 2000";
+    let bench = Bench::behind(16 * MIB, network(profile));
+    let bounds = TransferConfig::builder().max_concurrency(5).multipart_chunksize(700_000).build().unwrap();
+    let (report, _) = timed(&bench, &bounds).await;
+    assert_eq!((report.peak_requests, report.most_requests), (5, 5));
+    assert!(report.parts >= (16 * MIB).div_ceil(700_000), "{}", report.parts);
+    let longest = bench.ranges().iter().map(|range| length(range)).max();
+    assert_eq!(longest, Some(700_000));
+}
+
+/// Bytes of `bytes=a-b`.
+fn length(range: &str) -> u64 {
+    let (from, to) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).unwrap();
+    to.parse::<u64>().unwrap() - from.parse::<u64>().unwrap() + 1
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_is_cut_off_in_the_middle_of_splits_goes_on() {
+    let profile = "first_byte_ms = 30\nfirst_byte_sigma = 1.0\nconnection_mb_per_s = 3\nlink_mb_per_s = 60";
+    let bench = Bench::behind(24 * MIB, network(profile));
+    let client = bench.client.clone().with_config(TransferConfig::default());
+    let mut sent = 0;
+    for tenths in 1..=9 {
+        let download = client.download("lab", "key").to_file(bench.target()).resume(true);
+        let cut = tokio::time::timeout(Duration::from_millis(tenths * 40), download.into_future()).await;
+        sent = bench.lab.stats().bytes_out;
+        if cut.is_ok() {
+            break;
+        }
+    }
+    let report = client.download("lab", "key").to_file(bench.target()).resume(true).await.unwrap();
+    bench.assert_whole();
+    assert_eq!(report.bytes, 24 * MIB);
+    assert!(sent > 0);
+}
