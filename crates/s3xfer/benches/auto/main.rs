@@ -1,161 +1,144 @@
-//! Default settings against the best fixed ones, on paper.
+//! Default settings on many networks, on paper: against the best fixed pair of an exhaustive search, and against the rules
+//! of others on the same model. Virtual time, full-size numbers; no byte is moved.
+//!
+//! `cargo xtask bench auto` calls it. Alone:
+//!
+//! ```text
+//! cargo bench -p s3xfer --bench auto -- --profiles 100 --seed 1 --only "slow"
+//! ```
+
 #[path = "../../src/rules/control.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its unit tests run with the library")]
 mod control;
 #[path = "../../src/rules/lateness.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its unit tests run with the library")]
 mod lateness;
 #[path = "../../src/rules/meter.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its unit tests run with the library")]
 mod meter;
 mod network;
+mod ours;
 #[path = "../../src/rules/pacing.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its unit tests run with the library")]
 mod pacing;
 mod peers;
+mod picture;
 mod play;
 mod profiles;
 #[path = "../../src/rules/split.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its unit tests run with the library")]
 mod split;
+mod table;
 
-use std::time::Duration;
+use std::process::ExitCode;
+use std::thread;
 
-use control::{Bounds, Controller};
-use network::Time;
-use play::{Part, Rule, play};
-use split::OnItsWay;
+use network::Profile;
+use ours::Ours;
+use peers::{FIXED, Fixed, Kind, Windows};
+use play::{Played, Rule, play};
+use table::Row;
 
-struct Ours {
-    c: Controller,
-    bounds: Bounds,
+const MIB: u64 = 1 << 20;
+/// Requests and mebibytes of the exhaustive search.
+const REQUESTS: [u32; 8] = [4, 8, 16, 32, 64, 128, 256, 512];
+const PART_MIB: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// A fixed pair whose time is within that share of the best one's is as good.
+const AS_GOOD: f64 = 1.02;
+
+/// What is asked for.
+struct Options {
+    profiles: u64,
+    seed: u64,
+    /// Times that each transfer is played; the median counts.
+    plays: u64,
+    only: Option<String>,
+    picture: Option<String>,
 }
 
-fn d(t: Time) -> Duration {
-    Duration::from_secs_f64(t)
-}
-
-impl Rule for Ours {
-    fn first_bytes(&self) -> u64 {
-        self.bounds.part_bytes.min(8 << 20)
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    // `cargo test --benches` runs it with no argument of ours.
+    if words.first().is_some_and(|word| word == "--test" || word == "--list") {
+        return ExitCode::SUCCESS;
     }
-    fn target(&self) -> u32 {
-        self.c.target()
-    }
-    fn part_bytes(&self, left: u64) -> u64 {
-        self.c.part_bytes(left)
-    }
-    fn asked(&mut self, now: Time) {
-        self.c.asked(d(now))
-    }
-    fn answered(&mut self, now: Time, waited: Time) {
-        self.c.answered(d(now), d(waited))
-    }
-    fn ended(&mut self, now: Time, _: Part) {
-        self.c.ended(d(now), true)
-    }
-    fn refused(&mut self, now: Time) {
-        self.c.refused(d(now))
-    }
-    fn look(&mut self, now: Time, received: f64) {
-        self.c.look(d(now), received as u64, 0)
-    }
-    fn due(&self, end: bool) -> Option<Time> {
-        self.c.due(end).map(|x| x.as_secs_f64())
-    }
-    fn slot(&mut self, now: Time) -> Time {
-        self.c.slot(d(now)).as_secs_f64().max(now)
-    }
-    fn pause(&self) -> Time {
-        0.1
-    }
-    fn shed(&mut self) -> u32 {
-        self.c.shed()
-    }
-    fn late_after(&self, end: bool) -> Option<Time> {
-        Some(self.c.late_after(end).as_secs_f64())
-    }
-    fn split(&self, parts: &[(u64, u64, Time)]) -> Option<(usize, u64, u32)> {
-        self.c
-            .split(parts.iter().map(|(b, l, f)| OnItsWay { brought: *b, left: *l, flowed: d(*f) }))
-            .map(|s| (s.index, s.bytes, s.requests))
+    match options(&words) {
+        Ok(options) => {
+            run(&options);
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}\nusage: auto [--profiles N] [--seed N] [--plays N] [--only WORDS] [--picture FILE.svg]");
+            ExitCode::from(2)
+        }
     }
 }
 
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let count: u64 = args.get(1).map_or(100, |x| x.parse().unwrap());
-    let seed: u64 = args.get(2).map_or(1, |x| x.parse().unwrap());
-    let seeds = 3;
+fn options(words: &[String]) -> Result<Options, String> {
+    let mut options = Options { profiles: 100, seed: 1, plays: 3, only: None, picture: None };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{word} takes a value"))?;
+        let number = || value.parse::<u64>().map_err(|_| format!("{word} takes a number, not {value}"));
+        match word.as_str() {
+            "--profiles" => options.profiles = number()?,
+            "--seed" => options.seed = number()?,
+            "--plays" => options.plays = number()?.max(1),
+            "--only" => options.only = Some(value.clone()),
+            "--picture" => options.picture = Some(value.clone()),
+            other => return Err(format!("{other} is no flag of this bench")),
+        }
+    }
+    Ok(options)
+}
+
+fn run(options: &Options) {
     let mut all = profiles::known();
-    all.extend(profiles::drawn(count, seed));
-    let mut ratios = vec![];
-    let mut two = vec![];
-    let mut olds = vec![];
-    for p in &all {
-        let mean = |f: &mut dyn FnMut(u64) -> Option<play::Played>| {
-            let mut t: Vec<_> = (0..seeds).map(|s| f(s).map_or(1e9, |p| p.seconds)).collect();
-            t.sort_by(f64::total_cmp);
-            t[t.len() / 2]
+    all.extend(profiles::drawn(options.profiles, options.seed));
+    all.retain(|profile| options.only.as_ref().is_none_or(|only| profile.name.contains(only.as_str())));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let shares: Vec<Vec<(usize, Row)>> = thread::scope(|scope| {
+        let work = |share: usize| {
+            let mine = all.iter().enumerate().skip(share).step_by(threads);
+            mine.map(|(number, profile)| (number, row(profile, options.plays))).collect()
         };
-        let mut best = (f64::INFINITY, 0, 0, 0);
-        for n in [4, 8, 16, 32, 64, 128, 256, 512] {
-            for s in [1, 2, 4, 8, 16, 32, 64] {
-                let t = mean(&mut |seed| play(p, &mut peers::Fixed { requests: n, part_bytes: s << 20 }, seed));
-                if t < best.0 * 0.98 {
-                    best = (t, n, s, n)
-                } else if t < best.0 * 1.02 {
-                    best.3 = n;
-                    best.0 = best.0.min(t);
-                }
-            }
-        }
-        let mut peak = 0;
-        let mut reqs = 0;
-        let mut refused = 0;
-        let ours = mean(&mut |seed| {
-            let bounds = Bounds { requests: 512, part_bytes: 64 << 20 };
-            let r = play(p, &mut Ours { c: Controller::new(bounds), bounds }, seed);
-            if let Some(r) = r {
-                peak = r.peak;
-                reqs = r.requests;
-                refused = r.refused;
-            }
-            r
-        });
-        let old = mean(&mut |seed| play(p, &mut peers::Fixed { requests: 32, part_bytes: 8 << 20 }, seed));
-        let ratio = best.0 / ours;
-        ratios.push(ratio);
-        olds.push(best.0 / old);
-        if (1.0..4.0).contains(&best.0) {
-            two.push(ratio);
-        }
-        println!(
-            "{ratio:.2} {:.2} best {:.3}s {}x{}M (n<={}) ours {ours:.3}s peak {peak} requests {reqs} refused {refused}  {} {:.0}MiB fb {:.0}ms s{:.1} conn {:.0} link {:.0}MB/s {:?} {:?}",
-            best.0 / old,
-            best.0,
-            best.1,
-            best.2,
-            best.3,
-            p.name,
-            p.object as f64 / 1048576.0,
-            p.first_byte * 1e3,
-            p.sigma,
-            p.connection / 1e6,
-            p.link / 1e6,
-            p.crowd,
-            p.requests
-        );
+        let running: Vec<_> = (0..threads).map(|share| scope.spawn(move || work(share))).collect();
+        running.into_iter().map(|share| share.join().expect("a play does not panic")).collect()
+    });
+    let mut rows: Vec<(usize, Row)> = shares.into_iter().flatten().collect();
+    rows.sort_by_key(|(number, _)| *number);
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    print!("{}", table::markdown(&rows));
+    if let Some(file) = &options.picture
+        && let Err(error) = std::fs::write(file, picture::svg(&rows))
+    {
+        eprintln!("failed to write {file}: {error}");
     }
-    for (name, r) in [("all", &mut ratios), ("2s", &mut two), ("32x8", &mut olds)] {
-        r.sort_by(f64::total_cmp);
-        println!(
-            "{name}: n {} median {:.3} p5 {:.3} p2 {:.3} worst {:.3}",
-            r.len(),
-            r[r.len() / 2],
-            r[r.len() / 20],
-            r[r.len() / 50],
-            r[0]
-        );
-    }
+}
+
+/// The median play.
+fn median<R: Rule>(profile: &Profile, plays: u64, rule: impl Fn() -> R) -> Played {
+    const NEVER: Played = Played { seconds: f64::INFINITY, requests: 0, peak: 0, refused: 0 };
+    let mut played: Vec<Played> = (0..plays).map(|seed| play(profile, &mut rule(), seed).unwrap_or(NEVER)).collect();
+    played.sort_by(|one, other| one.seconds.total_cmp(&other.seconds));
+    played[played.len() / 2]
+}
+
+fn row(profile: &Profile, plays: u64) -> Row {
+    let pairs = REQUESTS.iter().flat_map(|requests| PART_MIB.iter().map(|mib| (*requests, *mib)));
+    let grid: Vec<((u32, u64), f64)> = pairs
+        .map(|(requests, mib)| {
+            let fixed = Fixed { requests, part_bytes: mib * MIB };
+            ((requests, mib), median(profile, plays, || fixed).seconds)
+        })
+        .collect();
+    let ((_, _), best) = *grid.iter().min_by(|one, other| one.1.total_cmp(&other.1)).expect("the grid is not empty");
+    let as_good = grid.iter().filter(|(_, seconds)| *seconds <= AS_GOOD * best);
+    let (requests, mib) = as_good.clone().map(|(pair, _)| *pair).min().expect("the best is as good as itself");
+    let most_requests = as_good.map(|((requests, _), _)| *requests).max().unwrap_or(requests);
+    let ours = median(profile, plays, Ours::new);
+    let fixed = FIXED.iter().map(|(name, fixed)| (*name, median(profile, plays, || *fixed).seconds));
+    let adaptive = Kind::ALL.iter().map(|(name, kind)| (*name, median(profile, plays, || Windows::new(*kind)).seconds));
+    let others = fixed.chain(adaptive).collect();
+    Row { profile: profile.clone(), best, requests, mib, most_requests, ours, others }
 }

@@ -121,10 +121,6 @@ impl<'a> Link<'a> {
         Self { profile, now: 0.0, classes: Default::default(), bodies: BTreeMap::new(), received: 0.0 }
     }
 
-    pub(crate) fn bodies(&self) -> usize {
-        self.bodies.len()
-    }
-
     /// When the next body ends, or the link's rate changes by itself.
     pub(crate) fn next_event(&self) -> Option<Time> {
         let ends = self.classes.iter().filter(|class| class.rate > 0.0).filter_map(|class| {

@@ -39,19 +39,35 @@ pub(crate) trait Rule {
     fn shed(&mut self) -> u32 {
         0
     }
-    /// The part whose end is cut off, how many bytes, and for how many requests: `(brought, left, flowed)` of each.
-    fn split(&self, _parts: &[(u64, u64, Time)]) -> Option<(usize, u64, u32)> {
+    /// Whether one more second request may be sent.
+    fn may_ask_again(&self, _second_requests: u64) -> bool {
+        false
+    }
+    /// The part whose end is cut off.
+    fn split(&self, _parts: &[OnTheWay]) -> Option<Cut> {
         None
     }
 }
 
+/// A part on its way: bytes that came and will come, and since when they do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnTheWay {
+    pub(crate) brought: u64,
+    pub(crate) left: u64,
+    pub(crate) flowed: Time,
+}
+
+/// Bytes of a part's end, for so many requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    pub(crate) index: usize,
+    pub(crate) bytes: u64,
+    pub(crate) requests: u32,
+}
+
 /// A part that has ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Part {
-    pub(crate) bytes: u64,
-    pub(crate) seconds: Time,
-    pub(crate) waited: Time,
-}
+pub(crate) struct Part;
 
 /// How a transfer went.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,11 +113,12 @@ struct Play<'a, R> {
     left: u64,
     in_flight: u32,
     sized: bool,
+    second_requests: u64,
     played: Played,
     look_at: Option<Time>,
 }
 
-/// Plays the transfer of the profile's object; `None` after an hour of virtual time.
+/// Plays the transfer of the profile's object; `None` after ten hours of virtual time.
 pub(crate) fn play<R: Rule>(profile: &Profile, rule: &mut R, seed: u64) -> Option<Played> {
     let played = Played { seconds: 0.0, requests: 0, peak: 0, refused: 0 };
     let mut play = Play {
@@ -118,6 +135,7 @@ pub(crate) fn play<R: Rule>(profile: &Profile, rule: &mut R, seed: u64) -> Optio
         left: profile.object,
         in_flight: 0,
         sized: false,
+        second_requests: 0,
         played,
         look_at: None,
     };
@@ -206,27 +224,28 @@ impl<R: Rule> Play<'_, R> {
                     self.send(id);
                 }
             }
-            while let Some((id, bytes, pieces)) = self.split() {
-                self.cut(id, bytes);
+            while let Some((id, cut)) = self.split() {
+                self.cut(id, cut.bytes);
                 while self.left > 0 && self.in_flight < self.rule.target() {
-                    self.start(bytes.div_ceil(pieces.into()).min(self.left));
+                    self.start(cut.bytes.div_ceil(cut.requests.into()).min(self.left));
                 }
             }
         }
     }
 
     /// The part that is to be cut short.
-    fn split(&self) -> Option<(Id, u64, u32)> {
+    fn split(&self) -> Option<(Id, Cut)> {
         let (ids, parts): (Vec<Id>, Vec<_>) = self
             .requests
             .iter()
             .filter_map(|(id, request)| {
                 let (brought, left) = self.link.progress(*id)?;
-                Some((*id, (brought as u64, left as u64, self.now - request.flowing_since?)))
+                let flowed = self.now - request.flowing_since?;
+                Some((*id, OnTheWay { brought: brought as u64, left: left as u64, flowed }))
             })
             .unzip();
-        let (index, bytes, pieces) = self.rule.split(&parts)?;
-        Some((ids[index], bytes, pieces))
+        let cut = self.rule.split(&parts)?;
+        Some((ids[cut.index], cut))
     }
 
     fn start(&mut self, bytes: u64) {
@@ -257,8 +276,14 @@ impl<R: Rule> Play<'_, R> {
 
     /// Sends the request, or a second one for the same bytes.
     fn send(&mut self, id: Id) {
-        self.played.requests += 1;
         let is_first = self.requests[&id].connections == 0;
+        if !is_first {
+            if !self.rule.may_ask_again(self.second_requests) {
+                return;
+            }
+            self.second_requests += 1;
+        }
+        self.played.requests += 1;
         if is_first {
             self.rule.asked(self.now);
             self.requests.get_mut(&id).expect("it is there").asked = self.now;
@@ -342,8 +367,7 @@ impl<R: Rule> Play<'_, R> {
         if request.connections > 0 {
             self.idle[usize::from(request.slow)] += 1;
         }
-        let waited = request.first_byte - request.asked;
-        self.rule.ended(self.now, Part { bytes: request.bytes, seconds: self.now - request.asked, waited });
+        self.rule.ended(self.now, Part);
     }
 }
 

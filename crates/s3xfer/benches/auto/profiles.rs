@@ -68,6 +68,10 @@ pub(crate) fn known() -> Vec<Profile> {
     all.push(Profile { sigma: 1.2, ..Profile::new("uneven", 64 << 20, 0.04, 15.0 * MB, 1e10) });
     let stragglers = Profile::new("stragglers", 256 << 20, 0.03, 20.0 * MB, 300.0 * MB);
     all.push(Profile { tail_share: 0.02, tail: 2.5, ..stragglers });
+    let region = Profile::new("same region", 256 << 20, 0.03, 28.0 * MB, 400.0 * MB);
+    all.push(Profile { sigma: 0.4, tail_share: 0.01, tail: 0.15, connect: 0.01, ..region });
+    let far = Profile::new("far", 128 << 20, 0.15, 12.0 * MB, 200.0 * MB);
+    all.push(Profile { sigma: 0.3, tail_share: 0.01, tail: 0.4, connect: 0.3, ..far });
     let limited = Profile::new("25 requests/s", 256 << 20, 0.03, 40.0 * MB, 400.0 * MB);
     all.push(Profile { requests: Some(25.0), ..limited });
     let collapse = Profile::new("collapse above 24", 2 << 30, 0.03, 30.0 * MB, 3000.0 * MB);

@@ -341,3 +341,75 @@ impl Span {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_cut_off_was_not_taken_and_what_is_taken_is_not_cut_off() {
+        let span = Span::new(100..200);
+        assert_eq!((span.take(30), span.left()), (30, 130..200));
+        assert_eq!(span.shorten(20), 180..200);
+        assert_eq!((span.take(1000), span.bytes()), (50, 100..180));
+        assert_eq!(span.shorten(20), 180..180, "all of it was taken");
+        let taken = Span::new(0..10);
+        taken.take(4);
+        assert_eq!((taken.shorten(u64::MAX), taken.bytes()), (4..10, 0..4));
+    }
+
+    #[test]
+    fn whoever_waits_for_bytes_that_were_cut_off_is_told() {
+        let span = Span::new(0..10);
+        let mut waiting = Box::pin(span.cut_short());
+        assert!((&mut waiting).now_or_never().is_none());
+        span.shorten(4);
+        assert!((&mut waiting).now_or_never().is_none(), "six are left");
+        span.shorten(6);
+        assert!(waiting.now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_late_sooner_once_everything_has_been_asked_for() {
+        let bounds = Bounds { requests: 8, part_bytes: 1 << 20 };
+        let steering = Steering::new(bounds, true, Instant::now());
+        for _ in 0..20 {
+            drop(steering.asked().answered(Duration::from_millis(100)));
+        }
+        let began = Instant::now();
+        let mut late = Box::pin(steering.late(began));
+        assert!(futures::poll!(&mut late).is_pending());
+        tokio::time::advance(Duration::from_millis(150)).await;
+        assert!(futures::poll!(&mut late).is_pending(), "others take 100 ms, and it may take twice as long");
+        steering.planned(true);
+        late.await;
+        assert_eq!(began.elapsed(), Duration::from_millis(150));
+        let fixed = Steering::new(bounds, false, Instant::now());
+        assert!(fixed.late(began).now_or_never().is_none() && !fixed.may_ask_again());
+        assert_eq!((fixed.target(), fixed.part_bytes(1 << 40), fixed.due()), (8, None, None));
+    }
+
+    #[test]
+    fn the_end_of_a_part_goes_to_others_only_when_nothing_else_is_left() {
+        let bounds = Bounds { requests: 8, part_bytes: 8 << 20 };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let steering = Steering::new(bounds, true, Instant::now());
+            let _flow = steering.asked().answered(Duration::from_millis(20));
+            let span = Span::new(0..8 << 20);
+            let shared = steering.share(&span);
+            span.answered();
+            span.take(1 << 20);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            steering.look(1 << 20, 0);
+            assert_eq!(steering.cut_off(1), None, "there is something to ask for");
+            let (off, part_bytes) = steering.cut_off(0).unwrap();
+            assert!(off.end == 8 << 20 && span.bytes() == (0..off.start), "{off:?}");
+            assert!(part_bytes < off.end - off.start && steering.steered().splits == 1);
+            drop(shared);
+            assert_eq!(steering.cut_off(0), None, "it is done");
+        });
+    }
+}

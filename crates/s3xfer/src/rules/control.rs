@@ -50,6 +50,8 @@ pub(crate) struct Controller {
     best: Option<Reached>,
     /// Not to be exceeded for a while, because more were worse.
     ceiling: Option<Ceiling>,
+    /// Found to be needed: fewer carried less.
+    needed: Option<Reached>,
     /// Seconds of the next ceiling.
     ceiling_seconds: f64,
     /// Parts to be cut off where they are.
@@ -153,6 +155,9 @@ const BODY_RATE: f64 = 25e6;
 /// Most times that a part flows as long as its first byte takes, and fewest.
 const LONG: f64 = 4.0;
 const SHORT: f64 = 0.5;
+/// By how much the sizes of parts differ, and the multiples that spread them evenly.
+const SPREAD: f64 = 0.5;
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Parts for each request that are left at any time, so that all end together.
 const WAVES: f64 = 2.0;
 
@@ -176,6 +181,7 @@ impl Controller {
             glance: Mark::default(),
             best: None,
             ceiling: None,
+            needed: None,
             ceiling_seconds: CEILING,
             shed: 0,
             least_part: 0.0,
@@ -195,13 +201,15 @@ impl Controller {
     /// 8 MiB. Near the end parts become smaller, so that all end together.
     pub(crate) fn part_bytes(&self, left: u64) -> u64 {
         let first_byte = self.meter.first_byte;
+        // Parts of one size that began together would end together, and all wait for answers at the same time.
+        let spread = 1.0 + SPREAD * ((self.meter.sent as f64 * GOLDEN).fract() - 0.5);
         let useful = (LONG * first_byte * self.body_rate).max(PART_BYTES);
         // There may soon be twice as many that want to have a share.
         let requests = if matches!(self.phase, Phase::Opening(_)) { 2.0 * self.target } else { self.target };
         let together = left as f64 / (WAVES * requests);
         let body_rate = if self.body_rate > 0.0 { self.body_rate } else { BODY_RATE };
         let least = LEAST_PART_BYTES.max(SHORT * first_byte * body_rate).max(self.least_part);
-        let bytes = useful.min(together).max(least).min(self.bounds.part_bytes as f64).max(1.0);
+        let bytes = (spread * useful.min(together)).max(least).min(self.bounds.part_bytes as f64).max(1.0);
         // The last ones are of one size, with no small one behind them.
         let parts = (left as f64 / bytes).round().max(1.0);
         let bytes = if parts <= WAVES * self.target { (left as f64 / parts).ceil() } else { bytes };
@@ -359,6 +367,7 @@ impl Controller {
             self.phase = Phase::Steady;
             if rate < AS_MUCH * before.rate {
                 self.body_rate = body;
+                self.needed = Some(before);
                 return self.set(before.requests);
             }
             if rate > BETTER * before.rate && self.target > FEWEST {
@@ -401,8 +410,10 @@ impl Controller {
         self.phase = Phase::Steady;
         let gaps = 1.0 + self.meter.first_byte * self.body_rate / self.part_bytes(u64::MAX) as f64;
         let needed = SPARE * gaps * rate / self.body_rate;
+        let known = self.needed.filter(|known| now.at - known.at < MEMORY && rate > WORSE * known.rate);
+        let needed = needed.max(self.target / 2.0).max(known.map_or(0.0, |known| known.requests));
         match needed < FEWER * self.target {
-            true => self.lower(now, needed.max(self.target / 2.0)),
+            true => self.lower(now, needed),
             false => self.level.mark = Some(self.meter.mark()),
         }
     }
@@ -424,5 +435,193 @@ impl Controller {
         self.target = requests.max(1.0).min(most);
         let added = (self.target - before).max(0.0);
         self.level = Level { at: self.meter.now, answers: self.meter.answers, added, mark: None };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { requests: 512, part_bytes: 64 << 20 };
+    const MB: f64 = 1e6;
+
+    /// A link that all bodies share, each no faster than a connection; in steps of a millisecond.
+    struct Link {
+        bytes_per_second: f64,
+        connection: f64,
+        first_byte_ms: u64,
+        /// Above so many bodies it carries a hundredth.
+        collapses_above: usize,
+    }
+
+    /// A transfer over it.
+    struct Played {
+        controller: Controller,
+        /// When each request's body begins, and the bytes that are still to come.
+        requests: Vec<(u64, f64)>,
+        left: u64,
+        received: f64,
+        ms: u64,
+        peak: usize,
+    }
+
+    impl Played {
+        fn new(bytes: u64) -> Self {
+            let (controller, requests) = (Controller::new(BOUNDS), Vec::new());
+            Self { controller, requests, left: bytes, received: 0.0, ms: 0, peak: 0 }
+        }
+
+        /// Until everything has come, or the time is over.
+        fn over(&mut self, link: &Link, until_ms: u64) {
+            while self.ms < until_ms && (self.left > 0 || !self.requests.is_empty()) {
+                self.step(link);
+            }
+        }
+
+        fn step(&mut self, link: &Link) {
+            let now = Duration::from_millis(self.ms);
+            for _ in 0..self.controller.shed().min(self.requests.len() as u32) {
+                let (begins, left) = self.requests.pop().expect("no more than there are");
+                self.controller.ended(now, begins <= self.ms);
+                self.left += left as u64;
+            }
+            while self.left > 0 && self.requests.len() < self.controller.target() as usize {
+                let bytes = self.controller.part_bytes(self.left).min(self.left);
+                self.left -= bytes;
+                self.controller.asked(now);
+                self.requests.push((self.ms + link.first_byte_ms, bytes as f64));
+            }
+            self.peak = self.peak.max(self.requests.len());
+            self.ms += 1;
+            let now = Duration::from_millis(self.ms);
+            for _ in self.requests.iter().filter(|(begins, _)| *begins == self.ms) {
+                self.controller.answered(now, Duration::from_millis(link.first_byte_ms));
+            }
+            let flowing = self.requests.iter().filter(|(begins, _)| *begins <= self.ms).count();
+            let carried =
+                if flowing > link.collapses_above { link.bytes_per_second / 100.0 } else { link.bytes_per_second };
+            let each = link.connection.min(carried / flowing.max(1) as f64) / 1e3;
+            for (begins, left) in &mut self.requests {
+                if *begins <= self.ms {
+                    self.received += each.min(*left);
+                    *left -= each.min(*left);
+                }
+            }
+            let before = self.requests.len();
+            self.requests.retain(|(_, left)| *left > 0.0);
+            for _ in self.requests.len()..before {
+                self.controller.ended(now, true);
+            }
+            self.controller.look(now, self.received as u64, 0);
+        }
+    }
+
+    fn link(link_mb: f64, connection_mb: f64, first_byte_ms: u64) -> Link {
+        let (bytes_per_second, connection) = (link_mb * MB, connection_mb * MB);
+        Link { bytes_per_second, connection, first_byte_ms, collapses_above: usize::MAX }
+    }
+
+    #[test]
+    fn slow_connections_become_as_many_as_fill_the_link_within_a_second() {
+        let mut played = Played::new(4 << 30);
+        let link = link(1000.0, 10.0, 30);
+        played.over(&link, 1000);
+        let before = played.received;
+        played.over(&link, 2000);
+        assert!(played.received - before > 900.0 * MB, "{} MB", (played.received - before) / MB);
+        assert!(played.peak <= 256, "{}", played.peak);
+    }
+
+    #[test]
+    fn a_thin_link_keeps_few_requests_and_loses_nothing() {
+        let mut played = Played::new(200 << 20);
+        played.over(&link(40.0, 60.0, 30), 60_000);
+        let least = f64::from(200 << 20) / (40.0 * MB);
+        assert!(f64::from(u32::try_from(played.ms).unwrap()) / 1e3 < 1.06 * least, "{} ms", played.ms);
+        assert!(played.peak <= 32, "{}", played.peak);
+    }
+
+    #[test]
+    fn where_more_are_worse_it_goes_back_at_once_and_stays_below() {
+        let mut played = Played::new(4 << 30);
+        let collapsing = Link { collapses_above: 24, ..link(3000.0, 30.0, 30) };
+        played.over(&collapsing, 1500);
+        let before = played.received;
+        played.over(&collapsing, 4500);
+        // 24 connections of 30 MB/s, or the 16 that there were before it was tried.
+        assert!(played.received - before > 3.0 * 430.0 * MB, "{} MB", (played.received - before) / MB);
+    }
+
+    #[test]
+    fn a_link_that_comes_back_is_full_again_within_seconds() {
+        let mut played = Played::new(8 << 30);
+        played.over(&link(1000.0, 20.0, 30), 2000);
+        played.over(&link(250.0, 20.0, 30), 4000);
+        played.over(&link(1000.0, 20.0, 30), 6000);
+        let before = played.received;
+        played.over(&link(1000.0, 20.0, 30), 7000);
+        assert!(played.received - before > 850.0 * MB, "{} MB", (played.received - before) / MB);
+    }
+
+    #[test]
+    fn refused_requests_make_parts_larger_and_follow_each_other_slowly() {
+        let mut controller = Controller::new(BOUNDS);
+        let ms = Duration::from_millis;
+        (0..20).for_each(|_| controller.asked(ms(10)));
+        controller.answered(ms(40), ms(30));
+        let before = controller.part_bytes(1 << 30);
+        (0..15).for_each(|_| controller.refused(ms(50)));
+        assert!(controller.part_bytes(1 << 30) >= PART_BYTES as u64 && before < 8 << 20, "{before}");
+        (0..15).for_each(|_| controller.refused(ms(400)));
+        assert_eq!(controller.part_bytes(10 << 30), 16 << 20, "one volley doubles them once");
+        let slots: Vec<Duration> = (0..3).map(|_| controller.slot(ms(500))).collect();
+        assert!(slots.is_sorted() && slots[2] > ms(510), "{slots:?}");
+        assert!(!controller.may_ask_again(0));
+    }
+
+    #[test]
+    fn parts_that_are_left_are_of_one_size() {
+        let controller = Controller::new(BOUNDS);
+        let mut left = 20 << 20;
+        let mut sizes = Vec::new();
+        while left > 0 {
+            let bytes = controller.part_bytes(left).min(left);
+            sizes.push(bytes);
+            left -= bytes;
+        }
+        assert!(sizes.len() >= 16, "{sizes:?}");
+        assert!(sizes.iter().min().unwrap() * 5 / 4 >= *sizes.iter().max().unwrap(), "{sizes:?}");
+    }
+
+    proptest! {
+        /// Whatever comes, in whatever order.
+        #[test]
+        fn numbers_stay_within_the_bounds(
+            requests in 1_u32..600, part_bytes in 1_u64..1 << 30,
+            events in prop::collection::vec((0_u8..5, 0_u64..400, any::<u32>()), 0..400),
+        ) {
+            let mut controller = Controller::new(Bounds { requests, part_bytes });
+            let (mut now, mut received) = (Duration::ZERO, 0);
+            for (event, ms, bytes) in events {
+                now += Duration::from_millis(ms);
+                match event {
+                    0 => controller.asked(now),
+                    1 => controller.answered(now, Duration::from_millis(ms)),
+                    2 => controller.ended(now, bytes % 2 == 0),
+                    3 => controller.refused(now),
+                    _ => {
+                        received += u64::from(bytes);
+                        controller.look(now, received, bytes % 7);
+                    }
+                }
+                prop_assert!((1..=requests).contains(&controller.target()));
+                let part = controller.part_bytes(u64::from(bytes) << 10);
+                prop_assert!((1..=part_bytes).contains(&part.max(1)));
+                prop_assert!(controller.due(bytes % 2 == 0).is_none_or(|due| due > now));
+                prop_assert!(controller.slot(now) >= now);
+            }
+        }
     }
 }

@@ -1,0 +1,87 @@
+//! The engine's own controller, the very file that it runs on.
+
+use std::time::Duration;
+
+use crate::control::{Bounds, Controller};
+use crate::network::Time;
+use crate::play::{Cut, OnTheWay, Part, Rule};
+use crate::split::OnItsWay;
+
+/// The default configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Ours(Controller);
+
+impl Ours {
+    pub(crate) fn new() -> Self {
+        Self(Controller::new(Bounds { requests: 512, part_bytes: 64 << 20 }))
+    }
+}
+
+fn at(seconds: Time) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+impl Rule for Ours {
+    fn first_bytes(&self) -> u64 {
+        8 << 20
+    }
+
+    fn target(&self) -> u32 {
+        self.0.target()
+    }
+
+    fn part_bytes(&self, left: u64) -> u64 {
+        self.0.part_bytes(left)
+    }
+
+    fn slot(&mut self, now: Time) -> Time {
+        self.0.slot(at(now)).as_secs_f64().max(now)
+    }
+
+    fn pause(&self) -> Time {
+        0.1
+    }
+
+    fn asked(&mut self, now: Time) {
+        self.0.asked(at(now));
+    }
+
+    fn answered(&mut self, now: Time, waited: Time) {
+        self.0.answered(at(now), at(waited));
+    }
+
+    fn ended(&mut self, now: Time, _: Part) {
+        self.0.ended(at(now), true);
+    }
+
+    fn refused(&mut self, now: Time) {
+        self.0.refused(at(now));
+    }
+
+    fn look(&mut self, now: Time, received: f64) {
+        self.0.look(at(now), received as u64, 0);
+    }
+
+    fn due(&self, at_the_end: bool) -> Option<Time> {
+        self.0.due(at_the_end).map(|due| due.as_secs_f64())
+    }
+
+    fn late_after(&self, at_the_end: bool) -> Option<Time> {
+        Some(self.0.late_after(at_the_end).as_secs_f64())
+    }
+
+    fn may_ask_again(&self, second_requests: u64) -> bool {
+        self.0.may_ask_again(second_requests)
+    }
+
+    fn shed(&mut self) -> u32 {
+        self.0.shed()
+    }
+
+    fn split(&self, parts: &[OnTheWay]) -> Option<Cut> {
+        let parts =
+            parts.iter().map(|part| OnItsWay { brought: part.brought, left: part.left, flowed: at(part.flowed) });
+        let split = self.0.split(parts)?;
+        Some(Cut { index: split.index, bytes: split.bytes, requests: split.requests })
+    }
+}
