@@ -1,12 +1,14 @@
 //! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of what it took.
 //! `cargo xtask bench tune`, in `tune`, does so for searchers; `cargo xtask bench answer`, in `answer`, for
-//! s3tune, and `cargo xtask bench honesty`, in `honesty`, for the intervals of answers.
+//! s3tune; `cargo xtask bench auto`, in `auto`, for s3xfer's default settings on many networks; and `cargo xtask bench
+//! honesty`, in `honesty`, for the intervals of answers.
 //!
 //! Here the order of work: build, serve, run, write down. What is run is in `workloads` and `engines`, pure; what the
 //! figures say is in `stats` and `table`, pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
 //! the engines, the server, the stopwatch. No test runs any of it, and no figure is judged here.
 
 pub(crate) mod answer;
+pub(crate) mod auto;
 mod document;
 mod engines;
 pub(crate) mod honesty;

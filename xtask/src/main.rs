@@ -16,7 +16,7 @@ usage: cargo xtask ci [--skip-tests]   everything a change must pass; stops at t
        cargo xtask tidy                arrows, doors, the map and the house rules alone";
 
 fn usage() -> String {
-    let benches = [bench::USAGE, bench::tune::USAGE, bench::answer::USAGE, bench::honesty::USAGE];
+    let benches = [bench::USAGE, bench::tune::USAGE, bench::answer::USAGE, bench::auto::USAGE, bench::honesty::USAGE];
     format!("{USAGE}\n       {}", benches.join("\n       "))
 }
 
@@ -43,6 +43,13 @@ fn main() -> ExitCode {
         },
         ["bench", "answer", rest @ ..] => match bench::answer::Options::parse(rest) {
             Ok(options) => bench::answer::run(&root(), &options),
+            Err(message) => {
+                eprintln!("{message}");
+                return ExitCode::from(2);
+            }
+        },
+        ["bench", "auto", rest @ ..] => match bench::auto::Options::parse(rest) {
+            Ok(options) => bench::auto::run(&root(), &options),
             Err(message) => {
                 eprintln!("{message}");
                 return ExitCode::from(2);

@@ -85,7 +85,7 @@ async fn the_end_of_a_part_that_crawls_is_fetched_by_others() {
         lab.network(network.clone()).faults(s3lab::FaultPlan::new([fault]).unwrap())
     };
     for (is_resumed, size) in [(false, 32 * MIB), (true, 32 * MIB)] {
-        let bench = Bench::with(size, faults.clone());
+        let bench = Bench::with(size, faults);
         let began = Instant::now();
         let client = bench.client.clone().with_config(TransferConfig::default());
         let report = client.download("lab", "key").to_file(bench.target()).resume(is_resumed).await.unwrap();

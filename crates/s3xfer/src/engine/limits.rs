@@ -75,6 +75,15 @@ pub(crate) async fn files() -> OwnedSemaphorePermit {
     FILES.clone().acquire_owned().await.expect("the semaphore is never closed")
 }
 
+/// Small downloads that run at once, of one request each. The default bound is one for the parts of large objects.
+fn small_at_once(config: &TransferConfig, requests: u32) -> u32 {
+    const AT_ONCE: u32 = 64;
+    match config.max_concurrency() == TransferConfig::default().max_concurrency() {
+        true => requests.min(AT_ONCE),
+        false => requests,
+    }
+}
+
 impl Limits {
     pub(crate) fn new(config: &TransferConfig) -> Arc<Self> {
         let limit = config.memory_limit().unwrap_or_else(|| (machine::memory_bytes() / MEMORY_SHARE).max(LEAST_MEMORY));
@@ -82,7 +91,7 @@ impl Limits {
         Arc::new(Self {
             requests,
             permits: Arc::new(Semaphore::new(requests as usize)),
-            turns: config.adaptive_concurrency().then(|| Turns::new(requests)),
+            turns: config.adaptive_concurrency().then(|| Turns::new(small_at_once(config, requests))),
             memory: Memory::new(waiting_bytes),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),

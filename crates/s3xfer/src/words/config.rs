@@ -405,7 +405,8 @@ parameters! {
     /// On by default: [`max_concurrency`](Self::max_concurrency) and [`multipart_chunksize`](Self::multipart_chunksize) are
     /// upper bounds then. Off, in [`TransferConfig::boto3`] say, both are used as they are. The
     /// [report](crate::TransferReport) says what came of it. Small downloads of a client, of one request each, are
-    /// counted together.
+    /// counted together: 64 of them run at a time, or [`max_concurrency`](Self::max_concurrency) if that is not the
+    /// default.
     adaptive_concurrency: plain adaptive_concurrency: bool,
         "Whether the engine chooses requests and part sizes within the bounds.", Switch, least 0, Ours, boto3 false, default true;
 }

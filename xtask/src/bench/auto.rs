@@ -1,0 +1,97 @@
+//! `cargo xtask bench auto`: s3xfer's default settings on many networks, on paper, beside fixed numbers and others' rules.
+//!
+//! Everything is played by `crates/s3xfer/benches/auto`; here it is called, and its table and picture are filed. No test
+//! runs it.
+
+use std::path::{Path, PathBuf};
+
+use super::{answer, document, machine};
+
+pub(crate) const USAGE: &str = "\
+cargo xtask bench auto [--profiles N] [--seed N] [--out FILE.md]
+       s3xfer's default settings on N drawn networks [100] and on known ones, in virtual time; docs/BENCHMARKS.md and a
+       picture beside it; minutes";
+
+/// The name its section bears.
+const BENCH: &str = "auto";
+
+const HEAD: &str = "\
+## Without being told how
+
+How close do default settings come to the best fixed pair of requests and part size, found by exhaustive search (4 to 512 requests, parts of 1 to 64 MiB)?
+The figure is the best fixed pair's time over the rule's: 1 is as good. Full-size numbers in virtual time: a fluid link that all bodies share, first bytes of a
+log-normal distribution, new connections, tails, refused requests, links that carry less the more requests there are. The rules of others are played on the same
+model, as they publish them. Drawn networks: first byte 2 to 300 ms, 5 to 100 MB/s a connection, link 10 Mbit/s to 100 Gbit/s, objects of 1 MiB to 50 GiB.";
+
+/// How many networks, which ones, and where to write it down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Options {
+    profiles: u64,
+    seed: u64,
+    out: PathBuf,
+}
+
+impl Options {
+    /// Reads the words after `bench auto`.
+    ///
+    /// # Errors
+    /// The first word that is not understood, with what would be.
+    pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
+        let mut options = Self { profiles: 100, seed: 1, out: "docs/BENCHMARKS.md".into() };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if !["--profiles", "--seed", "--out"].contains(word) {
+                return Err(format!("{word} is no flag of bench auto\nusage: {USAGE}"));
+            }
+            let value = words.next().ok_or_else(|| format!("{word} takes a value\nusage: {USAGE}"))?;
+            let number = |most: u64| {
+                let number = value.parse().ok().filter(|number| *number <= most);
+                number.ok_or_else(|| format!("{word} takes a number up to {most}, not {value}"))
+            };
+            match *word {
+                "--profiles" => options.profiles = number(10_000)?,
+                "--seed" => options.seed = number(u64::from(u32::MAX))?,
+                _ => options.out = value.into(),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs it, from the workspace at `root`.
+///
+/// # Errors
+/// It could not be built, did not end well, or could not be written down.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let (profiles, seed) = (options.profiles.to_string(), options.seed.to_string());
+    let out = root.join(&options.out);
+    let picture = out.with_file_name("auto.svg");
+    let file = picture.to_str().ok_or_else(|| format!("{} is no text", picture.display()))?;
+    let arguments = ["--profiles", &profiles, "--seed", &seed, "--picture", file];
+    let table = answer::table_of(root, ("s3xfer", "auto"), &arguments, None)?;
+    let commit = machine::commit(root).map_or_else(String::new, |commit| format!(", s3xfer at {commit}"));
+    let foot = format!(
+        "![The share of networks on which each rule reaches so much](auto.svg)\n\n{}: {profiles} drawn networks of seed {seed}{commit}",
+        machine::today()?
+    );
+    let text = format!("{HEAD}\n\n{}\n\n{foot}", table.trim_end());
+    println!("{text}");
+    let document = document::with_section(&document::read(&out)?, BENCH, "networks", &text)?;
+    std::fs::write(&out, document).map_err(|error| format!("failed to write {}: {error}", out.display()))?;
+    eprintln!("table in {}, picture in {}", out.display(), picture.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read_and_wrong_ones_are_named() {
+        assert_eq!(Options::parse(&["--profiles", "20", "--seed", "7"]).unwrap().profiles, 20);
+        for (words, says) in [(["--profiles", "x"], "up to 10000"), (["--rounds", "3"], "no flag")] {
+            assert!(Options::parse(&words).unwrap_err().contains(says), "{words:?}");
+        }
+        assert!(Options::parse(&["--out"]).unwrap_err().contains("takes a value"));
+    }
+}
