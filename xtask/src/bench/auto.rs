@@ -1,11 +1,13 @@
 //! `cargo xtask bench auto`: s3xfer's default settings on many networks, on paper, beside fixed numbers and others' rules.
 //!
-//! Everything is played by `crates/s3xfer/benches/auto`; here it is called, and its table and picture are filed. No test
-//! runs it.
+//! Everything is played by `crates/s3xfer/benches/auto`; here it is called, and its table and picture are filed. It needs
+//! nothing but the standard library, so rustc builds it in seconds, where cargo would build the SDK for its package. No
+//! test runs it.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use super::{answer, document, machine};
+use super::{document, machine};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask bench auto [--profiles N] [--seed N] [--out FILE.md]
@@ -68,7 +70,13 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let picture = out.with_file_name("auto.svg");
     let file = picture.to_str().ok_or_else(|| format!("{} is no text", picture.display()))?;
     let arguments = ["--profiles", &profiles, "--seed", &seed, "--picture", file];
-    let table = answer::table_of(root, ("s3xfer", "auto"), &arguments, None)?;
+    let program = root.join("target/auto-bench");
+    std::fs::create_dir_all(root.join("target")).map_err(|error| format!("failed to make target: {error}"))?;
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut build = Command::new(rustc);
+    build.args(["--edition", "2024", "-O", "-A", "dead_code", "-o"]).arg(&program);
+    output(build.arg("crates/s3xfer/benches/auto/main.rs"), root)?;
+    let table = output(Command::new(&program).args(arguments), root)?;
     let commit = machine::commit(root).map_or_else(String::new, |commit| format!(", s3xfer at {commit}"));
     let foot = format!(
         "![The share of networks on which each rule reaches so much](auto.svg)\n\n{}: {profiles} drawn networks of seed {seed}{commit}",
@@ -80,6 +88,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     std::fs::write(&out, document).map_err(|error| format!("failed to write {}: {error}", out.display()))?;
     eprintln!("table in {}, picture in {}", out.display(), picture.display());
     Ok(())
+}
+
+/// What the command prints.
+fn output(command: &mut Command, root: &Path) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.current_dir(root).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("failed to start {name}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{name}: {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("what {name} prints is no text: {error}"))
 }
 
 #[cfg(test)]
