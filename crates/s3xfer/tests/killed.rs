@@ -28,12 +28,14 @@ const SIZE: u64 = PARTS * PART - 999;
 /// Says that this process is to be the one that downloads, and from where.
 const ENDPOINT: &str = "S3XFER_TEST_ENDPOINT";
 const TARGET: &str = "S3XFER_TEST_TARGET";
+const ADAPTIVE: &str = "S3XFER_TEST_ADAPTIVE";
 
 /// Not a test of its own: what the other processes run.
 #[tokio::test]
 async fn the_process_that_downloads() {
     let Ok(endpoint) = std::env::var(ENDPOINT) else { return };
     let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART).max_concurrency(4);
+    let config = config.adaptive_concurrency(std::env::var_os(ADAPTIVE).is_some());
     let client = Client::new(wire::sdk(&endpoint, Some(("s3lab", "s3lab-secret")), Http::Ours));
     let client = client.with_config(config.build().unwrap());
     let target = std::env::var_os(TARGET).unwrap();
@@ -47,6 +49,8 @@ struct Scene {
     lab: Lab,
     server: Server,
     folder: TempDir,
+    /// Whether the engine chooses the sizes of parts.
+    adaptive: bool,
 }
 
 impl Scene {
@@ -59,7 +63,7 @@ impl Scene {
         let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(mb_per_s)).unwrap();
         let lab = Lab::builder().bucket("lab").synthetic("lab", "key", SIZE).network(network).build().unwrap();
         let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        Self { lab, server, folder: tempfile::tempdir().unwrap() }
+        Self { lab, server, folder: tempfile::tempdir().unwrap(), adaptive: false }
     }
 
     fn path(&self) -> &Path {
@@ -75,6 +79,7 @@ impl Scene {
             .args(["--exact", "the_process_that_downloads", "--nocapture"])
             .env(ENDPOINT, self.server.endpoint())
             .env(TARGET, self.target())
+            .envs(self.adaptive.then_some((ADAPTIVE, "1")))
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -160,6 +165,20 @@ async fn killed_at_every_record_another_process_goes_on() {
         scene.assert_whole();
     }
     assert!(killed > 15, "only {killed} downloads were killed before they were done");
+}
+
+/// Parts are of any size there, and some were cut short for others to fetch their ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_record_a_download_that_chooses_its_parts_goes_on() {
+    let mut killed = 0;
+    for parts in [1, 3, 6, 9, 12, 15, 18, 21] {
+        let scene = Scene { adaptive: true, ..Scene::new().await };
+        killed += u32::from(scene.kill(|scene| recorded(scene.path()).len() >= parts).await);
+        let said = scene.run().await;
+        assert!(said.starts_with("resumed ") && said.contains("Validated"), "{said}");
+        scene.assert_whole();
+    }
+    assert!(killed > 4, "only {killed} downloads were killed before they were done");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

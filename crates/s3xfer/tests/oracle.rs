@@ -77,13 +77,13 @@ fn requests() -> impl Strategy<Value = Requests> {
 prop_compose! {
     fn config()(
         threshold in 1..30_000_u64, chunk in 500..20_000_u64, io in 200..9_000_u64, queue in 1..5_u32,
-        concurrency in 1..12_u32, attempts in 1..4_u32, threads: bool, validate: bool,
+        concurrency in 1..12_u32, attempts in 1..4_u32, threads: bool, validate: bool, adaptive: bool,
         memory in prop::option::of((2_u64 << 20)..(8 << 20)),
     ) -> TransferConfig {
         TransferConfig::builder()
             .multipart_threshold(threshold).multipart_chunksize(chunk).io_chunksize(io).max_io_queue(queue)
             .max_concurrency(concurrency).num_download_attempts(attempts).use_threads(threads)
-            .validate_checksum(validate).memory_limit(memory)
+            .validate_checksum(validate).adaptive_concurrency(adaptive).memory_limit(memory)
             .build().unwrap()
     }
 }
