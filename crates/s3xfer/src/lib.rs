@@ -3,13 +3,15 @@
 //! A download ends as the object's exact bytes under the target's name, or as a typed error and no file there. Every
 //! request is pinned to the version that the first one saw; a body that breaks off is resumed at the byte where it
 //! stopped; the bytes are compared with the object's checksum, and appear under the target's name when they are whole.
-//! [`TransferConfig`] is boto3's, with the same eight names and meanings, so a configuration that was tuned for one
-//! serves the other; buffers stay within its `memory_limit` whatever the other values are.
+//!
+//! No configuration is needed: the engine finds the number of requests and the size of parts from what arrives.
+//! [`TransferConfig`] has bounds for both, and is boto3's, with the same eight names and meanings, so a configuration that
+//! was tuned for one serves the other; buffers stay within its `memory_limit` whatever the other values are.
 //!
 //! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`].
 //!
 //! ```
-//! use s3xfer::{Client, TransferConfig};
+//! use s3xfer::Client;
 //! # use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 //! # use s3lab::Lab;
 //! # fn lab() -> Result<(Lab, aws_sdk_s3::Client), Box<dyn std::error::Error>> {
@@ -30,10 +32,9 @@
 //! # let (_lab, sdk) = lab()?;
 //! # let folder = tempfile::tempdir()?;
 //! # let target = folder.path().join("target.bin");
-//! let config = TransferConfig::builder().max_concurrency(64).build()?;
-//! let client = Client::new(sdk).with_config(config);
+//! let client = Client::new(sdk);
 //! let report = client.download("my-bucket", "my/key").to_file(&target).await?;
-//! assert_eq!((report.bytes, report.parts), (20 << 20, 3));
+//! assert_eq!(report.bytes, 20 << 20);
 //! assert_eq!(std::fs::metadata(&target)?.len(), 20 << 20);
 //! # Ok(())
 //! # }
