@@ -2,7 +2,7 @@
 //! random search on the same problem.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
-use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study, pareto};
+use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Stream, Study, pareto};
 
 fn square() -> Space {
     Space::new()
@@ -112,6 +112,40 @@ fn two_and_three_objectives_have_their_front_covered() {
         });
         assert!(gp < 1.04 * random, "volumes: gp {}, random {}", -gp, -random);
     }
+}
+
+#[test]
+fn a_first_front_of_one_point_is_left_for_the_rest_of_the_front() {
+    // The cheapest configuration is on the front whatever it is like; the front goes from n = 1 to 40.
+    let space = Space::new()
+        .with("x", Domain::float(-5.0, 10.0).unwrap())
+        .unwrap()
+        .with("n", Domain::int(1, 512).unwrap().log().unwrap())
+        .unwrap()
+        .with("k", Domain::categorical(["a", "b", "c"]).unwrap())
+        .unwrap();
+    let values = |c: &Config| {
+        let n = c.float("n").unwrap();
+        let kind = if c.text("k") == Some("a") { 1.0 } else { 0.0 };
+        [(c.float("x").unwrap() - 2.0).powi(2) + (n / 40.0 - 1.0).abs() + kind, n]
+    };
+    let truth: Vec<Vec<f64>> = (1..=40).map(|n| vec![(f64::from(n) / 40.0 - 1.0).abs(), f64::from(n)]).collect();
+    let reference = [1.1, 45.0];
+    let missed = |kind, seed| {
+        let setup = Setup::new(space.clone(), Metric::minimize("loss")).objective(Metric::minimize("n"));
+        let mut noise = Stream::of_study(seed, "noise of the function");
+        let mut study = Study::new(setup.searcher(kind).seed(seed)).unwrap();
+        for _ in 0..40 {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let [loss, n] = values(&job.config);
+            study.tell(job.trial, Measured::new(loss + 0.05 * noise.normal()).more([n])).unwrap();
+        }
+        let tried: Vec<Vec<f64>> = study.trials().iter().map(|t| values(&t.config).to_vec()).collect();
+        1.0 - pareto::hypervolume(&tried, &reference) / pareto::hypervolume(&truth, &reference)
+    };
+    let of = |kind| median((0..7).map(|seed| missed(kind, seed)).collect());
+    let (gp, tpe) = (of(SearcherKind::Gp), of(SearcherKind::Tpe));
+    assert!(gp < 0.3 && gp < tpe, "volume missed: gp {gp}, tpe {tpe}");
 }
 
 #[test]
