@@ -99,9 +99,11 @@ impl Data {
         if row < self.measured() { noise / self.n[row] } else { self.n[row].recip() }
     }
 
-    /// How well a configuration is known: a typical one of `n`.
-    pub(crate) fn typical_n(&self) -> f64 {
-        median(&self.n[..self.measured()])
+    /// How many measurements were taken of configurations that had one already, and what they deviate by from their means,
+    /// squared and summed.
+    pub(crate) fn replicates(&self) -> (f64, f64) {
+        let n = self.n[..self.measured()].iter().map(|n| (n - 1.0).max(0.0));
+        (n.sum(), self.ss.iter().sum())
     }
 }
 
@@ -188,17 +190,19 @@ impl Posterior {
         if points.is_empty() {
             return Some(Cow::Borrowed(self));
         }
-        let mut more = self.clone();
-        let n = median(&self.n);
-        for point in points {
-            let placed = self.kernel.place(point);
-            let row: Vec<f64> = more.x.iter().map(|other| self.kernel.covariance(other, &placed)).collect();
-            more.factor = more.factor.extended(&row, self.kernel.variance(&placed) + self.noise / n)?;
-            more.x.push(placed);
-            more.n.push(n);
-            // Solving with the predicted values gives what was there, and nothing for the new rows.
-            more.alpha.push(0.0);
+        let (n, k) = (median(&self.n), points.len());
+        let placed: Vec<Vec<f64>> = points.iter().map(|point| self.kernel.place(point)).collect();
+        let mut cross = Vec::with_capacity(k * self.x.len());
+        for point in &placed {
+            cross.extend(self.x.iter().map(|other| self.kernel.covariance(other, point)));
         }
+        let own = covariance(&self.kernel, &placed, &vec![self.noise / n; k]);
+        let mut more = self.clone();
+        more.factor = self.factor.extended_by(&cross, &own, k)?;
+        more.x.extend(placed);
+        more.n.extend(std::iter::repeat_n(n, k));
+        // Solving with the predicted values gives what was there, and nothing for the new rows.
+        more.alpha.extend(std::iter::repeat_n(0.0, k));
         Some(Cow::Owned(more))
     }
 

@@ -1,7 +1,7 @@
 //! What one more trial at a point is worth, by a model and with trials pending: the logarithm of
 //! - how much it is expected to improve on the best of what is known and under way (one objective: `Improvement`), or how much
 //!   volume it is expected to add to what the Pareto front dominates (several: `volume`),
-//! - times the probability that it meets each constraint and does not fail (Gardner et al. 2014),
+//! - times the probability that it meets each constraint (Gardner et al. 2014) and a power of that of not failing,
 //! - divided by what it is expected to cost, where cost counts (Snoek, Larochelle and Adams 2012, sec. 3.2).
 
 use std::borrow::Cow;
@@ -31,8 +31,8 @@ pub(super) const FEASIBLE: f64 = 0.5;
 /// What a trial is worth.
 pub(super) struct Acquisition<'a> {
     gain: Gain<'a>,
-    /// What must be at most a limit, and the limit.
-    constraints: Vec<(Cow<'a, Posterior>, f64)>,
+    /// What must be at most a limit, the limit, and the power of the probability that it is.
+    constraints: Vec<(Cow<'a, Posterior>, f64, f64)>,
     cost: Option<&'a Surrogate>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Acquisition<'a> {
         incumbent: Incumbent,
         stream: &mut Stream,
     ) -> Option<Self> {
-        let rows = places(&model.feasible(&model.sites, FEASIBLE));
+        let rows = places(&model.feasible_sites(FEASIBLE));
         // What a pending trial brings counts as had only if it is allowed.
         let points: Vec<Vec<f64>> = pending.iter().map(|p| p.x.clone()).collect();
         let feasible = places(&model.feasible(&points, FEASIBLE));
@@ -86,8 +86,9 @@ impl<'a> Acquisition<'a> {
         };
         // While that is all there is to gain, workers spread by it.
         let pending = if let Gain::Feasibility = gain { points.as_slice() } else { &[] };
-        let constraint = |s: &'a Surrogate| Some((s.posterior.believing(pending)?, s.output.output(0.0)));
-        let constraints = model.constraints.iter().map(constraint).collect::<Option<_>>()?;
+        let constraint =
+            |(s, power): (&'a Surrogate, f64)| Some((s.posterior.believing(pending)?, s.output.output(0.0), power));
+        let constraints = model.limited().map(constraint).collect::<Option<_>>()?;
         Some(Self { gain, constraints, cost: model.cost.as_ref() })
     }
 
@@ -102,9 +103,9 @@ impl<'a> Acquisition<'a> {
                 model.objective.posterior.predict_many(&placed).iter().map(|(mean, _)| -mean).collect()
             }
         };
-        for (posterior, limit) in &self.constraints {
+        for (posterior, limit, power) in &self.constraints {
             for (value, (mean, sd)) in values.iter_mut().zip(posterior.predict_many(points)) {
-                *value += log_probability_below(mean, sd * sd, *limit).0;
+                *value += power * log_probability_below(mean, sd * sd, *limit).0;
             }
         }
         if let Some(cost) = self.cost {
@@ -149,8 +150,11 @@ impl<'a> Acquisition<'a> {
                 gradient.iter_mut().zip(more).for_each(|(g, m)| *g += m);
             }
         };
-        for (posterior, limit) in &self.constraints {
-            add(posterior, &|mean, variance| log_probability_below(mean, variance, *limit));
+        for (posterior, limit, power) in &self.constraints {
+            add(posterior, &|mean, variance| {
+                let (log, by_mean, by_variance) = log_probability_below(mean, variance, *limit);
+                (power * log, power * by_mean, power * by_variance)
+            });
         }
         if let Some(cost) = self.cost {
             let rate = cost.output.log_rate();

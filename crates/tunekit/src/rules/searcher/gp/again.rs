@@ -39,7 +39,7 @@ pub(super) fn again(model: &Model, history: &History<'_>) -> Option<Config> {
         return None;
     }
     let bounds = model.judge().predict_many(&model.sites).into_iter().map(|(mean, sd)| mean - sd);
-    let allowed = model.feasible(&model.sites, FEASIBLE);
+    let allowed = model.feasible_sites(FEASIBLE);
     let mut ranked: Vec<(f64, &Vec<f64>)> =
         bounds.zip(&model.sites).zip(allowed).filter(|(_, allowed)| *allowed).map(|(ranked, _)| ranked).collect();
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));

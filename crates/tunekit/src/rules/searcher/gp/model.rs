@@ -21,6 +21,12 @@ use crate::words::space::Space;
 /// The most failed configurations that are modelled.
 const MOST_FAILED: usize = 200;
 
+/// The power of the probability of not failing, after a trial that did not; as often again for each that failed since,
+/// up to so many. A failure costs a trial as well as it gains nothing: at an edge that values fall towards, the first
+/// power alone sends every other trial over it.
+const CAUTION: f64 = 2.0;
+const MOST_IN_A_ROW: usize = 4;
+
 /// The surrogates of a history.
 #[derive(Debug, Clone)]
 pub(super) struct Model {
@@ -34,8 +40,12 @@ pub(super) struct Model {
     pub(super) objective: Surrogate,
     /// Of the further objectives.
     pub(super) further: Vec<Surrogate>,
-    /// Of what must be at most 0: the constraints, then, where trials failed, whether they do, as -1 and 1.
-    pub(super) constraints: Vec<Surrogate>,
+    /// Of what must be at most 0, ...
+    constraints: Vec<Surrogate>,
+    /// ... and, where trials failed, of whether they do, as -1 and 1.
+    fails: Option<Surrogate>,
+    /// The power of the probability of not failing.
+    caution: f64,
     /// Of what trials cost, where that counts.
     pub(super) cost: Option<Surrogate>,
     /// The share of what the metric's measurements deviate by that their configurations have to themselves, ...
@@ -176,16 +186,20 @@ impl Model {
             let column = column(&x, observed.iter().map(|o| o.costs.clone()).collect(), &Metric::time("cost"));
             Surrogate::of(column.known(), &[], &coordinates, &sobol, last.cost.take())
         });
+        let mut fails = None;
         if !failed.is_empty() {
             let rows = x.iter().cloned().map(|x| (x, vec![-1.0])).chain(failed.into_iter().map(|x| (x, vec![1.0])));
             let (x, samples) = rows.unzip();
             let column = Column { scales: Scales::Plain, warped: false, ..column(&x, samples, &Metric::default()) };
-            constraints.extend(Surrogate::of(column, &[], &coordinates, &sobol, last.constraints.next()));
+            fails = Surrogate::of(column, &[], &coordinates, &sobol, last.fails.take());
         }
         // Along a resource a configuration is several rows.
         let own = if curve.is_none() { again::own_share(history) } else { 0.0 };
         let (cost, judge) = (cost.flatten(), OnceLock::new());
-        Some(Self { coordinates, sites, curve, objective, further, constraints, cost, own, judge })
+        let ended = history.trials().iter().rev().filter(|trial| trial.is_finished()).take(MOST_IN_A_ROW);
+        let in_a_row = ended.take_while(|trial| trial.failure.is_some()).count();
+        let caution = CAUTION * (1.0 + in_a_row as f64);
+        Some(Self { coordinates, sites, curve, objective, further, constraints, fails, caution, cost, own, judge })
     }
 
     /// A configuration as the metric's surrogate sees it, where configurations are compared.
@@ -239,14 +253,18 @@ impl Model {
 
     /// Which of these points meet all constraints with at least this probability.
     pub(super) fn feasible(&self, points: &[Vec<f64>], least: f64) -> Vec<bool> {
-        let mut log = vec![0.0; points.len()];
-        for constraint in &self.constraints {
-            let limit = constraint.output.output(0.0);
-            for (log, (mean, sd)) in log.iter_mut().zip(constraint.posterior.predict_many(points)) {
-                *log += log_probability_below(mean, sd * sd, limit).0;
-            }
-        }
-        log.iter().map(|log| *log >= least.ln()).collect()
+        likely(self.constraints.iter().chain(&self.fails), points, least)
+    }
+
+    /// The same of the sites, which have been measured: none of them fails.
+    pub(super) fn feasible_sites(&self, least: f64) -> Vec<bool> {
+        likely(self.constraints.iter(), &self.sites, least)
+    }
+
+    /// What must be at most 0, and to which power its probability counts.
+    pub(super) fn limited(&self) -> impl Iterator<Item = (&Surrogate, f64)> {
+        let constraints = self.constraints.iter().map(|constraint| (constraint, 1.0));
+        constraints.chain(self.fails.iter().map(|fails| (fails, self.caution)))
     }
 
     /// Whether configurations are compared by what a full run is expected to be.
@@ -297,17 +315,30 @@ struct Last {
     objective: Option<Surrogate>,
     further: std::vec::IntoIter<Surrogate>,
     constraints: std::vec::IntoIter<Surrogate>,
+    fails: Option<Surrogate>,
     cost: Option<Surrogate>,
 }
 
 impl Last {
     fn of(last: Option<Model>) -> Self {
-        let (objective, further, constraints, cost) = match last {
-            Some(m) => (Some(m.objective), m.further, m.constraints, m.cost),
-            None => (None, Vec::new(), Vec::new(), None),
+        let (objective, further, constraints, fails, cost) = match last {
+            Some(m) => (Some(m.objective), m.further, m.constraints, m.fails, m.cost),
+            None => (None, Vec::new(), Vec::new(), None, None),
         };
-        Self { objective, further: further.into_iter(), constraints: constraints.into_iter(), cost }
+        Self { objective, further: further.into_iter(), constraints: constraints.into_iter(), fails, cost }
     }
+}
+
+/// Which of these points keep all limits with at least this probability.
+fn likely<'a>(limited: impl Iterator<Item = &'a Surrogate>, points: &[Vec<f64>], least: f64) -> Vec<bool> {
+    let mut log = vec![0.0; points.len()];
+    for surrogate in limited {
+        let limit = surrogate.output.output(0.0);
+        for (log, (mean, sd)) in log.iter_mut().zip(surrogate.posterior.predict_many(points)) {
+            *log += log_probability_below(mean, sd * sd, limit).0;
+        }
+    }
+    log.iter().map(|log| *log >= least.ln()).collect()
 }
 
 /// How each parameter's distance is measured.

@@ -1,5 +1,7 @@
 //! A process fitted to one output of the configurations, on the scale that predicts it best, and what it was made from.
 
+use std::borrow::Cow;
+
 use super::output::{Kind, Output};
 use crate::rules::distribution::normal_quantile;
 use crate::rules::gp::{Bound, Coordinate, Data, Hyper, Noise, Posterior, Start, draws, fit, with_bounds};
@@ -20,6 +22,10 @@ const FEWEST_WARPED: usize = 12;
 const LEAST_WEIGHT: f64 = 1e-8;
 /// What each parameter of a scale costs in leave-one-out density, in nats.
 const CHARGE: f64 = 3.0;
+/// How many replicates a guess at what configurations have to themselves counts as, and the least share of deviations that
+/// stays noise.
+const GUESSED: f64 = 6.0;
+const LEAST_NOISE: f64 = 0.05;
 /// Draws of the hyperparameters for a judgement, fewer of many configurations, each of which costs their cube; and
 /// quantiles of each that it is made of.
 const DRAWS: usize = 32;
@@ -225,6 +231,11 @@ impl Fitted {
         }
         Some(Self { from, rows, output, hyper })
     }
+
+    /// The rows of a column that are modelled: those selected among the first, and all that came since.
+    fn modelled(&self, column: &Column) -> Column {
+        column.rows(&self.rows.iter().copied().chain(self.from.len()..column.len()).collect::<Vec<_>>())
+    }
 }
 
 /// A fitted process, and what it was fitted to.
@@ -236,14 +247,17 @@ pub(super) struct Surrogate {
     pub(super) output: Output,
     /// What was measured.
     pub(super) data: Data,
-    /// What the posterior is conditioned on: that, what failed, and what was cut off.
+    /// What the posterior is conditioned on: that, and what was cut off.
     told: Data,
     pub(super) posterior: Posterior,
+    /// The same before it believed anything of what failed, if it does: the next one goes on from it.
+    unbelieving: Option<Posterior>,
 }
 
 impl Surrogate {
-    /// A process for a column, with as much of `last` as was made from the same. Of configurations that `failed` it is told
-    /// that they were as bad as the worst; that is not fitted to, and not in the data. `None` if no process fits.
+    /// A process for a column, with as much of `last` as was made from the same. Of configurations that `failed` it believes
+    /// that they would have come out as predicted, so that little is to be learned close to them; how bad they are is not
+    /// for an output to say. `None` if no process fits.
     pub(super) fn of(
         column: Column,
         failed: &[Vec<f64>],
@@ -258,18 +272,23 @@ impl Surrogate {
         let size = fitted_size(column.len());
         let first = column.rows(&(0..size).collect::<Vec<_>>());
         let (fitted, last) = match last {
-            Some(Self { fitted, posterior, .. }) if fitted.from == first => (fitted, Some(posterior)),
+            Some(Self { fitted, posterior, unbelieving, .. }) if fitted.from == first => {
+                (fitted, Some(unbelieving.unwrap_or(posterior)))
+            }
             _ => (Fitted::of(first, coordinates, sobol)?, None),
         };
-        let rows: Vec<usize> = fitted.rows.iter().copied().chain(size..column.len()).collect();
         let output = fitted.output.clone();
-        let modelled = column.rows(&rows);
+        let modelled = fitted.modelled(&column);
         let (data, bounds) = (modelled.data(&output)?, modelled.bounds(&output)?);
-        let told = with_bounds(coordinates, &fitted.hyper, &told(&data, &bounds, failed), &bounds)?;
+        let told = with_bounds(coordinates, &fitted.hyper, &data, &bounds)?;
         // With each result what is known by a bound stands for something else.
         let base = if bounds.is_empty() { fitted.rows.len() } else { told.len() };
         let posterior = Posterior::new(coordinates, &fitted.hyper, &told, base, last.as_ref())?;
-        Some(Self { column, failed: failed.to_vec(), fitted, output, data, told, posterior })
+        let (posterior, unbelieving) = match posterior.believing(failed)? {
+            Cow::Borrowed(_) => (posterior, None),
+            Cow::Owned(believing) => (believing, Some(posterior)),
+        };
+        Some(Self { column, failed: failed.to_vec(), fitted, output, data, told, posterior, unbelieving })
     }
 
     /// The configurations that are modelled: those measured, then those known by bounds only, in the order of the
@@ -279,11 +298,13 @@ impl Surrogate {
         self.data.x.iter().chain(bounded.map(|(x, _)| x)).cloned().collect()
     }
 
-    /// The same process where `share` of what measurements deviate from it is no noise but belongs to their configurations.
-    /// `None` if the covariance cannot be factored.
-    pub(super) fn with_own(&self, share: f64, coordinates: &[Coordinate]) -> Option<Posterior> {
+    /// The same process where a share of what measurements deviate from it is no noise but belongs to their
+    /// configurations: `guess`, which counts as much as [`GUESSED`] replicates do that tell otherwise. `None` if the
+    /// covariance cannot be factored.
+    pub(super) fn with_own(&self, guess: f64, coordinates: &[Coordinate]) -> Option<Posterior> {
         let hyper = &self.fitted.hyper;
-        let hyper = Hyper { own: share * hyper.noise, noise: (1.0 - share) * hyper.noise, ..hyper.clone() };
+        let noise = left_as_noise(hyper.noise, guess, self.data.replicates());
+        let hyper = Hyper { own: hyper.noise - noise, noise, ..hyper.clone() };
         Posterior::new(coordinates, &hyper, &self.told, self.told.len(), None)
     }
 
@@ -346,23 +367,18 @@ impl Surrogate {
     }
 }
 
+/// What is noise of deviations that a fit put down to it, where a share of them is guessed to belong to configurations
+/// and there are so many replicates, which deviate by so much, squared and summed.
+fn left_as_noise(fitted: f64, guess: f64, (replicates, squares): (f64, f64)) -> f64 {
+    let variance = (GUESSED * (1.0 - guess) * fitted + squares) / (GUESSED + replicates);
+    variance.clamp(LEAST_NOISE * fitted, fitted)
+}
+
 /// Data with bounds as if they were values.
 fn at_bounds(data: &Data, bounds: &[Bound]) -> Data {
     let mut all = data.clone();
     bounds.iter().for_each(|bound| all.push(bound.x.clone(), bound.output, bound.n, 0.0));
     all
-}
-
-/// Data, and the configurations that failed as if they had come out as the worst.
-fn told(data: &Data, bounds: &[Bound], failed: &[Vec<f64>]) -> Data {
-    let mut told = data.clone();
-    let worst = data.y.iter().copied().chain(bounds.iter().map(|b| b.output)).fold(f64::NEG_INFINITY, f64::max);
-    // As surely as another row: where the noise is given, n is no count.
-    let n = data.typical_n();
-    for x in failed {
-        told.push(x.clone(), worst, n, 0.0);
-    }
-    told
 }
 
 /// Nodes and weights of the Gauss-Hermite rule of order 5 for a standard normal number (Abramowitz and Stegun 1964, table
@@ -381,7 +397,7 @@ mod tests {
     use crate::rules::stream::Stream;
 
     #[test]
-    fn what_failed_is_believed_as_much_as_what_was_measured_under_a_known_noise() {
+    fn what_failed_is_believed_to_be_as_predicted_and_known_as_well_as_what_was_measured() {
         // Outputs spread by about 0.3; measurements are good to a hundredth of that, or hardly good at all.
         for sd in [0.003, 0.3] {
             let x: Vec<Vec<f64>> = (0..9).map(|i| vec![f64::from(i) / 10.0]).collect();
@@ -395,15 +411,25 @@ mod tests {
                 warped: false,
             };
             let sobol = Sobol::new(&mut Stream::of_study(4, "test"));
+            let alone = Surrogate::of(column.clone(), &[], &[Coordinate::Numeric], &sobol, None).unwrap();
             let surrogate = Surrogate::of(column, &[vec![0.9]], &[Coordinate::Numeric], &sobol, None).unwrap();
             let (mean, failed) = surrogate.posterior.predict(&[0.9]);
             let (_, measured) = surrogate.posterior.predict(&[0.0]);
             // Each lies at an end of the row, so both are known as well.
             assert!((failed / measured - 1.0).abs() < 0.05, "{sd}: {failed} and {measured}");
-            if sd < 0.1 {
-                let worst = surrogate.data.y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                assert!((mean - worst).abs() < 0.05, "{sd}: {mean} is not {worst}");
-            }
+            // It says nothing of how good or bad it is there.
+            let plain = alone.posterior.predict(&[0.9]).0;
+            assert!((mean - plain).abs() < 1e-6, "{sd}: {mean} is not {plain}");
         }
+    }
+
+    #[test]
+    fn replicates_tell_what_configurations_have_to_themselves() {
+        assert!((left_as_noise(2.0, 0.3, (0.0, 0.0)) - 1.4).abs() < 1e-12);
+        // Each comes out as before, or deviates by all that a fit put down to noise, or by more.
+        assert!(left_as_noise(2.0, 0.3, (20.0, 0.2)) < 0.4);
+        assert!(left_as_noise(2.0, 0.3, (20.0, 40.0)) > 1.8);
+        assert!((left_as_noise(2.0, 0.3, (20.0, 80.0)) - 2.0).abs() < 1e-12);
+        assert!((left_as_noise(2.0, 1.0, (1e6, 0.0)) - 0.1).abs() < 1e-12);
     }
 }
