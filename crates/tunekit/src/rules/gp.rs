@@ -9,6 +9,7 @@
 //! - `along`: what becomes of the kernel where the last coordinate is a resource.
 //! - `censored`: measurements of which only a bound is known, as rows of the data.
 //! - `chain`: hyperparameters drawn from their posterior.
+//! - `trend`: what measurements of one time have in common.
 //! - `joint`: the posterior of many points at once, sampled, and what it says about one more.
 //! - this file: the posterior given data and hyperparameters.
 
@@ -18,6 +19,7 @@ mod chain;
 mod fit;
 mod joint;
 mod kernel;
+mod trend;
 
 pub(crate) use along::Along;
 pub(crate) use censored::{Bound, with_bounds};
@@ -46,6 +48,11 @@ pub(crate) struct Data {
     pub(crate) ss: Vec<f64>,
     /// How many rows, the last ones, are no measurements and have a variance of their own: there `n` is its reciprocal.
     fixed: usize,
+    /// When the measurements of each row were taken, from -1, the first of all, to 0, now; empty where that does not
+    /// count.
+    times: Vec<Vec<f64>>,
+    /// A covariance that the rows' outputs have beside their configurations', row-major; empty where there is none.
+    shared: Vec<f64>,
 }
 
 impl Data {
@@ -71,6 +78,12 @@ impl Data {
         self.y.len()
     }
 
+    /// The same, where the measurements of each row were taken at these times.
+    pub(crate) fn timed(self, times: Vec<Vec<f64>>) -> Self {
+        debug_assert_eq!(times.len(), self.len(), "times are of rows");
+        Self { times, ..self }
+    }
+
     /// At most so many of the rows, evenly from the first to the last.
     fn thinned(&self, most: usize) -> Self {
         if self.len() <= most {
@@ -85,6 +98,12 @@ impl Data {
             n: pick(&self.n),
             ss: pick(&self.ss),
             fixed: most - measured,
+            times: if self.times.is_empty() {
+                Vec::new()
+            } else {
+                rows.iter().map(|row| self.times[*row].clone()).collect()
+            },
+            shared: Vec::new(),
         }
     }
 
@@ -159,7 +178,8 @@ impl Posterior {
     ) -> Option<Self> {
         let kernel = Kernel::new(coordinates, hyper);
         let x: Vec<Vec<f64>> = data.x.iter().map(|x| kernel.place(x)).collect();
-        let base = base.min(data.len());
+        // What rows share is known of all of them or of none.
+        let base = if data.shared.is_empty() { base.min(data.len()) } else { data.len() };
         let variances: Vec<f64> = (0..data.len()).map(|i| data.variance(i, hyper.noise)).collect();
         let known = last.filter(|last| {
             let same = |rows: usize| last.x[..rows] == x[..rows] && last.variances[..rows] == variances[..rows];
@@ -168,7 +188,7 @@ impl Posterior {
         });
         let mut factor = match known {
             Some(last) => last.factor.clone(),
-            None => Factor::new(&covariance(&kernel, &x[..base], &variances), base)?,
+            None => Factor::new(&covariance(&kernel, &x[..base], &variances, &data.shared), base)?,
         };
         for i in factor.len()..x.len() {
             let row: Vec<f64> = x[..i].iter().map(|other| kernel.covariance(other, &x[i])).collect();
@@ -196,7 +216,7 @@ impl Posterior {
         for point in &placed {
             cross.extend(self.x.iter().map(|other| self.kernel.covariance(other, point)));
         }
-        let own = covariance(&self.kernel, &placed, &vec![self.noise / n; k]);
+        let own = covariance(&self.kernel, &placed, &vec![self.noise / n; k], &[]);
         let mut more = self.clone();
         more.factor = self.factor.extended_by(&cross, &own, k)?;
         more.x.extend(placed);
@@ -327,8 +347,9 @@ impl Posterior {
     }
 }
 
-/// K_n of placed points whose outputs vary by so much about the latent function, row-major.
-fn covariance(kernel: &Kernel, x: &[Vec<f64>], variances: &[f64]) -> Vec<f64> {
+/// K_n of placed points whose outputs vary by so much about the latent function, row-major, and what they share besides,
+/// if anything.
+fn covariance(kernel: &Kernel, x: &[Vec<f64>], variances: &[f64], shared: &[f64]) -> Vec<f64> {
     let n = x.len();
     let mut k = vec![0.0; n * n];
     for i in 0..n {
@@ -339,6 +360,7 @@ fn covariance(kernel: &Kernel, x: &[Vec<f64>], variances: &[f64]) -> Vec<f64> {
         }
         k[i * n + i] = kernel.variance(&x[i]) + variances[i];
     }
+    k.iter_mut().zip(shared).for_each(|(k, shared)| *k += shared);
     k
 }
 

@@ -139,6 +139,12 @@ impl<'a> History<'a> {
         self.under(advice)
     }
 
+    /// The same view, where samples are as they were taken.
+    pub(super) fn uncorrected(self) -> Self {
+        let advice = Advice { corrected: None, ..(*self.advice).clone() };
+        self.under(advice)
+    }
+
     /// The same, where new trials may start, or not.
     pub(super) fn starting(self, may_start: bool) -> Self {
         Self { may_start, ..self }
@@ -371,6 +377,32 @@ impl<'a> History<'a> {
             observed.costs.extend(cost);
         }
         all
+    }
+
+    /// When the samples of each of these configurations, which are of [`History::known`], arrived: how many samples of
+    /// the study did before. `None` where samples were corrected for when they were taken.
+    pub(super) fn times(&self, known: &[Observed<'_>]) -> Option<Vec<Vec<f64>>> {
+        if self.advice.corrected.is_some() {
+            return None;
+        }
+        let index = self.index();
+        let mut arrived: Vec<Vec<f64>> = vec![Vec::new(); self.trials.len()];
+        for (time, i) in index.arrivals().enumerate() {
+            arrived[i].push(time as f64);
+        }
+        let mut times: Vec<Vec<f64>> = vec![Vec::new(); index.configurations()];
+        for (i, (trial, arrived)) in self.trials.iter().zip(&arrived).enumerate() {
+            let count = self.samples(trial).len();
+            let skipped = match self.metric.value {
+                // The last report is the value.
+                ValueRule::Last => arrived.len().saturating_sub(count),
+                // The last replicates may be of a trial that goes on.
+                ValueRule::Mean => 0,
+            };
+            times[index.configuration(i)].extend(arrived.iter().skip(skipped).take(count));
+        }
+        let of = |o: &Observed<'_>| times[index.configuration(usize::try_from(o.trial.0).ok()?)].clone().into();
+        known.iter().map(of).collect()
     }
 
     /// The configurations a result is still awaited of, in order; one that runs twice is listed twice. Another replicate of what

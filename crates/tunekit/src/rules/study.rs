@@ -446,8 +446,10 @@ impl Study {
     /// measurements are known by bounds, a model heeds them; without a model any configuration without bounds comes
     /// first.
     ///
+    /// The mean and the interval are of a measurement taken now: a drift during the study is in the model.
+    ///
     /// Where a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs,
-    /// only configurations that came to the highest level that any of them has come to are compared.
+    /// only configurations that came to the highest level that any of them has come to are compared, as they are there.
     ///
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&self) -> Option<Best> {
@@ -465,11 +467,16 @@ impl Study {
         let furthest = furthest(&dressed, &configs);
         // The judge compares values, and those of trials that did not come equally far are not of the same thing.
         let equally = furthest.as_ref().is_none_or(|furthest| furthest.iter().all(|is| *is));
-        let predictions = if equally { Gp::new().judged(&dressed, &configs) } else { None };
+        // It has a trend of its own, and goes no further along a resource than anybody has been.
+        let plain = dressed.clone().uncorrected();
+        let level = reached(&dressed);
+        let judged = || Gp::new().judged_at(level, &plain, &configs);
+        let predictions = if equally { judged() } else { None };
         let predictions = predictions.or_else(|| self.searcher().predict(&dressed, &configs));
         let predictions = predictions.filter(|p| p.len() == configs.len());
-        // A model compares full runs. Without one, only what came equally far can be compared.
+        // A model compares full runs. Without one, only what came equally far can be compared, as it is there.
         let furthest = furthest.filter(|_| predictions.is_none());
+        let predictions = predictions.or_else(|| furthest.as_ref().and_then(|_| judged()));
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
             return Some(sample_best(&observed[place]));
         }
@@ -577,6 +584,11 @@ fn furthest(history: &History<'_>, configs: &[&Config]) -> Option<Vec<bool>> {
     let each: Vec<Option<usize>> = configs.iter().map(|config| levels.get(&config.key()).copied()).collect();
     let top = each.iter().copied().flatten().max()?;
     Some(each.into_iter().map(|level| level == Some(top)).collect())
+}
+
+/// The highest level that a configuration has come to.
+fn reached(history: &History<'_>) -> Option<usize> {
+    history.reached().iter().map(|reached| reached.level).max()
 }
 
 /// An interval, unless an end of it is beyond all numbers.

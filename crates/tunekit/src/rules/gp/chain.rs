@@ -14,10 +14,12 @@
 //!   alone, is as good a guess as one without noise. The fit's prior has the signal near the outputs' variance, which
 //!   is right for finding what is better, and sees structure in noise;
 //! - the share of the rest that a configuration has to itself, tau^2: only where configurations were measured again,
-//!   for else it cannot be told from noise. Its logit is normal with mean -2 and sd 1.5.
+//!   for else it cannot be told from noise. Its logit is normal with mean -2 and sd 1.5;
+//! - the trend of what was measured at known times (`trend.rs`): one of a few, or none.
 
 use super::fit::{LENGTH_SD, MIN_LENGTH};
 use super::kernel::{Coordinate, Kernel, distances};
+use super::trend::{self, TRENDS};
 use super::{Data, Factor, Hyper, covariance, dot};
 use crate::rules::stream::Stream;
 
@@ -38,6 +40,32 @@ struct Chain<'a> {
     start: &'a Hyper,
     d: usize,
     has_own: bool,
+    /// What rows share by each trend that there may be, none first.
+    trends: Vec<Vec<f64>>,
+    /// The trend there is.
+    trend: usize,
+}
+
+/// One draw.
+#[derive(Debug, Clone)]
+pub(crate) struct Drawn {
+    pub(crate) hyper: Hyper,
+    /// Which trend there is, of those of `trend.rs` after none.
+    trend: usize,
+}
+
+impl Drawn {
+    /// The data as they are under the trend that was drawn.
+    pub(crate) fn seen(&self, data: &Data) -> Data {
+        let shared = self.trend.checked_sub(1).map_or_else(Vec::new, |index| shared(index, &data.times));
+        Data { shared, ..data.clone() }
+    }
+}
+
+/// What rows share by a trend.
+fn shared(index: usize, times: &[Vec<f64>]) -> Vec<f64> {
+    let (shape, sd) = TRENDS[index];
+    trend::covariance(shape, times).into_iter().map(|value| sd * sd * value).collect()
 }
 
 /// Draws of the hyperparameters of a process of these data, from near `start` on.
@@ -47,11 +75,15 @@ pub(crate) fn draws(
     start: &Hyper,
     count: usize,
     stream: &mut Stream,
-) -> Vec<Hyper> {
+) -> Vec<Drawn> {
     let data = &data.thinned(ROWS);
     let d = distances(coordinates);
     let has_own = data.n[..data.measured()].iter().any(|n| *n > 1.0);
-    let chain = Chain { coordinates, data, start, d, has_own };
+    let mut trends = vec![Vec::new()];
+    if !data.times.is_empty() {
+        trends.extend((0..TRENDS.len()).map(|index| shared(index, &data.times)));
+    }
+    let mut chain = Chain { coordinates, data, start, d, has_own, trends, trend: 0 };
     let mut at = chain.logs();
     let mut density = chain.density(&at);
     let mut all = Vec::with_capacity(count);
@@ -59,8 +91,9 @@ pub(crate) fn draws(
         for index in 0..at.len() {
             chain.slice(index, &mut at, &mut density, stream);
         }
+        chain.change(&at, &mut density, stream);
         if sweep >= BURN {
-            all.push(chain.hyper(&at));
+            all.push(Drawn { hyper: chain.hyper(&at), trend: chain.trend });
         }
     }
     all
@@ -100,9 +133,9 @@ impl Chain<'_> {
         let kernel = Kernel::new(self.coordinates, &hyper);
         let x: Vec<Vec<f64>> = self.data.x.iter().map(|x| kernel.place(x)).collect();
         let variances: Vec<f64> = (0..x.len()).map(|row| self.data.variance(row, hyper.noise)).collect();
-        let k = covariance(&kernel, &x, &variances);
+        let k = covariance(&kernel, &x, &variances, &self.trends[self.trend]);
         let Some(factor) = Factor::new(&k, x.len()) else { return f64::NEG_INFINITY };
-        let mut value = -0.5 * factor.log_determinant();
+        let mut value = trend::log_prior(self.trend) - 0.5 * factor.log_determinant();
         let mut residual: Vec<f64> = x.iter().zip(&self.data.y).map(|(x, y)| y - kernel.offset(x)).collect();
         factor.half_solve(&mut residual);
         let mut explained = dot(&residual, &residual);
@@ -136,6 +169,33 @@ impl Chain<'_> {
             1 => (0.0, 3.0),
             _ => (-2.0, 1.5),
         }
+    }
+
+    /// Draws another trend, each with its probability given all else.
+    fn change(&mut self, at: &[f64], density: &mut f64, stream: &mut Stream) {
+        if self.trends.len() < 2 {
+            return;
+        }
+        let mut densities = Vec::with_capacity(self.trends.len());
+        for trend in 0..self.trends.len() {
+            self.trend = trend;
+            densities.push(self.density(at));
+        }
+        let most = densities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = densities.iter().map(|density| (density - most).exp()).sum();
+        let mut left = stream.uniform() * sum;
+        self.trend = 0;
+        for (trend, density) in densities.iter().enumerate() {
+            let share = (density - most).exp();
+            if share > 0.0 {
+                self.trend = trend;
+            }
+            left -= share;
+            if left < 0.0 {
+                break;
+            }
+        }
+        *density = densities[self.trend];
     }
 
     /// One step along one coordinate: stepping out, then shrinking.

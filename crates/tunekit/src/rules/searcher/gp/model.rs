@@ -133,6 +133,7 @@ impl Model {
             x: x.clone(),
             bounds: vec![Vec::new(); samples.len()],
             samples,
+            times: Vec::new(),
             goal: metric.goal,
             scales: if metric.kind == MetricKind::Time { Scales::Time } else { Scales::Any },
             noise: metric.noise,
@@ -146,7 +147,8 @@ impl Model {
             None => {
                 let samples = observed.iter().map(|o| o.samples.clone()).collect();
                 let bounds = observed.iter().map(|o| o.bounds.clone()).collect();
-                let first = Column { bounds, ..column(&x, samples, history.metric()) };
+                let times = history.times(&observed).unwrap_or_default();
+                let first = Column { bounds, times, ..column(&x, samples, history.metric()) };
                 (first, failed.as_slice(), coordinates.clone())
             }
             // Where a failed one stands along the resource is not known; that it fails is modelled below.

@@ -41,6 +41,8 @@ pub(super) struct Column {
     pub(super) samples: Vec<Vec<f64>>,
     /// What the measurements that were cut off there are no better than.
     pub(super) bounds: Vec<Vec<f64>>,
+    /// When each sample was taken, as `History::times` has it; empty where that does not count.
+    pub(super) times: Vec<Vec<f64>>,
     /// Which direction is better.
     pub(super) goal: Goal,
     /// Which scales may be tried.
@@ -94,7 +96,8 @@ impl Column {
     fn rows(&self, rows: &[usize]) -> Self {
         let (x, samples) = rows.iter().map(|i| (self.x[*i].clone(), self.samples[*i].clone())).unzip();
         let bounds = rows.iter().map(|i| self.bounds[*i].clone()).collect();
-        Self { x, samples, bounds, ..*self }
+        let times = rows.iter().filter_map(|i| self.times.get(*i).cloned()).collect();
+        Self { x, samples, bounds, times, ..*self }
     }
 
     fn kinds(&self, means: &[f64]) -> Vec<Kind> {
@@ -104,6 +107,17 @@ impl Column {
             Scales::Signed => Kind::allowed(means, false, false),
             scales => Kind::allowed(means, positive, scales == Scales::Time),
         }
+    }
+
+    /// When the measurements of the rows that have some were taken, from -1, the first of all, to 0, the last; `None`
+    /// where that is not known, or does not count.
+    fn shares(&self) -> Option<Vec<Vec<f64>>> {
+        let last = self.times.iter().flatten().copied().fold(0.0, f64::max);
+        if last <= 0.0 || self.times.iter().zip(&self.samples).any(|(times, samples)| times.len() != samples.len()) {
+            return None;
+        }
+        let measured = self.times.iter().filter(|times| !times.is_empty());
+        Some(measured.map(|times| times.iter().map(|time| time / last - 1.0).collect()).collect())
     }
 
     /// How well one measurement tells the mean where measurements come to `value`: a known noise is bent as outputs
@@ -323,12 +337,17 @@ impl Surrogate {
         stream: &mut Stream,
     ) -> Option<Vec<Prediction>> {
         let bounds = self.column.bounds(&self.output)?;
-        let data = with_bounds(coordinates, &self.fitted.hyper, &self.data, &bounds)?;
+        let mut data = with_bounds(coordinates, &self.fitted.hyper, &self.data, &bounds)?;
+        if let Some(mut times) = self.fitted.modelled(&self.column).shares() {
+            // A bound is of no time.
+            times.resize(data.len(), Vec::new());
+            data = data.timed(times);
+        }
         let count = if data.len() > FEW_DRAWS.0 { FEW_DRAWS.1 } else { DRAWS };
         let mut values: Vec<Vec<f64>> = vec![Vec::with_capacity(count * QUANTILES); points.len()];
         let mut means = vec![0.0; points.len()];
-        for hyper in draws(coordinates, &data, &self.fitted.hyper, count, stream) {
-            let posterior = Posterior::new(coordinates, &hyper, &data, data.len(), None)?;
+        for drawn in draws(coordinates, &data, &self.fitted.hyper, count, stream) {
+            let posterior = Posterior::new(coordinates, &drawn.hyper, &drawn.seen(&data), data.len(), None)?;
             let noise = posterior.noise().sqrt();
             for (point, (mean, sd)) in posterior.predict_without_mean(points).into_iter().enumerate() {
                 for quantile in 0..QUANTILES {
@@ -403,6 +422,7 @@ mod tests {
             let x: Vec<Vec<f64>> = (0..9).map(|i| vec![f64::from(i) / 10.0]).collect();
             let column = Column {
                 samples: x.iter().map(|x| vec![x[0]]).collect(),
+                times: Vec::new(),
                 bounds: vec![Vec::new(); x.len()],
                 x,
                 goal: Goal::Min,
