@@ -584,7 +584,7 @@ mod tests {
     #[test]
     fn parts_that_are_left_are_of_one_size() {
         let controller = Controller::new(BOUNDS);
-        let mut left = 20 << 20;
+        let mut left = (20 << 20) + 100_000;
         let mut sizes = Vec::new();
         while left > 0 {
             let bytes = controller.part_bytes(left).min(left);
