@@ -55,7 +55,7 @@ pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Er
 
 /// A configuration that names a number of requests or a size of parts means these very ones, unless it says that they are
 /// bounds.
-pub(super) fn as_it_says(config: &Config) -> Config {
+pub(crate) fn as_it_says(config: &Config) -> Config {
     let names = |name: &str| config.value(name).is_some();
     match !names(ADAPTIVE) && (names("max_concurrency") || names("multipart_chunksize")) {
         true => config.clone().with(ADAPTIVE, false),
@@ -95,5 +95,13 @@ mod tests {
         for config in [TransferConfig::default(), TransferConfig::boto3()] {
             assert_eq!(transfer_config(&as_config(&config)).unwrap(), config);
         }
+    }
+
+    #[test]
+    fn numbers_that_are_named_are_meant_and_bounds_are_called_so() {
+        let adaptive = |config: &Config| transfer_config(config).unwrap().adaptive_concurrency();
+        let named = Config::new().with("max_concurrency", 61);
+        assert!(!adaptive(&named) && !adaptive(&Config::new().with("multipart_chunksize", 5)));
+        assert!(adaptive(&named.with(ADAPTIVE, true)) && adaptive(&Config::new().with("io_chunksize", 5)));
     }
 }

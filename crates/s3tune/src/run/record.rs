@@ -12,6 +12,7 @@ use super::arms::{Role, in_space, nearest};
 use super::compare::{Improvements, mean};
 use super::comparison::{Comparison, Contents};
 use super::folder::Identity;
+use crate::engines::{ADAPTIVE, as_it_says};
 use crate::failure::Failure;
 use crate::results::{Measured, Schema, Summary, Verdict, Versus};
 
@@ -96,7 +97,8 @@ impl Record {
     }
 
     /// The search's best configuration in full, with the engine's default for the parameters without a measurable
-    /// effect: nobody should carry a value home that does nothing.
+    /// effect: nobody should carry a value home that does nothing. Whether two of them are bounds is kept as it was found,
+    /// for it says what the others mean.
     pub(crate) fn settled(&self, best: &Config) -> Config {
         let default = &self.identity.references.engine_default;
         let near = nearest(self.space(), default);
@@ -111,6 +113,11 @@ impl Record {
             }
             Err(_) => best.clone(),
         };
+        let settled = match (best.value(ADAPTIVE), default.value(ADAPTIVE)) {
+            (Some(found), _) => settled.with(ADAPTIVE, found.clone()),
+            (None, Some(_)) => as_it_says(&settled),
+            (None, None) => settled,
+        };
         default.iter().fold(settled, |config, (name, value)| match config.value(name) {
             Some(_) => config,
             None => config.with(name, value.clone()),
@@ -119,7 +126,8 @@ impl Record {
 
     /// The parameters of which a test says that they have no measurable effect.
     pub(crate) fn without_effect(&self) -> Vec<String> {
-        self.study.effects().map(|effects| effects.dead().map(str::to_owned).collect()).unwrap_or_default()
+        let Ok(effects) = self.study.effects() else { return Vec::new() };
+        effects.dead().filter(|name| *name != ADAPTIVE).map(str::to_owned).collect()
     }
 
     /// Downloads that were timed and found right.
