@@ -41,7 +41,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::body::{Home, ResponseBody};
@@ -62,10 +62,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be copied.
 const HEAD_BYTES: usize = 4 << 10;
 
-/// A client with a pool of its own. What the environment says of proxies is read now.
-pub(crate) fn http_client() -> SharedHttpClient {
-    let shared = Shared { proxies: Proxies::from_env(), ..Shared::default() };
-    SharedHttpClient::new(LargeGets { shared: Arc::new(shared), connectors: Mutex::default() })
+/// A client with a pool of its own, and the way to it past the SDK. What the environment says of proxies is read now.
+pub(crate) fn http_client() -> (SharedHttpClient, Direct) {
+    let shared = Arc::new(Shared { proxies: Proxies::from_env(), ..Shared::default() });
+    let client = LargeGets { shared: shared.clone(), connectors: Mutex::default() };
+    (SharedHttpClient::new(client), Direct { shared })
 }
 
 /// The reason why an HTTP client did not accept a certificate, and how to mend it; `None` for other errors. The SDK's
@@ -104,11 +105,33 @@ struct Shared {
     buffers: Arc<Buffers>,
 }
 
+/// How long a request may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Timeouts {
-    connect: Option<Duration>,
+pub(crate) struct Timeouts {
+    pub(crate) connect: Option<Duration>,
     /// From the request to the end of the answer's head.
-    read: Option<Duration>,
+    pub(crate) read: Option<Duration>,
+}
+
+/// The client without the SDK's types around it. Clones share its connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Direct {
+    shared: Arc<Shared>,
+}
+
+/// Where requests for one host go.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    origin: Origin,
+    host: String,
+}
+
+/// An answer up to its body.
+#[derive(Debug)]
+pub(crate) struct Exchanged {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: ResponseBody,
 }
 
 /// Sends requests with given timeouts.
@@ -189,7 +212,7 @@ impl HttpConnector for LargeGetConnector {
         let (shared, timeouts) = (self.shared.clone(), self.timeouts);
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            shared.exchange(&request, timeouts).await.map_err(ExchangeError::into)
+            shared.exchange(&request, timeouts).await?.into_response()
         })
     }
 }
@@ -219,22 +242,33 @@ impl Default for Shared {
 
 impl Shared {
     /// Sends the request, and reads the answer up to its body.
-    async fn exchange(&self, request: &Request<SdkBody>, timeouts: Timeouts) -> Result<HttpResponse, ExchangeError> {
+    async fn exchange(&self, request: &Request<SdkBody>, timeouts: Timeouts) -> Result<Exchanged, ExchangeError> {
         let no_host = || ExchangeError::NoHost(request.uri().clone());
         let host = head::host_header(request.uri()).ok_or_else(no_host)?;
         let origin = self.origin(request.uri())?;
         let head = head::request(request, &host, origin.proxy.as_deref().filter(|_| !origin.tls));
+        self.send(&origin, request.method(), &head, timeouts).await
+    }
+
+    /// The same for a request that is written already.
+    async fn send(
+        &self,
+        origin: &Origin,
+        method: &Method,
+        head: &[u8],
+        timeouts: Timeouts,
+    ) -> Result<Exchanged, ExchangeError> {
         let answered = async {
-            if let Some(used_before) = self.pool.take(&origin) {
-                match self.answer(used_before, &head, request.method(), &origin).await {
+            if let Some(used_before) = self.pool.take(origin) {
+                match self.answer(used_before, head, method, origin).await {
                     // Such a request may be sent twice (RFC 9112, 9.3.1), and what closed was the connection, not the
                     // server.
                     Err(ExchangeError::Unanswered(cause)) => tracing::debug!(%cause, "closed while idle"),
                     answered => return answered,
                 }
             }
-            let connection = self.connect(&origin, timeouts.connect.unwrap_or(CONNECT_TIMEOUT)).await?;
-            self.answer(connection, &head, request.method(), &origin).await
+            let connection = self.connect(origin, timeouts.connect.unwrap_or(CONNECT_TIMEOUT)).await?;
+            self.answer(connection, head, method, origin).await
         };
         match timeouts.read {
             Some(within) => timeout(within, answered).await.unwrap_or(Err(ExchangeError::ReadTimeout { within })),
@@ -293,7 +327,7 @@ impl Shared {
         request: &[u8],
         method: &Method,
         origin: &Origin,
-    ) -> Result<HttpResponse, ExchangeError> {
+    ) -> Result<Exchanged, ExchangeError> {
         connection.send(request).await.map_err(ExchangeError::Unanswered)?;
         let (head, early) = read_head(&mut connection, method).await?;
         // Behind a way that a proxy opened, it is the endpoint that answers.
@@ -304,10 +338,59 @@ impl Shared {
         }
         let home = head.keep_alive.then(|| Home { pool: self.pool.clone(), origin: origin.clone() });
         let body = ResponseBody::new(connection, head.framing, early, home, self.buffers.clone());
+        Ok(Exchanged { status: head.status, headers: head.headers, body })
+    }
+}
+
+impl Direct {
+    /// Where requests for `uri` go; `None` where a proxy is to be asked for them, who wants them in a form of its own.
+    pub(crate) fn route(&self, uri: &str) -> Option<Route> {
+        let uri: Uri = uri.parse().ok()?;
+        let origin = self.shared.origin(&uri).ok().filter(|origin| origin.tls || origin.proxy.is_none())?;
+        Some(Route { origin, host: head::host_header(&uri)? })
+    }
+
+    /// Sends a request without a body: a GET or a HEAD. `headers` are lines, that of the host among them.
+    ///
+    /// # Errors
+    ///
+    /// As the SDK has them of its client.
+    pub(crate) async fn send(
+        &self,
+        route: &Route,
+        method: &Method,
+        target: &str,
+        headers: &str,
+        timeouts: Timeouts,
+    ) -> Result<Exchanged, ConnectorError> {
+        let head = head::written(method, target, headers);
+        self.shared.send(&route.origin, method, &head, timeouts).await.map_err(ExchangeError::into)
+    }
+}
+
+impl Route {
+    /// As the header of that name has it.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl Exchanged {
+    pub(crate) fn into_body(self) -> SdkBody {
+        SdkBody::from_body_1_x(self.body)
+    }
+
+    /// As the SDK has answers.
+    ///
+    /// # Errors
+    ///
+    /// A head that it cannot take.
+    pub(crate) fn into_response(self) -> Result<HttpResponse, ConnectorError> {
+        let Self { status, headers, body } = self;
         let mut response = http::Response::new(SdkBody::from_body_1_x(body));
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
-        HttpResponse::try_from(response).map_err(|_| ExchangeError::Head(HeadError::NotText))
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        HttpResponse::try_from(response).map_err(|_| ExchangeError::Head(HeadError::NotText).into())
     }
 }
 

@@ -1,15 +1,20 @@
 //! S3, through aws-sdk-s3: one ranged GET at a time, with its answer checked for what the SDK does not check.
 //!
-//! The SDK signs, sends and parses. It does not retry here, for the retry rule resumes bodies and must see every
+//! The SDK signs, sends and parses; what is like a request that it has made before goes a shorter way (`direct.rs`). It
+//! does not retry here, for the retry rule resumes bodies and must see every
 //! failure; it does not watch for stalled streams, for a deadline here does that without a look at the clock for each
 //! frame; and it does not compute checksums, for those of ranges are put together by the engine.
 
 mod customer_key;
 mod date;
+mod direct;
 mod heads;
 mod identity;
+mod pattern;
+mod plain;
 mod refusal_body;
 mod region;
+mod sign;
 
 use std::error::Error;
 use std::future::Future;
@@ -35,13 +40,15 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use tokio::time::timeout;
 
 use self::customer_key::{AllowedInClear, KeysNeedTls};
+use self::direct::Direct;
 use self::heads::OnlyWhatIsRead;
 use self::identity::Identities;
+use self::pattern::{Asked, Verb};
 use self::refusal_body::RefusalsAreShort;
 use self::region::{Elsewhere, Regions};
 use crate::doors::connector;
@@ -56,14 +63,15 @@ pub(crate) async fn client_from_env() -> Client {
     Client::from_conf(config::Builder::from(&shared).force_path_style(by_path).build())
 }
 
-/// `client` with our connector below it, unless it has an HTTP client of its own.
-fn with_connector(client: Client) -> Client {
+/// `client` with our connector below it and the way to that, unless it has an HTTP client of its own.
+fn with_connector(client: Client) -> (Client, Option<connector::Direct>) {
     match client.config().http_client() {
-        Some(_) => client,
+        Some(_) => (client, None),
         None => {
+            let (http_client, direct) = connector::http_client();
             let mut config = client.config().to_builder();
-            config.set_http_client(Some(connector::http_client()));
-            Client::from_conf(config.build())
+            config.set_http_client(Some(http_client));
+            (Client::from_conf(config.build()), Some(direct))
         }
     }
 }
@@ -74,6 +82,8 @@ pub(crate) struct Store {
     /// The caller's, with our connector below it.
     base: Client,
     client: Client,
+    /// Past `client`, where that has no requests that are made in a way of the caller's.
+    direct: Option<Arc<Direct>>,
     regions: Arc<Regions>,
     identities: Identities,
 }
@@ -129,10 +139,10 @@ macro_rules! addressed {
 /// The future of the answer. Boxed: the SDK's futures are tens of KiB, and would be part of every future above them.
 /// Only requests that are not like the others pay for a configuration of their own.
 macro_rules! sent {
-    ($request:expr, $config:expr) => {
+    ($request:expr, $config:expr, |$output:ident| $answer:expr) => {
         match $config {
-            None => $request.send().boxed(),
-            Some(config) => $request.customize().config_override(config).send().boxed(),
+            None => $request.send().map_ok(|$output| $answer).boxed(),
+            Some(config) => $request.customize().config_override(config).send().map_ok(|$output| $answer).boxed(),
         }
     };
 }
@@ -155,14 +165,17 @@ macro_rules! stored_checksum {
 impl Store {
     /// Keeps the endpoint, credentials and HTTP client of `base`; brings our connector where it has none.
     pub(crate) fn new(base: Client, connect_timeout: Duration) -> Self {
-        let base = with_connector(base);
+        let (base, connector) = with_connector(base);
         let (regions, identities) = (Arc::default(), Identities::new(base.config().identity_cache()));
-        Self { client: Self::client(&base, connect_timeout, &identities), base, regions, identities }
+        let direct = connector.and_then(|connector| Direct::new(base.config(), connector, identities.clone()));
+        let client = Self::client(&base, connect_timeout, &identities);
+        Self { client, base, direct: direct.map(Arc::new), regions, identities }
     }
 
     /// The same with another timeout. What the one has learned the other knows, and they share connections.
     pub(crate) fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
-        Self { client: Self::client(&self.base, connect_timeout, &self.identities), ..self }
+        let client = Self::client(&self.base, connect_timeout, &self.identities);
+        Self { client, direct: self.direct.map(|direct| Arc::new(direct.again())), ..self }
     }
 
     fn client(client: &Client, connect_timeout: Duration, identities: &Identities) -> Client {
@@ -198,22 +211,21 @@ impl Store {
         first_byte: Duration,
         sent: &AtomicU64,
     ) -> Result<Answer, RequestFailure> {
+        let asked = Asked { verb: Verb::Get, object, range, if_match: strong(e_tag) };
         let request = |config| {
             let request = addressed!(self.client.get_object(), object)
                 .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
-                .set_if_match(strong(e_tag));
-            sent!(request, config)
+                .set_if_match(asked.if_match.map(str::to_owned));
+            sent!(request, config, |output| Answer {
+                checksum: stored_checksum!(output),
+                content_range: output.content_range,
+                content_length: output.content_length.and_then(|length| u64::try_from(length).ok()),
+                e_tag: output.e_tag,
+                last_modified: output.last_modified.map(|at| (at.secs(), at.subsec_nanos())),
+                body: Body { stream: output.body },
+            })
         };
-        let output = self.send(object, first_byte, Some(sent), request).await?;
-        let checksum = stored_checksum!(output);
-        Ok(Answer {
-            content_range: output.content_range,
-            content_length: output.content_length.and_then(|length| u64::try_from(length).ok()),
-            e_tag: output.e_tag,
-            last_modified: output.last_modified.map(|at| (at.secs(), at.subsec_nanos())),
-            checksum,
-            body: Body { stream: output.body },
-        })
+        self.send(&asked, first_byte, Some(sent), request).await
     }
 
     /// Asks for the checksum of the object, which the answer to a ranged GET does not tell, with the ETag of the
@@ -227,27 +239,35 @@ impl Store {
         object: &ObjectRequest,
         first_byte: Duration,
     ) -> Result<(Option<String>, StoredChecksum), RequestFailure> {
+        let asked = Asked { verb: Verb::Head, object, range: None, if_match: None };
         let request = |config| {
             let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
-            sent!(request, config)
+            sent!(request, config, |output| Answer {
+                checksum: stored_checksum!(output),
+                content_range: None,
+                content_length: None,
+                e_tag: output.e_tag,
+                last_modified: None,
+                body: Body { stream: ByteStream::default() },
+            })
         };
-        let output = self.send(object, first_byte, None, request).await?;
-        let checksum = stored_checksum!(output);
-        Ok((output.e_tag, checksum))
+        let answer = self.send(&asked, first_byte, None, request).await?;
+        Ok((answer.e_tag, answer.checksum))
     }
 
     /// Sends a request, which `request` makes of a configuration of its own; once more where the answer says how it has
     /// to be. Each time it must begin before `first_byte` has passed, and is counted in `sent`.
-    async fn send<T, E>(
+    async fn send<E>(
         &self,
-        object: &ObjectRequest,
+        asked: &Asked<'_>,
         first_byte: Duration,
         sent: Option<&AtomicU64>,
-        request: impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<T, SdkError<E>>>,
-    ) -> Result<T, RequestFailure>
+        request: impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<Answer, SdkError<E>>> + Send + Sync,
+    ) -> Result<Answer, RequestFailure>
     where
-        E: ProvideErrorMetadata + Error + 'static,
+        E: ProvideErrorMetadata + Error + Send + 'static,
     {
+        let object = asked.object;
         // Before the SDK sees it: of what makes no URI it makes a panic.
         object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))?;
         let bucket = &object.address.bucket;
@@ -257,8 +277,10 @@ impl Store {
             if let Some(sent) = sent {
                 sent.fetch_add(1, Ordering::Relaxed);
             }
-            let error = match in_time(first_byte, request(of_its_own(object, region.as_ref()))).await? {
-                Ok(output) => return Ok(output),
+            // Boxed, as the SDK's futures are: both ways together would be part of every future above.
+            let attempt: BoxFuture<'_, _> = self.attempt(asked, region.as_ref(), &request).boxed();
+            let error = match in_time(first_byte, attempt).await? {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let used = region.as_ref().or(self.client.config().region()).map_or("", Region::as_ref);
@@ -285,6 +307,7 @@ impl Store {
             let failure = failure(error);
             if skewed && !set_right {
                 tracing::debug!(?failure, "this machine's clock is off; signing by the server's");
+                self.direct.iter().for_each(|direct| direct.forget(bucket));
                 set_right = true;
                 continue;
             }
@@ -295,6 +318,36 @@ impl Store {
             tracing::debug!(?failure, "the credentials are expired; fetching them again");
             renewed = true;
         }
+    }
+
+    /// One request, past the SDK where it is known how that would ask.
+    async fn attempt<E>(
+        &self,
+        asked: &Asked<'_>,
+        region: Option<&Region>,
+        request: impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<Answer, SdkError<E>>> + Send + Sync,
+    ) -> Result<Answer, SdkError<E>>
+    where
+        E: Send + 'static,
+    {
+        let own = of_its_own(asked.object, region);
+        let Some(direct) = &self.direct else { return request(own).await };
+        if let Some(ready) = direct.ready(asked, region).await {
+            return match direct.send(&ready, asked.verb).await {
+                Ok(answer) => Ok(answer),
+                Err(told) => {
+                    let mut config = own.unwrap_or_else(aws_sdk_s3::Config::builder);
+                    config.set_http_client(Some(told.http_client()));
+                    request(Some(config)).await
+                }
+            };
+        }
+        let Some(listener) = direct.listener(asked, region) else { return request(own).await };
+        let mut config = own.unwrap_or_else(aws_sdk_s3::Config::builder);
+        config.push_interceptor(listener.interceptor());
+        let answer = request(Some(config)).await?;
+        direct.learn(asked, region, &listener).await;
+        Ok(answer)
     }
 }
 
@@ -364,8 +417,8 @@ async fn in_time<T>(first_byte: Duration, sent: impl Future<Output = T>) -> Resu
 }
 
 /// If-Match compares strongly: no weak ETag matches, not even itself (RFC 9110, 13.1.1).
-fn strong(e_tag: Option<&str>) -> Option<String> {
-    e_tag.filter(|e_tag| !e_tag.starts_with("W/")).map(str::to_owned)
+fn strong(e_tag: Option<&str>) -> Option<&str> {
+    e_tag.filter(|e_tag| !e_tag.starts_with("W/"))
 }
 
 /// The one checksum of several that is there; one of unknown type is of an object from before there were two.

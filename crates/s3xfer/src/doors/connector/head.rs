@@ -98,6 +98,15 @@ pub(super) fn request<B>(request: &Request<B>, origin: &str, proxy: Option<&Prox
     head
 }
 
+/// The same of what is written already: the address without its origin, and the headers as lines.
+pub(super) fn written(method: &Method, target: &str, headers: &str) -> Vec<u8> {
+    let mut head = Vec::with_capacity(target.len() + headers.len() + 32);
+    for part in [method.as_str(), " ", target, " HTTP/1.1\r\n", headers, "\r\n"] {
+        head.extend_from_slice(part.as_bytes());
+    }
+    head
+}
+
 /// Host and port as the `Host` header names them, and as the signature has them: without the scheme's own port.
 pub(super) fn host_header(uri: &Uri) -> Option<String> {
     let host = uri.host()?;

@@ -125,7 +125,7 @@ const NEVER: Timeouts = Timeouts { connect: None, read: None };
 
 async fn ask(shared: &Shared, method: Method, url: &str, timeouts: Timeouts) -> Result<HttpResponse, ExchangeError> {
     let request = Request::builder().method(method).uri(url).body(SdkBody::empty()).unwrap();
-    shared.exchange(&request, timeouts).await
+    Ok(shared.exchange(&request, timeouts).await?.into_response().unwrap())
 }
 
 async fn get(shared: &Shared, url: &str) -> HttpResponse {

@@ -1,0 +1,122 @@
+//! Heads of answers that need no second look: a success, with each header at most once and as the server ought to write
+//! it.
+//!
+//! It says here what the SDK would make of it after [`heads`](super::heads). Any other head goes that way. Pure.
+
+use aws_sdk_s3::types::ChecksumType;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::{StoredChecksum, date, stored_checksum};
+use crate::words::checksum::ChecksumAlgorithm;
+
+/// The beginning of an answer.
+#[derive(Debug, PartialEq)]
+pub(super) struct Plain {
+    pub(super) content_range: Option<String>,
+    pub(super) content_length: Option<u64>,
+    pub(super) e_tag: Option<String>,
+    pub(super) last_modified: Option<(i64, u32)>,
+    pub(super) checksum: StoredChecksum,
+}
+
+/// What the headers say; `None` for those that need a second look.
+pub(super) fn read(status: StatusCode, headers: &HeaderMap) -> Option<Plain> {
+    let content_range = text(headers, "content-range")?;
+    let fits = match status {
+        StatusCode::OK => content_range.is_none(),
+        StatusCode::PARTIAL_CONTENT => content_range.is_some(),
+        _ => false,
+    };
+    if !fits {
+        return None;
+    }
+    let content_length = match text(headers, "content-length")? {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            // The SDK has lengths as signed numbers.
+            Some(u64::try_from(digits.parse::<i64>().ok()?).ok()?)
+        }
+        Some(_) => return None,
+        None => None,
+    };
+    let last_modified = match text(headers, "last-modified")? {
+        // The form in which the SDK reads times has no place for what is before 1970, and rounds parts of a second.
+        Some(time) => Some(date::parse(time).filter(|(seconds, nanoseconds)| *seconds >= 0 && *nanoseconds == 0)?),
+        None => None,
+    };
+    let kind = text(headers, "x-amz-checksum-type")?.map(ChecksumType::from);
+    let crcs = [
+        (ChecksumAlgorithm::Crc64Nvme, text(headers, "x-amz-checksum-crc64nvme")?),
+        (ChecksumAlgorithm::Crc32c, text(headers, "x-amz-checksum-crc32c")?),
+        (ChecksumAlgorithm::Crc32, text(headers, "x-amz-checksum-crc32")?),
+    ];
+    let sha = text(headers, "x-amz-checksum-sha1")?.is_some() | text(headers, "x-amz-checksum-sha256")?.is_some();
+    Some(Plain {
+        content_range: content_range.map(str::to_owned),
+        content_length,
+        e_tag: text(headers, "etag")?.map(str::to_owned),
+        last_modified,
+        checksum: stored_checksum(kind.as_ref(), crcs, sha),
+    })
+}
+
+/// The one value of a header, if it has one; `None` for several, and for what is not visible ASCII.
+fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<Option<&'a str>> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Some(None) };
+    let text = HeaderValue::to_str(value).ok()?.trim();
+    (values.next().is_none() && !text.is_empty()).then_some(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in all {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_plain_head_says_what_it_says() {
+        let head = headers(&[
+            ("content-length", "10"),
+            ("content-range", "bytes 0-9/95"),
+            ("etag", "\"a\""),
+            ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("x-amz-checksum-type", "FULL_OBJECT"),
+            ("x-amz-checksum-crc64nvme", "AAAAAAAAAAE="),
+            ("x-amz-meta-a", "\u{fc}"),
+        ]);
+        let told = read(StatusCode::PARTIAL_CONTENT, &head).unwrap();
+        assert_eq!((told.content_range.as_deref(), told.content_length), (Some("bytes 0-9/95"), Some(10)));
+        assert_eq!((told.e_tag.as_deref(), told.last_modified), (Some("\"a\""), Some((784_111_777, 0))));
+        assert_eq!(told.checksum, StoredChecksum::Whole(ChecksumAlgorithm::Crc64Nvme, vec![0, 0, 0, 0, 0, 0, 0, 1]));
+    }
+
+    #[test]
+    fn what_is_odd_is_not_plain() {
+        let range = ("content-range", "bytes 0-9/95");
+        assert!(read(StatusCode::OK, &headers(&[])).is_some());
+        assert!(read(StatusCode::OK, &headers(&[range])).is_none());
+        assert!(read(StatusCode::PARTIAL_CONTENT, &headers(&[])).is_none());
+        for status in [201_u16, 204, 301, 304, 403, 404, 503] {
+            assert!(read(StatusCode::from_u16(status).unwrap(), &headers(&[])).is_none(), "{status}");
+        }
+        for odd in [
+            [("content-length", "10"), ("content-length", "10")],
+            [("content-length", "+10"), ("etag", "a")],
+            [("content-length", "99999999999999999999"), ("etag", "a")],
+            [("etag", "\u{fc}"), ("content-length", "10")],
+            [("etag", ""), ("content-length", "10")],
+            [("last-modified", "never"), ("content-length", "10")],
+            [("last-modified", "Wed, 31 Dec 1969 23:59:59 GMT"), ("content-length", "10")],
+            [("last-modified", "1994-11-06T08:49:37.5Z"), ("content-length", "10")],
+            [("x-amz-checksum-crc32", "a"), ("x-amz-checksum-crc32", "b")],
+        ] {
+            assert!(read(StatusCode::OK, &headers(&odd)).is_none(), "{odd:?}");
+        }
+    }
+}
