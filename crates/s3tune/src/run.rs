@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tunekit::{Config, Metric, Setup, Space, StopHandle};
+use tunekit::tuner::StopHandle;
+use tunekit::{Config, Metric, Setup, Space};
 
 pub use self::budget::{Budget, Spent};
 pub use self::method::Method;

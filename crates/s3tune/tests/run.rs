@@ -18,7 +18,9 @@ use s3tune::show::Show;
 use s3tune::space;
 use serde_json::Value;
 use tempfile::TempDir;
-use tunekit::{Experiment, SearcherKind, Status, StopHandle, ValueRule};
+use tunekit::study::ValueRule;
+use tunekit::tuner::StopHandle;
+use tunekit::{Experiment, SearcherKind, Status};
 
 const BYTES: u64 = 1 << 20;
 
@@ -318,7 +320,7 @@ async fn another_run_is_refused_before_anything_is_measured() {
     let other = Plan { seed: 6, ..Plan { init: Init::Random, ..scene.plan(2) } };
     assert!(matches!(scene.run(&other).await, Err(Failure::Usage(line)) if line.contains("seed")));
     // Another process, as far as the lock can tell.
-    let _held = tunekit::JournalFile::open(scene.out().join("journal.jsonl")).unwrap();
+    let _held = tunekit::journal::JournalFile::open(scene.out().join("journal.jsonl")).unwrap();
     assert!(matches!(scene.run(&plan).await, Err(Failure::Work(line)) if line.contains("journal.jsonl")));
     assert_eq!(scene.bench.ledger().measurements, measured);
 }

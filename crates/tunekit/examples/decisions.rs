@@ -4,9 +4,8 @@
 use std::error::Error;
 use std::time::Instant;
 
-use tunekit::{
-    Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup, Space, Study,
-};
+use tunekit::scheduler::SchedulerOptions;
+use tunekit::{Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let given = std::env::args().nth(1).unwrap_or_else(|| "10000".to_owned());

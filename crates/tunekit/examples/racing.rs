@@ -7,10 +7,9 @@
 
 use std::error::Error;
 
-use tunekit::{
-    Config, Decision, Domain, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup, Space, Stream,
-    Study,
-};
+use tunekit::scheduler::SchedulerOptions;
+use tunekit::searcher::Stream;
+use tunekit::{Config, Decision, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 const MARKS: [u64; 8] = [20, 30, 45, 60, 90, 120, 180, 240];
 const MOST: u64 = 9;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use tunekit::Server;
+use tunekit::serve::Server;
 
 /// Parameter search for anything, from any language.
 #[derive(Debug, Parser)]

@@ -9,9 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tunekit::journal::JournalFile;
+use tunekit::scheduler::SchedulerOptions;
+use tunekit::tuner::{StopHandle, StoppedBy, TunerError};
 use tunekit::{
-    Decision, Domain, Experiment, JournalFile, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup,
-    Space, Status, StopHandle, StoppedBy, Study, TrialId, TrialRun, Tuner, TunerError,
+    Decision, Domain, Experiment, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Status, Study, TrialId,
+    TrialRun, Tuner,
 };
 
 fn setup(kind: SchedulerKind) -> Setup {

@@ -1,9 +1,12 @@
 //! Trials that are cut off: what is told is a bound, and no bound is ever taken for a value.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+use tunekit::journal::Event;
+use tunekit::scheduler::SchedulerOptions;
+use tunekit::study::TellError;
 use tunekit::{
-    Assignment, Config, Decision, Domain, Event, Experiment, Measured, Metric, Outcome, SchedulerKind,
-    SchedulerOptions, SearcherKind, Setup, Space, Status, Study, TellError, TrialId,
+    Assignment, Config, Decision, Domain, Experiment, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup,
+    Space, Status, Study, TrialId,
 };
 
 fn space() -> Space {
@@ -270,7 +273,7 @@ fn searched(seed: u64, trials: u64, cuts: bool) -> (f64, f64) {
     // What there is to begin with takes half as long again as the best.
     let start = Config::new().with("a", 16).with("b", 8).with("c", 10);
     let mut study = Study::new(Setup::new(space, Metric::time("s")).budget(trials).seed(seed).point(start)).unwrap();
-    let mut noise = tunekit::Stream::of_study(seed, "noise of a test");
+    let mut noise = tunekit::searcher::Stream::of_study(seed, "noise of a test");
     let (mut least, mut cost) = (f64::INFINITY, 0.0);
     for _ in 0..trials {
         let next = job(&mut study);

@@ -2,7 +2,8 @@
 //! random search on the same problem.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
-use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study, pareto};
+use tunekit::results::pareto;
+use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study};
 
 fn square() -> Space {
     Space::new()
@@ -188,7 +189,7 @@ fn a_known_noise_is_taken_as_it_is() {
     // The same measurements: the larger the noise they are said to have, the less the luckiest is believed.
     let interval = |metric: Metric| {
         let mut study = Study::new(Setup::new(square(), metric)).unwrap();
-        let mut stream = tunekit::Stream::of_study(1, "test");
+        let mut stream = tunekit::searcher::Stream::of_study(1, "test");
         for _ in 0..20 {
             let config = Config::new().with("x", stream.uniform()).with("y", stream.uniform());
             study.add(&config, (xy(&config).0 - 0.4).abs() + 0.1 * stream.uniform()).unwrap();

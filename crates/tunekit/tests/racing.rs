@@ -1,9 +1,10 @@
 //! Racing: replicates until it is clear who is better, cases computed by hand and one of drift.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+use tunekit::scheduler::SchedulerOptions;
 use tunekit::{
-    Assignment, Config, Decision, Domain, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup, Space,
-    Status, Study, TrialId,
+    Assignment, Config, Decision, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Status, Study,
+    TrialId,
 };
 
 fn job(study: &mut Study) -> Assignment {
@@ -101,7 +102,7 @@ fn a_race_takes_the_drift_out_of_every_comparison() {
     let (mut right, mut all) = (0, 0);
     for seed in 1000..1010 {
         let mut study = Study::new(race(SchedulerOptions::default()).seed(seed)).unwrap();
-        let mut stream = tunekit::Stream::of_study(seed, "noise");
+        let mut stream = tunekit::searcher::Stream::of_study(seed, "noise");
         for k in 0..120 {
             let job = job(&mut study);
             let mean: f64 = if job.trial.0 > 0 { 1.2 } else { 1.0 };
@@ -121,7 +122,7 @@ fn a_race_takes_the_drift_out_of_every_comparison() {
 #[test]
 fn a_race_is_over_replicates_and_refuses_a_metric_without_noise() {
     let study = Study::new(race(SchedulerOptions::default())).unwrap();
-    assert_eq!(study.header().metric.value, tunekit::ValueRule::Mean);
+    assert_eq!(study.header().metric.value, tunekit::study::ValueRule::Mean);
     let setup = Setup { metric: Metric::minimize("m").deterministic(), ..race(SchedulerOptions::default()) };
     assert!(Study::new(setup).unwrap_err().to_string().contains("measures again"));
 }

@@ -4,9 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use tunekit::journal::Event;
+use tunekit::scheduler::{ResourceKernel, SchedulerOptions};
+use tunekit::searcher::Stream;
+use tunekit::study::{Checkpoint, Origin, ValueRule};
+use tunekit::tuner::Simulator;
 use tunekit::{
-    Ask, Assignment, Checkpoint, Config, Decision, Domain, Event, Measured, Metric, Origin, Outcome, ResourceKernel,
-    SchedulerKind, SchedulerOptions, SearcherKind, Setup, Simulator, Space, Status, Stream, Study, TrialId, ValueRule,
+    Ask, Assignment, Config, Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space,
+    Status, Study, TrialId,
 };
 
 fn setup(kind: SchedulerKind, max: u64, eta: u64) -> Setup {

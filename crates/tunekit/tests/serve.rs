@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value as Json;
-use tunekit::Server;
+use tunekit::serve::Server;
 
 const CREATE: &str = r#"{"op":"create","seed":1,"mode":"min","searcher":"gp","scheduler":"fifo","budget":50,
     "max_resource":null,"workers":1,

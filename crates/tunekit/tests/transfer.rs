@@ -1,10 +1,8 @@
 //! Starting from earlier studies: what it wins where they are alike, and costs where they are not.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
-use tunekit::{
-    Config, Domain, Experiment, Measured, Metric, SearcherKind, Setup, Space, Study, Transfer, TransferError,
-    TransferMethod,
-};
+use tunekit::study::{Transfer, TransferError, TransferMethod};
+use tunekit::{Config, Domain, Experiment, Measured, Metric, SearcherKind, Setup, Space, Study};
 
 fn space() -> Space {
     Space::new()

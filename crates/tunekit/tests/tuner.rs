@@ -7,9 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tunekit::journal::JournalFile;
+use tunekit::results::write_csv;
+use tunekit::study::TellError;
+use tunekit::tuner::{Observer, StopHandle, StoppedBy, TunerError};
 use tunekit::{
-    Assignment, Decision, Domain, Experiment, JournalFile, Measured, Metric, Observer, Outcome, SchedulerKind,
-    SearcherKind, Setup, Space, Status, StopHandle, StoppedBy, Study, TellError, TrialId, Tuner, TunerError, write_csv,
+    Assignment, Decision, Domain, Experiment, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space,
+    Status, Study, TrialId, Tuner,
 };
 
 fn setup() -> Setup {

@@ -13,7 +13,8 @@ use s3tune::results::{Recommended, Summary};
 use s3tune::run::{Budget, Method, Names, Plan, run};
 use s3tune::show::Show;
 use s3tune::space;
-use tunekit::{Config, StopHandle, Value};
+use tunekit::tuner::StopHandle;
+use tunekit::{Config, Value};
 
 use crate::networks::Network;
 

@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tunekit::{Event, Experiment, JOURNAL_NAME, JournalFile, PartialDependence, Setup, Table, write_csv};
+use tunekit::journal::{Event, JOURNAL_NAME, JournalFile};
+use tunekit::results::{PartialDependence, Table, write_csv};
+use tunekit::{Experiment, Setup};
 
 use super::arms::References;
 use super::comparison::Contents;

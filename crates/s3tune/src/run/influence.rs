@@ -1,6 +1,7 @@
 //! Which parameters mattered: read off the search's own model, made again from the journal.
 
-use tunekit::{ImportanceError, Importances, PartialDependence, Study, Surface};
+use tunekit::Study;
+use tunekit::results::{ImportanceError, Importances, PartialDependence, Surface};
 
 use crate::results::{Curve, CurvePoint, Influence, Share};
 use crate::run::page::parameter_value;

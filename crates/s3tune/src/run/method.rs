@@ -1,6 +1,7 @@
 //! What the names of search methods stand for: who chooses configurations, and who says how often each is downloaded.
 
-use tunekit::{SchedulerKind, SchedulerOptions, SearcherKind, Setup};
+use tunekit::scheduler::SchedulerOptions;
+use tunekit::{SchedulerKind, SearcherKind, Setup};
 
 use crate::failure::Failure;
 

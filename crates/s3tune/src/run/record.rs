@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use tunekit::{Best, Config, Experiment, JOURNAL_NAME, JournalFile, Space, Study, ValueRule};
+use tunekit::journal::{JOURNAL_NAME, JournalFile};
+use tunekit::study::ValueRule;
+use tunekit::{Best, Config, Experiment, Space, Study};
 
 use super::METRIC;
 use super::arms::{Role, in_space, nearest};

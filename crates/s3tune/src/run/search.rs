@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tunekit::tuner::{Observer, StopHandle, TunerError};
 use tunekit::{
-    Assignment, Config, Decision, Experiment, Measured, Observer, Outcome, Setup, Status, StopHandle, Study, Trial,
-    TrialId, Tuner, TunerError, Tuning,
+    Assignment, Config, Decision, Experiment, Measured, Outcome, Setup, Status, Study, Trial, TrialId, Tuner, Tuning,
 };
 
 use super::budget::{Budget, Spent};

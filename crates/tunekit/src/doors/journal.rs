@@ -61,7 +61,8 @@ pub struct Contents {
 /// A journal open for appending, by one writer at a time: the file stays locked until this is dropped.
 ///
 /// ```
-/// use tunekit::{Domain, JournalFile, Metric, Setup, Space, Study};
+/// use tunekit::{Domain, Metric, Setup, Space, Study};
+/// use tunekit::journal::JournalFile;
 /// # let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("journal.jsonl");
 /// let space = Space::new().with("n", Domain::int(1, 8)?)?;

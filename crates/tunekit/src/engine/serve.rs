@@ -179,13 +179,13 @@ struct Objective {
 ///
 /// ```
 /// use std::time::Duration;
-/// let mut server = tunekit::Server::new();
+/// let mut server = tunekit::serve::Server::new();
 /// let mut say = |line: &str| server.answer(line, Duration::ZERO);
 /// let create = r#"{"op":"create","space":{"x":{"type":"float","lo":-5,"hi":10}},"points_to_evaluate":[{"x":0}]}"#;
 /// assert_eq!(say(create)?, r#"{"ok":true}"#);
 /// assert_eq!(say(r#"{"op":"ask"}"#)?, r#"{"trial":0,"config":{"x":0.0},"resource":null,"resumed":false}"#);
 /// assert_eq!(say(r#"{"op":"tell","trial":0,"value":0.7}"#)?, r#"{"ok":true}"#);
-/// # Ok::<(), tunekit::JournalError>(())
+/// # Ok::<(), tunekit::journal::JournalError>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Server {

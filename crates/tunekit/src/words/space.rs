@@ -126,7 +126,8 @@ struct Condition {
 /// configuration has no value for it:
 ///
 /// ```
-/// use tunekit::{Config, ConfigError, Domain, Space};
+/// use tunekit::{Config, Domain, Space};
+/// use tunekit::space::ConfigError;
 ///
 /// let space = Space::new()
 ///     .with("engine", Domain::categorical(["plain", "pooled"])?)?

@@ -1,7 +1,7 @@
 //! The two that decide in a study: a searcher and a scheduler. Some schedulers bring their searcher.
 
 use crate::rules::scheduler::{Scheduler, SchedulerKind};
-use crate::rules::searcher::{Bohb, DehbSearch, HyperTuneSearch, Mobster, Searcher, SearcherKind};
+use crate::rules::searcher::{Bohb, Dehb, HyperTune, Mobster, Searcher, SearcherKind};
 use crate::words::schedule::SchedulerOptions;
 
 /// A study's searcher and scheduler.
@@ -25,9 +25,9 @@ pub(super) fn brought(kind: SchedulerKind, options: &SchedulerOptions) -> Option
     match kind {
         SchedulerKind::Bohb => Some(Box::new(Bohb)),
         SchedulerKind::Mobster => Some(Box::new(Mobster::new(options.kernel))),
-        SchedulerKind::HyperTune => Some(Box::new(HyperTuneSearch::new(options.kernel))),
+        SchedulerKind::HyperTune => Some(Box::new(HyperTune::new(options.kernel))),
         SchedulerKind::Median => brought(SchedulerKind::within(options)?, options),
-        SchedulerKind::Dehb => Some(Box::new(DehbSearch)),
+        SchedulerKind::Dehb => Some(Box::new(Dehb)),
         _ => None,
     }
 }
