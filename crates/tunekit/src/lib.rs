@@ -86,19 +86,23 @@ pub mod searcher {
     pub use crate::rules::history::{History, Observed, Reached};
     pub use crate::rules::searcher::{
         Auto, Bohb, Bore, CmaEs, Cqr, De, Dehb, Evolution, Gp, Grid, HyperTune, Mobster, Prediction, Random, Searcher,
-        SearcherKind, Sobol, SuggestError, Tpe, UnknownName,
+        SearcherKind, Sobol, SuggestError, Tpe,
     };
     pub use crate::rules::stream::Stream;
+    pub use crate::words::name::UnknownName;
 }
 
 /// How much to spend on a trial: the contract of a scheduler, its kinds, their options and their plans.
 pub mod scheduler {
     pub use crate::rules::advice::{Advice, Corrected, Parents};
     pub use crate::rules::scheduler::{
-        Asha, Dehb, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Racing, ScheduleError, Scheduler, SchedulerKind,
+        Asha, Dehb, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Racing, ScheduleError, Scheduler,
     };
     pub use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
-    pub use crate::words::schedule::{ResourceKernel, SchedulerOptions};
+    pub use crate::words::schedule::{
+        BracketOptions, MedianOptions, ModelOptions, PbtOptions, RacingOptions, ResourceKernel, RungOptions,
+        SchedulerKind, SchedulerSpec, SpecError,
+    };
 }
 
 /// Running a study: with workers and a closure, or on paper with a clock of its own.

@@ -5,6 +5,7 @@ pub(crate) mod domain;
 pub(crate) mod event;
 pub(crate) mod hash;
 pub(crate) mod metric;
+pub(crate) mod name;
 pub(crate) mod plan;
 pub(crate) mod predicate;
 pub(crate) mod schedule;

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use serde_json::{Value as Json, json};
 use tunekit::journal::Event;
-use tunekit::scheduler::{ResourceKernel, SchedulerOptions};
+use tunekit::scheduler::{MedianOptions, PbtOptions, RacingOptions, SchedulerSpec};
 use tunekit::searcher::Stream;
 use tunekit::study::{Checkpoint, Origin, ValueRule};
 use tunekit::tuner::Simulator;
@@ -16,13 +17,19 @@ use tunekit::{
 
 fn setup(kind: SchedulerKind, max: u64, eta: u64) -> Setup {
     let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
-    let within = "asha_promotion".to_owned();
-    let options = SchedulerOptions { eta, within, ..SchedulerOptions::default() };
+    let options = match kind {
+        SchedulerKind::Fifo | SchedulerKind::Pbt | SchedulerKind::Racing => json!({}),
+        SchedulerKind::Median => json!({"eta": eta, "within": "asha_promotion"}),
+        _ => json!({"eta": eta}),
+    };
     Setup::new(space, Metric::minimize("loss"))
         .searcher(SearcherKind::Random)
-        .scheduler(kind)
-        .scheduler_options(options)
+        .scheduler(spec(kind, &options))
         .max_resource(max)
+}
+
+fn spec(kind: SchedulerKind, options: &Json) -> SchedulerSpec {
+    SchedulerSpec::from_json(kind.as_str(), options.as_object().unwrap()).unwrap()
 }
 
 fn job(study: &mut Study) -> Assignment {
@@ -308,8 +315,8 @@ fn who_is_not_promoted_from_a_full_rung_needs_no_checkpoint() {
 
 #[test]
 fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
-    let options = SchedulerOptions { population: 3, ..SchedulerOptions::default() };
-    let setup = setup(SchedulerKind::Median, 9, 3).scheduler_options(options);
+    let median = spec(SchedulerKind::Median, &json!({"population": 3}));
+    let setup = setup(SchedulerKind::Median, 9, 3).scheduler(median);
     let mut study = Study::new(setup).unwrap();
     for losses in [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]] {
         let job = job(&mut study);
@@ -332,8 +339,8 @@ fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
 fn a_percentile_stops_what_is_worse_than_that_share_of_the_others() {
     use Decision::{Continue, Stop};
     let last = |share: f64, losses: [f64; 2]| {
-        let options = SchedulerOptions { population: 5, share, ..SchedulerOptions::default() };
-        let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler_options(options)).unwrap();
+        let median = spec(SchedulerKind::Median, &json!({"population": 5, "share": share}));
+        let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler(median)).unwrap();
         let mut report = |loss: f64| {
             let job = job(&mut study);
             study.report(job.trial, 1, loss).unwrap()
@@ -353,10 +360,10 @@ fn a_percentile_stops_what_is_worse_than_that_share_of_the_others() {
 
 #[test]
 fn a_percentile_around_a_scheduler_with_a_searcher_has_that_searcher() {
-    let options = SchedulerOptions { within: "bohb".to_owned(), population: 2, ..SchedulerOptions::default() };
-    let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler_options(options.clone())).unwrap();
-    assert!(SchedulerKind::Median.has_searcher(&options));
-    assert_eq!((study.header().searcher.as_str(), study.header().scheduler.as_str()), ("bohb", "median"));
+    let median = spec(SchedulerKind::Median, &json!({"within": "bohb", "population": 2}));
+    assert!(median.has_searcher());
+    let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler(median)).unwrap();
+    assert_eq!((study.header().searcher.as_str(), study.header().scheduler.name()), ("bohb", "median"));
     let mut bohb = Study::new(setup(SchedulerKind::Bohb, 9, 3)).unwrap();
     let mut decisions = BTreeSet::new();
     for i in 0..40 {
@@ -386,9 +393,10 @@ fn a_percentile_around_a_scheduler_with_a_searcher_has_that_searcher() {
 #[test]
 fn promotion_by_cost_lets_a_dear_trial_take_the_place_of_cheap_ones() {
     for kind in [SchedulerKind::AshaPromotion, SchedulerKind::HyperbandAsync] {
-        let options = SchedulerOptions { eta: 2, brackets: 1, ..SchedulerOptions::default() };
+        let options =
+            if kind == SchedulerKind::AshaPromotion { json!({"eta": 2}) } else { json!({"eta": 2, "brackets": 1}) };
         let promoted = |costs: [Option<f64>; 4], cost_aware: bool| {
-            let setup = setup(kind, 4, 2).scheduler_options(options.clone());
+            let setup = setup(kind, 4, 2).scheduler(spec(kind, &options));
             let mut study = Study::new(Setup { cost_aware, ..setup }).unwrap();
             let open: Vec<Assignment> = (0..4).map(|_| job(&mut study)).collect();
             for (job, cost) in open.iter().zip(costs) {
@@ -469,8 +477,8 @@ fn pasha_runs_no_further_than_the_ranking_needs() {
 }
 
 fn population(members: u64, interval: u64, max: u64) -> Setup {
-    let options = SchedulerOptions { members, interval, ..SchedulerOptions::default() };
-    setup(SchedulerKind::Pbt, max, 3).scheduler_options(options)
+    let options = PbtOptions { members, interval, ..PbtOptions::default() };
+    setup(SchedulerKind::Pbt, max, 3).scheduler(SchedulerSpec::Pbt(options))
 }
 
 /// Two of eight are a quarter.
@@ -551,8 +559,7 @@ fn a_population_finds_a_schedule_that_is_better_than_any_one_configuration() {
     let mut finals: Vec<f64> = Vec::new();
     for seed in 1000..1021 {
         let space = Space::new().with("rate", Domain::float(1e-3, 0.9).unwrap().log().unwrap()).unwrap();
-        let options = SchedulerOptions { members: 8, interval: 4, ..SchedulerOptions::default() };
-        let setup = Setup { space, ..setup(SchedulerKind::Pbt, 40, 3).scheduler_options(options) };
+        let setup = Setup { space, ..population(8, 4, 40) };
         let mut study = Study::new(setup.seed(seed)).unwrap();
         // What the caller keeps of trials that paused.
         let mut kept: BTreeMap<Checkpoint, f64> = BTreeMap::new();
@@ -600,10 +607,13 @@ fn a_population_that_may_not_grow_goes_on_as_it_is() {
 
 #[test]
 fn median_around_racing_stops_who_is_behind_and_spares_who_leads() {
-    let options = |drop| SchedulerOptions { within: "racing".to_owned(), population: 4, drop, ..Default::default() };
     // With so much noise a race that hardly ever drops anybody measures nearly every challenger to the end.
     let run = |kind: SchedulerKind, seed: u64| {
-        let setup = setup(kind, 6, 3).scheduler_options(options(1e-9)).seed(seed);
+        let options = match kind {
+            SchedulerKind::Racing => json!({"drop": 1e-9}),
+            _ => json!({"drop": 1e-9, "within": "racing", "population": 4}),
+        };
+        let setup = setup(kind, 6, 3).scheduler(spec(kind, &options)).seed(seed);
         let mut study = Study::new(Setup { metric: Metric::minimize("m"), ..setup }).unwrap();
         let mut events = study.take_events();
         let mut noise = Stream::of_study(seed, "noise");
@@ -659,8 +669,8 @@ fn best_compares_what_came_equally_far() {
 fn nobody_is_told_to_continue_at_the_maximal_resource() {
     for within in ["fifo", "asha_promotion"] {
         for kind in SchedulerKind::ALL {
-            let options = SchedulerOptions { within: within.to_owned(), ..Default::default() };
-            let mut study = Study::new(setup(kind, 9, 3).scheduler_options(options)).unwrap();
+            let options = if kind == SchedulerKind::Median { json!({"within": within}) } else { json!({}) };
+            let mut study = Study::new(setup(kind, 9, 3).scheduler(spec(kind, &options))).unwrap();
             let job = job(&mut study);
             let decision = study.report(job.trial, 9, 1.0).unwrap();
             assert_ne!(decision, Decision::Continue, "{kind} within {within}");
@@ -670,34 +680,35 @@ fn nobody_is_told_to_continue_at_the_maximal_resource() {
 
 #[test]
 fn options_out_of_their_bounds_are_refused() {
-    let refused = |kind, options: SchedulerOptions| {
-        Study::new(Setup { max_resource: Some(9), ..setup(kind, 9, 3).scheduler_options(options) })
-            .unwrap_err()
-            .to_string()
+    let refused = |scheduler: SchedulerSpec| {
+        Study::new(setup(SchedulerKind::Fifo, 9, 3).scheduler(scheduler)).unwrap_err().to_string()
     };
-    let default = SchedulerOptions::default;
-    assert!(refused(SchedulerKind::Asha, SchedulerOptions { eta: 1, ..default() }).contains("at least 2"));
-    assert!(refused(SchedulerKind::Median, SchedulerOptions { share: 1.0, ..default() }).contains("below 1"));
-    assert!(
-        refused(SchedulerKind::HyperbandAsync, SchedulerOptions { brackets: 4, ..default() }).contains("3 brackets")
-    );
-    for (options, bound) in [
-        (SchedulerOptions { members: 1, ..default() }, "at least 2"),
-        (SchedulerOptions { interval: 10, ..default() }, "at most max_resource, which is 9"),
-        (SchedulerOptions { quantile: 0.6, ..default() }, "at most 0.5"),
-        (SchedulerOptions { quantile: f64::NAN, ..default() }, "at most 0.5"),
+    for (kind, options, bound) in [
+        (SchedulerKind::Asha, json!({"eta": 1}), "at least 2"),
+        (SchedulerKind::Median, json!({"share": 1.0}), "below 1"),
+        (SchedulerKind::HyperbandAsync, json!({"brackets": 4}), "3 brackets"),
+        (SchedulerKind::Pbt, json!({"members": 1}), "at least 2"),
+        (SchedulerKind::Pbt, json!({"interval": 10}), "at most max_resource, which is 9"),
+        (SchedulerKind::Pbt, json!({"quantile": 0.6}), "at most 0.5"),
+        (SchedulerKind::Racing, json!({"replicates": 0}), "between 1 and max_resource, which is 9"),
+        (SchedulerKind::Racing, json!({"replicates": 10}), "between 1 and max_resource, which is 9"),
     ] {
-        assert!(refused(SchedulerKind::Pbt, options).contains(bound));
+        let says = refused(spec(kind, &options));
+        assert!(says.contains(bound), "{says}");
     }
-    let within = SchedulerOptions { within: "median".to_owned(), ..default() };
-    assert!(refused(SchedulerKind::Median, within).contains("wraps no scheduler"));
+    let quantile = PbtOptions { quantile: f64::NAN, ..PbtOptions::default() };
+    assert!(refused(SchedulerSpec::Pbt(quantile)).contains("at most 0.5"));
     for (drop, accept) in [(0.0, 0.9), (0.5, 0.5), (0.1, 1.0), (f64::NAN, 0.9)] {
-        assert!(refused(SchedulerKind::Racing, SchedulerOptions { drop, accept, ..default() }).contains("smaller"));
+        let options = RacingOptions { drop, accept, ..RacingOptions::default() };
+        assert!(refused(SchedulerSpec::Racing(options)).contains("smaller"));
     }
-    for replicates in [0, 10] {
-        let options = SchedulerOptions { replicates, ..default() };
-        assert!(refused(SchedulerKind::Racing, options).contains("between 1 and max_resource, which is 9"));
-    }
+    let around = |within: SchedulerSpec| {
+        SchedulerSpec::Median(MedianOptions { within: Box::new(within), ..MedianOptions::default() })
+    };
+    assert!(refused(around(SchedulerKind::Median.into())).contains("cannot wrap `median`"));
+    let late = spec(SchedulerKind::Asha, &json!({"grace": 2}));
+    assert!(refused(around(late)).contains("make them equal"));
+    assert!(refused(SchedulerSpec::Own { name: "mine".to_owned() }).contains("Study::with"));
     let setup = Setup { max_resource: None, ..setup(SchedulerKind::Bohb, 9, 3) };
     assert!(Study::new(setup).unwrap_err().to_string().contains("needs max_resource"));
 }
@@ -759,14 +770,14 @@ fn a_model_of_curves_needs_fewer_of_them_than_luck() {
 
 #[test]
 fn every_kernel_along_the_resource_makes_a_study_that_replays() {
-    for kernel in [ResourceKernel::ExpDecay, ResourceKernel::Independent, ResourceKernel::CrossValidation] {
+    for kernel in ["exp-decay", "independent", "cross-validation"] {
         for kind in MODELLED {
-            let options = SchedulerOptions { kernel, ..SchedulerOptions::default() };
-            let mut study = Study::new(setup(kind, 9, 3).scheduler_options(options)).unwrap();
+            let setup = setup(kind, 9, 3).scheduler(spec(kind, &json!({"kernel": kernel})));
+            let mut study = Study::new(setup).unwrap();
             Simulator::new(3).run(&mut study, 30.0, curve).unwrap();
             let mut again = Study::replay(study.take_events()).unwrap();
-            assert_eq!(again.ask().unwrap(), study.ask().unwrap(), "{kind} {kernel:?}");
-            assert!(study.best().unwrap().config.float("x").unwrap() < 0.3, "{kind} {kernel:?}");
+            assert_eq!(again.ask().unwrap(), study.ask().unwrap(), "{kind} {kernel}");
+            assert!(study.best().unwrap().config.float("x").unwrap() < 0.3, "{kind} {kernel}");
         }
     }
 }

@@ -200,7 +200,7 @@ async fn reports_are_replicates_and_observers_see_everything_in_order() {
 async fn a_report_carries_what_the_trial_has_cost_so_far_into_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");
-    let setup = Setup { cost_aware: true, scheduler: SchedulerKind::AshaPromotion, ..setup().max_resource(9) };
+    let setup = Setup { cost_aware: true, scheduler: SchedulerKind::AshaPromotion.into(), ..setup().max_resource(9) };
     let tuning = Tuner::new(setup)
         .max_trials(6)
         .journal(&path)

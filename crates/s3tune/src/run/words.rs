@@ -51,7 +51,7 @@ pub(crate) fn conclusion(identity: &Identity, improvements: &Improvements) -> St
 /// How the search went about it: searcher, scheduler, seed.
 pub(crate) fn search_method(record: &Record) -> String {
     let header = record.experiment.header();
-    let method = match header.scheduler.as_str() {
+    let method = match header.scheduler.name() {
         "fifo" => header.searcher.clone(),
         scheduler if scheduler == header.searcher => scheduler.to_owned(),
         scheduler => format!("{} under {scheduler}", header.searcher),

@@ -12,12 +12,11 @@ use serde_json::{Value as Json, json};
 use crate::doors::journal::{JournalError, JournalFile};
 use crate::rules::experiment::Experiment;
 use crate::rules::importance::{Importance, Importances};
-use crate::rules::scheduler::SchedulerKind;
 use crate::rules::searcher::SearcherKind;
 use crate::rules::study::{ReplayError, Setup, Study};
 use crate::rules::transfer::{Transfer, TransferMethod};
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{OptionsMap, SchedulerKind, SchedulerSpec};
 use crate::words::space::Space;
 use crate::words::trial::{Ask, Best, Measured, Outcome, TrialId};
 use crate::words::value::Config;
@@ -139,7 +138,8 @@ struct Create {
     cost_aware: bool,
     searcher: Option<String>,
     scheduler: Option<String>,
-    scheduler_options: Option<SchedulerOptions>,
+    /// Those that the scheduler has.
+    scheduler_options: Option<OptionsMap>,
     /// The most trials that are started.
     budget: Option<u64>,
     max_resource: Option<u64>,
@@ -336,7 +336,7 @@ impl Server {
             Request::Plan {} => {
                 let plan = study
                     .plan()
-                    .ok_or_else(|| format!("scheduler `{}` has no rungs to plan", study.header().scheduler))?;
+                    .ok_or_else(|| format!("scheduler `{}` has no rungs to plan", study.header().scheduler.name()))?;
                 Ok(
                     json!({ "brackets": plan.brackets, "budget_per_trial": plan.budget_per_trial(), "text": plan.to_string() }),
                 )
@@ -359,7 +359,9 @@ impl Server {
             return Err("there is a study already; a session has one".to_owned());
         }
         let searcher = create.searcher.map_or(Ok(SearcherKind::default()), |n| n.parse()).map_err(text)?;
-        let scheduler = create.scheduler.map_or(Ok(SchedulerKind::default()), |n| n.parse()).map_err(text)?;
+        let scheduler = create.scheduler.as_deref().unwrap_or(SchedulerKind::default().as_str());
+        let options = create.scheduler_options.unwrap_or_default();
+        let scheduler = SchedulerSpec::from_json(scheduler, &options).map_err(text)?;
         let asked = create.value;
         let metric = Metric {
             goal: create.mode,
@@ -377,7 +379,6 @@ impl Server {
             cost_aware: create.cost_aware,
             searcher,
             scheduler,
-            scheduler_options: create.scheduler_options.unwrap_or_default(),
             max_resource: create.max_resource,
             budget: create.budget,
             points_to_evaluate: create.points_to_evaluate,
@@ -390,7 +391,8 @@ impl Server {
         let header = setup.header().map_err(text)?;
         if asked.is_some_and(|asked| asked != header.metric.value) {
             return Err(format!(
-                "scheduler `{scheduler}` takes reports as replicates; leave value out, or say \"mean\""
+                "scheduler `{}` takes reports as replicates; leave value out, or say \"mean\"",
+                header.scheduler.name()
             ));
         }
         if let Some(study) = &self.study

@@ -462,7 +462,7 @@ impl Session {
                     }
                     Ok(Ask::Wait) if self.runs.is_empty() => {
                         break End::Suggest(SuggestError::Failed {
-                            searcher: self.study.header().scheduler.clone(),
+                            searcher: self.study.header().scheduler.name().to_owned(),
                             reason: "it waits for a result although no trial is running".to_owned(),
                         });
                     }

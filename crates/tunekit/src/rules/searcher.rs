@@ -42,6 +42,7 @@ pub use tpe::Tpe;
 use super::history::History;
 use super::stream::Stream;
 use crate::words::metric::Noise;
+use crate::words::name::UnknownName;
 use crate::words::space::ConfigError;
 use crate::words::value::Config;
 
@@ -251,24 +252,6 @@ impl FromStr for SearcherKind {
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         Self::from_name(name)
-    }
-}
-
-/// A searcher or scheduler of this name does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no {what} called `{given}` (known: {})", known.join(", "))]
-pub struct UnknownName {
-    /// `searcher` or `scheduler`.
-    pub what: &'static str,
-    /// The name given.
-    pub given: String,
-    /// The names there are.
-    pub known: Vec<&'static str>,
-}
-
-impl UnknownName {
-    pub(crate) fn new(what: &'static str, given: &str, known: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { what, given: given.to_owned(), known: known.into_iter().collect() }
     }
 }
 

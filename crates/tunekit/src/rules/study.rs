@@ -18,13 +18,13 @@ use super::advice::Advice;
 use super::distribution::{standard_deviation, student_half_width};
 use super::history::{History, Observed};
 use super::pareto::non_dominated;
-use super::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
+use super::scheduler::{Fifo, Job, Scheduler};
 use super::searcher::{Gp, Searcher, SearcherKind, SuggestError};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::metric::Metric;
 use crate::words::plan::Plan;
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::SchedulerSpec;
 use crate::words::space::Space;
 use crate::words::trial::{
     Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
@@ -108,8 +108,7 @@ impl Study {
             cost_aware: false,
             seed: 0,
             searcher: String::new(),
-            scheduler: String::new(),
-            scheduler_options: SchedulerOptions::default(),
+            scheduler: SchedulerSpec::default(),
             max_resource: None,
             budget: None,
             points_to_evaluate: Vec::new(),

@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::metric::{Metric, ValueRule};
-use super::schedule::SchedulerOptions;
+use super::schedule::{OptionsMap, SchedulerSpec, SpecError};
 use super::space::{Space, SpaceError};
 use super::trial::{Checkpoint, Decision, Measured, Origin, Outcome, TrialId};
 use super::value::Config;
@@ -43,10 +43,8 @@ pub struct Header {
     pub seed: u64,
     /// The searcher's name.
     pub searcher: String,
-    /// The scheduler's name.
-    pub scheduler: String,
-    /// What the scheduler is told beside its name.
-    pub scheduler_options: SchedulerOptions,
+    /// The scheduler, with its options.
+    pub scheduler: SchedulerSpec,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
     /// How many trials were planned when the study was made: what searchers may rely on, not a limit.
@@ -73,8 +71,8 @@ struct Raw {
     seed: u64,
     searcher: String,
     scheduler: String,
-    #[serde(default, skip_serializing_if = "SchedulerOptions::is_default")]
-    scheduler_options: SchedulerOptions,
+    #[serde(default, skip_serializing_if = "OptionsMap::is_empty")]
+    scheduler_options: OptionsMap,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_resource: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,10 +81,19 @@ struct Raw {
     points_to_evaluate: Vec<Config>,
 }
 
-impl TryFrom<Raw> for Header {
-    type Error = SpaceError;
+/// Why a line is no header.
+#[derive(Debug, thiserror::Error)]
+enum HeaderError {
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    #[error(transparent)]
+    Scheduler(#[from] SpecError),
+}
 
-    fn try_from(raw: Raw) -> Result<Self, SpaceError> {
+impl TryFrom<Raw> for Header {
+    type Error = HeaderError;
+
+    fn try_from(raw: Raw) -> Result<Self, HeaderError> {
         let space = raw.predicates.iter().try_fold(raw.space, |space, predicate| space.require(predicate))?;
         Ok(Self {
             schema: raw.schema,
@@ -97,8 +104,7 @@ impl TryFrom<Raw> for Header {
             cost_aware: raw.cost_aware,
             seed: raw.seed,
             searcher: raw.searcher,
-            scheduler: raw.scheduler,
-            scheduler_options: raw.scheduler_options,
+            scheduler: SchedulerSpec::from_journal(&raw.scheduler, raw.scheduler_options)?,
             max_resource: raw.max_resource,
             budget: raw.budget,
             points_to_evaluate: raw.points_to_evaluate,
@@ -118,8 +124,8 @@ impl From<Header> for Raw {
             cost_aware: header.cost_aware,
             seed: header.seed,
             searcher: header.searcher,
-            scheduler: header.scheduler,
-            scheduler_options: header.scheduler_options,
+            scheduler: header.scheduler.name().to_owned(),
+            scheduler_options: header.scheduler.journalled_options(),
             max_resource: header.max_resource,
             budget: header.budget,
             points_to_evaluate: header.points_to_evaluate,
@@ -145,8 +151,8 @@ impl Header {
             ("cost_aware", self.cost_aware == other.cost_aware),
             ("seed", self.seed == other.seed),
             ("searcher", self.searcher == other.searcher),
-            ("scheduler", self.scheduler == other.scheduler),
-            ("scheduler_options", self.scheduler_options == other.scheduler_options),
+            ("scheduler", self.scheduler.name() == other.scheduler.name()),
+            ("scheduler_options", self.scheduler == other.scheduler),
             ("max_resource", self.max_resource == other.max_resource),
             ("points_to_evaluate", self.points_to_evaluate == other.points_to_evaluate),
         ]

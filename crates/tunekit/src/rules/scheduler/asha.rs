@@ -15,13 +15,13 @@ use super::split::{Key, Split};
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{BracketOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
 
 /// Asynchronous successive halving and what is made of it.
 #[derive(Debug)]
 pub struct Asha {
-    name: &'static str,
+    spec: SchedulerSpec,
     form: Form,
     eta: u64,
     levels: Levels,
@@ -120,49 +120,31 @@ impl Rung {
 }
 
 impl Asha {
-    /// Stops a trial that is not among the best of those that came as far.
-    pub(super) fn stopping(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Self::new("asha", Form::Stops, options, max, 1)
-    }
-
-    /// Pauses every trial at every rung, and resumes the best.
-    pub(super) fn promotion(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Self::new("asha_promotion", Form::Promotes, options, max, 1)
-    }
-
-    /// Promotion in several brackets, among which new trials are drawn by lot.
-    pub(super) fn hyperband(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        let brackets = Levels::new(options, max)?.brackets(options)?;
-        Self::new("hyperband_async", Form::Promotes, options, max, brackets)
-    }
-
-    /// Promotion in several brackets under another name, for searchers that model the resource.
-    pub(super) fn modelled(name: &'static str, options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Ok(Self { name, ..Self::hyperband(options, max)? })
-    }
-
-    /// Promotion up to a resource that grows as long as the ranking still changes.
-    pub(super) fn pasha(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Self::new("pasha", Form::Grows, options, max, 1)
-    }
-
-    fn new(
-        name: &'static str,
-        form: Form,
-        options: &SchedulerOptions,
-        max: u64,
-        brackets: usize,
-    ) -> Result<Self, ScheduleError> {
-        let levels = Levels::new(options, max)?;
+    /// The form that the spec names: it stops a trial that is not among the best of those that came as far (`asha`);
+    /// pauses every trial at every rung, and resumes the best (`asha_promotion`), in several brackets among which new
+    /// trials are drawn by lot (`hyperband_async`, and for searchers that model the resource `mobster` and `hypertune`);
+    /// or promotes up to a resource that grows as long as the ranking still changes (`pasha`).
+    pub(super) fn new(spec: &SchedulerSpec, max: u64) -> Result<Self, ScheduleError> {
+        let in_brackets = |options: &BracketOptions| {
+            Levels::in_brackets(options, max).map(|(levels, brackets)| (Form::Promotes, options.eta, levels, brackets))
+        };
+        let (form, eta, levels, brackets) = match spec {
+            SchedulerSpec::Asha(options) => (Form::Stops, options.eta, Levels::new(options, max)?, 1),
+            SchedulerSpec::Pasha(options) => (Form::Grows, options.eta, Levels::new(options, max)?, 1),
+            SchedulerSpec::AshaPromotion(options) => (Form::Promotes, options.eta, Levels::new(options, max)?, 1),
+            SchedulerSpec::HyperbandAsync(options) => in_brackets(options)?,
+            SchedulerSpec::Mobster(options) | SchedulerSpec::HyperTune(options) => in_brackets(&options.into())?,
+            other => unreachable!("{} is no form of asynchronous successive halving", other.name()),
+        };
         let n = levels.len();
         let top = if form == Form::Grows { 1.min(n - 1) } else { n - 1 };
         // Synchronous Hyperband starts (K + 1) / (K + 1 - s) / r_s trials in bracket s for each one in another.
         let slots = |s: usize| n as f64 / (n - s) as f64 / levels.at(s) as f64;
         let all: f64 = (0..brackets).map(slots).sum();
         Ok(Self {
-            name,
+            spec: spec.clone(),
             form,
-            eta: options.eta,
+            eta,
             brackets: (0..brackets).map(|s| vec![Rung::default(); n - s]).collect(),
             chances: (0..brackets).map(|s| slots(s) / all).collect(),
             top,
@@ -366,7 +348,11 @@ fn criss_cross(curves: &[&[crate::words::trial::Measurement]]) -> f64 {
 
 impl Scheduler for Asha {
     fn name(&self) -> &str {
-        self.name
+        self.spec.name()
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        self.spec.clone()
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {

@@ -11,13 +11,13 @@ use super::split::Key;
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{BracketOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
 
 /// Synchronous Hyperband.
 #[derive(Debug)]
 pub struct Hyperband {
-    name: &'static str,
+    spec: SchedulerSpec,
     levels: Levels,
     /// By bracket: how many trials its rungs take.
     sizes: Vec<Vec<u64>>,
@@ -47,17 +47,12 @@ struct Round {
 }
 
 impl Hyperband {
-    /// All brackets, or as many as the options say.
-    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Self::named("hyperband", options, max)
-    }
-
-    pub(super) fn named(name: &'static str, options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        let levels = Levels::new(options, max)?;
-        let brackets = levels.brackets(options)?;
+    /// All brackets, or as many as the options say; under the spec's name, for others are made of it.
+    pub(super) fn new(spec: &SchedulerSpec, options: &BracketOptions, max: u64) -> Result<Self, ScheduleError> {
+        let (levels, brackets) = Levels::in_brackets(options, max)?;
         let sizes = (0..brackets).map(|bracket| sizes(levels.len(), bracket, options.eta)).collect();
         Ok(Self {
-            name,
+            spec: spec.clone(),
             values: vec![0; levels.len()],
             levels,
             sizes,
@@ -186,7 +181,11 @@ fn sizes(levels: usize, bracket: usize, eta: u64) -> Vec<u64> {
 
 impl Scheduler for Hyperband {
     fn name(&self) -> &str {
-        self.name
+        self.spec.name()
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        self.spec.clone()
     }
 
     fn next(&mut self, _: &History<'_>, _: &mut Stream) -> Job {
@@ -253,7 +252,8 @@ mod tests {
 
     #[test]
     fn the_table_for_81_and_3_is_the_papers() {
-        let hyperband = Hyperband::new(&SchedulerOptions::default(), 81).unwrap();
+        let options = BracketOptions::default();
+        let hyperband = Hyperband::new(&SchedulerSpec::Hyperband(options.clone()), &options, 81).unwrap();
         let plan = hyperband.plan();
         let table: Vec<Vec<(u64, u64)>> =
             plan.brackets.iter().map(|b| b.rungs.iter().map(|r| (r.quota.unwrap(), r.resource)).collect()).collect();

@@ -8,15 +8,13 @@ use std::collections::BTreeMap;
 use super::split::{Key, Split};
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
 use crate::words::event::Event;
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{MedianOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Measurement, Trial, TrialId};
 
 /// Stops what falls behind, and leaves everything else to the scheduler it wraps.
 pub struct Median {
     within: Box<dyn Scheduler>,
-    share: f64,
-    population: u64,
-    grace: u64,
+    options: MedianOptions,
     /// By cell: the running means of the trials that came as far.
     cells: Vec<Split>,
     /// What running trials put there since they were last given out.
@@ -24,18 +22,19 @@ pub struct Median {
 }
 
 impl Median {
-    pub(super) fn new(options: &SchedulerOptions, within: Box<dyn Scheduler>) -> Result<Self, ScheduleError> {
-        if !(options.share > 0.0 && options.share < 1.0) {
-            return Err(ScheduleError::Share { share: options.share });
+    pub(super) fn new(options: &MedianOptions, max: Option<u64>) -> Result<Self, ScheduleError> {
+        let MedianOptions { within, share, population: _, grace } = options;
+        if matches!(**within, SchedulerSpec::Median(_)) {
+            return Err(ScheduleError::Within);
         }
-        Ok(Self {
-            within,
-            share: options.share,
-            population: options.population,
-            grace: options.grace,
-            cells: Vec::new(),
-            fresh: BTreeMap::new(),
-        })
+        if !(*share > 0.0 && *share < 1.0) {
+            return Err(ScheduleError::Share { share: *share });
+        }
+        if let Some(inner) = within.grace().filter(|inner| inner != grace) {
+            return Err(ScheduleError::MedianGrace { grace: *grace, within: within.name().to_owned(), inner });
+        }
+        let within = within.build(max)?;
+        Ok(Self { within, options: options.clone(), cells: Vec::new(), fresh: BTreeMap::new() })
     }
 }
 
@@ -75,6 +74,10 @@ impl Scheduler for Median {
         "median"
     }
 
+    fn spec(&self) -> SchedulerSpec {
+        SchedulerSpec::Median(self.options.clone())
+    }
+
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
         self.within.next(history, stream)
     }
@@ -91,21 +94,21 @@ impl Scheduler for Median {
             }
             Decision::Stop => false,
         };
-        if !may_stop || last.step < self.grace {
+        if !may_stop || last.step < self.options.grace {
             return decision;
         }
         let n = trial.measurements.len() as f64;
         let mean: f64 = trial.measurements.iter().map(|m| history.goal().loss(m.value) / n).sum();
         let Some(others) = self.cells.get(cell(last.step)) else { return decision };
         // Its own entry of an earlier report in this cell counts among them; it is one of many, and never hides the others.
-        let enough = others.len() as u64 >= self.population.max(1);
+        let enough = others.len() as u64 >= self.options.population.max(1);
         let behind = others.next_best().is_some_and(|median| median.beats(Key::new(Some(mean), trial.id)));
         if enough && behind { Decision::Stop } else { decision }
     }
 
     fn observe(&mut self, history: &History<'_>, event: &Event) {
         self.within.observe(history, event);
-        let share = self.share;
+        let share = self.options.share;
         let k = |n: usize| allowed(share, n);
         match event {
             Event::Report { trial, value: Some(_), decision, .. } => {

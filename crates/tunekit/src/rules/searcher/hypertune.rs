@@ -16,7 +16,7 @@ pub struct HyperTune {
 
 impl HyperTune {
     /// With this kernel.
-    pub fn new(kernel: ResourceKernel) -> Self {
+    pub(in crate::rules) fn new(kernel: ResourceKernel) -> Self {
         Self { model: Gp::new().along(kernel), draws: kernel == ResourceKernel::Independent }
     }
 }
