@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use s3lab::NetworkProfile;
 use s3tune::cli::Init;
-use s3tune::engines::{Engine, Gauge, as_config};
+use s3tune::engines::{Engine, Gauge, as_config, space};
 use s3tune::failure::Failure;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
 use s3tune::results::{Recommended, Summary, Verdict};
 use s3tune::run::{Budget, Method, Names, Plan, run};
 use s3tune::show::Show;
-use s3tune::space;
 use serde_json::Value;
 use tempfile::TempDir;
 use tunekit::study::ValueRule;

@@ -1,6 +1,5 @@
 //! Words: plain types that are right once they exist. They name no other room.
 
-pub(crate) mod config;
 pub(crate) mod domain;
 pub(crate) mod event;
 pub(crate) mod hash;

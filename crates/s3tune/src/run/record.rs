@@ -13,7 +13,7 @@ use super::METRIC;
 use super::arms::{Role, in_space, nearest};
 use super::compare::{Improvements, mean};
 use super::comparison::{Comparison, Contents};
-use super::folder::Identity;
+use super::identity::Identity;
 use crate::failure::Failure;
 use crate::results::{Measured, Schema, Summary, Verdict, Versus};
 

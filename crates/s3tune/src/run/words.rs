@@ -5,7 +5,7 @@ use tunekit::compare::Improvement;
 
 use super::arms::{Role, in_space};
 use super::compare::{Improvements, mean};
-use super::folder::Identity;
+use super::identity::Identity;
 use super::record::Record;
 use crate::results::Verdict;
 use crate::show::{against, percent, seconds};
