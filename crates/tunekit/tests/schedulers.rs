@@ -795,3 +795,51 @@ fn a_simulation_takes_the_time_that_was_asked_for_and_no_more() {
     let simulation = Simulator::new(2).run(&mut study, 100.0, |_, _| Err("no".to_owned())).unwrap();
     assert_eq!((simulation.seconds, study.trials()[0].status), (0.0, Status::Failed));
 }
+
+#[test]
+fn a_budget_that_ends_before_a_rung_is_full_still_promotes() {
+    for kind in [SchedulerKind::Hyperband, SchedulerKind::Bohb, SchedulerKind::Dehb] {
+        let mut study = Study::new(setup(kind, 81, 3)).unwrap();
+        let mut events = study.take_events();
+        study.limit_trials(Some(30));
+        loop {
+            let mut cold = Study::replay(events.clone()).unwrap();
+            cold.limit_trials(Some(30));
+            let next = study.ask().unwrap();
+            assert_eq!(cold.ask().unwrap(), next, "{kind}");
+            let Some(job) = next.assignment() else { break };
+            if study.report(job.trial, job.resource.unwrap(), job.trial.0 as f64).unwrap() == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+            events.extend(study.take_events());
+        }
+        // Of 30 at the first rung a third goes on, of these a third, and at least one to the end.
+        let at = |resource| study.trials().iter().filter(|t| t.last_step() >= Some(resource)).count();
+        assert_eq!([1, 3, 9, 27, 81].map(at), [30, 10, 3, 1, 1], "{kind}");
+        assert_eq!(study.trials()[0].last_step(), Some(81), "{kind}: the best goes on");
+        assert_eq!(study.best().unwrap().trial, TrialId(0), "{kind}");
+    }
+}
+
+#[test]
+fn a_rung_that_is_not_going_to_be_full_waits_for_those_under_way() {
+    let mut study = Study::new(setup(SchedulerKind::Hyperband, 9, 3)).unwrap();
+    study.limit_trials(Some(4));
+    let open: Vec<Assignment> = (0..4).map(|_| job(&mut study)).collect();
+    assert_eq!(study.ask().unwrap(), Ask::Wait);
+    for job in &open[..3] {
+        assert_eq!(study.report(job.trial, 1, job.trial.0 as f64).unwrap(), Decision::Pause);
+        assert_eq!(study.ask().unwrap(), Ask::Wait);
+    }
+    // The last one is the best.
+    assert_eq!(study.report(open[3].trial, 1, -1.0).unwrap(), Decision::Pause);
+    let mut cold = Study::replay(study.take_events()).unwrap();
+    cold.limit_trials(Some(4));
+    let next = job(&mut study);
+    assert_eq!((next.trial, next.resource), (TrialId(3), Some(3)));
+    assert_eq!(job(&mut cold), next);
+    assert_eq!(study.ask().unwrap(), Ask::Wait);
+    // A larger budget begins with the next bracket, not with what is left of the closed rung.
+    study.limit_trials(None);
+    assert_eq!(job(&mut study).resource, Some(3));
+}

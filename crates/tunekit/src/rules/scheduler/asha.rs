@@ -223,7 +223,6 @@ impl Asha {
     }
 
     fn on_value(&mut self, history: &History<'_>, trial: TrialId, step: u64, value: f64, decision: Decision) {
-        let loss = standing(history, trial, value);
         let Ok(place) = usize::try_from(trial.0) else { return };
         while let Some(run) = self.runs.get(place)
             && !run.stopped
@@ -231,6 +230,8 @@ impl Asha {
             && self.levels.at(run.next as usize) <= step
         {
             let bracket = run.bracket as usize;
+            // The mean of replicates is computed where a rung is due, not with each report.
+            let loss = standing(history, trial, value);
             let Some((level, key)) = self.compare(history, trial, Some(loss)) else { return };
             self.fresh.entry(trial).or_default().push((level, key));
             if self.form == Form::Grows && level == self.top {
@@ -370,6 +371,10 @@ impl Scheduler for Asha {
             return Decision::Stop;
         };
         let next = run.next as usize;
+        // Between rungs nothing is compared, however many reports there are.
+        if self.levels.at(next) > last.step {
+            return Decision::Continue;
+        }
         let mut due = (next..self.levels.len()).take_while(|j| self.levels.at(*j) <= last.step);
         let key = Key::new(Some(standing(history, trial.id, last.value)), trial.id);
         let rule = self.rule(history);
@@ -379,8 +384,8 @@ impl Scheduler for Asha {
         };
         match self.form {
             Form::Stops if due.any(stops) => Decision::Stop,
-            Form::Promotes | Form::Grows if self.levels.at(next) <= last.step => Decision::Pause,
-            _ => Decision::Continue,
+            Form::Promotes | Form::Grows => Decision::Pause,
+            Form::Stops => Decision::Continue,
         }
     }
 

@@ -187,7 +187,8 @@ impl Scheduler for Dehb {
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
-        if self.first.has_work() {
+        // Where no trial may start there are no more children, but what Hyperband's first round has left to do.
+        if self.first.has_work() || !history.may_start() {
             return self.first.next(history, stream);
         }
         let slot = self.slot();

@@ -19,6 +19,8 @@ pub struct Median {
     cells: Vec<Split>,
     /// What running trials put there since they were last given out.
     fresh: BTreeMap<TrialId, Vec<(usize, Key)>>,
+    /// The means of trials that have not ended.
+    running: BTreeMap<TrialId, Running>,
 }
 
 impl Median {
@@ -34,7 +36,13 @@ impl Median {
             return Err(ScheduleError::MedianGrace { grace: *grace, within: within.name().to_owned(), inner });
         }
         let within = within.build(max)?;
-        Ok(Self { within, options: options.clone(), cells: Vec::new(), fresh: BTreeMap::new() })
+        Ok(Self {
+            within,
+            options: options.clone(),
+            cells: Vec::new(),
+            fresh: BTreeMap::new(),
+            running: BTreeMap::new(),
+        })
     }
 }
 
@@ -49,22 +57,35 @@ fn cell(step: u64) -> usize {
     (u64::from(doublings) * 64 + (step >> doublings)) as usize
 }
 
-/// The losses' running means, each with the cell it belongs to, for every cell that the trial came to or through.
-fn means(measurements: &[Measurement], loss: impl Fn(f64) -> f64) -> Vec<(usize, f64)> {
-    let mut all: Vec<(usize, f64)> = Vec::new();
-    let (mut mean, mut n) = (0.0, 0.0);
-    for m in measurements {
-        let here = cell(m.step);
-        if let Some((last, _)) = all.last().copied() {
-            all.extend((last + 1..here).map(|c| (c, mean)));
+/// The mean of a trial's losses so far, which a further report renews without a look at those before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Running {
+    /// How many measurements are in it.
+    taken: usize,
+    mean: f64,
+    /// The cell of the last one.
+    cell: Option<usize>,
+}
+
+impl Running {
+    /// Takes the measurements it has not seen. Gives the cells that the trial came to or through by them, each with the
+    /// mean it had there first.
+    fn take(&mut self, measurements: &[Measurement], loss: impl Fn(f64) -> f64) -> Vec<(usize, f64)> {
+        let mut cells = Vec::new();
+        for m in measurements.get(self.taken..).unwrap_or_default() {
+            let here = cell(m.step);
+            if let Some(last) = self.cell {
+                cells.extend((last + 1..here).map(|c| (c, self.mean)));
+            }
+            self.taken += 1;
+            self.mean += (loss(m.value) - self.mean) / self.taken as f64;
+            if self.cell.is_none_or(|last| last < here) {
+                cells.push((here, self.mean));
+                self.cell = Some(here);
+            }
         }
-        n += 1.0;
-        mean += (loss(m.value) - mean) / n;
-        if all.last().is_none_or(|(last, _)| *last < here) {
-            all.push((here, mean));
-        }
+        cells
     }
-    all
 }
 
 // A method with a default must be passed on as well.
@@ -97,8 +118,9 @@ impl Scheduler for Median {
         if !may_stop || last.step < self.options.grace {
             return decision;
         }
-        let n = trial.measurements.len() as f64;
-        let mean: f64 = trial.measurements.iter().map(|m| history.goal().loss(m.value) / n).sum();
+        let mut running = self.running.get(&trial.id).copied().unwrap_or_default();
+        running.take(&trial.measurements, |v| history.goal().loss(v));
+        let mean = running.mean;
         let Some(others) = self.cells.get(cell(last.step)) else { return decision };
         // Its own entry of an earlier report in this cell counts among them; it is one of many, and never hides the others.
         let enough = others.len() as u64 >= self.options.population.max(1);
@@ -117,7 +139,8 @@ impl Scheduler for Median {
                 let known = fresh.last().map(|(cell, _)| *cell);
                 // What stood before the present attempt has been put there already.
                 let kept = t.kept.checked_sub(1).map(|last| cell(t.measurements[last].step));
-                for (cell, mean) in means(&t.measurements, |v| history.goal().loss(v)) {
+                let running = self.running.entry(*trial).or_default();
+                for (cell, mean) in running.take(&t.measurements, |v| history.goal().loss(v)) {
                     if Some(cell) > known.max(kept) {
                         let key = Key::new(Some(mean), *trial);
                         if self.cells.len() <= cell {
@@ -131,8 +154,15 @@ impl Scheduler for Median {
                     self.fresh.remove(trial);
                 }
             }
-            Event::Tell { trial, .. } => drop(self.fresh.remove(trial)),
+            Event::Tell { trial, .. } => {
+                self.fresh.remove(trial);
+                self.running.remove(trial);
+            }
             Event::Interrupt { trial, .. } => {
+                if !history.keeps_interrupted() {
+                    // Its reports are void: what stands of them is taken anew.
+                    self.running.remove(trial);
+                }
                 let fresh = self.fresh.remove(trial).unwrap_or_default();
                 for (cell, key) in fresh.into_iter().filter(|_| !history.keeps_interrupted()) {
                     self.cells[cell].remove(key, k);
@@ -165,7 +195,14 @@ mod tests {
     #[test]
     fn means_run_and_reach_into_cells_that_were_skipped() {
         let at = |step, value| Measurement { step, value, cost: None, at_s: None };
-        assert_eq!(means(&[at(1, 4.0), at(4, 2.0)], |v| v), [(1, 4.0), (2, 4.0), (3, 4.0), (4, 3.0)]);
-        assert_eq!(means(&[at(128, 4.0), at(129, 2.0)], |v| -v), [(128, -4.0)]);
+        let means = |measurements: &[Measurement]| Running::default().take(measurements, |v| v);
+        assert_eq!(means(&[at(1, 4.0), at(4, 2.0)]), [(1, 4.0), (2, 4.0), (3, 4.0), (4, 3.0)]);
+        assert_eq!(means(&[at(128, 4.0), at(129, 2.0)]), [(128, 4.0)]);
+        // Report by report it is the same, and each is looked at once.
+        let all: Vec<Measurement> = (1..300).map(|step| at(step * 3, 1.0 / step as f64)).collect();
+        let mut running = Running::default();
+        let bit_by_bit: Vec<(usize, f64)> = (1..=all.len()).flat_map(|n| running.take(&all[..n], |v| v)).collect();
+        assert_eq!(bit_by_bit, means(&all));
+        assert_eq!(running.take(&all, |_| panic!("taken before")), []);
     }
 }
