@@ -110,7 +110,7 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     }
     let folder = Folder::open(&plan.out, &Identity::of(plan, bench), plan.names)?;
     // Another run is refused before anything is measured.
-    drop(folder.check_journal(&setup)?);
+    folder.check_journal(&setup)?;
     show.downloads_per_trial(plan.n_downloads);
     show.line(in_advance(plan, bench, round, one));
 
@@ -278,10 +278,7 @@ fn in_advance(plan: &Plan, bench: &Bench, round: Spent, one: Spent) -> String {
 }
 
 fn another_run(out: &Path, what: &str) -> Failure {
-    Failure::usage(format!(
-        "--out {} holds another run (its {what} differs); give the same flags, or another folder",
-        out.display()
-    ))
+    Failure::usage(format!("--out {} holds another run: {what}; give the same flags, or another folder", out.display()))
 }
 
 fn interrupted(plan: &Plan) -> Failure {

@@ -118,7 +118,8 @@ pub mod tuner {
 pub mod journal {
     pub use crate::doors::journal::{Contents, JournalError, JournalFile};
     pub use crate::engine::load::{JOURNAL_NAME, LoadError};
-    pub use crate::words::event::{Event, Header, SCHEMA};
+    pub use crate::engine::open::{OpenError, StudyJournal};
+    pub use crate::words::event::{Difference, Event, Header, SCHEMA};
 }
 
 /// What was found: comparisons, importances, effects, fronts, tables.
@@ -137,7 +138,7 @@ pub mod results {
 /// A study over JSON lines, for any language.
 #[cfg(feature = "cli")]
 pub mod serve {
-    pub use crate::engine::serve::{ServeError, Server};
+    pub use crate::engine::serve::Server;
 }
 
 pub use results::{Experiment, compare};

@@ -36,6 +36,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(warning) = server.warning() {
+        eprintln!("tunekit: warning: {warning}");
+    }
     match serve(&mut server) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

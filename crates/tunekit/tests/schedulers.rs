@@ -843,3 +843,38 @@ fn a_rung_that_is_not_going_to_be_full_waits_for_those_under_way() {
     study.limit_trials(None);
     assert_eq!(job(&mut study).resource, Some(3));
 }
+
+#[test]
+fn a_journal_with_the_options_of_all_schedulers_goes_on_as_the_one_it_names() {
+    // As versions wrote it that had one list of options for all schedulers; `asha` never looked at `quantile` and `drop`.
+    let header = r#"{"event":"header","schema":3,"space":{"x":{"type":"float","lo":0.0,"hi":1.0}},
+        "metric":{"name":"loss","goal":"min","kind":"generic","noise":"learned","value":"last"},"seed":7,
+        "searcher":"random","scheduler":"asha","scheduler_options":{"eta":4,"grace":1,"brackets":0,"share":0.5,
+        "population":5,"members":8,"interval":0,"quantile":7.0,"within":"fifo","drop":9.0,"accept":0.95,"replicates":3,
+        "recheck":20},"max_resource":16}"#;
+    let header: Event = serde_json::from_str(header).unwrap();
+    let study = Study::replay([header]).unwrap();
+    assert_eq!(study.header().scheduler, spec(SchedulerKind::Asha, &json!({"eta": 4})));
+    let asked = setup(SchedulerKind::Asha, 16, 4).seed(7).header().unwrap();
+    assert_eq!(study.header().difference(&asked), None);
+    let other = setup(SchedulerKind::Asha, 16, 3).seed(7).header().unwrap();
+    let says = study.header().difference(&other).unwrap().to_string();
+    assert_eq!(says, r#"its scheduler is asha {"eta":4,"grace":1,"rungs":[]}, not asha"#);
+}
+
+#[test]
+fn a_journal_has_the_options_of_the_scheduler_that_works() {
+    let twos = spec(SchedulerKind::Asha, &json!({"eta": 2}));
+    let given =
+        Study::with(setup(SchedulerKind::Fifo, 8, 3), SearcherKind::Random.build(), twos.build(Some(8)).unwrap());
+    let mut given = given.unwrap();
+    assert_eq!(given.header().scheduler, twos);
+    let line = given.take_events()[0].to_line();
+    assert!(line.contains(r#""scheduler":"asha","scheduler_options":{"eta":2,"grace":1,"rungs":[]}"#), "{line}");
+    let again = Study::replay([serde_json::from_str(&line).unwrap()]).unwrap();
+    assert_eq!(again.plan(), given.plan());
+    let fours = spec(SchedulerKind::Asha, &json!({"eta": 4})).build(Some(8)).unwrap();
+    let other = Study::replay_with([serde_json::from_str(&line).unwrap()], SearcherKind::Random.build(), fours);
+    let says = other.unwrap_err().to_string();
+    assert!(says.contains(r#"scheduler `asha {"eta":2"#) && says.contains(r#"not `asha {"eta":4"#), "{says}");
+}

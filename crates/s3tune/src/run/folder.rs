@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tunekit::journal::{Event, JOURNAL_NAME, JournalFile};
+use tunekit::journal::{JOURNAL_NAME, OpenError, StudyJournal};
 use tunekit::results::{PartialDependence, Table, write_csv};
 use tunekit::{Experiment, Setup};
 
@@ -39,7 +39,7 @@ impl Folder {
         match Identity::read(path)? {
             Some(found) => {
                 if let Some(what) = found.difference(identity) {
-                    return Err(another_run(path, what));
+                    return Err(another_run(path, &format!("its {what} differs")));
                 }
             }
             None => {
@@ -54,18 +54,15 @@ impl Folder {
         Self { path: path.to_owned(), names }
     }
 
-    /// Locks the journal and sees that it is of the study that `setup` describes, or of none yet.
-    pub(crate) fn check_journal(&self, setup: &Setup) -> Result<JournalFile, Failure> {
+    /// Sees that the journal is of the study that `setup` describes, or of none yet, and that nobody else writes it.
+    pub(crate) fn check_journal(&self, setup: &Setup) -> Result<(), Failure> {
         let doing = "go on from the journal";
-        let (journal, contents) = JournalFile::open(self.journal()).map_err(|error| Failure::work(doing, &error))?;
+        let journal = StudyJournal::open(self.journal()).map_err(|error| Failure::work(doing, &error))?;
         let asked = setup.header().map_err(|error| Failure::work("begin the search", &error))?;
-        match contents.events.first() {
-            Some(Event::Header(found)) => match found.difference(&asked) {
-                Some(what) => Err(another_run(&self.path, what)),
-                None => Ok(journal),
-            },
-            _ => Ok(journal),
-        }
+        journal.check(&asked).map_err(|error| match error {
+            OpenError::OtherStudy { difference, .. } => another_run(&self.path, &difference.to_string()),
+            other => Failure::work(doing, &other),
+        })
     }
 
     /// Where it is.

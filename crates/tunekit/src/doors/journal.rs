@@ -108,7 +108,7 @@ impl JournalFile {
         let contents = parse(&path, &bytes)?;
         let len = (bytes.len() - contents.torn_bytes) as u64;
         if contents.torn_bytes > 0 {
-            tracing::warn!(path = %path.display(), bytes = contents.torn_bytes, "dropping a torn last line");
+            tracing::warn!(path = %path.display(), bytes = contents.torn_bytes, "the last line had no end, as after a kill while it was written; it is cut off");
             file.set_len(len).map_err(fail("cut off its torn last line"))?;
         }
         file.seek(SeekFrom::Start(len)).map_err(fail("seek in it"))?;

@@ -10,6 +10,8 @@
 //!   refuses for the `value` that is missing. `interrupt` keeps the reports of a trial where they are replicates; in an
 //!   earlier journal it makes void what was reported since the trial was last asked for, as it did.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::metric::{Metric, ValueRule};
@@ -140,24 +142,73 @@ impl Header {
         self.schema >= KEEPS_REPLICATES && self.metric.value == ValueRule::Mean
     }
 
-    /// The first part in which two headers differ; `None` if they are of one study, of whatever schema. A study may go on with
-    /// another budget than it was planned with.
-    pub fn difference(&self, other: &Self) -> Option<&'static str> {
-        [
-            ("space", self.space == other.space),
-            ("metric", self.metric == other.metric),
-            ("objectives", self.objectives == other.objectives),
-            ("constraints", self.constraints == other.constraints),
-            ("cost_aware", self.cost_aware == other.cost_aware),
-            ("seed", self.seed == other.seed),
-            ("searcher", self.searcher == other.searcher),
-            ("scheduler", self.scheduler.name() == other.scheduler.name()),
-            ("scheduler_options", self.scheduler == other.scheduler),
-            ("max_resource", self.max_resource == other.max_resource),
-            ("points_to_evaluate", self.points_to_evaluate == other.points_to_evaluate),
+    /// The first part in which this header, that of a journal, and the one that is asked for differ; `None` if they are of
+    /// one study, of whatever schema. A study may go on with another budget than it was planned with.
+    pub fn difference(&self, asked: &Self) -> Option<Difference> {
+        let what = [
+            ("space", self.space == asked.space),
+            ("metric", self.metric == asked.metric),
+            ("objectives", self.objectives == asked.objectives),
+            ("constraints", self.constraints == asked.constraints),
+            ("cost_aware", self.cost_aware == asked.cost_aware),
+            ("seed", self.seed == asked.seed),
+            ("searcher", self.searcher == asked.searcher),
+            ("scheduler", self.scheduler == asked.scheduler),
+            ("max_resource", self.max_resource == asked.max_resource),
+            ("points_to_evaluate", self.points_to_evaluate == asked.points_to_evaluate),
         ]
         .into_iter()
-        .find_map(|(what, same)| (!same).then_some(what))
+        .find_map(|(what, same)| (!same).then_some(what))?;
+        let part = |header: &Self| match what {
+            "scheduler" => header.scheduler.to_string(),
+            _ => serde_json::to_value(Raw::from(header.clone()))
+                .ok()
+                .and_then(|header| header.get(what).map(ToString::to_string))
+                .unwrap_or_else(|| "absent".to_owned()),
+        };
+        let (found, asked) = match what {
+            "space" => self.space_difference(&asked.space),
+            _ => (part(self), part(asked)),
+        };
+        Some(Difference { what, found, asked })
+    }
+
+    /// The parameter in which two spaces differ, as each of them has it.
+    fn space_difference(&self, asked: &Space) -> (String, String) {
+        let mut names = self.space.iter().chain(asked.iter()).map(|(name, _)| name);
+        let Some(name) = names.find(|name| self.space.domain(name) != asked.domain(name)) else {
+            return ("one order, with these conditions and predicates".to_owned(), "another".to_owned());
+        };
+        let part = |space: &Space| match serde_json::to_value(space).ok().and_then(|s| s.get(name).cloned()) {
+            Some(domain) => format!("with `{name}` as {domain}"),
+            None => format!("without `{name}`"),
+        };
+        (part(&self.space), part(asked))
+    }
+}
+
+/// The first part in which the study of a journal and the one that is asked for differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Its name, as in the header.
+    pub what: &'static str,
+    /// The journal's.
+    pub found: String,
+    /// The one that is asked for.
+    pub asked: String,
+}
+
+/// Longer parts are told by their name alone.
+const MOST_TOLD: usize = 120;
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, found, asked } = self;
+        match found.len().max(asked.len()) <= MOST_TOLD {
+            true => write!(f, "its {what} is {found}, not {asked}"),
+            false => write!(f, "its {what} is another one"),
+        }
     }
 }
 

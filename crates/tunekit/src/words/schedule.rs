@@ -4,6 +4,7 @@
 
 mod options;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -410,7 +411,7 @@ fn parsed<T: Default + Serialize + DeserializeOwned>(scheduler: &str, options: &
     let mut all = map(&T::default());
     for (option, value) in options {
         if !all.contains_key(option) {
-            let known = all.keys().cloned().collect();
+            let known = all.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect();
             return Err(SpecError::Option { scheduler: scheduler.to_owned(), option: option.clone(), known });
         }
         let alone = Json::from(OptionsMap::from_iter([(option.clone(), value.clone())]));
@@ -445,7 +446,7 @@ fn median(options: &OptionsMap) -> Result<MedianOptions, SpecError> {
     for (option, value) in options.iter().filter(|(option, _)| *option != WITHIN) {
         if !alone.contains_key(option) && !inner.contains_key(option) {
             let scheduler = format!("median around {within}");
-            let known = known().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+            let known = known().collect::<BTreeSet<_>>().into_iter().collect();
             return Err(SpecError::Option { scheduler, option: option.clone(), known });
         }
         // `grace` is one option of both.

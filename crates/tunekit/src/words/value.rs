@@ -14,7 +14,7 @@ pub(super) use config::Names;
 
 /// One parameter's value. In JSON: `true`, `3`, `0.5` or `"text"`; a number without point or exponent is an `Int`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a value is true or false, a number or a text")]
 pub enum Value {
     /// True or false.
     Bool(bool),

@@ -217,7 +217,10 @@ impl<'de> Deserialize<'de> for Config {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
                 let (mut names, mut values) = (Names::default(), Vec::new());
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                while let Some(name) = map.next_key::<String>()? {
+                    let value: Value = map
+                        .next_value()
+                        .map_err(|error| serde::de::Error::custom(format!("parameter `{name}`: {error}")))?;
                     if names.position(&name).is_some() {
                         return Err(serde::de::Error::custom(format!("parameter `{name}` is given twice")));
                     }
