@@ -3,7 +3,8 @@
 
 use tunekit::scheduler::{RacingOptions, SchedulerSpec};
 use tunekit::{
-    Assignment, Config, Decision, Domain, Metric, Outcome, SearcherKind, Setup, Space, Status, Study, TrialId,
+    Assignment, Config, Decision, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Status, Study,
+    TrialId,
 };
 
 fn job(study: &mut Study) -> Assignment {
@@ -124,4 +125,29 @@ fn a_race_is_over_replicates_and_refuses_a_metric_without_noise() {
     assert_eq!(study.header().metric.value, tunekit::study::ValueRule::Mean);
     let setup = Setup { metric: Metric::minimize("m").deterministic(), ..race(RacingOptions::default()) };
     assert!(Study::new(setup).unwrap_err().to_string().contains("measures again"));
+}
+
+/// Two configurations, each of which has many trials, and a noise by which a trial leads that was lucky.
+#[test]
+fn a_race_recommends_a_configuration_and_not_a_lucky_trial() {
+    for seed in 0..20 {
+        let space = Space::new().with("x", Domain::Bool).unwrap();
+        let metric = Metric::minimize("loss").with_noise(0.5);
+        let setup = Setup::new(space, metric).searcher(SearcherKind::Random).scheduler(SchedulerKind::Racing);
+        let mut study = Study::new(setup.max_resource(5).seed(seed)).unwrap();
+        let mut noise = tunekit::searcher::Stream::of_study(seed, "noise");
+        for _ in 0..150 {
+            let job = job(&mut study);
+            let mean = if job.config.bool("x").unwrap() { 1.0 } else { 1.1 };
+            let value = mean + 0.5 * noise.normal();
+            if study.report(job.trial, job.resource.unwrap(), value).unwrap() == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+        let best = study.best().unwrap();
+        let all = study.history().observed();
+        let other = all.iter().find(|o| *o.config != best.config).unwrap();
+        let mean = other.samples.iter().sum::<f64>() / other.samples.len() as f64;
+        assert!(other.samples.len() < best.n || mean >= best.value, "seed {seed}: {best:?}, the other {mean}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::thread::available_parallelism;
 
-use tunekit::{Config, Domain, Status, Trial, Value};
+use tunekit::{Config, Domain, Status, Trial};
 
 use super::arms::{Role, in_space};
 use super::compare::{Improvements, mean};
@@ -12,8 +12,8 @@ use super::record::{Record, as_map};
 use super::words::{conclusion, search_method};
 use crate::engines::Knob;
 use crate::results::{
-    Against, Arm, ArmKind, Comparison, Configurations, Influence, Outcome, Parameter, ParameterUnit, ParameterValue,
-    ReportInput, TrialRow,
+    Against, Arm, ArmKind, Comparison, Configurations, Influence, Outcome, Parameter, ParameterUnit, ReportInput,
+    TrialRow,
 };
 use crate::show::seconds;
 use crate::size::ByteSize;

@@ -302,6 +302,24 @@ impl Racing {
         }))
     }
 
+    /// The trial whose configuration leads. Trials race, and where a configuration has several the incumbent may owe its
+    /// place to one that was lucky: then all measurements of each configuration count, of those that were measured as
+    /// often as the incumbent's.
+    fn leader(&self, history: &History<'_>) -> Option<TrialId> {
+        let incumbent = self.race.incumbent?;
+        if !history.repeats() {
+            return Some(incumbent);
+        }
+        let config = &history.trial(incumbent)?.config;
+        let view = history.clone().under(Advice { corrected: self.corrected(history), ..Advice::default() });
+        let observed = view.observed();
+        let Some(own) = observed.iter().find(|o| o.config == config) else { return Some(incumbent) };
+        let (goal, least) = (history.goal(), own.samples.len());
+        let rivals = observed.iter().filter(|o| o.is_feasible() && o.samples.len() >= least);
+        let best = rivals.min_by(|a, b| a.loss(goal).total_cmp(&b.loss(goal)));
+        Some(best.filter(|best| best.loss(goal) < own.loss(goal)).map_or(incumbent, |best| best.trial))
+    }
+
     /// Asks for the yardsticks where the level may have moved, or it is time.
     fn check(&mut self, history: &History<'_>) {
         let moved = self.since as f64 * self.race.drift.step();
@@ -418,7 +436,7 @@ impl Scheduler for Racing {
         let once = PlannedRung { resource: 1, quota: None, share: 1.0 };
         Advice {
             corrected: self.corrected(history),
-            incumbent: self.race.incumbent,
+            incumbent: self.leader(history),
             replicates: Some(self.race.rules.replicates),
             spared: leader.into_iter().chain(self.baseline).collect(),
             plan: Some(Plan { brackets: vec![PlannedBracket { share: 1.0, rungs: vec![once] }] }),
