@@ -1,9 +1,11 @@
-//! The house rules that a compiler does not check: arrows between crates and rooms, doors, the map, and plain text.
+//! The house rules that a compiler does not check: arrows between crates, rooms and files, doors, the map, and plain
+//! text.
 //!
 //! Here the tree is read and the rules are called; each rule lives in its own file under `tidy/`, is a pure function of
 //! paths and texts, and carries an example that breaks it. A finding reads `path:line: what, and how to mend it`.
 
 mod arrows;
+mod circles;
 mod doors;
 mod manifest;
 mod map;
@@ -70,6 +72,7 @@ fn check(files: &[File], crates: &[metadata::Crate]) -> Vec<Finding> {
     let mut findings = arrows::check(crates);
     findings.extend(doors::check_table(files));
     findings.extend(map::check(files));
+    findings.extend(circles::check(files));
     for file in files {
         findings.extend(text::check(file));
         if file.path.ends_with(".rs") {

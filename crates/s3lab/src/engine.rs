@@ -6,6 +6,7 @@ mod clock;
 mod counters;
 mod gate;
 mod lab;
+mod line;
 #[cfg(feature = "sdk")]
 mod sdk;
 mod server;

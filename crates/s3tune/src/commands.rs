@@ -10,7 +10,7 @@ mod tune;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use tunekit::StopHandle;
+use tunekit::tuner::StopHandle;
 
 use crate::cli::Command;
 use crate::failure::Failure;

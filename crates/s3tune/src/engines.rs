@@ -10,6 +10,7 @@ mod process;
 mod program;
 mod s3xfer;
 mod shipped;
+pub mod space;
 mod template;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +23,6 @@ use tunekit::{Config, Space};
 
 use crate::failure::Failure;
 use crate::object::{Connection, KeysError, Object};
-use crate::space;
 use file::EngineFile;
 use parameters::Parameters;
 

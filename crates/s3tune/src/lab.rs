@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use s3lab::{Lab, NetworkProfile, Server};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::checksum::checksum_of;
 use crate::failure::Failure;
-use crate::measure::checksum_of;
 use crate::object::{Connection, Keys, Object};
 
 /// Names in a lab that was not told any.

@@ -16,6 +16,7 @@
 //! | [`cp`] | one copy, with a configuration that was found |
 //! | [`show`], [`size`], [`failure`] | progress, sizes and errors as people see them |
 
+pub(crate) mod checksum;
 pub mod cli;
 pub mod commands;
 pub mod cp;
@@ -29,7 +30,6 @@ pub mod results;
 pub mod run;
 pub mod show;
 pub mod size;
-pub mod space;
 
 /// The README's examples are compiled, and run where they can be.
 #[cfg(doctest)]

@@ -1,16 +1,15 @@
 //! One measurement: a download into an empty folder, timed, with every byte of it checked.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crc_fast::{CrcAlgorithm, Digest};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tunekit::Config;
 
+use crate::checksum::checksum;
 use crate::engines::{Engine, Gauge, TransferError};
 use crate::object::{Connection, Object};
 
@@ -173,65 +172,5 @@ fn others(names: &[String]) -> String {
         [] => String::new(),
         [name] => format!("; it wrote {name:?}"),
         [name, ..] => format!("; it wrote {name:?} and {} more", names.len() - 1),
-    }
-}
-
-/// Size and CRC-64/NVME of a file. The second is 0 where the size is not the one expected: there may be no end to read to.
-fn checksum(path: &Path, expected_bytes: u64) -> io::Result<(u64, u64)> {
-    // A pipe would be waited at for ever.
-    let data = std::fs::metadata(path)?;
-    if !data.is_file() {
-        return Err(io::Error::other(format!("{} is not a file", path.display())));
-    }
-    if data.len() != expected_bytes {
-        return Ok((data.len(), 0));
-    }
-    let mut file = File::open(path)?;
-    let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok((bytes, digest.finalize())),
-            Ok(read) => {
-                digest.update(&buffer[..read]);
-                bytes += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// CRC-64/NVME of bytes that are made on the fly: `fill(offset, buffer)` writes those from `offset` on.
-#[must_use]
-pub fn checksum_of(bytes: u64, fill: impl Fn(u64, &mut [u8])) -> u64 {
-    let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = 0;
-    while offset < bytes {
-        let length = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(buffer.len());
-        fill(offset, &mut buffer[..length]);
-        digest.update(&buffer[..length]);
-        offset += length as u64;
-    }
-    digest.finalize()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_and_the_bytes_it_holds_have_the_same_checksum() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let bytes: Vec<u8> = (0..3_000_000_u32).map(|i| (i * 7) as u8).collect();
-        std::fs::write(file.path(), &bytes).unwrap();
-        let made = checksum_of(bytes.len() as u64, |offset, buffer| {
-            buffer.copy_from_slice(&bytes[offset as usize..][..buffer.len()]);
-        });
-        assert_eq!(checksum(file.path(), bytes.len() as u64).unwrap(), (bytes.len() as u64, made));
-        // The check value of CRC-64/NVME in the catalogue of parametrised CRC algorithms.
-        assert_eq!(checksum_of(9, |_, buffer| buffer.copy_from_slice(b"123456789")), 0xae8b_1486_0a79_9888);
     }
 }

@@ -9,6 +9,7 @@ mod compare;
 mod comparison;
 mod cutoff;
 mod folder;
+mod identity;
 mod influence;
 mod method;
 mod page;
@@ -22,7 +23,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tunekit::{Config, Metric, Setup, Space, StopHandle};
+use tunekit::tuner::StopHandle;
+use tunekit::{Config, Metric, Setup, Space};
 
 pub use self::budget::{Budget, Spent};
 pub use self::method::Method;
@@ -31,7 +33,8 @@ pub use self::tables::Names;
 use self::arms::{References, in_space, nearest};
 use self::compare::compare;
 use self::comparison::{ComparisonFile, Contents, SearchEnd};
-use self::folder::{Folder, Identity};
+use self::folder::Folder;
+use self::identity::Identity;
 use self::influence::explain;
 use self::record::Record;
 use self::search::{Searched, search};
@@ -107,7 +110,7 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     }
     let folder = Folder::open(&plan.out, &Identity::of(plan, bench), plan.names)?;
     // Another run is refused before anything is measured.
-    drop(folder.check_journal(&setup)?);
+    folder.check_journal(&setup)?;
     show.downloads_per_trial(plan.n_downloads);
     show.line(in_advance(plan, bench, round, one));
 
@@ -275,10 +278,7 @@ fn in_advance(plan: &Plan, bench: &Bench, round: Spent, one: Spent) -> String {
 }
 
 fn another_run(out: &Path, what: &str) -> Failure {
-    Failure::usage(format!(
-        "--out {} holds another run (its {what} differs); give the same flags, or another folder",
-        out.display()
-    ))
+    Failure::usage(format!("--out {} holds another run: {what}; give the same flags, or another folder", out.display()))
 }
 
 fn interrupted(plan: &Plan) -> Failure {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tunekit::{Assignment, Decision, Observer, Status, Study, Trial, TrialId};
+use tunekit::tuner::Observer;
+use tunekit::{Assignment, Decision, Status, Study, Trial, TrialId};
 
 /// Clones show on the same screen.
 #[derive(Debug, Clone)]

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use s3lab::NetworkProfile;
 use s3tune::cli::Init;
-use s3tune::engines::{Engine, Gauge, as_config};
+use s3tune::engines::{Engine, Gauge, as_config, space};
 use s3tune::failure::Failure;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
 use s3tune::results::{Recommended, Summary, Verdict};
 use s3tune::run::{Budget, Method, Names, Plan, run};
 use s3tune::show::Show;
-use s3tune::space;
 use serde_json::Value;
 use tempfile::TempDir;
-use tunekit::{Experiment, SearcherKind, Status, StopHandle, ValueRule};
+use tunekit::study::ValueRule;
+use tunekit::tuner::StopHandle;
+use tunekit::{Experiment, SearcherKind, Status};
 
 const BYTES: u64 = 1 << 20;
 
@@ -318,7 +319,7 @@ async fn another_run_is_refused_before_anything_is_measured() {
     let other = Plan { seed: 6, ..Plan { init: Init::Random, ..scene.plan(2) } };
     assert!(matches!(scene.run(&other).await, Err(Failure::Usage(line)) if line.contains("seed")));
     // Another process, as far as the lock can tell.
-    let _held = tunekit::JournalFile::open(scene.out().join("journal.jsonl")).unwrap();
+    let _held = tunekit::journal::JournalFile::open(scene.out().join("journal.jsonl")).unwrap();
     assert!(matches!(scene.run(&plan).await, Err(Failure::Work(line)) if line.contains("journal.jsonl")));
     assert_eq!(scene.bench.ledger().measurements, measured);
 }

@@ -4,26 +4,25 @@
 use std::error::Error;
 use std::time::Instant;
 
-use tunekit::{
-    Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup, Space, Study,
-};
+use tunekit::scheduler::{PbtOptions, SchedulerSpec};
+use tunekit::{Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let given = std::env::args().nth(1).unwrap_or_else(|| "10000".to_owned());
     let count: u64 = given.parse().map_err(|e| format!("how many trials? `{given}` is no number: {e}"))?;
-    let members = |members| SchedulerOptions { members, ..SchedulerOptions::default() };
-    for (kind, options, cost_aware) in [
-        (SchedulerKind::Asha, members(8), false),
-        (SchedulerKind::AshaPromotion, members(8), false),
-        (SchedulerKind::AshaPromotion, members(8), true),
-        (SchedulerKind::Hyperband, members(8), false),
-        (SchedulerKind::Pbt, members(8), false),
-        (SchedulerKind::Pbt, members(1000), false),
+    for (kind, members, cost_aware) in [
+        (SchedulerKind::Asha, None, false),
+        (SchedulerKind::AshaPromotion, None, false),
+        (SchedulerKind::AshaPromotion, None, true),
+        (SchedulerKind::Hyperband, None, false),
+        (SchedulerKind::Pbt, Some(8), false),
+        (SchedulerKind::Pbt, Some(1000), false),
     ] {
+        let population = |members| SchedulerSpec::Pbt(PbtOptions { members, ..PbtOptions::default() });
+        let scheduler = members.map_or_else(|| kind.into(), population);
         let space = Space::new().with("x", Domain::float(0.0, 1.0)?)?;
-        let setup = Setup::new(space, Metric::minimize("loss")).searcher(SearcherKind::Random).scheduler(kind);
-        let population = options.members;
-        let setup = Setup { cost_aware, ..setup.scheduler_options(options).max_resource(81) };
+        let setup = Setup::new(space, Metric::minimize("loss")).searcher(SearcherKind::Random).scheduler(scheduler);
+        let setup = Setup { cost_aware, ..setup.max_resource(81) };
         let mut study = Study::new(setup)?;
         let (mut asks, mut reports) = (Vec::new(), Vec::new());
         while reports.len() < 2000 {
@@ -53,8 +52,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             [times[times.len() / 2], times[times.len() * 99 / 100]].map(|time| time.as_secs_f64() * 1e6)
         });
         let by = if cost_aware { ", by cost" } else { "" };
+        let of = members.map_or_else(String::new, |members| format!(" of {members}"));
         println!(
-            "{kind} (population {population}){by}: median {:.1} us an ask, {:.1} us a report; 99 of 100 below {:.1} and {:.1} us",
+            "{kind}{of}{by}: median {:.1} us an ask, {:.1} us a report; 99 of 100 below {:.1} and {:.1} us",
             asks[0], reports[0], asks[1], reports[1]
         );
     }

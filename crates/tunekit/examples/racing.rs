@@ -7,10 +7,9 @@
 
 use std::error::Error;
 
-use tunekit::{
-    Config, Decision, Domain, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup, Space, Stream,
-    Study,
-};
+use tunekit::scheduler::{RacingOptions, SchedulerSpec};
+use tunekit::searcher::Stream;
+use tunekit::{Config, Decision, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 const MARKS: [u64; 8] = [20, 30, 45, 60, 90, 120, 180, 240];
 const MOST: u64 = 9;
@@ -53,21 +52,20 @@ fn run(method: &str, bench: &Bench, seed: u64) -> Result<Vec<f64>, Box<dyn Error
     let metric = Metric::time("seconds");
     let metric = if method == "asha" { metric } else { metric.replicated() };
     let number = |name: &str, or: f64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or);
-    let kind = match method {
-        "racing" => SchedulerKind::Racing,
-        "asha" => SchedulerKind::AshaPromotion,
-        _ => SchedulerKind::Fifo,
-    };
-    let default = SchedulerOptions::default();
-    let options = SchedulerOptions {
+    let default = RacingOptions::default();
+    let options = RacingOptions {
         drop: number("DROP", default.drop),
         accept: number("ACCEPT", default.accept),
         replicates: number("REPLICATES", default.replicates as f64) as u64,
         recheck: number("RECHECK", default.recheck as f64) as u64,
-        ..default
+    };
+    let scheduler = match method {
+        "racing" => SchedulerSpec::Racing(options),
+        "asha" => SchedulerKind::AshaPromotion.into(),
+        _ => SchedulerSpec::Fifo,
     };
     let searcher = std::env::var("SEARCHER").map_or(Ok(SearcherKind::Gp), |s| s.parse())?;
-    let setup = Setup::new(space, metric).seed(seed).searcher(searcher).scheduler(kind).scheduler_options(options);
+    let setup = Setup::new(space, metric).seed(seed).searcher(searcher).scheduler(scheduler);
     let mut study = Study::new(setup.max_resource(MOST))?;
     let mut stream = Stream::of_study(seed, "noise");
     let repeats = match method {

@@ -8,9 +8,9 @@
 use std::error::Error;
 use std::time::Instant;
 
-use tunekit::{
-    Assignment, Config, Domain, Metric, SchedulerKind, SearcherKind, Setup, Simulator, Space, Stream, Study,
-};
+use tunekit::searcher::Stream;
+use tunekit::tuner::Simulator;
+use tunekit::{Assignment, Config, Domain, Metric, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 /// The resource of a full run, in epochs.
 const EPOCHS: u64 = 81;

@@ -33,64 +33,119 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//!
 //! # Where things are
 //!
-//! | room | what |
+//! The root has the names of the paved path; each module below has all of its topic.
+//!
+//! | to | see |
 //! |---|---|
-//! | words | [`Space`], [`Domain`], [`Config`], [`Metric`], [`SchedulerOptions`], [`Trial`], [`Event`], [`Table`] |
-//! | rules | [`Study`], [`Searcher`] and its kinds, [`Scheduler`] and its kinds, [`Experiment`], [`Importances`], [`Transfer`], [`compare`], [`pareto`] |
-//! | doors | [`JournalFile`], [`write_csv`] |
-//! | engine | [`Tuner`], [`Simulator`], [`StopHandle`], [`Experiment::load`] |
+//! | say what may be tried | [`Space`], [`Domain`], [`Config`], [`Value`]; [`space`] |
+//! | say what is measured, and how the search works | [`Metric`], [`Goal`], [`Setup`], [`SearcherKind`], [`SchedulerKind`]; [`study`] |
+//! | search with a closure | [`Tuner`], [`TrialRun`], [`Tuning`]; [`tuner`] |
+//! | search by asking and telling | [`Study`], [`Ask`], [`Assignment`], [`Trial`], [`Outcome`], [`Measured`], [`Decision`]; [`study`] |
+//! | learn what was found | [`Best`], [`Experiment`], [`compare`]; [`results`] |
+//! | keep a study on the disk | [`journal`] |
+//! | write a searcher or a scheduler | [`searcher`], [`scheduler`] |
 //!
 //! # Features
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `cli` | the program `tunekit`, whose `serve` speaks JSON lines with any language, and the `Server` behind it |
+//! | `cli` | the program `tunekit`, whose `serve` speaks JSON lines with any language, and the module `serve` behind it |
 
 mod doors;
 mod engine;
 mod rules;
 mod words;
 
-pub use doors::checkpoints::CheckpointError;
-pub use doors::journal::{Contents, JournalError, JournalFile};
-pub use doors::results::{WriteError, write_csv};
-pub use engine::load::{JOURNAL_NAME, LoadError};
+/// What may be tried: parameters, their domains, predicates, configurations.
+pub mod space {
+    pub use crate::rules::DecodeError;
+    pub use crate::words::domain::{
+        Choices, Domain, DomainError, FloatDomain, IntDomain, MAX_COUNT, MAX_INT, MAX_LOG_INT,
+    };
+    pub use crate::words::predicate::PredicateError;
+    pub use crate::words::space::{ConfigError, Space, SpaceError};
+    pub use crate::words::value::{Config, Value};
+}
+
+/// Asking and telling: what a study is made from, what it gives out, and what it is told.
+pub mod study {
+    pub use crate::rules::study::{ReplayError, Setup, SetupError, Study, TellError};
+    pub use crate::rules::transfer::{Transfer, TransferError, TransferMethod};
+    pub use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
+    pub use crate::words::trial::{
+        Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status,
+        Trial, TrialId,
+    };
+}
+
+/// Which configuration to try: the contract of a searcher, its kinds, and what they see.
+pub mod searcher {
+    pub use crate::rules::history::{History, Observed, Reached};
+    pub use crate::rules::searcher::{
+        Auto, Bohb, Bore, CmaEs, Cqr, De, Dehb, Evolution, Gp, Grid, HyperTune, Mobster, Prediction, Random, Searcher,
+        SearcherKind, Sobol, SuggestError, Tpe,
+    };
+    pub use crate::rules::stream::Stream;
+    pub use crate::words::name::UnknownName;
+}
+
+/// How much to spend on a trial: the contract of a scheduler, its kinds, their options and their plans.
+pub mod scheduler {
+    pub use crate::rules::advice::{Advice, Corrected, Parents};
+    pub use crate::rules::scheduler::{
+        Asha, Dehb, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Racing, ScheduleError, Scheduler,
+    };
+    pub use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
+    pub use crate::words::schedule::{
+        BracketOptions, MedianOptions, ModelOptions, PbtOptions, RacingOptions, ResourceKernel, RungOptions,
+        SchedulerKind, SchedulerSpec, SpecError,
+    };
+}
+
+/// Running a study: with workers and a closure, or on paper with a clock of its own.
+pub mod tuner {
+    pub use crate::doors::checkpoints::CheckpointError;
+    pub use crate::engine::simulator::{Simulation, SimulationError, Simulator};
+    pub use crate::engine::stop::StopHandle;
+    pub use crate::engine::trial_run::TrialRun;
+    pub use crate::engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
+}
+
+/// The journal of a study: its events, and the file that keeps them.
+pub mod journal {
+    pub use crate::doors::journal::{Contents, JournalError, JournalFile};
+    pub use crate::engine::load::{JOURNAL_NAME, LoadError};
+    pub use crate::engine::open::{OpenError, StudyJournal};
+    pub use crate::words::event::{Difference, Event, Header, SCHEMA};
+}
+
+/// What was found: comparisons, importances, effects, fronts, tables.
+pub mod results {
+    pub use crate::doors::results::{WriteError, write_csv};
+    pub use crate::rules::compare;
+    pub use crate::rules::effects::{Effect, Effects, Finding};
+    pub use crate::rules::experiment::Experiment;
+    pub use crate::rules::importance::{
+        Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface,
+    };
+    pub use crate::rules::pareto;
+    pub use crate::words::table::{Cells, Table, UnevenTable};
+}
+
+/// A study over JSON lines, for any language.
 #[cfg(feature = "cli")]
-pub use engine::serve::{ServeError, Server};
-pub use engine::simulator::{Simulation, SimulationError, Simulator};
-pub use engine::stop::StopHandle;
-pub use engine::trial_run::TrialRun;
-pub use engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
-pub use rules::DecodeError;
-pub use rules::advice::{Advice, Corrected, Parents};
-pub use rules::compare;
-pub use rules::effects::{Effect, Effects, Finding};
-pub use rules::experiment::Experiment;
-pub use rules::history::{History, Observed, Reached};
-pub use rules::importance::{Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface};
-pub use rules::pareto;
-pub use rules::scheduler::{
-    Asha, Dehb, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Racing, ScheduleError, Scheduler, SchedulerKind,
+pub mod serve {
+    pub use crate::engine::serve::Server;
+}
+
+pub use results::{Experiment, compare};
+pub use scheduler::SchedulerKind;
+pub use searcher::SearcherKind;
+pub use space::{Config, Domain, Space, Value};
+pub use study::{
+    Ask, Assignment, Best, Decision, Goal, Measured, Metric, Outcome, Setup, Status, Study, Trial, TrialId,
 };
-pub use rules::searcher::{
-    Auto, Bohb, Bore, CmaEs, Cqr, De, DehbSearch, Evolution, Gp, Grid, HyperTuneSearch, Mobster, Prediction, Random,
-    Searcher, SearcherKind, SobolSearch, SuggestError, Tpe, UnknownName,
-};
-pub use rules::stream::Stream;
-pub use rules::study::{ReplayError, Setup, SetupError, Study, TellError};
-pub use rules::transfer::{Transfer, TransferError, TransferMethod};
-pub use words::domain::{Choices, Domain, DomainError, FloatDomain, IntDomain, MAX_COUNT, MAX_INT, MAX_LOG_INT};
-pub use words::event::{Event, Header, SCHEMA};
-pub use words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
-pub use words::plan::{Plan, PlannedBracket, PlannedRung};
-pub use words::predicate::PredicateError;
-pub use words::schedule::{ResourceKernel, SchedulerOptions};
-pub use words::space::{ConfigError, Space, SpaceError};
-pub use words::table::{Cells, Table, UnevenTable};
-pub use words::trial::{
-    Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
-    TrialId,
-};
-pub use words::value::{Config, Value};
+pub use tuner::{TrialRun, Tuner, Tuning};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use tunekit::Server;
+use tunekit::serve::Server;
 
 /// Parameter search for anything, from any language.
 #[derive(Debug, Parser)]
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(warning) = server.warning() {
+        eprintln!("tunekit: warning: {warning}");
+    }
     match serve(&mut server) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,10 +1,10 @@
 //! Words: plain types that are right once they exist. They name no other room.
 
-pub(crate) mod config;
 pub(crate) mod domain;
 pub(crate) mod event;
 pub(crate) mod hash;
 pub(crate) mod metric;
+pub(crate) mod name;
 pub(crate) mod plan;
 pub(crate) mod predicate;
 pub(crate) mod schedule;

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use tunekit::{Config, Decision, Domain, Metric, Outcome, SchedulerKind, Setup, Space, Stream, Study};
+use tunekit::searcher::Stream;
+use tunekit::{Config, Decision, Domain, Metric, Outcome, SchedulerKind, Setup, Space, Study};
 
 const BUDGET: u64 = 40;
 

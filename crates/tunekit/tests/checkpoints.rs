@@ -9,19 +9,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tunekit::journal::JournalFile;
+use tunekit::scheduler::{PbtOptions, SchedulerSpec};
+use tunekit::tuner::{StopHandle, StoppedBy, TunerError};
 use tunekit::{
-    Decision, Domain, Experiment, JournalFile, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup,
-    Space, Status, StopHandle, StoppedBy, Study, TrialId, TrialRun, Tuner, TunerError,
+    Decision, Domain, Experiment, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Status, Study, TrialId,
+    TrialRun, Tuner,
 };
 
 fn setup(kind: SchedulerKind) -> Setup {
     let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
-    let options = SchedulerOptions { members: 4, interval: 2, ..SchedulerOptions::default() };
+    let scheduler = match kind {
+        SchedulerKind::Pbt => SchedulerSpec::Pbt(PbtOptions { members: 4, interval: 2, ..PbtOptions::default() }),
+        other => other.into(),
+    };
     Setup::new(space, Metric::minimize("loss"))
         .seed(2)
         .searcher(SearcherKind::Random)
-        .scheduler(kind)
-        .scheduler_options(options)
+        .scheduler(scheduler)
         .max_resource(9)
 }
 

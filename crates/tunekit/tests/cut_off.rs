@@ -1,9 +1,12 @@
 //! Trials that are cut off: what is told is a bound, and no bound is ever taken for a value.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+use tunekit::journal::Event;
+use tunekit::scheduler::SchedulerSpec;
+use tunekit::study::TellError;
 use tunekit::{
-    Assignment, Config, Decision, Domain, Event, Experiment, Measured, Metric, Outcome, SchedulerKind,
-    SchedulerOptions, SearcherKind, Setup, Space, Status, Study, TellError, TrialId,
+    Assignment, Config, Decision, Domain, Experiment, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup,
+    Space, Status, Study, TrialId,
 };
 
 fn space() -> Space {
@@ -178,9 +181,13 @@ fn further_objectives_and_constraints_are_told_with_a_bound_too() {
 
 /// The trials that go on when eight of a rung of `kind` are there; trial 1 is cut off at what is the second best value.
 fn promoted(kind: SchedulerKind, bound: f64) -> Vec<u64> {
-    let setup = Setup::new(space(), Metric::minimize("loss")).searcher(SearcherKind::Random).scheduler(kind);
-    let options = SchedulerOptions { eta: 2, brackets: 1, ..SchedulerOptions::default() };
-    let mut study = Study::new(setup.max_resource(8).scheduler_options(options).seed(1)).unwrap();
+    let mut options = serde_json::json!({"eta": 2, "brackets": 1});
+    if kind == SchedulerKind::AshaPromotion {
+        options = serde_json::json!({"eta": 2});
+    }
+    let scheduler = SchedulerSpec::from_json(kind.as_str(), options.as_object().unwrap()).unwrap();
+    let setup = Setup::new(space(), Metric::minimize("loss")).searcher(SearcherKind::Random).scheduler(scheduler);
+    let mut study = Study::new(setup.max_resource(8).seed(1)).unwrap();
     let mut resumed = Vec::new();
     for value in [0.5, f64::NAN, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9] {
         let next = job(&mut study);
@@ -270,7 +277,7 @@ fn searched(seed: u64, trials: u64, cuts: bool) -> (f64, f64) {
     // What there is to begin with takes half as long again as the best.
     let start = Config::new().with("a", 16).with("b", 8).with("c", 10);
     let mut study = Study::new(Setup::new(space, Metric::time("s")).budget(trials).seed(seed).point(start)).unwrap();
-    let mut noise = tunekit::Stream::of_study(seed, "noise of a test");
+    let mut noise = tunekit::searcher::Stream::of_study(seed, "noise of a test");
     let (mut least, mut cost) = (f64::INFINITY, 0.0);
     for _ in 0..trials {
         let next = job(&mut study);

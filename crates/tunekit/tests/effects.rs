@@ -2,10 +2,9 @@
 //! functions whose parameters are known to matter or not.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
-use tunekit::{
-    Config, Domain, Effects, Finding, ImportanceError, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space,
-    Stream, Study,
-};
+use tunekit::results::{Effects, Finding, ImportanceError};
+use tunekit::searcher::Stream;
+use tunekit::{Config, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 /// The knobs of a transfer: requests, size of parts, of pieces, of a queue.
 const RANGES: [(i64, i64); 4] = [(1, 64), (1, 256), (1, 1000), (4, 512)];

@@ -2,7 +2,8 @@
 //! random search on the same problem.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
-use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Stream, Study, pareto};
+use tunekit::results::pareto;
+use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study};
 
 fn square() -> Space {
     Space::new()
@@ -152,7 +153,7 @@ fn a_first_front_of_one_point_is_left_for_the_rest_of_the_front() {
     let reference = [1.1, 45.0];
     let missed = |kind, seed| {
         let setup = Setup::new(space.clone(), Metric::minimize("loss")).objective(Metric::minimize("n"));
-        let mut noise = Stream::of_study(seed, "noise of the function");
+        let mut noise = tunekit::searcher::Stream::of_study(seed, "noise of the function");
         let mut study = Study::new(setup.searcher(kind).seed(seed)).unwrap();
         for _ in 0..40 {
             let job = study.ask().unwrap().assignment().unwrap();
@@ -241,7 +242,7 @@ fn a_known_noise_is_taken_as_it_is() {
     // The same measurements: the larger the noise they are said to have, the less the luckiest is believed.
     let interval = |metric: Metric| {
         let mut study = Study::new(Setup::new(square(), metric)).unwrap();
-        let mut stream = Stream::of_study(1, "test");
+        let mut stream = tunekit::searcher::Stream::of_study(1, "test");
         for _ in 0..20 {
             let config = Config::new().with("x", stream.uniform()).with("y", stream.uniform());
             study.add(&config, (xy(&config).0 - 0.4).abs() + 0.1 * stream.uniform()).unwrap();

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-use tunekit::{Ask, Best, Config, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Stream, Study};
+use tunekit::searcher::Stream;
+use tunekit::{Ask, Best, Config, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 const STUDIES: u64 = 40;
 const NOISE: f64 = 0.15;

@@ -1,10 +1,9 @@
 //! What is said about parameters, against functions whose shares are known.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
-use tunekit::{
-    Config, Domain, Experiment, History, ImportanceError, Importances, Metric, PartialDependence, Prediction, Random,
-    Searcher, SearcherKind, Setup, Space, Stream, Study, SuggestError, Surface, Value,
-};
+use tunekit::results::{ImportanceError, Importances, PartialDependence, Surface};
+use tunekit::searcher::{History, Prediction, Random, Searcher, Stream, SuggestError};
+use tunekit::{Config, Domain, Experiment, Metric, SearcherKind, Setup, Space, Study, Value};
 
 /// A model that knows the function, to so much on either side.
 struct Oracle(fn(&Config) -> f64, f64);
@@ -30,7 +29,7 @@ impl Searcher for Oracle {
 /// A study of `trials` results of a function.
 fn study(space: &Space, searcher: Box<dyn Searcher>, trials: usize, f: fn(&Config) -> f64) -> Study {
     let setup = Setup::new(space.clone(), Metric::minimize("loss")).seed(7);
-    let mut study = Study::with(setup, searcher, Box::new(tunekit::Fifo)).unwrap();
+    let mut study = Study::with(setup, searcher, Box::new(tunekit::scheduler::Fifo)).unwrap();
     for _ in 0..trials {
         let job = study.ask().unwrap().assignment().unwrap();
         study.tell(job.trial, f(&job.config)).unwrap();

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 use proptest::prelude::*;
+use tunekit::journal::Event;
+use tunekit::searcher::{History, SuggestError};
+use tunekit::study::{SetupError, TellError};
 use tunekit::{
-    Ask, Assignment, Config, Domain, Event, Experiment, Goal, History, Measured, Metric, Outcome, SearcherKind, Setup,
-    SetupError, Space, Status, Study, SuggestError, TellError, TrialId,
+    Ask, Assignment, Config, Domain, Experiment, Goal, Measured, Metric, Outcome, SearcherKind, Setup, Space, Status,
+    Study, TrialId,
 };
 
 fn space() -> Space {

@@ -1,25 +1,26 @@
 //! Racing: replicates until it is clear who is better, cases computed by hand and one of drift.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+use tunekit::scheduler::{RacingOptions, SchedulerSpec};
 use tunekit::{
-    Assignment, Config, Decision, Domain, Metric, Outcome, SchedulerKind, SchedulerOptions, SearcherKind, Setup, Space,
-    Status, Study, TrialId,
+    Assignment, Config, Decision, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Status, Study,
+    TrialId,
 };
 
 fn job(study: &mut Study) -> Assignment {
     study.ask().unwrap().assignment().expect("a trial")
 }
 
-fn race(options: SchedulerOptions) -> Setup {
+fn race(options: RacingOptions) -> Setup {
     let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
-    let setup = Setup::new(space, Metric::time("s")).searcher(SearcherKind::Random).scheduler(SchedulerKind::Racing);
-    setup.scheduler_options(options).max_resource(5)
+    let setup = Setup::new(space, Metric::time("s")).searcher(SearcherKind::Random);
+    setup.scheduler(SchedulerSpec::Racing(options)).max_resource(5)
 }
 
 #[test]
 fn a_race_drops_replicates_and_accepts_by_probability() {
     use Decision::{Pause, Stop};
-    let mut study = Study::new(race(SchedulerOptions::default())).unwrap();
+    let mut study = Study::new(race(RacingOptions::default())).unwrap();
     let mut leader = TrialId(0);
     // What the next challenger measures; checks of the leader in between say what it said before.
     let mut step = |value: f64| {
@@ -53,7 +54,7 @@ fn a_race_drops_replicates_and_accepts_by_probability() {
 #[test]
 fn a_race_measures_the_first_point_and_the_incumbent_again_in_turn() {
     let point = Config::new().with("x", 0.5);
-    let mut study = Study::new(race(SchedulerOptions { recheck: 4, ..Default::default() }).point(point)).unwrap();
+    let mut study = Study::new(race(RacingOptions { recheck: 4, ..Default::default() }).point(point)).unwrap();
     let mut order = Vec::new();
     for k in 0..60 {
         let job = job(&mut study);
@@ -75,7 +76,7 @@ fn a_race_measures_the_first_point_and_the_incumbent_again_in_turn() {
 
 #[test]
 fn a_race_goes_on_when_its_leader_fails() {
-    let mut study = Study::new(race(SchedulerOptions { recheck: 1, ..Default::default() })).unwrap();
+    let mut study = Study::new(race(RacingOptions { recheck: 1, ..Default::default() })).unwrap();
     let mut last = None;
     for k in 0..40 {
         let next = job(&mut study);
@@ -100,8 +101,8 @@ fn a_race_takes_the_drift_out_of_every_comparison() {
     // Everything gets faster by 0.4 % with each measurement: by the time, what is 20 % slower than the first one looks faster.
     let (mut right, mut all) = (0, 0);
     for seed in 1000..1010 {
-        let mut study = Study::new(race(SchedulerOptions::default()).seed(seed)).unwrap();
-        let mut stream = tunekit::Stream::of_study(seed, "noise");
+        let mut study = Study::new(race(RacingOptions::default()).seed(seed)).unwrap();
+        let mut stream = tunekit::searcher::Stream::of_study(seed, "noise");
         for k in 0..120 {
             let job = job(&mut study);
             let mean: f64 = if job.trial.0 > 0 { 1.2 } else { 1.0 };
@@ -120,8 +121,33 @@ fn a_race_takes_the_drift_out_of_every_comparison() {
 
 #[test]
 fn a_race_is_over_replicates_and_refuses_a_metric_without_noise() {
-    let study = Study::new(race(SchedulerOptions::default())).unwrap();
-    assert_eq!(study.header().metric.value, tunekit::ValueRule::Mean);
-    let setup = Setup { metric: Metric::minimize("m").deterministic(), ..race(SchedulerOptions::default()) };
+    let study = Study::new(race(RacingOptions::default())).unwrap();
+    assert_eq!(study.header().metric.value, tunekit::study::ValueRule::Mean);
+    let setup = Setup { metric: Metric::minimize("m").deterministic(), ..race(RacingOptions::default()) };
     assert!(Study::new(setup).unwrap_err().to_string().contains("measures again"));
+}
+
+/// Two configurations, each of which has many trials, and a noise by which a trial leads that was lucky.
+#[test]
+fn a_race_recommends_a_configuration_and_not_a_lucky_trial() {
+    for seed in 0..20 {
+        let space = Space::new().with("x", Domain::Bool).unwrap();
+        let metric = Metric::minimize("loss").with_noise(0.5);
+        let setup = Setup::new(space, metric).searcher(SearcherKind::Random).scheduler(SchedulerKind::Racing);
+        let mut study = Study::new(setup.max_resource(5).seed(seed)).unwrap();
+        let mut noise = tunekit::searcher::Stream::of_study(seed, "noise");
+        for _ in 0..150 {
+            let job = job(&mut study);
+            let mean = if job.config.bool("x").unwrap() { 1.0 } else { 1.1 };
+            let value = mean + 0.5 * noise.normal();
+            if study.report(job.trial, job.resource.unwrap(), value).unwrap() == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+        let best = study.best().unwrap();
+        let all = study.history().observed();
+        let other = all.iter().find(|o| *o.config != best.config).unwrap();
+        let mean = other.samples.iter().sum::<f64>() / other.samples.len() as f64;
+        assert!(other.samples.len() < best.n || mean >= best.value, "seed {seed}: {best:?}, the other {mean}");
+    }
 }

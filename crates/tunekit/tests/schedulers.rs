@@ -4,20 +4,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use tunekit::journal::Event;
+use tunekit::scheduler::{MedianOptions, PbtOptions, RacingOptions, SchedulerSpec};
+use tunekit::searcher::Stream;
+use tunekit::study::{Checkpoint, ValueRule};
+use tunekit::tuner::Simulator;
 use tunekit::{
-    Ask, Assignment, Checkpoint, Config, Decision, Domain, Event, Measured, Metric, Origin, Outcome, ResourceKernel,
-    SchedulerKind, SchedulerOptions, SearcherKind, Setup, Simulator, Space, Status, Stream, Study, TrialId, ValueRule,
+    Ask, Assignment, Config, Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space,
+    Status, Study, TrialId,
 };
 
 fn setup(kind: SchedulerKind, max: u64, eta: u64) -> Setup {
     let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
-    let within = "asha_promotion".to_owned();
-    let options = SchedulerOptions { eta, within, ..SchedulerOptions::default() };
+    let options = match kind {
+        SchedulerKind::Fifo | SchedulerKind::Pbt | SchedulerKind::Racing => json!({}),
+        SchedulerKind::Median => json!({"eta": eta, "within": "asha_promotion"}),
+        _ => json!({"eta": eta}),
+    };
     Setup::new(space, Metric::minimize("loss"))
         .searcher(SearcherKind::Random)
-        .scheduler(kind)
-        .scheduler_options(options)
+        .scheduler(spec(kind, &options))
         .max_resource(max)
+}
+
+fn spec(kind: SchedulerKind, options: &Json) -> SchedulerSpec {
+    SchedulerSpec::from_json(kind.as_str(), options.as_object().unwrap()).unwrap()
 }
 
 fn job(study: &mut Study) -> Assignment {
@@ -303,8 +315,8 @@ fn who_is_not_promoted_from_a_full_rung_needs_no_checkpoint() {
 
 #[test]
 fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
-    let options = SchedulerOptions { population: 3, ..SchedulerOptions::default() };
-    let setup = setup(SchedulerKind::Median, 9, 3).scheduler_options(options);
+    let median = spec(SchedulerKind::Median, &json!({"population": 3}));
+    let setup = setup(SchedulerKind::Median, 9, 3).scheduler(median);
     let mut study = Study::new(setup).unwrap();
     for losses in [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]] {
         let job = job(&mut study);
@@ -327,8 +339,8 @@ fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
 fn a_percentile_stops_what_is_worse_than_that_share_of_the_others() {
     use Decision::{Continue, Stop};
     let last = |share: f64, losses: [f64; 2]| {
-        let options = SchedulerOptions { population: 5, share, ..SchedulerOptions::default() };
-        let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler_options(options)).unwrap();
+        let median = spec(SchedulerKind::Median, &json!({"population": 5, "share": share}));
+        let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler(median)).unwrap();
         let mut report = |loss: f64| {
             let job = job(&mut study);
             study.report(job.trial, 1, loss).unwrap()
@@ -348,10 +360,10 @@ fn a_percentile_stops_what_is_worse_than_that_share_of_the_others() {
 
 #[test]
 fn a_percentile_around_a_scheduler_with_a_searcher_has_that_searcher() {
-    let options = SchedulerOptions { within: "bohb".to_owned(), population: 2, ..SchedulerOptions::default() };
-    let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler_options(options.clone())).unwrap();
-    assert!(SchedulerKind::Median.has_searcher(&options));
-    assert_eq!((study.header().searcher.as_str(), study.header().scheduler.as_str()), ("bohb", "median"));
+    let median = spec(SchedulerKind::Median, &json!({"within": "bohb", "population": 2}));
+    assert!(median.has_searcher());
+    let mut study = Study::new(setup(SchedulerKind::Median, 9, 3).scheduler(median)).unwrap();
+    assert_eq!((study.header().searcher.as_str(), study.header().scheduler.name()), ("bohb", "median"));
     let mut bohb = Study::new(setup(SchedulerKind::Bohb, 9, 3)).unwrap();
     let mut decisions = BTreeSet::new();
     for i in 0..40 {
@@ -381,9 +393,10 @@ fn a_percentile_around_a_scheduler_with_a_searcher_has_that_searcher() {
 #[test]
 fn promotion_by_cost_lets_a_dear_trial_take_the_place_of_cheap_ones() {
     for kind in [SchedulerKind::AshaPromotion, SchedulerKind::HyperbandAsync] {
-        let options = SchedulerOptions { eta: 2, brackets: 1, ..SchedulerOptions::default() };
+        let options =
+            if kind == SchedulerKind::AshaPromotion { json!({"eta": 2}) } else { json!({"eta": 2, "brackets": 1}) };
         let promoted = |costs: [Option<f64>; 4], cost_aware: bool| {
-            let setup = setup(kind, 4, 2).scheduler_options(options.clone());
+            let setup = setup(kind, 4, 2).scheduler(spec(kind, &options));
             let mut study = Study::new(Setup { cost_aware, ..setup }).unwrap();
             let open: Vec<Assignment> = (0..4).map(|_| job(&mut study)).collect();
             for (job, cost) in open.iter().zip(costs) {
@@ -463,142 +476,15 @@ fn pasha_runs_no_further_than_the_ranking_needs() {
     assert_eq!(furthest(true), 81);
 }
 
-fn population(members: u64, interval: u64, max: u64) -> Setup {
-    let options = SchedulerOptions { members, interval, ..SchedulerOptions::default() };
-    setup(SchedulerKind::Pbt, max, 3).scheduler_options(options)
-}
-
-/// Two of eight are a quarter.
-#[test]
-fn who_is_behind_goes_on_as_a_copy_of_who_is_ahead() {
-    let mut study = Study::new(population(8, 2, 6)).unwrap();
-    let open: Vec<Assignment> = (0..8).map(|_| job(&mut study)).collect();
-    assert!(open.iter().all(|job| (job.resource, job.from) == (Some(2), None)));
-    let losses = [3.0, 9.0, 1.0, 4.0, 2.0, 5.0, 6.0];
-    for (job, loss) in open.iter().zip(losses) {
-        assert_eq!(study.report(job.trial, 1, 0.0).unwrap(), Decision::Continue);
-        // As long as one of the population is missing nobody knows who is behind.
-        assert_eq!(study.report(job.trial, 2, loss).unwrap(), Decision::Pause);
-    }
-    // The seventh of eight goes, and the first three stay; of 9, 6 and 5.5 the first two are behind.
-    assert_eq!(study.report(TrialId(7), 2, 5.5).unwrap(), Decision::Pause);
-    // Those furthest back go on first, in their order: from where each was.
-    for trial in 0..2 {
-        let job = job(&mut study);
-        assert_eq!((job.trial.0, job.resource, job.resumed), (trial, Some(4), true));
-        assert_eq!(job.from, Some(Checkpoint { trial: TrialId(trial), resource: 2 }));
-    }
-    assert_eq!(study.report(TrialId(1), 4, 5.7).unwrap(), Decision::Stop);
-    study.tell(TrialId(1), Outcome::Done).unwrap();
-    let copy = job(&mut study);
-    let from = copy.from.unwrap();
-    assert_eq!((copy.trial.0, copy.resumed, copy.resource, from.resource), (8, false, Some(4), 2));
-    assert!([2, 4].contains(&from.trial.0), "{from:?} is not among the best two");
-    assert_eq!(study.trial(copy.trial).unwrap().origin, Origin::Scheduler);
-    assert!(study.report(copy.trial, 2, 0.0).is_err(), "its steps go on from the checkpoint's");
-    // Lost and asked for again it begins there, too.
-    study.interrupt(copy.trial).unwrap();
-    let again = job(&mut study);
-    assert_eq!((again.from, again.resource, again.config), (copy.from, copy.resource, copy.config));
-    assert_eq!(study.report(copy.trial, 4, 0.5).unwrap(), Decision::Pause);
-    assert!(study.checkpoints().contains(&Checkpoint { trial: copy.trial, resource: 4 }));
-    assert!(!study.checkpoints().iter().any(|c| c.trial == TrialId(1)));
-}
-
-#[test]
-fn a_copy_begins_with_the_checkpoint_of_the_score_however_far_its_parent_is() {
-    let mut study = Study::new(population(2, 2, 8)).unwrap();
-    let _: Vec<Assignment> = (0..2).map(|_| job(&mut study)).collect();
-    assert_eq!(study.report(TrialId(0), 2, 1.0).unwrap(), Decision::Pause);
-    // The one ahead runs again, and has reported again, before the other is compared with its score.
-    assert_eq!(job(&mut study).trial, TrialId(0));
-    assert_eq!(study.report(TrialId(0), 3, 0.1).unwrap(), Decision::Continue);
-    assert_eq!(study.report(TrialId(1), 2, 2.0).unwrap(), Decision::Stop);
-    let score = Checkpoint { trial: TrialId(0), resource: 2 };
-    assert_eq!(study.checkpoints().into_iter().collect::<Vec<_>>(), [score]);
-    let copy = job(&mut study);
-    assert_eq!((copy.from, copy.resource), (Some(score), Some(4)));
-    // The parent has a newer one; the copy may still have to start over from the older.
-    assert_eq!(study.report(TrialId(0), 4, 0.1).unwrap(), Decision::Pause);
-    let newer = Checkpoint { resource: 4, ..score };
-    assert_eq!(study.checkpoints().into_iter().collect::<Vec<_>>(), [score, newer]);
-    assert_eq!(study.report(copy.trial, 4, 0.1).unwrap(), Decision::Pause);
-    assert_eq!(study.checkpoints().first(), Some(&newer));
-    // A copy of an equal would be no gain: both go on to the end, and then leave.
-    for step in [6, 8] {
-        for _ in 0..2 {
-            let job = job(&mut study);
-            assert_eq!((job.resumed, job.resource), (true, Some(step)));
-            let decision = study.report(job.trial, step, 0.1).unwrap();
-            assert_eq!(decision, if step == 8 { Decision::Stop } else { Decision::Pause });
-            if step == 8 {
-                study.tell(job.trial, Outcome::Done).unwrap();
-            }
-        }
-    }
-    assert_eq!((study.checkpoints().len(), job(&mut study).resource), (0, Some(2)));
-}
-
-/// What is left after an epoch is what was left times 1 - rate, and the rate itself disturbs: `left + rate` is the loss. The best
-/// rate that stays the same over 40 epochs is ln(40) / 40, with a loss of 1/40 + ln(40) / 40 = 0.117; one that falls does better.
-#[test]
-fn a_population_finds_a_schedule_that_is_better_than_any_one_configuration() {
-    let mut finals: Vec<f64> = Vec::new();
-    for seed in 1000..1021 {
-        let space = Space::new().with("rate", Domain::float(1e-3, 0.9).unwrap().log().unwrap()).unwrap();
-        let options = SchedulerOptions { members: 8, interval: 4, ..SchedulerOptions::default() };
-        let setup = Setup { space, ..setup(SchedulerKind::Pbt, 40, 3).scheduler_options(options) };
-        let mut study = Study::new(setup.seed(seed)).unwrap();
-        // What the caller keeps of trials that paused.
-        let mut kept: BTreeMap<Checkpoint, f64> = BTreeMap::new();
-        let mut ended = Vec::new();
-        while ended.len() < 8 {
-            let job = job(&mut study);
-            let mut left = job.from.map_or(1.0, |from| kept[&from]);
-            let rate = job.config.float("rate").unwrap();
-            for _ in job.from.map_or(0, |from| from.resource)..job.resource.unwrap() {
-                left *= 1.0 - rate;
-            }
-            match study.report(job.trial, job.resource.unwrap(), left + rate).unwrap() {
-                Decision::Pause => {
-                    kept.insert(Checkpoint { trial: job.trial, resource: job.resource.unwrap() }, left);
-                }
-                _ => {
-                    study.tell(job.trial, Outcome::Done).unwrap();
-                    if job.resource == Some(40) {
-                        ended.push(left + rate);
-                    }
-                }
-            }
-        }
-        finals.push(ended.into_iter().fold(f64::INFINITY, f64::min));
-    }
-    finals.sort_by(f64::total_cmp);
-    assert!(finals[10] < 0.09 && finals[15] < 0.117, "{finals:?}");
-}
-
-#[test]
-fn a_population_that_may_not_grow_goes_on_as_it_is() {
-    let mut study = Study::new(population(4, 2, 6)).unwrap();
-    study.limit_trials(Some(4));
-    let mut reports = 0;
-    while let Some(job) = study.ask().unwrap().assignment() {
-        reports += 1;
-        let step = job.resource.unwrap();
-        if study.report(job.trial, step, job.trial.0 as f64).unwrap() == Decision::Stop {
-            study.tell(job.trial, Outcome::Done).unwrap();
-        }
-    }
-    assert_eq!(reports, 12);
-    assert!(study.trials().iter().all(|t| t.measurements.last().unwrap().step == 6));
-}
-
 #[test]
 fn median_around_racing_stops_who_is_behind_and_spares_who_leads() {
-    let options = |drop| SchedulerOptions { within: "racing".to_owned(), population: 4, drop, ..Default::default() };
     // With so much noise a race that hardly ever drops anybody measures nearly every challenger to the end.
     let run = |kind: SchedulerKind, seed: u64| {
-        let setup = setup(kind, 6, 3).scheduler_options(options(1e-9)).seed(seed);
+        let options = match kind {
+            SchedulerKind::Racing => json!({"drop": 1e-9}),
+            _ => json!({"drop": 1e-9, "within": "racing", "population": 4}),
+        };
+        let setup = setup(kind, 6, 3).scheduler(spec(kind, &options)).seed(seed);
         let mut study = Study::new(Setup { metric: Metric::minimize("m"), ..setup }).unwrap();
         let mut events = study.take_events();
         let mut noise = Stream::of_study(seed, "noise");
@@ -654,8 +540,8 @@ fn best_compares_what_came_equally_far() {
 fn nobody_is_told_to_continue_at_the_maximal_resource() {
     for within in ["fifo", "asha_promotion"] {
         for kind in SchedulerKind::ALL {
-            let options = SchedulerOptions { within: within.to_owned(), ..Default::default() };
-            let mut study = Study::new(setup(kind, 9, 3).scheduler_options(options)).unwrap();
+            let options = if kind == SchedulerKind::Median { json!({"within": within}) } else { json!({}) };
+            let mut study = Study::new(setup(kind, 9, 3).scheduler(spec(kind, &options))).unwrap();
             let job = job(&mut study);
             let decision = study.report(job.trial, 9, 1.0).unwrap();
             assert_ne!(decision, Decision::Continue, "{kind} within {within}");
@@ -665,34 +551,35 @@ fn nobody_is_told_to_continue_at_the_maximal_resource() {
 
 #[test]
 fn options_out_of_their_bounds_are_refused() {
-    let refused = |kind, options: SchedulerOptions| {
-        Study::new(Setup { max_resource: Some(9), ..setup(kind, 9, 3).scheduler_options(options) })
-            .unwrap_err()
-            .to_string()
+    let refused = |scheduler: SchedulerSpec| {
+        Study::new(setup(SchedulerKind::Fifo, 9, 3).scheduler(scheduler)).unwrap_err().to_string()
     };
-    let default = SchedulerOptions::default;
-    assert!(refused(SchedulerKind::Asha, SchedulerOptions { eta: 1, ..default() }).contains("at least 2"));
-    assert!(refused(SchedulerKind::Median, SchedulerOptions { share: 1.0, ..default() }).contains("below 1"));
-    assert!(
-        refused(SchedulerKind::HyperbandAsync, SchedulerOptions { brackets: 4, ..default() }).contains("3 brackets")
-    );
-    for (options, bound) in [
-        (SchedulerOptions { members: 1, ..default() }, "at least 2"),
-        (SchedulerOptions { interval: 10, ..default() }, "at most max_resource, which is 9"),
-        (SchedulerOptions { quantile: 0.6, ..default() }, "at most 0.5"),
-        (SchedulerOptions { quantile: f64::NAN, ..default() }, "at most 0.5"),
+    for (kind, options, bound) in [
+        (SchedulerKind::Asha, json!({"eta": 1}), "at least 2"),
+        (SchedulerKind::Median, json!({"share": 1.0}), "below 1"),
+        (SchedulerKind::HyperbandAsync, json!({"brackets": 4}), "3 brackets"),
+        (SchedulerKind::Pbt, json!({"members": 1}), "at least 2"),
+        (SchedulerKind::Pbt, json!({"interval": 10}), "at most max_resource, which is 9"),
+        (SchedulerKind::Pbt, json!({"quantile": 0.6}), "at most 0.5"),
+        (SchedulerKind::Racing, json!({"replicates": 0}), "between 1 and max_resource, which is 9"),
+        (SchedulerKind::Racing, json!({"replicates": 10}), "between 1 and max_resource, which is 9"),
     ] {
-        assert!(refused(SchedulerKind::Pbt, options).contains(bound));
+        let says = refused(spec(kind, &options));
+        assert!(says.contains(bound), "{says}");
     }
-    let within = SchedulerOptions { within: "median".to_owned(), ..default() };
-    assert!(refused(SchedulerKind::Median, within).contains("wraps no scheduler"));
+    let quantile = PbtOptions { quantile: f64::NAN, ..PbtOptions::default() };
+    assert!(refused(SchedulerSpec::Pbt(quantile)).contains("at most 0.5"));
     for (drop, accept) in [(0.0, 0.9), (0.5, 0.5), (0.1, 1.0), (f64::NAN, 0.9)] {
-        assert!(refused(SchedulerKind::Racing, SchedulerOptions { drop, accept, ..default() }).contains("smaller"));
+        let options = RacingOptions { drop, accept, ..RacingOptions::default() };
+        assert!(refused(SchedulerSpec::Racing(options)).contains("smaller"));
     }
-    for replicates in [0, 10] {
-        let options = SchedulerOptions { replicates, ..default() };
-        assert!(refused(SchedulerKind::Racing, options).contains("between 1 and max_resource, which is 9"));
-    }
+    let around = |within: SchedulerSpec| {
+        SchedulerSpec::Median(MedianOptions { within: Box::new(within), ..MedianOptions::default() })
+    };
+    assert!(refused(around(SchedulerKind::Median.into())).contains("cannot wrap `median`"));
+    let late = spec(SchedulerKind::Asha, &json!({"grace": 2}));
+    assert!(refused(around(late)).contains("make them equal"));
+    assert!(refused(SchedulerSpec::Own { name: "mine".to_owned() }).contains("Study::with"));
     let setup = Setup { max_resource: None, ..setup(SchedulerKind::Bohb, 9, 3) };
     assert!(Study::new(setup).unwrap_err().to_string().contains("needs max_resource"));
 }
@@ -754,14 +641,14 @@ fn a_model_of_curves_needs_fewer_of_them_than_luck() {
 
 #[test]
 fn every_kernel_along_the_resource_makes_a_study_that_replays() {
-    for kernel in [ResourceKernel::ExpDecay, ResourceKernel::Independent, ResourceKernel::CrossValidation] {
+    for kernel in ["exp-decay", "independent", "cross-validation"] {
         for kind in MODELLED {
-            let options = SchedulerOptions { kernel, ..SchedulerOptions::default() };
-            let mut study = Study::new(setup(kind, 9, 3).scheduler_options(options)).unwrap();
+            let setup = setup(kind, 9, 3).scheduler(spec(kind, &json!({"kernel": kernel})));
+            let mut study = Study::new(setup).unwrap();
             Simulator::new(3).run(&mut study, 30.0, curve).unwrap();
             let mut again = Study::replay(study.take_events()).unwrap();
-            assert_eq!(again.ask().unwrap(), study.ask().unwrap(), "{kind} {kernel:?}");
-            assert!(study.best().unwrap().config.float("x").unwrap() < 0.3, "{kind} {kernel:?}");
+            assert_eq!(again.ask().unwrap(), study.ask().unwrap(), "{kind} {kernel}");
+            assert!(study.best().unwrap().config.float("x").unwrap() < 0.3, "{kind} {kernel}");
         }
     }
 }
@@ -778,4 +665,87 @@ fn a_simulation_takes_the_time_that_was_asked_for_and_no_more() {
     study.limit_trials(Some(1));
     let simulation = Simulator::new(2).run(&mut study, 100.0, |_, _| Err("no".to_owned())).unwrap();
     assert_eq!((simulation.seconds, study.trials()[0].status), (0.0, Status::Failed));
+}
+
+#[test]
+fn a_budget_that_ends_before_a_rung_is_full_still_promotes() {
+    for kind in [SchedulerKind::Hyperband, SchedulerKind::Bohb, SchedulerKind::Dehb] {
+        let mut study = Study::new(setup(kind, 81, 3)).unwrap();
+        let mut events = study.take_events();
+        study.limit_trials(Some(30));
+        loop {
+            let mut cold = Study::replay(events.clone()).unwrap();
+            cold.limit_trials(Some(30));
+            let next = study.ask().unwrap();
+            assert_eq!(cold.ask().unwrap(), next, "{kind}");
+            let Some(job) = next.assignment() else { break };
+            if study.report(job.trial, job.resource.unwrap(), job.trial.0 as f64).unwrap() == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+            events.extend(study.take_events());
+        }
+        // Of 30 at the first rung a third goes on, of these a third, and at least one to the end.
+        let at = |resource| study.trials().iter().filter(|t| t.last_step() >= Some(resource)).count();
+        assert_eq!([1, 3, 9, 27, 81].map(at), [30, 10, 3, 1, 1], "{kind}");
+        assert_eq!(study.trials()[0].last_step(), Some(81), "{kind}: the best goes on");
+        assert_eq!(study.best().unwrap().trial, TrialId(0), "{kind}");
+    }
+}
+
+#[test]
+fn a_rung_that_is_not_going_to_be_full_waits_for_those_under_way() {
+    let mut study = Study::new(setup(SchedulerKind::Hyperband, 9, 3)).unwrap();
+    study.limit_trials(Some(4));
+    let open: Vec<Assignment> = (0..4).map(|_| job(&mut study)).collect();
+    assert_eq!(study.ask().unwrap(), Ask::Wait);
+    for job in &open[..3] {
+        assert_eq!(study.report(job.trial, 1, job.trial.0 as f64).unwrap(), Decision::Pause);
+        assert_eq!(study.ask().unwrap(), Ask::Wait);
+    }
+    // The last one is the best.
+    assert_eq!(study.report(open[3].trial, 1, -1.0).unwrap(), Decision::Pause);
+    let mut cold = Study::replay(study.take_events()).unwrap();
+    cold.limit_trials(Some(4));
+    let next = job(&mut study);
+    assert_eq!((next.trial, next.resource), (TrialId(3), Some(3)));
+    assert_eq!(job(&mut cold), next);
+    assert_eq!(study.ask().unwrap(), Ask::Wait);
+    // A larger budget begins with the next bracket, not with what is left of the closed rung.
+    study.limit_trials(None);
+    assert_eq!(job(&mut study).resource, Some(3));
+}
+
+#[test]
+fn a_journal_with_the_options_of_all_schedulers_goes_on_as_the_one_it_names() {
+    // As versions wrote it that had one list of options for all schedulers; `asha` never looked at `quantile` and `drop`.
+    let header = r#"{"event":"header","schema":3,"space":{"x":{"type":"float","lo":0.0,"hi":1.0}},
+        "metric":{"name":"loss","goal":"min","kind":"generic","noise":"learned","value":"last"},"seed":7,
+        "searcher":"random","scheduler":"asha","scheduler_options":{"eta":4,"grace":1,"brackets":0,"share":0.5,
+        "population":5,"members":8,"interval":0,"quantile":7.0,"within":"fifo","drop":9.0,"accept":0.95,"replicates":3,
+        "recheck":20},"max_resource":16}"#;
+    let header: Event = serde_json::from_str(header).unwrap();
+    let study = Study::replay([header]).unwrap();
+    assert_eq!(study.header().scheduler, spec(SchedulerKind::Asha, &json!({"eta": 4})));
+    let asked = setup(SchedulerKind::Asha, 16, 4).seed(7).header().unwrap();
+    assert_eq!(study.header().difference(&asked), None);
+    let other = setup(SchedulerKind::Asha, 16, 3).seed(7).header().unwrap();
+    let says = study.header().difference(&other).unwrap().to_string();
+    assert_eq!(says, r#"its scheduler is asha {"eta":4,"grace":1,"rungs":[]}, not asha"#);
+}
+
+#[test]
+fn a_journal_has_the_options_of_the_scheduler_that_works() {
+    let twos = spec(SchedulerKind::Asha, &json!({"eta": 2}));
+    let given =
+        Study::with(setup(SchedulerKind::Fifo, 8, 3), SearcherKind::Random.build(), twos.build(Some(8)).unwrap());
+    let mut given = given.unwrap();
+    assert_eq!(given.header().scheduler, twos);
+    let line = given.take_events()[0].to_line();
+    assert!(line.contains(r#""scheduler":"asha","scheduler_options":{"eta":2,"grace":1,"rungs":[]}"#), "{line}");
+    let again = Study::replay([serde_json::from_str(&line).unwrap()]).unwrap();
+    assert_eq!(again.plan(), given.plan());
+    let fours = spec(SchedulerKind::Asha, &json!({"eta": 4})).build(Some(8)).unwrap();
+    let other = Study::replay_with([serde_json::from_str(&line).unwrap()], SearcherKind::Random.build(), fours);
+    let says = other.unwrap_err().to_string();
+    assert!(says.contains(r#"scheduler `asha {"eta":2"#) && says.contains(r#"not `asha {"eta":4"#), "{says}");
 }

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use tunekit::{
-    Ask, Assignment, Config, Domain, Event, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study, TrialId,
-    UnknownName,
-};
+use tunekit::journal::Event;
+use tunekit::searcher::UnknownName;
+use tunekit::{Ask, Assignment, Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study, TrialId};
 
 fn mixed() -> Space {
     Space::new()
@@ -422,7 +421,7 @@ fn the_best_configuration_is_not_the_luckiest_sample() {
     let mut errors = (Vec::new(), Vec::new());
     for seed in 1000..1040 {
         let mut study = Study::new(of(SearcherKind::Gp, cube(1)).seed(seed)).unwrap();
-        let mut stream = tunekit::Stream::of_study(seed, "noise");
+        let mut stream = tunekit::searcher::Stream::of_study(seed, "noise");
         let mut luckiest = (f64::INFINITY, 0.0);
         for i in 0..30 {
             let x = (f64::from(i) + 0.5) / 30.0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value as Json;
-use tunekit::Server;
+use tunekit::serve::Server;
 
 const CREATE: &str = r#"{"op":"create","seed":1,"mode":"min","searcher":"gp","scheduler":"fifo","budget":50,
     "max_resource":null,"workers":1,
@@ -73,7 +73,7 @@ fn a_session_goes_on_from_its_journal() {
     drop(second);
     let mut other = Server::with_journal(&path).unwrap();
     let answer = say(&mut other, &CREATE.replace(r#""seed":1"#, r#""seed":2"#));
-    assert!(answer.contains("seed differs"), "{answer}");
+    assert!(answer.contains("its seed is ") && answer.contains("; create that one"), "{answer}");
 }
 
 #[test]
@@ -425,4 +425,68 @@ fn bytes_that_are_not_utf_8_are_refused_with_their_place() {
     let answer = server.answer_bytes(b"{\"op\":\"\xffask\"}", Duration::ZERO).unwrap();
     assert!(answer.contains("byte 8 of the line is not UTF-8"), "{answer}");
     assert!(server.answer_bytes(CREATE.as_bytes(), Duration::ZERO).unwrap().contains("ok"));
+}
+
+/// What, where, and how to mend it.
+#[test]
+fn a_refusal_says_what_is_wrong_where_and_how_to_mend_it() {
+    let mut server = Server::new();
+    let mut say = |line: &str| server.answer(line, Duration::ZERO).expect("no journal fails here");
+    let create = |rest: &str| {
+        format!(r#"{{"op":"create","space":{{"x":{{"type":"float","lo":0,"hi":1}}}},"max_resource":9{rest}}}"#)
+    };
+    for (rest, says) in [
+        (
+            r#","scheduler":"asha","scheduler_options":{"quantile":7.0,"drop":9.0}"#,
+            "scheduler `asha` has no option `quantile`; it has eta, grace, rungs",
+        ),
+        (r#","scheduler":"fifo","scheduler_options":{"eta":5}"#, "scheduler `fifo` has no option `eta`; it has none"),
+        (r#","scheduler":"asha","scheduler_options":{"eta":1}"#, "eta is 1; it is at least 2"),
+        (r#","scheduler":"asha","scheduler_options":{"eta":null}"#, "option `eta` of scheduler `asha` is null"),
+        (r#","points_to_evaluate":[{"x":null}]"#, "parameter `x`: a value is true or false, a number or a text"),
+    ] {
+        let answer = say(&create(rest));
+        assert!(answer.contains(says), "{answer}");
+    }
+    assert_eq!(say(&create("")), r#"{"ok":true}"#);
+    say(r#"{"op":"ask"}"#);
+    for line in [
+        r#"{"op":"tell","trial":0,"value":NaN}"#,
+        r#"{"op":"tell","trial":0,"value":-Infinity}"#,
+        r#"{"op":"tell","trial":0,"value": nan }"#,
+        r#"{"op":"report","trial":0,"resource":1,"value":inf}"#,
+    ] {
+        let answer = say(line);
+        assert!(answer.contains("column") && answer.contains("write null for one that is not finite"), "{answer}");
+    }
+    assert!(!say(r#"{"op":"tell","trial":0,"value":x}"#).contains("write null"));
+    let answer = say(r#"{"op":"add","config":{"x":null},"value":1.0}"#);
+    assert!(answer.contains("parameter `x`: a value is true or false, a number or a text"), "{answer}");
+}
+
+#[test]
+fn a_journal_of_another_scheduler_or_with_a_torn_line_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let create = |scheduler: &str| {
+        format!(
+            r#"{{"op":"create","space":{{"x":{{"type":"float","lo":0,"hi":1}}}},"max_resource":9,"searcher":"random",
+            "scheduler":{scheduler}}}"#
+        )
+    };
+    let mut server = Server::with_journal(&path).unwrap();
+    assert_eq!(server.warning(), None);
+    server.answer(&create(r#""asha","scheduler_options":{"eta":4}"#), Duration::ZERO).unwrap();
+    server.answer(r#"{"op":"ask"}"#, Duration::ZERO).unwrap();
+    drop(server);
+    let mut server = Server::with_journal(&path).unwrap();
+    let other = server.answer(&create(r#""fifo""#), Duration::ZERO).unwrap();
+    let says = "its scheduler is asha {\\\"eta\\\":4,\\\"grace\\\":1,\\\"rungs\\\":[]}, not fifo; create that one";
+    assert!(other.contains(says), "{other}");
+    drop(server);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+    let server = Server::with_journal(&path).unwrap();
+    let warning = server.warning().unwrap();
+    assert!(warning.contains("journal.jsonl: the last line had no end") && warning.contains("cut off"), "{warning}");
 }

@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tunekit::journal::Event;
+use tunekit::scheduler::{Advice, Job, Scheduler};
+use tunekit::searcher::{History, Searcher, Stream};
+use tunekit::study::{DoneBecause, ReplayError, TellError, ValueRule};
 use tunekit::{
-    Advice, Ask, Assignment, Config, Decision, Domain, DoneBecause, Event, Experiment, History, Job, Metric, Outcome,
-    ReplayError, Scheduler, Searcher, SearcherKind, Setup, Space, Status, Stream, Study, TellError, Trial, TrialId,
-    ValueRule,
+    Ask, Assignment, Config, Decision, Domain, Experiment, Metric, Outcome, SearcherKind, Setup, Space, Status, Study,
+    Trial, TrialId,
 };
 
 fn space() -> Space {
@@ -112,7 +115,8 @@ impl Scheduler for Pausing {
 
 #[test]
 fn a_resumed_trial_that_is_cut_off_keeps_what_it_had_before_the_pause() {
-    let make = || -> (Box<dyn Searcher>, Box<dyn Scheduler>) { (Box::new(tunekit::Random), Box::new(Pausing)) };
+    let make =
+        || -> (Box<dyn Searcher>, Box<dyn Scheduler>) { (Box::new(tunekit::searcher::Random), Box::new(Pausing)) };
     let (searcher, scheduler) = make();
     let metric = Metric::time("t");
     let mut study = Study::with(Setup { metric, ..setup() }, searcher, scheduler).unwrap();

@@ -1,10 +1,8 @@
 //! Starting from earlier studies: what it wins where they are alike, and costs where they are not.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
-use tunekit::{
-    Config, Domain, Experiment, Measured, Metric, SearcherKind, Setup, Space, Study, Transfer, TransferError,
-    TransferMethod,
-};
+use tunekit::study::{Transfer, TransferError, TransferMethod};
+use tunekit::{Config, Domain, Experiment, Measured, Metric, SearcherKind, Setup, Space, Study};
 
 fn space() -> Space {
     Space::new()
@@ -240,4 +238,25 @@ fn what_does_not_meet_a_constraint_is_not_transferred() {
     let other = Setup::new(space.clone(), Metric::minimize("loss"));
     let refused = Transfer::new(&other, vec![earlier]).unwrap_err().to_string();
     assert!(refused.contains("constraints [over], this one []"), "{refused}");
+}
+
+#[test]
+fn only_what_meets_the_constraints_is_proposed_or_bounds_the_box() {
+    let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+    let setup = Setup::new(space, Metric::minimize("loss")).constraint("over");
+    let earlier = |results: &[(f64, f64)]| {
+        let mut study = Study::new(setup.clone()).unwrap();
+        for (x, over) in results {
+            let measured = Measured { constraints: vec![*over], ..Measured::new(1.0 - x) };
+            study.add(&Config::new().with("x", *x), measured).unwrap();
+        }
+        Experiment::of(&study)
+    };
+    let little = earlier(&[(0.1, -1.0), (0.5, 1.0), (0.9, 1.0)]);
+    let nothing = earlier(&[(0.6, 1.0), (0.8, 1.0)]);
+    let transfer = Transfer::new(&setup, vec![little, nothing]).unwrap();
+    assert_eq!(transfer.zero_shot(3), [Config::new().with("x", 0.1)]);
+    let boxed = transfer.bounding_box();
+    let Some(Domain::Float(range)) = boxed.domain("x") else { panic!("{boxed:?}") };
+    assert!(range.hi() < 0.5, "the box reaches {}, where nothing is allowed", range.hi());
 }

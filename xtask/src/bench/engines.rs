@@ -221,6 +221,11 @@ fn first_line(command: &mut Command) -> Option<String> {
     String::from_utf8_lossy(&output.stdout).lines().next().map(|line| line.trim().to_owned())
 }
 
+/// The engine's name as [`ENGINES`] has it.
+pub(super) fn engine_named(name: &str) -> Option<&'static str> {
+    ENGINES.iter().map(|engine| engine.name).find(|known| *known == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::engines::{ENGINES, QUICK};
+use super::engines::{self, ENGINES, QUICK};
 use super::workloads::{self, Workload};
 
 pub(crate) const USAGE: &str = "\
@@ -86,7 +86,7 @@ fn engines_of(list: &str) -> Result<Vec<&'static str>, String> {
     let known = || ENGINES.iter().map(|engine| engine.name).collect::<Vec<_>>().join(", ");
     list.split(',')
         .map(|name| {
-            workloads::engine_named(name).ok_or_else(|| format!("there is no engine {name}; there are {}", known()))
+            engines::engine_named(name).ok_or_else(|| format!("there is no engine {name}; there are {}", known()))
         })
         .collect()
 }

@@ -1,7 +1,5 @@
 //! What is downloaded, over which network, and by whom. Plain values; nothing here runs.
 
-use super::engines::ENGINES;
-
 pub(super) const BUCKET: &str = "lab";
 
 const MIB: u64 = 1 << 20;
@@ -214,11 +212,6 @@ fn size(bytes: u64) -> String {
 /// Every name a workload is called by.
 pub(super) fn names() -> Vec<&'static str> {
     all().iter().map(|workload| workload.name).collect()
-}
-
-/// The engine's name as the table of engines has it.
-pub(super) fn engine_named(name: &str) -> Option<&'static str> {
-    ENGINES.iter().map(|engine| engine.name).find(|known| *known == name)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "crc_fast",
         &[
             "crates/s3lab/src/rules/checksum.rs",
-            "crates/s3tune/src/measure.rs",
+            "crates/s3tune/src/checksum.rs",
             "crates/s3xfer/src/doors/disk/target.rs",
             "crates/s3xfer/src/doors/journal/format.rs",
             "crates/s3xfer/src/rules/checksum.rs",

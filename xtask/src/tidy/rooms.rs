@@ -103,7 +103,7 @@ fn first_names(code: &str, at: usize) -> Vec<String> {
     }
 }
 
-fn split_group(inside: &str) -> Vec<&str> {
+pub(super) fn split_group(inside: &str) -> Vec<&str> {
     let (mut items, mut depth, mut start) = (Vec::new(), 0, 0);
     for (at, byte) in inside.bytes().enumerate() {
         match byte {
@@ -121,7 +121,7 @@ fn split_group(inside: &str) -> Vec<&str> {
 }
 
 /// How many `mod name { ... }` blocks of this file hold the place.
-fn inline_depth(code: &str, at: usize) -> usize {
+pub(super) fn inline_depth(code: &str, at: usize) -> usize {
     rust::words(&code[..at], "mod")
         .filter(|start| {
             let rest = &code[*start..];

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use super::gate::{Connection, Gate};
+use super::line::{Connection, Direction, Line};
 use crate::doors::s3::{Body, StdError};
 use crate::rules::faults::{BodyFaults, Step};
 use crate::rules::network::{Flow, QUANTUM_BYTES};
@@ -22,20 +22,13 @@ use crate::rules::network::{Flow, QUANTUM_BYTES};
 /// Between the last byte and a reset or an early end: time for the bytes before it to leave this process.
 const FLUSH: Duration = Duration::from_millis(5);
 
-/// Which way a body goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Down,
-    Up,
-}
-
 /// How often a body gives way to another whose turn is first before it goes ahead: enough for a woken task to run, and
 /// an end in any case, as the other may wait for a tick of a clock that is paused.
 const MOST_YIELDS: u32 = 8;
 
 /// Paces the pieces of one body.
 pub(super) struct Pacer {
-    gate: Arc<Gate>,
+    line: Arc<Line>,
     direction: Direction,
     /// Absent where nothing limits the bandwidth.
     flow: Option<Flow>,
@@ -53,9 +46,9 @@ impl Drop for Pacer {
 
 impl Pacer {
     /// A pacer whose first byte is ready at `start`.
-    pub(super) fn new(gate: Arc<Gate>, direction: Direction, start: Duration, slow: Option<u64>) -> Self {
-        let flow = gate.open(direction, start);
-        Self { gate, direction, flow, slow: slow.map(|rate| (rate, start)), sleep: None, yields: 0 }
+    pub(super) fn new(line: Arc<Line>, direction: Direction, start: Duration, slow: Option<u64>) -> Self {
+        let flow = line.open(direction, start);
+        Self { line, direction, flow, slow: slow.map(|rate| (rate, start)), sleep: None, yields: 0 }
     }
 
     /// The most bytes to hand over at once.
@@ -74,11 +67,11 @@ impl Pacer {
         if self.flow.is_none() && self.slow.is_none() {
             return Poll::Ready(());
         }
-        let now = self.gate.clock.now();
+        let now = self.line.clock.now();
         let mut arrives = Duration::ZERO;
         if let Some(flow) = &mut self.flow {
             let insists = self.yields >= MOST_YIELDS;
-            let Some(at) = self.gate.link(self.direction, |link| link.reserve(flow, bytes, now, insists)) else {
+            let Some(at) = self.line.link(self.direction, |link| link.reserve(flow, bytes, now, insists)) else {
                 self.yields += 1;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -100,16 +93,16 @@ impl Pacer {
     /// What was reserved is handed over, or given up.
     fn arrived(&mut self) {
         if let Some(flow) = &self.flow {
-            self.gate.link(self.direction, |link| link.arrived(flow));
+            self.line.link(self.direction, |link| link.arrived(flow));
         }
     }
 
     fn sleep_until(&mut self, at: Duration) {
-        self.sleep = Some(Box::pin(self.gate.clock.timer(at)));
+        self.sleep = Some(Box::pin(self.line.clock.timer(at)));
     }
 
     fn pause(&mut self, duration: Duration) {
-        self.sleep_until(self.gate.clock.now() + duration);
+        self.sleep_until(self.line.clock.now() + duration);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -122,7 +115,7 @@ impl Pacer {
 }
 
 /// Counts a request as in progress until dropped.
-pub(super) struct InFlight(pub(super) Arc<Gate>);
+pub(super) struct InFlight(pub(super) Arc<Line>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -206,7 +199,7 @@ impl LabBody {
             if let Some(piece) = self.travelling.take() {
                 self.pacer.arrived();
                 self.position += piece.len() as u64;
-                self.pacer.gate.counters.bytes_out.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                self.pacer.line.counters.bytes_out.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 // A client that counts reads no further than the last byte; the connection is whole all the same.
                 if self.length == Some(self.position) {
                     self.stage = Stage::Ended;
@@ -302,7 +295,7 @@ where
             ready!(this.pacer.poll(cx));
             if let Some(piece) = this.travelling.take() {
                 this.pacer.arrived();
-                this.pacer.gate.counters.bytes_in.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                this.pacer.line.counters.bytes_in.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             if this.pending.is_empty() {

@@ -2,99 +2,30 @@
 //!
 //! Cancellation: a dropped exchange is counted as left; a PUT that was not answered has stored nothing or all.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use super::backend::Afterwards;
-use super::body::{Direction, InFlight, LabBody, Pacer, Upload};
-use super::clock::Clock;
+use super::body::{InFlight, LabBody, Pacer, Upload};
 use super::counters::Counters;
+use super::line::{Connection, Direction, Line};
 use crate::doors::s3::{Body, S3Service, StdError};
-use crate::rules::network::{Flow, Link, Network};
+use crate::rules::network::Network;
 use crate::rules::uri;
 use crate::words::{RequestKind, RequestRecord};
 
 /// One lab's gate.
 pub(crate) struct Gate {
-    pub(super) clock: Clock,
-    pub(super) counters: Arc<Counters>,
-    network: Mutex<Network>,
-    limited: bool,
+    pub(super) line: Arc<Line>,
     service: S3Service,
-}
-
-/// One connection, of either face.
-pub(crate) struct Connection {
-    gate: Arc<Gate>,
-    id: u64,
-    /// When its first request is let in.
-    ready: Duration,
-    reusable: AtomicBool,
-    abort: Arc<AtomicBool>,
-}
-
-impl Connection {
-    /// Its answer was handed over whole: it may carry another request.
-    pub(super) fn reusable(&self) {
-        self.reusable.store(true, Ordering::Release);
-    }
-
-    /// Ends with a reset.
-    pub(super) fn abort(&self) {
-        self.abort.store(true, Ordering::Release);
-    }
-
-    /// Whether its last answer was handed over whole.
-    #[cfg(feature = "sdk")]
-    pub(super) fn is_reusable(&self) -> bool {
-        self.reusable.load(Ordering::Acquire)
-    }
-
-    /// When it is ready for its first request.
-    #[cfg(feature = "sdk")]
-    pub(super) fn ready(&self) -> Duration {
-        self.ready
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.gate.counters.connection_closed();
-    }
 }
 
 impl Gate {
     pub(super) fn new(counters: Arc<Counters>, network: Network, service: S3Service) -> Self {
-        let limited = network.down.is_limited();
-        Self { clock: Clock::default(), counters, network: Mutex::new(network), limited, service }
-    }
-
-    fn network(&self) -> std::sync::MutexGuard<'_, Network> {
-        self.network.lock().expect("the model does not panic")
-    }
-
-    /// A flow of its own for a body whose first byte is ready at `start`; `None` where bandwidth is unlimited.
-    pub(super) fn open(&self, direction: Direction, start: Duration) -> Option<Flow> {
-        self.limited.then(|| self.link(direction, |link| link.open(start)))
-    }
-
-    pub(super) fn link<T>(&self, direction: Direction, act: impl FnOnce(&mut Link) -> T) -> T {
-        let mut network = self.network();
-        match direction {
-            Direction::Down => act(&mut network.down),
-            Direction::Up => act(&mut network.up),
-        }
-    }
-
-    /// Opens a connection now; `abort` is set when it is to end with a reset.
-    pub(super) fn connect(self: &Arc<Self>, abort: Arc<AtomicBool>) -> Connection {
-        let ready = self.clock.now() + self.network().connect();
-        let id = self.counters.connection_opened();
-        Connection { gate: self.clone(), id, ready, reusable: AtomicBool::new(false), abort }
+        Self { line: Arc::new(Line::new(counters, network)), service }
     }
 
     /// Answers one request.
@@ -107,13 +38,14 @@ impl Gate {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<StdError>,
     {
-        connection.reusable.store(false, Ordering::Release);
-        let ordinal = self.counters.arrived(record(connection.id, &request));
-        let in_flight = InFlight(self.clone());
-        self.clock.wait_until(connection.ready).await;
-        let mut start = self.clock.now();
+        connection.is_used();
+        let line = &self.line;
+        let ordinal = line.counters.arrived(record(connection.id(), &request));
+        let in_flight = InFlight(line.clone());
+        line.clock.wait_until(connection.ready()).await;
+        let mut start = line.clock.now();
         let (admitted, first_byte) = {
-            let mut network = self.network();
+            let mut network = line.network();
             (network.admit(start), network.first_byte(ordinal))
         };
         let headless = request.method() == Method::HEAD;
@@ -124,7 +56,7 @@ impl Gate {
         } else if let Some(message) = unusable {
             plain(StatusCode::BAD_REQUEST, "AuthorizationQueryParametersError", message)
         } else {
-            let pacer = Pacer::new(self.clone(), Direction::Up, start, None);
+            let pacer = Pacer::new(line.clone(), Direction::Up, start, None);
             let request = request
                 .map(|body| if has_body { Body::http_body_unsync(Upload::new(body, pacer)) } else { Body::empty() });
             match self.service.call(request).await {
@@ -137,10 +69,10 @@ impl Gate {
         };
         if has_body {
             // The service thinks once it has the whole body.
-            start = self.clock.now();
+            start = line.clock.now();
         }
         let ready = start + if admitted { first_byte } else { Duration::ZERO };
-        self.clock.wait_until(ready).await;
+        line.clock.wait_until(ready).await;
         let afterwards = response.extensions_mut().remove::<Afterwards>().unwrap_or_default();
         if afterwards.partial {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -156,8 +88,8 @@ impl Gate {
             None => {}
         }
         let status = response.status();
-        self.counters.answered(ordinal, status.as_u16());
-        let pacer = Pacer::new(self.clone(), Direction::Down, ready, afterwards.body.bytes_per_s);
+        line.counters.answered(ordinal, status.as_u16());
+        let pacer = Pacer::new(line.clone(), Direction::Down, ready, afterwards.body.bytes_per_s);
         let (mut parts, source) = response.into_parts();
         let request_id = HeaderValue::try_from(format!("{ordinal:016X}")).expect("digits are a header value");
         parts.headers.insert("x-amz-request-id", request_id);

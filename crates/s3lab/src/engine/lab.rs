@@ -75,13 +75,13 @@ impl Lab {
     /// The counters now.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.gate.counters.stats()
+        self.gate.line.counters.stats()
     }
 
     /// The last requests, oldest first; as many as [`LabBuilder::keep_requests`] says.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
-        self.gate.counters.records()
+        self.gate.line.counters.records()
     }
 
     /// The synthetic object stored there, to verify bytes against; `None` where there is none.

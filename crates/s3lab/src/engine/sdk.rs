@@ -14,8 +14,9 @@ use http::Request;
 use http_body::{Frame, SizeHint};
 
 use super::body::LabBody;
-use super::gate::{Connection, Gate};
+use super::gate::Gate;
 use super::lab::Lab;
+use super::line::Connection;
 use crate::doors::sdk::{self, Exchange, Exchanged, Limits, SdkBody, SharedHttpClient, TimedOut};
 
 impl Lab {
@@ -93,8 +94,8 @@ impl Exchange for Face {
         let pool = self.pool.clone();
         Box::pin(async move {
             let idle = pool.idle().pop();
-            let connection = idle.unwrap_or_else(|| Arc::new(pool.gate.connect(Arc::default())));
-            let clock = &pool.gate.clock;
+            let connection = idle.unwrap_or_else(|| Arc::new(pool.gate.line.connect(Arc::default())));
+            let clock = &pool.gate.line.clock;
             if let Some(limit) = limits.connect
                 && connection.ready() > clock.now() + limit
             {

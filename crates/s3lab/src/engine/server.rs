@@ -10,8 +10,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::body::LabBody;
-use super::gate::{Connection, Gate};
+use super::gate::Gate;
 use super::lab::Lab;
+use super::line::Connection;
 use crate::doors::tcp;
 use crate::doors::tls::Acceptor;
 
@@ -63,7 +64,7 @@ impl tcp::Handler for Face {
     type Body = LabBody;
 
     fn open(&self, abort: Arc<AtomicBool>) -> Connection {
-        self.0.connect(abort)
+        self.0.line.connect(abort)
     }
 
     fn call(

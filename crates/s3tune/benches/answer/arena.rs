@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use s3lab::Lab;
 use s3tune::cli::Init;
-use s3tune::engines::Engine;
+use s3tune::engines::{Engine, space};
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
 use s3tune::object::{Connection, Keys};
 use s3tune::results::{Recommended, Summary};
 use s3tune::run::{Budget, Method, Names, Plan, run};
 use s3tune::show::Show;
-use s3tune::space;
-use tunekit::{Config, StopHandle, Value};
+use tunekit::tuner::StopHandle;
+use tunekit::{Config, Value};
 
 use crate::networks::Network;
 

@@ -14,8 +14,8 @@ use super::gauge::Gauge;
 use super::metric::{self, Metric};
 use super::template::{PLACES, fill, in_braces, is_name, placeholders};
 use super::{TransferError, process};
+use crate::checksum::checksum_of;
 use crate::failure::Failure;
-use crate::measure::checksum_of;
 use crate::object::{Connection, Object};
 
 /// How another program is started, and what it needs.

@@ -12,7 +12,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
-use tunekit::Cells;
+use tunekit::results::Cells;
 
 use super::file::{WriteError, write_whole};
 
@@ -53,7 +53,7 @@ pub fn write_parquet<'a>(
 ///
 /// ```
 /// use s3tune::results::parquet_bytes;
-/// use tunekit::Cells;
+/// use tunekit::results::Cells;
 ///
 /// let file = parquet_bytes([("download_time", &Cells::Float(vec![Some(4.9), None]))])?;
 /// assert_eq!(&file[..4], b"PAR1");

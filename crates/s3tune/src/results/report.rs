@@ -10,6 +10,7 @@ mod format;
 mod html;
 mod influence;
 mod picture;
+mod text;
 
 use std::path::Path;
 

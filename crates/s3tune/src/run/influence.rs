@@ -1,9 +1,9 @@
 //! Which parameters mattered: read off the search's own model, made again from the journal.
 
-use tunekit::{ImportanceError, Importances, PartialDependence, Study, Surface};
+use tunekit::results::{ImportanceError, Importances, PartialDependence, Surface};
+use tunekit::{Study, Value};
 
-use crate::results::{Curve, CurvePoint, Influence, Share};
-use crate::run::page::parameter_value;
+use crate::results::{Curve, CurvePoint, Influence, ParameterValue, Share};
 
 /// Values of a parameter at which its curve is computed.
 const POINTS: usize = 20;
@@ -55,4 +55,8 @@ impl Explained {
             curves: self.curves.iter().map(curve).collect(),
         }
     }
+}
+
+pub(crate) fn parameter_value(value: &Value) -> ParameterValue {
+    value.as_f64().map_or_else(|| ParameterValue::Choice(value.to_string()), ParameterValue::Number)
 }

@@ -1,6 +1,7 @@
 //! What the names of search methods stand for: who chooses configurations, and who says how often each is downloaded.
 
-use tunekit::{SchedulerKind, SchedulerOptions, SearcherKind, Setup};
+use tunekit::scheduler::{RacingOptions, RungOptions, SchedulerSpec};
+use tunekit::{SchedulerKind, SearcherKind, Setup};
 
 use crate::failure::Failure;
 
@@ -68,18 +69,18 @@ impl Method {
 
     /// A setup that searches by it, with up to so many downloads of a configuration.
     pub(crate) fn applied(self, setup: Setup, n_downloads: u32) -> Setup {
-        let setup = setup.searcher(self.searcher).scheduler(self.scheduler);
-        if self.scheduler == SchedulerKind::Fifo {
-            return setup;
-        }
         let most = u64::from(n_downloads);
-        let default = SchedulerOptions::default();
-        let options = SchedulerOptions {
-            rungs: if self.rung_by_rung { (1..most).collect() } else { Vec::new() },
-            replicates: default.replicates.min(most),
-            ..default
+        let scheduler = match self.scheduler.into() {
+            SchedulerSpec::AshaPromotion(options) if self.rung_by_rung => {
+                SchedulerSpec::AshaPromotion(RungOptions { rungs: (1..most).collect(), ..options })
+            }
+            SchedulerSpec::Racing(options) => {
+                SchedulerSpec::Racing(RacingOptions { replicates: options.replicates.min(most), ..options })
+            }
+            other => other,
         };
-        setup.scheduler_options(options).max_resource(most)
+        let setup = setup.searcher(self.searcher).scheduler(scheduler);
+        if self.scheduler == SchedulerKind::Fifo { setup } else { setup.max_resource(most) }
     }
 }
 

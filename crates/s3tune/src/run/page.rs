@@ -2,17 +2,18 @@
 
 use std::thread::available_parallelism;
 
-use tunekit::{Config, Domain, Status, Trial, Value};
+use tunekit::{Config, Domain, Status, Trial};
 
 use super::arms::{Role, in_space};
 use super::compare::{Improvements, mean};
 use super::comparison::Comparison as Compared;
+use super::influence::parameter_value;
 use super::record::{Record, as_map};
 use super::words::{conclusion, search_method};
 use crate::engines::Knob;
 use crate::results::{
-    Against, Arm, ArmKind, Comparison, Configurations, Influence, Outcome, Parameter, ParameterUnit, ParameterValue,
-    ReportInput, TrialRow,
+    Against, Arm, ArmKind, Comparison, Configurations, Influence, Outcome, Parameter, ParameterUnit, ReportInput,
+    TrialRow,
 };
 use crate::show::seconds;
 use crate::size::ByteSize;
@@ -170,10 +171,6 @@ fn parameter(knob: Option<&Knob>, name: &str, domain: &Domain, default: &Config)
     let is_bytes = knob.and_then(|knob| knob.unit_bytes) == Some(1);
     let unit = if is_bytes { ParameterUnit::Bytes } else { ParameterUnit::Number };
     Parameter { name: name.to_owned(), unit, log, before: default.value(name).map(parameter_value) }
-}
-
-pub(crate) fn parameter_value(value: &Value) -> ParameterValue {
-    value.as_f64().map_or_else(|| ParameterValue::Choice(value.to_string()), ParameterValue::Number)
 }
 
 /// A value with its size in a unit that people read, where it is an amount of data.

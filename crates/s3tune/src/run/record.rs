@@ -5,13 +5,15 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use tunekit::{Best, Config, Experiment, JOURNAL_NAME, JournalFile, Space, Study, ValueRule};
+use tunekit::journal::{JOURNAL_NAME, JournalFile};
+use tunekit::study::ValueRule;
+use tunekit::{Best, Config, Experiment, Space, Study};
 
 use super::METRIC;
 use super::arms::{Role, in_space, nearest};
 use super::compare::{Improvements, mean};
 use super::comparison::{Comparison, Contents};
-use super::folder::Identity;
+use super::identity::Identity;
 use crate::engines::{ADAPTIVE, as_it_says};
 use crate::failure::Failure;
 use crate::results::{Measured, Schema, Summary, Verdict, Versus};

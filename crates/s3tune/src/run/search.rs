@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tunekit::journal::OpenError;
+use tunekit::tuner::{Observer, StopHandle, TunerError};
 use tunekit::{
-    Assignment, Config, Decision, Experiment, Measured, Observer, Outcome, Setup, Status, StopHandle, Study, Trial,
-    TrialId, Tuner, TunerError, Tuning,
+    Assignment, Config, Decision, Experiment, Measured, Outcome, Setup, Status, Study, Trial, TrialId, Tuner, Tuning,
 };
 
 use super::budget::{Budget, Spent};
@@ -180,7 +181,9 @@ pub(super) async fn search(
 fn failed(plan: &Plan, error: TunerError) -> Searched {
     let out = plan.out.display();
     let (tuning, failure) = match error {
-        TunerError::OtherStudy { what, .. } => (None, another_run(&plan.out, what)),
+        TunerError::Open(OpenError::OtherStudy { difference, .. }) => {
+            (None, another_run(&plan.out, &difference.to_string()))
+        }
         TunerError::TooManyFailures { consecutive, last, tuning } => {
             let failure = Failure::Work(format!(
                 "{consecutive} configurations failed in a row, the last one because: {last}; what was measured is in {out}"

@@ -1,6 +1,7 @@
 //! The tables of a run: a row a trial, and a row a download.
 
-use tunekit::{Cells, Config, Experiment, Space, Table, Value};
+use tunekit::results::{Cells, Table};
+use tunekit::{Config, Experiment, Space, Value};
 
 use super::comparison::{Comparison, Contents};
 

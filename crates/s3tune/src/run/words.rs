@@ -5,7 +5,7 @@ use tunekit::compare::Improvement;
 
 use super::arms::{Role, in_space};
 use super::compare::{Improvements, mean};
-use super::folder::Identity;
+use super::identity::Identity;
 use super::record::Record;
 use crate::results::Verdict;
 use crate::show::{against, percent, seconds};
@@ -51,7 +51,7 @@ pub(crate) fn conclusion(identity: &Identity, improvements: &Improvements) -> St
 /// How the search went about it: searcher, scheduler, seed.
 pub(crate) fn search_method(record: &Record) -> String {
     let header = record.experiment.header();
-    let method = match header.scheduler.as_str() {
+    let method = match header.scheduler.name() {
         "fifo" => header.searcher.clone(),
         scheduler if scheduler == header.searcher => scheduler.to_owned(),
         scheduler => format!("{} under {scheduler}", header.searcher),

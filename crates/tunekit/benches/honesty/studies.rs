@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tunekit::{Ask, Config, Decision, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Status, Stream, Study};
+use tunekit::searcher::Stream;
+use tunekit::{Ask, Config, Decision, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Status, Study};
 
 use crate::functions::Function;
 

@@ -1,6 +1,7 @@
 //! Smooth functions whose optimum lies beside failures: what falls towards an edge, beyond which every trial fails.
 
-use tunekit::{Config, Domain, Metric, Space, Stream};
+use tunekit::searcher::Stream;
+use tunekit::{Config, Domain, Metric, Space};
 
 use crate::problem::{Noise, Problem};
 

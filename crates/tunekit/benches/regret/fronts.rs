@@ -1,8 +1,9 @@
 //! Two objectives: how bad a result is, with noise, and what it costs, which one parameter sets. Number 0 is a function on
 //! which a first front of one point made a searcher stay there; the others are drawn like it.
 
-use tunekit::pareto::hypervolume;
-use tunekit::{Config, Domain, Metric, Space, Stream, Value};
+use tunekit::results::pareto::hypervolume;
+use tunekit::searcher::Stream;
+use tunekit::{Config, Domain, Metric, Space, Value};
 
 use crate::problem::{Noise, Problem};
 
@@ -96,7 +97,7 @@ impl Front {
             .flat_map(|n| kinds.clone().map(move |k| (n, k)))
             .map(|(n, k)| self.values(&best, n as f64, k))
             .collect();
-        tunekit::pareto::non_dominated(&all).into_iter().map(|i| all[i].clone()).collect()
+        tunekit::results::pareto::non_dominated(&all).into_iter().map(|i| all[i].clone()).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Spaces of many small choices, as of programs for graphics processors: ordinal parameters whose effects multiply, and
 //! combinations that need more than there is, which fail and do not say so before.
 
-use tunekit::{Config, Domain, Metric, Space, Stream, Value};
+use tunekit::searcher::Stream;
+use tunekit::{Config, Domain, Metric, Space, Value};
 
 use crate::problem::{Noise, Problem};
 

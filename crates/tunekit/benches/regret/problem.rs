@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tunekit::{Ask, Config, Measured, Metric, Outcome, SearcherKind, Setup, Space, Stream, Study};
+use tunekit::searcher::Stream;
+use tunekit::{Ask, Config, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study};
 
 /// What a trial comes to without noise; `None` where it fails.
 pub(crate) type Truth = Box<dyn Fn(&Config) -> Option<Vec<f64>> + Send + Sync>;

@@ -1,7 +1,8 @@
 //! Transfers whose repeats differ by 30 to 50 %: time by requests at a time, streams of each and requests ahead, over grids
 //! of powers of two (even numbers) and over whole ranges (odd numbers).
 
-use tunekit::{Config, Domain, Metric, Space, Stream, Value};
+use tunekit::searcher::Stream;
+use tunekit::{Config, Domain, Metric, Space, Value};
 
 use crate::problem::{Noise, Problem};
 

@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::journal::{JournalError, JournalFile};
-use crate::words::event::{Event, Header};
+use crate::words::event::{Difference, Event, Header};
 use crate::words::trial::{Checkpoint, TrialId};
 
 /// Why checkpoints cannot be kept.
@@ -36,12 +36,12 @@ pub enum CheckpointError {
     #[error(transparent)]
     Folder(#[from] JournalError),
     /// The folder is another study's.
-    #[error("{} holds the checkpoints of another study ({what} differs); use another folder, or remove it", path.display())]
+    #[error("{} holds the checkpoints of another study: {difference}; use another folder, or remove it", path.display())]
     OtherStudy {
         /// The folder.
         path: PathBuf,
         /// The first part of the setup that differs.
-        what: &'static str,
+        difference: Difference,
     },
     /// What a trial is to go on from is not there.
     #[error(
@@ -75,8 +75,8 @@ impl CheckpointFolder {
         let (mut study, contents) = JournalFile::open(path.join("study.jsonl"))?;
         match contents.events.first() {
             Some(Event::Header(found)) => {
-                if let Some(what) = found.difference(header) {
-                    return Err(CheckpointError::OtherStudy { path: path.to_path_buf(), what });
+                if let Some(difference) = found.difference(header) {
+                    return Err(CheckpointError::OtherStudy { path: path.to_path_buf(), difference });
                 }
             }
             _ => study.append(&[Event::Header(Box::new(header.clone()))])?,
@@ -389,6 +389,6 @@ mod tests {
         drop(held);
         let other = Header { seed: header.seed + 1, ..header };
         let error = CheckpointFolder::open(place.path(), &other).unwrap_err();
-        assert!(matches!(error, CheckpointError::OtherStudy { what: "seed", .. }), "{error}");
+        assert!(error.to_string().contains("of another study: its seed is "), "{error}");
     }
 }

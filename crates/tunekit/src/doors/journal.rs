@@ -61,7 +61,8 @@ pub struct Contents {
 /// A journal open for appending, by one writer at a time: the file stays locked until this is dropped.
 ///
 /// ```
-/// use tunekit::{Domain, JournalFile, Metric, Setup, Space, Study};
+/// use tunekit::{Domain, Metric, Setup, Space, Study};
+/// use tunekit::journal::JournalFile;
 /// # let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("journal.jsonl");
 /// let space = Space::new().with("n", Domain::int(1, 8)?)?;
@@ -107,7 +108,7 @@ impl JournalFile {
         let contents = parse(&path, &bytes)?;
         let len = (bytes.len() - contents.torn_bytes) as u64;
         if contents.torn_bytes > 0 {
-            tracing::warn!(path = %path.display(), bytes = contents.torn_bytes, "dropping a torn last line");
+            tracing::warn!(path = %path.display(), bytes = contents.torn_bytes, "the last line had no end, as after a kill while it was written; it is cut off");
             file.set_len(len).map_err(fail("cut off its torn last line"))?;
         }
         file.seek(SeekFrom::Start(len)).map_err(fail("seek in it"))?;

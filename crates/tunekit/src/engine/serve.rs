@@ -9,15 +9,15 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value as Json, json};
 
+use super::open::{OpenError, StudyJournal};
 use crate::doors::journal::{JournalError, JournalFile};
 use crate::rules::experiment::Experiment;
 use crate::rules::importance::{Importance, Importances};
-use crate::rules::scheduler::SchedulerKind;
 use crate::rules::searcher::SearcherKind;
-use crate::rules::study::{ReplayError, Setup, Study};
+use crate::rules::study::{Setup, Study};
 use crate::rules::transfer::{Transfer, TransferMethod};
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{OptionsMap, SchedulerKind, SchedulerSpec};
 use crate::words::space::Space;
 use crate::words::trial::{Ask, Best, Measured, Outcome, TrialId};
 use crate::words::value::Config;
@@ -139,7 +139,8 @@ struct Create {
     cost_aware: bool,
     searcher: Option<String>,
     scheduler: Option<String>,
-    scheduler_options: Option<SchedulerOptions>,
+    /// Those that the scheduler has.
+    scheduler_options: Option<OptionsMap>,
     /// The most trials that are started.
     budget: Option<u64>,
     max_resource: Option<u64>,
@@ -179,35 +180,24 @@ struct Objective {
 ///
 /// ```
 /// use std::time::Duration;
-/// let mut server = tunekit::Server::new();
+/// let mut server = tunekit::serve::Server::new();
 /// let mut say = |line: &str| server.answer(line, Duration::ZERO);
 /// let create = r#"{"op":"create","space":{"x":{"type":"float","lo":-5,"hi":10}},"points_to_evaluate":[{"x":0}]}"#;
 /// assert_eq!(say(create)?, r#"{"ok":true}"#);
 /// assert_eq!(say(r#"{"op":"ask"}"#)?, r#"{"trial":0,"config":{"x":0.0},"resource":null,"resumed":false}"#);
 /// assert_eq!(say(r#"{"op":"tell","trial":0,"value":0.7}"#)?, r#"{"ok":true}"#);
-/// # Ok::<(), tunekit::JournalError>(())
+/// # Ok::<(), tunekit::journal::JournalError>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Server {
     study: Option<Study>,
     journal: Option<JournalFile>,
+    warning: Option<String>,
     created: bool,
     /// There is a study in the journal, and `create` asked for another one.
     refused: bool,
     /// The time of the journal's last event: this session's time counts from there.
     before: Duration,
-}
-
-/// Why a journal cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// It cannot be read or written.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// Its events are no study's.
-    #[error("the journal cannot be resumed: {0}")]
-    Replay(#[from] ReplayError),
 }
 
 impl Server {
@@ -220,18 +210,24 @@ impl Server {
     ///
     /// # Errors
     /// A journal that cannot be opened, is in use, or is no study's.
-    pub fn with_journal(path: impl AsRef<Path>) -> Result<Self, ServeError> {
-        let (mut journal, contents) = JournalFile::open(path)?;
-        let mut study = None;
-        let mut before = Duration::ZERO;
-        if !contents.events.is_empty() {
-            let mut replayed = Study::replay(contents.events)?;
-            before = replayed.elapsed().unwrap_or_default();
-            replayed.interrupt_open();
-            journal.append(&replayed.take_events())?;
-            study = Some(replayed);
-        }
-        Ok(Self { study, journal: Some(journal), created: false, refused: false, before })
+    pub fn with_journal(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let found = StudyJournal::open(&path)?;
+        let torn = found.torn_bytes();
+        let (study, journal) = found.resume()?;
+        let before = study.as_ref().and_then(Study::elapsed).unwrap_or_default();
+        let warning = (torn > 0).then(|| {
+            format!(
+                "journal {}: the last line had no end, as after a kill while it was written; its {torn} bytes were cut \
+                 off, and what they told counts as not told",
+                path.as_ref().display()
+            )
+        });
+        Ok(Self { study, journal: Some(journal), warning, created: false, refused: false, before })
+    }
+
+    /// What a person should know of the journal it was opened with, if there is anything.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// The answer to one line, without its end; `now` is the time of the session. What the answer rests on is in the
@@ -241,7 +237,7 @@ impl Server {
     /// The journal cannot be written. The session is then over: the study is ahead of its journal.
     pub fn answer(&mut self, line: &str, now: Duration) -> Result<String, JournalError> {
         let answer = serde_json::from_str(line)
-            .map_err(|error| format!("not a request: {error}"))
+            .map_err(|error| format!("not a request: {error}{}", hint(line, error.column())))
             .and_then(|request| self.act(request, now));
         if let (Some(study), Some(journal)) = (&mut self.study, &mut self.journal) {
             journal.append(&study.take_events())?;
@@ -336,7 +332,7 @@ impl Server {
             Request::Plan {} => {
                 let plan = study
                     .plan()
-                    .ok_or_else(|| format!("scheduler `{}` has no rungs to plan", study.header().scheduler))?;
+                    .ok_or_else(|| format!("scheduler `{}` has no rungs to plan", study.header().scheduler.name()))?;
                 Ok(
                     json!({ "brackets": plan.brackets, "budget_per_trial": plan.budget_per_trial(), "text": plan.to_string() }),
                 )
@@ -359,7 +355,9 @@ impl Server {
             return Err("there is a study already; a session has one".to_owned());
         }
         let searcher = create.searcher.map_or(Ok(SearcherKind::default()), |n| n.parse()).map_err(text)?;
-        let scheduler = create.scheduler.map_or(Ok(SchedulerKind::default()), |n| n.parse()).map_err(text)?;
+        let scheduler = create.scheduler.as_deref().unwrap_or(SchedulerKind::default().as_str());
+        let options = create.scheduler_options.unwrap_or_default();
+        let scheduler = SchedulerSpec::from_json(scheduler, &options).map_err(text)?;
         let asked = create.value;
         let metric = Metric {
             goal: create.mode,
@@ -377,7 +375,6 @@ impl Server {
             cost_aware: create.cost_aware,
             searcher,
             scheduler,
-            scheduler_options: create.scheduler_options.unwrap_or_default(),
             max_resource: create.max_resource,
             budget: create.budget,
             points_to_evaluate: create.points_to_evaluate,
@@ -390,13 +387,16 @@ impl Server {
         let header = setup.header().map_err(text)?;
         if asked.is_some_and(|asked| asked != header.metric.value) {
             return Err(format!(
-                "scheduler `{scheduler}` takes reports as replicates; leave value out, or say \"mean\""
+                "scheduler `{}` takes reports as replicates; leave value out, or say \"mean\"",
+                header.scheduler.name()
             ));
         }
         if let Some(study) = &self.study
-            && let Some(what) = study.header().difference(&header)
+            && let Some(difference) = study.header().difference(&header)
         {
-            return Err(format!("the journal is of another study ({what} differs); use another journal"));
+            return Err(format!(
+                "the journal is of another study: {difference}; create that one, or begin a session with another journal"
+            ));
         }
         let study = match self.study.take() {
             Some(study) => study,
@@ -406,6 +406,17 @@ impl Server {
         self.created = true;
         Ok(ok())
     }
+}
+
+/// How to mend what many languages write for a number that is not finite, and JSON does not have.
+fn hint(line: &str, column: usize) -> &'static str {
+    // The place is one past the byte that does not fit.
+    let from = line
+        .get(..column.saturating_sub(1))
+        .map_or(0, |before| before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '-').len());
+    let word = line.get(from..).unwrap_or_default().trim_start_matches('-');
+    let is_number = ["NaN", "nan", "Infinity", "inf"].iter().any(|name| word.starts_with(name));
+    if is_number { "; JSON has no such number, write null for one that is not finite" } else { "" }
 }
 
 /// The setup with what the earlier studies say: in the new journal's header it is the points or the space that count.

@@ -14,7 +14,8 @@ use crate::words::trial::{Ask, Assignment, Decision, Measured, Outcome, Trial};
 /// Workers on paper.
 ///
 /// ```
-/// use tunekit::{Domain, Metric, SchedulerKind, SearcherKind, Setup, Simulator, Space, Study};
+/// use tunekit::{Domain, Metric, SchedulerKind, SearcherKind, Setup, Space, Study};
+/// use tunekit::tuner::Simulator;
 /// let space = Space::new().with("rate", Domain::float(0.0, 1.0)?)?;
 /// let setup = Setup::new(space, Metric::minimize("loss"))
 ///     .searcher(SearcherKind::Random)

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 /// Ends a tuner early, as Ctrl-C would: running trials are cut off and journalled as interrupted. Clones are one handle.
 ///
 /// ```
-/// let stop = tunekit::StopHandle::new();
+/// let stop = tunekit::tuner::StopHandle::new();
 /// let elsewhere = stop.clone();
 /// elsewhere.stop();
 /// assert!(stop.is_stopped());

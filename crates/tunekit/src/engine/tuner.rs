@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::open::{OpenError, StudyJournal};
 use super::stop::StopHandle;
 use super::trial_run::{Message, TrialRun};
 use crate::doors::checkpoints::{CheckpointError, CheckpointFolder};
@@ -31,7 +32,7 @@ use crate::rules::experiment::Experiment;
 use crate::rules::scheduler::Scheduler;
 use crate::rules::searcher::{Searcher, SuggestError};
 use crate::rules::stream::Stream;
-use crate::rules::study::{ReplayError, Setup, SetupError, Study, TellError};
+use crate::rules::study::{Setup, Study, TellError};
 use crate::words::event::Event;
 use crate::words::trial::{Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Outcome, Trial, TrialId};
 
@@ -84,26 +85,15 @@ pub struct Tuning {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TunerError {
-    /// The setup cannot be worked with.
+    /// The study cannot be made, or its journal cannot be gone on with.
     #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// The journal cannot be read or written.
+    Open(#[from] OpenError),
+    /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The checkpoints cannot be kept.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The journal's events are no study's.
-    #[error("the journal cannot be resumed: {0}")]
-    Replay(#[from] ReplayError),
-    /// The journal is of another study.
-    #[error("journal {} is of another study ({what} differs); use its setup again, or another journal", path.display())]
-    OtherStudy {
-        /// The journal.
-        path: PathBuf,
-        /// The first part of the setup that differs.
-        what: &'static str,
-    },
     /// The number of workers is 0.
     #[error("a tuner with 0 workers never starts a trial; use at least 1")]
     NoWorkers,
@@ -326,33 +316,23 @@ impl Tuner {
     }
 }
 
-/// A new study, or the one in the journal with its open trials interrupted.
+/// A study without a journal, or that of the journal.
 fn open(
     setup: Setup,
     own: Option<(Box<dyn Searcher>, Box<dyn Scheduler>)>,
     path: Option<PathBuf>,
-) -> Result<(Study, Option<JournalFile>), TunerError> {
+) -> Result<(Study, Option<JournalFile>), OpenError> {
     let (searcher, scheduler) = match own {
         Some(own) => own,
         None => setup.build()?,
     };
-    let Some(path) = path else {
-        return Ok((Study::with(setup, searcher, scheduler)?, None));
-    };
-    let (journal, contents) = JournalFile::open(&path)?;
-    if contents.events.is_empty() {
-        return Ok((Study::with(setup, searcher, scheduler)?, Some(journal)));
+    match path {
+        None => Ok((Study::with(setup, searcher, scheduler)?, None)),
+        Some(path) => {
+            let (study, file) = StudyJournal::open(path)?.study_with(setup, searcher, scheduler)?;
+            Ok((study, Some(file)))
+        }
     }
-    let header = setup.header_with(&*searcher, &*scheduler)?;
-    // Before the replay, which knows the study of the journal and not the one that is asked for.
-    if let Some(Event::Header(found)) = contents.events.first()
-        && let Some(what) = found.difference(&header)
-    {
-        return Err(TunerError::OtherStudy { path, what });
-    }
-    let mut study = Study::replay_with(contents.events, searcher, scheduler)?;
-    study.interrupt_open();
-    Ok((study, Some(journal)))
 }
 
 /// When to start and end trials.
@@ -462,7 +442,7 @@ impl Session {
                     }
                     Ok(Ask::Wait) if self.runs.is_empty() => {
                         break End::Suggest(SuggestError::Failed {
-                            searcher: self.study.header().scheduler.clone(),
+                            searcher: self.study.header().scheduler.name().to_owned(),
                             reason: "it waits for a result although no trial is running".to_owned(),
                         });
                     }

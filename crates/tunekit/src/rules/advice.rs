@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use crate::words::plan::Plan;
 use crate::words::trial::{Checkpoint, TrialId};
 
-/// The answer of [`Scheduler::advice`](crate::Scheduler::advice). The default is that of a scheduler which
+/// The answer of [`Scheduler::advice`](crate::scheduler::Scheduler::advice). The default is that of a scheduler which
 /// runs every trial to its end and compares trials by their values.
 ///
 /// Make one with `Advice { levels, ..Advice::default() }`, so that a new field needs no change. A wrapper changes

@@ -127,7 +127,9 @@ impl Study {
     /// for each parameter at 60 configurations, some tenths at 150, which are the most it looks at.
     ///
     /// ```
-    /// use tunekit::{Config, Domain, Finding, Metric, Setup, Space, Stream, Study};
+    /// use tunekit::{Config, Domain, Metric, Setup, Space, Study};
+    /// use tunekit::results::Finding;
+    /// use tunekit::searcher::Stream;
     /// let space = Space::new().with("x", Domain::float(0.0, 1.0)?)?.with("idle", Domain::int(1, 8)?)?;
     /// let mut study = Study::new(Setup::new(space, Metric::minimize("loss")))?;
     /// let mut noise = Stream::of_study(0, "noise");

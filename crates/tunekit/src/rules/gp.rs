@@ -24,11 +24,11 @@ mod trend;
 pub(crate) use along::Along;
 pub(crate) use censored::{Bound, with_bounds};
 pub(crate) use chain::draws;
-pub(crate) use fit::{Hyper, Noise, Start, fit};
+pub(crate) use fit::{Noise, Start, fit};
 pub(crate) use joint::Joint;
 #[cfg(test)]
 pub(crate) use kernel::Warp;
-pub(crate) use kernel::{Coordinate, matern};
+pub(crate) use kernel::{Coordinate, Hyper, matern};
 
 use std::borrow::Cow;
 

@@ -171,6 +171,11 @@ impl<'a> History<'a> {
         usize::try_from(trial.0).ok().and_then(|place| self.trials.get(place))
     }
 
+    /// Whether a configuration was given out or added twice.
+    pub(super) fn repeats(&self) -> bool {
+        self.index().configurations() < self.trials.len()
+    }
+
     fn index(&self) -> &Index {
         match &self.index {
             Indexed::Kept(index) => index,

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 ///
 /// ```
 /// let points = [vec![1.0, 4.0], vec![2.0, 2.0], vec![3.0, 3.0], vec![4.0, 1.0]];
-/// assert_eq!(tunekit::pareto::non_dominated(&points), [0, 1, 3]);
+/// assert_eq!(tunekit::results::pareto::non_dominated(&points), [0, 1, 3]);
 /// ```
 #[must_use]
 pub fn non_dominated(points: &[Vec<f64>]) -> Vec<usize> {
@@ -40,7 +40,7 @@ pub fn dominates(a: &[f64], b: &[f64]) -> bool {
 ///
 /// ```
 /// let points = [vec![1.0, 2.0], vec![2.0, 1.0]];
-/// assert_eq!(tunekit::pareto::hypervolume(&points, &[3.0, 3.0]), 3.0);
+/// assert_eq!(tunekit::results::pareto::hypervolume(&points, &[3.0, 3.0]), 3.0);
 /// ```
 #[must_use]
 pub fn hypervolume(points: &[Vec<f64>], reference: &[f64]) -> f64 {

@@ -14,9 +14,6 @@ mod pbt;
 mod racing;
 mod split;
 
-use std::fmt;
-use std::str::FromStr;
-
 pub use asha::Asha;
 pub use dehb::Dehb;
 pub use fifo::Fifo;
@@ -28,11 +25,10 @@ pub use racing::Racing;
 
 use super::advice::Advice;
 use super::history::History;
-use super::searcher::UnknownName;
 use super::stream::Stream;
 use crate::words::event::Event;
 use crate::words::metric::ValueRule;
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::SchedulerSpec;
 use crate::words::trial::{Checkpoint, Decision, Trial, TrialId};
 use crate::words::value::Config;
 
@@ -44,7 +40,7 @@ pub enum ScheduleError {
     #[error("scheduler `{scheduler}` needs max_resource, the resource of a full run")]
     NoMaxResource {
         /// The scheduler.
-        scheduler: &'static str,
+        scheduler: String,
     },
     /// One in fewer than two goes on.
     #[error("eta is {eta}; it is at least 2")]
@@ -118,11 +114,26 @@ pub enum ScheduleError {
         /// The maximal resource.
         max: u64,
     },
-    /// A wrapper around nothing.
-    #[error("`median` wraps no scheduler `{within}`; give `within` the name of another one")]
-    Within {
-        /// What was to be wrapped.
+    /// `median` around itself.
+    #[error("`median` cannot wrap `median`; wrap another scheduler")]
+    Within,
+    /// `median` and the scheduler it wraps have one `grace`.
+    #[error(
+        "grace of `median` is {grace} and that of `{within}`, which it wraps, {inner}; they are one option, so make them equal"
+    )]
+    MedianGrace {
+        /// That of `median`.
+        grace: u64,
+        /// The scheduler it wraps.
         within: String,
+        /// The resource of that scheduler's first rung.
+        inner: u64,
+    },
+    /// Only you can make a scheduler of your own.
+    #[error("scheduler `{scheduler}` is none of tunekit's; give it to the study with `Study::with` or `Tuner::with`")]
+    Own {
+        /// Its name.
+        scheduler: String,
     },
 }
 
@@ -168,6 +179,12 @@ pub trait Scheduler: Send {
     /// The name a study is journalled under.
     fn name(&self) -> &str;
 
+    /// What is journalled of it: the name, and the options where it is one of this crate's. One of your own has another
+    /// name than those.
+    fn spec(&self) -> SchedulerSpec {
+        SchedulerSpec::Own { name: self.name().to_owned() }
+    }
+
     /// What a free worker shall do; interrupted trials have been given out before this is asked.
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job;
 
@@ -204,132 +221,26 @@ fn standing(history: &History<'_>, trial: TrialId, value: f64) -> f64 {
     history.goal().loss(reported.and_then(|t| t.value(ValueRule::Mean)).unwrap_or(value))
 }
 
-/// The schedulers there are by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum SchedulerKind {
-    /// Every trial runs to its end, in the order of asking.
-    #[default]
-    Fifo,
-    /// Asynchronous successive halving that stops.
-    Asha,
-    /// Asynchronous successive halving that pauses and promotes.
-    AshaPromotion,
-    /// Synchronous Hyperband.
-    Hyperband,
-    /// Asynchronous Hyperband: promotion in several brackets.
-    HyperbandAsync,
-    /// Promotion up to a resource that grows with need.
-    Pasha,
-    /// The median stopping rule around another scheduler.
-    Median,
-    /// Synchronous Hyperband with densities of good and bad configurations.
-    Bohb,
-    /// Asynchronous Hyperband with a Gaussian process over configuration and resource.
-    Mobster,
-    /// The same in the brackets that tell most.
-    HyperTune,
-    /// Population-based training.
-    Pbt,
-    /// Replicates until it is clear who is better, against an incumbent that is measured again and again.
-    Racing,
-    /// Synchronous Hyperband whose rungs evolve.
-    Dehb,
-}
-
-impl SchedulerKind {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::Fifo,
-        Self::Asha,
-        Self::AshaPromotion,
-        Self::Hyperband,
-        Self::HyperbandAsync,
-        Self::Pasha,
-        Self::Median,
-        Self::Bohb,
-        Self::Mobster,
-        Self::HyperTune,
-        Self::Pbt,
-        Self::Racing,
-        Self::Dehb,
-    ];
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fifo => "fifo",
-            Self::Asha => "asha",
-            Self::AshaPromotion => "asha_promotion",
-            Self::Hyperband => "hyperband",
-            Self::HyperbandAsync => "hyperband_async",
-            Self::Pasha => "pasha",
-            Self::Median => "median",
-            Self::Bohb => "bohb",
-            Self::Mobster => "mobster",
-            Self::HyperTune => "hypertune",
-            Self::Pbt => "pbt",
-            Self::Racing => "racing",
-            Self::Dehb => "dehb",
-        }
-    }
-
-    /// The kind of this name.
+impl SchedulerSpec {
+    /// A new scheduler of this kind and with these options.
     ///
     /// # Errors
-    /// A name there is none of; the error lists those there are.
-    pub fn from_name(name: &str) -> Result<Self, UnknownName> {
-        let known = Self::ALL.into_iter().find(|k| k.as_str() == name);
-        known.ok_or_else(|| UnknownName::new("scheduler", name, Self::ALL.map(Self::as_str)))
-    }
-
-    /// A new scheduler of this kind.
-    ///
-    /// # Errors
-    /// Options out of their bounds, or no maximal resource where the kind needs one.
-    pub fn build(
-        self,
-        options: &SchedulerOptions,
-        max_resource: Option<u64>,
-    ) -> Result<Box<dyn Scheduler>, ScheduleError> {
-        let max = || max_resource.ok_or(ScheduleError::NoMaxResource { scheduler: self.as_str() });
+    /// Options out of their bounds, no maximal resource where the kind needs one, or a scheduler of your own, which only
+    /// you can make.
+    pub fn build(&self, max_resource: Option<u64>) -> Result<Box<dyn Scheduler>, ScheduleError> {
+        let max = || max_resource.ok_or_else(|| ScheduleError::NoMaxResource { scheduler: self.name().to_owned() });
         Ok(match self {
             Self::Fifo => Box::new(Fifo),
-            Self::Asha => Box::new(Asha::stopping(options, max()?)?),
-            Self::AshaPromotion => Box::new(Asha::promotion(options, max()?)?),
-            Self::Hyperband => Box::new(Hyperband::new(options, max()?)?),
-            Self::HyperbandAsync => Box::new(Asha::hyperband(options, max()?)?),
-            Self::Pasha => Box::new(Asha::pasha(options, max()?)?),
-            Self::Bohb => Box::new(Hyperband::named("bohb", options, max()?)?),
-            Self::Racing => Box::new(Racing::new(options, max()?)?),
-            Self::Dehb => Box::new(Dehb::new(options, max()?)?),
-            Self::Mobster => Box::new(Asha::modelled("mobster", options, max()?)?),
-            Self::HyperTune => Box::new(HyperTune::new(options, max()?)?),
-            Self::Pbt => Box::new(Pbt::new(options, max()?)?),
-            Self::Median => {
-                let within = Self::within(options);
-                let within = within.ok_or_else(|| ScheduleError::Within { within: options.within.clone() })?;
-                Box::new(Median::new(options, within.build(options, max_resource)?)?)
+            Self::Asha(_) | Self::AshaPromotion(_) | Self::Pasha(_) | Self::HyperbandAsync(_) | Self::Mobster(_) => {
+                Box::new(Asha::new(self, max()?)?)
             }
+            Self::Hyperband(options) | Self::Bohb(options) => Box::new(Hyperband::new(self, options, max()?)?),
+            Self::Dehb(options) => Box::new(Dehb::new(options, max()?)?),
+            Self::HyperTune(_) => Box::new(HyperTune::new(self, max()?)?),
+            Self::Pbt(options) => Box::new(Pbt::new(options, max()?)?),
+            Self::Racing(options) => Box::new(Racing::new(options, max()?)?),
+            Self::Median(options) => Box::new(Median::new(options, max_resource)?),
+            Self::Own { name } => return Err(ScheduleError::Own { scheduler: name.clone() }),
         })
-    }
-
-    /// What `median` wraps.
-    pub(in crate::rules) fn within(options: &SchedulerOptions) -> Option<Self> {
-        Self::from_name(&options.within).ok().filter(|kind| *kind != Self::Median)
-    }
-}
-
-impl fmt::Display for SchedulerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for SchedulerKind {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::from_name(name)
     }
 }

@@ -28,20 +28,21 @@ pub use bore::Bore;
 pub use cmaes::CmaEs;
 pub use cqr::Cqr;
 pub use de::De;
-pub use dehb::DehbSearch;
+pub use dehb::Dehb;
 pub(in crate::rules) use evidence::Axis;
 pub use evolution::Evolution;
 pub use gp::Gp;
 pub use grid::Grid;
-pub use hypertune::HyperTuneSearch;
+pub use hypertune::HyperTune;
 pub use mobster::Mobster;
 pub use random::Random;
-pub use sobol::SobolSearch;
+pub use sobol::Sobol;
 pub use tpe::Tpe;
 
 use super::history::History;
 use super::stream::Stream;
 use crate::words::metric::Noise;
+use crate::words::name::UnknownName;
 use crate::words::space::ConfigError;
 use crate::words::value::Config;
 
@@ -105,7 +106,8 @@ pub struct Prediction {
 /// - It SHOULD take no longer than a second for a few hundred trials.
 ///
 /// ```
-/// use tunekit::{Config, Domain, History, Metric, Searcher, Setup, Space, Stream, Study, SuggestError};
+/// use tunekit::{Config, Domain, Metric, Setup, Space, Study};
+/// use tunekit::searcher::{History, Searcher, Stream, SuggestError};
 ///
 /// /// Walks through a range from below.
 /// struct Sweep;
@@ -122,7 +124,7 @@ pub struct Prediction {
 ///
 /// let space = Space::new().with("n", Domain::int(1, 8)?)?;
 /// let setup = Setup::new(space, Metric::minimize("loss"));
-/// let mut study = Study::with(setup, Box::new(Sweep), Box::new(tunekit::Fifo))?;
+/// let mut study = Study::with(setup, Box::new(Sweep), Box::new(tunekit::scheduler::Fifo))?;
 /// assert_eq!(study.ask()?.assignment().map(|a| a.config), Some(Config::new().with("n", 1)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -225,7 +227,7 @@ impl SearcherKind {
     pub fn build(self) -> Box<dyn Searcher> {
         match self {
             Self::Random => Box::new(Random),
-            Self::Sobol => Box::new(SobolSearch::new()),
+            Self::Sobol => Box::new(Sobol::new()),
             Self::Grid => Box::new(Grid),
             Self::Gp => Box::new(Gp::new()),
             Self::Tpe => Box::new(Tpe),
@@ -250,24 +252,6 @@ impl FromStr for SearcherKind {
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         Self::from_name(name)
-    }
-}
-
-/// A searcher or scheduler of this name does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no {what} called `{given}` (known: {})", known.join(", "))]
-pub struct UnknownName {
-    /// `searcher` or `scheduler`.
-    pub what: &'static str,
-    /// The name given.
-    pub given: String,
-    /// The names there are.
-    pub known: Vec<&'static str>,
-}
-
-impl UnknownName {
-    pub(crate) fn new(what: &'static str, given: &str, known: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { what, given: given.to_owned(), known: known.into_iter().collect() }
     }
 }
 

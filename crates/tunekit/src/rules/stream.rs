@@ -13,7 +13,8 @@ use crate::words::trial::TrialId;
 /// A stream of random numbers keyed by (seed, trial, purpose).
 ///
 /// ```
-/// use tunekit::{Stream, TrialId};
+/// use tunekit::TrialId;
+/// use tunekit::searcher::Stream;
 /// let mut a = Stream::keyed(42, TrialId(7), "suggest");
 /// let mut b = Stream::keyed(42, TrialId(7), "suggest");
 /// assert_eq!(a.uniform(), b.uniform());

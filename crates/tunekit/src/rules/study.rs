@@ -18,13 +18,13 @@ use super::advice::Advice;
 use super::distribution::{standard_deviation, student_half_width};
 use super::history::{History, Observed};
 use super::pareto::non_dominated;
-use super::scheduler::{Fifo, Job, Scheduler, SchedulerKind};
+use super::scheduler::{Fifo, Job, Scheduler};
 use super::searcher::{Gp, Searcher, SearcherKind, SuggestError};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::metric::Metric;
 use crate::words::plan::Plan;
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::SchedulerSpec;
 use crate::words::space::Space;
 use crate::words::trial::{
     Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
@@ -108,8 +108,7 @@ impl Study {
             cost_aware: false,
             seed: 0,
             searcher: String::new(),
-            scheduler: String::new(),
-            scheduler_options: SchedulerOptions::default(),
+            scheduler: SchedulerSpec::default(),
             max_resource: None,
             budget: None,
             points_to_evaluate: Vec::new(),
@@ -281,7 +280,7 @@ impl Study {
     }
 
     /// Takes a running trial's measurement at `step`, and says what the trial shall do. Steps increase; what one means
-    /// (an epoch, the n-th repetition) is the caller's business and [`ValueRule`](crate::ValueRule)'s.
+    /// (an epoch, the n-th repetition) is the caller's business and [`ValueRule`](crate::study::ValueRule)'s.
     ///
     /// The answer is not [`Decision::Continue`] at the study's maximal resource or later.
     ///
@@ -392,7 +391,7 @@ impl Study {
     /// Says that a running trial was interrupted and that nobody runs it any more: it will be asked for again.
     ///
     /// What it reported since it was last asked for is void, except where reports are replicates
-    /// ([`ValueRule::Mean`](crate::ValueRule::Mean)): those are whole measurements and stand. Then the trial is asked
+    /// ([`ValueRule::Mean`](crate::study::ValueRule::Mean)): those are whole measurements and stand. Then the trial is asked
     /// for again for what is left of it, at the steps after [`Assignment::after`]; one that had been answered with
     /// [`Decision::Stop`] had nothing left to do and ends as [`Outcome::Done`]. Journals begun before schema 3 make all
     /// of it void.

@@ -90,7 +90,8 @@ const MARGIN: f64 = 0.05;
 /// Earlier studies of a space.
 ///
 /// ```
-/// use tunekit::{Domain, Experiment, Metric, Setup, Space, Study, Transfer, TransferMethod};
+/// use tunekit::{Domain, Experiment, Metric, Setup, Space, Study};
+/// use tunekit::study::{Transfer, TransferMethod};
 /// let space = Space::new().with("x", Domain::float(0.0, 1.0)?)?;
 /// let setup = Setup::new(space, Metric::minimize("loss"));
 /// let mut earlier = Study::new(setup.clone())?;

@@ -92,7 +92,7 @@ pub enum DomainError {
 /// let threads = Domain::int(1, 512)?.log()?;
 /// assert!(threads.contains(&Value::Int(512)));
 /// assert!(!threads.contains(&Value::Int(513)));
-/// # Ok::<(), tunekit::DomainError>(())
+/// # Ok::<(), tunekit::space::DomainError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]

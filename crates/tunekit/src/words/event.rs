@@ -10,10 +10,12 @@
 //!   refuses for the `value` that is missing. `interrupt` keeps the reports of a trial where they are replicates; in an
 //!   earlier journal it makes void what was reported since the trial was last asked for, as it did.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::metric::{Metric, ValueRule};
-use super::schedule::SchedulerOptions;
+use super::schedule::{OptionsMap, SchedulerSpec, SpecError};
 use super::space::{Space, SpaceError};
 use super::trial::{Checkpoint, Decision, Measured, Origin, Outcome, TrialId};
 use super::value::Config;
@@ -43,10 +45,8 @@ pub struct Header {
     pub seed: u64,
     /// The searcher's name.
     pub searcher: String,
-    /// The scheduler's name.
-    pub scheduler: String,
-    /// What the scheduler is told beside its name.
-    pub scheduler_options: SchedulerOptions,
+    /// The scheduler, with its options.
+    pub scheduler: SchedulerSpec,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
     /// How many trials were planned when the study was made: what searchers may rely on, not a limit.
@@ -73,8 +73,8 @@ struct Raw {
     seed: u64,
     searcher: String,
     scheduler: String,
-    #[serde(default, skip_serializing_if = "SchedulerOptions::is_default")]
-    scheduler_options: SchedulerOptions,
+    #[serde(default, skip_serializing_if = "OptionsMap::is_empty")]
+    scheduler_options: OptionsMap,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_resource: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,10 +83,19 @@ struct Raw {
     points_to_evaluate: Vec<Config>,
 }
 
-impl TryFrom<Raw> for Header {
-    type Error = SpaceError;
+/// Why a line is no header.
+#[derive(Debug, thiserror::Error)]
+enum HeaderError {
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    #[error(transparent)]
+    Scheduler(#[from] SpecError),
+}
 
-    fn try_from(raw: Raw) -> Result<Self, SpaceError> {
+impl TryFrom<Raw> for Header {
+    type Error = HeaderError;
+
+    fn try_from(raw: Raw) -> Result<Self, HeaderError> {
         let space = raw.predicates.iter().try_fold(raw.space, |space, predicate| space.require(predicate))?;
         Ok(Self {
             schema: raw.schema,
@@ -97,8 +106,7 @@ impl TryFrom<Raw> for Header {
             cost_aware: raw.cost_aware,
             seed: raw.seed,
             searcher: raw.searcher,
-            scheduler: raw.scheduler,
-            scheduler_options: raw.scheduler_options,
+            scheduler: SchedulerSpec::from_journal(&raw.scheduler, raw.scheduler_options)?,
             max_resource: raw.max_resource,
             budget: raw.budget,
             points_to_evaluate: raw.points_to_evaluate,
@@ -118,8 +126,8 @@ impl From<Header> for Raw {
             cost_aware: header.cost_aware,
             seed: header.seed,
             searcher: header.searcher,
-            scheduler: header.scheduler,
-            scheduler_options: header.scheduler_options,
+            scheduler: header.scheduler.name().to_owned(),
+            scheduler_options: header.scheduler.journalled_options(),
             max_resource: header.max_resource,
             budget: header.budget,
             points_to_evaluate: header.points_to_evaluate,
@@ -134,24 +142,73 @@ impl Header {
         self.schema >= KEEPS_REPLICATES && self.metric.value == ValueRule::Mean
     }
 
-    /// The first part in which two headers differ; `None` if they are of one study, of whatever schema. A study may go on with
-    /// another budget than it was planned with.
-    pub fn difference(&self, other: &Self) -> Option<&'static str> {
-        [
-            ("space", self.space == other.space),
-            ("metric", self.metric == other.metric),
-            ("objectives", self.objectives == other.objectives),
-            ("constraints", self.constraints == other.constraints),
-            ("cost_aware", self.cost_aware == other.cost_aware),
-            ("seed", self.seed == other.seed),
-            ("searcher", self.searcher == other.searcher),
-            ("scheduler", self.scheduler == other.scheduler),
-            ("scheduler_options", self.scheduler_options == other.scheduler_options),
-            ("max_resource", self.max_resource == other.max_resource),
-            ("points_to_evaluate", self.points_to_evaluate == other.points_to_evaluate),
+    /// The first part in which this header, that of a journal, and the one that is asked for differ; `None` if they are of
+    /// one study, of whatever schema. A study may go on with another budget than it was planned with.
+    pub fn difference(&self, asked: &Self) -> Option<Difference> {
+        let what = [
+            ("space", self.space == asked.space),
+            ("metric", self.metric == asked.metric),
+            ("objectives", self.objectives == asked.objectives),
+            ("constraints", self.constraints == asked.constraints),
+            ("cost_aware", self.cost_aware == asked.cost_aware),
+            ("seed", self.seed == asked.seed),
+            ("searcher", self.searcher == asked.searcher),
+            ("scheduler", self.scheduler == asked.scheduler),
+            ("max_resource", self.max_resource == asked.max_resource),
+            ("points_to_evaluate", self.points_to_evaluate == asked.points_to_evaluate),
         ]
         .into_iter()
-        .find_map(|(what, same)| (!same).then_some(what))
+        .find_map(|(what, same)| (!same).then_some(what))?;
+        let part = |header: &Self| match what {
+            "scheduler" => header.scheduler.to_string(),
+            _ => serde_json::to_value(Raw::from(header.clone()))
+                .ok()
+                .and_then(|header| header.get(what).map(ToString::to_string))
+                .unwrap_or_else(|| "absent".to_owned()),
+        };
+        let (found, asked) = match what {
+            "space" => self.space_difference(&asked.space),
+            _ => (part(self), part(asked)),
+        };
+        Some(Difference { what, found, asked })
+    }
+
+    /// The parameter in which two spaces differ, as each of them has it.
+    fn space_difference(&self, asked: &Space) -> (String, String) {
+        let mut names = self.space.iter().chain(asked.iter()).map(|(name, _)| name);
+        let Some(name) = names.find(|name| self.space.domain(name) != asked.domain(name)) else {
+            return ("one order, with these conditions and predicates".to_owned(), "another".to_owned());
+        };
+        let part = |space: &Space| match serde_json::to_value(space).ok().and_then(|s| s.get(name).cloned()) {
+            Some(domain) => format!("with `{name}` as {domain}"),
+            None => format!("without `{name}`"),
+        };
+        (part(&self.space), part(asked))
+    }
+}
+
+/// The first part in which the study of a journal and the one that is asked for differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Its name, as in the header.
+    pub what: &'static str,
+    /// The journal's.
+    pub found: String,
+    /// The one that is asked for.
+    pub asked: String,
+}
+
+/// Longer parts are told by their name alone.
+const MOST_TOLD: usize = 120;
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, found, asked } = self;
+        match found.len().max(asked.len()) <= MOST_TOLD {
+            true => write!(f, "its {what} is {found}, not {asked}"),
+            false => write!(f, "its {what} is another one"),
+        }
     }
 }
 

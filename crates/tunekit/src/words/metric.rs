@@ -65,7 +65,8 @@ pub enum ValueRule {
 /// What is measured.
 ///
 /// ```
-/// use tunekit::{Goal, Metric, ValueRule};
+/// use tunekit::{Goal, Metric};
+/// use tunekit::study::ValueRule;
 /// // Every report is one more download of the same configuration.
 /// let metric = Metric::time("download_time").replicated();
 /// assert_eq!((metric.goal, metric.value), (Goal::Min, ValueRule::Mean));

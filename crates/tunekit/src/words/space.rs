@@ -9,10 +9,9 @@ mod listing;
 
 use std::sync::Arc;
 
-use super::config::Names;
 use super::domain::Domain;
 use super::predicate::{Predicate, PredicateError};
-use super::value::{Config, Value};
+use super::value::{Config, Names, Value};
 
 /// Why a space cannot be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -126,7 +125,8 @@ struct Condition {
 /// configuration has no value for it:
 ///
 /// ```
-/// use tunekit::{Config, ConfigError, Domain, Space};
+/// use tunekit::{Config, Domain, Space};
+/// use tunekit::space::ConfigError;
 ///
 /// let space = Space::new()
 ///     .with("engine", Domain::categorical(["plain", "pooled"])?)?

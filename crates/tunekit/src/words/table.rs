@@ -85,17 +85,17 @@ pub struct UnevenTable {
     pub expected: usize,
 }
 
-/// A table of one's own, for [`write_csv`](crate::write_csv) and the like.
+/// A table of one's own, for [`write_csv`](crate::results::write_csv) and the like.
 ///
 /// ```
-/// use tunekit::{Cells, Table};
+/// use tunekit::results::{Cells, Table};
 ///
 /// let name = |name: &str| name.to_owned();
 /// let table = Table::try_from(vec![(name("x"), Cells::Int(vec![Some(1), None]))])?;
 /// assert_eq!(table.rows(), 2);
 /// let uneven = vec![(name("x"), Cells::Int(vec![None])), (name("y"), Cells::Bool(vec![]))];
 /// assert_eq!(Table::try_from(uneven).unwrap_err().column, "y");
-/// # Ok::<(), tunekit::UnevenTable>(())
+/// # Ok::<(), tunekit::results::UnevenTable>(())
 /// ```
 impl TryFrom<Vec<(String, Cells)>> for Table {
     type Error = UnevenTable;

@@ -1,16 +1,20 @@
 //! `Value`: what one parameter is set to. What values are allowed is its `Domain`'s business; several with their names are a
 //! `Config`.
 
+mod config;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::config::Config;
 use super::hash::{mix, of_text};
+
+pub use config::Config;
+pub(super) use config::Names;
 
 /// One parameter's value. In JSON: `true`, `3`, `0.5` or `"text"`; a number without point or exponent is an `Int`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a value is true or false, a number or a text")]
 pub enum Value {
     /// True or false.
     Bool(bool),
@@ -57,7 +61,7 @@ impl Value {
     }
 
     /// A number that is the same for equal values, on every machine.
-    pub(super) fn fingerprint(&self) -> u64 {
+    fn fingerprint(&self) -> u64 {
         // What is added tells the kinds apart: `Int(1)` and `Bool(true)` are no equals.
         match self {
             Self::Bool(v) => mix(u64::from(*v)),

@@ -1,8 +1,9 @@
-//! The page's text: headline, pictures, tables. Every text from outside goes through [`escape`].
+//! The page's text: headline, pictures, tables. Every text from outside goes through [`escape`](super::text::escape).
 
 use std::fmt::Write;
 
-use super::picture::{Colour, Picture};
+use super::picture::{Colour, both};
+use super::text::{escape, section};
 use super::{
     ArmKind, Comparison, Outcome, ParameterUnit, ParameterValue, ReportError, ReportInput, TrialRow, charts, format,
     influence,
@@ -48,24 +49,6 @@ pub(super) fn page(input: &ReportInput) -> Result<String, ReportError> {
     ))
 }
 
-/// Text as HTML, for content and for quoted attributes alike. Characters that HTML has no place for become `U+FFFD`.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' => escaped.push(character),
-            control if control.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 /// A rule for each colour of the pictures, which name it in their attributes, so that they follow the page.
 fn picture_colours() -> String {
     let mut rules = String::from("@media (prefers-color-scheme: dark) {\n");
@@ -78,15 +61,6 @@ fn picture_colours() -> String {
         }
     }
     rules + "}\n"
-}
-
-pub(super) fn section(title: &str, content: &str) -> String {
-    format!("<section>\n<h2>{title}</h2>\n{content}</section>\n")
-}
-
-/// A picture for a desk and one for a phone.
-pub(super) fn both([wide, narrow]: [Picture; 2]) -> Result<String, ReportError> {
-    Ok(format!("<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n", wide.svg()?, narrow.svg()?))
 }
 
 fn headline(input: &ReportInput) -> String {

@@ -5,8 +5,8 @@
 
 use super::axis::Axis;
 use super::charts::{Size, metric_title, parameter_axis, place_of, ticks_for};
-use super::html::{both, escape, section};
-use super::picture::{Colour, Mark, Picture, Side};
+use super::picture::{Colour, Mark, Picture, Side, both};
+use super::text::{escape, section};
 use super::{Curve, Influence, Parameter, ParameterValue, ReportError, ReportInput, Share, format};
 
 const WIDE: u32 = 1040;

@@ -113,7 +113,7 @@ impl Picture {
         // plotters escapes what HTML reserves, but lets control characters through.
         let svg: String =
             svg.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect();
-        let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", super::html::escape(&self.subject));
+        let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", super::text::escape(&self.subject));
         Ok(svg.replacen("<svg ", &labelled, 1))
     }
 
@@ -202,4 +202,9 @@ impl ValueFormatter<f64> for Ruler {
         let tick = self.0.ticks.iter().find(|(at, _)| at == place);
         tick.map_or_else(String::new, |(_, label)| label.clone())
     }
+}
+
+/// A picture for a desk and one for a phone.
+pub(super) fn both([wide, narrow]: [Picture; 2]) -> Result<String, ReportError> {
+    Ok(format!("<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n", wide.svg()?, narrow.svg()?))
 }

@@ -20,7 +20,7 @@
 //! (Rasmussen and Williams 2006, sec. 5.5.2).
 
 use super::along::{Along, Pair};
-use super::kernel::{Coordinate, Warp, along, distances, matern};
+use super::kernel::{Coordinate, Hyper, Warp, along, distances, matern};
 use super::{Data, Factor, dot, means_by_gls};
 use crate::rules::lbfgs::minimize;
 use crate::rules::qmc::Sobol;
@@ -34,23 +34,6 @@ const CATEGORICAL_BELOW: f64 = 1.0;
 const NOISE_MEAN: f64 = -6.0;
 const NOISE_SD: f64 = 2.5;
 const WARP_SD: f64 = 0.75;
-
-/// The hyperparameters of a process.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Hyper {
-    /// l_j.
-    pub(crate) lengths: Vec<f64>,
-    /// s^2.
-    pub(crate) signal: f64,
-    /// sigma^2.
-    pub(crate) noise: f64,
-    /// tau^2, what a configuration has to itself. A fit leaves it at 0: in single measurements it looks like noise.
-    pub(crate) own: f64,
-    /// A warp for each coordinate; none at all where inputs are not warped.
-    pub(crate) warps: Vec<Warp>,
-    /// Those of the kernel along a resource; none without one.
-    pub(crate) shapes: Vec<f64>,
-}
 
 /// What is known of the noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,6 @@
 //!
 //! A point is *placed* once, when it enters a process: its numeric coordinates are warped. Covariances are of placed points.
 
-use super::Hyper;
 use super::along::{Along, Pair};
 
 /// How distance is measured along one coordinate.
@@ -48,6 +47,23 @@ impl Coordinate {
             Self::Resource(_) => 0.0,
         }
     }
+}
+
+/// The hyperparameters of a process.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hyper {
+    /// l_j.
+    pub(crate) lengths: Vec<f64>,
+    /// s^2.
+    pub(crate) signal: f64,
+    /// sigma^2.
+    pub(crate) noise: f64,
+    /// tau^2, what a configuration has to itself. A fit leaves it at 0: in single measurements it looks like noise.
+    pub(crate) own: f64,
+    /// A warp for each coordinate; none at all where inputs are not warped.
+    pub(crate) warps: Vec<Warp>,
+    /// Those of the kernel along a resource; none without one.
+    pub(crate) shapes: Vec<f64>,
 }
 
 /// A monotone map of [0, 1] onto itself, which stretches where the function changes fast: the distribution function of

@@ -15,13 +15,13 @@ use super::split::{Key, Split};
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{BracketOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
 
 /// Asynchronous successive halving and what is made of it.
 #[derive(Debug)]
 pub struct Asha {
-    name: &'static str,
+    spec: SchedulerSpec,
     form: Form,
     eta: u64,
     levels: Levels,
@@ -120,49 +120,31 @@ impl Rung {
 }
 
 impl Asha {
-    /// Stops a trial that is not among the best of those that came as far.
-    pub(super) fn stopping(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Self::new("asha", Form::Stops, options, max, 1)
-    }
-
-    /// Pauses every trial at every rung, and resumes the best.
-    pub(super) fn promotion(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Self::new("asha_promotion", Form::Promotes, options, max, 1)
-    }
-
-    /// Promotion in several brackets, among which new trials are drawn by lot.
-    pub(super) fn hyperband(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        let brackets = Levels::new(options, max)?.brackets(options)?;
-        Self::new("hyperband_async", Form::Promotes, options, max, brackets)
-    }
-
-    /// Promotion in several brackets under another name, for searchers that model the resource.
-    pub(super) fn modelled(name: &'static str, options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Ok(Self { name, ..Self::hyperband(options, max)? })
-    }
-
-    /// Promotion up to a resource that grows as long as the ranking still changes.
-    pub(super) fn pasha(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Self::new("pasha", Form::Grows, options, max, 1)
-    }
-
-    fn new(
-        name: &'static str,
-        form: Form,
-        options: &SchedulerOptions,
-        max: u64,
-        brackets: usize,
-    ) -> Result<Self, ScheduleError> {
-        let levels = Levels::new(options, max)?;
+    /// The form that the spec names: it stops a trial that is not among the best of those that came as far (`asha`);
+    /// pauses every trial at every rung, and resumes the best (`asha_promotion`), in several brackets among which new
+    /// trials are drawn by lot (`hyperband_async`, and for searchers that model the resource `mobster` and `hypertune`);
+    /// or promotes up to a resource that grows as long as the ranking still changes (`pasha`).
+    pub(super) fn new(spec: &SchedulerSpec, max: u64) -> Result<Self, ScheduleError> {
+        let in_brackets = |options: &BracketOptions| {
+            Levels::in_brackets(options, max).map(|(levels, brackets)| (Form::Promotes, options.eta, levels, brackets))
+        };
+        let (form, eta, levels, brackets) = match spec {
+            SchedulerSpec::Asha(options) => (Form::Stops, options.eta, Levels::new(options, max)?, 1),
+            SchedulerSpec::Pasha(options) => (Form::Grows, options.eta, Levels::new(options, max)?, 1),
+            SchedulerSpec::AshaPromotion(options) => (Form::Promotes, options.eta, Levels::new(options, max)?, 1),
+            SchedulerSpec::HyperbandAsync(options) => in_brackets(options)?,
+            SchedulerSpec::Mobster(options) | SchedulerSpec::HyperTune(options) => in_brackets(&options.into())?,
+            other => unreachable!("{} is no form of asynchronous successive halving", other.name()),
+        };
         let n = levels.len();
         let top = if form == Form::Grows { 1.min(n - 1) } else { n - 1 };
         // Synchronous Hyperband starts (K + 1) / (K + 1 - s) / r_s trials in bracket s for each one in another.
         let slots = |s: usize| n as f64 / (n - s) as f64 / levels.at(s) as f64;
         let all: f64 = (0..brackets).map(slots).sum();
         Ok(Self {
-            name,
+            spec: spec.clone(),
             form,
-            eta: options.eta,
+            eta,
             brackets: (0..brackets).map(|s| vec![Rung::default(); n - s]).collect(),
             chances: (0..brackets).map(|s| slots(s) / all).collect(),
             top,
@@ -241,7 +223,6 @@ impl Asha {
     }
 
     fn on_value(&mut self, history: &History<'_>, trial: TrialId, step: u64, value: f64, decision: Decision) {
-        let loss = standing(history, trial, value);
         let Ok(place) = usize::try_from(trial.0) else { return };
         while let Some(run) = self.runs.get(place)
             && !run.stopped
@@ -249,6 +230,8 @@ impl Asha {
             && self.levels.at(run.next as usize) <= step
         {
             let bracket = run.bracket as usize;
+            // The mean of replicates is computed where a rung is due, not with each report.
+            let loss = standing(history, trial, value);
             let Some((level, key)) = self.compare(history, trial, Some(loss)) else { return };
             self.fresh.entry(trial).or_default().push((level, key));
             if self.form == Form::Grows && level == self.top {
@@ -366,7 +349,11 @@ fn criss_cross(curves: &[&[crate::words::trial::Measurement]]) -> f64 {
 
 impl Scheduler for Asha {
     fn name(&self) -> &str {
-        self.name
+        self.spec.name()
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        self.spec.clone()
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
@@ -384,6 +371,10 @@ impl Scheduler for Asha {
             return Decision::Stop;
         };
         let next = run.next as usize;
+        // Between rungs nothing is compared, however many reports there are.
+        if self.levels.at(next) > last.step {
+            return Decision::Continue;
+        }
         let mut due = (next..self.levels.len()).take_while(|j| self.levels.at(*j) <= last.step);
         let key = Key::new(Some(standing(history, trial.id, last.value)), trial.id);
         let rule = self.rule(history);
@@ -393,8 +384,8 @@ impl Scheduler for Asha {
         };
         match self.form {
             Form::Stops if due.any(stops) => Decision::Stop,
-            Form::Promotes | Form::Grows if self.levels.at(next) <= last.step => Decision::Pause,
-            _ => Decision::Continue,
+            Form::Promotes | Form::Grows => Decision::Pause,
+            Form::Stops => Decision::Continue,
         }
     }
 

@@ -13,7 +13,7 @@ use super::split::Key;
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, standing};
 use crate::rules::advice::Parents;
 use crate::words::event::Event;
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{BracketOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
 
 /// Synchronous Hyperband that breeds.
@@ -68,8 +68,8 @@ struct Slot {
 }
 
 impl Dehb {
-    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        let first = Hyperband::named("dehb", options, max)?;
+    pub(super) fn new(options: &BracketOptions, max: u64) -> Result<Self, ScheduleError> {
+        let first = Hyperband::new(&SchedulerSpec::Dehb(options.clone()), options, max)?;
         // The most that one bracket has at the level.
         let most =
             |level: usize| first.sizes().iter().enumerate().filter_map(|(b, s)| s.get(level.checked_sub(b)?)).max();
@@ -179,11 +179,16 @@ impl Population {
 
 impl Scheduler for Dehb {
     fn name(&self) -> &str {
-        "dehb"
+        self.first.name()
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        self.first.spec()
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
-        if self.first.has_work() {
+        // Where no trial may start there are no more children, but what Hyperband's first round has left to do.
+        if self.first.has_work() || !history.may_start() {
             return self.first.next(history, stream);
         }
         let slot = self.slot();
@@ -242,7 +247,7 @@ mod tests {
 
     #[test]
     fn populations_are_as_large_as_the_largest_rung_of_their_level() {
-        let dehb = Dehb::new(&SchedulerOptions::default(), 81).unwrap();
+        let dehb = Dehb::new(&BracketOptions::default(), 81).unwrap();
         // Hyperband's table: 81 27 9 3 1 / 27 9 3 1 / 9 3 1 / 6 2 / 5, shifted by one level each.
         assert_eq!(dehb.populations.iter().map(|p| p.size).collect::<Vec<_>>(), [81, 27, 9, 6, 5]);
     }
@@ -254,7 +259,7 @@ mod tests {
             population.add(Key::new(Some(loss), TrialId(trial)));
         }
         assert_eq!(members(&population), [2, 1]);
-        let mut dehb = Dehb::new(&SchedulerOptions { brackets: 1, ..SchedulerOptions::default() }, 3).unwrap();
+        let mut dehb = Dehb::new(&BracketOptions { brackets: 1, ..BracketOptions::default() }, 3).unwrap();
         dehb.populations[0] = population;
         // The first bracket's three children go to the members in turn.
         (10..13).for_each(|t| dehb.begin(TrialId(t)));

@@ -1,6 +1,7 @@
 //! First in, first out: every trial runs to its end.
 
 use super::{History, Job, Scheduler, Stream};
+use crate::words::schedule::SchedulerSpec;
 use crate::words::trial::{Decision, Trial};
 
 /// Runs every trial to its end, as many at once as there are workers.
@@ -10,6 +11,10 @@ pub struct Fifo;
 impl Scheduler for Fifo {
     fn name(&self) -> &str {
         "fifo"
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        SchedulerSpec::Fifo
     }
 
     fn next(&mut self, _: &History<'_>, _: &mut Stream) -> Job {

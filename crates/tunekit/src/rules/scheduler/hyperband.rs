@@ -2,7 +2,9 @@
 //! from many trials that begin with little to few that run in full, over and over.
 //!
 //! A rung is promoted from once all of it has arrived. Until then free workers go on with the next bracket, so that nobody
-//! waits; a failed trial arrives as the worst, so that no rung waits for it.
+//! waits; a failed trial arrives as the worst, so that no rung waits for it. Where no trial may start any more, a rung is
+//! not going to be full: one in eta of those that arrived goes on, and at least one, so that a budget that is smaller
+//! than a bracket still ends with a full run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,16 +13,17 @@ use super::split::Key;
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{BracketOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
 
 /// Synchronous Hyperband.
 #[derive(Debug)]
 pub struct Hyperband {
-    name: &'static str,
+    spec: SchedulerSpec,
     levels: Levels,
     /// By bracket: how many trials its rungs take.
     sizes: Vec<Vec<u64>>,
+    eta: u64,
     opened: u64,
     /// Rounds of brackets that are not through, by number.
     rounds: BTreeMap<u64, Round>,
@@ -36,6 +39,8 @@ struct Round {
     rung: usize,
     /// How many trials the first rung still takes.
     free: u64,
+    /// Whether a rung was closed before it was full, so that the others have fewer trials, too.
+    early: bool,
     /// Promoted, and not resumed.
     queue: VecDeque<TrialId>,
     /// Running towards the rung.
@@ -46,21 +51,31 @@ struct Round {
     paused: BTreeSet<TrialId>,
 }
 
-impl Hyperband {
-    /// All brackets, or as many as the options say.
-    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        Self::named("hyperband", options, max)
+impl Round {
+    /// The best that arrived and can go on.
+    fn best(&self) -> Option<TrialId> {
+        self.arrived.iter().map(|key| key.trial).find(|trial| self.paused.contains(trial))
     }
 
-    pub(super) fn named(name: &'static str, options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        let levels = Levels::new(options, max)?;
-        let brackets = levels.brackets(options)?;
+    /// How many go on from its rung, of a bracket whose rungs take so many trials.
+    fn quota(&self, sizes: &[u64], eta: u64) -> usize {
+        let full = sizes.get(self.rung + 1).map_or(0, |quota| usize::try_from(*quota).unwrap_or(usize::MAX));
+        let share = usize::try_from(eta).map_or(0, |eta| self.arrived.len() / eta);
+        if self.early { full.min(share.max(1)) } else { full }
+    }
+}
+
+impl Hyperband {
+    /// All brackets, or as many as the options say; under the spec's name, for others are made of it.
+    pub(super) fn new(spec: &SchedulerSpec, options: &BracketOptions, max: u64) -> Result<Self, ScheduleError> {
+        let (levels, brackets) = Levels::in_brackets(options, max)?;
         let sizes = (0..brackets).map(|bracket| sizes(levels.len(), bracket, options.eta)).collect();
         Ok(Self {
-            name,
+            spec: spec.clone(),
             values: vec![0; levels.len()],
             levels,
             sizes,
+            eta: options.eta,
             opened: 0,
             rounds: BTreeMap::new(),
             of_trial: BTreeMap::new(),
@@ -100,6 +115,7 @@ impl Hyperband {
                 bracket,
                 rung: 0,
                 free: self.sizes[bracket][0],
+                early: false,
                 queue: VecDeque::new(),
                 awaited: BTreeSet::new(),
                 arrived: BTreeSet::new(),
@@ -133,9 +149,16 @@ impl Hyperband {
         if round.free > 0 || !round.queue.is_empty() || !round.awaited.is_empty() {
             return;
         }
+        self.close(number);
+    }
+
+    /// Promotes from a round's rung, which takes no trial any more.
+    fn close(&mut self, number: u64) {
+        let Some(round) = self.rounds.get_mut(&number) else { return };
+        round.early |= round.free > 0;
+        round.free = 0;
+        let quota = round.quota(&self.sizes[round.bracket], self.eta);
         round.rung += 1;
-        let quota = self.sizes[round.bracket].get(round.rung).copied().unwrap_or(0);
-        let quota = usize::try_from(quota).unwrap_or(usize::MAX);
         let paused = std::mem::take(&mut round.paused);
         let arrived = std::mem::take(&mut round.arrived);
         let best = arrived.into_iter().map(|k| k.trial).filter(|t| paused.contains(t));
@@ -147,6 +170,22 @@ impl Hyperband {
         }
         if round.queue.is_empty() {
             self.rounds.remove(&number);
+        }
+    }
+
+    /// What is left to do where no trial may start: the best of a rung that is not going to be full goes on.
+    fn finish(&self) -> Job {
+        let due = self.rounds.values().find_map(|round| {
+            let next = round.best().filter(|_| round.awaited.is_empty() && round.queue.is_empty())?;
+            Some(Job::Resume { trial: next, resource: Some(*self.levels.all().get(round.bracket + round.rung + 1)?) })
+        });
+        let last = self.levels.len() - 1;
+        let promising = |round: &Round| !round.awaited.is_empty() && round.bracket + round.rung < last;
+        match due {
+            Some(job) => job,
+            // What is under way may bring the next promotion.
+            None if self.rounds.values().any(promising) => Job::Wait,
+            None => Job::Start { resource: Some(self.levels.at(self.next_bracket())) },
         }
     }
 
@@ -186,18 +225,25 @@ fn sizes(levels: usize, bracket: usize, eta: u64) -> Vec<u64> {
 
 impl Scheduler for Hyperband {
     fn name(&self) -> &str {
-        self.name
+        self.spec.name()
     }
 
-    fn next(&mut self, _: &History<'_>, _: &mut Stream) -> Job {
+    fn spec(&self) -> SchedulerSpec {
+        self.spec.clone()
+    }
+
+    fn next(&mut self, history: &History<'_>, _: &mut Stream) -> Job {
         for round in self.rounds.values() {
             let level = |rung: usize| Some(self.levels.at(round.bracket + rung));
-            if round.free > 0 {
+            if round.free > 0 && history.may_start() {
                 return Job::Start { resource: level(0) };
             }
             if let Some(trial) = round.queue.front() {
                 return Job::Resume { trial: *trial, resource: level(round.rung) };
             }
+        }
+        if !history.may_start() {
+            return self.finish();
         }
         Job::Start { resource: Some(self.levels.at(self.next_bracket())) }
     }
@@ -214,6 +260,12 @@ impl Scheduler for Hyperband {
         match event {
             Event::Ask { trial, resumed: true, .. } => {
                 let number = self.of_trial.get(trial).copied();
+                // Resumed without having been promoted: no trial might start, so the rung was closed as it was.
+                if let Some((number, round)) = number.and_then(|n| Some((n, self.rounds.get(&n)?)))
+                    && round.paused.contains(trial)
+                {
+                    self.close(number);
+                }
                 if let Some(round) = number.and_then(|n| self.rounds.get_mut(&n))
                     && let Some(place) = round.queue.iter().position(|t| t == trial)
                 {
@@ -253,7 +305,8 @@ mod tests {
 
     #[test]
     fn the_table_for_81_and_3_is_the_papers() {
-        let hyperband = Hyperband::new(&SchedulerOptions::default(), 81).unwrap();
+        let options = BracketOptions::default();
+        let hyperband = Hyperband::new(&SchedulerSpec::Hyperband(options.clone()), &options, 81).unwrap();
         let plan = hyperband.plan();
         let table: Vec<Vec<(u64, u64)>> =
             plan.brackets.iter().map(|b| b.rungs.iter().map(|r| (r.quota.unwrap(), r.resource)).collect()).collect();

@@ -5,7 +5,7 @@ use super::asha::Asha;
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
 use crate::rules::searcher::Gp;
 use crate::words::event::Event;
-use crate::words::schedule::{ResourceKernel, SchedulerOptions};
+use crate::words::schedule::{ResourceKernel, SchedulerSpec};
 use crate::words::trial::{Decision, Trial};
 
 /// Asynchronous Hyperband whose brackets are taken as often as they would be, times the probability that their first rung
@@ -18,8 +18,8 @@ pub struct HyperTune {
 }
 
 impl HyperTune {
-    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        let within = Asha::modelled("hypertune", options, max)?;
+    pub(super) fn new(spec: &SchedulerSpec, max: u64) -> Result<Self, ScheduleError> {
+        let within = Asha::new(spec, max)?;
         Ok(Self { within, model: Gp::new().along(ResourceKernel::Independent) })
     }
 }
@@ -29,6 +29,10 @@ impl HyperTune {
 impl Scheduler for HyperTune {
     fn name(&self) -> &str {
         self.within.name()
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        self.within.spec()
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {

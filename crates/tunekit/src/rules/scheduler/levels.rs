@@ -3,7 +3,7 @@
 //! The number of rungs is never a quotient of logarithms: that of 243 to the base 3 is 4.999... in floating point.
 
 use super::ScheduleError;
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{BracketOptions, RungOptions};
 
 /// The resources of the rungs, increasing; the last is the maximal one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,21 +11,35 @@ pub(super) struct Levels(Vec<u64>);
 
 impl Levels {
     /// `grace * eta^j` below `max`, or the rungs that are given, and `max`.
-    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        let SchedulerOptions { eta, grace, rungs, .. } = options;
-        if *eta < 2 {
-            return Err(ScheduleError::Eta { eta: *eta });
+    pub(super) fn new(options: &RungOptions, max: u64) -> Result<Self, ScheduleError> {
+        Self::of(options.eta, options.grace, &options.rungs, max)
+    }
+
+    /// The same, and the number of brackets that are used of those there could be.
+    pub(super) fn in_brackets(options: &BracketOptions, max: u64) -> Result<(Self, usize), ScheduleError> {
+        let levels = Self::of(options.eta, options.grace, &options.rungs, max)?;
+        let most = levels.len();
+        match usize::try_from(options.brackets) {
+            Ok(0) => Ok((levels, most)),
+            Ok(wanted) if wanted <= most => Ok((levels, wanted)),
+            _ => Err(ScheduleError::Brackets { brackets: options.brackets, most }),
         }
-        if *grace == 0 || *grace > max {
-            return Err(ScheduleError::Grace { grace: *grace, max });
+    }
+
+    fn of(eta: u64, grace: u64, rungs: &[u64], max: u64) -> Result<Self, ScheduleError> {
+        if eta < 2 {
+            return Err(ScheduleError::Eta { eta });
         }
-        let mut levels = rungs.clone();
+        if grace == 0 || grace > max {
+            return Err(ScheduleError::Grace { grace, max });
+        }
+        let mut levels = rungs.to_vec();
         if levels.is_empty() {
-            levels = std::iter::successors(Some(*grace), |r| r.checked_mul(*eta)).take_while(|r| *r < max).collect();
+            levels = std::iter::successors(Some(grace), |r| r.checked_mul(eta)).take_while(|r| *r < max).collect();
         }
         levels.push(max);
         if levels[0] == 0 || levels.windows(2).any(|w| w[0] >= w[1]) {
-            return Err(ScheduleError::Rungs { rungs: rungs.clone(), max });
+            return Err(ScheduleError::Rungs { rungs: rungs.to_vec(), max });
         }
         Ok(Self(levels))
     }
@@ -54,15 +68,6 @@ impl Levels {
     pub(super) fn rung(&self, resource: u64) -> Option<usize> {
         self.0.binary_search(&resource).ok()
     }
-
-    /// How many brackets are used of those there could be.
-    pub(super) fn brackets(&self, options: &SchedulerOptions) -> Result<usize, ScheduleError> {
-        match usize::try_from(options.brackets) {
-            Ok(0) => Ok(self.len()),
-            Ok(wanted) if wanted <= self.len() => Ok(wanted),
-            _ => Err(ScheduleError::Brackets { brackets: options.brackets, most: self.len() }),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -70,7 +75,7 @@ mod tests {
     use super::*;
 
     fn levels(eta: u64, grace: u64, max: u64) -> Vec<u64> {
-        Levels::new(&SchedulerOptions { eta, grace, ..SchedulerOptions::default() }, max).unwrap().0
+        Levels::new(&RungOptions { eta, grace, ..RungOptions::default() }, max).unwrap().0
     }
 
     #[test]
@@ -80,14 +85,14 @@ mod tests {
         assert_eq!(levels(10, 1, 1000), [1, 10, 100, 1000]);
         assert_eq!(levels(2, 3, 3), [3]);
         assert_eq!(levels(2, 1, u64::MAX).len(), 65);
-        let given = SchedulerOptions { rungs: vec![1, 2], ..SchedulerOptions::default() };
+        let given = RungOptions { rungs: vec![1, 2], ..RungOptions::default() };
         assert_eq!(Levels::new(&given, 3).unwrap().0, [1, 2, 3]);
     }
 
     #[test]
     fn wrong_options_are_refused_with_their_bounds() {
         let new = |eta, grace, rungs: &[u64]| {
-            let options = SchedulerOptions { eta, grace, rungs: rungs.to_vec(), ..SchedulerOptions::default() };
+            let options = RungOptions { eta, grace, rungs: rungs.to_vec() };
             Levels::new(&options, 9).unwrap_err().to_string()
         };
         assert!(new(1, 1, &[]).contains("at least 2"));

@@ -8,33 +8,40 @@ use std::collections::BTreeMap;
 use super::split::{Key, Split};
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
 use crate::words::event::Event;
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{MedianOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Measurement, Trial, TrialId};
 
 /// Stops what falls behind, and leaves everything else to the scheduler it wraps.
 pub struct Median {
     within: Box<dyn Scheduler>,
-    share: f64,
-    population: u64,
-    grace: u64,
+    options: MedianOptions,
     /// By cell: the running means of the trials that came as far.
     cells: Vec<Split>,
     /// What running trials put there since they were last given out.
     fresh: BTreeMap<TrialId, Vec<(usize, Key)>>,
+    /// The means of trials that have not ended.
+    running: BTreeMap<TrialId, Running>,
 }
 
 impl Median {
-    pub(super) fn new(options: &SchedulerOptions, within: Box<dyn Scheduler>) -> Result<Self, ScheduleError> {
-        if !(options.share > 0.0 && options.share < 1.0) {
-            return Err(ScheduleError::Share { share: options.share });
+    pub(super) fn new(options: &MedianOptions, max: Option<u64>) -> Result<Self, ScheduleError> {
+        let MedianOptions { within, share, population: _, grace } = options;
+        if matches!(**within, SchedulerSpec::Median(_)) {
+            return Err(ScheduleError::Within);
         }
+        if !(*share > 0.0 && *share < 1.0) {
+            return Err(ScheduleError::Share { share: *share });
+        }
+        if let Some(inner) = within.grace().filter(|inner| inner != grace) {
+            return Err(ScheduleError::MedianGrace { grace: *grace, within: within.name().to_owned(), inner });
+        }
+        let within = within.build(max)?;
         Ok(Self {
             within,
-            share: options.share,
-            population: options.population,
-            grace: options.grace,
+            options: options.clone(),
             cells: Vec::new(),
             fresh: BTreeMap::new(),
+            running: BTreeMap::new(),
         })
     }
 }
@@ -50,22 +57,35 @@ fn cell(step: u64) -> usize {
     (u64::from(doublings) * 64 + (step >> doublings)) as usize
 }
 
-/// The losses' running means, each with the cell it belongs to, for every cell that the trial came to or through.
-fn means(measurements: &[Measurement], loss: impl Fn(f64) -> f64) -> Vec<(usize, f64)> {
-    let mut all: Vec<(usize, f64)> = Vec::new();
-    let (mut mean, mut n) = (0.0, 0.0);
-    for m in measurements {
-        let here = cell(m.step);
-        if let Some((last, _)) = all.last().copied() {
-            all.extend((last + 1..here).map(|c| (c, mean)));
+/// The mean of a trial's losses so far, which a further report renews without a look at those before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Running {
+    /// How many measurements are in it.
+    taken: usize,
+    mean: f64,
+    /// The cell of the last one.
+    cell: Option<usize>,
+}
+
+impl Running {
+    /// Takes the measurements it has not seen. Gives the cells that the trial came to or through by them, each with the
+    /// mean it had there first.
+    fn take(&mut self, measurements: &[Measurement], loss: impl Fn(f64) -> f64) -> Vec<(usize, f64)> {
+        let mut cells = Vec::new();
+        for m in measurements.get(self.taken..).unwrap_or_default() {
+            let here = cell(m.step);
+            if let Some(last) = self.cell {
+                cells.extend((last + 1..here).map(|c| (c, self.mean)));
+            }
+            self.taken += 1;
+            self.mean += (loss(m.value) - self.mean) / self.taken as f64;
+            if self.cell.is_none_or(|last| last < here) {
+                cells.push((here, self.mean));
+                self.cell = Some(here);
+            }
         }
-        n += 1.0;
-        mean += (loss(m.value) - mean) / n;
-        if all.last().is_none_or(|(last, _)| *last < here) {
-            all.push((here, mean));
-        }
+        cells
     }
-    all
 }
 
 // A method with a default must be passed on as well.
@@ -73,6 +93,10 @@ fn means(measurements: &[Measurement], loss: impl Fn(f64) -> f64) -> Vec<(usize,
 impl Scheduler for Median {
     fn name(&self) -> &str {
         "median"
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        SchedulerSpec::Median(self.options.clone())
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
@@ -91,21 +115,22 @@ impl Scheduler for Median {
             }
             Decision::Stop => false,
         };
-        if !may_stop || last.step < self.grace {
+        if !may_stop || last.step < self.options.grace {
             return decision;
         }
-        let n = trial.measurements.len() as f64;
-        let mean: f64 = trial.measurements.iter().map(|m| history.goal().loss(m.value) / n).sum();
+        let mut running = self.running.get(&trial.id).copied().unwrap_or_default();
+        running.take(&trial.measurements, |v| history.goal().loss(v));
+        let mean = running.mean;
         let Some(others) = self.cells.get(cell(last.step)) else { return decision };
         // Its own entry of an earlier report in this cell counts among them; it is one of many, and never hides the others.
-        let enough = others.len() as u64 >= self.population.max(1);
+        let enough = others.len() as u64 >= self.options.population.max(1);
         let behind = others.next_best().is_some_and(|median| median.beats(Key::new(Some(mean), trial.id)));
         if enough && behind { Decision::Stop } else { decision }
     }
 
     fn observe(&mut self, history: &History<'_>, event: &Event) {
         self.within.observe(history, event);
-        let share = self.share;
+        let share = self.options.share;
         let k = |n: usize| allowed(share, n);
         match event {
             Event::Report { trial, value: Some(_), decision, .. } => {
@@ -114,7 +139,8 @@ impl Scheduler for Median {
                 let known = fresh.last().map(|(cell, _)| *cell);
                 // What stood before the present attempt has been put there already.
                 let kept = t.kept.checked_sub(1).map(|last| cell(t.measurements[last].step));
-                for (cell, mean) in means(&t.measurements, |v| history.goal().loss(v)) {
+                let running = self.running.entry(*trial).or_default();
+                for (cell, mean) in running.take(&t.measurements, |v| history.goal().loss(v)) {
                     if Some(cell) > known.max(kept) {
                         let key = Key::new(Some(mean), *trial);
                         if self.cells.len() <= cell {
@@ -128,8 +154,15 @@ impl Scheduler for Median {
                     self.fresh.remove(trial);
                 }
             }
-            Event::Tell { trial, .. } => drop(self.fresh.remove(trial)),
+            Event::Tell { trial, .. } => {
+                self.fresh.remove(trial);
+                self.running.remove(trial);
+            }
             Event::Interrupt { trial, .. } => {
+                if !history.keeps_interrupted() {
+                    // Its reports are void: what stands of them is taken anew.
+                    self.running.remove(trial);
+                }
                 let fresh = self.fresh.remove(trial).unwrap_or_default();
                 for (cell, key) in fresh.into_iter().filter(|_| !history.keeps_interrupted()) {
                     self.cells[cell].remove(key, k);
@@ -162,7 +195,14 @@ mod tests {
     #[test]
     fn means_run_and_reach_into_cells_that_were_skipped() {
         let at = |step, value| Measurement { step, value, cost: None, at_s: None };
-        assert_eq!(means(&[at(1, 4.0), at(4, 2.0)], |v| v), [(1, 4.0), (2, 4.0), (3, 4.0), (4, 3.0)]);
-        assert_eq!(means(&[at(128, 4.0), at(129, 2.0)], |v| -v), [(128, -4.0)]);
+        let means = |measurements: &[Measurement]| Running::default().take(measurements, |v| v);
+        assert_eq!(means(&[at(1, 4.0), at(4, 2.0)]), [(1, 4.0), (2, 4.0), (3, 4.0), (4, 3.0)]);
+        assert_eq!(means(&[at(128, 4.0), at(129, 2.0)]), [(128, 4.0)]);
+        // Report by report it is the same, and each is looked at once.
+        let all: Vec<Measurement> = (1..300).map(|step| at(step * 3, 1.0 / step as f64)).collect();
+        let mut running = Running::default();
+        let bit_by_bit: Vec<(usize, f64)> = (1..=all.len()).flat_map(|n| running.take(&all[..n], |v| v)).collect();
+        assert_eq!(bit_by_bit, means(&all));
+        assert!(running.take(&all, |_| panic!("taken before")).is_empty());
     }
 }

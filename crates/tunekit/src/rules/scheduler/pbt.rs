@@ -12,7 +12,7 @@ use super::split::Key;
 use super::{History, Job, ScheduleError, Scheduler, Stream};
 use crate::rules::searcher::Axis;
 use crate::words::event::Event;
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{PbtOptions, SchedulerSpec};
 use crate::words::trial::{Checkpoint, Decision, Outcome, Trial, TrialId};
 use crate::words::value::Config;
 
@@ -27,9 +27,9 @@ const DRAWS: usize = 64;
 /// Population-based training.
 #[derive(Debug)]
 pub struct Pbt {
+    options: PbtOptions,
     size: usize,
     interval: u64,
-    quantile: f64,
     max: u64,
     members: BTreeMap<TrialId, Member>,
     /// The scores that count, the best first: of members that are neither lost nor at the end.
@@ -63,7 +63,7 @@ enum State {
 }
 
 impl Pbt {
-    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
+    pub(super) fn new(options: &PbtOptions, max: u64) -> Result<Self, ScheduleError> {
         let interval = if options.interval == 0 { max.div_ceil(10) } else { options.interval };
         if interval > max {
             return Err(ScheduleError::Interval { interval, max });
@@ -76,9 +76,9 @@ impl Pbt {
             return Err(ScheduleError::Members { members: options.members });
         }
         Ok(Self {
+            options: options.clone(),
             size,
             interval,
-            quantile: options.quantile,
             max,
             members: BTreeMap::new(),
             scores: BTreeSet::new(),
@@ -97,7 +97,7 @@ impl Pbt {
     /// How many of `n` are ahead, and as many behind.
     fn tail(&self, n: usize) -> usize {
         // A product a rounding above the whole number it stands for is that number.
-        ((self.quantile * n as f64 - 1e-9).ceil() as usize).min(n / 2)
+        ((self.options.quantile * n as f64 - 1e-9).ceil() as usize).min(n / 2)
     }
 
     /// Whether a member with this score would be behind, and another one is ahead of it.
@@ -186,6 +186,10 @@ fn explored(history: &History<'_>, parent: &Config, stream: &mut Stream) -> Conf
 impl Scheduler for Pbt {
     fn name(&self) -> &str {
         "pbt"
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        SchedulerSpec::Pbt(self.options.clone())
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {

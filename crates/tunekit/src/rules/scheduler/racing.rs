@@ -15,7 +15,7 @@ use crate::rules::drift::{Drift, levels};
 use crate::words::event::Event;
 use crate::words::metric::{Goal, MetricKind, Noise};
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{RacingOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Origin, Outcome, Status, Trial, TrialId, mean};
 
 /// The yardsticks are measured again when the level may have moved by so much since, as a variance in units of the noise's: a
@@ -45,7 +45,7 @@ pub struct Racing {
     since: u64,
     /// New trials since the last check.
     started: u64,
-    recheck: u64,
+    options: RacingOptions,
     /// Every measurement, in their order.
     log: Arc<Vec<(TrialId, f64)>>,
     /// What came of the last report when it was answered, with how many measurements there were before: it is observed next.
@@ -157,8 +157,8 @@ impl Race {
 }
 
 impl Racing {
-    pub(super) fn new(options: &SchedulerOptions, max: u64) -> Result<Self, ScheduleError> {
-        let SchedulerOptions { drop, accept, replicates, recheck, .. } = *options;
+    pub(super) fn new(options: &RacingOptions, max: u64) -> Result<Self, ScheduleError> {
+        let RacingOptions { drop, accept, replicates, recheck: _ } = *options;
         if !(drop > 0.0 && drop < accept && accept < 1.0) {
             return Err(ScheduleError::Chances { drop, accept });
         }
@@ -173,7 +173,7 @@ impl Racing {
             checked: 0,
             since: 0,
             started: 0,
-            recheck,
+            options: options.clone(),
             log: Arc::default(),
             answered: None,
         })
@@ -302,10 +302,28 @@ impl Racing {
         }))
     }
 
+    /// The trial whose configuration leads. Trials race, and where a configuration has several the incumbent may owe its
+    /// place to one that was lucky: then all measurements of each configuration count, of those that were measured as
+    /// often as the incumbent's.
+    fn leader(&self, history: &History<'_>) -> Option<TrialId> {
+        let incumbent = self.race.incumbent?;
+        if !history.repeats() {
+            return Some(incumbent);
+        }
+        let config = &history.trial(incumbent)?.config;
+        let view = history.clone().under(Advice { corrected: self.corrected(history), ..Advice::default() });
+        let observed = view.observed();
+        let Some(own) = observed.iter().find(|o| o.config == config) else { return Some(incumbent) };
+        let (goal, least) = (history.goal(), own.samples.len());
+        let rivals = observed.iter().filter(|o| o.is_feasible() && o.samples.len() >= least);
+        let best = rivals.min_by(|a, b| a.loss(goal).total_cmp(&b.loss(goal)));
+        Some(best.filter(|best| best.loss(goal) < own.loss(goal)).map_or(incumbent, |best| best.trial))
+    }
+
     /// Asks for the yardsticks where the level may have moved, or it is time.
     fn check(&mut self, history: &History<'_>) {
         let moved = self.since as f64 * self.race.drift.step();
-        let time = self.recheck > 0 && self.started >= self.recheck;
+        let time = self.options.recheck > 0 && self.started >= self.options.recheck;
         if !self.checks.is_empty() || !(moved > MATTERS || time) {
             return;
         }
@@ -323,6 +341,10 @@ impl Racing {
 impl Scheduler for Racing {
     fn name(&self) -> &str {
         "racing"
+    }
+
+    fn spec(&self) -> SchedulerSpec {
+        SchedulerSpec::Racing(self.options.clone())
     }
 
     fn next(&mut self, history: &History<'_>, _: &mut Stream) -> Job {
@@ -414,7 +436,7 @@ impl Scheduler for Racing {
         let once = PlannedRung { resource: 1, quota: None, share: 1.0 };
         Advice {
             corrected: self.corrected(history),
-            incumbent: self.race.incumbent,
+            incumbent: self.leader(history),
             replicates: Some(self.race.rules.replicates),
             spared: leader.into_iter().chain(self.baseline).collect(),
             plan: Some(Plan { brackets: vec![PlannedBracket { share: 1.0, rungs: vec![once] }] }),

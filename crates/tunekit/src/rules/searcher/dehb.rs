@@ -16,9 +16,9 @@ const CHILDREN: usize = 48;
 
 /// What the scheduler `dehb` brings along; without parents, as at first, it draws uniformly.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct DehbSearch;
+pub struct Dehb;
 
-impl Searcher for DehbSearch {
+impl Searcher for Dehb {
     fn name(&self) -> &str {
         "dehb"
     }

@@ -54,17 +54,9 @@ impl Gp {
         Self::default()
     }
 
-    /// With inputs warped (Snoek et al. 2014) once there are enough configurations and the warp predicts them clearly better.
-    /// It serves functions that change much faster at one end of a range than at the other, which a logarithmic scale of the
-    /// parameter does better where one knows; on the functions of this project's board it cost more trials than it saved.
-    #[must_use]
-    pub fn warped(self) -> Self {
-        Self { how: How { warped: true, ..self.how }, ..self }
-    }
-
     /// With this kernel along a resource, which counts under a scheduler that compares trials at several levels of one.
     #[must_use]
-    pub fn along(self, kernel: ResourceKernel) -> Self {
+    pub(in crate::rules) fn along(self, kernel: ResourceKernel) -> Self {
         Self { how: How { kernel, ..self.how }, ..self }
     }
 

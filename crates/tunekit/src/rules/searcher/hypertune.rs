@@ -9,19 +9,19 @@ use crate::words::value::Config;
 /// an independent function for every level a suggestion is what improves most at one level, drawn by how well each ranks the
 /// configurations of the highest (the paper adds the models up with the same weights); any other kernel weighs the levels itself.
 #[derive(Debug)]
-pub struct HyperTuneSearch {
+pub struct HyperTune {
     model: Gp,
     draws: bool,
 }
 
-impl HyperTuneSearch {
+impl HyperTune {
     /// With this kernel.
-    pub fn new(kernel: ResourceKernel) -> Self {
+    pub(in crate::rules) fn new(kernel: ResourceKernel) -> Self {
         Self { model: Gp::new().along(kernel), draws: kernel == ResourceKernel::Independent }
     }
 }
 
-impl Searcher for HyperTuneSearch {
+impl Searcher for HyperTune {
     fn name(&self) -> &str {
         "hypertune"
     }

@@ -12,7 +12,7 @@ pub struct Mobster(Gp);
 
 impl Mobster {
     /// With this kernel.
-    pub fn new(kernel: ResourceKernel) -> Self {
+    pub(in crate::rules) fn new(kernel: ResourceKernel) -> Self {
         Self(Gp::new().along(kernel))
     }
 }

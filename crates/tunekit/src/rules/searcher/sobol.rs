@@ -1,25 +1,25 @@
 //! Quasi-random search: an Owen-scrambled Sobol sequence, one point a trial.
 
 use super::{History, Searcher, Stream, SuggestError, random, unused};
-use crate::rules::qmc::Sobol;
+use crate::rules::qmc;
 use crate::words::value::Config;
 
 /// Takes the points of a scrambled Sobol sequence in turn: as random search, but evenly spread. Beyond 65,536 trials or
 /// 256 parameters the sequence goes on in a new scramble.
 #[derive(Debug, Clone, Default)]
-pub struct SobolSearch {
+pub struct Sobol {
     /// The sequence of the seed it was last asked for: a cache.
-    sequence: Option<(u64, Sobol)>,
+    sequence: Option<(u64, qmc::Sobol)>,
 }
 
-impl SobolSearch {
+impl Sobol {
     /// A searcher that has seen nothing.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl Searcher for SobolSearch {
+impl Searcher for Sobol {
     fn name(&self) -> &str {
         "sobol"
     }
@@ -28,7 +28,7 @@ impl Searcher for SobolSearch {
         let seed = history.seed();
         let known = self.sequence.take().filter(|(of, _)| *of == seed);
         let (_, sobol) =
-            self.sequence.insert(known.unwrap_or_else(|| (seed, Sobol::new(&mut history.stream("sobol")))));
+            self.sequence.insert(known.unwrap_or_else(|| (seed, qmc::Sobol::new(&mut history.stream("sobol")))));
         let index = history.next_trial().0;
         let mut first = true;
         // Where the trial's point is used already (a coarse grid), a random one stands in: no later trial's point moves.

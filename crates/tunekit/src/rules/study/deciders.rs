@@ -1,33 +1,33 @@
 //! The two that decide in a study: a searcher and a scheduler. Some schedulers bring their searcher.
 
-use crate::rules::scheduler::{Scheduler, SchedulerKind};
-use crate::rules::searcher::{Bohb, DehbSearch, HyperTuneSearch, Mobster, Searcher, SearcherKind};
-use crate::words::schedule::SchedulerOptions;
+use crate::rules::scheduler::Scheduler;
+use crate::rules::searcher::{Bohb, Dehb, HyperTune, Mobster, Searcher, SearcherKind};
+use crate::words::schedule::SchedulerSpec;
 
 /// A study's searcher and scheduler.
 pub(crate) type Deciders = (Box<dyn Searcher>, Box<dyn Scheduler>);
 
-impl SchedulerKind {
+impl SchedulerSpec {
     /// Whether it brings a searcher of its own, which takes the place of the one a setup names. `median` brings that of
     /// what it wraps.
-    pub fn has_searcher(self, options: &SchedulerOptions) -> bool {
-        brought(self, options).is_some()
+    pub fn has_searcher(&self) -> bool {
+        brought(self).is_some()
     }
 }
 
 /// The searcher that works under a scheduler: the one that it brings, or the one asked for.
-pub(super) fn searcher(kind: SchedulerKind, options: &SchedulerOptions, asked: SearcherKind) -> Box<dyn Searcher> {
-    brought(kind, options).unwrap_or_else(|| asked.build())
+pub(super) fn searcher(scheduler: &SchedulerSpec, asked: SearcherKind) -> Box<dyn Searcher> {
+    brought(scheduler).unwrap_or_else(|| asked.build())
 }
 
 /// The searcher that a scheduler brings.
-pub(super) fn brought(kind: SchedulerKind, options: &SchedulerOptions) -> Option<Box<dyn Searcher>> {
-    match kind {
-        SchedulerKind::Bohb => Some(Box::new(Bohb)),
-        SchedulerKind::Mobster => Some(Box::new(Mobster::new(options.kernel))),
-        SchedulerKind::HyperTune => Some(Box::new(HyperTuneSearch::new(options.kernel))),
-        SchedulerKind::Median => brought(SchedulerKind::within(options)?, options),
-        SchedulerKind::Dehb => Some(Box::new(DehbSearch)),
+pub(super) fn brought(scheduler: &SchedulerSpec) -> Option<Box<dyn Searcher>> {
+    match scheduler {
+        SchedulerSpec::Bohb(_) => Some(Box::new(Bohb)),
+        SchedulerSpec::Mobster(options) => Some(Box::new(Mobster::new(options.kernel))),
+        SchedulerSpec::HyperTune(options) => Some(Box::new(HyperTune::new(options.kernel))),
+        SchedulerSpec::Median(options) => brought(&options.within),
+        SchedulerSpec::Dehb(_) => Some(Box::new(Dehb)),
         _ => None,
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Mutex;
 
 use super::deciders::brought;
 use super::state::{ReplayError, State};
-use super::{Event, Header, Scheduler, SchedulerKind, Searcher, SearcherKind, Study};
-use crate::rules::searcher::UnknownName;
+use super::{Event, Header, Scheduler, SchedulerSpec, Searcher, SearcherKind, Study};
+use crate::words::name::UnknownName;
+use crate::words::schedule::SchedulerKind;
 
 impl Study {
     /// The study these events came from.
@@ -20,9 +21,11 @@ impl Study {
         let mut events = events.into_iter();
         let header = State::header(events.next())?;
         let unknown = |source: UnknownName| ReplayError::Unknown(source);
-        let kind = SchedulerKind::from_name(&header.scheduler).map_err(unknown)?;
-        let scheduler = kind.build(&header.scheduler_options, header.max_resource).map_err(ReplayError::Schedule)?;
-        let searcher = match brought(kind, &header.scheduler_options) {
+        if let SchedulerSpec::Own { name } = &header.scheduler {
+            SchedulerKind::from_name(name).map_err(unknown)?;
+        }
+        let scheduler = header.scheduler.build(header.max_resource).map_err(ReplayError::Schedule)?;
+        let searcher = match brought(&header.scheduler) {
             Some(brought) => brought,
             None => SearcherKind::from_name(&header.searcher).map_err(unknown)?.build(),
         };
@@ -32,7 +35,7 @@ impl Study {
     /// As [`Study::replay`], with a searcher and a scheduler of your own.
     ///
     /// # Errors
-    /// As [`Study::replay`]; names other than those in the header.
+    /// As [`Study::replay`]; another searcher or scheduler than those in the header, or other options.
     pub fn replay_with(
         events: impl IntoIterator<Item = Event>,
         searcher: Box<dyn Searcher>,
@@ -40,12 +43,14 @@ impl Study {
     ) -> Result<Self, ReplayError> {
         let mut events = events.into_iter();
         let header = State::header(events.next())?;
-        for (what, wanted, given) in
-            [("searcher", &header.searcher, searcher.name()), ("scheduler", &header.scheduler, scheduler.name())]
-        {
-            if wanted != given {
-                return Err(ReplayError::Other { what, wanted: wanted.clone(), given: given.to_owned() });
-            }
+        if header.searcher != searcher.name() {
+            let (wanted, given) = (header.searcher, searcher.name().to_owned());
+            return Err(ReplayError::Other { what: "searcher", wanted, given });
+        }
+        let given = scheduler.spec();
+        if header.scheduler != given {
+            let (wanted, given) = (header.scheduler.to_string(), given.to_string());
+            return Err(ReplayError::Other { what: "scheduler", wanted, given });
         }
         Self::fold(header, events, searcher, scheduler)
     }

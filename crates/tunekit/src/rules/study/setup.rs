@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::deciders::{self, Deciders};
 use crate::rules::history::History;
-use crate::rules::scheduler::{ScheduleError, Scheduler, SchedulerKind};
+use crate::rules::scheduler::{ScheduleError, Scheduler};
 use crate::rules::searcher::{Searcher, SearcherKind};
 use crate::words::event::{Header, SCHEMA};
 use crate::words::metric::{Metric, Noise, ValueRule};
-use crate::words::schedule::SchedulerOptions;
+use crate::words::schedule::{SchedulerKind, SchedulerSpec};
 use crate::words::space::{ConfigError, Space};
 use crate::words::value::Config;
 
@@ -30,10 +30,8 @@ pub struct Setup {
     /// Which searcher; [`Study::with`](crate::Study::with) takes one of your own instead, and some schedulers bring
     /// their own.
     pub searcher: SearcherKind,
-    /// Which scheduler.
-    pub scheduler: SchedulerKind,
-    /// What the scheduler is told beside its name.
-    pub scheduler_options: SchedulerOptions,
+    /// The scheduler, with its options.
+    pub scheduler: SchedulerSpec,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
     /// How many trials are planned, which [`SearcherKind::Auto`] goes by;
@@ -54,8 +52,7 @@ impl Setup {
             cost_aware: false,
             seed: 0,
             searcher: SearcherKind::default(),
-            scheduler: SchedulerKind::default(),
-            scheduler_options: SchedulerOptions::default(),
+            scheduler: SchedulerSpec::default(),
             max_resource: None,
             budget: None,
             points_to_evaluate: Vec::new(),
@@ -80,16 +77,21 @@ impl Setup {
         Self { searcher, ..self }
     }
 
-    /// With this scheduler.
+    /// With this scheduler: a kind with its defaults, or a spec with options.
+    ///
+    /// ```
+    /// use tunekit::scheduler::{RungOptions, SchedulerSpec};
+    /// use tunekit::{Domain, Metric, SchedulerKind, Setup, Space};
+    ///
+    /// let space = Space::new().with("x", Domain::float(0.0, 1.0)?)?;
+    /// let setup = Setup::new(space, Metric::minimize("loss")).max_resource(81);
+    /// let fours = SchedulerSpec::Asha(RungOptions { eta: 4, ..RungOptions::default() });
+    /// assert_ne!(setup.clone().scheduler(SchedulerKind::Asha), setup.scheduler(fours));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
-    pub fn scheduler(self, scheduler: SchedulerKind) -> Self {
-        Self { scheduler, ..self }
-    }
-
-    /// With these options of the scheduler.
-    #[must_use]
-    pub fn scheduler_options(self, scheduler_options: SchedulerOptions) -> Self {
-        Self { scheduler_options, ..self }
+    pub fn scheduler(self, scheduler: impl Into<SchedulerSpec>) -> Self {
+        Self { scheduler: scheduler.into(), ..self }
     }
 
     /// With this resource of a full run.
@@ -103,8 +105,8 @@ impl Setup {
     /// # Errors
     /// Options of the scheduler out of their bounds, or no maximal resource where it needs one.
     pub(crate) fn build(&self) -> Result<Deciders, SetupError> {
-        let scheduler = self.scheduler.build(&self.scheduler_options, self.max_resource)?;
-        Ok((deciders::searcher(self.scheduler, &self.scheduler_options, self.searcher), scheduler))
+        let scheduler = self.scheduler.build(self.max_resource)?;
+        Ok((deciders::searcher(&self.scheduler, self.searcher), scheduler))
     }
 
     /// With one more objective, after those there are.
@@ -166,6 +168,12 @@ impl Setup {
                 return Err(SetupError::MeasuredName { name: name.clone() });
             }
         }
+        let spec = scheduler.spec();
+        if let SchedulerSpec::Own { name } = &spec
+            && SchedulerKind::from_name(name).is_ok()
+        {
+            return Err(SetupError::OwnName { name: name.clone() });
+        }
         let mut metric = self.metric.clone();
         let none = History::new(&self.space, &metric, self.seed, &[]);
         if scheduler.advice(&none).replicates.is_some() {
@@ -185,8 +193,7 @@ impl Setup {
             cost_aware: self.cost_aware,
             seed: self.seed,
             searcher: searcher.name().to_owned(),
-            scheduler: scheduler.name().to_owned(),
-            scheduler_options: self.scheduler_options.clone(),
+            scheduler: spec,
             max_resource: self.max_resource,
             budget: self.budget,
             points_to_evaluate: self.points_to_evaluate.iter().enumerate().map(complete).collect::<Result<_, _>>()?,
@@ -218,6 +225,14 @@ pub enum SetupError {
         metric: String,
         /// The scheduler.
         scheduler: String,
+    },
+    /// A scheduler of your own has the name of one of this crate's.
+    #[error(
+        "a scheduler of your own is called `{name}`, and the journal would be read as that of tunekit's; rename it"
+    )]
+    OwnName {
+        /// The name.
+        name: String,
     },
     /// The scheduler cannot work with its options.
     #[error(transparent)]

@@ -2,8 +2,8 @@
 
 use crate::rules::history::{History, Index};
 use crate::rules::scheduler::ScheduleError;
-use crate::rules::searcher::UnknownName;
 use crate::words::event::{Event, Header, SCHEMA};
+use crate::words::name::UnknownName;
 use crate::words::trial::{Decision, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId};
 use crate::words::value::Config;
 
@@ -33,9 +33,9 @@ pub enum ReplayError {
     Other {
         /// `searcher` or `scheduler`.
         what: &'static str,
-        /// The name in the header.
+        /// The one in the header.
         wanted: String,
-        /// The name of the one given.
+        /// The one given.
         given: String,
     },
     /// An event does not follow from those before it.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::model::{Model, Pending};
-use super::surrogate::Surrogate;
+use super::surrogate::{Surrogate, order};
 use super::volume::Volume;
 use crate::rules::acquisition::{log_noisy_expected_improvement, log_probability_below};
 use crate::rules::distribution::normal_quantile;
@@ -242,11 +242,4 @@ impl<'a> Improvement<'a> {
 /// Where it is true.
 fn places(flags: &[bool]) -> Vec<usize> {
     (0..flags.len()).filter(|i| flags[*i]).collect()
-}
-
-/// The indices of predictions, best mean first.
-pub(super) fn order(predicted: &[(f64, f64)]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..predicted.len()).collect();
-    order.sort_by(|a, b| predicted[*a].0.total_cmp(&predicted[*b].0).then(a.cmp(b)));
-    order
 }

@@ -8,22 +8,12 @@
 //! measured again: was it lucky, or is it good?
 
 use super::acquire::FEASIBLE;
-use super::model::Model;
+use super::model::{Model, own_share};
 use crate::rules::history::History;
-use crate::words::metric::Noise;
 use crate::words::value::Config;
 
-/// That share. On functions like S3 transfers, whose parts do not come out even, it is about 0.2 beside a noise of 5 %
-/// (figures of what it brings in docs/DESIGN.md).
-const OWN: f64 = 0.3;
 /// Where deviations are smaller than this share of the outputs' spread, another configuration tells more than the same again.
 const LEAST_DEVIATION: f64 = 0.02;
-
-/// The share of what measurements deviate by that is believed to belong to their configurations.
-pub(super) fn own_share(history: &History<'_>) -> f64 {
-    let discrete = history.space().iter().all(|(_, domain)| domain.count().is_some());
-    if discrete && history.metric().noise == Noise::Learned { OWN } else { 0.0 }
-}
 
 /// The configuration to measure again: the one that may be best, by a standard deviation below its expected value, among those
 /// that are allowed and not under way. `None` where that tells little: there is a continuous parameter, or hardly any noise.

@@ -410,6 +410,13 @@ const NODES: [(f64, f64); 5] = [
     (2.856_970_013_872_806, 0.011_257_411_327_720_69),
 ];
 
+/// The indices of predictions, best mean first.
+pub(super) fn order(predicted: &[(f64, f64)]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..predicted.len()).collect();
+    order.sort_by(|a, b| predicted[*a].0.total_cmp(&predicted[*b].0).then(a.cmp(b)));
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,36 +11,36 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hash::{mix, of_text};
-use super::value::Value;
+use super::Value;
+use crate::words::hash::{mix, of_text};
 
 /// Parameter names in order, none twice, with their hashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Names {
+pub(in crate::words) struct Names {
     names: Vec<Box<str>>,
     hashes: Vec<u64>,
 }
 
 impl Names {
     /// Adds a name that is not there.
-    pub(super) fn push(&mut self, name: &str) {
+    pub(in crate::words) fn push(&mut self, name: &str) {
         self.names.push(name.into());
         self.hashes.push(of_text(name));
     }
 
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
+    pub(in crate::words) fn position(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|n| **n == *name)
     }
 
-    pub(super) fn get(&self, index: usize) -> &str {
+    pub(in crate::words) fn get(&self, index: usize) -> &str {
         &self.names[index]
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::words) fn len(&self) -> usize {
         self.names.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::words) fn iter(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|n| &**n)
     }
 }
@@ -70,18 +70,18 @@ impl Config {
     }
 
     /// A configuration of these values, as many as names.
-    pub(super) fn of(names: &Arc<Names>, values: Vec<Option<Value>>) -> Self {
+    pub(in crate::words) fn of(names: &Arc<Names>, values: Vec<Option<Value>>) -> Self {
         debug_assert_eq!(names.len(), values.len());
         Self { names: names.clone(), values: values.into() }
     }
 
     /// Whether its values stand in the order of these very names, which is cheap to see and enough to trust their places.
-    pub(super) fn has_names(&self, names: &Arc<Names>) -> bool {
+    pub(in crate::words) fn has_names(&self, names: &Arc<Names>) -> bool {
         Arc::ptr_eq(&self.names, names)
     }
 
     /// The values by place, where [`Config::has_names`] says whose.
-    pub(super) fn slots(&self) -> &[Option<Value>] {
+    pub(in crate::words) fn slots(&self) -> &[Option<Value>] {
         &self.values
     }
 
@@ -217,7 +217,10 @@ impl<'de> Deserialize<'de> for Config {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
                 let (mut names, mut values) = (Names::default(), Vec::new());
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                while let Some(name) = map.next_key::<String>()? {
+                    let value: Value = map
+                        .next_value()
+                        .map_err(|error| serde::de::Error::custom(format!("parameter `{name}`: {error}")))?;
                     if names.position(&name).is_some() {
                         return Err(serde::de::Error::custom(format!("parameter `{name}` is given twice")));
                     }

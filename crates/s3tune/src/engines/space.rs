@@ -4,7 +4,7 @@ use std::fs;
 
 use tunekit::{Domain, Space};
 
-use crate::engines::{ADAPTIVE, transfer_config};
+use super::s3xfer::{ADAPTIVE, transfer_config};
 use crate::failure::Failure;
 
 const KIB: i64 = 1 << 10;

@@ -1,0 +1,129 @@
+//! What a run is about, as its folder's `run.json` says it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use super::arms::References;
+use crate::engines::Knob;
+use crate::failure::Failure;
+use crate::measure::Bench;
+use crate::results::{WriteError, write_whole};
+
+/// Beside the journal, which knows parameters and seed but not what was downloaded.
+const IDENTITY: &str = "run.json";
+
+/// What must be the same for measurements to be comparable, and what a report tells of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    schema: u32,
+    pub(crate) object: String,
+    pub(crate) object_bytes: u64,
+    e_tag: Option<String>,
+    pub(crate) network: String,
+    pub(crate) engine: String,
+    /// A checksum of how another program is started. The text itself may hold secrets, in a variable or a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program_crc64nvme: Option<String>,
+    pub(crate) n_downloads: u32,
+    /// The engine's parameters: what exports and reports need to know of an engine that is a file of the user's.
+    pub(crate) knobs: Vec<Knob>,
+    /// What the search is compared with.
+    pub(crate) references: References,
+}
+
+impl Identity {
+    /// The version of the file. Another one is refused: its measurements may mean something else.
+    const SCHEMA: u32 = 2;
+
+    pub(crate) fn of(plan: &Plan, bench: &Bench) -> Self {
+        Self {
+            schema: Self::SCHEMA,
+            object: bench.object.to_string(),
+            object_bytes: bench.object.bytes,
+            e_tag: bench.object.e_tag.clone(),
+            network: plan.network.clone(),
+            engine: bench.engine.name().to_owned(),
+            program_crc64nvme: bench.engine.program_crc64nvme(),
+            n_downloads: plan.n_downloads,
+            knobs: bench.engine.knobs().to_vec(),
+            references: References::of(&bench.engine),
+        }
+    }
+
+    /// Reads it from a folder; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Work`] for a file that cannot be read, is damaged, or of another version.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, Failure> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+
+        let file = folder.join(IDENTITY);
+        let damaged = |error: serde_json::Error| {
+            Failure::Work(format!("{} is damaged: {error}; choose another --out", file.display()))
+        };
+        match fs::read(&file) {
+            Ok(bytes) => {
+                let Version { schema } = serde_json::from_slice(&bytes).map_err(damaged)?;
+                if schema != Self::SCHEMA {
+                    return Err(Failure::Usage(format!(
+                        "{}: schema {schema} is not known to this version, which reads {}; choose another folder",
+                        file.display(),
+                        Self::SCHEMA
+                    )));
+                }
+                serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(Failure::work(&format!("read {}", file.display()), &error)),
+        }
+    }
+
+    /// Writes it into a folder.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), WriteError> {
+        let text = serde_json::to_string_pretty(self).expect("a struct of numbers and texts serialises");
+        write_whole(&folder.join(IDENTITY), text.as_bytes())
+    }
+
+    /// The first thing in which two runs differ.
+    pub(super) fn difference(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("object", self.object == other.object && self.object_bytes == other.object_bytes),
+            ("object's version", self.e_tag == other.e_tag),
+            ("network", self.network == other.network),
+            ("engine", self.engine == other.engine && self.knobs == other.knobs),
+            ("engine's command, environment or files", self.program_crc64nvme == other.program_crc64nvme),
+            ("engine's default", self.references == other.references),
+            ("number of downloads per configuration", self.n_downloads == other.n_downloads),
+        ]
+        .into_iter()
+        .find_map(|(what, same)| (!same).then_some(what))
+    }
+
+    /// The engine's own defaults, as sentences name them.
+    pub(crate) fn default_name(&self) -> String {
+        format!("{}'s default", self.engine_name())
+    }
+
+    /// The baseline, as sentences name it.
+    pub(crate) fn baseline_name(&self) -> String {
+        if self.references.baseline_is_boto3 { "boto3's defaults".to_owned() } else { self.default_name() }
+    }
+
+    /// Whether the baseline is another configuration than the engine's default. If not, it is told once.
+    pub(crate) fn has_own_baseline(&self) -> bool {
+        self.references.baseline_is_boto3 && self.references.baseline != self.references.engine_default
+    }
+
+    /// The engine in a word: of a command its program.
+    pub(crate) fn engine_name(&self) -> &str {
+        self.engine.split_whitespace().next().unwrap_or("the engine")
+    }
+}

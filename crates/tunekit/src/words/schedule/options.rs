@@ -1,0 +1,156 @@
+//! The options of each kind of scheduler. A struct has exactly what its schedulers use; their bounds are checked when a
+//! scheduler is built, which knows the maximal resource.
+//!
+//! The names of the fields are those of `scheduler_options` in a journal's header and in `create`.
+
+use serde::{Deserialize, Serialize};
+
+use super::SchedulerSpec;
+
+/// Options of `asha`, `asha_promotion` and `pasha`, whose trials all begin at the same rung.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RungOptions {
+    /// One trial in so many goes on from a rung to the next, which has so many times its resource; at least 2. A larger
+    /// one stops earlier and trusts early results more.
+    pub eta: u64,
+    /// The resource of the first rung: what every trial gets. At least 1.
+    pub grace: u64,
+    /// The resources of the rungs below the maximal one, increasing, in place of `grace` and `eta`'s powers.
+    pub rungs: Vec<u64>,
+}
+
+impl Default for RungOptions {
+    fn default() -> Self {
+        Self { eta: 3, grace: 1, rungs: Vec::new() }
+    }
+}
+
+/// Options of `hyperband`, `hyperband_async`, `bohb` and `dehb`, whose brackets begin at different rungs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BracketOptions {
+    /// As [`RungOptions::eta`].
+    pub eta: u64,
+    /// As [`RungOptions::grace`], of the first bracket.
+    pub grace: u64,
+    /// As [`RungOptions::rungs`].
+    pub rungs: Vec<u64>,
+    /// The number of brackets, the one with the lowest first rung first; 0: all there are.
+    pub brackets: u64,
+}
+
+impl Default for BracketOptions {
+    fn default() -> Self {
+        Self { eta: 3, grace: 1, rungs: Vec::new(), brackets: 0 }
+    }
+}
+
+/// Options of `mobster` and `hypertune`, which bring a model over configuration and resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelOptions {
+    /// As [`BracketOptions::eta`].
+    pub eta: u64,
+    /// As [`BracketOptions::grace`].
+    pub grace: u64,
+    /// As [`BracketOptions::rungs`].
+    pub rungs: Vec<u64>,
+    /// As [`BracketOptions::brackets`].
+    pub brackets: u64,
+    /// How the model takes a trial's values along the resource to hang together.
+    pub kernel: ResourceKernel,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self { eta: 3, grace: 1, rungs: Vec::new(), brackets: 0, kernel: ResourceKernel::default() }
+    }
+}
+
+impl From<&ModelOptions> for BracketOptions {
+    fn from(model: &ModelOptions) -> Self {
+        let ModelOptions { eta, grace, rungs, brackets, kernel: _ } = model;
+        Self { eta: *eta, grace: *grace, rungs: rungs.clone(), brackets: *brackets }
+    }
+}
+
+/// How a model takes the values of a configuration at several levels of a resource to hang together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ResourceKernel {
+    /// Levels are near each other as configurations are: the logarithm of the resource is one more coordinate.
+    #[default]
+    Matern,
+    /// Values fall towards an end as averaged exponentials do (Swersky, Snoek and Adams 2014): learning curves.
+    ExpDecay,
+    /// Every level is a function of its own, with length scales in common (Li et al. 2022).
+    Independent,
+    /// The value at r is the mean of the first r of noisy repeats: repeated downloads, folds of a cross-validation.
+    CrossValidation,
+}
+
+/// Options of `median`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MedianOptions {
+    /// The scheduler that is wrapped, with its options; any but `median`. In JSON its options stand beside those of
+    /// `median`.
+    pub within: Box<SchedulerSpec>,
+    /// A trial is stopped when more than this share of the others was better at the same resource; within (0, 1).
+    pub share: f64,
+    /// The number of others that must have come as far before anything is stopped.
+    pub population: u64,
+    /// The resource up to which nothing is stopped. It is one option with the `grace` of the scheduler that is wrapped,
+    /// where that has one: both must be equal.
+    pub grace: u64,
+}
+
+impl Default for MedianOptions {
+    fn default() -> Self {
+        Self { within: Box::new(SchedulerSpec::Fifo), share: 0.5, population: 5, grace: 1 }
+    }
+}
+
+/// Options of `pbt`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PbtOptions {
+    /// The number of trials that train side by side, at least 2; as many as there are workers if those are more. A larger
+    /// population searches wider and takes longer.
+    pub members: u64,
+    /// The resource between two comparisons; 0: a tenth of the maximal one. A smaller one copies more often, on less
+    /// evidence.
+    pub interval: u64,
+    /// The share of the population that is replaced, and that is copied; above 0, and at most 0.5.
+    pub quantile: f64,
+}
+
+impl Default for PbtOptions {
+    fn default() -> Self {
+        Self { members: 8, interval: 0, quantile: 0.25 }
+    }
+}
+
+/// Options of `racing`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RacingOptions {
+    /// A challenger is dropped when the probability that it beats the incumbent is below this; within (0, 1) and below
+    /// `accept`. A larger one tries more configurations and misses more good ones.
+    pub drop: f64,
+    /// A challenger takes the incumbent's place when the probability is above this; within (0, 1).
+    pub accept: f64,
+    /// The number of measurements a challenger needs before it may do so, and the incumbent needs too; at least 1 and at
+    /// most the maximal resource.
+    pub replicates: u64,
+    /// The incumbent and the baseline are measured again after so many new challengers at the latest; 0: only when what
+    /// is known of the drift asks for it.
+    pub recheck: u64,
+}
+
+impl Default for RacingOptions {
+    fn default() -> Self {
+        Self { drop: 0.05, accept: 0.95, replicates: 3, recheck: 20 }
+    }
+}
