@@ -79,7 +79,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let table = output(Command::new(&program).args(arguments), root)?;
     let commit = machine::commit(root).map_or_else(String::new, |commit| format!(", s3xfer at {commit}"));
     let foot = format!(
-        "![The share of networks on which each rule reaches so much](auto.svg)\n\n{}: {profiles} drawn networks of seed {seed}{commit}",
+        "![The share of networks on which each rule stays below a ratio](auto.svg)\n\n{}: {profiles} drawn networks of seed {seed}{commit}",
         machine::today()?
     );
     let text = format!("{HEAD}\n\n{}\n\n{foot}", table.trim_end());

@@ -1,4 +1,4 @@
-//! The board as a picture: the share of networks on which each rule reaches at least so much of the best fixed pair.
+//! The board as a picture: the share of networks on which each rule stays below a ratio to the best fixed pair.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ const COLOURS: [&str; 10] =
 pub(crate) fn svg(rows: &[Row]) -> String {
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<title>Share of networks by the ratio that each rule reaches of the best fixed pair</title>\n\
+         font-size=\"12\">\n<title>Share of networks on which each rule stays below a ratio to the best fixed pair</title>\n\
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
     );
     for step in 0..=5 {
