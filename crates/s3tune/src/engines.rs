@@ -30,7 +30,7 @@ pub use gauge::Gauge;
 pub use knob::Knob;
 pub use metric::{Metric, MetricError};
 pub use program::Program;
-pub(crate) use s3xfer::{ADAPTIVE, as_it_says};
+pub(crate) use s3xfer::{ADAPTIVE, BOUNDS, as_it_says};
 pub use s3xfer::{as_config, transfer_config};
 
 /// An engine that downloads.

@@ -9,7 +9,7 @@
 //! | [`cli`], [`commands`] | the command line, and what each command does |
 //! | [`run`] | a run from the default's measurement to the results' folder |
 //! | [`object`], [`engines`], [`measure`] | what is downloaded, by whom, and how that is timed and checked |
-//! | [`space`] | what is searched |
+//! | [`engines::space`] | what is searched |
 //! | [`lab`] | the embedded S3 |
 //! | [`results`] | the files of a run's folder |
 //! | [`export`] | what a run recommends, for other programs |

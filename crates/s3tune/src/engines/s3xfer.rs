@@ -57,13 +57,15 @@ pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Er
 /// bounds.
 pub(crate) fn as_it_says(config: &Config) -> Config {
     let names = |name: &str| config.value(name).is_some();
-    match !names(ADAPTIVE) && (names("max_concurrency") || names("multipart_chunksize")) {
+    match !names(ADAPTIVE) && BOUNDS.into_iter().any(names) {
         true => config.clone().with(ADAPTIVE, false),
         false => config.clone(),
     }
 }
 
-/// The parameter that makes the other two bounds.
+/// The parameters that the engine chooses within, where they are bounds.
+pub(crate) const BOUNDS: [&str; 2] = ["max_concurrency", "multipart_chunksize"];
+/// The parameter that makes them bounds.
 pub(crate) const ADAPTIVE: &str = "adaptive_concurrency";
 
 /// Every parameter of a transfer that has a value.
