@@ -30,7 +30,7 @@ pub use gauge::Gauge;
 pub use knob::Knob;
 pub use metric::{Metric, MetricError};
 pub use program::Program;
-pub(crate) use s3xfer::{ADAPTIVE, BOUNDS, as_it_says};
+pub(crate) use s3xfer::{ADAPTIVE, keep_meaning};
 pub use s3xfer::{as_config, transfer_config};
 
 /// An engine that downloads.
@@ -296,7 +296,7 @@ impl Engine {
     #[must_use]
     pub fn complete(&self, config: &Config) -> Config {
         let config = match &self.kind {
-            Kind::S3xfer => as_it_says(config),
+            Kind::S3xfer => s3xfer::as_it_says(config),
             Kind::Template(_) | Kind::File(..) => config.clone(),
         };
         self.knobs.iter().fold(config, |config, knob| match (config.value(&knob.name), &knob.default) {

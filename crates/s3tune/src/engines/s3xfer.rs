@@ -55,7 +55,7 @@ pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Er
 
 /// A configuration that names a number of requests or a size of parts means these very ones, unless it says that they are
 /// bounds.
-pub(crate) fn as_it_says(config: &Config) -> Config {
+pub(super) fn as_it_says(config: &Config) -> Config {
     let names = |name: &str| config.value(name).is_some();
     match !names(ADAPTIVE) && BOUNDS.into_iter().any(names) {
         true => config.clone().with(ADAPTIVE, false),
@@ -64,9 +64,24 @@ pub(crate) fn as_it_says(config: &Config) -> Config {
 }
 
 /// The parameters that the engine chooses within, where they are bounds.
-pub(crate) const BOUNDS: [&str; 2] = ["max_concurrency", "multipart_chunksize"];
+const BOUNDS: [&str; 2] = ["max_concurrency", "multipart_chunksize"];
 /// The parameter that makes them bounds.
 pub(crate) const ADAPTIVE: &str = "adaptive_concurrency";
+
+/// `settled` is `best` with `default`'s values where they make no difference. Whether numbers are bounds stays as it was
+/// found, and numbers that are meant as they are stay, too: the default's are bounds, and mean nothing without the switch.
+pub(crate) fn keep_meaning(settled: Config, best: &Config, default: &Config) -> Config {
+    let settled = match (best.value(ADAPTIVE), default.value(ADAPTIVE)) {
+        (Some(found), _) => settled.with(ADAPTIVE, found.clone()),
+        (None, Some(_)) => as_it_says(&settled),
+        (None, None) => settled,
+    };
+    let is_fixed = default.bool(ADAPTIVE) == Some(true) && settled.bool(ADAPTIVE) == Some(false);
+    BOUNDS.into_iter().filter(|_| is_fixed).fold(settled, |config, name| match best.value(name) {
+        Some(found) => config.with(name, found.clone()),
+        None => config,
+    })
+}
 
 /// Every parameter of a transfer that has a value.
 #[must_use]
@@ -96,6 +111,19 @@ mod tests {
     fn a_configuration_in_full_means_the_transfer_it_is_of() {
         for config in [TransferConfig::default(), TransferConfig::boto3()] {
             assert_eq!(transfer_config(&as_config(&config)).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn the_defaults_bounds_do_not_take_the_place_of_numbers_that_were_found() {
+        let default = as_config(&TransferConfig::default());
+        let best = Config::new().with("multipart_chunksize", 5 << 20).with("max_io_queue", 700);
+        let settled = default.clone();
+        for (best, fixed) in [(best.clone().with(ADAPTIVE, false), true), (best.clone().with(ADAPTIVE, true), false)] {
+            let kept = keep_meaning(settled.clone(), &best, &default);
+            let part = if fixed { 5 << 20 } else { 64 << 20 };
+            assert_eq!((kept.bool(ADAPTIVE), kept.int("multipart_chunksize")), (Some(!fixed), Some(part)));
+            assert_eq!(kept.int("max_io_queue"), Some(16), "it makes no difference");
         }
     }
 

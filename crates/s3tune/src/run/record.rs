@@ -14,7 +14,7 @@ use super::arms::{Role, in_space, nearest};
 use super::compare::{Improvements, mean};
 use super::comparison::{Comparison, Contents};
 use super::identity::Identity;
-use crate::engines::{ADAPTIVE, BOUNDS, as_it_says};
+use crate::engines::{ADAPTIVE, keep_meaning};
 use crate::failure::Failure;
 use crate::results::{Measured, Schema, Summary, Verdict, Versus};
 
@@ -115,17 +115,7 @@ impl Record {
             }
             Err(_) => best.clone(),
         };
-        let settled = match (best.value(ADAPTIVE), default.value(ADAPTIVE)) {
-            (Some(found), _) => settled.with(ADAPTIVE, found.clone()),
-            (None, Some(_)) => as_it_says(&settled),
-            (None, None) => settled,
-        };
-        // The default's numbers are bounds, and mean nothing where those that were found are meant as they are.
-        let is_fixed = default.bool(ADAPTIVE) == Some(true) && settled.bool(ADAPTIVE) == Some(false);
-        let settled = BOUNDS.iter().filter(|_| is_fixed).fold(settled, |config, name| match best.value(name) {
-            Some(found) => config.with(*name, found.clone()),
-            None => config,
-        });
+        let settled = keep_meaning(settled, best, default);
         default.iter().fold(settled, |config, (name, value)| match config.value(name) {
             Some(_) => config,
             None => config.with(name, value.clone()),
