@@ -196,10 +196,9 @@ async fn a_budget_ends_the_search_and_leaves_room_for_the_comparison() {
     let summary = scene.run(&Plan { budget, max_trials: None, ..scene.plan(0) }).await.unwrap();
     assert_eq!((summary.stopped_by.as_str(), summary.trials), ("max_bytes", 5));
     assert!(summary.bytes_moved <= 20 * BYTES && summary.bytes_moved >= 16 * BYTES, "{}", summary.bytes_moved);
-    // Nothing more where nothing is left.
-    let measured = scene.bench.ledger().measurements;
+    // Nothing beyond it, however often: what two arms leave of it the search may use.
     scene.run(&Plan { budget, max_trials: None, ..scene.plan(0) }).await.unwrap();
-    assert_eq!(scene.bench.ledger().measurements, measured);
+    assert!(scene.bench.ledger().measurements <= 20, "{}", scene.bench.ledger().measurements);
 }
 
 #[tokio::test(flavor = "multi_thread")]
