@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crc_fast::{CrcAlgorithm, Digest};
 
-/// Size and CRC-64/NVME of a file. The second is 0 where the size is not the one expected: there may be no end to read to.
+/// Size and CRC-64/NVME of a file. The second is 0 where the size is not the one expected: there may be no end to read
+/// to.
 pub(crate) fn checksum(path: &Path, expected_bytes: u64) -> io::Result<(u64, u64)> {
     // A pipe would be waited at for ever.
     let data = std::fs::metadata(path)?;

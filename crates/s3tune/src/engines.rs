@@ -113,7 +113,8 @@ impl Engine {
         Self { name: "s3xfer".to_owned(), knobs, kind: Kind::S3xfer, version }
     }
 
-    /// The engine of a name (`s3xfer`, `boto3`, `aws-cli`, `s5cmd`, `rclone`), of an engine file, or of a command template.
+    /// The engine of a name (`s3xfer`, `boto3`, `aws-cli`, `s5cmd`, `rclone`), of an engine file, or of a command
+    /// template.
     ///
     /// # Errors
     ///
@@ -156,7 +157,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Failure::Work`] for a program, or a part of one, that is not there, with how to install it where that is known.
+    /// [`Failure::Work`] for a program, or a part of one, that is not there, with how to install it where that is
+    /// known.
     pub async fn check(&mut self) -> Result<(), Failure> {
         if let Kind::Template(program) | Kind::File(program, _) = &self.kind {
             self.version = program.check(&self.name).await?;
@@ -270,8 +272,8 @@ impl Engine {
     /// that `config` leaves out has the engine's default. Meanwhile `gauge` shows how far it is; it takes everything in
     /// the target's folder to be the download's.
     ///
-    /// A program may never end, so that the caller sets a limit. Cancel by dropping: a started program is killed, with all
-    /// that it started, and the files that were written for it are removed.
+    /// A program may never end, so that the caller sets a limit. Cancel by dropping: a started program is killed, with
+    /// all that it started, and the files that were written for it are removed.
     ///
     /// # Errors
     ///

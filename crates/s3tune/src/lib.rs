@@ -1,8 +1,8 @@
 //! Finds, proves and exports a better S3 transfer configuration.
 //!
-//! Thin glue: [`s3xfer`] moves the bytes, [`tunekit`] searches, [`s3lab`] is the S3 that is embedded. What is here joins
-//! them: a verified, timed download as the objective, boto3's defaults as what to beat, a comparison in turn as the proof,
-//! and a folder with the results. The same by hand, in about sixty lines, is `examples/tune_download.rs`.
+//! Thin glue: [`s3xfer`] moves the bytes, [`tunekit`] searches, [`s3lab`] is the S3 that is embedded. What is here
+//! joins them: a verified, timed download as the objective, boto3's defaults as what to beat, a comparison in turn as
+//! the proof, and a folder with the results. The same by hand, in about sixty lines, is `examples/tune_download.rs`.
 //!
 //! | module | what is there |
 //! |---|---|

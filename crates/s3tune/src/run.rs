@@ -1,7 +1,8 @@
 //! A run: search, compare what was found with what there is without a search, and leave a folder that shows it.
 //!
-//! The journal is written before anything is acted on, so a run that is interrupted, killed or out of disk has kept what
-//! it measured; started again on the same folder, it goes on. Summary, tables and report are made of the folder alone.
+//! The journal is written before anything is acted on, so a run that is interrupted, killed or out of disk has kept
+//! what it measured; started again on the same folder, it goes on. Summary, tables and report are made of the folder
+//! alone.
 
 mod arms;
 mod budget;
@@ -221,8 +222,8 @@ fn setup(plan: &Plan, references: &References, show: &Show) -> Result<Setup, Fai
     }
 }
 
-/// What a round of the comparison takes, as far as is known before it: as if what is found took as much as the dearer of
-/// the two references.
+/// What a round of the comparison takes, as far as is known before it: as if what is found took as much as the dearer
+/// of the two references.
 fn round(bench: &Bench, references: &References) -> Spent {
     let of = |config: &Config| Spent::download(bench.engine.knobs(), config, bench.object.bytes);
     let (baseline, default) = (of(&references.baseline), of(&references.engine_default));

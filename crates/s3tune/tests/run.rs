@@ -191,7 +191,8 @@ async fn the_same_command_again_measures_nothing_and_a_torn_comparison_goes_on()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_ends_the_search_and_leaves_room_for_the_comparison() {
     let scene = Scene::near().await;
-    // Twenty downloads: four rounds of three arms, or of two where one is found that is an arm already, and trials of two.
+    // Twenty downloads: four rounds of three arms, or of two where one is found that is an arm already, and trials of
+    // two.
     let budget = Budget { max_bytes: Some(20 * BYTES), ..Budget::default() };
     let summary = scene.run(&Plan { budget, max_trials: None, ..scene.plan(0) }).await.unwrap();
     assert_eq!((summary.stopped_by.as_str(), summary.trials), ("max_bytes", 5));
@@ -396,7 +397,8 @@ async fn methods_that_download_the_good_ones_more_often_run() {
         let plan = Plan { method: Method::named(name).unwrap(), n_downloads: 3, ..scene.plan(7) };
         let summary = scene.run(&plan).await.unwrap();
         assert_eq!(summary.trials, 7, "{name}");
-        // Everything was downloaded once, something three times, and not everything; a race may need all, and its leader more.
+        // Everything was downloaded once, something three times, and not everything; a race may need all, and its
+        // leader more.
         let searched = summary.measurements - compared(&summary);
         assert!(searched >= 7 + 2 && (searched < 7 * 3 || name == "racing"), "{name}: {searched}");
         let journal = fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
@@ -467,8 +469,8 @@ async fn a_program_that_is_started_in_another_way_is_another_run() {
     assert!(!fs::read_to_string(scene.out().join("run.json")).unwrap().contains("secret"));
 }
 
-/// The cells of the AWS sample's Evaluation.ipynb that read the results, but for `load_experiment` itself: its `results`
-/// are the table. Pictures are drawn where matplotlib is there.
+/// The cells of the AWS sample's Evaluation.ipynb that read the results, but for `load_experiment` itself: its
+/// `results` are the table. Pictures are drawn where matplotlib is there.
 const NOTEBOOK: &str = r#"
 import sys, pandas as pd
 results = pd.read_csv(sys.argv[1])

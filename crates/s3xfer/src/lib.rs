@@ -5,8 +5,8 @@
 //! stopped; the bytes are compared with the object's checksum, and appear under the target's name when they are whole.
 //!
 //! No configuration is needed: the engine finds the number of requests and the size of parts from what arrives.
-//! [`TransferConfig`] has bounds for both, and is boto3's, with the same eight names and meanings, so a configuration that
-//! was tuned for one serves the other; buffers stay within its `memory_limit` whatever the other values are.
+//! [`TransferConfig`] has bounds for both, and is boto3's, with the same eight names and meanings, so a configuration
+//! that was tuned for one serves the other; buffers stay within its `memory_limit` whatever the other values are.
 //!
 //! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`].
 //!

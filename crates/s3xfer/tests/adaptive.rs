@@ -1,6 +1,6 @@
-//! The default configuration on networks of many kinds: it comes close to the best fixed numbers, though nobody told it,
-//! and every byte comes once. In virtual time, so that seconds are exact; `cargo xtask bench auto` measures many more
-//! networks.
+//! The default configuration on networks of many kinds: it comes close to the best fixed numbers, though nobody told
+//! it, and every byte comes once. In virtual time, so that seconds are exact; `cargo xtask bench auto` measures many
+//! more networks.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

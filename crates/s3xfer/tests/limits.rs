@@ -91,8 +91,8 @@ async fn connections_that_are_slower_than_the_machine_are_all_used() {
         assert_eq!((report.peak_requests, fixed.peak_requests), (report.most_requests, fixed.most_requests));
         // What a process may open can be less than that.
         assert!(report.most_requests == max_concurrency || report.most_requests > 200, "{}", report.most_requests);
-        // From 16 on they are doubled. Over connections as slow as these a step takes half a second, and the time to the
-        // next 64 KiB of each.
+        // From 16 on they are doubled. Over connections as slow as these a step takes half a second, and the time to
+        // the next 64 KiB of each.
         let steps = (f64::from(max_concurrency) / 16.0).log2().ceil();
         let opening = 0.5 + 0.85 * steps;
         assert!(seconds <= all_at_once + opening, "{max_concurrency}: {seconds} s and {all_at_once} s");

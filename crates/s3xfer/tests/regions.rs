@@ -145,8 +145,8 @@ async fn where_a_bucket_is_is_found_out_once() {
         let client = world.client();
         let (bytes, _) = client.download("bucket-eu-central-1", "key").to_bytes().await.unwrap();
         assert_eq!(bytes, BODY, "{says:?}");
-        // The GET, and the HEAD beside it, each went astray once at most; but for a HEAD whose answer has no body to tell
-        // it, which is tried again until the GET was told.
+        // The GET, and the HEAD beside it, each went astray once at most; but for a HEAD whose answer has no body to
+        // tell it, which is tried again until the GET was told.
         let most = if says == Says::MalformedBody { 4 } else { 2 };
         let astray = world.asked().into_iter().filter(|asked| asked.signed_for != "eu-central-1").count();
         assert!((1..=most).contains(&astray), "{says:?}: {:?}", world.asked());

@@ -1,5 +1,5 @@
-//! Answers that break off, at every byte where something begins or ends, over real sockets and with both HTTP clients: ours
-//! and the SDK's.
+//! Answers that break off, at every byte where something begins or ends, over real sockets and with both HTTP clients:
+//! ours and the SDK's.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

@@ -1,5 +1,5 @@
-//! What a scheduler's decisions cost: how long do 2000 asks and reports take once so many trials have begun? One worker, random
-//! search. `cargo run --release -p tunekit --example decisions -- 10000`
+//! What a scheduler's decisions cost: how long do 2000 asks and reports take once so many trials have begun? One
+//! worker, random search. `cargo run --release -p tunekit --example decisions -- 10000`
 
 use std::error::Error;
 use std::time::Instant;

@@ -1,9 +1,10 @@
-//! Every scheduler on synthetic learning curves, on paper: how good is a full run of what it recommends after so many hours of
-//! four workers? And with 64 workers: how long were they idle, what did a decision take, how large did the study grow?
+//! Every scheduler on synthetic learning curves, on paper: how good is a full run of what it recommends after so many
+//! hours of four workers? And with 64 workers: how long were they idle, what did a decision take, how large did the
+//! study grow?
 //!
 //! The curves cross: a wide model learns slowly and ends low, so that early ranks mislead; epochs of it take longer.
-//! `cargo run --release -p tunekit --example schedulers -- 20` (20 seeds; some minutes, most of them for the models), or with the
-//! name of one scheduler after the number, which also tells how large a study of it grows.
+//! `cargo run --release -p tunekit --example schedulers -- 20` (20 seeds; some minutes, most of them for the models),
+//! or with the name of one scheduler after the number, which also tells how large a study of it grows.
 
 use std::error::Error;
 use std::time::Instant;

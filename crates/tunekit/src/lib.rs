@@ -1,10 +1,10 @@
 //! Parameter search for anything: from few, noisy measurements to a configuration one can trust.
 //!
-//! Say which parameters there are ([`Space`]), what is measured ([`Metric`]), and hand over a closure ([`Tuner`]), or drive
-//! the search yourself by asking and telling ([`Study`]). Every answer is a function of the study's journal: a study that
-//! was killed goes on from it, and the same seed with the same results is the same study. Noise is first class:
-//! repeated measurements of a configuration are replicates, and the best configuration is the one with the best mean,
-//! given with an interval.
+//! Say which parameters there are ([`Space`]), what is measured ([`Metric`]), and hand over a closure ([`Tuner`]), or
+//! drive the search yourself by asking and telling ([`Study`]). Every answer is a function of the study's journal: a
+//! study that was killed goes on from it, and the same seed with the same results is the same study. Noise is first
+//! class: repeated measurements of a configuration are replicates, and the best configuration is the one with the best
+//! mean, given with an interval.
 //!
 //! ```
 //! use std::convert::Infallible;

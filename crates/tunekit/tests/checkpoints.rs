@@ -1,5 +1,5 @@
-//! Trials that pause and go on, with real files: each from the state that it had, in one run at a time, and nothing is kept
-//! that nobody needs.
+//! Trials that pause and go on, with real files: each from the state that it had, in one run at a time, and nothing is
+//! kept that nobody needs.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 use std::cell::{Cell, RefCell};
@@ -36,7 +36,8 @@ fn folders(path: &Path) -> BTreeSet<String> {
     names.filter(|n| n.contains("trial-")).collect()
 }
 
-/// Trains to the end, an epoch a minute, towards a loss. What a trial is, is the list of its epochs: which trial ran them.
+/// Trains to the end, an epoch a minute, towards a loss. What a trial is, is the list of its epochs: which trial ran
+/// them.
 async fn train(mut trial: TrialRun, loss: f64) -> Result<Outcome, String> {
     let state = trial.checkpoint().expect("there is a folder").join("epochs");
     let mut epochs: Vec<u64> = match fs::read_to_string(&state) {
@@ -114,8 +115,8 @@ async fn a_paused_run_that_winds_up_is_waited_for() {
                 assert_eq!(count, 1, "trial {} runs twice at once", trial.id());
                 resumed.set(resumed.get() + u32::from(trial.resumed()));
                 let end = trial.resource().unwrap();
-                // The earlier a trial the better it is, and the longer it takes to wind up: the first is to go on long before
-                // its run has ended.
+                // The earlier a trial the better it is, and the longer it takes to wind up: the first is to go on long
+                // before its run has ended.
                 let decision = trial.report_at(end, trial.id().0 as f64).await.unwrap();
                 sleep(Duration::from_secs(100 / (1 + trial.id().0))).await;
                 // What it reports after that counts for nothing.

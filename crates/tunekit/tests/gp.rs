@@ -1,5 +1,5 @@
-//! What the Gaussian process makes of constraints, several objectives, costs, failures and predicates: over many seeds, against
-//! random search on the same problem.
+//! What the Gaussian process makes of constraints, several objectives, costs, failures and predicates: over many seeds,
+//! against random search on the same problem.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 use tunekit::results::pareto;
@@ -39,7 +39,8 @@ fn compare(seeds: u64, figure: impl Fn(SearcherKind, u64) -> f64) -> (f64, f64) 
 
 #[test]
 fn an_unknown_constraint_is_learned_and_its_border_found() {
-    // The optimum without the constraint, (0.2, 0.2), is far inside of what is forbidden; with it, it lies on the border.
+    // The optimum without the constraint, (0.2, 0.2), is far inside of what is forbidden; with it, it lies on the
+    // border.
     let value = |c: &Config| (xy(c).0 - 0.2).powi(2) + (xy(c).1 - 0.2).powi(2);
     let limit = |c: &Config| 1.0 - xy(c).0 - xy(c).1;
     let (gp, random) = compare(7, |kind, seed| {

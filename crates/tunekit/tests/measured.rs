@@ -1,5 +1,5 @@
-//! Studies that measure more than one number: objectives, constraints, costs; conditional spaces and predicates; and what
-//! their journals hold.
+//! Studies that measure more than one number: objectives, constraints, costs; conditional spaces and predicates; and
+//! what their journals hold.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
 use proptest::prelude::*;

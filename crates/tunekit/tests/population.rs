@@ -91,8 +91,9 @@ fn a_copy_begins_with_the_checkpoint_of_the_score_however_far_its_parent_is() {
     assert_eq!((study.checkpoints().len(), job(&mut study).resource), (0, Some(2)));
 }
 
-/// What is left after an epoch is what was left times 1 - rate, and the rate itself disturbs: `left + rate` is the loss. The best
-/// rate that stays the same over 40 epochs is ln(40) / 40, with a loss of 1/40 + ln(40) / 40 = 0.117; one that falls does better.
+/// What is left after an epoch is what was left times 1 - rate, and the rate itself disturbs: `left + rate` is the
+/// loss. The best rate that stays the same over 40 epochs is ln(40) / 40, with a loss of 1/40 + ln(40) / 40 = 0.117;
+/// one that falls does better.
 #[test]
 fn a_population_finds_a_schedule_that_is_better_than_any_one_configuration() {
     let mut finals: Vec<f64> = Vec::new();

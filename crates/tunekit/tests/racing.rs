@@ -98,7 +98,8 @@ fn a_race_goes_on_when_its_leader_fails() {
 
 #[test]
 fn a_race_takes_the_drift_out_of_every_comparison() {
-    // Everything gets faster by 0.4 % with each measurement: by the time, what is 20 % slower than the first one looks faster.
+    // Everything gets faster by 0.4 % with each measurement: by the time, what is 20 % slower than the first one looks
+    // faster.
     let (mut right, mut all) = (0, 0);
     for seed in 1000..1010 {
         let mut study = Study::new(race(RacingOptions::default()).seed(seed)).unwrap();

@@ -104,7 +104,8 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                     let promoted = quotas.promoted.entry((bracket, from)).or_default();
                     promoted.insert(job.trial);
                     let arrived = &quotas.arrived[&(bracket, from)];
-                    // Of a planned round as many as planned, a failed trial's place included; else one in eta of those there.
+                    // Of a planned round as many as planned, a failed trial's place included; else one in eta of those
+                    // there.
                     let begun = quotas.bracket.values().filter(|b| **b == bracket).count() as u64;
                     let plan = study.plan().unwrap();
                     let rungs = &plan.brackets.iter().find(|b| b.rungs[0].resource == bracket).unwrap().rungs;
@@ -717,7 +718,8 @@ fn a_rung_that_is_not_going_to_be_full_waits_for_those_under_way() {
 
 #[test]
 fn a_journal_with_the_options_of_all_schedulers_goes_on_as_the_one_it_names() {
-    // As versions wrote it that had one list of options for all schedulers; `asha` never looked at `quantile` and `drop`.
+    // As versions wrote it that had one list of options for all schedulers; `asha` never looked at `quantile` and
+    // `drop`.
     let header = r#"{"event":"header","schema":3,"space":{"x":{"type":"float","lo":0.0,"hi":1.0}},
         "metric":{"name":"loss","goal":"min","kind":"generic","noise":"learned","value":"last"},"seed":7,
         "searcher":"random","scheduler":"asha","scheduler_options":{"eta":4,"grace":1,"brackets":0,"share":0.5,

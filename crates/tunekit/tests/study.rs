@@ -372,7 +372,8 @@ fn a_history_tells_what_every_configuration_came_to_at_every_level() {
         let history = study.history().under(Advice { levels: vec![1, 3, 9], ..Advice::default() });
         history.reached().into_iter().map(|r| (r.trial.0, r.level, r.samples)).collect()
     };
-    // In the order of the reports; 4 is past 3, a first report at 9 says nothing of 1 and 3; what was added was run in full.
+    // In the order of the reports; 4 is past 3, a first report at 9 says nothing of 1 and 3; what was added was run in
+    // full.
     let mut expected = vec![
         (1, 0, vec![0.1]),
         (0, 0, vec![0.2]),

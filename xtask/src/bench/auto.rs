@@ -1,8 +1,9 @@
-//! `cargo xtask bench auto`: s3xfer's default settings on many networks, on paper, beside fixed numbers and others' rules.
+//! `cargo xtask bench auto`: s3xfer's default settings on many networks, on paper, beside fixed numbers and others'
+//! rules.
 //!
-//! Everything is played by `crates/s3xfer/benches/auto`; here it is called, and its table and picture are filed. It needs
-//! nothing but the standard library, so rustc builds it in seconds, where cargo would build the SDK for its package. No
-//! test runs it.
+//! Everything is played by `crates/s3xfer/benches/auto`; here it is called, and its table and picture are filed. It
+//! needs nothing but the standard library, so rustc builds it in seconds, where cargo would build the SDK for its
+//! package. No test runs it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

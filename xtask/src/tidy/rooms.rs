@@ -1,7 +1,8 @@
 //! Arrows between the rooms of a crate: words <- rules <- engine, words <- doors <- engine.
 //!
 //! Inside a room a path into the crate names a room first (`crate::words::Config`), so that the arrow is in plain
-//! sight; `crate::Config` would go through the re-exports of lib.rs and hide it. `super` is followed as far as it leads.
+//! sight; `crate::Config` would go through the re-exports of lib.rs and hide it. `super` is followed as far as it
+//! leads.
 
 use super::rust::{self, is_word};
 use super::{File, Finding};

@@ -53,8 +53,8 @@ pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Er
     serde_json::from_value(Value::Object(parameters))
 }
 
-/// A configuration that names a number of requests or a size of parts means these very ones, unless it says that they are
-/// bounds.
+/// A configuration that names a number of requests or a size of parts means these very ones, unless it says that they
+/// are bounds.
 pub(super) fn as_it_says(config: &Config) -> Config {
     let names = |name: &str| config.value(name).is_some();
     match !names(ADAPTIVE) && BOUNDS.into_iter().any(names) {
@@ -68,8 +68,9 @@ const BOUNDS: [&str; 2] = ["max_concurrency", "multipart_chunksize"];
 /// The parameter that makes them bounds.
 pub(crate) const ADAPTIVE: &str = "adaptive_concurrency";
 
-/// `settled` is `best` with `default`'s values where they make no difference. Whether numbers are bounds stays as it was
-/// found, and numbers that are meant as they are stay, too: the default's are bounds, and mean nothing without the switch.
+/// `settled` is `best` with `default`'s values where they make no difference. Whether numbers are bounds stays as it
+/// was found, and numbers that are meant as they are stay, too: the default's are bounds, and mean nothing without the
+/// switch.
 pub(crate) fn keep_meaning(settled: Config, best: &Config, default: &Config) -> Config {
     let settled = match (best.value(ADAPTIVE), default.value(ADAPTIVE)) {
         (Some(found), _) => settled.with(ADAPTIVE, found.clone()),

@@ -12,8 +12,8 @@ const MIB: i64 = 1 << 20;
 
 /// The space called `name`, or the one in the TOML file `name`, for an object of `object_bytes`.
 ///
-/// - `default`: the four parameters of the AWS sample, without the corners that cannot be fast: at least 4 requests at a
-///   time, and parts of at most a quarter of the object (but 8 MiB are always allowed), so that 4 requests have work.
+/// - `default`: the four parameters of the AWS sample, without the corners that cannot be fast: at least 4 requests at
+///   a time, and parts of at most a quarter of the object (but 8 MiB are always allowed), so that 4 requests have work.
 /// - `compat`: the four parameters in the very ranges of the AWS sample.
 ///
 /// A file holds a table for each parameter, by its name in [`TransferConfig`](s3xfer::TransferConfig):
@@ -38,7 +38,8 @@ pub fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
     Ok(space)
 }
 
-/// The default space of s3xfer: wide enough for its own defaults, which are bounds, and with the switch that makes them so.
+/// The default space of s3xfer: wide enough for its own defaults, which are bounds, and with the switch that makes them
+/// so.
 pub(crate) fn of_s3xfer(object_bytes: u64) -> Space {
     let four = space([
         ("max_concurrency", 4, 512),

@@ -30,9 +30,9 @@ impl Method {
         Self { searcher, scheduler: SchedulerKind::Fifo, rung_by_rung: false }
     }
 
-    /// The method of this name: the AWS sample's, a searcher's (every configuration is downloaded as often), or a scheduler's,
-    /// which downloads the good ones more often; `racing` with the Gaussian process, the others with random configurations
-    /// where they bring no model.
+    /// The method of this name: the AWS sample's, a searcher's (every configuration is downloaded as often), or a
+    /// scheduler's, which downloads the good ones more often; `racing` with the Gaussian process, the others with
+    /// random configurations where they bring no model.
     ///
     /// # Errors
     /// [`Failure::Usage`] with the names there are.
@@ -93,8 +93,8 @@ fn why_of_no_use(kind: SchedulerKind) -> &'static str {
     }
 }
 
-/// Whether a scheduler is any use where the resource is a number of downloads: there is nothing to train or to copy, and the
-/// median rule needs another one.
+/// Whether a scheduler is any use where the resource is a number of downloads: there is nothing to train or to copy,
+/// and the median rule needs another one.
 fn schedules_downloads(kind: SchedulerKind) -> bool {
     !matches!(kind, SchedulerKind::Fifo | SchedulerKind::Median | SchedulerKind::Pbt)
 }

@@ -1,5 +1,5 @@
-//! Default settings on many networks, on paper: against the best fixed pair of an exhaustive search, and against the rules
-//! of others on the same model. Virtual time, full-size numbers; no byte is moved.
+//! Default settings on many networks, on paper: against the best fixed pair of an exhaustive search, and against the
+//! rules of others on the same model. Virtual time, full-size numbers; no byte is moved.
 //!
 //! `cargo xtask bench auto` calls it. Alone:
 //!

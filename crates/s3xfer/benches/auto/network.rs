@@ -1,8 +1,9 @@
-//! A network as a fluid: bytes flow at rates, and nothing is moved. A transfer of 50 GiB at 100 Gbit/s takes milliseconds.
+//! A network as a fluid: bytes flow at rates, and nothing is moved. A transfer of 50 GiB at 100 Gbit/s takes
+//! milliseconds.
 //!
-//! The link is shared max-min fair among the bodies that flow (processor sharing with a cap on each): bodies of one class
-//! of connection all flow at one rate, so one running sum of bytes a class gives every body's place, and an event costs
-//! the logarithm of the bodies.
+//! The link is shared max-min fair among the bodies that flow (processor sharing with a cap on each): bodies of one
+//! class of connection all flow at one rate, so one running sum of bytes a class gives every body's place, and an event
+//! costs the logarithm of the bodies.
 
 use std::collections::BTreeMap;
 

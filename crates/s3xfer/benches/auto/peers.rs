@@ -1,5 +1,5 @@
-//! The rules of others on the same model, as they publish them. Each is given what its own client would see; where a rule
-//! leaves something open, it gets the kinder reading.
+//! The rules of others on the same model, as they publish them. Each is given what its own client would see; where a
+//! rule leaves something open, it gets the kinder reading.
 
 use crate::network::Time;
 use crate::play::{Part, Rule};
@@ -57,7 +57,8 @@ pub(crate) struct Windows {
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// syq 0.7: 64 at first, doubled in windows of a quarter second as long as the rate rises by 5 % of the share added.
+    /// syq 0.7: 64 at first, doubled in windows of a quarter second as long as the rate rises by 5 % of the share
+    /// added.
     Syq,
     /// aws-sdk-s3-transfer-manager 0.3: slow start from 32 to 256 in windows of 300 ms, as long as 10 % are gained.
     TransferManager,

@@ -54,8 +54,8 @@ impl Session {
         persist(attempts, &self.counters, self.started, ask).await
     }
 
-    /// The answer to a request, or to a second one that is sent where the first is late: whichever begins sooner. The other
-    /// one is given up before its body.
+    /// The answer to a request, or to a second one that is sent where the first is late: whichever begins sooner. The
+    /// other one is given up before its body.
     ///
     /// # Errors
     ///

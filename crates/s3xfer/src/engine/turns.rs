@@ -1,8 +1,8 @@
 //! Which of many small downloads run now: as many as are worth having in flight at once.
 //!
-//! One that takes a single request at a time has no parts to shed when the receiver is behind, and learns nothing before it
-//! is done. So those of a client learn together, by the rule that each larger one has for its parts, and wait here before
-//! their first request.
+//! One that takes a single request at a time has no parts to shed when the receiver is behind, and learns nothing
+//! before it is done. So those of a client learn together, by the rule that each larger one has for its parts, and wait
+//! here before their first request.
 //!
 //! Whoever waits has nothing that others wait for: no permit, no memory. A turn that is dropped goes to the next one.
 

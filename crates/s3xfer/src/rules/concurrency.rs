@@ -1,10 +1,10 @@
 //! How many parts the receiver can take at once: all that may be in flight, unless it is behind.
 //!
 //! While the network is what a transfer waits for, a connection that has just been read has nothing more to give. Where
-//! the next frame is there at once, time after time, its bytes have been waiting in the kernel: the processors or the disk
-//! are the limit, and more connections only make those queues longer, until what is read from them has left the
-//! processor's cache. (Over loopback with TLS into tmpfs, 32 connections cost 0.91 s of processor time for each GiB and 8
-//! cost 0.73 s, in the same time.)
+//! the next frame is there at once, time after time, its bytes have been waiting in the kernel: the processors or the
+//! disk are the limit, and more connections only make those queues longer, until what is read from them has left the
+//! processor's cache. (Over loopback with TLS into tmpfs, 32 connections cost 0.91 s of processor time for each GiB and
+//! 8 cost 0.73 s, in the same time.)
 //!
 //! How many requests the network can use is the [controller](super::control)'s to find out; this rule only takes away.
 

@@ -2,8 +2,8 @@
 //!
 //! The judge is the rate of one body: bytes over the time that bodies flowed. It stays the same while the link has room
 //! for more of them and falls in proportion once it has none, whatever the waves of answers do to the bytes of a short
-//! window. So the number of requests is doubled while the rate of a body holds. When it falls, the rates of the link and
-//! of a body are known, and with them how many bodies fill the link; a request waits for its first byte part of the
+//! window. So the number of requests is doubled while the rate of a body holds. When it falls, the rates of the link
+//! and of a body are known, and with them how many bodies fill the link; a request waits for its first byte part of the
 //! time, so that it takes as many requests more.
 //!
 //! - A lower number must carry as much, or it is left again: the rate of a body may have been thought too high.
@@ -12,8 +12,8 @@
 //! - Refused requests (503) come too fast: they follow each other more slowly ([`Pacing`]) and ask for larger parts.
 //! - A window in which the requests were not there, or waited for the receiver, says nothing.
 //!
-//! `benches/auto` plays it on many networks, against fixed numbers and the rules of others; `docs/BENCHMARKS.md` has the
-//! figures. Times are since the transfer's beginning and given by the caller.
+//! `benches/auto` plays it on many networks, against fixed numbers and the rules of others; `docs/BENCHMARKS.md` has
+//! the figures. Times are since the transfer's beginning and given by the caller.
 
 use std::time::Duration;
 
@@ -287,8 +287,8 @@ impl Controller {
         split(parts, others)
     }
 
-    /// Looks at what came: all bodies have brought `received` bytes, and `held` of them wait for the receiver. To be called
-    /// whenever something came, and when it is [`due`](Self::due).
+    /// Looks at what came: all bodies have brought `received` bytes, and `held` of them wait for the receiver. To be
+    /// called whenever something came, and when it is [`due`](Self::due).
     pub(crate) fn look(&mut self, now: Duration, received: u64, held: u32) {
         self.meter.look(now, received, held);
         self.pacing.look(self.meter.now);

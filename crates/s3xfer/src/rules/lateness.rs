@@ -1,8 +1,8 @@
 //! [`Lateness`]: after how long without a first byte a request is late, judged by its contemporaries.
 //!
-//! The slowest answers of a store take many times the usual time (Dean and Barroso 2013, "The Tail at Scale"), and a second
-//! request for the same bytes has the usual time before it. It costs no bytes where the slower of the two is given up
-//! before its body.
+//! The slowest answers of a store take many times the usual time (Dean and Barroso 2013, "The Tail at Scale"), and a
+//! second request for the same bytes has the usual time before it. It costs no bytes where the slower of the two is
+//! given up before its body.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ impl Lateness {
         self.next = (self.next + 1) % KEPT;
     }
 
-    /// Seconds after which a request is late: twice as long as nine of ten take. `at_the_end`, where all wait for the last
-    /// ones, already when three of four would have come.
+    /// Seconds after which a request is late: twice as long as nine of ten take. `at_the_end`, where all wait for the
+    /// last ones, already when three of four would have come.
     pub(crate) fn after(&self, at_the_end: bool) -> f64 {
         let longest = self.newest.iter().copied().fold(0.0, f64::max);
         if longest == 0.0 {

@@ -1,7 +1,8 @@
-//! Which part's end is better fetched by others: near the end of a transfer, when requests have nothing left to ask for.
+//! Which part's end is better fetched by others: near the end of a transfer, when requests have nothing left to ask
+//! for.
 //!
-//! No byte is fetched twice: the part keeps what it will have brought by the time the others are done, and its connection
-//! is given up there.
+//! No byte is fetched twice: the part keeps what it will have brought by the time the others are done, and its
+//! connection is given up there.
 
 use std::time::Duration;
 

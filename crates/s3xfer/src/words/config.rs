@@ -238,10 +238,10 @@ macro_rules! parameters {
         }
 
         impl Default for TransferConfig {
-            /// A configuration that needs no tuning: [`adaptive_concurrency`](Self::adaptive_concurrency) is on, so that
-            /// the engine finds the number of requests and the size of parts, within wide bounds. 16 pieces may wait in
-            /// place of boto3's 100: a disk that is behind stays behind, and the pieces only cost memory (3 GiB over
-            /// loopback came as fast, with 27 MiB in place of 59).
+            /// A configuration that needs no tuning: [`adaptive_concurrency`](Self::adaptive_concurrency) is on, so
+            /// that the engine finds the number of requests and the size of parts, within wide bounds. 16 pieces may
+            /// wait in place of boto3's 100: a disk that is behind stays behind, and the pieces only cost memory (3 GiB
+            /// over loopback came as fast, with 27 MiB in place of 59).
             fn default() -> Self {
                 Self { $($field: $default,)* }
             }
@@ -291,8 +291,9 @@ parameters! {
         "Objects below this size are one request.", Bytes, least 1, Boto3, boto3 8 * MIB, default 8 * MIB;
 
     /// Most requests in flight at once, shared by all transfers of a [`Client`](crate::Client). Connections and memory
-    /// grow with their number. With [`adaptive_concurrency`](Self::adaptive_concurrency) the engine chooses how many there
-    /// are, up to this bound; without it there are always so many. Without effect when [`use_threads`](Self::use_threads) is false.
+    /// grow with their number. With [`adaptive_concurrency`](Self::adaptive_concurrency) the engine chooses how many
+    /// there are, up to this bound; without it there are always so many. Without effect when
+    /// [`use_threads`](Self::use_threads) is false.
     max_concurrency: plain max_concurrency: u32 | "max_request_concurrency",
         "Requests at a time.", Count, least 1, Boto3, boto3 10, default 512;
 
@@ -397,13 +398,13 @@ parameters! {
         "Whether the bytes are compared with a checksum of the object.", Switch, least 0, Ours, boto3 true, default true;
 
     /// Whether the engine chooses the number of requests in flight and the size of parts, from what arrives. It doubles
-    /// the number of requests while every one of them comes as fast as before, keeps as many as fill the link, and takes
-    /// fewer where more are slower, where the server refuses some (503), or where this machine is behind. It cuts small
-    /// objects finely and parts larger where answers are far away or requests are limited, gives the end of a slow part to
-    /// others near the end, and sends a second request where an answer is late.
+    /// the number of requests while every one of them comes as fast as before, keeps as many as fill the link, and
+    /// takes fewer where more are slower, where the server refuses some (503), or where this machine is behind. It cuts
+    /// small objects finely and parts larger where answers are far away or requests are limited, gives the end of a
+    /// slow part to others near the end, and sends a second request where an answer is late.
     ///
-    /// On by default: [`max_concurrency`](Self::max_concurrency) and [`multipart_chunksize`](Self::multipart_chunksize) are
-    /// upper bounds then. Off, in [`TransferConfig::boto3`] say, both are used as they are. The
+    /// On by default: [`max_concurrency`](Self::max_concurrency) and [`multipart_chunksize`](Self::multipart_chunksize)
+    /// are upper bounds then. Off, in [`TransferConfig::boto3`] say, both are used as they are. The
     /// [report](crate::TransferReport) says what came of it. Small downloads of a client, of one request each, are
     /// counted together: 64 of them run at a time, or [`max_concurrency`](Self::max_concurrency) if that is not the
     /// default.

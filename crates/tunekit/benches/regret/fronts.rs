@@ -1,5 +1,5 @@
-//! Two objectives: how bad a result is, with noise, and what it costs, which one parameter sets. Number 0 is a function on
-//! which a first front of one point made a searcher stay there; the others are drawn like it.
+//! Two objectives: how bad a result is, with noise, and what it costs, which one parameter sets. Number 0 is a function
+//! on which a first front of one point made a searcher stay there; the others are drawn like it.
 
 use tunekit::results::pareto::hypervolume;
 use tunekit::searcher::Stream;

@@ -14,7 +14,8 @@ const MOST: usize = 60_000;
 struct Kernel {
     /// The logarithm of each value's effect.
     effects: Vec<Vec<f64>>,
-    /// Effects that two parameters have together, by place among the values from 0 to 1: both, strength, where it is best.
+    /// Effects that two parameters have together, by place among the values from 0 to 1: both, strength, where it is
+    /// best.
     pairs: Vec<(usize, usize, f64, f64)>,
     /// What each step of each parameter needs of two resources, and how much of each there is.
     needs: [Vec<f64>; 2],

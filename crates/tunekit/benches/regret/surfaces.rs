@@ -1,5 +1,5 @@
-//! Transfers whose repeats differ by 30 to 50 %: time by requests at a time, streams of each and requests ahead, over grids
-//! of powers of two (even numbers) and over whole ranges (odd numbers).
+//! Transfers whose repeats differ by 30 to 50 %: time by requests at a time, streams of each and requests ahead, over
+//! grids of powers of two (even numbers) and over whole ranges (odd numbers).
 
 use tunekit::searcher::Stream;
 use tunekit::{Config, Domain, Metric, Space, Value};

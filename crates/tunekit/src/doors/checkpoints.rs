@@ -1,5 +1,5 @@
-//! `CheckpointFolder`: what trials keep of themselves, a folder each. Which of them are needed is the scheduler's business, and
-//! what is in them the objective's.
+//! `CheckpointFolder`: what trials keep of themselves, a folder each. Which of them are needed is the scheduler's
+//! business, and what is in them the objective's.
 //!
 //! - `trial-3`: what trial 3 works in while it runs; it begins with a copy of the checkpoint that it goes on from.
 //! - `trial-3-at-27`: what was there when it paused at 27. Nobody works in it, so nothing changes it any more.

@@ -1,8 +1,8 @@
 //! `JournalFile`: events on disk, one JSON line each, appended and synced before anybody acts on them.
 //!
-//! What the events mean is the study's business. A line counts once its end is written: a process killed while appending
-//! leaves at most one line without an end, which the next writer drops. Anything else that does not read is damage, and is
-//! reported with its line rather than skipped.
+//! What the events mean is the study's business. A line counts once its end is written: a process killed while
+//! appending leaves at most one line without an end, which the next writer drops. Anything else that does not read is
+//! damage, and is reported with its line rather than skipped.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

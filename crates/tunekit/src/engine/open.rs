@@ -1,7 +1,7 @@
 //! `StudyJournal`: a journal that is open for writing, and the study in it, which goes on or begins.
 //!
-//! The one place where a study meets its file. Whoever was interrupted is asked for again, and all of that is on the disk
-//! before a study is given out.
+//! The one place where a study meets its file. Whoever was interrupted is asked for again, and all of that is on the
+//! disk before a study is given out.
 
 use std::path::{Path, PathBuf};
 
@@ -129,8 +129,8 @@ impl StudyJournal {
         resumed(study.map_err(|source| OpenError::Replay { path, source })?, self.file)
     }
 
-    /// The study in the journal, of this crate's searchers and schedulers, whose open trials are interrupted; `None` where
-    /// the journal is empty.
+    /// The study in the journal, of this crate's searchers and schedulers, whose open trials are interrupted; `None`
+    /// where the journal is empty.
     ///
     /// # Errors
     /// A journal of no study, or one that cannot be written.

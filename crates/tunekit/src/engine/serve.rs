@@ -1,7 +1,8 @@
 //! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `checkpoints`, `why`, `importances` and
-//! `partial`; each has its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and changes nothing.
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `checkpoints`, `why`, `importances`
+//! and `partial`; each has its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and
+//! changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -2,7 +2,8 @@
 
 use tokio::sync::watch;
 
-/// Ends a tuner early, as Ctrl-C would: running trials are cut off and journalled as interrupted. Clones are one handle.
+/// Ends a tuner early, as Ctrl-C would: running trials are cut off and journalled as interrupted. Clones are one
+/// handle.
 ///
 /// ```
 /// let stop = tunekit::tuner::StopHandle::new();

@@ -1,15 +1,15 @@
 //! `Tuner`: runs a study over an async closure with several workers, a journal and an end.
 //!
-//! Trials run as futures on the caller's task, so they may borrow and need not be `Send`; one that computes for long hands
-//! that to `spawn_blocking` itself. The searcher thinks on a blocking thread, so that it does not hold up what is being
-//! measured. Cancellation is dropping: at the deadline, on the stop handle, or with the future of `run` itself, the trials'
-//! futures are dropped; in the first two cases they are journalled as interrupted, in the last the journal shows them as
-//! running and the next run takes them as interrupted. Either way they are asked for again and count as neither failed
-//! nor measured.
+//! Trials run as futures on the caller's task, so they may borrow and need not be `Send`; one that computes for long
+//! hands that to `spawn_blocking` itself. The searcher thinks on a blocking thread, so that it does not hold up what is
+//! being measured. Cancellation is dropping: at the deadline, on the stop handle, or with the future of `run` itself,
+//! the trials' futures are dropped; in the first two cases they are journalled as interrupted, in the last the journal
+//! shows them as running and the next run takes them as interrupted. Either way they are asked for again and count as
+//! neither failed nor measured.
 //!
-//! A trial has one run at a time: one that is resumed while its paused run still winds up starts when that has ended. What is
-//! in a run's folder when it pauses is made a checkpoint before the journal knows of the pause, and checkpoints are removed
-//! after the journal knows what made them useless. So the journal never names one that is not there.
+//! A trial has one run at a time: one that is resumed while its paused run still winds up starts when that has ended.
+//! What is in a run's folder when it pauses is made a checkpoint before the journal knows of the pause, and checkpoints
+//! are removed after the journal knows what made them useless. So the journal never names one that is not there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -228,7 +228,8 @@ impl Tuner {
         Self { setup, max_trials: Some(max_trials), ..self }
     }
 
-    /// Ends when the study has taken so long, earlier runs on the same journal included. What is running then is cut off.
+    /// Ends when the study has taken so long, earlier runs on the same journal included. What is running then is cut
+    /// off.
     #[must_use]
     pub fn max_wall_time(self, max_wall_time: Duration) -> Self {
         Self { max_wall_time: Some(max_wall_time), ..self }
@@ -253,11 +254,11 @@ impl Tuner {
         Self { journal: Some(path.into()), ..self }
     }
 
-    /// Gives every run a folder of its own within this one, for what it needs to go on: see [`TrialRun::checkpoint`]. What
-    /// the scheduler does not need any more is removed, so that what shall outlive the trial belongs elsewhere.
+    /// Gives every run a folder of its own within this one, for what it needs to go on: see [`TrialRun::checkpoint`].
+    /// What the scheduler does not need any more is removed, so that what shall outlive the trial belongs elsewhere.
     ///
-    /// The folder is this study's, and is to be kept as long as its journal: a study that starts anew in it removes what an
-    /// earlier one left there.
+    /// The folder is this study's, and is to be kept as long as its journal: a study that starts anew in it removes
+    /// what an earlier one left there.
     #[must_use]
     pub fn checkpoints(self, folder: impl Into<PathBuf>) -> Self {
         Self { checkpoints: Some(folder.into()), ..self }
@@ -270,8 +271,8 @@ impl Tuner {
         self
     }
 
-    /// Runs trials until one of the limits is reached. A trial's future ends with its value (an `f64`, or `()` if it has
-    /// reported), or with an error, which makes it a failed trial and nothing worse.
+    /// Runs trials until one of the limits is reached. A trial's future ends with its value (an `f64`, or `()` if it
+    /// has reported), or with an error, which makes it a failed trial and nothing worse.
     ///
     /// # Errors
     /// A setup, journal or searcher that cannot be worked with, or too many failures in a row. What was measured is in

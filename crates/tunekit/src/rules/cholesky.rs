@@ -1,7 +1,7 @@
 //! Cholesky factors of covariance matrices; with `eigen`, the only file that names faer.
 //!
-//! Matrices are row-major slices of n x n numbers. faer runs on the calling thread here (its `rayon` feature is off), so
-//! the order of additions, and with it every bit of the result, is the same each time on one machine.
+//! Matrices are row-major slices of n x n numbers. faer runs on the calling thread here (its `rayon` feature is off),
+//! so the order of additions, and with it every bit of the result, is the same each time on one machine.
 
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Mat, MatMut, MatRef, Par, Side};
@@ -9,9 +9,10 @@ use faer::{Mat, MatMut, MatRef, Par, Side};
 /// Added to the diagonal, relative to its mean, until the matrix is numerically positive definite.
 const JITTER: [f64; 7] = [0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-4];
 
-/// Ends the use of wide vectors. The assembly that faer multiplies with leaves the upper halves of their registers in use,
-/// and processors that keep track of that (Intel's) then run everything else several times slower, the exponentials of a
-/// kernel above all: a suggestion after 100 trials in six parameters took 29 ms on a Xeon, and takes 10 ms with this.
+/// Ends the use of wide vectors. The assembly that faer multiplies with leaves the upper halves of their registers in
+/// use, and processors that keep track of that (Intel's) then run everything else several times slower, the
+/// exponentials of a kernel above all: a suggestion after 100 trials in six parameters took 29 ms on a Xeon, and takes
+/// 10 ms with this.
 pub(super) fn end_wide_vectors() {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx") {
@@ -50,9 +51,9 @@ impl Factor {
         })
     }
 
-    /// The factor of A with one more row and column: the covariances of the new row with the old ones, and its own variance.
-    /// A variance that rounding has made too small gets the jitter that it takes. Costs n^2 operations where factoring anew
-    /// costs n^3 / 3.
+    /// The factor of A with one more row and column: the covariances of the new row with the old ones, and its own
+    /// variance. A variance that rounding has made too small gets the jitter that it takes. Costs n^2 operations where
+    /// factoring anew costs n^3 / 3.
     pub(crate) fn extended(&self, row: &[f64], variance: f64) -> Option<Self> {
         let n = self.l.nrows();
         let mut half = row.to_vec();

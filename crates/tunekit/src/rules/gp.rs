@@ -1,10 +1,11 @@
 //! A Gaussian process over the unit cube, for few and noisy measurements.
 //!
 //! Letters: x_i the i-th configuration, n_i how often it was measured, y_i the mean of that, SS_i its sum of squared
-//! deviations; k the kernel, sigma^2 the noise of one measurement, tau^2 the variance that a configuration has to itself,
-//! K_n = K + diag(sigma^2 / n_i), mu the constant mean.
-//! Collapsing replicates that way is exact (Binois, Gramacy and Ludkovski 2018).
-//! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones, warped inputs.
+//! deviations; k the kernel, sigma^2 the noise of one measurement, tau^2 the variance that a configuration has to
+//! itself, K_n = K + diag(sigma^2 / n_i), mu the constant mean. Collapsing replicates that way is exact (Binois,
+//! Gramacy and Ludkovski 2018).
+//! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones, warped
+//!   inputs.
 //! - `fit`: the hyperparameters, by maximum a posteriori.
 //! - `along`: what becomes of the kernel where the last coordinate is a resource.
 //! - `censored`: measurements of which only a bound is known, as rows of the data.
@@ -118,8 +119,8 @@ impl Data {
         if row < self.measured() { noise / self.n[row] } else { self.n[row].recip() }
     }
 
-    /// How many measurements were taken of configurations that had one already, and what they deviate by from their means,
-    /// squared and summed.
+    /// How many measurements were taken of configurations that had one already, and what they deviate by from their
+    /// means, squared and summed.
     pub(crate) fn replicates(&self) -> (f64, f64) {
         let n = self.n[..self.measured()].iter().map(|n| (n - 1.0).max(0.0));
         (n.sum(), self.ss.iter().sum())
@@ -166,9 +167,9 @@ pub(crate) struct Local {
 }
 
 impl Posterior {
-    /// Conditions a process on data. The first `base` rows are factored at once and the others appended one by one, so that
-    /// `last`, made of the same hyperparameters and base and of the first rows of these, saves what it holds and changes no
-    /// bit. `None` if the covariance cannot be factored.
+    /// Conditions a process on data. The first `base` rows are factored at once and the others appended one by one, so
+    /// that `last`, made of the same hyperparameters and base and of the first rows of these, saves what it holds and
+    /// changes no bit. `None` if the covariance cannot be factored.
     pub(crate) fn new(
         coordinates: &[Coordinate],
         hyper: &Hyper,
@@ -203,9 +204,9 @@ impl Posterior {
         Some(Self { kernel, noise: hyper.noise, x, n, variances, mu, factor, alpha })
     }
 
-    /// The same process, told that each of `points` was measured as well as the others were and came out as predicted (a
-    /// "kriging believer", Ginsbourger, Le Riche and Carraro 2010): predictions stay, their variance near those points goes
-    /// down. `None` if the covariance cannot be factored.
+    /// The same process, told that each of `points` was measured as well as the others were and came out as predicted
+    /// (a "kriging believer", Ginsbourger, Le Riche and Carraro 2010): predictions stay, their variance near those
+    /// points goes down. `None` if the covariance cannot be factored.
     pub(crate) fn believing(&self, points: &[Vec<f64>]) -> Option<Cow<'_, Self>> {
         if points.is_empty() {
             return Some(Cow::Borrowed(self));
@@ -273,8 +274,8 @@ impl Posterior {
             .collect()
     }
 
-    /// The predictions at many points at once, which is several times faster than one by one; for gradients they lack the
-    /// weights.
+    /// The predictions at many points at once, which is several times faster than one by one; for gradients they lack
+    /// the weights.
     pub(crate) fn locals(&self, points: &[Vec<f64>]) -> Vec<Local> {
         let n = self.x.len();
         let mut half: Vec<f64> = Vec::with_capacity(points.len() * n);
@@ -314,8 +315,8 @@ impl Posterior {
         Local { mean: self.mean(&placed) + dot(&cross, &self.alpha), placed, variance, cross, weights }
     }
 
-    /// The gradient by the coordinates of `x` (0 for a categorical one) of a function of the mean and the variance there,
-    /// whose derivatives by them are given.
+    /// The gradient by the coordinates of `x` (0 for a categorical one) of a function of the mean and the variance
+    /// there, whose derivatives by them are given.
     pub(crate) fn gradient(&self, x: &[f64], local: &Local, by_mean: f64, by_variance: f64) -> Vec<f64> {
         let mut out = vec![0.0; x.len()];
         for ((row, alpha), weight) in self.x.iter().zip(&self.alpha).zip(&local.weights) {
@@ -347,8 +348,8 @@ impl Posterior {
     }
 }
 
-/// K_n of placed points whose outputs vary by so much about the latent function, row-major, and what they share besides,
-/// if anything.
+/// K_n of placed points whose outputs vary by so much about the latent function, row-major, and what they share
+/// besides, if anything.
 fn covariance(kernel: &Kernel, x: &[Vec<f64>], variances: &[f64], shared: &[f64]) -> Vec<f64> {
     let n = x.len();
     let mut k = vec![0.0; n * n];
@@ -364,8 +365,8 @@ fn covariance(kernel: &Kernel, x: &[Vec<f64>], variances: &[f64], shared: &[f64]
     k
 }
 
-/// The constant mean of each group that is most likely: (1^T K_n^-1 y) / (1^T K_n^-1 1). Rows of several groups must be independent;
-/// then one solution serves all. 0 for a group without rows.
+/// The constant mean of each group that is most likely: (1^T K_n^-1 y) / (1^T K_n^-1 1). Rows of several groups must be
+/// independent; then one solution serves all. 0 for a group without rows.
 fn means_by_gls(factor: &Factor, y: &[f64], groups: &[usize], count: usize) -> Vec<f64> {
     let weights = factor.solve(&vec![1.0; y.len()]);
     let mut sums = vec![(0.0, 0.0); count];

@@ -265,8 +265,9 @@ impl<'a> History<'a> {
         if self.metric.value == ValueRule::Mean { &[] } else { &self.advice.levels }
     }
 
-    /// Every configuration at every one of [`History::levels`] that a trial of it came to, with what was first reported there,
-    /// in the order of the reports. What was told without a report counts at the last level. Failed trials are left out.
+    /// Every configuration at every one of [`History::levels`] that a trial of it came to, with what was first reported
+    /// there, in the order of the reports. What was told without a report counts at the last level. Failed trials are
+    /// left out.
     pub fn reached(&self) -> Vec<Reached<'a>> {
         let (index, levels) = (self.index(), self.levels());
         let Some(last) = levels.len().checked_sub(1) else { return Vec::new() };
@@ -300,8 +301,8 @@ impl<'a> History<'a> {
         all
     }
 
-    /// The configurations a result is still awaited of, in order, each with the level that it is on its way to; one that
-    /// runs twice is listed twice.
+    /// The configurations a result is still awaited of, in order, each with the level that it is on its way to; one
+    /// that runs twice is listed twice.
     pub fn awaited(&self) -> Vec<(&'a Config, usize)> {
         let levels = self.levels();
         let next = |trial: &'a Trial| {
@@ -410,8 +411,8 @@ impl<'a> History<'a> {
         known.iter().map(of).collect()
     }
 
-    /// The configurations a result is still awaited of, in order; one that runs twice is listed twice. Another replicate of what
-    /// has some is not awaited.
+    /// The configurations a result is still awaited of, in order; one that runs twice is listed twice. Another
+    /// replicate of what has some is not awaited.
     pub fn pending(&self) -> Vec<&'a Config> {
         let pending = self.index().pending().map(|i| &self.trials[i]);
         // What was measured where it counts is awaited no more, nor what is only measured once more.

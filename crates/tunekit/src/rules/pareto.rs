@@ -1,9 +1,10 @@
-//! Several objectives: which results no other one beats, and how much of the space they cover. Smaller is better throughout.
+//! Several objectives: which results no other one beats, and how much of the space they cover. Smaller is better
+//! throughout.
 //!
-//! A point dominates another if it is nowhere worse and somewhere better. The hypervolume of points is the volume that they
-//! dominate within a reference point (Zitzler and Thiele 1998); it is computed by slices along the last objective, each the
-//! hypervolume of one dimension less (While et al. 2006, "A faster algorithm for calculating hypervolume"), exact in any
-//! dimension and quick in two and three.
+//! A point dominates another if it is nowhere worse and somewhere better. The hypervolume of points is the volume that
+//! they dominate within a reference point (Zitzler and Thiele 1998); it is computed by slices along the last objective,
+//! each the hypervolume of one dimension less (While et al. 2006, "A faster algorithm for calculating hypervolume"),
+//! exact in any dimension and quick in two and three.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -17,7 +18,8 @@ use std::collections::VecDeque;
 #[must_use]
 pub fn non_dominated(points: &[Vec<f64>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).filter(|i| points[*i].iter().all(|v| !v.is_nan())).collect();
-    // In this order a point is dominated by earlier ones only, and then by one of those that are not dominated themselves.
+    // In this order a point is dominated by earlier ones only, and then by one of those that are not dominated
+    // themselves.
     order.sort_by(|a, b| lexicographic(&points[*a], &points[*b]).then(a.cmp(b)));
     let mut front: Vec<usize> = Vec::new();
     for i in order {
@@ -91,9 +93,9 @@ pub(crate) struct Cell {
 }
 
 /// Disjoint boxes that make up what `front`, of points that do not dominate each other, leaves undominated within
-/// `reference`. A front of k points leaves at most k + 1 boxes in two objectives and 2 k + 1 in three (the number of Yang et
-/// al. 2019, "Efficient computation of expected hypervolume improvement using box decomposition algorithms"); in more, where
-/// slices are taken in the same way, ever more.
+/// `reference`. A front of k points leaves at most k + 1 boxes in two objectives and 2 k + 1 in three (the number of
+/// Yang et al. 2019, "Efficient computation of expected hypervolume improvement using box decomposition algorithms");
+/// in more, where slices are taken in the same way, ever more.
 pub(crate) fn free_cells(front: &[Vec<f64>], reference: &[f64]) -> Vec<Cell> {
     let inside: Vec<&[f64]> =
         front.iter().filter(|p| p.iter().zip(reference).all(|(v, r)| v < r)).map(Vec::as_slice).collect();

@@ -101,8 +101,8 @@ pub struct Prediction {
 ///   changes nothing but time. That is what makes a study resumable, and equal for equal seeds.
 /// - It MUST cope with failed trials, equal configurations, equal values, values of any finite magnitude, spaces of one
 ///   value and of many dimensions, and pending trials.
-/// - It MUST NOT repeat a pending configuration, nor, where the metric is deterministic, an observed or failed one, while
-///   there are others; it says [`SuggestError::Exhausted`] when there are none.
+/// - It MUST NOT repeat a pending configuration, nor, where the metric is deterministic, an observed or failed one,
+///   while there are others; it says [`SuggestError::Exhausted`] when there are none.
 /// - It SHOULD take no longer than a second for a few hundred trials.
 ///
 /// ```
@@ -144,8 +144,8 @@ pub trait Searcher: Send {
         None
     }
 
-    /// What a model of the history expects at `configs`, in order, of a full run where the history has levels of a resource;
-    /// `None` without such a model, or before it has data.
+    /// What a model of the history expects at `configs`, in order, of a full run where the history has levels of a
+    /// resource; `None` without such a model, or before it has data.
     fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
         let _ = (history, configs);
         None
@@ -257,17 +257,18 @@ impl FromStr for SearcherKind {
 
 /// How many draws are made before an unused configuration is taken to be hard to find by drawing.
 const DRAWS: usize = 64;
-/// How many more uniform draws are made for one that the predicates allow: of one in 10,000 a study never runs out (its stream
-/// is the trial's, so what is not found once is not found by asking again), and all of them take some tenths of a second.
+/// How many more uniform draws are made for one that the predicates allow: of one in 10,000 a study never runs out (its
+/// stream is the trial's, so what is not found once is not found by asking again), and all of them take some tenths of
+/// a second.
 const ALLOWED_DRAWS: usize = 1 << 18;
 /// How many draws are made near what was allowed before, where uniform ones found nothing.
 const NEAR_DRAWS: usize = 1 << 12;
 /// Spaces of up to this many configurations are listed where drawing finds no unused one.
 const LISTED: u128 = 1 << 16;
 
-/// The first unused configuration of `draw`s that the predicates allow. In a small finite space that is nearly used up, the
-/// list is looked through from a random place; a full one is exhausted (deterministic) or repeats what was used least
-/// (noisy: a replicate), what is pending last. Whatever is drawn, only an allowed one is given.
+/// The first unused configuration of `draw`s that the predicates allow. In a small finite space that is nearly used up,
+/// the list is looked through from a random place; a full one is exhausted (deterministic) or repeats what was used
+/// least (noisy: a replicate), what is pending last. Whatever is drawn, only an allowed one is given.
 pub(crate) fn unused(
     history: &History<'_>,
     stream: &mut Stream,

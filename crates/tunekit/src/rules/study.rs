@@ -1,7 +1,8 @@
 //! `Study`: a synchronous fold over its events. It has no clock, no I/O and no randomness of its own.
 //!
 //! Every change of state goes through `apply`, which replaying uses too; asking, reporting and telling only decide what
-//! the event is. What the fold keeps is in `study/state.rs`; how a study comes back from its events, in `study/replay.rs`.
+//! the event is. What the fold keeps is in `study/state.rs`; how a study comes back from its events, in
+//! `study/replay.rs`.
 
 mod deciders;
 mod refusal;
@@ -172,7 +173,8 @@ impl Study {
     }
 
     /// What to run next. Interrupted trials come first, with the same number and configuration; then what the scheduler
-    /// decides: a paused trial goes on, or a new one starts with the next point to evaluate or the searcher's suggestion.
+    /// decides: a paused trial goes on, or a new one starts with the next point to evaluate or the searcher's
+    /// suggestion.
     ///
     /// # Errors
     /// The searcher fails, or suggests something outside of the space. The study is as before.
@@ -287,8 +289,8 @@ impl Study {
     /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and whatever it is told as,
     /// it counts as failed.
     ///
-    /// A report may carry what the trial has cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`. Further
-    /// objectives and constraints are told when the trial ends.
+    /// A report may carry what the trial has cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`.
+    /// Further objectives and constraints are told when the trial ends.
     ///
     /// # Errors
     /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, a bound in
@@ -391,10 +393,10 @@ impl Study {
     /// Says that a running trial was interrupted and that nobody runs it any more: it will be asked for again.
     ///
     /// What it reported since it was last asked for is void, except where reports are replicates
-    /// ([`ValueRule::Mean`](crate::study::ValueRule::Mean)): those are whole measurements and stand. Then the trial is asked
-    /// for again for what is left of it, at the steps after [`Assignment::after`]; one that had been answered with
-    /// [`Decision::Stop`] had nothing left to do and ends as [`Outcome::Done`]. Journals begun before schema 3 make all
-    /// of it void.
+    /// ([`ValueRule::Mean`](crate::study::ValueRule::Mean)): those are whole measurements and stand. Then the trial is
+    /// asked for again for what is left of it, at the steps after [`Assignment::after`]; one that had been answered
+    /// with [`Decision::Stop`] had nothing left to do and ends as [`Outcome::Done`]. Journals begun before schema 3
+    /// make all of it void.
     ///
     /// # Errors
     /// A trial that is not running.
@@ -493,8 +495,9 @@ impl Study {
         all.reduce(|a, b| if before(&b, &a) { b } else { a }).map(|(_, _, best)| best)
     }
 
-    /// The configurations that meet the constraints and that no other one beats in one objective without losing in another,
-    /// by the means of their measurements, in the order of their first trials. With one objective just [`Study::best`].
+    /// The configurations that meet the constraints and that no other one beats in one objective without losing in
+    /// another, by the means of their measurements, in the order of their first trials. With one objective just
+    /// [`Study::best`].
     pub fn pareto(&self) -> Vec<Best> {
         if self.header().objectives.is_empty() {
             return self.best().into_iter().collect();
@@ -511,8 +514,8 @@ impl Study {
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
     }
 
-    /// The checkpoints that a trial may still go on from: those of paused trials, and whatever else the scheduler may have
-    /// copied. Whoever keeps them may remove all others.
+    /// The checkpoints that a trial may still go on from: those of paused trials, and whatever else the scheduler may
+    /// have copied. Whoever keeps them may remove all others.
     pub fn checkpoints(&self) -> BTreeSet<Checkpoint> {
         let history = self.state.history();
         let wanted = self.scheduler.advice(&history).checkpoints;

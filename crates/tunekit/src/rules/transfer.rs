@@ -1,8 +1,8 @@
 //! Starting from earlier studies of the same space: what to evaluate first, or where to search.
 //!
-//! Everything is settled before the new study begins, and goes into its header as points to evaluate or as a smaller space:
-//! the study replays without the earlier ones, and any searcher goes on from there. Tasks differ in scale and offset, so that
-//! values are compared by their rank within a task. Reading journals is not done here.
+//! Everything is settled before the new study begins, and goes into its header as points to evaluate or as a smaller
+//! space: the study replays without the earlier ones, and any searcher goes on from there. Tasks differ in scale and
+//! offset, so that values are compared by their rank within a task. Reading journals is not done here.
 
 use serde::Deserialize;
 
@@ -84,7 +84,8 @@ const CANDIDATES: u64 = 512;
 const MOST: usize = 500;
 /// The best of each study that a portfolio is chosen from.
 const SHORTLIST: usize = 20;
-/// What a box is larger by at each side, of the whole range: the best of a few noisy trials is near the best, not there.
+/// What a box is larger by at each side, of the whole range: the best of a few noisy trials is near the best, not
+/// there.
 const MARGIN: f64 = 0.05;
 
 /// Earlier studies of a space.
@@ -172,8 +173,8 @@ impl Transfer {
         Ok(Self { space: setup.space.clone(), tasks })
     }
 
-    /// `setup` with what `method` makes of the earlier studies: up to `points` configurations after those it has to evaluate
-    /// first, or a smaller space (into which its points must fit).
+    /// `setup` with what `method` makes of the earlier studies: up to `points` configurations after those it has to
+    /// evaluate first, or a smaller space (into which its points must fit).
     #[must_use]
     pub fn apply(&self, method: TransferMethod, points: usize, setup: Setup) -> Setup {
         let first = match method {
@@ -185,9 +186,9 @@ impl Transfer {
         fresh.into_iter().fold(setup, Setup::point)
     }
 
-    /// A portfolio: configurations of earlier studies, each chosen so that the best of those chosen so far does best over all
-    /// earlier studies (Wistuba, Schilling and Schmidt-Thieme 2015, greedy). For a configuration that a study never
-    /// tried, a random forest of that study predicts. The first is the one that does best by itself.
+    /// A portfolio: configurations of earlier studies, each chosen so that the best of those chosen so far does best
+    /// over all earlier studies (Wistuba, Schilling and Schmidt-Thieme 2015, greedy). For a configuration that a study
+    /// never tried, a random forest of that study predicts. The first is the one that does best by itself.
     pub fn zero_shot(&self, count: usize) -> Vec<Config> {
         let candidates = self.shortlist();
         let by_task: Vec<Vec<f64>> = self.tasks.iter().map(|task| task.ranks_of(&self.space, &candidates)).collect();
@@ -211,9 +212,10 @@ impl Transfer {
         chosen
     }
 
-    /// Thompson draws from a model of all earlier studies together, each value by its rank as a normal score, so that studies
-    /// of any scale count alike (Salinas, Shen and Perrone 2020). The model is a random forest, and a draw is one of its trees
-    /// (Eckles and Kaptein 2014): its least value among random configurations and the earlier studies' best.
+    /// Thompson draws from a model of all earlier studies together, each value by its rank as a normal score, so that
+    /// studies of any scale count alike (Salinas, Shen and Perrone 2020). The model is a random forest, and a draw is
+    /// one of its trees (Eckles and Kaptein 2014): its least value among random configurations and the earlier studies'
+    /// best.
     pub fn quantile(&self, count: usize, seed: u64) -> Vec<Config> {
         let mut stream = Stream::of_study(seed, "transfer quantile");
         let rows: Vec<Row> = self.tasks.iter().flat_map(Task::scores).collect();
@@ -242,9 +244,10 @@ impl Transfer {
         chosen
     }
 
-    /// The smallest space that holds the best configuration of every earlier study, larger by a twentieth of each range at
-    /// each side (Perrone et al. 2019). Of a categorical the values that were among the best remain. With few or unlike earlier
-    /// studies what is best now may lie outside. Conditions and predicates stay, and so do parameters that others depend on.
+    /// The smallest space that holds the best configuration of every earlier study, larger by a twentieth of each range
+    /// at each side (Perrone et al. 2019). Of a categorical the values that were among the best remain. With few or
+    /// unlike earlier studies what is best now may lie outside. Conditions and predicates stay, and so do parameters
+    /// that others depend on.
     pub fn bounding_box(&self) -> Space {
         let best: Vec<&Trialled> =
             self.tasks.iter().filter_map(|task| task.results.first()).filter(|r| r.is_feasible()).collect();

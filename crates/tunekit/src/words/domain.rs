@@ -250,8 +250,8 @@ impl Domain {
         }
     }
 
-    /// `value` in the domain's own type: a whole `Float` for an int domain, an `Int` for a float domain, a stepped float
-    /// within a millionth of a step. `None` where that is no value of the domain; nothing is moved to a bound.
+    /// `value` in the domain's own type: a whole `Float` for an int domain, an `Int` for a float domain, a stepped
+    /// float within a millionth of a step. `None` where that is no value of the domain; nothing is moved to a bound.
     pub fn conform(&self, value: &Value) -> Option<Value> {
         let own = match (self, value) {
             (Self::Float(d), Value::Int(_) | Value::Float(_)) => {

@@ -2,10 +2,9 @@
 //!
 //! A reader ignores fields it does not know and refuses a header of a later schema and events it does not know.
 //! - Schema 1: spaces without conditions, one metric.
-//! - Schema 2: `when` in a space's parameters; `predicates`, `objectives`, `constraints`, `cost_aware` and `scheduler_options` in
-//!   the header, all of which default to none; the outcome `measured`, and its parts in `add`; `from` in
-//!   `ask`, `cost` in `report`.
-//!   A schema 1 journal reads as it did.
+//! - Schema 2: `when` in a space's parameters; `predicates`, `objectives`, `constraints`, `cost_aware` and
+//!   `scheduler_options` in the header, all of which default to none; the outcome `measured`, and its parts in `add`;
+//!   `from` in `ask`, `cost` in `report`. A schema 1 journal reads as it did.
 //! - Schema 3: `at_least` in place of `value` in the outcome `measured` and in `add`, which a reader of schema 2
 //!   refuses for the `value` that is missing. `interrupt` keeps the reports of a trial where they are replicates; in an
 //!   earlier journal it makes void what was reported since the trial was last asked for, as it did.
@@ -142,8 +141,8 @@ impl Header {
         self.schema >= KEEPS_REPLICATES && self.metric.value == ValueRule::Mean
     }
 
-    /// The first part in which this header, that of a journal, and the one that is asked for differ; `None` if they are of
-    /// one study, of whatever schema. A study may go on with another budget than it was planned with.
+    /// The first part in which this header, that of a journal, and the one that is asked for differ; `None` if they are
+    /// of one study, of whatever schema. A study may go on with another budget than it was planned with.
     pub fn difference(&self, asked: &Self) -> Option<Difference> {
         let what = [
             ("space", self.space == asked.space),

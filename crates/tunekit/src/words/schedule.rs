@@ -351,8 +351,9 @@ impl SchedulerSpec {
         }
     }
 
-    /// The scheduler that a journal's header names. An unknown name is a scheduler of somebody's own. Headers of earlier
-    /// versions have the options of all schedulers, most of which the one they name never looked at: those are left out.
+    /// The scheduler that a journal's header names. An unknown name is a scheduler of somebody's own. Headers of
+    /// earlier versions have the options of all schedulers, most of which the one they name never looked at: those are
+    /// left out.
     pub(super) fn from_journal(name: &str, mut options: OptionsMap) -> Result<Self, SpecError> {
         let Ok(kind) = SchedulerKind::from_name(name) else { return Ok(Self::Own { name: name.to_owned() }) };
         let mut has = Self::from(kind).options();

@@ -159,8 +159,8 @@ impl Space {
         self.push(name.into(), domain, Vec::new())
     }
 
-    /// With one more parameter that exists only while `parent`, a categorical, ordinal, boolean or whole-number parameter
-    /// before it, exists and has one of `values`.
+    /// With one more parameter that exists only while `parent`, a categorical, ordinal, boolean or whole-number
+    /// parameter before it, exists and has one of `values`.
     ///
     /// # Errors
     /// A name that is empty or there already, a parent that is not there or of another kind, no value, or one the parent
@@ -231,10 +231,10 @@ impl Space {
         Ok(self)
     }
 
-    /// With a predicate that every configuration must meet, over the parameters there are:
-    /// `"threads * chunk <= 1024"`, `"not (kind == 'a' and on) or n < 8"`. It may use numbers, texts in quotes, parameters
-    /// (in backticks where a name is no word), `+ - * /`, comparisons, `and`, `or`, `not`, parentheses, `min`, `max` and
-    /// `log2`. Where a parameter it speaks of does not exist, it holds.
+    /// With a predicate that every configuration must meet, over the parameters there are: `"threads * chunk <= 1024"`,
+    /// `"not (kind == 'a' and on) or n < 8"`. It may use numbers, texts in quotes, parameters (in backticks where a
+    /// name is no word), `+ - * /`, comparisons, `and`, `or`, `not`, parentheses, `min`, `max` and `log2`. Where a
+    /// parameter it speaks of does not exist, it holds.
     ///
     /// # Errors
     /// A text that cannot be read, with the place where it goes wrong.
@@ -245,8 +245,8 @@ impl Space {
         Ok(self)
     }
 
-    /// The same space with other domains where `narrower` gives one: conditions and predicates stay, and so
-    /// does the domain of a parameter that others depend on, or whose values, where they are no numbers, a predicate may name.
+    /// The same space with other domains where `narrower` gives one: conditions and predicates stay, and so does the
+    /// domain of a parameter that others depend on, or whose values, where they are no numbers, a predicate may name.
     pub(crate) fn narrowed(mut self, narrower: impl Fn(usize, &Domain) -> Option<Domain>) -> Self {
         let is_parent = |index: usize| self.parameters.iter().any(|p| p.when.iter().any(|c| c.parent == index));
         let is_named = |index: usize| {
@@ -277,8 +277,8 @@ impl Space {
         self.names.position(name).map(|index| &self.parameters[index].domain)
     }
 
-    /// What a parameter depends on: parents and the values one of which each must have. Empty for one that always exists,
-    /// and for one there is none of.
+    /// What a parameter depends on: parents and the values one of which each must have. Empty for one that always
+    /// exists, and for one there is none of.
     pub fn conditions(&self, name: &str) -> impl Iterator<Item = (&str, &[Value])> {
         let when = self.names.position(name).map_or(&[][..], |index| &self.parameters[index].when);
         when.iter().map(|c| (self.names.get(c.parent), &c.values[..]))
@@ -304,8 +304,8 @@ impl Space {
         self.broken(config).is_none()
     }
 
-    /// Checks that `config` has exactly the parameters that exist with its values, each with a value of its domain in the
-    /// domain's type, and that all predicates hold.
+    /// Checks that `config` has exactly the parameters that exist with its values, each with a value of its domain in
+    /// the domain's type, and that all predicates hold.
     ///
     /// # Errors
     /// The first parameter that is missing, unknown, outside, or should not be there; a predicate that does not hold.
@@ -374,8 +374,8 @@ impl Space {
         self.fill(config, |_, domain| Ok(domain.centre()))
     }
 
-    /// The configuration in the middle: of the bounds on their scale, of an ordinal's list; a categorical's first value,
-    /// false. A predicate may forbid it.
+    /// The configuration in the middle: of the bounds on their scale, of an ordinal's list; a categorical's first
+    /// value, false. A predicate may forbid it.
     pub fn centre(&self) -> Config {
         self.build(|_, domain| domain.centre())
     }

@@ -1,5 +1,5 @@
-//! `Value`: what one parameter is set to. What values are allowed is its `Domain`'s business; several with their names are a
-//! `Config`.
+//! `Value`: what one parameter is set to. What values are allowed is its `Domain`'s business; several with their names
+//! are a `Config`.
 
 mod config;
 

@@ -1,5 +1,5 @@
-//! Which parameters matter, and how: shares of the metric's variance as bars, and for each parameter the metric averaged
-//! over all the others.
+//! Which parameters matter, and how: shares of the metric's variance as bars, and for each parameter the metric
+//! averaged over all the others.
 //!
 //! The section's words and pictures, from numbers that are given; what they were read off is the run's business.
 

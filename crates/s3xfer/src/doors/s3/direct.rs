@@ -95,8 +95,9 @@ pub(super) struct Told(Arc<Mutex<Option<Result<HttpResponse, ConnectorError>>>>)
 #[derive(Debug, Default)]
 pub(super) struct Listener(Arc<Mutex<Option<Heard>>>);
 
-/// The listener's ear in the SDK. It does not hold what is heard: that has the means of the request, which hold the ear.
-/// Had they hold of each other, a request that fails or is dropped would leave the client's connections open for ever.
+/// The listener's ear in the SDK. It does not hold what is heard: that has the means of the request, which hold the
+/// ear. Had they hold of each other, a request that fails or is dropped would leave the client's connections open for
+/// ever.
 #[derive(Debug)]
 struct Ear(Weak<Mutex<Option<Heard>>>);
 

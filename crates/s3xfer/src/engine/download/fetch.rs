@@ -74,9 +74,9 @@ pub(crate) enum FetchError {
 }
 
 impl Fetcher {
-    /// Brings the part number `number` to `frames`, as far as its `span` goes by then, and gives its checksum where there
-    /// is one of the object to compare with. `begun` is an answer that starts with the part's first byte, if there is one
-    /// already.
+    /// Brings the part number `number` to `frames`, as far as its `span` goes by then, and gives its checksum where
+    /// there is one of the object to compare with. `begun` is an answer that starts with the part's first byte, if
+    /// there is one already.
     pub(crate) async fn part(
         &self,
         (number, span): (u64, &Span),

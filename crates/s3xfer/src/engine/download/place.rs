@@ -125,8 +125,8 @@ impl Placing {
         }
     }
 
-    /// The next part; as it is planned where a request for it is on its way already, or where they are fetched one after
-    /// the other.
+    /// The next part; as it is planned where a request for it is on its way already, or where they are fetched one
+    /// after the other.
     fn next(&self, as_planned: bool) -> Option<Part> {
         let steering = &self.pinned.fetcher.session.steering;
         let mut cursor = self.cursor();

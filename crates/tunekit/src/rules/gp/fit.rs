@@ -1,17 +1,17 @@
 //! Hyperparameters by maximum a posteriori: L-BFGS in their logarithms, from several starts, with analytic gradients.
 //!
-//! The likelihood of all measurements, replicates collapsed (letters: `gp.rs`), is
-//! -ln p = 1/2 (y - mu)^T alpha + 1/2 ln |K_n| + 1/2 sum_i [(n_i - 1) ln sigma^2 + SS_i / sigma^2] + const,
-//! its gradient by a parameter of K_n is 1/2 tr[(K_n^-1 - alpha alpha^T) dK_n]; mu is profiled out, which by the envelope
-//! theorem changes nothing there. Priors are normal in the logarithms:
-//! - length scales: log-normal with mean sqrt 2 + 1/2 ln d and sd sqrt 3, at least 0.025 (Hvarfner, Hellsten and Nardi 2024).
-//!   What is largest is their density by l, not by ln l, so the mode is sd^2 = 3 below that mean: 0.4 in four dimensions,
-//!   where the mode by ln l would be 8, so long that the first trials are spent on a plane (median regret on Hartmann's
-//!   function in 6 dimensions after 25 trials: 10^-0.9 against 10^-0.1). Categorical coordinates differ by 1 or not at all, and
-//!   the mode is 1 below: a change of category is then half a change of function;
+//! The likelihood of all measurements, replicates collapsed (letters: `gp.rs`), is -ln p = 1/2 (y - mu)^T alpha + 1/2
+//! ln |K_n| + 1/2 sum_i [(n_i - 1) ln sigma^2 + SS_i / sigma^2] + const, its gradient by a parameter of K_n is 1/2
+//! tr[(K_n^-1 - alpha alpha^T) dK_n]; mu is profiled out, which by the envelope theorem changes nothing there. Priors
+//! are normal in the logarithms:
+//! - length scales: log-normal with mean sqrt 2 + 1/2 ln d and sd sqrt 3, at least 0.025 (Hvarfner, Hellsten and Nardi
+//!   2024). What is largest is their density by l, not by ln l, so the mode is sd^2 = 3 below that mean: 0.4 in four
+//!   dimensions, where the mode by ln l would be 8, so long that the first trials are spent on a plane (median regret
+//!   on Hartmann's function in 6 dimensions after 25 trials: 10^-0.9 against 10^-0.1). Categorical coordinates differ
+//!   by 1 or not at all, and the mode is 1 below: a change of category is then half a change of function;
 //! - signal variance: mean 0, sd 1 of standardised outputs;
-//! - noise variance: mean -6, sd 2.5. Wider than BoTorch's (-4, 1) on purpose: what is tuned may be a simulation without any
-//!   noise or a download with 30 % of it, and this gives either at most some 5 nats of handicap;
+//! - noise variance: mean -6, sd 2.5. Wider than BoTorch's (-4, 1) on purpose: what is tuned may be a simulation
+//!   without any noise or a download with 30 % of it, and this gives either at most some 5 nats of handicap;
 //! - shapes of the warps: mean 0, sd 0.75;
 //! - shapes along a resource: those of `along.rs`.
 //!
@@ -51,7 +51,8 @@ pub(crate) enum Noise {
 pub(crate) struct Start<'a> {
     /// A guess; without one, a guess at what problems are usually like.
     pub(crate) from: Option<&'a Hyper>,
-    /// Starts in all: after the guess, the prior's mode, then quasi-random points within a standard deviation of the prior.
+    /// Starts in all: after the guess, the prior's mode, then quasi-random points within a standard deviation of the
+    /// prior.
     pub(crate) starts: usize,
     /// Evaluations of the likelihood from each.
     pub(crate) evaluations: usize,
@@ -59,8 +60,8 @@ pub(crate) struct Start<'a> {
     pub(crate) warped: bool,
 }
 
-/// Which logarithms a fit searches over: length scales, signal, noise if learned, shapes along a resource, warps' shapes a and
-/// b in turn.
+/// Which logarithms a fit searches over: length scales, signal, noise if learned, shapes along a resource, warps'
+/// shapes a and b in turn.
 #[derive(Debug, Clone)]
 struct Layout {
     /// How many coordinates distance is measured along.

@@ -1,15 +1,16 @@
 //! The Matern 5/2 kernel with automatic relevance determination, over coordinates that may be warped first.
 //!
 //! k(x, x') = s^2 M(rho), M = (1 + sqrt5 rho + 5 rho^2 / 3) exp(-sqrt5 rho), rho^2 = sum_j d_j^2 / l_j^2, with d_j the
-//! difference of a numeric coordinate, or 0 or 1 for equal or other values of a categorical one (Hamming distance). With
-//! r = rho^2: dM/dr = -5/6 (1 + sqrt5 rho) exp(-sqrt5 rho), which is finite at 0.
+//! difference of a numeric coordinate, or 0 or 1 for equal or other values of a categorical one (Hamming distance).
+//! With r = rho^2: dM/dr = -5/6 (1 + sqrt5 rho) exp(-sqrt5 rho), which is finite at 0.
 //!
-//! What a configuration has to itself, and shares with no other however near, is a variance of its own (a "nugget", Gramacy
-//! and Lee 2012): k(x, x) = s^2 + tau^2.
+//! What a configuration has to itself, and shares with no other however near, is a variance of its own (a "nugget",
+//! Gramacy and Lee 2012): k(x, x) = s^2 + tau^2.
 //!
 //! Where the last coordinate is a resource, `along.rs` says what becomes of k.
 //!
-//! A point is *placed* once, when it enters a process: its numeric coordinates are warped. Covariances are of placed points.
+//! A point is *placed* once, when it enters a process: its numeric coordinates are warped. Covariances are of placed
+//! points.
 
 use super::along::{Along, Pair};
 

@@ -1,13 +1,14 @@
 //! What all measurements have in common at one time: a machine that gets slower, a link that others use.
 //!
 //! Times run from -1, where a study begins, to 0, now. A trend g is a process over time with g(0) = 0, beside the one
-//! over configurations, so that a prediction is of a measurement taken now and needs no more than the trend's covariance
-//! added to the measurements' (Rasmussen and Williams 2006, sec. 2.7, for the line; Harvey 1989, sec. 2.3.6, for the walk):
+//! over configurations, so that a prediction is of a measurement taken now and needs no more than the trend's
+//! covariance added to the measurements' (Rasmussen and Williams 2006, sec. 2.7, for the line; Harvey 1989, sec. 2.3.6,
+//! for the walk):
 //! - a line through now: s^2 t t';
 //! - a random walk back from now: s^2 min(|t|, |t'|).
 //!
-//! A row that is the mean of several measurements has the mean of their covariances. How large s is, if there is a trend
-//! at all, is drawn with the other hyperparameters (`chain.rs`), from a few.
+//! A row that is the mean of several measurements has the mean of their covariances. How large s is, if there is a
+//! trend at all, is drawn with the other hyperparameters (`chain.rs`), from a few.
 
 /// The shape of a trend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

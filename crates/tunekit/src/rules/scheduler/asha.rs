@@ -1,11 +1,11 @@
-//! Asynchronous successive halving (Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht and Talwalkar 2020, Alg. 2), in the
-//! form that promotes and in the one that stops, in one bracket or in several at once, and with a maximal resource that
-//! grows (PASHA: Bohdal, Balles, Wistuba, Ermis, Archambeau and Zappella 2023).
+//! Asynchronous successive halving (Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht and Talwalkar 2020, Alg. 2), in
+//! the form that promotes and in the one that stops, in one bracket or in several at once, and with a maximal resource
+//! that grows (PASHA: Bohdal, Balles, Wistuba, Ermis, Archambeau and Zappella 2023).
 //!
 //! Where the study is cost-aware, promotion weighs trials by their costs: see `Costs`.
 //!
-//! A bracket's trials are compared with those of the same bracket only. Where a trial stands follows from the events: see
-//! `Rung` for one rung, `Levels` for the resources.
+//! A bracket's trials are compared with those of the same bracket only. Where a trial stands follows from the events:
+//! see `Rung` for one rung, `Levels` for the resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,8 +122,8 @@ impl Rung {
 impl Asha {
     /// The form that the spec names: it stops a trial that is not among the best of those that came as far (`asha`);
     /// pauses every trial at every rung, and resumes the best (`asha_promotion`), in several brackets among which new
-    /// trials are drawn by lot (`hyperband_async`, and for searchers that model the resource `mobster` and `hypertune`);
-    /// or promotes up to a resource that grows as long as the ranking still changes (`pasha`).
+    /// trials are drawn by lot (`hyperband_async`, and for searchers that model the resource `mobster` and
+    /// `hypertune`); or promotes up to a resource that grows as long as the ranking still changes (`pasha`).
     pub(super) fn new(spec: &SchedulerSpec, max: u64) -> Result<Self, ScheduleError> {
         let in_brackets = |options: &BracketOptions| {
             Levels::in_brackets(options, max).map(|(levels, brackets)| (Form::Promotes, options.eta, levels, brackets))

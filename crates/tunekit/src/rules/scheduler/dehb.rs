@@ -1,10 +1,10 @@
 //! DEHB (Awad, Mallik and Hutter 2021, "DEHB: Evolutionary Hyperband for scalable, robust and efficient hyperparameter
 //! optimization"): differential evolution over the rungs of synchronous Hyperband.
 //!
-//! The first time around is Hyperband's. After that nothing is promoted: each rung has a population of its own, and each of its
-//! trials is a child of the best of the rung below (in a bracket's first rung, of its own population), run from the start, that
-//! takes the place of one member if it is no worse. Who is a parent is settled here; the child is the searcher's
-//! (`searcher/dehb.rs`).
+//! The first time around is Hyperband's. After that nothing is promoted: each rung has a population of its own, and
+//! each of its trials is a child of the best of the rung below (in a bracket's first rung, of its own population), run
+//! from the start, that takes the place of one member if it is no worse. Who is a parent is settled here; the child is
+//! the searcher's (`searcher/dehb.rs`).
 
 use std::collections::BTreeMap;
 

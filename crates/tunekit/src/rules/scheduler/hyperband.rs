@@ -1,10 +1,10 @@
-//! Synchronous Hyperband (Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar 2018, Alg. 1): brackets of successive halving,
-//! from many trials that begin with little to few that run in full, over and over.
+//! Synchronous Hyperband (Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar 2018, Alg. 1): brackets of successive
+//! halving, from many trials that begin with little to few that run in full, over and over.
 //!
-//! A rung is promoted from once all of it has arrived. Until then free workers go on with the next bracket, so that nobody
-//! waits; a failed trial arrives as the worst, so that no rung waits for it. Where no trial may start any more, a rung is
-//! not going to be full: one in eta of those that arrived goes on, and at least one, so that a budget that is smaller
-//! than a bracket still ends with a full run.
+//! A rung is promoted from once all of it has arrived. Until then free workers go on with the next bracket, so that
+//! nobody waits; a failed trial arrives as the worst, so that no rung waits for it. Where no trial may start any more,
+//! a rung is not going to be full: one in eta of those that arrived goes on, and at least one, so that a budget that is
+//! smaller than a bracket still ends with a full run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -214,9 +214,9 @@ impl Hyperband {
     }
 }
 
-/// How many trials the rungs of a bracket take: `n = ceil(floor((s_max + 1) / (s + 1)) eta^s)`, then one in eta of the rung
-/// before. This is what gives the paper's table; its Algorithm 1 leaves the floor out, and then its example would start with
-/// 34 trials in place of 27 in the second bracket.
+/// How many trials the rungs of a bracket take: `n = ceil(floor((s_max + 1) / (s + 1)) eta^s)`, then one in eta of the
+/// rung before. This is what gives the paper's table; its Algorithm 1 leaves the floor out, and then its example would
+/// start with 34 trials in place of 27 in the second bracket.
 fn sizes(levels: usize, bracket: usize, eta: u64) -> Vec<u64> {
     let rungs = levels - bracket;
     let share = (levels / rungs) as u64;

@@ -1,5 +1,5 @@
-//! Hyper-Tune's bracket selection (Li et al. 2022, sec. 4.2): asynchronous Hyperband that begins trials where the first rung
-//! is cheap and tells something.
+//! Hyper-Tune's bracket selection (Li et al. 2022, sec. 4.2): asynchronous Hyperband that begins trials where the first
+//! rung is cheap and tells something.
 
 use super::asha::Asha;
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
@@ -8,8 +8,8 @@ use crate::words::event::Event;
 use crate::words::schedule::{ResourceKernel, SchedulerSpec};
 use crate::words::trial::{Decision, Trial};
 
-/// Asynchronous Hyperband whose brackets are taken as often as they would be, times the probability that their first rung
-/// ranks configurations best.
+/// Asynchronous Hyperband whose brackets are taken as often as they would be, times the probability that their first
+/// rung ranks configurations best.
 #[derive(Debug)]
 pub struct HyperTune {
     within: Asha,

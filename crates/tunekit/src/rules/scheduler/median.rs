@@ -1,7 +1,8 @@
-//! The median stopping rule (Golovin, Solnik, Moitra, Kochanski, Karro and Sculley 2017), for any share, around any scheduler.
+//! The median stopping rule (Golovin, Solnik, Moitra, Kochanski, Karro and Sculley 2017), for any share, around any
+//! scheduler.
 //!
-//! A trial is stopped when the mean of its reports so far is worse than that of more than half of the others, when those
-//! had come as far. Trials that report at other steps are compared by what they had reported by then.
+//! A trial is stopped when the mean of its reports so far is worse than that of more than half of the others, when
+//! those had come as far. Trials that report at other steps are compared by what they had reported by then.
 
 use std::collections::BTreeMap;
 
@@ -122,7 +123,8 @@ impl Scheduler for Median {
         running.take(&trial.measurements, |v| history.goal().loss(v));
         let mean = running.mean;
         let Some(others) = self.cells.get(cell(last.step)) else { return decision };
-        // Its own entry of an earlier report in this cell counts among them; it is one of many, and never hides the others.
+        // Its own entry of an earlier report in this cell counts among them; it is one of many, and never hides the
+        // others.
         let enough = others.len() as u64 >= self.options.population.max(1);
         let behind = others.next_best().is_some_and(|median| median.beats(Key::new(Some(mean), trial.id)));
         if enough && behind { Decision::Stop } else { decision }

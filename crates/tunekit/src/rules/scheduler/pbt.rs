@@ -1,10 +1,11 @@
-//! Population-based training (Jaderberg, Dalibard, Osindero, Czarnecki, Donahue, Razavi and others 2017): a population that
-//! trains side by side. Every so often who is behind gives its place to a copy of one who is ahead, which goes on from there
-//! with other parameters: exploit, then explore.
+//! Population-based training (Jaderberg, Dalibard, Osindero, Czarnecki, Donahue, Razavi and others 2017): a population
+//! that trains side by side. Every so often who is behind gives its place to a copy of one who is ahead, which goes on
+//! from there with other parameters: exploit, then explore.
 //!
-//! A copy is a trial of its own. It begins with the checkpoint that belongs to the score its parent was chosen for, never
-//! with a newer one: the parent may be running again by then. Whoever has a score is either paused, and then that checkpoint
-//! is kept as every paused trial's, or went on from there, and then it is kept in case the trial starts over.
+//! A copy is a trial of its own. It begins with the checkpoint that belongs to the score its parent was chosen for,
+//! never with a newer one: the parent may be running again by then. Whoever has a score is either paused, and then that
+//! checkpoint is kept as every paused trial's, or went on from there, and then it is kept in case the trial starts
+//! over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +17,9 @@ use crate::words::schedule::{PbtOptions, SchedulerSpec};
 use crate::words::trial::{Checkpoint, Decision, Outcome, Trial, TrialId};
 use crate::words::value::Config;
 
-/// The chance that a parameter of a copy is drawn anew, and what the others are multiplied with else (Jaderberg et al. 2017,
-/// section 4). Coordinates of the unit cube are multiplied, not values: 1.2 times a value is nothing in a range of many
-/// decades, and the wrong way below 0.
+/// The chance that a parameter of a copy is drawn anew, and what the others are multiplied with else (Jaderberg et al.
+/// 2017, section 4). Coordinates of the unit cube are multiplied, not values: 1.2 times a value is nothing in a range
+/// of many decades, and the wrong way below 0.
 const RESAMPLED: f64 = 0.25;
 const FACTORS: [f64; 2] = [0.8, 1.2];
 /// Draws of a copy's parameters among which one must be allowed.

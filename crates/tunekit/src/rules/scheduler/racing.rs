@@ -1,10 +1,12 @@
-//! Racing: a configuration is measured again and again, but only for as long as it is not clear whether it beats the best one.
+//! Racing: a configuration is measured again and again, but only for as long as it is not clear whether it beats the
+//! best one.
 //!
 //! Every report is one measurement (a replicate). After each of a challenger's the probability that its mean beats the
-//! incumbent's says what follows: it is dropped, measured once more, or takes the incumbent's place (Hutter, Hoos, Leyton-Brown
-//! and Stützle 2009, "ParamILS", and Lindauer et al. 2022, "SMAC3", race by counting wins; Maron and Moore 1997, "The racing
-//! algorithm", by intervals). Incumbent and baseline are measured again in between, in turn (A B, B A), so that a drift of the
-//! thing measured is seen, and taken out of every comparison: that model is `rules/drift.rs`, this is what follows from it.
+//! incumbent's says what follows: it is dropped, measured once more, or takes the incumbent's place (Hutter, Hoos,
+//! Leyton-Brown and Stützle 2009, "ParamILS", and Lindauer et al. 2022, "SMAC3", race by counting wins; Maron and Moore
+//! 1997, "The racing algorithm", by intervals). Incumbent and baseline are measured again in between, in turn (A B, B
+//! A), so that a drift of the thing measured is seen, and taken out of every comparison: that model is
+//! `rules/drift.rs`, this is what follows from it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,8 +20,8 @@ use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::{RacingOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Origin, Outcome, Status, Trial, TrialId, mean};
 
-/// The yardsticks are measured again when the level may have moved by so much since, as a variance in units of the noise's: a
-/// comparison of single measurements is then a tenth less certain than it could be.
+/// The yardsticks are measured again when the level may have moved by so much since, as a variance in units of the
+/// noise's: a comparison of single measurements is then a tenth less certain than it could be.
 const MATTERS: f64 = 0.25;
 /// From this probability on a drift is taken out of what searchers see.
 const CLEAR: f64 = 0.95;
@@ -28,9 +30,9 @@ const LARGEST: f64 = 1e150;
 
 /// Racing with replicates.
 ///
-/// Each job is one measurement: a new trial, or one more of a paused one. A challenger never gets more than the maximal resource;
-/// the incumbent and the baseline (the first point to evaluate, if there is any) are the yardsticks: they stay paused and are
-/// measured on, past the maximum too, as long as they are that.
+/// Each job is one measurement: a new trial, or one more of a paused one. A challenger never gets more than the maximal
+/// resource; the incumbent and the baseline (the first point to evaluate, if there is any) are the yardsticks: they
+/// stay paused and are measured on, past the maximum too, as long as they are that.
 #[derive(Debug)]
 pub struct Racing {
     race: Race,
@@ -48,7 +50,8 @@ pub struct Racing {
     options: RacingOptions,
     /// Every measurement, in their order.
     log: Arc<Vec<(TrialId, f64)>>,
-    /// What came of the last report when it was answered, with how many measurements there were before: it is observed next.
+    /// What came of the last report when it was answered, with how many measurements there were before: it is observed
+    /// next.
     answered: Option<(TrialId, usize, Race)>,
 }
 
@@ -113,7 +116,8 @@ impl Race {
         Scale { goal: history.goal(), logarithmic: self.logarithmic }
     }
 
-    /// Takes a measurement and settles what is clear by then; the trial is in the race whatever was thought of it before.
+    /// Takes a measurement and settles what is clear by then; the trial is in the race whatever was thought of it
+    /// before.
     fn measure(&mut self, trial: TrialId, run: Run, loss: f64) {
         self.drift.measure(trial, loss);
         match self.incumbent {
@@ -129,12 +133,13 @@ impl Race {
         self.incumbent.and_then(|incumbent| self.drift.below(challenger, incumbent)).unwrap_or(0.5)
     }
 
-    /// Replaces the incumbent while one is clearly better, then drops who clearly is not: among all, or with `one` only that one,
-    /// as long as the incumbent stays. What a challenger measured says next to nothing of the others.
+    /// Replaces the incumbent while one is clearly better, then drops who clearly is not: among all, or with `one` only
+    /// that one, as long as the incumbent stays. What a challenger measured says next to nothing of the others.
     fn settle(&mut self, one: Option<TrialId>) {
         let Rules { drop, accept, replicates, max } = self.rules;
         let led = self.incumbent;
-        // Each time around one takes the lead; probabilities of three need not be in an order, so the rounds are counted.
+        // Each time around one takes the lead; probabilities of three need not be in an order, so the rounds are
+        // counted.
         for _ in 0..=self.live.len() {
             let asked = |t: &TrialId| self.incumbent != led || one.is_none_or(|one| one == *t);
             let chances = self.live.iter().filter(|(t, _)| asked(t)).map(|(t, r)| (*t, *r, self.chance(*t)));
@@ -239,7 +244,8 @@ impl Racing {
         self.race.drift.keep(keep);
     }
 
-    /// Measures everything again that was not taken back, on the scale of now, for those in the race and whoever is `wanted`.
+    /// Measures everything again that was not taken back, on the scale of now, for those in the race and whoever is
+    /// `wanted`.
     fn replay(&mut self, history: &History<'_>, wanted: impl Fn(TrialId) -> bool) {
         let mut drift = Drift::new(self.noise(history));
         let mut left: BTreeMap<TrialId, usize> = BTreeMap::new();
@@ -302,9 +308,9 @@ impl Racing {
         }))
     }
 
-    /// The trial whose configuration leads. Trials race, and where a configuration has several the incumbent may owe its
-    /// place to one that was lucky: then all measurements of each configuration count, of those that were measured as
-    /// often as the incumbent's.
+    /// The trial whose configuration leads. Trials race, and where a configuration has several the incumbent may owe
+    /// its place to one that was lucky: then all measurements of each configuration count, of those that were measured
+    /// as often as the incumbent's.
     fn leader(&self, history: &History<'_>) -> Option<TrialId> {
         let incumbent = self.race.incumbent?;
         if !history.repeats() {

@@ -1,8 +1,8 @@
 //! Bayesian optimisation with a Gaussian process: the strong default for up to some hundred trials.
 //!
 //! First the centre of the space and a few Sobol points; then the configuration that is worth most by the model, with
-//! pending trials counted as known, so that workers spread. A suggestion is never one that was used before while there are
-//! others, except where measuring again is the decision (`again`), not an accident.
+//! pending trials counted as known, so that workers spread. A suggestion is never one that was used before while there
+//! are others, except where measuring again is the decision (`again`), not an accident.
 //! - `model`: from a history to a surrogate of each output: objectives, constraints, failure, cost.
 //! - `surrogate`, `output`: a fitted process, and the scale of what it is fitted to.
 //! - `acquire`, `volume`: what a trial is worth: expected improvement in one objective, or in hypervolume.
@@ -29,18 +29,19 @@ use crate::words::value::Config;
 /// Fewer configurations than this make no model.
 const FEWEST: usize = 3;
 
-/// Suggests where a Gaussian process expects the most: the improvement of a noisy measurement in logarithms (Ament et al.
-/// 2023, Letham et al. 2019), or of the hypervolume with several objectives (of more than three, each trial looks at three,
-/// drawn by lot); weighed by the probability that constraints are met
-/// and the trial does not fail, and by the cost where that counts.
+/// Suggests where a Gaussian process expects the most: the improvement of a noisy measurement in logarithms (Ament et
+/// al. 2023, Letham et al. 2019), or of the hypervolume with several objectives (of more than three, each trial looks
+/// at three, drawn by lot); weighed by the probability that constraints are met and the trial does not fail, and by the
+/// cost where that counts.
 ///
-/// Where a budget is known ([`Setup::budget`](crate::Setup::budget)), every other trial of its last fifth confirms what may be
-/// best: right beside it, or, where measurements are noisy and all parameters are integers or choices, by measuring it again.
-/// No other suggestion is a configuration that was used, while there are unused ones.
+/// Where a budget is known ([`Setup::budget`](crate::Setup::budget)), every other trial of its last fifth confirms what
+/// may be best: right beside it, or, where measurements are noisy and all parameters are integers or choices, by
+/// measuring it again. No other suggestion is a configuration that was used, while there are unused ones.
 ///
 /// Good for up to some hundred trials in up to some twenty parameters, of any kind. Everything is modelled up to 500
-/// configurations; of more, the best quarter of that number and an even selection of the rest, and every one since the last
-/// fit of the hyperparameters, which comes each time the number has grown by a fifteenth (for each configuration, up to 60).
+/// configurations; of more, the best quarter of that number and an even selection of the rest, and every one since the
+/// last fit of the hyperparameters, which comes each time the number has grown by a fifteenth (for each configuration,
+/// up to 60).
 #[derive(Debug, Default)]
 pub struct Gp {
     how: How,
@@ -68,8 +69,8 @@ impl Gp {
     }
 
     /// Judges a study's answer: the expected value of a further measurement of each of these configurations, whichever
-    /// searcher chose them, at a level of the resource, if there are any. Hyperparameters are drawn, not fitted, so that
-    /// the interval holds although the configuration was chosen for being low. `None` with fewer than three
+    /// searcher chose them, at a level of the resource, if there are any. Hyperparameters are drawn, not fitted, so
+    /// that the interval holds although the configuration was chosen for being low. `None` with fewer than three
     /// configurations, and for a noise that is known, which is not drawn.
     pub(in crate::rules) fn judged_at(
         &mut self,

@@ -1,13 +1,14 @@
-//! Hyper-Tune's searcher (Li et al. 2022): models of the levels of a resource, each trusted as often as it is the best at ranking
-//! full runs.
+//! Hyper-Tune's searcher (Li et al. 2022): models of the levels of a resource, each trusted as often as it is the best
+//! at ranking full runs.
 
 use super::{Gp, History, Prediction, Searcher, Stream, SuggestError};
 use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
-/// What the scheduler `hypertune` brings along: [`Gp`] with a kernel along the resource, as [`Mobster`](super::Mobster) has it. With
-/// an independent function for every level a suggestion is what improves most at one level, drawn by how well each ranks the
-/// configurations of the highest (the paper adds the models up with the same weights); any other kernel weighs the levels itself.
+/// What the scheduler `hypertune` brings along: [`Gp`] with a kernel along the resource, as [`Mobster`](super::Mobster)
+/// has it. With an independent function for every level a suggestion is what improves most at one level, drawn by how
+/// well each ranks the configurations of the highest (the paper adds the models up with the same weights); any other
+/// kernel weighs the levels itself.
 #[derive(Debug)]
 pub struct HyperTune {
     model: Gp,

@@ -1,12 +1,13 @@
-//! MOBSTER's searcher (Klein, Tiao, Lienart, Archambeau and Seeger 2020): a Gaussian process over configuration and resource.
+//! MOBSTER's searcher (Klein, Tiao, Lienart, Archambeau and Seeger 2020): a Gaussian process over configuration and
+//! resource.
 
 use super::{Gp, History, Prediction, Searcher, Stream, SuggestError};
 use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
-/// What the scheduler `mobster` brings along: [`Gp`] with a kernel along the resource. It suggests what is expected to improve a
-/// full run, in place of the highest level with enough results as the paper has it: where low levels mislead, those results
-/// keep misleading.
+/// What the scheduler `mobster` brings along: [`Gp`] with a kernel along the resource. It suggests what is expected to
+/// improve a full run, in place of the highest level with enough results as the paper has it: where low levels mislead,
+/// those results keep misleading.
 #[derive(Debug)]
 pub struct Mobster(Gp);
 

@@ -31,7 +31,8 @@ impl Searcher for Sobol {
             self.sequence.insert(known.unwrap_or_else(|| (seed, qmc::Sobol::new(&mut history.stream("sobol")))));
         let index = history.next_trial().0;
         let mut first = true;
-        // Where the trial's point is used already (a coarse grid), a random one stands in: no later trial's point moves.
+        // Where the trial's point is used already (a coarse grid), a random one stands in: no later trial's point
+        // moves.
         unused(history, stream, |stream| {
             if std::mem::take(&mut first) {
                 let point = sobol.point(index, history.space().len());

@@ -142,8 +142,8 @@ impl State {
                 if t.is_finished() {
                     return Err(format!("trial {trial} is asked for although it ended"));
                 }
-                // An attempt that goes on from a pause keeps what came before; one that starts over keeps what its first
-                // attempt had been given.
+                // An attempt that goes on from a pause keeps what came before; one that starts over keeps what its
+                // first attempt had been given.
                 if t.status == Status::Paused {
                     (t.kept, t.paused_after) = (t.measurements.len(), t.measurements.len());
                 }

@@ -116,8 +116,8 @@ impl Default for MedianOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PbtOptions {
-    /// The number of trials that train side by side, at least 2; as many as there are workers if those are more. A larger
-    /// population searches wider and takes longer.
+    /// The number of trials that train side by side, at least 2; as many as there are workers if those are more. A
+    /// larger population searches wider and takes longer.
     pub members: u64,
     /// The resource between two comparisons; 0: a tenth of the maximal one. A smaller one copies more often, on less
     /// evidence.
@@ -141,8 +141,8 @@ pub struct RacingOptions {
     pub drop: f64,
     /// A challenger takes the incumbent's place when the probability is above this; within (0, 1).
     pub accept: f64,
-    /// The number of measurements a challenger needs before it may do so, and the incumbent needs too; at least 1 and at
-    /// most the maximal resource.
+    /// The number of measurements a challenger needs before it may do so, and the incumbent needs too; at least 1 and
+    /// at most the maximal resource.
     pub replicates: u64,
     /// The incumbent and the baseline are measured again after so many new challengers at the latest; 0: only when what
     /// is known of the drift asks for it.

@@ -1,7 +1,7 @@
 //! `Config`: what a trial is run with, names with their values. What is allowed is the `Space`'s business.
 //!
-//! A study holds as many configurations as trials and hands each out several times, so a clone shares its names with the
-//! space it came from and its values with the original.
+//! A study holds as many configurations as trials and hands each out several times, so a clone shares its names with
+//! the space it came from and its values with the original.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -47,8 +47,8 @@ impl Names {
 
 /// A configuration: names with their values, in the order given; a JSON object.
 ///
-/// Two configurations are equal when they hold the same names with the same values, whatever the order. A clone costs next
-/// to nothing, and a hash is the same on every machine.
+/// Two configurations are equal when they hold the same names with the same values, whatever the order. A clone costs
+/// next to nothing, and a hash is the same on every machine.
 ///
 /// ```
 /// use tunekit::Config;
@@ -75,7 +75,8 @@ impl Config {
         Self { names: names.clone(), values: values.into() }
     }
 
-    /// Whether its values stand in the order of these very names, which is cheap to see and enough to trust their places.
+    /// Whether its values stand in the order of these very names, which is cheap to see and enough to trust their
+    /// places.
     pub(in crate::words) fn has_names(&self, names: &Arc<Names>) -> bool {
         Arc::ptr_eq(&self.names, names)
     }

@@ -1,6 +1,6 @@
 //! What one more trial at a point is worth, by a model and with trials pending: the logarithm of
-//! - how much it is expected to improve on the best of what is known and under way (one objective: `Improvement`), or how much
-//!   volume it is expected to add to what the Pareto front dominates (several: `volume`),
+//! - how much it is expected to improve on the best of what is known and under way (one objective: `Improvement`), or
+//!   how much volume it is expected to add to what the Pareto front dominates (several: `volume`),
 //! - times the probability that it meets each constraint (Gardner et al. 2014) and a power of that of not failing,
 //! - divided by what it is expected to cost, where cost counts (Snoek, Larochelle and Adams 2012, sec. 3.2).
 
@@ -19,8 +19,8 @@ use crate::rules::stream::Stream;
 const SAMPLES: u64 = 64;
 /// Samples while many candidates are compared: the first of them.
 const COARSE: usize = 16;
-/// The most observed configurations that are sampled together, and pending ones. More observed ones cost time and spread
-/// the trials more evenly over what may be best: with 16 the recommended configurations were worse.
+/// The most observed configurations that are sampled together, and pending ones. More observed ones cost time and
+/// spread the trials more evenly over what may be best: with 16 the recommended configurations were worse.
 const OBSERVED: usize = 5;
 const PENDING: usize = 64;
 /// An observed configuration this many standard deviations behind the best is never the incumbent.
@@ -49,8 +49,8 @@ enum Gain<'a> {
 /// What is improved upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Incumbent {
-    /// The best latent value among what was observed, which is known up to the noise: this is Letham et al.'s noisy expected
-    /// improvement (2019), and learns about what may be best.
+    /// The best latent value among what was observed, which is known up to the noise: this is Letham et al.'s noisy
+    /// expected improvement (2019), and learns about what may be best.
     Sampled,
     /// The best posterior mean, as if it were known: this stays closer to what seems best.
     Mean,

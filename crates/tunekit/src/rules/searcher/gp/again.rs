@@ -1,22 +1,24 @@
 //! Which configuration to measure once more, where the end of a budget is near.
 //!
-//! What seems best is confirmed in the end (`optimise`). Along a continuous parameter that is done right beside it, which
-//! tells as much and may still gain. Where all parameters are integers or choices, the next configuration is another one:
-//! a division that leaves a remainder makes it some percent better or worse than a smooth function foretells. A process
-//! takes that for noise, for measuring each configuration once cannot tell the two apart. So a share of what measurements
-//! deviate by is believed to belong to their configurations (tau^2 in `rules/gp.rs`), and what comes out best by that is
-//! measured again: was it lucky, or is it good?
+//! What seems best is confirmed in the end (`optimise`). Along a continuous parameter that is done right beside it,
+//! which tells as much and may still gain. Where all parameters are integers or choices, the next configuration is
+//! another one: a division that leaves a remainder makes it some percent better or worse than a smooth function
+//! foretells. A process takes that for noise, for measuring each configuration once cannot tell the two apart. So a
+//! share of what measurements deviate by is believed to belong to their configurations (tau^2 in `rules/gp.rs`), and
+//! what comes out best by that is measured again: was it lucky, or is it good?
 
 use super::acquire::FEASIBLE;
 use super::model::{Model, own_share};
 use crate::rules::history::History;
 use crate::words::value::Config;
 
-/// Where deviations are smaller than this share of the outputs' spread, another configuration tells more than the same again.
+/// Where deviations are smaller than this share of the outputs' spread, another configuration tells more than the same
+/// again.
 const LEAST_DEVIATION: f64 = 0.02;
 
-/// The configuration to measure again: the one that may be best, by a standard deviation below its expected value, among those
-/// that are allowed and not under way. `None` where that tells little: there is a continuous parameter, or hardly any noise.
+/// The configuration to measure again: the one that may be best, by a standard deviation below its expected value,
+/// among those that are allowed and not under way. `None` where that tells little: there is a continuous parameter, or
+/// hardly any noise.
 pub(super) fn again(model: &Model, history: &History<'_>) -> Option<Config> {
     let plain = &model.objective.posterior;
     let tells = own_share(history) > 0.0

@@ -31,8 +31,8 @@ pub(super) struct Model {
     pub(super) coordinates: Vec<Coordinate>,
     /// The configurations that are modelled, encoded, in the order of their first results.
     pub(super) sites: Vec<Vec<f64>>,
-    /// Where the metric is modelled along a resource, too: the coordinate of each level, and of the one at which configurations
-    /// are compared. The metric's surrogate has one more coordinate then than the others, the last.
+    /// Where the metric is modelled along a resource, too: the coordinate of each level, and of the one at which
+    /// configurations are compared. The metric's surrogate has one more coordinate then than the others, the last.
     curve: Option<Curve>,
     /// Of the metric.
     pub(super) objective: Surrogate,
@@ -116,8 +116,8 @@ fn distinct(rows: &[Vec<f64>], d: usize) -> Vec<Vec<f64>> {
 }
 
 impl Model {
-    /// The model of a history, with as much of `last` as was made from the same. `None` with too few configurations, or if no
-    /// process fits.
+    /// The model of a history, with as much of `last` as was made from the same. `None` with too few configurations, or
+    /// if no process fits.
     pub(super) fn of(history: &History<'_>, how: How, last: Option<Self>) -> Option<Self> {
         // Further objectives are known at the end of a trial only.
         let curve = Curve::of(history, how).filter(|_| history.objectives().is_empty());
@@ -275,8 +275,8 @@ impl Model {
         }
     }
 
-    /// The metric's process by which configurations that were measured are judged: it knows what they have to themselves. New
-    /// ones are looked for by the plain one, for of them nothing is known but the smooth part.
+    /// The metric's process by which configurations that were measured are judged: it knows what they have to
+    /// themselves. New ones are looked for by the plain one, for of them nothing is known but the smooth part.
     pub(super) fn judge(&self) -> &Posterior {
         let plain = &self.objective.posterior;
         if self.own == 0.0 {
@@ -350,8 +350,9 @@ fn coordinates(space: &Space) -> Vec<Coordinate> {
     space.iter().map(|(_, domain)| kind(domain)).collect()
 }
 
-/// The share of what measurements deviate by that belongs to their configurations (see `again.rs`). On functions like S3 transfers, whose parts do not come out even, it is about 0.2 beside a noise of 5 %
-/// (figures of what it brings in docs/DESIGN.md).
+/// The share of what measurements deviate by that belongs to their configurations (see `again.rs`). On functions like
+/// S3 transfers, whose parts do not come out even, it is about 0.2 beside a noise of 5 % (figures of what it brings in
+/// docs/DESIGN.md).
 const OWN: f64 = 0.3;
 /// The share of what measurements deviate by that is believed to belong to their configurations.
 pub(super) fn own_share(history: &History<'_>) -> f64 {

@@ -11,19 +11,21 @@ use crate::rules::stream::Stream;
 use crate::words::metric::{Goal, Noise as MetricNoise};
 use crate::words::trial::{loss_no_better, mean};
 
-/// Up to so many configurations hyperparameters are found anew for each; beyond, when the number has grown by a fifteenth.
+/// Up to so many configurations hyperparameters are found anew for each; beyond, when the number has grown by a
+/// fifteenth.
 const EVERY: usize = 60;
 /// The most configurations that are modelled of those before the last fit, and that hyperparameters are fitted to.
 const MOST: usize = 500;
 const MOST_FITTED: usize = 150;
 /// Fewer configurations than this, or than three for each coordinate, say nothing about a warp.
 const FEWEST_WARPED: usize = 12;
-/// A noise this much (its square root, in standard deviations) above or below the outputs' spread is as good as all or none.
+/// A noise this much (its square root, in standard deviations) above or below the outputs' spread is as good as all or
+/// none.
 const LEAST_WEIGHT: f64 = 1e-8;
 /// What each parameter of a scale costs in leave-one-out density, in nats.
 const CHARGE: f64 = 3.0;
-/// How many replicates a guess at what configurations have to themselves counts as, and the least share of deviations that
-/// stays noise.
+/// How many replicates a guess at what configurations have to themselves counts as, and the least share of deviations
+/// that stays noise.
 const GUESSED: f64 = 6.0;
 const LEAST_NOISE: f64 = 0.05;
 /// Draws of the hyperparameters for a judgement, fewer of many configurations, each of which costs their cube; and
@@ -157,8 +159,8 @@ impl Column {
     }
 }
 
-/// How many of `n` configurations the scale and the hyperparameters come from: all of few; of many a number that grows in
-/// steps, so that they need not be found again for every suggestion.
+/// How many of `n` configurations the scale and the hyperparameters come from: all of few; of many a number that grows
+/// in steps, so that they need not be found again for every suggestion.
 fn fitted_size(n: usize) -> usize {
     let mut size = EVERY;
     if n < size {
@@ -170,8 +172,8 @@ fn fitted_size(n: usize) -> usize {
     size
 }
 
-/// The rows among the first `base` that are modelled: all, or of too many the best quarter and, of the rest, as many as there
-/// is room for, evenly from the first to the last.
+/// The rows among the first `base` that are modelled: all, or of too many the best quarter and, of the rest, as many as
+/// there is room for, evenly from the first to the last.
 fn selection(column: &Column, base: usize, most: usize) -> Vec<usize> {
     if base <= most {
         return (0..base).collect();
@@ -269,9 +271,9 @@ pub(super) struct Surrogate {
 }
 
 impl Surrogate {
-    /// A process for a column, with as much of `last` as was made from the same. Of configurations that `failed` it believes
-    /// that they would have come out as predicted, so that little is to be learned close to them; how bad they are is not
-    /// for an output to say. `None` if no process fits.
+    /// A process for a column, with as much of `last` as was made from the same. Of configurations that `failed` it
+    /// believes that they would have come out as predicted, so that little is to be learned close to them; how bad they
+    /// are is not for an output to say. `None` if no process fits.
     pub(super) fn of(
         column: Column,
         failed: &[Vec<f64>],
@@ -373,8 +375,8 @@ impl Surrogate {
         NODES.iter().map(|(z, weight)| weight * self.output.measurement(output + noise * z)).sum()
     }
 
-    /// What a measurement at `x` is expected to be by this posterior: the mean over its noise of what an output stands for, at
-    /// the latent function's mean and at both ends of its 95 % interval.
+    /// What a measurement at `x` is expected to be by this posterior: the mean over its noise of what an output stands
+    /// for, at the latent function's mean and at both ends of its 95 % interval.
     pub(super) fn prediction(&self, posterior: &Posterior, x: &[f64]) -> Option<Prediction> {
         let (mean, sd) = posterior.predict(x);
         // A known noise is a standard deviation of measurements already, which moves their mean by nothing.
@@ -400,8 +402,8 @@ fn at_bounds(data: &Data, bounds: &[Bound]) -> Data {
     all
 }
 
-/// Nodes and weights of the Gauss-Hermite rule of order 5 for a standard normal number (Abramowitz and Stegun 1964, table
-/// 25.10, in units of the standard deviation).
+/// Nodes and weights of the Gauss-Hermite rule of order 5 for a standard normal number (Abramowitz and Stegun 1964,
+/// table 25.10, in units of the standard deviation).
 const NODES: [(f64, f64); 5] = [
     (-2.856_970_013_872_806, 0.011_257_411_327_720_69),
     (-1.355_626_179_974_266, 0.222_075_922_005_612_6),

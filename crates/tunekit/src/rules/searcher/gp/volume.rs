@@ -1,13 +1,13 @@
 //! Expected hypervolume improvement: how much volume a trial is expected to add to what the Pareto front dominates.
 //!
-//! With independent predictions of each objective it is exact. What the front does not dominate, up to the reference point, is
-//! a union of disjoint boxes (l, u); the volume that a result y adds in one of them is the product over objectives of
-//! (u - max(y, l))+, whose expectation is EI(u) - EI(l), with EI(t) the expected improvement below t (Emmerich, Deutz and
-//! Klinkenberg 2011; Yang et al. 2019). In logarithms, as Ament et al. 2023 advise: with few boxes left to win in, the sum is
-//! otherwise flat almost everywhere.
+//! With independent predictions of each objective it is exact. What the front does not dominate, up to the reference
+//! point, is a union of disjoint boxes (l, u); the volume that a result y adds in one of them is the product over
+//! objectives of (u - max(y, l))+, whose expectation is EI(u) - EI(l), with EI(t) the expected improvement below t
+//! (Emmerich, Deutz and Klinkenberg 2011; Yang et al. 2019). In logarithms, as Ament et al. 2023 advise: with few boxes
+//! left to win in, the sum is otherwise flat almost everywhere.
 //!
-//! The front is that of the posterior means; pending trials are believed to come out as predicted (Ginsbourger, Le Riche and
-//! Carraro 2010), which lowers the variance there and puts them on the front.
+//! The front is that of the posterior means; pending trials are believed to come out as predicted (Ginsbourger, Le
+//! Riche and Carraro 2010), which lowers the variance there and puts them on the front.
 
 use std::borrow::Cow;
 
@@ -20,9 +20,9 @@ use crate::rules::stream::Stream;
 
 /// The reference point lies this share of the range of what was observed behind the worst of it.
 const BEHIND: f64 = 0.1;
-/// Of more objectives each trial looks at so many, drawn by its stream. All four of four together cover less: of the squared
-/// distances to four random points of a cube, 40 trials covered volumes of 0.420 and 0.446 in three dimensions, 5.67 and 6.26
-/// in six, all together and by lot (medians of 12 seeds; random search 0.356 and 3.45).
+/// Of more objectives each trial looks at so many, drawn by its stream. All four of four together cover less: of the
+/// squared distances to four random points of a cube, 40 trials covered volumes of 0.420 and 0.446 in three dimensions,
+/// 5.67 and 6.26 in six, all together and by lot (medians of 12 seeds; random search 0.356 and 3.45).
 const OBJECTIVES: usize = 3;
 
 /// The expected hypervolume improvement over a front.
@@ -32,8 +32,8 @@ pub(super) struct Volume<'a> {
 }
 
 impl<'a> Volume<'a> {
-    /// Over the front of the data's `rows` and of those `pending` points that are `counted`; `None` if a pending trial cannot be
-    /// believed.
+    /// Over the front of the data's `rows` and of those `pending` points that are `counted`; `None` if a pending trial
+    /// cannot be believed.
     pub(super) fn new(
         model: &'a Model,
         rows: &[usize],
@@ -88,8 +88,8 @@ fn reference(points: &[Vec<f64>]) -> Vec<f64> {
         .collect()
 }
 
-/// ln of the expected volume that results with these independent normal predictions (mean, variance) add in the cells, and
-/// its derivatives by each mean and variance.
+/// ln of the expected volume that results with these independent normal predictions (mean, variance) add in the cells,
+/// and its derivatives by each mean and variance.
 fn log_expected_volume(predicted: &[(f64, f64)], cells: &[Cell]) -> (f64, Vec<(f64, f64)>) {
     let each: Vec<(f64, Vec<(f64, f64)>)> = cells
         .iter()
