@@ -94,7 +94,7 @@ async fn the_end_of_a_part_that_crawls_is_fetched_by_others() {
         assert!(report.splits > 0 && report.retries == 0, "{report:?}");
         // A part of a mebibyte at that rate takes a hundred seconds.
         assert!(seconds < 5.0, "{seconds} s");
-        // What was on its way when a part was cut short comes twice, and nothing else.
+        // Bytes that were on their way when a part was cut short come twice, and no others.
         let twice = bench.lab.stats().bytes_out - size;
         assert!(twice <= report.splits * 2 * (64 << 10), "{twice} bytes came twice in {} splits", report.splits);
     }

@@ -167,7 +167,7 @@ async fn a_sink_that_takes_nothing_stops_the_network_at_the_memory_limit() {
         }
         fetched = now;
     }
-    // What waits, of each request a frame, and a quantum of the lab's that is on its way.
+    // Waiting bytes, a frame of each request, and a quantum of the lab's that is on its way.
     let quanta = 6 * (64 << 10);
     assert!(fetched <= limit + quanta, "{fetched} bytes were fetched for a sink that has taken none");
     drop(open);

@@ -59,7 +59,7 @@ mod engine;
 mod rules;
 mod words;
 
-/// What may be tried: parameters, their domains, predicates, configurations.
+/// The search space: parameters, their domains, predicates, configurations.
 pub mod space {
     pub use crate::rules::DecodeError;
     pub use crate::words::domain::{
@@ -81,7 +81,7 @@ pub mod study {
     };
 }
 
-/// Which configuration to try: the contract of a searcher, its kinds, and what they see.
+/// The choice of configurations: the contract of a searcher, its kinds, and the history they see.
 pub mod searcher {
     pub use crate::rules::history::{History, Observed, Reached};
     pub use crate::rules::searcher::{
@@ -122,7 +122,7 @@ pub mod journal {
     pub use crate::words::event::{Difference, Event, Header, SCHEMA};
 }
 
-/// What was found: comparisons, importances, effects, fronts, tables.
+/// The findings: comparisons, importances, effects, fronts, tables.
 pub mod results {
     pub use crate::doors::results::{WriteError, write_csv};
     pub use crate::rules::compare;

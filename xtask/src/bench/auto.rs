@@ -91,7 +91,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// What the command prints.
+/// The text that the command prints.
 fn output(command: &mut Command, root: &Path) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.current_dir(root).stdin(Stdio::null()).stderr(Stdio::inherit()).output();

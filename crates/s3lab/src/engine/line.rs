@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::counters::Counters;
 use crate::rules::network::{Flow, Link, Network};
 
-/// Which way a body goes.
+/// The direction of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Down,

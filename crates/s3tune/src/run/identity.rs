@@ -1,4 +1,4 @@
-//! What a run is about, as its folder's `run.json` says it.
+//! The subject of a run, as its folder's `run.json` has it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ use crate::results::{WriteError, write_whole};
 /// Beside the journal, which knows parameters and seed but not what was downloaded.
 const IDENTITY: &str = "run.json";
 
-/// What must be the same for measurements to be comparable, and what a report tells of it.
+/// Everything that must be the same for measurements to be comparable, and that a report tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     schema: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Identity {
     pub(crate) n_downloads: u32,
     /// The engine's parameters: what exports and reports need to know of an engine that is a file of the user's.
     pub(crate) knobs: Vec<Knob>,
-    /// What the search is compared with.
+    /// The configurations that the search is compared with.
     pub(crate) references: References,
 }
 

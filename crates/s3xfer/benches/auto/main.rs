@@ -46,7 +46,7 @@ const PART_MIB: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// A fixed pair whose time is within that share of the best one's is as good.
 const AS_GOOD: f64 = 1.02;
 
-/// What is asked for.
+/// The options of a call.
 struct Options {
     profiles: u64,
     seed: u64,

@@ -54,7 +54,7 @@ pub(crate) struct Windows {
     most_rate: f64,
 }
 
-/// Which of them.
+/// The rules by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// syq 0.7: 64 at first, doubled in windows of a quarter second as long as the rate rises by 5 % of the share

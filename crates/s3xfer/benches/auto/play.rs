@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::network::{Id, Link, Profile, Time};
 
-/// What decides about a transfer.
+/// A rule that decides about a transfer.
 pub(crate) trait Rule {
     /// Bytes of the first request, which tells the object's size.
     fn first_bytes(&self) -> u64;
@@ -25,7 +25,7 @@ pub(crate) trait Rule {
     fn answered(&mut self, _now: Time, _waited: Time) {}
     fn ended(&mut self, _now: Time, _part: Part) {}
     fn refused(&mut self, _now: Time) {}
-    /// What all bodies have brought.
+    /// Looks at the bytes that all bodies have brought.
     fn look(&mut self, _now: Time, _received: f64) {}
     /// When it wants to look, whatever happens.
     fn due(&self, _is_end: bool) -> Option<Time> {

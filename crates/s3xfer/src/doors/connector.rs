@@ -119,7 +119,7 @@ pub(crate) struct Direct {
     shared: Arc<Shared>,
 }
 
-/// Where requests for one host go.
+/// The address that requests for one host go to.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
     origin: Origin,
@@ -343,7 +343,7 @@ impl Shared {
 }
 
 impl Direct {
-    /// Where requests for `uri` go; `None` where a proxy is to be asked for them, who wants them in a form of its own.
+    /// The address that requests for `uri` go to; `None` where a proxy is asked, which wants them in a form of its own.
     pub(crate) fn route(&self, uri: &str) -> Option<Route> {
         let uri: Uri = uri.parse().ok()?;
         let origin = self.shared.origin(&uri).ok().filter(|origin| origin.tls || origin.proxy.is_none())?;

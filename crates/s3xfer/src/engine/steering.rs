@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     span: Arc<Span>,
 }
 
-/// What the controller has done, for the report.
+/// The controller's actions, counted for the report.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Steered {
     pub(crate) second_requests: u64,

@@ -44,7 +44,7 @@ pub(crate) struct Controller {
     phase: Phase,
     /// Highest rate of a body, in bytes per second; 0 while unknown.
     body_rate: f64,
-    /// Where the newest short look at the rate of a body began.
+    /// The beginning of the newest short look at the rate of a body.
     glance: Mark,
     /// Most that came lately.
     best: Option<Reached>,
@@ -69,7 +69,7 @@ struct Level {
     at: f64,
     answers: u64,
     added: f64,
-    /// Where its judgement begins: once the new requests have answered, and those that are too many have ended.
+    /// The beginning of its judgement: the new requests have answered, and excess ones have ended.
     mark: Option<Mark>,
 }
 
@@ -272,7 +272,7 @@ impl Controller {
         std::mem::take(&mut self.shed)
     }
 
-    /// Which part's end others should fetch. To be asked when nothing is left that nobody has asked for.
+    /// The part whose end others should fetch. To be asked when every byte has been asked for.
     pub(crate) fn split(&self, parts: impl Iterator<Item = OnItsWay>) -> Option<Split> {
         if self.pacing.is_on() || self.meter.is_held_up() {
             return None;

@@ -36,7 +36,7 @@ pub(crate) struct Mark {
     busy: f64,
 }
 
-/// What has come since a [`Mark`].
+/// Bytes and seconds since a [`Mark`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Since {
     pub(crate) seconds: f64,

@@ -18,7 +18,7 @@ pub(crate) struct Pacing {
 
 /// Share that is left of the rate after a volley of refusals.
 const AFTER_REFUSAL: f64 = 0.7;
-/// Of the rate at which requests were sent until the first refusal.
+/// Share of the rate at which requests were sent until the first refusal.
 const AT_FIRST: f64 = 0.5;
 /// Seconds without a refusal after which the rate grows by [`GROWTH`].
 const PATIENCE: f64 = 0.1;

@@ -31,7 +31,7 @@ struct Backoff {
 
 const AFTER_BODY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
 const AFTER_TROUBLE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
-/// Where requests are paced by what is refused, the pause before one's turn.
+/// The pause before a request's turn, if refusals pace the requests.
 const AFTER_THROTTLING_PACED: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(8) };
 /// S3 scales a prefix up in minutes; hammering it meanwhile only prolongs the 503s.
 const AFTER_THROTTLING: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(8) };

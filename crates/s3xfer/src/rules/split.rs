@@ -1,5 +1,5 @@
-//! Which part's end is better fetched by others: near the end of a transfer, when requests have nothing left to ask
-//! for.
+//! The choice of a part whose end is better fetched by others: near the end of a transfer, when requests have nothing
+//! left to ask for.
 //!
 //! No byte is fetched twice: the part keeps what it will have brought by the time the others are done, and its
 //! connection is given up there.
@@ -17,7 +17,7 @@ pub(crate) struct OnItsWay {
     pub(crate) flowed: Duration,
 }
 
-/// What others could do in its place.
+/// The ability of other requests to fetch an end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Others {
     /// Requests that have nothing to ask for.
@@ -33,7 +33,7 @@ pub(crate) struct Others {
 /// An end that is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Split {
-    /// Which part's, of those that were given.
+    /// Index of the part among those that were given.
     pub(crate) index: usize,
     /// Bytes of the end.
     pub(crate) bytes: u64,

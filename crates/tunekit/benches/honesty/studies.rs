@@ -17,7 +17,7 @@ const RACING: u64 = 80;
 const CLIMBING: usize = 60;
 const FULL: u64 = 9;
 
-/// What is spent on a configuration.
+/// The cost of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// One measurement.

@@ -16,7 +16,7 @@ struct Front {
     most: i64,
     enough: f64,
     slope: f64,
-    /// What each kind costs; the best costs nothing.
+    /// The cost of each kind; the best costs nothing.
     kinds: Vec<f64>,
     /// The power of n that is paid, and what a kind adds to the price.
     power: f64,
@@ -89,7 +89,7 @@ impl Front {
         self.values(&x, config.float("n").unwrap_or(1.0), kind)
     }
 
-    /// What could be had at best.
+    /// The best that can be had.
     fn front(&self) -> Vec<Vec<f64>> {
         let best: Vec<f64> = self.xs.iter().map(|(_, _, best, _)| *best).collect();
         let kinds = 0..self.kinds.len();

@@ -17,7 +17,7 @@ struct Kernel {
     /// Effects that two parameters have together, by place among the values from 0 to 1: both, strength, where it is
     /// best.
     pairs: Vec<(usize, usize, f64, f64)>,
-    /// What each step of each parameter needs of two resources, and how much of each there is.
+    /// The need of each step of each parameter for two resources, and how much of each there is.
     needs: [Vec<f64>; 2],
     limits: [f64; 2],
     noise: f64,

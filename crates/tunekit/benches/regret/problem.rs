@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tunekit::searcher::Stream;
 use tunekit::{Ask, Config, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study};
 
-/// What a trial comes to without noise; `None` where it fails.
+/// A trial's value without noise; `None` if it fails.
 pub(crate) type Truth = Box<dyn Fn(&Config) -> Option<Vec<f64>> + Send + Sync>;
-/// What is lost by an answer: of the true values of what is recommended.
+/// The loss of an answer, by the true values of the recommendation.
 pub(crate) type Loss = Box<dyn Fn(&[Vec<f64>]) -> f64 + Send + Sync>;
 
 /// A function, and what is asked of a searcher.
@@ -21,7 +21,7 @@ pub(crate) struct Problem {
     pub(crate) noise: Noise,
     pub(crate) truth: Truth,
     pub(crate) loss: Loss,
-    /// What the loss is.
+    /// The meaning of the loss.
     pub(crate) measure: &'static str,
 }
 
@@ -32,14 +32,14 @@ pub(crate) enum Noise {
     Same(f64),
 }
 
-/// What came of a study.
+/// The outcome of a study.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ran {
     pub(crate) function: u64,
     pub(crate) seed: u64,
-    /// Of what is recommended.
+    /// The loss of the recommendation.
     pub(crate) loss: f64,
-    /// Of what was measured to be the lowest, as programs that recommend that would have it.
+    /// The loss of the lowest measurement, for programs that recommend it.
     pub(crate) seen: f64,
     /// Trials that failed.
     pub(crate) failed: u64,

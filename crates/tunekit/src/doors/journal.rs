@@ -43,7 +43,7 @@ pub enum JournalError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault in it.
         source: serde_json::Error,
     },
 }

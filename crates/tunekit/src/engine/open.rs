@@ -26,7 +26,7 @@ pub enum OpenError {
     Replay {
         /// The journal.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         source: ReplayError,
     },
     /// The journal is of another study.

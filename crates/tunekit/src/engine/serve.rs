@@ -226,7 +226,7 @@ impl Server {
         Ok(Self { study, journal: Some(journal), warning, created: false, refused: false, before })
     }
 
-    /// What a person should know of the journal it was opened with, if there is anything.
+    /// A warning about the journal that it was opened with, if there is one.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }

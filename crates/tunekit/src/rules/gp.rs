@@ -179,7 +179,7 @@ impl Posterior {
     ) -> Option<Self> {
         let kernel = Kernel::new(coordinates, hyper);
         let x: Vec<Vec<f64>> = data.x.iter().map(|x| kernel.place(x)).collect();
-        // What rows share is known of all of them or of none.
+        // The shared part is known of all rows or of none.
         let base = if data.shared.is_empty() { base.min(data.len()) } else { data.len() };
         let variances: Vec<f64> = (0..data.len()).map(|i| data.variance(i, hyper.noise)).collect();
         let known = last.filter(|last| {

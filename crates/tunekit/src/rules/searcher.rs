@@ -69,7 +69,7 @@ pub enum SuggestError {
     Outside {
         /// The searcher.
         searcher: String,
-        /// What is wrong with it.
+        /// The fault in it.
         source: ConfigError,
     },
     /// The searcher cannot work on this study.

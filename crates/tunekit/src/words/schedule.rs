@@ -210,7 +210,7 @@ pub enum SpecError {
         option: String,
         /// The value given, as JSON.
         value: String,
-        /// What is wrong with it.
+        /// The fault in it.
         source: serde_json::Error,
     },
     /// `median` around itself, or around nothing.

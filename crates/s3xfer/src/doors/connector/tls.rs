@@ -52,7 +52,7 @@ pub(super) enum TlsError {
     Bundle {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         cause: String,
     },
     /// Nobody is trusted.

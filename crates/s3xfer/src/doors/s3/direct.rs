@@ -5,7 +5,7 @@
 //! request anew, and an answer that is not [plainly](super::plain) the object (a refusal, a redirect, an odd head, none
 //! at all) is handed to the SDK as if it had asked, so that it ends as any other.
 //!
-//! Where the caller has a say in how requests are made (an HTTP client, interceptors, an endpoint resolver, schemes of
+//! If the caller has a say in how requests are made (an HTTP client, interceptors, an endpoint resolver, schemes of
 //! authentication), all of them go through the SDK. So do those that no pattern is made of.
 
 use std::collections::HashMap;
@@ -57,7 +57,7 @@ pub(super) struct Direct {
 #[derive(Debug)]
 struct Kept {
     verb: Verb,
-    /// Where it is not the client's own.
+    /// The region, if it is not the client's own.
     region: Option<Region>,
     known: Known,
 }
@@ -76,7 +76,7 @@ struct Way {
     timeouts: Timeouts,
     components: RuntimeComponents,
     resolver: SharedIdentityResolver,
-    /// What the cache of identities looks at: how long it may wait for them.
+    /// The time that the cache of identities may wait, which is all it looks at.
     settings: ConfigBag,
 }
 
@@ -105,7 +105,7 @@ struct Ear(Weak<Mutex<Option<Heard>>>);
 struct Heard {
     lesson: Lesson,
     timeouts: TimeoutConfig,
-    /// Of the one request.
+    /// The interceptor's view of its one request.
     components: RuntimeComponents,
 }
 
@@ -182,7 +182,7 @@ impl Direct {
     ///
     /// # Errors
     ///
-    /// What the SDK has to look at.
+    /// An answer that the SDK has to look at.
     pub(super) async fn send(&self, ready: &Ready, verb: Verb) -> Result<Answer, Told> {
         let Ready { way, written } = ready;
         let method = verb.method();

@@ -37,7 +37,7 @@ const OWN: [&str; 3] = ["amz-sdk-invocation-id", "authorization", "x-amz-date"];
 /// tells whole seconds.
 const SAME_CLOCK_SECONDS: i64 = 2;
 
-/// What is asked of an object.
+/// The question about an object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) verb: Verb,
@@ -95,7 +95,7 @@ impl Verb {
         }
     }
 
-    /// What the SDK puts into each query.
+    /// Names that the SDK puts into each query.
     fn query(self) -> &'static str {
         match self {
             Self::Get => "x-id=GetObject",

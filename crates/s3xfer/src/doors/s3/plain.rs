@@ -19,7 +19,7 @@ pub(super) struct Plain {
     pub(super) checksum: StoredChecksum,
 }
 
-/// What the headers say; `None` for those that need a second look.
+/// The headers' meaning; `None` for headers that need a second look.
 pub(super) fn read(status: StatusCode, headers: &HeaderMap) -> Option<Plain> {
     let content_range = text(headers, "content-range")?;
     let fits = match status {

@@ -40,7 +40,7 @@ struct Chain<'a> {
     start: &'a Hyper,
     d: usize,
     has_own: bool,
-    /// What rows share by each trend that there may be, none first.
+    /// The covariance that rows share by each possible trend, none first.
     trends: Vec<Vec<f64>>,
     /// The trend there is.
     trend: usize,
@@ -50,7 +50,7 @@ struct Chain<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Drawn {
     pub(crate) hyper: Hyper,
-    /// Which trend there is, of those of `trend.rs` after none.
+    /// The trend in force, counted after none, in the order of `trend.rs`.
     trend: usize,
 }
 
@@ -62,7 +62,7 @@ impl Drawn {
     }
 }
 
-/// What rows share by a trend.
+/// The covariance that rows share by a trend.
 fn shared(index: usize, times: &[Vec<f64>]) -> Vec<f64> {
     let (shape, sd) = TRENDS[index];
     trend::covariance(shape, times).into_iter().map(|value| sd * sd * value).collect()

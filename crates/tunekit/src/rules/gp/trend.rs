@@ -1,4 +1,4 @@
-//! What all measurements have in common at one time: a machine that gets slower, a link that others use.
+//! The trend that all measurements have in common at one time: a machine that gets slower, a link that others use.
 //!
 //! Times run from -1, where a study begins, to 0, now. A trend g is a process over time with g(0) = 0, beside the one
 //! over configurations, so that a prediction is of a measurement taken now and needs no more than the trend's

@@ -187,7 +187,7 @@ impl Scheduler for Dehb {
     }
 
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
-        // Where no trial may start there are no more children, but what Hyperband's first round has left to do.
+        // If no trial may start, there are no more children, only the rest of Hyperband's first round.
         if self.first.has_work() || !history.may_start() {
             return self.first.next(history, stream);
         }

@@ -173,7 +173,7 @@ impl Hyperband {
         }
     }
 
-    /// What is left to do where no trial may start: the best of a rung that is not going to be full goes on.
+    /// The work that is left if no trial may start: the best of a rung that will not be full go on.
     fn finish(&self) -> Job {
         let due = self.rounds.values().find_map(|round| {
             let next = round.best().filter(|_| round.awaited.is_empty() && round.queue.is_empty())?;
@@ -183,7 +183,7 @@ impl Hyperband {
         let promising = |round: &Round| !round.awaited.is_empty() && round.bracket + round.rung < last;
         match due {
             Some(job) => job,
-            // What is under way may bring the next promotion.
+            // Trials under way may bring the next promotion.
             None if self.rounds.values().any(promising) => Job::Wait,
             None => Job::Start { resource: Some(self.levels.at(self.next_bracket())) },
         }

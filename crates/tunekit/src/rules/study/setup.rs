@@ -251,7 +251,7 @@ pub enum SetupError {
     Point {
         /// Which, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The fault in it.
         source: ConfigError,
     },
 }

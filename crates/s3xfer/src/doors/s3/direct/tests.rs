@@ -108,7 +108,7 @@ async fn is_direct(store: &Store, verb: Verb) -> bool {
     }
 }
 
-/// What comes of a request, and how many it took.
+/// The outcome of a request, and how many requests it took.
 async fn outcome(store: &Store, verb: Verb) -> (String, u64) {
     let sent = AtomicU64::new(0);
     let told = match verb {

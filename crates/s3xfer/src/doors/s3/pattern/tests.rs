@@ -69,7 +69,7 @@ struct Setting {
     app: Option<&'static str>,
 }
 
-/// What is asked for, and when.
+/// The question and its time.
 #[derive(Debug, Clone)]
 struct Request {
     object: ObjectRequest,

@@ -31,7 +31,7 @@ pub(super) const FEASIBLE: f64 = 0.5;
 /// What a trial is worth.
 pub(super) struct Acquisition<'a> {
     gain: Gain<'a>,
-    /// What must be at most a limit, the limit, and the power of the probability that it is.
+    /// The constrained output, its limit, and the power of the probability that it keeps the limit.
     constraints: Vec<(Cow<'a, Posterior>, f64, f64)>,
     cost: Option<&'a Surrogate>,
 }

@@ -38,7 +38,7 @@ pub(super) struct Model {
     pub(super) objective: Surrogate,
     /// Of the further objectives.
     pub(super) further: Vec<Surrogate>,
-    /// Of what must be at most 0, ...
+    /// The outputs that must be at most 0, ...
     constraints: Vec<Surrogate>,
     /// ... and, where trials failed, of whether they do, as -1 and 1.
     fails: Option<Surrogate>,
@@ -261,7 +261,7 @@ impl Model {
         likely(self.constraints.iter(), &self.sites, least)
     }
 
-    /// What must be at most 0, and to which power its probability counts.
+    /// The output that must be at most 0, and the power to which its probability counts.
     pub(super) fn limited(&self) -> impl Iterator<Item = (&Surrogate, f64)> {
         let constraints = self.constraints.iter().map(|constraint| (constraint, 1.0));
         constraints.chain(self.fails.iter().map(|fails| (fails, self.caution)))
@@ -329,7 +329,7 @@ impl Last {
     }
 }
 
-/// Which of these points keep all limits with at least this probability.
+/// The points among these that keep all limits with at least this probability.
 fn likely<'a>(limited: impl Iterator<Item = &'a Surrogate>, points: &[Vec<f64>], least: f64) -> Vec<bool> {
     let mut log = vec![0.0; points.len()];
     for surrogate in limited {
