@@ -36,7 +36,7 @@ struct State {
     on_their_way: Vec<Arc<Span>>,
     /// Parts that are to be cut off where they are.
     shed: u32,
-    seconds: u64,
+    second_requests: u64,
     splits: u64,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Flow {
 
 /// A part that others may take the end of, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Splittable {
     steering: Arc<Steering>,
     span: Arc<Span>,
 }
@@ -88,7 +88,7 @@ impl Steering {
                 receiver: Concurrency::new(bounds.requests),
                 on_their_way: Vec::new(),
                 shed: 0,
-                seconds: 0,
+                second_requests: 0,
                 splits: 0,
             })
         });
@@ -149,8 +149,8 @@ impl Steering {
     /// Whether a second request for the same bytes is within the budget; it is counted then.
     pub(crate) fn may_ask_again(&self) -> bool {
         let Some(mut state) = self.state() else { return false };
-        let may = state.controller.may_ask_again(state.seconds);
-        state.seconds += u64::from(may);
+        let may = state.controller.may_ask_again(state.second_requests);
+        state.second_requests += u64::from(may);
         may
     }
 
@@ -162,11 +162,11 @@ impl Steering {
     }
 
     /// Others may take the end of that part from now on.
-    pub(crate) fn share(self: &Arc<Self>, span: &Arc<Span>) -> Shared {
+    pub(crate) fn share(self: &Arc<Self>, span: &Arc<Span>) -> Splittable {
         if let Some(mut state) = self.state() {
             state.on_their_way.push(span.clone());
         }
-        Shared { steering: self.clone(), span: span.clone() }
+        Splittable { steering: self.clone(), span: span.clone() }
     }
 
     /// Looks at what came: the bytes of all bodies, and how many of them wait for the receiver now.
@@ -223,8 +223,10 @@ impl Steering {
 
     /// For the report.
     pub(crate) fn steered(&self) -> Steered {
-        self.state()
-            .map_or_else(Steered::default, |state| Steered { second_requests: state.seconds, splits: state.splits })
+        self.state().map_or_else(Steered::default, |state| Steered {
+            second_requests: state.second_requests,
+            splits: state.splits,
+        })
     }
 
     fn state(&self) -> Option<MutexGuard<'_, State>> {
@@ -269,7 +271,7 @@ impl Drop for Flow {
     }
 }
 
-impl Drop for Shared {
+impl Drop for Splittable {
     fn drop(&mut self) {
         if let Some(mut state) = self.steering.state() {
             state.on_their_way.retain(|span| !Arc::ptr_eq(span, &self.span));
