@@ -9,5 +9,6 @@ pub(crate) mod connector;
 pub(crate) mod disk;
 pub(crate) mod journal;
 pub(crate) mod machine;
+pub(crate) mod memory;
 pub(crate) mod s3;
 pub(crate) mod special;

@@ -7,6 +7,7 @@ pub(crate) mod counters;
 pub(crate) mod crew;
 pub(crate) mod download;
 pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod session;
 pub(crate) mod shared;
 pub(crate) mod sink;

@@ -17,3 +17,4 @@ pub(crate) mod pacing;
 pub(crate) mod plan;
 pub(crate) mod retry;
 pub(crate) mod split;
+pub(crate) mod verdict;

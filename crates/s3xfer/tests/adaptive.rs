@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use lab::Bench;
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{TransferConfig, TransferReport};
+use s3xfer::{Bottleneck, Client, TransferConfig, TransferMemory, TransferReport};
 use tokio::time::Instant;
 
 const MIB: u64 = 1 << 20;
@@ -156,4 +156,97 @@ async fn a_download_that_is_cut_off_in_the_middle_of_splits_goes_on() {
     bench.assert_whole();
     assert_eq!(report.bytes, 24 * MIB);
     assert!(sent > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_transfer_begins_where_the_first_one_ended() {
+    let profile = "first_byte_ms = 30\nconnection_mb_per_s = 10\nlink_mb_per_s = 800";
+    let bench = Bench::behind(96 * MIB, network(profile));
+    let client = bench.client.clone().with_config(TransferConfig::default());
+    let seconds = async |client: &Client| {
+        let report = client.download("lab", "key").to_file(bench.target()).await.unwrap();
+        bench.assert_whole();
+        report.elapsed.as_secs_f64()
+    };
+    let first = seconds(&client).await;
+    assert_eq!(client.memory().len(), 1);
+    let second = seconds(&client).await;
+    assert!(second < 0.9 * first, "{second} s after {first} s");
+    // The same from a file, in another process as it were.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("memory.json");
+    client.memory().save(&path).unwrap();
+    let loaded = TransferMemory::load(&path).unwrap();
+    let told = seconds(&client.clone().with_memory(loaded)).await;
+    assert!(told < 0.9 * first, "{told} s after {first} s");
+    let forgetful = client.clone().with_memory(TransferMemory::none());
+    let alone = seconds(&forgetful).await;
+    assert!((alone / first - 1.0).abs() < 0.02 && forgetful.memory().is_empty(), "{alone} s after {first} s");
+    // Whoever fixes the number neither asks nor tells.
+    let fixed = bench.client.clone().with_memory(TransferMemory::default()).with_config(fixed(64, MIB));
+    seconds(&fixed).await;
+    assert!(fixed.memory().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_is_given_up_has_found_something_too() {
+    let bench = Bench::behind(64 * MIB, network("first_byte_ms = 30\nconnection_mb_per_s = 2\nlink_mb_per_s = 150"));
+    let client = bench.client.clone().with_config(TransferConfig::default());
+    let download = client.download("lab", "key").to_file(bench.target());
+    tokio::time::timeout(Duration::from_millis(400), download.into_future()).await.unwrap_err();
+    // Its tasks end when they are polled next.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(client.memory().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_says_what_limited_it() {
+    let limited = |profile: &str, fault: Option<FaultKind>, config: TransferConfig| {
+        let network = network(profile);
+        let bench = Bench::with(48 * MIB, |lab| {
+            let fault = fault.map(|kind| s3lab::Fault { key: "key".to_owned(), requests: Requests::At(4), kind });
+            lab.network(network).faults(s3lab::FaultPlan::new(fault).unwrap())
+        });
+        async move {
+            let verdict = bench.download(&config).await.unwrap().verdict;
+            (verdict.bottleneck, format!("{verdict}: {:?}", verdict.evidence))
+        }
+    };
+    let config = || TransferConfig::builder().multipart_threshold(1).adaptive_concurrency(false);
+    let fixed = fixed(8, 2 * MIB);
+    let slow = config().max_concurrency(8).multipart_chunksize(2 * MIB).max_bandwidth(10 << 20).build().unwrap();
+    let small = config().max_concurrency(80).multipart_chunksize(MIB).memory_limit(2 << 20).build().unwrap();
+    let crawls = FaultKind::Slow { bytes_per_s: 200_000 };
+    for (profile, fault, config, expected) in [
+        ("first_byte_ms = 20\nconnection_mb_per_s = 5", None, fixed.clone(), Bottleneck::Requests),
+        ("first_byte_ms = 20\nconnection_mb_per_s = 50\nlink_mb_per_s = 40", None, fixed.clone(), Bottleneck::Link),
+        ("first_byte_ms = 20\nlink_mb_per_s = 60", None, TransferConfig::default(), Bottleneck::Link),
+        ("first_byte_ms = 20\nconnection_mb_per_s = 50", None, slow, Bottleneck::Bandwidth),
+        ("first_byte_ms = 20\nconnection_mb_per_s = 5", None, small, Bottleneck::Memory),
+        ("first_byte_ms = 20\nrequests_per_s = 6", None, fixed.clone(), Bottleneck::Throttling),
+        ("first_byte_ms = 20\nconnection_mb_per_s = 20", Some(crawls), fixed.clone(), Bottleneck::Tail),
+        ("first_byte_ms = 400\nconnection_mb_per_s = 50", None, fixed, Bottleneck::Latency),
+        ("first_byte_ms = 20", None, TransferConfig::default(), Bottleneck::Latency),
+    ] {
+        let (bottleneck, why) = limited(profile, fault, config).await;
+        assert_eq!(bottleneck, expected, "{profile}: {why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_course_of_a_transfer_is_kept_where_it_is_asked_for() {
+    let bench = Bench::behind(48 * MIB, network("first_byte_ms = 20\nlink_mb_per_s = 40"));
+    let client = bench.client.clone().with_config(TransferConfig::default());
+    let download = client.download("lab", "key").timeline(Duration::from_millis(50));
+    let report = download.to_file(bench.target()).await.unwrap();
+    let moments = &report.timeline;
+    assert!((20..=40).contains(&moments.len()), "{moments:?}");
+    assert!(moments.is_sorted_by_key(|moment| (moment.at, moment.bytes)), "{moments:?}");
+    assert_eq!(moments.last().map(|moment| moment.bytes), Some(48 * MIB));
+    let middle = moments[moments.len() / 2];
+    assert!((35e6..45e6).contains(&middle.bytes_per_second) && middle.requests > 0 && middle.target > 0, "{middle:?}");
+    let report = client.download("lab", "key").to_file(bench.target()).await.unwrap();
+    assert!(report.timeline.is_empty());
 }

@@ -10,6 +10,9 @@
 #[path = "../../src/rules/control.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod control;
+#[path = "../../src/words/found.rs"]
+#[allow(dead_code, reason = "its unit tests run with the library")]
+mod found;
 #[path = "../../src/rules/lateness.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod lateness;
@@ -29,10 +32,21 @@ mod profiles;
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod split;
 mod table;
+#[path = "../../src/words/timeline.rs"]
+#[allow(dead_code, reason = "its unit tests run with the library")]
+mod timeline;
+#[path = "../../src/words/verdict.rs"]
+#[allow(dead_code, unreachable_pub, reason = "its unit tests run with the library")]
+mod verdict;
+/// The names that the rules know them by.
+mod words {
+    pub(crate) use crate::{found, timeline, verdict};
+}
 
 use std::process::ExitCode;
 use std::thread;
 
+use found::Found;
 use network::Profile;
 use ours::Ours;
 use peers::{FIXED, Fixed, Kind, Windows};
@@ -100,7 +114,8 @@ fn run(options: &Options) {
     let shares: Vec<Vec<(usize, Row)>> = thread::scope(|scope| {
         let work = |share: usize| {
             let mine = all.iter().enumerate().skip(share).step_by(threads);
-            mine.map(|(number, profile)| (number, row(profile, options.plays))).collect()
+            mine.map(|(number, profile)| (number, row(profile, &all[(number + 1) % all.len()], options.plays)))
+                .collect()
         };
         let running: Vec<_> = (0..threads).map(|share| scope.spawn(move || work(share))).collect();
         running.into_iter().map(|share| share.join().expect("a play does not panic")).collect()
@@ -124,7 +139,15 @@ fn median<R: Rule>(profile: &Profile, plays: u64, rule: impl Fn() -> R) -> Playe
     played[played.len() / 2]
 }
 
-fn row(profile: &Profile, plays: u64) -> Row {
+/// What a first transfer finds, of another seed than those that count.
+fn found(profile: &Profile) -> Option<Found> {
+    let mut first = Ours::new();
+    play(profile, &mut first, 1_000_000)?;
+    first.found()
+}
+
+/// The network `before` is one that another place's transfers have found.
+fn row(profile: &Profile, before: &Profile, plays: u64) -> Row {
     let pairs = REQUESTS.iter().flat_map(|requests| PART_MIB.iter().map(|mib| (*requests, *mib)));
     let grid: Vec<((u32, u64), f64)> = pairs
         .map(|(requests, mib)| {
@@ -140,5 +163,13 @@ fn row(profile: &Profile, plays: u64) -> Row {
     let fixed = FIXED.iter().map(|(name, fixed)| (*name, median(profile, plays, || *fixed).seconds));
     let adaptive = Kind::ALL.iter().map(|(name, kind)| (*name, median(profile, plays, || Windows::new(*kind)).seconds));
     let others = fixed.chain(adaptive).collect();
-    Row { profile: profile.clone(), best, requests, mib, most_requests, ours, others }
+    let again = {
+        let found = found(profile);
+        median(profile, plays, || Ours::told(found))
+    };
+    let misled = {
+        let found = found(before);
+        median(profile, plays, || Ours::told(found))
+    };
+    Row { profile: profile.clone(), best, requests, mib, most_requests, ours, again, misled, others }
 }

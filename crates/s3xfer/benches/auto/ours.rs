@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use crate::control::{Bounds, Controller};
+use crate::found::Found;
 use crate::network::Time;
 use crate::play::{Cut, OnTheWay, Part, Rule};
 use crate::split::OnItsWay;
+
+const BOUNDS: Bounds = Bounds { requests: 512, part_bytes: 64 << 20 };
 
 /// The default configuration.
 #[derive(Debug, Clone)]
@@ -13,7 +16,21 @@ pub(crate) struct Ours(Controller);
 
 impl Ours {
     pub(crate) fn new() -> Self {
-        Self(Controller::new(Bounds { requests: 512, part_bytes: 64 << 20 }))
+        Self(Controller::new(BOUNDS))
+    }
+
+    /// After a transfer that has found that, if it has found anything.
+    pub(crate) fn told(found: Option<Found>) -> Self {
+        let mut controller = Controller::new(BOUNDS);
+        if let Some(found) = found {
+            controller.tell(found);
+        }
+        Self(controller)
+    }
+
+    /// For the next transfer.
+    pub(crate) fn found(&self) -> Option<Found> {
+        self.0.found()
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) struct Row {
     pub(crate) mib: u64,
     pub(crate) most_requests: u32,
     pub(crate) ours: Played,
+    /// A second transfer, which is told what the first one has found; one that is told what is true of another network.
+    pub(crate) again: Played,
+    pub(crate) misled: Played,
     /// Seconds of others, by name.
     pub(crate) others: Vec<(&'static str, f64)>,
 }
@@ -50,6 +53,10 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
     let _ = writeln!(text, "|---|---|---|---|---|---|---|---|");
     let ours = rows.iter().map(|row| (row.ratio(), row.is_short())).collect();
     let _ = writeln!(text, "| **s3xfer** | {} | |", summary(ours));
+    let again = rows.iter().map(|row| (row.best / row.again.seconds, row.is_short())).collect();
+    let _ = writeln!(text, "| s3xfer, second transfer | {} | |", summary(again));
+    let misled = rows.iter().map(|row| (row.best / row.misled.seconds, row.is_short())).collect();
+    let _ = writeln!(text, "| s3xfer, told of another network | {} | |", summary(misled));
     for name in names {
         let others = rows.iter().map(|row| (row.of(name), row.is_short())).collect();
         let ahead = rows.iter().filter(|row| row.ratio() >= 0.99 * row.of(name)).count();

@@ -1,7 +1,8 @@
-//! What this machine gives a process: memory, and files it may have open.
+//! What this machine gives a process: memory, files it may have open, and time of its processors.
 
 use std::sync::OnceLock;
-use std::{fs, io};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use rustix::io::Errno;
 
@@ -39,6 +40,36 @@ fn share_of_open_files(divisor: u64) -> u32 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let share = limit.map_or(MOST_CONNECTIONS, |files| files / divisor);
     u32::try_from(share.clamp(1, MOST_CONNECTIONS)).expect("at most MOST_CONNECTIONS")
+}
+
+/// A span of time, and how much of it this process spent on the machine's processors.
+#[derive(Debug)]
+pub(crate) struct Stint {
+    began: Instant,
+    used: Duration,
+}
+
+impl Stint {
+    pub(crate) fn begin() -> Self {
+        Self { began: Instant::now(), used: processor_time() }
+    }
+
+    /// Share of the time of all processors that it may use. 0 where a transfer that took `elapsed` by its own clock did
+    /// not run in real time, as in tests.
+    pub(crate) fn share(&self, elapsed: Duration) -> f64 {
+        let real = self.began.elapsed();
+        if real.is_zero() || real < elapsed / 2 {
+            return 0.0;
+        }
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let used = processor_time().saturating_sub(self.used);
+        (used.as_secs_f64() / real.as_secs_f64() / processors as f64).min(1.0)
+    }
+}
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Whether `error` says that the process, or the machine, has too many files open.

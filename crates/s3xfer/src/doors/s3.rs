@@ -10,6 +10,7 @@ mod date;
 mod direct;
 mod heads;
 mod identity;
+mod origin;
 mod pattern;
 mod plain;
 mod refusal_body;
@@ -48,6 +49,7 @@ use self::customer_key::{AllowedInClear, KeysNeedTls};
 use self::direct::Direct;
 use self::heads::OnlyWhatIsRead;
 use self::identity::Identities;
+use self::origin::Endpoint;
 use self::pattern::{Asked, Verb};
 use self::refusal_body::RefusalsAreShort;
 use self::region::{Elsewhere, Regions};
@@ -86,6 +88,7 @@ pub(crate) struct Store {
     direct: Option<Arc<Direct>>,
     regions: Arc<Regions>,
     identities: Identities,
+    endpoint: Endpoint,
 }
 
 /// The beginning of an answer, and the body behind it.
@@ -168,17 +171,23 @@ impl Store {
         let (base, connector) = with_connector(base);
         let (regions, identities) = (Arc::default(), Identities::new(base.config().identity_cache()));
         let direct = connector.and_then(|connector| Direct::new(base.config(), connector, identities.clone()));
-        let client = Self::client(&base, connect_timeout, &identities);
-        Self { client, base, direct: direct.map(Arc::new), regions, identities }
+        let endpoint = Endpoint::default();
+        let client = Self::client(&base, connect_timeout, &identities, &endpoint);
+        Self { client, base, direct: direct.map(Arc::new), regions, identities, endpoint }
     }
 
     /// The same with another timeout. What the one has learned the other knows, and they share connections.
     pub(crate) fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
-        let client = Self::client(&self.base, connect_timeout, &self.identities);
+        let client = Self::client(&self.base, connect_timeout, &self.identities, &self.endpoint);
         Self { client, direct: self.direct.map(|direct| Arc::new(direct.again())), ..self }
     }
 
-    fn client(client: &Client, connect_timeout: Duration, identities: &Identities) -> Client {
+    /// Scheme, host and port of the endpoint, once a request has gone there.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        self.endpoint.get()
+    }
+
+    fn client(client: &Client, connect_timeout: Duration, identities: &Identities, endpoint: &Endpoint) -> Client {
         let mut config = client
             .config()
             .to_builder()
@@ -193,6 +202,7 @@ impl Store {
         config.push_interceptor(SharedInterceptor::permanent(AskForChecksum));
         config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
         config.push_interceptor(SharedInterceptor::permanent(KeysNeedTls));
+        config.push_interceptor(SharedInterceptor::permanent(endpoint.clone()));
         Client::from_conf(config.build())
     }
 

@@ -3,6 +3,7 @@
 use crate::doors::s3::{self, Store};
 use crate::engine::download::Download;
 use crate::engine::download::order::Order;
+use crate::engine::memory::TransferMemory;
 use crate::engine::shared::Shared;
 use crate::words::config::{TransferConfig, TransferOptions};
 use crate::words::object::ObjectAddress;
@@ -62,6 +63,18 @@ impl Client {
     #[must_use]
     pub fn with_options(self, options: TransferOptions) -> Self {
         Self { shared: self.shared.with_options(options) }
+    }
+
+    /// The same client with another memory of earlier transfers; see [`TransferMemory`].
+    #[must_use]
+    pub fn with_memory(self, memory: TransferMemory) -> Self {
+        Self { shared: Shared { memory, ..self.shared } }
+    }
+
+    /// The numbers that its transfers have found.
+    #[must_use]
+    pub fn memory(&self) -> &TransferMemory {
+        &self.shared.memory
     }
 
     /// A download of the object, to be given a target. A key that is empty or longer than S3's 1,024 bytes is told by

@@ -6,6 +6,7 @@
 use std::future::IntoFuture;
 use std::ops::RangeBounds;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -57,6 +58,14 @@ impl Download {
     /// Other options for this transfer alone. The client's limits hold for it as for the others, together with them.
     pub fn options(mut self, options: TransferOptions) -> Self {
         self.order.shared = self.order.shared.with_options(options);
+        self
+    }
+
+    /// Keeps the transfer's course for the [report](TransferReport::timeline): a [`Moment`](crate::Moment) for each
+    /// period, which is at least a millisecond; of long transfers so many that there are at most 4,096. A download of
+    /// one request has none but the last.
+    pub fn timeline(mut self, every: Duration) -> Self {
+        self.order.shared.timeline = Some(every);
         self
     }
 

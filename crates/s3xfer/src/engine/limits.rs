@@ -22,6 +22,8 @@ const MEMORY_SHARE: u64 = 4;
 #[derive(Debug)]
 pub(crate) struct Limits {
     requests: u32,
+    /// The same, if memory were no limit.
+    requests_without_memory_limit: u32,
     permits: Arc<Semaphore>,
     /// `None`: all that have permits run.
     turns: Option<Arc<Turns>>,
@@ -90,6 +92,7 @@ impl Limits {
         let Admission { requests, waiting_bytes } = Admission::new(config, limit, machine::connections());
         Arc::new(Self {
             requests,
+            requests_without_memory_limit: config.max_concurrency().min(machine::connections()).max(1),
             permits: Arc::new(Semaphore::new(requests as usize)),
             turns: config.adaptive_concurrency().then(|| Turns::new(small_at_once(config, requests))),
             memory: Memory::new(waiting_bytes),
@@ -101,6 +104,11 @@ impl Limits {
     /// Most requests in flight: what `max_concurrency`, the memory and the files that may be open come to.
     pub(crate) fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// The same, if memory were no limit.
+    pub(crate) fn requests_without_memory_limit(&self) -> u32 {
+        self.requests_without_memory_limit
     }
 
     /// Bytes that may wait altogether.

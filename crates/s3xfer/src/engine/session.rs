@@ -5,14 +5,16 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::time::{Instant, sleep};
 
+use crate::doors::machine::Stint;
 use crate::doors::s3::Store;
-use crate::engine::counters::{Counters, Stopwatch};
+use crate::engine::counters::{Counters, Stopwatch, WaitedNanos};
 use crate::engine::limits::Limits;
+use crate::engine::memory::TransferMemory;
 use crate::engine::shared::Shared;
 use crate::engine::steering::Steering;
 use crate::rules::control::Bounds;
@@ -20,7 +22,9 @@ use crate::rules::floor::Floor;
 use crate::rules::retry::{Attempts, GaveUp, Now};
 use crate::words::config::TransferConfig;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
+use crate::words::found::Place;
 use crate::words::object::ObjectAddress;
+use crate::words::verdict::Evidence;
 
 /// One transfer's way to the server, its limits and its counters.
 #[derive(Debug)]
@@ -31,16 +35,21 @@ pub(crate) struct Session {
     pub(crate) counters: Counters,
     pub(crate) steering: Arc<Steering>,
     pub(crate) started: Instant,
+    memory: TransferMemory,
+    processors: Stint,
+    /// The place that the memory was asked for; `None` inside where no request has gone out.
+    place: OnceLock<Option<Place>>,
 }
 
 impl Session {
     /// Begins now.
     pub(crate) fn new(shared: Shared) -> Arc<Self> {
-        let Shared { store, config, limits, .. } = shared;
+        let Shared { store, config, limits, memory, timeline } = shared;
         let started = Instant::now();
         let bounds = Bounds { requests: most_requests(&config, &limits), part_bytes: config.multipart_chunksize() };
-        let steering = Steering::new(bounds, config.adaptive_concurrency(), started);
-        Arc::new(Self { store, config, limits, counters: Counters::default(), steering, started })
+        let steering = Steering::new(bounds, config.adaptive_concurrency(), started, timeline);
+        let (counters, processors, place) = (Counters::default(), Stint::begin(), OnceLock::new());
+        Arc::new(Self { store, config, limits, counters, steering, started, memory, processors, place })
     }
 
     /// Sees `ask` through, with as many attempts and as much patience as the configuration gives to each.
@@ -87,6 +96,36 @@ impl Session {
         }
     }
 
+    /// Begins with the findings of earlier transfers from that bucket. To be called when the first answer has come, and
+    /// before the steering knows.
+    pub(crate) fn recall(&self, bucket: &str) {
+        self.place.get_or_init(|| {
+            let place = Place { endpoint: self.store.endpoint()?.to_owned(), bucket: bucket.to_owned() };
+            if let Some(found) = self.memory.recall(&place) {
+                self.steering.tell(found);
+            }
+            Some(place)
+        });
+    }
+
+    /// The measurements that tell what limited the transfer.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let WaitedNanos { network, bandwidth, sink, retry } = &self.counters.waited;
+        let seconds = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) as f64 / 1e9;
+        let all = [network, bandwidth, sink, retry].map(seconds).iter().sum::<f64>();
+        let share = |nanos| if all > 0.0 { seconds(nanos) / all } else { 0.0 };
+        let most_requests = self.most_requests();
+        Evidence {
+            most_requests,
+            memory_bound: self.config.use_threads() && most_requests < self.limits.requests_without_memory_limit(),
+            receiver_share: share(sink),
+            bandwidth_share: share(bandwidth),
+            retry_share: share(retry),
+            processor_share: self.processors.share(self.started.elapsed()),
+            ..self.steering.evidence(self.counters.received())
+        }
+    }
+
     /// Most requests that this transfer may have in flight.
     pub(crate) fn most_requests(&self) -> u32 {
         most_requests(&self.config, &self.limits)
@@ -95,6 +134,17 @@ impl Session {
     /// The lowest rate that is borne.
     pub(crate) fn floor(&self) -> Floor {
         Floor { bytes_per_second: self.config.min_bytes_per_second(), window: self.config.min_rate_window() }
+    }
+}
+
+/// A transfer that was given up has found something too.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take().flatten()
+            && let Some(found) = self.steering.found()
+        {
+            self.memory.remember(place, found);
+        }
     }
 }
 

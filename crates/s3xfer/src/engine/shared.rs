@@ -1,23 +1,28 @@
 //! [`Shared`]: what a client gives each of its transfers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::doors::s3::Store;
 use crate::engine::limits::Limits;
+use crate::engine::memory::TransferMemory;
 use crate::words::config::{TransferConfig, TransferOptions};
 
-/// Connections, limits and configuration. Clones share the connections and the limits.
+/// Connections, limits, memory and configuration. Clones share the connections, the limits and the memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) config: TransferConfig,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) memory: TransferMemory,
+    /// The period of the course that is kept of a transfer; `None`: none is.
+    pub(crate) timeline: Option<Duration>,
 }
 
 impl Shared {
     /// Under `config`.
     pub(crate) fn new(store: Store, config: TransferConfig) -> Self {
-        Self { store, limits: Limits::new(&config), config }
+        Self { store, limits: Limits::new(&config), config, memory: TransferMemory::default(), timeline: None }
     }
 
     /// The same connections under another configuration, with limits of its own.
@@ -26,7 +31,7 @@ impl Shared {
             true => self.store,
             false => self.store.with_connect_timeout(config.connect_timeout()),
         };
-        Self::new(store, config)
+        Self { memory: self.memory, ..Self::new(store, config) }
     }
 
     /// The same connections and limits with other options.

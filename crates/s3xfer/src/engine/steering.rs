@@ -13,13 +13,17 @@ use tokio::time::{Instant, sleep_until};
 use crate::rules::concurrency::{Concurrency, Seen};
 use crate::rules::control::{Bounds, Controller};
 use crate::rules::split::{OnItsWay, Split};
+use crate::words::found::Found;
+use crate::words::timeline::{Moment, Timeline};
+use crate::words::verdict::Evidence;
 
 /// How many requests a transfer has in flight, and how large its parts are.
 #[derive(Debug)]
 pub(crate) struct Steering {
     bounds: Bounds,
-    /// `None`: always as many requests as there may be, of parts as they are configured.
-    state: Option<Mutex<State>>,
+    /// If not, there are always as many requests as there may be, of parts as they are configured.
+    adaptive: bool,
+    state: Mutex<State>,
     started: Instant,
     /// Told when more requests may begin than before.
     more: Notify,
@@ -38,6 +42,8 @@ struct State {
     shed: u32,
     second_requests: u64,
     splits: u64,
+    /// `None`: nobody asked for it.
+    timeline: Option<Timeline>,
 }
 
 /// The bytes of one part while it is fetched: its end may come nearer meanwhile.
@@ -80,20 +86,31 @@ pub(crate) struct Steered {
 }
 
 impl Steering {
-    /// Always at the `bounds`, or `adaptive` within them.
-    pub(crate) fn new(bounds: Bounds, adaptive: bool, started: Instant) -> Arc<Self> {
-        let state = adaptive.then(|| {
-            Mutex::new(State {
-                controller: Controller::new(bounds),
-                receiver: Concurrency::new(bounds.requests),
-                on_their_way: Vec::new(),
-                shed: 0,
-                second_requests: 0,
-                splits: 0,
-            })
+    /// Always at the `bounds`, or `adaptive` within them; with a moment of the transfer's course for each period.
+    pub(crate) fn new(bounds: Bounds, adaptive: bool, started: Instant, timeline: Option<Duration>) -> Arc<Self> {
+        let state = Mutex::new(State {
+            controller: Controller::new(bounds),
+            receiver: Concurrency::new(bounds.requests),
+            on_their_way: Vec::new(),
+            shed: 0,
+            second_requests: 0,
+            splits: 0,
+            timeline: timeline.map(Timeline::new),
         });
         let (more, end) = (Notify::new(), Notify::new());
-        Arc::new(Self { bounds, state, started, more, at_the_end: AtomicBool::new(false), end })
+        Arc::new(Self { bounds, adaptive, state, started, more, at_the_end: AtomicBool::new(false), end })
+    }
+
+    /// An earlier transfer to the same place has found that.
+    pub(crate) fn tell(&self, found: Found) {
+        if let Some(mut state) = self.state() {
+            state.controller.tell(found);
+        }
+    }
+
+    /// Where the next transfer to the same place may begin.
+    pub(crate) fn found(&self) -> Option<Found> {
+        self.state()?.controller.found()
     }
 
     /// Requests to have in flight now.
@@ -117,15 +134,13 @@ impl Steering {
 
     /// A request is sent.
     pub(crate) fn asked(self: &Arc<Self>) -> Flow {
-        if let Some(mut state) = self.state() {
-            state.controller.asked(self.started.elapsed());
-        }
+        self.lock().controller.asked(self.started.elapsed());
         Flow { steering: self.clone(), answered: false, refused: false }
     }
 
     /// Waits until a request that was sent at `began` is late to its first byte; for ever where none ever is.
     pub(crate) async fn late(&self, began: Instant) {
-        if self.state.is_none() {
+        if !self.adaptive {
             return std::future::pending().await;
         }
         loop {
@@ -156,6 +171,7 @@ impl Steering {
 
     /// Whether all bytes have been asked for: from then on requests are late sooner.
     pub(crate) fn planned(&self, all: bool) {
+        self.lock().controller.planned(self.started.elapsed(), all);
         if self.at_the_end.swap(all, Ordering::Relaxed) != all && all {
             self.end.notify_waiters();
         }
@@ -171,9 +187,9 @@ impl Steering {
 
     /// Looks at what came: the bytes of all bodies, and how many of them wait for the receiver now.
     pub(crate) fn look(&self, received: u64, held: u32) {
-        if let Some(mut state) = self.state() {
-            state.controller.look(self.started.elapsed(), received, held);
-        }
+        let mut state = self.lock();
+        state.controller.look(self.started.elapsed(), received, held);
+        state.note(false);
     }
 
     /// A part is done, and so much came.
@@ -187,7 +203,10 @@ impl Steering {
     /// When to look again, whatever happens.
     pub(crate) fn due(&self) -> Option<Instant> {
         let at_the_end = self.at_the_end.load(Ordering::Relaxed);
-        Some(self.started + self.state()?.controller.due(at_the_end)?)
+        let state = self.lock();
+        let noted = state.timeline.as_ref().map(Timeline::due);
+        let looked = self.adaptive.then(|| state.controller.due(at_the_end)).flatten();
+        Some(self.started + noted.into_iter().chain(looked).min()?)
     }
 
     /// Completes when it is time to look: something came, or more may begin.
@@ -223,14 +242,32 @@ impl Steering {
 
     /// For the report.
     pub(crate) fn steered(&self) -> Steered {
-        self.state().map_or_else(Steered::default, |state| Steered {
-            second_requests: state.second_requests,
-            splits: state.splits,
-        })
+        let State { second_requests, splits, .. } = *self.lock();
+        Steered { second_requests, splits }
     }
 
+    /// The part of a verdict's evidence that is known here, once all bodies have brought `received` bytes.
+    pub(crate) fn evidence(&self, received: u64) -> Evidence {
+        self.look(received, 0);
+        let evidence = self.lock().controller.evidence();
+        // Nobody looked for the right number of requests where it was given.
+        Evidence { link_was_full: self.adaptive && evidence.link_was_full, ..evidence }
+    }
+
+    /// The transfer's course until now; empty where nobody asked for it.
+    pub(crate) fn moments(&self) -> Vec<Moment> {
+        let mut state = self.lock();
+        state.note(true);
+        state.timeline.as_ref().map_or_else(Vec::new, Timeline::moments)
+    }
+
+    /// `None`: nothing is decided here.
     fn state(&self) -> Option<MutexGuard<'_, State>> {
-        self.state.as_ref().map(|state| state.lock().unwrap_or_else(PoisonError::into_inner))
+        self.adaptive.then(|| self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -238,14 +275,19 @@ impl State {
     fn target(&self) -> u32 {
         self.controller.target().min(self.receiver.target())
     }
+
+    /// Notes this moment, if it is due or the `last` one.
+    fn note(&mut self, last: bool) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.add(self.controller.moment(), last);
+        }
+    }
 }
 
 impl Flow {
     /// Its first byte has come, after `waited`.
     pub(crate) fn answered(mut self, waited: Duration) -> Self {
-        if let Some(mut state) = self.steering.state() {
-            state.controller.answered(self.steering.started.elapsed(), waited);
-        }
+        self.steering.lock().controller.answered(self.steering.started.elapsed(), waited);
         self.answered = true;
         self.steering.more.notify_one();
         self
@@ -253,9 +295,7 @@ impl Flow {
 
     /// It was refused for coming too fast.
     pub(crate) fn refused(mut self) {
-        if let Some(mut state) = self.steering.state() {
-            state.controller.refused(self.steering.started.elapsed());
-        }
+        self.steering.lock().controller.refused(self.steering.started.elapsed());
         self.refused = true;
     }
 }
@@ -265,9 +305,7 @@ impl Drop for Flow {
         if self.refused {
             return;
         }
-        if let Some(mut state) = self.steering.state() {
-            state.controller.ended(self.steering.started.elapsed(), self.answered);
-        }
+        self.steering.lock().controller.ended(self.steering.started.elapsed(), self.answered);
     }
 }
 
@@ -376,7 +414,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_is_late_sooner_once_everything_has_been_asked_for() {
         let bounds = Bounds { requests: 8, part_bytes: 1 << 20 };
-        let steering = Steering::new(bounds, true, Instant::now());
+        let steering = Steering::new(bounds, true, Instant::now(), None);
         for _ in 0..20 {
             drop(steering.asked().answered(Duration::from_millis(100)));
         }
@@ -388,7 +426,7 @@ mod tests {
         steering.planned(true);
         late.await;
         assert_eq!(began.elapsed(), Duration::from_millis(150));
-        let fixed = Steering::new(bounds, false, Instant::now());
+        let fixed = Steering::new(bounds, false, Instant::now(), None);
         assert!(fixed.late(began).now_or_never().is_none() && !fixed.may_ask_again());
         assert_eq!((fixed.target(), fixed.part_bytes(1 << 40), fixed.due()), (8, None, None));
     }
@@ -398,7 +436,7 @@ mod tests {
         let bounds = Bounds { requests: 8, part_bytes: 8 << 20 };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let steering = Steering::new(bounds, true, Instant::now());
+            let steering = Steering::new(bounds, true, Instant::now(), None);
             let _flow = steering.asked().answered(Duration::from_millis(20));
             let span = Span::new(0..8 << 20);
             let shared = steering.share(&span);

@@ -21,6 +21,9 @@ use super::lateness::Lateness;
 use super::meter::{Mark, Meter};
 use super::pacing::Pacing;
 use super::split::{OnItsWay, Others, Split, split};
+use crate::words::found::Found;
+use crate::words::timeline::Moment;
+use crate::words::verdict::Evidence;
 
 /// The limits that the caller sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +55,22 @@ pub(crate) struct Controller {
     ceiling: Option<Ceiling>,
     /// Found to be needed: fewer carried less.
     needed: Option<Reached>,
+    /// The newest level that was judged, to be remembered.
+    judged: Option<Reached>,
+    /// The findings of an earlier transfer, until they are confirmed or refuted.
+    told: Option<Found>,
     /// Seconds of the next ceiling.
     ceiling_seconds: f64,
     /// Parts to be cut off where they are.
     shed: u32,
     /// Fewest bytes of a part, once requests were refused.
     least_part: f64,
-    /// When a volley was refused last.
+    /// When a volley was refused last, and how many requests in all.
     refused_at: f64,
+    refused: u64,
+    /// Highest rate of a body alone or in a window of [`CALM`], and the beginning of the newest one.
+    fastest: f64,
+    calm: Mark,
 }
 
 /// The present number of requests.
@@ -139,6 +150,8 @@ const ANSWERED: f64 = 0.75;
 const LEAST_WINDOW: f64 = 0.02;
 /// Bytes that each body must have brought before its rate is believed, for they come in lumps.
 const LUMPS: f64 = (256 << 10) as f64;
+/// Seconds of a window that lumps say nothing in, for the verdict.
+const CALM: f64 = 0.1;
 /// Seconds after which it is believed all the same.
 const LONGEST_WINDOW: f64 = 0.5;
 /// Seconds after which requests that are too many are cut off.
@@ -161,6 +174,9 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Parts for each request that are left at any time, so that all end together.
 const WAVES: f64 = 2.0;
 
+/// Most times that a first answer or body of the same place differs from what was found there.
+const LIKE: f64 = 2.0;
+
 /// Second requests that are always within the budget, and of how many requests one more is.
 const SECOND_REQUESTS: u64 = 4;
 const REQUESTS_OF_ONE_MORE: u64 = 20;
@@ -182,11 +198,46 @@ impl Controller {
             best: None,
             ceiling: None,
             needed: None,
+            judged: None,
+            told: None,
             ceiling_seconds: CEILING,
             shed: 0,
             least_part: 0.0,
             refused_at: f64::NEG_INFINITY,
+            refused: 0,
+            fastest: 0.0,
+            calm: Mark::default(),
         }
+    }
+
+    /// An earlier transfer to the same place has found that. To be told before the first answer; later it is ignored.
+    pub(crate) fn tell(&mut self, found: Found) {
+        if self.meter.answers > 0 {
+            return;
+        }
+        let least = if found.more_are_worse { 1.0 } else { f64::from(FIRST) };
+        self.target = found.requests.max(least).min(f64::from(self.bounds.requests));
+        self.level.added = self.target;
+        self.meter.first_byte = found.first_byte;
+        self.least_part = found.least_part.min(self.bounds.part_bytes as f64);
+        self.pacing = Pacing::told(found.per_second);
+        self.told = Some(found);
+    }
+
+    /// Where the next transfer to the same place may begin; `None` while nothing has been judged.
+    pub(crate) fn found(&self) -> Option<Found> {
+        let judged = self.judged?;
+        let is_full = !matches!(self.phase, Phase::Opening(_));
+        let requests = match self.phase {
+            // The level after it has not been judged.
+            Phase::Opening(_) => judged.requests,
+            Phase::Steady => self.target,
+            Phase::Lowered(before) => before.requests,
+        };
+        let (body_rate, first_byte) = (self.body_rate, self.meter.first_byte);
+        let more_are_worse = self.ceiling.is_some();
+        let (per_second, least_part) = (self.pacing.per_second(), self.least_part);
+        Found { requests, body_rate, first_byte, is_full, more_are_worse, per_second, least_part }.checked()
     }
 
     /// Requests to have in flight now.
@@ -207,13 +258,40 @@ impl Controller {
         // There may soon be twice as many that want to have a share.
         let requests = if matches!(self.phase, Phase::Opening(_)) { 2.0 * self.target } else { self.target };
         let together = left as f64 / (WAVES * requests);
-        let body_rate = if self.body_rate > 0.0 { self.body_rate } else { BODY_RATE };
+        let body_rate = match self.told {
+            Some(found) => found.body_rate,
+            None if self.body_rate > 0.0 => self.body_rate,
+            None => BODY_RATE,
+        };
         let least = LEAST_PART_BYTES.max(SHORT * first_byte * body_rate).max(self.least_part);
         let bytes = (spread * useful.min(together)).max(least).min(self.bounds.part_bytes as f64).max(1.0);
         // The last ones are of one size, with no small one behind them.
         let parts = (left as f64 / bytes).round().max(1.0);
         let bytes = if parts <= WAVES * self.target { (left as f64 / parts).ceil() } else { bytes };
         (bytes as u64).min(self.bounds.part_bytes)
+    }
+
+    /// Whether everything has been asked for now.
+    pub(crate) fn planned(&mut self, now: Duration, all: bool) {
+        self.meter.planned(now, all);
+    }
+
+    /// The part of a verdict's evidence that is known here.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let link_was_full = !matches!(self.phase, Phase::Opening(_));
+        let (best_body_bytes_per_second, refused) = (self.fastest, self.refused);
+        Evidence { best_body_bytes_per_second, link_was_full, refused, ..self.meter.evidence() }
+    }
+
+    /// This moment of the transfer's course.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            at: Duration::try_from_secs_f64(self.meter.now).unwrap_or_default(),
+            bytes: self.meter.received as u64,
+            bytes_per_second: 0.0,
+            requests: self.meter.in_flight,
+            target: self.target(),
+        }
     }
 
     /// When the next request may be sent: now or later. The time is taken then.
@@ -231,10 +309,23 @@ impl Controller {
         self.meter.answered(now, waited);
         self.lateness.answered(waited);
         if self.meter.answers == 1 {
-            let far = (waited.as_secs_f64() / FAR).min(2.0) * f64::from(FIRST);
-            self.target = self.target.max(far.min(f64::from(self.bounds.requests)));
-            self.level.added = self.target;
+            self.begin(waited.as_secs_f64());
         }
+    }
+
+    /// Sets the first number of requests, once the first answer has come.
+    fn begin(&mut self, waited: f64) {
+        if let Some(found) = self.told {
+            if is_like(waited, found.first_byte) {
+                return;
+            }
+            let bounds = self.bounds;
+            let (meter, lateness) = (self.meter.clone(), self.lateness.clone());
+            *self = Self { meter, lateness, ..Self::new(bounds) };
+        }
+        let far = (waited / FAR).min(2.0) * f64::from(FIRST);
+        self.target = self.target.max(far.min(f64::from(self.bounds.requests)));
+        self.level.added = self.target;
     }
 
     /// It has ended; `flowed` where it was answered.
@@ -245,6 +336,7 @@ impl Controller {
     /// It was refused for coming too fast.
     pub(crate) fn refused(&mut self, now: Duration) {
         self.meter.ended(now, false);
+        self.refused += 1;
         let now = self.meter.now;
         if now - self.refused_at < self.meter.first_byte.max(VOLLEY) {
             return;
@@ -293,6 +385,13 @@ impl Controller {
         self.meter.look(now, received, held);
         self.pacing.look(self.meter.now);
         self.glance();
+        let calm = self.meter.since(self.calm);
+        // Until the second answer comes, the first body has everything for itself.
+        let was_alone = self.fastest == 0.0 && self.meter.answers > 1 && calm.bytes >= LUMPS;
+        if calm.seconds >= CALM || was_alone {
+            self.fastest = self.fastest.max(calm.body_rate());
+            self.calm = self.meter.mark();
+        }
         match self.level.mark {
             None => self.begin_judgement(),
             Some(mark) if self.meter.now >= mark.at + self.window() => self.judge(mark),
@@ -363,6 +462,12 @@ impl Controller {
             return;
         }
         let now = Reached { requests: self.target, rate, at: self.meter.now };
+        self.judged = Some(now);
+        let told = self.told.take();
+        let is_confirmed = told.is_some_and(|found| self.body_rate == 0.0 || is_like(self.body_rate, found.body_rate));
+        if let Some(found) = told.filter(|_| is_confirmed) {
+            self.body_rate = self.body_rate.max(found.body_rate);
+        }
         if let Phase::Lowered(before) = self.phase {
             self.phase = Phase::Steady;
             if rate < AS_MUCH * before.rate {
@@ -391,6 +496,7 @@ impl Controller {
             self.best = Some(now);
         }
         let (enough, growth) = match self.phase {
+            Phase::Opening(0) if is_confirmed => (FREE, GROWTH),
             Phase::Opening(0) => (FIRST_HOLDS, GROWTH),
             Phase::Opening(_) => (HOLDS, GROWTH),
             Phase::Steady | Phase::Lowered(_) => (FREE, PROBE),
@@ -411,7 +517,8 @@ impl Controller {
         let gaps = 1.0 + self.meter.first_byte * self.body_rate / self.part_bytes(u64::MAX) as f64;
         let needed = SPARE * gaps * rate / self.body_rate;
         let known = self.needed.filter(|known| now.at - known.at < MEMORY && rate > WORSE * known.rate);
-        let needed = needed.max(self.target / 2.0).max(known.map_or(0.0, |known| known.requests));
+        let least = if told.is_some() { FEWEST } else { self.target / 2.0 };
+        let needed = needed.max(least).max(known.map_or(0.0, |known| known.requests));
         match needed < FEWER * self.target {
             true => self.lower(now, needed),
             false => self.level.mark = Some(self.meter.mark()),
@@ -436,6 +543,11 @@ impl Controller {
         let added = (self.target - before).max(0.0);
         self.level = Level { at: self.meter.now, answers: self.meter.answers, added, mark: None };
     }
+}
+
+/// Whether both can be of one network, as much as times and rates vary there.
+fn is_like(one: f64, other: f64) -> bool {
+    (1.0 / LIKE..LIKE).contains(&(one / other))
 }
 
 #[cfg(test)]
@@ -487,7 +599,9 @@ mod tests {
                 self.controller.ended(now, begins <= self.ms);
                 self.left += left as u64;
             }
-            while self.left > 0 && self.requests.len() < self.controller.target() as usize {
+            // The first answer tells how large the object is.
+            let most = if self.controller.meter.answers == 0 { 1 } else { self.controller.target() };
+            while self.left > 0 && self.requests.len() < most as usize {
                 let bytes = self.controller.part_bytes(self.left).min(self.left);
                 self.left -= bytes;
                 self.controller.asked(now);
@@ -559,9 +673,9 @@ mod tests {
         let mut played = Played::new(8 << 30);
         played.over(&link(1000.0, 20.0, 30), 2000);
         played.over(&link(250.0, 20.0, 30), 4000);
-        played.over(&link(1000.0, 20.0, 30), 6000);
-        let before = played.received;
         played.over(&link(1000.0, 20.0, 30), 7000);
+        let before = played.received;
+        played.over(&link(1000.0, 20.0, 30), 8000);
         assert!(played.received - before > 850.0 * MB, "{} MB", (played.received - before) / MB);
     }
 
@@ -579,6 +693,67 @@ mod tests {
         let slots: Vec<Duration> = (0..3).map(|_| controller.slot(ms(500))).collect();
         assert!(slots.is_sorted() && slots[2] > ms(510), "{slots:?}");
         assert!(!controller.may_ask_again(0));
+    }
+
+    #[test]
+    fn a_second_transfer_begins_where_the_first_one_ended() {
+        let link = link(1000.0, 10.0, 30);
+        let mut first = Played::new(2 << 30);
+        first.over(&link, 60_000);
+        let found = first.controller.found().expect("it took seconds");
+        assert!((80.0..=256.0).contains(&found.requests) && found.is_full && !found.more_are_worse, "{found:?}");
+        let mut second = Played::new(2 << 30);
+        second.controller.tell(found);
+        second.over(&link, 300);
+        assert!(second.received > 220.0 * MB, "{} MB in 270 ms", second.received / MB);
+        let mut cold = Played::new(2 << 30);
+        cold.over(&link, 300);
+        assert!(second.received > 1.5 * cold.received, "{} MB without being told", cold.received / MB);
+    }
+
+    #[test]
+    fn the_findings_of_another_network_cost_nearly_nothing() {
+        for (found_on, link) in [
+            (link(1000.0, 10.0, 30), link(40.0, 60.0, 120)),
+            (link(40.0, 60.0, 120), link(1000.0, 10.0, 30)),
+            (link(1000.0, 100.0, 30), link(1000.0, 10.0, 30)),
+        ] {
+            let mut first = Played::new(1 << 30);
+            first.over(&found_on, 60_000);
+            let (mut told, mut cold) = (Played::new(256 << 20), Played::new(256 << 20));
+            told.controller.tell(first.controller.found().unwrap());
+            told.over(&link, 60_000);
+            cold.over(&link, 60_000);
+            assert!(told.ms * 100 <= cold.ms * 103, "{} ms after {} ms", told.ms, cold.ms);
+        }
+    }
+
+    #[test]
+    fn findings_come_too_late_after_the_first_answer() {
+        let mut played = Played::new(1 << 30);
+        played.over(&link(1000.0, 10.0, 30), 40);
+        let before = played.controller.target();
+        let found = Found { requests: 400.0, ..found_anywhere() };
+        played.controller.tell(found);
+        assert_eq!(played.controller.target(), before);
+        let mut never_judged = Controller::new(BOUNDS);
+        never_judged.tell(found);
+        assert_eq!((never_judged.target(), never_judged.found()), (400, None));
+        let mut bounded = Controller::new(Bounds { requests: 5, ..BOUNDS });
+        bounded.tell(found);
+        assert_eq!(bounded.target(), 5);
+    }
+
+    fn found_anywhere() -> Found {
+        Found {
+            requests: 40.0,
+            body_rate: 2e7,
+            first_byte: 0.03,
+            is_full: true,
+            more_are_worse: false,
+            per_second: None,
+            least_part: 0.0,
+        }
     }
 
     #[test]

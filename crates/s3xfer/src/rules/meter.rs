@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::words::verdict::Evidence;
+
 /// Counts requests, and the time they spend in flight and flowing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meter {
@@ -21,6 +23,14 @@ pub(crate) struct Meter {
     pub(crate) first_byte: f64,
     /// Bytes of all bodies.
     pub(crate) received: f64,
+    /// When the first answer came.
+    first_answer_at: Option<f64>,
+    /// Most that were in flight at one moment.
+    peak: u32,
+    /// Whether everything has been asked for.
+    is_all_asked: bool,
+    /// Seconds since then in which less than half of the peak was in flight.
+    tail: f64,
     /// Seconds of all bodies that flowed.
     flowed: f64,
     /// Seconds of all requests in flight.
@@ -54,6 +64,13 @@ impl Meter {
         self.changed_at = self.now;
         self.sent += 1;
         self.in_flight += 1;
+        self.peak = self.peak.max(self.in_flight);
+    }
+
+    /// Whether everything has been asked for now: bytes may be given back.
+    pub(crate) fn planned(&mut self, now: Duration, all: bool) {
+        self.pass(now);
+        self.is_all_asked = all;
     }
 
     pub(crate) fn answered(&mut self, now: Duration, waited: Duration) {
@@ -61,6 +78,7 @@ impl Meter {
         self.changed_at = self.now;
         self.flowing += 1;
         self.answers += 1;
+        self.first_answer_at.get_or_insert(self.now);
         self.first_byte += (waited.as_secs_f64() - self.first_byte) / self.answers.min(ANSWERS) as f64;
     }
 
@@ -85,6 +103,9 @@ impl Meter {
         let passed = now - self.now;
         self.flowed += passed * f64::from(self.flowing);
         self.busy += passed * f64::from(self.in_flight);
+        if self.is_all_asked && 2 * self.in_flight < self.peak {
+            self.tail += passed;
+        }
         self.now = now;
     }
 
@@ -96,6 +117,21 @@ impl Meter {
     /// Mean rate of a body since the beginning, in bytes per second; 0 while nothing has come.
     pub(crate) fn body_rate(&self) -> f64 {
         if self.flowed > 0.0 { self.received / self.flowed } else { 0.0 }
+    }
+
+    /// The part of a verdict's evidence that requests and bodies give.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let waiting = self.busy - self.flowed;
+        Evidence {
+            requests: if self.now > 0.0 { self.busy / self.now } else { 0.0 },
+            body_bytes_per_second: self.body_rate(),
+            first_byte: seconds(self.first_byte),
+            flowed: seconds(self.first_answer_at.map_or(0.0, |at| self.now - at)),
+            tail: seconds(self.tail),
+            waiting_share: if self.busy > 0.0 { waiting / self.busy } else { 0.0 },
+            ..Evidence::default()
+        }
     }
 
     pub(crate) fn mark(&self) -> Mark {

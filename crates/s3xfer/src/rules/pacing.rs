@@ -29,6 +29,16 @@ const BEGINNING: f64 = 0.1;
 const LEAST: f64 = 1.0;
 
 impl Pacing {
+    /// As fast as an earlier transfer has found that requests are not refused.
+    pub(crate) fn told(per_second: Option<f64>) -> Self {
+        Self { per_second, ..Self::default() }
+    }
+
+    /// Requests per second; `None` where none were refused.
+    pub(crate) fn per_second(&self) -> Option<f64> {
+        self.per_second
+    }
+
     /// Whether requests are refused if they come as fast as they can.
     pub(crate) fn is_on(&self) -> bool {
         self.per_second.is_some()

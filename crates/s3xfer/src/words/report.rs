@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::words::checksum::Integrity;
 use crate::words::config::TransferConfig;
+use crate::words::timeline::Moment;
+use crate::words::verdict::Verdict;
 
 /// What a finished transfer did.
 ///
@@ -50,6 +52,10 @@ pub struct TransferReport {
     pub largest_write_bytes: u64,
     /// What the parts waited for.
     pub waits: Waits,
+    /// What limited the transfer, with the measurements that say so.
+    pub verdict: Verdict,
+    /// The transfer's course, where it was [asked for](crate::Download::timeline); else empty.
+    pub timeline: Vec<Moment>,
     /// The configuration as asked for.
     pub config: TransferConfig,
 }

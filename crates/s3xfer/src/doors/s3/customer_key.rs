@@ -14,6 +14,7 @@ use aws_smithy_types::base64;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use md5::Digest;
 
+use super::origin::origin;
 use crate::words::failure::RequestError;
 use crate::words::object::SseCustomerKey;
 
@@ -88,13 +89,6 @@ fn check(context: &BeforeTransmitInterceptorContextRef<'_>, cfg: &ConfigBag) -> 
     }
 }
 
-/// `https://host:port` of `https://host:port/bucket/key?query`.
-fn origin(uri: &str) -> &str {
-    let host = uri.find("://").map_or(0, |at| at + 3);
-    let end = uri[host..].find(['/', '?', '#']).map_or(uri.len(), |at| host + at);
-    &uri[..end]
-}
-
 /// On its way through the SDK's errors.
 #[derive(Debug)]
 struct InClear {
@@ -114,17 +108,4 @@ pub(super) fn refusal(error: &(dyn error::Error + 'static)) -> Option<RequestErr
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     let InClear { endpoint } = causes.find_map(|cause| cause.downcast_ref())?;
     Some(RequestError::KeyInClear { endpoint: endpoint.clone() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_ends_where_the_path_begins() {
-        assert_eq!(origin("https://h:1/b/k?x=http://y"), "https://h:1");
-        assert_eq!(origin("HTTP://h?x"), "HTTP://h");
-        assert_eq!(origin("http://[::1]:9"), "http://[::1]:9");
-        assert_eq!(origin("/b/k"), "");
-    }
 }

@@ -184,7 +184,10 @@ impl Fetcher {
         let flow = steering.asked();
         let asked = Instant::now();
         match counters.waited.network.time(self.session.soonest(|| self.send(range, e_tag))).await {
-            Ok(answer) => Ok(Begun { answer, flow: flow.answered(asked.elapsed()) }),
+            Ok(answer) => {
+                self.session.recall(&self.object.address.bucket);
+                Ok(Begun { answer, flow: flow.answered(asked.elapsed()) })
+            }
             Err(failure) => {
                 if let RequestFailure::Transient(RequestError::Unavailable { throttled: true, .. }) = &failure {
                     flow.refused();

@@ -15,6 +15,7 @@ use crate::engine::turns::Turn;
 use crate::rules::checksum::PartChecksums;
 use crate::rules::plan::{Cursor, Plan, Runs};
 use crate::rules::retry::Attempts;
+use crate::rules::verdict::verdict;
 use crate::words::checkpoint::DonePart;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 use crate::words::cut::Length;
@@ -183,6 +184,8 @@ impl Pinned {
                 sink: load(&counters.waited.sink),
                 retry: load(&counters.waited.retry),
             },
+            verdict: verdict(session.evidence()),
+            timeline: session.steering.moments(),
             config: session.config.clone(),
         }
     }
