@@ -473,6 +473,8 @@ impl Controller {
             if rate < AS_MUCH * before.rate {
                 self.body_rate = body;
                 self.needed = Some(before);
+                // More were not worse: the network became better meanwhile.
+                self.ceiling = None;
                 return self.set(before.requests);
             }
             if rate > BETTER * before.rate && self.target > FEWEST {
@@ -673,9 +675,9 @@ mod tests {
         let mut played = Played::new(8 << 30);
         played.over(&link(1000.0, 20.0, 30), 2000);
         played.over(&link(250.0, 20.0, 30), 4000);
-        played.over(&link(1000.0, 20.0, 30), 7000);
+        played.over(&link(1000.0, 20.0, 30), 6000);
         let before = played.received;
-        played.over(&link(1000.0, 20.0, 30), 8000);
+        played.over(&link(1000.0, 20.0, 30), 7000);
         assert!(played.received - before > 850.0 * MB, "{} MB", (played.received - before) / MB);
     }
 
