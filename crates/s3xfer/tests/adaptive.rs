@@ -77,6 +77,18 @@ async fn an_answer_that_is_late_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_is_a_second_one_that_is_late_too() {
+    let mut in_time = 0;
+    for seed in 1..17 {
+        let profile = "first_byte_ms = 30\ntail_fraction = 0.07\ntail_ms = 20000\nconnection_mb_per_s = 20";
+        let bench = Bench::behind(32 * MIB, network(&format!("{profile}\nseed = {seed}")));
+        let (_, seconds) = timed(&bench, &TransferConfig::default()).await;
+        in_time += u32::from(seconds < 5.0);
+    }
+    assert!(in_time >= 15, "{in_time} of 16 did not wait for 20 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_of_a_part_that_crawls_is_fetched_by_others() {
     let crawls = FaultKind::Slow { bytes_per_s: 10_000 };
     let network = network("first_byte_ms = 30\nconnection_mb_per_s = 20");

@@ -87,8 +87,8 @@ impl Rule for Ours {
         Some(self.0.late_after(at_the_end).as_secs_f64())
     }
 
-    fn may_ask_again(&self, second_requests: u64) -> bool {
-        self.0.may_ask_again(second_requests)
+    fn may_ask_again(&self, second_requests: u64, waited: Time) -> bool {
+        self.0.may_ask_again(second_requests, at(waited))
     }
 
     fn shed(&mut self) -> u32 {

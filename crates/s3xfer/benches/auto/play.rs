@@ -39,8 +39,8 @@ pub(crate) trait Rule {
     fn shed(&mut self) -> u32 {
         0
     }
-    /// Whether one more second request may be sent.
-    fn may_ask_again(&self, _second_requests: u64) -> bool {
+    /// Whether one more second request may be sent where the first has waited so long.
+    fn may_ask_again(&self, _second_requests: u64, _waited: Time) -> bool {
         false
     }
     /// The part whose end is cut off.
@@ -91,12 +91,24 @@ enum Event {
 struct Request {
     bytes: u64,
     asked: Time,
+    /// When the newest request for its bytes was sent.
+    sent: Time,
     first_byte: Time,
     flowing_since: Option<Time>,
     refused: u32,
     connections: u32,
     slow: bool,
 }
+
+impl Request {
+    /// A request that was sent, and has not been sent as often as may be.
+    fn may_be_asked_again(&self) -> bool {
+        (1..MOST_REQUESTS_OF_A_PART).contains(&self.connections)
+    }
+}
+
+/// Requests for the same bytes, the first one included.
+const MOST_REQUESTS_OF_A_PART: u32 = 3;
 
 struct Play<'a, R> {
     profile: &'a Profile,
@@ -217,8 +229,8 @@ impl<R: Rule> Play<'_, R> {
         }
         if self.left == 0 && self.in_flight < self.rule.target() {
             if let Some(late) = self.rule.late_after(true) {
-                let waiting = |request: &Request| request.flowing_since.is_none() && request.connections == 1;
-                let late = |request: &Request| waiting(request) && self.now >= request.asked + late;
+                let waits = |request: &Request| request.flowing_since.is_none() && request.may_be_asked_again();
+                let late = |request: &Request| waits(request) && self.now >= request.sent + late;
                 let late: Vec<Id> = self.requests.iter().filter(|(_, it)| late(it)).map(|(id, _)| *id).collect();
                 for id in late {
                     self.send(id);
@@ -257,6 +269,7 @@ impl<R: Rule> Play<'_, R> {
         let request = Request {
             bytes,
             asked: self.now,
+            sent: self.now,
             first_byte: f64::INFINITY,
             flowing_since: None,
             refused: 0,
@@ -278,7 +291,7 @@ impl<R: Rule> Play<'_, R> {
     fn send(&mut self, id: Id) {
         let is_first = self.requests[&id].connections == 0;
         if !is_first {
-            if !self.rule.may_ask_again(self.second_requests) {
+            if !self.rule.may_ask_again(self.second_requests, self.now - self.requests[&id].sent) {
                 return;
             }
             self.second_requests += 1;
@@ -318,11 +331,12 @@ impl<R: Rule> Play<'_, R> {
         let at = self.now + wait;
         let request = self.requests.get_mut(&id).expect("it is there");
         request.connections += 1;
+        request.sent = self.now;
         if at < request.first_byte {
             (request.first_byte, request.slow) = (at, slow);
             self.schedule(at, Event::FirstByte, id);
         }
-        if is_first && let Some(late) = self.rule.late_after(false) {
+        if let Some(late) = self.rule.late_after(false) {
             self.schedule(self.now + late, Event::Late, id);
         }
     }
@@ -345,7 +359,8 @@ impl<R: Rule> Play<'_, R> {
             self.rule.answered(self.now, waited);
             self.sized = true;
         } else if kind == Event::Late as u8 {
-            if request.flowing_since.is_none() && request.connections == 1 {
+            let is_late = self.now >= request.sent + self.rule.late_after(false).unwrap_or(0.0);
+            if request.flowing_since.is_none() && request.may_be_asked_again() && is_late {
                 self.send(id);
             }
         } else if kind == Event::Refused as u8 {

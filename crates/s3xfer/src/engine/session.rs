@@ -4,10 +4,11 @@
 //! Dropped at any await, the attempt is over, and nothing remains but what it has handed over.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
 use crate::doors::machine::Stint;
@@ -25,6 +26,9 @@ use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::found::Place;
 use crate::words::object::ObjectAddress;
 use crate::words::verdict::Evidence;
+
+/// Requests for the same bytes at a time, the first one included.
+const MOST_REQUESTS_OF_A_PART: usize = 3;
 
 /// One transfer's way to the server, its limits and its counters.
 #[derive(Debug)]
@@ -63,36 +67,39 @@ impl Session {
         persist(attempts, &self.counters, self.started, ask).await
     }
 
-    /// The answer to a request, or to a second one that is sent where the first is late: whichever begins sooner. The
-    /// other one is given up before its body.
+    /// The answer to a request, or to a second or third one that is sent where those before are late: whichever begins
+    /// first. The others are given up before their bodies.
     ///
     /// # Errors
     ///
-    /// That of the slower one where both fail, and of the first that another attempt would not help against.
+    /// That of the last one where all fail, and the first that another attempt would not help against.
     pub(crate) async fn soonest<T, F>(&self, send: impl Fn() -> F) -> Result<T, RequestFailure>
     where
         F: Future<Output = Result<T, RequestFailure>>,
     {
-        let mut first = pin!(send());
-        tokio::select! {
-            biased;
-            answer = &mut first => return answer,
-            () = self.steering.late(Instant::now()) => {}
-        }
-        // Nothing is waited for: whoever has the permit may be as late.
-        let Some(_permit) = self.limits.try_permit().filter(|_| self.steering.may_ask_again()) else {
-            return first.await;
-        };
-        let mut second = pin!(send());
-        tokio::select! {
-            answer = &mut first => match answer {
-                Err(RequestFailure::Transient(_)) => second.await,
-                answer => answer,
-            },
-            answer = &mut second => match answer {
-                Err(RequestFailure::Transient(_)) => first.await,
-                answer => answer,
-            },
+        let mut running = FuturesUnordered::from_iter([send()]);
+        let (mut permits, mut newest, mut may, mut patient) = (Vec::new(), Instant::now(), true, false);
+        loop {
+            tokio::select! {
+                biased;
+                Some(answer) = running.next() => match answer {
+                    Err(RequestFailure::Transient(_)) if !running.is_empty() => {}
+                    answer => return answer,
+                },
+                () = self.steering.late(newest, patient), if may => {
+                    // Nothing is waited for: whoever has the permit may be as late.
+                    let permit = self.limits.try_permit();
+                    match permit.filter(|_| self.steering.may_ask_again(newest.elapsed())) {
+                        Some(permit) => {
+                            permits.push(permit);
+                            running.push(send());
+                            (newest, patient) = (Instant::now(), false);
+                            may = permits.len() + 1 < MOST_REQUESTS_OF_A_PART;
+                        }
+                        None => (may, patient) = (!patient, true),
+                    }
+                }
+            }
         }
     }
 

@@ -138,15 +138,16 @@ impl Steering {
         Flow { steering: self.clone(), answered: false, refused: false }
     }
 
-    /// Waits until a request that was sent at `began` is late to its first byte; for ever where none ever is.
-    pub(crate) async fn late(&self, began: Instant) {
+    /// Waits until a request that was sent at `began` is late to its first byte; for ever where none ever is. The
+    /// `patient` wait as long at the end as before it.
+    pub(crate) async fn late(&self, began: Instant, patient: bool) {
         if !self.adaptive {
             return std::future::pending().await;
         }
         loop {
             let mut end = std::pin::pin!(self.end.notified());
             end.as_mut().enable();
-            let Some(late_at) = self.late_at(began) else { return };
+            let Some(late_at) = self.late_at(began, patient) else { return };
             tokio::select! {
                 () = sleep_until(late_at) => {}
                 () = end => {}
@@ -155,16 +156,17 @@ impl Steering {
     }
 
     /// When the request is late; `None` once it is.
-    fn late_at(&self, began: Instant) -> Option<Instant> {
-        let at_the_end = self.at_the_end.load(Ordering::Relaxed);
+    fn late_at(&self, began: Instant, patient: bool) -> Option<Instant> {
+        let at_the_end = !patient && self.at_the_end.load(Ordering::Relaxed);
         let late_at = began + self.state()?.controller.late_after(at_the_end);
         (Instant::now() < late_at).then_some(late_at)
     }
 
-    /// Whether a second request for the same bytes is within the budget; it is counted then.
-    pub(crate) fn may_ask_again(&self) -> bool {
+    /// Whether one more request for the same bytes is within the budget, where the newest has `waited` so long; it is
+    /// counted then.
+    pub(crate) fn may_ask_again(&self, waited: Duration) -> bool {
         let Some(mut state) = self.state() else { return false };
-        let may = state.controller.may_ask_again(state.second_requests);
+        let may = state.controller.may_ask_again(state.second_requests, waited);
         state.second_requests += u64::from(may);
         may
     }
@@ -419,7 +421,7 @@ mod tests {
             drop(steering.asked().answered(Duration::from_millis(100)));
         }
         let began = Instant::now();
-        let mut late = Box::pin(steering.late(began));
+        let mut late = Box::pin(steering.late(began, false));
         assert!(futures::poll!(&mut late).is_pending());
         tokio::time::advance(Duration::from_millis(150)).await;
         assert!(futures::poll!(&mut late).is_pending(), "others take 100 ms, and it may take twice as long");
@@ -427,7 +429,7 @@ mod tests {
         late.await;
         assert_eq!(began.elapsed(), Duration::from_millis(150));
         let fixed = Steering::new(bounds, false, Instant::now(), None);
-        assert!(fixed.late(began).now_or_never().is_none() && !fixed.may_ask_again());
+        assert!(fixed.late(began, false).now_or_never().is_none() && !fixed.may_ask_again(Duration::MAX));
         assert_eq!((fixed.target(), fixed.part_bytes(1 << 40), fixed.due()), (8, None, None));
     }
 

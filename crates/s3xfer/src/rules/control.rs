@@ -353,10 +353,12 @@ impl Controller {
         Duration::from_secs_f64(self.lateness.after(at_the_end && !self.pacing.is_on()))
     }
 
-    /// Whether one more second request is within the budget, after so many of them.
-    pub(crate) fn may_ask_again(&self, second_requests: u64) -> bool {
+    /// Whether one more second request is within the budget, after so many of them, where the first has `waited` so
+    /// long. A third of a large budget is for those that are late by any measure, not only at the end.
+    pub(crate) fn may_ask_again(&self, second_requests: u64, waited: Duration) -> bool {
         let budget = SECOND_REQUESTS + self.meter.sent / REQUESTS_OF_ONE_MORE;
-        !self.pacing.is_on() && second_requests < budget
+        let is_late = waited.as_secs_f64() >= self.lateness.after(false);
+        !self.pacing.is_on() && second_requests < if is_late { budget } else { SECOND_REQUESTS.max(2 * budget / 3) }
     }
 
     /// How many parts to cut off where they are, because there are too many requests; asked once.
@@ -694,7 +696,7 @@ mod tests {
         assert_eq!(controller.part_bytes(10 << 30), 16 << 20, "one volley doubles them once");
         let slots: Vec<Duration> = (0..3).map(|_| controller.slot(ms(500))).collect();
         assert!(slots.is_sorted() && slots[2] > ms(510), "{slots:?}");
-        assert!(!controller.may_ask_again(0));
+        assert!(!controller.may_ask_again(0, ms(10_000)));
     }
 
     #[test]
