@@ -11,7 +11,7 @@
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod control;
 #[path = "../../src/words/found.rs"]
-#[allow(dead_code, reason = "its unit tests run with the library")]
+#[allow(dead_code, unused_imports, reason = "its unit tests run with the library")]
 mod found;
 #[path = "../../src/rules/lateness.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
@@ -33,7 +33,7 @@ mod profiles;
 mod split;
 mod table;
 #[path = "../../src/words/timeline.rs"]
-#[allow(dead_code, reason = "its unit tests run with the library")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "its unit tests run with the library")]
 mod timeline;
 #[path = "../../src/words/verdict.rs"]
 #[allow(dead_code, unreachable_pub, reason = "its unit tests run with the library")]

@@ -174,9 +174,6 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Parts for each request that are left at any time, so that all end together.
 const WAVES: f64 = 2.0;
 
-/// Most times that a first answer or body of the same place differs from what was found there.
-const LIKE: f64 = 2.0;
-
 /// Second requests that are always within the budget, and of how many requests one more is.
 const SECOND_REQUESTS: u64 = 4;
 const REQUESTS_OF_ONE_MORE: u64 = 20;
@@ -316,7 +313,7 @@ impl Controller {
     /// Sets the first number of requests, once the first answer has come.
     fn begin(&mut self, waited: f64) {
         if let Some(found) = self.told {
-            if is_like(waited, found.first_byte) {
+            if found.may_answer_after(waited) {
                 return;
             }
             let bounds = self.bounds;
@@ -466,7 +463,7 @@ impl Controller {
         let now = Reached { requests: self.target, rate, at: self.meter.now };
         self.judged = Some(now);
         let told = self.told.take();
-        let is_confirmed = told.is_some_and(|found| self.body_rate == 0.0 || is_like(self.body_rate, found.body_rate));
+        let is_confirmed = told.is_some_and(|found| self.body_rate == 0.0 || found.may_flow_at(self.body_rate));
         if let Some(found) = told.filter(|_| is_confirmed) {
             self.body_rate = self.body_rate.max(found.body_rate);
         }
@@ -547,11 +544,6 @@ impl Controller {
         let added = (self.target - before).max(0.0);
         self.level = Level { at: self.meter.now, answers: self.meter.answers, added, mark: None };
     }
-}
-
-/// Whether both can be of one network, as much as times and rates vary there.
-fn is_like(one: f64, other: f64) -> bool {
-    (1.0 / LIKE..LIKE).contains(&(one / other))
 }
 
 #[cfg(test)]

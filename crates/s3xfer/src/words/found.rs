@@ -39,7 +39,20 @@ pub(crate) struct Kept {
     pub(crate) at: SystemTime,
 }
 
+/// Most times that a first answer or body of the same place differs from what was found there.
+const LIKE: f64 = 2.0;
+
 impl Found {
+    /// Whether a first answer after so many seconds can be of that place, as much as they vary.
+    pub(crate) fn may_answer_after(&self, seconds: f64) -> bool {
+        is_like(seconds, self.first_byte)
+    }
+
+    /// The same for bytes per second of the first body.
+    pub(crate) fn may_flow_at(&self, rate: f64) -> bool {
+        is_like(rate, self.body_rate)
+    }
+
     /// Itself, unless a number in it cannot have been found: it may come from a file.
     pub(crate) fn checked(self) -> Option<Self> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
@@ -48,6 +61,10 @@ impl Found {
         let least_part = self.least_part.is_finite() && self.least_part >= 0.0;
         (numbers && least_part && self.per_second.is_none_or(positive)).then_some(self)
     }
+}
+
+fn is_like(one: f64, other: f64) -> bool {
+    (1.0 / LIKE..LIKE).contains(&(one / other))
 }
 
 #[cfg(test)]
