@@ -14,6 +14,7 @@ pub(crate) mod lateness;
 pub(crate) mod meter;
 pub(crate) mod pace;
 pub(crate) mod pacing;
+pub(crate) mod parts;
 pub(crate) mod plan;
 pub(crate) mod retry;
 pub(crate) mod split;

@@ -15,4 +15,5 @@ pub(crate) mod piece;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod sink;
+pub(crate) mod target;
 pub(crate) mod uri;

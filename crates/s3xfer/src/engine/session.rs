@@ -6,7 +6,8 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
@@ -14,13 +15,15 @@ use crate::doors::s3::Store;
 use crate::engine::counters::{Counters, Stopwatch};
 use crate::engine::limits::Limits;
 use crate::engine::shared::Shared;
-use crate::engine::steering::Steering;
+use crate::engine::steering::{Steered, Steering};
 use crate::rules::control::Bounds;
 use crate::rules::floor::Floor;
 use crate::rules::retry::{Attempts, GaveUp, Now};
+use crate::words::checksum::Integrity;
 use crate::words::config::TransferConfig;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::object::ObjectAddress;
+use crate::words::report::{TransferReport, Waits};
 
 /// One transfer's way to the server, its limits and its counters.
 #[derive(Debug)]
@@ -90,6 +93,41 @@ impl Session {
     /// Most requests that this transfer may have in flight.
     pub(crate) fn most_requests(&self) -> u32 {
         most_requests(&self.config, &self.limits)
+    }
+
+    /// The report of a transfer that has moved `bytes`, as far as any transfer has one.
+    pub(crate) fn report(&self, bytes: u64, integrity: Integrity) -> TransferReport {
+        let counters = &self.counters;
+        let Steered { second_requests, splits } = self.steering.steered();
+        let load = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
+        TransferReport {
+            bytes,
+            resumed_bytes: 0,
+            object_bytes: bytes,
+            elapsed: self.started.elapsed(),
+            e_tag: None,
+            version_id: None,
+            integrity,
+            parts: 0,
+            part_bytes: 0,
+            requests: counters.requests.load(Ordering::Relaxed),
+            retries: counters.retries.load(Ordering::Relaxed),
+            second_requests,
+            splits,
+            most_requests: self.most_requests(),
+            peak_requests: counters.peak_requests.load(Ordering::Relaxed),
+            peak_memory_bytes: self.limits.peak_memory_bytes(),
+            peak_io_queue: 0,
+            writes: 0,
+            largest_write_bytes: 0,
+            waits: Waits {
+                network: load(&counters.waited.network),
+                bandwidth: load(&counters.waited.bandwidth),
+                sink: load(&counters.waited.sink),
+                retry: load(&counters.waited.retry),
+            },
+            config: self.config.clone(),
+        }
     }
 
     /// The lowest rate that is borne.
