@@ -30,7 +30,8 @@ impl Scene {
     }
 
     async fn with(faults: impl IntoIterator<Item = (Requests, FaultKind)>) -> Self {
-        let fault = |(requests, kind)| Fault { key: "a key".to_owned(), requests, kind };
+        let fault =
+            |(requests, kind)| Fault { key: "a key".to_owned(), on: s3lab::RequestKind::GetObject, requests, kind };
         let faults = FaultPlan::new(faults.into_iter().map(fault)).unwrap();
         let lab = Lab::builder().bucket("lab").synthetic("lab", "a key", SIZE).faults(faults).keep_requests(100);
         let lab = lab.build().unwrap();

@@ -39,7 +39,8 @@ impl Scene {
     }
 
     async fn with(faults: impl IntoIterator<Item = (Requests, FaultKind)>) -> Self {
-        let fault = |(requests, kind)| Fault { key: "key".to_owned(), requests, kind };
+        let fault =
+            |(requests, kind)| Fault { key: "key".to_owned(), on: s3lab::RequestKind::GetObject, requests, kind };
         let faults = FaultPlan::new(faults.into_iter().map(fault)).unwrap();
         let lab = Lab::builder().bucket("lab").synthetic("lab", "key", SIZE).faults(faults).build().unwrap();
         let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
