@@ -10,4 +10,5 @@ pub(crate) mod disk;
 pub(crate) mod journal;
 pub(crate) mod machine;
 pub(crate) mod s3;
+pub(crate) mod source;
 pub(crate) mod special;

@@ -25,6 +25,10 @@ use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::object::ObjectAddress;
 use crate::words::report::{TransferReport, Waits};
 
+/// Parts that an upload sends at once, unless `max_concurrency` says otherwise: its default is a bound for downloads.
+/// S3 takes some 20 MB/s on a connection.
+const MOST_UPLOADS: u32 = 64;
+
 /// One transfer's way to the server, its limits and its counters.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -39,9 +43,22 @@ pub(crate) struct Session {
 impl Session {
     /// Begins now.
     pub(crate) fn new(shared: Shared) -> Arc<Self> {
+        let requests = most_requests(&shared.config, &shared.limits);
+        Self::within(shared, requests)
+    }
+
+    /// The same for an upload. More of them hold more memory, and bring nothing until a link of 10 Gbit/s is full.
+    pub(crate) fn of_uploads(shared: Shared) -> Arc<Self> {
+        let requests = most_requests(&shared.config, &shared.limits);
+        let is_default = shared.config.max_concurrency() == TransferConfig::default().max_concurrency();
+        let most = if is_default { MOST_UPLOADS } else { u32::MAX };
+        Self::within(shared, requests.min(most))
+    }
+
+    fn within(shared: Shared, requests: u32) -> Arc<Self> {
         let Shared { store, config, limits, .. } = shared;
         let started = Instant::now();
-        let bounds = Bounds { requests: most_requests(&config, &limits), part_bytes: config.multipart_chunksize() };
+        let bounds = Bounds { requests, part_bytes: config.multipart_chunksize() };
         let steering = Steering::new(bounds, config.adaptive_concurrency(), started);
         Arc::new(Self { store, config, limits, counters: Counters::default(), steering, started })
     }

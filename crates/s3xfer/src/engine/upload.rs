@@ -3,22 +3,38 @@
 //! Dropped before its end, an upload leaves no object, or the whole one where the server had it already; the multipart
 //! upload that it had begun is aborted by a task of its own.
 
+mod collected;
+pub(crate) mod content;
+pub(crate) mod ending;
+mod known;
+pub(crate) mod multipart;
 pub(crate) mod order;
+pub(crate) mod part;
 pub(crate) mod source;
 
 use std::future::IntoFuture;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::doors::blocking;
+use crate::doors::source::{self as source_file, Opened};
+use crate::engine::limits::files;
+use crate::engine::session::Session;
+use crate::rules::media_type;
+use crate::rules::parts::Wanted;
+use crate::words::action::SourceAction;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::config::TransferOptions;
-use crate::words::failure::TransferError;
+use crate::words::failure::{RequestError, TransferError};
 use crate::words::object::SseCustomerKey;
 use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
 use crate::words::target::{Condition, ServerSideEncryption};
 use order::Order;
+use part::Carrier;
+use source::{Kind, UploadSource};
 
 /// An upload; [`Client::upload`](crate::Client::upload) makes it, and awaiting it runs it.
 ///
@@ -88,14 +104,14 @@ impl Upload {
         self
     }
 
-    /// `Content-Type`. Without it, the type is guessed from the key's extension, and left to the server (S3:
-    /// `binary/octet-stream`) where that says nothing.
+    /// `Content-Type`. Without it, the type is guessed from the key's extension; `application/octet-stream` where that
+    /// says nothing.
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.order.target.attributes.content_type = Some(content_type.into());
         self
     }
 
-    /// Leaves the content type to the server where none is given.
+    /// The content type is `application/octet-stream` where none is given, whatever the key looks like.
     pub fn no_guessed_content_type(mut self) -> Self {
         self.order.guess_content_type = false;
         self
@@ -190,6 +206,54 @@ impl IntoFuture for Upload {
     }
 }
 
-async fn run(_order: Order) -> Result<TransferReport, TransferError> {
-    unimplemented!("the next commit")
+async fn run(order: Order) -> Result<TransferReport, TransferError> {
+    let Order { shared, source, mut target, object_bytes, guess_content_type, least_part_bytes, progress } = order;
+    target.check().map_err(|source| TransferError::Request {
+        object: target.address().to_string(),
+        source: RequestError::Argument { source },
+    })?;
+    if target.attributes.content_type.is_none() {
+        let guess = media_type::guess(&target.address().key).filter(|_| guess_content_type);
+        target.attributes.content_type = Some(guess.unwrap_or(media_type::UNKNOWN).to_owned());
+    }
+    let config = &shared.config;
+    let wanted = Wanted {
+        chunk_bytes: config.multipart_chunksize(),
+        is_bound: config.adaptive_concurrency(),
+        least_bytes: least_part_bytes,
+    };
+    let session = Session::of_uploads(shared);
+    match source.kind {
+        Kind::Bytes(bytes) => {
+            let carrier = Carrier::new(session, target, None);
+            known::run(&carrier, known::Known::Bytes(bytes), wanted, progress).await
+        }
+        Kind::Stream(stream) => {
+            let carrier = Carrier::new(session, target, None);
+            collected::run(&carrier, stream, (wanted, object_bytes), progress).await
+        }
+        Kind::File(path) => {
+            let opened = files().await;
+            let failed = |action, source| TransferError::Source { from: path.display().to_string(), action, source };
+            let (looked, path_too) = (path.clone(), path.clone());
+            match blocking::run(move || source_file::open(&looked)).await {
+                Ok(Opened::File(file)) => {
+                    let carrier = Carrier::new(session, target, Some(path_too));
+                    let report = known::run(&carrier, known::Known::File(Arc::new(file)), wanted, progress).await;
+                    drop(opened);
+                    report
+                }
+                Ok(Opened::Stream(file)) => {
+                    let carrier = Carrier::new(session, target, Some(path_too));
+                    let stream = UploadSource::reader(tokio::fs::File::from_std(file));
+                    let Kind::Stream(stream) = stream.kind else { unreachable!("a reader is a stream") };
+                    collected::run(&carrier, stream, (wanted, object_bytes), progress).await
+                }
+                Ok(Opened::NothingToRead) => {
+                    Err(failed(SourceAction::SendKind, std::io::ErrorKind::InvalidInput.into()))
+                }
+                Err(error) => Err(failed(SourceAction::Open, error)),
+            }
+        }
+    }
 }
