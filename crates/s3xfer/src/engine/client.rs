@@ -111,6 +111,14 @@ impl Client {
         Copy::new(self.shared.clone(), source, ObjectAddress { bucket: bucket.into(), key: key.into() })
     }
 
+    /// Waits until no multipart upload of this client, and of those that share its limits, is open: the running ones
+    /// have ended, and those whose transfer was dropped are aborted, which happens in the background. To be awaited
+    /// before a program ends that drops transfers, on Ctrl-C say; with a timeout, for a server that does not answer is
+    /// given a minute.
+    pub async fn settled(&self) {
+        self.shared.limits.no_upload_open().await;
+    }
+
     /// Aborts the multipart uploads below `prefix` (empty: of the whole bucket) that were begun longer than
     /// `older_than` ago, by anybody, and gives those that it has aborted. Their parts cost what objects cost, and no
     /// listing of objects shows them. Uploads of this crate leave one only where the process was killed, or the server

@@ -158,7 +158,7 @@ pub(super) fn encryption(wanted: Option<&ServerSideEncryption>) -> (Option<SdkEn
     }
 }
 
-pub(super) use {describing, for_target, send, told_checksum, with_key};
+pub(super) use {describing, for_target, told_checksum, with_key};
 
 impl Store {
     /// Writes the object in one piece. `body` is asked for one whenever the request is sent; `checksum` is that of its

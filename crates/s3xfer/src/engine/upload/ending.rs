@@ -58,7 +58,10 @@ pub(crate) async fn finish<'a>(
     request: &'a (dyn Fn() -> BoxFuture<'a, Result<Written, RequestFailure>> + Send + Sync),
 ) -> Result<Written, Ended> {
     let mut finishing = Finishing { ending, request, unsure: false, conflicts: 0 };
-    ending.session.persist(&mut finishing).await
+    let written = ending.session.persist(&mut finishing).await?;
+    // Ceph's gateway completes an upload with an empty one.
+    let told = written.e_tag.filter(|e_tag| !e_tag.is_empty());
+    Ok(Written { e_tag: told.or_else(|| ending.e_tag.clone()), ..written })
 }
 
 struct Finishing<'a> {
@@ -138,11 +141,8 @@ impl Ending<'_> {
             // Without a checksum the ETag tells, where it is known what it must be.
             _ => self.e_tag.is_some() && self.e_tag == there.e_tag,
         };
-        (same && there.bytes == self.bytes).then(|| Written {
-            e_tag: there.e_tag,
-            version_id: there.version_id,
-            checksum: told,
-        })
+        let written = Written { e_tag: there.e_tag, version_id: there.version_id, checksum: told };
+        (same && there.bytes == self.bytes).then_some(written)
     }
 }
 

@@ -16,6 +16,7 @@ use super::ending::{Ended, Ending, finish};
 use super::part::{Carrier, Sending};
 use crate::doors::s3::writing::{SentPart, Written};
 use crate::engine::crew::{Crew, Then, Work, propagate};
+use crate::engine::limits::OpenUpload;
 use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::rules::checksum::PartChecksums;
 use crate::rules::ending::Request;
@@ -42,6 +43,8 @@ pub(crate) struct Begun {
     object: ObjectRequest,
     pub(crate) upload_id: String,
     ended: bool,
+    /// `None` only while it is dropped.
+    open: Option<OpenUpload>,
 }
 
 impl Begun {
@@ -51,11 +54,12 @@ impl Begun {
     ///
     /// [`TransferError`].
     pub(crate) async fn new(session: Arc<Session>, target: Target) -> Result<Self, TransferError> {
+        let open = Some(session.limits.open_upload());
         let begin = async move {
             let mut creating = Creating { session: &session, target: &target };
             let upload_id = session.persist(&mut creating).await?;
             tracing::debug!(object = %target.address(), upload_id, "a multipart upload has begun");
-            Ok(Self { session: session.clone(), object: target.object.clone(), upload_id, ended: false })
+            Ok(Self { session: session.clone(), object: target.object.clone(), upload_id, ended: false, open })
         };
         tokio::spawn(begin).await.unwrap_or_else(propagate)
     }
@@ -79,7 +83,13 @@ impl Drop for Begun {
         }
         let (session, object, upload_id) = (self.session.clone(), self.object.clone(), self.upload_id.clone());
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move { abort(&session, &object, &upload_id).await })),
+            Ok(runtime) => {
+                let open = self.open.take();
+                drop(runtime.spawn(async move {
+                    let _open = open;
+                    abort(&session, &object, &upload_id).await;
+                }));
+            }
             Err(_) => left_behind(&object, &upload_id, "there is no runtime to abort it from"),
         }
     }
