@@ -172,10 +172,10 @@ pub struct ExportArgs {
 /// `s3tune cp`.
 #[derive(Debug, Args)]
 pub struct CpArgs {
-    /// The object, as s3://BUCKET/KEY; the bucket may be the ARN of an access point
+    /// The object, as s3://BUCKET/KEY; the bucket may be the ARN of an access point. Or a file, or - for standard input
     #[arg(value_name = "SRC")]
     pub source: OsString,
-    /// A file, - for standard output, or /dev/null
+    /// A file, - for standard output, or /dev/null; or the object. One of the two at least is in S3
     #[arg(value_name = "DST")]
     pub target: OsString,
     /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]

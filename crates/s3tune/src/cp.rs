@@ -1,7 +1,7 @@
-//! One copy from S3 with a configuration that was found: what `s3tune cp` does.
+//! One copy from S3, into it or within it, with a configuration that was found: what `s3tune cp` does.
 //!
-//! The engine is s3xfer, so the copy goes on where an earlier one of the same object stopped, appears under its name
-//! whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does the same from its own
+//! The engine is s3xfer, so a download goes on where an earlier one of the same object stopped; whatever is written
+//! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does the same from its own
 //! folder; what both show, and how both treat standard output, is one file each.
 
 // Run before `main` on behalf of the whole program: it looks whether standard output is open.
@@ -15,19 +15,59 @@ use std::fs;
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 
-use s3xfer::{Client, Progress, S3Uri, TransferConfig};
+use s3xfer::{Client, Progress, S3Uri, TransferConfig, TransferError, TransferReport, UploadSource};
 
 use crate::failure::{Failure, chain};
 use crate::object::Connection;
 use crate::show::say;
 
+/// From where to where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Places {
+    /// An object into a file, standard output (`-`) or nowhere (`/dev/null`).
+    Down {
+        /// The object.
+        source: S3Uri,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file or standard input (`-`) into an object.
+    Up {
+        /// The file.
+        path: PathBuf,
+        /// The object.
+        target: S3Uri,
+    },
+    /// An object into another one.
+    Across {
+        /// The object that is there.
+        source: S3Uri,
+        /// The other one.
+        target: S3Uri,
+    },
+}
+
+impl Places {
+    /// Whether the same command goes on where this one stops.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::Down { path, .. } if !["-", "/dev/null"].iter().any(|place| path == Path::new(place)))
+    }
+
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Down { .. } => "download",
+            Self::Up { .. } => "upload",
+            Self::Across { .. } => "copy",
+        }
+    }
+}
+
 /// Source, target and settings of a copy.
 #[derive(Debug, Clone)]
 pub struct Copy {
-    /// The object.
-    pub source: S3Uri,
-    /// A file, `-` for standard output, or `/dev/null`.
-    pub target: PathBuf,
+    /// From where to where.
+    pub places: Places,
     /// Version of the object; the newest where none is said.
     pub version_id: Option<String>,
     /// How.
@@ -40,20 +80,43 @@ pub struct Copy {
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] for what the engine cannot do yet, and for a source that is no object.
-pub fn places(source: &OsStr, target: &OsStr) -> Result<(S3Uri, PathBuf), Failure> {
+/// [`Failure::Usage`] where neither is in S3, or one that is names no object. A target that ends with a slash takes the
+/// source's name.
+pub fn places(source: &OsStr, target: &OsStr) -> Result<Places, Failure> {
     let remote = |place: &OsStr| place.as_encoded_bytes().starts_with(b"s3://");
-    let shown = source.to_string_lossy();
-    match (remote(source), remote(target)) {
-        (true, false) => {}
-        (false, true) => return Err(Failure::usage(format!("{shown}: uploads are not there yet, only downloads"))),
-        (true, true) => return Err(Failure::usage(format!("{shown}: copies from S3 to S3 are not there yet"))),
+    Ok(match (remote(source), remote(target)) {
+        (true, false) => Places::Down { source: object(text(source)?)?, path: target.into() },
+        (false, true) => {
+            let name = Path::new(source).file_name().filter(|name| *name != "-");
+            Places::Up { path: source.into(), target: object(&named(text(target)?, name)?)? }
+        }
+        (true, true) => {
+            let source = object(text(source)?)?;
+            let target = object(&named(text(target)?, Path::new(source.key()).file_name())?)?;
+            Places::Across { source, target }
+        }
         (false, false) => return Err(not_an_object(source)),
+    })
+}
+
+fn text(place: &OsStr) -> Result<&str, Failure> {
+    place.to_str().ok_or_else(|| Failure::usage(format!("{place:?} is not UTF-8, as keys are")))
+}
+
+fn object(place: &str) -> Result<S3Uri, Failure> {
+    match place.parse::<S3Uri>() {
+        Ok(object) if !object.key().is_empty() => Ok(object),
+        _ => Err(not_an_object(OsStr::new(place))),
     }
-    let text = source.to_str().ok_or_else(|| Failure::usage(format!("{source:?} is not UTF-8, as keys are")))?;
-    match text.parse::<S3Uri>() {
-        Ok(source) if !source.key().is_empty() => Ok((source, target.into())),
-        _ => Err(not_an_object(source)),
+}
+
+/// A target that ends with a slash, with the source's name behind it.
+fn named(target: &str, name: Option<&OsStr>) -> Result<String, Failure> {
+    let is_bucket = !target["s3://".len()..].contains('/');
+    match name {
+        _ if !is_bucket && !target.ends_with('/') => Ok(target.to_owned()),
+        Some(name) => Ok(format!("{target}{}{}", if is_bucket { "/" } else { "" }, text(name)?)),
+        None => Err(Failure::usage(format!("{target:?} names no object, and the source has no name to give it"))),
     }
 }
 
@@ -85,40 +148,74 @@ fn place(text: &str, at: usize) -> Option<String> {
     Some(format!("line {number}{parameter}: "))
 }
 
+/// A client of `connection` for the copy.
+#[must_use]
+pub fn client(connection: &Connection, what: &Copy) -> Client {
+    Client::new(connection.client()).with_config(what.config.clone())
+}
+
 /// Copies the object. A terminal shows how far it is, and then how fast it went.
 ///
-/// Cancel by dropping: what is fetched is kept, unless [`Copy::resume`] is off, and no file appears.
+/// Cancel by dropping: what is fetched is kept, unless [`Copy::resume`] is off, and no file appears; an upload is
+/// aborted in the background, which [`Client::settled`] waits for.
 ///
 /// # Errors
 ///
-/// [`Failure::Work`]: the download failed, or standard output is closed or does not keep the bytes.
-pub async fn copy(connection: &Connection, what: &Copy) -> Result<(), Failure> {
-    let source = &what.source;
-    let failed = |error: &dyn std::error::Error| Failure::Work(format!("failed to download {}", chain(error)));
-    let lost = |how: &str| Failure::Work(format!("failed to download {source}: standard output {how}"));
-    if stdout::is_closed(&what.target) {
-        return Err(lost("is closed"));
-    }
-    let client = Client::new(connection.client()).with_config(what.config.clone());
+/// [`Failure::Work`]: the transfer failed, or standard output is closed or does not keep the bytes.
+pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
+    let failed = |error: TransferError| Failure::Work(format!("failed to {} {}", what.places.verb(), chain(&error)));
     let progress = Progress::new();
-    let mut download = client.download(source.bucket(), source.key()).progress(progress.clone());
-    if let Some(version_id) = &what.version_id {
-        download = download.version_id(version_id);
-    }
-    let shown = terminal::show(progress);
-    let report = if what.target == Path::new("-") {
-        let mut stdout = stdout::duplicate().map_err(|error| lost(&format!("cannot be used: {error}")))?;
-        let report = download.to_writer(&mut stdout).await.map_err(|error| failed(&error))?;
-        stdout::close(stdout).await.map_err(|error| lost(&format!("did not keep the bytes: {error}")))?;
-        report
-    } else {
-        download.to_file(&what.target).resume(what.resume).await.map_err(|error| failed(&error))?
+    let shown = terminal::show(progress.clone());
+    let report = match &what.places {
+        Places::Down { source, path } => download(client, what, (source, path), progress).await?,
+        Places::Up { path, target } => {
+            let from = match path == Path::new("-") {
+                true => {
+                    let unreadable =
+                        |error| Failure::Work(format!("failed to upload {target}: standard input: {error}"));
+                    UploadSource::reader(stdout::input().map_err(unreadable)?)
+                }
+                false => UploadSource::file(path),
+            };
+            client.upload(from, target.bucket(), target.key()).progress(progress).await.map_err(failed)?
+        }
+        Places::Across { source, target } => {
+            let copy = client.copy(source.bucket(), source.key(), target.bucket(), target.key()).progress(progress);
+            match &what.version_id {
+                Some(version_id) => copy.version_id(version_id).await.map_err(failed)?,
+                None => copy.await.map_err(failed)?,
+            }
+        }
     };
     drop(shown);
     if stderr().is_terminal() {
         say(&terminal::summary(&report));
     }
     Ok(())
+}
+
+async fn download(
+    client: &Client,
+    what: &Copy,
+    (source, path): (&S3Uri, &Path),
+    progress: Progress,
+) -> Result<TransferReport, Failure> {
+    let failed = |error: TransferError| Failure::Work(format!("failed to download {}", chain(&error)));
+    let lost = |how: &str| Failure::Work(format!("failed to download {source}: standard output {how}"));
+    if stdout::is_closed(path) {
+        return Err(lost("is closed"));
+    }
+    let mut download = client.download(source.bucket(), source.key()).progress(progress);
+    if let Some(version_id) = &what.version_id {
+        download = download.version_id(version_id);
+    }
+    if path != Path::new("-") {
+        return download.to_file(path).resume(what.resume).await.map_err(failed);
+    }
+    let mut stdout = stdout::duplicate().map_err(|error| lost(&format!("cannot be used: {error}")))?;
+    let report = download.to_writer(&mut stdout).await.map_err(failed)?;
+    stdout::close(stdout).await.map_err(|error| lost(&format!("did not keep the bytes: {error}")))?;
+    Ok(report)
 }
 
 #[cfg(test)]
@@ -133,16 +230,31 @@ mod tests {
     }
 
     #[test]
-    fn a_download_is_an_object_and_a_place_outside_of_s3() {
+    fn one_place_at_least_is_an_object() {
         let arn = "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/mine/a/b";
         for (source, key) in [("s3://b/k", "k"), ("s3://b/a/ b", "a/ b"), (arn, "a/b")] {
-            let (source, target) = places(OsStr::new(source), OsStr::new("-")).unwrap();
-            assert_eq!((source.key(), target), (key, PathBuf::from("-")));
+            match places(OsStr::new(source), OsStr::new("-")).unwrap() {
+                Places::Down { source, path } => assert_eq!((source.key(), path), (key, PathBuf::from("-"))),
+                other => panic!("{other:?}"),
+            }
         }
+        for (source, target, key) in [
+            ("a/x", "s3://b/k", "k"),
+            ("-", "s3://b/k", "k"),
+            ("a/x", "s3://b", "x"),
+            ("a/x", "s3://b/", "x"),
+            ("a/x", "s3://b/c/", "c/x"),
+            ("s3://b/k", "s3://b/l", "l"),
+            ("s3://b/a/k", "s3://c/d/", "d/k"),
+        ] {
+            match places(OsStr::new(source), OsStr::new(target)).unwrap() {
+                Places::Up { target, .. } | Places::Across { target, .. } => assert_eq!(target.key(), key),
+                other @ Places::Down { .. } => panic!("{other:?}"),
+            }
+        }
+        assert!(usage(places(OsStr::new("-"), OsStr::new("s3://b/"))).contains("no name to give it"));
         for (source, target, says) in [
-            ("x", "s3://b/k", "uploads are not there yet"),
-            ("-", "s3://b/k", "uploads are not there yet"),
-            ("s3://b/k", "s3://b/l", "from S3 to S3 are not there yet"),
+            ("s3://b", "s3://b/l", "s3://BUCKET/KEY"),
             ("b/k", "x", "s3://BUCKET/KEY"),
             ("s3://b", "x", "s3://BUCKET/KEY"),
             ("s3://b/", "x", "s3://BUCKET/KEY"),

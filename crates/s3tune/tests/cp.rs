@@ -30,7 +30,8 @@ impl Scene {
     }
 
     async fn with(faults: impl IntoIterator<Item = (Requests, FaultKind)>) -> Self {
-        let fault = |(requests, kind)| Fault { key: "a key".to_owned(), requests, kind };
+        let fault =
+            |(requests, kind)| Fault { key: "a key".to_owned(), on: s3lab::RequestKind::GetObject, requests, kind };
         let faults = FaultPlan::new(faults.into_iter().map(fault)).unwrap();
         let lab = Lab::builder().bucket("lab").synthetic("lab", "a key", SIZE).faults(faults).keep_requests(100);
         let lab = lab.build().unwrap();
@@ -220,8 +221,8 @@ async fn wrong_usage_is_a_line() {
     let wrong = wrong.to_str().unwrap();
     for (line, says) in [
         (&["s3://lab/a key"][..], "DST"),
-        (&["x", "s3://lab/y"], "uploads are not there yet"),
-        (&["s3://lab/a key", "s3://lab/y"], "S3 to S3 are not there yet"),
+        (&["-", "s3://lab/"], "no name to give it"),
+        (&["x", "s3://lab/y", "--version-id", "1"], "--version-id"),
         (&["x", "y"], "s3://BUCKET/KEY"),
         (&["s3://lab", "x"], "s3://BUCKET/KEY"),
         (&["s3://lab/a", "x", "--recursive"], "--recursive"),
@@ -310,4 +311,25 @@ async fn an_interrupted_copy_says_how_to_go_on() {
         ended.assert_says(1, &["interrupted", says]);
         assert!(!scene.target().exists());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_uploaded_and_objects_copied() {
+    let scene = Scene::new().await;
+    let bytes: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
+    fs::write(scene.target(), &bytes).unwrap();
+    let config = scene.config();
+    scene
+        .cp(&[OsStr::new("x"), OsStr::new("s3://lab/up/"), OsStr::new("--config"), config.as_os_str()])
+        .await
+        .assert_done();
+    scene.cp(&[OsStr::new("s3://lab/up/x"), OsStr::new("s3://lab/copied")]).await.assert_done();
+    for key in ["up/x", "copied"] {
+        assert!(scene.lab.object("lab", key).is_some_and(|stored| stored == bytes), "{key}");
+    }
+    assert_eq!(scene.lab.uploads("lab"), Vec::<String>::new());
+    scene
+        .cp(&[OsStr::new("gone"), OsStr::new("s3://lab/k")])
+        .await
+        .assert_says(1, &["failed to upload gone: cannot open it"]);
 }

@@ -1,12 +1,13 @@
-//! Copies an object of S3 to a file, to standard output (`-`) or to nowhere (`/dev/null`).
+//! Copies an object of S3 to a file, to standard output (`-`) or to nowhere (`/dev/null`); a file or standard input
+//! (`-`) into an object; or an object into another one.
 //!
 //! ```text
-//! cargo run --release -p s3xfer --example cp -- s3://BUCKET/KEY PATH
+//! cargo run --release -p s3xfer --example cp -- SOURCE TARGET          s3://BUCKET/KEY or PATH, one of them in S3
 //!     [--version-id V] [--no-resume] [--config FILE.toml]
 //!     [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]
 //! ```
 //!
-//! BUCKET may be the ARN of an access point. Region and credentials come from where AWS's tools take them. `--config`
+//! A target `s3://BUCKET/` or `s3://BUCKET/FOLDER/` takes the file's name behind it. BUCKET may be the ARN of an access point. Region and credentials come from where AWS's tools take them. `--config`
 //! is a file of [`TransferConfig`]'s parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on
 //! where it stopped when the command is given again, unless `--no-resume` is given, with which nothing is kept. Exit
 //! codes: 0 done, 1 the copy failed, 2 wrong usage; either way one line on standard error says why. A line on standard
@@ -24,18 +25,22 @@ use std::io::{IsTerminal, Write, stderr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use rustix::process::Signal;
-use s3xfer::{Client, Progress, S3Uri, TransferConfig};
+use s3xfer::{Client, Progress, S3Uri, TransferConfig, TransferReport, UploadSource};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-const USAGE: &str = "usage: cp s3://BUCKET/KEY PATH [--version-id V] [--no-resume] [--config FILE.toml] \
+const USAGE: &str = "usage: cp SOURCE TARGET, of which one or both are s3://BUCKET/KEY [--version-id V] [--no-resume] [--config FILE.toml] \
                      [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]";
+
+/// Longest that Ctrl-C waits for the server to forget an upload.
+const ABORT_WITHIN: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
@@ -70,17 +75,23 @@ async fn run() -> ExitCode {
     if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
         return say(&format!("cannot listen for SIGXFSZ: {error}"), 1);
     }
-    // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name.
-    tokio::select! {
-        copied = copy(&arguments) => match copied {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => say(&format!("failed to download {}", chain(&*error)), 1),
-        },
-        _ = tokio::signal::ctrl_c() => match arguments.path.to_str() {
-            Some("-" | "/dev/null") => say("interrupted", 1),
-            _ if arguments.no_resume => say("interrupted", 1),
-            _ => say("interrupted; give the same command again to go on", 1),
-        },
+    let client = Client::new(connect(&arguments).await).with_config(arguments.config.clone());
+    // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name, and
+    // an upload is aborted.
+    let ended = tokio::select! {
+        copied = copy(&arguments, &client) => Some(copied),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    match ended {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => say(&format!("failed to {} {}", arguments.places.verb(), chain(&*error)), 1),
+        None => {
+            let _ = tokio::time::timeout(ABORT_WITHIN, client.settled()).await;
+            match arguments.places.goes_on() && !arguments.no_resume {
+                true => say("interrupted; give the same command again to go on", 1),
+                false => say("interrupted", 1),
+            }
+        }
     }
 }
 
@@ -95,32 +106,57 @@ fn chain(error: &dyn Error) -> String {
     line
 }
 
-async fn copy(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    if stdout::is_closed(&arguments.path) {
-        return Err(format!("{}: standard output is closed", arguments.source).into());
-    }
-    let client = Client::new(connect(arguments).await).with_config(arguments.config.clone());
+async fn copy(arguments: &Arguments, client: &Client) -> Result<(), Box<dyn Error>> {
     let progress = Progress::new();
-    let mut download = client.download(arguments.source.bucket(), arguments.source.key()).progress(progress.clone());
-    if let Some(version_id) = &arguments.version_id {
-        download = download.version_id(version_id);
-    }
-    let shown = terminal::show(progress);
-    let report = match arguments.path == Path::new("-") {
-        true => {
-            let mut stdout = stdout::duplicate()?;
-            let report = download.to_writer(&mut stdout).await?;
-            let late = |error| format!("{}: standard output did not keep the bytes: {error}", arguments.source);
-            stdout::close(stdout).await.map_err(late)?;
-            report
+    let shown = terminal::show(progress.clone());
+    let report = match &arguments.places {
+        Places::Down { source, path } => download(arguments, client, (source, path), progress).await?,
+        Places::Up { path, target } => {
+            let from = match path == Path::new("-") {
+                true => {
+                    let stdin = stdout::input().map_err(|error| format!("{target}: standard input: {error}"))?;
+                    UploadSource::reader(stdin)
+                }
+                false => UploadSource::file(path),
+            };
+            client.upload(from, target.bucket(), target.key()).progress(progress).await?
         }
-        false => download.to_file(&arguments.path).resume(!arguments.no_resume).await?,
+        Places::Across { source, target } => {
+            let copy = client.copy(source.bucket(), source.key(), target.bucket(), target.key()).progress(progress);
+            match &arguments.version_id {
+                Some(version_id) => copy.version_id(version_id).await?,
+                None => copy.await?,
+            }
+        }
     };
     drop(shown);
     if stderr().is_terminal() {
         eprintln!("{}", terminal::summary(&report));
     }
     Ok(())
+}
+
+async fn download(
+    arguments: &Arguments,
+    client: &Client,
+    (source, path): (&S3Uri, &Path),
+    progress: Progress,
+) -> Result<TransferReport, Box<dyn Error>> {
+    if stdout::is_closed(path) {
+        return Err(format!("{source}: standard output is closed").into());
+    }
+    let mut download = client.download(source.bucket(), source.key()).progress(progress);
+    if let Some(version_id) = &arguments.version_id {
+        download = download.version_id(version_id);
+    }
+    if path != Path::new("-") {
+        return Ok(download.to_file(path).resume(!arguments.no_resume).await?);
+    }
+    let mut stdout = stdout::duplicate()?;
+    let report = download.to_writer(&mut stdout).await?;
+    let late = |error| format!("{source}: standard output did not keep the bytes: {error}");
+    stdout::close(stdout).await.map_err(late)?;
+    Ok(report)
 }
 
 /// As AWS's tools find it. Behind an endpoint, objects are addressed by path, and no region is needed.
@@ -154,9 +190,63 @@ fn say(line: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// From where to where.
+enum Places {
+    Down { source: S3Uri, path: PathBuf },
+    Up { path: PathBuf, target: S3Uri },
+    Across { source: S3Uri, target: S3Uri },
+}
+
+impl Places {
+    fn of(source: OsString, target: OsString) -> Result<Self, String> {
+        let remote = |place: &OsString| place.as_bytes().starts_with(b"s3://");
+        Ok(match (remote(&source), remote(&target)) {
+            (true, false) => Self::Down { source: object(text(source)?)?, path: target.into() },
+            (false, true) => {
+                let target = named(text(target)?, Path::new(&source).file_name().filter(|name| *name != "-"))?;
+                Self::Up { path: source.into(), target: object(target)? }
+            }
+            (true, true) => {
+                let source = object(text(source)?)?;
+                let target = named(text(target)?, Path::new(source.key()).file_name())?;
+                Self::Across { target: object(target)?, source }
+            }
+            (false, false) => return Err(format!("neither {source:?} nor {target:?} is in S3; {USAGE}")),
+        })
+    }
+
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Down { .. } => "download",
+            Self::Up { .. } => "upload",
+            Self::Across { .. } => "copy",
+        }
+    }
+
+    /// Whether the same command goes on where this one stops.
+    fn goes_on(&self) -> bool {
+        matches!(self, Self::Down { path, .. } if !["-", "/dev/null"].iter().any(|place| path == Path::new(place)))
+    }
+}
+
+/// A target that ends with a slash, with the source's name behind it.
+fn named(target: String, name: Option<&OsStr>) -> Result<String, String> {
+    let is_bucket = !target["s3://".len()..].contains('/');
+    match name.map(OsStr::to_owned) {
+        _ if !is_bucket && !target.ends_with('/') => Ok(target),
+        Some(name) => Ok(format!("{target}{}{}", if is_bucket { "/" } else { "" }, text(name)?)),
+        None => Err(format!("{target:?} names no object, and the source has no name to give it; {USAGE}")),
+    }
+}
+
+fn object(place: String) -> Result<S3Uri, String> {
+    let wrong = || format!("{place:?} is not of the form s3://BUCKET/KEY; {USAGE}");
+    let object: S3Uri = place.parse().map_err(|_| wrong())?;
+    if object.key().is_empty() { Err(wrong()) } else { Ok(object) }
+}
+
 struct Arguments {
-    source: S3Uri,
-    path: PathBuf,
+    places: Places,
     version_id: Option<String>,
     no_resume: bool,
     config: TransferConfig,
@@ -190,17 +280,14 @@ impl Arguments {
                 return Err(format!("{name} takes no value, but is given {value:?}; {USAGE}"));
             }
         }
-        let Ok([source, path]) = <[OsString; 2]>::try_from(places) else {
+        let Ok([source, target]) = <[OsString; 2]>::try_from(places) else {
             return Err(USAGE.to_owned());
         };
-        let source = text(source)?;
-        let wrong = || format!("{source:?} is not of the form s3://BUCKET/KEY; {USAGE}");
-        let source: S3Uri = source.parse().map_err(|_| wrong())?;
-        if source.key().is_empty() {
-            return Err(wrong());
+        let (places, config) = (Places::of(source, target)?, config.unwrap_or_default());
+        if version_id.is_some() && matches!(places, Places::Up { .. }) {
+            return Err(format!("--version-id is of an object that is read, and none is; {USAGE}"));
         }
-        let (path, config) = (path.into(), config.unwrap_or_default());
-        Ok(Self { source, path, version_id, no_resume, config, endpoint_url, region, profile, no_sign_request })
+        Ok(Self { places, version_id, no_resume, config, endpoint_url, region, profile, no_sign_request })
     }
 }
 

@@ -11,4 +11,5 @@ pub(crate) mod journal;
 pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod s3;
+pub(crate) mod source;
 pub(crate) mod special;

@@ -3,6 +3,7 @@
 //! A ground floor that knows no direction, and a folder for the direction in which the bytes go.
 
 pub(crate) mod client;
+pub(crate) mod copy;
 pub(crate) mod counters;
 pub(crate) mod crew;
 pub(crate) mod download;
@@ -11,6 +12,8 @@ pub(crate) mod memory;
 pub(crate) mod session;
 pub(crate) mod shared;
 pub(crate) mod sink;
+pub(crate) mod stale;
 pub(crate) mod steering;
 pub(crate) mod turns;
+pub(crate) mod upload;
 pub(crate) mod write;

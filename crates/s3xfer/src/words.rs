@@ -16,6 +16,7 @@ pub(crate) mod piece;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod sink;
+pub(crate) mod target;
 pub(crate) mod timeline;
 pub(crate) mod uri;
 pub(crate) mod verdict;

@@ -93,7 +93,12 @@ async fn the_end_of_a_part_that_crawls_is_fetched_by_others() {
     let crawls = FaultKind::Slow { bytes_per_s: 10_000 };
     let network = network("first_byte_ms = 30\nconnection_mb_per_s = 20");
     let faults = |lab: s3lab::LabBuilder| {
-        let fault = s3lab::Fault { key: "key".to_owned(), requests: Requests::At(5), kind: crawls.clone() };
+        let fault = s3lab::Fault {
+            key: "key".to_owned(),
+            on: s3lab::RequestKind::GetObject,
+            requests: Requests::At(5),
+            kind: crawls.clone(),
+        };
         lab.network(network.clone()).faults(s3lab::FaultPlan::new([fault]).unwrap())
     };
     for (is_resumed, size) in [(false, 32 * MIB), (true, 32 * MIB)] {
@@ -218,7 +223,7 @@ async fn the_report_says_what_limited_it() {
     let limited = |profile: &str, fault: Option<FaultKind>, config: TransferConfig| {
         let network = network(profile);
         let bench = Bench::with(48 * MIB, |lab| {
-            let fault = fault.map(|kind| s3lab::Fault { key: "key".to_owned(), requests: Requests::At(4), kind });
+            let fault = fault.map(|kind| s3lab::Fault::new("key", Requests::At(4), kind));
             lab.network(network).faults(s3lab::FaultPlan::new(fault).unwrap())
         });
         async move {

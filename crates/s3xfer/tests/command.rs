@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use s3lab::{Fault, FaultKind, FaultPlan, Lab, Requests, Server};
+use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, RequestKind, Requests, Server, SyntheticObject};
 use tempfile::TempDir;
 
 const SIZE: u64 = 300 << 10;
@@ -39,7 +39,7 @@ impl Scene {
     }
 
     async fn with(faults: impl IntoIterator<Item = (Requests, FaultKind)>) -> Self {
-        let fault = |(requests, kind)| Fault { key: "key".to_owned(), requests, kind };
+        let fault = |(requests, kind)| Fault { key: "key".to_owned(), on: RequestKind::GetObject, requests, kind };
         let faults = FaultPlan::new(faults.into_iter().map(fault)).unwrap();
         let lab = Lab::builder().bucket("lab").synthetic("lab", "key", SIZE).faults(faults).build().unwrap();
         let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -304,4 +304,64 @@ async fn wrong_usage_is_told() {
         command.args(words);
         ended(command).await.assert_says(2, &[says]);
     }
+}
+
+/// The command with these words, in the scene's folder.
+fn command(scene: &Scene, words: &[&str]) -> Command {
+    let mut command = Command::new(cp());
+    command.args(words).current_dir(scene.folder.path());
+    environment(&mut command, &scene.server.endpoint(), Some((scene.lab.access_key(), scene.lab.secret_key())));
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_standard_input_are_uploaded_and_objects_copied() {
+    let scene = Scene::new().await;
+    let mut bytes = vec![0; 12 << 20];
+    SyntheticObject::new(1, 12 << 20).fill(0, &mut bytes);
+    fs::write(scene.target(), &bytes).unwrap();
+    let done = ended(command(&scene, &["x", "s3://lab/from-file"])).await;
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    let done = ended(command(&scene, &["x", "s3://lab/folder/"])).await;
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    let mut piped = Command::new("/bin/sh");
+    piped.args(["-c", "cat x | \"$@\"", "sh"]).arg(cp()).args(["-", "s3://lab/from-pipe"]);
+    environment(&mut piped, &scene.server.endpoint(), Some((scene.lab.access_key(), scene.lab.secret_key())));
+    piped.current_dir(scene.folder.path());
+    let done = ended(piped).await;
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    let done = ended(command(&scene, &["s3://lab/from-pipe", "s3://lab/copied"])).await;
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    for key in ["from-file", "folder/x", "from-pipe", "copied"] {
+        assert!(scene.lab.object("lab", key).is_some_and(|stored| stored == bytes), "{key}");
+    }
+    for (words, code, says) in [
+        (["gone", "s3://lab/k"], 1, "failed to upload gone: cannot open it"),
+        (["-", "s3://lab/"], 2, "names no object"),
+        (["s3://lab/gone", "s3://lab/k"], 1, "failed to copy s3://lab/gone"),
+        (["x", "y"], 2, "is in S3"),
+    ] {
+        let failed = ended(command(&scene, &words)).await;
+        assert!(failed.code == Some(code) && failed.stderr.contains(says), "{words:?}: {failed:?}");
+        assert_eq!(failed.stderr.lines().count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_upload_is_aborted_before_the_command_ends() {
+    let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(5.0)).unwrap();
+    let lab = Lab::builder().bucket("lab").network(network).build().unwrap();
+    let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let scene = Scene { lab, server, folder: tempfile::tempdir().unwrap() };
+    File::create(scene.target()).unwrap().set_len(40 << 20).unwrap();
+    let running = command(&scene, &["x", "s3://lab/new"]).stderr(Stdio::piped()).spawn().unwrap();
+    while scene.lab.stats().count(RequestKind::UploadPart) == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let pid = running.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = tokio::task::spawn_blocking(move || running.wait_with_output()).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "cp: interrupted\n");
+    assert_eq!((output.status.code(), scene.lab.uploads("lab")), (Some(1), vec![]));
+    assert_eq!(scene.lab.object("lab", "new"), None);
 }

@@ -366,6 +366,7 @@ async fn progress_counts_what_is_written_and_never_goes_back() {
     let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(0.1)).unwrap();
     let faults = s3lab::FaultPlan::new([s3lab::Fault {
         key: "key".to_owned(),
+        on: s3lab::RequestKind::GetObject,
         requests: Requests::Range(1..4),
         kind: FaultKind::Reset { after_bytes: 3000 },
     }])

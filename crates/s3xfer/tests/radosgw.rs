@@ -9,6 +9,7 @@ mod ceph;
 mod wire;
 
 use std::fs;
+use std::future::IntoFuture;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use ceph::Radosgw;
 use futures::future::try_join_all;
 use futures::{FutureExt, StreamExt};
 use s3lab::SyntheticObject;
-use s3xfer::{Client, Integrity, NotValidated, Progress, TransferConfig, TransferErrorKind};
+use s3xfer::{Client, Integrity, NotValidated, Progress, TransferConfig, TransferErrorKind, UploadSource};
 use tempfile::TempDir;
 use wire::Http;
 
@@ -51,6 +52,8 @@ fn radosgw_gives_what_was_put_into_it() {
             cases.odd_keys(http).boxed_local().await;
             cases.refusals(http).boxed_local().await;
             cases.an_object_replaced_half_way(http).boxed_local().await;
+            cases.uploads(http).boxed_local().await;
+            cases.copies(http).boxed_local().await;
         }
         cases.versions().boxed_local().await;
         cases.a_public_object().boxed_local().await;
@@ -164,6 +167,64 @@ impl Cases<'_> {
         client.download(BUCKET, "in parts").to_writer(&mut written).await.unwrap();
         let (gathered, _) = client.download(BUCKET, "in parts").object_bytes(size).to_bytes().await.unwrap();
         assert!(streamed == whole && written == whole && gathered == whole);
+    }
+
+    /// Every kind of source, in one piece and in parts.
+    async fn uploads(&self, http: Http) {
+        let client = self.client(http);
+        for size in [0, 100_000, 18 * MIB + 1] {
+            let object = SyntheticObject::named(BUCKET, "up", size);
+            let bytes = bytes_of(&object);
+            let path = self.folder.path().join("source");
+            fs::write(&path, &bytes).unwrap();
+            for source in [
+                UploadSource::bytes(bytes.clone()),
+                UploadSource::file(&path),
+                UploadSource::reader(std::io::Cursor::new(bytes.clone())),
+            ] {
+                let shown = format!("{source:?}");
+                let upload = client.upload(source, BUCKET, "up.json").metadata("colour", "blue").tag("a b", "c&d");
+                let report = upload.await.unwrap();
+                assert_eq!((report.bytes, report.retries), (size, 0), "{shown}");
+                let head = self.store.head_object().bucket(BUCKET).key("up.json").send().await.unwrap();
+                assert_eq!((head.content_length, head.e_tag), (Some(size as i64), report.e_tag), "{shown}");
+                assert_eq!(head.content_type.as_deref(), Some("application/json"));
+                assert_eq!(head.metadata.unwrap().get("colour").map(String::as_str), Some("blue"));
+                // It keeps no tags of multipart uploads.
+                if size < 8 * MIB {
+                    let tags = self.store.get_object_tagging().bucket(BUCKET).key("up.json").send().await.unwrap();
+                    let tags: Vec<_> = tags.tag_set.iter().map(|tag| (&*tag.key, &*tag.value)).collect();
+                    assert_eq!(tags, [("a b", "c&d")]);
+                }
+                let (read, _) = client.download(BUCKET, "up.json").to_bytes().await.unwrap();
+                assert!(read == bytes, "{shown}");
+            }
+            fs::remove_file(&path).unwrap();
+        }
+        // What is dropped half way is aborted.
+        let upload = client.upload(bytes_of(&SyntheticObject::new(1, 40 * MIB)), BUCKET, "dropped").into_future();
+        let _ = tokio::time::timeout(Duration::from_millis(60), upload).await;
+        client.settled().await;
+        let open = self.store.list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
+        assert_eq!(open.uploads().len(), 0);
+        // What nobody ends is aborted on request.
+        self.store.create_multipart_upload().bucket(BUCKET).key("stale").send().await.unwrap();
+        let aborted = client.abort_stale(BUCKET, "", Duration::ZERO).await.unwrap();
+        assert_eq!(aborted.iter().map(|upload| &*upload.key).collect::<Vec<_>>(), ["stale"]);
+    }
+
+    async fn copies(&self, http: Http) {
+        let client = self.client(http);
+        let object = self.put_in_parts("to copy", 18 * MIB, 6 * MIB).await;
+        for in_parts_from in [1, u64::MAX] {
+            let copy = client.copy(BUCKET, "to copy", BUCKET, "copied").in_parts_from(in_parts_from);
+            assert_eq!(copy.await.unwrap().bytes, object.size());
+            let (read, _) = client.download(BUCKET, "copied").to_bytes().await.unwrap();
+            assert_eq!(read.len() as u64, object.size());
+            object.verify(0, &read).unwrap();
+        }
+        let error = client.copy(BUCKET, "nothing", BUCKET, "copied").await.unwrap_err();
+        assert_eq!(error.kind(), TransferErrorKind::NotFound, "{error}");
     }
 
     async fn odd_keys(&self, http: Http) {

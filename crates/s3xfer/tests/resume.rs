@@ -265,6 +265,7 @@ async fn bytes_that_were_corrupt_on_their_way_are_found_after_going_on_and_not_k
     let bench = Bench::with(SIZE, |lab| {
         let fault = s3lab::Fault {
             key: "key".to_owned(),
+            on: RequestKind::GetObject,
             requests: Requests::At(1),
             kind: FaultKind::Corrupt { at: PART + 77 },
         };

@@ -133,7 +133,12 @@ impl Scene {
         let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(0.2)).unwrap();
         let bench = Bench::with(OBJECTS[0].1, |lab| {
             let kind = FaultKind::IgnoreRange;
-            let fault = Fault { key: "rangeless".to_owned(), requests: Requests::Every, kind };
+            let fault = Fault {
+                key: "rangeless".to_owned(),
+                on: s3lab::RequestKind::GetObject,
+                requests: Requests::Every,
+                kind,
+            };
             let lab = lab.network(network).faults(FaultPlan::new([fault]).unwrap());
             OBJECTS[1..].iter().fold(lab, |lab, (key, bytes)| lab.synthetic("lab", *key, *bytes))
         });

@@ -58,7 +58,14 @@ fn faults(gets: u64) -> FaultPlan {
         55 => Some(FaultKind::InternalError),
         _ => None,
     };
-    let fault = |n| Some(Fault { key: "*".to_owned(), requests: Requests::At(n), kind: kind(n)? });
+    let fault = |n| {
+        Some(Fault {
+            key: "*".to_owned(),
+            on: s3lab::RequestKind::GetObject,
+            requests: Requests::At(n),
+            kind: kind(n)?,
+        })
+    };
     FaultPlan::new((0..gets).filter_map(fault)).unwrap()
 }
 

@@ -27,17 +27,19 @@ pub(crate) struct Limits {
     pub(crate) read: Option<Duration>,
 }
 
-/// The limit that passed.
+/// The limit that passed, or what else there was instead of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TimedOut {
+pub(crate) enum Unanswered {
     #[error("connect took longer than the {0:?} the client allows")]
     Connect(Duration),
     #[error("the answer's head took longer than the {0:?} the client allows")]
     Read(Duration),
+    #[error("the connection was reset")]
+    Reset,
 }
 
 /// The future of an exchange.
-pub(crate) type Exchanged<B> = Pin<Box<dyn Future<Output = Result<Response<B>, TimedOut>> + Send>>;
+pub(crate) type Exchanged<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Unanswered>> + Send>>;
 
 /// Who answers requests.
 pub(crate) trait Exchange: Send + Sync + 'static {
@@ -103,7 +105,10 @@ impl<E: Exchange> HttpConnector for Connector<E> {
         };
         let exchanged = self.exchange.exchange(request, self.limits);
         HttpConnectorFuture::new(async move {
-            let response = exchanged.await.map_err(|e| ConnectorError::timeout(e.into()))?;
+            let response = exchanged.await.map_err(|e| match e {
+                Unanswered::Reset => ConnectorError::io(e.into()),
+                Unanswered::Connect(_) | Unanswered::Read(_) => ConnectorError::timeout(e.into()),
+            })?;
             let response = response.map(SdkBody::from_body_1_x);
             HttpResponse::try_from(response).map_err(|e| ConnectorError::other(e.into(), None))
         })

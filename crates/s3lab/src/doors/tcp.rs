@@ -5,7 +5,6 @@
 //!
 //! Cancellation: dropping [`serve`]'s future closes the listener and every connection, wherever they are.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -42,6 +41,11 @@ pub(crate) const STOOD_STILL: &str = "nothing more of it came for too long";
 /// Set to have the connection end with a reset instead of an orderly close.
 pub(crate) type Abort = Arc<AtomicBool>;
 
+/// The connection ends before an answer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a planned fault broke the connection")]
+pub(crate) struct Broken;
+
 /// Who answers requests.
 pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// What belongs to one connection; dropped when it closes.
@@ -52,12 +56,12 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// A connection was accepted.
     fn open(&self, abort: Abort) -> Self::Connection;
 
-    /// Answers one request.
+    /// Answers one request. An error ends the connection without an answer.
     fn call(
         &self,
         connection: Arc<Self::Connection>,
         request: Request<RequestBody>,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    ) -> impl Future<Output = Result<Response<Self::Body>, Broken>> + Send;
 }
 
 /// Accepts connections for ever; each makes its handshake first where there is an acceptor.
@@ -105,7 +109,7 @@ where
 {
     let service = service_fn(|request: Request<Incoming>| {
         let (handler, connection, request) = (handler.clone(), connection.clone(), request.map(RequestBody::new));
-        async move { Ok::<_, Infallible>(handler.call(connection, request).await) }
+        async move { handler.call(connection, request).await }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

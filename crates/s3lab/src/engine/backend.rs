@@ -89,7 +89,14 @@ impl S3 for Backend {
     }
 
     async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
-        answer(Box::pin(self.do_copy_object(req.input)).await?)
+        answer(Box::pin(self.do_copy_object(req)).await?)
+    }
+
+    async fn get_object_tagging(
+        &self,
+        req: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        answer(self.do_get_object_tagging(&req.input)?)
     }
 
     async fn create_multipart_upload(

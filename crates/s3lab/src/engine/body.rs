@@ -6,12 +6,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::line::{Connection, Direction, Line};
@@ -267,17 +268,73 @@ impl http_body::Body for LabBody {
     }
 }
 
+/// Tells the gate that a request's body has met its planned end.
+#[derive(Default)]
+pub(super) struct Breaking {
+    struck: AtomicBool,
+    told: Notify,
+}
+
+impl Breaking {
+    fn strike(&self) {
+        self.struck.store(true, Ordering::Release);
+        self.told.notify_one();
+    }
+
+    /// Completes once the body has met its end.
+    pub(super) async fn struck(&self) {
+        while !self.struck.load(Ordering::Acquire) {
+            self.told.notified().await;
+        }
+    }
+}
+
 /// A request's body on its way in.
 pub(super) struct Upload<B> {
     source: B,
     pending: Bytes,
     travelling: Option<Bytes>,
     pacer: Pacer,
+    faults: BodyFaults,
+    /// Places of bytes that arrive inverted.
+    corrupt: Vec<u64>,
+    position: u64,
+    stuck: bool,
+    breaking: Arc<Breaking>,
 }
 
 impl<B> Upload<B> {
-    pub(super) fn new(source: B, pacer: Pacer) -> Self {
-        Self { source, pending: Bytes::new(), travelling: None, pacer }
+    pub(super) fn new(source: B, pacer: Pacer, faults: BodyFaults, corrupt: Vec<u64>, breaking: Arc<Breaking>) -> Self {
+        let (pending, travelling, position) = (Bytes::new(), None, 0);
+        Self { source, pending, travelling, pacer, faults, corrupt, position, stuck: false, breaking }
+    }
+
+    /// Meets a fault, if `step` is one.
+    fn meets(&mut self, step: Step) -> bool {
+        match step {
+            Step::Send(_) => return false,
+            Step::Stall(Some(duration)) => self.pacer.pause(duration),
+            Step::Stall(None) => self.stuck = true,
+            Step::Reset | Step::End => {
+                self.stuck = true;
+                self.breaking.strike();
+            }
+        }
+        true
+    }
+
+    /// The piece, with the bytes inverted that are planned to be.
+    fn arriving(&mut self, piece: Bytes) -> Bytes {
+        let held = self.position..self.position + piece.len() as u64;
+        self.position = held.end;
+        if !self.corrupt.iter().any(|at| held.contains(at)) {
+            return piece;
+        }
+        let mut copy = piece.to_vec();
+        for at in self.corrupt.iter().filter(|at| held.contains(at)) {
+            copy[(at - held.start) as usize] ^= 0xff;
+        }
+        copy.into()
     }
 }
 
@@ -296,7 +353,10 @@ where
             if let Some(piece) = this.travelling.take() {
                 this.pacer.arrived();
                 this.pacer.line.counters.bytes_in.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
+                return Poll::Ready(Some(Ok(Frame::data(this.arriving(piece)))));
+            }
+            if this.stuck {
+                return Poll::Pending;
             }
             if this.pending.is_empty() {
                 match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
@@ -305,18 +365,32 @@ where
                         Err(other) => return Poll::Ready(Some(Ok(other))),
                     },
                     Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                    None => return Poll::Ready(None),
+                    None => {
+                        let step = this.faults.at_the_end();
+                        if this.meets(step) {
+                            continue;
+                        }
+                        return Poll::Ready(None);
+                    }
                 }
                 continue;
             }
-            let most = this.pacer.quantum().min(this.pending.len());
+            let step = this.faults.step(this.position);
+            if this.meets(step) {
+                continue;
+            }
+            let mut most = this.pacer.quantum().min(this.pending.len());
+            if let Step::Send(bytes) = step {
+                most = most.min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            }
             ready!(this.pacer.poll_reserve(most, cx));
             this.travelling = Some(this.pending.split_to(most));
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pending.is_empty() && self.travelling.is_none() && self.source.is_end_stream()
+        let through = self.pending.is_empty() && self.travelling.is_none() && self.source.is_end_stream();
+        through && self.faults.is_none() && !self.stuck
     }
 
     fn size_hint(&self) -> SizeHint {

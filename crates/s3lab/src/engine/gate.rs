@@ -1,46 +1,68 @@
 //! The gate every request passes, whichever face it came through: counted, admitted, delayed, answered, paced.
 //!
+//! Faults of GETs of objects are the backend's; those of other requests strike here, in the request's body and before or
+//! after the request is carried out.
+//!
 //! Cancellation: a dropped exchange is counted as left; a PUT that was not answered has stored nothing or all.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use tokio::time::sleep;
 
 use super::backend::Afterwards;
-use super::body::{InFlight, LabBody, Pacer, Upload};
+use super::body::{Breaking, InFlight, LabBody, Pacer, Upload};
 use super::counters::Counters;
 use super::line::{Connection, Direction, Line};
+use super::store::Store;
 use crate::doors::s3::{Body, S3Service, StdError};
+use crate::doors::tcp::Broken;
+use crate::rules::faults::{self, Aftermath, BodyFaults, Effects, Refusal, Step};
 use crate::rules::network::Network;
 use crate::rules::uri;
-use crate::words::{RequestKind, RequestRecord};
+use crate::words::{FaultPlan, RequestKind, RequestRecord};
 
 /// One lab's gate.
 pub(crate) struct Gate {
     pub(super) line: Arc<Line>,
     service: S3Service,
+    planned: Planned,
+}
+
+/// The faults of requests that are no GETs of objects, and what counts these requests.
+pub(super) struct Planned {
+    pub(super) faults: Arc<FaultPlan>,
+    pub(super) store: Arc<Store>,
 }
 
 impl Gate {
-    pub(super) fn new(counters: Arc<Counters>, network: Network, service: S3Service) -> Self {
-        Self { line: Arc::new(Line::new(counters, network)), service }
+    pub(super) fn new(counters: Arc<Counters>, network: Network, service: S3Service, planned: Planned) -> Self {
+        Self { line: Arc::new(Line::new(counters, network)), service, planned }
     }
 
     /// Answers one request.
+    ///
+    /// # Errors
+    ///
+    /// Where a planned fault strikes before the answer begins.
     pub(super) async fn exchange<B>(
         self: Arc<Self>,
         connection: Arc<Connection>,
         request: Request<B>,
-    ) -> Response<LabBody>
+    ) -> Result<Response<LabBody>, Broken>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<StdError>,
     {
         connection.is_used();
         let line = &self.line;
-        let ordinal = line.counters.arrived(record(connection.id(), &request));
+        let record = record(connection.id(), &request);
+        let (kind, bucket, key) = (record.kind, record.bucket.clone(), record.key.clone());
+        let ordinal = line.counters.arrived(record);
         let in_flight = InFlight(line.clone());
         line.clock.wait_until(connection.ready()).await;
         let mut start = line.clock.now();
@@ -49,17 +71,42 @@ impl Gate {
             (network.admit(start), network.first_byte(ordinal))
         };
         let headless = request.method() == Method::HEAD;
-        let has_body = !request.body().is_end_stream();
         let unusable = uri::query_parameters_error(request.uri().query().unwrap_or(""));
+        let effects = match admitted {
+            true => self.planned.effects(kind, &bucket, &key, &line.counters),
+            false => Effects::default(),
+        };
+        let has_body = !request.body().is_end_stream();
+        if !has_body && effects.refusal.is_none() {
+            meet_without_body(effects.body.clone()).await.inspect_err(|_| connection.abort())?;
+        }
         let mut response = if !admitted {
             plain(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.")
         } else if let Some(message) = unusable {
             plain(StatusCode::BAD_REQUEST, "AuthorizationQueryParametersError", message)
+        } else if let Some(refusal) = effects.refusal {
+            refused(refusal)
         } else {
-            let pacer = Pacer::new(line.clone(), Direction::Up, start, None);
-            let request = request
-                .map(|body| if has_body { Body::http_body_unsync(Upload::new(body, pacer)) } else { Body::empty() });
-            match self.service.call(request).await {
+            let pacer = Pacer::new(line.clone(), Direction::Up, start, effects.body.bytes_per_s);
+            let breaking = Arc::new(Breaking::default());
+            let request = request.map(|body| match has_body {
+                true => {
+                    let upload = Upload::new(body, pacer, effects.body, effects.corrupt, breaking.clone());
+                    Body::http_body_unsync(upload)
+                }
+                false => Body::empty(),
+            });
+            let called = tokio::select! {
+                biased;
+                () = breaking.struck() => None,
+                called = self.service.call(request) => Some(called),
+            };
+            let Some(called) = called.filter(|_| effects.aftermath != Some(Aftermath::Lost)) else {
+                connection.abort();
+                return Err(Broken);
+            };
+            match called {
+                Ok(_) if effects.aftermath.is_some() => refused(Refusal::InternalError),
                 Ok(response) => response,
                 Err(error) => {
                     tracing::warn!(error = %StdError::from(error), "a request could not be answered");
@@ -103,7 +150,49 @@ impl Gate {
             }
             LabBody::new(source, length, afterwards.body, pacer, connection, in_flight)
         };
-        Response::from_parts(parts, body)
+        Ok(Response::from_parts(parts, body))
+    }
+}
+
+impl Planned {
+    /// The faults that meet a request other than a GET of an object, which is counted.
+    fn effects(&self, kind: RequestKind, bucket: &str, key: &str, counters: &Counters) -> Effects {
+        if kind == RequestKind::GetObject || self.faults.faults().iter().all(|fault| fault.on != kind) {
+            return Effects::default();
+        }
+        let effects = faults::effects(&self.faults, kind, key, self.store.count(kind, bucket, key));
+        counters.faults.fetch_add(effects.count, Ordering::Relaxed);
+        if effects.replace {
+            self.store.replace(bucket, key);
+        }
+        effects
+    }
+}
+
+/// A request without a body meets the faults of one before it is carried out.
+async fn meet_without_body(mut faults: BodyFaults) -> Result<(), Broken> {
+    loop {
+        match faults.at_the_end() {
+            Step::Send(_) => return Ok(()),
+            Step::Stall(Some(duration)) => sleep(duration).await,
+            Step::Stall(None) => pending().await,
+            Step::Reset | Step::End => return Err(Broken),
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Response<Body> {
+    match refusal {
+        Refusal::SlowDown => plain(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate."),
+        Refusal::InternalError => {
+            let message = "We encountered an internal error. Please try again.";
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+        }
+        Refusal::Conflict => {
+            let message =
+                "The conditional request cannot succeed due to a conflicting operation against this resource.";
+            plain(StatusCode::CONFLICT, "ConditionalRequestConflict", message)
+        }
     }
 }
 

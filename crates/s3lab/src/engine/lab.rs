@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::backend::Backend;
 use super::counters::Counters;
-use super::gate::Gate;
+use super::gate::{Gate, Planned};
 use super::store::{self, Store};
 use crate::doors;
 use crate::rules::checksum::{self, Sums};
@@ -347,16 +347,18 @@ impl LabBuilder {
             }
         }
         let counters = Arc::new(Counters::new(self.keep_requests));
+        let faults = Arc::new(self.faults);
         let backend = Backend {
             store: store.clone(),
             counters: counters.clone(),
-            faults: Arc::new(self.faults),
+            faults: faults.clone(),
             region: self.region.as_str().into(),
             min_part_bytes: self.min_part_bytes,
         };
         let service =
             doors::s3::service(backend, &self.access_key, &self.secret_key, self.allow_anonymous, range::header);
-        let gate = Arc::new(Gate::new(counters, Network::new(&self.network), service));
+        let planned = Planned { faults, store: store.clone() };
+        let gate = Arc::new(Gate::new(counters, Network::new(&self.network), service, planned));
         let keys = Keys { access: self.access_key, secret: self.secret_key, region: self.region };
         Ok(Lab { gate, store, keys: Arc::new(keys) })
     }

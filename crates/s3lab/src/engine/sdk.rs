@@ -17,7 +17,7 @@ use super::body::LabBody;
 use super::gate::Gate;
 use super::lab::Lab;
 use super::line::Connection;
-use crate::doors::sdk::{self, Exchange, Exchanged, Limits, SdkBody, SharedHttpClient, TimedOut};
+use crate::doors::sdk::{self, Exchange, Exchanged, Limits, SdkBody, SharedHttpClient, Unanswered};
 
 impl Lab {
     /// A client with a connection pool of its own, for `aws_sdk_s3::config::Builder::http_client`.
@@ -100,14 +100,15 @@ impl Exchange for Face {
                 && connection.ready() > clock.now() + limit
             {
                 clock.wait_until(clock.now() + limit).await;
-                return Err(TimedOut::Connect(limit));
+                return Err(Unanswered::Connect(limit));
             }
             clock.wait_until(connection.ready()).await;
             let exchanged = pool.gate.clone().exchange(connection.clone(), request);
             let response = match limits.read {
-                Some(limit) => tokio::time::timeout(limit, exchanged).await.map_err(|_| TimedOut::Read(limit))?,
+                Some(limit) => tokio::time::timeout(limit, exchanged).await.map_err(|_| Unanswered::Read(limit))?,
                 None => exchanged.await,
             };
+            let response = response.map_err(|_| Unanswered::Reset)?;
             let lease = Lease { pool: pool.clone(), connection };
             Ok(response.map(|body| PooledBody { body, lease: Some(lease) }))
         })

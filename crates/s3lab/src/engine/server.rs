@@ -71,7 +71,7 @@ impl tcp::Handler for Face {
         &self,
         connection: Arc<Connection>,
         request: Request<tcp::RequestBody>,
-    ) -> impl Future<Output = Response<LabBody>> + Send {
+    ) -> impl Future<Output = Result<Response<LabBody>, tcp::Broken>> + Send {
         // Boxed: the protocol layer's futures are several kilobytes, and most of a connection's life is idle.
         Box::pin(self.0.clone().exchange(connection, request))
     }

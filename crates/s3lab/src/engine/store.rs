@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::rules::checksum;
 use crate::rules::multipart::Upload;
-use crate::words::{Checksums, Content, Object, StandardHeaders, SyntheticObject};
+use crate::words::{Checksums, Content, Object, RequestKind, StandardHeaders, SyntheticObject};
 
 /// The part size a synthetic object pretends to have been uploaded with.
 const SYNTHETIC_PART_BYTES: u64 = 8 << 20;
@@ -27,8 +27,8 @@ pub(crate) struct Bucket {
 pub(crate) struct State {
     pub(crate) buckets: BTreeMap<String, Bucket>,
     uploads_started: u64,
-    /// GETs so far, by bucket and key.
-    gets: HashMap<(String, String), u64>,
+    /// Requests so far, by bucket, key and kind.
+    asked: HashMap<(String, String, RequestKind), u64>,
     replaced: u64,
 }
 
@@ -66,10 +66,10 @@ impl Store {
         self.state.lock().expect("no code panics while it holds the store")
     }
 
-    /// Counts one more GET of the key; gives how many there were before.
-    pub(crate) fn count_get(&self, bucket: &str, key: &str) -> u64 {
+    /// Counts one more request of that kind for the key; gives how many there were before.
+    pub(crate) fn count(&self, kind: RequestKind, bucket: &str, key: &str) -> u64 {
         let mut state = self.lock();
-        let count = state.gets.entry((bucket.to_owned(), key.to_owned())).or_default();
+        let count = state.asked.entry((bucket.to_owned(), key.to_owned(), kind)).or_default();
         *count += 1;
         *count - 1
     }

@@ -1,28 +1,39 @@
-//! What the planned faults do to one answer, and when they strike in its body.
+//! What the planned faults do to one request or its answer, and when they strike in the body.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::words::{FaultKind, FaultPlan};
+use crate::words::{FaultKind, FaultPlan, RequestKind};
 
 /// An answer instead of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     SlowDown,
     InternalError,
+    /// 409 ConditionalRequestConflict.
+    Conflict,
 }
 
-/// What the faults that meet one GET do to its answer.
+/// What comes of a request that was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aftermath {
+    /// The connection is reset.
+    Lost,
+    InternalError,
+}
+
+/// What the faults that meet one request do to it, or to its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
     pub(crate) replace: bool,
     pub(crate) refusal: Option<Refusal>,
+    pub(crate) aftermath: Option<Aftermath>,
     pub(crate) ignore_range: bool,
     /// The header's value instead of the true one; the inner `None` leaves it out.
     pub(crate) content_range: Option<Option<String>>,
     /// The body's and `Content-Length`'s upper bound.
     pub(crate) max_length: Option<u64>,
-    /// Object offsets whose bytes are inverted.
+    /// Offsets, in the object or in the request's body, whose bytes are inverted.
     pub(crate) corrupt: Vec<u64>,
     pub(crate) body: BodyFaults,
     /// How many planned faults met the request.
@@ -69,6 +80,11 @@ impl BodyFaults {
         Step::Send(next.map_or(u64::MAX, |at| at - position))
     }
 
+    /// What to do at the end of a body that comes in, wherever that is.
+    pub(crate) fn at_the_end(&mut self) -> Step {
+        self.step(u64::MAX)
+    }
+
     /// Whether there is nothing to do but send.
     pub(crate) fn is_none(&self) -> bool {
         *self == Self::default()
@@ -79,11 +95,14 @@ fn least(a: Option<u64>, b: u64) -> Option<u64> {
     Some(a.map_or(b, |a| a.min(b)))
 }
 
-/// The faults of `plan` that meet the `ordinal`-th GET of `key`, merged: of two limits the smaller one strikes.
-pub(crate) fn effects(plan: &FaultPlan, key: &str, ordinal: u64) -> Effects {
+/// The faults of `plan` that meet the `ordinal`-th request of that kind for `key`, merged: of two limits the smaller one
+/// strikes.
+pub(crate) fn effects(plan: &FaultPlan, on: RequestKind, key: &str, ordinal: u64) -> Effects {
     let mut effects = Effects::default();
     let mut stalls = Vec::new();
-    let met = |fault: &&crate::words::Fault| (fault.key == "*" || fault.key == key) && fault.requests.contain(ordinal);
+    let met = |fault: &&crate::words::Fault| {
+        fault.on == on && (fault.key == "*" || fault.key == key) && fault.requests.contain(ordinal)
+    };
     for fault in plan.faults().iter().filter(met) {
         effects.count += 1;
         let body = &mut effects.body;
@@ -99,6 +118,9 @@ pub(crate) fn effects(plan: &FaultPlan, key: &str, ordinal: u64) -> Effects {
             FaultKind::IgnoreRange => effects.ignore_range = true,
             FaultKind::Corrupt { at } => effects.corrupt.push(*at),
             FaultKind::Replace => effects.replace = true,
+            FaultKind::LostAnswer => effects.aftermath = Some(Aftermath::Lost),
+            FaultKind::LateError => effects.aftermath = Some(Aftermath::InternalError),
+            FaultKind::Conflict => effects.refusal = Some(Refusal::Conflict),
         }
     }
     stalls.sort_by_key(|(at, _)| *at);
@@ -109,7 +131,9 @@ pub(crate) fn effects(plan: &FaultPlan, key: &str, ordinal: u64) -> Effects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::Requests;
+    use crate::words::{Fault, Requests};
+
+    const GET: RequestKind = RequestKind::GetObject;
 
     fn plan(kinds: &[FaultKind]) -> FaultPlan {
         kinds.iter().fold(FaultPlan::none(), |plan, kind| plan.and("k", Requests::At(1), kind.clone()).expect("valid"))
@@ -118,11 +142,11 @@ mod tests {
     #[test]
     fn faults_meet_their_key_and_ordinal_only() {
         let plan = plan(&[FaultKind::Replace]);
-        assert_eq!(effects(&plan, "k", 0), Effects::default());
-        assert_eq!(effects(&plan, "j", 1), Effects::default());
-        assert!(effects(&plan, "k", 1).replace);
+        assert_eq!(effects(&plan, GET, "k", 0), Effects::default());
+        assert_eq!(effects(&plan, GET, "j", 1), Effects::default());
+        assert!(effects(&plan, GET, "k", 1).replace);
         let every = FaultPlan::none().and("*", Requests::Every, FaultKind::SlowDown).expect("valid");
-        assert_eq!(effects(&every, "any", 99).refusal, Some(Refusal::SlowDown));
+        assert_eq!(effects(&every, GET, "any", 99).refusal, Some(Refusal::SlowDown));
     }
 
     #[test]
@@ -133,7 +157,7 @@ mod tests {
             FaultKind::Stall { after_bytes: 10, duration: second },
             FaultKind::Stall { after_bytes: 0, duration: None },
         ]);
-        let mut body = effects(&plan, "k", 1).body;
+        let mut body = effects(&plan, GET, "k", 1).body;
         let steps: Vec<_> = [0, 0, 10, 10, 29, 30].into_iter().map(|at| body.step(at)).collect();
         let (stall, pause) = (Step::Stall(None), Step::Stall(second));
         assert_eq!(steps, [stall, Step::Send(10), pause, Step::Send(20), Step::Send(1), Step::Reset]);
@@ -142,7 +166,17 @@ mod tests {
     #[test]
     fn of_two_limits_the_smaller_strikes() {
         let plan = plan(&[FaultKind::Truncate { after_bytes: 9 }, FaultKind::Truncate { after_bytes: 4 }]);
-        let mut body = effects(&plan, "k", 1).body;
+        let mut body = effects(&plan, GET, "k", 1).body;
         assert_eq!((body.step(0), body.step(4)), (Step::Send(4), Step::End));
+    }
+
+    #[test]
+    fn faults_meet_their_kind_of_request_only() {
+        let fault = Fault::new("k", Requests::Every, FaultKind::Reset { after_bytes: 5 }).on(RequestKind::UploadPart);
+        let plan = FaultPlan::new([fault]).expect("valid");
+        assert_eq!(effects(&plan, GET, "k", 0), Effects::default());
+        let mut body = effects(&plan, RequestKind::UploadPart, "k", 0).body;
+        assert_eq!((body.step(0), body.at_the_end()), (Step::Send(5), Step::Reset), "a shorter body is reset, too");
+        assert_eq!(BodyFaults::default().at_the_end(), Step::Send(u64::MAX), "there is nothing to do");
     }
 }

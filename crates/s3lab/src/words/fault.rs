@@ -1,17 +1,20 @@
 //! What goes wrong, and at which request: never by luck.
 //!
-//! A fault is addressed by key and by the number of the GET of that key, counted from 0 over the GETs that passed the
-//! signature check. How a fault changes an answer is `rules::faults`' business.
+//! A fault is addressed by key, by kind of request and by the number of the request of that kind for that key, counted
+//! from 0: GETs of objects over those that passed the signature check, the others as they arrive. How a fault changes a
+//! request or its answer is `rules::faults`' business.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::RequestKind;
+
 /// The longest finite stall and the file's bound for it: an hour.
 const MAX_STALL_MS: u64 = 3_600_000;
 
-/// Which GETs of a key a fault meets, counted from 0.
+/// Which requests of its kind for a key a fault meets, counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requests {
     /// All of them.
@@ -23,7 +26,7 @@ pub enum Requests {
 }
 
 impl Requests {
-    /// Whether the `ordinal`-th GET is one of them.
+    /// Whether the `ordinal`-th request is one of them.
     #[must_use]
     pub fn contain(&self, ordinal: u64) -> bool {
         match self {
@@ -34,7 +37,10 @@ impl Requests {
     }
 }
 
-/// What goes wrong.
+/// What goes wrong: with the answer to a GET of an object, and with the body of any other request.
+///
+/// Positions count the bytes of that body from 0. A request of another kind whose body is shorter, or that has none, meets
+/// [`Reset`](Self::Reset) and [`Stall`](Self::Stall) at its end, before it is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
@@ -77,30 +83,84 @@ pub enum FaultKind {
     },
     /// 200 and the whole object, although a range was asked for.
     IgnoreRange,
-    /// One byte of the object is sent inverted, if the answer holds it.
+    /// One byte of the object is sent inverted, if the answer holds it; or one byte of a request's body arrives inverted.
     Corrupt {
-        /// Its offset in the object.
+        /// Its offset in the object, or in the body.
         at: u64,
     },
     /// Before the request is answered the object is replaced: same size, new ETag, new (synthetic) bytes.
     Replace,
+    /// The request is carried out, and the connection is reset instead of the answer. Not of GETs of objects.
+    LostAnswer,
+    /// The request is carried out, and 500 InternalError is its answer. Not of GETs of objects.
+    LateError,
+    /// 409 ConditionalRequestConflict instead of the answer. Not of GETs of objects.
+    Conflict,
+}
+
+impl FaultKind {
+    /// Whether it can meet requests of that kind.
+    fn can_meet(&self, on: RequestKind) -> bool {
+        let of_gets = matches!(
+            self,
+            Self::Truncate { .. } | Self::ShortLength { .. } | Self::ContentRange { .. } | Self::IgnoreRange
+        );
+        let of_others = matches!(self, Self::LostAnswer | Self::LateError | Self::Conflict);
+        if on == RequestKind::GetObject { !of_others } else { !of_gets }
+    }
+
+    /// Its name in the file.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Reset { .. } => "reset",
+            Self::Truncate { .. } => "truncate",
+            Self::ShortLength { .. } => "short-length",
+            Self::Stall { .. } => "stall",
+            Self::Slow { .. } => "slow",
+            Self::SlowDown => "slow-down",
+            Self::InternalError => "internal-error",
+            Self::ContentRange { .. } => "content-range",
+            Self::IgnoreRange => "ignore-range",
+            Self::Corrupt { .. } => "corrupt",
+            Self::Replace => "replace",
+            Self::LostAnswer => "lost-answer",
+            Self::LateError => "late-error",
+            Self::Conflict => "conflict",
+        }
+    }
 }
 
 /// One planned fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The key it meets, in any bucket; `*` for every key.
+    /// The key it meets, in any bucket; `*` for every key. Requests that name none have the empty one.
     pub key: String,
-    /// Which GETs of the key it meets.
+    /// The kind of requests it meets.
+    pub on: RequestKind,
+    /// Which of these it meets.
     pub requests: Requests,
     /// What goes wrong.
     pub kind: FaultKind,
 }
 
+impl Fault {
+    /// A fault of GETs of the key; see [`on`](Self::on) for other requests.
+    #[must_use]
+    pub fn new(key: impl Into<String>, requests: Requests, kind: FaultKind) -> Self {
+        Self { key: key.into(), on: RequestKind::GetObject, requests, kind }
+    }
+
+    /// The same of requests of another kind.
+    #[must_use]
+    pub fn on(self, on: RequestKind) -> Self {
+        Self { on, ..self }
+    }
+}
+
 /// The faults of one run, in order. Several may meet one request: each takes effect.
 ///
 /// As TOML, a fault says `request = N`, `requests = [FROM, TO]` (half-open) or `every = true`, and its `kind` with
-/// that kind's own fields:
+/// that kind's own fields; `on` names another kind of request than `"get-object"`:
 ///
 /// ```
 /// use s3lab::{FaultKind, FaultPlan, Requests};
@@ -122,10 +182,16 @@ pub struct Fault {
 ///     every = true
 ///     kind = "corrupt"          # "short-length" has length, "slow" bytes_per_s, "content-range" an optional value
 ///     at = 77
+///
+///     [[fault]]
+///     key = "big"
+///     on = "upload-part"        # as "put-object", "copy-object", "complete-multipart-upload", ...
+///     request = 2
+///     kind = "lost-answer"      # carried out, but not answered; also "late-error" (500 then), "conflict" (409 instead)
 /// "#)?;
 /// assert_eq!(plan.faults()[0].requests, Requests::At(3));
 /// assert_eq!(plan.faults()[0].kind, FaultKind::Reset { after_bytes: 1000 });
-/// assert_eq!(plan.faults().len(), 3);
+/// assert_eq!(plan.faults().len(), 4);
 /// # Ok::<(), s3lab::FaultPlanError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -156,6 +222,24 @@ pub enum FaultPlanError {
         kind: String,
         /// The field that was given.
         field: &'static str,
+    },
+    /// Requests of that kind do not meet faults of this one.
+    #[error("fault {index} of kind {kind:?} does not happen to requests of kind {on:?}")]
+    DoesNotMeet {
+        /// Number of the fault in the plan, from 0.
+        index: usize,
+        /// Its kind.
+        kind: &'static str,
+        /// The kind of request.
+        on: &'static str,
+    },
+    /// No kind of request has this name.
+    #[error("fault {index} is on unknown requests {on:?}; the kinds of requests are {}", request_kinds())]
+    UnknownRequests {
+        /// Number of the fault in the plan, from 0.
+        index: usize,
+        /// What was given.
+        on: String,
     },
     /// No kind has this name.
     #[error("fault {index} has the unknown kind {kind:?}; the kinds are {}", KINDS.join(", "))]
@@ -193,7 +277,11 @@ pub enum FaultPlanError {
     },
 }
 
-const KINDS: [&str; 11] = [
+fn request_kinds() -> String {
+    RequestKind::NAMED.map(|(name, _)| name).join(", ")
+}
+
+const KINDS: [&str; 14] = [
     "reset",
     "truncate",
     "short-length",
@@ -205,6 +293,9 @@ const KINDS: [&str; 11] = [
     "ignore-range",
     "corrupt",
     "replace",
+    "lost-answer",
+    "late-error",
+    "conflict",
 ];
 
 #[derive(Deserialize)]
@@ -218,6 +309,7 @@ struct RawPlan {
 #[serde(deny_unknown_fields)]
 struct RawFault {
     key: String,
+    on: Option<String>,
     request: Option<u64>,
     requests: Option<(u64, u64)>,
     every: Option<bool>,
@@ -238,6 +330,13 @@ impl RawFault {
             (None, None, Some(true)) => Requests::Every,
             _ => return Err(FaultPlanError::Requests { index }),
         };
+        let on = match self.on.take() {
+            None => RequestKind::GetObject,
+            Some(on) => match RequestKind::NAMED.iter().find(|(name, _)| *name == on) {
+                Some((_, kind)) => *kind,
+                None => return Err(FaultPlanError::UnknownRequests { index, on }),
+            },
+        };
         let kind = std::mem::take(&mut self.kind);
         let need = |field: &'static str, value: Option<u64>| {
             value.ok_or_else(|| FaultPlanError::Missing { index, kind: kind.clone(), field })
@@ -257,6 +356,9 @@ impl RawFault {
             "ignore-range" => FaultKind::IgnoreRange,
             "corrupt" => FaultKind::Corrupt { at: need("at", self.at.take())? },
             "replace" => FaultKind::Replace,
+            "lost-answer" => FaultKind::LostAnswer,
+            "late-error" => FaultKind::LateError,
+            "conflict" => FaultKind::Conflict,
             _ => return Err(FaultPlanError::UnknownKind { index, kind }),
         };
         for (field, left) in [
@@ -271,7 +373,7 @@ impl RawFault {
                 return Err(FaultPlanError::Unexpected { index, kind, field });
             }
         }
-        Ok(Fault { key: self.key, requests, kind: parsed })
+        Ok(Fault { key: self.key, on, requests, kind: parsed })
     }
 }
 
@@ -287,7 +389,7 @@ impl FaultPlan {
     /// # Errors
     ///
     /// When a value is outside its range: a rate of 0, an empty or reversed range of requests, a stall of more than an
-    /// hour, a `Content-Range` that is no header value.
+    /// hour, a `Content-Range` that is no header value; when requests of that kind do not meet that fault.
     pub fn new(faults: impl IntoIterator<Item = Fault>) -> Result<Self, FaultPlanError> {
         let faults: Vec<_> = faults.into_iter().collect();
         for (index, fault) in faults.iter().enumerate() {
@@ -296,6 +398,9 @@ impl FaultPlan {
                 && range.is_empty()
             {
                 return out("requests[1]", range.end, range.start.saturating_add(1), u64::MAX);
+            }
+            if !fault.kind.can_meet(fault.on) {
+                return Err(FaultPlanError::DoesNotMeet { index, kind: fault.kind.name(), on: fault.on.name() });
             }
             match &fault.kind {
                 FaultKind::Slow { bytes_per_s: 0 } => return out("bytes_per_s", 0, 1, u64::MAX),
@@ -327,13 +432,13 @@ impl FaultPlan {
         Self::new(faults.collect::<Result<Vec<_>, _>>()?)
     }
 
-    /// The same plan with one more fault.
+    /// The same plan with one more fault, of GETs of the key.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
     pub fn and(mut self, key: impl Into<String>, requests: Requests, kind: FaultKind) -> Result<Self, FaultPlanError> {
-        self.faults.push(Fault { key: key.into(), requests, kind });
+        self.faults.push(Fault::new(key, requests, kind));
         Self::new(self.faults)
     }
 
@@ -380,6 +485,12 @@ mod tests {
             ),
             ("request = 1\nkind = \"content-range\"\nvalue = \"a\\nb\"", "not printable ASCII"),
             ("request = 1\nkind = \"replace\"\nnow = 1", "unknown field"),
+            (
+                "request = 1\non = \"put\"\nkind = \"replace\"",
+                "unknown requests \"put\"; the kinds of requests are get",
+            ),
+            ("request = 1\nkind = \"lost-answer\"", "does not happen to requests of kind \"get-object\""),
+            ("request = 1\non = \"upload-part\"\nkind = \"ignore-range\"", "does not happen to requests of kind"),
         ] {
             let error = one(fields).unwrap_err().to_string();
             assert!(error.contains(message), "{fields}: {error}");

@@ -63,6 +63,12 @@ pub(crate) struct StandardHeaders {
     pub(crate) content_type: Option<String>,
     pub(crate) expires: Option<SystemTime>,
     pub(crate) metadata: Option<HashMap<String, String>>,
+    /// Keys and values, in the order they were given.
+    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) storage_class: Option<String>,
+    /// Server-side encryption, which is only remembered here.
+    pub(crate) encryption: Option<String>,
+    pub(crate) kms_key_id: Option<String>,
 }
 
 /// One object: immutable once stored; a PUT stores another one in its place.

@@ -33,6 +33,28 @@ pub enum RequestKind {
 }
 
 impl RequestKind {
+    /// Every kind with its name in a fault plan.
+    pub(crate) const NAMED: [(&'static str, Self); 12] = [
+        ("get-object", Self::GetObject),
+        ("head-object", Self::HeadObject),
+        ("put-object", Self::PutObject),
+        ("copy-object", Self::CopyObject),
+        ("delete-object", Self::DeleteObject),
+        ("create-multipart-upload", Self::CreateMultipartUpload),
+        ("upload-part", Self::UploadPart),
+        ("upload-part-copy", Self::UploadPartCopy),
+        ("complete-multipart-upload", Self::CompleteMultipartUpload),
+        ("abort-multipart-upload", Self::AbortMultipartUpload),
+        ("list-objects", Self::ListObjects),
+        ("other", Self::Other),
+    ];
+
+    /// Its name in a fault plan.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMED.iter().find(|(_, kind)| *kind == self).map_or("other", |(name, _)| name)
+    }
+
     /// Tells the kind from the method, whether the path names a key, the raw query, and whether a copy source is named.
     pub(crate) fn classify(method: &str, has_key: bool, query: &str, copies: bool) -> Self {
         let names = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));

@@ -1,13 +1,19 @@
-//! `s3tune cp`: one copy from S3.
+//! `s3tune cp`: one copy from S3, into it or within it.
+
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use super::interrupted;
 use crate::cli::CpArgs;
-use crate::cp::{Copy, copy, places, read_config};
+use crate::cp::{Copy, Places, client, copy, places, read_config};
 use crate::failure::Failure;
 use crate::object::{Access, Connection};
+
+/// Longest that Ctrl-C waits for the server to forget an upload.
+const ABORT_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     if arguments.recursive {
@@ -15,25 +21,34 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
             "--recursive: copies of whole prefixes are not there yet; copy one object at a time",
         ));
     }
-    let (source, target) = places(&arguments.source, &arguments.target)?;
+    let places = places(&arguments.source, &arguments.target)?;
+    if arguments.version_id.is_some() && matches!(places, Places::Up { .. }) {
+        return Err(Failure::usage("--version-id is of an object that is read, and an upload reads none"));
+    }
     let config = arguments.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
-    let keeps = !arguments.no_resume && !["-", "/dev/null"].iter().any(|place| target.as_os_str() == *place);
-    let what = Copy { source, target, version_id: arguments.version_id, config, resume: !arguments.no_resume };
+    let keeps = !arguments.no_resume && places.goes_on();
+    let what = Copy { places, version_id: arguments.version_id, config, resume: !arguments.no_resume };
     // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process
     // otherwise.
     let _listens = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))
         .map_err(|error| Failure::work("listen for SIGXFSZ", &error))?;
-    let connection = Connection::with(Access {
+    let connection = Box::pin(Connection::with(Access {
         endpoint: arguments.endpoint_url.as_deref(),
         region: arguments.region.as_deref(),
         profile: arguments.profile.as_deref(),
         unsigned: arguments.no_sign_request,
-    });
-    let work = Box::pin(async { copy(&connection.await?, &what).await });
-    // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name.
-    tokio::select! {
-        copied = work => copied,
-        asked = interrupted() => {
+    }));
+    let client = client(&connection.await?, &what);
+    // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name, and
+    // an upload is aborted.
+    let ended = tokio::select! {
+        copied = Box::pin(copy(&client, &what)) => Ok(copied),
+        asked = interrupted() => Err(asked),
+    };
+    match ended {
+        Ok(copied) => copied,
+        Err(asked) => {
+            let _ = timeout(ABORT_WITHIN, client.settled()).await;
             asked.map_err(|error| Failure::work("listen for Ctrl-C", &error))?;
             let again = if keeps { "; give the same command again to go on" } else { "" };
             Err(Failure::Work(format!("interrupted{again}")))

@@ -1,5 +1,5 @@
-//! Standard output as a program gets it: perhaps closed, perhaps on a file system that tells its errors late. `s3tune cp` includes
-//! this file.
+//! Standard output and input as a program gets them: perhaps closed, perhaps on a file system that tells its errors
+//! late. `s3tune cp` includes this file.
 
 use std::fs::File;
 use std::io;
@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Rust's runtime opens `/dev/null` in its place before `main`, so that no file takes its number; afterwards nothing
 /// tells it from a `/dev/null` that is meant. So [`LOOK`] looks before that.
 static CLOSED: AtomicBool = AtomicBool::new(false);
+/// The same of standard input (`cp - ... <&-`).
+static INPUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn look() {
     #[expect(unsafe_code, reason = "before main nothing owns the descriptor")]
@@ -19,6 +21,10 @@ extern "C" fn look() {
     // nothing. Nothing else of this program runs yet that could close or open it.
     let stdout = unsafe { BorrowedFd::borrow_raw(1) };
     CLOSED.store(rustix::io::fcntl_getfd(stdout).is_err(), Ordering::Relaxed);
+    #[expect(unsafe_code, reason = "before main nothing owns the descriptor")]
+    // SAFETY: as above, of 0.
+    let stdin = unsafe { BorrowedFd::borrow_raw(0) };
+    INPUT_CLOSED.store(rustix::io::fcntl_getfd(stdin).is_err(), Ordering::Relaxed);
 }
 
 #[expect(unsafe_code, reason = "only a function in this section runs before Rust's runtime")]
@@ -35,7 +41,19 @@ pub(crate) fn is_closed(path: &Path) -> bool {
     CLOSED.load(Ordering::Relaxed) && names.iter().any(|name| path == Path::new(name))
 }
 
-/// Another descriptor of it, to be closed with [`close`].
+/// Another descriptor of standard input.
+///
+/// # Errors
+///
+/// It is closed, or there is no descriptor.
+pub(crate) fn input() -> io::Result<tokio::fs::File> {
+    if INPUT_CLOSED.load(Ordering::Relaxed) {
+        return Err(io::Error::other("it is closed"));
+    }
+    Ok(tokio::fs::File::from_std(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+}
+
+/// Another descriptor of standard output, to be closed with [`close`].
 pub(crate) fn duplicate() -> io::Result<tokio::fs::File> {
     Ok(tokio::fs::File::from_std(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
 }

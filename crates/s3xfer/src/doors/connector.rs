@@ -12,7 +12,7 @@
 //! Requests with bodies go to the SDK's own client.
 
 mod body;
-mod buffers;
+pub(in crate::doors) mod buffers;
 mod chunked;
 mod dial;
 mod head;

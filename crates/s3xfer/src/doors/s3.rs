@@ -1,21 +1,25 @@
-//! S3, through aws-sdk-s3: one ranged GET at a time, with its answer checked for what the SDK does not check.
+//! S3, through aws-sdk-s3: one request at a time; here ranged GETs, whose answers are checked for what the SDK does not
+//! check. What writes is in `writing.rs` and `copying.rs`.
 //!
 //! The SDK signs, sends and parses; what is like a request that it has made before goes a shorter way (`direct.rs`). It
 //! does not retry here, for the retry rule resumes bodies and must see every
 //! failure; it does not watch for stalled streams, for a deadline here does that without a look at the clock for each
 //! frame; and it does not compute checksums, for those of ranges are put together by the engine.
 
+mod copying;
 mod customer_key;
 mod date;
 mod direct;
 mod heads;
 mod identity;
 mod origin;
+pub(crate) mod outgoing;
 mod pattern;
 mod plain;
 mod refusal_body;
 mod region;
 mod sign;
+pub(crate) mod writing;
 
 use std::error::Error;
 use std::future::Future;
@@ -29,8 +33,8 @@ use aws_sdk_s3::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_s3::config::{
-    BehaviorVersion, ConfigBag, Intercept, Region, ResponseChecksumValidation, RuntimeComponents, SharedInterceptor,
-    StalledStreamProtectionConfig,
+    BehaviorVersion, ConfigBag, Intercept, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    RuntimeComponents, SharedInterceptor, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, RequestPayer};
@@ -84,6 +88,8 @@ pub(crate) struct Store {
     /// The caller's, with our connector below it.
     base: Client,
     client: Client,
+    /// For what is written, and for questions about it: sends and reads all that the SDK knows.
+    writer: Client,
     /// Past `client`, where that has no requests that are made in a way of the caller's.
     direct: Option<Arc<Direct>>,
     regions: Arc<Regions>,
@@ -151,7 +157,7 @@ macro_rules! sent {
 }
 
 /// What an answer to either says of the whole object's checksum.
-macro_rules! stored_checksum {
+macro_rules! checksum_in {
     ($output:expr) => {
         stored_checksum(
             $output.checksum_type.as_ref(),
@@ -165,6 +171,8 @@ macro_rules! stored_checksum {
     };
 }
 
+use {addressed, checksum_in};
+
 impl Store {
     /// Keeps the endpoint, credentials and HTTP client of `base`; brings our connector where it has none.
     pub(crate) fn new(base: Client, connect_timeout: Duration) -> Self {
@@ -172,14 +180,14 @@ impl Store {
         let (regions, identities) = (Arc::default(), Identities::new(base.config().identity_cache()));
         let direct = connector.and_then(|connector| Direct::new(base.config(), connector, identities.clone()));
         let endpoint = Endpoint::default();
-        let client = Self::client(&base, connect_timeout, &identities, &endpoint);
-        Self { client, base, direct: direct.map(Arc::new), regions, identities, endpoint }
+        let (client, writer) = Self::clients(&base, connect_timeout, &identities, &endpoint);
+        Self { client, writer, base, direct: direct.map(Arc::new), regions, identities, endpoint }
     }
 
     /// The same with another timeout. What the one has learned the other knows, and they share connections.
     pub(crate) fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
-        let client = Self::client(&self.base, connect_timeout, &self.identities, &self.endpoint);
-        Self { client, direct: self.direct.map(|direct| Arc::new(direct.again())), ..self }
+        let (client, writer) = Self::clients(&self.base, connect_timeout, &self.identities, &self.endpoint);
+        Self { client, writer, direct: self.direct.map(|direct| Arc::new(direct.again())), ..self }
     }
 
     /// Scheme, host and port of the endpoint, once a request has gone there.
@@ -187,7 +195,13 @@ impl Store {
         self.endpoint.get()
     }
 
-    fn client(client: &Client, connect_timeout: Duration, identities: &Identities, endpoint: &Endpoint) -> Client {
+    /// For reading, and for writing.
+    fn clients(
+        client: &Client,
+        connect_timeout: Duration,
+        identities: &Identities,
+        endpoint: &Endpoint,
+    ) -> (Client, Client) {
         let mut config = client
             .config()
             .to_builder()
@@ -195,15 +209,17 @@ impl Store {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
         // Permanent: whether each is turned off would be looked up at every step of every request.
+        config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
+        config.push_interceptor(SharedInterceptor::permanent(KeysNeedTls));
+        let writer = Client::from_conf(config.clone().build());
         config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));
         config.push_interceptor(SharedInterceptor::permanent(OnlyWhatIsRead));
         config.push_interceptor(SharedInterceptor::permanent(AskForChecksum));
-        config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
-        config.push_interceptor(SharedInterceptor::permanent(KeysNeedTls));
         config.push_interceptor(SharedInterceptor::permanent(endpoint.clone()));
-        Client::from_conf(config.build())
+        (Client::from_conf(config.build()), writer)
     }
 
     /// GETs `range` (half-open, not empty) of the object, or all of it; with `e_tag`, only if it still is that version.
@@ -227,7 +243,7 @@ impl Store {
                 .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
                 .set_if_match(asked.if_match.map(str::to_owned));
             sent!(request, config, |output| Answer {
-                checksum: stored_checksum!(output),
+                checksum: checksum_in!(output),
                 content_range: output.content_range,
                 content_length: output.content_length.and_then(|length| u64::try_from(length).ok()),
                 e_tag: output.e_tag,
@@ -253,7 +269,7 @@ impl Store {
         let request = |config| {
             let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
             sent!(request, config, |output| Answer {
-                checksum: stored_checksum!(output),
+                checksum: checksum_in!(output),
                 content_range: None,
                 content_length: None,
                 e_tag: output.e_tag,
@@ -265,8 +281,7 @@ impl Store {
         Ok((answer.e_tag, answer.checksum))
     }
 
-    /// Sends a request, which `request` makes of a configuration of its own; once more where the answer says how it has
-    /// to be. Each time it must begin before `first_byte` has passed, and is counted in `sent`.
+    /// Sends a request for a GET or a HEAD, which `request` makes of a configuration of its own.
     async fn send<E>(
         &self,
         asked: &Asked<'_>,
@@ -277,7 +292,26 @@ impl Store {
     where
         E: ProvideErrorMetadata + Error + Send + 'static,
     {
-        let object = asked.object;
+        let request = &request;
+        // Boxed, as the SDK's futures are: both ways together would be part of every future above.
+        let attempt =
+            |region: Option<Region>| async move { self.attempt(asked, region.as_ref(), request).await }.boxed();
+        self.see_through(asked.object, first_byte, sent, attempt).await
+    }
+
+    /// Sends a request to the region that `attempt` is told; once more where the answer says how it has to be. Each time
+    /// it must begin before `first_byte` has passed, and is counted in `sent`.
+    async fn see_through<'a, T, E>(
+        &self,
+        object: &ObjectRequest,
+        first_byte: Duration,
+        sent: Option<&AtomicU64>,
+        attempt: impl Fn(Option<Region>) -> BoxFuture<'a, Result<T, SdkError<E>>> + Send + Sync,
+    ) -> Result<T, RequestFailure>
+    where
+        T: Send,
+        E: ProvideErrorMetadata + Error + Send + 'static,
+    {
         // Before the SDK sees it: of what makes no URI it makes a panic.
         object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))?;
         let bucket = &object.address.bucket;
@@ -287,9 +321,7 @@ impl Store {
             if let Some(sent) = sent {
                 sent.fetch_add(1, Ordering::Relaxed);
             }
-            // Boxed, as the SDK's futures are: both ways together would be part of every future above.
-            let attempt: BoxFuture<'_, _> = self.attempt(asked, region.as_ref(), &request).boxed();
-            let error = match in_time(first_byte, attempt).await? {
+            let error = match in_time(first_byte, attempt(region.clone())).await? {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -335,7 +367,7 @@ impl Store {
         &self,
         asked: &Asked<'_>,
         region: Option<&Region>,
-        request: impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<Answer, SdkError<E>>> + Send + Sync,
+        request: &(impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<Answer, SdkError<E>>> + Send + Sync),
     ) -> Result<Answer, SdkError<E>>
     where
         E: Send + 'static,

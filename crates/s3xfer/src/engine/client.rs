@@ -1,14 +1,24 @@
 //! [`Client`]: where transfers begin.
 
+use std::time::Duration;
+
+use futures::FutureExt;
+
 use crate::doors::s3::{self, Store};
+use crate::engine::copy::Copy;
 use crate::engine::download::Download;
 use crate::engine::download::order::Order;
 use crate::engine::memory::TransferMemory;
 use crate::engine::shared::Shared;
+use crate::engine::stale::{self, StaleUpload};
+use crate::engine::upload::source::UploadSource;
+use crate::engine::upload::{self, Upload};
 use crate::words::config::{TransferConfig, TransferOptions};
+use crate::words::failure::TransferError;
 use crate::words::object::ObjectAddress;
+use crate::words::target::Target;
 
-/// Moves objects out of S3. Cheap to clone; clones share connections, `max_concurrency`, `max_bandwidth` and
+/// Moves objects out of S3, into it, and within it. Cheap to clone; clones share connections, `max_concurrency`, `max_bandwidth` and
 /// `memory_limit`.
 ///
 /// It needs a tokio runtime with time and I/O enabled.
@@ -82,5 +92,62 @@ impl Client {
     pub fn download(&self, bucket: impl Into<String>, key: impl Into<String>) -> Download {
         let object = ObjectAddress { bucket: bucket.into(), key: key.into() };
         Download::new(Order::new(self.shared.clone(), object))
+    }
+
+    /// An upload of a file, of bytes in memory or of a stream into the object; awaiting it runs it. Names that cannot be
+    /// right are told by the upload's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
+    ///
+    /// ```no_run
+    /// # async fn example(client: s3xfer::Client) -> Result<(), s3xfer::TransferError> {
+    /// use std::path::Path;
+    ///
+    /// let report = client.upload(Path::new("film.mp4"), "my-bucket", "films/film.mp4").if_absent().await?;
+    /// println!("{} bytes in {} parts", report.bytes, report.parts);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn upload(&self, source: impl Into<UploadSource>, bucket: impl Into<String>, key: impl Into<String>) -> Upload {
+        let object = ObjectAddress { bucket: bucket.into(), key: key.into() };
+        Upload::new(upload::order::Order::new(self.shared.clone(), source.into(), Target::new(object)))
+    }
+
+    /// A copy of an object by the server, in the same bucket or into another one; awaiting it runs it. It needs to be
+    /// allowed to read the one object and its tags, and to write the other.
+    pub fn copy(
+        &self,
+        source_bucket: impl Into<String>,
+        source_key: impl Into<String>,
+        bucket: impl Into<String>,
+        key: impl Into<String>,
+    ) -> Copy {
+        let source = ObjectAddress { bucket: source_bucket.into(), key: source_key.into() };
+        Copy::new(self.shared.clone(), source, ObjectAddress { bucket: bucket.into(), key: key.into() })
+    }
+
+    /// Waits until no multipart upload of this client, and of those that share its limits, is open: the running ones
+    /// have ended, and those whose transfer was dropped are aborted, which happens in the background. To be awaited
+    /// before a program ends that drops transfers, on Ctrl-C say; with a timeout, for a server that does not answer is
+    /// given a minute.
+    pub async fn settled(&self) {
+        self.shared.limits.no_upload_open().await;
+    }
+
+    /// Aborts the multipart uploads below `prefix` (empty: of the whole bucket) that were begun longer than
+    /// `older_than` ago, by anybody, and gives those that it has aborted. Their parts cost what objects cost, and no
+    /// listing of objects shows them. Uploads of this crate leave one only where the process was killed, or the server
+    /// could not be reached to abort it.
+    ///
+    /// An upload that is still running is aborted like any other if it is old enough.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`]: the uploads cannot be listed, or one not aborted. Those before it are aborted then.
+    pub async fn abort_stale(
+        &self,
+        bucket: impl Into<String>,
+        prefix: impl Into<String>,
+        older_than: Duration,
+    ) -> Result<Vec<StaleUpload>, TransferError> {
+        stale::abort_stale(self.shared.clone(), bucket.into(), prefix.into(), older_than).boxed().await
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::doors::machine;
@@ -30,6 +30,14 @@ pub(crate) struct Limits {
     memory: Arc<Memory>,
     pacer: Option<Mutex<Pacer>>,
     zero: Instant,
+    /// Multipart uploads that the server has begun, or may have, and that are not ended yet.
+    open_uploads: watch::Sender<u32>,
+}
+
+/// A multipart upload that is not ended, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenUpload {
+    limits: Arc<Limits>,
 }
 
 /// Bytes that may wait, one permit each. The share of the requests in flight comes with their permits.
@@ -98,7 +106,21 @@ impl Limits {
             memory: Memory::new(waiting_bytes),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),
+            open_uploads: watch::Sender::new(0),
         })
+    }
+
+    /// Counts one more multipart upload.
+    pub(crate) fn open_upload(self: &Arc<Self>) -> OpenUpload {
+        self.open_uploads.send_modify(|open| *open += 1);
+        OpenUpload { limits: self.clone() }
+    }
+
+    /// Waits until every multipart upload has ended.
+    pub(crate) async fn no_upload_open(&self) {
+        let mut open = self.open_uploads.subscribe();
+        // The sender lives as long as `self`.
+        let _ = open.wait_for(|open| *open == 0).await;
     }
 
     /// Most requests in flight: what `max_concurrency`, the memory and the files that may be open come to.
@@ -241,6 +263,12 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.memory.let_go(self.permit.num_permits() as u64);
+    }
+}
+
+impl Drop for OpenUpload {
+    fn drop(&mut self) {
+        self.limits.open_uploads.send_modify(|open| *open -= 1);
     }
 }
 

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -17,18 +18,25 @@ use crate::engine::counters::{Counters, Stopwatch, WaitedNanos};
 use crate::engine::limits::Limits;
 use crate::engine::memory::TransferMemory;
 use crate::engine::shared::Shared;
-use crate::engine::steering::Steering;
+use crate::engine::steering::{Steered, Steering};
 use crate::rules::control::Bounds;
 use crate::rules::floor::Floor;
 use crate::rules::retry::{Attempts, GaveUp, Now};
+use crate::rules::verdict::verdict;
+use crate::words::checksum::Integrity;
 use crate::words::config::TransferConfig;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::found::Place;
 use crate::words::object::ObjectAddress;
+use crate::words::report::{TransferReport, Waits};
 use crate::words::verdict::Evidence;
 
 /// Requests for the same bytes at a time, the first one included.
 const MOST_REQUESTS_OF_A_PART: usize = 3;
+
+/// Parts that an upload sends at once, unless `max_concurrency` says otherwise: its default is a bound for downloads.
+/// S3 takes some 20 MB/s on a connection.
+const MOST_UPLOADS: u32 = 64;
 
 /// One transfer's way to the server, its limits and its counters.
 #[derive(Debug)]
@@ -48,9 +56,22 @@ pub(crate) struct Session {
 impl Session {
     /// Begins now.
     pub(crate) fn new(shared: Shared) -> Arc<Self> {
-        let Shared { store, config, limits, memory, timeline } = shared;
+        let requests = most_requests(&shared.config, &shared.limits);
+        Self::within(shared, requests)
+    }
+
+    /// The same for an upload. More of them hold more memory, and bring nothing until a link of 10 Gbit/s is full.
+    pub(crate) fn of_uploads(shared: Shared) -> Arc<Self> {
+        let requests = most_requests(&shared.config, &shared.limits);
+        let is_default = shared.config.max_concurrency() == TransferConfig::default().max_concurrency();
+        let most = if is_default { MOST_UPLOADS } else { u32::MAX };
+        Self::within(shared, requests.min(most))
+    }
+
+    fn within(shared: Shared, requests: u32) -> Arc<Self> {
+        let Shared { store, config, limits, memory, timeline, .. } = shared;
         let started = Instant::now();
-        let bounds = Bounds { requests: most_requests(&config, &limits), part_bytes: config.multipart_chunksize() };
+        let bounds = Bounds { requests, part_bytes: config.multipart_chunksize() };
         let steering = Steering::new(bounds, config.adaptive_concurrency(), started, timeline);
         let (counters, processors, place) = (Counters::default(), Stint::begin(), OnceLock::new());
         Arc::new(Self { store, config, limits, counters, steering, started, memory, processors, place })
@@ -136,6 +157,43 @@ impl Session {
     /// Most requests that this transfer may have in flight.
     pub(crate) fn most_requests(&self) -> u32 {
         most_requests(&self.config, &self.limits)
+    }
+
+    /// The report of a transfer that has moved `bytes`, as far as any transfer has one.
+    pub(crate) fn report(&self, bytes: u64, integrity: Integrity) -> TransferReport {
+        let counters = &self.counters;
+        let Steered { second_requests, splits } = self.steering.steered();
+        let load = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
+        TransferReport {
+            bytes,
+            resumed_bytes: 0,
+            object_bytes: bytes,
+            elapsed: self.started.elapsed(),
+            e_tag: None,
+            version_id: None,
+            integrity,
+            parts: 0,
+            part_bytes: 0,
+            requests: counters.requests.load(Ordering::Relaxed),
+            retries: counters.retries.load(Ordering::Relaxed),
+            second_requests,
+            splits,
+            most_requests: self.most_requests(),
+            peak_requests: counters.peak_requests.load(Ordering::Relaxed),
+            peak_memory_bytes: self.limits.peak_memory_bytes(),
+            peak_io_queue: 0,
+            writes: 0,
+            largest_write_bytes: 0,
+            waits: Waits {
+                network: load(&counters.waited.network),
+                bandwidth: load(&counters.waited.bandwidth),
+                sink: load(&counters.waited.sink),
+                retry: load(&counters.waited.retry),
+            },
+            verdict: verdict(self.evidence()),
+            timeline: self.steering.moments(),
+            config: self.config.clone(),
+        }
     }
 
     /// The lowest rate that is borne.

@@ -1,4 +1,4 @@
-//! [`DiskAction`] and [`SinkAction`]: the step at which a file or a sink failed.
+//! [`DiskAction`], [`SourceAction`] and [`SinkAction`]: the step at which a file, a source or a sink failed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -131,6 +131,34 @@ impl fmt::Display for DiskAction {
             Self::Mark => "mark its temporary file",
             Self::Unmark => "cut the mark off its temporary file",
         })
+    }
+}
+
+/// A step on the file that is uploaded, or on the stream, that failed. Displays as words that read after "cannot".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceAction {
+    /// Open it.
+    Open,
+    /// Look at its size.
+    Look,
+    /// Send what is neither a file nor something that can be read like one, a folder say.
+    SendKind,
+    /// Read bytes of it.
+    Read {
+        /// The first one's place, from its beginning.
+        offset: u64,
+    },
+}
+
+impl fmt::Display for SourceAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("open it"),
+            Self::Look => f.write_str("look at its size"),
+            Self::SendKind => f.write_str("upload it: it is no file, FIFO or device"),
+            Self::Read { offset } => write!(f, "read it at byte {offset}"),
+        }
     }
 }
 

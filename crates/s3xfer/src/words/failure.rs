@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::{error, io};
 
-use crate::words::action::{DiskAction, SinkAction};
+use crate::words::action::{DiskAction, SinkAction, SourceAction};
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::object::{ArgumentError, ObjectAddress};
 
@@ -60,8 +60,8 @@ pub enum TransferError {
         /// The region that was used.
         used: String,
     },
-    /// The object was replaced while it was being downloaded.
-    #[error("{object}: the object was replaced during the download (its ETag was {e_tag}); start again")]
+    /// The object was replaced while it was being downloaded or copied.
+    #[error("{object}: the object was replaced during the transfer (its ETag was {e_tag}); start again")]
     ObjectChanged {
         /// `s3://bucket/key`.
         object: String,
@@ -104,7 +104,7 @@ pub enum TransferError {
         object_bytes: Option<u64>,
     },
     /// The bytes are not those that the object's checksum is of. None of them was published; a stream has passed them
-    /// on before the last one told.
+    /// on before the last one told. For an upload: the server computed another checksum than this program.
     #[error("{object}: the bytes do not match the object's {algorithm} ({computed:x}, not {expected:x}); start again")]
     Corrupt {
         /// `s3://bucket/key`.
@@ -146,6 +146,53 @@ pub enum TransferError {
         /// The sink's word.
         source: io::Error,
     },
+    /// The source of an upload cannot be read.
+    #[error("{from}: cannot {action}")]
+    Source {
+        /// The file, or what stands for a stream.
+        from: String,
+        /// What was being done.
+        action: SourceAction,
+        /// The operating system's or the stream's word.
+        source: io::Error,
+    },
+    /// The file was changed while it was being uploaded. No object was written of it.
+    #[error("{}: the file was changed during the upload; start again once nobody writes to it", path.display())]
+    SourceChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The condition on the object's state does not hold (`If-None-Match`, `If-Match`). Nothing was written.
+    #[error("{object}: not written, as that was to be only if {condition}")]
+    ConditionFailed {
+        /// `s3://bucket/key`.
+        object: String,
+        /// The condition, in words.
+        condition: String,
+    },
+    /// S3 has no object of so many bytes.
+    #[error("{object}: {bytes} bytes are more than the {most} that an object may have")]
+    BeyondS3 {
+        /// `s3://bucket/key`.
+        object: String,
+        /// Bytes of the source, as far as they are known.
+        bytes: u64,
+        /// Most bytes: 10,000 parts, as large as they may be here.
+        most: u64,
+    },
+    /// A part of a stream, which has to be in memory until the server has it, does not fit there.
+    #[error(
+        "{object}: a part of {part_bytes} bytes does not fit into {room}, what memory_limit leaves; raise it, or lower \
+         multipart_chunksize (S3 takes no part below 5 MiB but the last)"
+    )]
+    NoRoomForPart {
+        /// `s3://bucket/key`.
+        object: String,
+        /// Bytes of the part.
+        part_bytes: u64,
+        /// For it.
+        room: u64,
+    },
     /// The target cannot be written.
     #[error("{}: cannot {action}", path.display())]
     Disk {
@@ -181,6 +228,10 @@ impl TransferError {
             Self::NoSuchRange { .. } => TransferErrorKind::NoSuchRange,
             Self::Corrupt { .. } => TransferErrorKind::Corrupt,
             Self::TooLarge { .. } => TransferErrorKind::TooLarge,
+            Self::BeyondS3 { .. } | Self::NoRoomForPart { .. } => TransferErrorKind::TooLarge,
+            Self::ConditionFailed { .. } => TransferErrorKind::ConditionFailed,
+            Self::SourceChanged { .. } => TransferErrorKind::SourceChanged,
+            Self::Source { .. } => TransferErrorKind::Source,
             Self::TimedOut { .. } => TransferErrorKind::TimedOut,
             Self::Sink { .. } => TransferErrorKind::Sink,
             Self::Disk { source, .. } => match source.kind() {
@@ -251,8 +302,14 @@ pub enum TransferErrorKind {
     NoSuchRange,
     /// The bytes do not match the object's checksum.
     Corrupt,
-    /// The object is larger than the memory limit.
+    /// The object is larger than the memory limit, or than S3 has objects.
     TooLarge,
+    /// The condition on the object's state does not hold: it exists already, or was replaced.
+    ConditionFailed,
+    /// The file was changed while it was being uploaded.
+    SourceChanged,
+    /// The source of an upload cannot be read.
+    Source,
     /// The whole transfer took too long.
     TimedOut,
     /// The caller's sink failed.

@@ -87,7 +87,7 @@ fn length(argument: Argument, text: &str, most: usize) -> Result<(), ArgumentErr
     }
 }
 
-/// Why a download's arguments cannot be right, whatever the server has.
+/// Why a transfer's arguments cannot be right, whatever the server has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgumentError {
@@ -108,7 +108,7 @@ pub enum ArgumentError {
         most: usize,
     },
     /// A letter that no request can carry there.
-    #[error("the {argument} holds {letter:?}; only visible ASCII can be sent")]
+    #[error("the {argument} holds {letter:?}, which no request can carry there")]
     Letter {
         /// The argument in question.
         argument: Argument,
@@ -129,6 +129,24 @@ pub enum Argument {
     VersionId,
     /// [`Download::expected_bucket_owner`](crate::Download::expected_bucket_owner)'s.
     ExpectedBucketOwner,
+    /// [`Upload::content_type`](crate::Upload::content_type)'s.
+    ContentType,
+    /// [`Upload::cache_control`](crate::Upload::cache_control)'s.
+    CacheControl,
+    /// [`Upload::content_disposition`](crate::Upload::content_disposition)'s.
+    ContentDisposition,
+    /// [`Upload::content_encoding`](crate::Upload::content_encoding)'s.
+    ContentEncoding,
+    /// [`Upload::content_language`](crate::Upload::content_language)'s.
+    ContentLanguage,
+    /// [`Upload::metadata`](crate::Upload::metadata)'s name or value.
+    Metadata,
+    /// [`Upload::storage_class`](crate::Upload::storage_class)'s.
+    StorageClass,
+    /// [`Upload::acl`](crate::Upload::acl)'s.
+    Acl,
+    /// [`Upload::if_match`](crate::Upload::if_match)'s.
+    IfMatch,
 }
 
 impl fmt::Display for Argument {
@@ -138,6 +156,15 @@ impl fmt::Display for Argument {
             Self::Key => "key",
             Self::VersionId => "version id",
             Self::ExpectedBucketOwner => "expected bucket owner",
+            Self::ContentType => "content type",
+            Self::CacheControl => "cache control",
+            Self::ContentDisposition => "content disposition",
+            Self::ContentEncoding => "content encoding",
+            Self::ContentLanguage => "content language",
+            Self::Metadata => "metadata",
+            Self::StorageClass => "storage class",
+            Self::Acl => "ACL",
+            Self::IfMatch => "ETag of If-Match",
         })
     }
 }

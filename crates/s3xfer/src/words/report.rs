@@ -7,28 +7,35 @@ use crate::words::config::TransferConfig;
 use crate::words::timeline::Moment;
 use crate::words::verdict::Verdict;
 
-/// What a finished transfer did.
+/// What a finished download, upload or copy did.
 ///
-/// The configuration is reported as it was asked for; the figures beside it say what came of it on this object: a
+/// Figures of the other direction are 0: an upload writes no file, a download chooses no version. The configuration is reported as it was asked for; the figures beside it say what came of it on this object: a
 /// transfer of three parts cannot use ten connections, and the report is where a tuner sees that.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TransferReport {
-    /// Bytes that were wanted, all of them delivered.
+    /// Bytes that were wanted, all of them delivered: to the target of a download, to the server by an upload, from one
+    /// object into the other by a copy.
     pub bytes: u64,
     /// Of these, bytes that an earlier attempt had left behind and that were not fetched again.
     pub resumed_bytes: u64,
     /// Bytes of the whole object.
     pub object_bytes: u64,
-    /// From the call to the renamed file, or to the last byte.
+    /// From the call to the renamed file, to the last byte, or to the server's word that the object is there.
     pub elapsed: Duration,
-    /// The ETag every part was pinned to; `None` where the server gives none.
+    /// The ETag every part of a download was pinned to, or the new object's; `None` where the server gives none.
     pub e_tag: Option<String>,
-    /// Whether the bytes were compared with the object's checksum.
+    /// The version that an upload or a copy has made, where the bucket keeps versions.
+    pub version_id: Option<String>,
+    /// Whether the bytes were compared with the object's checksum: by this program for a download, by this program and
+    /// the server for an upload.
     pub integrity: Integrity,
-    /// Parts the wanted bytes were cut into; 0 for none.
+    /// Parts the wanted bytes were cut into; 0 for none. An upload or a copy of one part was a single request.
     pub parts: u64,
-    /// GET requests sent, with the retried ones.
+    /// Bytes of the largest part of an upload or a copy: what `multipart_chunksize` came to within S3's limits (5 MiB to
+    /// 5 GiB, at most 10,000 parts); 0 for a download.
+    pub part_bytes: u64,
+    /// Requests sent for the object's bytes, with the retried ones: GETs of a download, PUTs of an upload or a copy.
     pub requests: u64,
     /// Of these, requests that were sent because an earlier one had failed.
     pub retries: u64,

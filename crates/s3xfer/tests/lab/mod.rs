@@ -28,7 +28,8 @@ impl Bench {
     }
 
     pub(crate) fn with_faults(size: u64, faults: impl IntoIterator<Item = (Requests, FaultKind)>) -> Self {
-        let fault = |(requests, kind)| Fault { key: "key".to_owned(), requests, kind };
+        let fault =
+            |(requests, kind)| Fault { key: "key".to_owned(), on: s3lab::RequestKind::GetObject, requests, kind };
         let plan = FaultPlan::new(faults.into_iter().map(fault)).unwrap();
         Self::with(size, |lab| lab.faults(plan))
     }

@@ -50,7 +50,12 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn new(size: u64, network: NetworkProfile, faults: Option<(Requests, FaultKind)>) -> Self {
-        let faults = faults.map(|(requests, kind)| Fault { key: "key".to_owned(), requests, kind });
+        let faults = faults.map(|(requests, kind)| Fault {
+            key: "key".to_owned(),
+            on: s3lab::RequestKind::GetObject,
+            requests,
+            kind,
+        });
         let lab = Lab::builder().bucket("lab").synthetic("lab", "key", size).network(network);
         let lab = lab.faults(FaultPlan::new(faults).unwrap()).build().unwrap();
         let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crate::doors::s3::dto::*;
 use crate::doors::s3::{S3Error, S3ErrorCode};
 use crate::rules::conditions::{Tag, WriteVerdict};
+use crate::rules::uri;
 use crate::words::{Algorithm, Checksums};
 
 pub(super) fn error(code: S3ErrorCode, message: impl Into<String>) -> S3Error {
@@ -110,6 +111,10 @@ macro_rules! standard_headers {
             content_type: $input.content_type,
             expires: $input.expires.and_then($crate::engine::backend::convert::time),
             metadata: $input.metadata,
+            tags: $crate::engine::backend::convert::tags($input.tagging.as_deref()),
+            storage_class: $input.storage_class.as_ref().map(|class| class.as_str().to_owned()),
+            encryption: $input.server_side_encryption.as_ref().map(|encryption| encryption.as_str().to_owned()),
+            kms_key_id: $input.ssekms_key_id,
         }
     };
 }
@@ -133,6 +138,26 @@ macro_rules! copy_conditions {
 }
 
 pub(super) use {copy_conditions, given_checksums, set_checksums, standard_headers};
+
+/// The tags of `x-amz-tagging`, a query string.
+pub(super) fn tags(text: Option<&str>) -> Vec<(String, String)> {
+    let decoded = |part: &str| uri::decode(&part.replace('+', " "));
+    let pairs = text.unwrap_or("").split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(key, value)| (decoded(key), decoded(value))).collect()
+}
+
+/// The condition in that header, if there is one.
+pub(super) fn tag_of(headers: &http::HeaderMap, name: &str) -> Result<Option<Tag>, S3Error> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let wrong = |_| error(S3ErrorCode::InvalidArgument, format!("The {name} header is no ETag."));
+    let text = value.to_str().map_err(wrong)?.trim();
+    let (weak, text) = text.strip_prefix("W/").map_or((false, text), |text| (true, text));
+    Ok(Some(match text {
+        "*" => Tag::Any,
+        text => Tag::Is { value: text.trim_matches('"').to_owned(), weak },
+    }))
+}
 
 /// `aws-chunked` says how the request was sent, not how the object is encoded.
 pub(super) fn kept_encoding(value: String) -> Option<String> {

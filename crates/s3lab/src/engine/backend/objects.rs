@@ -19,7 +19,7 @@ use crate::engine::store;
 use crate::rules::conditions::{self, Conditions, Verdict};
 use crate::rules::faults::{self, Refusal};
 use crate::rules::{checksum, range};
-use crate::words::{Algorithm, Checksums, Content, Object as Stored};
+use crate::words::{Algorithm, Checksums, Content, Object as Stored, RequestKind};
 
 /// S3's greatest number of keys in one DeleteObjects (Amazon S3 API reference, "DeleteObjects").
 const MOST_DELETED: usize = 1000;
@@ -174,6 +174,11 @@ macro_rules! describe {
         output.last_modified = timestamp(object.modified);
         output.metadata = object.headers.metadata.clone();
         output.parts_count = selected.parts_count;
+        output.server_side_encryption = object.headers.encryption.clone().map(ServerSideEncryption::from);
+        output.ssekms_key_id = object.headers.kms_key_id.clone();
+        // As S3, which names every class but the default one.
+        let class = object.headers.storage_class.clone().filter(|class| class != StorageClass::STANDARD);
+        output.storage_class = class.map(StorageClass::from);
     }};
 }
 
@@ -200,8 +205,9 @@ impl Backend {
     }
 
     pub(super) async fn do_get_object(&self, mut input: GetObjectInput) -> S3Result<S3Response<GetObjectOutput>> {
-        let ordinal = self.store.count_get(&input.bucket, &input.key);
-        let effects = faults::effects(&self.faults, &input.key, ordinal);
+        let kind = RequestKind::GetObject;
+        let ordinal = self.store.count(kind, &input.bucket, &input.key);
+        let effects = faults::effects(&self.faults, kind, &input.key, ordinal);
         self.counters.faults.fetch_add(effects.count, std::sync::atomic::Ordering::Relaxed);
         if effects.replace {
             self.store.replace(&input.bucket, &input.key);
@@ -211,7 +217,8 @@ impl Backend {
             Some(Refusal::InternalError) => {
                 return Err(error(S3ErrorCode::InternalError, "We encountered an internal error. Please try again."));
             }
-            None => {}
+            // No fault of GETs.
+            Some(Refusal::Conflict) | None => {}
         }
         let object = self.find(&input.bucket, &input.key)?;
         readable(&object, &conditions!(input))?;
@@ -219,6 +226,7 @@ impl Backend {
         let selected = select(&object, asked, input.part_number)?;
         let mut output = GetObjectOutput::default();
         describe!(output, object, selected);
+        output.tag_count = i32::try_from(object.headers.tags.len()).ok().filter(|count| *count > 0);
         if enabled(input.checksum_mode.as_ref()) && !selected.partial {
             let checksums = checksums_of(&object).await;
             set_checksums!(output, |algorithm| checksums.get(algorithm));
@@ -350,13 +358,28 @@ impl Backend {
         }
     }
 
+    pub(super) fn do_get_object_tagging(&self, input: &GetObjectTaggingInput) -> S3Result<GetObjectTaggingOutput> {
+        let object = self.find(&input.bucket, &input.key)?;
+        let tag = |(key, value): &(String, String)| Tag { key: Some(key.clone()), value: Some(value.clone()) };
+        Ok(GetObjectTaggingOutput { tag_set: object.headers.tags.iter().map(tag).collect(), ..Default::default() })
+    }
+
     /// A copy shares its source's bytes. Like S3, it is stored in one piece: an object uploaded in parts gets the MD5
     /// of its bytes as ETag, and checksums of the whole. Beyond [`MAX_REHASHED_BYTES`] ETag, checksums and parts are
     /// the source's, so that a copy of a synthetic terabyte is a map entry.
-    pub(super) async fn do_copy_object(&self, mut input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
+    pub(super) async fn do_copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<CopyObjectOutput> {
+        // The protocol layer does not know the conditions on the target, which S3 has since October 2025.
+        let (if_match, if_none_match) =
+            (convert::tag_of(&request.headers, "if-match")?, convert::tag_of(&request.headers, "if-none-match")?);
+        let mut input = request.input;
         let source = self.copied(&input.copy_source, &copy_conditions!(input))?;
         self.bucket_exists(&input.bucket)?;
         let replace = input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
+        let retag = input.tagging_directive.as_ref().is_some_and(|d| d.as_str() == TaggingDirective::REPLACE);
+        let tags = if retag { convert::tags(input.tagging.as_deref()) } else { source.headers.tags.clone() };
+        let class = input.storage_class.as_ref().map(|class| class.as_str().to_owned());
+        let encryption = input.server_side_encryption.as_ref().map(|encryption| encryption.as_str().to_owned());
+        let kms_key_id = input.ssekms_key_id.clone();
         if !replace && copy_source(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str()) {
             let message =
                 "This copy request is illegal because it is trying to copy an object to itself without changing it.";
@@ -393,10 +416,16 @@ impl Backend {
             copy.part_ends = Vec::new();
             copy.late_crc64nvme = OnceLock::new();
         }
+        copy.headers.tags = tags;
+        (copy.headers.storage_class, copy.headers.encryption, copy.headers.kms_key_id) =
+            (class, encryption, kms_key_id);
         let mut result =
             CopyObjectResult { e_tag: etag(&copy.etag), last_modified: timestamp(copy.modified), ..Default::default() };
         set_checksums!(result, |algorithm| copy.checksums.get(algorithm));
-        if !self.store.lock().put(&input.bucket, &input.key, copy) {
+        let mut state = self.store.lock();
+        let current = state.buckets.get(&input.bucket).and_then(|bucket| bucket.objects.get(&input.key));
+        writable(conditions::write(if_match.as_ref(), if_none_match.as_ref(), current.map(|object| &*object.etag)))?;
+        if !state.put(&input.bucket, &input.key, copy) {
             return Err(no_such_bucket());
         }
         Ok(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() })

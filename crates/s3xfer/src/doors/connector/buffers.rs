@@ -15,7 +15,7 @@ use crate::words::piece;
 ///
 /// Every connection that is in the middle of a body holds one; hyper's buffers, under the SDK's own client, grow to 408
 /// KiB.
-pub(super) const FRAME_BYTES: usize = piece::FRAME_BYTES as usize;
+pub(in crate::doors) const FRAME_BYTES: usize = piece::FRAME_BYTES as usize;
 
 /// Free buffers that are kept while none is lent out: 4 MiB of frames. While some are, half as many are kept besides:
 /// what a transfer lets go for a moment it takes again, and what it has let go for good is other memory's, for nobody
@@ -29,7 +29,7 @@ const EMPTY_AT_MOST: usize = 64;
 
 /// The free buffers. The last one that came back is the first that goes out, for it is the one in the cache.
 #[derive(Debug)]
-pub(super) struct Buffers {
+pub(in crate::doors) struct Buffers {
     bytes_each: usize,
     shelf: Mutex<Shelf>,
 }
@@ -42,7 +42,7 @@ struct Shelf {
 
 /// A buffer and what is filled of it. Back in the list when dropped.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(in crate::doors) struct Frame {
     memory: Memory,
     filled: usize,
     home: Arc<Buffers>,
@@ -64,12 +64,12 @@ enum Memory {
 
 impl Buffers {
     /// An empty list of buffers of `bytes_each`.
-    pub(super) fn of(bytes_each: usize) -> Arc<Self> {
+    pub(in crate::doors) fn of(bytes_each: usize) -> Arc<Self> {
         Arc::new(Self { bytes_each, shelf: Mutex::default() })
     }
 
     /// An empty frame.
-    pub(super) fn take(self: &Arc<Self>) -> Frame {
+    pub(in crate::doors) fn take(self: &Arc<Self>) -> Frame {
         let free = {
             let mut shelf = self.shelf();
             shelf.lent += 1;
@@ -131,12 +131,12 @@ impl Frame {
     }
 
     /// The room behind what is filled; old bytes of other bodies may be in it.
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    pub(in crate::doors) fn room(&mut self) -> &mut [u8] {
         &mut self.memory.bytes_mut()[self.filled..]
     }
 
     /// Counts the first `bytes` of [`Frame::room`] as filled.
-    pub(super) fn advance(&mut self, bytes: usize) {
+    pub(in crate::doors) fn advance(&mut self, bytes: usize) {
         assert!(bytes <= self.home.bytes_each - self.filled, "no more can be filled than there is room");
         self.filled += bytes;
     }
@@ -151,7 +151,7 @@ impl Frame {
     }
 
     /// What is filled, as bytes that may be kept.
-    pub(super) fn freeze(self) -> Bytes {
+    pub(in crate::doors) fn freeze(self) -> Bytes {
         if self.home.bytes_each - self.filled > self.home.bytes_each / EMPTY_AT_MOST {
             return Bytes::copy_from_slice(self.as_ref());
         }

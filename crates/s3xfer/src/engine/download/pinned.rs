@@ -5,7 +5,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::expected::{self, Expected};
 use super::fetch::{Fetcher, Version};
@@ -15,14 +14,13 @@ use crate::engine::turns::Turn;
 use crate::rules::checksum::PartChecksums;
 use crate::rules::plan::{Cursor, Plan, Runs};
 use crate::rules::retry::Attempts;
-use crate::rules::verdict::verdict;
 use crate::words::checkpoint::DonePart;
 use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 use crate::words::cut::Length;
 use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::Part;
 use crate::words::progress::Share;
-use crate::words::report::{TransferReport, Waits};
+use crate::words::report::TransferReport;
 
 /// A download whose object is known.
 #[derive(Debug)]
@@ -156,37 +154,12 @@ impl Pinned {
 
     /// The report of the work so far. The writer fills in `writes`, `largest_write_bytes` and `peak_io_queue`.
     pub(crate) fn report(&self, integrity: Integrity) -> TransferReport {
-        let session = &self.fetcher.session;
-        let counters = &session.counters;
-        let steered = session.steering.steered();
-        let load = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         TransferReport {
-            bytes: self.plan.bytes().length(),
             resumed_bytes: self.resumed_bytes,
             object_bytes: self.version.object_bytes,
-            elapsed: session.started.elapsed(),
             e_tag: self.version.e_tag.clone(),
-            integrity,
             parts: self.done.runs.parts() + self.parts.load(Ordering::Relaxed),
-            requests: counters.requests.load(Ordering::Relaxed),
-            retries: counters.retries.load(Ordering::Relaxed),
-            second_requests: steered.second_requests,
-            splits: steered.splits,
-            most_requests: session.most_requests(),
-            peak_requests: counters.peak_requests.load(Ordering::Relaxed),
-            peak_memory_bytes: session.limits.peak_memory_bytes(),
-            peak_io_queue: 0,
-            writes: 0,
-            largest_write_bytes: 0,
-            waits: Waits {
-                network: load(&counters.waited.network),
-                bandwidth: load(&counters.waited.bandwidth),
-                sink: load(&counters.waited.sink),
-                retry: load(&counters.waited.retry),
-            },
-            verdict: verdict(session.evidence()),
-            timeline: session.steering.moments(),
-            config: session.config.clone(),
+            ..self.fetcher.session.report(self.plan.bytes().length(), integrity)
         }
     }
 }

@@ -1,0 +1,387 @@
+//! Requests that write: objects in one piece, multipart uploads and their parts.
+//!
+//! Amazon S3 API reference: PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload,
+//! ListMultipartUploads, HeadObject. Bodies are signed as UNSIGNED-PAYLOAD: to hash them would take as long as to send
+//! them, and their checksum is in a header, or is compared with the server's.
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, RequestPayer, ServerSideEncryption as SdkEncryption};
+
+use super::outgoing::Outgoing;
+use super::*;
+use crate::words::object::ObjectAddress;
+use crate::words::target::{Attributes, ServerSideEncryption, Target};
+
+/// The server's word on an object that is written now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Written {
+    pub(crate) e_tag: Option<String>,
+    pub(crate) version_id: Option<String>,
+    /// The checksum of the algorithm that was asked for, where it is told.
+    pub(crate) checksum: Option<u64>,
+}
+
+/// A part that the server has.
+#[derive(Debug, Clone)]
+pub(crate) struct SentPart {
+    /// From 1.
+    pub(crate) number: i32,
+    pub(crate) e_tag: String,
+    /// As the server computed it, where it tells.
+    pub(crate) checksum: Option<u64>,
+}
+
+/// An object as the server describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Described {
+    pub(crate) bytes: u64,
+    pub(crate) e_tag: Option<String>,
+    pub(crate) version_id: Option<String>,
+    pub(crate) checksum: StoredChecksum,
+    pub(crate) attributes: Attributes,
+}
+
+/// A multipart upload that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) key: String,
+    pub(crate) upload_id: String,
+    pub(crate) initiated: Option<SystemTime>,
+}
+
+/// A checksum as S3 writes it.
+pub(super) fn written(algorithm: ChecksumAlgorithm, value: u64) -> String {
+    let bytes = value.to_be_bytes();
+    base64::encode(match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => &bytes[..],
+        _ => &bytes[4..],
+    })
+}
+
+/// The reverse; `None` for one of parts (`...-N`), and for what is not as wide as it must be.
+pub(super) fn read(algorithm: ChecksumAlgorithm, text: &str) -> Option<u64> {
+    let bytes = base64::decode(text).ok()?;
+    let wide = if algorithm == ChecksumAlgorithm::Crc64Nvme { 8 } else { 4 };
+    (bytes.len() == wide).then(|| bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+}
+
+/// Puts a checksum into a request.
+macro_rules! with_checksum {
+    ($request:expr, $algorithm:expr, $value:expr) => {{
+        let (request, text) = ($request, $value.map(|value| written($algorithm, value)));
+        match $algorithm {
+            ChecksumAlgorithm::Crc32 => request.set_checksum_crc32(text),
+            ChecksumAlgorithm::Crc32c => request.set_checksum_crc32_c(text),
+            ChecksumAlgorithm::Crc64Nvme => request.set_checksum_crc64_nvme(text),
+        }
+    }};
+}
+
+/// The checksum of that algorithm in an answer.
+macro_rules! told_checksum {
+    ($output:expr, $algorithm:expr) => {
+        match $algorithm {
+            ChecksumAlgorithm::Crc32 => $output.checksum_crc32(),
+            ChecksumAlgorithm::Crc32c => $output.checksum_crc32_c(),
+            ChecksumAlgorithm::Crc64Nvme => $output.checksum_crc64_nvme(),
+        }
+        .and_then(|text| $crate::doors::s3::writing::read($algorithm, text))
+    };
+}
+
+/// What every request for a target carries but for the customer's key.
+macro_rules! for_target {
+    ($request:expr, $target:expr) => {
+        $request
+            .bucket(&$target.object.address.bucket)
+            .key(&$target.object.address.key)
+            .set_request_payer($target.object.request_payer.then_some(RequestPayer::Requester))
+            .set_expected_bucket_owner($target.object.expected_bucket_owner.clone())
+    };
+}
+
+/// The customer's key.
+macro_rules! with_key {
+    ($request:expr, $target:expr) => {{
+        let request = $request;
+        match $target.sse_customer_key() {
+            Some(key) => {
+                let (key, sum) = customer_key::headers(key);
+                request.sse_customer_algorithm("AES256").sse_customer_key(key).sse_customer_key_md5(sum)
+            }
+            None => request,
+        }
+    }};
+}
+
+/// Headers that describe the object: those of `PutObject`, `CreateMultipartUpload` and `CopyObject`.
+macro_rules! describing {
+    ($request:expr, $target:expr) => {{
+        let attributes = &$target.attributes;
+        let (encryption, key_id) = $crate::doors::s3::writing::encryption(attributes.encryption.as_ref());
+        let metadata = attributes.metadata.iter().cloned().collect::<std::collections::HashMap<_, _>>();
+        $request
+            .set_content_type(attributes.content_type.clone())
+            .set_cache_control(attributes.cache_control.clone())
+            .set_content_disposition(attributes.content_disposition.clone())
+            .set_content_encoding(attributes.content_encoding.clone())
+            .set_content_language(attributes.content_language.clone())
+            .set_metadata((!metadata.is_empty()).then_some(metadata))
+            .set_tagging(attributes.tagging())
+            .set_storage_class(attributes.storage_class.as_deref().map(aws_sdk_s3::types::StorageClass::from))
+            .set_acl(attributes.acl.as_deref().map(aws_sdk_s3::types::ObjectCannedAcl::from))
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(key_id)
+    }};
+}
+
+/// Sends it, with a configuration of its own where one is needed. Its output is `$answer`.
+macro_rules! send {
+    ($request:expr, $object:expr, $region:expr, |$output:ident| $answer:expr) => {{
+        let request = $request.customize();
+        let request = match of_its_own($object, $region.as_ref()) {
+            Some(config) => request.config_override(config),
+            None => request,
+        };
+        request.send().map_ok(|$output| $answer).boxed()
+    }};
+}
+
+pub(super) fn encryption(wanted: Option<&ServerSideEncryption>) -> (Option<SdkEncryption>, Option<String>) {
+    match wanted {
+        None => (None, None),
+        Some(ServerSideEncryption::S3) => (Some(SdkEncryption::Aes256), None),
+        Some(ServerSideEncryption::Kms { key_id }) => (Some(SdkEncryption::AwsKms), key_id.clone()),
+        Some(ServerSideEncryption::KmsTwoLayers { key_id }) => (Some(SdkEncryption::AwsKmsDsse), key_id.clone()),
+    }
+}
+
+pub(super) use {describing, for_target, told_checksum, with_key};
+
+impl Store {
+    /// Writes the object in one piece. `body` is asked for one whenever the request is sent; `checksum` is that of its
+    /// bytes. How long it may take is the caller's to say.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, sorted by whether another attempt can help.
+    pub(crate) async fn put(
+        &self,
+        target: &Target,
+        checksum: u64,
+        body: &(impl Fn() -> Outgoing + Send + Sync),
+        sent: &AtomicU64,
+    ) -> Result<Written, RequestFailure> {
+        let algorithm = target.checksum;
+        let attempt = |region: Option<Region>| {
+            let request = describing!(with_key!(for_target!(self.writer.put_object(), target), target), target);
+            let request = with_checksum!(request, algorithm, Some(checksum))
+                .set_if_match(target.condition.if_match().map(str::to_owned))
+                .set_if_none_match(target.condition.if_none_match().map(str::to_owned))
+                .body(body().into_byte_stream());
+            send!(request, &target.object, region, |output| Written {
+                checksum: told_checksum!(output, algorithm),
+                e_tag: output.e_tag,
+                version_id: output.version_id,
+            })
+        };
+        self.see_through(&target.object, Duration::MAX, Some(sent), attempt).await
+    }
+
+    /// Begins a multipart upload; gives its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub(crate) async fn create_upload(&self, target: &Target, within: Duration) -> Result<String, RequestFailure> {
+        let attempt = |region: Option<Region>| {
+            let request = for_target!(self.writer.create_multipart_upload(), target);
+            let request = describing!(with_key!(request, target), target)
+                .checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::from(target.checksum.name()))
+                .checksum_type(ChecksumType::FullObject);
+            send!(request, &target.object, region, |output| output.upload_id)
+        };
+        let id = self.see_through(&target.object, within, None, attempt).await?;
+        id.filter(|id| !id.is_empty()).ok_or_else(|| bad("no upload id in the answer to CreateMultipartUpload"))
+    }
+
+    /// Sends the part `number`, from 1; with its `checksum`, if that is known before it is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub(crate) async fn put_part(
+        &self,
+        target: &Target,
+        (upload_id, number): (&str, i32),
+        checksum: Option<u64>,
+        body: &(impl Fn() -> Outgoing + Send + Sync),
+        sent: &AtomicU64,
+    ) -> Result<SentPart, RequestFailure> {
+        let algorithm = target.checksum;
+        let attempt = |region: Option<Region>| {
+            let request = with_key!(for_target!(self.writer.upload_part(), target), target);
+            let request = with_checksum!(request, algorithm, checksum)
+                .upload_id(upload_id)
+                .part_number(number)
+                .body(body().into_byte_stream());
+            send!(request, &target.object, region, |output| (told_checksum!(output, algorithm), output.e_tag))
+        };
+        let (checksum, e_tag) = self.see_through(&target.object, Duration::MAX, Some(sent), attempt).await?;
+        let e_tag = e_tag.ok_or_else(|| bad("no ETag in the answer to UploadPart"))?;
+        Ok(SentPart { number, e_tag, checksum })
+    }
+
+    /// Makes an object of the parts, of so many bytes, whose checksum is `checksum`.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub(crate) async fn complete_upload(
+        &self,
+        target: &Target,
+        upload_id: &str,
+        parts: &[SentPart],
+        (checksum, within): (Option<u64>, Duration),
+    ) -> Result<Written, RequestFailure> {
+        let algorithm = target.checksum;
+        let attempt = |region: Option<Region>| {
+            let parts = parts.iter().map(|part| {
+                let listed = CompletedPart::builder().part_number(part.number).e_tag(&part.e_tag);
+                with_checksum!(listed, algorithm, part.checksum).build()
+            });
+            let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+            let request = with_key!(for_target!(self.writer.complete_multipart_upload(), target), target);
+            let request = with_checksum!(request, algorithm, checksum)
+                .upload_id(upload_id)
+                .set_checksum_type(checksum.map(|_| ChecksumType::FullObject))
+                .set_if_match(target.condition.if_match().map(str::to_owned))
+                .set_if_none_match(target.condition.if_none_match().map(str::to_owned))
+                .multipart_upload(parts);
+            send!(request, &target.object, region, |output| Written {
+                checksum: told_checksum!(output, algorithm),
+                e_tag: output.e_tag,
+                version_id: output.version_id,
+            })
+        };
+        self.see_through(&target.object, within, None, attempt).await
+    }
+
+    /// Aborts a multipart upload.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put); [`RequestFailure::Refused`] with `NoSuchUpload` where there is none of that id.
+    pub(crate) async fn abort_upload(
+        &self,
+        object: &ObjectRequest,
+        upload_id: &str,
+        within: Duration,
+    ) -> Result<(), RequestFailure> {
+        let attempt = |region: Option<Region>| {
+            let request = self
+                .writer
+                .abort_multipart_upload()
+                .bucket(&object.address.bucket)
+                .key(&object.address.key)
+                .set_request_payer(object.request_payer.then_some(RequestPayer::Requester))
+                .set_expected_bucket_owner(object.expected_bucket_owner.clone())
+                .upload_id(upload_id);
+            send!(request, object, region, |_output| ())
+        };
+        self.see_through(object, within, None, attempt).await
+    }
+
+    /// The multipart uploads below `prefix` that were begun and not ended, a page of them from `after` on: key and id of
+    /// the last one before it. Gives the next page's, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub(crate) async fn uploads(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&(String, String)>,
+        within: Duration,
+    ) -> Result<(Vec<Begun>, Option<(String, String)>), RequestFailure> {
+        // Only the bucket of it is looked at.
+        let key = if prefix.is_empty() { "/" } else { prefix };
+        let object = ObjectRequest::new(ObjectAddress { bucket: bucket.to_owned(), key: key.to_owned() });
+        let attempt = |region: Option<Region>| {
+            let request = self
+                .writer
+                .list_multipart_uploads()
+                .bucket(bucket)
+                .set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()))
+                .set_key_marker(after.map(|(key, _)| key.clone()))
+                .set_upload_id_marker(after.map(|(_, id)| id.clone()));
+            send!(request, &object, region, |output| output)
+        };
+        let page = self.see_through(&object, within, None, attempt).await?;
+        let begun = |upload: &aws_sdk_s3::types::MultipartUpload| {
+            let initiated = upload.initiated().and_then(|at| SystemTime::try_from(*at).ok());
+            Some(Begun { key: upload.key()?.to_owned(), upload_id: upload.upload_id()?.to_owned(), initiated })
+        };
+        let next = match (page.is_truncated(), page.next_key_marker(), page.next_upload_id_marker()) {
+            (Some(true), Some(key), Some(id)) if after.is_none_or(|(k, i)| (&**k, &**i) != (key, id)) => {
+                Some((key.to_owned(), id.to_owned()))
+            }
+            (Some(true), ..) => return Err(bad("a listing of uploads that goes on and does not say where")),
+            _ => None,
+        };
+        Ok((page.uploads().iter().filter_map(begun).collect(), next))
+    }
+
+    /// Asks what the server has there.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    pub(crate) async fn describe(&self, object: &ObjectRequest, within: Duration) -> Result<Described, RequestFailure> {
+        let attempt = |region: Option<Region>| {
+            let request = addressed!(self.writer.head_object(), object).checksum_mode(ChecksumMode::Enabled);
+            send!(request, object, region, |output| output)
+        };
+        let output = self.see_through(object, within, None, attempt).await?;
+        let checksum = checksum_in!(output);
+        let bytes = output.content_length.and_then(|bytes| u64::try_from(bytes).ok());
+        Ok(Described {
+            bytes: bytes.ok_or_else(|| bad("no Content-Length in the answer to HeadObject"))?,
+            checksum,
+            attributes: Attributes {
+                content_type: output.content_type,
+                cache_control: output.cache_control,
+                content_disposition: output.content_disposition,
+                content_encoding: output.content_encoding,
+                content_language: output.content_language,
+                metadata: output.metadata.unwrap_or_default().into_iter().collect(),
+                ..Attributes::default()
+            },
+            e_tag: output.e_tag,
+            version_id: output.version_id,
+        })
+    }
+}
+
+pub(super) fn bad(what: &str) -> RequestFailure {
+    RequestFailure::Final(RequestError::BadResponse { what: what.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_written_as_s3_writes_them() {
+        let crc64 = 0xae8b_1486_0a79_9888;
+        let text = written(ChecksumAlgorithm::Crc64Nvme, crc64);
+        assert_eq!((text.as_str(), read(ChecksumAlgorithm::Crc64Nvme, &text)), ("rosUhgp5mIg=", Some(crc64)));
+        let text = written(ChecksumAlgorithm::Crc32, 0xcbf4_3926);
+        assert_eq!((text.as_str(), read(ChecksumAlgorithm::Crc32, &text)), ("y/Q5Jg==", Some(0xcbf4_3926)));
+        assert_eq!(read(ChecksumAlgorithm::Crc32, "y/Q5Jg==-2"), None);
+        assert_eq!(read(ChecksumAlgorithm::Crc64Nvme, "y/Q5Jg=="), None);
+    }
+}

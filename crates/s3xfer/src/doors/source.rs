@@ -1,0 +1,111 @@
+//! A file that is uploaded: opened once, read at positions, and looked at for changes.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+
+use super::connector::buffers::{Buffers, FRAME_BYTES};
+
+/// Most bytes that are read at once.
+pub(crate) const READ_BYTES: u64 = FRAME_BYTES as u64;
+
+/// Buffers of all uploads of this process.
+static BUFFERS: LazyLock<Arc<Buffers>> = LazyLock::new(|| Buffers::of(FRAME_BYTES));
+
+/// An open regular file.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    path: PathBuf,
+    file: File,
+    seen: Seen,
+}
+
+/// What shows that a file was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    File(SourceFile),
+    /// A FIFO, a terminal, a device: read in order, to its end.
+    Stream(File),
+    /// A folder, or a socket.
+    NothingToRead,
+}
+
+impl Seen {
+    fn of(metadata: &Metadata) -> Self {
+        Self { bytes: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+    }
+}
+
+/// Opens it. Blocks; for a FIFO, until somebody opens it for writing.
+///
+/// # Errors
+///
+/// The operating system's word.
+pub(crate) fn open(path: &Path) -> io::Result<Opened> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
+    Ok(match () {
+        () if kind.is_file() => Opened::File(SourceFile { path: path.to_owned(), seen: Seen::of(&metadata), file }),
+        () if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() => Opened::Stream(file),
+        () => Opened::NothingToRead,
+    })
+}
+
+impl SourceFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes when it was opened.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.seen.bytes
+    }
+
+    /// Whether it is as it was when it was opened, as far as size and time of modification tell. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's word.
+    pub(crate) fn is_unchanged(&self) -> io::Result<bool> {
+        Ok(Seen::of(&self.file.metadata()?) == self.seen)
+    }
+
+    /// Reads `bytes`, at most [`READ_BYTES`] of them. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's word; [`io::ErrorKind::UnexpectedEof`] when the file has become shorter.
+    pub(crate) fn read(&self, bytes: &Range<u64>) -> io::Result<Bytes> {
+        let mut frame = BUFFERS.take();
+        let mut at = bytes.start;
+        while at < bytes.end {
+            // No more than a frame.
+            let left = (bytes.end - at) as usize;
+            let room = frame.room();
+            let most = left.min(room.len());
+            match self.file.read_at(&mut room[..most], at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    frame.advance(read);
+                    at += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(frame.freeze())
+    }
+}

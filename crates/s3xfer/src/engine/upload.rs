@@ -1,0 +1,259 @@
+//! Uploads: the public builder, and the ways it can go.
+//!
+//! Dropped before its end, an upload leaves no object, or the whole one where the server had it already; the multipart
+//! upload that it had begun is aborted by a task of its own.
+
+mod collected;
+pub(crate) mod content;
+pub(crate) mod ending;
+mod known;
+pub(crate) mod multipart;
+pub(crate) mod order;
+pub(crate) mod part;
+pub(crate) mod source;
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::doors::blocking;
+use crate::doors::source::{self as source_file, Opened};
+use crate::engine::limits::files;
+use crate::engine::session::Session;
+use crate::rules::media_type;
+use crate::rules::parts::Wanted;
+use crate::words::action::SourceAction;
+use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::config::TransferOptions;
+use crate::words::failure::{RequestError, TransferError};
+use crate::words::object::SseCustomerKey;
+use crate::words::progress::Progress;
+use crate::words::report::TransferReport;
+use crate::words::target::{Condition, ServerSideEncryption};
+use order::Order;
+use part::Carrier;
+use source::{Kind, UploadSource};
+
+/// An upload; [`Client::upload`](crate::Client::upload) makes it, and awaiting it runs it.
+///
+/// A source below [`multipart_threshold`](crate::TransferConfig::multipart_threshold) is one PutObject; a larger one, or
+/// one of unknown length, is a multipart upload whose parts go in parallel (S3 User Guide, "Uploading and copying
+/// objects using multipart upload"). The object appears when all its bytes are there and their checksum agrees, or not
+/// at all. An error aborts the multipart upload before it is told; dropping the future does so in the background.
+///
+/// Memory: a request that sends a file, or bytes in memory, holds a few buffers of it; a part of a stream is in memory
+/// until the server has it. Both stay within [`memory_limit`](crate::TransferConfig::memory_limit).
+///
+/// # Errors
+///
+/// [`TransferError`]. An object that was there before is as it was then.
+#[derive(Debug)]
+#[must_use = "an upload does nothing until it is awaited"]
+pub struct Upload {
+    order: Order,
+}
+
+impl Upload {
+    pub(crate) fn new(order: Order) -> Self {
+        Self { order }
+    }
+
+    /// Other options for this transfer alone. The client's limits hold for it as for the others, together with them.
+    pub fn options(mut self, options: TransferOptions) -> Self {
+        self.order.shared = self.order.shared.with_options(options);
+        self
+    }
+
+    /// Counts into `progress`, together with the other transfers that do. Bytes count when they have been handed to the
+    /// network for the first time; sent again, they do not count again.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.order.progress = progress.into();
+        self
+    }
+
+    /// The source's size, where a stream's is known: parts are then as large as that needs. A stream that brings more
+    /// or less is uploaded all the same.
+    pub fn object_bytes(mut self, bytes: u64) -> Self {
+        self.order.object_bytes = Some(bytes);
+        self
+    }
+
+    /// Writes the object only if there is none of that name (`If-None-Match: *`; S3 User Guide, "How to prevent object
+    /// overwrites with conditional writes"). Otherwise the error is [`TransferError::ConditionFailed`].
+    ///
+    /// An object with the same bytes that appeared while a request of this upload went unanswered is taken for this
+    /// upload's own. A program that uses objects as locks has to write something into them that no other one writes.
+    pub fn if_absent(mut self) -> Self {
+        self.order.target.condition = Condition::Absent;
+        self
+    }
+
+    /// Writes the object only if the one that is there has this ETag (`If-Match`), as S3 writes it, in quotes. Otherwise
+    /// the error is [`TransferError::ConditionFailed`].
+    pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
+        self.order.target.condition = Condition::IsVersion(e_tag.into());
+        self
+    }
+
+    /// The checksum that is computed of the bytes as they are read, sent along, and kept by S3 with the object, of the
+    /// FULL_OBJECT type; CRC64NVME by default.
+    pub fn checksum(mut self, algorithm: ChecksumAlgorithm) -> Self {
+        self.order.target.checksum = algorithm;
+        self
+    }
+
+    /// `Content-Type`. Without it, the type is guessed from the key's extension; `application/octet-stream` where that
+    /// says nothing.
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.order.target.attributes.content_type = Some(content_type.into());
+        self
+    }
+
+    /// The content type is `application/octet-stream` where none is given, whatever the key looks like.
+    pub fn no_guessed_content_type(mut self) -> Self {
+        self.order.guess_content_type = false;
+        self
+    }
+
+    /// `Cache-Control`, given back with the object.
+    pub fn cache_control(mut self, cache_control: impl Into<String>) -> Self {
+        self.order.target.attributes.cache_control = Some(cache_control.into());
+        self
+    }
+
+    /// `Content-Disposition`, given back with the object.
+    pub fn content_disposition(mut self, content_disposition: impl Into<String>) -> Self {
+        self.order.target.attributes.content_disposition = Some(content_disposition.into());
+        self
+    }
+
+    /// `Content-Encoding`, given back with the object. The bytes are not encoded, they are as the source has them.
+    pub fn content_encoding(mut self, content_encoding: impl Into<String>) -> Self {
+        self.order.target.attributes.content_encoding = Some(content_encoding.into());
+        self
+    }
+
+    /// `Content-Language`, given back with the object.
+    pub fn content_language(mut self, content_language: impl Into<String>) -> Self {
+        self.order.target.attributes.content_language = Some(content_language.into());
+        self
+    }
+
+    /// One more entry of the object's own metadata (`x-amz-meta-NAME`), ASCII both; at most 2 KiB in all.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.order.target.attributes.metadata.push((name.into(), value.into()));
+        self
+    }
+
+    /// One more tag of the object, at most ten (S3 User Guide, "Categorizing your objects using tags").
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.order.target.attributes.tags.push((key.into(), value.into()));
+        self
+    }
+
+    /// Storage class as S3 names it: `STANDARD_IA`, `INTELLIGENT_TIERING`, `GLACIER_IR`, ...
+    pub fn storage_class(mut self, storage_class: impl Into<String>) -> Self {
+        self.order.target.attributes.storage_class = Some(storage_class.into());
+        self
+    }
+
+    /// Canned ACL as S3 names it: `private`, `bucket-owner-full-control`, ...
+    pub fn acl(mut self, acl: impl Into<String>) -> Self {
+        self.order.target.attributes.acl = Some(acl.into());
+        self
+    }
+
+    /// Encryption with keys that the server keeps, where it is to be other than the bucket's default.
+    pub fn encryption(mut self, encryption: ServerSideEncryption) -> Self {
+        self.order.target.attributes.encryption = Some(encryption);
+        self
+    }
+
+    /// The key that the object is encrypted with, of its owner's own (SSE-C).
+    pub fn sse_customer_key(mut self, key: SseCustomerKey) -> Self {
+        self.order.target.object.sse_customer_key = Some(key);
+        self
+    }
+
+    /// Says that the requester pays for the requests and the data.
+    pub fn request_payer(mut self) -> Self {
+        self.order.target.object.request_payer = true;
+        self
+    }
+
+    /// Has the server refuse the requests if the bucket belongs to another account than this one.
+    pub fn expected_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
+        self.order.target.object.expected_bucket_owner = Some(account_id.into());
+        self
+    }
+
+    /// Least bytes of a part but the last, where the server is not S3 and takes less than 5 MiB.
+    #[doc(hidden)]
+    pub fn least_part_bytes(mut self, bytes: u64) -> Self {
+        self.order.least_part_bytes = bytes.max(1);
+        self
+    }
+}
+
+impl IntoFuture for Upload {
+    type Output = Result<TransferReport, TransferError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.order.run(run).boxed()
+    }
+}
+
+async fn run(order: Order) -> Result<TransferReport, TransferError> {
+    let Order { shared, source, mut target, object_bytes, guess_content_type, least_part_bytes, progress } = order;
+    target.check().map_err(|source| TransferError::Request {
+        object: target.address().to_string(),
+        source: RequestError::Argument { source },
+    })?;
+    if target.attributes.content_type.is_none() {
+        let guess = media_type::guess(&target.address().key).filter(|_| guess_content_type);
+        target.attributes.content_type = Some(guess.unwrap_or(media_type::UNKNOWN).to_owned());
+    }
+    let config = &shared.config;
+    let wanted = Wanted {
+        chunk_bytes: config.multipart_chunksize(),
+        is_bound: config.adaptive_concurrency(),
+        least_bytes: least_part_bytes,
+    };
+    let session = Session::of_uploads(shared);
+    match source.kind {
+        Kind::Bytes(bytes) => {
+            let carrier = Carrier::new(session, target, None);
+            known::run(&carrier, known::Known::Bytes(bytes), wanted, progress).await
+        }
+        Kind::Stream(stream) => {
+            let carrier = Carrier::new(session, target, None);
+            collected::run(&carrier, stream, (wanted, object_bytes), progress).await
+        }
+        Kind::File(path) => {
+            let opened = files().await;
+            let failed = |action, source| TransferError::Source { from: path.display().to_string(), action, source };
+            let (looked, path_too) = (path.clone(), path.clone());
+            match blocking::run(move || source_file::open(&looked)).await {
+                Ok(Opened::File(file)) => {
+                    let carrier = Carrier::new(session, target, Some(path_too));
+                    let report = known::run(&carrier, known::Known::File(Arc::new(file)), wanted, progress).await;
+                    drop(opened);
+                    report
+                }
+                Ok(Opened::Stream(file)) => {
+                    let carrier = Carrier::new(session, target, Some(path_too));
+                    let stream = UploadSource::reader(tokio::fs::File::from_std(file));
+                    let Kind::Stream(stream) = stream.kind else { unreachable!("a reader is a stream") };
+                    collected::run(&carrier, stream, (wanted, object_bytes), progress).await
+                }
+                Ok(Opened::NothingToRead) => {
+                    Err(failed(SourceAction::SendKind, std::io::ErrorKind::InvalidInput.into()))
+                }
+                Err(error) => Err(failed(SourceAction::Open, error)),
+            }
+        }
+    }
+}

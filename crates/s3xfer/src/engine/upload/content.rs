@@ -1,0 +1,320 @@
+//! [`Content`]: the bytes of one request, wherever they are, made ready as the network takes them.
+//!
+//! A body that is dropped gives back the memory that it holds; a read that is under way on a blocking thread ends on its
+//! own.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Buf, Bytes};
+use futures::stream::{Stream, unfold};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::doors::blocking;
+use crate::doors::source::{READ_BYTES, SourceFile};
+use crate::engine::counters::Stopwatch;
+use crate::engine::limits::Reservation;
+use crate::engine::session::Session;
+use crate::rules::checksum::RunningChecksum;
+use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::cut::Length;
+use crate::words::progress::Share;
+
+/// Most bytes that the network is given at once. Small, for a body counts as moving when it takes the next ones: on a
+/// line of 10 KB/s that is every 7 s.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// The bytes of one request.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// In memory, with the room that they take, if they count against the limit.
+    Memory { chunks: Arc<[Bytes]>, _rooms: Arc<Vec<Reservation>> },
+    /// In a file, which is read as they are sent.
+    File { file: Arc<SourceFile>, bytes: Range<u64> },
+}
+
+/// What became of a body that was sent.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// The checksum of all its bytes, once all were read.
+    checksum: Mutex<Option<u64>>,
+    trouble: Mutex<Option<(u64, io::Error)>>,
+}
+
+impl Sent {
+    /// The checksum, if the body was sent to its end.
+    pub(crate) fn checksum(&self) -> Option<u64> {
+        *self.checksum.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it was not, if it was the source's fault: the byte, and the system's word.
+    pub(crate) fn trouble(&self) -> Option<(u64, io::Error)> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// How far the progress has counted a part: sent again, its bytes do not count again.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted {
+    progress: Share,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Counted {
+    /// Nothing yet.
+    pub(crate) fn new(progress: Share) -> Self {
+        Self { progress, bytes: Arc::default() }
+    }
+
+    /// The first `bytes` of the part were handed to the network.
+    pub(crate) fn up_to(&self, bytes: u64) {
+        let before = self.bytes.fetch_max(bytes, Ordering::Relaxed);
+        if bytes > before {
+            self.progress.add_written(bytes - before);
+        }
+    }
+}
+
+impl Content {
+    /// Bytes of the caller's.
+    pub(crate) fn given(bytes: Bytes) -> Self {
+        Self::collected(vec![bytes], Vec::new())
+    }
+
+    /// Bytes that were read from a stream, in the room that was made for them.
+    pub(crate) fn collected(chunks: Vec<Bytes>, rooms: Vec<Reservation>) -> Self {
+        Self::Memory { chunks: chunks.into(), _rooms: Arc::new(rooms) }
+    }
+
+    /// How many.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Memory { chunks, .. } => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Self::File { bytes, .. } => bytes.length(),
+        }
+    }
+
+    /// Their checksum. A file is read for it.
+    ///
+    /// # Errors
+    ///
+    /// The byte at which the file could not be read, and the system's word.
+    pub(crate) async fn checksum(&self, algorithm: ChecksumAlgorithm) -> Result<u64, (u64, io::Error)> {
+        let content = self.clone();
+        blocking::run(move || {
+            let mut running = RunningChecksum::new(algorithm);
+            match &content {
+                Self::Memory { chunks, .. } => chunks.iter().for_each(|chunk| running.update(chunk)),
+                Self::File { file, bytes } => {
+                    let mut at = bytes.start;
+                    while at < bytes.end {
+                        let next = at..bytes.end.min(at + READ_BYTES);
+                        running.update(&file.read(&next).map_err(|error| (at, error))?);
+                        at = next.end;
+                    }
+                }
+            }
+            Ok(running.value())
+        })
+        .await
+    }
+
+    /// Makes them ready, piece by piece. With `algorithm`, their checksum is computed as they are read.
+    pub(crate) fn pieces(
+        &self,
+        session: Arc<Session>,
+        algorithm: Option<ChecksumAlgorithm>,
+        counted: Counted,
+        sent: Arc<Sent>,
+    ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+        let running = algorithm.map(RunningChecksum::new);
+        let reading = match self.clone() {
+            Self::Memory { chunks, _rooms } => Reading::Memory { left: chunks.iter().cloned().collect(), _rooms },
+            Self::File { file, bytes } => Reading::File { file, left: bytes, ahead: None },
+        };
+        let state = Pieces {
+            session,
+            reading,
+            running,
+            held: Bytes::new(),
+            counted,
+            sent,
+            at: 0,
+            own: Arc::new(Semaphore::new(1)),
+        };
+        unfold(state, |mut state| async move {
+            let next = state.next().await?;
+            Some((next, state))
+        })
+    }
+}
+
+/// Bytes, and the room that they take.
+#[derive(Debug)]
+struct Held {
+    bytes: Bytes,
+    _room: Room,
+}
+
+/// A buffer's right to be: the one that comes with a request's permit, or one more.
+#[derive(Debug)]
+enum Room {
+    Own { _permit: OwnedSemaphorePermit },
+    More { _reservation: Reservation },
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A read of a file: what it brought, and the checksum so far.
+struct Read {
+    bytes: io::Result<Bytes>,
+    running: Option<RunningChecksum>,
+    room: Room,
+}
+
+enum Reading {
+    Memory { left: VecDeque<Bytes>, _rooms: Arc<Vec<Reservation>> },
+    File { file: Arc<SourceFile>, left: Range<u64>, ahead: Option<blocking::Running<Read>> },
+}
+
+struct Pieces {
+    session: Arc<Session>,
+    reading: Reading,
+    /// Away while a read is under way.
+    running: Option<RunningChecksum>,
+    held: Bytes,
+    counted: Counted,
+    sent: Arc<Sent>,
+    /// Bytes that were handed out.
+    at: u64,
+    /// The one buffer that the request's permit covers. Who has a permit waits for no other memory: that may be held by
+    /// who waits for a permit.
+    own: Arc<Semaphore>,
+}
+
+impl Pieces {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        if self.held.is_empty() {
+            match self.read().await {
+                Some(Ok(held)) => self.held = held,
+                Some(Err((at, error))) => {
+                    let told = io::Error::new(error.kind(), "the source cannot be read");
+                    *self.sent.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error));
+                    return Some(Err(told));
+                }
+                None => {
+                    let checksum = self.running.as_ref().map(RunningChecksum::value);
+                    *self.sent.checksum.lock().unwrap_or_else(PoisonError::into_inner) = checksum;
+                    return None;
+                }
+            }
+        }
+        let mut most = self.held.slice(..self.held.len().min(PIECE_BYTES));
+        let piece = self.session.limits.slice(&mut most);
+        let bytes = piece.len();
+        self.held.advance(bytes);
+        let counters = &self.session.counters;
+        counters.waited.bandwidth.time(self.session.limits.pace(bytes as u64)).await;
+        let is_first = self.at == 0;
+        self.at += bytes as u64;
+        counters.frame(bytes, is_first, false);
+        self.counted.up_to(self.at);
+        if self.held.is_empty() && self.is_at_the_end() {
+            // Who counts the bytes does not ask for what comes behind the last one.
+            let checksum = self.running.as_ref().map(RunningChecksum::value);
+            *self.sent.checksum.lock().unwrap_or_else(PoisonError::into_inner) = checksum;
+        }
+        Some(Ok(piece))
+    }
+
+    fn is_at_the_end(&self) -> bool {
+        match &self.reading {
+            Reading::Memory { left, .. } => left.iter().all(Bytes::is_empty),
+            Reading::File { left, ahead, .. } => left.is_empty() && ahead.is_none(),
+        }
+    }
+
+    /// The next bytes of the source.
+    async fn read(&mut self) -> Option<Result<Bytes, (u64, io::Error)>> {
+        let (file, left, ahead) = match &mut self.reading {
+            Reading::Memory { left, .. } => {
+                let bytes = std::iter::from_fn(|| left.pop_front()).find(|bytes| !bytes.is_empty())?;
+                if let Some(running) = &mut self.running {
+                    running.update(&bytes);
+                }
+                return Some(Ok(bytes));
+            }
+            Reading::File { file, left, ahead } => (file, left, ahead),
+        };
+        let read = match ahead.take() {
+            Some(ahead) => self.session.counters.waited.sink.time(ahead).await,
+            None if left.is_empty() => return None,
+            None => {
+                let next = first(left);
+                let room = match room(&self.session, &self.own, next.length()) {
+                    Some(room) => room,
+                    None => {
+                        let permit = self.own.clone().acquire_owned().await.expect("the semaphore is never closed");
+                        Room::Own { _permit: permit }
+                    }
+                };
+                let begun = begin(file, next, self.running.take(), room);
+                self.session.counters.waited.sink.time(begun).await
+            }
+        };
+        let Read { bytes, running, room: taken } = read;
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            // The read behind has begun nowhere, so this is where the file could not be read.
+            Err(error) => return Some(Err((left.start, error))),
+        };
+        // The next read goes on beside the sending, if there is room for it.
+        let next = first(left);
+        match room(&self.session, &self.own, next.length()).filter(|_| !next.is_empty()) {
+            Some(room) => *ahead = Some(begin(file, next, running, room)),
+            None => {
+                left.start = next.start;
+                self.running = running;
+            }
+        }
+        Some(Ok(Bytes::from_owner(Held { bytes, _room: taken })))
+    }
+}
+
+/// Room for a buffer, if there is any now.
+fn room(session: &Session, own: &Arc<Semaphore>, bytes: u64) -> Option<Room> {
+    if let Ok(permit) = own.clone().try_acquire_owned() {
+        return Some(Room::Own { _permit: permit });
+    }
+    session.limits.try_reserve(bytes).map(|reservation| Room::More { _reservation: reservation })
+}
+
+/// Takes the first bytes off, as many as are read at once.
+fn first(left: &mut Range<u64>) -> Range<u64> {
+    let bytes = left.start..left.end.min(left.start + READ_BYTES);
+    left.start = bytes.end;
+    bytes
+}
+
+fn begin(
+    file: &Arc<SourceFile>,
+    bytes: Range<u64>,
+    running: Option<RunningChecksum>,
+    room: Room,
+) -> blocking::Running<Read> {
+    let (file, mut running) = (file.clone(), running);
+    blocking::run(move || {
+        let bytes = file.read(&bytes);
+        if let (Some(running), Ok(bytes)) = (&mut running, &bytes) {
+            running.update(bytes);
+        }
+        Read { bytes, running, room }
+    })
+}

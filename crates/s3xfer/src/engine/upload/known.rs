@@ -1,0 +1,245 @@
+//! Uploads of sources whose size is known and that can be read more than once: files and bytes in memory.
+//!
+//! Dropped at any await, see [`multipart`](super::multipart) and [`ending`](super::ending).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{FutureExt, stream};
+use tokio::time::sleep;
+
+use super::content::{Content, Counted};
+use super::ending::{Ended, Ending, finish};
+use super::multipart::{self, Job, Object};
+use super::part::{Carrier, Uncarried};
+use crate::doors::blocking;
+use crate::doors::source::{READ_BYTES, SourceFile};
+use crate::engine::session::Session;
+use crate::rules::ending::Request;
+use crate::rules::parts::{MOST_OBJECT_BYTES, MOST_PART_BYTES, Wanted, parts};
+use crate::words::action::SourceAction;
+use crate::words::checksum::{Integrity, NotValidated};
+use crate::words::failure::{RequestError, RequestFailure, TransferError};
+use crate::words::progress::Share;
+use crate::words::report::TransferReport;
+
+/// A file that is sent by one request is read into memory up to this size, and twice if it is larger: once for its
+/// checksum, and once as it is sent.
+const READ_ONCE_BYTES: u64 = 8 << 20;
+/// Before all of it is tried again because another write was under way; twice as long each time.
+const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+
+/// The source.
+#[derive(Debug, Clone)]
+pub(crate) enum Known {
+    File(Arc<SourceFile>),
+    Bytes(Bytes),
+}
+
+impl Known {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::File(file) => file.bytes(),
+            Self::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// These bytes of it.
+    fn content(&self, range: std::ops::Range<u64>) -> Content {
+        match self {
+            Self::File(file) => Content::File { file: file.clone(), bytes: range },
+            // In memory, so offsets are sizes of it.
+            Self::Bytes(bytes) => Content::given(bytes.slice(range.start as usize..range.end as usize)),
+        }
+    }
+
+    /// An error unless it is as it was at the beginning.
+    async fn still(self) -> Result<(), TransferError> {
+        let Self::File(file) = self else { return Ok(()) };
+        blocking::run(move || {
+            let path = file.path();
+            match file.is_unchanged() {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(TransferError::SourceChanged { path: path.to_owned() }),
+                Err(source) => {
+                    let (from, action) = (path.display().to_string(), SourceAction::Look);
+                    Err(TransferError::Source { from, action, source })
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// The counters of the parts: a part that is sent again, be it by a whole new upload, does not count again.
+#[derive(Debug, Clone)]
+pub(crate) struct Counters {
+    progress: Share,
+    parts: Arc<Mutex<HashMap<u64, Counted>>>,
+}
+
+impl Counters {
+    pub(crate) fn new(progress: Share) -> Self {
+        Self { progress, parts: Arc::default() }
+    }
+
+    pub(crate) fn of(&self, number: u64) -> Counted {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.entry(number).or_insert_with(|| Counted::new(self.progress.clone())).clone()
+    }
+}
+
+pub(crate) async fn run(
+    carrier: &Arc<Carrier>,
+    source: Known,
+    wanted: Wanted,
+    progress: Share,
+) -> Result<TransferReport, TransferError> {
+    let Session { config, .. } = &*carrier.session;
+    let bytes = source.bytes();
+    progress.set_total(bytes);
+    let counters = Counters::new(progress);
+    let too_large =
+        || TransferError::BeyondS3 { object: carrier.target.address().to_string(), bytes, most: MOST_OBJECT_BYTES };
+    let part_bytes = wanted.part_bytes(bytes).ok_or_else(too_large)?;
+    let in_one = bytes <= MOST_PART_BYTES && (bytes < config.multipart_threshold() || bytes <= part_bytes);
+    if in_one {
+        let object = whole(carrier, &source, &counters).await?;
+        return report(carrier, object);
+    }
+    let mut conflicts = 0;
+    loop {
+        let jobs = {
+            let source = source.clone();
+            parts(bytes, part_bytes).map(move |part| {
+                Ok(Job { number: part.number, offset: part.bytes.start, content: source.content(part.bytes) })
+            })
+        };
+        let counted = {
+            let counters = counters.clone();
+            move |number| counters.of(number)
+        };
+        let made = multipart::upload(carrier, counted, stream::iter(jobs), source.clone().still()).await;
+        match made {
+            Ok(object) => return report(carrier, object),
+            Err(Ended::Conflict(error)) => {
+                conflicts += 1;
+                if conflicts >= config.num_download_attempts() {
+                    return Err(error);
+                }
+                tracing::debug!(%error, "another write is under way; uploading again");
+                let pause = AFTER_CONFLICT.saturating_mul(1 << conflicts.min(6)).mul_f64(rand::random());
+                sleep(pause).await;
+            }
+            Err(Ended::Failed(error)) => return Err(error),
+        }
+    }
+}
+
+/// All of it by one request.
+async fn whole(carrier: &Arc<Carrier>, source: &Known, counters: &Counters) -> Result<Object, TransferError> {
+    let bytes = source.bytes();
+    let limits = &carrier.session.limits;
+    let mut content = source.content(0..bytes);
+    if let Known::File(file) = source
+        && bytes <= READ_ONCE_BYTES.min(limits.waiting_bytes())
+    {
+        // Before the permit: who has one waits for no memory.
+        let rooms = limits.reserve_all(bytes).await;
+        let (reading, all) = (file.clone(), bytes);
+        let read = blocking::run(move || {
+            let mut chunks = Vec::new();
+            let mut at = 0;
+            while at < all {
+                let next = at..all.min(at + READ_BYTES);
+                chunks.push(reading.read(&next).map_err(|error| (at, error))?);
+                at = next.end;
+            }
+            Ok(chunks)
+        });
+        let chunks = read.await.map_err(|(at, error)| carrier.source_error(at, error))?;
+        source.clone().still().await?;
+        content = Content::collected(chunks, rooms);
+    }
+    let put = put(carrier, content, counters.of(0)).await;
+    if let (Err(_), Known::File(_)) = (&put, source) {
+        // A file that changed between the two times that it was read has another checksum.
+        source.clone().still().await?;
+    }
+    put
+}
+
+/// Writes the object by one request that carries `content`.
+pub(crate) async fn put(carrier: &Arc<Carrier>, content: Content, counted: Counted) -> Result<Object, TransferError> {
+    let Session { store, counters, limits, .. } = &*carrier.session;
+    let target = &carrier.target;
+    let bytes = content.length();
+    let checksum = content.checksum(target.checksum).await;
+    let checksum = checksum.map_err(|(at, error)| carrier.source_error(at, error))?;
+    let _permit = limits.permit().await;
+    let _in_flight = counters.in_flight();
+    let ending = Ending {
+        session: &carrier.session,
+        target,
+        request: Request::Whole,
+        bytes,
+        checksum: Some(checksum),
+        e_tag: None,
+    };
+    let trouble = Mutex::new(None);
+    let request = || {
+        async {
+            let carried = carrier.carry(&content, None, &counted, |bodies| {
+                async move {
+                    let body = || bodies.make();
+                    store.put(target, checksum, &body, &counters.requests).await
+                }
+                .boxed()
+            });
+            match carried.await {
+                Ok(carried) => Ok(carried.answer),
+                Err(Uncarried::Request(failure)) => Err(failure),
+                Err(Uncarried::Source(error)) => {
+                    *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    let source = "the source cannot be read".into();
+                    Err(RequestFailure::Final(RequestError::NotSent { source }))
+                }
+            }
+        }
+        .boxed()
+    };
+    match finish(&ending, &request).await {
+        Ok(written) => Ok(Object { written, checksum, bytes, parts: bytes.min(1), part_bytes: bytes }),
+        Err(ended) => {
+            let trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Err(trouble.unwrap_or_else(|| ended.into_error()))
+        }
+    }
+}
+
+/// The report on an object that is there.
+///
+/// # Errors
+///
+/// [`TransferError::Corrupt`] where the server has computed another checksum.
+pub(crate) fn report(carrier: &Carrier, object: Object) -> Result<TransferReport, TransferError> {
+    let Object { written, checksum, bytes, parts, part_bytes } = object;
+    let algorithm = carrier.target.checksum;
+    let integrity = match written.checksum {
+        Some(told) if told == checksum => Integrity::Validated(algorithm),
+        Some(told) => {
+            let object = carrier.target.address().to_string();
+            return Err(TransferError::Corrupt { object, algorithm, expected: checksum, computed: told });
+        }
+        None => Integrity::NotValidated(NotValidated::NoChecksum),
+    };
+    Ok(TransferReport {
+        e_tag: written.e_tag,
+        version_id: written.version_id,
+        parts,
+        part_bytes,
+        ..carrier.session.report(bytes, integrity)
+    })
+}

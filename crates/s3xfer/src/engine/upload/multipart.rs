@@ -1,0 +1,293 @@
+//! A multipart upload, from its beginning to the object, or to nothing.
+//!
+//! However it ends, by an error or by being dropped at any await, the server is told to forget the upload: before an
+//! error is told, and in the background after a drop. [`Begun`] sees to that.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream};
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
+
+use super::content::{Content, Counted};
+use super::ending::{Ended, Ending, finish};
+use super::part::{Carrier, Sending};
+use crate::doors::s3::writing::{SentPart, Written};
+use crate::engine::crew::{Crew, Then, Work, propagate};
+use crate::engine::limits::OpenUpload;
+use crate::engine::session::{Ask, At, Attempted, Session};
+use crate::rules::checksum::PartChecksums;
+use crate::rules::ending::Request;
+use crate::rules::retry::Attempts;
+use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::failure::{RequestFailure, TransferError};
+use crate::words::object::ObjectRequest;
+use crate::words::target::Target;
+
+/// Longest that an error waits for the server to forget the upload.
+const ABORT_WITHIN: Duration = Duration::from_secs(60);
+/// How often that is asked for. Parts that are on their way may come after the first time.
+const ABORTS: u32 = 5;
+/// Between two of them.
+const BETWEEN_ABORTS: Duration = Duration::from_millis(500);
+/// Longest that the server may take to put an object together, or to copy one: S3's answer to CompleteMultipartUpload
+/// "could take several minutes" (API reference).
+pub(crate) const WORK_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// A multipart upload that the server has begun. Dropped, it is aborted, unless it was [ended](Self::ended).
+#[derive(Debug)]
+pub(crate) struct Begun {
+    session: Arc<Session>,
+    object: ObjectRequest,
+    pub(crate) upload_id: String,
+    ended: bool,
+    /// `None` only while it is dropped.
+    open: Option<OpenUpload>,
+}
+
+impl Begun {
+    /// Has the server begin one. The request goes on if this is dropped, so that what it begins is aborted.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`].
+    pub(crate) async fn new(session: Arc<Session>, target: Target) -> Result<Self, TransferError> {
+        let open = Some(session.limits.open_upload());
+        let begin = async move {
+            let mut creating = Creating { session: &session, target: &target };
+            let upload_id = session.persist(&mut creating).await?;
+            tracing::debug!(object = %target.address(), upload_id, "a multipart upload has begun");
+            Ok(Self { session: session.clone(), object: target.object.clone(), upload_id, ended: false, open })
+        };
+        tokio::spawn(begin).await.unwrap_or_else(propagate)
+    }
+
+    /// There is nothing left to abort.
+    pub(crate) fn ended(mut self) {
+        self.ended = true;
+    }
+
+    /// Aborts it, and comes back when the server has forgotten it, or after [`ABORT_WITHIN`].
+    pub(crate) async fn abort(mut self) {
+        self.ended = true;
+        abort(&self.session, &self.object, &self.upload_id).await;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let (session, object, upload_id) = (self.session.clone(), self.object.clone(), self.upload_id.clone());
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let open = self.open.take();
+                drop(runtime.spawn(async move {
+                    let _open = open;
+                    abort(&session, &object, &upload_id).await;
+                }));
+            }
+            Err(_) => left_behind(&object, &upload_id, "there is no runtime to abort it from"),
+        }
+    }
+}
+
+fn left_behind(object: &ObjectRequest, upload_id: &str, why: &str) {
+    let object = &object.address;
+    tracing::warn!(%object, upload_id, why, "a multipart upload is left behind; Client::abort_stale removes it");
+}
+
+async fn abort(session: &Session, object: &ObjectRequest, upload_id: &str) {
+    let aborted = async {
+        for attempt in 0.. {
+            match session.store.abort_upload(object, upload_id, session.config.first_byte_timeout()).await {
+                // It is gone.
+                Err(RequestFailure::Refused { code, .. }) if code == "NoSuchUpload" => return Ok(()),
+                Ok(()) if attempt + 1 >= ABORTS => return Ok(()),
+                // S3 may have taken parts of it meanwhile; it is gone once it is not known any more.
+                Ok(()) => continue,
+                Err(RequestFailure::Transient(error)) => {
+                    tracing::debug!(upload_id, %error, "aborting again");
+                    sleep(BETWEEN_ABORTS).await;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    };
+    match timeout(ABORT_WITHIN, aborted).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => left_behind(object, upload_id, &failure.into_error(&object.address, None).to_string()),
+        Err(_) => left_behind(object, upload_id, "the server did not answer in time"),
+    }
+}
+
+/// The request that begins one. Where its answer is lost, an upload without parts is left that nobody knows the id of.
+struct Creating<'a> {
+    session: &'a Session,
+    target: &'a Target,
+}
+
+impl Ask for Creating<'_> {
+    type Answer = String;
+    type Error = TransferError;
+
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<String>, TransferError> {
+        let Session { store, config, .. } = self.session;
+        match store.create_upload(self.target, config.first_byte_timeout()).await {
+            Ok(upload_id) => Ok(Attempted::Answered(upload_id)),
+            Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
+            Err(failure) => Err(failure.into_error(self.target.address(), None)),
+        }
+    }
+
+    fn at(&self) -> At<'_> {
+        At { object: self.target.address(), part: 0, offset: 0 }
+    }
+}
+
+/// Bytes of an object that are one part of it.
+pub(crate) struct Job {
+    /// From 0.
+    pub(crate) number: u64,
+    /// The first byte's place in the object.
+    pub(crate) offset: u64,
+    pub(crate) content: Content,
+}
+
+/// The parts that the server has.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) parts: Vec<SentPart>,
+    pub(crate) checksums: PartChecksums,
+    pub(crate) bytes: u64,
+    pub(crate) largest: u64,
+}
+
+impl Collected {
+    pub(crate) fn new(target: &Target) -> Self {
+        Self { parts: Vec::new(), checksums: PartChecksums::new(target.checksum), bytes: 0, largest: 0 }
+    }
+
+    pub(crate) fn add(&mut self, offset: u64, bytes: u64, part: SentPart, checksum: u64) {
+        self.checksums.add(offset..offset + bytes, checksum);
+        self.parts.push(part);
+        self.bytes += bytes;
+        self.largest = self.largest.max(bytes);
+    }
+}
+
+/// The object that came of it.
+pub(crate) struct Object {
+    pub(crate) written: Written,
+    pub(crate) checksum: u64,
+    pub(crate) bytes: u64,
+    pub(crate) parts: u64,
+    pub(crate) part_bytes: u64,
+}
+
+/// Sends the parts that `jobs` bring, and has the server make the object of them, if `still` says that the source is as
+/// it was.
+///
+/// # Errors
+///
+/// [`TransferError`]; [`Ended::Conflict`] where all of it is to be done again. There is no upload left then.
+pub(crate) async fn upload(
+    carrier: &Arc<Carrier>,
+    counted: impl Fn(u64) -> Counted + Send + Sync + Clone + 'static,
+    jobs: impl Stream<Item = Result<Job, TransferError>> + Send,
+    still: impl Future<Output = Result<(), TransferError>> + Send,
+) -> Result<Object, Ended> {
+    let session = &carrier.session;
+    let begun = Begun::new(session.clone(), carrier.target.clone()).await?;
+    let collected = Arc::new(Mutex::new(Collected::new(&carrier.target)));
+    let parts = Parts {
+        carrier: carrier.clone(),
+        upload_id: begun.upload_id.as_str().into(),
+        collected: collected.clone(),
+        counted: Arc::new(counted),
+    };
+    let made = async {
+        Crew::new(session, None).in_parallel(&parts, jobs).await?;
+        still.await?;
+        let Collected { mut parts, checksums, bytes, largest } =
+            std::mem::replace(&mut *lock(&collected), Collected::new(&carrier.target));
+        parts.sort_by_key(|part| part.number);
+        let checksum = checksums.of(0..bytes).expect("every part's bytes follow those of the one before");
+        let ending = Ending {
+            session,
+            target: &carrier.target,
+            request: Request::Complete,
+            bytes,
+            checksum: Some(checksum),
+            e_tag: super::ending::multipart_e_tag(&parts),
+        };
+        let complete = || {
+            let within = WORK_WITHIN;
+            let (target, upload_id) = (&carrier.target, &begun.upload_id);
+            session.store.complete_upload(target, upload_id, &parts, (Some(checksum), within)).boxed()
+        };
+        let written = finish(&ending, &complete).await?;
+        Ok(Object { written, checksum, bytes, parts: parts.len() as u64, part_bytes: largest })
+    };
+    let made: Result<Object, Ended> = made.await;
+    match made {
+        Ok(object) => {
+            begun.ended();
+            Ok(object)
+        }
+        Err(error) => {
+            begun.abort().await;
+            Err(error)
+        }
+    }
+}
+
+/// The crew's work: a part a job.
+struct Parts {
+    carrier: Arc<Carrier>,
+    upload_id: Arc<str>,
+    collected: Arc<Mutex<Collected>>,
+    counted: Arc<dyn Fn(u64) -> Counted + Send + Sync>,
+}
+
+impl Work for Parts {
+    type Job = Result<Job, TransferError>;
+    type Error = TransferError;
+
+    fn start(&self, job: Self::Job) -> BoxFuture<'static, Result<Then, TransferError>> {
+        let (carrier, upload_id, collected) = (self.carrier.clone(), self.upload_id.clone(), self.collected.clone());
+        let counted = self.counted.clone();
+        async move {
+            let Job { number, offset, content } = job?;
+            let bytes = content.length();
+            // A checksum that is known goes along; S3 wants it of parts of every algorithm but its own.
+            let known = match (&content, carrier.target.checksum) {
+                (Content::File { .. }, ChecksumAlgorithm::Crc64Nvme) => None,
+                (content, algorithm) => {
+                    Some(content.checksum(algorithm).await.map_err(|(at, error)| carrier.source_error(at, error))?)
+                }
+            };
+            let mut sending = Sending {
+                carrier: &carrier,
+                upload_id: &upload_id,
+                number,
+                offset,
+                content,
+                checksum: known,
+                counted: counted(number),
+            };
+            let (part, checksum) = carrier.session.persist(&mut sending).await?;
+            lock(&collected).add(offset, bytes, part, checksum);
+            Ok(Then::Next)
+        }
+        .boxed()
+    }
+}
+
+fn lock(collected: &Mutex<Collected>) -> MutexGuard<'_, Collected> {
+    collected.lock().unwrap_or_else(PoisonError::into_inner)
+}

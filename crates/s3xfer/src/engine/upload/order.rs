@@ -1,0 +1,60 @@
+//! [`Order`]: what is to be uploaded, where to, and under which client's limits.
+
+use std::future::Future;
+
+use tokio::time::timeout;
+
+use super::source::UploadSource;
+use crate::engine::shared::Shared;
+use crate::words::failure::TransferError;
+use crate::words::progress::{Progress, Share};
+use crate::words::target::Target;
+
+/// An upload that nobody has begun.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) shared: Shared,
+    pub(crate) source: UploadSource,
+    pub(crate) target: Target,
+    /// The size of a stream, where the caller knows it.
+    pub(crate) object_bytes: Option<u64>,
+    /// Whether the content type is guessed from the key where none is given.
+    pub(crate) guess_content_type: bool,
+    /// The size below which the server takes no part but the last.
+    pub(crate) least_part_bytes: u64,
+    pub(crate) progress: Share,
+}
+
+impl Order {
+    pub(crate) fn new(shared: Shared, source: UploadSource, target: Target) -> Self {
+        Self {
+            shared,
+            source,
+            target,
+            object_bytes: None,
+            guess_content_type: true,
+            least_part_bytes: crate::rules::parts::LEAST_PART_BYTES,
+            progress: Progress::new().into(),
+        }
+    }
+
+    /// Runs `upload` with this order, in no more than `transfer_timeout`. Its share of the progress is taken back unless
+    /// it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::TimedOut`], and those of `upload`.
+    pub(crate) async fn run<T, F>(self, upload: impl FnOnce(Self) -> F) -> Result<T, TransferError>
+    where
+        F: Future<Output = Result<T, TransferError>>,
+    {
+        let (limit, progress) = (self.shared.config.transfer_timeout(), self.progress.clone());
+        let Some(limit) = limit else { return progress.until_done(upload(self)).await };
+        let object = self.target.address().clone();
+        let in_time = async {
+            let late = |_| Err(TransferError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
+            timeout(limit, upload(self)).await.unwrap_or_else(late)
+        };
+        progress.until_done(in_time).await
+    }
+}

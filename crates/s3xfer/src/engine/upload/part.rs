@@ -1,0 +1,234 @@
+//! One request that carries bytes, from its first attempt to the server's word that it has them.
+//!
+//! Cancelled at any await, the connection is closed; what the server has by then it forgets with the upload.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::time::{Instant, sleep_until};
+
+use super::content::{Content, Counted, Sent};
+use crate::doors::s3::outgoing::{Movement, Outgoing, Turn};
+use crate::doors::s3::writing::SentPart;
+use crate::engine::counters::Stopwatch;
+use crate::engine::session::{Ask, At, Attempted, Session};
+use crate::rules::retry::Attempts;
+use crate::words::action::SourceAction;
+use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::failure::{RequestError, RequestFailure, TransferError};
+use crate::words::target::Target;
+
+/// What every request of an upload needs.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pub(crate) session: Arc<Session>,
+    pub(crate) target: Target,
+    /// The file; `None` where there is none.
+    pub(crate) path: Option<PathBuf>,
+    /// Nanoseconds that the server took for its last answer after it had all bytes.
+    thinks: AtomicU64,
+}
+
+/// The answer to a request with a body, and the body's checksum if it was computed as it was sent.
+pub(crate) struct Carried<T> {
+    pub(crate) answer: T,
+    pub(crate) checksum: Option<u64>,
+}
+
+impl Carrier {
+    pub(crate) fn new(session: Arc<Session>, target: Target, path: Option<PathBuf>) -> Arc<Self> {
+        Arc::new(Self { session, target, path, thinks: AtomicU64::new(0) })
+    }
+
+    /// Sends `content` once by `send`, which is given what makes the body. Waits for the answer as long as bytes move,
+    /// and then as long as an answer may take.
+    pub(crate) async fn carry<'a, T, F>(
+        &'a self,
+        content: &'a Content,
+        algorithm: Option<ChecksumAlgorithm>,
+        counted: &'a Counted,
+        send: impl FnOnce(Bodies<'a>) -> F,
+    ) -> Result<Carried<T>, Uncarried>
+    where
+        F: Future<Output = Result<T, RequestFailure>> + Send,
+        T: Send,
+    {
+        let Session { steering, counters, config, .. } = &*self.session;
+        counters.waited.retry.time(steering.slot()).await;
+        let sent = Arc::new(Sent::default());
+        let movement = Movement::new();
+        let bodies =
+            Bodies { carrier: self, content, algorithm, counted, sent: sent.clone(), movement: movement.clone() };
+        // A body flows from its beginning; the server's time to think is what it waits for.
+        let thinks = Duration::from_nanos(self.thinks.load(Ordering::Relaxed));
+        let flow = steering.asked().answered(thinks);
+        let answered = in_time(send(bodies), &movement, config.stall_timeout(), config.first_byte_timeout());
+        let answered = counters.waited.network.time(answered).await;
+        let failure = match answered {
+            Ok(answer) => {
+                if let Turn::Answer(since) = movement.turn() {
+                    let thinks = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    self.thinks.store(thinks, Ordering::Relaxed);
+                }
+                return Ok(Carried { answer, checksum: sent.checksum() });
+            }
+            Err(failure) => failure,
+        };
+        if let RequestFailure::Transient(RequestError::Unavailable { throttled: true, .. }) = &failure {
+            flow.refused();
+        }
+        if let Some((offset, source)) = sent.trouble() {
+            return Err(Uncarried::Source(self.source_error(offset, source)));
+        }
+        // A connection that breaks within a body is no address where nobody is.
+        Err(Uncarried::Request(match failure {
+            RequestFailure::Transient(RequestError::Unreachable { source }) if movement.bytes() > 0 => {
+                RequestFailure::Transient(RequestError::BrokeOff { source })
+            }
+            // The bytes came to harm on their way.
+            RequestFailure::Refused { code, .. } if code == "BadDigest" => {
+                let source = "the server computed another checksum of the bytes that it got".into();
+                RequestFailure::Transient(RequestError::BrokeOff { source })
+            }
+            failure => failure,
+        }))
+    }
+
+    pub(crate) fn source_error(&self, offset: u64, source: io::Error) -> TransferError {
+        match &self.path {
+            // There was more of it.
+            Some(path) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                TransferError::SourceChanged { path: path.clone() }
+            }
+            path => {
+                TransferError::Source { from: name(path.as_deref()), action: SourceAction::Read { offset }, source }
+            }
+        }
+    }
+
+    pub(crate) fn error(&self, failure: RequestFailure) -> TransferError {
+        failure.into_error(self.target.address(), None)
+    }
+}
+
+/// A source's name in errors.
+pub(crate) fn name(path: Option<&Path>) -> String {
+    path.map_or_else(|| "the stream".to_owned(), |path| path.display().to_string())
+}
+
+/// Why bytes did not get to the server.
+pub(crate) enum Uncarried {
+    Request(RequestFailure),
+    Source(TransferError),
+}
+
+/// Makes the body of a request, each time it is sent.
+pub(crate) struct Bodies<'a> {
+    carrier: &'a Carrier,
+    content: &'a Content,
+    algorithm: Option<ChecksumAlgorithm>,
+    counted: &'a Counted,
+    sent: Arc<Sent>,
+    movement: Movement,
+}
+
+impl Bodies<'_> {
+    pub(crate) fn make(&self) -> Outgoing {
+        let session = self.carrier.session.clone();
+        let pieces = self.content.pieces(session, self.algorithm, self.counted.clone(), self.sent.clone());
+        Outgoing::new(pieces, self.content.length(), self.movement.clone())
+    }
+}
+
+/// Waits for `sent`: as long as it is this program that makes bytes ready, `stall` for the network to take more of them,
+/// and `answer` for the answer once it has all. What is in the kernel's buffers then takes its time, too.
+async fn in_time<T>(
+    sent: impl Future<Output = Result<T, RequestFailure>> + Send,
+    movement: &Movement,
+    stall: Duration,
+    answer: Duration,
+) -> Result<T, RequestFailure> {
+    let mut sent = pin!(sent);
+    loop {
+        let now = Instant::now();
+        let (until, error) = match movement.turn() {
+            Turn::Ours => (now + stall, None),
+            Turn::Theirs(since) => (since + stall, Some(RequestError::Stalled { seconds: stall.as_secs() })),
+            Turn::Answer(since) => {
+                let answer = stall + answer;
+                (since + answer, Some(RequestError::NoAnswer { seconds: answer.as_secs() }))
+            }
+        };
+        if let Some(error) = error.filter(|_| until <= now) {
+            return Err(RequestFailure::Transient(error));
+        }
+        tokio::select! {
+            biased;
+            answered = &mut sent => return answered,
+            () = sleep_until(until) => {}
+        }
+    }
+}
+
+/// A part on its way.
+pub(crate) struct Sending<'a> {
+    pub(crate) carrier: &'a Carrier,
+    pub(crate) upload_id: &'a str,
+    /// From 0.
+    pub(crate) number: u64,
+    /// The first byte's place in the object.
+    pub(crate) offset: u64,
+    pub(crate) content: Content,
+    /// Of all its bytes, where it is known before they are sent.
+    pub(crate) checksum: Option<u64>,
+    pub(crate) counted: Counted,
+}
+
+impl Ask for Sending<'_> {
+    /// The part, and the checksum of its bytes.
+    type Answer = (SentPart, u64);
+    type Error = TransferError;
+
+    async fn attempt(&mut self, attempts: &mut Attempts) -> Result<Attempted<Self::Answer>, TransferError> {
+        let Self { carrier, upload_id, number, content, checksum, counted, .. } = &*self;
+        let Session { store, counters, .. } = &*carrier.session;
+        let algorithm = carrier.target.checksum;
+        let computed = checksum.is_none().then_some(algorithm);
+        // No upload has more than 10,000 parts.
+        let number = i32::try_from(number + 1).unwrap_or(i32::MAX);
+        let (target, requests, known) = (&carrier.target, &counters.requests, *checksum);
+        let carried = carrier.carry(content, computed, counted, |bodies| {
+            async move {
+                let body = || bodies.make();
+                store.put_part(target, (upload_id, number), known, &body, requests).await
+            }
+            .boxed()
+        });
+        let carried = match carried.await {
+            Ok(carried) => carried,
+            Err(Uncarried::Source(error)) => return Err(error),
+            Err(Uncarried::Request(RequestFailure::Transient(error))) => return Ok(Attempted::Failed(error)),
+            Err(Uncarried::Request(failure)) => return Err(carrier.error(failure)),
+        };
+        let Some(checksum) = checksum.or(carried.checksum) else {
+            let source = "it was answered before all of it was sent".into();
+            return Ok(Attempted::Failed(RequestError::BrokeOff { source }));
+        };
+        if carried.answer.checksum.is_some_and(|told| told != checksum) {
+            let source = "the server computed another checksum of the bytes that it got".into();
+            return Ok(Attempted::Failed(RequestError::BrokeOff { source }));
+        }
+        attempts.brought(content.length(), content.length());
+        Ok(Attempted::Answered((carried.answer, checksum)))
+    }
+
+    fn at(&self) -> At<'_> {
+        At { object: self.carrier.target.address(), part: self.number, offset: self.offset }
+    }
+}

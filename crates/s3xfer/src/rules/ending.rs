@@ -1,0 +1,112 @@
+//! What to do when the request that makes an object appear is refused.
+//!
+//! An attempt that was not answered may have been carried out. So a refusal of a later one may be the first one's own
+//! doing: the object is there now (412), or the multipart upload is gone because it was completed (404). Then the object
+//! is looked at, and counts as written if its bytes are the ones that were sent.
+//!
+//! Amazon S3 API reference, PutObject and CompleteMultipartUpload, `If-None-Match`: 409 ConditionalRequestConflict says
+//! that another write is under way; a PUT is to be sent again, a multipart upload to be made anew. `If-Match` on a key
+//! without an object is 404.
+
+/// The request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// The object, or a copy of it, in one piece.
+    Whole,
+    /// The end of a multipart upload.
+    Complete,
+}
+
+/// The server's refusal, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// 412.
+    ConditionFailed,
+    /// 409, while another write is under way.
+    Conflict,
+    NoSuchUpload,
+    NoSuchKey,
+    Other,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The object may be there: look.
+    Look,
+    /// The same request again.
+    Again,
+    /// All of it again, from a new multipart upload on.
+    FromTheStart,
+    /// The condition does not hold.
+    ConditionFailed,
+    /// The refusal is the end.
+    Fail,
+}
+
+impl Refusal {
+    /// The refusal with that status and S3's error code.
+    pub(crate) fn of(status: u16, code: &str) -> Self {
+        match (status, code) {
+            (412, _) => Self::ConditionFailed,
+            (409, "ConditionalRequestConflict" | "OperationAborted") => Self::Conflict,
+            (_, "NoSuchUpload") => Self::NoSuchUpload,
+            (_, "NoSuchKey") => Self::NoSuchKey,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// After `refusal` of `request`, which has a condition or has none. `unsure`: an earlier attempt was not answered.
+pub(crate) fn next(request: Request, refusal: Refusal, is_conditional: bool, unsure: bool) -> Next {
+    match refusal {
+        Refusal::ConditionFailed | Refusal::NoSuchUpload if unsure => Next::Look,
+        Refusal::ConditionFailed if is_conditional => Next::ConditionFailed,
+        Refusal::NoSuchKey if is_conditional => Next::ConditionFailed,
+        Refusal::Conflict if request == Request::Whole => Next::Again,
+        Refusal::Conflict => Next::FromTheStart,
+        _ => Next::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_by_status_and_code() {
+        for (status, code, refusal) in [
+            (412, "PreconditionFailed", Refusal::ConditionFailed),
+            (412, "HTTP 412", Refusal::ConditionFailed),
+            (409, "ConditionalRequestConflict", Refusal::Conflict),
+            (409, "BucketAlreadyExists", Refusal::Other),
+            (404, "NoSuchUpload", Refusal::NoSuchUpload),
+            (404, "NoSuchKey", Refusal::NoSuchKey),
+            (404, "NoSuchBucket", Refusal::Other),
+            (403, "AccessDenied", Refusal::Other),
+        ] {
+            assert_eq!(Refusal::of(status, code), refusal, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_an_unanswered_attempt_may_have_caused_is_looked_into() {
+        use Refusal::*;
+        use Request::*;
+        for (request, refusal, is_conditional, unsure, wanted) in [
+            (Whole, ConditionFailed, true, false, Next::ConditionFailed),
+            (Whole, ConditionFailed, true, true, Next::Look),
+            (Whole, ConditionFailed, false, false, Next::Fail),
+            (Whole, NoSuchKey, true, false, Next::ConditionFailed),
+            (Whole, NoSuchKey, false, false, Next::Fail),
+            (Whole, Conflict, true, true, Next::Again),
+            (Complete, Conflict, true, false, Next::FromTheStart),
+            (Complete, NoSuchUpload, false, true, Next::Look),
+            (Complete, NoSuchUpload, false, false, Next::Fail),
+            (Complete, Other, true, true, Next::Fail),
+        ] {
+            let case = (request, refusal, is_conditional, unsure);
+            assert_eq!(next(request, refusal, is_conditional, unsure), wanted, "{case:?}");
+        }
+    }
+}
