@@ -12,3 +12,4 @@ pub(crate) mod machine;
 pub(crate) mod s3;
 pub(crate) mod source;
 pub(crate) mod special;
+pub(crate) mod tree;

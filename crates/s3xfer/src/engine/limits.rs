@@ -22,6 +22,7 @@ const MEMORY_SHARE: u64 = 4;
 #[derive(Debug)]
 pub(crate) struct Limits {
     requests: u32,
+    small_at_once: u32,
     permits: Arc<Semaphore>,
     /// `None`: all that have permits run.
     turns: Option<Arc<Turns>>,
@@ -96,10 +97,12 @@ impl Limits {
     pub(crate) fn new(config: &TransferConfig) -> Arc<Self> {
         let limit = config.memory_limit().unwrap_or_else(|| (machine::memory_bytes() / MEMORY_SHARE).max(LEAST_MEMORY));
         let Admission { requests, waiting_bytes } = Admission::new(config, limit, machine::connections());
+        let small_at_once = small_at_once(config, requests);
         Arc::new(Self {
             requests,
+            small_at_once,
             permits: Arc::new(Semaphore::new(requests as usize)),
-            turns: config.adaptive_concurrency().then(|| Turns::new(small_at_once(config, requests))),
+            turns: config.adaptive_concurrency().then(|| Turns::new(small_at_once)),
             memory: Memory::new(waiting_bytes),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),
@@ -123,6 +126,11 @@ impl Limits {
     /// Most requests in flight: what `max_concurrency`, the memory and the files that may be open come to.
     pub(crate) fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// Most small transfers at once, of one request each.
+    pub(crate) fn small_at_once(&self) -> u32 {
+        self.small_at_once
     }
 
     /// Bytes that may wait altogether.
