@@ -41,7 +41,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3xfer/src/doors/s3/",
         ],
     ),
-    ("clap", &["crates/s3tune/src/cli.rs", "crates/tunekit/src/main.rs"]),
+    ("clap", &["crates/s3tune/src/cli.rs", "crates/s3tune/src/cli/folders.rs", "crates/tunekit/src/main.rs"]),
     (
         "crc_fast",
         &[
@@ -69,6 +69,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "crates/s3tune/src/commands/cp.rs",
+            "crates/s3tune/src/commands/folders.rs",
             "crates/s3tune/src/engines/process.rs",
             "crates/s3xfer/src/doors/connector/stream.rs",
             "crates/s3xfer/src/doors/disk.rs",
