@@ -11,6 +11,10 @@ use crate::export::{FORMATS, Format};
 use crate::failure::Failure;
 use crate::size::ByteSize;
 
+mod folders;
+
+pub use folders::{Filters, FolderArgs, SyncArgs};
+
 /// Finds, proves and exports a better S3 transfer configuration for this machine and this bucket.
 #[derive(Debug, Parser)]
 #[command(name = "s3tune", version, max_term_width = 100)]
@@ -32,7 +36,9 @@ pub enum Command {
     /// Print the configuration that a run recommends, as another program reads it
     Export(ExportArgs),
     /// Copy an object of S3 to a file, with a configuration that was found
-    Cp(CpArgs),
+    Cp(Box<CpArgs>),
+    /// Copy what is new below a folder or a prefix, to, from or within S3
+    Sync(Box<SyncArgs>),
     /// Run the embedded S3 for other clients; prints one JSON line with its address and keys
     Serve(ServeArgs),
 }
@@ -199,9 +205,15 @@ pub struct CpArgs {
     /// Do not sign requests (public buckets, plain web servers)
     #[arg(long)]
     pub no_sign_request: bool,
-    /// Whole prefixes: not there yet
+    /// The requester pays for the requests and the data
+    #[arg(long)]
+    pub request_payer: bool,
+    /// Copy all that is below SRC, a folder or a prefix, to below DST
     #[arg(long)]
     pub recursive: bool,
+    #[allow(missing_docs, reason = "the flags speak for themselves")]
+    #[command(flatten)]
+    pub folders: FolderArgs,
 }
 
 /// `s3tune serve`.
@@ -346,6 +358,16 @@ mod tests {
     }
 
     #[test]
+    fn filters_keep_their_order() {
+        let line = "s3tune cp s3://b/k x --recursive --exclude * --include *.txt --exclude=a.txt --dryrun";
+        let Command::Cp(cp) = parsed(line).unwrap().command else { panic!("not cp") };
+        let globs = &cp.folders.filters.globs;
+        assert!(globs.take("b.txt") && !globs.take("a.txt") && !globs.take("b.bin"));
+        assert_eq!(cp.folders.given(), Some("--include and --exclude"));
+        assert!(cp.folders.dry_run);
+    }
+
+    #[test]
     fn wrong_usage_is_one_line_that_says_what() {
         for (line, says) in [
             ("s3tune tune --bucket b --key k --no-such-flag", "--no-such-flag"),
@@ -374,6 +396,9 @@ mod tests {
             ("s3tune export run --format bot3", "did you mean boto3"),
             ("s3tune cp s3://b/k", "DST"),
             ("s3tune cp s3://b/k x --region=", "--region"),
+            ("s3tune sync s3://b/k", "DST"),
+            ("s3tune sync s3://b/k x --size-only --checksum", "--checksum"),
+            ("s3tune sync s3://b/k x --objects-at-once 0", "--objects-at-once"),
         ] {
             let message = refused(line);
             assert!(message.contains(says) && !message.contains('\n'), "{line}: {message}");

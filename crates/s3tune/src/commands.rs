@@ -3,6 +3,7 @@
 mod cp;
 mod demo;
 mod export;
+mod folders;
 mod report;
 mod serve;
 mod tune;
@@ -29,7 +30,9 @@ pub async fn execute(command: Command) -> Result<(), Failure> {
         Command::Tune(arguments) => tune::tune(*arguments).await,
         Command::Report(arguments) => report::report(arguments).await,
         Command::Export(arguments) => export::export(&arguments),
-        Command::Cp(arguments) => cp::cp(arguments).await,
+        Command::Cp(arguments) if arguments.recursive => folders::cp(*arguments).await,
+        Command::Cp(arguments) => cp::cp(*arguments).await,
+        Command::Sync(arguments) => folders::sync(*arguments).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
     }
 }

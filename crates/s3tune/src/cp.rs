@@ -74,6 +74,8 @@ pub struct Copy {
     pub config: TransferConfig,
     /// Whether what is fetched is kept for the next attempt, and gone on with.
     pub resume: bool,
+    /// Whether the requester pays.
+    pub request_payer: bool,
 }
 
 /// The meaning of SRC and DST in `s3tune cp SRC DST`.
@@ -177,10 +179,13 @@ pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
                 }
                 false => UploadSource::file(path),
             };
-            client.upload(from, target.bucket(), target.key()).progress(progress).await.map_err(failed)?
+            let upload = client.upload(from, target.bucket(), target.key()).progress(progress);
+            let upload = if what.request_payer { upload.request_payer() } else { upload };
+            upload.await.map_err(failed)?
         }
         Places::Across { source, target } => {
             let copy = client.copy(source.bucket(), source.key(), target.bucket(), target.key()).progress(progress);
+            let copy = if what.request_payer { copy.request_payer() } else { copy };
             match &what.version_id {
                 Some(version_id) => copy.version_id(version_id).await.map_err(failed)?,
                 None => copy.await.map_err(failed)?,
@@ -208,6 +213,9 @@ async fn download(
     let mut download = client.download(source.bucket(), source.key()).progress(progress);
     if let Some(version_id) = &what.version_id {
         download = download.version_id(version_id);
+    }
+    if what.request_payer {
+        download = download.request_payer();
     }
     if path != Path::new("-") {
         return download.to_file(path).resume(what.resume).await.map_err(failed);

@@ -13,7 +13,7 @@
 //! | [`lab`] | the embedded S3 |
 //! | [`results`] | the files of a run's folder |
 //! | [`export`] | what a run recommends, for other programs |
-//! | [`cp`] | one copy, with a configuration that was found |
+//! | [`cp`], [`folders`] | one copy, or those of a folder, with a configuration that was found |
 //! | [`show`], [`size`], [`failure`] | progress, sizes and errors as people see them |
 
 pub(crate) mod checksum;
@@ -23,6 +23,7 @@ pub mod cp;
 pub mod engines;
 pub mod export;
 pub mod failure;
+pub mod folders;
 pub mod lab;
 pub mod measure;
 pub mod object;

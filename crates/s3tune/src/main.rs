@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let arguments = cli::parse(std::env::args_os())?;
-    let copies = matches!(arguments.command, Command::Cp(_));
+    let copies = matches!(arguments.command, Command::Cp(_) | Command::Sync(_));
     listen(copies);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::work("start", &error))?;
     let ended = runtime.block_on(commands::execute(arguments.command));

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Builder, Credentials, HttpClient, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Credentials, HttpClient, ProvideCredentials, Region, SharedCredentialsProvider,
+};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use tokio::time::timeout;
@@ -56,6 +57,9 @@ pub enum KeysError {
     Late(Duration),
 }
 
+/// Shown, and given to other programs, where no region is known.
+const ANY_REGION: &str = "us-east-1";
+
 /// A process that asks for a password, or a server that does not answer, must not keep a run waiting.
 const MOST_FOR_KEYS: Duration = Duration::from_secs(60);
 
@@ -106,33 +110,23 @@ impl Connection {
     ///
     /// As there.
     pub async fn with(access: Access<'_>) -> Result<Self, Failure> {
-        let endpoint = access.endpoint;
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(endpoint) = endpoint {
-            loader = loader.endpoint_url(endpoint);
+        let mut builder = s3xfer::Client::builder();
+        if let Some(endpoint) = access.endpoint {
+            builder = builder.endpoint_url(endpoint);
         }
         if let Some(region) = access.region {
-            loader = loader.region(Region::new(region.to_owned()));
+            builder = builder.region(region);
         }
         if let Some(profile) = access.profile {
-            loader = loader.profile_name(profile);
+            builder = builder.profile(profile);
         }
         if access.unsigned {
-            loader = loader.no_credentials();
+            builder = builder.unsigned();
         }
-        let shared = loader.load().await;
-        let of_s3 = std::env::var("AWS_ENDPOINT_URL_S3").ok().filter(|url| endpoint.is_none() && !url.is_empty());
-        let endpoint = of_s3.or_else(|| shared.endpoint_url().map(str::to_owned));
-        if let Some(url) = &endpoint {
-            check_endpoint(url)?;
-        }
-        let mut config = Builder::from(&shared).force_path_style(endpoint.is_some());
-        if shared.region().is_none() && endpoint.is_some() {
-            config = config.region(Region::from_static("us-east-1"));
-        }
-        let region = shared.region().map_or_else(|| "us-east-1".to_owned(), ToString::to_string);
-        let keys = shared.credentials_provider().filter(|_| !access.unsigned);
-        Ok(Self { config, endpoint, region, keys, embedded: false })
+        let resolved = builder.resolve().await.map_err(|error| Failure::usage(error.to_string()))?;
+        let region = resolved.region.unwrap_or_else(|| ANY_REGION.to_owned());
+        let (endpoint, keys) = (resolved.endpoint_url, resolved.credentials);
+        Ok(Self { config: resolved.sdk, endpoint, region, keys, embedded: false })
     }
 
     /// An embedded S3. Nothing of the environment has a say.
@@ -141,11 +135,11 @@ impl Connection {
         let credentials = Credentials::new(&keys.access, &keys.secret, None, None, "embedded S3");
         let config = Builder::new()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
+            .region(Region::from_static(ANY_REGION))
             .endpoint_url(endpoint)
             .force_path_style(true)
             .credentials_provider(credentials.clone());
-        let (endpoint, region) = (Some(endpoint.to_owned()), "us-east-1".to_owned());
+        let (endpoint, region) = (Some(endpoint.to_owned()), ANY_REGION.to_owned());
         Self { config, endpoint, region, keys: Some(SharedCredentialsProvider::new(credentials)), embedded: true }
     }
 
@@ -280,21 +274,6 @@ impl Object {
     }
 }
 
-/// A URL that can be shown.
-fn check_endpoint(url: &str) -> Result<(), Failure> {
-    let Some(rest) = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")) else {
-        return Err(Failure::usage(format!(
-            "the endpoint URL {url} names no scheme; write it like http://127.0.0.1:9000"
-        )));
-    };
-    if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
-        return Err(Failure::usage(
-            "the endpoint URL must not hold a user name or password; give keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        ));
-    }
-    Ok(())
-}
-
 /// The checksum that S3 keeps of a whole object since 2024, where there is one of this kind. A server that cannot tell
 /// is no error: the first download is the reference then.
 async fn stored_checksum(connection: &Connection, bucket: &str, key: &str) -> Option<u64> {
@@ -326,8 +305,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_endpoint_must_be_a_url_without_a_password() {
+    #[tokio::test]
+    async fn an_endpoint_must_be_a_url_without_a_password() {
         for (url, fine) in [
             ("http://127.0.0.1:9000", true),
             ("https://s3.example.org/a@b", true),
@@ -335,8 +314,8 @@ mod tests {
             ("ftp://x", false),
             ("http://me:hunter2@host/", false),
         ] {
-            match check_endpoint(url) {
-                Ok(()) => assert!(fine, "{url}"),
+            match Connection::from_env(Some(url), false).await {
+                Ok(_) => assert!(fine, "{url}"),
                 Err(failure) => assert!(!fine && !failure.line().contains("hunter2"), "{}", failure.line()),
             }
         }

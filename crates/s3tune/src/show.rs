@@ -68,6 +68,12 @@ impl Show {
         }
     }
 
+    /// Whether there is a terminal, which shows what is going on now.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.output == Output::Terminal
+    }
+
     /// Downloads a trial takes, for the live line.
     pub fn downloads_per_trial(&self, downloads: u32) {
         self.state().downloads = downloads;

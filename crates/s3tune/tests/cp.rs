@@ -225,7 +225,6 @@ async fn wrong_usage_is_a_line() {
         (&["x", "s3://lab/y", "--version-id", "1"], "--version-id"),
         (&["x", "y"], "s3://BUCKET/KEY"),
         (&["s3://lab", "x"], "s3://BUCKET/KEY"),
-        (&["s3://lab/a", "x", "--recursive"], "--recursive"),
         (&["s3://lab/a key", "x", "--config", wrong], "wrong.toml: line 2, max_io_queue"),
         (&["s3://lab/a key", "x", "--config", "gone.toml"], "gone.toml"),
         (&["s3://lab/a key", "x", "--nothing"], "--nothing"),

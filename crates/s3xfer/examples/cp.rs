@@ -7,6 +7,9 @@
 //!     [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]
 //! ```
 //!
+//! With `--recursive`, SOURCE and TARGET are a folder or `s3://BUCKET/PREFIX`, in any direction, and there are
+//! `--include`, `--exclude`, `--dry-run` and `--request-payer`.
+//!
 //! A target `s3://BUCKET/` or `s3://BUCKET/FOLDER/` takes the file's name behind it. BUCKET may be the ARN of an access point. Region and credentials come from where AWS's tools take them. `--config`
 //! is a file of [`TransferConfig`]'s parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on
 //! where it stopped when the command is given again, unless `--no-resume` is given, with which nothing is kept. Exit
@@ -14,6 +17,8 @@
 //! error also tells what the library warns of, such as a file system without locks, on which a copy cannot go on where
 //! it stopped.
 
+#[path = "cp/folders.rs"]
+mod folders;
 #[path = "cp/stdout.rs"]
 mod stdout;
 #[path = "cp/terminal.rs"]
@@ -27,9 +32,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
+use folders::Folders;
 use rustix::process::Signal;
-use s3xfer::{Client, Progress, S3Uri, TransferConfig, TransferReport, UploadSource};
+use s3xfer::{Client, ClientError, Progress, S3Uri, TransferConfig, TransferReport, UploadSource};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -66,6 +71,9 @@ fn show_warnings() {
 
 async fn run() -> ExitCode {
     show_warnings();
+    if std::env::args_os().any(|word| word == "--recursive") {
+        return run_folders().await;
+    }
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(wrong) => return say(&wrong, 2),
@@ -75,7 +83,10 @@ async fn run() -> ExitCode {
     if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
         return say(&format!("cannot listen for SIGXFSZ: {error}"), 1);
     }
-    let client = Client::new(connect(&arguments).await).with_config(arguments.config.clone());
+    let client = match arguments.access.connect().await {
+        Ok(client) => client,
+        Err(wrong) => return say(&wrong.to_string(), 2),
+    };
     // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name, and
     // an upload is aborted.
     let ended = tokio::select! {
@@ -92,6 +103,32 @@ async fn run() -> ExitCode {
                 false => say("interrupted", 1),
             }
         }
+    }
+}
+
+async fn run_folders() -> ExitCode {
+    let folders = match Folders::parse(std::env::args_os().skip(1)) {
+        Ok(folders) => folders,
+        Err(wrong) => return say(&wrong, 2),
+    };
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        return say(&format!("cannot listen for SIGXFSZ: {error}"), 1);
+    }
+    let client = match folders.connect().await {
+        Ok(client) => client,
+        Err(wrong) => return say(&wrong.to_string(), 2),
+    };
+    let ended = tokio::select! {
+        copied = folders.copy(&client) => copied,
+        _ = tokio::signal::ctrl_c() => Err("interrupted; what is there is whole".to_owned()),
+    };
+    let _ = tokio::time::timeout(ABORT_WITHIN, client.settled()).await;
+    match ended {
+        Ok(done) => {
+            say_line(&done);
+            ExitCode::SUCCESS
+        }
+        Err(failed) => say(&failed, 1),
     }
 }
 
@@ -159,35 +196,57 @@ async fn download(
     Ok(report)
 }
 
-/// As AWS's tools find it. Behind an endpoint, objects are addressed by path, and no region is needed.
-async fn connect(arguments: &Arguments) -> aws_sdk_s3::Client {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(url) = &arguments.endpoint_url {
-        loader = loader.endpoint_url(url);
+/// How to reach the server; what is not said is found as AWS's tools find it.
+#[derive(Default)]
+struct Access {
+    config: TransferConfig,
+    endpoint_url: Option<String>,
+    region: Option<String>,
+    profile: Option<String>,
+    no_sign_request: bool,
+}
+
+impl Access {
+    /// Takes a flag, if it is one of these.
+    fn take(&mut self, flag: &str, mut value: impl FnMut() -> Result<OsString, String>) -> Result<bool, String> {
+        match flag {
+            "--config" => self.config = read_config(Path::new(&value()?))?,
+            "--endpoint-url" => self.endpoint_url = Some(text(value()?)?),
+            "--region" => self.region = Some(text(value()?)?),
+            "--profile" => self.profile = Some(text(value()?)?),
+            "--no-sign-request" => self.no_sign_request = true,
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
-    if let Some(region) = &arguments.region {
-        loader = loader.region(Region::new(region.clone()));
+
+    async fn connect(&self) -> Result<Client, ClientError> {
+        let mut builder = Client::builder().config(self.config.clone());
+        if let Some(url) = &self.endpoint_url {
+            builder = builder.endpoint_url(url);
+        }
+        if let Some(region) = &self.region {
+            builder = builder.region(region);
+        }
+        if let Some(profile) = &self.profile {
+            builder = builder.profile(profile);
+        }
+        if self.no_sign_request {
+            builder = builder.unsigned();
+        }
+        builder.build().await
     }
-    if let Some(profile) = &arguments.profile {
-        loader = loader.profile_name(profile);
-    }
-    if arguments.no_sign_request {
-        loader = loader.no_credentials();
-    }
-    let shared = loader.load().await;
-    let endpoint = shared.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
-    let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(endpoint);
-    if endpoint && shared.region().is_none() {
-        config = config.region(Region::from_static("us-east-1"));
-    }
-    aws_sdk_s3::Client::from_conf(config.build())
 }
 
 fn say(line: &str, code: u8) -> ExitCode {
+    say_line(line);
+    ExitCode::from(code)
+}
+
+fn say_line(line: &str) {
     // One line, whatever keys and servers put into it; and where nobody takes it, the exit code still tells.
     let line: String = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let _ = writeln!(stderr(), "cp: {line}");
-    ExitCode::from(code)
 }
 
 /// From where to where.
@@ -249,18 +308,13 @@ struct Arguments {
     places: Places,
     version_id: Option<String>,
     no_resume: bool,
-    config: TransferConfig,
-    endpoint_url: Option<String>,
-    region: Option<String>,
-    profile: Option<String>,
-    no_sign_request: bool,
+    access: Access,
 }
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let (mut places, mut config) = (Vec::new(), None);
-        let (mut version_id, mut endpoint_url, mut region, mut profile) = (None, None, None, None);
-        let (mut no_resume, mut no_sign_request) = (false, false);
+        let (mut places, mut version_id, mut no_resume) = (Vec::new(), None, false);
+        let mut access = Access::default();
         while let Some(word) = words.next() {
             let (flag, mut inline) = split(word);
             let name = flag.to_string_lossy().into_owned();
@@ -268,11 +322,7 @@ impl Arguments {
             match name.as_str() {
                 "--version-id" => version_id = Some(text(value()?)?),
                 "--no-resume" => no_resume = true,
-                "--config" => config = Some(read_config(Path::new(&value()?))?),
-                "--endpoint-url" => endpoint_url = Some(text(value()?)?),
-                "--region" => region = Some(text(value()?)?),
-                "--profile" => profile = Some(text(value()?)?),
-                "--no-sign-request" => no_sign_request = true,
+                other if access.take(other, value)? => {}
                 other if other.starts_with("--") => return Err(format!("{other} is not known; {USAGE}")),
                 _ => places.push(flag),
             }
@@ -283,11 +333,11 @@ impl Arguments {
         let Ok([source, target]) = <[OsString; 2]>::try_from(places) else {
             return Err(USAGE.to_owned());
         };
-        let (places, config) = (Places::of(source, target)?, config.unwrap_or_default());
+        let places = Places::of(source, target)?;
         if version_id.is_some() && matches!(places, Places::Up { .. }) {
             return Err(format!("--version-id is of an object that is read, and none is; {USAGE}"));
         }
-        Ok(Self { places, version_id, no_resume, config, endpoint_url, region, profile, no_sign_request })
+        Ok(Self { places, version_id, no_resume, access })
     }
 }
 

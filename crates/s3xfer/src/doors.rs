@@ -13,3 +13,4 @@ pub(crate) mod memory;
 pub(crate) mod s3;
 pub(crate) mod source;
 pub(crate) mod special;
+pub(crate) mod tree;

@@ -2,12 +2,14 @@
 //!
 //! A ground floor that knows no direction, and a folder for the direction in which the bytes go.
 
+pub(crate) mod batch;
 pub(crate) mod client;
 pub(crate) mod copy;
 pub(crate) mod counters;
 pub(crate) mod crew;
 pub(crate) mod download;
 pub(crate) mod limits;
+pub(crate) mod listing;
 pub(crate) mod memory;
 pub(crate) mod session;
 pub(crate) mod shared;

@@ -8,31 +8,25 @@
 //! [`TransferConfig`] has bounds for both, and is boto3's, with the same eight names and meanings, so a configuration
 //! that was tuned for one serves the other; buffers stay within its `memory_limit` whatever the other values are.
 //!
-//! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`].
+//! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`]
+//! or [`Client::builder`].
 //!
 //! ```
 //! use s3xfer::Client;
-//! # use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 //! # use s3lab::Lab;
-//! # fn lab() -> Result<(Lab, aws_sdk_s3::Client), Box<dyn std::error::Error>> {
-//! #     let lab = Lab::builder().bucket("my-bucket").synthetic("my-bucket", "my/key", 20 << 20).build()?;
-//! #     let config = aws_sdk_s3::Config::builder()
-//! #         .behavior_version(BehaviorVersion::latest())
-//! #         .endpoint_url(Lab::ENDPOINT)
-//! #         .force_path_style(true)
-//! #         .region(Region::new(lab.region().to_owned()))
-//! #         .credentials_provider(Credentials::new(lab.access_key(), lab.secret_key(), None, None, "example"))
-//! #         .http_client(lab.http_client())
-//! #         .build();
-//! #     Ok((lab, aws_sdk_s3::Client::from_conf(config)))
-//! # }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (_lab, sdk) = lab()?;
+//! # let lab = Lab::builder().bucket("my-bucket").synthetic("my-bucket", "my/key", 20 << 20).build()?;
 //! # let folder = tempfile::tempdir()?;
 //! # let target = folder.path().join("target.bin");
-//! let client = Client::new(sdk);
+//! let client = Client::builder()
+//!     .endpoint_url(Lab::ENDPOINT)
+//!     .keys(lab.access_key(), lab.secret_key())
+//!     .http_client(lab.http_client())
+//!     .without_environment()
+//!     .build()
+//!     .await?;
 //! let report = client.download("my-bucket", "my/key").to_file(&target).await?;
 //! assert_eq!(report.bytes, 20 << 20);
 //! assert_eq!(std::fs::metadata(&target)?.len(), 20 << 20);
@@ -62,19 +56,36 @@ mod engine;
 mod rules;
 mod words;
 
-pub use crate::engine::client::Client;
+pub use aws_sdk_s3;
+pub use bytes::Bytes;
+
+pub use crate::doors::s3::ResolvedAccess;
+pub use crate::engine::batch::across::PrefixCopy;
+pub use crate::engine::batch::down::PrefixDownload;
+pub use crate::engine::batch::up::FolderUpload;
+pub use crate::engine::client::{Client, ClientBuilder};
 pub use crate::engine::copy::Copy;
 pub use crate::engine::download::stream::ObjectStream;
 pub use crate::engine::download::{Download, FileDownload};
+pub use crate::engine::listing::ObjectListing;
 pub use crate::engine::memory::TransferMemory;
 pub use crate::engine::stale::StaleUpload;
 pub use crate::engine::upload::Upload;
 pub use crate::engine::upload::source::UploadSource;
 pub use crate::words::action::{DiskAction, SinkAction, SourceAction};
+pub use crate::words::batch::{
+    BatchAction, BatchError, BatchItem, BatchOutcome, BatchReport, ItemError, OnFailure, Symlinks,
+};
+pub use crate::words::batch_progress::{BatchProgress, BatchSnapshot};
 pub use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
+pub use crate::words::client_error::ClientError;
+pub use crate::words::compare::Compare;
 pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder, TransferOptions};
 pub use crate::words::durability::Durability;
 pub use crate::words::failure::{RequestError, TransferError, TransferErrorKind};
+pub use crate::words::globs::Globs;
+pub use crate::words::listing::ListedObject;
+pub use crate::words::names::NameError;
 pub use crate::words::object::{Argument, ArgumentError, SseCustomerKey};
 pub use crate::words::parameter::{Parameter, ParameterValue, Unit};
 pub use crate::words::progress::{Progress, ProgressSnapshot};

@@ -3,13 +3,20 @@
 //! Names nothing of the other rooms.
 
 pub(crate) mod action;
+pub(crate) mod batch;
+pub(crate) mod batch_progress;
 pub(crate) mod checkpoint;
 pub(crate) mod checksum;
+pub(crate) mod client_error;
+pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod cut;
 pub(crate) mod durability;
 pub(crate) mod failure;
 pub(crate) mod found;
+pub(crate) mod globs;
+pub(crate) mod listing;
+pub(crate) mod names;
 pub(crate) mod object;
 pub(crate) mod parameter;
 pub(crate) mod piece;

@@ -365,3 +365,27 @@ async fn an_interrupted_upload_is_aborted_before_the_command_ends() {
     assert_eq!((output.status.code(), scene.lab.uploads("lab")), (Some(1), vec![]));
     assert_eq!(scene.lab.object("lab", "new"), None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folders_go_down_up_and_across() {
+    let scene = Scene::new().await;
+    let run = |words: &str| {
+        let mut command = Command::new(cp());
+        command.args(words.split(' ')).current_dir(scene.folder.path());
+        environment(&mut command, &scene.server.endpoint(), Some((scene.lab.access_key(), scene.lab.secret_key())));
+        ended(command)
+    };
+    let done = |ended: Ended, says: &str| assert!(ended.code == Some(0) && ended.stderr.contains(says), "{ended:?}");
+    done(run("--recursive s3://lab down --dry-run").await, "would copy key");
+    assert!(scene.files().is_empty());
+    done(run("--recursive s3://lab down").await, "1 objects, 307200 bytes");
+    scene.assert_whole(&scene.folder.path().join("down/key"));
+    fs::write(scene.folder.path().join("down/other"), "x").unwrap();
+    done(run("--recursive down s3://lab/up --exclude key").await, "1 objects, 1 bytes");
+    assert_eq!(scene.lab.object("lab", "up/other").unwrap(), b"x");
+    done(run("--recursive s3://lab/up s3://lab/across --request-payer").await, "1 objects, 1 bytes");
+    assert_eq!(scene.lab.object("lab", "across/other").unwrap(), b"x");
+    run("--recursive s3://lab/up s3://lab/up/x").await.assert_says(1, &["overlap"]);
+    run("--recursive a b").await.assert_says(2, &["s3://BUCKET/PREFIX"]);
+    run("--recursive s3://lab x --nothing").await.assert_says(2, &["--nothing"]);
+}

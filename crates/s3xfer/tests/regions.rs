@@ -102,11 +102,20 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Asked>>, says: &dyn Fn(&Asked) 
         let scope = head.iter().find_map(|line| line.split_once("Credential=a/")).unwrap().1;
         let asked = Asked {
             method,
-            bucket: path.split('/').nth(1).unwrap().to_owned(),
+            bucket: path.split(['/', '?']).nth(1).unwrap().to_owned(),
             signed_for: scope.split('/').nth(1).unwrap().to_owned(),
         };
         kept.lock().unwrap().push(asked.clone());
         let answer = match says(&asked) {
+            None if path.contains("list-type=2") => {
+                let listed = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>p/a</Key>\
+                              <Size>18</Size></Contents></ListBucketResult>";
+                ("200 OK", String::new(), listed.as_bytes().to_vec())
+            }
+            // Of an object whose size is known, all is asked for.
+            None if !head.iter().any(|line| line.to_ascii_lowercase().starts_with("range:")) => {
+                ("200 OK", "etag: \"e\"\r\n".to_owned(), BODY.to_vec())
+            }
             None => {
                 let last = BODY.len() - 1;
                 let range = format!("content-range: bytes 0-{last}/{}\r\netag: \"e\"\r\n", BODY.len());
@@ -166,6 +175,20 @@ async fn where_a_bucket_is_is_found_out_once() {
         }
         let later = world.asked().split_off(before);
         assert!(later.iter().all(|asked| asked.signed_for == region_of(&asked.bucket)), "{says:?}: {later:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_prefix_is_found_where_its_bucket_is() {
+    for says in [Says::Moved, Says::Malformed] {
+        let world = World::that(says);
+        let folder = tempfile::tempdir().unwrap();
+        let report = world.client().download_prefix("bucket-eu-west-1", "p", folder.path()).await.unwrap();
+        assert_eq!((report.transferred, report.bytes), (1, BODY.len() as u64), "{says:?}");
+        assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), BODY);
+        // The listing found it out for the objects.
+        let astray = world.asked().into_iter().filter(|asked| asked.signed_for != "eu-west-1").count();
+        assert_eq!(astray, 1, "{says:?}: {:?}", world.asked());
     }
 }
 

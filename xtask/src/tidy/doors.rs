@@ -11,7 +11,7 @@ use super::{File, Finding};
 const DOORS: &[(&str, &[&str])] = &[
     ("argmin", &["crates/tunekit/src/rules/lbfgs.rs"]),
     ("argmin_math", &["crates/tunekit/src/rules/lbfgs.rs"]),
-    ("aws_config", &["crates/s3tune/src/object.rs", "crates/s3xfer/src/doors/s3.rs"]),
+    ("aws_config", &["crates/s3xfer/src/doors/s3/access.rs"]),
     // The engine's client is made of the user's own SDK client, so its constructor has to name that type.
     (
         "aws_sdk_s3",
@@ -21,6 +21,8 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3xfer/src/doors/s3.rs",
             "crates/s3xfer/src/doors/s3/",
             "crates/s3xfer/src/engine/client.rs",
+            "crates/s3xfer/src/engine/client/builder.rs",
+            "crates/s3xfer/src/lib.rs",
         ],
     ),
     ("aws_smithy_http_client", &["crates/s3xfer/src/doors/connector.rs"]),
@@ -39,7 +41,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3xfer/src/doors/s3/",
         ],
     ),
-    ("clap", &["crates/s3tune/src/cli.rs", "crates/tunekit/src/main.rs"]),
+    ("clap", &["crates/s3tune/src/cli.rs", "crates/s3tune/src/cli/folders.rs", "crates/tunekit/src/main.rs"]),
     (
         "crc_fast",
         &[
@@ -67,12 +69,14 @@ const DOORS: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "crates/s3tune/src/commands/cp.rs",
+            "crates/s3tune/src/commands/folders.rs",
             "crates/s3tune/src/engines/process.rs",
             "crates/s3xfer/src/doors/connector/stream.rs",
             "crates/s3xfer/src/doors/disk.rs",
             "crates/s3xfer/src/doors/disk/",
             "crates/s3xfer/src/doors/machine.rs",
             "crates/s3xfer/src/doors/special.rs",
+            "crates/s3xfer/src/doors/tree.rs",
         ],
     ),
     ("rustls", &["crates/s3lab/src/doors/tls.rs", "crates/s3xfer/src/doors/connector/tls.rs"]),

@@ -13,13 +13,11 @@ use crate::failure::Failure;
 use crate::object::{Access, Connection};
 
 /// Longest that Ctrl-C waits for the server to forget an upload.
-const ABORT_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const ABORT_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
-    if arguments.recursive {
-        return Err(Failure::usage(
-            "--recursive: copies of whole prefixes are not there yet; copy one object at a time",
-        ));
+    if let Some(flag) = arguments.folders.given() {
+        return Err(Failure::usage(format!("{flag}: for copies of whole folders; add --recursive")));
     }
     let places = places(&arguments.source, &arguments.target)?;
     if arguments.version_id.is_some() && matches!(places, Places::Up { .. }) {
@@ -27,7 +25,8 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     }
     let config = arguments.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
     let keeps = !arguments.no_resume && places.goes_on();
-    let what = Copy { places, version_id: arguments.version_id, config, resume: !arguments.no_resume };
+    let (version_id, resume) = (arguments.version_id, !arguments.no_resume);
+    let what = Copy { places, version_id, config, resume, request_payer: arguments.request_payer };
     // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process
     // otherwise.
     let _listens = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 
@@ -106,6 +107,16 @@ impl OpenFile {
         self.file
             .sync_once(|file| self.calls.take(Call::SyncData, || file.sync_all()))
             .map_err(|source| disk_error(&self.target, DiskAction::SyncFile, source))
+    }
+
+    /// Gives the file a time at which it was last changed.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Disk`].
+    pub(crate) fn set_modified(&self, time: SystemTime) -> Result<(), TransferError> {
+        let fail = |source| disk_error(&self.target, DiskAction::SetTime, source);
+        self.file.set_modified(time).map_err(fail)
     }
 
     /// Closes a handle to the file and says what the file system answers. Some (NFS, AFS, FUSE with quotas) take every

@@ -6,12 +6,14 @@
 //! failure; it does not watch for stalled streams, for a deadline here does that without a look at the clock for each
 //! frame; and it does not compute checksums, for those of ranges are put together by the engine.
 
+mod access;
 mod copying;
 mod customer_key;
 mod date;
 mod direct;
 mod heads;
 mod identity;
+mod list;
 mod origin;
 pub(crate) mod outgoing;
 mod pattern;
@@ -33,8 +35,8 @@ use aws_sdk_s3::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_s3::config::{
-    BehaviorVersion, ConfigBag, Intercept, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    RuntimeComponents, SharedInterceptor, StalledStreamProtectionConfig,
+    ConfigBag, Intercept, Region, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
+    SharedInterceptor, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, RequestPayer};
@@ -49,10 +51,13 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
 use tokio::time::timeout;
 
+pub(crate) use self::access::Access;
+pub use self::access::ResolvedAccess;
 use self::customer_key::{AllowedInClear, KeysNeedTls};
 use self::direct::Direct;
 use self::heads::OnlyWhatIsRead;
 use self::identity::Identities;
+pub(crate) use self::list::MOST_KEYS;
 use self::origin::Endpoint;
 use self::pattern::{Asked, Verb};
 use self::refusal_body::RefusalsAreShort;
@@ -61,13 +66,6 @@ use crate::doors::connector;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure};
 use crate::words::object::{ObjectRequest, SseCustomerKey};
-
-/// The SDK's client as AWS's usual files and environment variables describe it.
-pub(crate) async fn client_from_env() -> Client {
-    let shared = aws_config::defaults(BehaviorVersion::latest()).load().await;
-    let by_path = shared.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
-    Client::from_conf(config::Builder::from(&shared).force_path_style(by_path).build())
-}
 
 /// `client` with our connector below it and the way to that, unless it has an HTTP client of its own.
 fn with_connector(client: Client) -> (Client, Option<connector::Direct>) {
@@ -314,7 +312,21 @@ impl Store {
     {
         // Before the SDK sees it: of what makes no URI it makes a panic.
         object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))?;
-        let bucket = &object.address.bucket;
+        self.follow(&object.address.bucket, first_byte, sent, attempt).await
+    }
+
+    /// As [`see_through`](Self::see_through), for a request that may be of the bucket alone.
+    async fn follow<'a, T, E>(
+        &self,
+        bucket: &str,
+        first_byte: Duration,
+        sent: Option<&AtomicU64>,
+        attempt: impl Fn(Option<Region>) -> BoxFuture<'a, Result<T, SdkError<E>>> + Send + Sync,
+    ) -> Result<T, RequestFailure>
+    where
+        T: Send,
+        E: ProvideErrorMetadata + Error + Send + 'static,
+    {
         let (mut redirected, mut renewed, mut set_right) = (false, false, false);
         loop {
             let (region, epoch) = (self.regions.of(bucket), self.identities.epoch());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-use crate::doors::s3::{self, Store};
+use crate::doors::s3::{Access, Store};
 use crate::engine::copy::Copy;
 use crate::engine::download::Download;
 use crate::engine::download::order::Order;
@@ -18,8 +18,13 @@ use crate::words::failure::TransferError;
 use crate::words::object::ObjectAddress;
 use crate::words::target::Target;
 
-/// Moves objects out of S3, into it, and within it. Cheap to clone; clones share connections, `max_concurrency`, `max_bandwidth` and
-/// `memory_limit`.
+mod batches;
+mod builder;
+
+pub use builder::ClientBuilder;
+
+/// Moves objects out of S3, into it, and within it. Cheap to clone; clones share connections, `max_concurrency`,
+/// `max_bandwidth` and `memory_limit`.
 ///
 /// It needs a tokio runtime with time and I/O enabled.
 #[derive(Debug, Clone)]
@@ -50,6 +55,11 @@ impl Client {
         Self { shared: Shared::new(Store::new(sdk, config.connect_timeout()), config) }
     }
 
+    /// Begins a client of an endpoint, a region and keys that are said, in part or in whole.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
     /// Takes region, credentials and endpoint from where AWS's tools take them: environment variables, the files in
     /// `~/.aws`, the machine's role.
     ///
@@ -57,7 +67,7 @@ impl Client {
     /// an endpoint is set (`AWS_ENDPOINT_URL`), for the servers behind such endpoints rarely have a DNS name per
     /// bucket.
     pub async fn from_env() -> Self {
-        Self::new(s3::client_from_env().await)
+        Self::new(Access::client_from_env().await)
     }
 
     /// A client with the same connections, another configuration, and limits of its own: what it holds in memory and

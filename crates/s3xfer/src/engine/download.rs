@@ -24,7 +24,7 @@ use crate::words::sink::WriteAt;
 mod discover;
 mod expected;
 mod fetch;
-mod file;
+pub(crate) mod file;
 pub(crate) mod order;
 mod pieces;
 mod pinned;
@@ -125,8 +125,7 @@ impl Download {
     /// A target that is no regular file takes the bytes as they come, in order: a FIFO, a terminal, `/dev/stdout`.
     /// `/dev/null` takes them in any order, like [`discard`](Self::discard).
     pub fn to_file(self, target: impl Into<PathBuf>) -> FileDownload {
-        let (resume, verify_kept, durability) = Default::default();
-        FileDownload { order: self.order, into: IntoFile { target: target.into(), resume, verify_kept, durability } }
+        FileDownload { order: self.order, into: IntoFile::new(target.into()) }
     }
 
     /// To a sink of the caller's, in any order and from several threads.

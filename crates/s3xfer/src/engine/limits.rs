@@ -24,6 +24,7 @@ pub(crate) struct Limits {
     requests: u32,
     /// The same, if memory were no limit.
     requests_without_memory_limit: u32,
+    small_at_once: u32,
     permits: Arc<Semaphore>,
     /// `None`: all that have permits run.
     turns: Option<Arc<Turns>>,
@@ -98,11 +99,13 @@ impl Limits {
     pub(crate) fn new(config: &TransferConfig) -> Arc<Self> {
         let limit = config.memory_limit().unwrap_or_else(|| (machine::memory_bytes() / MEMORY_SHARE).max(LEAST_MEMORY));
         let Admission { requests, waiting_bytes } = Admission::new(config, limit, machine::connections());
+        let small_at_once = small_at_once(config, requests);
         Arc::new(Self {
             requests,
             requests_without_memory_limit: config.max_concurrency().min(machine::connections()).max(1),
+            small_at_once,
             permits: Arc::new(Semaphore::new(requests as usize)),
-            turns: config.adaptive_concurrency().then(|| Turns::new(small_at_once(config, requests))),
+            turns: config.adaptive_concurrency().then(|| Turns::new(small_at_once)),
             memory: Memory::new(waiting_bytes),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),
@@ -131,6 +134,11 @@ impl Limits {
     /// The same, if memory were no limit.
     pub(crate) fn requests_without_memory_limit(&self) -> u32 {
         self.requests_without_memory_limit
+    }
+
+    /// Most small transfers at once, of one request each.
+    pub(crate) fn small_at_once(&self) -> u32 {
+        self.small_at_once
     }
 
     /// Bytes that may wait altogether.

@@ -88,6 +88,14 @@ pub enum DiskAction {
     Mark,
     /// Take that tie away again.
     Unmark,
+    /// Give the file the object's time.
+    SetTime,
+    /// Make a folder.
+    MakeFolder,
+    /// List a folder.
+    ListFolder,
+    /// Remove it.
+    Remove,
 }
 
 impl fmt::Display for DiskAction {
@@ -130,6 +138,10 @@ impl fmt::Display for DiskAction {
             Self::SyncJournal => "bring its journal to the device",
             Self::Mark => "mark its temporary file",
             Self::Unmark => "cut the mark off its temporary file",
+            Self::SetTime => "give it the object's time",
+            Self::MakeFolder => "make the folder",
+            Self::ListFolder => "list the folder",
+            Self::Remove => "remove it",
         })
     }
 }

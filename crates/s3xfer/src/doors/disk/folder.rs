@@ -51,6 +51,11 @@ impl Folder {
         Ok(Self { fd: opened, calls: Calls::of(folder) })
     }
 
+    /// A folder that is open already, at this path when it was opened.
+    pub(super) fn opened(folder: &OwnedFd, path: &Path) -> io::Result<Self> {
+        Ok(Self { fd: folder.try_clone()?, calls: Calls::of(path) })
+    }
+
     /// The steps that tests watch.
     pub(crate) fn calls(&self) -> &Calls {
         &self.calls

@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +97,20 @@ impl StagedFile {
     ///
     /// [`TransferError::Disk`] when the target is not a name for a regular file, or its folder is missing or read-only.
     pub(crate) fn create(target: &Path) -> Result<Self, TransferError> {
-        let place = Arc::new(Place::of(target)?);
+        Self::create_at(Place::of(target)?)
+    }
+
+    /// As [`create`](Self::create), under a name in a folder that is open, whatever leads there by now.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn create_in(folder: &OwnedFd, target: &Path) -> Result<Self, TransferError> {
+        Self::create_at(Place::within(folder, target)?)
+    }
+
+    fn create_at(place: Place) -> Result<Self, TransferError> {
+        let place = Arc::new(place);
         let (file, name) = match place.folder.unnamed() {
             Ok(Some(file)) => (file, Name::None),
             Ok(None) => place.fresh().map_err(|source| place.error(DiskAction::Create, source))?,
@@ -112,7 +126,20 @@ impl StagedFile {
     ///
     /// As [`create`](Self::create), and when another download into the target is running.
     pub(crate) fn resumable(target: &Path) -> Result<Claimed, TransferError> {
-        let place = Arc::new(Place::of(target)?);
+        Self::resumable_at(Place::of(target)?)
+    }
+
+    /// As [`resumable`](Self::resumable), under a name in a folder that is open.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn resumable_in(folder: &OwnedFd, target: &Path) -> Result<Claimed, TransferError> {
+        Self::resumable_at(Place::within(folder, target)?)
+    }
+
+    fn resumable_at(place: Place) -> Result<Claimed, TransferError> {
+        let place = Arc::new(place);
         let file = match place.claim().map_err(|source| place.error(DiskAction::Create, source))? {
             Claim::Ours(file) => file,
             Claim::Held => {
@@ -249,11 +276,21 @@ impl Place {
             }
         };
         let folder = Folder::of(&path).map_err(|source| disk_error(target, DiskAction::OpenFolder, source))?;
+        Ok(Self::new(target, &path, folder))
+    }
+
+    fn within(folder: &OwnedFd, target: &Path) -> Result<Self, TransferError> {
+        let folder = Folder::opened(folder, target.parent().unwrap_or(target));
+        let folder = folder.map_err(|source| disk_error(target, DiskAction::OpenFolder, source))?;
+        Ok(Self::new(target, target, folder))
+    }
+
+    fn new(target: &Path, path: &Path, folder: Folder) -> Self {
         let name = path.file_name().expect("a regular file's path ends in its name");
         // Asked only where it matters.
         let name_max = if Names::fit(name, Folder::ANY_NAME_MAX) { Folder::ANY_NAME_MAX } else { folder.name_max() };
         let names = Names::new(name, name_max);
-        Ok(Self { target: target.into(), folder, names, worth_keeping: AtomicBool::new(false) })
+        Self { target: target.into(), folder, names, worth_keeping: AtomicBool::new(false) }
     }
 
     pub(crate) fn error(&self, action: DiskAction, source: io::Error) -> TransferError {

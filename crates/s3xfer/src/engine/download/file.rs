@@ -4,9 +4,10 @@
 //! continue.
 
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
@@ -41,10 +42,26 @@ pub(crate) struct IntoFile {
     pub(crate) resume: bool,
     pub(crate) verify_kept: bool,
     pub(crate) durability: Durability,
+    /// The time that the file is given; the moment of its last write without one.
+    pub(crate) modified: Option<SystemTime>,
+    /// The target's folder, where what leads there must not be followed again. The target's name is known to be free or
+    /// a regular file's then.
+    pub(crate) within: Option<Arc<OwnedFd>>,
+}
+
+impl IntoFile {
+    pub(crate) fn new(target: PathBuf) -> Self {
+        let (resume, verify_kept, durability) = Default::default();
+        Self { target, resume, verify_kept, durability, modified: None, within: None }
+    }
 }
 
 pub(crate) async fn run(order: Order, into: IntoFile) -> Result<TransferReport, TransferError> {
-    match classify(&into.target)? {
+    let target = match &into.within {
+        Some(_) => Target::Regular(into.target.clone()),
+        None => classify(&into.target)?,
+    };
+    match target {
         Target::Null => to_nowhere(order).await,
         Target::Special => {
             let mut writer = special::open(&into.target, order.shared.config.first_byte_timeout()).await?;
@@ -62,24 +79,22 @@ pub(crate) async fn run(order: Order, into: IntoFile) -> Result<TransferReport, 
             let _files = limits::files().await;
             match into.resume {
                 true => Box::pin(resumable(order, into, &target, started)).await,
-                false => Box::pin(anew(order, into.durability, &target, started)).await,
+                false => Box::pin(anew(order, &into, &target, started)).await,
             }
         }
     }
 }
 
 /// Nothing is kept of it.
-async fn anew(
-    order: Order,
-    durability: Durability,
-    target: &Path,
-    started: Instant,
-) -> Result<TransferReport, TransferError> {
+async fn anew(order: Order, into: &IntoFile, target: &Path, started: Instant) -> Result<TransferReport, TransferError> {
     // In place, as is the renaming: handed to another thread, they would outlive this future when it is dropped.
-    let staged = StagedFile::create(target)?;
+    let staged = match &into.within {
+        Some(folder) => StagedFile::create_in(folder, target)?,
+        None => StagedFile::create(target)?,
+    };
     let (pinned, first) = begin_in_turn(order).await?;
     let report = place(pinned, Some(first), Sink::File(staged.open_file()), None).await?;
-    publish(staged, None, durability, report, started).await
+    publish(staged, None, into, report, started).await
 }
 
 /// The bytes that it has fetched are kept for the next download, and those that the last one has kept are not fetched
@@ -90,18 +105,17 @@ async fn resumable(
     target: &Path,
     started: Instant,
 ) -> Result<TransferReport, TransferError> {
-    let IntoFile { verify_kept, durability, .. } = into;
-    let Some(staged) = stage(target).await? else {
+    let Some(staged) = stage(target, into.within.as_deref()).await? else {
         let name = target.display();
         tracing::warn!("{name}: its file system has no locks (flock), so the download cannot go on if it breaks off");
-        return anew(order, durability, target, started).await;
+        return anew(order, &into, target, started).await;
     };
     let placed = match Journal::open(&staged).filter(|saved| is_of(&saved.checkpoint, &order.object)) {
-        Some(saved) => go_on(order, &staged, saved, verify_kept).await,
+        Some(saved) => go_on(order, &staged, saved, into.verify_kept).await,
         None => begin(order, &staged).await,
     };
     match placed {
-        Ok((report, journal)) => publish(staged, journal, durability, report, started).await,
+        Ok((report, journal)) => publish(staged, journal, &into, report, started).await,
         Err(error) => {
             // Bytes of an object that is no more, or that are wrong, are of use to nobody.
             if matches!(error.kind(), TransferErrorKind::ObjectChanged | TransferErrorKind::Corrupt) {
@@ -116,7 +130,7 @@ async fn resumable(
 ///
 /// The tasks of a download into the same target that was dropped end when the runtime comes round to them, and a write
 /// when the device has taken it. They are waited for.
-async fn stage(target: &Path) -> Result<Option<StagedFile>, TransferError> {
+async fn stage(target: &Path, within: Option<&OwnedFd>) -> Result<Option<StagedFile>, TransferError> {
     /// A device that takes longer is stuck.
     const PATIENCE: Duration = Duration::from_secs(10);
     const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -124,7 +138,11 @@ async fn stage(target: &Path) -> Result<Option<StagedFile>, TransferError> {
     let until = Instant::now() + PATIENCE;
     let mut pause = Duration::from_millis(1);
     loop {
-        match StagedFile::resumable(target)? {
+        let claimed = match within {
+            Some(folder) => StagedFile::resumable_in(folder, target)?,
+            None => StagedFile::resumable(target)?,
+        };
+        match claimed {
             Claimed::Ours(staged) => return Ok(Some(staged)),
             Claimed::NoLocks => return Ok(None),
             Claimed::Leaving if Instant::now() < until => sleep(pause).await,
@@ -253,12 +271,12 @@ fn read_step(
 async fn publish(
     staged: StagedFile,
     journal: Option<Arc<Journal>>,
-    durability: Durability,
+    into: &IntoFile,
     report: TransferReport,
     started: Instant,
 ) -> Result<TransferReport, TransferError> {
     let threads = report.config.use_threads();
-    let synced = durability == Durability::Synced;
+    let synced = into.durability == Durability::Synced;
     let file = staged.open_file();
     if let Some(journal) = &journal {
         if synced {
@@ -269,6 +287,9 @@ async fn publish(
         journal.end()?;
     }
     file.must_have(report.bytes)?;
+    if let Some(time) = into.modified {
+        file.set_modified(time)?;
+    }
     let brought = move || {
         if synced {
             file.sync_data()?;

@@ -1,0 +1,149 @@
+//! The flags of copies of whole folders: `s3tune cp --recursive` and `s3tune sync`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use s3xfer::Globs;
+
+/// `s3tune sync`.
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// A folder, or s3://BUCKET/PREFIX
+    #[arg(value_name = "SRC")]
+    pub source: OsString,
+    /// A folder, or s3://BUCKET/PREFIX
+    #[arg(value_name = "DST")]
+    pub target: OsString,
+    /// Delete at DST what SRC does not have
+    #[arg(long)]
+    pub delete: bool,
+    /// Transfer what has another size, whatever its time
+    #[arg(long, group = "rule")]
+    pub size_only: bool,
+    /// Transfer what has another checksum, whatever its time; files are read, and S3 is asked for each object's
+    #[arg(long, group = "rule")]
+    pub checksum: bool,
+    /// Transfer what is newer at SRC, whatever its size
+    #[arg(long, group = "rule")]
+    pub update: bool,
+    #[allow(missing_docs, reason = "the flags speak for themselves")]
+    #[command(flatten)]
+    pub folders: FolderArgs,
+    /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
+    #[arg(long, value_name = "U")]
+    pub endpoint_url: Option<String>,
+    /// Region of the bucket [default: as AWS's tools find it]
+    #[arg(long, value_name = "R", value_parser = NonEmptyStringValueParser::new())]
+    pub region: Option<String>,
+    /// Profile in AWS's files
+    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
+    pub profile: Option<String>,
+    /// Do not sign requests (public buckets, plain web servers)
+    #[arg(long)]
+    pub no_sign_request: bool,
+    /// Keep nothing of downloads that break off, and go on from none
+    #[arg(long)]
+    pub no_resume: bool,
+    /// The requester pays for the requests and the data
+    #[arg(long)]
+    pub request_payer: bool,
+}
+
+/// What both commands have.
+#[derive(Debug, Args)]
+pub struct FolderArgs {
+    #[allow(missing_docs, reason = "the flags speak for themselves")]
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Say what would be done, and do nothing
+    #[arg(long, visible_alias = "dryrun")]
+    pub dry_run: bool,
+    /// End with the first that fails, instead of going on with the others
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Downloads: give files the time of their objects; uploads: keep files' times in metadata
+    #[arg(long)]
+    pub keep_times: bool,
+    /// Uploads: follow symbolic links, instead of leaving them out
+    #[arg(long)]
+    pub follow_symlinks: bool,
+    /// Downloads: list all names and check each before anything is written
+    #[arg(long)]
+    pub check_names_first: bool,
+    /// Most objects in transfer at once [default: max_concurrency of the configuration, or 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub objects_at_once: Option<u32>,
+}
+
+impl FolderArgs {
+    /// The first of these flags that was given.
+    #[must_use]
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            (self.filters.given, "--include and --exclude"),
+            (self.dry_run, "--dry-run"),
+            (self.fail_fast, "--fail-fast"),
+            (self.keep_times, "--keep-times"),
+            (self.follow_symlinks, "--follow-symlinks"),
+            (self.check_names_first, "--check-names-first"),
+            (self.objects_at_once.is_some(), "--objects-at-once"),
+        ]
+        .into_iter()
+        .find_map(|(given, flag)| given.then_some(flag))
+    }
+}
+
+/// `--include` and `--exclude`, in the order in which they were given.
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    /// What they come to.
+    pub globs: Globs,
+    /// Whether there is one.
+    pub given: bool,
+}
+
+impl Args for Filters {
+    fn augment_args(command: Command) -> Command {
+        let flag = |name: &'static str, help: &'static str| {
+            Arg::new(name).long(name).value_name("GLOB").action(ArgAction::Append).help(help)
+        };
+        command
+            .arg(flag(
+                "exclude",
+                "Leave out names below SRC that match; the last of all --exclude and --include decides",
+            ))
+            .arg(flag("include", "Take names in again that match: * is any letters, ? one, [ab] one of these"))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Filters {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let of = |name: &'static str| {
+            let places = matches.indices_of(name).into_iter().flatten();
+            let patterns = matches.get_many::<String>(name).into_iter().flatten();
+            places.zip(patterns).map(move |(at, pattern)| (at, name == "include", pattern))
+        };
+        let mut all: Vec<(usize, bool, &String)> = of("include").chain(of("exclude")).collect();
+        all.sort_unstable_by_key(|(at, _, _)| *at);
+        let given = !all.is_empty();
+        let globs = all.into_iter().fold(Globs::new(), |globs, (_, include, pattern)| match include {
+            true => globs.include(pattern),
+            false => globs.exclude(pattern),
+        });
+        Ok(Self { globs, given })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

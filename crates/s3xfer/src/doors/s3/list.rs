@@ -1,0 +1,200 @@
+//! ListObjectsV2 and DeleteObjects: one request each.
+//!
+//! Keys are asked for percent-encoded (`encoding-type=url`), for XML has no way to write some letters that a key may
+//! hold (API reference, "ListObjectsV2").
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::config::Region;
+use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier, RequestPayer};
+use futures::FutureExt;
+
+use super::Store;
+use crate::words::failure::{RequestError, RequestFailure};
+use crate::words::listing::{ListRequest, ListedObject, NotDeleted, Page};
+use crate::words::object::{ObjectAddress, ObjectRequest};
+
+/// S3's greatest page, and most keys of a DeleteObjects.
+pub(crate) const MOST_KEYS: usize = 1000;
+
+impl Store {
+    /// The page of a listing behind `token`, or the first. The answer must be there before `patience` has passed.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, sorted by whether another attempt can help.
+    pub(crate) async fn list(
+        &self,
+        asked: &ListRequest,
+        token: Option<&str>,
+        patience: Duration,
+    ) -> Result<Page, RequestFailure> {
+        check(asked)?;
+        let output = self
+            .follow(&asked.bucket, patience, None, |region| {
+                let request = self
+                    .client
+                    .list_objects_v2()
+                    .bucket(&asked.bucket)
+                    .prefix(&asked.prefix)
+                    .encoding_type(EncodingType::Url)
+                    .set_continuation_token(token.map(str::to_owned))
+                    .set_request_payer(asked.request_payer.then_some(RequestPayer::Requester))
+                    .set_expected_bucket_owner(asked.expected_bucket_owner.clone());
+                match of_its_own(&asked.bucket, region.as_ref()) {
+                    None => request.send().boxed(),
+                    Some(config) => request.customize().config_override(config).send().boxed(),
+                }
+            })
+            .await?;
+        let encoded = output.encoding_type == Some(EncodingType::Url);
+        let next = match output.is_truncated {
+            Some(true) => {
+                let told = output.next_continuation_token.filter(|next| Some(next.as_str()) != token);
+                let what = "the listing goes on, but the server does not say where";
+                Some(told.ok_or_else(|| bad_response(what.to_owned()))?)
+            }
+            _ => None,
+        };
+        let objects = output.contents.unwrap_or_default().into_iter().map(|object| {
+            let key = object.key.unwrap_or_default();
+            let key = match encoded {
+                true => decoded(&key).ok_or_else(|| bad_response(format!("the key {key:?} is not percent-encoded")))?,
+                false => key,
+            };
+            if !key.starts_with(&asked.prefix) {
+                return Err(bad_response(format!("the key {key:?} is not below the prefix {:?}", asked.prefix)));
+            }
+            let size = object.size.and_then(|size| u64::try_from(size).ok());
+            let bytes = size.ok_or_else(|| bad_response(format!("the key {key:?} has no size")))?;
+            let last_modified = object.last_modified.and_then(|time| SystemTime::try_from(time).ok());
+            Ok(ListedObject { key, bytes, e_tag: object.e_tag, last_modified })
+        });
+        Ok(Page { objects: objects.collect::<Result<_, _>>()?, next })
+    }
+
+    /// Deletes up to [`MOST_KEYS`] objects, and says which are still there. One that is not there counts as deleted.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub(crate) async fn delete(
+        &self,
+        asked: &ListRequest,
+        keys: &[String],
+        patience: Duration,
+    ) -> Result<Vec<NotDeleted>, RequestFailure> {
+        check(asked)?;
+        let unwritten = |error: aws_sdk_s3::error::BuildError| {
+            RequestFailure::Final(RequestError::NotSent { source: error.to_string().into() })
+        };
+        let mut delete = Delete::builder().quiet(true);
+        for key in keys {
+            delete = delete.objects(ObjectIdentifier::builder().key(key).build().map_err(unwritten)?);
+        }
+        let delete = delete.build().map_err(unwritten)?;
+        let output = self
+            .follow(&asked.bucket, patience, None, |region| {
+                let request = self
+                    .client
+                    .delete_objects()
+                    .bucket(&asked.bucket)
+                    .delete(delete.clone())
+                    .set_request_payer(asked.request_payer.then_some(RequestPayer::Requester))
+                    .set_expected_bucket_owner(asked.expected_bucket_owner.clone());
+                match of_its_own(&asked.bucket, region.as_ref()) {
+                    None => request.send().boxed(),
+                    Some(config) => request.customize().config_override(config).send().boxed(),
+                }
+            })
+            .await?;
+        let failed = output.errors.unwrap_or_default().into_iter().map(|error| NotDeleted {
+            key: error.key.unwrap_or_default(),
+            code: error.code.unwrap_or_else(|| "without an error code".to_owned()),
+            message: error.message.unwrap_or_else(|| "no message given".to_owned()),
+        });
+        Ok(failed.collect())
+    }
+}
+
+/// Whether a request can be written at all.
+fn check(asked: &ListRequest) -> Result<(), RequestFailure> {
+    // Any key does where there is no prefix.
+    let key = if asked.prefix.is_empty() { "-" } else { &asked.prefix };
+    let address = ObjectAddress { bucket: asked.bucket.clone(), key: key.to_owned() };
+    let expected_bucket_owner = asked.expected_bucket_owner.clone();
+    let object = ObjectRequest { expected_bucket_owner, ..ObjectRequest::new(address) };
+    object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))
+}
+
+/// The configuration that requests for the bucket need and others do not.
+fn of_its_own(bucket: &str, region: Option<&Region>) -> Option<aws_sdk_s3::config::Builder> {
+    // An access point has a host of its own, and no path.
+    let arn = bucket.starts_with("arn:");
+    if !arn && region.is_none() {
+        return None;
+    }
+    let mut config = aws_sdk_s3::Config::builder();
+    if let Some(region) = region {
+        config.set_region(Some(region.clone()));
+    }
+    if arn {
+        config.set_force_path_style(Some(false));
+    }
+    Some(config)
+}
+
+fn bad_response(what: String) -> RequestFailure {
+    RequestFailure::Final(RequestError::BadResponse { what })
+}
+
+/// The text that was percent-encoded, in which S3 writes a space as `+`. `None` for what is not.
+fn decoded(text: &str) -> Option<String> {
+    if !text.contains(['%', '+']) {
+        return Some(text.to_owned());
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, more @ ..] = rest {
+        rest = more;
+        match first {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let (digits, more) = rest.split_at_checked(2)?;
+                let digits = str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = more;
+            }
+            other => bytes.push(*other),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_decoded_as_s3_encodes_them() {
+        assert_eq!(decoded("a/b.txt").as_deref(), Some("a/b.txt"));
+        assert_eq!(decoded("a+b%2Bc%20d%C3%A9").as_deref(), Some("a b+c dé"));
+        for wrong in ["%", "%2", "%zz", "%+1", "%ff"] {
+            assert_eq!(decoded(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_comes_back(key in any::<String>()) {
+            let encoded: String = key.bytes().map(|byte| match byte {
+                b' ' => "+".to_owned(),
+                byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+                byte => format!("%{byte:02x}"),
+            }).collect();
+            prop_assert_eq!(decoded(&encoded), Some(key));
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! A folder that files go into, and what is below it. No link below it is followed: every folder on the way is opened in
+//! the one before it, without following.
+//!
+//! The folder itself may be behind links: the caller named it. Everything here blocks, for a moment.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::words::action::DiskAction;
+use crate::words::failure::TransferError;
+use crate::words::names::NameError;
+
+mod walk;
+
+pub(crate) use walk::{Kind, Walk, Walked};
+
+/// For everybody, less the umask: as any program makes its folders.
+const ORDINARY: Mode = Mode::from_raw_mode(0o777);
+
+/// A folder, open.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    root: PathBuf,
+    fd: Arc<OwnedFd>,
+    /// The folder that was asked for last: keys come in order, so the next one is likely to be in it, too.
+    last: Mutex<Option<(String, Arc<OwnedFd>)>>,
+}
+
+/// Why something below the folder cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TreeError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Disk(#[from] TransferError),
+}
+
+/// A name for a file, in a folder that is open.
+#[derive(Debug)]
+pub(crate) struct Spot {
+    pub(crate) folder: Arc<OwnedFd>,
+    /// To be shown, and for its last part.
+    pub(crate) path: PathBuf,
+}
+
+impl Tree {
+    /// Opens the folder, and makes it first where it is not there and `make` says so.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Disk`].
+    pub(crate) fn open(root: &Path, make: bool) -> Result<Self, TransferError> {
+        let fail = |action, source| TransferError::Disk { path: root.to_owned(), action, source };
+        if make {
+            fs::create_dir_all(root).map_err(|source| fail(DiskAction::MakeFolder, source))?;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(root, flags, Mode::empty());
+        let fd = opened.map_err(|errno| fail(DiskAction::ListFolder, errno.into()))?;
+        Ok(Self { root: root.to_owned(), fd: Arc::new(fd), last: Mutex::default() })
+    }
+
+    /// Most bytes of a name in it, as the file system says; 255 where it says nothing that can be.
+    pub(crate) fn name_max(&self) -> usize {
+        let told = rustix::fs::fstatvfs(&self.fd).map_or(0, |disk| disk.f_namemax);
+        usize::try_from(told).ok().filter(|told| (8..=4096).contains(told)).unwrap_or(255)
+    }
+
+    /// Whether names that differ in case only are the same in it. Nothing is written to find out: a name that is there,
+    /// in the folder or beside it, is looked for in the other case. With no such name, macOS and Windows do, others do
+    /// not.
+    pub(crate) fn ignores_case(&self) -> bool {
+        let inside = fs::read_dir(&self.root).into_iter().flatten().flatten().take(100);
+        let inside = inside.map(|entry| (self.fd.try_clone(), entry.file_name()));
+        let own = fs::canonicalize(&self.root).ok();
+        let beside = own.as_deref().and_then(|own| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let parent = rustix::fs::open(own.parent()?, flags, Mode::empty()).map_err(io::Error::from);
+            Some((parent, own.file_name()?.to_owned()))
+        });
+        for (folder, name) in inside.chain(beside) {
+            let (Ok(folder), Some(name)) = (folder, name.to_str()) else { continue };
+            let swapped: String = name.chars().map(other_case).collect();
+            if swapped == name {
+                continue;
+            }
+            let look = |name: &str| rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
+            match (look(name), look(&swapped)) {
+                (Ok(one), Ok(other)) => return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+                (Ok(_), Err(Errno::NOENT)) => return false,
+                _ => {}
+            }
+        }
+        cfg!(any(target_os = "macos", windows))
+    }
+
+    /// The path of something below it, for errors.
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// The folder at this path below it, made where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] where a link or a file is on the way, [`TransferError::Disk`].
+    pub(crate) fn folder(&self, relative: &str) -> Result<Arc<OwnedFd>, TreeError> {
+        self.walk_to(relative, true)
+    }
+
+    fn walk_to(&self, relative: &str, make: bool) -> Result<Arc<OwnedFd>, TreeError> {
+        if relative.is_empty() {
+            return Ok(self.fd.clone());
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((path, fd)) = &*last
+            && path == relative
+        {
+            return Ok(fd.clone());
+        }
+        let mut folder = self.fd.clone();
+        let mut end = 0;
+        for name in relative.split('/') {
+            end += name.len();
+            folder = Arc::new(self.step(&folder, name, &relative[..end], make)?);
+            end += 1;
+        }
+        *last = Some((relative.to_owned(), folder.clone()));
+        Ok(folder)
+    }
+
+    /// The folder `name` in `folder`.
+    fn step(&self, folder: &OwnedFd, name: &str, path: &str, make: bool) -> Result<OwnedFd, TreeError> {
+        let fail = |action, errno: Errno| TransferError::Disk { path: self.path(path), action, source: errno.into() };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let open = || rustix::fs::openat(folder, name, flags, Mode::empty());
+        let opened = match open() {
+            Err(Errno::NOENT) if make => match rustix::fs::mkdirat(folder, name, ORDINARY) {
+                Ok(()) | Err(Errno::EXIST) => open(),
+                Err(errno) => return Err(fail(DiskAction::MakeFolder, errno).into()),
+            },
+            opened => opened,
+        };
+        match opened {
+            Ok(opened) => Ok(opened),
+            // Linux says ENOTDIR for a link, too.
+            Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {
+                match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(found) if FileType::from_raw_mode(found.st_mode).is_symlink() => {
+                        Err(NameError::BehindLink { link: path.to_owned() }.into())
+                    }
+                    Ok(_) => Err(NameError::FileInTheWay { file: path.to_owned() }.into()),
+                    Err(_) => Err(fail(DiskAction::OpenFolder, errno).into()),
+                }
+            }
+            Err(errno) => Err(fail(DiskAction::OpenFolder, errno).into()),
+        }
+    }
+
+    /// A name for the file at this path, with the folders that lead there.
+    ///
+    /// # Errors
+    ///
+    /// As [`folder`](Self::folder); [`NameError::NotAFile`] where a link, a folder or a device has that name.
+    pub(crate) fn spot(&self, relative: &str) -> Result<Spot, TreeError> {
+        let (parent, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+        let folder = self.folder(parent)?;
+        match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if !FileType::from_raw_mode(found.st_mode).is_file() => Err(NameError::NotAFile.into()),
+            Ok(_) | Err(Errno::NOENT) => Ok(Spot { folder, path: self.path(relative) }),
+            Err(errno) => {
+                let (path, action) = (self.path(relative), DiskAction::Look);
+                Err(TransferError::Disk { path, action, source: errno.into() }.into())
+            }
+        }
+    }
+
+    /// Whether [`spot`](Self::spot) would find a link, a file or a device in the way by now. Makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn would_be_spot(&self, relative: &str) -> Result<(), TreeError> {
+        let (parent, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+        let folder = match self.walk_to(parent, false) {
+            Ok(folder) => folder,
+            Err(TreeError::Disk(TransferError::Disk { source, .. })) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if !FileType::from_raw_mode(found.st_mode).is_file() => Err(NameError::NotAFile.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the file at this path, and then the folders above it that are empty by that; one that is gone already
+    /// counts as removed. `keep` says which folders stay.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError`].
+    pub(crate) fn remove(&self, relative: &str, keep: impl Fn(&str) -> bool) -> Result<(), TreeError> {
+        let is_folder = relative.ends_with('/');
+        let mut path = relative.trim_end_matches('/');
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        loop {
+            let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let folder = self.walk_to(parent, false)?;
+            match rustix::fs::unlinkat(&folder, name, flags) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                // A folder that is in use stays; only the first is what was asked for.
+                Err(_) if path.len() < relative.trim_end_matches('/').len() => break,
+                Err(errno) => {
+                    let (path, action) = (self.path(path), DiskAction::Remove);
+                    return Err(TransferError::Disk { path, action, source: errno.into() }.into());
+                }
+            }
+            if parent.is_empty() || keep(parent) {
+                break;
+            }
+            (path, flags) = (parent, AtFlags::REMOVEDIR);
+        }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+}
+
+fn other_case(letter: char) -> char {
+    match letter.is_ascii_lowercase() {
+        true => letter.to_ascii_uppercase(),
+        false => letter.to_ascii_lowercase(),
+    }
+}
+
+/// A time of the file system; `None` where it has one that this system cannot tell.
+fn time(seconds: i64, nanoseconds: i64) -> Option<SystemTime> {
+    let nanoseconds = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    match seconds < 0 {
+        true => SystemTime::UNIX_EPOCH.checked_sub(whole)?.checked_add(nanoseconds),
+        false => SystemTime::UNIX_EPOCH.checked_add(whole)?.checked_add(nanoseconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn name_error<T: std::fmt::Debug>(ended: Result<T, TreeError>) -> NameError {
+        match ended {
+            Err(TreeError::Name(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn folders_are_made_and_links_are_not_followed() {
+        let (place, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let tree = Tree::open(&place.path().join("new/root"), true).unwrap();
+        tree.spot("a/b/c").unwrap();
+        assert!(place.path().join("new/root/a/b").is_dir());
+        symlink(outside.path(), place.path().join("new/root/link")).unwrap();
+        symlink("a", place.path().join("new/root/a/inside")).unwrap();
+        let link = |link: &str| NameError::BehindLink { link: link.to_owned() };
+        assert_eq!(name_error(tree.spot("link/x")), link("link"));
+        assert_eq!(name_error(tree.would_be_spot("link/x")), link("link"));
+        assert_eq!(name_error(tree.spot("a/inside/x")), link("a/inside"));
+        assert_eq!(name_error(tree.spot("link")), NameError::NotAFile);
+        assert_eq!(name_error(tree.spot("a")), NameError::NotAFile);
+        fs::write(place.path().join("new/root/file"), "").unwrap();
+        assert_eq!(name_error(tree.spot("file/x")), NameError::FileInTheWay { file: "file".to_owned() });
+        assert!(tree.spot("file").is_ok());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_was_swapped_for_a_link_is_not_followed() {
+        let (place, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let tree = Tree::open(place.path(), false).unwrap();
+        let spot = tree.spot("a/x").unwrap();
+        fs::rename(place.path().join("a"), place.path().join("b")).unwrap();
+        symlink(outside.path(), place.path().join("a")).unwrap();
+        let staged = crate::doors::disk::StagedFile::create_in(&spot.folder, &spot.path).unwrap();
+        staged.publish().unwrap();
+        assert!(place.path().join("b/x").is_file());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_goes_with_the_folders_that_it_leaves_empty() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = Tree::open(place.path(), false).unwrap();
+        for folder in ["a/b/c", "a/kept"] {
+            tree.folder(folder).unwrap();
+        }
+        fs::write(place.path().join("a/b/c/x"), "").unwrap();
+        tree.remove("a/b/c/x", |_| false).unwrap();
+        assert!(!place.path().join("a/b").exists() && place.path().join("a/kept").exists());
+        tree.remove("a/kept/", |folder| folder == "a").unwrap();
+        assert!(place.path().join("a").is_dir());
+        tree.remove("a/gone", |_| true).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn case_is_told_by_what_is_there() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = Tree::open(place.path(), false).unwrap();
+        fs::write(place.path().join("Name"), "").unwrap();
+        assert!(!tree.ignores_case());
+        // The same file under both names is how a file system looks that ignores case.
+        fs::hard_link(place.path().join("Name"), place.path().join("nAME")).unwrap();
+        assert!(tree.ignores_case());
+        assert_eq!(tree.name_max(), 255);
+    }
+}

@@ -1,0 +1,197 @@
+//! [`Walk`]: the files below a folder, in the order of their keys.
+//!
+//! Memory: the names of the folders on the way to where it is. Blocks.
+
+use std::collections::HashSet;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::time;
+use crate::words::batch::Symlinks;
+
+/// Something below the folder.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    /// The path below the folder, with `/` between names; a folder's ends with one. A name that is no text is shown as
+    /// well as it can be.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) kind: Kind,
+}
+
+/// The kinds of [`Walked`].
+#[derive(Debug)]
+pub(crate) enum Kind {
+    File {
+        bytes: u64,
+        modified: Option<SystemTime>,
+    },
+    EmptyFolder {
+        modified: Option<SystemTime>,
+    },
+    /// A link that is not followed, or something that has no bytes of its own: a FIFO, a socket, a device.
+    NoFile,
+    NotUtf8,
+    /// It could not be looked at: of what is below it, nothing is known.
+    Unlisted(io::Error),
+}
+
+/// Goes through a folder.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    links: Symlinks,
+    /// The folders on the way, the outermost first.
+    open: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    /// The way to it, empty or with a `/` at its end.
+    name: String,
+    /// In reverse order.
+    entries: Vec<Entry>,
+    /// Device and number, by which a link back is known.
+    id: (u64, u64),
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// As keys are compared: a folder's with its `/`.
+    sort: Vec<u8>,
+    path: PathBuf,
+    is_link: bool,
+    /// What it is, or what the link is for.
+    found: io::Result<Metadata>,
+}
+
+impl Walk {
+    /// Goes through `root`, which is a folder.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's word where it cannot be listed.
+    pub(crate) fn new(root: &Path, links: Symlinks) -> io::Result<Self> {
+        let found = fs::metadata(root)?;
+        let level = level(String::new(), root, (found.dev(), found.ino()), links)?;
+        Ok(Self { links, open: vec![level] })
+    }
+
+    /// The entry's name as a key has it; lossy, and false, where it is no text.
+    fn named(level: &Level, entry: &Entry) -> (String, bool) {
+        match std::str::from_utf8(&entry.sort) {
+            Ok(name) => (format!("{}{name}", level.name), true),
+            Err(_) => (format!("{}{}", level.name, String::from_utf8_lossy(&entry.sort)), false),
+        }
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Walked;
+
+    fn next(&mut self) -> Option<Walked> {
+        loop {
+            let level = self.open.last_mut()?;
+            let Some(entry) = level.entries.pop() else {
+                self.open.pop();
+                continue;
+            };
+            let (name, is_text) = Self::named(level, &entry);
+            let path = entry.path.clone();
+            let walked = |kind| Some(Walked { name: name.clone(), path: path.clone(), kind });
+            if entry.is_link && self.links == Symlinks::Skip {
+                return walked(Kind::NoFile);
+            }
+            let found = match entry.found {
+                Ok(found) => found,
+                // Gone since its folder was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !entry.is_link => continue,
+                Err(error) => return walked(Kind::Unlisted(error)),
+            };
+            if !is_text {
+                return walked(Kind::NotUtf8);
+            }
+            let modified = time(found.mtime(), found.mtime_nsec());
+            if found.is_file() {
+                return walked(Kind::File { bytes: found.len(), modified });
+            }
+            if !found.is_dir() {
+                return walked(Kind::NoFile);
+            }
+            let id = (found.dev(), found.ino());
+            let on_the_way: HashSet<(u64, u64)> = self.open.iter().map(|level| level.id).collect();
+            if on_the_way.contains(&id) {
+                let what = "it leads back to a folder that it is in; remove it, or skip symbolic links";
+                return walked(Kind::Unlisted(io::Error::other(what)));
+            }
+            match self::level(name.clone(), &path, id, self.links) {
+                Ok(level) if level.entries.is_empty() => return walked(Kind::EmptyFolder { modified }),
+                Ok(level) => self.open.push(level),
+                Err(error) => return walked(Kind::Unlisted(error)),
+            }
+        }
+    }
+}
+
+fn level(name: String, path: &Path, id: (u64, u64), links: Symlinks) -> io::Result<Level> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let path = entry.path();
+        let is_link = entry.file_type()?.is_symlink();
+        let found = match is_link && links == Symlinks::Follow {
+            true => fs::metadata(&path),
+            false => entry.metadata(),
+        };
+        let mut sort = entry.file_name().as_bytes().to_owned();
+        if found.as_ref().is_ok_and(Metadata::is_dir) {
+            sort.push(b'/');
+        }
+        entries.push(Entry { sort, path, is_link, found });
+    }
+    entries.sort_unstable_by(|one, other| other.sort.cmp(&one.sort));
+    Ok(Level { name, entries, id })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(root: &Path, links: Symlinks) -> Vec<String> {
+        Walk::new(root, links).unwrap().map(|walked| walked.name).collect()
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_their_keys() {
+        let place = tempfile::tempdir().unwrap();
+        for file in ["a/z", "a!", "a.txt", "a/b/c", "b", "é"] {
+            let path = place.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+        fs::create_dir(place.path().join("empty")).unwrap();
+        let found = names(place.path(), Symlinks::Skip);
+        assert_eq!(found, ["a!", "a.txt", "a/b/c", "a/z", "b", "empty/", "é"]);
+        assert!(found.is_sorted());
+    }
+
+    #[test]
+    fn links_are_skipped_or_followed_but_not_in_circles() {
+        let (place, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("x"), "x").unwrap();
+        symlink(outside.path(), place.path().join("link")).unwrap();
+        symlink(".", place.path().join("round")).unwrap();
+        symlink("nowhere", place.path().join("dead")).unwrap();
+        let kinds = |links| Walk::new(place.path(), links).unwrap().map(|w| (w.name, w.kind)).collect::<Vec<_>>();
+        assert!(kinds(Symlinks::Skip).iter().all(|(_, kind)| matches!(kind, Kind::NoFile)));
+        let followed = kinds(Symlinks::Follow);
+        assert!(matches!(&followed[0], (name, Kind::Unlisted(_)) if name == "dead"), "{followed:?}");
+        assert!(matches!(&followed[1], (name, Kind::File { bytes: 1, .. }) if name == "link/x"), "{followed:?}");
+        assert!(matches!(&followed[2], (name, Kind::Unlisted(_)) if name == "round/"), "{followed:?}");
+    }
+}

@@ -1,0 +1,89 @@
+//! The settings that the builders of all directions have.
+
+/// The methods that set them. `$what` is the type's own noun.
+macro_rules! settings {
+    ($builder:ident) => {
+        impl $builder {
+            /// The names that are meant; all of them without it. What is left out is neither transferred nor deleted.
+            pub fn globs(mut self, globs: $crate::words::globs::Globs) -> Self {
+                self.settings.globs = globs;
+                self
+            }
+
+            /// Does nothing but to list, to compare and to check names: `on_each` and the report say what would be done.
+            pub fn dry_run(mut self, dry_run: bool) -> Self {
+                self.settings.dry_run = dry_run;
+                self
+            }
+
+            /// What happens after an object has failed; by default the batch ends.
+            pub fn on_failure(mut self, on_failure: $crate::words::batch::OnFailure) -> Self {
+                self.settings.on_failure = on_failure;
+                self
+            }
+
+            /// Most objects in transfer at once; by default as many as the client's small downloads
+            /// ([`max_concurrency`](crate::TransferConfig::max_concurrency), and 64 where that is not set). Their
+            /// requests, their memory and their rate have the client's limits, however many they are. 0 means 1.
+            pub fn objects_at_once(mut self, objects: usize) -> Self {
+                self.settings.at_once = Some(objects);
+                self
+            }
+
+            /// Leaves out what the target has already, by this rule. Needs both sides listed in the order of their keys,
+            /// which S3's directory buckets do not do.
+            pub fn sync(mut self, compare: $crate::words::compare::Compare) -> Self {
+                self.settings.sync = Some(compare);
+                self
+            }
+
+            /// Deletes what the target has and the source does not. Names that globs leave out stay, and so does what
+            /// is, or may be, below something of the source that could not be listed.
+            pub fn delete(mut self, delete: bool) -> Self {
+                self.settings.delete = delete;
+                self
+            }
+
+            /// Told of each object that is done, has failed or is left out, in the order in which that happens.
+            pub fn on_each(mut self, each: impl FnMut(&$crate::words::batch::BatchItem) + Send + 'static) -> Self {
+                self.settings.each = Some(Box::new(each));
+                self
+            }
+
+            /// Counts into `progress`.
+            pub fn progress(mut self, progress: $crate::words::batch_progress::BatchProgress) -> Self {
+                self.settings.progress = progress;
+                self
+            }
+
+            /// Other options for these transfers. The client's limits hold for them as for others.
+            pub fn options(mut self, options: $crate::words::config::TransferOptions) -> Self {
+                self.settings.shared = self.settings.shared.with_options(options);
+                self
+            }
+
+            /// Says that the requester pays for the requests and the data.
+            pub fn request_payer(mut self) -> Self {
+                self.settings.request_payer = true;
+                self
+            }
+
+            /// Has the server refuse the requests if the bucket belongs to another account than this one.
+            pub fn expected_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
+                self.settings.expected_bucket_owner = Some(account_id.into());
+                self
+            }
+        }
+
+        impl std::future::IntoFuture for $builder {
+            type Output = Result<$crate::words::batch::BatchReport, $crate::words::batch::BatchError>;
+            type IntoFuture = futures::future::BoxFuture<'static, Self::Output>;
+
+            fn into_future(self) -> Self::IntoFuture {
+                futures::FutureExt::boxed(self.run())
+            }
+        }
+    };
+}
+
+pub(super) use settings;

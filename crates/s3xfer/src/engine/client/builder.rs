@@ -1,0 +1,126 @@
+//! [`ClientBuilder`]: a client from endpoint, region and keys, without the SDK's words for them.
+
+use aws_sdk_s3::config::{Credentials, HttpClient, ProvideCredentials, SharedCredentialsProvider, SharedHttpClient};
+
+use super::Client;
+use crate::doors::s3::{Access, ResolvedAccess};
+use crate::words::client_error::ClientError;
+use crate::words::config::TransferConfig;
+
+/// Makes a [`Client`]; [`Client::builder`] begins. What is not set is taken from where AWS's tools take it: environment
+/// variables, the files in `~/.aws`, the machine's role.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), s3xfer::ClientError> {
+/// let client = s3xfer::Client::builder()
+///     .endpoint_url("http://127.0.0.1:9000")
+///     .keys("access", "secret")
+///     .without_environment()
+///     .build()
+///     .await?;
+/// # let _ = client;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder makes nothing until it is built"]
+pub struct ClientBuilder {
+    access: Access,
+    config: TransferConfig,
+}
+
+impl ClientBuilder {
+    /// The server, as `http://127.0.0.1:9000`; AWS's where none is set. Behind an endpoint that is set, here or by
+    /// `AWS_ENDPOINT_URL`, buckets are addressed by path, and the region need not be known.
+    pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
+        self.access.endpoint_url = Some(url.into());
+        self
+    }
+
+    /// The region that requests are signed for. A bucket that is in another one is found by the server's word.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.access.region = Some(region.into());
+        self
+    }
+
+    /// The profile in AWS's files that has the rest.
+    pub fn profile(mut self, profile: impl Into<String>) -> Self {
+        self.access.profile = Some(profile.into());
+        self
+    }
+
+    /// An access key and its secret, which is never shown.
+    pub fn keys(self, access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
+        self.credentials(Credentials::new(access_key, secret_key, None, None, "s3xfer"))
+    }
+
+    /// Keys of a session, with its token.
+    pub fn session_keys(
+        self,
+        access_key: impl Into<String>,
+        secret_key: impl Into<String>,
+        token: impl Into<String>,
+    ) -> Self {
+        self.credentials(Credentials::new(access_key, secret_key, Some(token.into()), None, "s3xfer"))
+    }
+
+    /// Another source of keys, asked again when they expire.
+    pub fn credentials(mut self, provider: impl ProvideCredentials + 'static) -> Self {
+        self.access.credentials = Some(SharedCredentialsProvider::new(provider));
+        self
+    }
+
+    /// Sends requests without a signature: for public buckets.
+    pub fn unsigned(mut self) -> Self {
+        self.access.unsigned = true;
+        self
+    }
+
+    /// Whether the bucket is in the URL's path or in its host's name. By default in the path where an endpoint is set,
+    /// for the servers behind such endpoints rarely have a DNS name per bucket.
+    pub fn path_style(mut self, by_path: bool) -> Self {
+        self.access.path_style = Some(by_path);
+        self
+    }
+
+    /// Another HTTP client than the engine's own, which is made for large objects ([`Client::new`]).
+    pub fn http_client(mut self, http_client: impl HttpClient + 'static) -> Self {
+        self.access.http_client = Some(SharedHttpClient::new(http_client));
+        self
+    }
+
+    /// Configuration of the transfers.
+    pub fn config(mut self, config: TransferConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Asks neither AWS's variables and files nor the machine for what is not set. What is missing shows in the first
+    /// transfer's error.
+    pub fn without_environment(mut self) -> Self {
+        self.access.alone = true;
+        self
+    }
+
+    /// The client. No connection is made yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]. Whether the endpoint is there and the keys are right, the first transfer tells.
+    pub async fn build(self) -> Result<Client, ClientError> {
+        let config = self.config.clone();
+        let sdk = self.resolve().await?.sdk.build();
+        Ok(Client::new(aws_sdk_s3::Client::from_conf(sdk)).with_config(config))
+    }
+
+    /// What [`build`](Self::build) makes the client of, for other clients that are to reach the same server in the same
+    /// way.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn resolve(self) -> Result<ResolvedAccess, ClientError> {
+        self.access.resolve().await
+    }
+}

@@ -1,0 +1,199 @@
+//! [`BatchReport`]: what became of the objects of a prefix, or the files of a folder, one by one and together.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::words::failure::TransferError;
+use crate::words::names::NameError;
+
+/// What a batch does after one of its objects has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnFailure {
+    /// Ends with that error. Transfers that are running are dropped, and leave nothing half-made.
+    #[default]
+    Stop,
+    /// Goes on with the others; the report counts what has failed.
+    GoOn,
+}
+
+/// What an upload does with symbolic links below its folder. The folder itself may be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Symlinks {
+    /// Leaves them out; the report counts them as [left out](BatchReport::left_out).
+    #[default]
+    Skip,
+    /// Uploads what they are for, files and folders, wherever that is. A link to a folder that it is in is an error.
+    Follow,
+}
+
+/// What was to be done with one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BatchAction {
+    /// An object is downloaded, uploaded or copied.
+    Transfer,
+    /// An empty folder is made, of a key that ends with `/`, or the other way round.
+    MakeFolder,
+    /// A file or an object is deleted that the source does not have.
+    Delete,
+}
+
+/// What became of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BatchOutcome {
+    /// It is done.
+    Done,
+    /// It would be done, were this no dry run.
+    WouldBeDone,
+    /// A sync found it the same on both sides.
+    Unchanged,
+    /// It is no file: a symbolic link that is not followed, a FIFO, a socket, a device.
+    LeftOut,
+    /// It failed.
+    Failed(ItemError),
+}
+
+/// One object or file, and what became of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BatchItem {
+    /// The path below the prefix and the folder, with `/` between names; an empty folder's ends with one.
+    pub name: String,
+    /// Its size; 0 where that is not known.
+    pub bytes: u64,
+    /// What was to be done.
+    pub action: BatchAction,
+    /// What became of it.
+    pub outcome: BatchOutcome,
+}
+
+/// Why an object or a file of a batch failed.
+///
+/// Displays as a fragment that says which, and why.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ItemError {
+    /// The name cannot be one on the other side. Nothing was sent, and nothing written.
+    #[error("{name} {source}")]
+    Name {
+        /// The key, or the path.
+        name: String,
+        /// Why not.
+        source: NameError,
+    },
+    /// The transfer failed, or something on the disk did.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The server did not delete the object.
+    #[error("s3://{bucket}/{key} is not deleted: the server says {code}: {message}")]
+    NotDeleted {
+        /// Its bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+        /// S3's error code.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+    /// One of the two prefixes of a copy is below the other: the copies would be copied, too.
+    #[error("{source_prefix} and {target_prefix} overlap; copy to a prefix of its own")]
+    Overlap {
+        /// `s3://bucket/prefix`.
+        source_prefix: String,
+        /// `s3://bucket/prefix`.
+        target_prefix: String,
+    },
+    /// A file or a folder cannot be looked at; nothing is known of what is below it, and nothing there is deleted.
+    #[error("{} cannot be looked at", path.display())]
+    Unlisted {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's word.
+        source: io::Error,
+    },
+}
+
+/// What a batch did. Failed items are given to the batch's `on_each`; the first
+/// [`MOST_KEPT_FAILURES`](Self::MOST_KEPT_FAILURES) are kept here besides.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct BatchReport {
+    /// Objects transferred.
+    pub transferred: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Empty folders made.
+    pub folders: u64,
+    /// Objects, or files, that a sync found the same on both sides.
+    pub unchanged: u64,
+    /// Objects or files deleted.
+    pub deleted: u64,
+    /// Names that are no files: links that are not followed, FIFOs, sockets, devices.
+    pub left_out: u64,
+    /// Objects that failed, and names that cannot be.
+    pub failed: u64,
+    /// The first of these.
+    pub failures: Vec<ItemError>,
+    /// From the call to the end.
+    pub elapsed: Duration,
+    /// Whether nothing was done: the figures say what would have been.
+    pub dry_run: bool,
+}
+
+impl BatchReport {
+    /// Most failures that a report keeps.
+    pub const MOST_KEPT_FAILURES: usize = 100;
+
+    /// Whether nothing has failed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed == 0
+    }
+
+    /// Counts an item.
+    pub(crate) fn count(&mut self, item: BatchItem) {
+        match (item.outcome, item.action) {
+            (BatchOutcome::Done | BatchOutcome::WouldBeDone, action) => match action {
+                BatchAction::Transfer => {
+                    (self.transferred, self.bytes) = (self.transferred + 1, self.bytes + item.bytes)
+                }
+                BatchAction::MakeFolder => self.folders += 1,
+                BatchAction::Delete => self.deleted += 1,
+            },
+            (BatchOutcome::Unchanged, _) => self.unchanged += 1,
+            (BatchOutcome::LeftOut, _) => self.left_out += 1,
+            (BatchOutcome::Failed(error), _) => {
+                self.failed += 1;
+                if self.failures.len() < Self::MOST_KEPT_FAILURES {
+                    self.failures.push(error);
+                }
+            }
+        }
+    }
+}
+
+/// Why a batch ended early. What it did until then is in its report.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BatchError {
+    /// What happened.
+    pub error: ItemError,
+    /// What was done before.
+    pub report: Box<BatchReport>,
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for BatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}

@@ -1,0 +1,67 @@
+//! [`ClientError`]: why a client cannot be made.
+
+/// A setting of [`ClientBuilder`](crate::ClientBuilder) that cannot be right. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The endpoint is no URL.
+    #[error("the endpoint URL {url} names no scheme; write it like http://127.0.0.1:9000")]
+    NoScheme {
+        /// The endpoint as given.
+        url: String,
+    },
+    /// The endpoint's URL has no host.
+    #[error("the endpoint URL {url} names no host; write it like http://127.0.0.1:9000")]
+    NoHost {
+        /// The endpoint as given.
+        url: String,
+    },
+    /// The endpoint's URL would show a password wherever it is shown. It is not repeated here.
+    #[error(
+        "the endpoint URL must not hold a user name or password; give keys as AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY, or to the builder"
+    )]
+    KeysInUrl,
+    /// Requests cannot be signed and unsigned.
+    #[error("keys are given, and requests are to go unsigned; leave one of the two out")]
+    KeysAndUnsigned,
+    /// A setting that is there and says nothing.
+    #[error("the {setting} is empty; leave it out, or name one")]
+    Empty {
+        /// The setting's name as a noun.
+        setting: &'static str,
+    },
+}
+
+/// Checks an endpoint for what would show only in the first request's error, or in a log.
+pub(crate) fn check_endpoint(url: &str) -> Result<(), ClientError> {
+    let authority = |rest: &str| rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    if authority(rest.unwrap_or(url)).contains('@') {
+        return Err(ClientError::KeysInUrl);
+    }
+    match rest.map(authority) {
+        None => Err(ClientError::NoScheme { url: url.to_owned() }),
+        Some(host) if host.is_empty() => Err(ClientError::NoHost { url: url.to_owned() }),
+        Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_url_without_a_password() {
+        for right in ["http://127.0.0.1:9000", "https://s3.example", "https://h/a@b"] {
+            assert_eq!(check_endpoint(right), Ok(()), "{right}");
+        }
+        assert!(matches!(check_endpoint("s3.example"), Err(ClientError::NoScheme { .. })));
+        assert!(matches!(check_endpoint("http:///x"), Err(ClientError::NoHost { .. })));
+        for secret in ["http://me:word@h", "me:word@h", "https://me@h/x"] {
+            let error = check_endpoint(secret).unwrap_err();
+            assert_eq!(error, ClientError::KeysInUrl, "{secret}");
+            assert!(!error.to_string().contains("word@"), "{error}");
+        }
+    }
+}

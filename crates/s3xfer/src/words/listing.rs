@@ -1,0 +1,42 @@
+//! [`ListedObject`]: an object as a listing has it.
+
+use std::time::SystemTime;
+
+/// An object as a listing has it. It may be another one, or gone, by the time it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListedObject {
+    /// The whole key.
+    pub key: String,
+    /// Size.
+    pub bytes: u64,
+    /// ETag as S3 writes it, in quotes.
+    pub e_tag: Option<String>,
+    /// `LastModified`; `None` where the server does not tell it, or tells a time that this system cannot have.
+    pub last_modified: Option<SystemTime>,
+}
+
+/// The objects that a listing is of, and what every request for it carries.
+#[derive(Debug, Clone)]
+pub(crate) struct ListRequest {
+    pub(crate) bucket: String,
+    pub(crate) prefix: String,
+    pub(crate) request_payer: bool,
+    pub(crate) expected_bucket_owner: Option<String>,
+}
+
+/// One answer of a listing.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) objects: Vec<ListedObject>,
+    /// To be given with the next request; `None` at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// An object that the server did not delete.
+#[derive(Debug)]
+pub(crate) struct NotDeleted {
+    pub(crate) key: String,
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
