@@ -2,4 +2,8 @@
 
 pub(crate) mod checkpoints;
 pub(crate) mod journal;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
+#[cfg(feature = "process")]
+pub(crate) mod process;
 pub(crate) mod results;

@@ -52,6 +52,8 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `parquet` | tables as Parquet files |
+//! | `process` | the module `program`: trials that are runs of another program |
 //! | `cli` | the program `tunekit`, whose `serve` speaks JSON lines with any language, and the module `serve` behind it |
 
 mod doors;
@@ -111,7 +113,8 @@ pub mod tuner {
     pub use crate::engine::simulator::{Simulation, SimulationError, Simulator};
     pub use crate::engine::stop::StopHandle;
     pub use crate::engine::trial_run::TrialRun;
-    pub use crate::engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
+    pub use crate::engine::tuner::{Observer, Tuner, TunerError, Tuning};
+    pub use crate::rules::stop::{StopRule, StoppedBy};
 }
 
 /// The journal of a study: its events, and the file that keeps them.
@@ -124,15 +127,29 @@ pub mod journal {
 
 /// The findings: comparisons, importances, effects, fronts, tables.
 pub mod results {
-    pub use crate::doors::results::{WriteError, write_csv};
+    #[cfg(feature = "parquet")]
+    pub use crate::doors::parquet::{ParquetError, parquet_bytes, write_parquet};
+    pub use crate::doors::results::{WriteError, csv_text, json_text, write_csv};
     pub use crate::rules::compare;
     pub use crate::rules::effects::{Effect, Effects, Finding};
     pub use crate::rules::experiment::Experiment;
     pub use crate::rules::importance::{
         Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface,
     };
+    pub use crate::rules::optuna::optuna_journal;
     pub use crate::rules::pareto;
     pub use crate::words::table::{Cells, Table, UnevenTable};
+}
+
+/// Trials that are runs of another program, of any language.
+#[cfg(feature = "process")]
+pub mod program {
+    pub use crate::engine::program::{ProgramBackend, ProgramError};
+    pub use crate::engine::show::{Show, status_lines};
+    pub use crate::engine::study_file::{StudyFile, StudyFileError};
+    pub use crate::engine::study_folder::{FolderError, StudyFolder, write_tables};
+    pub use crate::rules::command::CommandError;
+    pub use crate::words::program::{MetricSource, Pass, Program, Retries};
 }
 
 /// A study over JSON lines, for any language.

@@ -7,6 +7,8 @@ pub(crate) mod metric;
 pub(crate) mod name;
 pub(crate) mod plan;
 pub(crate) mod predicate;
+#[cfg(feature = "process")]
+pub(crate) mod program;
 pub(crate) mod schedule;
 pub(crate) mod space;
 pub(crate) mod table;
