@@ -1,16 +1,21 @@
 //! What each command of `tunekit` does. Flags are `main.rs`'s business.
 
+mod compare;
 mod read;
+mod replay;
 mod run;
 mod serve;
 
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub(crate) use read::{Format, Rows, best, export, plan, status};
+pub(crate) use compare::compare;
+pub(crate) use read::{Format, Rows, best, export, plan, report, status};
+pub(crate) use replay::replay;
 pub(crate) use run::{resume, run};
-pub(crate) use serve::serve;
+pub(crate) use serve::{listen, serve, worker};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -49,6 +54,16 @@ impl From<tunekit::program::FolderError> for Failure {
     fn from(error: tunekit::program::FolderError) -> Self {
         if error.is_usage() { Self::usage(&error) } else { Self::work(&error) }
     }
+}
+
+/// Writes `report.html` into a study's folder.
+fn write_report(folder: &tunekit::program::StudyFolder) -> Result<PathBuf, Failure> {
+    let study = folder.study()?;
+    let name = folder.path().file_name().map_or("study".into(), |name| name.to_string_lossy());
+    let html = tunekit::drawing::report_html(&study, &name).map_err(|error| Failure::work(&error))?;
+    let path = folder.path().join("report.html");
+    tunekit::results::write_text(&path, &html).map_err(|error| Failure::work(&error))?;
+    Ok(path)
 }
 
 /// An error and its causes in one line, each said once.

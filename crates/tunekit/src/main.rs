@@ -3,6 +3,7 @@
 mod commands;
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,6 +53,11 @@ enum Command {
         /// The folder.
         folder: PathBuf,
     },
+    /// Write report.html and the tables into a study's folder; it may be running.
+    Report {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Write a study in another format to standard output.
     Export {
         /// The folder.
@@ -63,16 +69,59 @@ enum Command {
         #[arg(long, default_value = "trials")]
         table: Rows,
     },
+    /// Compare what several studies of one problem found.
+    Compare {
+        /// Their folders.
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+    },
     /// Print what the scheduler of a study is going to do.
     Plan {
         /// The study.
         study: PathBuf,
+    },
+    /// Read a study's journal anew.
+    Replay {
+        /// The folder.
+        folder: PathBuf,
+        /// Derive every decision once more, and say where one comes out differently.
+        #[arg(long)]
+        verify: bool,
     },
     /// Answer requests, one JSON line each, until stdin ends.
     Serve {
         /// Keep the study in this file, and go on with the one in it.
         #[arg(long)]
         journal: Option<PathBuf>,
+        /// Answer clients that connect to this address, such as 127.0.0.1:7000, in place of stdin.
+        #[arg(long, requires = "token_file")]
+        listen: Option<SocketAddr>,
+        /// The file with the token that clients show; made where there is none.
+        #[arg(long, requires = "listen")]
+        token_file: Option<PathBuf>,
+        /// Serve the study of this TOML file, whose trials `tunekit worker` runs.
+        #[arg(long, requires = "listen", requires = "out", conflicts_with = "journal")]
+        study: Option<PathBuf>,
+        /// The folder for that study.
+        #[arg(long, requires = "study")]
+        out: Option<PathBuf>,
+    },
+    /// Run trials of a study that `tunekit serve --study` serves.
+    Worker {
+        /// The same study.
+        study: PathBuf,
+        /// Where it is served.
+        #[arg(long)]
+        connect: SocketAddr,
+        /// The file with the server's token.
+        #[arg(long)]
+        token_file: PathBuf,
+        /// The folder for the trials' output.
+        #[arg(long)]
+        out: PathBuf,
+        /// How many trials run at once, in place of the study's own number.
+        #[arg(long)]
+        workers: Option<usize>,
     },
 }
 
@@ -94,9 +143,18 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Resume { folder, workers } => commands::resume(folder, workers),
         Command::Status { folder } => commands::status(folder),
         Command::Best { folder } => commands::best(folder),
+        Command::Report { folder } => commands::report(folder),
         Command::Export { folder, format, table } => commands::export(folder, format, table),
+        Command::Compare { folders } => commands::compare(folders),
         Command::Plan { study } => commands::plan(&study),
-        Command::Serve { journal } => commands::serve(journal),
+        Command::Replay { folder, verify } => commands::replay(folder, verify),
+        Command::Serve { journal, listen: Some(address), token_file: Some(token), study, out } => {
+            commands::listen(address, &token, journal, study.zip(out))
+        }
+        Command::Serve { journal, .. } => commands::serve(journal),
+        Command::Worker { study, connect, token_file, out, workers } => {
+            commands::worker(&study, connect, &token_file, &out, workers)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod acquisition;
 pub(crate) mod advice;
+pub(crate) mod aggregate;
 mod cholesky;
 #[cfg(feature = "process")]
 pub(crate) mod command;

@@ -1,6 +1,8 @@
 //! Words: plain types that are right once they exist. They name no other room.
 
 pub(crate) mod domain;
+#[cfg(feature = "report")]
+pub(crate) mod drawing;
 pub(crate) mod event;
 pub(crate) mod hash;
 pub(crate) mod metric;

@@ -59,7 +59,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("memmap2", &["crates/s3xfer/src/doors/connector/buffers.rs"]),
     ("nix", &["crates/s3xfer/src/doors/close.rs"]),
     ("parquet", &["crates/tunekit/src/doors/parquet.rs"]),
-    ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),
+    ("plotters", &["crates/tunekit/src/doors/picture.rs"]),
     ("rcgen", &["crates/s3lab/src/doors/tls.rs"]),
     // Besides the disk: ending the group of a program that is tuned, a look at a socket that waits, limits of the
     // process.

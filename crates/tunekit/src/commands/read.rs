@@ -1,13 +1,13 @@
-//! The commands that read a study's folder: `status`, `best`, `export`, `plan`. None of them changes it.
+//! The commands that read a study's folder: `status`, `best`, `report`, `export`, `plan`. None of them changes the study.
 
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use tunekit::program::{StudyFile, StudyFolder, status_lines};
+use tunekit::program::{StudyFile, StudyFolder, status_lines, write_tables};
 use tunekit::results::{Table, csv_text, json_text, optuna_journal};
 use tunekit::{Experiment, Study};
 
-use super::{Failure, print};
+use super::{Failure, print, write_report};
 
 /// What `export` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,6 +40,17 @@ pub(crate) fn status(folder: PathBuf) -> Result<(), Failure> {
     let running = if folder.is_running() { "running" } else { "not running" };
     let lines = status_lines(&study).join("\n");
     print(format!("{}: {running}\n{lines}\n", folder.path().display()).as_bytes())
+}
+
+/// Shows how a study stands, and writes its tables and its page into the folder.
+pub(crate) fn report(folder: PathBuf) -> Result<(), Failure> {
+    let folder = StudyFolder::new(folder);
+    let study = folder.study()?;
+    if !folder.is_running() {
+        write_tables(&Experiment::of(&study), folder.path()).map_err(|error| Failure::work(&error))?;
+    }
+    let page = write_report(&folder)?;
+    print(format!("{}\n{}\n", status_lines(&study).join("\n"), page.display()).as_bytes())
 }
 
 /// Prints the best configuration, as the op `best` does.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tunekit::program::{Show, StudyFile, StudyFolder};
 use tunekit::tuner::{Observer, StopHandle, StoppedBy};
 
-use super::{Failure, print};
+use super::{Failure, print, write_report};
 
 /// Runs the study of a file in a folder, or goes on with it.
 pub(crate) fn run(study: &Path, out: PathBuf, workers: Option<usize>) -> Result<(), Failure> {
@@ -36,6 +36,7 @@ fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>) -> Res
         let path = folder.path().display();
         return Err(Failure::Work(format!("interrupted; what was measured is kept, go on with tunekit resume {path}")));
     }
+    write_report(folder)?;
     match &tuning.best {
         Some(best) => {
             let line = serde_json::to_string(best).map_err(|error| Failure::work(&error))?;
@@ -46,7 +47,7 @@ fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>) -> Res
 }
 
 /// Ends the study at Ctrl-C and at SIGTERM.
-fn heed_signals(stop: &StopHandle) -> io::Result<()> {
+pub(super) fn heed_signals(stop: &StopHandle) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         let (mut signals, stop) = (signal(kind)?, stop.clone());

@@ -59,6 +59,14 @@ pub fn json_text(table: &Table) -> String {
     if rows.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", rows.join(",\n")) }
 }
 
+/// Writes a text file whole or not at all.
+///
+/// # Errors
+/// The file system refuses; `path` is as it was.
+pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<(), WriteError> {
+    write_whole(path.as_ref(), text.as_bytes())
+}
+
 /// Writes a file whole or not at all: beside `path` first, from where it takes the name.
 ///
 /// # Errors

@@ -241,8 +241,11 @@ impl StudyFolder {
         }
     }
 
-    /// Makes the folder this study's, and holds it.
-    pub(crate) fn prepare(&self, file: &StudyFile) -> Result<File, FolderError> {
+    /// Makes the folder this study's, and holds it as long as the file it gives out is open.
+    ///
+    /// # Errors
+    /// It is in use, or of another study.
+    pub fn prepare(&self, file: &StudyFile) -> Result<File, FolderError> {
         fs::create_dir_all(&self.path).map_err(failed(&self.path, "make folder"))?;
         let lock = self.lock()?;
         if let Ok(before) = self.study_file() {
