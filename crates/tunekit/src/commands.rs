@@ -14,7 +14,7 @@ use std::process::ExitCode;
 pub(crate) use compare::compare;
 pub(crate) use read::{Format, Rows, best, export, plan, report, status};
 pub(crate) use replay::replay;
-pub(crate) use run::{resume, run};
+pub(crate) use run::{Backend, resume, run};
 pub(crate) use serve::{listen, serve, worker};
 
 /// Why a command did not do its work.

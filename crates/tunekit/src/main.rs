@@ -12,7 +12,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-use commands::{Failure, Format, Rows};
+use commands::{Backend, Failure, Format, Rows};
 
 /// Parameter search for anything, from any language.
 #[derive(Debug, Parser)]
@@ -34,6 +34,9 @@ enum Command {
         /// How many trials run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
+        /// What starts the programs.
+        #[arg(long, default_value = "process")]
+        backend: Backend,
     },
     /// Go on with the study in a folder.
     Resume {
@@ -139,7 +142,7 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Run { study, out, workers } => commands::run(&study, out, workers),
+        Command::Run { study, out, workers, backend } => commands::run(&study, out, workers, backend),
         Command::Resume { folder, workers } => commands::resume(folder, workers),
         Command::Status { folder } => commands::status(folder),
         Command::Best { folder } => commands::best(folder),

@@ -3,13 +3,29 @@
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use tunekit::program::{Show, StudyFile, StudyFolder};
 use tunekit::tuner::{Observer, StopHandle, StoppedBy};
 
 use super::{Failure, print, write_report};
 
+/// What starts the programs of a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// This machine.
+    Process,
+    /// A Slurm cluster.
+    Slurm,
+}
+
 /// Runs the study of a file in a folder, or goes on with it.
-pub(crate) fn run(study: &Path, out: PathBuf, workers: Option<usize>) -> Result<(), Failure> {
+pub(crate) fn run(study: &Path, out: PathBuf, workers: Option<usize>, backend: Backend) -> Result<(), Failure> {
+    if backend == Backend::Slurm {
+        return Err(Failure::Usage(
+            "backend slurm is not there yet; start tunekit worker inside an allocation, against tunekit serve --study"
+                .to_owned(),
+        ));
+    }
     let study = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
     go(study, &StudyFolder::new(out), workers)
 }

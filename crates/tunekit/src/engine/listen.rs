@@ -28,6 +28,9 @@ use crate::words::trial::TrialId;
 const LONGEST_LINE: u64 = 4 << 20;
 /// A client has so long to say its token.
 const TO_GREET: Duration = Duration::from_secs(10);
+/// The answers to an ask without a trial.
+const DONE: &str = r#"{"done":true}"#;
+const WAIT: &str = r#"{"wait":true}"#;
 /// Clients have so long to go once the study is over.
 const TO_LEAVE: Duration = Duration::from_secs(5);
 /// A token is at least so long.
@@ -219,11 +222,15 @@ async fn converse(
                 json!({ "error": format!("trial {trial} was not given out on this connection; ask for one") })
                     .to_string()
             } else {
-                let (shared, asked) = (shared.clone(), line.clone());
+                let (shared, asked, mine) = (shared.clone(), line.clone(), own.clone());
                 let answering = tokio::task::spawn_blocking(move || {
                     let now = shared.started.elapsed();
                     let mut server = lock(&shared);
-                    let answer = server.answer_bytes(&asked, now)?;
+                    let mut answer = server.answer_bytes(&asked, now)?;
+                    // What others run may still be lost, and is then to be run again.
+                    if answer == DONE && server.has_open_besides(&mine) {
+                        answer = WAIT.to_owned();
+                    }
                     Ok::<_, JournalError>((answer, server.is_over()))
                 });
                 let (answer, is_over) = match answering.await {

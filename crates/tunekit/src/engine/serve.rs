@@ -4,6 +4,7 @@
 //! and `partial`; each has its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and
 //! changes nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::words::event::Event;
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 use crate::words::schedule::{OptionsMap, SchedulerKind, SchedulerSpec};
 use crate::words::space::Space;
-use crate::words::trial::{Ask, Best, Measured, Outcome, Status, TrialId};
+use crate::words::trial::{Ask, Best, Measured, Outcome, Status, Trial, TrialId};
 use crate::words::value::Config;
 
 /// One line of a client.
@@ -272,8 +273,16 @@ impl Server {
 
     /// Whether there is nothing to do any more, and nobody runs a trial.
     pub(super) fn is_over(&self) -> bool {
-        let is_open = |study: &Study| study.trials().iter().any(|trial| trial.status == Status::Running);
-        self.is_done && !self.study.as_ref().is_some_and(is_open)
+        self.is_done && !self.has_open_besides(&BTreeSet::new())
+    }
+
+    /// Whether a trial runs, or is to be run again, that is none of these.
+    pub(super) fn has_open_besides(&self, own: &BTreeSet<TrialId>) -> bool {
+        let is_open = |trial: &Trial| match trial.status {
+            Status::Running => !own.contains(&trial.id),
+            status => status == Status::Interrupted,
+        };
+        self.study.as_ref().is_some_and(|study| study.trials().iter().any(is_open))
     }
 
     fn store(&mut self) -> Result<(), JournalError> {

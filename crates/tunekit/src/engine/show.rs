@@ -7,7 +7,7 @@ use super::tuner::Observer;
 use crate::rules::stop::{StopRule, StoppedBy};
 use crate::rules::study::Study;
 use crate::words::trial::{Assignment, Best, Decision, Status, TrialId};
-use crate::words::value::Config;
+use crate::words::value::{Config, Value};
 
 /// The least time between two plain lines that only say that the study is alive.
 const QUIET: Duration = Duration::from_secs(30);
@@ -188,8 +188,8 @@ fn best_line(study: &Study, best: &Best) -> String {
 }
 
 fn config_text(config: &Config) -> String {
-    let value = |(name, value): (&str, &crate::words::value::Value)| match value {
-        crate::words::value::Value::Float(v) => format!("{name}={}", short(*v)),
+    let value = |(name, value): (&str, &Value)| match value {
+        Value::Float(v) => format!("{name}={}", short(*v)),
         value => format!("{name}={value}"),
     };
     config.iter().map(value).collect::<Vec<_>>().join(" ")

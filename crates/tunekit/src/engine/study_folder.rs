@@ -24,7 +24,7 @@ use crate::doors::results::{WriteError, write_csv, write_whole};
 use crate::rules::experiment::Experiment;
 use crate::rules::stop::StoppedBy;
 use crate::rules::study::{SetupError, Study};
-use crate::words::trial::TrialId;
+use crate::words::trial::{Assignment, Decision, TrialId};
 
 /// The study file in the folder.
 const STUDY_NAME: &str = "study.toml";
@@ -335,11 +335,11 @@ impl Observer for Tables {
         self.write(study);
     }
 
-    fn on_ask(&mut self, _: &Study, _: &crate::words::trial::Assignment) {
+    fn on_ask(&mut self, _: &Study, _: &Assignment) {
         self.is_stale = true;
     }
 
-    fn on_report(&mut self, study: &Study, _: TrialId, _: u64, _: f64, _: crate::words::trial::Decision) {
+    fn on_report(&mut self, study: &Study, _: TrialId, _: u64, _: f64, _: Decision) {
         self.is_stale = true;
         if Instant::now() >= self.due {
             self.write(study);

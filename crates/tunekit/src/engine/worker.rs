@@ -130,14 +130,13 @@ impl Place<'_> {
         let mut told = 0;
         let mut since = Instant::now();
         loop {
-            let before = told;
-            match self.session(&mut told).await? {
+            let mut is_connected = false;
+            match self.session(&mut told, &mut is_connected).await? {
                 Ended::Over => return Ok(told),
                 Ended::Lost(reason) => {
-                    if told > before {
+                    if is_connected {
                         since = Instant::now();
                     }
-                    // A server that is gone after the last trial has no more to give.
                     if since.elapsed() >= TO_CONNECT {
                         return Err(WorkerError::Unreachable { address: self.address, reason });
                     }
@@ -148,7 +147,7 @@ impl Place<'_> {
     }
 
     /// One connection.
-    async fn session(&self, told: &mut u64) -> Result<Ended, WorkerError> {
+    async fn session(&self, told: &mut u64, is_connected: &mut bool) -> Result<Ended, WorkerError> {
         let connecting = timeout(Duration::from_secs(10), TcpStream::connect(self.address)).await;
         let stream = match connecting {
             Ok(Ok(stream)) => stream,
@@ -178,6 +177,7 @@ impl Place<'_> {
                 }
             }
         }
+        *is_connected = true;
         loop {
             let answer = match line.ask(&json!({ "op": "ask" })).await {
                 Ok(answer) => answer,
