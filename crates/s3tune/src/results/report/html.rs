@@ -1,7 +1,5 @@
 //! The page's text: headline, pictures, tables. Every text from outside goes through [`escape`].
 
-use std::fmt::Write;
-
 use tunekit::drawing::{self, both, escape, format, section};
 
 use super::{
