@@ -61,7 +61,7 @@ pub fn report_html(study: &Study, title: &str) -> Result<String, PictureError> {
         let caption = format!(
             "<p class=\"caption\">How much of the metric's variation over the space each parameter accounts for, with \
              its standard error. Read off {}, which knows {known} of it.</p>\n",
-            escape(&importances.surface.as_str())
+            escape(importances.surface.as_str())
         );
         body += &figure("Which parameters matter", &picture, &caption);
     }

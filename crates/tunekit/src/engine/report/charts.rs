@@ -234,8 +234,7 @@ pub(super) fn slice(study: &Study, name: &str, (width, height): Size) -> Option<
 /// The shares of the parameters, the largest on top.
 pub(super) fn shares(importances: &Importances, width: u32) -> Picture {
     let shown: Vec<_> = importances.main.iter().take(12).collect();
-    let across =
-        Axis::over("share".to_owned(), [0.0, 1.0].into_iter(), false, |share| format::percent(share), ticks_for(width));
+    let across = Axis::over("share".to_owned(), [0.0, 1.0].into_iter(), false, format::percent, ticks_for(width));
     let mut marks = Vec::new();
     for (i, share) in shown.iter().enumerate() {
         let row = (shown.len() - 1 - i) as f64;
