@@ -5,11 +5,9 @@
 
 mod best;
 mod file;
-mod parquet;
 mod report;
 mod summary;
 
-pub use self::parquet::{TableError, parquet_bytes, write_parquet};
 pub use best::{BestError, Origin, best_toml, write_best};
 pub use file::WriteError;
 pub(crate) use file::write_whole;
@@ -18,3 +16,4 @@ pub use report::{
     ParameterValue, ReportError, ReportInput, Share, TrialRow, report_html, write_report,
 };
 pub use summary::{LoadError, Measured, Recommended, SaveError, Schema, Summary, UnsupportedSchema, Verdict, Versus};
+pub use tunekit::results::{ParquetError, parquet_bytes, write_parquet};

@@ -2,4 +2,10 @@
 
 pub(crate) mod checkpoints;
 pub(crate) mod journal;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
+#[cfg(feature = "report")]
+pub(crate) mod picture;
+#[cfg(feature = "process")]
+pub(crate) mod process;
 pub(crate) mod results;

@@ -52,6 +52,9 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `parquet` | tables as Parquet files |
+//! | `report` | the module `drawing`: pictures, and the page of a study |
+//! | `process` | the module `program`: trials that are runs of another program |
 //! | `cli` | the program `tunekit`, whose `serve` speaks JSON lines with any language, and the module `serve` behind it |
 
 mod doors;
@@ -72,7 +75,7 @@ pub mod space {
 
 /// Asking and telling: what a study is made from, what it gives out, and what it is told.
 pub mod study {
-    pub use crate::rules::study::{ReplayError, Setup, SetupError, Study, TellError};
+    pub use crate::rules::study::{ReplayError, Setup, SetupError, Study, TellError, VerifyError};
     pub use crate::rules::transfer::{Transfer, TransferError, TransferMethod};
     pub use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
     pub use crate::words::trial::{
@@ -111,7 +114,8 @@ pub mod tuner {
     pub use crate::engine::simulator::{Simulation, SimulationError, Simulator};
     pub use crate::engine::stop::StopHandle;
     pub use crate::engine::trial_run::TrialRun;
-    pub use crate::engine::tuner::{Observer, StoppedBy, Tuner, TunerError, Tuning};
+    pub use crate::engine::tuner::{Observer, Tuner, TunerError, Tuning};
+    pub use crate::rules::stop::{StopRule, StoppedBy};
 }
 
 /// The journal of a study: its events, and the file that keeps them.
@@ -124,21 +128,46 @@ pub mod journal {
 
 /// The findings: comparisons, importances, effects, fronts, tables.
 pub mod results {
-    pub use crate::doors::results::{WriteError, write_csv};
+    #[cfg(feature = "parquet")]
+    pub use crate::doors::parquet::{ParquetError, parquet_bytes, write_parquet};
+    pub use crate::doors::results::{WriteError, csv_text, json_text, write_csv, write_text};
+    pub use crate::rules::aggregate::Aggregate;
     pub use crate::rules::compare;
     pub use crate::rules::effects::{Effect, Effects, Finding};
     pub use crate::rules::experiment::Experiment;
     pub use crate::rules::importance::{
         Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface,
     };
+    pub use crate::rules::optuna::optuna_journal;
     pub use crate::rules::pareto;
     pub use crate::words::table::{Cells, Table, UnevenTable};
+}
+
+/// Pictures as SVG, and pages of them that need nothing else.
+#[cfg(feature = "report")]
+pub mod drawing {
+    pub use crate::doors::picture::{Colour, Mark, Picture, PictureError, Place, Side, both, page};
+    pub use crate::engine::report::report_html;
+    pub use crate::words::drawing::{Axis, Label, STYLE, escape, format, section};
+}
+
+/// Trials that are runs of another program, of any language.
+#[cfg(feature = "process")]
+pub mod program {
+    pub use crate::engine::program::{ProgramBackend, ProgramError};
+    pub use crate::engine::show::{Show, status_lines};
+    pub use crate::engine::study_file::{StudyFile, StudyFileError};
+    pub use crate::engine::study_folder::{FolderError, StudyFolder, write_tables};
+    pub use crate::rules::command::CommandError;
+    pub use crate::words::program::{MetricSource, Pass, Program, Retries};
 }
 
 /// A study over JSON lines, for any language.
 #[cfg(feature = "cli")]
 pub mod serve {
+    pub use crate::engine::listen::{Listener, Token, TokenError};
     pub use crate::engine::serve::Server;
+    pub use crate::engine::worker::{WorkerError, work};
 }
 
 pub use results::{Experiment, compare};

@@ -3,7 +3,10 @@
 
 mod acquisition;
 pub(crate) mod advice;
+pub(crate) mod aggregate;
 mod cholesky;
+#[cfg(feature = "process")]
+pub(crate) mod command;
 pub mod compare;
 mod distribution;
 mod drift;
@@ -15,10 +18,14 @@ mod gp;
 pub(crate) mod history;
 pub(crate) mod importance;
 mod lbfgs;
+pub(crate) mod optuna;
 pub mod pareto;
 mod qmc;
+#[cfg(feature = "process")]
+pub(crate) mod report_line;
 pub(crate) mod scheduler;
 pub(crate) mod searcher;
+pub(crate) mod stop;
 pub(crate) mod stream;
 pub(crate) mod study;
 pub(crate) mod transfer;

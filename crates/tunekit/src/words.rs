@@ -1,12 +1,16 @@
 //! Words: plain types that are right once they exist. They name no other room.
 
 pub(crate) mod domain;
+#[cfg(feature = "report")]
+pub(crate) mod drawing;
 pub(crate) mod event;
 pub(crate) mod hash;
 pub(crate) mod metric;
 pub(crate) mod name;
 pub(crate) mod plan;
 pub(crate) mod predicate;
+#[cfg(feature = "process")]
+pub(crate) mod program;
 pub(crate) mod schedule;
 pub(crate) mod space;
 pub(crate) mod table;

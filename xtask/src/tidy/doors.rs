@@ -41,7 +41,15 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3xfer/src/doors/s3/",
         ],
     ),
-    ("clap", &["crates/s3tune/src/cli.rs", "crates/s3tune/src/cli/folders.rs", "crates/tunekit/src/main.rs"]),
+    (
+        "clap",
+        &[
+            "crates/s3tune/src/cli.rs",
+            "crates/s3tune/src/cli/folders.rs",
+            "crates/tunekit/src/commands/",
+            "crates/tunekit/src/main.rs",
+        ],
+    ),
     (
         "crc_fast",
         &[
@@ -60,8 +68,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("indicatif", &["crates/s3tune/src/show.rs"]),
     ("memmap2", &["crates/s3xfer/src/doors/connector/buffers.rs"]),
     ("nix", &["crates/s3xfer/src/doors/close.rs"]),
-    ("parquet", &["crates/s3tune/src/results/parquet.rs"]),
-    ("plotters", &["crates/s3tune/src/results/report/picture.rs"]),
+    ("parquet", &["crates/tunekit/src/doors/parquet.rs"]),
+    ("plotters", &["crates/tunekit/src/doors/picture.rs"]),
     ("rcgen", &["crates/s3lab/src/doors/tls.rs"]),
     // Besides the disk: ending the group of a program that is tuned, a look at a socket that waits, limits of the
     // process.
@@ -77,6 +85,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3xfer/src/doors/machine.rs",
             "crates/s3xfer/src/doors/special.rs",
             "crates/s3xfer/src/doors/tree.rs",
+            "crates/tunekit/src/doors/process.rs",
         ],
     ),
     ("rustls", &["crates/s3lab/src/doors/tls.rs", "crates/s3xfer/src/doors/connector/tls.rs"]),
@@ -85,7 +94,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("sobol_burley", &["crates/tunekit/src/rules/qmc.rs"]),
     ("statrs", &["crates/tunekit/src/rules/distribution.rs"]),
     ("tokio_rustls", &["crates/s3lab/src/doors/tls.rs"]),
-    ("tracing_subscriber", &["crates/s3tune/src/main.rs"]),
+    ("tracing_subscriber", &["crates/s3tune/src/main.rs", "crates/tunekit/src/main.rs"]),
 ];
 
 /// Names of foreign crates outside their files.

@@ -1,18 +1,16 @@
 //! `report.html`: what was found, how sure that is, and how it was measured, on one page that needs nothing else.
 //!
 //! Plain inputs are here; `html` writes the page's text, `charts` decides what the pictures show, `influence` does both
-//! for what is said about the parameters, `picture` draws, `axis` and `format` choose ticks and words. The page runs no
+//! for what is said about the parameters, `tunekit::drawing` draws. The page runs no
 //! script, loads nothing, follows the reader's light or dark setting, and every text from outside is escaped.
 
-mod axis;
 mod charts;
-mod format;
 mod html;
 mod influence;
-mod picture;
-mod text;
 
 use std::path::Path;
+
+use tunekit::drawing::PictureError;
 
 use super::file::{WriteError, write_whole};
 
@@ -238,13 +236,8 @@ pub struct Configurations {
 #[non_exhaustive]
 pub enum ReportError {
     /// The drawing library refused a picture.
-    #[error("draw the report's picture of {subject}: {reason}")]
-    Picture {
-        /// What the picture shows.
-        subject: String,
-        /// What the library said.
-        reason: String,
-    },
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// The file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),

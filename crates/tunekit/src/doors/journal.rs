@@ -1,14 +1,17 @@
 //! `JournalFile`: events on disk, one JSON line each, appended and synced before anybody acts on them.
 //!
 //! What the events mean is the study's business. A line counts once its end is written: a process killed while
-//! appending leaves at most one line without an end, which the next writer drops. Anything else that does not read is
-//! damage, and is reported with its line rather than skipped.
+//! appending leaves at most one line without an end, which the next writer drops. Anything else that does not read, or
+//! that is not what was written there ([`seal`]), is damage, and is reported with its line rather than skipped.
+
+mod seal;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::words::event::Event;
+use self::seal::{Sealed, Seals};
+use crate::words::event::{Event, SEALED};
 
 /// Why a journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -37,14 +40,14 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// A line is not an event.
-    #[error("journal {} is damaged in line {line}: {source}; restore it, or cut it off before that line", path.display())]
+    #[error("journal {} is damaged in line {line}: {reason}; restore it, or cut it off before that line", path.display())]
     Damaged {
         /// The journal.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
         /// The fault in it.
-        source: serde_json::Error,
+        reason: String,
     },
 }
 
@@ -56,6 +59,8 @@ pub struct Contents {
     pub events: Vec<Event>,
     /// Bytes after the last whole line, left by a writer that was killed: they are no event and are dropped.
     pub torn_bytes: usize,
+    /// The checks so far, for the lines that follow.
+    seals: Seals,
 }
 
 /// A journal open for appending, by one writer at a time: the file stays locked until this is dropped.
@@ -84,6 +89,7 @@ pub struct JournalFile {
     file: File,
     /// Where the last whole line ends; `None` after a failure that could not be undone.
     len: Option<u64>,
+    seals: Seals,
 }
 
 impl JournalFile {
@@ -117,7 +123,7 @@ impl JournalFile {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             File::open(folder).and_then(|f| f.sync_all()).map_err(fail("sync its folder"))?;
         }
-        Ok((Self { path, file, len: Some(len) }, contents))
+        Ok((Self { path, file, len: Some(len), seals: contents.seals }, contents))
     }
 
     /// Reads a journal without locking or changing it; a writer may be appending meanwhile.
@@ -149,14 +155,16 @@ impl JournalFile {
             return Err(io_error(&self.path, "append")(source));
         };
         let mut lines = String::new();
+        let mut seals = self.seals;
         for event in events {
-            lines.push_str(&event.to_line());
+            lines.push_str(&seals.seal(&event.to_line()));
             lines.push('\n');
         }
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
         match written {
             Ok(()) => {
                 self.len = Some(len + lines.len() as u64);
+                self.seals = seals;
                 Ok(())
             }
             Err(source) => {
@@ -182,16 +190,34 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
     if whole == 0 && !bytes.starts_with(EVENT_START) && !EVENT_START.starts_with(bytes) {
         return Err(JournalError::NotAJournal { path: path.to_path_buf() });
     }
-    let lines = bytes[..whole].split_inclusive(|b| *b == b'\n');
-    let event = |(i, line): (usize, &[u8])| {
-        serde_json::from_slice(line).map_err(|source| JournalError::Damaged {
-            path: path.to_path_buf(),
-            line: i + 1,
-            source,
-        })
-    };
-    let events = lines.enumerate().map(event).collect::<Result<_, _>>()?;
-    Ok(Contents { events, torn_bytes: bytes.len() - whole })
+    let mut seals = Seals::default();
+    let mut events = Vec::new();
+    for (i, line) in bytes[..whole].split_inclusive(|b| *b == b'\n').enumerate() {
+        let damaged = |reason: String| JournalError::Damaged { path: path.to_path_buf(), line: i + 1, reason };
+        let had_begun = seals.has_begun();
+        let sealed = seals.check(&line[..line.len() - 1]);
+        let event: Event = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
+        let must = had_begun || matches!(&event, Event::Header(header) if header.schema >= SEALED);
+        match sealed {
+            Sealed::Wrong => {
+                return Err(damaged(
+                    "its check does not fit it and the lines before it, so that one of them is not what was written"
+                        .to_owned(),
+                ));
+            }
+            Sealed::No if must => return Err(damaged("its check is missing".to_owned())),
+            Sealed::Yes | Sealed::No => events.push(event),
+        }
+    }
+    // A whole line before a byte that is no end is not what a writer left that was killed.
+    let torn = &bytes[whole..];
+    if let Some((_, line)) = torn.split_last()
+        && { seals }.check(line) == Sealed::Yes
+    {
+        let (path, line) = (path.to_path_buf(), events.len() + 1);
+        return Err(JournalError::Damaged { path, line, reason: "its end is another byte".to_owned() });
+    }
+    Ok(Contents { events, torn_bytes: torn.len(), seals })
 }
 
 #[cfg(test)]
@@ -248,6 +274,81 @@ mod tests {
             let after = JournalFile::read(&path).unwrap();
             assert_eq!((after.events.len(), after.torn_bytes), (whole + 1, 0));
         }
+    }
+
+    /// A journal of a study, as this version writes it.
+    fn written(path: &Path) -> Vec<u8> {
+        let header = r#"{"event":"header","schema":4,"space":{"x":{"type":"int","lo":1,"hi":9}},"seed":1,
+            "searcher":"random","scheduler":"fifo"}"#;
+        let header: Event = serde_json::from_str(header).unwrap();
+        let (mut journal, _) = JournalFile::open(path).unwrap();
+        journal.append(&[header]).unwrap();
+        for i in 0..3 {
+            journal.append(&[event(i)]).unwrap();
+        }
+        // The same event twice is two lines that differ by their places alone.
+        journal.append(&[event(1), event(1)]).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn every_bit_that_changed_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let bytes = written(&path);
+        assert_eq!(parse(&path, &bytes).unwrap().events.len(), 6);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                assert!(parse(&path, &changed).is_err(), "byte {at}, bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_are_gone_doubled_or_elsewhere_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let bytes = written(&path);
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
+        let noticed = |lines: &[&[u8]], what: &str| assert!(parse(&path, &lines.concat()).is_err(), "{what}");
+        for i in 0..lines.len() {
+            let mut doubled = lines.clone();
+            doubled.insert(i, lines[i]);
+            noticed(&doubled, "doubled");
+            // Without its last line it is the journal of a study that had not come so far.
+            if i + 1 < lines.len() {
+                let mut gone = lines.clone();
+                gone.remove(i);
+                noticed(&gone, "gone");
+            }
+            for j in 0..i {
+                let mut swapped = lines.clone();
+                swapped.swap(i, j);
+                noticed(&swapped, "swapped");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_earlier_versions_are_read_and_covered_by_those_that_follow() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let old = format!("{}\n{}\n", event(0).to_line(), event(1).to_line());
+        std::fs::write(&path, &old).unwrap();
+        let (mut journal, contents) = JournalFile::open(&path).unwrap();
+        assert_eq!(contents.events.len(), 2);
+        journal.append(&[event(2)]).unwrap();
+        assert_eq!(JournalFile::read(&path).unwrap().events, [event(0), event(1), event(2)]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&old));
+        // A bit in an old line is noticed now.
+        std::fs::write(&path, text.replacen("1.5", "1.4", 1)).unwrap();
+        assert!(matches!(JournalFile::read(&path), Err(JournalError::Damaged { line: 3, .. })));
+        // A line without a check after one that has it did not come from a version of ours.
+        std::fs::write(&path, format!("{text}{old}")).unwrap();
+        assert!(matches!(JournalFile::read(&path), Err(JournalError::Damaged { line: 4, .. })));
     }
 
     #[test]

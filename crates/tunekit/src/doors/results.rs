@@ -1,10 +1,10 @@
 //! Tables as CSV files; the only file that names csv.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::words::table::Table;
+use crate::words::table::{Cells, Table};
 
 /// A table could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -23,31 +23,74 @@ pub struct WriteError {
 /// The file system refuses; `path` is as it was.
 pub fn write_csv(table: &Table, path: impl AsRef<Path>) -> Result<(), WriteError> {
     let path = path.as_ref();
+    let text = csv_text(table).map_err(|source| WriteError { path: path.to_path_buf(), source })?;
+    write_whole(path, &text)
+}
+
+/// The table as CSV with one line of names.
+///
+/// # Errors
+/// None that depend on the table.
+pub fn csv_text(table: &Table) -> io::Result<Vec<u8>> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    out.write_record(table.columns().map(|(name, _)| name))?;
+    for row in 0..table.rows() {
+        out.write_record(table.columns().map(|(_, cells)| cells.text(row)))?;
+    }
+    out.into_inner().map_err(csv::IntoInnerError::into_error)
+}
+
+/// The table as JSON: an array with an object for each row, in which an empty cell is `null`, as is a number that is not
+/// finite.
+pub fn json_text(table: &Table) -> String {
+    let row = |row: usize| {
+        let cell = |(name, cells): (&str, &Cells)| {
+            let value = match cells {
+                Cells::Float(v) => v[row].into(),
+                Cells::Int(v) => v[row].into(),
+                Cells::Bool(v) => v[row].into(),
+                Cells::Text(v) => v[row].clone().into(),
+            };
+            (name.to_owned(), value)
+        };
+        serde_json::Value::Object(table.columns().map(cell).collect()).to_string()
+    };
+    let rows: Vec<String> = (0..table.rows()).map(row).collect();
+    if rows.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", rows.join(",\n")) }
+}
+
+/// Writes a text file whole or not at all.
+///
+/// # Errors
+/// The file system refuses; `path` is as it was.
+pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<(), WriteError> {
+    write_whole(path.as_ref(), text.as_bytes())
+}
+
+/// Writes a file whole or not at all: beside `path` first, from where it takes the name.
+///
+/// # Errors
+/// The file system refuses; `path` is as it was.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = write(table, &temporary).and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|source| {
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|source| {
         // Best effort: the error that matters is the one above.
         let _ = std::fs::remove_file(&temporary);
         WriteError { path: path.to_path_buf(), source }
     })
 }
 
-fn write(table: &Table, path: &Path) -> io::Result<()> {
-    let mut out = csv::Writer::from_writer(File::create(path)?);
-    out.write_record(table.columns().map(|(name, _)| name))?;
-    for row in 0..table.rows() {
-        out.write_record(table.columns().map(|(_, cells)| cells.text(row)))?;
-    }
-    let file = out.into_inner().map_err(csv::IntoInnerError::into_error)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::table::Cells;
 
     #[test]
     fn a_table_is_quoted_where_it_must_be_and_leaves_no_temporary_file() {

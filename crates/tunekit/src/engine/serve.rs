@@ -4,6 +4,7 @@
 //! and `partial`; each has its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and
 //! changes nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ use crate::rules::importance::{Importance, Importances};
 use crate::rules::searcher::SearcherKind;
 use crate::rules::study::{Setup, Study};
 use crate::rules::transfer::{Transfer, TransferMethod};
+use crate::words::event::Event;
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 use crate::words::schedule::{OptionsMap, SchedulerKind, SchedulerSpec};
 use crate::words::space::Space;
-use crate::words::trial::{Ask, Best, Measured, Outcome, TrialId};
+use crate::words::trial::{Ask, Best, Measured, Outcome, Status, Trial, TrialId};
 use crate::words::value::Config;
 
 /// One line of a client.
@@ -78,6 +80,8 @@ enum Request {
     Plan {},
     /// The checkpoints that a trial may still go on from.
     Checkpoints {},
+    /// What the study is about: its journal's first event.
+    Header {},
     /// Which searcher works, and why.
     Why {},
     /// Which parameters matter.
@@ -195,6 +199,8 @@ pub struct Server {
     journal: Option<JournalFile>,
     warning: Option<String>,
     created: bool,
+    /// An `ask` was answered with `done`.
+    is_done: bool,
     /// There is a study in the journal, and `create` asked for another one.
     refused: bool,
     /// The time of the journal's last event: this session's time counts from there.
@@ -223,12 +229,67 @@ impl Server {
                 path.as_ref().display()
             )
         });
-        Ok(Self { study, journal: Some(journal), warning, created: false, refused: false, before })
+        Ok(Self { study, journal: Some(journal), warning, created: false, is_done: false, refused: false, before })
     }
 
     /// A warning about the journal that it was opened with, if there is one.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+
+    /// With this study, or the same one from the journal: clients need not create it.
+    ///
+    /// # Errors
+    /// A setup that cannot be worked with, or a journal of another study; in a sentence.
+    pub fn with_study(mut self, setup: Setup, max_trials: Option<u64>) -> Result<Self, String> {
+        self.begin(setup, max_trials)?;
+        Ok(self)
+    }
+
+    /// Says that nobody runs a trial any more: it will be asked for again. One that is not running stays as it is.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub(super) fn interrupt(&mut self, trial: TrialId, now: Duration) -> Result<(), JournalError> {
+        let now = self.before.saturating_add(now);
+        if let Some(study) = &mut self.study {
+            // It may have paused or ended.
+            let _ = study.at(now).interrupt(trial);
+        }
+        self.store()
+    }
+
+    /// The same for every trial that runs.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub(super) fn interrupt_open(&mut self, now: Duration) -> Result<(), JournalError> {
+        let now = self.before.saturating_add(now);
+        if let Some(study) = &mut self.study {
+            study.at(now).interrupt_open();
+        }
+        self.store()
+    }
+
+    /// Whether there is nothing to do any more, and nobody runs a trial.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_done && !self.has_open_besides(&BTreeSet::new())
+    }
+
+    /// Whether a trial runs, or is to be run again, that is none of these.
+    pub(super) fn has_open_besides(&self, own: &BTreeSet<TrialId>) -> bool {
+        let is_open = |trial: &Trial| match trial.status {
+            Status::Running => !own.contains(&trial.id),
+            status => status == Status::Interrupted,
+        };
+        self.study.as_ref().is_some_and(|study| study.trials().iter().any(is_open))
+    }
+
+    fn store(&mut self) -> Result<(), JournalError> {
+        match (&mut self.study, &mut self.journal) {
+            (Some(study), Some(journal)) => journal.append(&study.take_events()),
+            _ => Ok(()),
+        }
     }
 
     /// The answer to one line, without its end; `now` is the time of the session. What the answer rests on is in the
@@ -240,8 +301,11 @@ impl Server {
         let answer = serde_json::from_str(line)
             .map_err(|error| format!("not a request: {error}{}", hint(line, error.column())))
             .and_then(|request| self.act(request, now));
-        if let (Some(study), Some(journal)) = (&mut self.study, &mut self.journal) {
-            journal.append(&study.take_events())?;
+        self.store()?;
+        if let Ok(answer) = &answer
+            && answer.get("done").is_some()
+        {
+            self.is_done = true;
         }
         Ok(answer.unwrap_or_else(|error| json!({ "error": error })).to_string())
     }
@@ -339,6 +403,7 @@ impl Server {
                 )
             }
             Request::Checkpoints {} => Ok(json!({ "checkpoints": study.checkpoints() })),
+            Request::Header {} => serde_json::to_value(Event::Header(Box::new(study.header().clone()))).map_err(text),
             Request::Why {} => {
                 let why = study.why().unwrap_or_else(|| format!("{}: as asked", study.header().searcher));
                 Ok(json!({ "why": why }))
@@ -392,6 +457,13 @@ impl Server {
                 header.scheduler.name()
             ));
         }
+        self.begin(setup, create.budget)?;
+        self.created = true;
+        Ok(ok())
+    }
+
+    fn begin(&mut self, setup: Setup, max_trials: Option<u64>) -> Result<(), String> {
+        let header = setup.header().map_err(text)?;
         if let Some(study) = &self.study
             && let Some(difference) = study.header().difference(&header)
         {
@@ -403,9 +475,8 @@ impl Server {
             Some(study) => study,
             None => Study::new(setup).map_err(text)?,
         };
-        self.study.insert(study).limit_trials(create.budget);
-        self.created = true;
-        Ok(ok())
+        self.study.insert(study).limit_trials(max_trials);
+        Ok(())
     }
 }
 

@@ -16,11 +16,21 @@ pub struct TrialRun {
     job: Assignment,
     run: u64,
     seed: u64,
-    /// The values it has measured before.
-    kept: Vec<f64>,
+    before: Before,
     next_step: u64,
     checkpoint: Option<PathBuf>,
     reports: mpsc::UnboundedSender<Message>,
+}
+
+/// What a trial had come to before a run.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// The values that it measured.
+    pub(super) kept: Vec<f64>,
+    /// The step of the last of them, or of the checkpoint that it begins with.
+    pub(super) last_step: u64,
+    /// What it had cost.
+    pub(super) spent: f64,
 }
 
 /// A report on its way to the tuner.
@@ -37,11 +47,12 @@ impl TrialRun {
         job: Assignment,
         run: u64,
         seed: u64,
-        (kept, last_step): (Vec<f64>, u64),
+        before: Before,
         checkpoint: Option<PathBuf>,
         reports: mpsc::UnboundedSender<Message>,
     ) -> Self {
-        Self { job, run, seed, kept, next_step: last_step.saturating_add(1), checkpoint, reports }
+        let next_step = before.last_step.saturating_add(1);
+        Self { job, run, seed, before, next_step, checkpoint, reports }
     }
 
     /// The trial's number.
@@ -88,14 +99,19 @@ impl TrialRun {
     /// What the trial has measured before this run, in the order of its steps: before a pause or, where reports are
     /// replicates, before an interruption. Empty for one that starts, or starts over.
     pub fn kept(&self) -> &[f64] {
-        &self.kept
+        &self.before.kept
     }
 
     /// How many of [`TrialRun::kept`] an interruption left that the run need not measure again: where a trial is to be
     /// measured so many times, that many fewer are left. 0 where it only goes on from a pause, of which the study knows
     /// already.
     pub fn already(&self) -> usize {
-        if self.job.after.is_some() && !self.job.resumed { self.kept.len() } else { 0 }
+        if self.job.after.is_some() && !self.job.resumed { self.before.kept.len() } else { 0 }
+    }
+
+    /// What the trial has cost before this run, where that was reported: a report's cost is of all runs together.
+    pub fn spent(&self) -> f64 {
+        self.before.spent
     }
 
     /// 1, and one more each time the trial was interrupted and starts again.

@@ -21,52 +21,22 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument;
 
 use super::open::{OpenError, StudyJournal};
 use super::stop::StopHandle;
-use super::trial_run::{Message, TrialRun};
+use super::trial_run::{Before, Message, TrialRun};
 use crate::doors::checkpoints::{CheckpointError, CheckpointFolder};
 use crate::doors::journal::{JournalError, JournalFile};
 use crate::rules::experiment::Experiment;
 use crate::rules::scheduler::Scheduler;
 use crate::rules::searcher::{Searcher, SuggestError};
+use crate::rules::stop::{StopRule, StoppedBy, Tally};
 use crate::rules::stream::Stream;
 use crate::rules::study::{Setup, Study, TellError};
 use crate::words::event::Event;
 use crate::words::trial::{Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Outcome, Trial, TrialId};
-
-/// Why a tuner ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StoppedBy {
-    /// The limit on the number of trials.
-    MaxTrials,
-    /// The limit on time.
-    MaxTuningTime,
-    /// The stop handle.
-    Cancelled,
-    /// A finite space without noise was measured in full.
-    Exhausted,
-}
-
-impl StoppedBy {
-    /// The word used in summaries.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MaxTrials => "max_trials",
-            Self::MaxTuningTime => "max_tuning_time",
-            Self::Cancelled => "cancelled",
-            Self::Exhausted => "exhausted",
-        }
-    }
-}
-
-impl fmt::Display for StoppedBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What a tuner found.
 #[derive(Debug, Clone)]
@@ -125,6 +95,11 @@ pub enum TunerError {
 
 /// Watches a tuner. Methods are called in between, in order; they hold the tuner up while they run.
 pub trait Observer {
+    /// The tuner starts, or goes on with a journal.
+    fn on_start(&mut self, study: &Study) {
+        let _ = study;
+    }
+
     /// A trial starts, or starts over, or goes on.
     fn on_ask(&mut self, study: &Study, job: &Assignment) {
         let _ = (study, job);
@@ -138,6 +113,16 @@ pub trait Observer {
     /// A trial ended; how is in `study`.
     fn on_tell(&mut self, study: &Study, trial: TrialId) {
         let _ = (study, trial);
+    }
+
+    /// Time has passed: about twice a second, except while the searcher thinks. `elapsed` is the study's time.
+    fn on_tick(&mut self, study: &Study, elapsed: Duration) {
+        let _ = (study, elapsed);
+    }
+
+    /// The tuner ends; `None` where that is with an error.
+    fn on_end(&mut self, study: &Study, stopped_by: Option<StoppedBy>) {
+        let _ = (study, stopped_by);
     }
 }
 
@@ -167,8 +152,7 @@ pub struct Tuner {
     setup: Setup,
     own: Option<(Box<dyn Searcher>, Box<dyn Scheduler>)>,
     workers: usize,
-    max_trials: Option<u64>,
-    max_wall_time: Option<Duration>,
+    rule: StopRule,
     max_failures: u32,
     stop: Option<StopHandle>,
     journal: Option<PathBuf>,
@@ -181,8 +165,7 @@ impl fmt::Debug for Tuner {
         f.debug_struct("Tuner")
             .field("setup", &self.setup)
             .field("workers", &self.workers)
-            .field("max_trials", &self.max_trials)
-            .field("max_wall_time", &self.max_wall_time)
+            .field("rule", &self.rule)
             .field("max_failures", &self.max_failures)
             .field("journal", &self.journal)
             .field("checkpoints", &self.checkpoints)
@@ -198,8 +181,7 @@ impl Tuner {
             setup,
             own: None,
             workers: 1,
-            max_trials: None,
-            max_wall_time: None,
+            rule: StopRule::default(),
             max_failures: 10,
             stop: None,
             journal: None,
@@ -225,14 +207,21 @@ impl Tuner {
     #[must_use]
     pub fn max_trials(self, max_trials: u64) -> Self {
         let setup = Setup { budget: self.setup.budget.or(Some(max_trials)), ..self.setup };
-        Self { setup, max_trials: Some(max_trials), ..self }
+        Self { setup, rule: StopRule { max_trials: Some(max_trials), ..self.rule }, ..self }
     }
 
     /// Ends when the study has taken so long, earlier runs on the same journal included. What is running then is cut
     /// off.
     #[must_use]
     pub fn max_wall_time(self, max_wall_time: Duration) -> Self {
-        Self { max_wall_time: Some(max_wall_time), ..self }
+        Self { rule: StopRule { max_wall_time: Some(max_wall_time), ..self.rule }, ..self }
+    }
+
+    /// Ends by this rule. It takes the place of the limits that were set before.
+    #[must_use]
+    pub fn stop_rule(self, rule: StopRule) -> Self {
+        let setup = Setup { budget: self.setup.budget.or(rule.max_trials), ..self.setup };
+        Self { setup, rule, ..self }
     }
 
     /// Gives up after so many failures in a row (0 counts as 1).
@@ -271,6 +260,13 @@ impl Tuner {
         self
     }
 
+    /// As [`Tuner::observer`].
+    #[must_use]
+    pub fn boxed_observer(mut self, observer: Box<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
     /// Runs trials until one of the limits is reached. A trial's future ends with its value (an `f64`, or `()` if it
     /// has reported), or with an error, which makes it a failed trial and nothing worse.
     ///
@@ -287,16 +283,18 @@ impl Tuner {
         if self.workers == 0 {
             return Err(TunerError::NoWorkers);
         }
-        if self.max_trials.is_none() && self.max_wall_time.is_none() && self.stop.is_none() {
+        if !self.rule.is_bounded() && self.stop.is_none() {
             return Err(TunerError::Endless);
         }
         let (study, journal) = open(self.setup, self.own, self.journal)?;
         let before = study.elapsed().unwrap_or_default();
+        let tally = Tally::of(study.trials(), &study.header().metric);
         let checkpoints = self.checkpoints.map(|path| CheckpointFolder::open(&path, study.header())).transpose()?;
         let mut session = Session {
             study,
             journal,
             checkpoints,
+            tally,
             observers: self.observers,
             started: Instant::now(),
             before,
@@ -304,16 +302,21 @@ impl Tuner {
             begun: 0,
             held: Vec::new(),
         };
-        session.study.limit_trials(self.max_trials);
+        session.study.limit_trials(self.rule.max_trials);
         session.store()?;
         let limits = Limits {
             workers: self.workers,
             // A time that no clock reaches is no deadline.
-            deadline: self.max_wall_time.and_then(|max| session.started.checked_add(max.saturating_sub(before))),
+            deadline: self.rule.max_wall_time.and_then(|max| session.started.checked_add(max.saturating_sub(before))),
+            rule: self.rule,
             max_failures: self.max_failures.max(1),
             stop: self.stop.unwrap_or_default(),
         };
-        session.run(limits, run).await
+        for observer in &mut session.observers {
+            observer.on_start(&session.study);
+        }
+        let span = tracing::info_span!("study", metric = session.study.header().metric.name);
+        session.run(limits, run).instrument(span).await
     }
 }
 
@@ -340,6 +343,7 @@ fn open(
 struct Limits {
     workers: usize,
     deadline: Option<Instant>,
+    rule: StopRule,
     max_failures: u32,
     stop: StopHandle,
 }
@@ -349,6 +353,8 @@ struct Session {
     study: Study,
     journal: Option<JournalFile>,
     checkpoints: Option<CheckpointFolder>,
+    /// What the stop rule goes by.
+    tally: Tally,
     observers: Vec<Box<dyn Observer>>,
     started: Instant,
     before: Duration,
@@ -382,6 +388,9 @@ struct Asked {
     ask: Result<Ask, SuggestError>,
 }
 
+/// The time between two ticks of the observers.
+const TICK: Duration = Duration::from_millis(500);
+
 /// Runs that ended and have not been told.
 type Finished = VecDeque<(u64, Outcome)>;
 
@@ -397,10 +406,17 @@ impl Session {
         let mut running = FuturesUnordered::new();
         let mut finished = Finished::new();
         let mut failures = 0;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
             // What ended is told first, so that the next suggestion knows it.
             let mut gave_up = None;
             while let Some((run, outcome)) = finished.pop_front() {
+                if self.reached(&limits.rule).is_some() {
+                    // It came too late: the bound is exact.
+                    finished.clear();
+                    break;
+                }
                 let failed = self.finish(run, outcome)?;
                 failures = if failed.is_some() { failures + 1 } else { 0 };
                 if failures >= limits.max_failures && gave_up.is_none() {
@@ -409,6 +425,9 @@ impl Session {
             }
             if let Some((failures, reason)) = gave_up {
                 break End::Failures(failures, reason);
+            }
+            if let Some(why) = self.reached(&limits.rule) {
+                break End::Stopped(why);
             }
             if limits.stop.is_stopped() {
                 break End::Stopped(StoppedBy::Cancelled);
@@ -456,7 +475,8 @@ impl Session {
                 self.runs.insert(number, Run { trial: job.trial, paused: false });
                 match self.prepare(&job, &mut running, &mut finished).await? {
                     Ok(checkpoint) => {
-                        let future = run(self.trial_run(job, number, checkpoint, sender.clone()));
+                        let span = tracing::info_span!("trial", trial = %job.trial, attempt = job.attempt);
+                        let future = run(self.trial_run(job, number, checkpoint, sender.clone())).instrument(span);
                         running.push(async move { (number, future.await.map_or_else(failure, Into::into)) });
                     }
                     Err(reason) => finished.push_back((number, Outcome::Failed(reason))),
@@ -473,12 +493,20 @@ impl Session {
                 () = sleep_until(limits.deadline) => {}
                 Some(message) = reports.recv() => self.report(message, &mut running, &mut finished).await?,
                 Some(ended) = running.next() => finished.push_back(ended),
+                _ = ticks.tick(), if !self.observers.is_empty() => {
+                    let now = self.now();
+                    for observer in &mut self.observers {
+                        observer.on_tick(&self.study, now);
+                    }
+                }
             }
         };
         drop(running);
-        // What ended while the last decision was made is measured all the same.
+        // What ended while the last decision was made is measured all the same, as far as the rule lets it.
         for (run, outcome) in finished {
-            self.finish(run, outcome)?;
+            if self.reached(&limits.rule).is_none() {
+                self.finish(run, outcome)?;
+            }
         }
         self.end(end)
     }
@@ -542,8 +570,9 @@ impl Session {
         let before = self.study.trial(job.trial);
         let last = before.and_then(Trial::last_step).unwrap_or(0);
         let kept = before.map(|t| t.measurements.iter().map(|m| m.value).collect()).unwrap_or_default();
+        let spent = before.and_then(Trial::cost).unwrap_or(0.0);
         let seed = Stream::keyed(self.study.header().seed, job.trial, "trial").bits();
-        TrialRun::new(job, run, seed, (kept, last), checkpoint, reports)
+        TrialRun::new(job, run, seed, Before { kept, last_step: last, spent }, checkpoint, reports)
     }
 
     async fn report<Fut: Future<Output = (u64, Outcome)>>(
@@ -576,6 +605,7 @@ impl Session {
             }
         }
         self.store()?;
+        self.count(trial);
         if let Ok(decision) = decision {
             for observer in &mut self.observers {
                 observer.on_report(&self.study, trial, step, value, decision);
@@ -610,6 +640,7 @@ impl Session {
             }
         }
         self.store()?;
+        self.count(trial);
         for observer in &mut self.observers {
             observer.on_tell(&self.study, trial);
         }
@@ -636,6 +667,9 @@ impl Session {
             End::Stopped(why) => Some(*why),
             End::Failures(..) | End::Suggest(_) => None,
         };
+        for observer in &mut self.observers {
+            observer.on_end(&self.study, stopped_by);
+        }
         let experiment = Experiment::of(&self.study);
         let tuning = Tuning { experiment, best: self.study.best(), stopped_by, elapsed: now };
         match end {
@@ -645,6 +679,17 @@ impl Session {
             }
             End::Suggest(source) => Err(TunerError::Suggest { source, tuning: Box::new(tuning) }),
         }
+    }
+
+    /// Takes notice of what a trial has become, for the stop rule.
+    fn count(&mut self, trial: TrialId) {
+        if let Some(trial) = self.study.trial(trial) {
+            self.tally.update(trial, &self.study.header().metric);
+        }
+    }
+
+    fn reached(&self, rule: &StopRule) -> Option<StoppedBy> {
+        self.tally.reached(rule, &self.study.header().metric)
     }
 
     fn store(&mut self) -> Result<(), JournalError> {

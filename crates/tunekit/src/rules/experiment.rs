@@ -154,6 +154,44 @@ impl Experiment {
         Table::new(columns)
     }
 
+    /// The measurements with the column names of Syne Tune's results, for notebooks that were written for those:
+    /// `trial_id`, the metric by its name, `st_worker_iter` (the step from 0), `st_tuner_time` (seconds of the study),
+    /// `st_status` (`Completed`, `Stopped`, `Paused`, `Failed` or `InProgress`), and a `config_NAME` for every
+    /// parameter.
+    pub fn syne_tune_table(&self) -> Table {
+        let mut columns = Vec::new();
+        for (name, cells) in self.measurements_table().columns() {
+            let name = match name {
+                "step" => "st_worker_iter".to_owned(),
+                "value" => self.header.metric.name.clone(),
+                "at_s" => "st_tuner_time".to_owned(),
+                "status" => "st_status".to_owned(),
+                other => other.to_owned(),
+            };
+            let cells = match (name.as_str(), cells) {
+                ("st_worker_iter", Cells::Int(steps)) => {
+                    Cells::Int(steps.iter().map(|step| step.map(|step| step - 1)).collect())
+                }
+                ("st_status", Cells::Text(words)) => {
+                    let word = |word: &String| {
+                        let word = match word.as_str() {
+                            "completed" => "Completed",
+                            "stopped" | "cut_off" => "Stopped",
+                            "paused" => "Paused",
+                            "failed" => "Failed",
+                            _ => "InProgress",
+                        };
+                        word.to_owned()
+                    };
+                    Cells::Text(words.iter().map(|cell| cell.as_ref().map(word)).collect())
+                }
+                (_, cells) => cells.clone(),
+            };
+            columns.push((name, cells));
+        }
+        Table::new(columns)
+    }
+
     fn config_columns(&self, rows: &[&Trial]) -> Vec<(String, Cells)> {
         let column = |(name, domain): (&str, &Domain)| {
             let value = |t: &&Trial| t.config.value(name).cloned();

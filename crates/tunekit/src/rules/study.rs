@@ -34,6 +34,7 @@ use crate::words::trial::{
 use crate::words::value::Config;
 
 pub use refusal::TellError;
+pub use replay::VerifyError;
 pub use setup::{Setup, SetupError};
 pub use state::ReplayError;
 pub(in crate::rules) use state::Trials;

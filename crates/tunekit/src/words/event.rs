@@ -8,6 +8,8 @@
 //! - Schema 3: `at_least` in place of `value` in the outcome `measured` and in `add`, which a reader of schema 2
 //!   refuses for the `value` that is missing. `interrupt` keeps the reports of a trial where they are replicates; in an
 //!   earlier journal it makes void what was reported since the trial was last asked for, as it did.
+//! - Schema 4: every line ends with a `check` of it and the lines before it. In an earlier journal lines that this
+//!   version appends have one.
 
 use std::fmt;
 
@@ -22,7 +24,9 @@ use super::value::Config;
 /// The first schema in which replicates of an interrupted trial are kept.
 const KEEPS_REPLICATES: u32 = 3;
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
+/// The first schema in which every line has a check.
+pub(crate) const SEALED: u32 = 4;
 
 /// A study's first event: everything its answers depend on but the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,9 +3,8 @@
 //! Pure: inputs to marks on axes. Each picture comes in the size it is asked for, so that the page can carry one for a
 //! desk and one for a phone, with letters of the same size on both.
 
-use super::axis::Axis;
-use super::format;
-use super::picture::{Colour, Mark, Picture, Place, Side};
+use tunekit::drawing::{Axis, Colour, Mark, Picture, Place, Side, format};
+
 use super::{Arm, ArmKind, Comparison, Outcome, Parameter, ParameterUnit, ParameterValue, ReportInput, TrialRow};
 
 /// A spread beyond this factor reads better on a logarithmic axis.

@@ -1,15 +1,10 @@
-//! The page's text: headline, pictures, tables. Every text from outside goes through [`escape`](super::text::escape).
+//! The page's text: headline, pictures, tables. Every text from outside goes through [`escape`].
 
-use std::fmt::Write;
+use tunekit::drawing::{self, both, escape, format, section};
 
-use super::picture::{Colour, both};
-use super::text::{escape, section};
 use super::{
-    ArmKind, Comparison, Outcome, ParameterUnit, ParameterValue, ReportError, ReportInput, TrialRow, charts, format,
-    influence,
+    ArmKind, Comparison, Outcome, ParameterUnit, ParameterValue, ReportError, ReportInput, TrialRow, charts, influence,
 };
-
-const STYLE: &str = include_str!("style.css");
 
 /// Rows of the table of trials that are shown at once; the others unfold.
 const ROWS_SHOWN: usize = 15;
@@ -33,34 +28,11 @@ pub(super) fn page(input: &ReportInput) -> Result<String, ReportError> {
         conditions(input),
     ]
     .concat();
-    let title = format!("s3tune: {}", escape(&input.object));
-    // No scripts, and nothing from elsewhere, even if a text should slip through.
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n{body}\
-         <footer>Written by s3tune. Beside this page are <code>results</code> (a row a trial) and \
-         <code>measurements</code> (a row a download), each as CSV and as Parquet, and <code>best.toml</code>, the \
-         configuration to use.</footer>\n\
-         </main>\n</body>\n</html>\n",
-        picture_colours()
-    ))
-}
-
-/// A rule for each colour of the pictures, which name it in their attributes, so that they follow the page.
-fn picture_colours() -> String {
-    let mut rules = String::from("@media (prefers-color-scheme: dark) {\n");
-    for colour in Colour::ALL {
-        let ((red, green, blue), name) = (colour.on_light(), colour.name());
-        let hex = format!("#{red:02X}{green:02X}{blue:02X}");
-        for property in ["fill", "stroke"] {
-            // Writing to a text cannot fail.
-            let _ = writeln!(rules, "  svg [{property}=\"{hex}\"] {{ {property}: var(--{name}); }}");
-        }
-    }
-    rules + "}\n"
+    let title = format!("s3tune: {}", input.object);
+    let footer = "Written by s3tune. Beside this page are <code>results</code> (a row a trial) and \
+                  <code>measurements</code> (a row a download), each as CSV and as Parquet, and \
+                  <code>best.toml</code>, the configuration to use.";
+    Ok(drawing::page(&title, &body, footer))
 }
 
 fn headline(input: &ReportInput) -> String {

@@ -3,11 +3,10 @@
 //!
 //! The section's words and pictures, from numbers that are given; what they were read off is the run's business.
 
-use super::axis::Axis;
+use tunekit::drawing::{Axis, Colour, Mark, Picture, Side, both, escape, format, section};
+
 use super::charts::{Size, metric_title, parameter_axis, place_of, ticks_for};
-use super::picture::{Colour, Mark, Picture, Side, both};
-use super::text::{escape, section};
-use super::{Curve, Influence, Parameter, ParameterValue, ReportError, ReportInput, Share, format};
+use super::{Curve, Influence, Parameter, ParameterValue, ReportError, ReportInput, Share};
 
 const WIDE: u32 = 1040;
 const NARROW: u32 = 400;

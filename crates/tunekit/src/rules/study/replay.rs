@@ -7,6 +7,26 @@ use super::state::{ReplayError, State};
 use super::{Event, Header, Scheduler, SchedulerSpec, Searcher, SearcherKind, Study};
 use crate::words::name::UnknownName;
 use crate::words::schedule::SchedulerKind;
+use crate::words::trial::Measured;
+
+/// Why a journal is not what its study decided.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// Its events are no study's.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A decision comes out differently.
+    #[error("event {event} is {recorded}, but what came before it leads to {derived}")]
+    Differs {
+        /// Which event; the header is 0.
+        event: usize,
+        /// The event in the journal.
+        recorded: String,
+        /// The one that was derived.
+        derived: String,
+    },
+}
 
 impl Study {
     /// The study these events came from.
@@ -53,6 +73,52 @@ impl Study {
             return Err(ReplayError::Other { what: "scheduler", wanted, given });
         }
         Self::fold(header, events, searcher, scheduler)
+    }
+
+    /// Derives every decision that these events tell of once more, from what came before it: what was asked for and how
+    /// reports were answered. Gives the number of decisions.
+    ///
+    /// `max_trials` is the limit that the study had ([`Study::limit_trials`]), on which schedulers may depend.
+    ///
+    /// # Errors
+    /// Events that are no study's, or a decision that comes out differently.
+    pub fn verify(events: impl IntoIterator<Item = Event>, max_trials: Option<u64>) -> Result<usize, VerifyError> {
+        let mut events = events.into_iter();
+        let mut study = Self::replay(events.next())?;
+        study.limit_trials(max_trials);
+        let mut decisions = 0;
+        for (i, event) in events.enumerate() {
+            let event_number = i + 1;
+            study.at_s = event.at_s();
+            let contradicts =
+                |what: String| VerifyError::Replay(ReplayError::Contradiction { event: event_number, what });
+            let text = |error: &dyn std::fmt::Display| contradicts(error.to_string());
+            match &event {
+                Event::Header(_) => return Err(contradicts("a second header".to_owned())),
+                Event::Ask { .. } => {
+                    decisions += 1;
+                    study.ask().map_err(|error| text(&error))?;
+                }
+                Event::Report { trial, step, value, cost, .. } => {
+                    decisions += 1;
+                    let measured = Measured { cost: *cost, ..Measured::new(value.unwrap_or(f64::NAN)) };
+                    study.report(*trial, *step, measured).map_err(|error| text(&error))?;
+                }
+                Event::Tell { trial, outcome, .. } => {
+                    study.tell(*trial, outcome.clone()).map_err(|error| text(&error))?;
+                }
+                Event::Interrupt { trial, .. } => study.interrupt(*trial).map_err(|error| text(&error))?,
+                Event::Add { config, measured, .. } => {
+                    study.add(config, (**measured).clone()).map_err(|error| text(&error))?;
+                }
+            }
+            let derived = study.take_events();
+            if derived != [event.clone()] {
+                let derived = derived.first().map_or_else(|| "nothing to do".to_owned(), Event::to_line);
+                return Err(VerifyError::Differs { event: event_number, recorded: event.to_line(), derived });
+            }
+        }
+        Ok(decisions)
     }
 
     fn fold(

@@ -1,7 +1,7 @@
-//! Text in the page: escaped, and in sections.
+//! Text in a page: escaped, and in sections.
 
 /// Text as HTML, for content and for quoted attributes alike. Characters that HTML has no place for become `U+FFFD`.
-pub(super) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -19,6 +19,9 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A part of the page under a title, both of them HTML.
-pub(super) fn section(title: &str, content: &str) -> String {
+pub fn section(title: &str, content: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n{content}</section>\n")
 }
+
+/// The style sheet of a page: light and dark, for a desk, a phone and paper.
+pub const STYLE: &str = include_str!("style.css");

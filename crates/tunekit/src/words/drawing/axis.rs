@@ -7,14 +7,15 @@ use super::format;
 
 /// An axis whose range is finite and not empty, whatever the data.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Axis {
-    pub(super) title: String,
+pub struct Axis {
+    /// What it measures, with its unit; empty for none.
+    pub title: String,
     /// The lowest place.
-    pub(super) low: f64,
+    pub low: f64,
     /// The highest place; greater than `low`.
-    pub(super) high: f64,
+    pub high: f64,
     /// Places and their labels.
-    pub(super) ticks: Vec<(f64, String)>,
+    pub ticks: Vec<(f64, String)>,
     log: bool,
 }
 
@@ -22,11 +23,11 @@ pub(super) struct Axis {
 const LARGEST: f64 = 1e300;
 
 /// How ticks read.
-pub(super) type Label = fn(f64) -> String;
+pub type Label = fn(f64) -> String;
 
 impl Axis {
     /// A linear axis over `values`; over their logarithms if `log` is set and all of them are positive.
-    pub(super) fn over(title: String, values: impl Iterator<Item = f64>, log: bool, label: Label, most: usize) -> Self {
+    pub fn over(title: String, values: impl Iterator<Item = f64>, log: bool, label: Label, most: usize) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.filter(|value| value.abs() < LARGEST) {
             low = low.min(value);
@@ -56,18 +57,18 @@ impl Axis {
     }
 
     /// An axis with a place for each of `choices`: 0, 1, 2, ...
-    pub(super) fn of_choices(title: String, choices: &[String]) -> Self {
+    pub fn of_choices(title: String, choices: &[String]) -> Self {
         let ticks = choices.iter().enumerate().map(|(place, choice)| (place as f64, choice.clone())).collect();
         Self { title, low: -0.6, high: choices.len().max(1) as f64 - 0.4, ticks, log: false }
     }
 
     /// An axis from `low` to `high` without ticks.
-    pub(super) fn bare(low: f64, high: f64) -> Self {
+    pub fn bare(low: f64, high: f64) -> Self {
         Self { title: String::new(), low, high, ticks: Vec::new(), log: false }
     }
 
     /// Where a value stands; none for what has no place on this axis.
-    pub(super) fn place(&self, value: f64) -> Option<f64> {
+    pub fn place(&self, value: f64) -> Option<f64> {
         let place = if self.log { value.log10() } else { value };
         (value.abs() < LARGEST && place.is_finite()).then_some(place)
     }

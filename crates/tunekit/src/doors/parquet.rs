@@ -1,4 +1,4 @@
-//! `results.parquet`: the table of trials for pandas, DuckDB and the like.
+//! Tables as Parquet, for pandas, DuckDB and the like.
 //!
 //! The one file that names the `parquet` crate. Columns are INT64, DOUBLE, BYTE_ARRAY (UTF8) and BOOLEAN, all optional,
 //! in one uncompressed row group: a run has hundreds of rows, not millions. Format: Apache Parquet 2.
@@ -8,30 +8,24 @@ use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
+use parquet::errors::ParquetError as Refused;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
-use tunekit::results::Cells;
 
-use super::file::{WriteError, write_whole};
+use super::results::{WriteError, write_whole};
+use crate::words::table::Cells;
 
 /// Why a table could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TableError {
-    /// A column of a kind that this version does not know.
-    #[error("write a table: column {name} is of a kind that has no form in Parquet yet")]
-    UnknownKind {
-        /// The column.
-        name: String,
-    },
+pub enum ParquetError {
     /// The encoder refused.
     #[error("write a table: {source}")]
     Encoding {
         /// What it said.
         #[from]
-        source: ParquetError,
+        source: Refused,
     },
     /// The file could not be written.
     #[error(transparent)]
@@ -45,31 +39,30 @@ pub enum TableError {
 pub fn write_parquet<'a>(
     path: &Path,
     columns: impl IntoIterator<Item = (&'a str, &'a Cells)>,
-) -> Result<(), TableError> {
+) -> Result<(), ParquetError> {
     Ok(write_whole(path, &parquet_bytes(columns)?)?)
 }
 
 /// The Parquet file that holds named columns. A table without columns or without rows is a valid file, too.
 ///
 /// ```
-/// use s3tune::results::parquet_bytes;
-/// use tunekit::results::Cells;
+/// use tunekit::results::{Cells, parquet_bytes};
 ///
 /// let file = parquet_bytes([("download_time", &Cells::Float(vec![Some(4.9), None]))])?;
 /// assert_eq!(&file[..4], b"PAR1");
-/// # Ok::<(), s3tune::results::TableError>(())
+/// # Ok::<(), tunekit::results::ParquetError>(())
 /// ```
 ///
 /// # Errors
 /// When columns differ in length.
-pub fn parquet_bytes<'a>(columns: impl IntoIterator<Item = (&'a str, &'a Cells)>) -> Result<Vec<u8>, TableError> {
+pub fn parquet_bytes<'a>(columns: impl IntoIterator<Item = (&'a str, &'a Cells)>) -> Result<Vec<u8>, ParquetError> {
     let columns: Vec<(&str, &Cells)> = columns.into_iter().collect();
     let fields = columns.iter().map(|(name, cells)| field(name, cells)).collect::<Result<Vec<_>, _>>()?;
     let schema = Type::group_type_builder("trials").with_fields(fields).build()?;
     let mut file = Vec::new();
     let mut writer = SerializedFileWriter::new(&mut file, Arc::new(schema), Arc::new(WriterProperties::new()))?;
     let mut group = writer.next_row_group()?;
-    for (name, cells) in columns {
+    for (_, cells) in columns {
         let mut out = group.next_column()?.expect("the schema has one leaf for each column");
         match cells {
             Cells::Int(cells) => write::<Int64Type>(&mut out, cells.iter().copied())?,
@@ -79,7 +72,6 @@ pub fn parquet_bytes<'a>(columns: impl IntoIterator<Item = (&'a str, &'a Cells)>
                 let bytes = cells.iter().map(|cell| cell.as_deref().map(ByteArray::from));
                 write::<ByteArrayType>(&mut out, bytes)?;
             }
-            _ => return Err(TableError::UnknownKind { name: name.to_owned() }),
         }
         out.close()?;
     }
@@ -88,13 +80,12 @@ pub fn parquet_bytes<'a>(columns: impl IntoIterator<Item = (&'a str, &'a Cells)>
     Ok(file)
 }
 
-fn field(name: &str, cells: &Cells) -> Result<Arc<Type>, TableError> {
+fn field(name: &str, cells: &Cells) -> Result<Arc<Type>, ParquetError> {
     let (physical, logical) = match cells {
         Cells::Int(_) => (Physical::INT64, None),
         Cells::Float(_) => (Physical::DOUBLE, None),
         Cells::Bool(_) => (Physical::BOOLEAN, None),
         Cells::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-        _ => return Err(TableError::UnknownKind { name: name.to_owned() }),
     };
     let builder = Type::primitive_type_builder(name, physical);
     Ok(Arc::new(builder.with_repetition(Repetition::OPTIONAL).with_logical_type(logical).build()?))
@@ -104,7 +95,7 @@ fn field(name: &str, cells: &Cells) -> Result<Arc<Type>, TableError> {
 fn write<T: DataType>(
     out: &mut SerializedColumnWriter<'_>,
     cells: impl Iterator<Item = Option<T::T>>,
-) -> Result<(), ParquetError> {
+) -> Result<(), Refused> {
     let mut levels = Vec::new();
     let mut values = Vec::new();
     for cell in cells {
@@ -132,7 +123,7 @@ mod tests {
         ]
     }
 
-    fn bytes(table: &[(&str, Cells)]) -> Result<Vec<u8>, TableError> {
+    fn bytes(table: &[(&str, Cells)]) -> Result<Vec<u8>, ParquetError> {
         parquet_bytes(table.iter().map(|(name, cells)| (*name, cells)))
     }
 
@@ -171,7 +162,7 @@ mod tests {
     fn columns_that_make_no_table_are_refused() {
         let mut columns = table();
         columns.push(("short", Cells::Bool(vec![None])));
-        assert!(matches!(bytes(&columns), Err(TableError::Encoding { .. })));
+        assert!(matches!(bytes(&columns), Err(ParquetError::Encoding { .. })));
     }
 
     #[test]

@@ -9,27 +9,44 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::ReportError;
-use super::axis::Axis;
+use crate::words::drawing::{Axis, STYLE, escape};
+
+/// The drawing library refused a picture.
+#[derive(Debug, thiserror::Error)]
+#[error("draw the picture of {subject}: {reason}")]
+pub struct PictureError {
+    /// What the picture shows.
+    pub subject: String,
+    /// What the library said.
+    pub reason: String,
+}
 
 /// The colours of the pictures, by what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Colour {
+pub enum Colour {
+    /// Text and what stands out.
     Ink,
+    /// Text that explains.
     Muted,
+    /// Lines of the grid.
     Grid,
+    /// What one has without tuning.
     Before,
+    /// What was found.
     Found,
+    /// Any trial.
     Trial,
+    /// Trials that failed.
     Failed,
 }
 
 impl Colour {
-    pub(super) const ALL: [Self; 7] =
+    /// All of them.
+    pub const ALL: [Self; 7] =
         [Self::Ink, Self::Muted, Self::Grid, Self::Before, Self::Found, Self::Trial, Self::Failed];
 
     /// Its name in the style sheet.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Ink => "ink",
             Self::Muted => "muted",
@@ -42,7 +59,7 @@ impl Colour {
     }
 
     /// On a light page. Orange and blue stay apart for readers who see no red and green.
-    pub(super) fn on_light(self) -> (u8, u8, u8) {
+    pub fn on_light(self) -> (u8, u8, u8) {
         match self {
             Self::Ink => (0x1B, 0x25, 0x30),
             Self::Muted => (0x5B, 0x67, 0x74),
@@ -61,44 +78,106 @@ impl Colour {
 }
 
 /// A place: on the horizontal and on the vertical axis.
-pub(super) type Place = (f64, f64);
+pub type Place = (f64, f64);
 
 /// What is drawn, in order: later marks lie on top.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Mark {
+pub enum Mark {
     /// A filled dot.
-    Dot { at: Place, colour: Colour, opacity: f64, radius: u32 },
+    Dot {
+        /// Its centre.
+        at: Place,
+        /// Its colour.
+        colour: Colour,
+        /// From 0, which cannot be seen, to 1.
+        opacity: f64,
+        /// In pixels.
+        radius: u32,
+    },
     /// A circle, not filled.
-    Ring { at: Place, colour: Colour, radius: u32, width: u32 },
+    Ring {
+        /// Its centre.
+        at: Place,
+        /// Its colour.
+        colour: Colour,
+        /// In pixels.
+        radius: u32,
+        /// Of its line, in pixels.
+        width: u32,
+    },
     /// A small cross.
-    Cross { at: Place, colour: Colour },
+    Cross {
+        /// Its centre.
+        at: Place,
+        /// Its colour.
+        colour: Colour,
+    },
     /// A line through places.
-    Line { through: Vec<Place>, colour: Colour, width: u32, dashed: bool },
+    Line {
+        /// Its corners.
+        through: Vec<Place>,
+        /// Its colour.
+        colour: Colour,
+        /// In pixels.
+        width: u32,
+        /// Whether it has gaps.
+        dashed: bool,
+    },
     /// A filled rectangle between two corners.
-    Band { corners: [Place; 2], colour: Colour, opacity: f64 },
+    Band {
+        /// Two corners that face each other.
+        corners: [Place; 2],
+        /// Its colour.
+        colour: Colour,
+        /// From 0, which cannot be seen, to 1.
+        opacity: f64,
+    },
     /// A filled polygon.
-    Area { outline: Vec<Place>, colour: Colour, opacity: f64 },
+    Area {
+        /// Its corners.
+        outline: Vec<Place>,
+        /// Its colour.
+        colour: Colour,
+        /// From 0, which cannot be seen, to 1.
+        opacity: f64,
+    },
     /// Words that begin, or end, at a place.
-    Words { at: Place, text: String, colour: Colour, side: Side },
+    Words {
+        /// Where they begin or end.
+        at: Place,
+        /// The words.
+        text: String,
+        /// Their colour.
+        colour: Colour,
+        /// On which side of `at` they stand.
+        side: Side,
+    },
 }
 
 /// On which side of their place words stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Side {
+    /// The words begin there.
     Right,
+    /// The words end there.
     Left,
 }
 
 /// A picture, ready to be drawn.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Picture {
+pub struct Picture {
     /// What it shows, for those who hear it, and for errors.
-    pub(super) subject: String,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) across: Axis,
-    pub(super) up: Axis,
-    pub(super) marks: Vec<Mark>,
+    pub subject: String,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// The horizontal axis.
+    pub across: Axis,
+    /// The vertical axis.
+    pub up: Axis,
+    /// What is drawn.
+    pub marks: Vec<Mark>,
 }
 
 /// plotters divides sizes by 1.24 when it writes SVG: this one comes out as 13 pixels.
@@ -106,14 +185,17 @@ const TEXT_SIZE: f64 = 13.0 * 1.24;
 
 impl Picture {
     /// The `<svg>` element.
-    pub(super) fn svg(&self) -> Result<String, ReportError> {
+    ///
+    /// # Errors
+    /// The drawing library refuses.
+    pub fn svg(&self) -> Result<String, PictureError> {
         let mut svg = String::new();
         self.draw(&mut svg)
-            .map_err(|reason| ReportError::Picture { subject: self.subject.clone(), reason: reason.to_string() })?;
+            .map_err(|reason| PictureError { subject: self.subject.clone(), reason: reason.to_string() })?;
         // plotters escapes what HTML reserves, but lets control characters through.
         let svg: String =
             svg.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect();
-        let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", super::text::escape(&self.subject));
+        let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", escape(&self.subject));
         Ok(svg.replacen("<svg ", &labelled, 1))
     }
 
@@ -204,7 +286,40 @@ impl ValueFormatter<f64> for Ruler {
     }
 }
 
-/// A picture for a desk and one for a phone.
-pub(super) fn both([wide, narrow]: [Picture; 2]) -> Result<String, ReportError> {
+/// A picture for a desk and one for a phone, as HTML.
+///
+/// # Errors
+/// The drawing library refuses.
+pub fn both([wide, narrow]: [Picture; 2]) -> Result<String, PictureError> {
     Ok(format!("<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n", wide.svg()?, narrow.svg()?))
+}
+
+/// A page that needs nothing else: it runs no script, loads nothing, and follows the reader's light or dark setting.
+/// `title` is text; `body` and `footer` are HTML.
+pub fn page(title: &str, body: &str, footer: &str) -> String {
+    // No scripts, and nothing from elsewhere, even if a text should slip through.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+         <title>{}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n{body}\
+         <footer>{footer}</footer>\n\
+         </main>\n</body>\n</html>\n",
+        escape(title),
+        picture_colours()
+    )
+}
+
+/// A rule for each colour of the pictures, which name it in their attributes, so that they follow the page.
+fn picture_colours() -> String {
+    let mut rules = String::from("@media (prefers-color-scheme: dark) {\n");
+    for colour in Colour::ALL {
+        let ((red, green, blue), name) = (colour.on_light(), colour.name());
+        let hex = format!("#{red:02X}{green:02X}{blue:02X}");
+        for property in ["fill", "stroke"] {
+            rules += &format!("  svg [{property}=\"{hex}\"] {{ {property}: var(--{name}); }}\n");
+        }
+    }
+    rules + "}\n"
 }

@@ -1,7 +1,7 @@
 //! Numbers as people read them: three significant digits, bytes in binary units, rates in decimal ones.
 
 /// `value` with `digits` significant digits and no exponent, except where it would be mostly zeros.
-pub(super) fn significant(value: f64, digits: usize) -> String {
+pub fn significant(value: f64, digits: usize) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
@@ -14,7 +14,7 @@ pub(super) fn significant(value: f64, digits: usize) -> String {
 }
 
 /// The shortest text for a number on an axis or in a table: no trailing zeros.
-pub(super) fn plain(value: f64) -> String {
+pub fn plain(value: f64) -> String {
     let rounded = significant(value, 6);
     if rounded.contains('.') && !rounded.contains('e') {
         return rounded.trim_end_matches('0').trim_end_matches('.').to_owned();
@@ -23,7 +23,7 @@ pub(super) fn plain(value: f64) -> String {
 }
 
 /// `8 MiB`; at most three significant digits, and whole bytes as they are.
-pub(super) fn bytes(value: f64) -> String {
+pub fn bytes(value: f64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let (mut value, mut unit) = (value, 0);
     while value.abs() >= 1024.0 && unit + 1 < UNITS.len() {
@@ -39,7 +39,7 @@ pub(super) fn bytes(value: f64) -> String {
 }
 
 /// `388 MB/s`: what moves `bytes` in `seconds`, in the decimal units in which networks are sold.
-pub(super) fn throughput(bytes: u64, seconds: f64) -> String {
+pub fn throughput(bytes: u64, seconds: f64) -> String {
     let per_second = bytes as f64 / seconds;
     let (divisor, unit) = match per_second {
         rate if rate >= 1e9 => (1e9, "GB/s"),
@@ -50,13 +50,13 @@ pub(super) fn throughput(bytes: u64, seconds: f64) -> String {
 }
 
 /// `41 %` of a fraction, without a sign; one decimal where that says more.
-pub(super) fn percent(fraction: f64) -> String {
+pub fn percent(fraction: f64) -> String {
     let percent = fraction.abs() * 100.0;
     if percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
 /// `-3 %`, `44 %`.
-pub(super) fn signed_percent(fraction: f64) -> String {
+pub fn signed_percent(fraction: f64) -> String {
     let text = percent(fraction);
     if fraction < 0.0 && text != "0.0 %" { format!("\u{2212}{text}") } else { text }
 }

@@ -1,0 +1,32 @@
+//! `tunekit replay`: a journal read anew, and every decision in it derived once more.
+
+use std::path::PathBuf;
+
+use tunekit::Study;
+use tunekit::journal::{Event, JournalFile};
+use tunekit::program::StudyFolder;
+
+use super::{Failure, print};
+
+/// Replays a study's journal; with `verify`, derives its decisions once more.
+pub(crate) fn replay(folder: PathBuf, verify: bool) -> Result<(), Failure> {
+    let folder = StudyFolder::new(folder);
+    // For its errors: a folder without a study is wrong usage.
+    let study = folder.study()?;
+    let contents = JournalFile::read(folder.journal()).map_err(|error| Failure::work(&error))?;
+    let count = contents.events.len();
+    let mut text = format!("{count} events, {} trials", study.trials().len());
+    if contents.torn_bytes > 0 {
+        text += &format!(", {} bytes of a last line without an end", contents.torn_bytes);
+    }
+    if verify {
+        let planned = match contents.events.first() {
+            Some(Event::Header(header)) => header.budget,
+            _ => None,
+        };
+        let limit = folder.study_file().ok().map_or(planned, |file| file.stop.max_trials);
+        let decisions = Study::verify(contents.events, limit).map_err(|error| Failure::work(&error))?;
+        text += &format!("; all {decisions} decisions follow from what came before them");
+    }
+    print(format!("{text}\n").as_bytes())
+}

@@ -1,0 +1,77 @@
+//! `tunekit run` and `tunekit resume`.
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use tunekit::program::{Show, StudyFile, StudyFolder};
+use tunekit::tuner::{Observer, StopHandle, StoppedBy};
+
+use super::{Failure, print, write_report};
+
+/// What starts the programs of a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// This machine.
+    Process,
+    /// A Slurm cluster.
+    Slurm,
+}
+
+/// Runs the study of a file in a folder, or goes on with it.
+pub(crate) fn run(study: &Path, out: PathBuf, workers: Option<usize>, backend: Backend) -> Result<(), Failure> {
+    if backend == Backend::Slurm {
+        return Err(Failure::Usage(
+            "backend slurm is not there yet; start tunekit worker inside an allocation, against tunekit serve --study"
+                .to_owned(),
+        ));
+    }
+    let study = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
+    go(study, &StudyFolder::new(out), workers)
+}
+
+/// Goes on with the study in a folder.
+pub(crate) fn resume(folder: PathBuf, workers: Option<usize>) -> Result<(), Failure> {
+    let folder = StudyFolder::new(folder);
+    go(folder.study_file()?, &folder, workers)
+}
+
+fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>) -> Result<(), Failure> {
+    study.workers = workers.unwrap_or(study.workers);
+    let stop = StopHandle::new();
+    let show = Show::new(io::stderr(), io::stderr().is_terminal(), study.stop);
+    let observers: Vec<Box<dyn Observer>> = vec![Box::new(show)];
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::work(&error))?;
+    let tuning = runtime.block_on(async {
+        // Before anything is started: a signal must find somebody who heeds it.
+        heed_signals(&stop).map_err(|error| Failure::work(&error))?;
+        folder.run(&study, stop.clone(), observers).await.map_err(Failure::from)
+    })?;
+    if tuning.stopped_by == Some(StoppedBy::Cancelled) {
+        let path = folder.path().display();
+        return Err(Failure::Work(format!("interrupted; what was measured is kept, go on with tunekit resume {path}")));
+    }
+    write_report(folder)?;
+    match &tuning.best {
+        Some(best) => {
+            let line = serde_json::to_string(best).map_err(|error| Failure::work(&error))?;
+            print(format!("{line}\n").as_bytes())
+        }
+        None => Err(Failure::Work("no trial has a value; see the failures in results.csv".to_owned())),
+    }
+}
+
+/// Ends the study at Ctrl-C and at SIGTERM.
+pub(super) fn heed_signals(stop: &StopHandle) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut signals, stop) = (signal(kind)?, stop.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                stop.stop();
+            }
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! `tunekit serve` and `tunekit worker`: a study for any language, and for workers elsewhere.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tunekit::Experiment;
+use tunekit::program::{StudyFile, StudyFolder, write_tables};
+use tunekit::serve::{Listener, Server, Token, work};
+use tunekit::tuner::StopHandle;
+
+use super::run::heed_signals;
+use super::{Failure, print, write_report};
+
+/// Answers requests on standard input until that ends.
+pub(crate) fn serve(journal: Option<PathBuf>) -> Result<(), Failure> {
+    let mut server = opened(journal)?;
+    answer(&mut server).map_err(|error| Failure::work(&*error))
+}
+
+/// Answers requests of clients that connect, until the study is over or a signal ends it.
+pub(crate) fn listen(
+    address: SocketAddr,
+    token: &Path,
+    journal: Option<PathBuf>,
+    study: Option<(PathBuf, PathBuf)>,
+) -> Result<(), Failure> {
+    let token = read_token(token, true)?;
+    let mut held = None;
+    let server = match study {
+        None => opened(journal)?,
+        Some((study, out)) => {
+            let file = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
+            let folder = StudyFolder::new(out);
+            let lock = folder.prepare(&file)?;
+            let server = opened(Some(folder.journal()))?;
+            held = Some((folder, lock));
+            server.with_study(file.setup, file.stop.max_trials).map_err(Failure::Usage)?
+        }
+    };
+    let stop = StopHandle::new();
+    runtime()?.block_on(async {
+        heed_signals(&stop).map_err(|error| Failure::work(&error))?;
+        let bound = Listener::bind(address, server, token).await;
+        let listener = bound.map_err(|error| Failure::Usage(format!("cannot listen at {address}: {error}")))?;
+        let address = listener.address().map_err(|error| Failure::work(&error))?;
+        print(format!("{{\"listen\":\"{address}\"}}\n").as_bytes())?;
+        listener.serve(stop.clone()).await.map_err(|error| Failure::work(&error))
+    })?;
+    if let Some((folder, _lock)) = &held {
+        let study = folder.study()?;
+        write_tables(&Experiment::of(&study), folder.path()).map_err(|error| Failure::work(&error))?;
+        write_report(folder)?;
+    }
+    Ok(())
+}
+
+/// Runs trials of a study that is served elsewhere.
+pub(crate) fn worker(
+    study: &Path,
+    address: SocketAddr,
+    token: &Path,
+    out: &Path,
+    workers: Option<usize>,
+) -> Result<(), Failure> {
+    let mut file = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
+    file.workers = workers.unwrap_or(file.workers);
+    let token = read_token(token, false)?;
+    let stop = StopHandle::new();
+    let told = runtime()?.block_on(async {
+        heed_signals(&stop).map_err(|error| Failure::work(&error))?;
+        work(address, &token, &file, out, &stop).await.map_err(|error| Failure::work(&error))
+    })?;
+    if stop.is_stopped() {
+        return Err(Failure::Work("interrupted; what was running is given to another worker".to_owned()));
+    }
+    eprintln!("{told} runs told; the study is over");
+    Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::work(&error))
+}
+
+fn opened(journal: Option<PathBuf>) -> Result<Server, Failure> {
+    let server = journal.map_or_else(|| Ok(Server::new()), Server::with_journal);
+    let server = server.map_err(|error| Failure::usage(&error))?;
+    if let Some(warning) = server.warning() {
+        eprintln!("tunekit: warning: {warning}");
+    }
+    Ok(server)
+}
+
+/// The token in a file, which is made, readable by its owner alone, where there is none and `make` says so.
+fn read_token(path: &Path, make: bool) -> Result<Token, Failure> {
+    let failed = |error: io::Error| Failure::Usage(format!("token file {}: {error}", path.display()));
+    if make && !path.exists() {
+        let mut random = [0; 24];
+        std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).map_err(failed)?;
+        let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        file.write_all(format!("{text}\n").as_bytes()).map_err(failed)?;
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    Token::new(&text).map_err(|error| Failure::Usage(format!("token file {}: {error}", path.display())))
+}
+
+fn answer(server: &mut Server) -> Result<(), Box<dyn std::error::Error>> {
+    let started = Instant::now();
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        let answer = server.answer_bytes(&line, started.elapsed())?;
+        // A client that has gone away is the session's end, not an error of ours.
+        match writeln!(output, "{answer}").and_then(|()| output.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other?,
+        }
+        line.clear();
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! `Listener`: one study for many clients over TCP. Each connection speaks the lines of [`Server`].
+//!
+//! A client's first line carries the token. What a connection asked for is its own: nobody else may report or tell it,
+//! and when the connection ends those trials are interrupted and asked for again. So a trial that was given to another
+//! client after a loss is never told twice. A client that says how often it sends something is lost when it has been
+//! silent for three times as long; one that does not say so is lost when its connection ends.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::serve::Server;
+use super::stop::StopHandle;
+use crate::doors::journal::JournalError;
+use crate::words::trial::TrialId;
+
+/// The longest line a client may send.
+const LONGEST_LINE: u64 = 4 << 20;
+/// A client has so long to say its token.
+const TO_GREET: Duration = Duration::from_secs(10);
+/// The answers to an ask without a trial.
+const DONE: &str = r#"{"done":true}"#;
+const WAIT: &str = r#"{"wait":true}"#;
+/// Clients have so long to go once the study is over.
+const TO_LEAVE: Duration = Duration::from_secs(5);
+/// A token is at least so long.
+const SHORTEST_TOKEN: usize = 16;
+/// The bounds of a client's heartbeat, in seconds.
+const HEARTBEAT: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
+
+/// What clients show that they may take part. Its text is in no log and no error.
+#[derive(Clone)]
+pub struct Token(String);
+
+/// A token is too short or holds what no line may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the token must be one line of at least {SHORTEST_TOKEN} characters; write a longer one into its file")]
+pub struct TokenError;
+
+impl Token {
+    /// The token in a text; white space around it does not count.
+    ///
+    /// # Errors
+    /// It is shorter than 16 characters, or has several lines.
+    pub fn new(text: &str) -> Result<Self, TokenError> {
+        let text = text.trim();
+        let fits = text.chars().count() >= SHORTEST_TOKEN && !text.chars().any(char::is_control);
+        if fits { Ok(Self(text.to_owned())) } else { Err(TokenError) }
+    }
+
+    /// Its text, to be sent.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Compared by digests, whose time says nothing about the text.
+    fn is(&self, given: &str) -> bool {
+        Sha256::digest(&self.0) == Sha256::digest(given)
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// Serves one study to many clients.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: Mutex<Server>,
+    token: Token,
+    started: Instant,
+}
+
+impl Listener {
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub async fn bind(address: SocketAddr, server: Server, token: Token) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let shared = Shared { server: Mutex::new(server), token, started: Instant::now() };
+        Ok(Self { listener, shared: Arc::new(shared) })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the study is over, or the handle says so. What clients run then is journalled as interrupted.
+    ///
+    /// # Errors
+    /// The journal cannot be written; the study is then ahead of it.
+    pub async fn serve(self, stop: StopHandle) -> Result<(), JournalError> {
+        let (say, mut events) = mpsc::unbounded_channel::<Said>();
+        let mut clients = JoinSet::new();
+        let failed = loop {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => break None,
+                said = events.recv() => match said {
+                    Some(Said::Failed(error)) => break Some(error),
+                    Some(Said::Over) | None => break None,
+                },
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => drop(clients.spawn(client(self.shared.clone(), stream, say.clone()))),
+                    Err(error) => {
+                        // Too many open files, for instance: later there may be fewer.
+                        tracing::warn!(%error, "a connection cannot be accepted");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                Some(_) = clients.join_next() => {}
+            }
+        };
+        drop(self.listener);
+        if failed.is_none() && !stop.is_stopped() {
+            let _ = timeout(TO_LEAVE, async { while clients.join_next().await.is_some() {} }).await;
+        }
+        clients.shutdown().await;
+        match failed {
+            Some(error) => Err(error),
+            None => {
+                let now = self.shared.started.elapsed();
+                lock(&self.shared).interrupt_open(now)
+            }
+        }
+    }
+}
+
+/// What a client's task says to the listener.
+enum Said {
+    Failed(JournalError),
+    Over,
+}
+
+fn lock(shared: &Shared) -> MutexGuard<'_, Server> {
+    shared.server.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A client from its first line to its last, and what it leaves behind.
+async fn client(shared: Arc<Shared>, stream: TcpStream, say: mpsc::UnboundedSender<Said>) {
+    let mut own = BTreeSet::new();
+    // An error of the connection is its end.
+    let _ = converse(&shared, stream, &mut own, &say).await;
+    if own.is_empty() {
+        return;
+    }
+    let left = tokio::task::spawn_blocking(move || {
+        let now = shared.started.elapsed();
+        own.into_iter().try_for_each(|trial| lock(&shared).interrupt(trial, now))
+    });
+    if let Ok(Err(error)) = left.await {
+        let _ = say.send(Said::Failed(error));
+    }
+}
+
+async fn converse(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    own: &mut BTreeSet<TrialId>,
+    say: &mpsc::UnboundedSender<Said>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (input, mut output) = stream.into_split();
+    let mut input = BufReader::new(input);
+    let mut line = Vec::new();
+    let mut patience = Some(TO_GREET);
+    let mut is_known = false;
+    loop {
+        line.clear();
+        let mut limited = (&mut input).take(LONGEST_LINE);
+        let reading = limited.read_until(b'\n', &mut line);
+        let read = match patience {
+            Some(patience) => timeout(patience, reading).await.map_err(|_| io::ErrorKind::TimedOut)??,
+            None => reading.await?,
+        };
+        if read == 0 || line.last() != Some(&b'\n') {
+            return Ok(());
+        }
+        let request: Json = serde_json::from_slice(&line).unwrap_or_default();
+        let op = request["op"].as_str().unwrap_or_default();
+        let answer = if !is_known {
+            let given = request["token"].as_str().unwrap_or_default();
+            if op != "auth" || !shared.token.is(given) {
+                let refusal =
+                    json!({ "error": "the first line must be {\"op\":\"auth\",\"token\":...} with the token" });
+                output.write_all(format!("{refusal}\n").as_bytes()).await?;
+                return Ok(());
+            }
+            is_known = true;
+            let beat = request["heartbeat_s"].as_f64().filter(|beat| HEARTBEAT.contains(beat));
+            patience = beat.map(|beat| Duration::from_secs_f64(3.0 * beat));
+            json!({ "ok": true }).to_string()
+        } else if op == "ping" {
+            json!({ "ok": true }).to_string()
+        } else {
+            let trial = request["trial"].as_u64().map(TrialId);
+            let is_foreign = matches!(op, "report" | "tell") && trial.is_some_and(|trial| !own.contains(&trial));
+            if let Some(trial) = trial.filter(|_| is_foreign) {
+                json!({ "error": format!("trial {trial} was not given out on this connection; ask for one") })
+                    .to_string()
+            } else {
+                let (shared, asked, mine) = (shared.clone(), line.clone(), own.clone());
+                let answering = tokio::task::spawn_blocking(move || {
+                    let now = shared.started.elapsed();
+                    let mut server = lock(&shared);
+                    let mut answer = server.answer_bytes(&asked, now)?;
+                    // What others run may still be lost, and is then to be run again.
+                    if answer == DONE && server.has_open_besides(&mine) {
+                        answer = WAIT.to_owned();
+                    }
+                    Ok::<_, JournalError>((answer, server.is_over()))
+                });
+                let (answer, is_over) = match answering.await {
+                    Ok(Ok(answered)) => answered,
+                    Ok(Err(error)) => {
+                        let _ = say.send(Said::Failed(error));
+                        return Ok(());
+                    }
+                    Err(_) => return Ok(()),
+                };
+                let said: Json = serde_json::from_str(&answer).unwrap_or_default();
+                match (op, trial) {
+                    ("ask", _) => own.extend(said["trial"].as_u64().map(TrialId)),
+                    ("tell", Some(trial)) if said["ok"] == true => drop(own.remove(&trial)),
+                    ("report", Some(trial)) if said["decision"] == "pause" => drop(own.remove(&trial)),
+                    _ => {}
+                }
+                if is_over {
+                    let _ = say.send(Said::Over);
+                }
+                answer
+            }
+        };
+        output.write_all(format!("{answer}\n").as_bytes()).await?;
+    }
+}

@@ -1,0 +1,296 @@
+//! `StudyFile`: a study of a program, as people write it in a TOML file (`docs/STUDIES.md`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::rules::command::{self, CommandError};
+use crate::rules::searcher::SearcherKind;
+use crate::rules::stop::StopRule;
+use crate::rules::study::{Setup, SetupError};
+use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
+use crate::words::program::{MetricSource, Pass, Program, Retries};
+use crate::words::schedule::{OptionsMap, SchedulerKind, SchedulerSpec};
+use crate::words::space::Space;
+use crate::words::value::Config;
+
+/// Why a study file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StudyFileError {
+    /// The file cannot be read.
+    #[error("study file {}: cannot read it: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is not what a study is written as.
+    #[error("study file {}: {reason}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+}
+
+/// A study of a program: what is searched, what runs, when it ends.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct StudyFile {
+    /// What the study is made from.
+    pub setup: Setup,
+    /// What it measures.
+    pub program: Program,
+    /// How many trials run at once.
+    pub workers: usize,
+    /// When it ends.
+    pub stop: StopRule,
+    /// After how many failures in a row it gives up.
+    pub max_failures: u32,
+    /// The file's text, with the folder in which the program runs.
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    command: Vec<String>,
+    metric: String,
+    #[serde(default)]
+    mode: Goal,
+    kind: Option<MetricKind>,
+    #[serde(default)]
+    noise: Noise,
+    value: Option<ValueRule>,
+    resource: Option<String>,
+    max_resource: Option<u64>,
+    cost: Option<String>,
+    #[serde(default)]
+    cost_aware: bool,
+    searcher: Option<String>,
+    scheduler: Option<String>,
+    #[serde(default)]
+    scheduler_options: OptionsMap,
+    workers: Option<usize>,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default)]
+    pass: Pass,
+    timeout_s: Option<f64>,
+    grace_s: Option<f64>,
+    #[serde(default)]
+    devices: Vec<String>,
+    device_variable: Option<String>,
+    folder: Option<PathBuf>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    retry: Retries,
+    max_failures: Option<u32>,
+    #[serde(default)]
+    objectives: Vec<Objective>,
+    #[serde(default)]
+    constraints: Vec<String>,
+    #[serde(default)]
+    predicates: Vec<String>,
+    #[serde(default)]
+    points_to_evaluate: Vec<Config>,
+    space: Space,
+    #[serde(default)]
+    stop: Stop,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Objective {
+    name: String,
+    #[serde(default)]
+    mode: Goal,
+    #[serde(default)]
+    kind: MetricKind,
+    #[serde(default)]
+    noise: Noise,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Stop {
+    max_trials: Option<u64>,
+    max_wall_time_s: Option<f64>,
+    max_measurements: Option<u64>,
+    max_cost: Option<f64>,
+    target: Option<f64>,
+    plateau: Option<u64>,
+}
+
+impl StudyFile {
+    /// The study in a file. The program runs in the folder that the file names, and else in the current one.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that no study can be made from.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, StudyFileError> {
+        let path = path.as_ref();
+        let io = |source| StudyFileError::Io { path: path.to_path_buf(), source };
+        let text = std::fs::read_to_string(path).map_err(io)?;
+        let here = std::env::current_dir().map_err(io)?;
+        Self::parse(&text, &here).map_err(|reason| StudyFileError::Wrong { path: path.to_path_buf(), reason })
+    }
+
+    /// The file's text, with the folder in which the program runs: reading it elsewhere gives the same study.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn parse(text: &str, here: &Path) -> Result<Self, String> {
+        let raw: Raw = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            line.map_or_else(|| error.message().to_owned(), |line| format!("line {line}: {}", error.message()))
+        })?;
+        let folder = raw.folder.as_ref().map_or_else(|| here.to_path_buf(), |folder| here.join(folder));
+        let text = match &raw.folder {
+            Some(folder) if folder.is_absolute() => text.to_owned(),
+            Some(_) => return Err("folder must be an absolute path; leave it out to run where tunekit runs".to_owned()),
+            None => format!("folder = {}\n{text}", toml::Value::String(folder.display().to_string())),
+        };
+        let cost = raw.cost.or(raw.stop.max_cost.map(|_| "wall".to_owned()));
+        let program = Program {
+            pass: raw.pass,
+            resource: raw.resource,
+            cost,
+            objectives: raw.objectives.iter().map(|o| o.name.clone()).collect(),
+            constraints: raw.constraints.clone(),
+            timeout: seconds("timeout_s", raw.timeout_s)?,
+            grace: match raw.grace_s {
+                Some(0.0) => Duration::ZERO,
+                given => seconds("grace_s", given)?.unwrap_or(Duration::from_secs(5)),
+            },
+            devices: raw.devices,
+            device_variable: raw.device_variable.unwrap_or_else(|| "CUDA_VISIBLE_DEVICES".to_owned()),
+            folder,
+            env: raw.env,
+            retries: raw.retry,
+            ..Program::new(raw.command, &raw.metric)
+        };
+        let kind = raw.kind.unwrap_or(match program.metric {
+            MetricSource::Wall => MetricKind::Time,
+            _ => MetricKind::Generic,
+        });
+        let metric =
+            Metric { name: raw.metric, goal: raw.mode, kind, noise: raw.noise, value: raw.value.unwrap_or_default() };
+        let space = raw.predicates.iter().try_fold(raw.space, |space, p| space.require(p)).map_err(text_of)?;
+        command::check(&program, &space).map_err(|error: CommandError| error.to_string())?;
+        let searcher = raw.searcher.map_or(Ok(SearcherKind::default()), |name| name.parse()).map_err(text_of)?;
+        let scheduler = raw.scheduler.as_deref().unwrap_or(SchedulerKind::default().as_str());
+        let scheduler = SchedulerSpec::from_json(scheduler, &raw.scheduler_options).map_err(text_of)?;
+        let objective =
+            |o: Objective| Metric { name: o.name, goal: o.mode, kind: o.kind, noise: o.noise, ..Metric::default() };
+        let setup = Setup {
+            objectives: raw.objectives.into_iter().map(objective).collect(),
+            constraints: raw.constraints,
+            cost_aware: raw.cost_aware,
+            searcher,
+            scheduler,
+            max_resource: raw.max_resource,
+            budget: raw.stop.max_trials,
+            points_to_evaluate: raw.points_to_evaluate,
+            ..Setup::new(space, metric).seed(raw.seed)
+        };
+        setup.header().map_err(|error: SetupError| error.to_string())?;
+        let stop = StopRule {
+            max_trials: raw.stop.max_trials,
+            max_wall_time: seconds("max_wall_time_s", raw.stop.max_wall_time_s)?,
+            max_measurements: raw.stop.max_measurements,
+            max_cost: raw.stop.max_cost,
+            target: raw.stop.target,
+            plateau: raw.stop.plateau,
+        };
+        for (name, value) in [("max_cost", stop.max_cost), ("target", stop.target)] {
+            if value.is_some_and(|value| !value.is_finite()) {
+                return Err(format!("{name} in [stop] is not a finite number; give one, or leave it out"));
+            }
+        }
+        if !stop.is_bounded() && stop.max_cost.is_none() {
+            return Err("nothing ends this study; set max_trials, max_wall_time_s, max_measurements, max_cost or \
+                        plateau in [stop]"
+                .to_owned());
+        }
+        let workers = raw.workers.unwrap_or(1);
+        if workers == 0 {
+            return Err("workers is 0; use at least 1".to_owned());
+        }
+        Ok(Self { setup, program, workers, stop, max_failures: raw.max_failures.unwrap_or(10), text })
+    }
+}
+
+fn text_of(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn seconds(name: &str, given: Option<f64>) -> Result<Option<Duration>, String> {
+    let Some(given) = given else { return Ok(None) };
+    match Duration::try_from_secs_f64(given) {
+        Ok(duration) if !duration.is_zero() => Ok(Some(duration)),
+        _ => Err(format!("{name} is {given}; it is a number of seconds above 0")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        command = ["python3", "train.py"]
+        metric = "mean_loss"
+        resource = "epoch"
+        max_resource = 27
+        scheduler = "asha"
+        scheduler_options = { eta = 4 }
+        workers = 2
+        [space]
+        lr = { type = "float", lo = 1e-4, hi = 1, log = true }
+        kind = { type = "categorical", values = ["a", "b"] }
+        [stop]
+        max_trials = 20
+        max_wall_time_s = 90
+    "#;
+
+    fn parse(text: &str) -> Result<StudyFile, String> {
+        StudyFile::parse(text, Path::new("/here"))
+    }
+
+    #[test]
+    fn a_study_is_read_and_its_text_reads_the_same_elsewhere() {
+        let study = parse(TEXT).unwrap();
+        assert_eq!((study.workers, study.stop.max_trials), (2, Some(20)));
+        assert_eq!(study.stop.max_wall_time, Some(Duration::from_secs(90)));
+        assert_eq!(study.setup.scheduler.to_string(), r#"asha {"eta":4,"grace":1,"rungs":[]}"#);
+        assert_eq!(study.program.folder, Path::new("/here"));
+        assert_eq!(StudyFile::parse(study.text(), Path::new("/elsewhere")).unwrap(), study);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        for (from, to, says) in [
+            ("metric =", "metrik =", "line 3: unknown field `metrik`"),
+            ("hi = 1,", "hi = 1e-5,", "`lr`"),
+            ("asha", "ashes", "ashes"),
+            ("eta = 4", "eta = 1", "eta"),
+            ("workers = 2", "workers = 0", "at least 1"),
+            ("max_wall_time_s = 90", "max_wall_time_s = -1", "above 0"),
+            ("max_trials = 20\n        max_wall_time_s = 90", "target = 1.0", "nothing ends this study"),
+            ("\"train.py\"", "\"{lrr}\"", "{lrr}"),
+            ("[\"python3\", \"train.py\"]", "[]", "`command` is empty"),
+        ] {
+            let text = TEXT.replace(from, to);
+            assert_ne!(text, TEXT, "{from}");
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(says) && !error.contains('\n'), "{from}: {error}");
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! `StudyFolder`: the folder of a study of a program, and the study's run in it.
+//!
+//! - `study.toml`: the study file, with the folder in which the program runs.
+//! - `journal.jsonl`: the truth. All else but the trials' output is made of it.
+//! - `results.csv`, `measurements.csv`: a row a trial, a row a measurement; kept current while the study runs.
+//! - `trials/7`: what the runs of trial 7 wrote to `stdout` and `stderr`, and its `config.json`.
+//! - `checkpoints`: what paused trials go on from.
+//! - `lock`: held by the process that runs the study.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::load::{JOURNAL_NAME, LoadError};
+use super::open::{OpenError, StudyJournal};
+use super::program::{ProgramBackend, ProgramError};
+use super::stop::StopHandle;
+use super::study_file::{StudyFile, StudyFileError};
+use super::tuner::{Observer, Tuner, TunerError, Tuning};
+use crate::doors::journal::{JournalError, JournalFile};
+use crate::doors::results::{WriteError, write_csv, write_whole};
+use crate::rules::experiment::Experiment;
+use crate::rules::stop::StoppedBy;
+use crate::rules::study::{SetupError, Study};
+use crate::words::trial::{Assignment, Decision, TrialId};
+
+/// The study file in the folder.
+const STUDY_NAME: &str = "study.toml";
+/// The least time between two writes of the tables.
+const TABLES_EVERY: Duration = Duration::from_secs(1);
+/// The tables take one part in so many of the time at most.
+const TABLES_SHARE: u32 = 20;
+
+/// Why a study cannot be run in a folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// The file system refuses.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another process runs the study.
+    #[error("{} is in use by another tunekit; wait for it, or use another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder is no study's.
+    #[error("{} holds no study; name a folder that `tunekit run --out` made", path.display())]
+    NoStudy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is something in the folder that would be overwritten.
+    #[error("{} holds a `{name}` but no study; use another folder", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What is there.
+        name: &'static str,
+    },
+    /// The folder's study is of another program.
+    #[error("{} is of another study: its {what} is {found}, not {asked}; use another folder", path.display())]
+    OtherProgram {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// The folder's.
+        found: String,
+        /// The one that is asked for.
+        asked: String,
+    },
+    /// The study file cannot be used.
+    #[error(transparent)]
+    File(#[from] StudyFileError),
+    /// The journal cannot be gone on with.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal is no study's.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The setup cannot be worked with.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The program cannot be run.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The study did not come to an end of its own.
+    #[error(transparent)]
+    Tuner(#[from] TunerError),
+    /// A table cannot be written; the journal has all of it.
+    #[error(transparent)]
+    Table(#[from] WriteError),
+}
+
+impl FolderError {
+    /// Whether what was asked for is wrong, and not the work: nothing was run.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::InUse { .. }
+            | Self::NoStudy { .. }
+            | Self::Foreign { .. }
+            | Self::OtherProgram { .. }
+            | Self::File(_)
+            | Self::Setup(_)
+            | Self::Program(ProgramError::Command(_) | ProgramError::Devices { .. })
+            | Self::Open(OpenError::Setup(_) | OpenError::OtherStudy { .. })
+            | Self::Tuner(TunerError::NoWorkers | TunerError::Endless) => true,
+            Self::Journal(error) | Self::Open(OpenError::Journal(error)) => !matches!(error, JournalError::Io { .. }),
+            _ => false,
+        }
+    }
+}
+
+/// The folder of a study of a program.
+///
+/// ```
+/// use tunekit::program::{StudyFile, StudyFolder};
+/// use tunekit::tuner::StopHandle;
+///
+/// # let folder = tempfile::tempdir()?;
+/// let file = folder.path().join("study.toml");
+/// std::fs::write(&file, r#"
+///     command = ["sh", "-c", "echo {x}"]
+///     metric = "stdout"
+///     [space]
+///     x = { type = "int", lo = 1, hi = 9 }
+///     [stop]
+///     max_trials = 3
+/// "#)?;
+/// let study = StudyFile::read(&file)?;
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let out = StudyFolder::new(folder.path().join("out"));
+/// let tuning = out.run(&study, StopHandle::new(), Vec::new()).await?;
+/// assert_eq!(tuning.experiment.trials().len(), 3);
+/// assert!(out.path().join("results.csv").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct StudyFolder {
+    path: PathBuf,
+}
+
+impl StudyFolder {
+    /// The folder at this path, which need not be there yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where its journal is.
+    pub fn journal(&self) -> PathBuf {
+        self.path.join(JOURNAL_NAME)
+    }
+
+    /// The study file in it.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be used.
+    pub fn study_file(&self) -> Result<StudyFile, FolderError> {
+        let path = self.path.join(STUDY_NAME);
+        if !path.exists() {
+            return Err(FolderError::NoStudy { path: self.path.clone() });
+        }
+        Ok(StudyFile::read(path)?)
+    }
+
+    /// The study as its journal has it, to be read: another process may be running it.
+    ///
+    /// # Errors
+    /// There is no journal, or it is damaged.
+    pub fn study(&self) -> Result<Study, FolderError> {
+        let path = self.journal();
+        if !path.exists() {
+            return Err(FolderError::NoStudy { path: self.path.clone() });
+        }
+        let contents = JournalFile::read(&path)?;
+        if contents.events.is_empty() {
+            return Err(FolderError::NoStudy { path: self.path.clone() });
+        }
+        let replayed = Study::replay(contents.events);
+        Ok(replayed.map_err(|source| LoadError::Replay { path: path.display().to_string(), source })?)
+    }
+
+    /// Whether a process runs the study now.
+    pub fn is_running(&self) -> bool {
+        matches!(File::open(self.path.join("lock")).map(|file| file.try_lock()), Ok(Err(TryLockError::WouldBlock)))
+    }
+
+    /// Runs a study in this folder, or goes on with it: until its stop rule, the handle, or an error ends it. Programs
+    /// that run then are ended before this returns.
+    ///
+    /// # Errors
+    /// The folder is in use or of another study, or the study cannot go on. What was measured is in the journal.
+    pub async fn run(
+        &self,
+        file: &StudyFile,
+        stop: StopHandle,
+        observers: Vec<Box<dyn Observer>>,
+    ) -> Result<Tuning, FolderError> {
+        let _lock = self.prepare(file)?;
+        let header = file.setup.header()?;
+        let backend = ProgramBackend::new(file.program.clone(), &header, &self.path.join("trials"), file.workers)?;
+        let tables = Tables::new(&self.path);
+        let failed = tables.failed.clone();
+        let mut tuner = Tuner::new(file.setup.clone())
+            .workers(file.workers)
+            .stop_rule(file.stop)
+            .max_failures(file.max_failures)
+            .stop_handle(stop)
+            .journal(self.journal())
+            .checkpoints(self.path.join("checkpoints"))
+            .observer(tables);
+        for observer in observers {
+            tuner = tuner.boxed_observer(observer);
+        }
+        let tuned = tuner.run(|trial| backend.run(trial)).await;
+        backend.settle().await;
+        let tuning = tuned?;
+        match failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error.into()),
+            None => Ok(tuning),
+        }
+    }
+
+    /// Makes the folder this study's, and holds it as long as the file it gives out is open.
+    ///
+    /// # Errors
+    /// It is in use, or of another study.
+    pub fn prepare(&self, file: &StudyFile) -> Result<File, FolderError> {
+        fs::create_dir_all(&self.path).map_err(failed(&self.path, "make folder"))?;
+        let lock = self.lock()?;
+        if let Ok(before) = self.study_file() {
+            self.same_program(&before, file)?;
+        } else if !self.journal().exists() {
+            let foreign = ["results.csv", "measurements.csv", "report.html"];
+            if let Some(name) = foreign.into_iter().find(|name| self.path.join(name).exists()) {
+                return Err(FolderError::Foreign { path: self.path.clone(), name });
+            }
+        }
+        StudyJournal::open(self.journal())?.check(&file.setup.header()?)?;
+        write_whole(&self.path.join(STUDY_NAME), file.text().as_bytes())?;
+        Ok(lock)
+    }
+
+    fn lock(&self) -> Result<File, FolderError> {
+        let path = self.path.join("lock");
+        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(failed(&path, "open"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: self.path.clone() }),
+            Err(TryLockError::Error(source)) => Err(failed(&path, "lock")(source)),
+        }
+    }
+
+    /// Whether two study files are of one program; the rest is in the journal's header.
+    fn same_program(&self, before: &StudyFile, asked: &StudyFile) -> Result<(), FolderError> {
+        let (a, b) = (&before.program, &asked.program);
+        let parts = [
+            ("command", format!("{:?}", a.command), format!("{:?}", b.command)),
+            ("folder", a.folder.display().to_string(), b.folder.display().to_string()),
+            ("pass", format!("{:?}", a.pass), format!("{:?}", b.pass)),
+            ("resource", format!("{:?}", a.resource), format!("{:?}", b.resource)),
+        ];
+        match parts.into_iter().find(|(_, found, asked)| found != asked) {
+            Some((what, found, asked)) => {
+                Err(FolderError::OtherProgram { path: self.path.clone(), what, found, asked })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> FolderError {
+    let path = path.to_path_buf();
+    move |source| FolderError::Io { path, action, source }
+}
+
+/// Keeps the tables current.
+struct Tables {
+    folder: PathBuf,
+    is_stale: bool,
+    due: Instant,
+    /// Why they could not be written the last time.
+    failed: Arc<Mutex<Option<WriteError>>>,
+}
+
+impl Tables {
+    fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), is_stale: true, due: Instant::now(), failed: Arc::default() }
+    }
+
+    fn write(&mut self, study: &Study) {
+        let began = Instant::now();
+        let failed = write_tables(&Experiment::of(study), &self.folder).err();
+        if let Some(error) = &failed {
+            tracing::warn!(%error, "a table is not current");
+        }
+        self.is_stale = failed.is_some();
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        self.due = Instant::now() + TABLES_EVERY.max(began.elapsed() * TABLES_SHARE);
+    }
+}
+
+/// Writes `results.csv` and `measurements.csv` into a folder.
+///
+/// # Errors
+/// The file system refuses; the file is as it was.
+pub fn write_tables(experiment: &Experiment, folder: &Path) -> Result<(), WriteError> {
+    write_csv(&experiment.trials_table(), folder.join("results.csv"))?;
+    write_csv(&experiment.measurements_table(), folder.join("measurements.csv"))
+}
+
+impl Observer for Tables {
+    fn on_start(&mut self, study: &Study) {
+        self.write(study);
+    }
+
+    fn on_ask(&mut self, _: &Study, _: &Assignment) {
+        self.is_stale = true;
+    }
+
+    fn on_report(&mut self, study: &Study, _: TrialId, _: u64, _: f64, _: Decision) {
+        self.is_stale = true;
+        if Instant::now() >= self.due {
+            self.write(study);
+        }
+    }
+
+    fn on_tell(&mut self, study: &Study, _: TrialId) {
+        self.is_stale = true;
+        if Instant::now() >= self.due {
+            self.write(study);
+        }
+    }
+
+    fn on_tick(&mut self, study: &Study, _: Duration) {
+        if self.is_stale && Instant::now() >= self.due {
+            self.write(study);
+        }
+    }
+
+    fn on_end(&mut self, study: &Study, _: Option<StoppedBy>) {
+        self.write(study);
+    }
+}

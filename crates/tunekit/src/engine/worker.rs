@@ -1,0 +1,278 @@
+//! A worker: takes trials from a study that is served elsewhere ([`Listener`](super::listen::Listener)), and runs the
+//! program for them.
+//!
+//! Each of its places has a connection of its own. Where that is lost the program is ended, for the trial is given to
+//! another worker, and the place connects again.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::listen::Token;
+use super::program::{ProgramBackend, ProgramError};
+use super::stop::StopHandle;
+use super::study_file::StudyFile;
+use super::trial_run::{Before, Message, TrialRun};
+use crate::rules::stream::Stream;
+use crate::rules::study::SetupError;
+use crate::rules::study::TellError;
+use crate::words::event::{Event, Header};
+use crate::words::trial::{Assignment, Checkpoint, Decision, Outcome, TrialId};
+use crate::words::value::Config;
+
+/// A worker says so often that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A server answers within this time: a searcher may think for long.
+const TO_ANSWER: Duration = Duration::from_secs(600);
+/// A worker tries so long to reach a server that it has lost, or not found yet.
+const TO_CONNECT: Duration = Duration::from_secs(60);
+/// The time between two tries, and between two questions where there is nothing to do.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a worker ended before the study did.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// The server cannot be reached.
+    #[error("server {address} cannot be reached: {reason}; start `tunekit serve --listen` there, or name another")]
+    Unreachable {
+        /// The server.
+        address: SocketAddr,
+        /// Why not.
+        reason: String,
+    },
+    /// The server refuses the token, or a request.
+    #[error("server {address} refuses: {reason}")]
+    Refused {
+        /// The server.
+        address: SocketAddr,
+        /// What it said.
+        reason: String,
+    },
+    /// The server's study is another one than the worker's.
+    #[error("server {address} has another study: {difference}; give both the same study file")]
+    OtherStudy {
+        /// The server.
+        address: SocketAddr,
+        /// The first part that differs.
+        difference: String,
+    },
+    /// The setup cannot be worked with.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The program cannot be run.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+}
+
+/// Takes trials of the study from the server at `address` and runs them in `file.workers` places, with their folders in
+/// `folder`, until the study is over or the handle says so. The number of trials it told.
+///
+/// # Errors
+/// The server cannot be reached for a minute, refuses the token, or has another study.
+pub async fn work(
+    address: SocketAddr,
+    token: &Token,
+    file: &StudyFile,
+    folder: &Path,
+    stop: &StopHandle,
+) -> Result<u64, WorkerError> {
+    let header = file.setup.header()?;
+    let backend = ProgramBackend::new(file.program.clone(), &header, folder, file.workers)?;
+    let place = Place { address, token, header: &header, backend: &backend };
+    let places = futures::future::try_join_all((0..file.workers).map(|_| place.work()));
+    let told = tokio::select! {
+        biased;
+        () = stop.stopped() => Ok(Vec::new()),
+        told = places => told,
+    };
+    backend.settle().await;
+    Ok(told?.into_iter().sum())
+}
+
+/// One of a worker's places.
+struct Place<'a> {
+    address: SocketAddr,
+    token: &'a Token,
+    header: &'a Header,
+    backend: &'a ProgramBackend,
+}
+
+/// How a connection ended.
+enum Ended {
+    /// The study is over.
+    Over,
+    /// The connection is lost.
+    Lost(String),
+}
+
+/// What `ask` is answered with.
+#[derive(Deserialize)]
+struct Asked {
+    trial: TrialId,
+    config: Config,
+    resource: Option<u64>,
+    resumed: bool,
+    from: Option<Checkpoint>,
+    after: Option<u64>,
+}
+
+impl Place<'_> {
+    async fn work(&self) -> Result<u64, WorkerError> {
+        let mut told = 0;
+        let mut since = Instant::now();
+        loop {
+            let mut is_connected = false;
+            match self.session(&mut told, &mut is_connected).await? {
+                Ended::Over => return Ok(told),
+                Ended::Lost(reason) => {
+                    if is_connected {
+                        since = Instant::now();
+                    }
+                    if since.elapsed() >= TO_CONNECT {
+                        return Err(WorkerError::Unreachable { address: self.address, reason });
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// One connection.
+    async fn session(&self, told: &mut u64, is_connected: &mut bool) -> Result<Ended, WorkerError> {
+        let connecting = timeout(Duration::from_secs(10), TcpStream::connect(self.address)).await;
+        let stream = match connecting {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Ok(Ended::Lost(error.to_string())),
+            Err(_) => return Ok(Ended::Lost("it does not answer".to_owned())),
+        };
+        let _ = stream.set_nodelay(true);
+        let (input, output) = stream.into_split();
+        let mut line = Wire { input: BufReader::new(input), output };
+        let auth = json!({ "op": "auth", "token": self.token.text(), "heartbeat_s": HEARTBEAT.as_secs_f64() });
+        for request in [auth, json!({ "op": "header" })] {
+            let answer = match line.ask(&request).await {
+                Ok(answer) => answer,
+                Err(reason) => return Ok(Ended::Lost(reason)),
+            };
+            if let Some(reason) = answer["error"].as_str() {
+                return Err(WorkerError::Refused { address: self.address, reason: reason.to_owned() });
+            }
+            if request["op"] == "header" {
+                let theirs = match serde_json::from_value(answer) {
+                    Ok(Event::Header(theirs)) => *theirs,
+                    _ => return Ok(Ended::Lost("its answer does not read".to_owned())),
+                };
+                if let Some(difference) = theirs.difference(self.header) {
+                    let difference = difference.to_string();
+                    return Err(WorkerError::OtherStudy { address: self.address, difference });
+                }
+            }
+        }
+        *is_connected = true;
+        loop {
+            let answer = match line.ask(&json!({ "op": "ask" })).await {
+                Ok(answer) => answer,
+                Err(reason) => return Ok(Ended::Lost(reason)),
+            };
+            if answer["done"] == true {
+                return Ok(Ended::Over);
+            }
+            if let Some(reason) = answer["error"].as_str() {
+                return Err(WorkerError::Refused { address: self.address, reason: reason.to_owned() });
+            }
+            if answer["wait"] == true {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            let asked: Asked = match serde_json::from_value(answer) {
+                Ok(asked) => asked,
+                Err(error) => return Ok(Ended::Lost(format!("its answer does not read: {error}"))),
+            };
+            match self.trial(&mut line, asked).await {
+                Ok(()) => *told += 1,
+                Err(reason) => return Ok(Ended::Lost(reason)),
+            }
+        }
+    }
+
+    /// Runs a trial, passes its reports on, and tells how it ended. Dropped, it ends the program.
+    async fn trial(&self, line: &mut Wire, asked: Asked) -> Result<(), String> {
+        let Asked { trial, config, resource, resumed, from, after } = asked;
+        let config = self.header.space.conform(&config).map_err(|error| error.to_string())?;
+        let last_step = after.or(from.map(|from| from.resource)).unwrap_or(0);
+        let job = Assignment { trial, config, resource, resumed, from, after, attempt: 1 };
+        let seed = Stream::keyed(self.header.seed, trial, "trial").bits();
+        let (sender, mut reports) = mpsc::unbounded_channel::<Message>();
+        let before = Before { last_step, ..Before::default() };
+        let mut run = std::pin::pin!(self.backend.run(TrialRun::new(job, 0, seed, before, None, sender)));
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        let mut is_paused = false;
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                Some(message) = reports.recv() => {
+                    let Message { step, measured, answer, .. } = message;
+                    let value = Some(measured.value).filter(|value| value.is_finite());
+                    let request =
+                        json!({ "op": "report", "trial": trial, "resource": step, "value": value, "cost": measured.cost });
+                    let said = line.ask(&request).await?;
+                    let decision: Result<Decision, _> = serde_json::from_value(said["decision"].clone());
+                    is_paused = is_paused || matches!(decision, Ok(Decision::Pause));
+                    let not_running = TellError::NotRunning { trial, status: "refused" };
+                    let _ = answer.send(decision.map_err(|_| not_running));
+                }
+                outcome = &mut run => break outcome,
+                _ = beat.tick() => drop(line.ask(&json!({ "op": "ping" })).await?),
+            }
+        };
+        if is_paused {
+            return Ok(());
+        }
+        let request = match outcome {
+            Err(reason) | Ok(Outcome::Failed(reason)) => json!({ "op": "tell", "trial": trial, "failed": reason }),
+            Ok(Outcome::Done) => json!({ "op": "tell", "trial": trial }),
+            Ok(Outcome::Value(value)) => json!({ "op": "tell", "trial": trial, "value": value }),
+            Ok(Outcome::Measured(measured)) => {
+                let mut request = serde_json::to_value(&*measured).unwrap_or_default();
+                request["op"] = json!("tell");
+                request["trial"] = json!(trial);
+                request
+            }
+        };
+        let said = line.ask(&request).await?;
+        let Some(reason) = said["error"].as_str() else { return Ok(()) };
+        let reason = format!("its result is refused: {reason}");
+        line.ask(&json!({ "op": "tell", "trial": trial, "failed": reason })).await.map(drop)
+    }
+}
+
+/// A connection to a server.
+struct Wire {
+    input: BufReader<OwnedReadHalf>,
+    output: OwnedWriteHalf,
+}
+
+impl Wire {
+    async fn ask(&mut self, request: &Json) -> Result<Json, String> {
+        let mut answer = String::new();
+        let asking = async {
+            self.output.write_all(format!("{request}\n").as_bytes()).await?;
+            self.input.read_line(&mut answer).await
+        };
+        match timeout(TO_ANSWER, asking).await {
+            Ok(Ok(0)) => Err("it closed the connection".to_owned()),
+            Ok(Ok(_)) => serde_json::from_str(&answer).map_err(|error| format!("its answer does not read: {error}")),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it does not answer".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! A line of a program's output as a report: Syne Tune's `[tune-metric]: {...}`, or a JSON object alone.
+//!
+//! Python's `json` writes `NaN` and `Infinity` for numbers that JSON does not have; they are read as `null`, which is
+//! what a number that is not finite is.
+
+use serde_json::{Map, Value as Json};
+
+use crate::words::program::{MetricSource, Program};
+
+/// The mark before a report in Syne Tune's form.
+const MARK: &str = "[tune-metric]:";
+
+/// What a line reports.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct ReportLine {
+    /// The metric; NaN for one that is not finite, `None` for a report without it.
+    pub(crate) value: Option<f64>,
+    /// How far the program is.
+    pub(crate) resource: Option<u64>,
+    /// What the run has cost so far.
+    pub(crate) cost: Option<f64>,
+    /// The further objectives and the constraints that are there, in the program's order.
+    pub(crate) more: Vec<Option<f64>>,
+    pub(crate) constraints: Vec<Option<f64>>,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Line {
+    /// Output of the program's own.
+    Other,
+    /// A report that can be used.
+    Report(ReportLine),
+    /// A report that cannot be used, and why.
+    Wrong(String),
+}
+
+/// Reads a line.
+pub(crate) fn read(program: &Program, line: &str) -> Line {
+    let line = line.trim();
+    if program.metric == MetricSource::Stdout
+        && let Ok(value) = line.parse::<f64>()
+    {
+        return Line::Report(ReportLine { value: Some(value), ..ReportLine::default() });
+    }
+    // Loggers write their own prefix before the mark.
+    let (text, marked) = match line.find(MARK) {
+        Some(at) => (line[at + MARK.len()..].trim(), true),
+        None => (line, false),
+    };
+    if !text.starts_with('{') && !marked {
+        return Line::Other;
+    }
+    let fields: Map<String, Json> = match serde_json::from_str(&finite(text)) {
+        Ok(fields) => fields,
+        Err(error) if marked => return Line::Wrong(format!("it does not read as JSON: {error}")),
+        Err(_) => return Line::Other,
+    };
+    let reported = match &program.metric {
+        MetricSource::Reported(name) => Some(name.as_str()),
+        MetricSource::Wall | MetricSource::Stdout => None,
+    };
+    if let Some(name) = reported
+        && !fields.contains_key(name)
+    {
+        return if marked { Line::Wrong(format!("it has no `{name}`")) } else { Line::Other };
+    }
+    match from_fields(program, reported, &fields) {
+        Ok(report) => Line::Report(report),
+        Err(why) => Line::Wrong(why),
+    }
+}
+
+fn from_fields(program: &Program, metric: Option<&str>, fields: &Map<String, Json>) -> Result<ReportLine, String> {
+    let number = |name: &str| match fields.get(name) {
+        None => Ok(None),
+        Some(Json::Null) => Ok(Some(f64::NAN)),
+        Some(Json::Number(number)) => Ok(number.as_f64()),
+        Some(other) => Err(format!("`{name}` is {other}, not a number")),
+    };
+    let each = |names: &[String]| names.iter().map(|name| number(name)).collect::<Result<Vec<_>, _>>();
+    let resource = match &program.resource {
+        None => None,
+        Some(name) => match number(name)? {
+            None => return Err(format!("it has no `{name}`, which says how far the program is")),
+            Some(at) if at >= 0.0 && at.fract() == 0.0 && at <= 9e15 => Some(at as u64),
+            Some(at) => return Err(format!("`{name}` is {at}, not a whole number that counts up")),
+        },
+    };
+    let cost = match program.cost.as_deref() {
+        None | Some("wall") => None,
+        Some(name) => number(name)?,
+    };
+    Ok(ReportLine {
+        value: metric.map(number).transpose()?.flatten(),
+        resource,
+        cost,
+        more: each(&program.objectives)?,
+        constraints: each(&program.constraints)?,
+    })
+}
+
+/// The text with `null` in place of what Python writes for numbers that JSON does not have.
+fn finite(text: &str) -> String {
+    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    if !WORDS.iter().any(|word| text.contains(word)) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let (mut quoted, mut escaped) = (false, false);
+    while let Some(c) = rest.chars().next() {
+        if !quoted && let Some(word) = WORDS.iter().find(|word| rest.starts_with(**word)) {
+            out.push_str("null");
+            rest = &rest[word.len()..];
+            continue;
+        }
+        if c == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = quoted && c == '\\' && !escaped;
+        out.push(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn program() -> Program {
+        Program { resource: Some("epoch".to_owned()), ..Program::new(["p"], "mean_loss") }
+    }
+
+    fn report(value: f64, epoch: u64) -> Line {
+        Line::Report(ReportLine { value: Some(value), resource: Some(epoch), ..ReportLine::default() })
+    }
+
+    #[test]
+    fn syne_tunes_lines_and_plain_objects_are_reports() {
+        let syne = r#"[tune-metric]: {"epoch": 1, "mean_loss": 0.7, "st_worker_timestamp": 1.5, "st_worker_iter": 0}"#;
+        assert_eq!(read(&program(), syne), report(0.7, 1));
+        assert_eq!(read(&program(), &format!("INFO:root:{syne}\r")), report(0.7, 1));
+        assert_eq!(read(&program(), r#"{"mean_loss": 1e-3, "epoch": 2}"#), report(1e-3, 2));
+        for other in ["", "epoch 1", r#"{"lr": 1}"#, "{", "[1]", "{'mean_loss': 1}", "\u{0}"] {
+            assert_eq!(read(&program(), other), Line::Other, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_marked_and_cannot_be_used_is_said() {
+        for (line, says) in [
+            ("[tune-metric]: nonsense", "does not read as JSON"),
+            (r#"[tune-metric]: {"epoch": 1}"#, "no `mean_loss`"),
+            (r#"{"mean_loss": 1}"#, "no `epoch`"),
+            (r#"{"mean_loss": "low", "epoch": 1}"#, "not a number"),
+            (r#"{"mean_loss": 1, "epoch": 1.5}"#, "not a whole number"),
+            (r#"{"mean_loss": 1, "epoch": NaN}"#, "not a whole number"),
+        ] {
+            let Line::Wrong(why) = read(&program(), line) else { panic!("{line}") };
+            assert!(why.contains(says), "{why}");
+        }
+    }
+
+    #[test]
+    fn pythons_numbers_that_are_not_finite_are_read() {
+        for word in ["NaN", "Infinity", "-Infinity"] {
+            let line = format!(r#"{{"note": "a \" {word}", "mean_loss": {word}, "epoch": 3}}"#);
+            let Line::Report(report) = read(&program(), &line) else { panic!("{line}") };
+            assert!(report.value.is_some_and(f64::is_nan) && report.resource == Some(3));
+        }
+        assert_eq!(finite(r#"{"a \" NaN": NaN}"#), r#"{"a \" NaN": null}"#);
+    }
+
+    #[test]
+    fn a_number_alone_is_a_report_where_that_is_the_metric() {
+        let program = Program::new(["p"], "stdout");
+        let value = |line: &str| match read(&program, line) {
+            Line::Report(report) => report.value,
+            _ => None,
+        };
+        assert_eq!([value(" 1.5 "), value("took 1.5"), value("-3e2")], [Some(1.5), None, Some(-300.0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in ".{0,80}", mark in any::<bool>()) {
+            read(&program(), &if mark { format!("{MARK}{line}") } else { line });
+        }
+    }
+}

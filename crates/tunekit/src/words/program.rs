@@ -1,0 +1,114 @@
+//! `Program`: another program as what a study measures: its command, how it is told its parameters, what its numbers
+//! are called, and how long it may take.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a program is told its parameters. Whatever the way, a `{name}` in a word of the command is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Pass {
+    /// As `--name value` after the command's own words, except for those that a word of the command holds.
+    #[default]
+    Arguments,
+    /// As environment variables with the parameters' names.
+    Environment,
+    /// As a JSON object in the file that the environment variable `TUNEKIT_CONFIG` names. The file is there in the
+    /// other ways, too.
+    Json,
+}
+
+/// Where a program's metric comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MetricSource {
+    /// The field of this name in a line that reports: `[tune-metric]: {"loss": 0.7}`, or the JSON object alone.
+    Reported(String),
+    /// The seconds that the program ran.
+    Wall,
+    /// The last line of its standard output that is a number and nothing else.
+    Stdout,
+}
+
+impl MetricSource {
+    /// The source that `metric = "..."` names.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "wall" => Self::Wall,
+            "stdout" => Self::Stdout,
+            other => Self::Reported(other.to_owned()),
+        }
+    }
+}
+
+/// How often a run that failed is tried again, for each kind of failure. What a run reported before it failed stands,
+/// and what the next one reports again is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retries {
+    /// After an exit code other than 0.
+    pub failed: u32,
+    /// After the time limit.
+    pub timed_out: u32,
+    /// After a signal that did not come from us.
+    pub killed: u32,
+}
+
+/// A program that is tuned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// The program and its words.
+    pub command: Vec<String>,
+    /// How it is told its parameters.
+    pub pass: Pass,
+    /// Where its metric comes from.
+    pub metric: MetricSource,
+    /// The field of a report that says how far the program is; without one reports count 1, 2, 3, ...
+    pub resource: Option<String>,
+    /// The field of a report that says what the run has cost so far; `wall` is the seconds that it ran.
+    pub cost: Option<String>,
+    /// The fields of the further objectives, told with the last report.
+    pub objectives: Vec<String>,
+    /// The fields of the constraints, told with the last report.
+    pub constraints: Vec<String>,
+    /// The longest that a run may take.
+    pub timeout: Option<Duration>,
+    /// The time between the request to end (SIGTERM) and the order (SIGKILL).
+    pub grace: Duration,
+    /// The devices or core sets of the workers, one each; empty: workers have none.
+    pub devices: Vec<String>,
+    /// The environment variable that names a worker's device.
+    pub device_variable: String,
+    /// The folder in which it runs.
+    pub folder: PathBuf,
+    /// Further environment variables.
+    pub env: BTreeMap<String, String>,
+    /// How often a run that failed is tried again.
+    pub retries: Retries,
+}
+
+impl Program {
+    /// A program with these words, run in the current folder, whose metric is the field `metric` of its reports.
+    pub fn new(command: impl IntoIterator<Item = impl Into<String>>, metric: &str) -> Self {
+        Self {
+            command: command.into_iter().map(Into::into).collect(),
+            pass: Pass::default(),
+            metric: MetricSource::from_name(metric),
+            resource: None,
+            cost: None,
+            objectives: Vec::new(),
+            constraints: Vec::new(),
+            timeout: None,
+            grace: Duration::from_secs(5),
+            devices: Vec::new(),
+            device_variable: "CUDA_VISIBLE_DEVICES".to_owned(),
+            folder: PathBuf::from("."),
+            env: BTreeMap::new(),
+            retries: Retries::default(),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! `tunekit run` and its sisters over real programs: how they behave, and how they misbehave.
+#![cfg(feature = "cli")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use tunekit::journal::JournalFile;
+use tunekit::{Experiment, Status, Study};
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+struct Case {
+    folder: tempfile::TempDir,
+}
+
+impl Case {
+    /// A study of a shell script; `more` are further lines before the space.
+    fn new(script: &str, more: &str, stop: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("p.sh"), script).unwrap();
+        let study = format!(
+            "command = [\"sh\", \"p.sh\"]\nmetric = \"loss\"\nsearcher = \"random\"\ngrace_s = 0.3\n{more}\n\
+             [space]\nx = {{ type = \"float\", lo = 0, hi = 1 }}\n[stop]\n{stop}\n"
+        );
+        std::fs::write(folder.path().join("s.toml"), study).unwrap();
+        Self { folder }
+    }
+
+    fn out(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tunekit"));
+        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn say(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn run(&self) -> Output {
+        self.say(&["run", "s.toml", "--out", "out"])
+    }
+
+    fn start(&self) -> Child {
+        let mut command = self.command(&["run", "s.toml", "--out", "out"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn experiment(&self) -> Experiment {
+        Experiment::load(self.out()).unwrap()
+    }
+
+    /// Waits until something is so.
+    fn until(&self, what: &str, is_so: impl Fn(&Path) -> bool) {
+        let began = Instant::now();
+        while !is_so(&self.out()) {
+            assert!(began.elapsed() < DEADLINE, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn last_line(output: &Output) -> String {
+    text(&output.stderr).lines().last().unwrap_or_default().to_owned()
+}
+
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z")
+}
+
+#[test]
+fn a_program_that_fails_is_a_failed_trial_with_its_last_words() {
+    for (script, more, says) in [
+        ("echo boom >&2; exit 3", "", "`sh` ended with exit code 3: boom"),
+        ("kill -9 $$", "", "was ended by signal 9"),
+        ("sleep 60", "timeout_s = 0.2", "timed out after 0.2 s"),
+        ("trap '' TERM; sleep 60; sleep 60", "timeout_s = 0.2", "timed out"),
+        ("echo hello", "", "ended without a report of `loss`"),
+        ("echo '[tune-metric]: garbage'", "", "its last report cannot be used: it does not read as JSON"),
+        ("echo '[tune-metric]: {\"loss\": NaN}'", "", "not a finite number"),
+        ("head -c 300000 /dev/urandom; echo; echo '{\"los\": 1}'", "", "without a report"),
+    ] {
+        let case = Case::new(script, more, "max_trials = 1");
+        let output = case.run();
+        assert_eq!(output.status.code(), Some(1), "{script}: {}", text(&output.stderr));
+        let experiment = case.experiment();
+        let trial = &experiment.trials()[0];
+        let failure = trial.failure.clone().unwrap_or_default();
+        assert!(trial.status == Status::Failed && failure.contains(says), "{script}: {failure}");
+        assert!(!failure.contains('\n'));
+    }
+}
+
+#[test]
+fn a_program_is_told_its_parameters_in_each_way() {
+    let arguments = "echo \"{\\\"loss\\\": $2}\"; [ \"$1\" = --x ]";
+    let environment = "echo \"{\\\"loss\\\": $x}\"";
+    let json = "sed 's/\"x\"/\"loss\"/' \"$TUNEKIT_CONFIG\"";
+    for (script, more) in [(arguments, ""), (environment, "pass = \"environment\""), (json, "pass = \"json\"")] {
+        let case = Case::new(script, more, "max_trials = 4");
+        let output = case.run();
+        assert!(output.status.success(), "{script}: {}", text(&output.stderr));
+        for trial in case.experiment().trials() {
+            let reported = trial.measurements.last().map(|m| m.value);
+            assert_eq!(reported, trial.config.float("x"), "{script}");
+        }
+    }
+}
+
+#[test]
+fn the_time_or_a_plain_number_can_be_the_metric() {
+    let case = Case::new("sleep 0.2; echo 1.5", "", "max_trials = 1");
+    let study = std::fs::read_to_string(case.folder.path().join("s.toml")).unwrap();
+    for (metric, low, high) in [("wall", 0.2, 60.0), ("stdout", 1.5, 1.5)] {
+        let _ = std::fs::remove_dir_all(case.out());
+        std::fs::write(case.folder.path().join("s.toml"), study.replace("\"loss\"", &format!("\"{metric}\""))).unwrap();
+        assert!(case.run().status.success());
+        let told = case.experiment().trials()[0].told.unwrap();
+        assert!((low..=high).contains(&told), "{metric}: {told}");
+    }
+}
+
+#[test]
+fn each_worker_has_a_device_of_its_own() {
+    let script = "mkdir $HOME_OF_LOCKS/$CUDA_VISIBLE_DEVICES || exit 1; sleep 0.05; \
+                  rmdir $HOME_OF_LOCKS/$CUDA_VISIBLE_DEVICES; echo '{\"loss\": 1}'";
+    let case = Case::new(script, "workers = 3\ndevices = [\"4\", \"5\", \"6\"]", "max_trials = 12");
+    let locks = case.folder.path().join("locks");
+    std::fs::create_dir(&locks).unwrap();
+    let output = case.command(&["run", "s.toml", "--out", "out"]).env("HOME_OF_LOCKS", &locks).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(case.experiment().measurements(), 12);
+    let few = case.say(&["run", "s.toml", "--out", "other", "--workers", "4"]);
+    assert!(few.status.code() == Some(2) && last_line(&few).contains("name one for each worker"), "{few:?}");
+}
+
+#[test]
+fn a_run_that_failed_is_tried_again_as_often_as_its_kind_may_be() {
+    // Fails the first time, and reports its first step again the second time.
+    let script =
+        "echo '{\"loss\": 3, \"n\": 1}'; if [ ! -e was ]; then touch was; exit 1; fi; echo '{\"loss\": 2, \"n\": 2}'";
+    let case = Case::new(script, "resource = \"n\"\nretry = { failed = 1 }", "max_trials = 1");
+    assert!(case.run().status.success());
+    let experiment = case.experiment();
+    let values: Vec<f64> = experiment.trials()[0].measurements.iter().map(|m| m.value).collect();
+    assert_eq!(values, [3.0, 2.0]);
+}
+
+#[test]
+fn failures_in_a_row_end_a_study_with_the_reason() {
+    let case = Case::new("echo no disk >&2; exit 7", "max_failures = 3", "max_trials = 50");
+    let output = case.run();
+    assert_eq!(output.status.code(), Some(1));
+    let line = last_line(&output);
+    assert!(line.contains("3 trials failed in a row") && line.contains("no disk"), "{line}");
+    assert_eq!(case.experiment().trials().len(), 3);
+}
+
+#[test]
+fn a_study_ends_at_exactly_its_limit() {
+    let script = "for n in 1 2 3 4 5; do echo \"{\\\"loss\\\": $n}\"; sleep 0.02; done";
+    for (stop, measurements, why) in [
+        ("max_measurements = 7", Some(7), "max_measurements"),
+        ("max_trials = 90\ntarget = 0.5\nplateau = 3", None, "plateau"),
+        ("max_trials = 90\ntarget = 3.0", None, "target"),
+        ("max_wall_time_s = 0.5", None, "max_tuning_time"),
+        ("max_cost = 0.2", None, "max_cost"),
+    ] {
+        let case = Case::new(script, "workers = 2", stop);
+        let output = case.run();
+        // Without a trial that ended there is no best, which is the last line's business.
+        let said = text(&output.stderr);
+        assert!(said.contains(&format!("ended by {why}:")), "{stop}: {said}");
+        let experiment = case.experiment();
+        let all: usize = experiment.trials().iter().map(|trial| trial.measurements.len()).sum();
+        if let Some(measurements) = measurements {
+            assert!(all <= measurements, "{all}");
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_programs_keeps_what_was_measured_and_the_same_command_goes_on() {
+    let script = "echo $$ > pid; echo '{\"loss\": 1}'; [ -e enough ] || sleep 60";
+    let case = Case::new(script, "", "max_trials = 3");
+    let mut run = case.start();
+    case.until("a report", |out| Experiment::load(out).is_ok_and(|e| e.measurements() > 0));
+    Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    let pid = std::fs::read_to_string(case.folder.path().join("pid")).unwrap();
+    assert!(!is_alive(&pid), "{pid}");
+    assert_eq!(case.experiment().trials()[0].status, Status::Interrupted);
+    std::fs::write(case.folder.path().join("enough"), "").unwrap();
+    let output = case.run();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!((case.experiment().trials().len(), case.experiment().measurements()), (3, 3));
+}
+
+#[test]
+fn a_second_tuner_is_refused_and_a_reader_is_not() {
+    let case = Case::new("echo '{\"loss\": 1}'; sleep 60", "", "max_trials = 3");
+    let mut run = case.start();
+    case.until("a report", |out| Experiment::load(out).is_ok_and(|e| e.measurements() > 0));
+    let second = case.run();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(last_line(&second).contains("in use by another tunekit"), "{}", last_line(&second));
+    let status = case.say(&["status", "out"]);
+    assert!(text(&status.stdout).contains("out: running"), "{}", text(&status.stdout));
+    Command::new("kill").args(["-TERM", &run.id().to_string()]).status().unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_exit_code_2() {
+    let case = Case::new("echo '{\"loss\": 1}'", "", "max_trials = 1");
+    assert!(case.run().status.success());
+    std::fs::write(case.folder.path().join("other.toml"), {
+        let study = std::fs::read_to_string(case.folder.path().join("s.toml")).unwrap();
+        study.replace("hi = 1", "hi = 2")
+    })
+    .unwrap();
+    std::fs::create_dir(case.folder.path().join("empty")).unwrap();
+    for (words, says) in [
+        (["run", "none.toml", "--out", "a"].as_slice(), "none.toml"),
+        (&["run", "other.toml", "--out", "out"], "another study"),
+        (&["run", "p.sh", "--out", "a"], "p.sh"),
+        (&["run", "s.toml", "--out", "a", "--workers", "0"], "at least 1"),
+        (&["resume", "empty"], "holds no study"),
+        (&["best", "empty"], "holds no study"),
+        (&["export", "empty", "--format", "csv"], "holds no study"),
+        (&["replay", "empty", "--verify"], "holds no study"),
+    ] {
+        let output = case.say(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", text(&output.stderr));
+        let error = text(&output.stderr);
+        assert!(error.lines().count() == 1 && error.contains(says), "{words:?}: {error}");
+    }
+}
+
+#[test]
+fn best_tables_page_and_exports_are_of_one_study() {
+    let script = "echo \"{\\\"loss\\\": $2}\"";
+    let case = Case::new(script, "", "max_trials = 12");
+    assert!(case.run().status.success());
+    let best: Json = serde_json::from_slice(&case.say(&["best", "out"]).stdout).unwrap();
+    let served = format!("{}\n", r#"{"op":"best"}"#);
+    let mut serve = case.command(&["serve", "--journal", "out/journal.jsonl"]);
+    let mut serve = serve.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut serve.stdin.take().unwrap(), served.as_bytes()).unwrap();
+    let answer: Json = serde_json::from_slice(&serve.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(best, answer);
+    for name in ["results.csv", "measurements.csv"] {
+        assert_eq!(std::fs::read_to_string(case.out().join(name)).unwrap().lines().count(), 13, "{name}");
+    }
+    assert!(std::fs::read_to_string(case.out().join("report.html")).unwrap().contains("<svg"));
+    let csv = case.say(&["export", "out", "--format", "csv"]);
+    assert_eq!(csv.stdout, std::fs::read(case.out().join("results.csv")).unwrap());
+    let syne = case.say(&["export", "out", "--format", "csv", "--table", "syne-tune"]);
+    assert!(text(&syne.stdout).starts_with("trial_id,st_worker_iter,loss,st_tuner_time,st_status,config_x\n"));
+    assert_eq!(&case.say(&["export", "out", "--format", "parquet"]).stdout[..4], b"PAR1");
+    let json: Json = serde_json::from_slice(&case.say(&["export", "out", "--format", "json"]).stdout).unwrap();
+    assert_eq!(json.as_array().map(Vec::len), Some(12));
+    let optuna = text(&case.say(&["export", "out", "--format", "optuna-journal"]).stdout);
+    assert_eq!(optuna.lines().filter(|line| serde_json::from_str::<Json>(line).is_ok()).count(), 13);
+}
+
+#[test]
+fn no_kill_of_the_tuner_loses_a_study_or_counts_a_trial_twice() {
+    let script = "echo $$ >> pids; echo \"{\\\"loss\\\": $2, \\\"n\\\": 1}\"; sleep 0.02; \
+                  echo \"{\\\"loss\\\": $2, \\\"n\\\": 2}\"; sleep 0.02; echo \"{\\\"loss\\\": $2, \\\"n\\\": 3}\"";
+    let more = "resource = \"n\"\nmax_resource = 3\nscheduler = \"asha\"\nworkers = 2";
+    let case = Case::new(script, more, "max_trials = 40");
+    let mut told: Vec<(u64, Vec<f64>)> = Vec::new();
+    for kill in 0..12_u64 {
+        let mut run = case.start();
+        std::thread::sleep(Duration::from_millis(60 + 37 * (kill * 7 % 11)));
+        let _ = run.kill();
+        run.wait().unwrap();
+        let Ok(contents) = JournalFile::read(case.out().join("journal.jsonl")) else { continue };
+        let Ok(experiment) = Experiment::from_events(contents.events) else { continue };
+        // What was acknowledged stays.
+        for (trial, values) in &told {
+            let now: Vec<f64> = experiment.trials()[*trial as usize].measurements.iter().map(|m| m.value).collect();
+            assert_eq!(now, *values, "trial {trial}");
+        }
+        let ended = experiment.trials().iter().filter(|trial| trial.is_finished());
+        told = ended.map(|t| (t.id.0, t.measurements.iter().map(|m| m.value).collect())).collect();
+    }
+    let output = case.run();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let experiment = case.experiment();
+    assert_eq!(experiment.trials().len(), 40);
+    for trial in experiment.trials() {
+        let steps: Vec<u64> = trial.measurements.iter().map(|m| m.step).collect();
+        assert!(trial.is_finished() && (1..=3).contains(&steps.len()), "{trial:?}");
+        assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>());
+    }
+    let events = JournalFile::read(case.out().join("journal.jsonl")).unwrap().events;
+    assert!(Study::verify(events, Some(40)).unwrap() > 40);
+    let verified = case.say(&["replay", "out", "--verify"]);
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+    // Nothing runs on that a killed tuner had started.
+    let pids = std::fs::read_to_string(case.folder.path().join("pids")).unwrap();
+    for pid in pids.lines() {
+        let began = Instant::now();
+        while std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.contains("p.sh")) && is_alive(pid)
+        {
+            assert!(began.elapsed() < DEADLINE);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One study served to clients and workers elsewhere.
+#![cfg(feature = "cli")]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use tunekit::Experiment;
+
+const STUDY: &str = r#"
+    command = ["sh", "p.sh"]
+    metric = "loss"
+    searcher = "random"
+    grace_s = 0.2
+    [space]
+    x = { type = "float", lo = 0, hi = 1 }
+    [stop]
+    max_trials = 24
+"#;
+
+struct Served {
+    folder: tempfile::TempDir,
+    server: Child,
+    address: String,
+}
+
+impl Served {
+    fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("p.sh"), script).unwrap();
+        std::fs::write(folder.path().join("s.toml"), STUDY).unwrap();
+        let words = ["serve", "--listen", "127.0.0.1:0", "--token-file", "token", "--study", "s.toml", "--out", "out"];
+        let mut server = tunekit(folder.path(), &words).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Json = serde_json::from_str(&line).unwrap();
+        let address = said["listen"].as_str().unwrap().to_owned();
+        Self { folder, server, address }
+    }
+
+    fn worker(&self, out: &str, workers: &str) -> Child {
+        let words = [
+            "worker",
+            "s.toml",
+            "--connect",
+            &self.address,
+            "--token-file",
+            "token",
+            "--out",
+            out,
+            "--workers",
+            workers,
+        ];
+        tunekit(self.folder.path(), &words).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn client(&self, token: &str) -> Client {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        let mut client = Client { input: BufReader::new(stream.try_clone().unwrap()), output: stream };
+        let greeting = client.say(&format!(r#"{{"op":"auth","token":"{token}"}}"#));
+        assert_eq!(greeting["ok"], true, "{greeting}");
+        client
+    }
+
+    fn token(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("token")).unwrap().trim().to_owned()
+    }
+
+    /// Waits for the end of the study, and gives what came out.
+    fn end(mut self) -> (Experiment, tempfile::TempDir) {
+        assert!(self.server.wait().unwrap().success());
+        (Experiment::load(self.folder.path().join("out")).unwrap(), self.folder)
+    }
+}
+
+fn tunekit(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tunekit"));
+    command.args(words).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+struct Client {
+    input: BufReader<TcpStream>,
+    output: TcpStream,
+}
+
+impl Client {
+    fn say(&mut self, line: &str) -> Json {
+        writeln!(self.output, "{line}").unwrap();
+        let mut answer = String::new();
+        self.input.read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap_or_default()
+    }
+}
+
+#[test]
+fn many_clients_share_one_study_without_duplicates() {
+    let served = Served::new("");
+    let token = served.token();
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let mut client = served.client(&token);
+            std::thread::spawn(move || {
+                let mut own = Vec::new();
+                loop {
+                    let job = client.say(r#"{"op":"ask"}"#);
+                    let Some(trial) = job["trial"].as_u64() else { break own };
+                    own.push((trial, job["config"].to_string()));
+                    let told = client.say(&format!(r#"{{"op":"tell","trial":{trial},"value":{trial}}}"#));
+                    assert_eq!(told["ok"], true, "{told}");
+                }
+            })
+        })
+        .collect();
+    let all: Vec<(u64, String)> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    let (numbers, configs): (BTreeSet<u64>, BTreeSet<String>) = all.iter().cloned().unzip();
+    assert_eq!((all.len(), numbers.len(), configs.len()), (24, 24, 24));
+    let (experiment, _folder) = served.end();
+    assert_eq!(experiment.measurements(), 24);
+}
+
+#[test]
+fn without_the_token_nothing_is_told() {
+    let mut served = Served::new("");
+    for line in [r#"{"op":"ask"}"#, r#"{"op":"auth","token":"0123456789abcdef"}"#, "nonsense"] {
+        let mut stranger = TcpStream::connect(&served.address)
+            .map(|s| Client { input: BufReader::new(s.try_clone().unwrap()), output: s })
+            .unwrap();
+        let answer = stranger.say(line);
+        assert!(answer["error"].as_str().is_some_and(|error| error.contains("token")), "{line}: {answer}");
+        let mut rest = String::new();
+        assert_eq!(stranger.input.read_line(&mut rest).unwrap_or(0), 0);
+    }
+    // The file is its owner's alone.
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(served.folder.path().join("token")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    served.server.kill().unwrap();
+    served.server.wait().unwrap();
+}
+
+#[test]
+fn what_a_lost_client_ran_is_given_out_again_and_its_own_is_nobody_elses() {
+    let mut served = Served::new("");
+    let token = served.token();
+    let mut lost = served.client(&token);
+    let job = lost.say(r#"{"op":"ask"}"#);
+    let trial = job["trial"].as_u64().unwrap();
+    let mut other = served.client(&token);
+    let foreign = other.say(&format!(r#"{{"op":"tell","trial":{trial},"value":1.0}}"#));
+    assert!(foreign["error"].as_str().unwrap().contains("not given out on this connection"), "{foreign}");
+    drop(lost);
+    let began = Instant::now();
+    loop {
+        let again = other.say(r#"{"op":"ask"}"#);
+        if again["trial"] == job["trial"] {
+            assert_eq!(again["config"], job["config"]);
+            break;
+        }
+        other.say(&format!(r#"{{"op":"tell","trial":{},"value":1.0}}"#, again["trial"]));
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    served.server.kill().unwrap();
+    served.server.wait().unwrap();
+}
+
+#[test]
+fn workers_carry_a_study_although_one_of_them_is_killed() {
+    let served = Served::new("sleep 0.05; echo \"{\\\"loss\\\": $2}\"");
+    let mut doomed = served.worker("a", "2");
+    let mut steady = served.worker("b", "2");
+    let began = Instant::now();
+    while Experiment::load(served.folder.path().join("out")).is_ok_and(|e| e.measurements() < 4) {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    doomed.kill().unwrap();
+    doomed.wait().unwrap();
+    assert!(steady.wait().unwrap().success());
+    let (experiment, folder) = served.end();
+    assert_eq!((experiment.trials().len(), experiment.measurements()), (24, 24));
+    for trial in experiment.trials() {
+        assert_eq!(trial.measurements[0].value, trial.config.float("x").unwrap());
+    }
+    assert!(folder.path().join("out/report.html").exists() && folder.path().join("out/results.csv").exists());
+}
