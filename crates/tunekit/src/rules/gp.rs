@@ -32,6 +32,7 @@ pub(crate) use kernel::Warp;
 pub(crate) use kernel::{Coordinate, Hyper, matern};
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use self::kernel::Kernel;
 use super::cholesky::Factor;
@@ -117,6 +118,14 @@ impl Data {
     /// `noise`.
     fn variance(&self, row: usize, noise: f64) -> f64 {
         if row < self.measured() { noise / self.n[row] } else { self.n[row].recip() }
+    }
+
+    /// Whether a configuration was measured more than once.
+    fn has_replicates(&self) -> bool {
+        let mut seen = BTreeSet::new();
+        let new = |x: &[f64]| seen.insert(x.iter().map(|u| u.to_bits()).collect::<Vec<u64>>());
+        self.n[..self.measured()].iter().any(|n| *n > 1.0)
+            || !self.x[..self.measured()].iter().map(Vec::as_slice).all(new)
     }
 
     /// How many measurements were taken of configurations that had one already, and what they deviate by from their

@@ -78,7 +78,7 @@ pub(crate) fn draws(
 ) -> Vec<Drawn> {
     let data = &data.thinned(ROWS);
     let d = distances(coordinates);
-    let has_own = data.n[..data.measured()].iter().any(|n| *n > 1.0);
+    let has_own = data.has_replicates();
     let mut trends = vec![Vec::new()];
     if !data.times.is_empty() {
         trends.extend((0..TRENDS.len()).map(|index| shared(index, &data.times)));

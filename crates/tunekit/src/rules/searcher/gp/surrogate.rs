@@ -33,6 +33,9 @@ const LEAST_NOISE: f64 = 0.05;
 const DRAWS: usize = 32;
 const FEW_DRAWS: (usize, usize) = (150, 8);
 const QUANTILES: usize = 41;
+/// The share of a study in which a trend changes nothing that counts, and the most rows that are made of measurements.
+const AT_ONCE: f64 = 0.02;
+const MOST_TIMED: usize = 300;
 
 /// One output of the configurations.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,15 +114,32 @@ impl Column {
         }
     }
 
-    /// When the measurements of the rows that have some were taken, from -1, the first of all, to 0, the last; `None`
-    /// where that is not known, or does not count.
-    fn shares(&self) -> Option<Vec<Vec<f64>>> {
-        let last = self.times.iter().flatten().copied().fold(0.0, f64::max);
-        if last <= 0.0 || self.times.iter().zip(&self.samples).any(|(times, samples)| times.len() != samples.len()) {
+    /// The measurements as rows of a time each, and those times: from -1, the first of all, to 0, the one that is next.
+    /// What was measured of one configuration is one row only where hardly any time passed in between, else a trend
+    /// among its replicates would be noise. `None` where times are not known, or do not count.
+    fn timed(&self) -> Option<(Self, Vec<Vec<f64>>)> {
+        let next = self.times.iter().flatten().copied().fold(0.0, f64::max) + 1.0;
+        if next <= 1.0 || self.times.iter().zip(&self.samples).any(|(times, samples)| times.len() != samples.len()) {
             return None;
         }
-        let measured = self.times.iter().filter(|times| !times.is_empty());
-        Some(measured.map(|times| times.iter().map(|time| time / last - 1.0).collect()).collect())
+        // Wider spans until the rows are few enough; a span of all makes a row of each configuration.
+        let mut span = AT_ONCE;
+        loop {
+            let runs: Vec<(usize, Vec<usize>)> = (0..self.len())
+                .flat_map(|row| runs(&self.times[row], span * next).into_iter().map(move |run| (row, run)))
+                .collect();
+            if runs.len() > MOST_TIMED && span < 1.0 {
+                span *= 2.0;
+                continue;
+            }
+            let of = |values: &[Vec<f64>], run: &(usize, Vec<usize>)| run.1.iter().map(|i| values[run.0][*i]).collect();
+            let x = runs.iter().map(|(row, _)| self.x[*row].clone()).collect();
+            let samples = runs.iter().map(|run| of(&self.samples, run)).collect();
+            let times: Vec<Vec<f64>> = runs.iter().map(|run| of(&self.times, run)).collect();
+            let shares = times.iter().map(|times| times.iter().map(|time| time / next - 1.0).collect()).collect();
+            let bounds = vec![Vec::new(); runs.len()];
+            return Some((Self { x, samples, bounds, times, ..*self }, shares));
+        }
     }
 
     /// How well one measurement tells the mean where measurements come to `value`: a known noise is bent as outputs
@@ -157,6 +177,20 @@ impl Column {
         }
         Some(data)
     }
+}
+
+/// The places of `times`, in their order, in runs none of which lasts longer than `span`.
+fn runs(times: &[f64], span: f64) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..times.len()).collect();
+    order.sort_by(|a, b| times[*a].total_cmp(&times[*b]));
+    let mut runs: Vec<Vec<usize>> = Vec::new();
+    for place in order {
+        match runs.last_mut().filter(|run| times[place] - times[run[0]] <= span) {
+            Some(run) => run.push(place),
+            None => runs.push(vec![place]),
+        }
+    }
+    runs
 }
 
 /// How many of `n` configurations the scale and the hyperparameters come from: all of few; of many a number that grows
@@ -339,12 +373,16 @@ impl Surrogate {
         stream: &mut Stream,
     ) -> Option<Vec<Prediction>> {
         let bounds = self.column.bounds(&self.output)?;
-        let mut data = with_bounds(coordinates, &self.fitted.hyper, &self.data, &bounds)?;
-        if let Some(mut times) = self.fitted.modelled(&self.column).shares() {
-            // A bound is of no time.
-            times.resize(data.len(), Vec::new());
-            data = data.timed(times);
-        }
+        let told = |data: &Data| with_bounds(coordinates, &self.fitted.hyper, data, &bounds);
+        let data = match self.fitted.modelled(&self.column).timed() {
+            Some((column, mut times)) => {
+                let data = told(&column.data(&self.output)?)?;
+                // A bound is of no time.
+                times.resize(data.len(), Vec::new());
+                data.timed(times)
+            }
+            None => told(&self.data)?,
+        };
         let count = if data.len() > FEW_DRAWS.0 { FEW_DRAWS.1 } else { DRAWS };
         let mut values: Vec<Vec<f64>> = vec![Vec::with_capacity(count * QUANTILES); points.len()];
         let mut means = vec![0.0; points.len()];
