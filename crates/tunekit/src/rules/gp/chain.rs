@@ -36,7 +36,7 @@ const BURN: usize = 8;
 struct Chain<'a> {
     coordinates: &'a [Coordinate],
     data: &'a Data,
-    /// The hyperparameters that are not drawn: warps, and shapes along a resource.
+    /// The hyperparameters that are not drawn: shapes along a resource.
     start: &'a Hyper,
     d: usize,
     has_own: bool,
@@ -131,9 +131,9 @@ impl Chain<'_> {
     fn density(&self, logs: &[f64]) -> f64 {
         let hyper = self.hyper(logs);
         let kernel = Kernel::new(self.coordinates, &hyper);
-        let x: Vec<Vec<f64>> = self.data.x.iter().map(|x| kernel.place(x)).collect();
+        let x = &self.data.x;
         let variances: Vec<f64> = (0..x.len()).map(|row| self.data.variance(row, hyper.noise)).collect();
-        let k = covariance(&kernel, &x, &variances, &self.trends[self.trend]);
+        let k = covariance(&kernel, x, &variances, &self.trends[self.trend]);
         let Some(factor) = Factor::new(&k, x.len()) else { return f64::NEG_INFINITY };
         let mut value = trend::log_prior(self.trend) - 0.5 * factor.log_determinant();
         let mut residual: Vec<f64> = x.iter().zip(&self.data.y).map(|(x, y)| y - kernel.offset(x)).collect();

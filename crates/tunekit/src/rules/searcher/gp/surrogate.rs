@@ -17,8 +17,6 @@ const EVERY: usize = 60;
 /// The most configurations that are modelled of those before the last fit, and that hyperparameters are fitted to.
 const MOST: usize = 500;
 const MOST_FITTED: usize = 150;
-/// Fewer configurations than this, or than three for each coordinate, say nothing about a warp.
-const FEWEST_WARPED: usize = 12;
 /// A noise this much (its square root, in standard deviations) above or below the outputs' spread is as good as all or
 /// none.
 const LEAST_WEIGHT: f64 = 1e-8;
@@ -54,8 +52,6 @@ pub(super) struct Column {
     pub(super) scales: Scales,
     /// How measurements vary.
     pub(super) noise: MetricNoise,
-    /// Whether inputs may be warped.
-    pub(super) warped: bool,
 }
 
 /// Which scales an output may be modelled on.
@@ -246,7 +242,7 @@ impl Fitted {
         };
         let kinds = few.kinds(&means);
         // A short fit on each scale tells which one, a long one on that gives the hyperparameters.
-        let short = Start { from: None, starts: 1, evaluations: 40, warped: false };
+        let short = Start { from: None, starts: 1, evaluations: 40 };
         let mut best: Option<(f64, Output, Data, Hyper)> = None;
         for kind in &kinds {
             let Some(output) = Output::new(*kind, from.goal, &counted) else { continue };
@@ -262,22 +258,12 @@ impl Fitted {
         }
         let (_, output, mut data, hyper) = best?;
         let starts = if data.len() < 100 { 3 } else { 2 };
-        let long = Start { from: Some(&hyper), starts, evaluations: 80, warped: false };
+        let long = Start { from: Some(&hyper), starts, evaluations: 80 };
         let mut hyper = fit(coordinates, &data, noise, long, sobol);
         if few.is_bounded() {
             // Factors and hyperparameters depend on each other: another round of both.
             data = with_bounds(coordinates, &hyper, &few.data(&output)?, &few.bounds(&output)?)?;
             hyper = fit(coordinates, &data, noise, Start { from: Some(&hyper), starts: 1, ..long }, sobol);
-        }
-        let numeric = coordinates.iter().filter(|c| **c == Coordinate::Numeric).count();
-        if from.warped && numeric > 0 && data.len() >= FEWEST_WARPED.max(3 * coordinates.len()) {
-            let start = Start { from: Some(&hyper), starts: 1, evaluations: 60, warped: true };
-            let warped = fit(coordinates, &data, noise, start, sobol);
-            let density =
-                |hyper: &Hyper| Posterior::new(coordinates, hyper, &data, data.len(), None).map(|p| p.leave_one_out());
-            if density(&warped) > density(&hyper).map(|d| d + CHARGE) {
-                hyper = warped;
-            }
         }
         Some(Self { from, rows, output, hyper })
     }
@@ -475,7 +461,6 @@ mod tests {
                 goal: Goal::Min,
                 scales: Scales::Plain,
                 noise: MetricNoise::Known(sd),
-                warped: false,
             };
             let sobol = Sobol::new(&mut Stream::of_study(4, "test"));
             let alone = Surrogate::of(column.clone(), &[], &[Coordinate::Numeric], &sobol, None).unwrap();
