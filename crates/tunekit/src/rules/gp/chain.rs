@@ -57,15 +57,9 @@ pub(crate) struct Drawn {
 impl Drawn {
     /// The data as they are under the trend that was drawn.
     pub(crate) fn seen(&self, data: &Data) -> Data {
-        let shared = self.trend.checked_sub(1).map_or_else(Vec::new, |index| shared(index, &data.times));
+        let shared = self.trend.checked_sub(1).map_or_else(Vec::new, |index| trend::shared(index, &data.times));
         Data { shared, ..data.clone() }
     }
-}
-
-/// The covariance that rows share by a trend.
-fn shared(index: usize, times: &[Vec<f64>]) -> Vec<f64> {
-    let (shape, sd) = TRENDS[index];
-    trend::covariance(shape, times).into_iter().map(|value| sd * sd * value).collect()
 }
 
 /// Draws of the hyperparameters of a process of these data, from near `start` on.
@@ -81,7 +75,7 @@ pub(crate) fn draws(
     let has_own = data.has_replicates();
     let mut trends = vec![Vec::new()];
     if !data.times.is_empty() {
-        trends.extend((0..TRENDS.len()).map(|index| shared(index, &data.times)));
+        trends.extend((0..TRENDS.len()).map(|index| trend::shared(index, &data.times)));
     }
     let mut chain = Chain { coordinates, data, start, d, has_own, trends, trend: 0 };
     let mut at = chain.logs();
