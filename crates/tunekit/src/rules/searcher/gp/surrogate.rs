@@ -476,6 +476,25 @@ mod tests {
     }
 
     #[test]
+    fn replicates_that_lie_apart_in_time_are_rows_of_their_own() {
+        let column = Column {
+            x: vec![vec![0.1], vec![0.9]],
+            samples: vec![vec![1.0, 2.0, 5.0], vec![3.0]],
+            bounds: vec![Vec::new(); 2],
+            times: vec![vec![0.0, 1.0, 127.0], vec![64.0]],
+            goal: Goal::Min,
+            scales: Scales::Plain,
+            noise: MetricNoise::Learned,
+        };
+        let (rows, times) = column.timed().unwrap();
+        assert_eq!(rows.samples, [vec![1.0, 2.0], vec![5.0], vec![3.0]]);
+        assert_eq!(rows.x, [[0.1], [0.1], [0.9]]);
+        // The next measurement is the 129th.
+        assert_eq!(times, [vec![-1.0, -127.0 / 128.0], vec![-1.0 / 128.0], vec![-0.5]]);
+        assert!(Column { times: Vec::new(), ..column }.timed().is_none());
+    }
+
+    #[test]
     fn replicates_tell_what_configurations_have_to_themselves() {
         assert!((left_as_noise(2.0, 0.3, (0.0, 0.0)) - 1.4).abs() < 1e-12);
         // Each comes out as before, or deviates by all that a fit put down to noise, or by more.
