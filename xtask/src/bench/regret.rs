@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::{answer, document, machine};
 
 pub(crate) const USAGE: &str = "\
-cargo xtask bench regret [--families NAME;..] [--functions FROM..TO] [--seeds FROM..TO] [--only SEARCHER;..] [--out FILE.md]
+cargo xtask bench regret [--families NAME;..] [--functions FROM..TO] [--seeds FROM..TO] [--only SEARCHER;..]
+                         [--out FILE.md]
        fronts, kernels, cliffs and surfaces, 21 functions of each and 5 seeds [gp;tpe;random]; hours";
 
 /// The name its section bears.
