@@ -1,7 +1,8 @@
 //! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of what it took.
 //! `cargo xtask bench tune`, in `tune`, does so for searchers; `cargo xtask bench answer`, in `answer`, for
-//! s3tune; `cargo xtask bench auto`, in `auto`, for s3xfer's default settings on many networks; and `cargo xtask bench
-//! honesty`, in `honesty`, for the intervals of answers.
+//! s3tune; `cargo xtask bench auto`, in `auto`, for s3xfer's default settings on many networks; `cargo xtask bench
+//! honesty`, in `honesty`, for the intervals of answers; and `cargo xtask bench regret`, in `regret`, for searchers on
+//! functions that no published board has.
 //!
 //! Here the order of work: build, serve, run, write down. What is run is in `workloads` and `engines`, pure; what the
 //! figures say is in `stats` and `table`, pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
@@ -15,6 +16,7 @@ pub(crate) mod honesty;
 mod machine;
 mod options;
 mod race;
+pub(crate) mod regret;
 mod results;
 mod stats;
 mod table;

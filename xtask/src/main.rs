@@ -17,7 +17,14 @@ usage: cargo xtask ci [--skip-tests]   everything a change must pass; stops at t
        cargo xtask tidy                arrows, doors, the map and the house rules alone";
 
 fn usage() -> String {
-    let benches = [bench::USAGE, bench::tune::USAGE, bench::answer::USAGE, bench::auto::USAGE, bench::honesty::USAGE];
+    let benches = [
+        bench::USAGE,
+        bench::tune::USAGE,
+        bench::answer::USAGE,
+        bench::auto::USAGE,
+        bench::honesty::USAGE,
+        bench::regret::USAGE,
+    ];
     format!("{USAGE}\n       {}", benches.join("\n       "))
 }
 
@@ -58,6 +65,13 @@ fn main() -> ExitCode {
         },
         ["bench", "honesty", rest @ ..] => match bench::honesty::Options::parse(rest) {
             Ok(options) => bench::honesty::run(&root(), &options),
+            Err(message) => {
+                eprintln!("{message}");
+                return ExitCode::from(2);
+            }
+        },
+        ["bench", "regret", rest @ ..] => match bench::regret::Options::parse(rest) {
+            Ok(options) => bench::regret::run(&root(), &options),
             Err(message) => {
                 eprintln!("{message}");
                 return ExitCode::from(2);

@@ -1,6 +1,7 @@
 //! Racing: replicates until it is clear who is better, cases computed by hand and one of drift.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
 
+use tunekit::journal::Event;
 use tunekit::scheduler::{RacingOptions, SchedulerSpec};
 use tunekit::{
     Assignment, Config, Decision, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Status, Study,
@@ -126,6 +127,31 @@ fn a_race_is_over_replicates_and_refuses_a_metric_without_noise() {
     assert_eq!(study.header().metric.value, tunekit::study::ValueRule::Mean);
     let setup = Setup { metric: Metric::minimize("m").deterministic(), ..race(RacingOptions::default()) };
     assert!(Study::new(setup).unwrap_err().to_string().contains("measures again"));
+}
+
+/// A kill between the answer and the tell: journals before schema 3 make the report void, so it says nothing of the
+/// noise either.
+#[test]
+fn a_measurement_that_an_interruption_made_void_is_out_of_the_race() {
+    let mut header = race(RacingOptions::default()).header().unwrap();
+    header.schema = 2;
+    let mut study = Study::replay([Event::Header(Box::new(header))]).unwrap();
+    let mut step = |value: f64| {
+        let next = job(&mut study);
+        (next.trial.0, next.attempt, study.report(next.trial, next.resource.unwrap(), value).unwrap())
+    };
+    for value in [1.00, 1.02, 0.98] {
+        step(value);
+    }
+    assert_eq!(step(5.0), (1, 1, Decision::Stop));
+    study.interrupt(TrialId(1)).unwrap();
+    let again = job(&mut study);
+    assert_eq!((again.trial, again.attempt), (TrialId(1), 2));
+    assert_eq!(study.report(again.trial, 1, 1.5).unwrap(), Decision::Stop);
+    study.tell(again.trial, Outcome::Done).unwrap();
+    // A noise of 5.0 and 1.5 at one configuration would keep one that is a quarter slower in the race.
+    let next = job(&mut study);
+    assert_eq!((next.trial, study.report(next.trial, 1, 1.25).unwrap()), (TrialId(2), Decision::Stop));
 }
 
 /// Two configurations, each of which has many trials, and a noise by which a trial leads that was lucky.

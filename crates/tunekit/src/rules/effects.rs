@@ -218,7 +218,7 @@ impl<'a> Tested<'a> {
         for x in &mut data.x {
             x.remove(index);
         }
-        let start = Start { from: Some(&hyper), starts: STARTS, evaluations: EVALUATIONS, warped: false };
+        let start = Start { from: Some(&hyper), starts: STARTS, evaluations: EVALUATIONS };
         fit(&coordinates, &data, self.noise, start, &self.sobol)
     }
 
@@ -263,7 +263,7 @@ fn fitted(
     for kind in Kind::allowed(&means, positive, metric.kind == MetricKind::Time) {
         let Some(output) = Output::new(kind, metric.goal, &means) else { continue };
         let Some(data) = outputs(history.space(), observed, &output) else { continue };
-        let start = Start { from: None, starts: STARTS, evaluations: EVALUATIONS, warped: false };
+        let start = Start { from: None, starts: STARTS, evaluations: EVALUATIONS };
         let hyper = fit(coordinates, &data, noise, start, sobol);
         let Some(posterior) = Posterior::new(coordinates, &hyper, &data, data.len(), None) else { continue };
         let density = posterior.leave_one_out() + output.log_slopes(&means) - CHARGE * output.parameters() as f64;

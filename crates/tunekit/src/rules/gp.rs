@@ -4,8 +4,7 @@
 //! deviations; k the kernel, sigma^2 the noise of one measurement, tau^2 the variance that a configuration has to
 //! itself, K_n = K + diag(sigma^2 / n_i), mu the constant mean. Collapsing replicates that way is exact (Binois,
 //! Gramacy and Ludkovski 2018).
-//! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones, warped
-//!   inputs.
+//! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones.
 //! - `fit`: the hyperparameters, by maximum a posteriori.
 //! - `along`: what becomes of the kernel where the last coordinate is a resource.
 //! - `censored`: measurements of which only a bound is known, as rows of the data.
@@ -27,11 +26,10 @@ pub(crate) use censored::{Bound, with_bounds};
 pub(crate) use chain::draws;
 pub(crate) use fit::{Noise, Start, fit};
 pub(crate) use joint::Joint;
-#[cfg(test)]
-pub(crate) use kernel::Warp;
 pub(crate) use kernel::{Coordinate, Hyper, matern};
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use self::kernel::Kernel;
 use super::cholesky::Factor;
@@ -119,6 +117,14 @@ impl Data {
         if row < self.measured() { noise / self.n[row] } else { self.n[row].recip() }
     }
 
+    /// Whether a configuration was measured more than once.
+    fn has_replicates(&self) -> bool {
+        let mut seen = BTreeSet::new();
+        let new = |x: &[f64]| seen.insert(x.iter().map(|u| u.to_bits()).collect::<Vec<u64>>());
+        self.n[..self.measured()].iter().any(|n| *n > 1.0)
+            || !self.x[..self.measured()].iter().map(Vec::as_slice).all(new)
+    }
+
     /// How many measurements were taken of configurations that had one already, and what they deviate by from their
     /// means, squared and summed.
     pub(crate) fn replicates(&self) -> (f64, f64) {
@@ -139,7 +145,7 @@ fn median(values: &[f64]) -> f64 {
 pub(crate) struct Posterior {
     kernel: Kernel,
     noise: f64,
-    /// The configurations, placed.
+    /// The configurations.
     x: Vec<Vec<f64>>,
     /// Of the rows that are measurements.
     n: Vec<f64>,
@@ -154,8 +160,8 @@ pub(crate) struct Posterior {
 
 /// A prediction at one point, with what its gradient is made from.
 pub(crate) struct Local {
-    /// The point, placed.
-    placed: Vec<f64>,
+    /// The point.
+    x: Vec<f64>,
     /// Mean of the latent function.
     pub(crate) mean: f64,
     /// Its variance.
@@ -178,7 +184,7 @@ impl Posterior {
         last: Option<&Self>,
     ) -> Option<Self> {
         let kernel = Kernel::new(coordinates, hyper);
-        let x: Vec<Vec<f64>> = data.x.iter().map(|x| kernel.place(x)).collect();
+        let x = data.x.clone();
         // The shared part is known of all rows or of none.
         let base = if data.shared.is_empty() { base.min(data.len()) } else { data.len() };
         let variances: Vec<f64> = (0..data.len()).map(|i| data.variance(i, hyper.noise)).collect();
@@ -212,15 +218,14 @@ impl Posterior {
             return Some(Cow::Borrowed(self));
         }
         let (n, k) = (median(&self.n), points.len());
-        let placed: Vec<Vec<f64>> = points.iter().map(|point| self.kernel.place(point)).collect();
         let mut cross = Vec::with_capacity(k * self.x.len());
-        for point in &placed {
+        for point in points {
             cross.extend(self.x.iter().map(|other| self.kernel.covariance(other, point)));
         }
-        let own = covariance(&self.kernel, &placed, &vec![self.noise / n; k], &[]);
+        let own = covariance(&self.kernel, points, &vec![self.noise / n; k], &[]);
         let mut more = self.clone();
         more.factor = self.factor.extended_by(&cross, &own, k)?;
-        more.x.extend(placed);
+        more.x.extend_from_slice(points);
         more.n.extend(std::iter::repeat_n(n, k));
         // Solving with the predicted values gives what was there, and nothing for the new rows.
         more.alpha.extend(std::iter::repeat_n(0.0, k));
@@ -263,7 +268,7 @@ impl Posterior {
         locals
             .iter()
             .map(|local| {
-                let ones = &ones[self.kernel.group(&local.placed)];
+                let ones = &ones[self.kernel.group(&local.x)];
                 let weight = dot(ones, ones);
                 let mut half = local.cross.clone();
                 self.factor.half_solve(&mut half);
@@ -281,38 +286,36 @@ impl Posterior {
         let mut half: Vec<f64> = Vec::with_capacity(points.len() * n);
         let mut locals: Vec<Local> = Vec::with_capacity(points.len());
         for point in points {
-            let placed = self.kernel.place(point);
-            let cross: Vec<f64> = self.x.iter().map(|x| self.kernel.covariance(x, &placed)).collect();
+            let cross: Vec<f64> = self.x.iter().map(|x| self.kernel.covariance(x, point)).collect();
             half.extend_from_slice(&cross);
-            let mean = self.mean(&placed) + dot(&cross, &self.alpha);
-            locals.push(Local { placed, mean, variance: 0.0, cross, weights: Vec::new() });
+            let mean = self.mean(point) + dot(&cross, &self.alpha);
+            locals.push(Local { x: point.clone(), mean, variance: 0.0, cross, weights: Vec::new() });
         }
         self.factor.half_solve(&mut half);
         for (local, half) in locals.iter_mut().zip(half.chunks(n.max(1))) {
-            local.variance = self.left(&local.placed, dot(half, half));
+            local.variance = self.left(&local.x, dot(half, half));
         }
         locals
     }
 
     /// The mean far from all data.
-    fn mean(&self, placed: &[f64]) -> f64 {
-        self.mu[self.kernel.group(placed)] + self.kernel.offset(placed)
+    fn mean(&self, x: &[f64]) -> f64 {
+        self.mu[self.kernel.group(x)] + self.kernel.offset(x)
     }
 
-    /// The variance that is left of a placed point's where the data explain so much.
-    fn left(&self, placed: &[f64], explained: f64) -> f64 {
-        (self.kernel.variance(placed) - explained).max(1e-12 * self.kernel.signal())
+    /// The variance that is left of a point's where the data explain so much.
+    fn left(&self, x: &[f64], explained: f64) -> f64 {
+        (self.kernel.variance(x) - explained).max(1e-12 * self.kernel.signal())
     }
 
     /// The prediction at `x`, from which gradients can be taken.
     pub(crate) fn local(&self, x: &[f64]) -> Local {
-        let placed = self.kernel.place(x);
-        let cross: Vec<f64> = self.x.iter().map(|row| self.kernel.covariance(row, &placed)).collect();
+        let cross: Vec<f64> = self.x.iter().map(|row| self.kernel.covariance(row, x)).collect();
         let mut weights = cross.clone();
         self.factor.half_solve(&mut weights);
-        let variance = self.left(&placed, dot(&weights, &weights));
+        let variance = self.left(x, dot(&weights, &weights));
         self.factor.half_solve_transposed(&mut weights);
-        Local { mean: self.mean(&placed) + dot(&cross, &self.alpha), placed, variance, cross, weights }
+        Local { mean: self.mean(x) + dot(&cross, &self.alpha), x: x.to_vec(), variance, cross, weights }
     }
 
     /// The gradient by the coordinates of `x` (0 for a categorical one) of a function of the mean and the variance
@@ -320,9 +323,8 @@ impl Posterior {
     pub(crate) fn gradient(&self, x: &[f64], local: &Local, by_mean: f64, by_variance: f64) -> Vec<f64> {
         let mut out = vec![0.0; x.len()];
         for ((row, alpha), weight) in self.x.iter().zip(&self.alpha).zip(&local.weights) {
-            self.kernel.add_gradient(&local.placed, row, by_mean * alpha - 2.0 * by_variance * weight, &mut out);
+            self.kernel.add_gradient(&local.x, row, by_mean * alpha - 2.0 * by_variance * weight, &mut out);
         }
-        self.kernel.unplace(x, &mut out);
         out
     }
 
@@ -348,7 +350,7 @@ impl Posterior {
     }
 }
 
-/// K_n of placed points whose outputs vary by so much about the latent function, row-major, and what they share
+/// K_n of points whose outputs vary by so much about the latent function, row-major, and what they share
 /// besides, if anything.
 fn covariance(kernel: &Kernel, x: &[Vec<f64>], variances: &[f64], shared: &[f64]) -> Vec<f64> {
     let n = x.len();
@@ -395,7 +397,7 @@ mod tests {
     }
 
     fn hyper() -> Hyper {
-        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, warps: Vec::new(), shapes: Vec::new() }
+        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, shapes: Vec::new() }
     }
 
     const PLAIN: [Coordinate; 2] = [Coordinate::Numeric; 2];
@@ -541,23 +543,20 @@ mod tests {
     }
 
     #[test]
-    fn gradients_are_differences_of_predictions_warped_or_not() {
-        for warps in [Vec::new(), vec![Warp { a: 0.6, b: 1.7 }, Warp { a: 2.0, b: 0.8 }]] {
-            let hyper = Hyper { warps, ..hyper() };
-            let posterior = Posterior::new(&PLAIN, &hyper, &data(), 3, None).unwrap();
-            let x = [0.55, 0.35];
-            let local = posterior.local(&x);
-            let (mean, sd) = posterior.predict(&x);
-            assert!((local.mean - mean).abs() < 1e-12 && (local.variance - sd * sd).abs() < 1e-12);
-            let by_mean = posterior.gradient(&x, &local, 1.0, 0.0);
-            let by_variance = posterior.gradient(&x, &local, 0.0, 1.0);
-            for j in 0..2 {
-                let (mut up, mut down) = (x, x);
-                (up[j], down[j]) = (x[j] + 1e-6, x[j] - 1e-6);
-                let (a, b) = (posterior.local(&up), posterior.local(&down));
-                assert!((by_mean[j] - (a.mean - b.mean) / 2e-6).abs() < 1e-6);
-                assert!((by_variance[j] - (a.variance - b.variance) / 2e-6).abs() < 1e-6);
-            }
+    fn gradients_are_differences_of_predictions() {
+        let posterior = Posterior::new(&PLAIN, &hyper(), &data(), 3, None).unwrap();
+        let x = [0.55, 0.35];
+        let local = posterior.local(&x);
+        let (mean, sd) = posterior.predict(&x);
+        assert!((local.mean - mean).abs() < 1e-12 && (local.variance - sd * sd).abs() < 1e-12);
+        let by_mean = posterior.gradient(&x, &local, 1.0, 0.0);
+        let by_variance = posterior.gradient(&x, &local, 0.0, 1.0);
+        for j in 0..2 {
+            let (mut up, mut down) = (x, x);
+            (up[j], down[j]) = (x[j] + 1e-6, x[j] - 1e-6);
+            let (a, b) = (posterior.local(&up), posterior.local(&down));
+            assert!((by_mean[j] - (a.mean - b.mean) / 2e-6).abs() < 1e-6);
+            assert!((by_variance[j] - (a.variance - b.variance) / 2e-6).abs() < 1e-6);
         }
     }
 

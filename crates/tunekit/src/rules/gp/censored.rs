@@ -101,7 +101,7 @@ struct Sites<'a> {
     hyper: &'a Hyper,
     data: &'a Data,
     bounds: &'a [Bound],
-    /// The configurations of the data, then of the bounds, placed.
+    /// The configurations of the data, then of the bounds.
     x: Vec<Vec<f64>>,
     /// The covariance of f among them, row-major.
     k: Vec<f64>,
@@ -114,7 +114,7 @@ struct Sites<'a> {
 impl<'a> Sites<'a> {
     fn new(coordinates: &[Coordinate], hyper: &'a Hyper, data: &'a Data, bounds: &'a [Bound]) -> Self {
         let kernel = Kernel::new(coordinates, hyper);
-        let x: Vec<Vec<f64>> = data.x.iter().chain(bounds.iter().map(|b| &b.x)).map(|x| kernel.place(x)).collect();
+        let x: Vec<Vec<f64>> = data.x.iter().chain(bounds.iter().map(|b| &b.x)).cloned().collect();
         let n = x.len();
         let mut k = vec![0.0; n * n];
         for i in 0..n {
@@ -192,7 +192,7 @@ mod tests {
     const LINE: [Coordinate; 1] = [Coordinate::Numeric];
 
     fn hyper(noise: f64) -> Hyper {
-        Hyper { lengths: vec![0.3], signal: 1.2, noise, own: 0.0, warps: Vec::new(), shapes: Vec::new() }
+        Hyper { lengths: vec![0.3], signal: 1.2, noise, own: 0.0, shapes: Vec::new() }
     }
 
     fn rows(rows: &[(f64, f64)]) -> Data {
@@ -240,9 +240,8 @@ mod tests {
     /// Mean and variance of f at the bounds and at `at`, by brute force over a grid of f at the bounds.
     fn by_quadrature(hyper: &Hyper, data: &Data, bounds: &[Bound], mu: f64, at: f64) -> Vec<(f64, f64)> {
         let kernel = Kernel::new(&LINE, hyper);
-        let place = |x: &[f64]| kernel.place(x);
-        let points: Vec<Vec<f64>> = bounds.iter().map(|b| place(&b.x)).chain([place(&[at])]).collect();
-        let x: Vec<Vec<f64>> = data.x.iter().map(|x| place(x)).collect();
+        let points: Vec<Vec<f64>> = bounds.iter().map(|b| b.x.clone()).chain([vec![at]]).collect();
+        let x = &data.x;
         let n = x.len();
         let mut k = vec![0.0; n * n];
         for i in 0..n {

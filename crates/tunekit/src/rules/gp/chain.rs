@@ -36,7 +36,7 @@ const BURN: usize = 8;
 struct Chain<'a> {
     coordinates: &'a [Coordinate],
     data: &'a Data,
-    /// The hyperparameters that are not drawn: warps, and shapes along a resource.
+    /// The hyperparameters that are not drawn: shapes along a resource.
     start: &'a Hyper,
     d: usize,
     has_own: bool,
@@ -57,15 +57,9 @@ pub(crate) struct Drawn {
 impl Drawn {
     /// The data as they are under the trend that was drawn.
     pub(crate) fn seen(&self, data: &Data) -> Data {
-        let shared = self.trend.checked_sub(1).map_or_else(Vec::new, |index| shared(index, &data.times));
+        let shared = self.trend.checked_sub(1).map_or_else(Vec::new, |index| trend::shared(index, &data.times));
         Data { shared, ..data.clone() }
     }
-}
-
-/// The covariance that rows share by a trend.
-fn shared(index: usize, times: &[Vec<f64>]) -> Vec<f64> {
-    let (shape, sd) = TRENDS[index];
-    trend::covariance(shape, times).into_iter().map(|value| sd * sd * value).collect()
 }
 
 /// Draws of the hyperparameters of a process of these data, from near `start` on.
@@ -78,10 +72,10 @@ pub(crate) fn draws(
 ) -> Vec<Drawn> {
     let data = &data.thinned(ROWS);
     let d = distances(coordinates);
-    let has_own = data.n[..data.measured()].iter().any(|n| *n > 1.0);
+    let has_own = data.has_replicates();
     let mut trends = vec![Vec::new()];
     if !data.times.is_empty() {
-        trends.extend((0..TRENDS.len()).map(|index| shared(index, &data.times)));
+        trends.extend((0..TRENDS.len()).map(|index| trend::shared(index, &data.times)));
     }
     let mut chain = Chain { coordinates, data, start, d, has_own, trends, trend: 0 };
     let mut at = chain.logs();
@@ -131,9 +125,9 @@ impl Chain<'_> {
     fn density(&self, logs: &[f64]) -> f64 {
         let hyper = self.hyper(logs);
         let kernel = Kernel::new(self.coordinates, &hyper);
-        let x: Vec<Vec<f64>> = self.data.x.iter().map(|x| kernel.place(x)).collect();
+        let x = &self.data.x;
         let variances: Vec<f64> = (0..x.len()).map(|row| self.data.variance(row, hyper.noise)).collect();
-        let k = covariance(&kernel, &x, &variances, &self.trends[self.trend]);
+        let k = covariance(&kernel, x, &variances, &self.trends[self.trend]);
         let Some(factor) = Factor::new(&k, x.len()) else { return f64::NEG_INFINITY };
         let mut value = trend::log_prior(self.trend) - 0.5 * factor.log_determinant();
         let mut residual: Vec<f64> = x.iter().zip(&self.data.y).map(|(x, y)| y - kernel.offset(x)).collect();

@@ -12,7 +12,6 @@
 //! - signal variance: mean 0, sd 1 of standardised outputs;
 //! - noise variance: mean -6, sd 2.5. Wider than BoTorch's (-4, 1) on purpose: what is tuned may be a simulation
 //!   without any noise or a download with 30 % of it, and this gives either at most some 5 nats of handicap;
-//! - shapes of the warps: mean 0, sd 0.75;
 //! - shapes along a resource: those of `along.rs`.
 //!
 //! Rows that stand for bounds (`censored.rs`) are outputs of a fixed variance here, with n_i = 1 and SS_i = 0 in the
@@ -20,7 +19,7 @@
 //! (Rasmussen and Williams 2006, sec. 5.5.2).
 
 use super::along::{Along, Pair};
-use super::kernel::{Coordinate, Hyper, Warp, along, distances, matern};
+use super::kernel::{Coordinate, Hyper, along, distances, matern};
 use super::{Data, Factor, dot, means_by_gls};
 use crate::rules::lbfgs::minimize;
 use crate::rules::qmc::Sobol;
@@ -33,7 +32,6 @@ pub(super) const LENGTH_SD: f64 = 1.732_050_807_568_877_2;
 const CATEGORICAL_BELOW: f64 = 1.0;
 const NOISE_MEAN: f64 = -6.0;
 const NOISE_SD: f64 = 2.5;
-const WARP_SD: f64 = 0.75;
 
 /// What is known of the noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,20 +54,15 @@ pub(crate) struct Start<'a> {
     pub(crate) starts: usize,
     /// Evaluations of the likelihood from each.
     pub(crate) evaluations: usize,
-    /// Whether inputs may be warped.
-    pub(crate) warped: bool,
 }
 
-/// Which logarithms a fit searches over: length scales, signal, noise if learned, shapes along a resource, warps'
-/// shapes a and b in turn.
+/// Which logarithms a fit searches over: length scales, signal, noise if learned, shapes along a resource.
 #[derive(Debug, Clone)]
 struct Layout {
     /// How many coordinates distance is measured along.
     d: usize,
     along: Option<Along>,
     noise: Noise,
-    /// The coordinates that are warped.
-    warped: Vec<usize>,
     /// Which coordinates are categorical.
     categorical: Vec<bool>,
 }
@@ -80,13 +73,8 @@ impl Layout {
         self.d + 1 + usize::from(self.noise == Noise::Learned)
     }
 
-    /// Where the warps begin.
-    fn warps(&self) -> usize {
-        self.shapes() + self.along.map_or(0, Along::shapes)
-    }
-
     fn len(&self) -> usize {
-        self.warps() + 2 * self.warped.len()
+        self.shapes() + self.along.map_or(0, Along::shapes)
     }
 
     /// Mean and standard deviation of the prior of one logarithm.
@@ -98,19 +86,13 @@ impl Layout {
             (0.0, 1.0)
         } else if index < self.shapes() {
             (NOISE_MEAN, NOISE_SD)
-        } else if let Some(along) = self.along.filter(|_| index < self.warps()) {
-            along.prior(index - self.shapes())
         } else {
-            (0.0, WARP_SD)
+            self.along.expect("there are shapes along a resource only").prior(index - self.shapes())
         }
     }
 
     /// From logarithms, each above its floor.
     fn hyper(&self, logs: &[f64]) -> Hyper {
-        let mut warps = if self.warped.is_empty() { Vec::new() } else { vec![Warp::NONE; self.d] };
-        for (j, shape) in self.warped.iter().zip(logs[self.warps()..].chunks(2)) {
-            warps[*j] = Warp { a: shape[0].exp(), b: shape[1].exp() };
-        }
         Hyper {
             lengths: logs[..self.d].iter().map(|l| MIN_LENGTH + l.exp()).collect(),
             signal: logs[self.d].exp(),
@@ -120,8 +102,7 @@ impl Layout {
                 Noise::Given => 1.0,
             },
             own: 0.0,
-            warps,
-            shapes: logs[self.shapes()..self.warps()].iter().map(|l| l.exp()).collect(),
+            shapes: logs[self.shapes()..].iter().map(|l| l.exp()).collect(),
         }
     }
 
@@ -135,10 +116,6 @@ impl Layout {
             logs.push(log(hyper.noise - MIN_NOISE));
         }
         logs.extend(hyper.shapes.iter().map(|shape| shape.ln()));
-        for j in &self.warped {
-            let warp = hyper.warps.get(*j).copied().unwrap_or(Warp::NONE);
-            logs.extend([warp.a.ln(), warp.b.ln()]);
-        }
         logs
     }
 }
@@ -146,9 +123,8 @@ impl Layout {
 /// The data in the form the objective wants it, made once a fit.
 struct Objective<'a> {
     data: &'a Data,
-    coordinates: &'a [Coordinate],
     layout: Layout,
-    /// Squared distances, d of them for each pair i > j in turn; those of warped coordinates are made anew each time.
+    /// Squared distances, d of them for each pair i > j in turn.
     squared: Vec<f64>,
     /// sum (n_i - 1) and sum SS_i; 0 where the noise is not learned, of which they tell nothing else.
     spare: f64,
@@ -159,7 +135,7 @@ struct Objective<'a> {
 }
 
 impl<'a> Objective<'a> {
-    fn new(coordinates: &'a [Coordinate], data: &'a Data, noise: Noise, warped: bool) -> Self {
+    fn new(coordinates: &[Coordinate], data: &'a Data, noise: Noise) -> Self {
         let d = distances(coordinates);
         let along = along(coordinates);
         let mut resources: Vec<f64> = match along {
@@ -171,7 +147,6 @@ impl<'a> Objective<'a> {
         resources.dedup();
         let place = |r: &f64| resources.partition_point(|other| other < r);
         let resource_of = if along.is_some() { of_row.iter().map(place).collect() } else { vec![0; data.len()] };
-        let warped = (0..d).filter(|j| warped && coordinates[*j] == Coordinate::Numeric).collect();
         let mut squared = Vec::with_capacity(data.len() * data.len() / 2 * d);
         for i in 0..data.len() {
             for j in 0..i {
@@ -182,12 +157,10 @@ impl<'a> Objective<'a> {
         let learned = if noise == Noise::Learned { 1.0 } else { 0.0 };
         Self {
             data,
-            coordinates,
             layout: Layout {
                 d,
                 along,
                 noise,
-                warped,
                 categorical: coordinates[..d].iter().map(|c| *c == Coordinate::Categorical).collect(),
             },
             squared,
@@ -214,8 +187,7 @@ impl<'a> Objective<'a> {
         }
         let hyper = self.layout.hyper(logs);
         let weights: Vec<f64> = hyper.lengths.iter().map(|l| 1.0 / (l * l)).collect();
-        let warped = self.warped(&hyper);
-        let squared = warped.as_ref().map_or(&self.squared, |w| &w.squared);
+        let squared = &self.squared;
         let pairs = self.pairs(&hyper);
         let mut k = vec![0.0; n * n];
         // M and dM/dr of each pair, for the gradient.
@@ -246,7 +218,6 @@ impl<'a> Objective<'a> {
         let mut by_weight = vec![0.0; d];
         let (mut by_signal, mut by_noise) =
             (0.0, 0.5 * (self.spare / hyper.noise - self.ss / (hyper.noise * hyper.noise)));
-        let mut by_shape = vec![(0.0, 0.0); self.layout.warped.len()];
         // By a and by b of each pair of resources.
         let mut by_resource = Table::of(&self.resources, |_, _| Pair::default());
         let mut pair = 0;
@@ -261,14 +232,6 @@ impl<'a> Objective<'a> {
                 let by_distance = scaled * slope;
                 for (b, s) in by_weight.iter_mut().zip(&squared[pair * d..(pair + 1) * d]) {
                     *b += by_distance * s;
-                }
-                if let Some(warped) = &warped {
-                    for (c, (a, b)) in by_shape.iter_mut().enumerate() {
-                        let [(p, pa, pb), (q, qa, qb)] = [i, j].map(|row| warped.places[c][row]);
-                        let scale = by_distance * 2.0 * weights[self.layout.warped[c]] * (p - q);
-                        *a += scale * (pa - qa);
-                        *b += scale * (pb - qb);
-                    }
                 }
                 pair += 1;
             }
@@ -288,10 +251,6 @@ impl<'a> Objective<'a> {
         gradient[d] = by_signal;
         if self.layout.noise == Noise::Learned {
             gradient[d + 1] = by_noise * (hyper.noise - MIN_NOISE);
-        }
-        for (c, (by_a, by_b)) in by_shape.into_iter().enumerate() {
-            let (at, warp) = (self.layout.warps() + 2 * c, hyper.warps[self.layout.warped[c]]);
-            (gradient[at], gradient[at + 1]) = (by_a * warp.a, by_b * warp.b);
         }
         if let Some(along) = self.layout.along {
             for shape in 0..along.shapes() {
@@ -322,32 +281,6 @@ impl<'a> Objective<'a> {
             self.data.y.iter().enumerate().map(|(i, y)| y - along.offset(&hyper.shapes, resource(i))).collect();
         let mu = means_by_gls(factor, &above, &groups, along.groups());
         above.iter().zip(&groups).map(|(y, group)| y - mu[*group]).collect()
-    }
-
-    /// What warping makes of the data; `None` where nothing is warped.
-    fn warped(&self, hyper: &Hyper) -> Option<Warped> {
-        if self.layout.warped.is_empty() {
-            return None;
-        }
-        let mut squared = self.squared.clone();
-        let mut places = Vec::with_capacity(self.layout.warped.len());
-        for c in &self.layout.warped {
-            let warp = hyper.warps[*c];
-            let place = |x: &Vec<f64>| {
-                let (a, b) = warp.by_shape(x[*c]);
-                (warp.at(x[*c]), a, b)
-            };
-            let placed: Vec<(f64, f64, f64)> = self.data.x.iter().map(place).collect();
-            let mut pair = *c;
-            for i in 0..placed.len() {
-                for j in 0..i {
-                    squared[pair] = self.coordinates[*c].squared(placed[i].0, placed[j].0);
-                    pair += self.layout.d;
-                }
-            }
-            places.push(placed);
-        }
-        Some(Warped { squared, places })
     }
 }
 
@@ -380,17 +313,9 @@ impl Table<Pair> {
     }
 }
 
-/// Warped data.
-struct Warped {
-    /// As [`Objective::squared`].
-    squared: Vec<f64>,
-    /// Of each warped coordinate, each row's place and its derivatives by the shapes.
-    places: Vec<Vec<(f64, f64, f64)>>,
-}
-
 /// The hyperparameters that are most likely given the data and the priors.
 pub(crate) fn fit(coordinates: &[Coordinate], data: &Data, noise: Noise, start: Start<'_>, sobol: &Sobol) -> Hyper {
-    let objective = Objective::new(coordinates, data, noise, start.warped);
+    let objective = Objective::new(coordinates, data, noise);
     let layout = &objective.layout;
     let mode: Vec<f64> = (0..layout.len()).map(|i| layout.prior(i).0).collect();
     let mut best: Option<(Vec<f64>, f64)> = None;
@@ -434,21 +359,16 @@ mod tests {
 
     const COORDINATES: [Coordinate; 3] = [Coordinate::Numeric, Coordinate::Numeric, Coordinate::Categorical];
 
-    const START: Start<'_> = Start { from: None, starts: 3, evaluations: 80, warped: false };
+    const START: Start<'_> = Start { from: None, starts: 3, evaluations: 80 };
 
     #[test]
     fn the_gradient_is_the_difference_quotient() {
         let data = data(12, 0.3);
-        let places: [[f64; 9]; 3] = [
-            [-0.5, 0.3, 0.8, 0.2, -2.0, 0.1, -0.3, 0.6, 0.2],
-            [-3.0, -1.0, 2.0, -0.5, -7.0, -0.9, 0.4, 0.0, 0.0],
-            [1.0; 9],
-        ];
-        for (logs, (noise, warped)) in places.into_iter().flat_map(|p| {
-            [(Noise::Learned, false), (Noise::Learned, true), (Noise::None, true), (Noise::Given, false)]
-                .map(|k| (p, k))
-        }) {
-            let objective = Objective::new(&COORDINATES, &data, noise, warped);
+        let places: [[f64; 5]; 3] = [[-0.5, 0.3, 0.8, 0.2, -2.0], [-3.0, -1.0, 2.0, -0.5, -7.0], [1.0; 5]];
+        for (logs, noise) in
+            places.into_iter().flat_map(|p| [Noise::Learned, Noise::None, Noise::Given].map(|noise| (p, noise)))
+        {
+            let objective = Objective::new(&COORDINATES, &data, noise);
             assert_gradient(&objective, &logs[..objective.layout.len()]);
         }
     }
@@ -460,11 +380,9 @@ mod tests {
             let first = if along == (Along::Independent { levels: 3 }) { 0.0 } else { 1.0 };
             let mut data = data(14, 0.3);
             data.x.iter_mut().enumerate().for_each(|(i, x)| x.push(first + (i % 3) as f64));
-            for warped in [false, true] {
-                let objective = Objective::new(&coordinates, &data, Noise::Learned, warped);
-                let logs: Vec<f64> = (0..objective.layout.len()).map(|i| 0.3 * (1.7 * i as f64).sin() - 0.4).collect();
-                assert_gradient(&objective, &logs);
-            }
+            let objective = Objective::new(&coordinates, &data, Noise::Learned);
+            let logs: Vec<f64> = (0..objective.layout.len()).map(|i| 0.3 * (1.7 * i as f64).sin() - 0.4).collect();
+            assert_gradient(&objective, &logs);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::rules::cholesky::Factor;
 /// Points whose joint posterior is sampled.
 #[derive(Debug, Clone)]
 pub(crate) struct Joint {
-    /// Z, placed.
+    /// Z.
     z: Vec<Vec<f64>>,
     /// K_n^-1 k(X, Z), a column for each of Z.
     solved: Vec<Vec<f64>>,
@@ -33,7 +33,7 @@ impl Joint {
         let mut c = vec![0.0; m * m];
         for i in 0..m {
             for j in 0..=i {
-                let prior = posterior.kernel.covariance(&locals[i].placed, &locals[j].placed);
+                let prior = posterior.kernel.covariance(&locals[i].x, &locals[j].x);
                 let value = prior - dot(&locals[i].cross, &locals[j].weights);
                 c[i * m + j] = value;
                 c[j * m + i] = value;
@@ -44,7 +44,7 @@ impl Joint {
         let factor = Factor::new(&c, m)?;
         let sample = |e: &Vec<f64>| factor.multiply(e).iter().zip(&locals).map(|(v, local)| v + local.mean).collect();
         let samples = normals.iter().map(sample).collect();
-        let (z, solved) = locals.into_iter().map(|l| (l.placed, l.weights)).unzip();
+        let (z, solved) = locals.into_iter().map(|l| (l.x, l.weights)).unzip();
         Some(Self { z, solved, factor, normals, samples })
     }
 
@@ -55,9 +55,8 @@ impl Joint {
     }
 
     /// w of a point.
-    fn reach(&self, posterior: &Posterior, placed: &[f64], cross: &[f64]) -> Vec<f64> {
-        let covariance =
-            |(z, solved): (&Vec<f64>, &Vec<f64>)| posterior.kernel.covariance(z, placed) - dot(solved, cross);
+    fn reach(&self, posterior: &Posterior, x: &[f64], cross: &[f64]) -> Vec<f64> {
+        let covariance = |(z, solved): (&Vec<f64>, &Vec<f64>)| posterior.kernel.covariance(z, x) - dot(solved, cross);
         let mut w: Vec<f64> = self.z.iter().zip(&self.solved).map(covariance).collect();
         self.factor.half_solve(&mut w);
         w
@@ -65,7 +64,7 @@ impl Joint {
 
     /// What the samples expect at a point: their means there, and the variance they share.
     pub(crate) fn given(&self, posterior: &Posterior, local: &Local) -> Given {
-        let w = self.reach(posterior, &local.placed, &local.cross);
+        let w = self.reach(posterior, &local.x, &local.cross);
         // What is left where a point of Z is as good as this one is rounding.
         let variance = (local.variance - dot(&w, &w)).max(1e-10 * posterior.signal());
         let means = self.normals.iter().map(|e| local.mean + dot(&w, e)).collect();
@@ -97,12 +96,11 @@ impl Joint {
         for (i, ((row, alpha), weight)) in rows {
             let through_z: f64 = self.solved.iter().zip(&by_c).map(|(s, b)| s[i] * b).sum();
             let scale = by_mean * alpha - 2.0 * by_variance * weight - through_z;
-            posterior.kernel.add_gradient(&local.placed, row, scale, &mut out);
+            posterior.kernel.add_gradient(&local.x, row, scale, &mut out);
         }
         for (z, b) in self.z.iter().zip(&by_c) {
-            posterior.kernel.add_gradient(&local.placed, z, *b, &mut out);
+            posterior.kernel.add_gradient(&local.x, z, *b, &mut out);
         }
-        posterior.kernel.unplace(x, &mut out);
         out
     }
 }
@@ -118,7 +116,7 @@ pub(crate) struct Given {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Coordinate, Data, Hyper, Warp};
+    use super::super::{Coordinate, Data, Hyper};
     use super::*;
 
     fn posterior() -> (Posterior, Data, Hyper) {
@@ -126,8 +124,7 @@ mod tests {
         data.push(vec![0.1, 0.2], 0.5, 1.0, 0.0);
         data.push(vec![0.8, 0.3], -1.0, 3.0, 0.1);
         data.push(vec![0.4, 0.9], 0.7, 2.0, 0.02);
-        let warps = vec![Warp { a: 0.7, b: 1.4 }, Warp::NONE];
-        let hyper = Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, warps, shapes: Vec::new() };
+        let hyper = Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, shapes: Vec::new() };
         (Posterior::new(&[Coordinate::Numeric; 2], &hyper, &data, 3, None).unwrap(), data, hyper)
     }
 

@@ -1,4 +1,4 @@
-//! The Matern 5/2 kernel with automatic relevance determination, over coordinates that may be warped first.
+//! The Matern 5/2 kernel with automatic relevance determination.
 //!
 //! k(x, x') = s^2 M(rho), M = (1 + sqrt5 rho + 5 rho^2 / 3) exp(-sqrt5 rho), rho^2 = sum_j d_j^2 / l_j^2, with d_j the
 //! difference of a numeric coordinate, or 0 or 1 for equal or other values of a categorical one (Hamming distance).
@@ -8,9 +8,6 @@
 //! Gramacy and Lee 2012): k(x, x) = s^2 + tau^2.
 //!
 //! Where the last coordinate is a resource, `along.rs` says what becomes of k.
-//!
-//! A point is *placed* once, when it enters a process: its numeric coordinates are warped. Covariances are of placed
-//! points.
 
 use super::along::{Along, Pair};
 
@@ -61,55 +58,8 @@ pub(crate) struct Hyper {
     pub(crate) noise: f64,
     /// tau^2, what a configuration has to itself. A fit leaves it at 0: in single measurements it looks like noise.
     pub(crate) own: f64,
-    /// A warp for each coordinate; none at all where inputs are not warped.
-    pub(crate) warps: Vec<Warp>,
     /// Those of the kernel along a resource; none without one.
     pub(crate) shapes: Vec<f64>,
-}
-
-/// A monotone map of [0, 1] onto itself, which stretches where the function changes fast: the distribution function of
-/// Kumaraswamy, w(u) = 1 - (1 - u^a)^b (Snoek, Swersky, Zemel and Adams 2014, who use the beta distribution's).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Warp {
-    pub(crate) a: f64,
-    pub(crate) b: f64,
-}
-
-impl Warp {
-    /// The map that changes nothing.
-    pub(crate) const NONE: Self = Self { a: 1.0, b: 1.0 };
-    /// Keeps the slopes at both ends finite.
-    const EDGE: f64 = 1e-4;
-
-    fn inner(u: f64) -> f64 {
-        Self::EDGE + (1.0 - 2.0 * Self::EDGE) * u
-    }
-
-    /// w(u).
-    pub(crate) fn at(self, u: f64) -> f64 {
-        if self == Self::NONE {
-            return u;
-        }
-        1.0 - (1.0 - Self::inner(u).powf(self.a)).powf(self.b)
-    }
-
-    /// dw/du.
-    pub(crate) fn slope(self, u: f64) -> f64 {
-        if self == Self::NONE {
-            return 1.0;
-        }
-        let r = Self::inner(u);
-        let rest = 1.0 - r.powf(self.a);
-        self.a * self.b * r.powf(self.a - 1.0) * rest.powf(self.b - 1.0) * (1.0 - 2.0 * Self::EDGE)
-    }
-
-    /// dw/da and dw/db.
-    pub(crate) fn by_shape(self, u: f64) -> (f64, f64) {
-        let r = Self::inner(u);
-        let power = r.powf(self.a);
-        let rest = 1.0 - power;
-        (self.b * rest.powf(self.b - 1.0) * power * r.ln(), -rest.powf(self.b) * rest.ln())
-    }
 }
 
 /// M and dM/dr at r = rho^2.
@@ -125,7 +75,6 @@ pub(crate) struct Kernel {
     coordinates: Vec<Coordinate>,
     /// 1 / l_j^2.
     weights: Vec<f64>,
-    warps: Vec<Warp>,
     signal: f64,
     /// tau^2.
     own: f64,
@@ -136,14 +85,9 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// With the hyperparameters of a fit over these coordinates.
     pub(crate) fn new(coordinates: &[Coordinate], hyper: &Hyper) -> Self {
-        let warp = |(j, kind): (usize, &Coordinate)| match kind {
-            Coordinate::Numeric => hyper.warps.get(j).copied().unwrap_or(Warp::NONE),
-            Coordinate::Categorical | Coordinate::Resource(_) => Warp::NONE,
-        };
         Self {
             coordinates: coordinates.to_vec(),
             weights: hyper.lengths.iter().map(|l| 1.0 / (l * l)).collect(),
-            warps: coordinates.iter().enumerate().map(warp).collect(),
             signal: hyper.signal,
             own: hyper.own,
             along: along(coordinates).map(|along| (along, hyper.shapes.clone())),
@@ -155,18 +99,6 @@ impl Kernel {
         self.signal
     }
 
-    /// `point` where covariances are taken.
-    pub(crate) fn place(&self, point: &[f64]) -> Vec<f64> {
-        point.iter().zip(&self.warps).map(|(u, warp)| warp.at(*u)).collect()
-    }
-
-    /// Turns a gradient by the coordinates of a placed point into one by those of `point`.
-    pub(crate) fn unplace(&self, point: &[f64], gradient: &mut [f64]) {
-        for (j, g) in gradient.iter_mut().enumerate() {
-            *g *= self.warps[j].slope(point[j]);
-        }
-    }
-
     fn distance(&self, a: &[f64], b: &[f64]) -> f64 {
         let mut r = 0.0;
         for (j, w) in self.weights.iter().enumerate() {
@@ -175,7 +107,7 @@ impl Kernel {
         r
     }
 
-    /// What their resources make of the covariance of two placed points.
+    /// What their resources make of the covariance of two points.
     fn pair(&self, a: &[f64], b: &[f64]) -> Pair {
         match (&self.along, a.last(), b.last()) {
             (Some((along, shapes)), Some(r), Some(s)) => along.pair(shapes, *r, *s),
@@ -183,20 +115,20 @@ impl Kernel {
         }
     }
 
-    /// k of two placed points.
+    /// k of two points.
     pub(crate) fn covariance(&self, a: &[f64], b: &[f64]) -> f64 {
         let (pair, distance) = (self.pair(a, b), self.distance(a, b));
         let own = if distance == 0.0 { self.own } else { 0.0 };
         self.signal * pair.scale * matern(distance).0 + pair.add + own
     }
 
-    /// k of a placed point and itself.
+    /// k of a point and itself.
     pub(crate) fn variance(&self, a: &[f64]) -> f64 {
         let pair = self.pair(a, a);
         self.signal * pair.scale + pair.add + self.own
     }
 
-    /// Which mean a placed point has.
+    /// Which mean a point has.
     pub(super) fn group(&self, a: &[f64]) -> usize {
         self.along.as_ref().zip(a.last()).map_or(0, |((along, _), r)| along.group(*r))
     }
@@ -206,38 +138,17 @@ impl Kernel {
         self.along.as_ref().map_or(1, |(along, _)| along.groups())
     }
 
-    /// How far the mean at a placed point is above that of its group.
+    /// How far the mean at a point is above that of its group.
     pub(super) fn offset(&self, a: &[f64]) -> f64 {
         self.along.as_ref().zip(a.last()).map_or(0.0, |((along, shapes), r)| along.offset(shapes, *r))
     }
 
-    /// Adds `scale` times the gradient of k by the numeric coordinates of the placed `a`; categorical ones have none.
+    /// Adds `scale` times the gradient of k by the numeric coordinates of `a`; categorical ones have none.
     pub(crate) fn add_gradient(&self, a: &[f64], b: &[f64], scale: f64, out: &mut [f64]) {
         let slope = 2.0 * scale * self.signal * self.pair(a, b).scale * matern(self.distance(a, b)).1;
         for (j, g) in out.iter_mut().enumerate() {
             if self.coordinates[j] == Coordinate::Numeric {
                 *g += slope * (a[j] - b[j]) * self.weights[j];
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_warp_goes_from_end_to_end_and_its_slopes_are_differences() {
-        for warp in [Warp { a: 0.3, b: 2.0 }, Warp { a: 3.0, b: 0.5 }, Warp { a: 1.5, b: 1.5 }] {
-            assert!(warp.at(0.0) < 0.15 && warp.at(1.0) > 0.95, "{warp:?}: {} {}", warp.at(0.0), warp.at(1.0));
-            for u in [0.05, 0.4, 0.93] {
-                let e = 1e-6;
-                let slope = (warp.at(u + e) - warp.at(u - e)) / (2.0 * e);
-                assert!((warp.slope(u) - slope).abs() < 1e-6 * (1.0 + slope.abs()), "{warp:?} at {u}");
-                let by = |a, b| Warp { a: warp.a + a, b: warp.b + b }.at(u);
-                let (by_a, by_b) = warp.by_shape(u);
-                assert!((by_a - (by(e, 0.0) - by(-e, 0.0)) / (2.0 * e)).abs() < 1e-6);
-                assert!((by_b - (by(0.0, e) - by(0.0, -e)) / (2.0 * e)).abs() < 1e-6);
             }
         }
     }

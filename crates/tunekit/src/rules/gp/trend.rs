@@ -7,24 +7,32 @@
 //! - a line through now: s^2 t t';
 //! - a random walk back from now: s^2 min(|t|, |t'|).
 //!
+//! The sum of both, with a walk a fifth as large, is a line that bends a little; a walk alone is a drift to and fro.
+//!
 //! A row that is the mean of several measurements has the mean of their covariances. How large s is, if there is a
 //! trend at all, is drawn with the other hyperparameters (`chain.rs`), from a few.
 
 /// The shape of a trend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+enum Shape {
     Line,
     Walk,
 }
 
-/// The shapes and sizes there are, after none at all: s in standard deviations of the outputs.
-pub(super) const TRENDS: [(Shape, f64); 4] =
-    [(Shape::Line, 0.5), (Shape::Line, 2.0), (Shape::Walk, 0.5), (Shape::Walk, 2.0)];
+/// The trends there are, after none at all: s of the line and of the walk in standard deviations of the outputs.
+pub(super) const TRENDS: [[f64; 2]; 6] = [[0.5, 0.1], [1.0, 0.2], [2.0, 0.4], [4.0, 0.8], [0.0, 0.5], [0.0, 2.0]];
 /// How likely one of them is before anything is measured: each as likely as the others.
-const LIKELY: f64 = 0.2;
+const LIKELY: f64 = 0.5;
 
-/// The covariance of a trend among rows measured at these times, for s = 1, row-major.
-pub(super) fn covariance(shape: Shape, times: &[Vec<f64>]) -> Vec<f64> {
+/// The covariance of a trend among rows measured at these times, row-major.
+pub(super) fn shared(index: usize, times: &[Vec<f64>]) -> Vec<f64> {
+    let [line, walk] = TRENDS[index];
+    let (lines, walks) = (covariance(Shape::Line, times), covariance(Shape::Walk, times));
+    lines.into_iter().zip(walks).map(|(l, w)| line * line * l + walk * walk * w).collect()
+}
+
+/// The covariance of one shape, for s = 1.
+fn covariance(shape: Shape, times: &[Vec<f64>]) -> Vec<f64> {
     let n = times.len();
     let mut all = vec![0.0; n * n];
     for i in 0..n {

@@ -63,8 +63,6 @@ struct Curve {
 /// How a history is modelled.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct How {
-    /// Whether inputs may be warped.
-    pub(super) warped: bool,
     /// The kernel along a resource.
     pub(super) kernel: ResourceKernel,
     /// The level at which configurations are compared, if not as the kernel has it.
@@ -135,7 +133,6 @@ impl Model {
             goal: metric.goal,
             scales: if metric.kind == MetricKind::Time { Scales::Time } else { Scales::Any },
             noise: metric.noise,
-            warped: how.warped,
         };
         // As many as say where not to go; each costs as much as a measured one.
         let failed = history.failed();
@@ -190,7 +187,7 @@ impl Model {
         if !failed.is_empty() {
             let rows = x.iter().cloned().map(|x| (x, vec![-1.0])).chain(failed.into_iter().map(|x| (x, vec![1.0])));
             let (x, samples) = rows.unzip();
-            let column = Column { scales: Scales::Plain, warped: false, ..column(&x, samples, &Metric::default()) };
+            let column = Column { scales: Scales::Plain, ..column(&x, samples, &Metric::default()) };
             fails = Surrogate::of(column, &[], &coordinates, &sobol, last.fails.take());
         }
         // Along a resource a configuration is several rows.

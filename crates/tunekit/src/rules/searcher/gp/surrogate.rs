@@ -17,8 +17,6 @@ const EVERY: usize = 60;
 /// The most configurations that are modelled of those before the last fit, and that hyperparameters are fitted to.
 const MOST: usize = 500;
 const MOST_FITTED: usize = 150;
-/// Fewer configurations than this, or than three for each coordinate, say nothing about a warp.
-const FEWEST_WARPED: usize = 12;
 /// A noise this much (its square root, in standard deviations) above or below the outputs' spread is as good as all or
 /// none.
 const LEAST_WEIGHT: f64 = 1e-8;
@@ -33,6 +31,9 @@ const LEAST_NOISE: f64 = 0.05;
 const DRAWS: usize = 32;
 const FEW_DRAWS: (usize, usize) = (150, 8);
 const QUANTILES: usize = 41;
+/// The share of a study in which a trend changes nothing that counts, and the most rows that are made of measurements.
+const AT_ONCE: f64 = 0.02;
+const MOST_TIMED: usize = 300;
 
 /// One output of the configurations.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,8 +52,6 @@ pub(super) struct Column {
     pub(super) scales: Scales,
     /// How measurements vary.
     pub(super) noise: MetricNoise,
-    /// Whether inputs may be warped.
-    pub(super) warped: bool,
 }
 
 /// Which scales an output may be modelled on.
@@ -111,15 +110,32 @@ impl Column {
         }
     }
 
-    /// When the measurements of the rows that have some were taken, from -1, the first of all, to 0, the last; `None`
-    /// where that is not known, or does not count.
-    fn shares(&self) -> Option<Vec<Vec<f64>>> {
-        let last = self.times.iter().flatten().copied().fold(0.0, f64::max);
-        if last <= 0.0 || self.times.iter().zip(&self.samples).any(|(times, samples)| times.len() != samples.len()) {
+    /// The measurements as rows of a time each, and those times: from -1, the first of all, to 0, the one that is next.
+    /// What was measured of one configuration is one row only where hardly any time passed in between, else a trend
+    /// among its replicates would be noise. `None` where times are not known, or do not count.
+    fn timed(&self) -> Option<(Self, Vec<Vec<f64>>)> {
+        let next = self.times.iter().flatten().copied().fold(0.0, f64::max) + 1.0;
+        if next <= 1.0 || self.times.iter().zip(&self.samples).any(|(times, samples)| times.len() != samples.len()) {
             return None;
         }
-        let measured = self.times.iter().filter(|times| !times.is_empty());
-        Some(measured.map(|times| times.iter().map(|time| time / last - 1.0).collect()).collect())
+        // Wider spans until the rows are few enough; a span of all makes a row of each configuration.
+        let mut span = AT_ONCE;
+        loop {
+            let runs: Vec<(usize, Vec<usize>)> = (0..self.len())
+                .flat_map(|row| runs(&self.times[row], span * next).into_iter().map(move |run| (row, run)))
+                .collect();
+            if runs.len() > MOST_TIMED && span < 1.0 {
+                span *= 2.0;
+                continue;
+            }
+            let of = |values: &[Vec<f64>], run: &(usize, Vec<usize>)| run.1.iter().map(|i| values[run.0][*i]).collect();
+            let x = runs.iter().map(|(row, _)| self.x[*row].clone()).collect();
+            let samples = runs.iter().map(|run| of(&self.samples, run)).collect();
+            let times: Vec<Vec<f64>> = runs.iter().map(|run| of(&self.times, run)).collect();
+            let shares = times.iter().map(|times| times.iter().map(|time| time / next - 1.0).collect()).collect();
+            let bounds = vec![Vec::new(); runs.len()];
+            return Some((Self { x, samples, bounds, times, ..*self }, shares));
+        }
     }
 
     /// How well one measurement tells the mean where measurements come to `value`: a known noise is bent as outputs
@@ -157,6 +173,20 @@ impl Column {
         }
         Some(data)
     }
+}
+
+/// The places of `times`, in their order, in runs none of which lasts longer than `span`.
+fn runs(times: &[f64], span: f64) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..times.len()).collect();
+    order.sort_by(|a, b| times[*a].total_cmp(&times[*b]));
+    let mut runs: Vec<Vec<usize>> = Vec::new();
+    for place in order {
+        match runs.last_mut().filter(|run| times[place] - times[run[0]] <= span) {
+            Some(run) => run.push(place),
+            None => runs.push(vec![place]),
+        }
+    }
+    runs
 }
 
 /// How many of `n` configurations the scale and the hyperparameters come from: all of few; of many a number that grows
@@ -212,7 +242,7 @@ impl Fitted {
         };
         let kinds = few.kinds(&means);
         // A short fit on each scale tells which one, a long one on that gives the hyperparameters.
-        let short = Start { from: None, starts: 1, evaluations: 40, warped: false };
+        let short = Start { from: None, starts: 1, evaluations: 40 };
         let mut best: Option<(f64, Output, Data, Hyper)> = None;
         for kind in &kinds {
             let Some(output) = Output::new(*kind, from.goal, &counted) else { continue };
@@ -228,22 +258,12 @@ impl Fitted {
         }
         let (_, output, mut data, hyper) = best?;
         let starts = if data.len() < 100 { 3 } else { 2 };
-        let long = Start { from: Some(&hyper), starts, evaluations: 80, warped: false };
+        let long = Start { from: Some(&hyper), starts, evaluations: 80 };
         let mut hyper = fit(coordinates, &data, noise, long, sobol);
         if few.is_bounded() {
             // Factors and hyperparameters depend on each other: another round of both.
             data = with_bounds(coordinates, &hyper, &few.data(&output)?, &few.bounds(&output)?)?;
             hyper = fit(coordinates, &data, noise, Start { from: Some(&hyper), starts: 1, ..long }, sobol);
-        }
-        let numeric = coordinates.iter().filter(|c| **c == Coordinate::Numeric).count();
-        if from.warped && numeric > 0 && data.len() >= FEWEST_WARPED.max(3 * coordinates.len()) {
-            let start = Start { from: Some(&hyper), starts: 1, evaluations: 60, warped: true };
-            let warped = fit(coordinates, &data, noise, start, sobol);
-            let density =
-                |hyper: &Hyper| Posterior::new(coordinates, hyper, &data, data.len(), None).map(|p| p.leave_one_out());
-            if density(&warped) > density(&hyper).map(|d| d + CHARGE) {
-                hyper = warped;
-            }
         }
         Some(Self { from, rows, output, hyper })
     }
@@ -339,12 +359,16 @@ impl Surrogate {
         stream: &mut Stream,
     ) -> Option<Vec<Prediction>> {
         let bounds = self.column.bounds(&self.output)?;
-        let mut data = with_bounds(coordinates, &self.fitted.hyper, &self.data, &bounds)?;
-        if let Some(mut times) = self.fitted.modelled(&self.column).shares() {
-            // A bound is of no time.
-            times.resize(data.len(), Vec::new());
-            data = data.timed(times);
-        }
+        let told = |data: &Data| with_bounds(coordinates, &self.fitted.hyper, data, &bounds);
+        let data = match self.fitted.modelled(&self.column).timed() {
+            Some((column, mut times)) => {
+                let data = told(&column.data(&self.output)?)?;
+                // A bound is of no time.
+                times.resize(data.len(), Vec::new());
+                data.timed(times)
+            }
+            None => told(&self.data)?,
+        };
         let count = if data.len() > FEW_DRAWS.0 { FEW_DRAWS.1 } else { DRAWS };
         let mut values: Vec<Vec<f64>> = vec![Vec::with_capacity(count * QUANTILES); points.len()];
         let mut means = vec![0.0; points.len()];
@@ -437,7 +461,6 @@ mod tests {
                 goal: Goal::Min,
                 scales: Scales::Plain,
                 noise: MetricNoise::Known(sd),
-                warped: false,
             };
             let sobol = Sobol::new(&mut Stream::of_study(4, "test"));
             let alone = Surrogate::of(column.clone(), &[], &[Coordinate::Numeric], &sobol, None).unwrap();
@@ -450,6 +473,25 @@ mod tests {
             let plain = alone.posterior.predict(&[0.9]).0;
             assert!((mean - plain).abs() < 1e-6, "{sd}: {mean} is not {plain}");
         }
+    }
+
+    #[test]
+    fn replicates_that_lie_apart_in_time_are_rows_of_their_own() {
+        let column = Column {
+            x: vec![vec![0.1], vec![0.9]],
+            samples: vec![vec![1.0, 2.0, 5.0], vec![3.0]],
+            bounds: vec![Vec::new(); 2],
+            times: vec![vec![0.0, 1.0, 127.0], vec![64.0]],
+            goal: Goal::Min,
+            scales: Scales::Plain,
+            noise: MetricNoise::Learned,
+        };
+        let (rows, times) = column.timed().unwrap();
+        assert_eq!(rows.samples, [vec![1.0, 2.0], vec![5.0], vec![3.0]]);
+        assert_eq!(rows.x, [[0.1], [0.1], [0.9]]);
+        // The next measurement is the 129th.
+        assert_eq!(times, [vec![-1.0, -127.0 / 128.0], vec![-1.0 / 128.0], vec![-0.5]]);
+        assert!(Column { times: Vec::new(), ..column }.timed().is_none());
     }
 
     #[test]
