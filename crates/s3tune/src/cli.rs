@@ -187,6 +187,9 @@ pub struct CpArgs {
     /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
+    /// Begin with what earlier copies have found of that endpoint and bucket, and keep it for the next, in FILE.json
+    #[arg(long, value_name = "FILE.json")]
+    pub memory: Option<PathBuf>,
     /// Keep nothing of a copy that breaks off, and go on from none
     #[arg(long)]
     pub no_resume: bool,

@@ -15,7 +15,7 @@ use std::fs;
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 
-use s3xfer::{Client, Progress, S3Uri, TransferConfig, TransferError, TransferReport, UploadSource};
+use s3xfer::{Client, Progress, S3Uri, TransferConfig, TransferError, TransferMemory, TransferReport, UploadSource};
 
 use crate::failure::{Failure, chain};
 use crate::object::Connection;
@@ -154,6 +154,30 @@ fn place(text: &str, at: usize) -> Option<String> {
 #[must_use]
 pub fn client(connection: &Connection, what: &Copy) -> Client {
     Client::new(connection.client()).with_config(what.config.clone())
+}
+
+/// The same client, which begins with what the file says that earlier copies have found.
+///
+/// # Errors
+///
+/// [`Failure::Usage`]: there is a file of that name which is none of that kind, or cannot be read.
+pub fn remembering(client: Client, file: Option<&Path>) -> Result<Client, Failure> {
+    let memory = file.map(TransferMemory::load).transpose();
+    let memory = memory.map_err(|error| Failure::usage(format!("--memory {error}")))?;
+    Ok(match memory {
+        Some(memory) => client.with_memory(memory),
+        None => client,
+    })
+}
+
+/// Keeps in the file what the client's copies have found.
+///
+/// # Errors
+///
+/// [`Failure::Work`]: the file cannot be written. The copies are done all the same.
+pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
+    let saved = file.map_or(Ok(()), |file| client.memory().save(file));
+    saved.map_err(|error| Failure::Work(format!("copied, but failed to keep what was found: {error}")))
 }
 
 /// Copies the object. A terminal shows how far it is, and then how fast it went.

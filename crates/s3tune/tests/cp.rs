@@ -332,3 +332,23 @@ async fn files_are_uploaded_and_objects_copied() {
         .await
         .assert_says(1, &["failed to upload gone: cannot open it"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memory_is_kept_in_a_file_and_a_file_of_another_kind_is_refused() {
+    let scene = Scene::new().await;
+    let memory = scene.folder.path().join("memory.json");
+    let copy = [OsStr::new("--memory"), memory.as_os_str(), OsStr::new("s3://lab/a key"), OsStr::new("x")];
+    for _ in 0..2 {
+        scene.cp(&copy).await.assert_done();
+        scene.assert_whole(&scene.target());
+        let text = fs::read_to_string(&memory).unwrap();
+        assert!(text.contains("\"version\": 1") && text.contains("\"places\""), "{text}");
+    }
+    fs::write(&memory, "something else").unwrap();
+    fs::remove_file(scene.target()).unwrap();
+    let ended = scene.cp(&copy).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.lines().count() == 1 && ended.stderr.contains("memory.json: "), "{}", ended.stderr);
+    assert!(!scene.target().exists());
+    assert_eq!(fs::read_to_string(&memory).unwrap(), "something else");
+}

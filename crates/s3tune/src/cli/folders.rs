@@ -34,6 +34,9 @@ pub struct SyncArgs {
     /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
+    /// Begin with what earlier copies have found of that endpoint and bucket, and keep it for the next, in FILE.json
+    #[arg(long, value_name = "FILE.json")]
+    pub memory: Option<PathBuf>,
     /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
     #[arg(long, value_name = "U")]
     pub endpoint_url: Option<String>,

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::interrupted;
 use crate::cli::CpArgs;
-use crate::cp::{Copy, Places, client, copy, places, read_config};
+use crate::cp::{Copy, Places, client, copy, places, read_config, remember, remembering};
 use crate::failure::Failure;
 use crate::object::{Access, Connection};
 
@@ -37,7 +37,8 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
         profile: arguments.profile.as_deref(),
         unsigned: arguments.no_sign_request,
     }));
-    let client = client(&connection.await?, &what);
+    let memory = arguments.memory.as_deref();
+    let client = remembering(client(&connection.await?, &what), memory)?;
     // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name, and
     // an upload is aborted.
     let ended = tokio::select! {
@@ -45,7 +46,7 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
         asked = interrupted() => Err(asked),
     };
     match ended {
-        Ok(copied) => copied,
+        Ok(copied) => copied.and_then(|()| remember(&client, memory)),
         Err(asked) => {
             let _ = timeout(ABORT_WITHIN, client.settled()).await;
             asked.map_err(|error| Failure::work("listen for Ctrl-C", &error))?;

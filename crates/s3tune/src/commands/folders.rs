@@ -1,5 +1,7 @@
 //! `s3tune cp --recursive` and `s3tune sync`: whole folders.
 
+use std::path::Path;
+
 use rustix::process::Signal;
 use s3xfer::{Client, Compare};
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,7 +10,7 @@ use tokio::time::timeout;
 use super::cp::ABORT_WITHIN;
 use super::interrupted;
 use crate::cli::{CpArgs, FolderArgs, SyncArgs};
-use crate::cp::read_config;
+use crate::cp::{read_config, remember, remembering};
 use crate::failure::Failure;
 use crate::folders::{Folders, copy, places};
 use crate::object::{Access, Connection};
@@ -27,7 +29,7 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
         profile: arguments.profile.as_deref(),
         unsigned: arguments.no_sign_request,
     };
-    run(access, arguments.config.as_deref(), what).await
+    run(access, (arguments.config.as_deref(), arguments.memory.as_deref()), what).await
 }
 
 pub(super) async fn sync(arguments: SyncArgs) -> Result<(), Failure> {
@@ -47,7 +49,7 @@ pub(super) async fn sync(arguments: SyncArgs) -> Result<(), Failure> {
         profile: arguments.profile.as_deref(),
         unsigned: arguments.no_sign_request,
     };
-    run(access, arguments.config.as_deref(), what).await
+    run(access, (arguments.config.as_deref(), arguments.memory.as_deref()), what).await
 }
 
 fn folders(source: crate::folders::Place, target: crate::folders::Place, flags: &FolderArgs) -> Folders {
@@ -68,7 +70,11 @@ fn folders(source: crate::folders::Place, target: crate::folders::Place, flags: 
     }
 }
 
-async fn run(access: Access<'_>, config: Option<&std::path::Path>, what: Folders) -> Result<(), Failure> {
+async fn run(
+    access: Access<'_>,
+    (config, memory): (Option<&Path>, Option<&Path>),
+    what: Folders,
+) -> Result<(), Failure> {
     let config = config.map(read_config).transpose()?.unwrap_or_default();
     // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process
     // otherwise.
@@ -76,6 +82,7 @@ async fn run(access: Access<'_>, config: Option<&std::path::Path>, what: Folders
         .map_err(|error| Failure::work("listen for SIGXFSZ", &error))?;
     let show = Show::new();
     let client = Client::new(Connection::with(access).await?.client()).with_config(config);
+    let client = remembering(client, memory)?;
     let ended = tokio::select! {
         ended = Box::pin(copy(&client, &what, &show)) => ended.map(|_| ()),
         asked = interrupted() => match asked {
@@ -88,5 +95,5 @@ async fn run(access: Access<'_>, config: Option<&std::path::Path>, what: Folders
     // Uploads that were dropped are aborted in the background.
     let _ = timeout(ABORT_WITHIN, client.settled()).await;
     show.finish();
-    ended
+    ended.and_then(|()| remember(&client, memory))
 }

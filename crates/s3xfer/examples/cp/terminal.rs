@@ -42,9 +42,10 @@ pub(crate) fn summary(report: &TransferReport) -> String {
         other => format!("{other:?}"),
     };
     format!(
-        "{:.1} MiB in {:.2} s, {:.1} MiB/s; {checked}",
+        "{:.1} MiB in {:.2} s, {:.1} MiB/s; {checked}; {}",
         report.bytes as f64 / mib,
         report.elapsed.as_secs_f64(),
-        report.bytes_per_second() / mib
+        report.bytes_per_second() / mib,
+        report.verdict
     )
 }
