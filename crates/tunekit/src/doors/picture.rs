@@ -323,3 +323,18 @@ fn picture_colours() -> String {
     }
     rules + "}\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_colour_of_the_pictures_is_defined_for_light_and_dark() {
+        for colour in Colour::ALL {
+            let (red, green, blue) = colour.on_light();
+            let name = colour.name();
+            assert!(STYLE.contains(&format!("--{name}: #{red:02x}{green:02x}{blue:02x};")), "{name} on light");
+            assert_eq!(STYLE.matches(&format!("--{name}: #")).count(), 2, "{name} on dark");
+        }
+    }
+}

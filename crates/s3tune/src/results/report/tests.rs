@@ -344,17 +344,6 @@ fn numbers_that_cannot_be_drawn_do_no_harm() {
 }
 
 #[test]
-fn every_colour_of_the_pictures_is_defined_for_light_and_dark() {
-    let style = include_str!("style.css");
-    for colour in picture::Colour::ALL {
-        let (red, green, blue) = colour.on_light();
-        let name = colour.name();
-        assert!(style.contains(&format!("--{name}: #{red:02x}{green:02x}{blue:02x};")), "{name} on light");
-        assert_eq!(style.matches(&format!("--{name}: #")).count(), 2, "{name} on dark");
-    }
-}
-
-#[test]
 fn the_file_is_the_page() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
