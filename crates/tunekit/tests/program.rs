@@ -1,5 +1,7 @@
 //! `tunekit run` and its sisters over real programs: how they behave, and how they misbehave.
+
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,5 +1,7 @@
 //! One study served to clients and workers elsewhere.
+
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -46,7 +46,7 @@ impl Folders {
             }
         }
         let places = <[OsString; 2]>::try_from(places).map_err(|_| USAGE.to_owned())?;
-        if !places.iter().any(|place| is_remote(place)) {
+        if !places.iter().any(is_remote) {
             return Err(USAGE.to_owned());
         }
         Ok(Self { access, places, globs, dry_run, request_payer, resume })
