@@ -130,12 +130,12 @@ pub struct TuneArgs {
     /// Seed of the search, and of the embedded S3's network
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// Space to search: `default` (the engine's own), `compat` (the ranges of the AWS sample, for boto3's parameters) or
-    /// a TOML file [default: default]
+    /// Space to search: `default` (the engine's own), `compat` (the ranges of the AWS sample, for boto3's parameters)
+    /// or a TOML file [default: default]
     #[arg(long, value_name = "NAME|FILE.toml")]
     pub space: Option<String>,
-    /// Engine that downloads: s3xfer, boto3, aws-cli, s5cmd, rclone, an engine file, or a command with placeholders such as
-    /// "mycp --endpoint {endpoint} -c {max_concurrency} s3://{bucket}/{key} {out}"
+    /// Engine that downloads: s3xfer, boto3, aws-cli, s5cmd, rclone, an engine file, or a command with placeholders
+    /// such as "mycp --endpoint {endpoint} -c {max_concurrency} s3://{bucket}/{key} {out}"
     #[arg(long, value_name = "NAME|FILE.toml|CMD-TEMPLATE", default_value = "s3xfer")]
     pub engine: String,
 }

@@ -1,8 +1,8 @@
 //! One copy from S3, into it or within it, with a configuration that was found: what `s3tune cp` does.
 //!
 //! The engine is s3xfer, so a download goes on where an earlier one of the same object stopped; whatever is written
-//! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does the same from its own
-//! folder; what both show, and how both treat standard output, is one file each.
+//! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does
+//! the same from its own folder; what both show, and how both treat standard output, is one file each.
 
 // Run before `main` on behalf of the whole program: it looks whether standard output is open.
 #[path = "../../s3xfer/examples/cp/stdout.rs"]

@@ -45,7 +45,8 @@ pub struct Format {
     pub alias: Option<&'static str>,
     /// A line on what is printed.
     pub about: &'static str,
-    /// The program that reads it, as an engine of that program is named; none where any engine's parameters are printed.
+    /// The program that reads it, as an engine of that program is named; none where any engine's parameters are
+    /// printed.
     tool: Option<&'static str>,
     comments: Comments,
     write: fn(&Recommendation) -> Result<Body, BestError>,

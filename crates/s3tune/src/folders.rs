@@ -27,7 +27,7 @@ pub enum Place {
     Prefix(S3Uri),
 }
 
-/// What is to be copied, and how.
+/// A copy of many objects: its two places, and how it goes.
 #[derive(Debug, Clone)]
 pub struct Folders {
     /// From where.

@@ -186,7 +186,8 @@ impl Connection {
         self.keys.is_some()
     }
 
-    /// What another program needs in its environment. The keys are asked for anew each time, for some last an hour only.
+    /// What another program needs in its environment. The keys are asked for anew each time, for some last an hour
+    /// only.
     pub(crate) async fn environment(&self) -> Result<Environment, KeysError> {
         let mut variables = Vec::new();
         let mut secrets = Vec::new();
@@ -217,8 +218,8 @@ impl Connection {
 }
 
 impl Object {
-    /// Asks the server for the object's first byte, and learns its size from the answer. A wrong bucket, a wrong key and
-    /// an endpoint that cannot be reached show here, before anything is measured.
+    /// Asks the server for the object's first byte, and learns its size from the answer. A wrong bucket, a wrong key
+    /// and an endpoint that cannot be reached show here, before anything is measured.
     ///
     /// # Errors
     ///

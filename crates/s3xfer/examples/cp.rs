@@ -10,12 +10,12 @@
 //! With `--recursive`, SOURCE and TARGET are a folder or `s3://BUCKET/PREFIX`, in any direction, and there are
 //! `--include`, `--exclude`, `--dry-run` and `--request-payer`.
 //!
-//! A target `s3://BUCKET/` or `s3://BUCKET/FOLDER/` takes the file's name behind it. BUCKET may be the ARN of an access point. Region and credentials come from where AWS's tools take them. `--config`
-//! is a file of [`TransferConfig`]'s parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on
-//! where it stopped when the command is given again, unless `--no-resume` is given, with which nothing is kept. Exit
-//! codes: 0 done, 1 the copy failed, 2 wrong usage; either way one line on standard error says why. A line on standard
-//! error also tells what the library warns of, such as a file system without locks, on which a copy cannot go on where
-//! it stopped.
+//! A target `s3://BUCKET/` or `s3://BUCKET/FOLDER/` takes the file's name behind it. BUCKET may be the ARN of an access
+//! point. Region and credentials come from where AWS's tools take them. `--config` is a file of [`TransferConfig`]'s
+//! parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on where it stopped when the command
+//! is given again, unless `--no-resume` is given, with which nothing is kept. Exit codes: 0 done, 1 the copy failed, 2
+//! wrong usage; either way one line on standard error says why. A line on standard error also tells what the library
+//! warns of, such as a file system without locks, on which a copy cannot go on where it stopped.
 
 #[path = "cp/folders.rs"]
 mod folders;

@@ -1,12 +1,14 @@
-//! Fast downloads from S3: one object in many ranges at once, written in place, exact or not at all.
+//! Fast transfers out of S3, into it and within it: objects in many parts at once, whole folders, exact or not at all.
 //!
 //! A download ends as the object's exact bytes under the target's name, or as a typed error and no file there. Every
 //! request is pinned to the version that the first one saw; a body that breaks off is resumed at the byte where it
 //! stopped; the bytes are compared with the object's checksum, and appear under the target's name when they are whole.
+//! An upload or a copy ends as the whole object, or as a typed error, with nothing left at the server.
 //!
-//! No configuration is needed: the engine finds the number of requests and the size of parts from what arrives.
-//! [`TransferConfig`] has bounds for both, and is boto3's, with the same eight names and meanings, so a configuration
-//! that was tuned for one serves the other; buffers stay within its `memory_limit` whatever the other values are.
+//! No configuration is needed: the engine finds the number of requests and the size of parts from what arrives, and
+//! remembers them for the next transfer ([`TransferMemory`]). [`TransferConfig`] has bounds for both, and is boto3's,
+//! with the same eight names and meanings, so a configuration that was tuned for one serves the other; buffers stay
+//! within its `memory_limit` whatever the other values are. The report says what limited a transfer ([`Verdict`]).
 //!
 //! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`]
 //! or [`Client::builder`].
@@ -42,12 +44,22 @@
 //! | a sink with positions of your own | [`Download::to_write_at`], [`WriteAt`] |
 //! | nowhere | [`Download::discard`] |
 //!
+//! | what else | by |
+//! |---|---|
+//! | a file, bytes or a stream into S3 | [`Client::upload`], [`UploadSource`] |
+//! | an object to another place in S3 | [`Client::copy`] |
+//! | all objects below a prefix into a folder | [`Client::download_prefix`] |
+//! | all files below a folder into S3 | [`Client::upload_folder`] |
+//! | all objects below a prefix to another place in S3 | [`Client::copy_prefix`] |
+//! | the names below a prefix | [`Client::list`] |
+//! | multipart uploads that nobody has ended | [`Client::abort_stale`] |
+//!
 //! | room | what is there |
 //! |---|---|
 //! | words | [`TransferConfig`], [`TransferReport`], [`Progress`], [`TransferError`]: plain types, checked when made |
-//! | rules | plan, retry, pacing, admission, checksums, Content-Range: pure functions and state machines |
-//! | doors | S3 through aws-sdk-s3, over an HTTP client for large bodies; the disk and its journal |
-//! | engine | [`Client`], [`Download`]: the async code that moves bytes from one door to the other |
+//! | rules | plan, control, retry, pacing, admission, checksums, names: pure functions and state machines |
+//! | doors | S3 through aws-sdk-s3, over an HTTP client for large bodies; the disk, its journal, folders |
+//! | engine | [`Client`], [`Download`], [`Upload`], [`Copy`]: the async code that moves bytes between the doors |
 //!
 //! Unix only: files are written at positions (`pwritev` on Linux).
 

@@ -70,7 +70,7 @@ impl Scene {
     }
 }
 
-/// What is below a folder: files, and empty folders with a `/` at the end.
+/// The names below a folder: files, and empty folders with a `/` at the end.
 fn tree(folder: &Path) -> Tree {
     fn walk(root: &Path, folder: &Path, tree: &mut Tree) {
         let mut empty = true;

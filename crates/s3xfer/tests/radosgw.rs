@@ -1,7 +1,7 @@
 //! The same promises as against the lab, against Ceph's gateway: another S3, with another reading of the protocol.
 //!
-//! Where Ceph is not installed the test says so and passes; with `S3XFER_REQUIRE_RADOSGW=1` it fails then. One server is
-//! started for all cases, in one test.
+//! Where Ceph is not installed the test says so and passes; with `S3XFER_REQUIRE_RADOSGW=1` it fails then. One server
+//! is started for all cases, in one test.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

@@ -257,7 +257,8 @@ async fn a_server_that_has_a_whole_but_no_ranges_of_it_is_an_error_at_last() {
     assert!(seen.lock().unwrap().len() < 10);
 }
 
-/// A server whose answers have no end, and how many bytes it could send: those that were read, and what the kernels keep.
+/// A server whose answers have no end, and how many bytes it could send: those that were read, and what the kernels
+/// keep.
 fn endless(status: &'static str, framing: &'static str) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

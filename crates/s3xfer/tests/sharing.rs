@@ -1,5 +1,5 @@
-//! Transfers that share a client's memory and requests never wait for each other in a circle, however little there is of
-//! both and whatever they end in.
+//! Transfers that share a client's memory and requests never wait for each other in a circle, however little there is
+//! of both and whatever they end in.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

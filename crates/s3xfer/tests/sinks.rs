@@ -261,8 +261,8 @@ async fn a_sink_that_fails_ends_the_download_with_its_word() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_ends_the_download_though_other_parts_stand_still() {
-    /// So slow that other threads write, and full when the last piece of the second part comes: its task has ended well by
-    /// then, and only the writer knows.
+    /// So slow that other threads write, and full when the last piece of the second part comes: its task has ended well
+    /// by then, and only the writer knows.
     struct SlowAndThenFull;
     impl WriteAt for SlowAndThenFull {
         fn write_at(&self, offset: u64, _: &[u8]) -> io::Result<()> {

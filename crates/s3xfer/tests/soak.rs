@@ -1,5 +1,5 @@
-//! Thousands of downloads in one process, with faults, a quarter of them given up half-way: memory, tasks, files and sockets
-//! come back to where they were. Alone in its process, for it counts what the process holds.
+//! Thousands of downloads in one process, with faults, a quarter of them given up half-way: memory, tasks, files and
+//! sockets come back to where they were. Alone in its process, for it counts what the process holds.
 //!
 //! 2,000 downloads, or as many as `S3XFER_SOAK_DOWNLOADS` says.
 

@@ -17,7 +17,7 @@ use s3xfer::{
 };
 use tokio::time::Instant;
 
-/// Of a part: S3's sizes, a thousandfold smaller.
+/// Sizes of a part: S3's, a thousandfold smaller.
 const KIB: u64 = 1 << 10;
 
 /// Bytes that no other size has the same of.

@@ -1,12 +1,12 @@
-//! One oracle for every source, configuration and combination of faults of an upload: the object is exactly the source's
-//! bytes, or there is a typed error, and neither an object nor a multipart upload is left.
+//! One oracle for every source, configuration and combination of faults of an upload: the object is exactly the
+//! source's bytes, or there is a typed error, and neither an object nor a multipart upload is left.
 //!
 //! ```text
 //! PROPTEST_CASES=10000 cargo test -p s3xfer --test upload_oracle          # longer
 //! ```
 //!
-//! Two things nobody can help: an answer that is lost for good says nothing about the object, which may be there, whole;
-//! and a CreateMultipartUpload whose answer is lost leaves an upload without parts.
+//! Two things nobody can help: an answer that is lost for good says nothing about the object, which may be there,
+//! whole; and a CreateMultipartUpload whose answer is lost leaves an upload without parts.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

@@ -1,5 +1,6 @@
-//! What asking and telling cost where the searcher costs next to nothing: how long do so many suggestions take, how large is a
-//! study of them? Six parameters, one core. `cargo run --release -p tunekit --example suggestions -- 1000000`
+//! What asking and telling cost where the searcher costs next to nothing: how long do so many suggestions take, how
+//! large is a study of them? Six parameters, one core. `cargo run --release -p tunekit --example suggestions --
+//! 1000000`
 
 use std::error::Error;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What each command of `tunekit` does. Flags are `main.rs`'s business.
+//! The commands of `tunekit`. Flags are `main.rs`'s business.
 
 mod compare;
 mod read;

@@ -1,4 +1,5 @@
-//! `peers ENGINE get|get-many ...`: one download by one of several engines, and nothing else, for a stopwatch around it.
+//! `peers ENGINE get|get-many ...`: one download by one of several engines, and nothing else, for a stopwatch around
+//! it.
 //!
 //! Here the command line and the table of engines; each engine is a file beside this one, and says there how it is set.
 //! What is common to all is in `task`. Measuring, serving and checking are the work of the other binary, `rig`.

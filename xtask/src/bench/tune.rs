@@ -1,8 +1,8 @@
 //! `cargo xtask bench tune`: our searchers on published functions, and tables of how low they come and what they cost.
 //!
 //! Here the order of work: build, play two runs at a time, write down. Functions are in `board` and `formulae`, what
-//! figures say in `figures` and `show`, all pure; `session` and `play` run things, each run a process of its own. No test
-//! plays, and no figure is judged here.
+//! figures say in `figures` and `show`, all pure; `session` and `play` run things, each run a process of its own. No
+//! test plays, and no figure is judged here.
 
 mod board;
 mod chance;

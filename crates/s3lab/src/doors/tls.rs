@@ -56,7 +56,8 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         // rustls hands the socket four records (64 KiB) at a time by itself. More was tried and is no faster: 3.3 GiB/s
-        // as it is and with 192 KiB, 3.0 with 1 MiB, where the ciphertext leaves the cache before it leaves the process.
+        // as it is and with 192 KiB, 3.0 with 1 MiB, where the ciphertext leaves the cache before it leaves the
+        // process.
         tokio::time::timeout(HANDSHAKE, self.0.accept(stream)).await.unwrap_or_else(|_| {
             let what = format!("no TLS handshake within {} s", HANDSHAKE.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, what))

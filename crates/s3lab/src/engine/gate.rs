@@ -1,7 +1,7 @@
 //! The gate every request passes, whichever face it came through: counted, admitted, delayed, answered, paced.
 //!
-//! Faults of GETs of objects are the backend's; those of other requests strike here, in the request's body and before or
-//! after the request is carried out.
+//! Faults of GETs of objects are the backend's; those of other requests strike here, in the request's body and before
+//! or after the request is carried out.
 //!
 //! Cancellation: a dropped exchange is counted as left; a PUT that was not answered has stored nothing or all.
 

@@ -1,4 +1,4 @@
-//! What the planned faults do to one request or its answer, and when they strike in the body.
+//! The planned faults' effect on one request or its answer, and the moment in the body when they strike.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(crate) enum Refusal {
     Conflict,
 }
 
-/// What comes of a request that was carried out.
+/// The end of a request that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aftermath {
     /// The connection is reset.
@@ -22,7 +22,7 @@ pub(crate) enum Aftermath {
     InternalError,
 }
 
-/// What the faults that meet one request do to it, or to its answer.
+/// The effect of the faults that meet one request, on it or on its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
     pub(crate) replace: bool,
@@ -95,8 +95,8 @@ fn least(a: Option<u64>, b: u64) -> Option<u64> {
     Some(a.map_or(b, |a| a.min(b)))
 }
 
-/// The faults of `plan` that meet the `ordinal`-th request of that kind for `key`, merged: of two limits the smaller one
-/// strikes.
+/// The faults of `plan` that meet the `ordinal`-th request of that kind for `key`, merged: of two limits the smaller
+/// one strikes.
 pub(crate) fn effects(plan: &FaultPlan, on: RequestKind, key: &str, ordinal: u64) -> Effects {
     let mut effects = Effects::default();
     let mut stalls = Vec::new();

@@ -376,7 +376,8 @@ mod tests {
         fn any_rate_holds_for_any_number_of_connections(link in 20.0..2000.0, connection in 5.0..600.0, n in 1..65_usize, late_ms in 0..5_u64) {
             let got = greedy(&profile(Some(link), Some(connection)), n, 2, Duration::from_millis(late_ms));
             let (rate, fair) = (got.iter().sum::<u64>() as f64 / 2e6, (connection * n as f64).min(link));
-            // At the end each connection has up to one quantum on its way; 64 of them at 20 MB/s are 10 % of two seconds.
+            // At the end each connection has up to one quantum on its way; 64 of them at 20 MB/s are 10 % of two
+            // seconds.
             let slack = 0.05 * fair + n as f64 * QUANTUM_BYTES as f64 / 2e6;
             prop_assert!((rate - fair).abs() <= slack, "{} MB/s, not {}", rate, fair);
         }

@@ -14,7 +14,7 @@ use super::RequestKind;
 /// The longest finite stall and the file's bound for it: an hour.
 const MAX_STALL_MS: u64 = 3_600_000;
 
-/// Which requests of its kind for a key a fault meets, counted from 0.
+/// The requests of its kind for a key that a fault meets, counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requests {
     /// All of them.
@@ -37,10 +37,10 @@ impl Requests {
     }
 }
 
-/// What goes wrong: with the answer to a GET of an object, and with the body of any other request.
+/// The failure: of the answer to a GET of an object, and of the body of any other request.
 ///
-/// Positions count the bytes of that body from 0. A request of another kind whose body is shorter, or that has none, meets
-/// [`Reset`](Self::Reset) and [`Stall`](Self::Stall) at its end, before it is carried out.
+/// Positions count the bytes of that body from 0. A request of another kind whose body is shorter, or that has none,
+/// meets [`Reset`](Self::Reset) and [`Stall`](Self::Stall) at its end, before it is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
@@ -83,7 +83,8 @@ pub enum FaultKind {
     },
     /// 200 and the whole object, although a range was asked for.
     IgnoreRange,
-    /// One byte of the object is sent inverted, if the answer holds it; or one byte of a request's body arrives inverted.
+    /// One byte of the object is sent inverted, if the answer holds it; or one byte of a request's body arrives
+    /// inverted.
     Corrupt {
         /// Its offset in the object, or in the body.
         at: u64,

@@ -57,7 +57,7 @@ pub struct SyncArgs {
     pub request_payer: bool,
 }
 
-/// What both commands have.
+/// The flags of both commands.
 #[derive(Debug, Args)]
 pub struct FolderArgs {
     #[allow(missing_docs, reason = "the flags speak for themselves")]

@@ -10,8 +10,8 @@ use s3xfer::Progress;
 /// How far the download is that it was given to. Clones are of the same download.
 ///
 /// Of ours it knows the bytes that were written. Of another program it knows how much of the disk the files in the
-/// target's folder take, whatever their names are: a program that reserves the disk beforehand seems to be done at once,
-/// and one that keeps bytes in memory seems to be late.
+/// target's folder take, whatever their names are: a program that reserves the disk beforehand seems to be done at
+/// once, and one that keeps bytes in memory seems to be late.
 #[derive(Debug, Clone, Default)]
 pub struct Gauge(Arc<Mutex<Source>>);
 
@@ -33,8 +33,8 @@ impl Gauge {
         Self::default()
     }
 
-    /// The share of the object's bytes that is there, from 0 to 1; `None` where nothing is known. For another program it
-    /// reads the folder anew.
+    /// The share of the object's bytes that is there, from 0 to 1; `None` where nothing is known. For another program
+    /// it reads the folder anew.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -120,7 +120,8 @@ fn of_value(value: &Value) -> &'static str {
     }
 }
 
-/// Whether an engine that takes values of `own` understands those of `given`; how large they are is the user's business.
+/// Whether an engine that takes values of `own` understands those of `given`; how large they are is the user's
+/// business.
 fn takes(own: &Domain, given: &Domain) -> bool {
     let fits = |is: &str| kind(own) == is || (kind(own) == "a number" && is == "a whole number");
     match given {

@@ -63,7 +63,8 @@ pub(super) async fn run(command: &mut Command) -> io::Result<Ended> {
 }
 
 impl Ended {
-    /// The last `most` lines it wrote to standard error, or to standard output where that is empty, without the `secrets`.
+    /// The last `most` lines it wrote to standard error, or to standard output where that is empty, without the
+    /// `secrets`.
     pub(super) fn last_words(&self, most: usize, secrets: &[String]) -> String {
         let [stderr, stdout] = [&self.stderr, &self.stdout].map(|tail| tail.text(secrets));
         let lines = |text: &str| {

@@ -68,7 +68,7 @@ fn words(now: BatchSnapshot, rate: f64) -> String {
     text
 }
 
-/// What was done before a copy ended early; nothing where that is nothing.
+/// The work done before a copy ended early; empty where there is none.
 pub(super) struct Pace {
     transferred: u64,
     bytes: u64,

@@ -240,7 +240,8 @@ impl Summary {
     /// Writes the summary as indented JSON, whole or not at all.
     ///
     /// # Errors
-    /// When a number is not finite (a file with `null` in its place would not load), and when the file cannot be written.
+    /// When a number is not finite (a file with `null` in its place would not load), and when the file cannot be
+    /// written.
     pub fn save(&self, path: &Path) -> Result<(), SaveError> {
         let numbers = [
             ("baseline.mean", self.baseline.mean),

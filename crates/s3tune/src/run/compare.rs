@@ -1,7 +1,7 @@
 //! The final comparison: baseline, engine's default and what was found, measured again in turn after the search.
 //!
-//! The search's own figure for what it found is too good, for it was chosen for being low. These measurements had no say
-//! in the choice.
+//! The search's own figure for what it found is too good, for it was chosen for being low. These measurements had no
+//! say in the choice.
 
 use std::error::Error;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::failure::{Failure, chain};
 use crate::measure::{Bench, MeasureError};
 use crate::show::Show;
 
-/// Measures until the comparison is finished, at most `most_rounds` rounds. `found_seconds` is about how long a download
-/// takes, `began` when the search began, as far as the clock of its measurements goes.
+/// Measures until the comparison is finished, at most `most_rounds` rounds. `found_seconds` is about how long a
+/// download takes, `began` when the search began, as far as the clock of its measurements goes.
 pub(crate) async fn compare(
     bench: &Bench,
     file: &mut ComparisonFile,
@@ -96,8 +96,8 @@ impl Improvements {
     }
 }
 
-/// By how much `candidate` takes less time than `other`. Nothing where both are one arm: a configuration does not differ
-/// from itself.
+/// By how much `candidate` takes less time than `other`. Nothing where both are one arm: a configuration does not
+/// differ from itself.
 fn improvement(comparison: &Comparison, other: Role, candidate: Role) -> Result<Improvement, Failure> {
     let (others, candidates) = (comparison.samples(other), comparison.samples(candidate));
     let n = others.len().min(candidates.len());

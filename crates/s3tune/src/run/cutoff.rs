@@ -1,8 +1,8 @@
 //! When a download of the search is hopeless: a pure rule over how long it runs and how far it is.
 //!
 //! The search looks for what is faster than the best so far. A configuration seven times as slow tells that within a
-//! fraction of its time, and waiting for the rest buys nothing: in the AWS sample's own space 39 of 60 seconds of search
-//! went into two such configurations. A download that is cut off is no failure: it took at least so long.
+//! fraction of its time, and waiting for the rest buys nothing: in the AWS sample's own space 39 of 60 seconds of
+//! search went into two such configurations. A download that is cut off is no failure: it took at least so long.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use crate::engines::Gauge;
 
 /// A download shorter than this many times the best is waited for: noise alone makes some of them.
 const PATIENCE: f64 = 1.5;
-/// A download that is going to end before this many times the best is waited for, too: its value tells more than a bound.
+/// A download that is going to end before this many times the best is waited for, too: its value tells more than a
+/// bound.
 const NEARLY: f64 = 2.0;
 /// How often the rule is asked.
 const INTERVAL: Duration = Duration::from_millis(20);

@@ -1,8 +1,8 @@
 //! The order and the number of the comparison's downloads, as a pure rule over what was measured so far.
 //!
 //! Every round measures each arm once, in an order that changes from round to round until every order has been used: a
-//! drift of the network, or an after-effect of one arm on the next, weighs on all alike (randomized multiple interleaved
-//! trials: Abedi and Brecht 2017, here without the randomness).
+//! drift of the network, or an after-effect of one arm on the next, weighs on all alike (randomized multiple
+//! interleaved trials: Abedi and Brecht 2017, here without the randomness).
 
 use tunekit::compare::{CompareError, relative_improvement};
 

@@ -139,7 +139,7 @@ fn median<R: Rule>(profile: &Profile, plays: u64, rule: impl Fn() -> R) -> Playe
     played[played.len() / 2]
 }
 
-/// What a first transfer finds, of another seed than those that count.
+/// The findings of a first transfer, of another seed than those that count.
 fn found(profile: &Profile) -> Option<Found> {
     let mut first = Ours::new();
     play(profile, &mut first, 1_000_000)?;

@@ -11,7 +11,7 @@ const USAGE: &str = "usage: cp --recursive SRC DST, of which one at least is s3:
                      [--include GLOB] [--exclude GLOB] [--dry-run] [--request-payer] [--no-resume] \
                      [--config FILE.toml] [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]";
 
-/// What is copied, and how.
+/// A copy of many objects: its two places, and how it goes.
 pub(crate) struct Folders {
     access: Access,
     places: [OsString; 2],

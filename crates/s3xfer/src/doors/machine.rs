@@ -1,4 +1,4 @@
-//! What this machine gives a process: memory, files it may have open, and time of its processors.
+//! Resources of this machine for a process: memory, files it may have open, and time of its processors.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

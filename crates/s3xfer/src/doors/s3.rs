@@ -297,8 +297,8 @@ impl Store {
         self.see_through(asked.object, first_byte, sent, attempt).await
     }
 
-    /// Sends a request to the region that `attempt` is told; once more where the answer says how it has to be. Each time
-    /// it must begin before `first_byte` has passed, and is counted in `sent`.
+    /// Sends a request to the region that `attempt` is told; once more where the answer says how it has to be. Each
+    /// time it must begin before `first_byte` has passed, and is counted in `sent`.
     async fn see_through<'a, T, E>(
         &self,
         object: &ObjectRequest,

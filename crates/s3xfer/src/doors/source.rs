@@ -25,14 +25,14 @@ pub(crate) struct SourceFile {
     seen: Seen,
 }
 
-/// What shows that a file was written to.
+/// The facts that change when a file is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     bytes: u64,
     modified: (i64, i64),
 }
 
-/// What a path leads to.
+/// The kind of file that a path leads to.
 #[derive(Debug)]
 pub(crate) enum Opened {
     File(SourceFile),

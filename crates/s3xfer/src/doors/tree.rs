@@ -1,5 +1,5 @@
-//! A folder that files go into, and what is below it. No link below it is followed: every folder on the way is opened in
-//! the one before it, without following.
+//! A folder that files go into, and what is below it. No link below it is followed: every folder on the way is opened
+//! in the one before it, without following.
 //!
 //! The folder itself may be behind links: the caller named it. Everything here blocks, for a moment.
 

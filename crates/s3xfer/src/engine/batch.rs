@@ -40,7 +40,7 @@ const AHEAD: usize = 10_000;
 /// A large prefix is not waited for.
 const AT_FIRST: Duration = Duration::from_millis(150);
 
-/// What all directions have in common.
+/// The state that all directions have in common.
 pub(crate) struct Settings {
     pub(crate) shared: Shared,
     pub(crate) globs: Globs,

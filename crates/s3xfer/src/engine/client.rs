@@ -104,8 +104,8 @@ impl Client {
         Download::new(Order::new(self.shared.clone(), object))
     }
 
-    /// An upload of a file, of bytes in memory or of a stream into the object; awaiting it runs it. Names that cannot be
-    /// right are told by the upload's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
+    /// An upload of a file, of bytes in memory or of a stream into the object; awaiting it runs it. Names that cannot
+    /// be right are told by the upload's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
     ///
     /// ```no_run
     /// # async fn example(client: s3xfer::Client) -> Result<(), s3xfer::TransferError> {

@@ -34,9 +34,9 @@ pub(crate) struct Order {
 /// A copy of an object by the server; [`Client::copy`](crate::Client::copy) makes it, and awaiting it runs it.
 ///
 /// The object is copied by one CopyObject, or, from [`in_parts_from`](Self::in_parts_from) bytes on, in parts by
-/// UploadPartCopy (S3 User Guide, "Copying an object using multipart upload"). Its bytes do not come here. Every request
-/// carries the ETag of the source that the first answer told: a source that is replaced meanwhile is an error. The
-/// object's headers, metadata and tags are kept, its ACL and encryption are the target's own.
+/// UploadPartCopy (S3 User Guide, "Copying an object using multipart upload"). Its bytes do not come here. Every
+/// request carries the ETag of the source that the first answer told: a source that is replaced meanwhile is an error.
+/// The object's headers, metadata and tags are kept, its ACL and encryption are the target's own.
 ///
 /// # Errors
 ///
@@ -84,15 +84,15 @@ impl Copy {
     /// Writes the object only if there is none of that name (`If-None-Match: *`). Otherwise the error is
     /// [`TransferError::ConditionFailed`].
     ///
-    /// An object with the same bytes that appeared while a request of this copy went unanswered is taken for this copy's
-    /// own.
+    /// An object with the same bytes that appeared while a request of this copy went unanswered is taken for this
+    /// copy's own.
     pub fn if_absent(mut self) -> Self {
         self.order.target.condition = Condition::Absent;
         self
     }
 
-    /// Writes the object only if the one that is there has this ETag (`If-Match`), as S3 writes it, in quotes. Otherwise
-    /// the error is [`TransferError::ConditionFailed`].
+    /// Writes the object only if the one that is there has this ETag (`If-Match`), as S3 writes it, in quotes.
+    /// Otherwise the error is [`TransferError::ConditionFailed`].
     pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
         self.order.target.condition = Condition::IsVersion(e_tag.into());
         self

@@ -17,7 +17,8 @@ use crate::words::found::{Found, Kept, Place};
 /// been told nothing. A transfer with a fixed number of requests neither asks nor tells.
 ///
 /// Every client has one, and clones share it. [`Client::with_memory`](crate::Client::with_memory) gives several clients
-/// the same one, [`load`](Self::load) and [`save`](Self::save) keep it from one process to the next in a small JSON file.
+/// the same one, [`load`](Self::load) and [`save`](Self::save) keep it from one process to the next in a small JSON
+/// file.
 ///
 /// ```
 /// use s3xfer::TransferMemory;

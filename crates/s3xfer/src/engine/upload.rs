@@ -38,8 +38,8 @@ use source::{Kind, UploadSource};
 
 /// An upload; [`Client::upload`](crate::Client::upload) makes it, and awaiting it runs it.
 ///
-/// A source below [`multipart_threshold`](crate::TransferConfig::multipart_threshold) is one PutObject; a larger one, or
-/// one of unknown length, is a multipart upload whose parts go in parallel (S3 User Guide, "Uploading and copying
+/// A source below [`multipart_threshold`](crate::TransferConfig::multipart_threshold) is one PutObject; a larger one,
+/// or one of unknown length, is a multipart upload whose parts go in parallel (S3 User Guide, "Uploading and copying
 /// objects using multipart upload"). The object appears when all its bytes are there and their checksum agrees, or not
 /// at all. An error aborts the multipart upload before it is told; dropping the future does so in the background.
 ///
@@ -90,8 +90,8 @@ impl Upload {
         self
     }
 
-    /// Writes the object only if the one that is there has this ETag (`If-Match`), as S3 writes it, in quotes. Otherwise
-    /// the error is [`TransferError::ConditionFailed`].
+    /// Writes the object only if the one that is there has this ETag (`If-Match`), as S3 writes it, in quotes.
+    /// Otherwise the error is [`TransferError::ConditionFailed`].
     pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
         self.order.target.condition = Condition::IsVersion(e_tag.into());
         self

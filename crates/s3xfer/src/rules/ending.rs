@@ -1,8 +1,8 @@
-//! What to do when the request that makes an object appear is refused.
+//! The next step when the request that makes an object appear is refused.
 //!
 //! An attempt that was not answered may have been carried out. So a refusal of a later one may be the first one's own
-//! doing: the object is there now (412), or the multipart upload is gone because it was completed (404). Then the object
-//! is looked at, and counts as written if its bytes are the ones that were sent.
+//! doing: the object is there now (412), or the multipart upload is gone because it was completed (404). Then the
+//! object is looked at, and counts as written if its bytes are the ones that were sent.
 //!
 //! Amazon S3 API reference, PutObject and CompleteMultipartUpload, `If-None-Match`: 409 ConditionalRequestConflict says
 //! that another write is under way; a PUT is to be sent again, a multipart upload to be made anew. `If-Match` on a key
@@ -29,7 +29,7 @@ pub(crate) enum Refusal {
     Other,
 }
 
-/// What comes next.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// The object may be there: look.

@@ -52,7 +52,8 @@ struct Set<'a> {
     others: bool,
 }
 
-/// The set at the pattern's beginning, and how long it is with its brackets. A `]` in first place is one of its letters.
+/// The set at the pattern's beginning, and how long it is with its brackets. A `]` in first place is one of its
+/// letters.
 fn set(pattern: &[char]) -> Option<(Set<'_>, usize)> {
     let others = pattern.get(1) == Some(&'!');
     let begin = if others { 2 } else { 1 };

@@ -25,7 +25,7 @@ impl Relative {
     }
 }
 
-/// What of a folder's file system matters for names.
+/// The properties of a folder's file system that matter for names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FolderRules {
     /// Most bytes of a name.

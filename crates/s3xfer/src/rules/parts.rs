@@ -1,7 +1,7 @@
 //! How an upload or a copy is cut into parts.
 //!
-//! S3 User Guide, "Amazon S3 multipart upload limits": parts have 5 MiB to 5 GiB, but for the last one; an upload has at
-//! most 10,000 of them, numbered from 1.
+//! S3 User Guide, "Amazon S3 multipart upload limits": parts have 5 MiB to 5 GiB, but for the last one; an upload has
+//! at most 10,000 of them, numbered from 1.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ const PARTS_OF_A_SMALL_OBJECT: u64 = 16;
 /// A part of a stream whose length nobody knows is twice as large as that of so many parts before.
 const DOUBLED_AFTER: u64 = 1000;
 
-/// What the caller has to say about the size of parts.
+/// The caller's wishes for the size of parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// `multipart_chunksize`.
@@ -48,8 +48,9 @@ impl Wanted {
         (bytes <= MOST_PARTS.saturating_mul(part_bytes)).then_some(part_bytes)
     }
 
-    /// Bytes of the part `number`, from 0, of a stream of unknown length. They grow, so that 10,000 parts are enough for
-    /// long streams, up to `room`, the memory there is for one. `None`: there are no more parts, or no room for one.
+    /// Bytes of the part `number`, from 0, of a stream of unknown length. They grow, so that 10,000 parts are enough
+    /// for long streams, up to `room`, the memory there is for one. `None`: there are no more parts, or no room for
+    /// one.
     pub(crate) fn next_part_bytes(self, number: u64, room: u64) -> Option<u64> {
         let first = if self.is_bound { PART_BYTES.min(self.chunk_bytes) } else { self.chunk_bytes };
         let first = first.clamp(self.least_bytes, MOST_PART_BYTES);

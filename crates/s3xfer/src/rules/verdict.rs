@@ -1,4 +1,4 @@
-//! What limited a transfer, by its measurements.
+//! The limit of a transfer, by its measurements.
 
 use std::time::Duration;
 

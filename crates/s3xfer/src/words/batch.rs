@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::words::failure::TransferError;
 use crate::words::names::NameError;
 
-/// What a batch does after one of its objects has failed.
+/// The policy of a batch after one of its objects has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnFailure {
     /// Ends with that error. Transfers that are running are dropped, and leave nothing half-made.
@@ -18,7 +18,7 @@ pub enum OnFailure {
     GoOn,
 }
 
-/// What an upload does with symbolic links below its folder. The folder itself may be one.
+/// The policy of an upload for symbolic links below its folder. The folder itself may be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Symlinks {
     /// Leaves them out; the report counts them as [left out](BatchReport::left_out).
@@ -28,7 +28,7 @@ pub enum Symlinks {
     Follow,
 }
 
-/// What was to be done with one name.
+/// The action that one name called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BatchAction {
@@ -40,7 +40,7 @@ pub enum BatchAction {
     Delete,
 }
 
-/// What became of it.
+/// The outcome.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BatchOutcome {
@@ -117,7 +117,7 @@ pub enum ItemError {
     },
 }
 
-/// What a batch did. Failed items are given to the batch's `on_each`; the first
+/// The results of a batch. Failed items are given to the batch's `on_each`; the first
 /// [`MOST_KEPT_FAILURES`](Self::MOST_KEPT_FAILURES) are kept here besides.
 #[derive(Debug, Default)]
 #[non_exhaustive]

@@ -7,10 +7,11 @@ use crate::words::config::TransferConfig;
 use crate::words::timeline::Moment;
 use crate::words::verdict::Verdict;
 
-/// What a finished download, upload or copy did.
+/// The course and the results of a finished download, upload or copy.
 ///
-/// Figures of the other direction are 0: an upload writes no file, a download chooses no version. The configuration is reported as it was asked for; the figures beside it say what came of it on this object: a
-/// transfer of three parts cannot use ten connections, and the report is where a tuner sees that.
+/// Figures of the other direction are 0: an upload writes no file, a download chooses no version. The configuration is
+/// reported as it was asked for; the figures beside it say what came of it on this object: a transfer of three parts
+/// cannot use ten connections, and the report is where a tuner sees that.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TransferReport {
@@ -32,8 +33,8 @@ pub struct TransferReport {
     pub integrity: Integrity,
     /// Parts the wanted bytes were cut into; 0 for none. An upload or a copy of one part was a single request.
     pub parts: u64,
-    /// Bytes of the largest part of an upload or a copy: what `multipart_chunksize` came to within S3's limits (5 MiB to
-    /// 5 GiB, at most 10,000 parts); 0 for a download.
+    /// Bytes of the largest part of an upload or a copy: what `multipart_chunksize` came to within S3's limits (5 MiB
+    /// to 5 GiB, at most 10,000 parts); 0 for a download.
     pub part_bytes: u64,
     /// Requests sent for the object's bytes, with the retried ones: GETs of a download, PUTs of an upload or a copy.
     pub requests: u64,

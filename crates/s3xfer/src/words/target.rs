@@ -61,7 +61,7 @@ impl fmt::Display for Condition {
     }
 }
 
-/// What S3 keeps with an object. Values go to the server as they are, which checks them.
+/// The attributes that S3 keeps with an object. Values go to the server as they are, which checks them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) content_type: Option<String>,

@@ -1,19 +1,19 @@
-//! [`Verdict`]: what held a transfer up, and the measurements that say so.
+//! [`Verdict`]: the limit of a transfer, and the measurements that show it.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What held a transfer up, and the measurements that say so. `Display` gives one sentence.
+/// The limit of a transfer, and the measurements that show it. `Display` gives one sentence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// What held it up.
+    /// The limit.
     pub bottleneck: Bottleneck,
     /// The measurements.
     pub evidence: Evidence,
 }
 
-/// What a transfer would have been faster without.
+/// The kinds of limits. Without the one named, the transfer would have been faster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bottleneck {

@@ -2,7 +2,8 @@
 //!
 //! Ceph is an S3 that shares no line with the lab: what passes against both is not an agreement of the project with
 //! itself. Everything lives in a temporary folder and on loopback; the daemons are children of this process, are killed
-//! with the value, and by the kernel where the test is killed. Options: <https://docs.ceph.com/en/latest/rados/configuration/>.
+//! with the value, and by the kernel where the test is killed. Options:
+//! <https://docs.ceph.com/en/latest/rados/configuration/>.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

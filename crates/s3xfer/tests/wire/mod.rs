@@ -1,5 +1,5 @@
-//! Clients over real sockets, with either HTTP client: what tests against a server need. Where a lab in the same process
-//! will do, `lab` is quicker.
+//! Clients over real sockets, with either HTTP client: what tests against a server need. Where a lab in the same
+//! process will do, `lab` is quicker.
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]

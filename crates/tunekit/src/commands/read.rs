@@ -1,4 +1,5 @@
-//! The commands that read a study's folder: `status`, `best`, `report`, `export`, `plan`. None of them changes the study.
+//! The commands that read a study's folder: `status`, `best`, `report`, `export`, `plan`. None of them changes the
+//! study.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use tunekit::{Experiment, Study};
 
 use super::{Failure, print, write_report};
 
-/// What `export` writes.
+/// The formats that `export` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A table as CSV.
@@ -22,7 +23,7 @@ pub(crate) enum Format {
     OptunaJournal,
 }
 
-/// Which table `export` writes.
+/// The table that `export` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Rows {
     /// A row a trial.

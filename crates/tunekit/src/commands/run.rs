@@ -9,7 +9,7 @@ use tunekit::tuner::{Observer, StopHandle, StoppedBy};
 
 use super::{Failure, print, write_report};
 
-/// What starts the programs of a study.
+/// The backend that starts the programs of a study.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
     /// This machine.

@@ -80,7 +80,7 @@ pub(crate) struct Running<T, G: Send + 'static> {
     held: Option<G>,
 }
 
-/// What a program did.
+/// An event of a program.
 #[derive(Debug)]
 pub(crate) enum Happened<T> {
     /// It wrote a line that matters.

@@ -40,8 +40,8 @@ pub fn csv_text(table: &Table) -> io::Result<Vec<u8>> {
     out.into_inner().map_err(csv::IntoInnerError::into_error)
 }
 
-/// The table as JSON: an array with an object for each row, in which an empty cell is `null`, as is a number that is not
-/// finite.
+/// The table as JSON: an array with an object for each row, in which an empty cell is `null`, as is a number that is
+/// not finite.
 pub fn json_text(table: &Table) -> String {
     let row = |row: usize| {
         let cell = |(name, cells): (&str, &Cells)| {

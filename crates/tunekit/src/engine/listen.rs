@@ -38,7 +38,7 @@ const SHORTEST_TOKEN: usize = 16;
 /// The bounds of a client's heartbeat, in seconds.
 const HEARTBEAT: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
 
-/// What clients show that they may take part. Its text is in no log and no error.
+/// The token that lets clients take part. Its text is in no log and no error.
 #[derive(Clone)]
 pub struct Token(String);
 
@@ -149,7 +149,7 @@ impl Listener {
     }
 }
 
-/// What a client's task says to the listener.
+/// A message from a client's task to the listener.
 enum Said {
     Failed(JournalError),
     Over,

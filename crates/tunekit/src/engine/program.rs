@@ -449,7 +449,7 @@ impl ProgramBackend {
     }
 }
 
-/// What one run has reported.
+/// The reports of one run.
 #[derive(Debug, Default)]
 struct Reports {
     /// Added to the number of a report that has none.

@@ -1,4 +1,5 @@
-//! `Show`: what a person sees of a study that runs: a table that renews itself on a terminal, and plain lines otherwise.
+//! `Show`: what a person sees of a study that runs: a table that renews itself on a terminal, and plain lines
+//! otherwise.
 
 use std::io::Write;
 use std::time::{Duration, Instant};

@@ -22,7 +22,7 @@ pub struct TrialRun {
     reports: mpsc::UnboundedSender<Message>,
 }
 
-/// What a trial had come to before a run.
+/// The state that a trial had reached before a run.
 #[derive(Debug, Default)]
 pub(super) struct Before {
     /// The values that it measured.
@@ -86,12 +86,12 @@ impl TrialRun {
         self.job.from
     }
 
-    /// A folder of this run's own, if the tuner has one for checkpoints ([`Tuner::checkpoints`](crate::Tuner::checkpoints)).
-    /// It holds what was there when the trial paused or, if it is a copy, what the other trial had at [`TrialRun::from`];
-    /// otherwise nothing.
+    /// A folder of this run's own, if the tuner has one for checkpoints
+    /// ([`Tuner::checkpoints`](crate::Tuner::checkpoints)). It holds what was there when the trial paused or, if it is
+    /// a copy, what the other trial had at [`TrialRun::from`]; otherwise nothing.
     ///
-    /// Save before reporting: a report that is answered with [`Decision::Pause`] takes the folder away as it is, for the run
-    /// that goes on from there. Only a report at [`TrialRun::resource`] or later is answered so.
+    /// Save before reporting: a report that is answered with [`Decision::Pause`] takes the folder away as it is, for
+    /// the run that goes on from there. Only a report at [`TrialRun::resource`] or later is answered so.
     pub fn checkpoint(&self) -> Option<&Path> {
         self.checkpoint.as_deref()
     }
@@ -124,8 +124,9 @@ impl TrialRun {
         self.seed
     }
 
-    /// Reports a measurement at the next step (1, 2, ..., or on from where the trial was), waits until it is journalled, and
-    /// says what to do. It may carry what the trial has cost so far: see [`Study::report`](crate::Study::report).
+    /// Reports a measurement at the next step (1, 2, ..., or on from where the trial was), waits until it is
+    /// journalled, and says what to do. It may carry what the trial has cost so far: see
+    /// [`Study::report`](crate::Study::report).
     pub async fn report(&mut self, measured: impl Into<Measured>) -> Decision {
         let trial = self.job.trial;
         self.report_at(self.next_step, measured).await.unwrap_or_else(|error| {

@@ -114,7 +114,7 @@ enum Ended {
     Lost(String),
 }
 
-/// What `ask` is answered with.
+/// The answer to `ask`.
 #[derive(Deserialize)]
 struct Asked {
     trial: TrialId,

@@ -4,8 +4,8 @@
 //! optimization", eq. 8 and 9: for minimisation with incumbent t and a Gaussian prediction of mean m and standard
 //! deviation s, ln EI = ln h(z) + ln s with z = (t - m) / s and h(z) = phi(z) + z Phi(z).
 //!
-//! Three branches: the definition above z = -1; below it phi(z) (1 - |z| R(z)) with Mills' ratio R(z) = Phi(z) / phi(z),
-//! from the complementary error function; and from -15 on, where the difference cancels, its asymptotic series
+//! Three branches: the definition above z = -1; below it phi(z) (1 - |z| R(z)) with Mills' ratio R(z) = Phi(z) /
+//! phi(z), from the complementary error function; and from -15 on, where the difference cancels, its asymptotic series
 //! h / phi = 1/z^2 - 3/z^4 + 15/z^6 - ..., whose terms fall until the 112th there.
 
 use super::distribution::complementary_error;
@@ -46,8 +46,8 @@ pub(crate) fn log_expected_improvement(mean: f64, variance: f64, incumbent: f64)
 }
 
 /// ln of the mean over samples of the expected improvement, where each has a mean and an incumbent of its own and they
-/// share the variance; with its derivatives by the means and by the variance. For noisy measurements (Letham et al. 2019, eq.
-/// 10, in logarithms).
+/// share the variance; with its derivatives by the means and by the variance. For noisy measurements (Letham et al.
+/// 2019, eq. 10, in logarithms).
 pub(crate) fn log_noisy_expected_improvement(means: &[f64], variance: f64, incumbents: &[f64]) -> (f64, Vec<f64>, f64) {
     let each: Vec<(f64, f64, f64)> =
         means.iter().zip(incumbents).map(|(m, t)| log_expected_improvement(*m, variance, *t)).collect();
@@ -62,8 +62,8 @@ pub(crate) fn log_noisy_expected_improvement(means: &[f64], variance: f64, incum
     (largest + (sum / means.len() as f64).ln(), by_means, by_variance)
 }
 
-/// ln of the probability that a normal number with this mean and variance is at most `limit`, and its derivatives by mean
-/// and variance.
+/// ln of the probability that a normal number with this mean and variance is at most `limit`, and its derivatives by
+/// mean and variance.
 pub(crate) fn log_probability_below(mean: f64, variance: f64, limit: f64) -> (f64, f64, f64) {
     let sd = variance.sqrt();
     let z = (limit - mean) / sd;

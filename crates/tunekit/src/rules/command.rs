@@ -6,7 +6,7 @@ use crate::words::program::{Pass, Program};
 use crate::words::space::Space;
 use crate::words::value::Config;
 
-/// What a word may hold besides parameters: facts about the run. A parameter of the same name comes first.
+/// The facts about a run that a word may hold besides parameters. A parameter of the same name comes first.
 pub(crate) const FACTS: [&str; 7] = ["trial", "seed", "checkpoint", "resource", "worker", "device", "config"];
 
 /// Why a program's description does not fit its space.

@@ -1,11 +1,11 @@
 //! By how much one configuration beats another, with an interval that can be trusted.
 //!
-//! Baseline and candidate are measured in turn, so that what drifts (the network, the neighbours) hits both of a pair alike
-//! and cancels. The interval of the ratio of paired means is Fieller's (1954, "Some problems in interval estimation", J. R.
-//! Stat. Soc. B 16): with b, c the samples, r = mean(c) / mean(b) is the ratio sought, and for every true r the
-//! differences c_i - r b_i have mean 0, so the interval is { r : (mean(c) - r mean(b))^2 <= t^2 (s_cc - 2 r s_bc + r^2 s_bb)
-//! / n } with t the quantile of Student's distribution with n - 1 degrees of freedom. It is exact for pairs from a
-//! bivariate normal distribution, at any n.
+//! Baseline and candidate are measured in turn, so that what drifts (the network, the neighbours) hits both of a pair
+//! alike and cancels. The interval of the ratio of paired means is Fieller's (1954, "Some problems in interval
+//! estimation", J. R. Stat. Soc. B 16): with b, c the samples, r = mean(c) / mean(b) is the ratio sought, and for every
+//! true r the differences c_i - r b_i have mean 0, so the interval is { r : (mean(c) - r mean(b))^2 <= t^2 (s_cc - 2 r
+//! s_bc + r^2 s_bb) / n } with t the quantile of Student's distribution with n - 1 degrees of freedom. It is exact for
+//! pairs from a bivariate normal distribution, at any n.
 
 use crate::words::trial::mean;
 
@@ -62,8 +62,8 @@ pub struct Improvement {
     pub n: usize,
 }
 
-/// The relative improvement of `candidate` over `baseline`, positive samples of which smaller is better, the i-th of one
-/// measured next to the i-th of the other; `confidence` is 0.95 for a 95 % interval.
+/// The relative improvement of `candidate` over `baseline`, positive samples of which smaller is better, the i-th of
+/// one measured next to the i-th of the other; `confidence` is 0.95 for a 95 % interval.
 ///
 /// ```
 /// let baseline = [10.0, 11.0, 12.0, 10.5];
@@ -111,8 +111,8 @@ pub fn relative_improvement(baseline: &[f64], candidate: &[f64], confidence: f64
     Ok(Improvement { estimate: 1.0 - mean_c / mean_b, lower: 1.0 - high, upper: 1.0 - low, n })
 }
 
-/// Student's interval of the mean of independent samples, lower end first; `None` of fewer than two, of samples that are
-/// not finite, and of a confidence outside (0, 1).
+/// Student's interval of the mean of independent samples, lower end first; `None` of fewer than two, of samples that
+/// are not finite, and of a confidence outside (0, 1).
 ///
 /// ```
 /// let [low, high] = tunekit::compare::mean_interval(&[9.0, 10.0, 11.0], 0.95).expect("three samples");

@@ -1,16 +1,17 @@
 //! What repeated measurements tell when the thing measured drifts: a small Kalman filter, and how sure it is of what.
 //!
-//! The k-th measurement is of configuration i(k): `z_k = mu_i(k) + b_k + e_k`, with noise `e_k` of variance `s^2`, the same for all
-//! configurations, and a level `b_k` that is a random walk over the order of the measurements, whose steps have the variance
-//! `rho s^2`; `b_0 = 0`, and nothing is known of a `mu` before it is measured (Harvey 1989, "Forecasting, Structural Time
-//! Series Models and the Kalman Filter", 3.4.3). Everything is in units of `s`, which is integrated out, so that differences
-//! have Student's distribution; `rho` is one of a few, each as likely as its predictions were good (Kass and Raftery 1995),
-//! the first being 0: no drift. What a measurement is, and what follows from differences, is not known here.
+//! The k-th measurement is of configuration i(k): `z_k = mu_i(k) + b_k + e_k`, with noise `e_k` of variance `s^2`, the
+//! same for all configurations, and a level `b_k` that is a random walk over the order of the measurements, whose steps
+//! have the variance `rho s^2`; `b_0 = 0`, and nothing is known of a `mu` before it is measured (Harvey 1989,
+//! "Forecasting, Structural Time Series Models and the Kalman Filter", 3.4.3). Everything is in units of `s`, which is
+//! integrated out, so that differences have Student's distribution; `rho` is one of a few, each as likely as its
+//! predictions were good (Kass and Raftery 1995), the first being 0: no drift. What a measurement is, and what follows
+//! from differences, is not known here.
 
 use super::distribution::{normal_below, student_below};
 
-/// The variances of a step of the level, in units of the noise's: over 100 measurements the level moves by 0, 1/3, 1, 3 and 10
-/// standard deviations of one measurement.
+/// The variances of a step of the level, in units of the noise's: over 100 measurements the level moves by 0, 1/3, 1, 3
+/// and 10 standard deviations of one measurement.
 const RATIOS: [f64; 5] = [0.0, 0.001, 0.01, 0.1, 1.0];
 /// How likely each is before anything is measured.
 const PRIOR: [f64; 5] = [0.9, 0.03, 0.03, 0.03, 0.01];
@@ -86,8 +87,8 @@ impl<I: Copy + PartialEq> Drift<I> {
         weights.map(|w| (w - most).exp() / all)
     }
 
-    /// The probability that the mean of `a` is below that of `b`, both measured and kept; 1/2 while nothing is known of the
-    /// noise, `None` of what is not kept.
+    /// The probability that the mean of `a` is below that of `b`, both measured and kept; 1/2 while nothing is known of
+    /// the noise, `None` of what is not kept.
     pub(super) fn below(&self, a: I, b: I) -> Option<f64> {
         let weights = self.weights();
         let each = self.filters.iter().zip(weights).filter(|(_, weight)| *weight > 1e-6);
@@ -111,7 +112,8 @@ impl<I: Copy + PartialEq> Drift<I> {
         1.0 - self.weights()[0]
     }
 
-    /// The variance by which a measurement moves the level, in units of the noise's: expected over all that is possible.
+    /// The variance by which a measurement moves the level, in units of the noise's: expected over all that is
+    /// possible.
     pub(super) fn step(&self) -> f64 {
         self.weights().iter().zip(RATIOS).map(|(weight, ratio)| weight * ratio).sum()
     }
@@ -263,7 +265,8 @@ fn smoothed<I: Copy + PartialEq>(ratio: f64, log: &[(I, f64)]) -> Vec<f64> {
                 r[0] += pull;
                 r[step.place] += pull;
             }
-            // What is learnt of a configuration from now on is, with the other sign, learnt of the level at its first measurement.
+            // What is learnt of a configuration from now on is, with the other sign, learnt of the level at its first
+            // measurement.
             None => {
                 let own = r.remove(step.place);
                 r[0] -= own;
@@ -281,8 +284,8 @@ mod tests {
     use super::*;
     use crate::rules::stream::Stream;
 
-    /// The level and the means by generalised least squares, with dense matrices: minus twice the logarithm of the restricted
-    /// likelihood is what `log_variances` and `squares` are parts of. Gauss and Jordan, because it is short.
+    /// The level and the means by generalised least squares, with dense matrices: minus twice the logarithm of the
+    /// restricted likelihood is what `log_variances` and `squares` are parts of. Gauss and Jordan, because it is short.
     fn dense(ratio: f64, log: &[(u8, f64)]) -> (Vec<f64>, Vec<u8>, Vec<f64>) {
         let mut names: Vec<u8> = Vec::new();
         for (of, _) in log {

@@ -1,9 +1,9 @@
 //! How a space maps to the unit cube, where searchers work.
 //!
-//! A float maps by g(x) = x or ln x to (g(x) - g(lo)) / (g(hi) - g(lo)). Values on a grid (ints, stepped floats, ordinals,
-//! categoricals, truth values) each own a cell: an int i maps from the interval [lo - 1/2, hi + 1/2], so that the first
-//! and last value are as likely as the others, and decoding rounds (Garrido-Merchan and Hernandez-Lobato 2020 for why a
-//! model should see the decoded value encoded again). On a logarithmic scale the cells' edges are logged.
+//! A float maps by g(x) = x or ln x to (g(x) - g(lo)) / (g(hi) - g(lo)). Values on a grid (ints, stepped floats,
+//! ordinals, categoricals, truth values) each own a cell: an int i maps from the interval [lo - 1/2, hi + 1/2], so that
+//! the first and last value are as likely as the others, and decoding rounds (Garrido-Merchan and Hernandez-Lobato 2020
+//! for why a model should see the decoded value encoded again). On a logarithmic scale the cells' edges are logged.
 
 use crate::words::domain::{Choices, Domain, FloatDomain, IntDomain};
 use crate::words::space::{ConfigError, Space};
@@ -32,8 +32,8 @@ pub enum DecodeError {
 }
 
 impl Space {
-    /// The point of the unit cube that stands for `config`, one coordinate a parameter, in the space's order; 0.5 for one
-    /// that does not exist there (that it does not, its parents' coordinates tell). Predicates are not heeded.
+    /// The point of the unit cube that stands for `config`, one coordinate a parameter, in the space's order; 0.5 for
+    /// one that does not exist there (that it does not, its parents' coordinates tell). Predicates are not heeded.
     ///
     /// # Errors
     /// A configuration that is not the space's.
@@ -45,9 +45,9 @@ impl Space {
         Ok(self.iter().enumerate().map(coordinate).collect())
     }
 
-    /// The configuration a point of the unit cube stands for; a parameter that does not exist there is left out, whatever
-    /// its coordinate. `decode(encode(c))` is `c` for every parameter on a grid; a float without step comes back within
-    /// rounding, 4e-15 of its range (of its value, on a logarithmic scale). Predicates are not heeded.
+    /// The configuration a point of the unit cube stands for; a parameter that does not exist there is left out,
+    /// whatever its coordinate. `decode(encode(c))` is `c` for every parameter on a grid; a float without step comes
+    /// back within rounding, 4e-15 of its range (of its value, on a logarithmic scale). Predicates are not heeded.
     ///
     /// # Errors
     /// A point of another dimension, or outside of the unit cube.
@@ -137,8 +137,8 @@ fn between(u: f64, lo: f64, hi: f64) -> f64 {
     if u < 0.5 { lo + u * (hi - lo) } else { hi - (1.0 - u) * (hi - lo) }
 }
 
-/// A grid on a logarithmic scale: the logarithms of its outer edges, half a step beyond its first and last value (half the
-/// first value where that is less, so that the edge stays positive).
+/// A grid on a logarithmic scale: the logarithms of its outer edges, half a step beyond its first and last value (half
+/// the first value where that is less, so that the edge stays positive).
 struct Scale {
     first: f64,
     step: f64,
@@ -308,7 +308,8 @@ mod tests {
         }
     }
 
-    /// Finite spaces of up to eight parameters, most of which depend on one or two before them, and points of their cubes.
+    /// Finite spaces of up to eight parameters, most of which depend on one or two before them, and points of their
+    /// cubes.
     fn conditional() -> impl Strategy<Value = (Space, Vec<Vec<f64>>)> {
         let parameter = (0..5_u8, prop::collection::vec((0..8_usize, 1..15_u64), 0..3));
         prop::collection::vec(parameter, 1..8).prop_flat_map(|parameters| {

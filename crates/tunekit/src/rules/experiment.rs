@@ -67,10 +67,10 @@ impl Experiment {
         self.trials.iter().map(|t| t.samples(self.header.metric.value).len()).sum()
     }
 
-    /// One row a trial: `trial_id`, `status`, `origin`, `value` (the mean of its measurements, by the metric's rule), `n` of them,
-    /// their standard deviation `sd`, `attempt`, `started_s` and `ended_s` in seconds of the study, `elapsed_s` between,
-    /// `failure`, an `objective_NAME` for every further objective, a `constraint_NAME` for every constraint, `cost` if any
-    /// trial has one, and a `config_NAME` for every parameter, empty where it does not exist.
+    /// One row a trial: `trial_id`, `status`, `origin`, `value` (the mean of its measurements, by the metric's rule),
+    /// `n` of them, their standard deviation `sd`, `attempt`, `started_s` and `ended_s` in seconds of the study,
+    /// `elapsed_s` between, `failure`, an `objective_NAME` for every further objective, a `constraint_NAME` for every
+    /// constraint, `cost` if any trial has one, and a `config_NAME` for every parameter, empty where it does not exist.
     ///
     /// A trial that was cut off has the status `cut_off` and what it is known to be no better than in a column
     /// `at_least`, which is there if any trial has one; such a bound is neither in `value` nor counted in `n`.

@@ -1,8 +1,8 @@
 //! What a study learned about its parameters: which of them matter, and how the metric depends on one.
 //!
 //! Both are read off a surface over the whole space: the searcher's model where it has one, else a random forest of the
-//! measurements. The decomposition of variance is in `importance/anova`, what files hold of it in `importance/tables`. With
-//! several objectives it is the first that is explained.
+//! measurements. The decomposition of variance is in `importance/anova`, what files hold of it in `importance/tables`.
+//! With several objectives it is the first that is explained.
 
 mod anova;
 mod tables;
@@ -71,7 +71,8 @@ pub struct Importance {
     pub parameters: Vec<String>,
     /// Of the variance, 0 to 1. An estimate below 0 is given as 0.
     pub share: f64,
-    /// Its standard error: of a forest the spread over eighths of it; of a model that of the integration alone (see [`Importances::known`]).
+    /// Its standard error: of a forest the spread over eighths of it; of a model that of the integration alone (see
+    /// [`Importances::known`]).
     pub sd: f64,
 }
 
@@ -82,9 +83,9 @@ pub struct Importances {
     pub surface: Surface,
     /// How many measured configurations it was made of.
     pub configurations: usize,
-    /// How much of the metric's variance over the space the surface is thought to know, 0 to 1: of a model, its variance over
-    /// that and the mean of its posterior variance; of a forest, what it foretells of measurements it has not seen. Shares of a
-    /// surface that knows little mean little.
+    /// How much of the metric's variance over the space the surface is thought to know, 0 to 1: of a model, its
+    /// variance over that and the mean of its posterior variance; of a forest, what it foretells of measurements it has
+    /// not seen. Shares of a surface that knows little mean little.
     pub known: f64,
     /// One for each parameter, the largest share first; all 0 where the surface is constant.
     pub main: Vec<Importance>,
@@ -99,8 +100,8 @@ pub struct PartialPoint {
     pub value: Value,
     /// The metric's mean over all the other parameters.
     pub mean: f64,
-    /// An interval of 95 % of it: of a model, the mean of its intervals, which errs on the wide side; of a forest, from the
-    /// spread of its trees.
+    /// An interval of 95 % of it: of a model, the mean of its intervals, which errs on the wide side; of a forest, from
+    /// the spread of its trees.
     pub ci95: [f64; 2],
 }
 
@@ -165,8 +166,8 @@ pub enum ImportanceError {
 }
 
 impl Study {
-    /// Which parameters matter: shares of the metric's variance over the space, by the searcher's model if it has one, else by a
-    /// random forest. A function of the history: it draws nothing from the study's streams.
+    /// Which parameters matter: shares of the metric's variance over the space, by the searcher's model if it has one,
+    /// else by a random forest. A function of the history: it draws nothing from the study's streams.
     ///
     /// ```
     /// use tunekit::{Domain, Metric, Setup, Space, Study};
@@ -195,8 +196,8 @@ impl Study {
         Explainer::new(self.dressed(), Some(self.searcher().as_mut()))?.importances()
     }
 
-    /// How the metric depends on one parameter, averaged over the others, at `points` values of it (fewer where the domain has
-    /// fewer).
+    /// How the metric depends on one parameter, averaged over the others, at `points` values of it (fewer where the
+    /// domain has fewer).
     ///
     /// # Errors
     /// As [`Study::importances`]; a parameter there is none of, no points or more than 1000.
@@ -414,8 +415,8 @@ fn over_scrambles(cells: &Cells, sample: &Sample, predictions: &[Prediction]) ->
     (pairs, shares)
 }
 
-/// Shares of a forest's surface: the first of all trees together, then of each part of them. A tree by itself, grown to its
-/// last row, varies in ways that the forest does not.
+/// Shares of a forest's surface: the first of all trees together, then of each part of them. A tree by itself, grown to
+/// its last row, varies in ways that the forest does not.
 fn over_trees(cells: &Cells, sample: &Sample, surfaces: &[Vec<f64>]) -> Estimates {
     let all: Vec<usize> = (0..sample.points.len()).collect();
     let average = |trees: &[Vec<f64>]| -> Vec<f64> {

@@ -1,8 +1,8 @@
 //! Minimising a smooth function with L-BFGS (Liu and Nocedal 1989); the only file that names argmin.
 //!
 //! Line searches give up near an optimum, where rounding hides the descent (argmin's issue 400): whatever happens, the
-//! best point ever evaluated is what is returned. The line search is More and Thuente's (1994), which starts from a step of
-//! 1; argmin's Hager-Zhang starts from its upper bound, 1e5, where a covariance overflows.
+//! best point ever evaluated is what is returned. The line search is More and Thuente's (1994), which starts from a
+//! step of 1; argmin's Hager-Zhang starts from its upper bound, 1e5, where a covariance overflows.
 
 use std::cell::RefCell;
 
@@ -20,8 +20,8 @@ const ROUNDS: usize = 4;
 /// One run of the solver on a function with its gradient.
 struct Round<'a, F> {
     f: &'a F,
-    /// The function is divided by the length of its first gradient where that is above 1: a solver's first step is as long
-    /// as the gradient, and a step of a thousand in logarithms ends nowhere.
+    /// The function is divided by the length of its first gradient where that is above 1: a solver's first step is as
+    /// long as the gradient, and a step of a thousand in logarithms ends nowhere.
     scale: f64,
     seen: RefCell<Seen>,
 }

@@ -26,8 +26,9 @@ enum State {
 
 /// The study as the text of a journal file that Optuna's `JournalStorage` reads.
 ///
-/// A trial that the scheduler stopped is pruned, as is one that is paused or was cut off; an interrupted one is running.
-/// Further objectives are values of a trial that ended well; constraints are in its system attribute `constraints`.
+/// A trial that the scheduler stopped is pruned, as is one that is paused or was cut off; an interrupted one is
+/// running. Further objectives are values of a trial that ended well; constraints are in its system attribute
+/// `constraints`.
 pub fn optuna_journal(experiment: &Experiment, study_name: &str) -> String {
     let header = experiment.header();
     let metrics = std::iter::once(&header.metric).chain(&header.objectives);

@@ -1,8 +1,9 @@
-//! Owen-scrambled Sobol points; the only file that names sobol_burley (Burley 2020, "Practical hash-based Owen scrambling").
+//! Owen-scrambled Sobol points; the only file that names sobol_burley (Burley 2020, "Practical hash-based Owen
+//! scrambling").
 //!
-//! The library has 2^16 points in 256 dimensions in single precision. Further points continue in another scramble of the
-//! same sequence, further dimensions likewise (independent of the first 256, so stratified among themselves), and the
-//! bits below single precision come from a hash: each point stays in its cell.
+//! The library has 2^16 points in 256 dimensions in single precision. Further points continue in another scramble of
+//! the same sequence, further dimensions likewise (independent of the first 256, so stratified among themselves), and
+//! the bits below single precision come from a hash: each point stays in its cell.
 
 use super::stream::Stream;
 

@@ -10,7 +10,7 @@ use crate::words::program::{MetricSource, Program};
 /// The mark before a report in Syne Tune's form.
 const MARK: &str = "[tune-metric]:";
 
-/// What a line reports.
+/// The report in a line.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ReportLine {
     /// The metric; NaN for one that is not finite, `None` for a report without it.
@@ -24,7 +24,7 @@ pub(crate) struct ReportLine {
     pub(crate) constraints: Vec<Option<f64>>,
 }
 
-/// What a line is.
+/// The kinds of lines.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Line {
     /// Output of the program's own.

@@ -227,8 +227,8 @@ impl SchedulerSpec {
     /// A new scheduler of this kind and with these options.
     ///
     /// # Errors
-    /// Options out of their bounds, no maximal resource where the kind needs one, or a scheduler of your own, which only
-    /// you can make.
+    /// Options out of their bounds, no maximal resource where the kind needs one, or a scheduler of your own, which
+    /// only you can make.
     pub fn build(&self, max_resource: Option<u64>) -> Result<Box<dyn Scheduler>, ScheduleError> {
         let max = || max_resource.ok_or_else(|| ScheduleError::NoMaxResource { scheduler: self.name().to_owned() });
         Ok(match self {

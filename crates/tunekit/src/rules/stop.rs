@@ -78,7 +78,7 @@ impl fmt::Display for StoppedBy {
     }
 }
 
-/// What a [`StopRule`] needs to know of a study's trials. An update costs the same however many trials there are.
+/// The figures of a study's trials that a [`StopRule`] needs. An update costs the same however many trials there are.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     /// What is counted of each trial: measurements, cost, whether it ended.

@@ -1,10 +1,11 @@
 //! `Predicate`: a condition that every configuration of a space meets, known beforehand and written as text:
 //! `threads * chunk <= 1024`.
 //!
-//! The language, loosest first: `or`; `and`; `not`; one comparison (`< <= > >= == !=`); `+ -`; `* /`; unary `-`; then numbers,
-//! `"text"` or `'text'`, `true`, `false`, parameters (`` `any name` `` in backticks where a name is no word), parentheses,
-//! `min(..)`, `max(..)` and `log2(x)`. Numbers are real numbers: `7 / 2` is 3.5. A comparison with something that is no number
-//! (`0 / 0`, `log2(-1)`) is false, but for `!=`, which is true. What is written wrong is an error when the predicate is made.
+//! The language, loosest first: `or`; `and`; `not`; one comparison (`< <= > >= == !=`); `+ -`; `* /`; unary `-`; then
+//! numbers, `"text"` or `'text'`, `true`, `false`, parameters (`` `any name` `` in backticks where a name is no word),
+//! parentheses, `min(..)`, `max(..)` and `log2(x)`. Numbers are real numbers: `7 / 2` is 3.5. A comparison with
+//! something that is no number (`0 / 0`, `log2(-1)`) is false, but for `!=`, which is true. What is written wrong is an
+//! error when the predicate is made.
 
 use super::domain::{Choices, Domain};
 use super::value::Value;

@@ -22,7 +22,7 @@ pub enum Pass {
     Json,
 }
 
-/// Where a program's metric comes from.
+/// The source of a program's metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricSource {

@@ -163,8 +163,8 @@ impl Space {
     /// parameter before it, exists and has one of `values`.
     ///
     /// # Errors
-    /// A name that is empty or there already, a parent that is not there or of another kind, no value, or one the parent
-    /// never has.
+    /// A name that is empty or there already, a parent that is not there or of another kind, no value, or one the
+    /// parent never has.
     pub fn with_when<V: Into<Value>>(
         self,
         name: impl Into<String>,

@@ -70,8 +70,8 @@ pub struct Assignment {
     pub resource: Option<u64>,
     /// Whether an earlier, paused trial goes on.
     pub resumed: bool,
-    /// The checkpoint to go on from, with the step after it: the trial's own where it goes on from a pause, another one's
-    /// where it is a copy. `None`: from nothing.
+    /// The checkpoint to go on from, with the step after it: the trial's own where it goes on from a pause, another
+    /// one's where it is a copy. `None`: from nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Checkpoint>,
     /// The last step that was reported before an interruption, where that is kept: it measures what is left, at the

@@ -41,9 +41,9 @@ pub(super) fn ranks(medians: &[f64]) -> Vec<f64> {
 }
 
 /// How many times the measurements of one by one it takes `batched` to come as low; curves are median regrets by number
-/// of results. The median over the second half of the curve, at each place where `single` has just got lower (or at its end,
-/// if it does not); where `batched` never comes so low, it counts as one more than it has. `None` for curves that are
-/// too short.
+/// of results. The median over the second half of the curve, at each place where `single` has just got lower (or at its
+/// end, if it does not); where `batched` never comes so low, it counts as one more than it has. `None` for curves that
+/// are too short.
 pub(super) fn measurements_ratio(single: &[f64], batched: &[f64]) -> Option<f64> {
     let goal = |n: usize| single[n].max(EQUAL);
     let mut places: Vec<usize> =

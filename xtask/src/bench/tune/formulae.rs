@@ -127,8 +127,8 @@ const ENGINES: [Engine; 4] = [
     Engine { bytes_per_s: 90e6, latency_s: 0.060, io_s: 4e-6, knee: 16.0 },
 ];
 
-/// Seconds to move 20 GiB over a link of 2.5 GB/s: (max_concurrency, part size, io chunk, io queue), and the engine where
-/// there is a fifth.
+/// Seconds to move 20 GiB over a link of 2.5 GB/s: (max_concurrency, part size, io chunk, io queue), and the engine
+/// where there is a fifth.
 pub(super) fn transfer(x: &[f64]) -> f64 {
     let engine = &ENGINES[x.get(4).map_or(1, |e| *e as usize)];
     let (concurrency, part, io, queue) = (x[0], x[1], x[2], x[3]);

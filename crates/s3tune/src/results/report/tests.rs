@@ -187,7 +187,8 @@ fn the_page_is_whole() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    // Two comparisons, two courses of the search, the bars twice, and a curve and a slice for each parameter that varied.
+    // Two comparisons, two courses of the search, the bars twice, and a curve and a slice for each parameter that
+    // varied.
     assert_eq!(page.matches("<svg ").count(), 2 + 2 + 2 + 4 + 4);
     assert!(page.contains("Not varied: <code>num_download_attempts</code>"));
     assert!(page.contains("No measurable effect here: <code>max_io_queue</code>"));

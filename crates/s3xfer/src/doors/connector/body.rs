@@ -1,8 +1,8 @@
 //! The body of an answer, read by whoever polls it: no task and no channel stand between it and the socket.
 //!
-//! Bytes are gathered into frames of [`FRAME_BYTES`](super::buffers::FRAME_BYTES); a frame is handed on when it is full,
-//! when the body ends, or when its bytes have waited for a moment, so that a slow body shows that it lives. With its last
-//! byte read, the connection goes back to the pool; dropped before that, it is closed.
+//! Bytes are gathered into frames of [`FRAME_BYTES`](super::buffers::FRAME_BYTES); a frame is handed on when it is
+//! full, when the body ends, or when its bytes have waited for a moment, so that a slow body shows that it lives. With
+//! its last byte read, the connection goes back to the pool; dropped before that, it is closed.
 
 use std::io;
 use std::pin::Pin;
@@ -20,8 +20,8 @@ use super::head::Framing;
 use super::pool::{Origin, Pool};
 use super::stream::Connection;
 
-/// Bytes wait at least this long in a frame that does not fill, and at most twice as long: well below a second, the least
-/// time after which a body that brings nothing may be given up.
+/// Bytes wait at least this long in a frame that does not fill, and at most twice as long: well below a second, the
+/// least time after which a body that brings nothing may be given up.
 const LINGER: Duration = Duration::from_millis(250);
 
 /// What is read at once of a chunked body, which has to be decoded. S3 sends errors that way, a few hundred bytes.

@@ -103,7 +103,8 @@ impl Names {
     /// All of them are functions of the target's name, so that the next download finds what an earlier one left.
     ///
     /// A name that leaves no room for an ending is shortened by whole characters and carries a hash of all of it. (Two
-    /// targets whose files met after all would take turns, not mix: a lock and the journal's checkpoint tell them apart.)
+    /// targets whose files met after all would take turns, not mix: a lock and the journal's checkpoint tell them
+    /// apart.)
     pub(super) fn new(target: &OsStr, name_max: usize) -> Self {
         let room = room(name_max);
         let mut stem = OsString::from(".");

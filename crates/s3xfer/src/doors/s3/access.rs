@@ -8,7 +8,7 @@ use crate::words::client_error::{ClientError, check_endpoint};
 /// The endpoint's region where no other is known: servers behind endpoints of their own take any.
 const ANY_REGION: &str = "us-east-1";
 
-/// What the caller says. `None` is left to the environment.
+/// The caller's settings. `None` is left to the environment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
     pub(crate) endpoint_url: Option<String>,

@@ -1,4 +1,5 @@
-//! Scheme, host and port that requests go to: the configuration does not tell, for the SDK resolves it for each request.
+//! Scheme, host and port that requests go to: the configuration does not tell, for the SDK resolves it for each
+//! request.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,8 +1,8 @@
 //! Requests that write: objects in one piece, multipart uploads and their parts.
 //!
-//! Amazon S3 API reference: PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload,
-//! ListMultipartUploads, HeadObject. Bodies are signed as UNSIGNED-PAYLOAD: to hash them would take as long as to send
-//! them, and their checksum is in a header, or is compared with the server's.
+//! Amazon S3 API reference: PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload,
+//! AbortMultipartUpload, ListMultipartUploads, HeadObject. Bodies are signed as UNSIGNED-PAYLOAD: to hash them would
+//! take as long as to send them, and their checksum is in a header, or is compared with the server's.
 
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
@@ -91,7 +91,7 @@ macro_rules! told_checksum {
     };
 }
 
-/// What every request for a target carries but for the customer's key.
+/// The fields of every request for a target, but for the customer's key.
 macro_rules! for_target {
     ($request:expr, $target:expr) => {
         $request
@@ -294,8 +294,8 @@ impl Store {
         self.see_through(object, within, None, attempt).await
     }
 
-    /// The multipart uploads below `prefix` that were begun and not ended, a page of them from `after` on: key and id of
-    /// the last one before it. Gives the next page's, too.
+    /// The multipart uploads below `prefix` that were begun and not ended, a page of them from `after` on: key and id
+    /// of the last one before it. Gives the next page's, too.
     ///
     /// # Errors
     ///

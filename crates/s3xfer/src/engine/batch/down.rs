@@ -29,9 +29,9 @@ use crate::words::object::ObjectAddress;
 ///
 /// A key's path below the folder is the rest of the key behind the prefix; a key that ends with `/` is an empty folder.
 /// A key whose path would leave the folder, or would be another key's path too, fails before anything is written for it
-/// ([`NameError`](crate::NameError)): names of small prefixes are all checked before the first transfer begins, those of
-/// larger ones as they are listed; [`check_names_first`](Self::check_names_first) lists twice instead. No symbolic link
-/// below the folder is followed.
+/// ([`NameError`](crate::NameError)): names of small prefixes are all checked before the first transfer begins, those
+/// of larger ones as they are listed; [`check_names_first`](Self::check_names_first) lists twice instead. No symbolic
+/// link below the folder is followed.
 ///
 /// Each file appears under its name whole and compared with its object's checksum, or not at all.
 ///
@@ -247,7 +247,7 @@ fn tree_error(name: String, error: TreeError) -> ItemError {
     }
 }
 
-/// What the folder's file system says of names; its nearest folder that is there, where it is not yet.
+/// The rules of the folder's file system for names; those of its nearest folder that is there, where it is not yet.
 fn folder_rules(folder: &Path, keeps_temporary_files: bool) -> Result<FolderRules, TransferError> {
     let there = folder.ancestors().find(|folder| !folder.as_os_str().is_empty() && folder.exists());
     let tree = Tree::open(there.unwrap_or(Path::new(".")), false)?;

@@ -47,7 +47,8 @@ pub(crate) async fn object_and_file(
     computed.map_err(|source| ItemError::Unlisted { path, source })
 }
 
-/// Whether two objects, which are as large, have the same ETag or the same checksum; false if no kind of it is known of both.
+/// Whether two objects, which are as large, have the same ETag or the same checksum; false if no kind of it is known of
+/// both.
 ///
 /// # Errors
 ///

@@ -10,7 +10,8 @@ macro_rules! settings {
                 self
             }
 
-            /// Does nothing but to list, to compare and to check names: `on_each` and the report say what would be done.
+            /// Does nothing but to list, to compare and to check names: `on_each` and the report say what would be
+            /// done.
             pub fn dry_run(mut self, dry_run: bool) -> Self {
                 self.settings.dry_run = dry_run;
                 self
@@ -30,8 +31,8 @@ macro_rules! settings {
                 self
             }
 
-            /// Leaves out what the target has already, by this rule. Needs both sides listed in the order of their keys,
-            /// which S3's directory buckets do not do.
+            /// Leaves out what the target has already, by this rule. Needs both sides listed in the order of their
+            /// keys, which S3's directory buckets do not do.
             pub fn sync(mut self, compare: $crate::words::compare::Compare) -> Self {
                 self.settings.sync = Some(compare);
                 self

@@ -76,8 +76,8 @@ impl Names {
     }
 }
 
-/// The objects below a prefix, which is empty or ends with `/`. `ordered`: an answer that is not in the order of keys is
-/// an error, for names on one side would be taken for missing on the other.
+/// The objects below a prefix, which is empty or ends with `/`. `ordered`: an answer that is not in the order of keys
+/// is an error, for names on one side would be taken for missing on the other.
 pub(crate) fn of_prefix(shared: &Shared, asked: ListRequest, ordered: bool) -> Side {
     let (bucket, prefix) = (asked.bucket.clone(), asked.prefix.clone());
     let mut last: Option<String> = None;

@@ -24,12 +24,12 @@ use crate::words::listing::ListRequest;
 use crate::words::object::{ObjectAddress, ObjectRequest};
 use crate::words::target::Target;
 
-/// An upload of all files below a folder; [`Client::upload_folder`](crate::Client::upload_folder) makes it, and awaiting
-/// it runs it.
+/// An upload of all files below a folder; [`Client::upload_folder`](crate::Client::upload_folder) makes it, and
+/// awaiting it runs it.
 ///
-/// A file's key is the prefix and its path below the folder. An empty folder becomes an empty object whose key ends with
-/// `/`, unless [`empty_folders`](Self::empty_folders) says no. FIFOs, sockets and devices are left out. Each object
-/// appears whole, or not at all.
+/// A file's key is the prefix and its path below the folder. An empty folder becomes an empty object whose key ends
+/// with `/`, unless [`empty_folders`](Self::empty_folders) says no. FIFOs, sockets and devices are left out. Each
+/// object appears whole, or not at all.
 ///
 /// # Errors
 ///

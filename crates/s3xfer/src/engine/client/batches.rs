@@ -1,4 +1,4 @@
-//! Where transfers of many objects begin.
+//! The beginning of transfers of many objects.
 
 use std::path::PathBuf;
 
@@ -42,8 +42,8 @@ impl Client {
         PrefixDownload::new(self.shared.clone(), bucket.into(), prefix.as_ref(), folder.into())
     }
 
-    /// An upload of all files below `folder`, under keys that begin with `prefix`; awaiting it runs it. The prefix means
-    /// a folder, as in [`download_prefix`](Self::download_prefix).
+    /// An upload of all files below `folder`, under keys that begin with `prefix`; awaiting it runs it. The prefix
+    /// means a folder, as in [`download_prefix`](Self::download_prefix).
     ///
     /// ```no_run
     /// # async fn example(client: s3xfer::Client) -> Result<(), s3xfer::BatchError> {

@@ -1,7 +1,7 @@
 //! [`Content`]: the bytes of one request, wherever they are, made ready as the network takes them.
 //!
-//! A body that is dropped gives back the memory that it holds; a read that is under way on a blocking thread ends on its
-//! own.
+//! A body that is dropped gives back the memory that it holds; a read that is under way on a blocking thread ends on
+//! its own.
 
 use std::collections::VecDeque;
 use std::io;
@@ -36,7 +36,7 @@ pub(crate) enum Content {
     File { file: Arc<SourceFile>, bytes: Range<u64> },
 }
 
-/// What became of a body that was sent.
+/// The end of a body that was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// The checksum of all its bytes, once all were read.

@@ -146,8 +146,8 @@ impl Ending<'_> {
     }
 }
 
-/// The ETag of an object of these parts, in order: the MD5 of their MD5s and their number. `None` where a part's ETag is
-/// no MD5, as with keys of AWS's Key Management Service.
+/// The ETag of an object of these parts, in order: the MD5 of their MD5s and their number. `None` where a part's ETag
+/// is no MD5, as with keys of AWS's Key Management Service.
 pub(crate) fn multipart_e_tag(parts: &[SentPart]) -> Option<String> {
     let mut sum = md5::Md5::new();
     for part in parts {

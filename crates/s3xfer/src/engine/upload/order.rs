@@ -38,8 +38,8 @@ impl Order {
         }
     }
 
-    /// Runs `upload` with this order, in no more than `transfer_timeout`. Its share of the progress is taken back unless
-    /// it succeeds.
+    /// Runs `upload` with this order, in no more than `transfer_timeout`. Its share of the progress is taken back
+    /// unless it succeeds.
     ///
     /// # Errors
     ///

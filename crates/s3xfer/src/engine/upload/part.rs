@@ -24,7 +24,7 @@ use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::target::Target;
 
-/// What every request of an upload needs.
+/// The things that every request of an upload needs.
 #[derive(Debug)]
 pub(crate) struct Carrier {
     pub(crate) session: Arc<Session>,
@@ -146,8 +146,8 @@ impl Bodies<'_> {
     }
 }
 
-/// Waits for `sent`: as long as it is this program that makes bytes ready, `stall` for the network to take more of them,
-/// and `answer` for the answer once it has all. What is in the kernel's buffers then takes its time, too.
+/// Waits for `sent`: as long as it is this program that makes bytes ready, `stall` for the network to take more of
+/// them, and `answer` for the answer once it has all. What is in the kernel's buffers then takes its time, too.
 async fn in_time<T>(
     sent: impl Future<Output = Result<T, RequestFailure>> + Send,
     movement: &Movement,

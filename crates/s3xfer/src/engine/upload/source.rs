@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// Most bytes that are read from an [`AsyncRead`] at once.
 const READ_BYTES: usize = 64 << 10;
 
-/// Where the bytes of an upload come from: a file, bytes in memory, or a stream whose length nobody knows.
+/// The source of an upload's bytes: a file, bytes in memory, or a stream whose length nobody knows.
 ///
 /// A path turns into one by itself, and so do bytes: `client.upload(Path::new("a.bin"), "bucket", "key")`.
 pub struct UploadSource {

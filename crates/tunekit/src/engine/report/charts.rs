@@ -1,4 +1,4 @@
-//! What the pictures of a study show. Pure: trials to marks on axes.
+//! The contents of a study's pictures. Pure: trials to marks on axes.
 
 use crate::doors::picture::{Colour, Mark, Picture, Place, Side};
 use crate::rules::importance::Importances;
@@ -138,7 +138,7 @@ pub(super) fn progress(study: &Study, (width, height): Size) -> Picture {
     Picture { subject, width, height, across, up, marks }
 }
 
-/// What trials reported on their way.
+/// The values that trials reported on their way.
 pub(super) fn curves(study: &Study, (width, height): Size) -> Picture {
     let best = chosen(study);
     let mut trials: Vec<&Trial> = study.trials().iter().filter(|trial| trial.measurements.len() > 1).collect();
@@ -257,7 +257,7 @@ pub(super) fn shares(importances: &Importances, width: u32) -> Picture {
     }
 }
 
-/// Which worker did which trial when, as far as the trials' beginnings and ends tell.
+/// The trials of each worker over time, as far as the trials' beginnings and ends tell.
 pub(super) fn timeline(study: &Study, width: u32) -> Picture {
     let mut bars: Vec<(f64, f64, &Trial)> =
         study.trials().iter().filter_map(|trial| Some((trial.started_s?, at(trial), trial))).collect();

@@ -1,15 +1,16 @@
-//! How the values of a configuration at several levels of a resource hang together: what a kernel over configurations becomes
-//! where its last coordinate is a resource.
+//! How the values of a configuration at several levels of a resource hang together: what a kernel over configurations
+//! becomes where its last coordinate is a resource.
 //!
-//! k((x, r), (x', r')) = s^2 a(r, r') M(x, x') + b(r, r'), with a mean that depends on r, and kappa(r) = (beta / (r + beta))^alpha:
-//! - exponential decay (Swersky, Snoek and Adams 2014; MOBSTER's, Klein et al. 2020, with its delta = 0): curves fall from mu + gamma
-//!   to mu as kappa does, the average of exponentials with rates from a gamma distribution. a = 1,
-//!   b = gamma^2 (kappa(r + r') - kappa(r) kappa(r')), mean mu + gamma kappa(r);
-//! - cross-validation: the value at r is the mean of the first r of many noisy repeats, so that two of them share the noise of
-//!   the shorter one. a = 1 + c / max(r, r'), b = 0. The residual has the length scales of the main part, which few
-//!   repeats of few configurations could not tell apart;
-//! - independent: every level is a function of its own, with a mean and a scale of its own, and they share the length scales.
-//!   a = c_r where r = r' and 0 elsewhere, b = 0.
+//! k((x, r), (x', r')) = s^2 a(r, r') M(x, x') + b(r, r'), with a mean that depends on r, and kappa(r) = (beta / (r +
+//! beta))^alpha:
+//! - exponential decay (Swersky, Snoek and Adams 2014; MOBSTER's, Klein et al. 2020, with its delta = 0): curves fall
+//!   from mu + gamma to mu as kappa does, the average of exponentials with rates from a gamma distribution. a = 1, b =
+//!   gamma^2 (kappa(r + r') - kappa(r) kappa(r')), mean mu + gamma kappa(r);
+//! - cross-validation: the value at r is the mean of the first r of many noisy repeats, so that two of them share the
+//!   noise of the shorter one. a = 1 + c / max(r, r'), b = 0. The residual has the length scales of the main part,
+//!   which few repeats of few configurations could not tell apart;
+//! - independent: every level is a function of its own, with a mean and a scale of its own, and they share the length
+//!   scales. a = c_r where r = r' and 0 elsewhere, b = 0.
 //!
 //! The plain alternative, another numeric coordinate in the Matern kernel, needs nothing of this.
 

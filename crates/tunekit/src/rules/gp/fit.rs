@@ -56,7 +56,7 @@ pub(crate) struct Start<'a> {
     pub(crate) evaluations: usize,
 }
 
-/// Which logarithms a fit searches over: length scales, signal, noise if learned, shapes along a resource.
+/// The logarithms that a fit searches over: length scales, signal, noise if learned, shapes along a resource.
 #[derive(Debug, Clone)]
 struct Layout {
     /// How many coordinates distance is measured along.

@@ -1,10 +1,10 @@
 //! The posterior of several points at once, sampled, and what each sample says about one more point.
 //!
-//! Z are m points (the best so far, and pending ones), m_Z and C_Z = L_Z L_Z^T the posterior's mean and covariance there.
-//! Sample s of the latent function at Z is f_s = m_Z + L_Z e_s with e_s standard normal (quasi-random). Given it, the latent
-//! function at x is normal with mean m(x) + w^T e_s and variance c(x, x) - w^T w, where w = L_Z^-1 c(Z, x): the sample is
-//! told nothing but what it would know once those points are measured without noise (Letham, Karrer, Ottoni and Bakshy 2019,
-//! sec. 4).
+//! Z are m points (the best so far, and pending ones), m_Z and C_Z = L_Z L_Z^T the posterior's mean and covariance
+//! there. Sample s of the latent function at Z is f_s = m_Z + L_Z e_s with e_s standard normal (quasi-random). Given
+//! it, the latent function at x is normal with mean m(x) + w^T e_s and variance c(x, x) - w^T w, where w = L_Z^-1 c(Z,
+//! x): the sample is told nothing but what it would know once those points are measured without noise (Letham, Karrer,
+//! Ottoni and Bakshy 2019, sec. 4).
 
 use super::{Local, Posterior, dot};
 use crate::rules::cholesky::Factor;
@@ -25,8 +25,8 @@ pub(crate) struct Joint {
 }
 
 impl Joint {
-    /// The joint posterior at `points` with a sample for each of `normals` (vectors as long as there are points). `None` if
-    /// its covariance cannot be factored.
+    /// The joint posterior at `points` with a sample for each of `normals` (vectors as long as there are points).
+    /// `None` if its covariance cannot be factored.
     pub(crate) fn new(posterior: &Posterior, points: &[Vec<f64>], normals: Vec<Vec<f64>>) -> Option<Self> {
         let m = points.len();
         let locals: Vec<Local> = points.iter().map(|p| posterior.local(p)).collect();

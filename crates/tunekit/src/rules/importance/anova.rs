@@ -1,9 +1,10 @@
-//! Functional analysis of variance of a surface that was evaluated at a sample of the cube: how much of its variance each
-//! parameter, and each pair, accounts for (Hoeffding 1948; Sobol 1993; for tuners Hutter, Hoos and Leyton-Brown 2014).
+//! Functional analysis of variance of a surface that was evaluated at a sample of the cube: how much of its variance
+//! each parameter, and each pair, accounts for (Hoeffding 1948; Sobol 1993; for tuners Hutter, Hoos and Leyton-Brown
+//! 2014).
 //!
-//! A parameter's range is cut into cells. The variance of the cells' means, less what the spread within cells adds to it (as in
-//! the one-way analysis of variance with random effects), estimates the variance of E[f | parameter]; a pair's own share is
-//! that of E[f | both], less the two parameters'. One sample serves all of them.
+//! A parameter's range is cut into cells. The variance of the cells' means, less what the spread within cells adds to
+//! it (as in the one-way analysis of variance with random effects), estimates the variance of E[f | parameter]; a
+//! pair's own share is that of E[f | both], less the two parameters'. One sample serves all of them.
 
 use crate::words::space::Space;
 
@@ -56,8 +57,8 @@ impl Cells {
         order.iter().flat_map(|i| order.iter().filter(move |j| i < j).map(move |j| (*i, *j))).collect()
     }
 
-    /// The shares of a surface's `values` at the points that are in `kept`; `None` where it is constant, or there are too few
-    /// points to tell.
+    /// The shares of a surface's `values` at the points that are in `kept`; `None` where it is constant, or there are
+    /// too few points to tell.
     pub(super) fn decompose(&self, values: &[f64], kept: &[usize], pairs: &[(usize, usize)]) -> Option<Shares> {
         let values = standard(values, kept)?;
         let variance = values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64;

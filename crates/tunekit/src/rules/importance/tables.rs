@@ -4,8 +4,8 @@ use super::{Importance, Importances, PartialDependence, PartialPoint};
 use crate::words::table::{Cells, Table};
 
 impl Importances {
-    /// One row a share, parameters first, then pairs: `parameter`, `with` (the other one of a pair), `share`, `sd`, and on
-    /// every row what they were read off: `surface`, `known` and the number of `configurations`.
+    /// One row a share, parameters first, then pairs: `parameter`, `with` (the other one of a pair), `share`, `sd`, and
+    /// on every row what they were read off: `surface`, `known` and the number of `configurations`.
     pub fn table(&self) -> Table {
         let rows: Vec<&Importance> = self.main.iter().chain(&self.pairs).collect();
         let name = |place: usize| Cells::Text(rows.iter().map(|row| row.parameters.get(place).cloned()).collect());
@@ -23,7 +23,8 @@ impl Importances {
 }
 
 impl PartialDependence {
-    /// One row a point of each of `curves`, in their order: `parameter`, `value`, `mean`, `ci95_lower`, `ci95_upper`, `surface`.
+    /// One row a point of each of `curves`, in their order: `parameter`, `value`, `mean`, `ci95_lower`, `ci95_upper`,
+    /// `surface`.
     pub fn table(curves: &[Self]) -> Table {
         let rows: Vec<(&Self, &PartialPoint)> =
             curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point))).collect();

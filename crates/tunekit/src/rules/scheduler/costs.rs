@@ -1,8 +1,8 @@
 //! `Costs`: how many of a rung's best may go on where trials are weighed by what they cost to get there.
 //!
-//! Of trials ranked by their losses, with costs `c_i`, the first `K = max{k: c_1 + ... + c_k <= (c_1 + ... + c_n) / eta}` are
-//! the best: a dear trial takes the place of several cheap ones. Where all cost the same that is one in eta, as ever.
-//! Who has not said what it cost counts as the mean of those who have.
+//! Of trials ranked by their losses, with costs `c_i`, the first `K = max{k: c_1 + ... + c_k <= (c_1 + ... + c_n) /
+//! eta}` are the best: a dear trial takes the place of several cheap ones. Where all cost the same that is one in eta,
+//! as ever. Who has not said what it cost counts as the mean of those who have.
 
 use std::collections::BTreeMap;
 

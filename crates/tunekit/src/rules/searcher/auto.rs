@@ -25,8 +25,8 @@ const OBJECTIVES: usize = 3;
 /// | more than 1500 trials, or 60 parameters | `tpe` |
 /// | anything else | `gp` |
 ///
-/// The number of trials is the study's budget ([`Setup::budget`](crate::Setup::budget)), or where it has none the number so
-/// far.
+/// The number of trials is the study's budget ([`Setup::budget`](crate::Setup::budget)), or where it has none the
+/// number so far.
 #[derive(Default)]
 pub struct Auto {
     /// The searcher last taken, whose caches are worth keeping.

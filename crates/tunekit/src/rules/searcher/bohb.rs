@@ -1,5 +1,5 @@
-//! BOHB's searcher (Falkner, Klein and Hutter 2018): densities of good and bad configurations at the highest rung that has
-//! enough of them, and every third draw uniform, so that it never does much worse than Hyperband alone.
+//! BOHB's searcher (Falkner, Klein and Hutter 2018): densities of good and bad configurations at the highest rung that
+//! has enough of them, and every third draw uniform, so that it never does much worse than Hyperband alone.
 
 use super::{History, Searcher, Stream, SuggestError, Tpe, random, unused};
 use crate::words::value::Config;

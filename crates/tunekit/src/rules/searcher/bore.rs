@@ -1,6 +1,6 @@
-//! Bayesian optimisation by density-ratio estimation (Tiao, Klein, Seeger, Bonilla, Archambeau and Ramos 2021): a classifier
-//! learns which configurations are among the best quarter, and where it is surest is where the next trial goes. Its
-//! probability is, up to a constant, the probability of improvement on the quarter's bound.
+//! Bayesian optimisation by density-ratio estimation (Tiao, Klein, Seeger, Bonilla, Archambeau and Ramos 2021): a
+//! classifier learns which configurations are among the best quarter, and where it is surest is where the next trial
+//! goes. Its probability is, up to a constant, the probability of improvement on the quarter's bound.
 //!
 //! The classifier is boosted trees, as in the paper. Forests of randomized trees were tried and were hardly better than
 //! chance: their probability is 1 in a wide plateau around every good configuration.
@@ -24,9 +24,9 @@ const EACH: usize = 10;
 /// Each parameter takes part in a step as likely as this; one always does.
 const SHARE: f64 = 0.5;
 
-/// Bayesian optimisation by classification. Good for mixed and conditional spaces and rough functions, from some dozens to
-/// a thousand trials. Cost after n trials of D parameters: 100 trees of depth four, n D each; about 10 ms at n = 300 and
-/// D = 6.
+/// Bayesian optimisation by classification. Good for mixed and conditional spaces and rough functions, from some dozens
+/// to a thousand trials. Cost after n trials of D parameters: 100 trees of depth four, n D each; about 10 ms at n = 300
+/// and D = 6.
 ///
 /// Failed and pending trials count as bad, so that the model keeps away from the first and workers from each other.
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,8 +73,8 @@ pub(super) fn columns(axes: &[Axis]) -> Vec<Column> {
     axes.iter().map(column).collect()
 }
 
-/// Candidates all over the space and around `centres`, then around the best candidates in smaller and smaller steps: all
-/// of them, the least `loss` first. Equals stay in random order.
+/// Candidates all over the space and around `centres`, then around the best candidates in smaller and smaller steps:
+/// all of them, the least `loss` first. Equals stay in random order.
 pub(super) fn search(
     history: &History<'_>,
     stream: &mut Stream,

@@ -1,10 +1,10 @@
-//! CMA-ES by asking and telling (Hansen 2016, "The CMA Evolution Strategy: A Tutorial", arXiv 1604.00772), for mixed spaces,
-//! with restarts of doubled population (Auger and Hansen 2005).
+//! CMA-ES by asking and telling (Hansen 2016, "The CMA Evolution Strategy: A Tutorial", arXiv 1604.00772), for mixed
+//! spaces, with restarts of doubled population (Auger and Hansen 2005).
 //!
-//! The distribution is a fold over the trials that ended, in the order they were asked for, a generation every lambda of
-//! them: whoever asked for them and from whichever distribution, they are taken in as Hansen 2011 ("Injecting external
-//! solutions into CMA-ES") says. So workers need not wait for a generation's end, results from elsewhere count, and a
-//! replayed study suggests the same.
+//! The distribution is a fold over the trials that ended, in the order they were asked for, a generation every lambda
+//! of them: whoever asked for them and from whichever distribution, they are taken in as Hansen 2011 ("Injecting
+//! external solutions into CMA-ES") says. So workers need not wait for a generation's end, results from elsewhere
+//! count, and a replayed study suggests the same.
 //! - `distribution`: the normal distribution of the numbers, and its update.
 //! - `categories`: the tables of the categories beside it.
 
@@ -23,10 +23,10 @@ const DRAWS: usize = 48;
 /// Restarts double the population up to so many times.
 const DOUBLINGS: u32 = 6;
 
-/// CMA-ES. Good for numeric parameters that depend on each other, from some hundred trials on, with any number of workers;
-/// indifferent to rotations of the space and to the scale of the metric. Categories have a table each, learned beside it,
-/// and no number of a grid loses all chance to change (the margin of Hamano, Saito, Nomura and Shirakawa 2022). Cost: an
-/// eigendecomposition a generation, D^3; below a millisecond for 10 parameters, 2 ms for 60.
+/// CMA-ES. Good for numeric parameters that depend on each other, from some hundred trials on, with any number of
+/// workers; indifferent to rotations of the space and to the scale of the metric. Categories have a table each, learned
+/// beside it, and no number of a grid loses all chance to change (the margin of Hamano, Saito, Nomura and Shirakawa
+/// 2022). Cost: an eigendecomposition a generation, D^3; below a millisecond for 10 parameters, 2 ms for 60.
 #[derive(Debug, Default)]
 pub struct CmaEs {
     /// The fold as far as it got: a cache.

@@ -1,9 +1,10 @@
-//! Conformal quantile regression (Salinas, Golebiowski, Klein, Seeger and Archambeau 2023, "Optimizing Hyperparameters with
-//! Conformal Quantile Regression"): boosted trees predict five quantiles of the metric; each candidate draws one of its own,
-//! and the least draw is the next trial. That is Thompson sampling, without a belief that noise is normal or even.
+//! Conformal quantile regression (Salinas, Golebiowski, Klein, Seeger and Archambeau 2023, "Optimizing Hyperparameters
+//! with Conformal Quantile Regression"): boosted trees predict five quantiles of the metric; each candidate draws one
+//! of its own, and the least draw is the next trial. That is Thompson sampling, without a belief that noise is normal
+//! or even.
 //!
-//! From 32 results on a part of them is held out, and the quantiles are moved until they cover as much of it as they say
-//! (Romano, Patterson and Candes 2019).
+//! From 32 results on a part of them is held out, and the quantiles are moved until they cover as much of it as they
+//! say (Romano, Patterson and Candes 2019).
 
 use super::bore::{columns, search};
 use super::evidence::{Axis, Tried, first_unused, pending, spread, tried};
@@ -23,12 +24,12 @@ const HELD_OUT: usize = 10;
 /// The best so far that are stepped from.
 const CENTRES: usize = 5;
 
-/// Conformal quantile regression. Good for noise that is uneven or has tails, for mixed spaces and for many workers, whom
-/// the random draws keep apart; from some dozens to a thousand trials. Cost after n trials of D parameters: 300 trees of
-/// depth four, n D each; about 40 ms at n = 300 and D = 6.
+/// Conformal quantile regression. Good for noise that is uneven or has tails, for mixed spaces and for many workers,
+/// whom the random draws keep apart; from some dozens to a thousand trials. Cost after n trials of D parameters: 300
+/// trees of depth four, n D each; about 40 ms at n = 300 and D = 6.
 ///
-/// The metric is replaced by the normal scores of its ranks, so neither its scale nor single enormous values matter. Failed
-/// trials count as the worst, and so do pending ones.
+/// The metric is replaced by the normal scores of its ranks, so neither its scale nor single enormous values matter.
+/// Failed trials count as the worst, and so do pending ones.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cqr;
 
@@ -68,8 +69,8 @@ impl Searcher for Cqr {
     }
 }
 
-/// The normal score of a rank, by the logistic approximation to the normal quantile (within 0.02 between 1 % and 99 %); the
-/// worst for a failed trial.
+/// The normal score of a rank, by the logistic approximation to the normal quantile (within 0.02 between 1 % and 99 %);
+/// the worst for a failed trial.
 fn score(t: &Tried, n: usize) -> f64 {
     let p = (t.rank.unwrap_or(n - 1) as f64 + 0.5) / n as f64;
     (p.powf(0.135) - (1.0 - p).powf(0.135)) / 0.1975
@@ -86,8 +87,8 @@ fn hold_out(points: &mut Vec<Vec<f64>>, scores: &mut Vec<f64>, stream: &mut Stre
     held
 }
 
-/// What each quantile is moved by: a pair outwards (or inwards) by as much as it takes to cover its share of what was held
-/// out; the median by nothing.
+/// What each quantile is moved by: a pair outwards (or inwards) by as much as it takes to cover its share of what was
+/// held out; the median by nothing.
 fn shifts(models: &[Boosted; 5], held: &[Vec<f64>], scores: &[f64]) -> [f64; 5] {
     let mut shifts = [0.0; 5];
     if held.is_empty() {

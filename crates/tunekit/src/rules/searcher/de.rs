@@ -19,8 +19,8 @@ const VECTORS: usize = 48;
 /// Differential evolution. Good for some hundred to thousands of cheap trials of numeric parameters, for any number of
 /// workers. Cost: some microseconds a suggestion and as many as the history is long.
 ///
-/// A coordinate that leaves the cube is put halfway between its base and the bound it crossed. Categories are taken from
-/// the vectors whole: x1's, or where x2 and x3 differ, x2's with probability F.
+/// A coordinate that leaves the cube is put halfway between its base and the bound it crossed. Categories are taken
+/// from the vectors whole: x1's, or where x2 and x3 differ, x2's with probability F.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct De;
 

@@ -104,9 +104,9 @@ pub(super) fn tried(history: &History<'_>) -> Vec<Tried> {
     all.into_values().collect()
 }
 
-/// How many of these are better than each. Those that meet the constraints come first, by their loss; with several objectives
-/// by the fronts that are left when those before are taken away, in a front the lonely ones first (Deb, Pratap, Agarwal and
-/// Meyarivan 2002). The others follow by how far they are from meeting them.
+/// How many of these are better than each. Those that meet the constraints come first, by their loss; with several
+/// objectives by the fronts that are left when those before are taken away, in a front the lonely ones first (Deb,
+/// Pratap, Agarwal and Meyarivan 2002). The others follow by how far they are from meeting them.
 fn ranks(history: &History<'_>, observed: &[Observed<'_>]) -> Vec<usize> {
     let of = |samples: &Vec<f64>| mean(samples).unwrap_or(f64::NAN);
     let goals: Vec<_> = std::iter::once(history.goal()).chain(history.objectives().iter().map(|m| m.goal)).collect();
@@ -196,8 +196,8 @@ pub(super) fn first_unused(
     })
 }
 
-/// `point` with the coordinates that its configuration has: what a model should see of it. The point itself where that is
-/// no configuration.
+/// `point` with the coordinates that its configuration has: what a model should see of it. The point itself where that
+/// is no configuration.
 pub(super) fn settled(space: &Space, point: Vec<f64>) -> Vec<f64> {
     let own = space.decode(&point).ok().and_then(|config| space.encode(&config).ok());
     own.unwrap_or(point)
@@ -209,8 +209,8 @@ pub(super) fn reflected(u: f64) -> f64 {
     (if folded > 1.0 { 2.0 - folded } else { folded }).clamp(0.0, 1.0)
 }
 
-/// A point with some coordinates of `from` changed: each with probability `share`, and one at least. Numbers take a normal
-/// step of standard deviation `size` (at least one value on), categories any other value.
+/// A point with some coordinates of `from` changed: each with probability `share`, and one at least. Numbers take a
+/// normal step of standard deviation `size` (at least one value on), categories any other value.
 pub(super) fn stepped(from: &[f64], axes: &[Axis], share: f64, size: f64, stream: &mut Stream) -> Vec<f64> {
     let free: Vec<usize> = (0..axes.len()).filter(|j| axes[*j] != Axis::Fixed).collect();
     let mut point = from.to_vec();

@@ -22,8 +22,8 @@ const CHILDREN: usize = 48;
 /// workers; weak below 30 trials. Dying of age, not of rank, is what keeps a lucky measurement from ruling for ever.
 /// Cost: some microseconds a suggestion and as many as the history is long.
 ///
-/// The population is the last 20 trials that ended, in the order they were asked for, failed ones as the worst: a function
-/// of the history, so nothing is kept between suggestions.
+/// The population is the last 20 trials that ended, in the order they were asked for, failed ones as the worst: a
+/// function of the history, so nothing is kept between suggestions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Evolution;
 

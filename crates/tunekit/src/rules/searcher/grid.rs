@@ -1,8 +1,8 @@
 //! Grid search that refines: every prefix of it is a grid, or a part of one spread over the space.
 //!
-//! Nobody knows beforehand how many trials there will be, so there is no resolution to choose. Level 0 has the middle of
-//! every range, level 1 both ends too, then each level halves the distances: 1, 3, 5, 9, 17, ... values, until all values
-//! of a finite range are there. Parameters of few values are in full from the beginning.
+//! Nobody knows beforehand how many trials there will be, so there is no resolution to choose. Level 0 has the middle
+//! of every range, level 1 both ends too, then each level halves the distances: 1, 3, 5, 9, 17, ... values, until all
+//! values of a finite range are there. Parameters of few values are in full from the beginning.
 
 use super::{History, Searcher, Stream, SuggestError, random, unused};
 use crate::words::domain::Domain;
@@ -15,10 +15,10 @@ const FEW: u64 = 4;
 /// Levels beyond this differ by less than a coordinate can tell.
 const LEVELS: u32 = 50;
 
-/// Grid search. Good for a few parameters of a few values, where every configuration is wanted, and for pictures. A finite
-/// space is used in full before it is said to be exhausted. Inside a level the order is that of a golden-ratio walk, so
-/// that a level that is not finished is spread over the space. Cost: microseconds a suggestion and as many as the history
-/// is long.
+/// Grid search. Good for a few parameters of a few values, where every configuration is wanted, and for pictures. A
+/// finite space is used in full before it is said to be exhausted. Inside a level the order is that of a golden-ratio
+/// walk, so that a level that is not finished is spread over the space. Cost: microseconds a suggestion and as many as
+/// the history is long.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Grid;
 
@@ -29,8 +29,8 @@ impl Searcher for Grid {
 
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
         let space = history.space();
-        // Each trial of the searcher's has a place of its own in the walk and goes on from there to one that is free: no
-        // place is left out, and none depends on which trials have ended.
+        // Each trial of the searcher's has a place of its own in the walk and goes on from there to one that is free:
+        // no place is left out, and none depends on which trials have ended.
         let start = history.trials().iter().filter(|t| t.origin == Origin::Searcher).count() as u128;
         let steps = 4 * (history.trials().len() + 64);
         let free = Walk::from(space, start)
@@ -131,8 +131,8 @@ fn coordinate(domain: &Domain, k: u64, n: u64) -> f64 {
     }
 }
 
-/// The place of the `index`-th of `size` points: a walk in steps of nearly the golden section, which returns to none before
-/// it has been to all.
+/// The place of the `index`-th of `size` points: a walk in steps of nearly the golden section, which returns to none
+/// before it has been to all.
 fn scattered(index: u128, size: u128) -> u128 {
     // Beyond this the product overflows, and the walk is never finished anyway.
     if size > 1 << 60 {

@@ -1,6 +1,6 @@
-//! The tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kegl 2011), multivariate (Falkner, Klein and Hutter
-//! 2018): one density l of the good configurations, one g of the others, and the candidate with the largest l / g, which is
-//! the one with the largest expected improvement.
+//! The tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kegl 2011), multivariate (Falkner, Klein and
+//! Hutter 2018): one density l of the good configurations, one g of the others, and the candidate with the largest l /
+//! g, which is the one with the largest expected improvement.
 //!
 //! Kernels and their widths: `parzen`.
 

@@ -1,8 +1,8 @@
-//! Boosted regression trees (Friedman 2001): for a quantile, with the pinball loss, and for the log odds of a class, with the
-//! logistic loss and Newton steps.
+//! Boosted regression trees (Friedman 2001): for a quantile, with the pinball loss, and for the log odds of a class,
+//! with the logistic loss and Newton steps.
 //!
-//! Sizes are those of studies: some hundreds of rows, some dozens of columns. A row is a point, a column a coordinate that is
-//! either a number (split below and above a threshold) or a category (split into one and the rest).
+//! Sizes are those of studies: some hundreds of rows, some dozens of columns. A row is a point, a column a coordinate
+//! that is either a number (split below and above a threshold) or a category (split into one and the rest).
 
 use super::{Growing, Test, Tree, score};
 
@@ -118,8 +118,8 @@ pub(crate) struct Boosted {
 }
 
 impl Boosted {
-    /// Of the quantile at `level` in (0, 1) of `targets`: each tree splits by the sign of what is left, and its leaves are
-    /// the quantile of what is left in them.
+    /// Of the quantile at `level` in (0, 1) of `targets`: each tree splits by the sign of what is left, and its leaves
+    /// are the quantile of what is left in them.
     pub(crate) fn quantile(rows: Rows<'_>, bins: &Bins, targets: &[f64], level: f64, how: Boosting) -> Self {
         let base = quantile(&mut targets.to_vec(), level);
         let mut left: Vec<f64> = targets.iter().map(|y| y - base).collect();

@@ -1,8 +1,8 @@
 //! A random forest of regression trees (Breiman 2001): a surface for histories without a model of their own.
 //!
-//! Grown as Hutter, Hoos and Leyton-Brown 2014 grow theirs: each tree on a bootstrap sample, 5/6 of the parameters tried at a
-//! split, no split of fewer than three. A threshold lies anywhere between its two neighbours, so that trees disagree where
-//! nothing was measured; a category is split off by itself.
+//! Grown as Hutter, Hoos and Leyton-Brown 2014 grow theirs: each tree on a bootstrap sample, 5/6 of the parameters
+//! tried at a split, no split of fewer than three. A threshold lies anywhere between its two neighbours, so that trees
+//! disagree where nothing was measured; a category is split off by itself.
 
 use super::{Growing, Test, Tree, score};
 use crate::rules::stream::Stream;
@@ -25,8 +25,8 @@ pub(crate) struct Row {
 #[derive(Debug, Clone)]
 pub(crate) struct Forest {
     pub(crate) trees: Vec<Tree>,
-    /// 1 less the squared error over the variance, of rows by the trees that were grown without them; 0 where that is not
-    /// better than the mean.
+    /// 1 less the squared error over the variance, of rows by the trees that were grown without them; 0 where that is
+    /// not better than the mean.
     pub(crate) known: f64,
 }
 
@@ -161,7 +161,8 @@ impl Cutter<'_> {
 /// Rows are of the order of 1: a gain below is rounding.
 const NO_GAIN: f64 = 1e-12;
 
-/// By how much the sum of squares falls when `n` of `all` rows with sum `sum` of `total` are taken apart; 0 for all or none.
+/// By how much the sum of squares falls when `n` of `all` rows with sum `sum` of `total` are taken apart; 0 for all or
+/// none.
 fn gain(sum: f64, n: usize, total: f64, all: usize) -> f64 {
     if n == 0 || n == all {
         return 0.0;

@@ -1,8 +1,9 @@
 //! `Listing`: how many configurations a finite space has, and which is the n-th.
 //!
-//! Configurations are in the order of their values, the last parameter changing fastest; a parameter that does not exist
-//! adds none. What is counted for the rest of the parameters depends on the values before only through the conditions that
-//! these meet, so values that meet the same conditions are counted as one class, whatever the width of their domain.
+//! Configurations are in the order of their values, the last parameter changing fastest; a parameter that does not
+//! exist adds none. What is counted for the rest of the parameters depends on the values before only through the
+//! conditions that these meet, so values that meet the same conditions are counted as one class, whatever the width of
+//! their domain.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +16,14 @@ const MOST_CLASSES: usize = 1 << 12;
 const MOST_PARAMETERS: usize = 500;
 
 impl Space {
-    /// How many configurations there are; `None` if a parameter is continuous, `u128::MAX` stands for more. Predicates are
-    /// not heeded: some of these may be forbidden.
+    /// How many configurations there are; `None` if a parameter is continuous, `u128::MAX` stands for more. Predicates
+    /// are not heeded: some of these may be forbidden.
     pub fn count(&self) -> Option<u128> {
         self.listing().count()
     }
 
-    /// The `index`-th configuration of a finite space, the last parameter changing fastest; `None` beyond the last, or if
-    /// a parameter is continuous. It may be one that a predicate forbids.
+    /// The `index`-th configuration of a finite space, the last parameter changing fastest; `None` beyond the last, or
+    /// if a parameter is continuous. It may be one that a predicate forbids.
     pub fn nth(&self, index: u128) -> Option<Config> {
         self.listing().nth(index)
     }

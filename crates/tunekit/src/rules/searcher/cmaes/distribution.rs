@@ -1,14 +1,14 @@
 //! The normal distribution of CMA-ES over the cube, and its update from one generation.
 //!
-//! Letters as in the tutorial: mean m, step size sigma, covariance C = B D^2 B^T, evolution paths p_c and p_sigma, weights w
-//! with effective number mu_eff, learning rates c_c, c_sigma, c_1, c_mu, damping d_sigma; N is the dimension.
+//! Letters as in the tutorial: mean m, step size sigma, covariance C = B D^2 B^T, evolution paths p_c and p_sigma,
+//! weights w with effective number mu_eff, learning rates c_c, c_sigma, c_1, c_mu, damping d_sigma; N is the dimension.
 
 use crate::rules::eigen::Eigen;
 use crate::rules::searcher::evidence::reflected;
 use crate::rules::stream::Stream;
 
-/// sigma at the start, a sixth of the range. The tutorial's third is made for runs of thousands; after 50 trials 0.15 and 0.2
-/// were each ahead of 0.3 on nine functions of eleven (medians of 31 seeds).
+/// sigma at the start, a sixth of the range. The tutorial's third is made for runs of thousands; after 50 trials 0.15
+/// and 0.2 were each ahead of 0.3 on nine functions of eleven (medians of 31 seeds).
 const SIGMA: f64 = 1.0 / 6.0;
 /// A run ends where no direction has a step above this, ...
 const SMALLEST: f64 = 1e-10;
@@ -93,8 +93,8 @@ impl Distribution {
         }
     }
 
-    /// A point of the cube. A coordinate on a grid, whose values are a `cell` apart, keeps a chance to change of about one
-    /// in the number of coordinates and draws.
+    /// A point of the cube. A coordinate on a grid, whose values are a `cell` apart, keeps a chance to change of about
+    /// one in the number of coordinates and draws.
     pub(super) fn draw(&self, cells: &[f64], stream: &mut Stream) -> Vec<f64> {
         let deviations: Vec<f64> = (0..self.mean.len()).map(|j| self.deviation(j)).collect();
         let mut point = Vec::new();

@@ -1,15 +1,15 @@
 //! Where the acquisition is largest: many candidates, the best few improved locally, discrete parameters one by one.
 //!
-//! Candidates are scrambled Sobol points of the whole cube and small steps from the best configurations so far. The best of
-//! them are climbed from with L-BFGS over the numeric coordinates (u = (1 + sin a) / 2 keeps them in the cube), then moved
-//! to configurations of the space; then each discrete parameter in turn takes the value that is best with the others
-//! fixed, until none changes. What the model sees is always a configuration that exists, encoded.
+//! Candidates are scrambled Sobol points of the whole cube and small steps from the best configurations so far. The
+//! best of them are climbed from with L-BFGS over the numeric coordinates (u = (1 + sin a) / 2 keeps them in the cube),
+//! then moved to configurations of the space; then each discrete parameter in turn takes the value that is best with
+//! the others fixed, until none changes. What the model sees is always a configuration that exists, encoded.
 //!
 //! At first only what is near earlier trials is a candidate (`Region`).
 //!
-//! A model that is sure of a wrong optimum would measure beside it for ever: after two trials that stayed close and gained
-//! nothing, the next one is the best that is elsewhere (on Hartmann's function in 3 dimensions this took the median regret
-//! after 50 trials from 10^-2.1 to 10^-4.2).
+//! A model that is sure of a wrong optimum would measure beside it for ever: after two trials that stayed close and
+//! gained nothing, the next one is the best that is elsewhere (on Hartmann's function in 3 dimensions this took the
+//! median regret after 50 trials from 10^-2.1 to 10^-4.2).
 
 use super::acquire::{Acquisition, Incumbent};
 use super::model::Model;
@@ -42,8 +42,9 @@ const GAIN: f64 = 1e-3;
 const ELSEWHERE: f64 = 0.05;
 /// Rounds over the discrete parameters.
 const ROUNDS: usize = 4;
-/// The last share of a budget, in which every other trial confirms. Measured on Branin's function with 5 % of noise: after
-/// 50 trials it took the median regret of the lowest measurement from 10^-2.7 to 10^-2.9, and changed nothing without noise.
+/// The last share of a budget, in which every other trial confirms. Measured on Branin's function with 5 % of noise:
+/// after 50 trials it took the median regret of the lowest measurement from 10^-2.7 to 10^-2.9, and changed nothing
+/// without noise.
 const LAST: f64 = 0.2;
 
 /// The configuration with the largest acquisition among those never used; `None` if all that were looked at have been.
@@ -114,10 +115,10 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     ranked.iter().filter_map(|(_, p)| space.decode(p).ok()).find(new)
 }
 
-/// A trust region, as an early guard: with few configurations a model is sure of too much far from them. A trial is at most so
-/// far from the nearest one in every numeric coordinate, further with every one there is, until it may be anywhere: Vizier's
-/// (Song et al. 2024, sec. 3.5), but from 0.3 of the cube in place of 0.2. On the benchmarks' functions it changed no median by
-/// more than the seeds do; from 0.2 it cost some on mixed spaces.
+/// A trust region, as an early guard: with few configurations a model is sure of too much far from them. A trial is at
+/// most so far from the nearest one in every numeric coordinate, further with every one there is, until it may be
+/// anywhere: Vizier's (Song et al. 2024, sec. 3.5), but from 0.3 of the cube in place of 0.2. On the benchmarks'
+/// functions it changed no median by more than the seeds do; from 0.2 it cost some on mixed spaces.
 struct Region<'a> {
     radius: f64,
     model: &'a Model,
@@ -138,9 +139,10 @@ impl<'a> Region<'a> {
     }
 }
 
-/// What the next trial is to improve upon. Every other trial the best posterior mean, in between what may be best: learning
-/// that pays where measurements are noisy and parameters categorical, staying close where they are exact, and one of each loses
-/// little on either. When little is left of a budget, staying close becomes confirming what will be recommended.
+/// What the next trial is to improve upon. Every other trial the best posterior mean, in between what may be best:
+/// learning that pays where measurements are noisy and parameters categorical, staying close where they are exact, and
+/// one of each loses little on either. When little is left of a budget, staying close becomes confirming what will be
+/// recommended.
 pub(super) fn incumbent(history: &History<'_>) -> Incumbent {
     let trial = history.next_trial().0;
     // A study that goes on beyond its budget has its end somewhere else.
@@ -152,8 +154,8 @@ pub(super) fn incumbent(history: &History<'_>) -> Incumbent {
     }
 }
 
-/// Whether the last finished trials all stayed close to earlier ones and none was clearly the best so far: the model is sure
-/// of its optimum then, and going on there would confirm it for ever, right or wrong.
+/// Whether the last finished trials all stayed close to earlier ones and none was clearly the best so far: the model is
+/// sure of its optimum then, and going on there would confirm it for ever, right or wrong.
 fn stalled(trials: &[(&Trial, Vec<f64>)], history: &History<'_>) -> bool {
     let done: Vec<&(&Trial, Vec<f64>)> = trials.iter().filter(|(t, _)| !t.is_pending()).collect();
     let Some(before) = done.len().checked_sub(PATIENCE) else { return false };

@@ -1,11 +1,12 @@
-//! Which scale outputs are modelled on: a process believes in normal deviations of one size, so measurements whose spread
-//! grows with them, or that have a long tail, are bent first.
+//! Which scale outputs are modelled on: a process believes in normal deviations of one size, so measurements whose
+//! spread grows with them, or that have a long tail, are bent first.
 //!
 //! An output is (g(v) - centre) / spread, where v is the measurement, loss(v) is v or -v (smaller is better), and g is
 //! - loss(v) itself;
 //! - loss(ln v), of positive measurements;
 //! - Yeo and Johnson's power (2000) of loss(v) in units of its quartiles, with the exponent of the largest likelihood;
-//! - the normal score of its rank, linear between a few quantiles (as HEBO's and Vizier's rank warps do, but invertible).
+//! - the normal score of its rank, linear between a few quantiles (as HEBO's and Vizier's rank warps do, but
+//!   invertible).
 //!
 //! Which one is decided by the model's leave-one-out density, for which [`Output::log_slope`] makes scales comparable.
 
@@ -93,7 +94,8 @@ impl Output {
             return Some(Self { centre, ..plain });
         }
         let square = bent.iter().map(|v| ((v - centre) / largest).powi(2)).sum::<f64>() / bent.len() as f64;
-        // The root is subnormal or the range of the means overflows only where all are equal to every practical purpose.
+        // The root is subnormal or the range of the means overflows only where all are equal to every practical
+        // purpose.
         let spread = square.sqrt() * largest;
         Some(Self { centre, spread: if spread > f64::MIN_POSITIVE { spread } else { 1.0 }, ..plain })
     }
@@ -140,8 +142,8 @@ impl Output {
     }
 
     /// The sum of [`Output::log_slope`] over measurements, where on the logarithmic scale none counts as smaller than a
-    /// thousandth of the middle one: a scale gets no credit for telling dust from dust, which a value that happens to be
-    /// 1e-16 among ones would otherwise pay for everything else.
+    /// thousandth of the middle one: a scale gets no credit for telling dust from dust, which a value that happens to
+    /// be 1e-16 among ones would otherwise pay for everything else.
     pub(in crate::rules) fn log_slopes(&self, means: &[f64]) -> f64 {
         let mut sorted = means.to_vec();
         sorted.sort_by(f64::total_cmp);

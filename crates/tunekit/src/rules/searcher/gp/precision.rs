@@ -10,9 +10,9 @@ const FEWEST: usize = 6;
 /// Bootstrap samples.
 const SAMPLES: usize = 100;
 
-/// For each level the probability that its model has the fewest wrongly ordered pairs of configurations at the highest level with
-/// enough of them, by the bootstrap; what is above that level has 0. The model of the highest one is asked about each
-/// configuration without having seen it. `None` before two levels have enough.
+/// For each level the probability that its model has the fewest wrongly ordered pairs of configurations at the highest
+/// level with enough of them, by the bootstrap; what is above that level has 0. The model of the highest one is asked
+/// about each configuration without having seen it. `None` before two levels have enough.
 pub(super) fn precision(model: &Model, history: &History<'_>, stream: &mut Stream) -> Option<Vec<f64>> {
     let by_level = model.by_level()?;
     let top = by_level.iter().rposition(|rows| rows.len() >= FEWEST).filter(|top| *top > 0)?;
