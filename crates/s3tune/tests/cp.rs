@@ -344,6 +344,8 @@ async fn a_memory_is_kept_in_a_file_and_a_file_of_another_kind_is_refused() {
         let text = fs::read_to_string(&memory).unwrap();
         assert!(text.contains("\"version\": 1") && text.contains("\"places\""), "{text}");
     }
+    let folder = scene.cp(&words(&[".", "s3://lab/folder"])).await;
+    assert_eq!((folder.code, folder.stderr.as_str()), (Some(2), "s3tune: . is a folder: add --recursive\n"));
     fs::write(&memory, "something else").unwrap();
     fs::remove_file(scene.target()).unwrap();
     let ended = scene.cp(&copy).await;

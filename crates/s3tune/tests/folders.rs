@@ -115,7 +115,7 @@ async fn a_prefix_comes_down_and_stays_in_step() {
     scene.s3tune("sync s3://lab/p/ x").await.assert_done("0 objects, 0 B in");
     fs::write(scene.path("x/new"), "x").unwrap();
     fs::write(scene.path("x/a"), "x").unwrap();
-    scene.s3tune("sync s3://lab/p/ x --delete").await.assert_done("1 objects, 5 B in");
+    scene.s3tune("sync s3://lab/p/ x --delete").await.assert_done("1 object, 5 B in");
     assert_eq!(tree(&scene.path("x")), scene.objects("lab", "p/", &["a", "b/c.txt", "b/d"]));
 }
 
@@ -153,7 +153,7 @@ async fn a_folder_goes_up_and_across() {
     scene.s3tune("sync src s3://lab/up").await.assert_done("0 objects");
     fs::write(scene.path("src/a"), "other").unwrap();
     fs::remove_file(scene.path("src/b/é")).unwrap();
-    scene.s3tune("sync src s3://lab/up --checksum --delete").await.assert_done("1 objects, 5 B");
+    scene.s3tune("sync src s3://lab/up --checksum --delete").await.assert_done("1 object, 5 B");
     assert_eq!(scene.lab.object("lab", "up/a").unwrap(), b"other");
     assert_eq!(scene.lab.object("lab", "up/b/é"), None);
     scene.s3tune("cp --recursive s3://lab/up s3://other/there/").await.assert_done("2 objects");

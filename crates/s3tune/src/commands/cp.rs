@@ -23,6 +23,11 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     if arguments.version_id.is_some() && matches!(places, Places::Up { .. }) {
         return Err(Failure::usage("--version-id is of an object that is read, and an upload reads none"));
     }
+    if let Places::Up { path, .. } = &places
+        && path.is_dir()
+    {
+        return Err(Failure::usage(format!("{} is a folder: add --recursive", path.display())));
+    }
     let config = arguments.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
     let keeps = !arguments.no_resume && places.goes_on();
     let (version_id, resume) = (arguments.version_id, !arguments.no_resume);

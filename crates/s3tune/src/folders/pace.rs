@@ -87,9 +87,17 @@ impl fmt::Display for Pace {
             0 => Ok(()),
             objects => {
                 let seconds = self.elapsed.as_secs_f64();
-                write!(f, "; {objects} objects, {} were transferred before, in {seconds:.1} s", size(self.bytes))
+                let objects = counted(objects);
+                write!(f, "; {objects}, {}, were transferred before, in {seconds:.1} s", size(self.bytes))
             }
         }
+    }
+}
+
+fn counted(objects: u64) -> String {
+    match objects {
+        1 => "1 object".to_owned(),
+        objects => format!("{objects} objects"),
     }
 }
 
@@ -97,10 +105,10 @@ impl fmt::Display for Pace {
 pub(super) fn summary(report: &BatchReport) -> String {
     let seconds = report.elapsed.as_secs_f64();
     let mut line = match report.dry_run {
-        true => format!("{} objects, {} would be transferred", report.transferred, size(report.bytes)),
+        true => format!("{}, {} would be transferred", counted(report.transferred), size(report.bytes)),
         false => {
             let rate = size((report.bytes as f64 / seconds.max(1e-3)) as u64);
-            format!("{} objects, {} in {seconds:.2} s, {rate}/s", report.transferred, size(report.bytes))
+            format!("{}, {} in {seconds:.2} s, {rate}/s", counted(report.transferred), size(report.bytes))
         }
     };
     for (count, what) in [
