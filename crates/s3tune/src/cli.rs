@@ -13,7 +13,7 @@ use crate::size::ByteSize;
 
 mod folders;
 
-pub use folders::{Filters, FolderArgs, SyncArgs};
+pub use folders::{CopyFlags, Filters, FolderArgs, SyncArgs};
 
 /// Finds, proves and exports a better S3 transfer configuration for this machine and this bucket.
 #[derive(Debug, Parser)]
@@ -184,33 +184,12 @@ pub struct CpArgs {
     /// A file, - for standard output, or /dev/null; or the object. One of the two at least is in S3
     #[arg(value_name = "DST")]
     pub target: OsString,
-    /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]
-    #[arg(long, value_name = "FILE.toml")]
-    pub config: Option<PathBuf>,
-    /// Begin with what earlier copies have found of that endpoint and bucket, and keep it for the next, in FILE.json
-    #[arg(long, value_name = "FILE.json")]
-    pub memory: Option<PathBuf>,
-    /// Keep nothing of a copy that breaks off, and go on from none
-    #[arg(long)]
-    pub no_resume: bool,
     /// Version of the object
     #[arg(long, value_name = "V")]
     pub version_id: Option<String>,
-    /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
-    #[arg(long, value_name = "U")]
-    pub endpoint_url: Option<String>,
-    /// Region of the bucket [default: as AWS's tools find it]
-    #[arg(long, value_name = "R", value_parser = NonEmptyStringValueParser::new())]
-    pub region: Option<String>,
-    /// Profile in AWS's files
-    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
-    pub profile: Option<String>,
-    /// Do not sign requests (public buckets, plain web servers)
-    #[arg(long)]
-    pub no_sign_request: bool,
-    /// The requester pays for the requests and the data
-    #[arg(long)]
-    pub request_payer: bool,
+    #[allow(missing_docs, reason = "the flags speak for themselves")]
+    #[command(flatten)]
+    pub flags: CopyFlags,
     /// Copy all that is below SRC, a folder or a prefix, to below DST
     #[arg(long)]
     pub recursive: bool,

@@ -34,7 +34,7 @@ pub struct Folders {
     pub source: Place,
     /// To where.
     pub target: Place,
-    /// Which names.
+    /// The names that are meant.
     pub globs: Globs,
     /// The rule by which what is there is left out, for a sync.
     pub sync: Option<Compare>,

@@ -186,7 +186,7 @@ impl Connection {
         self.keys.is_some()
     }
 
-    /// What another program needs in its environment. The keys are asked for anew each time, for some last an hour
+    /// The environment that another program needs. The keys are asked for anew each time, for some last an hour
     /// only.
     pub(crate) async fn environment(&self) -> Result<Environment, KeysError> {
         let mut variables = Vec::new();

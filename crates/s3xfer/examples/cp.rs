@@ -196,7 +196,7 @@ async fn download(
     Ok(report)
 }
 
-/// How to reach the server; what is not said is found as AWS's tools find it.
+/// The way to the server; settings left out are found as AWS's tools find them.
 #[derive(Default)]
 struct Access {
     config: TransferConfig,

@@ -80,7 +80,7 @@ impl BodyFaults {
         Step::Send(next.map_or(u64::MAX, |at| at - position))
     }
 
-    /// What to do at the end of a body that comes in, wherever that is.
+    /// The action at the end of a body that comes in, wherever that is.
     pub(crate) fn at_the_end(&mut self) -> Step {
         self.step(u64::MAX)
     }

@@ -138,7 +138,7 @@ pub struct Fault {
     pub key: String,
     /// The kind of requests it meets.
     pub on: RequestKind,
-    /// Which of these it meets.
+    /// The requests of that kind that it meets.
     pub requests: Requests,
     /// What goes wrong.
     pub kind: FaultKind,
@@ -188,7 +188,7 @@ impl Fault {
 ///     key = "big"
 ///     on = "upload-part"        # as "put-object", "copy-object", "complete-multipart-upload", ...
 ///     request = 2
-///     kind = "lost-answer"      # carried out, but not answered; also "late-error" (500 then), "conflict" (409 instead)
+///     kind = "lost-answer"     # carried out, but not answered; also "late-error" (500 then), "conflict" (409 instead)
 /// "#)?;
 /// assert_eq!(plan.faults()[0].requests, Requests::At(3));
 /// assert_eq!(plan.faults()[0].kind, FaultKind::Reset { after_bytes: 1000 });
@@ -239,7 +239,7 @@ pub enum FaultPlanError {
     UnknownRequests {
         /// Number of the fault in the plan, from 0.
         index: usize,
-        /// What was given.
+        /// The value given.
         on: String,
     },
     /// No kind has this name.
@@ -247,7 +247,7 @@ pub enum FaultPlanError {
     UnknownKind {
         /// Number of the fault in the plan, from 0.
         index: usize,
-        /// What was given.
+        /// The value given.
         kind: String,
     },
     /// Not exactly one of `request`, `requests` and `every = true`.
@@ -263,7 +263,7 @@ pub enum FaultPlanError {
         index: usize,
         /// The field.
         field: &'static str,
-        /// What was given.
+        /// The value given.
         value: u64,
         /// The least that is allowed.
         min: u64,

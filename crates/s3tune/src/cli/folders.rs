@@ -7,6 +7,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use s3xfer::Globs;
 
+use crate::object::Access;
+
 /// `s3tune sync`.
 #[derive(Debug, Args)]
 pub struct SyncArgs {
@@ -31,12 +33,23 @@ pub struct SyncArgs {
     #[allow(missing_docs, reason = "the flags speak for themselves")]
     #[command(flatten)]
     pub folders: FolderArgs,
+    #[allow(missing_docs, reason = "the flags speak for themselves")]
+    #[command(flatten)]
+    pub flags: CopyFlags,
+}
+
+/// The flags that copies of one object and of many have in common.
+#[derive(Debug, Args)]
+pub struct CopyFlags {
     /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
     /// Begin with what earlier copies have found of that endpoint and bucket, and keep it for the next, in FILE.json
     #[arg(long, value_name = "FILE.json")]
     pub memory: Option<PathBuf>,
+    /// Keep nothing of a copy that breaks off, and go on from none
+    #[arg(long)]
+    pub no_resume: bool,
     /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
     #[arg(long, value_name = "U")]
     pub endpoint_url: Option<String>,
@@ -49,12 +62,22 @@ pub struct SyncArgs {
     /// Do not sign requests (public buckets, plain web servers)
     #[arg(long)]
     pub no_sign_request: bool,
-    /// Keep nothing of downloads that break off, and go on from none
-    #[arg(long)]
-    pub no_resume: bool,
     /// The requester pays for the requests and the data
     #[arg(long)]
     pub request_payer: bool,
+}
+
+impl CopyFlags {
+    /// The connection that they speak of.
+    #[must_use]
+    pub fn access(&self) -> Access<'_> {
+        Access {
+            endpoint: self.endpoint_url.as_deref(),
+            region: self.region.as_deref(),
+            profile: self.profile.as_deref(),
+            unsigned: self.no_sign_request,
+        }
+    }
 }
 
 /// The flags of both commands.
@@ -104,7 +127,7 @@ impl FolderArgs {
 /// `--include` and `--exclude`, in the order in which they were given.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
-    /// What they come to.
+    /// The patterns that they come to.
     pub globs: Globs,
     /// Whether there is one.
     pub given: bool,

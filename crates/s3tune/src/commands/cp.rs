@@ -10,7 +10,7 @@ use super::interrupted;
 use crate::cli::CpArgs;
 use crate::cp::{Copy, Places, client, copy, places, read_config, remember, remembering};
 use crate::failure::Failure;
-use crate::object::{Access, Connection};
+use crate::object::Connection;
 
 /// Longest that Ctrl-C waits for the server to forget an upload.
 pub(super) const ABORT_WITHIN: Duration = Duration::from_secs(10);
@@ -28,21 +28,17 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     {
         return Err(Failure::usage(format!("{} is a folder: add --recursive", path.display())));
     }
-    let config = arguments.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
-    let keeps = !arguments.no_resume && places.goes_on();
-    let (version_id, resume) = (arguments.version_id, !arguments.no_resume);
-    let what = Copy { places, version_id, config, resume, request_payer: arguments.request_payer };
+    let flags = &arguments.flags;
+    let config = flags.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
+    let keeps = !flags.no_resume && places.goes_on();
+    let (version_id, resume) = (arguments.version_id, !flags.no_resume);
+    let what = Copy { places, version_id, config, resume, request_payer: flags.request_payer };
     // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process
     // otherwise.
     let _listens = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))
         .map_err(|error| Failure::work("listen for SIGXFSZ", &error))?;
-    let connection = Box::pin(Connection::with(Access {
-        endpoint: arguments.endpoint_url.as_deref(),
-        region: arguments.region.as_deref(),
-        profile: arguments.profile.as_deref(),
-        unsigned: arguments.no_sign_request,
-    }));
-    let memory = arguments.memory.as_deref();
+    let connection = Box::pin(Connection::with(flags.access()));
+    let memory = flags.memory.as_deref();
     let client = remembering(client(&connection.await?, &what), memory)?;
     // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name, and
     // an upload is aborted.

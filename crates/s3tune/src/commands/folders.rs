@@ -1,7 +1,5 @@
 //! `s3tune cp --recursive` and `s3tune sync`: whole folders.
 
-use std::path::Path;
-
 use rustix::process::Signal;
 use s3xfer::{Client, Compare};
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,11 +7,11 @@ use tokio::time::timeout;
 
 use super::cp::ABORT_WITHIN;
 use super::interrupted;
-use crate::cli::{CpArgs, FolderArgs, SyncArgs};
+use crate::cli::{CopyFlags, CpArgs, FolderArgs, SyncArgs};
 use crate::cp::{read_config, remember, remembering};
 use crate::failure::Failure;
 use crate::folders::{Folders, copy, places};
-use crate::object::{Access, Connection};
+use crate::object::Connection;
 use crate::show::Show;
 
 pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
@@ -22,20 +20,14 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     }
     let (source, target) = places(&arguments.source, &arguments.target)?;
     let mut what = folders(source, target, &arguments.folders);
-    (what.resume, what.request_payer) = (!arguments.no_resume, arguments.request_payer);
-    let access = Access {
-        endpoint: arguments.endpoint_url.as_deref(),
-        region: arguments.region.as_deref(),
-        profile: arguments.profile.as_deref(),
-        unsigned: arguments.no_sign_request,
-    };
-    run(access, (arguments.config.as_deref(), arguments.memory.as_deref()), what).await
+    (what.resume, what.request_payer) = (!arguments.flags.no_resume, arguments.flags.request_payer);
+    run(&arguments.flags, what).await
 }
 
 pub(super) async fn sync(arguments: SyncArgs) -> Result<(), Failure> {
     let (source, target) = places(&arguments.source, &arguments.target)?;
     let mut what = folders(source, target, &arguments.folders);
-    (what.resume, what.request_payer) = (!arguments.no_resume, arguments.request_payer);
+    (what.resume, what.request_payer) = (!arguments.flags.no_resume, arguments.flags.request_payer);
     what.delete = arguments.delete;
     what.sync = Some(match (arguments.size_only, arguments.checksum, arguments.update) {
         (true, _, _) => Compare::SizeOnly,
@@ -43,13 +35,7 @@ pub(super) async fn sync(arguments: SyncArgs) -> Result<(), Failure> {
         (_, _, true) => Compare::Update,
         _ => Compare::SizeAndTime,
     });
-    let access = Access {
-        endpoint: arguments.endpoint_url.as_deref(),
-        region: arguments.region.as_deref(),
-        profile: arguments.profile.as_deref(),
-        unsigned: arguments.no_sign_request,
-    };
-    run(access, (arguments.config.as_deref(), arguments.memory.as_deref()), what).await
+    run(&arguments.flags, what).await
 }
 
 fn folders(source: crate::folders::Place, target: crate::folders::Place, flags: &FolderArgs) -> Folders {
@@ -70,18 +56,15 @@ fn folders(source: crate::folders::Place, target: crate::folders::Place, flags: 
     }
 }
 
-async fn run(
-    access: Access<'_>,
-    (config, memory): (Option<&Path>, Option<&Path>),
-    what: Folders,
-) -> Result<(), Failure> {
-    let config = config.map(read_config).transpose()?.unwrap_or_default();
+async fn run(flags: &CopyFlags, what: Folders) -> Result<(), Failure> {
+    let config = flags.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
+    let memory = flags.memory.as_deref();
     // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process
     // otherwise.
     let _listens = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))
         .map_err(|error| Failure::work("listen for SIGXFSZ", &error))?;
     let show = Show::new();
-    let client = Client::new(Connection::with(access).await?.client()).with_config(config);
+    let client = Client::new(Connection::with(flags.access()).await?.client()).with_config(config);
     let client = remembering(client, memory)?;
     let ended = tokio::select! {
         ended = Box::pin(copy(&client, &what, &show)) => ended.map(|_| ()),

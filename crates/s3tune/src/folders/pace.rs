@@ -1,4 +1,4 @@
-//! How far a copy of a folder is, and what it came to, in words.
+//! The progress and the result of a copy of a folder, in words.
 
 use std::fmt;
 use std::io::Write;
@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use crate::failure::Failure;
 use crate::show::Show;
 
-/// How often a terminal is told.
+/// The time between two updates on a terminal.
 const LIVE: Duration = Duration::from_millis(200);
-/// How often a line is written where there is no terminal.
+/// The time between two lines where there is no terminal.
 const LINES: Duration = Duration::from_secs(10);
 /// The rate is of the bytes of so long.
 const WINDOW: Duration = Duration::from_secs(5);

@@ -226,7 +226,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What went wrong, sorted by whether another attempt can help.
+    /// The failure, sorted by whether another attempt can help.
     pub(crate) async fn get(
         &self,
         object: &ObjectRequest,

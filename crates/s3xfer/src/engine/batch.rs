@@ -24,6 +24,7 @@ use crate::words::batch::{BatchAction, BatchError, BatchItem, BatchOutcome, Batc
 use crate::words::batch_progress::BatchProgress;
 use crate::words::compare::Compare;
 use crate::words::globs::Globs;
+use crate::words::listing::ListRequest;
 use crate::words::names::NameError;
 
 pub(crate) mod across;
@@ -59,6 +60,12 @@ pub(crate) struct Settings {
 pub(crate) type Each = Box<dyn FnMut(&BatchItem) + Send>;
 
 impl Settings {
+    /// The listing of what is below `prefix`, with the batch's owner and payer.
+    pub(crate) fn listing(&self, bucket: String, prefix: String) -> ListRequest {
+        let (request_payer, expected_bucket_owner) = (self.request_payer, self.expected_bucket_owner.clone());
+        ListRequest { bucket, prefix, request_payer, expected_bucket_owner }
+    }
+
     pub(crate) fn new(shared: Shared) -> Self {
         Self {
             shared,

@@ -9,16 +9,16 @@ use std::future::{Future, IntoFuture};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::time::timeout;
 
+use crate::engine::deadline::in_time;
 use crate::engine::shared::Shared;
+use crate::engine::target::target_settings;
 use crate::rules::parts::{LEAST_PART_BYTES, MOST_PART_BYTES};
-use crate::words::config::TransferOptions;
 use crate::words::failure::TransferError;
 use crate::words::object::{ObjectAddress, ObjectRequest, SseCustomerKey};
 use crate::words::progress::{Progress, Share};
 use crate::words::report::TransferReport;
-use crate::words::target::{Condition, ServerSideEncryption, Target};
+use crate::words::target::Target;
 
 /// A copy of an object that nobody has begun.
 #[derive(Debug)]
@@ -47,18 +47,14 @@ pub struct Copy {
     order: Order,
 }
 
+target_settings!(Copy);
+
 impl Copy {
     pub(crate) fn new(shared: Shared, source: ObjectAddress, target: ObjectAddress) -> Self {
         let (source, target) = (ObjectRequest::new(source), Target::new(target));
         let progress = Progress::new().into();
         let (in_parts_from, least_part_bytes) = (MOST_PART_BYTES, LEAST_PART_BYTES);
         Self { order: Order { shared, source, target, in_parts_from, least_part_bytes, progress } }
-    }
-
-    /// Other options for this transfer alone. The client's limits hold for it as for the others, together with them.
-    pub fn options(mut self, options: TransferOptions) -> Self {
-        self.order.shared = self.order.shared.with_options(options);
-        self
     }
 
     /// Counts into `progress`, together with the other transfers that do. Bytes count when the server says that a part
@@ -81,51 +77,9 @@ impl Copy {
         self
     }
 
-    /// Writes the object only if there is none of that name (`If-None-Match: *`). Otherwise the error is
-    /// [`TransferError::ConditionFailed`].
-    ///
-    /// An object with the same bytes that appeared while a request of this copy went unanswered is taken for this
-    /// copy's own.
-    pub fn if_absent(mut self) -> Self {
-        self.order.target.condition = Condition::Absent;
-        self
-    }
-
-    /// Writes the object only if the one that is there has this ETag (`If-Match`), as S3 writes it, in quotes.
-    /// Otherwise the error is [`TransferError::ConditionFailed`].
-    pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
-        self.order.target.condition = Condition::IsVersion(e_tag.into());
-        self
-    }
-
-    /// Storage class as S3 names it: `STANDARD_IA`, `INTELLIGENT_TIERING`, `GLACIER_IR`, ...; S3 writes STANDARD
-    /// otherwise, whatever the source's is.
-    pub fn storage_class(mut self, storage_class: impl Into<String>) -> Self {
-        self.order.target.attributes.storage_class = Some(storage_class.into());
-        self
-    }
-
-    /// Canned ACL as S3 names it: `private`, `bucket-owner-full-control`, ...
-    pub fn acl(mut self, acl: impl Into<String>) -> Self {
-        self.order.target.attributes.acl = Some(acl.into());
-        self
-    }
-
-    /// Encryption with keys that the server keeps, where it is to be other than the bucket's default.
-    pub fn encryption(mut self, encryption: ServerSideEncryption) -> Self {
-        self.order.target.attributes.encryption = Some(encryption);
-        self
-    }
-
     /// The key that the source is encrypted with, of its owner's own (SSE-C).
     pub fn source_sse_customer_key(mut self, key: SseCustomerKey) -> Self {
         self.order.source.sse_customer_key = Some(key);
-        self
-    }
-
-    /// The key that the new object is encrypted with, of its owner's own (SSE-C).
-    pub fn sse_customer_key(mut self, key: SseCustomerKey) -> Self {
-        self.order.target.object.sse_customer_key = Some(key);
         self
     }
 
@@ -136,22 +90,9 @@ impl Copy {
         self
     }
 
-    /// Has the server refuse the requests if the target's bucket belongs to another account than this one.
-    pub fn expected_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
-        self.order.target.object.expected_bucket_owner = Some(account_id.into());
-        self
-    }
-
     /// Has the server refuse the requests if the source's bucket belongs to another account than this one.
     pub fn expected_source_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
         self.order.source.expected_bucket_owner = Some(account_id.into());
-        self
-    }
-
-    /// Least bytes of a part but the last, where the server is not S3 and takes less than 5 MiB.
-    #[doc(hidden)]
-    pub fn least_part_bytes(mut self, bytes: u64) -> Self {
-        self.order.least_part_bytes = bytes.max(1);
         self
     }
 }
@@ -172,13 +113,7 @@ impl Order {
     where
         F: Future<Output = Result<T, TransferError>>,
     {
-        let (limit, progress) = (self.shared.config.transfer_timeout(), self.progress.clone());
-        let Some(limit) = limit else { return progress.until_done(copy(self)).await };
-        let object = self.target.address().clone();
-        let in_time = async {
-            let late = |_| Err(TransferError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
-            timeout(limit, copy(self)).await.unwrap_or_else(late)
-        };
-        progress.until_done(in_time).await
+        let (limit, object) = (self.shared.config.transfer_timeout(), self.target.address().clone());
+        in_time(limit, object, self.progress.clone(), copy(self)).await
     }
 }

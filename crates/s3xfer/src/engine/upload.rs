@@ -22,16 +22,14 @@ use crate::doors::blocking;
 use crate::doors::source::{self as source_file, Opened};
 use crate::engine::limits::files;
 use crate::engine::session::Session;
+use crate::engine::target::target_settings;
 use crate::rules::media_type;
 use crate::rules::parts::Wanted;
 use crate::words::action::SourceAction;
 use crate::words::checksum::ChecksumAlgorithm;
-use crate::words::config::TransferOptions;
 use crate::words::failure::{RequestError, TransferError};
-use crate::words::object::SseCustomerKey;
 use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
-use crate::words::target::{Condition, ServerSideEncryption};
 use order::Order;
 use part::Carrier;
 use source::{Kind, UploadSource};
@@ -55,15 +53,11 @@ pub struct Upload {
     order: Order,
 }
 
+target_settings!(Upload);
+
 impl Upload {
     pub(crate) fn new(order: Order) -> Self {
         Self { order }
-    }
-
-    /// Other options for this transfer alone. The client's limits hold for it as for the others, together with them.
-    pub fn options(mut self, options: TransferOptions) -> Self {
-        self.order.shared = self.order.shared.with_options(options);
-        self
     }
 
     /// Counts into `progress`, together with the other transfers that do. Bytes count when they have been handed to the
@@ -77,23 +71,6 @@ impl Upload {
     /// or less is uploaded all the same.
     pub fn object_bytes(mut self, bytes: u64) -> Self {
         self.order.object_bytes = Some(bytes);
-        self
-    }
-
-    /// Writes the object only if there is none of that name (`If-None-Match: *`; S3 User Guide, "How to prevent object
-    /// overwrites with conditional writes"). Otherwise the error is [`TransferError::ConditionFailed`].
-    ///
-    /// An object with the same bytes that appeared while a request of this upload went unanswered is taken for this
-    /// upload's own. A program that uses objects as locks has to write something into them that no other one writes.
-    pub fn if_absent(mut self) -> Self {
-        self.order.target.condition = Condition::Absent;
-        self
-    }
-
-    /// Writes the object only if the one that is there has this ETag (`If-Match`), as S3 writes it, in quotes.
-    /// Otherwise the error is [`TransferError::ConditionFailed`].
-    pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
-        self.order.target.condition = Condition::IsVersion(e_tag.into());
         self
     }
 
@@ -153,46 +130,9 @@ impl Upload {
         self
     }
 
-    /// Storage class as S3 names it: `STANDARD_IA`, `INTELLIGENT_TIERING`, `GLACIER_IR`, ...
-    pub fn storage_class(mut self, storage_class: impl Into<String>) -> Self {
-        self.order.target.attributes.storage_class = Some(storage_class.into());
-        self
-    }
-
-    /// Canned ACL as S3 names it: `private`, `bucket-owner-full-control`, ...
-    pub fn acl(mut self, acl: impl Into<String>) -> Self {
-        self.order.target.attributes.acl = Some(acl.into());
-        self
-    }
-
-    /// Encryption with keys that the server keeps, where it is to be other than the bucket's default.
-    pub fn encryption(mut self, encryption: ServerSideEncryption) -> Self {
-        self.order.target.attributes.encryption = Some(encryption);
-        self
-    }
-
-    /// The key that the object is encrypted with, of its owner's own (SSE-C).
-    pub fn sse_customer_key(mut self, key: SseCustomerKey) -> Self {
-        self.order.target.object.sse_customer_key = Some(key);
-        self
-    }
-
     /// Says that the requester pays for the requests and the data.
     pub fn request_payer(mut self) -> Self {
         self.order.target.object.request_payer = true;
-        self
-    }
-
-    /// Has the server refuse the requests if the bucket belongs to another account than this one.
-    pub fn expected_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
-        self.order.target.object.expected_bucket_owner = Some(account_id.into());
-        self
-    }
-
-    /// Least bytes of a part but the last, where the server is not S3 and takes less than 5 MiB.
-    #[doc(hidden)]
-    pub fn least_part_bytes(mut self, bytes: u64) -> Self {
-        self.order.least_part_bytes = bytes.max(1);
         self
     }
 }

@@ -1,4 +1,4 @@
-//! How an upload or a copy is cut into parts.
+//! The cut of an upload or a copy into parts.
 //!
 //! S3 User Guide, "Amazon S3 multipart upload limits": parts have 5 MiB to 5 GiB, but for the last one; an upload has
 //! at most 10,000 of them, numbered from 1.

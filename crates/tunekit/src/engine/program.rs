@@ -116,7 +116,7 @@ impl Drop for Slot {
     }
 }
 
-/// How one run of the program went, unless it failed.
+/// The end of one run of the program, unless it failed.
 struct Ran {
     /// The last report.
     last: Option<ReportLine>,

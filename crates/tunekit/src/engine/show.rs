@@ -135,7 +135,7 @@ impl<W: Write> Observer for Show<W> {
     }
 }
 
-/// How many trials stand how.
+/// The number of trials in each state.
 struct Counts(Vec<(Status, u64)>);
 
 impl Counts {
@@ -167,7 +167,7 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// How a study stands, in lines for people: its trials, its time and its best configuration.
+/// The state of a study, in lines for people: its trials, its time and its best configuration.
 pub fn status_lines(study: &Study) -> Vec<String> {
     let header = study.header();
     let mut lines = vec![

@@ -106,7 +106,7 @@ struct Place<'a> {
     backend: &'a ProgramBackend,
 }
 
-/// How a connection ended.
+/// The end of a connection.
 enum Ended {
     /// The study is over.
     Over,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How a program is told its parameters. Whatever the way, a `{name}` in a word of the command is replaced.
+/// The way that a program is told its parameters. Whatever it is, a `{name}` in a word of the command is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -45,8 +45,8 @@ impl MetricSource {
     }
 }
 
-/// How often a run that failed is tried again, for each kind of failure. What a run reported before it failed stands,
-/// and what the next one reports again is ignored.
+/// The number of new attempts for a run that failed, for each kind of failure. What a run reported before it failed
+/// stands, and what the next one reports again is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retries {

@@ -65,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What went wrong, sorted by whether another attempt can help; [`RequestFailure::Changed`] where either condition
+    /// The failure, sorted by whether another attempt can help; [`RequestFailure::Changed`] where either condition
     /// does not hold, the source's or the target's.
     pub(crate) async fn copy(
         &self,

@@ -24,7 +24,7 @@ pub(crate) enum Turn {
     Answer(Instant),
 }
 
-/// How far a body has gone. Clones are of the same body.
+/// The progress of a body. Clones are of the same body.
 #[derive(Debug, Clone)]
 pub(crate) struct Movement {
     state: Arc<Mutex<State>>,

@@ -66,14 +66,11 @@ impl PrefixCopy {
             let error = ItemError::Overlap { source_prefix: shown(&source), target_prefix: shown(&target) };
             return Err(BatchError { error, report: Box::default() });
         }
-        let asked = |(bucket, prefix): (String, String), expected_bucket_owner| {
-            let request_payer = settings.request_payer;
-            ListRequest { bucket, prefix, request_payer, expected_bucket_owner }
-        };
         let (shared, progress) = (settings.shared.clone(), settings.progress.clone());
         let ordered = settings.sync.is_some() || settings.delete;
-        let owner = settings.expected_bucket_owner.clone();
-        let (source, target) = (asked(source, None), asked(target, owner));
+        // The owner is the target's.
+        let source = ListRequest { expected_bucket_owner: None, ..settings.listing(source.0, source.1) };
+        let target = settings.listing(target.0, target.1);
         let place = Arc::new(Place { shared, progress, source, target, per_object });
         super::run(Across { place, ordered }, settings).await
     }

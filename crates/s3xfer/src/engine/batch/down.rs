@@ -83,12 +83,7 @@ impl PrefixDownload {
         let early = |error: ItemError| BatchError { error, report: Box::default() };
         let rules = folder_rules(&folder, resume);
         let rules = rules.map_err(|error| early(error.into()))?;
-        let asked = ListRequest {
-            bucket,
-            prefix,
-            request_payer: settings.request_payer,
-            expected_bucket_owner: settings.expected_bucket_owner.clone(),
-        };
+        let asked = settings.listing(bucket, prefix);
         let (shared, progress) = (settings.shared.clone(), settings.progress.clone());
         let tree = OnceLock::new();
         let place =

@@ -92,12 +92,7 @@ impl FolderUpload {
 
     async fn run(self) -> Result<BatchReport, BatchError> {
         let Self { settings, folder, bucket, prefix, symlinks, empty_folders, keep_times, per_object } = self;
-        let asked = ListRequest {
-            bucket,
-            prefix,
-            request_payer: settings.request_payer,
-            expected_bucket_owner: settings.expected_bucket_owner.clone(),
-        };
+        let asked = settings.listing(bucket, prefix);
         let (shared, progress) = (settings.shared.clone(), settings.progress.clone());
         let place = Place { shared, progress, asked, keep_times, per_object };
         let up = Up { place: Arc::new(place), folder, symlinks, empty_folders };

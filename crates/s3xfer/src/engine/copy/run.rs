@@ -1,4 +1,4 @@
-//! How a copy goes: the source is asked for, then copied by one request or in parts.
+//! The course of a copy: the source is asked for, then copied by one request or in parts.
 //!
 //! Dropped at any await, see [`multipart`](crate::engine::upload::multipart).
 

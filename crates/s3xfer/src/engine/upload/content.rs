@@ -56,7 +56,7 @@ impl Sent {
     }
 }
 
-/// How far the progress has counted a part: sent again, its bytes do not count again.
+/// The bytes of a part that the progress has counted: sent again, they do not count again.
 #[derive(Debug, Clone)]
 pub(crate) struct Counted {
     progress: Share,

@@ -28,7 +28,7 @@ use crate::words::target::Target;
 
 /// Longest that an error waits for the server to forget the upload.
 const ABORT_WITHIN: Duration = Duration::from_secs(60);
-/// How often that is asked for. Parts that are on their way may come after the first time.
+/// The number of times that it is asked for. Parts that are on their way may come after the first time.
 const ABORTS: u32 = 5;
 /// Between two of them.
 const BETWEEN_ABORTS: Duration = Duration::from_millis(500);

@@ -2,9 +2,8 @@
 
 use std::future::Future;
 
-use tokio::time::timeout;
-
 use super::source::UploadSource;
+use crate::engine::deadline::in_time;
 use crate::engine::shared::Shared;
 use crate::words::failure::TransferError;
 use crate::words::progress::{Progress, Share};
@@ -48,13 +47,7 @@ impl Order {
     where
         F: Future<Output = Result<T, TransferError>>,
     {
-        let (limit, progress) = (self.shared.config.transfer_timeout(), self.progress.clone());
-        let Some(limit) = limit else { return progress.until_done(upload(self)).await };
-        let object = self.target.address().clone();
-        let in_time = async {
-            let late = |_| Err(TransferError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
-            timeout(limit, upload(self)).await.unwrap_or_else(late)
-        };
-        progress.until_done(in_time).await
+        let (limit, object) = (self.shared.config.transfer_timeout(), self.target.address().clone());
+        in_time(limit, object, self.progress.clone(), upload(self)).await
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Seals {
     began: bool,
 }
 
-/// How a line stands to its check.
+/// The relation of a line to its check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sealed {
     /// It has the right one.

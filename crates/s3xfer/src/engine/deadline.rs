@@ -1,0 +1,29 @@
+//! The one deadline of a transfer, whichever way its bytes go.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::words::failure::TransferError;
+use crate::words::object::ObjectAddress;
+use crate::words::progress::Share;
+
+/// Runs the `transfer` of `object` in no more than `limit`. Its share of the progress is taken back unless it succeeds.
+///
+/// # Errors
+///
+/// [`TransferError::TimedOut`], and those of `transfer`.
+pub(crate) async fn in_time<T>(
+    limit: Option<Duration>,
+    object: ObjectAddress,
+    progress: Share,
+    transfer: impl Future<Output = Result<T, TransferError>>,
+) -> Result<T, TransferError> {
+    let Some(limit) = limit else { return progress.until_done(transfer).await };
+    let bounded = async {
+        let late = |_| Err(TransferError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
+        timeout(limit, transfer).await.unwrap_or_else(late)
+    };
+    progress.until_done(bounded).await
+}
