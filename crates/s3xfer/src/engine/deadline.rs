@@ -14,16 +14,20 @@ use crate::words::progress::Share;
 /// # Errors
 ///
 /// [`TransferError::TimedOut`], and those of `transfer`.
-pub(crate) async fn in_time<T>(
+pub(crate) fn in_time<T>(
     limit: Option<Duration>,
     object: ObjectAddress,
     progress: Share,
     transfer: impl Future<Output = Result<T, TransferError>>,
-) -> Result<T, TransferError> {
-    let Some(limit) = limit else { return progress.until_done(transfer).await };
-    let bounded = async {
-        let late = |_| Err(TransferError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
-        timeout(limit, transfer).await.unwrap_or_else(late)
-    };
-    progress.until_done(bounded).await
+) -> impl Future<Output = Result<T, TransferError>> {
+    // Boxed before anything holds it: the futures of transfers are large.
+    let transfer = Box::pin(transfer);
+    async move {
+        let bounded = async {
+            let Some(limit) = limit else { return transfer.await };
+            let late = |_| Err(TransferError::TimedOut { object: object.to_string(), seconds: limit.as_secs() });
+            timeout(limit, transfer).await.unwrap_or_else(late)
+        };
+        progress.until_done(bounded).await
+    }
 }
