@@ -59,7 +59,7 @@
 //! | words | [`TransferConfig`], [`TransferReport`], [`Progress`], [`TransferError`]: plain types, checked when made |
 //! | rules | plan, control, retry, pacing, admission, checksums, names: pure functions and state machines |
 //! | doors | S3 through aws-sdk-s3, over an HTTP client for large bodies; the disk, its journal, folders |
-//! | engine | [`Client`], [`Download`], [`Upload`], [`Copy`]: the async code that moves bytes between the doors |
+//! | engine | [`Client`], [`Download`], [`Upload`], [`Copy`](struct@Copy): the async code that moves bytes between the doors |
 //!
 //! Unix only: files are written at positions (`pwritev` on Linux).
 
