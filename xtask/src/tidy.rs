@@ -1,5 +1,5 @@
-//! The house rules that a compiler does not check: arrows between crates, rooms and files, doors, the map, and plain
-//! text.
+//! The house rules that a compiler does not check: arrows between crates, rooms and files, doors, the map,
+//! packages, and plain text.
 //!
 //! Here the tree is read and the rules are called; each rule lives in its own file under `tidy/`, is a pure function of
 //! paths and texts, and carries an example that breaks it. A finding reads `path:line: what, and how to mend it`.
@@ -9,6 +9,7 @@ mod circles;
 mod doors;
 mod manifest;
 mod map;
+mod package;
 mod rooms;
 mod rust;
 mod text;
@@ -78,6 +79,7 @@ fn check(files: &[File], crates: &[metadata::Crate]) -> Vec<Finding> {
         if file.path.ends_with(".rs") {
             findings.extend(rooms::check(file));
             findings.extend(doors::check(file));
+            findings.extend(package::check(file));
         }
     }
     findings.extend(manifest::check(files));

@@ -39,6 +39,8 @@
 //! |---|---|---|
 //! | `sdk` | no | `Lab::http_client`: the in-process face for aws-sdk-s3 |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod doors;
 mod engine;
 mod rules;
@@ -51,3 +53,8 @@ pub use words::{
     Fault, FaultKind, FaultPlan, FaultPlanError, NetworkProfile, ProfileError, RequestKind, RequestRecord, Requests,
     Stats, SyntheticObject, WrongByte,
 };
+
+/// The README's example is compiled, and run where it can be.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,12 +2,11 @@
 //!
 //! The engine is s3xfer, so a download goes on where an earlier one of the same object stopped; whatever is written
 //! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does
-//! the same from its own folder; what both show, and how both treat standard output, is one file each.
+//! the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a package of this
+//! crate holds them.
 
-// Run before `main` on behalf of the whole program: it looks whether standard output is open.
-#[path = "../../s3xfer/examples/cp/stdout.rs"]
+// Runs before `main` for the whole program: it looks whether standard output is open.
 mod stdout;
-#[path = "../../s3xfer/examples/cp/terminal.rs"]
 mod terminal;
 
 use std::ffi::OsStr;

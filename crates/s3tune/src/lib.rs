@@ -32,7 +32,13 @@ pub mod run;
 pub mod show;
 pub mod size;
 
-/// The README's examples are compiled, and run where they can be.
+/// The examples of this crate's README and of the workspace's are compiled, and run where they can be. The second file is
+/// not in the package.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+mod readme {
+    #[doc = include_str!("../README.md")]
+    struct OfCrate;
+
+    #[doc = include_str!("../../../README.md")]
+    struct OfWorkspace;
+}

@@ -63,6 +63,8 @@
 //!
 //! Unix only: files are written at positions (`pwritev` on Linux).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod doors;
 mod engine;
 mod rules;
@@ -107,3 +109,8 @@ pub use crate::words::target::ServerSideEncryption;
 pub use crate::words::timeline::Moment;
 pub use crate::words::uri::{S3Uri, S3UriError};
 pub use crate::words::verdict::{Bottleneck, Evidence, Verdict};
+
+/// The README's example is compiled, and run where it can be.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

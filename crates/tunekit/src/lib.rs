@@ -57,6 +57,8 @@
 //! | `process` | the module `program`: trials that are runs of another program |
 //! | `cli` | the program `tunekit`, whose `serve` speaks JSON lines with any language, and the module `serve` behind it |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod doors;
 mod engine;
 mod rules;
@@ -178,3 +180,8 @@ pub use study::{
     Ask, Assignment, Best, Decision, Goal, Measured, Metric, Outcome, Setup, Status, Study, Trial, TrialId,
 };
 pub use tuner::{TrialRun, Tuner, Tuning};
+
+/// The README's example is compiled, and run where it can be.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,5 +1,5 @@
 //! Standard output and input as a program gets them: perhaps closed, perhaps on a file system that tells its errors
-//! late. `s3tune cp` includes this file.
+//! late. The crate s3tune has a link to this file.
 
 use std::fs::File;
 use std::io;

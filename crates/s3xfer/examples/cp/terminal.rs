@@ -1,4 +1,4 @@
-//! What a terminal shows of a copy. `s3tune cp` shows the same: it includes this file.
+//! The lines that a terminal shows of a copy. The crate s3tune has a link to this file.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;

@@ -1,0 +1,1 @@
+../../../s3xfer/examples/cp/stdout.rs
