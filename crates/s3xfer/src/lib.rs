@@ -61,6 +61,10 @@
 //! | doors | S3 through aws-sdk-s3, over an HTTP client for large bodies; the disk, its journal, folders |
 //! | engine | [`Client`], [`Download`], [`Upload`], [`Copy`](struct@Copy): the async code that moves bytes between the doors |
 //!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `config` | yes | [`Client::from_env`], [`ClientBuilder::profile`], and settings from AWS's variables, files and roles |
+//!
 //! Unix only: files are written at positions (`pwritev` on Linux).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-use crate::doors::s3::{Access, Store};
+#[cfg(feature = "config")]
+use crate::doors::s3::Access;
+use crate::doors::s3::Store;
 use crate::engine::copy::Copy;
 use crate::engine::download::Download;
 use crate::engine::download::order::Order;
@@ -66,6 +68,7 @@ impl Client {
     /// What is missing (say, a region) shows in the first transfer's error, not here. Addresses objects by path where
     /// an endpoint is set (`AWS_ENDPOINT_URL`), for the servers behind such endpoints rarely have a DNS name per
     /// bucket.
+    #[cfg(feature = "config")]
     pub async fn from_env() -> Self {
         Self::new(Access::client_from_env().await)
     }

@@ -31,6 +31,12 @@ pub enum ClientError {
         /// The setting's name as a noun.
         setting: &'static str,
     },
+    /// The builder may ask the environment, and this build cannot: s3xfer's feature `config` is off.
+    #[error(
+        "this build of s3xfer reads neither AWS's variables nor its files; call without_environment(), or switch the \
+         feature `config` on"
+    )]
+    NoEnvironment,
 }
 
 /// Checks an endpoint for what would show only in the first request's error, or in a log.

@@ -1,7 +1,6 @@
 //! Endpoint, region and keys of a client: what the caller says of them, and for the rest what AWS's tools find.
 
-use aws_config::BehaviorVersion;
-use aws_sdk_s3::config::{self, Region, SharedCredentialsProvider, SharedHttpClient};
+use aws_sdk_s3::config::{self, BehaviorVersion, Region, SharedCredentialsProvider, SharedHttpClient};
 
 use crate::words::client_error::{ClientError, check_endpoint};
 
@@ -13,6 +12,7 @@ const ANY_REGION: &str = "us-east-1";
 pub(crate) struct Access {
     pub(crate) endpoint_url: Option<String>,
     pub(crate) region: Option<String>,
+    #[cfg(feature = "config")]
     pub(crate) profile: Option<String>,
     pub(crate) credentials: Option<SharedCredentialsProvider>,
     pub(crate) unsigned: bool,
@@ -39,6 +39,7 @@ pub struct ResolvedAccess {
 impl Access {
     /// The SDK's client as AWS's usual files and environment variables describe it. What is wrong with them, the first
     /// request tells.
+    #[cfg(feature = "config")]
     pub(crate) async fn client_from_env() -> aws_sdk_s3::Client {
         let shared = aws_config::defaults(BehaviorVersion::latest()).load().await;
         let by_path = shared.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
@@ -46,10 +47,13 @@ impl Access {
     }
 
     fn check(&self) -> Result<(), ClientError> {
-        for (setting, value) in [("region", &self.region), ("profile", &self.profile)] {
-            if value.as_deref() == Some("") {
-                return Err(ClientError::Empty { setting });
-            }
+        let empty = |value: &Option<String>| value.as_deref() == Some("");
+        if empty(&self.region) {
+            return Err(ClientError::Empty { setting: "region" });
+        }
+        #[cfg(feature = "config")]
+        if empty(&self.profile) {
+            return Err(ClientError::Empty { setting: "profile" });
         }
         if self.unsigned && self.credentials.is_some() {
             return Err(ClientError::KeysAndUnsigned);
@@ -89,6 +93,12 @@ impl Access {
         Ok(ResolvedAccess { sdk, endpoint_url, region, credentials })
     }
 
+    #[cfg(not(feature = "config"))]
+    async fn with_env(&self) -> Result<FromEnv, ClientError> {
+        Err(ClientError::NoEnvironment)
+    }
+
+    #[cfg(feature = "config")]
     async fn with_env(&self) -> Result<FromEnv, ClientError> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(endpoint_url) = &self.endpoint_url {

@@ -7,8 +7,9 @@ use crate::doors::s3::{Access, ResolvedAccess};
 use crate::words::client_error::ClientError;
 use crate::words::config::TransferConfig;
 
-/// Makes a [`Client`]; [`Client::builder`] begins. What is not set is taken from where AWS's tools take it: environment
-/// variables, the files in `~/.aws`, the machine's role.
+/// Makes a [`Client`]; [`Client::builder`] begins. Settings that are left out come from where AWS's tools take them:
+/// environment variables, the files in `~/.aws`, the machine's role. For that the crate's feature `config` is needed;
+/// without it, a builder is built after [`without_environment`](Self::without_environment) only.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -45,6 +46,7 @@ impl ClientBuilder {
     }
 
     /// The profile in AWS's files that has the rest.
+    #[cfg(feature = "config")]
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.access.profile = Some(profile.into());
         self
@@ -96,8 +98,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Asks neither AWS's variables and files nor the machine for what is not set. What is missing shows in the first
-    /// transfer's error.
+    /// Asks neither AWS's variables and files nor the machine for settings that are left out. A missing one shows in the
+    /// first transfer's error.
     pub fn without_environment(mut self) -> Self {
         self.access.alone = true;
         self
@@ -107,19 +109,20 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]. Whether the endpoint is there and the keys are right, the first transfer tells.
+    /// [`ClientError`]: a setting cannot be right, or the environment is needed and the feature `config` is off. A
+    /// server that is not there, or refuses the keys, shows in the first transfer's error.
     pub async fn build(self) -> Result<Client, ClientError> {
         let config = self.config.clone();
         let sdk = self.resolve().await?.sdk.build();
         Ok(Client::new(aws_sdk_s3::Client::from_conf(sdk)).with_config(config))
     }
 
-    /// What [`build`](Self::build) makes the client of, for other clients that are to reach the same server in the same
-    /// way.
+    /// The settings that [`build`](Self::build) makes the client of, for other clients that are to reach the same server
+    /// in the same way.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As for [`build`](Self::build).
     pub async fn resolve(self) -> Result<ResolvedAccess, ClientError> {
         self.access.resolve().await
     }
