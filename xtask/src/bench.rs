@@ -38,7 +38,7 @@ const BENCH: &str = "transfer";
 /// Runs what `options` name, from the workspace at `root`.
 ///
 /// # Errors
-/// What could not be built, started or written; not the runs that failed, which are named in the tables.
+/// A failure to build, start or write something. Runs that fail are no such failure: the tables name them.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let peers = build(root)?;
     raise_our_share();

@@ -1,4 +1,4 @@
-//! What cargo knows about the workspace: its crates, what they depend on, and their features.
+//! The workspace as cargo knows it: its crates, their dependencies, and their features.
 //!
 //! Reads `cargo metadata --no-deps`, which touches neither network nor build folder. It judges nothing.
 

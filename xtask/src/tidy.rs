@@ -34,7 +34,7 @@ pub(crate) struct Finding {
     pub(crate) path: String,
     /// From one; zero when the whole file is meant.
     pub(crate) line: usize,
-    /// What is wrong, and how to mend it.
+    /// The mistake, and the way to mend it.
     pub(crate) what: String,
 }
 

@@ -1,4 +1,4 @@
-//! What runs: the store behind the protocol, the gate every request passes, and the two faces.
+//! The running parts: the store behind the protocol, the gate every request passes, and the two faces.
 
 mod backend;
 mod body;

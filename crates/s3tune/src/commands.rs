@@ -60,7 +60,7 @@ async fn run_and_tell(plan: &Plan, bench: &Bench) -> Result<(), Failure> {
     tell(&format!("{words}results in {out}: report.html, best.toml, summary.json, results.csv, measurements.csv\n"))
 }
 
-/// How tables' columns are to be called.
+/// The names of tables' columns.
 fn names(syne_tune_names: bool) -> Names {
     if syne_tune_names { Names::SyneTune } else { Names::Ours }
 }

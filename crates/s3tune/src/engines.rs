@@ -166,7 +166,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What the program says its version is; `None` before [`Engine::check`], and for one that is not asked.
+    /// The version that the program prints; `None` before [`Engine::check`], and for a program that is not asked.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()

@@ -1,4 +1,4 @@
-//! What a run recommends, written for another program: its own files, its flags, its code.
+//! The recommendation of a run, written for another program: its own files, its flags, its code.
 //!
 //! A [`Format`] says which parameters its program takes (`carry` finds their values in a run), and how they are
 //! written. A value that the program cannot take, or takes only rounded, is told beside the values: in a comment, or
@@ -52,7 +52,7 @@ pub struct Format {
     write: fn(&Recommendation) -> Result<Body, BestError>,
 }
 
-/// Where a format has room for what people should know.
+/// The place where a format has room for notes to people.
 #[derive(Debug, Clone, Copy)]
 enum Comments {
     /// On lines that begin with this.

@@ -45,19 +45,19 @@ impl EmbeddedS3 {
         Ok(this)
     }
 
-    /// Where it listens, as `http://127.0.0.1:41234`.
+    /// Its endpoint, as `http://127.0.0.1:41234`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.server.as_ref().map(Server::endpoint).unwrap_or_default()
     }
 
-    /// What it serves and has counted.
+    /// The lab, with its objects and counters.
     #[must_use]
     pub fn lab(&self) -> &Lab {
         &self.lab
     }
 
-    /// How to reach it.
+    /// The connection to it.
     #[must_use]
     pub fn connection(&self) -> Connection {
         let (access, secret) = (self.lab.access_key().to_owned(), self.lab.secret_key().to_owned());

@@ -16,11 +16,11 @@ use crate::object::{Connection, Object};
 /// Downloads one object over and over.
 #[derive(Debug)]
 pub struct Bench {
-    /// How to reach it.
+    /// The connection to the server.
     pub connection: Connection,
-    /// Which.
+    /// The object.
     pub object: Object,
-    /// Who downloads.
+    /// The engine that downloads.
     pub engine: Engine,
     /// The folder that gets the file, in a temporary folder of its own each time.
     pub folder: PathBuf,
@@ -31,7 +31,7 @@ pub struct Bench {
     ledger: Mutex<Ledger>,
 }
 
-/// What was measured so far.
+/// The cost of the measurements so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ledger {
     /// Downloads that were timed and found right.
@@ -52,7 +52,7 @@ pub enum MeasureError {
     /// The folder or the file in it cannot be used.
     #[error("{}", path.display())]
     Folder {
-        /// Which.
+        /// The object.
         path: PathBuf,
         /// The operating system's word.
         source: io::Error,
@@ -60,7 +60,7 @@ pub enum MeasureError {
     /// The download did not end.
     #[error("{engine} did not end within {} s", limit.as_secs_f64())]
     Late {
-        /// Who downloaded.
+        /// The engine that downloaded.
         engine: String,
         /// The time it had.
         limit: Duration,
@@ -68,7 +68,7 @@ pub enum MeasureError {
     /// The download says that it is done, but there is no file.
     #[error("{engine} says that it is done, but wrote no file to {{out}}{}", others(wrote))]
     NoFile {
-        /// Who downloaded.
+        /// The engine that downloaded.
         engine: String,
         /// Names of what is in the folder instead.
         wrote: Vec<String>,
@@ -92,7 +92,7 @@ pub enum MeasureError {
 }
 
 impl Bench {
-    /// Where the object's checksum is not known beforehand, every download must equal the first.
+    /// A bench that has measured nothing. If the object's checksum is unknown, every download must equal the first.
     #[must_use]
     pub fn new(connection: Connection, object: Object, engine: Engine, folder: PathBuf) -> Self {
         let file_name = object.file_name().to_owned();
@@ -153,14 +153,14 @@ impl Bench {
         Ok(took)
     }
 
-    /// What was measured so far.
+    /// The cost of the measurements so far.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         *self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is in a folder.
+/// The names of the files in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()

@@ -12,19 +12,19 @@ use tokio::time::timeout;
 
 use crate::failure::{Failure, chain};
 
-/// How to reach S3, and as whom.
+/// The way to reach S3, and the keys to sign with.
 #[derive(Debug, Clone)]
 pub struct Connection {
     config: Builder,
     endpoint: Option<String>,
     region: String,
-    /// Where keys come from; `None` where requests are not signed.
+    /// The source of keys; `None` where requests are not signed.
     keys: Option<SharedCredentialsProvider>,
     /// Whether this process's own environment says nothing about the server.
     embedded: bool,
 }
 
-/// What of a connection is said on the command line; AWS's files and variables say the rest.
+/// The settings of a connection on the command line; AWS's files and variables have the rest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Access<'a> {
     /// Another endpoint than AWS's.
@@ -41,7 +41,7 @@ pub struct Access<'a> {
 /// there. No `Debug`: it holds keys.
 pub(crate) struct Environment {
     pub(crate) variables: Vec<(&'static str, Option<String>)>,
-    /// What must not be shown, whoever repeats it.
+    /// The text that must never be shown, even where another program repeats it.
     pub(crate) secrets: Vec<String>,
 }
 

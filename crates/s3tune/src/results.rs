@@ -1,4 +1,4 @@
-//! What a run leaves in its folder: `summary.json`, `results.parquet`, `best.toml` and `report.html`.
+//! The files of a run's folder: `summary.json`, `results.parquet`, `best.toml` and `report.html`.
 //!
 //! Here are plain inputs and the files made of them; what to write, and when, is the run's business. Nothing here
 //! measures, searches or reads the journal. Every file appears whole or not at all.

@@ -51,16 +51,16 @@ const METRIC: &str = "download_time";
 /// Trials that fail in a row before the run gives up: a folder that is full fails every one.
 const MAX_FAILURES: u32 = 4;
 
-/// What to do.
+/// The order for a run.
 #[derive(Debug)]
 pub struct Plan {
     /// The folder of the results.
     pub out: PathBuf,
-    /// What is searched.
+    /// The search space.
     pub space: Space,
-    /// Where the search begins.
+    /// The configuration that the search begins with.
     pub init: Init,
-    /// How it goes on.
+    /// The method of the search.
     pub method: Method,
     /// Downloads per configuration, at least 1.
     pub n_downloads: u32,
@@ -72,15 +72,15 @@ pub struct Plan {
     pub cut_off: bool,
     /// The limits on bytes, requests and money, the final comparison included.
     pub budget: Budget,
-    /// Where all randomness of the search comes from.
+    /// The seed of all randomness of the search.
     pub seed: u64,
     /// The network, in words.
     pub network: String,
-    /// How the tables' columns are called.
+    /// The names of the tables' columns.
     pub names: Names,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
     /// As `summary.json` has it.
@@ -222,8 +222,8 @@ fn setup(plan: &Plan, references: &References, show: &Show) -> Result<Setup, Fai
     }
 }
 
-/// What a round of the comparison takes, as far as is known before it: as if what is found took as much as the dearer
-/// of the two references.
+/// The cost of a round of the comparison, as far as it is known before it: the configuration that was found is taken to
+/// cost as much as the dearer of the two references.
 fn round(bench: &Bench, references: &References) -> Spent {
     let of = |config: &Config| Spent::download(bench.engine.knobs(), config, bench.object.bytes);
     let (baseline, default) = (of(&references.baseline), of(&references.engine_default));
@@ -232,7 +232,7 @@ fn round(bench: &Bench, references: &References) -> Spent {
     if references.baseline == references.engine_default { two } else { two.plus(baseline) }
 }
 
-/// What the folder's run has taken so far.
+/// The cost of the folder's run so far.
 fn earlier(folder: &Folder, bench: &Bench) -> Result<Spent, Failure> {
     let of =
         |config: &Config| Spent::download(bench.engine.knobs(), &bench.engine.complete(config), bench.object.bytes);
@@ -253,8 +253,8 @@ fn earlier(folder: &Folder, bench: &Bench) -> Result<Spent, Failure> {
     Ok(spent)
 }
 
-/// What the run is going to take, before it begins. Nobody knows yet how fast the network is: the figure is one that
-/// people can multiply.
+/// The cost of the run, before it begins. The speed of the network is not known yet, so the figure is one that people
+/// can multiply.
 fn in_advance(plan: &Plan, bench: &Bench, round: Spent, one: Spent) -> String {
     const BYTES_PER_S: f64 = 100e6;
     let compared = [round.times(rounds::FEWEST as u64), round.times(rounds::MOST as u64)];

@@ -1,5 +1,5 @@
-//! What a person sees while a run goes on: a live line on a terminal, plain lines elsewhere. All of it on standard
-//! error; standard output is for the result.
+//! The display while a run goes on: a live line on a terminal, plain lines elsewhere. All of it goes to standard error;
+//! standard output is for the result.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -181,7 +181,7 @@ pub fn seconds(value: f64) -> String {
     format!("{value:.digits$} s")
 }
 
-/// How much less (or more) time: `-38.8 %`.
+/// The difference in time: `-38.8 %` is less.
 #[must_use]
 pub fn against(value: f64, default: f64) -> String {
     format!("{:+.1} %", (value / default - 1.0) * 100.0)

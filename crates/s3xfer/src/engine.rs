@@ -15,6 +15,7 @@ pub(crate) mod memory;
 pub(crate) mod session;
 pub(crate) mod shared;
 pub(crate) mod sink;
+pub(crate) mod spans;
 pub(crate) mod stale;
 pub(crate) mod steering;
 pub(crate) mod target;

@@ -27,7 +27,7 @@ log-normal distribution, new connections, tails, refused requests, links that ca
 model, as they publish them. Drawn networks: first byte 2 to 300 ms, 5 to 100 MB/s a connection, link 10 Mbit/s to 100 Gbit/s, objects of 1 MiB to 50 GiB.
 *Second transfer* begins with what a first one has found (`TransferMemory`); *told of another network* with what is true of the next network of the list, and false of this one.";
 
-/// How many networks, which ones, and where to write it down.
+/// The number of networks, their seed, and the document to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     profiles: u64,

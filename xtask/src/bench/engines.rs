@@ -46,7 +46,7 @@ pub(super) const ENGINES: &[Engine] = &[
 /// Enough for a first look.
 pub(super) const QUICK: [&str; 5] = ["ceiling", "s3xfer", "s3xfer-sdk-http", "sdk-ranged", "tm"];
 
-/// Where things are on this machine; absent is absent.
+/// The places of programs on this machine; an absent one is `None`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tools {
     peers: PathBuf,
@@ -58,7 +58,7 @@ pub(super) struct Tools {
     script: PathBuf,
 }
 
-/// Where one run reads from and writes to.
+/// The source and the target of one run.
 #[derive(Debug, Clone)]
 pub(super) struct Ends<'a> {
     pub(super) endpoint: &'a str,
@@ -104,7 +104,7 @@ impl Engine {
     /// Its version; `lock` is the text of the peers' lock file.
     ///
     /// # Errors
-    /// What is absent from this machine.
+    /// The programs that this machine lacks.
     pub(super) fn version(&self, tools: &Tools, lock: &str) -> Result<String, String> {
         let program = |path: &Option<PathBuf>| {
             let path = path.as_ref().ok_or_else(|| format!("{} is not on PATH", self.made_of))?;
@@ -122,7 +122,7 @@ impl Engine {
         }
     }
 
-    /// What it is made of, for the table's foot.
+    /// The versions it is made of, for the table's foot.
     pub(super) fn made_of(&self) -> &'static str {
         self.made_of
     }

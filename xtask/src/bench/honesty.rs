@@ -20,7 +20,7 @@ const HEAD: &str = "\
 Does the interval of 95 % cover the true mean of the configuration that `best` recommends, is its mean neither too high nor too low, and how often is a gain
 over the first configuration claimed (on *flat* there is none)? 40 trials, 80 measurements where replicates race; log-normal noise.";
 
-/// How many studies, and where to write it down.
+/// The number of studies, and the document to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     seeds: u64,

@@ -1,4 +1,4 @@
-//! What the figures were measured on and with: processor, memory, kernel, date, versions.
+//! The machine and the programs behind the figures: processor, memory, kernel, date, versions.
 
 use std::fs;
 use std::path::Path;
@@ -56,7 +56,7 @@ pub(super) fn hardware(root: &Path) -> String {
     )
 }
 
-/// Which of our versions this is, where git knows.
+/// Our own version, where git knows it.
 pub(super) fn commit(root: &Path) -> Option<String> {
     output(root, "git", &["describe", "--always", "--dirty", "--abbrev=9"])
 }

@@ -10,7 +10,7 @@ cargo xtask bench transfer [--quick] [--only WORKLOAD,..] [--engines ENGINE,..] 
        downloads by our engine and by others in turn, and the tables of docs/BENCHMARKS.md;
        --venv: where to look for s5cmd, rclone and python3 before PATH";
 
-/// What to run, and where to write it down.
+/// The order for a bench, and the document to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     /// All where empty.

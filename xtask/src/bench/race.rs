@@ -1,7 +1,6 @@
 //! Runs things: the scratch folder, the server, every entrant in turn, each in a process of its own.
 //!
-//! What is run comes from `workloads` and `engines`; how long it took is measured by `rig measure`, a process around
-//! the process. The keeper of the folder and the server end when this process does, however it ends, because they hold
+//! The runs come from `workloads` and `engines`; `rig measure`, a process around the process, measures their time. The keeper of the folder and the server end when this process does, however it ends, because they hold
 //! the other end of a pipe; they are in process groups of their own, so that Ctrl-C does not end them too early.
 
 use std::fs::{self, OpenOptions};
@@ -152,7 +151,7 @@ impl Server {
 /// Runs a workload's entrants in turn, `rounds` times.
 ///
 /// # Errors
-/// What is wrong with the rig; an entrant that fails is a result.
+/// A failure of the rig; an entrant that fails is a result.
 pub(super) fn run(
     rig: &Rig,
     tools: &Tools,
@@ -229,7 +228,7 @@ fn deadline_s(job: Job) -> u64 {
     60 + job.total() / 10_000_000
 }
 
-/// What the stopwatch saw, before a byte was looked at.
+/// The stopwatch's figures, before a byte was looked at.
 fn judge(figures: &Value, said: &str, deadline_s: u64) -> Outcome {
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned();
     if figures["late"] == true {

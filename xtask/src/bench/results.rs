@@ -1,8 +1,8 @@
-//! What came out of the runs of one workload. Plain values; who fills them is `race`, who shows them `table`.
+//! The results of the runs of one workload. Plain values; `race` fills them, `table` shows them.
 
 use super::workloads::Entrant;
 
-/// What one run took.
+/// The cost of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Measure {
     pub(super) wall_s: f64,
@@ -12,7 +12,7 @@ pub(super) struct Measure {
     pub(super) peak_mib: f64,
 }
 
-/// How one run ended.
+/// The end of one run.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
     /// Every byte was right.
@@ -34,7 +34,7 @@ pub(super) struct Row {
     pub(super) entrant: Entrant,
     /// By round; only these are averaged.
     pub(super) fine: Vec<(u32, Measure)>,
-    /// What went wrong, a sentence a run.
+    /// The failures, a sentence a run.
     pub(super) bad: Vec<String>,
     pub(super) unable: Option<String>,
 }

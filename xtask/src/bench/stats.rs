@@ -26,7 +26,7 @@ pub(super) fn median_ratio(values: &[(u32, f64)], base: &[(u32, f64)]) -> Option
     median(&ratios)
 }
 
-/// Who runs in which order in a round: everybody once, and everybody is first at some time.
+/// The order of the entrants in each round: everybody once, and everybody is first at some time.
 pub(super) fn order(round: u32, entrants: usize) -> impl Iterator<Item = usize> {
     (0..entrants).map(move |i| (i + round as usize) % entrants)
 }

@@ -34,13 +34,13 @@ const BENCH: &str = "tune";
 const HANDS: usize = 2;
 /// Trials at a time of the parallel runs.
 const BATCH: usize = 4;
-/// Where suggestions are timed, and after how many results.
+/// The function whose suggestions are timed, and the numbers of results before them.
 const TIMED: (&str, [usize; 4]) = ("hartmann6", [20, 100, 300, 1000]);
 
 /// Runs what `options` name, from the workspace at `root`.
 ///
 /// # Errors
-/// What could not be built, started or written; not the runs that failed, which are named under the tables.
+/// A failure to build, start or write something. Runs that fail are no such failure: the tables name them.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let tunekit = match &options.tunekit {
         Some(program) => program.clone(),

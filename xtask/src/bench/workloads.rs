@@ -1,11 +1,11 @@
-//! What is downloaded, over which network, and by whom. Plain values; nothing here runs.
+//! The workloads: objects, networks and entrants. Plain values; nothing here runs.
 
 pub(super) const BUCKET: &str = "lab";
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// What one run moves, and where to.
+/// The bytes of one run, and their target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Job {
     /// One object into a file.
@@ -42,7 +42,7 @@ impl Job {
     }
 }
 
-/// What is between server and client.
+/// The network between server and client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Network {
     /// Loopback as it is.
@@ -54,14 +54,14 @@ pub(super) enum Network {
 }
 
 impl Network {
-    /// Where a connection is slow, the ceiling opens as many as fill the link, and some to spare; elsewhere its own
-    /// number is right.
+    /// The connections of the ceiling: enough to fill the link, and some to spare, where a connection is slow. `None`
+    /// elsewhere, for its own number is right.
     fn ceiling_connections(self) -> Option<u32> {
         matches!(self, Self::Shaped(_)).then_some(32)
     }
 }
 
-/// Who takes part.
+/// The entrants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Field {
     /// Every engine, on the same job.
@@ -73,7 +73,7 @@ enum Field {
 /// A table of the report.
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
-    /// How it is named on the command line, and in the document's markers.
+    /// Its name on the command line, and in the document's markers.
     pub(super) name: &'static str,
     pub(super) title: &'static str,
     /// Stated above the table.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{File, Finding, rooms, rust};
 
-/// How many times a name may be passed on before it is found.
+/// Most times that a name may be passed on before it is found.
 const MOST_PASSED: usize = 8;
 
 /// A module by its names from the crate's root, which is empty.
@@ -19,7 +19,7 @@ type Module = Vec<String>;
 #[derive(Debug, Clone)]
 struct Name {
     path: Vec<String>,
-    /// What a `use` calls it; `None` for a path that is only used.
+    /// The name that a `use` gives it; `None` for a path that is only used.
     called: Option<String>,
     line: usize,
 }

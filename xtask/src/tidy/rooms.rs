@@ -83,7 +83,7 @@ fn crate_paths(code: &str, module: &[String]) -> Vec<(usize, String)> {
     paths
 }
 
-/// Where the path goes on after `::`, blanks allowed.
+/// The rest of the path after `::`, blanks allowed.
 fn after_separator(code: &str, from: usize) -> Option<usize> {
     let rest = code[from..].trim_start().strip_prefix("::")?.trim_start();
     Some(code.len() - rest.len())
@@ -121,7 +121,7 @@ pub(super) fn split_group(inside: &str) -> Vec<&str> {
     items
 }
 
-/// How many `mod name { ... }` blocks of this file hold the place.
+/// Number of `mod name { ... }` blocks of this file that hold the place.
 pub(super) fn inline_depth(code: &str, at: usize) -> usize {
     rust::words(&code[..at], "mod")
         .filter(|start| {

@@ -67,7 +67,7 @@ fn end_of_block_comment(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// Where the closing quote stands, backslashes respected.
+/// The place of the closing quote, backslashes respected.
 fn end_of_quoted(bytes: &[u8], mut at: usize, quote: u8) -> usize {
     while at < bytes.len() && bytes[at] != quote {
         at += if bytes[at] == b'\\' { 2 } else { 1 };
@@ -109,7 +109,7 @@ pub(crate) fn is_word(byte: u8) -> bool {
     byte == b'_' || byte.is_ascii_alphanumeric() || byte >= 0x80
 }
 
-/// Where `word` stands in `text` as a word of its own.
+/// The places of `word` in `text` as a word of its own.
 pub(crate) fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let bytes = text.as_bytes();
     text.match_indices(word).map(|(at, _)| at).filter(move |&at| {

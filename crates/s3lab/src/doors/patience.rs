@@ -1,4 +1,4 @@
-//! How long a client may keep the server waiting: [`Stall`], and what the door does with it at each place.
+//! The patience with slow clients: [`Stall`], and the door's reaction to it at each place.
 //!
 //! Time is tokio's, so that tests pause it. The waits are generous: a slow client is served, and one that is gone, or
 //! never meant to ask, does not keep its socket and its memory.

@@ -41,7 +41,7 @@ pub(crate) enum Unanswered {
 /// The future of an exchange.
 pub(crate) type Exchanged<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Unanswered>> + Send>>;
 
-/// Who answers requests.
+/// A responder to requests.
 pub(crate) trait Exchange: Send + Sync + 'static {
     /// The answers' bodies.
     type Body: http_body::Body<Data = Bytes, Error = io::Error> + Send + Sync + 'static;

@@ -46,9 +46,9 @@ pub(crate) type Abort = Arc<AtomicBool>;
 #[error("a planned fault broke the connection")]
 pub(crate) struct Broken;
 
-/// Who answers requests.
+/// A responder to requests.
 pub(crate) trait Handler: Clone + Send + Sync + 'static {
-    /// What belongs to one connection; dropped when it closes.
+    /// The state of one connection; dropped when it closes.
     type Connection: Send + Sync + 'static;
     /// The answers' bodies.
     type Body: http_body::Body<Data = Bytes, Error = io::Error> + Send + 'static;

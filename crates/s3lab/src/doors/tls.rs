@@ -50,7 +50,7 @@ impl Acceptor {
     ///
     /// # Errors
     ///
-    /// What the client sent instead of one, that it left, or that it took too long.
+    /// The reason: the client sent something else, left, or took too long.
     pub(crate) async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -29,7 +29,7 @@ pub(crate) struct Backend {
     pub(crate) min_part_bytes: u64,
 }
 
-/// What the gate is to do with an answer beyond sending it; travels as an extension of the response.
+/// Orders for the gate beyond sending the answer; they travel as an extension of the response.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Afterwards {
     /// 206 where the protocol layer would say 200.

@@ -23,8 +23,8 @@ use crate::rules::network::{Flow, QUANTUM_BYTES};
 /// Between the last byte and a reset or an early end: time for the bytes before it to leave this process.
 const FLUSH: Duration = Duration::from_millis(5);
 
-/// How often a body gives way to another whose turn is first before it goes ahead: enough for a woken task to run, and
-/// an end in any case, as the other may wait for a tick of a clock that is paused.
+/// Turns that a body gives to another one before it goes ahead: enough for a woken task to run. The number is bounded,
+/// as the other may wait for a tick of a clock that is paused.
 const MOST_YIELDS: u32 = 8;
 
 /// Paces the pieces of one body.
@@ -91,7 +91,7 @@ impl Pacer {
         Poll::Ready(())
     }
 
-    /// What was reserved is handed over, or given up.
+    /// Hands the reserved bytes over, or gives them up.
     fn arrived(&mut self) {
         if let Some(flow) = &self.flow {
             self.line.link(self.direction, |link| link.arrived(flow));
@@ -143,7 +143,7 @@ pub(crate) struct LabBody {
     pacer: Pacer,
     faults: BodyFaults,
     position: u64,
-    /// What `Content-Length` says, where it says something.
+    /// The number in `Content-Length`, where that header is sent.
     length: Option<u64>,
     connection: Arc<Connection>,
     _in_flight: InFlight,

@@ -48,7 +48,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// Where a planned fault strikes before the answer begins.
+    /// The place where a planned fault strikes before the answer begins.
     pub(super) async fn exchange<B>(
         self: Arc<Self>,
         connection: Arc<Connection>,
@@ -196,7 +196,7 @@ fn refused(refusal: Refusal) -> Response<Body> {
     }
 }
 
-/// What the log keeps of a request: nothing a credential or a signature could be in.
+/// The request as the log keeps it: without any text that could hold a credential or a signature.
 fn record<B>(connection: u64, request: &Request<B>) -> RequestRecord {
     let path = request.uri().path().trim_start_matches('/');
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));

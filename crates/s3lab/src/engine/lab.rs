@@ -150,7 +150,7 @@ pub enum BuildError {
     /// Access key, secret or region is empty, or holds a character that cannot be signed.
     #[error("{what} must be printable ASCII without spaces, slashes in keys aside, and not empty")]
     Credentials {
-        /// Which of them.
+        /// The setting's name.
         what: &'static str,
     },
 }
@@ -273,21 +273,21 @@ impl LabBuilder {
         self
     }
 
-    /// How the network behaves.
+    /// Sets the network's behaviour.
     #[must_use]
     pub fn network(mut self, profile: NetworkProfile) -> Self {
         self.network = profile;
         self
     }
 
-    /// What goes wrong.
+    /// Sets the planned faults.
     #[must_use]
     pub fn faults(mut self, plan: FaultPlan) -> Self {
         self.faults = plan;
         self
     }
 
-    /// How many requests [`Lab::requests`] remembers; 4096 unless set.
+    /// Sets the number of requests that [`Lab::requests`] remembers; 4096 by default.
     #[must_use]
     pub fn keep_requests(mut self, most: usize) -> Self {
         self.keep_requests = most;

@@ -45,13 +45,13 @@ pub enum StartError {
     Listen {
         /// The address that was asked for.
         addr: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The certificate could not be made.
     #[error("cannot make a certificate for the server; start it without TLS")]
     Certificate {
-        /// What the cryptography said.
+        /// The cryptography library's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -130,7 +130,7 @@ impl Server {
         self.addr
     }
 
-    /// What clients take as endpoint URL; addressing is path style.
+    /// The endpoint URL for clients; addressing is path style.
     #[must_use]
     pub fn endpoint(&self) -> String {
         let scheme = if self.certificate_pem.is_some() { "https" } else { "http" };

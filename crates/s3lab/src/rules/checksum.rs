@@ -67,7 +67,7 @@ pub(crate) struct Hasher {
     states: Vec<(Algorithm, State)>,
 }
 
-/// What a [`Hasher`] found, in binary.
+/// The result of a [`Hasher`], in binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sums {
     pub(crate) md5: [u8; 16],

@@ -23,7 +23,7 @@ pub(crate) struct Conditions {
     pub(crate) if_unmodified_since: Option<SystemTime>,
 }
 
-/// What the conditions say.
+/// The verdict of the conditions of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Go on.
@@ -59,7 +59,7 @@ impl Conditions {
     }
 }
 
-/// What a conditional write says.
+/// The verdict of the conditions of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteVerdict {
     /// Go on.

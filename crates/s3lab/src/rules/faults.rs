@@ -36,11 +36,11 @@ pub(crate) struct Effects {
     /// Offsets, in the object or in the request's body, whose bytes are inverted.
     pub(crate) corrupt: Vec<u64>,
     pub(crate) body: BodyFaults,
-    /// How many planned faults met the request.
+    /// Number of planned faults that met the request.
     pub(crate) count: u64,
 }
 
-/// What happens while a body is sent. Positions count the body's bytes from 0.
+/// The faults of a body while it is sent. Positions count the body's bytes from 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BodyFaults {
     reset_at: Option<u64>,
@@ -50,7 +50,7 @@ pub(crate) struct BodyFaults {
     pub(crate) bytes_per_s: Option<u64>,
 }
 
-/// What the body does next.
+/// The next step of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Send at most this many bytes, then ask again.
@@ -64,7 +64,7 @@ pub(crate) enum Step {
 }
 
 impl BodyFaults {
-    /// What to do at `position`. A stall is answered once.
+    /// The step at `position`. A stall is answered once.
     pub(crate) fn step(&mut self, position: u64) -> Step {
         if let Some((_, duration)) = self.stalls.front().copied().filter(|(at, _)| *at <= position) {
             self.stalls.pop_front();

@@ -25,8 +25,8 @@ use crate::words::NetworkProfile;
 /// Bytes of one quantum: at 28 MB/s one takes 2.3 ms, more than the 1 ms tokio's timers resolve.
 pub(crate) const QUANTUM_BYTES: usize = 64 << 10;
 
-/// How much late wake-ups may be made up for. Above the few ms a busy machine delays a timer by; at 400 MB/s it is a
-/// burst of 4 MB.
+/// Longest lateness of a wake-up that is made up for. It is above the few ms by which a busy machine delays a timer; at
+/// 400 MB/s it allows a burst of 4 MB.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// One direction of the link, shared by all connections.
@@ -154,7 +154,7 @@ impl Network {
         self.admission.as_mut().is_none_or(|admission| admission.admit(now))
     }
 
-    /// How long the `ordinal`-th request waits for its first byte.
+    /// The wait of the `ordinal`-th request for its first byte.
     pub(crate) fn first_byte(&self, ordinal: u64) -> Duration {
         let (Some(median), sigma) = (self.profile.first_byte_ms(), self.profile.first_byte_sigma().unwrap_or(0.0))
         else {
@@ -177,7 +177,7 @@ impl Network {
         rng
     }
 
-    /// How much later a new connection's first request is answered.
+    /// The extra wait of a new connection's first request.
     pub(crate) fn connect(&self) -> Duration {
         Duration::from_secs_f64(self.profile.connect_ms().unwrap_or(0.0) / 1e3)
     }

@@ -1,4 +1,4 @@
-//! Which bytes of an object a `Range` header selects (RFC 9110, 14.1.2, and what S3 makes of it).
+//! The bytes of an object that a `Range` header selects (RFC 9110, 14.1.2, as S3 reads it).
 //!
 //! S3 answers with one range only, and every range of an empty object is 416. What is no range, or more than one, it
 //! ignores, as if the header were absent (RFC 9110, 14.2); the protocol layer would refuse that with 400, so that such

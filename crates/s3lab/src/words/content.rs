@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::SyntheticObject;
 
-/// Where a segment's bytes come from.
+/// The origin of a segment's bytes.
 #[derive(Debug, Clone)]
 enum Source {
     Memory(Bytes),

@@ -1,4 +1,4 @@
-//! What goes wrong, and at which request: never by luck.
+//! The planned faults, each with the request that it meets: never by luck.
 //!
 //! A fault is addressed by key, by kind of request and by the number of the request of that kind for that key, counted
 //! from 0: GETs of objects over those that passed the signature check, the others as they arrive. How a fault changes a
@@ -64,7 +64,7 @@ pub enum FaultKind {
     Stall {
         /// Body bytes before the stall.
         after_bytes: u64,
-        /// How long; `None` for ever.
+        /// The length of the pause; `None` for ever.
         duration: Option<Duration>,
     },
     /// The body comes at this rate at most, whatever the network carries.
@@ -140,7 +140,7 @@ pub struct Fault {
     pub on: RequestKind,
     /// The requests of that kind that it meets.
     pub requests: Requests,
-    /// What goes wrong.
+    /// The kind of fault.
     pub kind: FaultKind,
 }
 
@@ -273,7 +273,7 @@ pub enum FaultPlanError {
     /// Not TOML, an unknown field, or a field of the wrong type.
     #[error("the fault plan cannot be read: {message}")]
     Syntax {
-        /// Where and why.
+        /// The place and the reason.
         message: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What the lab stores under a key.
+//! The object that the lab stores under a key.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

@@ -1,6 +1,6 @@
-//! How the emulated network and service behave: nine numbers, as a type and as a TOML file.
+//! The behaviour of the emulated network and service: nine numbers, as a type and as a TOML file.
 //!
-//! What the numbers do is `rules::network`'s business. MB are 1e6 bytes, so 1000 MB/s are 8 Gbit/s.
+//! The effect of the numbers is `rules::network`'s business. MB are 1e6 bytes, so 1000 MB/s are 8 Gbit/s.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,8 @@ const MAX_MS: f64 = 600_000.0;
 /// 1 kB/s to 1 TB/s; one request in a thousand seconds to a million a second.
 const RATE: (f64, f64) = (0.001, 1e6);
 
-/// How the emulated network and service behave. What is absent is unlimited, or does not happen.
+/// The behaviour of the emulated network and service. A field that is absent is unlimited, or its event does not
+/// happen.
 ///
 /// | field | unit | meaning | range |
 /// |---|---|---|---|
@@ -70,13 +71,13 @@ pub enum ProfileError {
     OutOfRange {
         /// The field.
         field: &'static str,
-        /// What was given.
+        /// The value that was given.
         value: f64,
         /// The least that is allowed.
         min: f64,
         /// The most that is allowed.
         max: f64,
-        /// How to mend it.
+        /// The way to mend it.
         mend: &'static str,
     },
     /// A field means nothing without another.
@@ -90,13 +91,13 @@ pub enum ProfileError {
     /// No built-in profile has this name.
     #[error("there is no profile {name:?}; the names are {}", NetworkProfile::NAMES.join(", "))]
     UnknownName {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
     },
     /// Not TOML, an unknown field, or a field of the wrong type.
     #[error("the profile cannot be read: {message}")]
     Syntax {
-        /// Where and why.
+        /// The place and the reason.
         message: String,
     },
 }
@@ -316,13 +317,13 @@ impl NetworkProfile {
         self.0.tail_fraction
     }
 
-    /// How much longer slow requests take, in ms.
+    /// The extra time of slow requests, in ms.
     #[must_use]
     pub fn tail_ms(&self) -> Option<f64> {
         self.0.tail_ms
     }
 
-    /// How much later a new connection's first request is answered, in ms.
+    /// The extra wait of a new connection's first request, in ms.
     #[must_use]
     pub fn connect_ms(&self) -> Option<f64> {
         self.0.connect_ms
@@ -346,7 +347,7 @@ impl NetworkProfile {
         self.0.requests_per_s
     }
 
-    /// What the delays are drawn from.
+    /// The seed that the delays are drawn from.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.0.seed.unwrap_or(0)

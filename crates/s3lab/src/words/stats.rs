@@ -1,4 +1,4 @@
-//! What the lab counted: a snapshot of its counters, and the record of one request.
+//! The lab's counts: a snapshot of its counters, and the record of one request.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub enum RequestKind {
     AbortMultipartUpload,
     /// GET of a bucket's keys, in either version.
     ListObjects,
-    /// Whatever else S3 knows: buckets, parts, uploads, bulk deletes.
+    /// All other operations of S3: buckets, parts, uploads, bulk deletes.
     Other,
 }
 

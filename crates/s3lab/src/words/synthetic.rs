@@ -66,9 +66,9 @@ pub struct SyntheticObject {
 pub struct WrongByte {
     /// Offset in the object, in bytes.
     pub offset: u64,
-    /// What the object holds there; `None` behind its end.
+    /// The object's byte there; `None` past its end.
     pub expected: Option<u8>,
-    /// What was found.
+    /// The byte that was found.
     pub found: u8,
 }
 

@@ -1,6 +1,6 @@
 //! The text of an engine file: TOML that says how another program is started and what its knobs are.
 //!
-//! What each key means is in `docs/ENGINES.md`. Whatever cannot be right is refused here, before anything runs.
+//! `docs/ENGINES.md` explains each key. A file that cannot be right is refused here, before anything runs.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use super::program::Program;
 use super::template::{PLACES, in_braces, is_name, placeholders};
 use super::{Knob, program};
 
-/// What a file says.
+/// The contents of a file.
 #[derive(Debug)]
 pub(super) struct EngineFile {
     pub(super) name: String,
@@ -69,7 +69,7 @@ struct RawIgnored {
     because: String,
 }
 
-/// What a parameter's table holds beside its domain.
+/// The settings in a parameter's table beside its domain.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawKnob {
@@ -142,7 +142,7 @@ pub(super) fn parse(text: &str, beside: &dyn Fn(&str) -> io::Result<String>) -> 
     Ok(EngineFile { name: raw.name, program, parameters })
 }
 
-/// What is wrong and in which line, without the picture of the place.
+/// The error and its line, without the picture of the place.
 fn in_one_line(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().replace('\n', " ");
     match error.span() {

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use s3xfer::Progress;
 
-/// How far the download is that it was given to. Clones are of the same download.
+/// The progress of one download. Clones are of the same download.
 ///
-/// Of ours it knows the bytes that were written. Of another program it knows how much of the disk the files in the
-/// target's folder take, whatever their names are: a program that reserves the disk beforehand seems to be done at
-/// once, and one that keeps bytes in memory seems to be late.
+/// For our own engine it counts the bytes that were written. For another program it measures the disk space of the
+/// files in the target's folder, whatever their names are. A program that reserves the disk beforehand seems to be done
+/// at once, and one that keeps bytes in memory seems to be late.
 #[derive(Debug, Clone, Default)]
 pub struct Gauge(Arc<Mutex<Source>>);
 

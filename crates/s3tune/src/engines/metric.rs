@@ -5,21 +5,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What begins a line of Syne Tune's Reporter.
+/// The beginning of a line of Syne Tune's Reporter.
 const REPORTER: &str = "[tune-metric]:";
 /// The name that the AWS sample reports under.
 const NAME: &str = "download_time";
 /// A program may round its time to hundredths of a second.
 const ROUNDING_SECONDS: f64 = 0.01;
 
-/// Where the time of a download comes from.
+/// The source of a download's time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Metric {
     /// From the process's start to its end.
     #[default]
     Wall,
-    /// What the process says on standard output: seconds, in the last line that Syne Tune's Reporter would write
+    /// The process's own figure on standard output: seconds, in the last line that Syne Tune's Reporter would write
     /// (`[tune-metric]: {"download_time": 1.23}`), or else as a plain number on the last line.
     Stdout,
 }
@@ -40,7 +40,7 @@ pub enum MetricError {
     /// The value is no number.
     #[error("{text:?} is not a number of seconds")]
     NotANumber {
-        /// What is there instead.
+        /// The text that is there instead.
         text: String,
     },
     /// A number that no download takes.
@@ -52,9 +52,9 @@ pub enum MetricError {
     /// More than passed.
     #[error("{seconds} s is more than the {wall_seconds:.3} s that the whole process took; are these milliseconds?")]
     Longer {
-        /// What the program says.
+        /// The time that the program reports.
         seconds: f64,
-        /// What passed.
+        /// The time that passed.
         wall_seconds: f64,
     },
 }

@@ -35,7 +35,7 @@ impl Parameters {
         self.all.iter().find(|parameter| parameter.knob.name == name)
     }
 
-    /// What is searched by default, for an object of this size.
+    /// The default space for an object of this size.
     pub(super) fn space(&self, object_bytes: u64) -> Space {
         let searched = self.all.iter().filter(|parameter| parameter.is_searched);
         searched.fold(Space::new(), |space, parameter| {
@@ -43,7 +43,7 @@ impl Parameters {
         })
     }
 
-    /// What is wrong with searching `space`: parameters that are not the engine's, values of another kind, and knobs
+    /// The objections to searching `space`: parameters that are not the engine's, values of another kind, and knobs
     /// that the engine would ignore.
     pub(super) fn fault(&self, space: &Space) -> Option<String> {
         if space.is_empty() {
@@ -100,7 +100,7 @@ impl Parameter {
     }
 }
 
-/// What values of a domain are, in words.
+/// The kind of a domain's values, in words.
 fn kind(domain: &Domain) -> &'static str {
     match domain {
         Domain::Int(_) => "a whole number",

@@ -18,7 +18,7 @@ use crate::checksum::checksum_of;
 use crate::failure::Failure;
 use crate::object::{Connection, Object};
 
-/// How another program is started, and what it needs.
+/// Another program: its command, and the things it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Program {
     /// The command, with placeholders; the word `{unsigned}` stands for those of `unsigned`.
@@ -31,11 +31,11 @@ pub struct Program {
     pub(super) unset: Vec<String>,
     /// Files and their texts, with placeholders.
     pub(super) files: Vec<(String, String)>,
-    /// Where its time comes from.
+    /// The source of its time.
     pub(super) metric: Metric,
     /// A command that fails where the program cannot be used.
     pub(super) check: Vec<String>,
-    /// How to get it.
+    /// The way to install it.
     pub(super) install: Option<String>,
 }
 
@@ -112,7 +112,7 @@ impl Program {
         self.texts().any(|(_, text)| placeholders(text).any(|name| name == placeholder))
     }
 
-    /// What can be wrong whatever the knobs are called.
+    /// Finds mistakes that do not depend on the names of the knobs.
     pub(super) fn fault(&self) -> Option<String> {
         if self.words.first().is_none_or(|word| word.is_empty() || word == UNSIGNED) {
             return Some("command: its first word must name a program".to_owned());
@@ -240,7 +240,7 @@ impl Program {
     }
 }
 
-/// What each placeholder stands for.
+/// The values of the placeholders.
 fn values<'a>(
     connection: &Connection,
     object: &Object,

@@ -16,7 +16,7 @@ pub(super) fn text(name: &str) -> Option<&'static str> {
     }
 }
 
-/// What the shipped files name with `from`.
+/// The files that the shipped engines name with `from`.
 pub(super) fn beside(name: &str) -> io::Result<String> {
     match name {
         "boto3.py" => Ok(include_str!("shipped/boto3.py").to_owned()),

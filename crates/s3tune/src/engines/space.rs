@@ -1,4 +1,4 @@
-//! What is searched: named spaces over the parameters of a transfer, or a file's.
+//! The search spaces: named ones over the parameters of a transfer, or one from a file.
 
 use std::fs;
 

@@ -1,6 +1,7 @@
 //! Texts with placeholders such as `{out}`: which a text names, and what it says once they are filled in.
 
-/// What every engine can name: the object, the file to write, the server, and the folder of the engine's own files.
+/// The names that every engine knows: the object, the file to write, the server, and the folder of the engine's own
+/// files.
 pub(super) const PLACES: [&str; 6] = ["bucket", "key", "out", "endpoint", "region", "files"];
 
 /// Every placeholder of the form `{lower_case}` in a text, without the braces.

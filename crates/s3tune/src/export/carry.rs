@@ -16,11 +16,11 @@ pub(super) struct Target {
     pub(super) name: &'static str,
     /// The parameter of boto3's `TransferConfig` that means the same, if there is one.
     pub(super) boto3: Option<&'static str>,
-    /// What it may be.
+    /// Its allowed values.
     pub(super) takes: Takes,
 }
 
-/// What a parameter may be.
+/// The allowed values of a parameter.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Takes {
     /// A whole number in this range.
@@ -51,7 +51,7 @@ pub(super) enum Taken {
     Word(String),
 }
 
-/// What was carried over, in the order of the targets, and what is to be said about it.
+/// The values that were carried over, in the order of the targets, and the notes about them.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
     pub(super) values: Vec<(&'static str, Taken)>,

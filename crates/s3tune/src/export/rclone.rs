@@ -66,7 +66,7 @@ fn write(found: &Recommendation) -> Result<Body, BestError> {
     Ok(Body { text, notes })
 }
 
-/// What 1 stands for, where the parameter is a size.
+/// The unit of a parameter that is a size.
 fn unit_bytes(name: &str) -> Option<u64> {
     TARGETS.iter().find(|target| target.name == name).and_then(|target| match target.takes {
         Takes::Bytes { unit, .. } => Some(unit),

@@ -27,11 +27,11 @@ pub struct Recommendation {
     pub engine: String,
     /// The engine's parameters.
     pub knobs: Vec<Knob>,
-    /// What is recommended. A parameter that is missing has the engine's default.
+    /// The recommended values. A parameter that is missing has the engine's default.
     pub config: Map<String, Value>,
     /// Whether it is what the engine does by itself, for nothing better was proven.
     pub only_default: bool,
-    /// Where it comes from, a statement a line. Holds text from outside, line feeds too.
+    /// Its origin, a statement a line. Holds text from outside, line feeds too.
     pub origin: Vec<String>,
 }
 
@@ -85,7 +85,7 @@ pub enum RunError {
     Io {
         /// The file.
         file: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A file that is not what a run writes.
@@ -93,7 +93,7 @@ pub enum RunError {
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What is wrong, with line and column.
+        /// The mistake, with line and column.
         source: serde_json::Error,
     },
 }
@@ -240,7 +240,7 @@ pub(super) mod tests {
     use super::*;
     use crate::engines::Engine;
 
-    /// What a run with s3xfer found, in full.
+    /// The findings of a run with s3xfer, in full.
     pub(in crate::export) fn s3xfer() -> Recommendation {
         let config = json!({
             "multipart_threshold": 8_388_608, "max_concurrency": 61, "multipart_chunksize": 7_190_169,
@@ -255,7 +255,7 @@ pub(super) mod tests {
         }
     }
 
-    /// What a run with another engine found: names, boto3's names for it, bytes of its unit, values.
+    /// The findings of a run with another engine: names, boto3's names for them, bytes of their unit, values.
     pub(in crate::export) fn found(engine: &str, knobs: &[(&str, Option<&str>, Option<u64>, Value)]) -> Recommendation {
         let knob = |(name, boto3, unit_bytes, _): &(&str, Option<&str>, Option<u64>, Value)| Knob {
             name: (*name).to_owned(),

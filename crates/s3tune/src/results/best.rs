@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::file::{WriteError, write_whole};
 
-/// Where a configuration comes from: the comment on top of the file.
+/// The origin of a configuration: the comment on top of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// One statement a line, as `found for s3://bucket/key (3 GiB) on 16 cores`.
@@ -41,7 +41,7 @@ pub enum BestError {
     Encoding {
         /// The parameter.
         key: String,
-        /// What it said.
+        /// The writer's error.
         source: toml::ser::Error,
     },
     /// The file could not be written.

@@ -19,7 +19,7 @@ pub enum WriteError {
     Io {
         /// The file that was to be.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }

@@ -14,47 +14,48 @@ use tunekit::drawing::PictureError;
 
 use super::file::{WriteError, write_whole};
 
-/// What a report is made of. Nothing is computed from it but pictures and words; less of the metric is better.
+/// The input of a report. Only pictures and words are computed from it; less of the metric is better.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportInput {
-    /// What was downloaded, as `s3://bucket/key`.
+    /// The object, as `s3://bucket/key`.
     pub object: String,
     /// Its size.
     pub object_bytes: u64,
-    /// What was measured, in words: `download time`.
+    /// The metric, in words: `download time`.
     pub metric: String,
     /// Its unit: `s`. With seconds the headline tells the throughput, too.
     pub unit: String,
     /// The final comparison, measured after the search; none when the run ended before it.
     pub comparison: Option<Comparison>,
-    /// What one has without tuning: its name, and its mean as far as it is known.
+    /// The configuration without tuning: its name, and its mean as far as it is known.
     pub reference: Option<(String, f64)>,
     /// Every trial, in the order in which they finished.
     pub trials: Vec<TrialRow>,
     /// The trial whose configuration was chosen.
     pub best_trial: Option<u64>,
-    /// What was varied, in the order of the space.
+    /// The parameters that were varied, in the order of the space.
     pub parameters: Vec<Parameter>,
-    /// Which parameters matter, and how; or why that cannot be said, as a fragment of a sentence.
+    /// The influence of the parameters, or the reason why it is unknown, as a fragment of a sentence.
     pub influence: Result<Influence, String>,
     /// The parameters of which a test says that they have no measurable effect.
     pub without_effect: Vec<String>,
     /// The configuration found, in full, beside those it is compared with.
     pub configuration: Configurations,
-    /// How it was measured, as name and value: object, network, engine, seed, cores, what stopped the search.
+    /// The conditions of the measurement, as name and value: object, network, engine, seed, cores, the end of the
+    /// search.
     pub conditions: Vec<(String, String)>,
-    /// What the reader should keep in mind, a sentence each.
+    /// Caveats for the reader, a sentence each.
     pub caveats: Vec<String>,
 }
 
 /// Configurations measured side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// What was measured, in the order in which it is shown.
+    /// The arms, in the order in which they are shown.
     pub arms: Vec<Arm>,
     /// The configuration found against each other arm. The first is the headline.
     pub against: Vec<Against>,
-    /// What a reader should conclude, in a sentence.
+    /// The conclusion for the reader, in a sentence.
     pub conclusion: String,
 }
 
@@ -69,24 +70,24 @@ pub struct Against {
     pub ci95: [f64; 2],
 }
 
-/// What an arm stands for: the colour it has in pictures.
+/// The role of an arm, which gives it its colour in pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArmKind {
     /// Another configuration than the engine's default that people know.
     Baseline,
-    /// What one has without tuning.
+    /// The configuration without tuning.
     Default,
-    /// What was found.
+    /// The configuration that was found.
     Found,
 }
 
 /// One side of a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arm {
-    /// What to call it: `boto3's defaults`, `found`.
+    /// Its name: `boto3's defaults`, `found`.
     pub name: String,
-    /// What it stands for.
+    /// Its role.
     pub kind: ArmKind,
     /// Every measurement, in the metric's unit.
     pub measurements: Vec<f64>,
@@ -103,15 +104,15 @@ pub struct TrialRow {
     pub number: u64,
     /// Seconds from the search's start to the trial's end.
     pub finished_at_seconds: f64,
-    /// How it ended.
+    /// Its end.
     pub outcome: Outcome,
-    /// How many measurements it took.
+    /// Number of its measurements.
     pub measurements: u64,
     /// Its configuration: a value for each of [`ReportInput::parameters`], in their order; none where it has none.
     pub config: Vec<Option<ParameterValue>>,
 }
 
-/// How a trial ended.
+/// The end of a trial.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -147,7 +148,7 @@ impl Outcome {
 pub struct Parameter {
     /// Its name.
     pub name: String,
-    /// How its numbers read.
+    /// The format of its numbers.
     pub unit: ParameterUnit,
     /// Whether the space is logarithmic in it: so is its axis.
     pub log: bool,
@@ -155,7 +156,7 @@ pub struct Parameter {
     pub before: Option<ParameterValue>,
 }
 
-/// How a parameter's numbers read.
+/// The format of a parameter's numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParameterUnit {
@@ -176,36 +177,37 @@ pub enum ParameterValue {
     Choice(String),
 }
 
-/// Which parameters matter, and how the metric depends on each.
+/// The influence of the parameters on the metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Influence {
-    /// How many measured configurations it was learned from.
+    /// Number of measured configurations it was learned from.
     pub configurations: u64,
-    /// What it was read off, in words: `a random forest`.
+    /// The model it was read off, in words: `a random forest`.
     pub surface: String,
-    /// How much of the metric's variation over the space that is thought to know, 0 to 1.
+    /// Share of the metric's variation over the space that the model is thought to know, 0 to 1.
     pub known: f64,
-    /// Of every parameter and of pairs, the largest first.
+    /// The shares of every parameter and of pairs, the largest first.
     pub shares: Vec<Share>,
     /// One for each parameter, in the order in which they are shown.
     pub curves: Vec<Curve>,
 }
 
-/// How much of the metric's variation over the space a parameter accounts for, or a pair beyond what each does alone.
+/// The share of the metric's variation over the space that a parameter accounts for, or a pair beyond what each does
+/// alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Share {
     /// One name, or two.
     pub parameters: Vec<String>,
-    /// Of the variance, 0 to 1.
+    /// Share of the variance, 0 to 1.
     pub share: f64,
     /// Its standard error.
     pub sd: f64,
 }
 
-/// How the metric depends on one parameter, averaged over all others.
+/// The metric as a function of one parameter, averaged over all others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// Which of [`ReportInput::parameters`], by name.
+    /// One of [`ReportInput::parameters`], by name.
     pub parameter: String,
     /// In the order of the values.
     pub points: Vec<CurvePoint>,

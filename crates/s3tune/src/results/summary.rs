@@ -48,7 +48,7 @@ use super::file::{WriteError, write_whole};
 pub struct Summary {
     /// Always 2.
     pub schema: Schema,
-    /// What was measured; less is better.
+    /// The metric; less is better.
     pub metric: String,
     /// The unit of [`Measured::mean`].
     pub unit: String,
@@ -64,7 +64,7 @@ pub struct Summary {
     pub improvement_ci95: [f64; 2],
     /// The same against `engine_default`.
     pub versus_engine_default: Versus,
-    /// What is proven of `best` against `engine_default`.
+    /// The verdict of the comparison of `best` with `engine_default`.
     pub verdict: Verdict,
     /// The configuration to use, which `best.toml` holds.
     pub recommended: Recommended,
@@ -80,9 +80,9 @@ pub struct Summary {
     pub object_bytes: u64,
     /// Seed of everything random in the search.
     pub seed: u64,
-    /// What downloaded: `s3xfer`, or a command template.
+    /// The engine: `s3xfer`, or a command template.
     pub engine: String,
-    /// Which limit or event ended the search, as its flag is called.
+    /// The limit or event that ended the search, as its flag is called.
     pub stopped_by: String,
 }
 
@@ -93,11 +93,11 @@ pub struct Measured {
     pub config: Map<String, Value>,
     /// Mean of the measurements, in the summary's unit.
     pub mean: f64,
-    /// How many measurements the mean is of.
+    /// Number of measurements behind the mean.
     pub n: u64,
 }
 
-/// How much less time [`Summary::best`] takes than another configuration.
+/// The time that [`Summary::best`] saves against another configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Versus {
     /// `1 - best.mean / other.mean`; negative where the best found takes longer.
@@ -106,7 +106,7 @@ pub struct Versus {
     pub ci95: [f64; 2],
 }
 
-/// What a comparison proves of a configuration.
+/// The verdict of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// The whole interval lies above zero.
@@ -120,7 +120,7 @@ pub enum Verdict {
     Slower,
 }
 
-/// Which configuration to use.
+/// The recommended configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recommended {
@@ -131,7 +131,7 @@ pub enum Recommended {
 }
 
 impl Verdict {
-    /// What an interval of improvements proves.
+    /// The verdict of an interval of improvements.
     #[must_use]
     pub fn of([low, high]: [f64; 2]) -> Self {
         match (low > 0.0, high < 0.0) {
@@ -141,7 +141,7 @@ impl Verdict {
         }
     }
 
-    /// What to use then.
+    /// The configuration to use then.
     #[must_use]
     pub fn recommended(self) -> Recommended {
         match self {
@@ -215,7 +215,7 @@ pub enum LoadError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// Another version's schema.
@@ -231,7 +231,7 @@ pub enum LoadError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column.
+        /// The mistake, with line and column.
         source: serde_json::Error,
     },
 }

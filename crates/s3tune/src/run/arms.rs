@@ -5,7 +5,7 @@ use tunekit::{Config, Space};
 
 use crate::engines::Engine;
 
-/// What a configuration stands for in the comparison.
+/// The role of a configuration in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
@@ -20,7 +20,7 @@ pub(crate) enum Role {
 /// A configuration to measure. One with several roles is measured once for all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Arm {
-    /// What it stands for.
+    /// Its role.
     pub(crate) roles: Vec<Role>,
     /// The trial that found it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

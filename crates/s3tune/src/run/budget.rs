@@ -1,4 +1,4 @@
-//! How much a study may move and cost, as pure rules: on a real bucket every byte and every request has a price.
+//! The limits of a study's traffic and cost, as pure rules: on a real bucket every byte and every request has a price.
 
 use tunekit::Config;
 
@@ -24,7 +24,7 @@ pub struct Budget {
     pub price_per_gb: f64,
 }
 
-/// What downloads took, or will take.
+/// The traffic of downloads, past or to come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Bytes.
@@ -59,7 +59,7 @@ impl Spent {
 }
 
 impl Budget {
-    /// What so much costs.
+    /// The price of this traffic.
     pub(crate) fn cost(&self, spent: Spent) -> f64 {
         spent.requests as f64 / 1000.0 * self.price_per_1000_requests
             + spent.bytes as f64 / BYTES_PER_GB * self.price_per_gb
@@ -78,7 +78,7 @@ impl Budget {
         }
     }
 
-    /// How many rounds of so much each are left after `spent`, at most `most`.
+    /// Number of rounds of so much each that are left after `spent`, at most `most`.
     pub(crate) fn rounds_left(&self, spent: Spent, round: Spent, most: usize) -> usize {
         (1..=most).rev().find(|rounds| self.exceeded_by(spent.plus(round.times(*rounds as u64))).is_none()).unwrap_or(0)
     }

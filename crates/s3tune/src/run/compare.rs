@@ -71,7 +71,7 @@ async fn measure(bench: &Bench, config: &Config, limit: Duration, show: &Show) -
     }
 }
 
-/// What a comparison says.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Improvements {
     /// Best against baseline.

@@ -27,7 +27,7 @@ enum Line {
     Download { arm: usize, at_s: f64, seconds: f64 },
 }
 
-/// How the search ended.
+/// The end of the search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SearchEnd {
     /// The limit that ended it, as its flag is called.
@@ -39,11 +39,11 @@ pub(crate) struct SearchEnd {
 /// A timed and checked download of an arm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Download {
-    /// Which of [`Comparison::arms`].
+    /// One of [`Comparison::arms`].
     pub(crate) arm: usize,
     /// When it ended, in seconds since the search began.
     pub(crate) at_s: f64,
-    /// How long it took.
+    /// Its duration.
     pub(crate) seconds: f64,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Contents {
     pub(crate) earlier: Vec<Comparison>,
     /// The last one.
     pub(crate) last: Option<Comparison>,
-    /// How the search ended before it.
+    /// The end of the search before it.
     pub(crate) search: Option<SearchEnd>,
     /// Bytes of whole lines; those behind are of a line that was torn.
     whole_bytes: usize,
@@ -171,7 +171,7 @@ impl ComparisonFile {
         Ok(this)
     }
 
-    /// What is measured so far.
+    /// The measurements so far.
     pub(crate) fn comparison(&self) -> &Comparison {
         self.contents.last.as_ref().expect("an open file has arms")
     }

@@ -13,7 +13,7 @@ const PATIENCE: f64 = 1.5;
 /// A download that is going to end before this many times the best is waited for, too: its value tells more than a
 /// bound.
 const NEARLY: f64 = 2.0;
-/// How often the rule is asked.
+/// The time between two questions to the rule.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Whether a download that has run for `elapsed` can no longer be as fast as the best, which takes `best_seconds` on

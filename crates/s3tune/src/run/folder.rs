@@ -22,7 +22,7 @@ use crate::size::ByteSize;
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// How the tables' columns are called.
+    /// The names of the tables' columns.
     names: Names,
 }
 
@@ -65,12 +65,12 @@ impl Folder {
         })
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the journal is, or will be.
+    /// The journal's path; the file need not be there yet.
     pub(crate) fn journal(&self) -> PathBuf {
         self.path.join(JOURNAL_NAME)
     }

@@ -1,4 +1,4 @@
-//! Which parameters mattered: read off the search's own model, made again from the journal.
+//! The influence of the parameters, read off the search's own model, which is made again from the journal.
 
 use tunekit::results::{ImportanceError, Importances, PartialDependence, Surface};
 use tunekit::{Study, Value};
@@ -8,7 +8,7 @@ use crate::results::{Curve, CurvePoint, Influence, ParameterValue, Share};
 /// Values of a parameter at which its curve is computed.
 const POINTS: usize = 20;
 
-/// What the journal tells of the parameters.
+/// The findings about the parameters in the journal.
 #[derive(Debug)]
 pub(crate) struct Explained {
     pub(crate) importances: Importances,

@@ -1,4 +1,5 @@
-//! What the names of search methods stand for: who chooses configurations, and who says how often each is downloaded.
+//! The search methods by name: each has a searcher, which chooses configurations, and a scheduler, which says how often
+//! each is downloaded.
 
 use tunekit::scheduler::{RacingOptions, RungOptions, SchedulerSpec};
 use tunekit::{SchedulerKind, SearcherKind, Setup};

@@ -1,4 +1,4 @@
-//! What the report shows of a run's record.
+//! The report of a run's record.
 
 use std::thread::available_parallelism;
 

@@ -1,5 +1,5 @@
-//! What a run's folder says: the study, the comparison and what both are about. Summary, tables and report are made of
-//! it and of nothing else, so that they can be made again at any time without measuring.
+//! The contents of a run's folder: the study, the comparison, and the description of both. Summary, tables and report
+//! are made of it and of nothing else, so that they can be made again at any time without measuring.
 
 use std::fs;
 use std::path::Path;
@@ -68,7 +68,7 @@ impl Record {
         &self.experiment.header().space
     }
 
-    /// How a trial's value comes from its measurements.
+    /// The rule that makes a trial's value of its measurements.
     pub(crate) fn rule(&self) -> ValueRule {
         self.experiment.header().metric.value
     }

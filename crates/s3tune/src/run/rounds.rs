@@ -15,7 +15,7 @@ const SECONDS: f64 = 24.0;
 pub(crate) const FEWEST: usize = 4;
 /// Rounds at most: more make a narrow interval hardly narrower.
 pub(crate) const MOST: usize = 10;
-/// How many times as many, where the measurements spread too much for an interval.
+/// The factor by which rounds grow where the measurements spread too much for an interval.
 const MOST_EXTENSIONS: usize = 3;
 
 /// The arm to measure next; none when the comparison is finished. `most` bounds the rounds, for whoever pays for bytes.
@@ -28,7 +28,7 @@ pub(crate) fn next(comparison: &Comparison, most: usize) -> Option<usize> {
     Some(order(arms, round)[place])
 }
 
-/// How many rounds there are to be, as far as can be told by now.
+/// The number of rounds, as far as it can be told by now.
 pub(crate) fn rounds(comparison: &Comparison) -> usize {
     let arms = comparison.arms.len();
     if comparison.rounds() == 0 {

@@ -36,20 +36,20 @@ enum Cut {
     WrongBytes(String),
 }
 
-/// What the downloads of a search have in common.
+/// The state that the downloads of a search share.
 struct Downloads<'a> {
     plan: &'a Plan,
     bench: &'a Bench,
     stop: StopHandle,
     cut: Mutex<Option<Cut>>,
     spent: Mutex<Spent>,
-    /// What the comparison will take at least.
+    /// The least cost of the comparison.
     reserve: Spent,
     /// The mean of the best configuration so far, in seconds.
     best: Arc<Mutex<Option<f64>>>,
 }
 
-/// How a download of the search ended.
+/// The end of a download of the search.
 enum Ended {
     /// It took so long.
     Done(Duration),

@@ -5,7 +5,7 @@ use tunekit::{Config, Experiment, Space, Value};
 
 use super::comparison::{Comparison, Contents};
 
-/// How the columns are called.
+/// The names of the columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Names {
     /// By words of this program's.

@@ -14,7 +14,7 @@ use crate::size::ByteSize;
 /// Trials that the terminal shows.
 const TRIALS_SHOWN: usize = 10;
 
-/// What a reader should conclude from a comparison.
+/// The conclusion of a comparison, for a reader.
 pub(crate) fn conclusion(identity: &Identity, improvements: &Improvements) -> String {
     let engine = identity.engine_name();
     let default = identity.default_name();
@@ -48,7 +48,7 @@ pub(crate) fn conclusion(identity: &Identity, improvements: &Improvements) -> St
     }
 }
 
-/// How the search went about it: searcher, scheduler, seed.
+/// The method of the search: searcher, scheduler, seed.
 pub(crate) fn search_method(record: &Record) -> String {
     let header = record.experiment.header();
     let method = match header.scheduler.name() {

@@ -14,6 +14,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use self::merge::{Merge, Pair};
 use self::side::{Names, Seen, Side, What};
@@ -302,12 +303,13 @@ impl<D: Direction> Run<D> {
                     return self.ended(BatchItem { name, bytes, action, outcome: BatchOutcome::WouldBeDone });
                 }
                 let transfer = self.direction.transfer(seen);
-                self.tasks.spawn(async move { vec![item(name, bytes, action, transfer.await)] });
+                let transferred = async move { vec![item(name, bytes, action, transfer.await)] };
+                self.tasks.spawn(transferred.in_current_span());
             }
             Step::Compare(seen, there, bytes) => {
                 let (name, action) = (seen.name.clone(), action(&seen.name));
                 let (same, transfer) = (self.direction.same(&seen, &there), self.direction.transfer(seen));
-                self.tasks.spawn(async move {
+                let compared = async move {
                     let ended = match same.await {
                         Ok(true) => {
                             return vec![BatchItem { name, bytes, action, outcome: BatchOutcome::Unchanged }];
@@ -319,7 +321,8 @@ impl<D: Direction> Run<D> {
                         Err(error) => Err(error),
                     };
                     vec![item(name, bytes, action, ended)]
-                });
+                };
+                self.tasks.spawn(compared.in_current_span());
             }
             Step::Delete(names) if dry_run => {
                 for name in names {

@@ -114,6 +114,6 @@ impl Order {
         F: Future<Output = Result<T, TransferError>>,
     {
         let (limit, object) = (self.shared.config.transfer_timeout(), self.target.address().clone());
-        in_time(limit, object, self.progress.clone(), copy(self)).await
+        in_time("copy", limit, object, self.progress.clone(), copy(self)).await
     }
 }

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use crate::engine::limits::RequestPermit;
 use crate::engine::session::Session;
@@ -99,7 +100,7 @@ impl<'a> Crew<'a> {
                 granted = granted, if next.is_some() && allowed => {
                     permit.set(limits.permit());
                     if let Some(job) = next.take() {
-                        running.spawn(with_permit(granted, self.session.clone(), work.start(job)));
+                        running.spawn(with_permit(granted, self.session.clone(), work.start(job)).in_current_span());
                     }
                 }
                 () = steering.news(), if !running.is_empty() => {}

@@ -4,6 +4,7 @@
 //! Dropped at any await, the attempt is over, and nothing remains but what it has handed over.
 
 use std::future::Future;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
 
 use crate::doors::machine::Stint;
 use crate::doors::s3::Store;
@@ -18,6 +20,7 @@ use crate::engine::counters::{Counters, Stopwatch, WaitedNanos};
 use crate::engine::limits::Limits;
 use crate::engine::memory::TransferMemory;
 use crate::engine::shared::Shared;
+use crate::engine::spans;
 use crate::engine::steering::{Steered, Steering};
 use crate::rules::control::Bounds;
 use crate::rules::floor::Floor;
@@ -85,7 +88,8 @@ impl Session {
     pub(crate) async fn persist<A: Ask>(&self, ask: &mut A) -> Result<A::Answer, A::Error> {
         let attempts = Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor());
         let attempts = attempts.paced(self.config.adaptive_concurrency());
-        persist(attempts, &self.counters, self.started, ask).await
+        let part = spans::part(ask.at().part, ask.range());
+        persist(attempts, &self.counters, self.started, ask).instrument(part).await
     }
 
     /// The answer to a request, or to a second or third one that is sent where those before are late: whichever begins
@@ -237,6 +241,11 @@ pub(crate) trait Ask: Send {
 
     /// Where the next attempt begins.
     fn at(&self) -> At<'_>;
+
+    /// The bytes of the object that this is about, where it is one part of it.
+    fn range(&self) -> Option<Range<u64>> {
+        None
+    }
 }
 
 /// The end of an attempt.
@@ -267,7 +276,8 @@ pub(crate) async fn persist<A: Ask>(
     ask: &mut A,
 ) -> Result<A::Answer, A::Error> {
     loop {
-        let source = match ask.attempt(&mut attempts).await? {
+        let attempt = spans::attempt(attempts.made());
+        let source = match ask.attempt(&mut attempts).instrument(attempt).await? {
             Attempted::Answered(answer) => return Ok(answer),
             Attempted::Again => continue,
             Attempted::Failed(source) => source,

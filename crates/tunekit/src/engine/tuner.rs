@@ -315,7 +315,9 @@ impl Tuner {
         for observer in &mut session.observers {
             observer.on_start(&session.study);
         }
-        let span = tracing::info_span!("study", metric = session.study.header().metric.name);
+        let header = session.study.header();
+        let (searcher, scheduler) = (&header.searcher, header.scheduler.name());
+        let span = tracing::info_span!("study", metric = header.metric.name, searcher, scheduler, seed = header.seed);
         session.run(limits, run).instrument(span).await
     }
 }
@@ -475,7 +477,9 @@ impl Session {
                 self.runs.insert(number, Run { trial: job.trial, paused: false });
                 match self.prepare(&job, &mut running, &mut finished).await? {
                     Ok(checkpoint) => {
-                        let span = tracing::info_span!("trial", trial = %job.trial, attempt = job.attempt);
+                        // Equal for all trials of a configuration, on every machine.
+                        let config = format_args!("{:016x}", job.config.fingerprint());
+                        let span = tracing::info_span!("trial", trial = %job.trial, %config, attempt = job.attempt);
                         let future = run(self.trial_run(job, number, checkpoint, sender.clone())).instrument(span);
                         running.push(async move { (number, future.await.map_or_else(failure, Into::into)) });
                     }

@@ -42,7 +42,7 @@ enum Parameter {
     Bool,
 }
 
-/// How an observation differs from the value.
+/// The difference of an observation from the value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Noise {
     None,
@@ -60,7 +60,7 @@ pub(super) struct Function {
     space: Vec<(String, Parameter)>,
     value: fn(&[f64]) -> f64,
     noise: Noise,
-    /// Where the least value is, one such place.
+    /// The place of the least value, one such place.
     at: Vec<f64>,
     /// The least value.
     pub(super) best: f64,

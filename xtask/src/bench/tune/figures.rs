@@ -1,4 +1,4 @@
-//! What the runs say: medians with intervals, ranks, and what parallel trials cost. Pure.
+//! The figures of the runs: medians with intervals, ranks, and the price of parallel trials. Pure.
 
 use super::super::stats::median;
 use super::chance::Chance;
@@ -6,7 +6,7 @@ use super::chance::Chance;
 /// Regrets below this count as equal.
 pub(super) const EQUAL: f64 = 1e-3;
 
-/// How many resamples an interval is made of.
+/// Number of resamples of an interval.
 const RESAMPLES: usize = 1000;
 
 /// A median of logarithms with a bootstrap interval of 95 % (Efron 1979, percentiles).
@@ -40,8 +40,8 @@ pub(super) fn ranks(medians: &[f64]) -> Vec<f64> {
     floored.iter().map(rank).collect()
 }
 
-/// How many times the measurements of one by one it takes `batched` to come as low; curves are median regrets by number
-/// of results. The median over the second half of the curve, at each place where `single` has just got lower (or at its
+/// The ratio of the measurements that `batched` and `single` need to come as low. Curves are median regrets by number of
+/// results. The figure is the median over the second half of the curve, at each place where `single` has just got lower (or at its
 /// end, if it does not); where `batched` never comes so low, it counts as one more than it has. `None` for curves that
 /// are too short.
 pub(super) fn measurements_ratio(single: &[f64], batched: &[f64]) -> Option<f64> {

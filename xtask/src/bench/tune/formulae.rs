@@ -110,7 +110,7 @@ pub(super) const KIB: f64 = 1024.0;
 pub(super) const MIB: f64 = 1024.0 * KIB;
 pub(super) const GIB: f64 = 1024.0 * MIB;
 
-/// How one engine of `transfer` behaves.
+/// The behaviour of one engine of `transfer`.
 struct Engine {
     bytes_per_s: f64,
     latency_s: f64,

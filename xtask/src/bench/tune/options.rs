@@ -13,7 +13,7 @@ cargo xtask bench tune [--quick] [--searchers NAME,..] [--functions NAME,..] [--
 /// The searchers of the contract of `tunekit serve`; one that a version does not have is named under the tables.
 const SEARCHERS: &[&str] = &["random", "sobol", "grid", "gp", "tpe", "bore", "cqr", "evolution", "de", "cmaes", "auto"];
 
-/// What to run, and where to write it down.
+/// The order for a bench, and the document to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(super) searchers: Vec<String>,

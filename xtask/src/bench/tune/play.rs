@@ -14,7 +14,7 @@ pub(super) const BUDGET: usize = 50;
 /// After how many results a recommendation is asked for, and tables are made.
 pub(super) const MARKS: [usize; 3] = [15, 25, 50];
 
-/// What came out of a run.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Curve {
     /// Regret, without noise, of the configuration with the lowest observation so far, after each result.

@@ -12,7 +12,7 @@ pub(super) struct Cell {
     pub(super) function: &'static str,
     pub(super) batch: usize,
     pub(super) curves: Vec<Curve>,
-    /// What went wrong, a sentence a run.
+    /// The failures, a sentence a run.
     pub(super) failures: Vec<String>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Cost {
     pub(super) at: Vec<(usize, Result<f64, String>)>,
 }
 
-/// What is in the tables, and under which conditions.
+/// The contents of the tables, and the conditions.
 #[derive(Debug, Clone)]
 pub(super) struct Report {
     pub(super) functions: Vec<Function>,
@@ -36,12 +36,12 @@ pub(super) struct Report {
     pub(super) foot: String,
 }
 
-/// Which regret of a curve.
+/// The choice of a regret on a curve.
 #[derive(Debug, Clone, Copy)]
 enum Score {
-    /// Of the lowest observation, at a mark.
+    /// The regret of the lowest observation, at a mark.
     Lowest(usize),
-    /// Of the recommendation, at a mark.
+    /// The regret of the recommendation, at a mark.
     Recommended(usize),
 }
 
@@ -142,7 +142,7 @@ impl Report {
             .collect()
     }
 
-    /// How many measurements four at a time take for the regret of one by one.
+    /// Number of measurements that four at a time take for the regret of one by one.
     pub(super) fn batch(&self, batch: usize) -> String {
         let mut text = format!("## Measurements for the same regret, {batch} at a time over one by one\n\n");
         text += &head("function", &self.searchers);
@@ -182,7 +182,7 @@ impl Report {
         format!("{text}\n{}\n{notes}", self.foot)
     }
 
-    /// Who is absent and what failed, in this group.
+    /// The absent engines and the failures, in this group.
     fn remarks(&self, group: Group) -> String {
         let mut text = String::new();
         for (searcher, why) in &self.without {

@@ -9,7 +9,7 @@ use crate::rules::listing::{self, Entry};
 /// S3's greatest page.
 const MAX_PAGE: usize = 1000;
 
-/// How many entries a page may have: what is asked for, up to S3's own bound.
+/// Most entries of a page: as many as are asked for, up to S3's own bound.
 pub(super) fn page_size(name: &str, asked: Option<i32>) -> S3Result<usize> {
     match asked {
         None => Ok(MAX_PAGE),
@@ -19,7 +19,7 @@ pub(super) fn page_size(name: &str, asked: Option<i32>) -> S3Result<usize> {
     }
 }
 
-/// How names are written: plain, or percent-encoded.
+/// The spelling of names: plain, or percent-encoded.
 pub(super) fn encoder(encoding: Option<&EncodingType>) -> S3Result<fn(&str) -> String> {
     match encoding.map(EncodingType::as_str) {
         None | Some("") => Ok(|text: &str| text.to_owned()),

@@ -155,7 +155,7 @@ fn enabled(mode: Option<&ChecksumMode>) -> bool {
     mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED)
 }
 
-/// What GET and HEAD answer alike.
+/// The headers that GET and HEAD answer alike.
 macro_rules! describe {
     ($output:expr, $object:expr, $selected:expr) => {{
         let (output, object, selected) = (&mut $output, &$object, &$selected);

@@ -15,7 +15,7 @@ const MAX_BODY_BYTES: u64 = 5 << 30;
 /// Room made before the first byte: a wrong `Content-Length` must not cost gigabytes.
 const MAX_RESERVED_BYTES: u64 = 64 << 20;
 
-/// What the request says about its body.
+/// The request's own statements about its body.
 pub(super) struct Declared {
     pub(super) body: Option<StreamingBlob>,
     pub(super) content_length: Option<i64>,

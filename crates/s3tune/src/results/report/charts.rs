@@ -1,4 +1,4 @@
-//! What the pictures show: the final comparison, the course of the search, and a slice for each parameter.
+//! The contents of the pictures: the final comparison, the course of the search, and a slice for each parameter.
 //!
 //! Pure: inputs to marks on axes. Each picture comes in the size it is asked for, so that the page can carry one for a
 //! desk and one for a phone, with letters of the same size on both.
@@ -143,7 +143,7 @@ fn in_order_of_time(trials: &[TrialRow]) -> Vec<&TrialRow> {
     ordered
 }
 
-/// Where one would be without tuning.
+/// The mean without tuning, as a line.
 fn before_line(input: &ReportInput, up: &Axis, low: f64, high: f64) -> Vec<Mark> {
     let place = input.reference.as_ref().and_then(|(_, mean)| up.place(*mean));
     place
@@ -228,7 +228,7 @@ pub(super) fn parameter_axis(parameter: &Parameter, values: &[ParameterValue], m
     (Axis::of_choices(parameter.name.clone(), &choices), choices)
 }
 
-/// Where a value stands on the axis made of it.
+/// The place of a value on the axis made of it.
 pub(super) fn place_of(value: &ParameterValue, across: &Axis, choices: &[String]) -> Option<f64> {
     match value {
         ParameterValue::Number(number) if choices.is_empty() => across.place(*number),

@@ -136,7 +136,7 @@ fn progress(input: &ReportInput) -> Result<String, ReportError> {
     Ok(section("The search", &content))
 }
 
-/// What the marks mean; only those that occur.
+/// The legend of the marks, as far as they occur.
 fn legend(input: &ReportInput, with_best_line: bool) -> String {
     let any = |found: fn(&Outcome) -> bool| input.trials.iter().any(|trial| found(&trial.outcome));
     let mut entries = Vec::new();

@@ -1,5 +1,5 @@
-//! Which parameters matter, and how: shares of the metric's variance as bars, and for each parameter the metric
-//! averaged over all the others.
+//! The influence of the parameters: shares of the metric's variance as bars, and for each parameter the metric averaged
+//! over all the others.
 //!
 //! The section's words and pictures, from numbers that are given; what they were read off is the run's business.
 
@@ -10,7 +10,7 @@ use super::{Curve, Influence, Parameter, ParameterValue, ReportError, ReportInpu
 
 const WIDE: u32 = 1040;
 const NARROW: u32 = 400;
-/// Of a row of the bars, and of what stands below them.
+/// Height of a row of the bars, and of the text below them.
 const ROW: u32 = 46;
 const BELOW: u32 = 54;
 const CURVE: Size = (500, 260);
@@ -18,7 +18,7 @@ const CURVE: Size = (500, 260);
 /// Pairs that are shown: of more, or of smaller ones, the table in the folder tells.
 const MOST_PAIRS: usize = 3;
 const SMALLEST_PAIR: f64 = 0.02;
-/// Of a surface that is thought to know less than this share, the page says so.
+/// Least share of the variance that a surface explains before the page warns that it knows little.
 const KNOWS_LITTLE: f64 = 0.5;
 
 /// The section.

@@ -2,6 +2,7 @@
 //!
 //! Dropped at any await, see [`multipart`](crate::engine::upload::multipart).
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -281,6 +282,10 @@ impl Ask for CopyingPart<'_> {
 
     fn at(&self) -> At<'_> {
         At { object: self.target.address(), part: self.part.number, offset: self.part.bytes.start }
+    }
+
+    fn range(&self) -> Option<Range<u64>> {
+        Some(self.part.bytes.clone())
     }
 }
 

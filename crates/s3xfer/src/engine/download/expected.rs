@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 use crate::doors::s3::StoredChecksum;
 use crate::engine::counters::Counters;
@@ -154,7 +155,7 @@ fn beside<T: Send + 'static>(
     question: impl Future<Output = Option<T>> + Send + 'static,
 ) -> impl Future<Output = Option<T>> + Send + 'static {
     let mut task = JoinSet::new();
-    task.spawn(question);
+    task.spawn(question.in_current_span());
     async move { task.join_next().await?.ok()? }
 }
 

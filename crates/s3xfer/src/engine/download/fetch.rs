@@ -275,6 +275,10 @@ impl<F: Frames> Ask for Fetching<'_, F> {
     fn at(&self) -> At<'_> {
         At { object: &self.fetcher.object.address, part: self.number, offset: self.span.left().start }
     }
+
+    fn range(&self) -> Option<Range<u64>> {
+        Some(self.span.left())
+    }
 }
 
 /// Where in the object the answer's body starts and ends, once it is sure that it is the right version of it.

@@ -36,6 +36,6 @@ impl Order {
         F: Future<Output = Result<T, TransferError>>,
     {
         let (limit, object) = (self.shared.config.transfer_timeout(), self.object.address.clone());
-        in_time(limit, object, self.progress.clone(), download(self)).await
+        in_time("download", limit, object, self.progress.clone(), download(self)).await
     }
 }

@@ -22,6 +22,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
+use tracing::Instrument;
 
 use super::discover::{self, First};
 use super::fetch::{Begun, FetchError, Frames};
@@ -29,6 +30,7 @@ use super::order::Order;
 use super::pinned::Pinned;
 use crate::engine::crew::{Crew, Then, Work, propagate};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
+use crate::engine::spans;
 use crate::engine::steering::Span;
 use crate::rules::coalesce::SmallFrames;
 use crate::rules::plan::Cursor;
@@ -92,13 +94,20 @@ struct Held {
 impl ObjectStream {
     pub(crate) fn new(order: Order) -> Self {
         let deadline = order.shared.config.transfer_timeout().map(|limit| Deadline { limit, sleep: None });
-        Self { deadline, ..Self::without_deadline(order) }
+        let span = spans::transfer("download", &order.object.address);
+        Self { deadline, ..Self::without_deadline(order, span) }
     }
 
-    fn without_deadline(order: Order) -> Self {
+    fn without_deadline(order: Order, span: tracing::Span) -> Self {
         let object = order.object.address.to_string();
         let undone = Some(order.progress.undone());
-        Self { state: State::Beginning(begin(order).boxed()), object, deadline: None, undone, report: None }
+        Self {
+            state: State::Beginning(begin(order).instrument(span).boxed()),
+            object,
+            deadline: None,
+            undone,
+            report: None,
+        }
     }
 
     /// What was done, once the stream has ended without an error.
@@ -121,7 +130,7 @@ pub(crate) async fn to_writer(
     mut writer: impl AsyncWrite + Unpin,
 ) -> Result<TransferReport, TransferError> {
     let object = order.object.address.to_string();
-    let mut stream = ObjectStream::without_deadline(order);
+    let mut stream = ObjectStream::without_deadline(order, tracing::Span::current());
     let mut at = 0_u64;
     let failed = |action, source| TransferError::Sink { object: object.clone(), action, source };
     while let Some(frame) = stream.next().await {
@@ -208,7 +217,7 @@ async fn begin(order: Order) -> Result<Reading, TransferError> {
     let pinned = Arc::new(pinned);
     let (sender, parts) = mpsc::unbounded_channel();
     let mut feeder = JoinSet::new();
-    feeder.spawn(feed(pinned.clone(), first, sender));
+    feeder.spawn(feed(pinned.clone(), first, sender).in_current_span());
     Ok(Reading { pinned, feeder, parts, current: None })
 }
 

@@ -48,6 +48,6 @@ impl Order {
         F: Future<Output = Result<T, TransferError>>,
     {
         let (limit, object) = (self.shared.config.transfer_timeout(), self.target.address().clone());
-        in_time(limit, object, self.progress.clone(), upload(self)).await
+        in_time("upload", limit, object, self.progress.clone(), upload(self)).await
     }
 }

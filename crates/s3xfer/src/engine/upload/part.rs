@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -230,5 +231,9 @@ impl Ask for Sending<'_> {
 
     fn at(&self) -> At<'_> {
         At { object: self.carrier.target.address(), part: self.number, offset: self.offset }
+    }
+
+    fn range(&self) -> Option<Range<u64>> {
+        Some(self.offset..self.offset + self.content.length())
     }
 }
