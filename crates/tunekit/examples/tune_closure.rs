@@ -1,4 +1,6 @@
-//! The shortest true program: tune a closure over two parameters.
+//! Tunes a closure over two parameters.
+//!
+//! `cargo run -p tunekit --example tune_closure`
 
 use std::convert::Infallible;
 
