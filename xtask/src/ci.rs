@@ -80,9 +80,10 @@ fn steps(crates: &[metadata::Crate], tests: Tests) -> Vec<Step> {
         Step::cargo("clippy --workspace --all-targets --all-features -- -D warnings"),
         Step::cargo("doc --workspace --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
         // Packs each crate as it would be uploaded: manifest, versions of our own crates, README, licences, lock file.
-        // It cannot tell whether a packed crate compiles (that builds the SDK once more; `tidy` looks for files left out),
-        // nor whether a registry has the names free, the owner's account and the versions unused: for those there is
-        // `cargo publish --dry-run`, which asks the registry. Offline, because the steps above have fetched all it needs.
+        // It cannot tell whether a packed crate compiles (that builds the SDK once more; `tidy` looks for files left
+        // out), nor whether a registry has the names free, the owner's account and the versions unused: for those there
+        // is `cargo publish --dry-run`, which asks the registry. Offline, because the steps above have fetched all it
+        // needs.
         Step::cargo("package --workspace --exclude xtask --no-verify --allow-dirty --offline"),
     ];
     // In the workspace a feature that one crate forgot to ask for is switched on by another; alone it is missed.

@@ -1,4 +1,4 @@
-//! Pure functions and state machines: what S3 answers, and when the emulated network delivers it.
+//! Pure functions and state machines: the answers of S3, and the times at which the emulated network delivers them.
 //!
 //! Names words only. Time comes in as an argument; randomness follows from a seed and a request's number.
 

@@ -1,4 +1,4 @@
-//! Plain types, validated once when made: what the lab serves, how its network behaves, what goes wrong and when.
+//! Plain types, validated once when made: the lab's objects, its network, its faults.
 //!
 //! No clock, no I/O, no other room.
 

@@ -1,4 +1,4 @@
-//! The command line: flags, their defaults and their help. What they do is elsewhere.
+//! The command line: flags, their defaults and their help. Their work is elsewhere.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -249,7 +249,7 @@ fn with_dashes(argument: OsString) -> OsString {
     }
 }
 
-/// clap's first line says what; its context says how to mend it.
+/// clap's first line has the mistake; its context has the way to mend it.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");

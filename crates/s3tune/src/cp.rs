@@ -1,4 +1,4 @@
-//! One copy from S3, into it or within it, with a configuration that was found: what `s3tune cp` does.
+//! One copy from S3, into it or within it, with a configuration that was found: the command `s3tune cp`.
 //!
 //! The engine is s3xfer, so a download goes on where an earlier one of the same object stopped; whatever is written
 //! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does
@@ -71,7 +71,7 @@ pub struct Copy {
     pub version_id: Option<String>,
     /// How.
     pub config: TransferConfig,
-    /// Whether what is fetched is kept for the next attempt, and gone on with.
+    /// Whether fetched bytes are kept for the next attempt, which continues from them.
     pub resume: bool,
     /// Whether the requester pays.
     pub request_payer: bool,
@@ -155,7 +155,7 @@ pub fn client(connection: &Connection, what: &Copy) -> Client {
     Client::new(connection.client()).with_config(what.config.clone())
 }
 
-/// The same client, which begins with what the file says that earlier copies have found.
+/// The same client, which begins with the findings of earlier copies in the file.
 ///
 /// # Errors
 ///
@@ -169,7 +169,7 @@ pub fn remembering(client: Client, file: Option<&Path>) -> Result<Client, Failur
     })
 }
 
-/// Keeps in the file what the client's copies have found.
+/// Keeps the findings of the client's copies in the file.
 ///
 /// # Errors
 ///
@@ -181,7 +181,7 @@ pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
 
 /// Copies the object. A terminal shows how far it is, and then how fast it went.
 ///
-/// Cancel by dropping: what is fetched is kept, unless [`Copy::resume`] is off, and no file appears; an upload is
+/// Cancel by dropping: fetched bytes are kept, unless [`Copy::resume`] is off, and no file appears; an upload is
 /// aborted in the background, which [`Client::settled`] waits for.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! [`Engine`]: what moves the bytes. Ours in this process, or another program that takes its knobs as arguments,
+//! [`Engine`]: the mover of the bytes. Ours in this process, or another program that takes its knobs as arguments,
 //! variables or files.
 
 mod file;
@@ -49,7 +49,7 @@ const MOST_OF_A_FILE: u64 = 1 << 20;
 enum Kind {
     /// The library of this workspace.
     S3xfer,
-    /// A command line, which cannot say what its knobs are.
+    /// A command line, which does not describe its knobs.
     Template(Box<Program>),
     /// A program whose knobs are known from a file.
     File(Box<Program>, Box<Parameters>),
@@ -176,8 +176,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for a space that cannot be read, that holds what is not a parameter of the engine, or that
-    /// would vary what changes nothing: a parameter that the command does not name, or that the engine ignores.
+    /// [`Failure::Usage`] for a space that cannot be read, that holds a parameter that the engine lacks, or that
+    /// would vary a value without effect: a parameter that the command does not name, or that the engine ignores.
     pub fn space(&self, name: Option<&str>, object_bytes: u64) -> Result<Space, Failure> {
         let named = name.unwrap_or("default");
         match &self.kind {

@@ -2,7 +2,7 @@
 //!
 //! A [`Format`] says which parameters its program takes (`carry` finds their values in a run), and how they are
 //! written. A value that the program cannot take, or takes only rounded, is told beside the values: in a comment, or
-//! apart where the format has no comments (JSON). Nothing here measures; what is written is never read back.
+//! apart where the format has no comments (JSON). Nothing here measures; an export is never read back.
 
 mod aws_cli;
 mod boto3;
@@ -43,7 +43,7 @@ pub struct Format {
     pub name: &'static str,
     /// Another spelling of it.
     pub alias: Option<&'static str>,
-    /// A line on what is printed.
+    /// A line on its output.
     pub about: &'static str,
     /// The program that reads it, as an engine of that program is named; none where any engine's parameters are
     /// printed.
@@ -61,7 +61,7 @@ enum Comments {
     Apart,
 }
 
-/// The values, and what is to be said of them.
+/// The values, and the notes on them.
 #[derive(Debug, Default)]
 struct Body {
     text: String,
@@ -78,7 +78,7 @@ pub struct Exported {
 }
 
 impl Format {
-    /// Writes what was found.
+    /// Writes the recommendation.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Format {
     }
 }
 
-/// A text that ends no comment, whatever it holds: keys of objects and names of engines come from outside. Characters
+/// A text that cannot end the comment it stands in: keys of objects and names of engines come from outside. Characters
 /// that turn the direction of text go too: rustc refuses them in comments ("Trojan Source", CVE-2021-42574).
 fn one_line(text: &str) -> String {
     let breaks = |c: char| {

@@ -8,12 +8,12 @@ use std::process::ExitCode;
 pub enum Failure {
     /// The command was used or configured wrongly: exit code 2.
     Usage(String),
-    /// The work failed: exit code 1. What was measured so far is kept.
+    /// The work failed: exit code 1. The measurements so far are kept.
     Work(String),
 }
 
 impl Failure {
-    /// Wrong usage: what is wrong and how to mend it.
+    /// Wrong usage: the mistake, and the way to mend it.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())
     }

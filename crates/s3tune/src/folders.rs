@@ -1,4 +1,4 @@
-//! Whole folders to, from and within S3: what `s3tune cp --recursive` and `s3tune sync` do.
+//! Whole folders to, from and within S3: the commands `s3tune cp --recursive` and `s3tune sync`.
 //!
 //! The engine is s3xfer. Each file or object appears whole or not at all, however the command ends.
 
@@ -36,9 +36,9 @@ pub struct Folders {
     pub target: Place,
     /// The names that are meant.
     pub globs: Globs,
-    /// The rule by which what is there is left out, for a sync.
+    /// The rule by which a sync leaves out objects that are there.
     pub sync: Option<Compare>,
-    /// Whether what the source does not have is deleted.
+    /// Whether objects and files that the source lacks are deleted.
     pub delete: bool,
     /// Whether nothing is to be done.
     pub dry_run: bool,
@@ -88,7 +88,7 @@ pub fn places(source: &OsStr, target: &OsStr) -> Result<(Place, Place), Failure>
     }
 }
 
-/// Copies. How far it is, standard error shows; what came of it, or what would, standard output.
+/// Copies. Standard error shows the progress, standard output the result, or the plan in a dry run.
 ///
 /// Cancel by dropping: nothing half-made remains.
 ///
@@ -189,7 +189,7 @@ async fn run(
     })
 }
 
-/// A line for what failed and, in a dry run, for what would be done.
+/// A line for each failure and, in a dry run, for each step that would be taken.
 fn tell(show: &Show, what: &Folders, item: &BatchItem, failed: &mut u64) {
     match &item.outcome {
         BatchOutcome::Failed(error) => {

@@ -1,4 +1,4 @@
-//! The embedded S3, on threads of its own so that it shares no executor with what is measured.
+//! The embedded S3, on threads of its own so that it shares no executor with the measured code.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -78,7 +78,7 @@ impl Drop for EmbeddedS3 {
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] with the names there are, or what is wrong with the file.
+/// [`Failure::Usage`] with the names there are, or the mistake in the file.
 pub fn profile(flag: &str, name: &str) -> Result<NetworkProfile, Failure> {
     let unknown = match NetworkProfile::named(name) {
         Ok(profile) => return Ok(profile),

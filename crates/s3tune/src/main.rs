@@ -29,7 +29,7 @@ fn run() -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::work("start", &error))?;
     let ended = runtime.block_on(commands::execute(arguments.command));
     if copies {
-        // A thread that is stuck in a write, to a pipe that nobody reads, is not waited for.
+        // The program does not wait for a thread that is stuck in a write to a pipe without a reader.
         runtime.shutdown_background();
     }
     ended
@@ -42,7 +42,7 @@ fn listen(copies: bool) {
     let layer = fmt::layer().with_ansi(stderr().is_terminal());
     if asked.is_none() && copies {
         let begun = || {
-            // Where nobody takes it, there is nobody to warn.
+            // Without a listener there is no one to warn.
             let _ = write!(stderr(), "s3tune: ");
             stderr()
         };

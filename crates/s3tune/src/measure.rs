@@ -70,7 +70,7 @@ pub enum MeasureError {
     NoFile {
         /// The engine that downloaded.
         engine: String,
-        /// Names of what is in the folder instead.
+        /// The names in the folder.
         wrote: Vec<String>,
     },
     /// The download says that it is done, but too many or too few bytes are there.

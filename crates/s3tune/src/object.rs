@@ -104,7 +104,7 @@ impl Connection {
         Self::with(Access { endpoint, unsigned: !sign, ..Access::default() }).await
     }
 
-    /// As [`from_env`](Self::from_env), but for what `access` says.
+    /// As [`from_env`](Self::from_env), but with the settings of `access`.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl Connection {
         self.keys.is_some()
     }
 
-    /// The environment that another program needs. The keys are asked for anew each time, for some last an hour
+    /// The environment that another program needs. The keys are asked for again each time, for some last an hour
     /// only.
     pub(crate) async fn environment(&self) -> Result<Environment, KeysError> {
         let mut variables = Vec::new();

@@ -1,4 +1,4 @@
-//! A run: search, compare what was found with what there is without a search, and leave a folder that shows it.
+//! A run: search, compare the best one found with the defaults, and leave a folder that shows the result.
 //!
 //! The journal is written before anything is acted on, so a run that is interrupted, killed or out of disk has kept
 //! what it measured; started again on the same folder, it goes on. Summary, tables and report are made of the folder
@@ -89,7 +89,7 @@ pub struct Outcome {
     pub words: String,
 }
 
-/// Runs it. `stop` ends it early; what was measured is kept.
+/// Runs it. `stop` ends it early; the measurements are kept.
 ///
 /// # Errors
 ///
@@ -122,7 +122,7 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     let Some(tuning) = tuning else { return Err(failure.unwrap_or_else(|| out_of_time(plan))) };
     let contents = Contents::read(folder.path())?;
     let saved = folder.save_tables(&tuning.experiment, &contents);
-    // Why the search ended comes before what could not be written about it.
+    // A failure of the search comes before a failure to write about it.
     match failure {
         Some(failure) => return Err(failure),
         None => saved?,
@@ -178,7 +178,7 @@ fn save_report(folder: &Folder, record: &Record) -> Result<(), Failure> {
     folder.save_report(&page::page(record, influence))
 }
 
-/// Makes tables and report of a run's folder again, as far as the run has come, and says what is in them. Nothing is
+/// Makes tables and report of a run's folder again, as far as the run has come, and prints their contents. Nothing is
 /// measured.
 ///
 /// # Errors

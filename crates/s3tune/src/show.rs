@@ -61,14 +61,14 @@ impl Show {
         }
     }
 
-    /// The live line: what is going on now. Nothing where there is no terminal.
+    /// Sets the live line. Does nothing without a terminal.
     pub fn now(&self, text: impl Into<String>) {
         if self.output == Output::Terminal {
             self.bar.set_message(text.into());
         }
     }
 
-    /// Whether there is a terminal, which shows what is going on now.
+    /// Whether there is a terminal, which has a live line.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.output == Output::Terminal
@@ -151,7 +151,7 @@ impl Observer for Show {
 }
 
 impl Show {
-    /// A line of what a trial came to so far, and what becomes of it where it has not run in full.
+    /// A line on a trial's result so far, and on its end if it has not run in full.
     fn measured(&self, study: &Study, trial: &Trial, then: &str) {
         let Some(value) = trial.value(study.header().metric.value) else { return };
         let n = trial.measurements.len();
@@ -165,7 +165,7 @@ impl Show {
     }
 }
 
-/// A line on standard error, if anybody still listens there: what is told is not worth failing for.
+/// A line on standard error. A failure to write it is ignored, for no such line is worth failing for.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,7 +1,8 @@
 //! Runs things: the scratch folder, the server, every entrant in turn, each in a process of its own.
 //!
-//! The runs come from `workloads` and `engines`; `rig measure`, a process around the process, measures their time. The keeper of the folder and the server end when this process does, however it ends, because they hold
-//! the other end of a pipe; they are in process groups of their own, so that Ctrl-C does not end them too early.
+//! The runs come from `workloads` and `engines`; `rig measure`, a process around the process, measures their time. The
+//! keeper of the folder and the server end when this process does, however it ends, because they hold the other end of
+//! a pipe; they are in process groups of their own, so that Ctrl-C does not end them too early.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};

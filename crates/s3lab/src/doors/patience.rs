@@ -15,10 +15,10 @@ pub(crate) const HEAD: Duration = Duration::from_secs(30);
 /// Between two pieces of a body that is sent. S3 tells such clients `RequestTimeout`.
 pub(crate) const UPLOAD: Duration = Duration::from_secs(30);
 /// For a client to take more of its answer. Longer, because clients that read ahead stop reading for as long as their
-/// own readers like, and tests of that are what this server is for.
+/// own readers like, and this server is for tests of such clients.
 pub(crate) const ANSWER: Duration = Duration::from_secs(300);
-/// For what a client still sends when it has its answer. Closed at once, the kernel would answer that with a reset,
-/// which takes the answer away from a client that has not read it yet.
+/// The wait for bytes that a client still sends when it has its answer. Closed at once, the kernel would answer that
+/// with a reset, which takes the answer away from a client that has not read it yet.
 pub(crate) const LINGER: Duration = Duration::from_secs(10);
 
 /// Ends a wait in which nothing has moved for `limit`.
@@ -37,7 +37,7 @@ impl Stall {
         Self { limit, since: None, timer: None }
     }
 
-    /// Something moved: the next wait begins anew.
+    /// Something moved: the next wait begins at zero.
     pub(crate) fn moved(&mut self) {
         self.since = None;
     }

@@ -1,6 +1,6 @@
 //! The one file that names `s3s`: makes a service of a backend, and passes on the protocol's own words.
 //!
-//! Signatures are checked here, in headers and in presigned URLs; what an operation does is the backend's business
+//! Signatures are checked here, in headers and in presigned URLs; the work of an operation is the backend's business
 //! (`engine::backend`). Where the protocol layer is stricter than S3, the request is put in its words here, and only
 //! after its signature was checked as it came.
 
@@ -68,7 +68,7 @@ impl S3Access for Access {
     }
 }
 
-/// The query without what signs a presigned URL (Signature Version 4, and 2).
+/// The query without the signature of a presigned URL (Signature Version 4, and 2).
 fn unsigned_query(uri: &Uri) -> Option<Uri> {
     let signs = |pair: &str| {
         let name = pair.split('=').next().unwrap_or(pair);

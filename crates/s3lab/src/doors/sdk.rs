@@ -27,7 +27,7 @@ pub(crate) struct Limits {
     pub(crate) read: Option<Duration>,
 }
 
-/// The limit that passed, or what else there was instead of an answer.
+/// The limit that passed, or another reason for no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unanswered {
     #[error("connect took longer than the {0:?} the client allows")]

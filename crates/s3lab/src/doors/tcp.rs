@@ -89,7 +89,7 @@ async fn connection(stream: TcpStream, tls: Option<Acceptor>, handler: impl Hand
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let abort = Abort::default();
-    // Opened before the handshake: its time is part of what the network takes to set a connection up.
+    // Opened before the handshake: its time is part of the network's time for a new connection.
     let connection = Arc::new(handler.open(abort.clone()));
     let wire = Wire { stream, abort, stall: Stall::new(patience::ANSWER) };
     match tls {
@@ -163,8 +163,8 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// A connection whose end is not a reset: when all answers are sent, what the client still sends is read and dropped,
-/// until it closes its side too, or for [`patience::LINGER`].
+/// A connection whose end is not a reset: when all answers are sent, further bytes from the client are read and
+/// dropped, until it closes its side too, or for [`patience::LINGER`].
 struct Lingering<S> {
     stream: S,
     until: Option<Pin<Box<Sleep>>>,
@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
                 return Poll::Ready(Ok(()));
             }
             let mut buf = ReadBuf::new(&mut dropped);
-            // A client that is gone, by an orderly close or a reset, has what it wanted of the answer.
+            // A client that is gone, by an orderly close or a reset, wants no more of the answer.
             match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => {}
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 }
 
-/// A socket that is reset when dropped after an abort, and whose client has to take what is sent.
+/// A socket that is reset when dropped after an abort, and whose client has to take the bytes.
 struct Wire {
     stream: TcpStream,
     abort: Abort,

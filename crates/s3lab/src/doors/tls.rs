@@ -1,7 +1,7 @@
 //! The one file that names `rustls`, `tokio-rustls` and `rcgen`: a certificate of its own, and connections behind it.
 //!
 //! Only the server's side. Versions 1.2 and 1.3 on AWS-LC, as the SDK's own client; HTTP/1.1 by ALPN (RFC 7301), which
-//! is what S3 speaks.
+//! is the version that S3 speaks.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};

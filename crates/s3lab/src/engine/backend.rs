@@ -1,4 +1,4 @@
-//! The operations of S3 over the store: what each request changes and what it is answered.
+//! The operations of S3 over the store: the changes and the answer of each request.
 //!
 //! One file for each group of operations; the rules decide, this room moves bytes and translates. Not here: signatures
 //! and XML (`doors::s3`), delays, bandwidth and logs (`engine::gate`).

@@ -1,4 +1,4 @@
-//! Bodies at the network's pace: what a connection carries in either direction, quantum by quantum, and the faults
+//! Bodies at the network's pace: the bytes of a connection in either direction, quantum by quantum, and the faults
 //! planned for it.
 //!
 //! Dropped early, an answer's body gives its connection back as closed and its request as left; nothing else remains.
@@ -177,7 +177,7 @@ impl LabBody {
         body
     }
 
-    /// An answer without a body: to HEAD, or 304. `length` is still what the header says.
+    /// An answer without a body: to HEAD, or 304. `length` is the header's all the same.
     pub(super) fn empty(pacer: Pacer, connection: Arc<Connection>, in_flight: InFlight) -> Self {
         Self::new(Body::empty(), Some(0), BodyFaults::default(), pacer, connection, in_flight)
     }

@@ -1,4 +1,4 @@
-//! Counting what passes, and a bounded log of the last requests.
+//! Counters of requests, and a bounded log of the last ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;

@@ -33,7 +33,7 @@ pub(crate) struct Gate {
     planned: Planned,
 }
 
-/// The faults of requests that are no GETs of objects, and what counts these requests.
+/// The faults of requests that are no GETs of objects, and the counter of these requests.
 pub(super) struct Planned {
     pub(super) faults: Arc<FaultPlan>,
     pub(super) store: Arc<Store>,

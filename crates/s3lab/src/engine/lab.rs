@@ -1,4 +1,4 @@
-//! A lab and its builder: what is stored, how the network behaves, what goes wrong.
+//! A lab and its builder: its objects, its network, its faults.
 
 use std::fmt;
 use std::sync::Arc;
@@ -96,13 +96,13 @@ impl Lab {
         Some(self.store.object(bucket, key)?.content.slices(1 << 20).flatten().collect())
     }
 
-    /// The ETag of what is stored there, without its quotes.
+    /// The ETag of the object, without its quotes.
     #[must_use]
     pub fn etag(&self, bucket: &str, key: &str) -> Option<String> {
         Some(self.store.object(bucket, key)?.etag.clone())
     }
 
-    /// The ids of the multipart uploads in progress in a bucket: what an aborted client left behind.
+    /// The ids of the multipart uploads in progress in a bucket, such as an aborted client leaves behind.
     #[must_use]
     pub fn uploads(&self, bucket: &str) -> Vec<String> {
         self.store.lock().buckets.get(bucket).map(|bucket| bucket.uploads.keys().cloned().collect()).unwrap_or_default()

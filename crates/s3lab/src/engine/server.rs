@@ -146,7 +146,7 @@ impl Server {
     /// Closes the listener and every connection; returns once they are closed.
     pub async fn shutdown(mut self) {
         self.task.abort();
-        // Cancelled, which is what was asked for.
+        // Cancelled, as asked for.
         let _ = (&mut self.task).await;
     }
 }

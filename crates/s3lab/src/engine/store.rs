@@ -45,7 +45,7 @@ pub(crate) fn now() -> SystemTime {
 }
 
 /// A synthetic object as stored. Its ETag is no MD5 of the bytes, so it looks like that of an upload in 8 MiB parts, or
-/// larger ones where that would be more than S3's 10,000, which is what `partNumber` finds too.
+/// larger ones where that would be more than S3's 10,000, and `partNumber` finds the same parts.
 fn synthetic(object: SyntheticObject, headers: StandardHeaders) -> Object {
     let size = object.size();
     let part_bytes = size.div_ceil(MOST_PARTS).next_multiple_of(1 << 20).max(SYNTHETIC_PART_BYTES);

@@ -1,4 +1,4 @@
-//! A multipart upload: the parts that arrived, and what CompleteMultipartUpload makes of them.
+//! A multipart upload: the parts that arrived, and the object that CompleteMultipartUpload makes of them.
 //!
 //! Amazon S3 API reference, "CompleteMultipartUpload": parts are listed in ascending order with their ETags, and all
 //! but the last are at least 5 MiB.

@@ -1,7 +1,7 @@
 //! The emulated network: when an answer begins, when bytes arrive, and when the service has had enough.
 //!
 //! - The time to the first byte is log-normal, with a tail; a function of (seed, request number), so that the same run
-//!   meets the same delays whatever the machine does.
+//!   meets the same delays on a busy machine as on an idle one.
 //! - Bandwidth is handed out in quanta. A connection asks for its next quantum when the last one arrived, so the link's
 //!   queue holds at most one of each connection: first come first served is then round robin, which is max-min fair
 //!   (Demers, Keshav and Shenker 1989, with equal quanta).
@@ -80,7 +80,7 @@ impl Link {
     pub(crate) fn reserve(&mut self, flow: &mut Flow, bytes: usize, now: Duration, insists: bool) -> Option<Duration> {
         let earliest = now.saturating_sub(CATCH_UP);
         let asked = flow.at.max(earliest);
-        // One that does not come for its quantum within the catch-up reads slowly, and holds nobody up.
+        // One that does not come for its quantum within the catch-up reads slowly, and delays no other.
         let mut before = self.travelling.range((earliest, 0)..);
         if !insists && before.next().is_some_and(|(arrives, _)| *arrives < asked && *arrives <= now) {
             return None;
@@ -102,7 +102,7 @@ impl Link {
     }
 }
 
-/// The service's patience: so many requests a second.
+/// The service's limit of requests a second.
 #[derive(Debug, Clone)]
 struct Admission {
     interval: Duration,
@@ -255,7 +255,8 @@ mod tests {
                         (rate / fair - 1.0).abs() < 0.05,
                         "{n} connections at {link:?} {connection:?}: {rate} MB/s, not {fair}"
                     );
-                    // A timer that is late has slept through its turns; what others made of them is not given back.
+                    // A timer that is late has slept through its turns; other bodies have used them, and they are not
+                    // given back.
                     let least = if late.is_zero() { 0.99 } else { 0.95 };
                     assert!(jain(&got) > least, "{n} connections at {link:?} {connection:?}: {got:?}");
                 }

@@ -1,8 +1,8 @@
 //! The bytes of an object that a `Range` header selects (RFC 9110, 14.1.2, as S3 reads it).
 //!
-//! S3 answers with one range only, and every range of an empty object is 416. What is no range, or more than one, it
-//! ignores, as if the header were absent (RFC 9110, 14.2); the protocol layer would refuse that with 400, so that such
-//! a header never gets there as it is ([`header`]).
+//! S3 answers with one range only, and every range of an empty object is 416. It ignores a header that is no range, or
+//! several, as if it were absent (RFC 9110, 14.2). The protocol layer would refuse such a header with 400, so it never
+//! gets there as it is ([`header`]).
 
 use std::ops::Range;
 

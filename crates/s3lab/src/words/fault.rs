@@ -55,7 +55,8 @@ pub enum FaultKind {
         /// Body bytes before the end.
         after_bytes: u64,
     },
-    /// `Content-Length` and the body are at most this long, while `Content-Range` still claims what was asked for.
+    /// `Content-Length` and the body are at most this long, while `Content-Range` still claims the range that was asked
+    /// for.
     ShortLength {
         /// Length of the body, in bytes.
         length: u64,
@@ -67,7 +68,7 @@ pub enum FaultKind {
         /// The length of the pause; `None` for ever.
         duration: Option<Duration>,
     },
-    /// The body comes at this rate at most, whatever the network carries.
+    /// The body comes at this rate at most, even if the network carries more.
     Slow {
         /// Bytes a second, at least 1.
         bytes_per_s: u64,
@@ -425,7 +426,7 @@ impl FaultPlan {
     ///
     /// # Errors
     ///
-    /// Names the fault, the field and what is allowed, or the place in the text that is not TOML.
+    /// Names the fault, the field and the allowed values, or the place in the text that is not TOML.
     pub fn from_toml(text: &str) -> Result<Self, FaultPlanError> {
         let raw: RawPlan = toml::from_str(text)
             .map_err(|e| FaultPlanError::Syntax { message: e.to_string().trim_end().to_owned() })?;

@@ -46,7 +46,7 @@ const RATE: (f64, f64) = (0.001, 1e6);
 /// | `connection_mb_per_s` | MB/s | bandwidth of one connection, in each direction | 0.001 to 1e6 |
 /// | `link_mb_per_s` | MB/s | bandwidth all connections share fairly, in each direction | 0.001 to 1e6 |
 /// | `requests_per_s` | 1/s | requests beyond this rate are answered 503 SlowDown | 0.001 to 1e6 |
-/// | `seed` | - | what the delays are drawn from; 0 when absent | 0 to 2^63 - 1 |
+/// | `seed` | - | seed of the delays; 0 when absent | 0 to 2^63 - 1 |
 ///
 /// ```
 /// use s3lab::NetworkProfile;
@@ -169,7 +169,7 @@ impl NetworkProfile {
     ///
     /// - `unlimited`: no delay and no limit.
     /// - `lan`: a store in the same room; 1 ms, 1000 MB/s, 500 MB/s a connection.
-    /// - `same-region`: the shape of a large instance and a bucket in its region, scaled to what two cores can carry:
+    /// - `same-region`: the shape of a large instance and a bucket in its region, scaled to the power of two cores:
     ///   a connection carries a fourteenth of the link, so ten of them cannot fill it.
     /// - `far`: another continent; 150 ms to the first byte, and much less a connection.
     ///
@@ -216,7 +216,7 @@ impl NetworkProfile {
     ///
     /// # Errors
     ///
-    /// Names the field, its value and what is allowed, or the place in the text that is not TOML.
+    /// Names the field, its value and the allowed range, or the place in the text that is not TOML.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
         // In two steps, so that a refused value stays data and does not become text.
         let fields: Fields =

@@ -39,7 +39,7 @@ fn split_mix_64(state: &mut u64) -> u64 {
 /// An object of any size whose bytes are a function of its seed and the offset.
 ///
 /// Servers hand out slices of one shared 1.8 MB block, so serving costs no copy and no memory per object; clients
-/// check what they received with [`verify`](Self::verify), at the cost of one `memcmp` per 768 KiB.
+/// check the bytes they received with [`verify`](Self::verify), at the cost of one `memcmp` per 768 KiB.
 ///
 /// ```
 /// use s3lab::SyntheticObject;

@@ -58,10 +58,10 @@ pub(super) async fn serve(arguments: ServeArgs) -> Result<(), Failure> {
 
 /// The secret key in `file`, which holds nothing else.
 fn secret_in(file: &Path) -> Result<String, Failure> {
-    /// S3's have 40. Whatever is longer is another file, or has no end.
+    /// S3's have 40. A longer text is another file, or has no end.
     const MOST_BYTES: u64 = 4096;
 
-    // Nothing of what it holds is told: it may be the secret.
+    // Its contents are not repeated: they may be the secret.
     let unusable = |what: String| Failure::usage(format!("--secret-key-file {}: {what}", file.display()));
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|open| open.take(MOST_BYTES + 1).read_to_end(&mut bytes));
@@ -82,7 +82,7 @@ fn secret_in(file: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Variables of our own: whoever has AWS's in the environment means AWS, not a server for tests.
+/// Variables of our own: AWS's in the environment are meant for AWS, not for a server for tests.
 const ACCESS_KEY: &str = "S3TUNE_ACCESS_KEY";
 const SECRET_KEY: &str = "S3TUNE_SECRET_KEY";
 
@@ -103,7 +103,7 @@ fn keys_in_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Op
     }
 }
 
-/// Letters and digits nobody can guess, for keys.
+/// Random letters and digits, for keys.
 fn random_text(length: usize) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     (0..length).map(|_| char::from(ALPHABET[usize::from(rand::random::<u8>()) % ALPHABET.len()])).collect()

@@ -21,7 +21,7 @@ struct Place {
 }
 
 pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
-    // What can be wrong without a look at the network is looked at first.
+    // Mistakes that show without the network are looked for first.
     let method = Method::named(&arguments.search)?;
     if arguments.workers > 1 {
         return Err(Failure::usage(format!(

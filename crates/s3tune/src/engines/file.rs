@@ -1,4 +1,4 @@
-//! The text of an engine file: TOML that says how another program is started and what its knobs are.
+//! The text of an engine file: TOML that describes how another program is started, and its knobs.
 //!
 //! `docs/ENGINES.md` explains each key. A file that cannot be right is refused here, before anything runs.
 
@@ -98,9 +98,9 @@ const UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
 ];
 
-/// Reads a file's text; `beside` reads what its `[files]` name with `from`.
+/// Reads a file's text; `beside` reads the files that its `[files]` name with `from`.
 ///
-/// The error says where and what in one line.
+/// The error has the place and the mistake in one line.
 pub(super) fn parse(text: &str, beside: &dyn Fn(&str) -> io::Result<String>) -> Result<EngineFile, String> {
     let raw: Raw = toml::from_str(text).map_err(|error| in_one_line(text, &error))?;
     if raw.name.trim().is_empty() || raw.name.chars().any(char::is_control) || raw.name == "s3xfer" {

@@ -1,4 +1,4 @@
-//! [`Gauge`]: how far a download is, for whoever watches it.
+//! [`Gauge`]: the progress of a download, for those that watch it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -34,7 +34,7 @@ impl Gauge {
     }
 
     /// The share of the object's bytes that is there, from 0 to 1; `None` where nothing is known. For another program
-    /// it reads the folder anew.
+    /// it reads the folder again.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -8,9 +8,9 @@ use tunekit::Value;
 pub struct Knob {
     /// Its name, as the engine's placeholders and spaces spell it.
     pub name: String,
-    /// The value that the engine takes when nobody sets it; none where the engine has no limit then.
+    /// The engine's own value; `None` where the engine has no limit by itself.
     pub default: Option<Value>,
-    /// A sentence on what it does.
+    /// A sentence on its effect.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub meaning: String,
     /// The parameter of boto3's `TransferConfig` that means the same, if there is one.

@@ -1,4 +1,4 @@
-//! [`Metric`]: where the time of a download comes from, and what is no time.
+//! [`Metric`]: the source of a download's time, and the values that are no time.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub enum Metric {
     Stdout,
 }
 
-/// Why what a program says is not its time.
+/// The reason why a program's output is not its time.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricError {
@@ -59,7 +59,7 @@ pub enum MetricError {
     },
 }
 
-/// The seconds in what a program wrote to standard output while `wall` passed.
+/// The seconds in a program's standard output, which must not exceed `wall`.
 pub(super) fn from_stdout(text: &str, wall: Duration) -> Result<Duration, MetricError> {
     let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let seconds = match lines.clone().find_map(|line| Some((line, line.strip_prefix(REPORTER)?))) {

@@ -1,4 +1,4 @@
-//! Another program from its start to its end: its time, how it ended, and the last of what it said.
+//! Another program from its start to its end: its time, its exit, and the end of its output.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -13,7 +13,7 @@ use super::metric::shortened;
 
 /// Bytes of an output that are kept: a program that floods its output must not take our memory.
 const KEPT: usize = 64 << 10;
-/// For what is still in a pipe once a program has ended; what it started may hold the pipe for ever.
+/// The wait for the rest in a pipe once a program has ended; its child processes may hold the pipe for ever.
 const MOST_FOR_THE_REST: Duration = Duration::from_secs(2);
 
 /// A program that has ended.
@@ -34,7 +34,7 @@ pub(super) struct Tail {
 /// Starts a program and waits for its end. Dropped, it kills the program, with all that it started.
 pub(super) async fn run(command: &mut Command) -> io::Result<Ended> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // A group of its own: a Ctrl-C at the terminal is ours to act on, and what the program starts ends with it.
+    // A group of its own: a Ctrl-C at the terminal is ours to act on, and the program's children end with it.
     command.process_group(0).kill_on_drop(true);
     let started = Instant::now();
     let mut child = command.spawn()?;
@@ -52,7 +52,7 @@ pub(super) async fn run(command: &mut Command) -> io::Result<Ended> {
             }
         };
         let took = started.elapsed();
-        // What it started must not write on into a file that is being checked.
+        // Its children must not write on into a file that is being checked.
         drop(group);
         if !all_read {
             let _ = timeout(MOST_FOR_THE_REST, reading).await;
@@ -84,7 +84,7 @@ impl Tail {
     async fn read(&mut self, from: Option<impl AsyncRead + Unpin>) {
         let Some(mut from) = from else { return };
         let mut buffer = vec![0; 8 << 10];
-        // An error is the end of what can be read.
+        // An error is the end of the output.
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             self.bytes.extend_from_slice(&buffer[..read]);
             if self.bytes.len() > 2 * KEPT {
@@ -112,7 +112,7 @@ impl Tail {
     }
 }
 
-/// A program and whatever it started; killed when dropped.
+/// A program with all its children; killed when dropped.
 struct Group(Option<Pid>);
 
 impl Group {

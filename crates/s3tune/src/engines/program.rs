@@ -1,4 +1,4 @@
-//! [`Program`]: another program as an engine: a command whose words hold placeholders for what to download and for the
+//! [`Program`]: another program as an engine: a command whose words hold placeholders for the object and for the
 //! knobs, with variables and files of its own.
 
 use std::path::{Component, Path, PathBuf};

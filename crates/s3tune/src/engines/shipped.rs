@@ -1,4 +1,4 @@
-//! The engine files inside the binary, by name, and what a name may have been meant to be.
+//! The engine files inside the binary, by name, and guesses at names that are misspelt.
 
 use std::io;
 

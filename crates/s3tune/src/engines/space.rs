@@ -54,7 +54,7 @@ fn largest_part(object_bytes: u64, least: i64) -> i64 {
     i64::try_from(object_bytes / 4).unwrap_or(i64::MAX).clamp(least, 5 << 30)
 }
 
-/// The space in a TOML file, whatever its parameters are called.
+/// The space in a TOML file; its parameters may have any names.
 pub(crate) fn of_file(file: &str) -> Result<Space, Failure> {
     let wrong = |why: String| Failure::usage(format!("--space {file}: {why}"));
     let text = fs::read_to_string(file).map_err(|error| {

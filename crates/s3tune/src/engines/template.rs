@@ -1,4 +1,4 @@
-//! Texts with placeholders such as `{out}`: which a text names, and what it says once they are filled in.
+//! Texts with placeholders such as `{out}`: the names in a text, and the text with their values.
 
 /// The names that every engine knows: the object, the file to write, the server, and the folder of the engine's own
 /// files.
@@ -23,7 +23,7 @@ pub(super) fn in_braces<'a>(names: impl IntoIterator<Item = &'a str>) -> String 
     names.into_iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(" ")
 }
 
-/// One pass from left to right, so that a value that looks like a placeholder stays what it is.
+/// One pass from left to right, so that a value that looks like a placeholder stays as it is.
 pub(super) fn fill(text: &str, values: &[(&str, String)]) -> String {
     let mut filled = String::new();
     let mut rest = text;

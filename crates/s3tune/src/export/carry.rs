@@ -1,6 +1,6 @@
-//! Carries values from a run's engine to a program's own parameters, and says what stays behind.
+//! Carries values from a run's engine to a program's own parameters, and names those that stay behind.
 //!
-//! A parameter is found by its name where the run measured that very program, and otherwise by what it means: engines
+//! A parameter is found by its name where the run measured that very program, and otherwise by its meaning: engines
 //! say which parameter of boto3's means the same as theirs, and so do the programs here. Nothing is rounded, raised or
 //! left out in silence.
 
@@ -104,7 +104,7 @@ pub(super) fn carry(found: &Recommendation, tool: &str, targets: &'static [Targe
                 .push(format!("{} is 1 because use_threads = false means one request at a time.", target.name));
             continue;
         }
-        // No limit is what a program does that is told none.
+        // A program without a limit has none by itself.
         if setting.value.is_null() {
             continue;
         }
@@ -150,7 +150,7 @@ fn one_at_a_time(settings: &[Setting<'_>], targets: &[Target], used: &mut [bool]
     }
 }
 
-/// The value as the program takes it, and what has become of it; or why it takes none such.
+/// The value as the program takes it, with a note on the change; or the reason why it takes none.
 fn take(setting: &Setting<'_>, target: &Target, tool: &str) -> Result<(Taken, Option<String>), String> {
     let (name, value) = (target.name, &setting.value);
     match target.takes {

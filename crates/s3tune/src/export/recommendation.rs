@@ -1,7 +1,7 @@
-//! [`Recommendation`]: what an export knows of a run, read from the run's folder.
+//! [`Recommendation`]: an export's view of a run, read from the run's folder.
 //!
-//! `run.json` tells the engine and its parameters, `summary.json` (schema 2 or later) what the comparison came to. Of
-//! both only what is needed here is looked at, so that files with more in them are fine.
+//! `run.json` has the engine and its parameters, `summary.json` (schema 2 or later) the result of the comparison. In
+//! both only the needed fields are read, so that files with more in them are fine.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::show::seconds;
 use crate::size::ByteSize;
 
-/// The first schema of `summary.json` that says what is recommended.
+/// The first schema of `summary.json` that has a recommendation.
 const LEAST_SCHEMA: u64 = 2;
 
 /// The configuration that a run recommends, and where it comes from.
@@ -29,7 +29,7 @@ pub struct Recommendation {
     pub knobs: Vec<Knob>,
     /// The recommended values. A parameter that is missing has the engine's default.
     pub config: Map<String, Value>,
-    /// Whether it is what the engine does by itself, for nothing better was proven.
+    /// Whether it is the engine's own default, because nothing better was proven.
     pub only_default: bool,
     /// Its origin, a statement a line. Holds text from outside, line feeds too.
     pub origin: Vec<String>,
@@ -88,7 +88,7 @@ pub enum RunError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// A file that is not what a run writes.
+    /// A file that no run has written.
     #[error("{} is damaged", file.display())]
     Damaged {
         /// The file.
@@ -180,7 +180,7 @@ impl Recommendation {
         Ok(Self { engine: run.engine, knobs: run.knobs, config, only_default, origin })
     }
 
-    /// Every parameter with its value: the engine's in its order, then what is set beyond these.
+    /// Every parameter with its value: the engine's in its order, then those that are set beyond these.
     pub(super) fn settings(&self) -> Vec<Setting<'_>> {
         let known = self.knobs.iter().map(|knob| {
             // Numbers that are given without a word are meant as they are.

@@ -1,8 +1,8 @@
-//! `storage_options` for s3fs, fsspec, pandas and whatever hands them on, as JSON.
+//! `storage_options` for s3fs, fsspec, pandas and all that hand them on, as JSON.
 //!
 //! Source: s3fs's `core.py`. `max_concurrency` and `default_block_size` hold for `get()` and `cat()` since the releases
 //! of 2026; earlier ones heed the former in uploads only. A file that is opened for writing takes no block below 5 MiB.
-//! botocore's connections are as few as boto3's. JSON has no comments: what is to be said is told apart.
+//! botocore's connections are as few as boto3's. JSON has no comments: the notes are returned apart.
 
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! The command line of s5cmd that goes before source and target.
 //!
-//! Sources: s5cmd's `command/cp.go` and `command/app.go`. A part's size is in whole MiB. What holds for all of s5cmd
+//! Sources: s5cmd's `command/cp.go` and `command/app.go`. A part's size is in whole MiB. A flag of all of s5cmd
 //! goes before `cp`. Every object is fetched in parts, whatever its size.
 
 use super::carry::{Takes, Target, carry};

@@ -17,7 +17,7 @@ const LINES: Duration = Duration::from_secs(10);
 /// The rate is of the bytes of so long.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Shows how far it is, until what it gives is dropped.
+/// Shows the progress, until the returned value is dropped.
 pub(super) fn live(show: &Show, progress: BatchProgress) -> impl Drop {
     struct Shown(JoinHandle<()>);
     impl Drop for Shown {
@@ -101,7 +101,7 @@ fn counted(objects: u64) -> String {
     }
 }
 
-/// A line on what came of it.
+/// A line on the result.
 pub(super) fn summary(report: &BatchReport) -> String {
     let seconds = report.elapsed.as_secs_f64();
     let mut line = match report.dry_run {

@@ -107,7 +107,7 @@ pub fn best_toml<'a>(
     Ok(text)
 }
 
-/// A comment of one line, whatever the text holds: an object's key may hold a line feed.
+/// A comment of one line, even of a text with several: an object's key may hold a line feed.
 fn comment(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("# {line}").trim_end().to_owned() + "\n"

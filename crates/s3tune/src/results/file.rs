@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Why a file of the run's folder could not be written. What stood at its path before is still there.
+/// Why a file of the run's folder could not be written. An earlier file at its path is still there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {

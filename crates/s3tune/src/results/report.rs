@@ -1,8 +1,8 @@
-//! `report.html`: what was found, how sure that is, and how it was measured, on one page that needs nothing else.
+//! `report.html`: the findings, their certainty, and the measurements, on one page that needs nothing else.
 //!
-//! Plain inputs are here; `html` writes the page's text, `charts` decides what the pictures show, `influence` does both
-//! for what is said about the parameters, `tunekit::drawing` draws. The page runs no
-//! script, loads nothing, follows the reader's light or dark setting, and every text from outside is escaped.
+//! Plain inputs are here; `html` writes the page's text, `charts` chooses the contents of the pictures, `influence`
+//! does both for the parameters, `tunekit::drawing` draws. The page runs no script, loads nothing, follows the reader's
+//! light or dark setting, and every text from outside is escaped.
 
 mod charts;
 mod html;

@@ -54,7 +54,7 @@ pub struct Summary {
     pub unit: String,
     /// boto3's defaults, or the engine's where it has none of boto3's parameters.
     pub baseline: Measured,
-    /// The engine's behaviour when nobody configures it.
+    /// The engine's behaviour without configuration.
     pub engine_default: Measured,
     /// The configuration that the search found.
     pub best: Measured,
@@ -334,7 +334,7 @@ mod tests {
             "trials": 31, "measurements": 70, "search_seconds": 118.2, "bytes_moved": 123_456_789,
             "object_bytes": 3_221_225_472_u64, "seed": u64::MAX, "engine": "s3xfer", "stopped_by": "max_tuning_time"
         });
-        // As text, because the order of the fields is part of what people see.
+        // As text, because people see the order of the fields.
         assert_eq!(serde_json::to_string(&summary()).unwrap(), expected.to_string());
     }
 

@@ -11,7 +11,7 @@ use crate::engines::Engine;
 pub(crate) enum Role {
     /// boto3's defaults, or the engine's where it has none of boto3's parameters.
     Baseline,
-    /// The engine's behaviour when nobody configures it.
+    /// The engine's behaviour without configuration.
     EngineDefault,
     /// The configuration that the search found.
     Best,

@@ -1,6 +1,6 @@
-//! The final comparison: baseline, engine's default and what was found, measured again in turn after the search.
+//! The final comparison: baseline, engine's default and the best one found, measured again in turn after the search.
 //!
-//! The search's own figure for what it found is too good, for it was chosen for being low. These measurements had no
+//! The search's own figure for the best one is too good, for that was chosen for being low. These measurements had no
 //! say in the choice.
 
 use std::error::Error;
@@ -78,7 +78,7 @@ pub(crate) struct Improvements {
     pub(crate) over_baseline: Improvement,
     /// Best against the engine's default.
     pub(crate) over_default: Improvement,
-    /// The engine's default against the baseline: what there is to gain without any tuning.
+    /// The engine's default against the baseline: the gain without any tuning.
     pub(crate) default_over_baseline: Improvement,
 }
 

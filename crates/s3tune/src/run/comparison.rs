@@ -47,7 +47,7 @@ pub(crate) struct Download {
     pub(crate) seconds: f64,
 }
 
-/// Arms, and what was measured of them.
+/// Arms, and their measurements.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Comparison {
     pub(crate) arms: Vec<Arm>,
@@ -146,7 +146,7 @@ pub(crate) struct ComparisonFile {
 }
 
 impl ComparisonFile {
-    /// Opens or makes the file in `folder`, for a comparison of `arms` after a search that ended so. What was measured
+    /// Opens or makes the file in `folder`, for a comparison of `arms` after a search that ended so. Measurements
     /// of the same arms counts.
     ///
     /// # Errors
@@ -192,7 +192,7 @@ impl ComparisonFile {
         let text = serde_json::to_string(line).expect("a line of finite numbers and texts serialises") + "\n";
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
-            // The error to tell is the one above; a torn line is dropped by whoever reads the file.
+            // The error above is returned; the next reader of the file drops a torn line.
             let _ = self.file.set_len(self.contents.whole_bytes as u64);
             return Err(Failure::work(&format!("write {}", self.path.display()), &error));
         }

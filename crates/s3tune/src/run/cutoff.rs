@@ -1,8 +1,9 @@
 //! When a download of the search is hopeless: a pure rule over how long it runs and how far it is.
 //!
-//! The search looks for what is faster than the best so far. A configuration seven times as slow tells that within a
-//! fraction of its time, and waiting for the rest buys nothing: in the AWS sample's own space 39 of 60 seconds of
-//! search went into two such configurations. A download that is cut off is no failure: it took at least so long.
+//! The search looks for configurations that are faster than the best so far. A configuration seven times as slow tells
+//! that within a fraction of its time, and waiting for the rest buys nothing: in the AWS sample's own space 39 of 60
+//! seconds of search went into two such configurations. A download that is cut off is no failure: it took at least so
+//! long.
 
 use std::time::Duration;
 

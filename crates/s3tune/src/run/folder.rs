@@ -54,7 +54,8 @@ impl Folder {
         Self { path: path.to_owned(), names }
     }
 
-    /// Sees that the journal is of the study that `setup` describes, or of none yet, and that nobody else writes it.
+    /// Sees that the journal is of the study that `setup` describes, or of none yet, and that no other process writes
+    /// it.
     pub(crate) fn check_journal(&self, setup: &Setup) -> Result<(), Failure> {
         let doing = "go on from the journal";
         let journal = StudyJournal::open(self.journal()).map_err(|error| Failure::work(doing, &error))?;

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::measure::Bench;
 use crate::results::{WriteError, write_whole};
 
-/// Beside the journal, which knows parameters and seed but not what was downloaded.
+/// Beside the journal, which knows parameters and seed but not the object.
 const IDENTITY: &str = "run.json";
 
 /// Everything that must be the same for measurements to be comparable, and that a report tells.
@@ -29,7 +29,7 @@ pub(crate) struct Identity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     program_crc64nvme: Option<String>,
     pub(crate) n_downloads: u32,
-    /// The engine's parameters: what exports and reports need to know of an engine that is a file of the user's.
+    /// The engine's parameters. Exports and reports need them for an engine that is a file of the user's.
     pub(crate) knobs: Vec<Knob>,
     /// The configurations that the search is compared with.
     pub(crate) references: References,

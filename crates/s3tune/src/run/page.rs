@@ -18,7 +18,7 @@ use crate::results::{
 use crate::show::seconds;
 use crate::size::ByteSize;
 
-/// The report of a record. `influence` is what can be said about the parameters, or why nothing can.
+/// The report of a record. `influence` holds the findings about the parameters, or the reason why there are none.
 pub(crate) fn page(record: &Record, influence: Result<Influence, String>) -> ReportInput {
     let identity = &record.identity;
     let default = in_space(record.space(), &identity.references.engine_default);

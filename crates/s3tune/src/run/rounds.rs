@@ -1,4 +1,4 @@
-//! The order and the number of the comparison's downloads, as a pure rule over what was measured so far.
+//! The order and the number of the comparison's downloads, as a pure rule over the measurements so far.
 //!
 //! Every round measures each arm once, in an order that changes from round to round until every order has been used: a
 //! drift of the network, or an after-effect of one arm on the next, weighs on all alike (randomized multiple
@@ -9,7 +9,7 @@ use tunekit::compare::{CompareError, relative_improvement};
 use super::arms::Role;
 use super::comparison::Comparison;
 
-/// Seconds that a comparison shall take, about.
+/// Intended duration of a comparison, in seconds.
 const SECONDS: f64 = 24.0;
 /// Rounds at least: fewer leave no usable interval.
 pub(crate) const FEWEST: usize = 4;
@@ -18,7 +18,7 @@ pub(crate) const MOST: usize = 10;
 /// The factor by which rounds grow where the measurements spread too much for an interval.
 const MOST_EXTENSIONS: usize = 3;
 
-/// The arm to measure next; none when the comparison is finished. `most` bounds the rounds, for whoever pays for bytes.
+/// The arm to measure next; none when the comparison is finished. `most` bounds the rounds, for bytes may cost money.
 pub(crate) fn next(comparison: &Comparison, most: usize) -> Option<usize> {
     let arms = comparison.arms.len();
     let (round, place) = (comparison.rounds(), comparison.downloads.len() % arms);

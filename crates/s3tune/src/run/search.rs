@@ -19,7 +19,7 @@ use crate::failure::{Failure, chain};
 use crate::measure::{Bench, MeasureError};
 use crate::show::Show;
 
-/// A search that ended: by itself, by a limit, or with a failure, and what it measured until then.
+/// A search that ended: by itself, by a limit, or with a failure; with its measurements until then.
 pub(super) struct Searched {
     pub(super) tuning: Option<Box<Tuning>>,
     /// The limit that ended it, as its flag is called.
@@ -81,7 +81,7 @@ impl Downloads<'_> {
     async fn one(&self, config: &Config) -> Result<Ended, String> {
         if let Err(limit) = self.admit(config) {
             self.cut(Cut::Budget(limit));
-            // The tuner drops the trial; what it has measured is kept.
+            // The tuner drops the trial; its measurements are kept.
             std::future::pending::<()>().await;
         }
         let best = self.best.lock().unwrap_or_else(PoisonError::into_inner).filter(|_| self.plan.cut_off);
@@ -100,7 +100,7 @@ impl Downloads<'_> {
     }
 }
 
-/// Searches until a limit ends it. `spent` is what earlier sessions took, `reserve` what the comparison will.
+/// Searches until a limit ends it. `spent` is the cost of earlier sessions, `reserve` that of the comparison.
 pub(super) async fn search(
     plan: &Plan,
     bench: &Bench,
@@ -225,13 +225,13 @@ impl Observer for Tables {
     }
 }
 
-/// Keeps the mean of the best configuration so far, in seconds, for what has to beat it.
+/// Keeps the mean of the best configuration so far, in seconds, for the downloads that have to beat it.
 struct Best(Arc<Mutex<Option<f64>>>);
 
 impl Observer for Best {
     fn on_ask(&mut self, study: &Study, _: &Assignment) {
         let rule = study.header().metric.value;
-        // A single download of several may be nothing but luck: no other shall be cut off for it.
+        // A single download of several may be nothing but luck: no other one is cut off for it.
         let counts = |trial: &&Trial| trial.status == Status::Completed || trial.samples(rule).len() > 1;
         let lowest = study.trials().iter().filter(counts).filter_map(|trial| trial.value(rule)).min_by(f64::total_cmp);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lowest;

@@ -1,4 +1,4 @@
-//! A run's result in words: for a terminal, and the sentence that says what to do.
+//! A run's result in words: for a terminal, and the sentence with the conclusion.
 
 use tunekit::Status;
 use tunekit::compare::Improvement;
@@ -59,7 +59,7 @@ pub(crate) fn search_method(record: &Record) -> String {
     format!("{method}, seed {}", header.seed)
 }
 
-/// The comparison and what follows from it, for standard output.
+/// The comparison and its conclusion, for standard output.
 pub(crate) fn result(record: &Record) -> String {
     let identity = &record.identity;
     let Some((comparison, improvements)) = record.compared() else {
@@ -109,7 +109,7 @@ fn versus(name: &str, improvement: &Improvement) -> String {
     )
 }
 
-/// All of a run for a terminal: what was downloaded, the best trials, the comparison.
+/// All of a run for a terminal: the object, the best trials, the comparison.
 pub(crate) fn report(record: &Record) -> String {
     let identity = &record.identity;
     let mut text = format!(

@@ -40,10 +40,10 @@ pub(super) fn ranks(medians: &[f64]) -> Vec<f64> {
     floored.iter().map(rank).collect()
 }
 
-/// The ratio of the measurements that `batched` and `single` need to come as low. Curves are median regrets by number of
-/// results. The figure is the median over the second half of the curve, at each place where `single` has just got lower (or at its
-/// end, if it does not); where `batched` never comes so low, it counts as one more than it has. `None` for curves that
-/// are too short.
+/// The ratio of the measurements that `batched` and `single` need to come as low. Curves are median regrets by number
+/// of results. The figure is the median over the second half of the curve, at each place where `single` has just got
+/// lower (or at its end, if it does not); where `batched` never comes so low, it counts as one more than it has. `None`
+/// for curves that are too short.
 pub(super) fn measurements_ratio(single: &[f64], batched: &[f64]) -> Option<f64> {
     let goal = |n: usize| single[n].max(EQUAL);
     let mut places: Vec<usize> =

@@ -284,7 +284,7 @@ impl Backend {
             also: also.into_iter().collect(),
         };
         let received = receive(&req, declared).await?;
-        // What the request named is kept; where it named nothing, CRC64NVME is, as S3 does since December 2024.
+        // The checksum that the request named is kept, else CRC64NVME, as in S3 since December 2024.
         let keep = |algorithm: &Algorithm| {
             named == Some(*algorithm)
                 || received.given.contains(algorithm)

@@ -157,7 +157,7 @@ fn before_line(input: &ReportInput, up: &Axis, low: f64, high: f64) -> Vec<Mark>
         .collect()
 }
 
-/// A dot for what was measured, a small ring for what was not measured in full, a cross at the top for what failed; the
+/// A dot for a measured trial, a small ring for one not measured in full, a cross at the top for one that failed; the
 /// one that was chosen is marked again.
 fn trial_mark(input: &ReportInput, trial: &TrialRow, at: f64, up: &Axis, opacity: f64) -> Vec<Mark> {
     let mut marks = Vec::new();

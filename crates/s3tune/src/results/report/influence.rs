@@ -1,7 +1,7 @@
 //! The influence of the parameters: shares of the metric's variance as bars, and for each parameter the metric averaged
 //! over all the others.
 //!
-//! The section's words and pictures, from numbers that are given; what they were read off is the run's business.
+//! The section's words and pictures, from numbers that are given; their origin is the run's business.
 
 use tunekit::drawing::{Axis, Colour, Mark, Picture, Side, both, escape, format, section};
 
@@ -65,7 +65,7 @@ fn without_effect(input: &ReportInput) -> String {
     )
 }
 
-/// From how many configurations, by what, and how much of it to believe.
+/// The number of configurations, the model, and its trustworthiness.
 fn how_sure(influence: &Influence, metric: &str) -> String {
     let Influence { configurations, surface, known, .. } = influence;
     let (surface, known_percent) = (escape(surface), format::percent(*known));
