@@ -136,7 +136,7 @@ impl<J: Job> Drop for Ticket<J> {
 /// The state of one runtime's blocking threads, for as long as its watcher lives.
 struct Pool {
     runtime: Id,
-    /// Offered to it, with the time; those in front may have been begun since.
+    /// The jobs that were offered to it, with the time; those in front may have been begun since.
     waiting: VecDeque<(Instant, Arc<dyn Job>)>,
     /// Jobs are not offered to it until then.
     starved_until: Option<Instant>,

@@ -59,7 +59,8 @@ use crate::doors::machine;
 /// sent again after 1 s and after 3 s; whom that did not reach, a new attempt may.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be copied.
+/// Bytes that are read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be
+/// copied.
 const HEAD_BYTES: usize = 4 << 10;
 
 /// A client with a pool of its own, and the way to it past the SDK. What the environment says of proxies is read now.
@@ -105,7 +106,7 @@ struct Shared {
     buffers: Arc<Buffers>,
 }
 
-/// How long a request may wait.
+/// The waits that a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeouts {
     pub(crate) connect: Option<Duration>,
@@ -142,7 +143,7 @@ struct LargeGetConnector {
     /// Built when the first request with a body comes.
     sdks_own: OnceLock<Connector>,
     settings: HttpConnectorSettings,
-    /// Of all the SDK's components only this one: among the others is the client, which would then keep itself alive.
+    /// The only one of the SDK's components that is kept. The client is among the others, and would keep itself alive.
     sleep: Option<SharedAsyncSleep>,
 }
 
@@ -276,7 +277,7 @@ impl Shared {
         }
     }
 
-    /// Where the request goes, and through which proxy.
+    /// The target of the request, and the proxy on the way.
     fn origin(&self, uri: &Uri) -> Result<Origin, ExchangeError> {
         let tls = match uri.scheme_str() {
             Some("http") => false,

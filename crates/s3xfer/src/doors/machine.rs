@@ -6,7 +6,7 @@ use std::{fs, io, thread};
 
 use rustix::io::Errno;
 
-/// Where nothing can be read.
+/// Memory that is assumed where the system's cannot be read.
 const UNKNOWN_MEMORY: u64 = 2 << 30;
 /// Connections, and files, that transfers may open where nothing limits it.
 const MOST_CONNECTIONS: u64 = 4096;

@@ -18,7 +18,7 @@ use crate::doors::close::close;
 use crate::words::action::DiskAction;
 use crate::words::failure::TransferError;
 
-/// How often a FIFO is tried that nobody reads from yet.
+/// The time between two attempts to open a FIFO without a reader.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 /// Most bytes that are on their way to a device at once.
 const LARGEST_WRITE: usize = 1 << 20;

@@ -64,9 +64,9 @@ pub struct BatchItem {
     pub name: String,
     /// Its size; 0 where that is not known.
     pub bytes: u64,
-    /// What was to be done.
+    /// The action.
     pub action: BatchAction,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: BatchOutcome,
 }
 
@@ -176,13 +176,13 @@ impl BatchReport {
     }
 }
 
-/// Why a batch ended early. What it did until then is in its report.
+/// The reason why a batch ended early, with the report of its work until then.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BatchError {
-    /// What happened.
+    /// The error.
     pub error: ItemError,
-    /// What was done before.
+    /// The objects that were done before.
     pub report: Box<BatchReport>,
 }
 

@@ -34,7 +34,7 @@ pub struct BatchSnapshot {
     pub found_bytes: u64,
     /// Objects that are done, or have failed.
     pub ended: u64,
-    /// Of these, objects that have failed.
+    /// Objects that have failed; `ended` includes them.
     pub failed: u64,
     /// Bytes moved so far, those of running transfers included. A transfer that fails takes its share back.
     pub bytes: u64,

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::words::cut::Cut;
 
-/// Which bytes of which version of which object, and how they are cut. Two downloads may share a file only if theirs
-/// are equal. Holds no secret.
+/// The subject of a download: the object, its version, the bytes of it, and their cut. Two downloads may share a file
+/// only if theirs are equal. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Checkpoint {
@@ -39,7 +39,7 @@ pub(crate) struct Checkpoint {
     pub(crate) checksum: Option<String>,
 }
 
-/// What happened to a download, in order.
+/// The events of a download, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Record {
@@ -61,8 +61,8 @@ pub(crate) struct Mark {
     pub(crate) parts: u64,
 }
 
-/// How a journal knows the data file that an earlier journal has marked, until it marks it itself. Its own first `kept`
-/// part records are parts of that earlier one; those that were on the device come first.
+/// The link to a data file that an earlier journal has marked, until this journal marks it itself. Its own first `kept`
+/// part records are parts of the earlier one; those that were on the device come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Follows {
@@ -115,21 +115,21 @@ impl Checkpoint {
         }
     }
 
-    /// Where in the data file the mark stands: a page of its own, so that no crash tears it. `None` if no file is that
+    /// The place of the mark in the data file: a page of its own, so that no crash tears it. `None` if no file is that
     /// long.
     pub(crate) fn mark_at(&self) -> Option<u64> {
         const PAGE: u64 = 4096;
         self.file_bytes().checked_next_multiple_of(PAGE)
     }
 
-    /// How the download cut what it has not recorded yet; `None` where that cannot be.
+    /// The cut of the bytes that are not recorded yet; `None` where there can be none.
     pub(crate) fn cut(&self) -> Option<Cut> {
         let Self { first_bytes, part_bytes, .. } = *self;
         (first_bytes > 0 && part_bytes > 0).then_some(Cut { first_bytes, part_bytes })
     }
 }
 
-/// How many part records of the journal `id` the data file with that `mark` holds for sure: the first so many.
+/// Number of part records of the journal `id` that the data file with that `mark` holds for sure: its first ones.
 pub(crate) fn held_parts(id: u64, follows: Option<&Follows>, mark: Mark) -> u64 {
     if mark.journal == id {
         return mark.parts;

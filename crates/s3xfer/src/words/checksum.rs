@@ -42,7 +42,7 @@ impl fmt::Display for ChecksumAlgorithm {
     }
 }
 
-/// What S3 keeps of a whole object.
+/// The kind of checksum that S3 keeps of a whole object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ObjectChecksum {
     pub(crate) algorithm: ChecksumAlgorithm,
@@ -52,7 +52,7 @@ pub(crate) struct ObjectChecksum {
 
 /// Whether the bytes are known to be those that were uploaded, and why not.
 ///
-/// Whatever it says, every range came with the length and the place that were asked for, of one version of the object.
+/// In every case, each range came with the length and the place that were asked for, of one version of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Integrity {

@@ -174,10 +174,10 @@ macro_rules! parameters {
         $getter:ident: $kind:ident $field:ident: $type:ty $(| $alias:literal)?,
         $meaning:literal, $unit:ident, least $least:expr, $origin:ident, boto3 $boto3:expr, default $default:expr;
     )*) => {
-        /// How a transfer is cut, parallelised, written and limited.
+        /// The configuration of transfers: cut, parallelism, writing, limits.
         ///
         /// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked
-        /// when the configuration is built, and none is changed afterwards: what took effect on an object is in the
+        /// when the configuration is built, and none is changed afterwards: the values that took effect on an object are in the
         /// [`TransferReport`](crate::TransferReport).
         ///
         /// ```
@@ -380,7 +380,7 @@ parameters! {
     min_bytes_per_second: plain min_bytes_per_second: u64,
         "Lowest rate of a transfer.", BytesPerSecond, least 0, Ours, boto3 MIN_BYTES_PER_SECOND, default MIN_BYTES_PER_SECOND;
 
-    /// How long a body is waited for, in all, before its transfer's rate is compared with
+    /// The wait for a body, in all, before its transfer's rate is compared with
     /// [`min_bytes_per_second`](Self::min_bytes_per_second); 60 s by default. The longer it is, the longer an outage
     /// may last.
     min_rate_window: seconds min_rate_window_seconds: u32,

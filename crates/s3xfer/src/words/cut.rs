@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// How many bytes a half-open range has.
+/// Number of bytes of a half-open range.
 pub(crate) trait Length {
     /// Bytes.
     fn length(&self) -> u64;
@@ -22,7 +22,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// How many parts so many bytes have; 0 for none.
+    /// Number of parts of that many bytes; 0 for none.
     pub(crate) fn parts(self, bytes: u64) -> u64 {
         match bytes {
             0 => 0,

@@ -1,4 +1,4 @@
-//! Which object, and which bytes of it.
+//! The address of an object, and ranges of its bytes.
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
@@ -34,7 +34,7 @@ const MOST_BUCKET_BYTES: usize = 2048;
 /// AWS's accounts have 12 digits; other servers' identifiers are longer.
 const MOST_OWNER_BYTES: usize = 255;
 
-/// What is asked of the server: an object, which version, which bytes, and what the request must carry to get them.
+/// A request's subject: an object, its version, its bytes, and the headers that give access to them.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectRequest {
     pub(crate) address: ObjectAddress,
@@ -194,8 +194,8 @@ impl ByteRange {
         Self { start, end }
     }
 
-    /// What of it is in an object of that many bytes, half-open; `None` when nothing is. All of an empty object is
-    /// empty, not nothing.
+    /// The bytes of it that an object of `object_bytes` has, half-open; `None` if it has none. The whole of an empty
+    /// object is an empty range, not `None`.
     pub(crate) fn within(self, object_bytes: u64) -> Option<Range<u64>> {
         let end = self.end.unwrap_or(object_bytes).min(object_bytes);
         (self.start < end || self == Self::WHOLE).then_some(self.start..end)

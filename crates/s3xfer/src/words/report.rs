@@ -18,7 +18,7 @@ pub struct TransferReport {
     /// Bytes that were wanted, all of them delivered: to the target of a download, to the server by an upload, from one
     /// object into the other by a copy.
     pub bytes: u64,
-    /// Of these, bytes that an earlier attempt had left behind and that were not fetched again.
+    /// Bytes that an earlier attempt had left behind and that were not fetched again; `bytes` includes them.
     pub resumed_bytes: u64,
     /// Bytes of the whole object.
     pub object_bytes: u64,
@@ -38,7 +38,7 @@ pub struct TransferReport {
     pub part_bytes: u64,
     /// Requests sent for the object's bytes, with the retried ones: GETs of a download, PUTs of an upload or a copy.
     pub requests: u64,
-    /// Of these, requests that were sent because an earlier one had failed.
+    /// Requests that were sent because an earlier one had failed; `requests` includes them.
     pub retries: u64,
     /// Requests that were sent for bytes whose first request was late to answer. The slower one of the two was given up
     /// before its body.
@@ -58,9 +58,9 @@ pub struct TransferReport {
     pub writes: u64,
     /// Bytes of the largest of them: what `io_chunksize` came to.
     pub largest_write_bytes: u64,
-    /// What the parts waited for.
+    /// The waits of the parts.
     pub waits: Waits,
-    /// What limited the transfer, with the measurements that say so.
+    /// The limit of the transfer, with the measurements that show it.
     pub verdict: Verdict,
     /// The transfer's course, where it was [asked for](crate::Download::timeline); else empty.
     pub timeline: Vec<Moment>,

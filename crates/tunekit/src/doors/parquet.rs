@@ -23,7 +23,7 @@ pub enum ParquetError {
     /// The encoder refused.
     #[error("write a table: {source}")]
     Encoding {
-        /// What it said.
+        /// The library's error.
         #[from]
         source: Refused,
     },

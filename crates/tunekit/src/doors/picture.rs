@@ -15,9 +15,9 @@ use crate::words::drawing::{Axis, STYLE, escape};
 #[derive(Debug, thiserror::Error)]
 #[error("draw the picture of {subject}: {reason}")]
 pub struct PictureError {
-    /// What the picture shows.
+    /// The picture's contents.
     pub subject: String,
-    /// What the library said.
+    /// The library's error.
     pub reason: String,
 }
 
@@ -30,9 +30,9 @@ pub enum Colour {
     Muted,
     /// Lines of the grid.
     Grid,
-    /// What one has without tuning.
+    /// The configuration without tuning.
     Before,
-    /// What was found.
+    /// The configuration that was found.
     Found,
     /// Any trial.
     Trial,
@@ -80,7 +80,7 @@ impl Colour {
 /// A place: on the horizontal and on the vertical axis.
 pub type Place = (f64, f64);
 
-/// What is drawn, in order: later marks lie on top.
+/// The marks of a picture, in order: later ones lie on top.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mark {
     /// A filled dot.
@@ -102,7 +102,7 @@ pub enum Mark {
         colour: Colour,
         /// In pixels.
         radius: u32,
-        /// Of its line, in pixels.
+        /// Width of its line, in pixels.
         width: u32,
     },
     /// A small cross.
@@ -143,7 +143,7 @@ pub enum Mark {
     },
     /// Words that begin, or end, at a place.
     Words {
-        /// Where they begin or end.
+        /// The place where they begin or end.
         at: Place,
         /// The words.
         text: String,
@@ -166,7 +166,7 @@ pub enum Side {
 /// A picture, ready to be drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
-    /// What it shows, for those who hear it, and for errors.
+    /// Its description, for screen readers and for errors.
     pub subject: String,
     /// In pixels.
     pub width: u32,
@@ -176,7 +176,7 @@ pub struct Picture {
     pub across: Axis,
     /// The vertical axis.
     pub up: Axis,
-    /// What is drawn.
+    /// Its marks.
     pub marks: Vec<Mark>,
 }
 

@@ -48,7 +48,7 @@ pub enum DomainError {
     /// Neighbouring values would be indistinguishable.
     #[error("the domain is too fine or too large ({what} beyond {max}); use a larger step or a float without step")]
     TooLarge {
-        /// What is too large.
+        /// The number that is too large.
         what: &'static str,
         /// The bound.
         max: u64,
@@ -203,7 +203,7 @@ impl Domain {
         }
     }
 
-    /// How many values there are; `None` for a float without step that has more than one.
+    /// Number of values; `None` for a float without step that has more than one.
     pub fn count(&self) -> Option<u64> {
         match self {
             Self::Float(d) => d.count(),
@@ -223,7 +223,7 @@ impl Domain {
         }
     }
 
-    /// Where a value of a finite domain stands among its values; `None` for what is none of them.
+    /// The index of a value among a finite domain's values; `None` for a value outside of the domain.
     pub(crate) fn place(&self, value: &Value) -> Option<u64> {
         if !self.contains(value) {
             return None;
@@ -274,7 +274,7 @@ impl Domain {
         self.contains(&own).then_some(own)
     }
 
-    /// What the domain allows, in a few words, for messages.
+    /// The allowed values in a few words, for messages.
     pub fn allows(&self) -> String {
         match self {
             Self::Float(FloatDomain { lo, hi, step: None, .. }) => format!("a number from {lo} to {hi}"),
@@ -441,7 +441,7 @@ impl Choices {
         &self.values
     }
 
-    /// Where `value` stands in the list.
+    /// The index of `value` in the list.
     pub fn position(&self, value: &Value) -> Option<usize> {
         self.values.iter().position(|v| v == value)
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which direction is better.
+/// The better direction of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Goal {
@@ -23,7 +23,7 @@ impl Goal {
     }
 }
 
-/// What kind of number the metric is: it decides the scale a model works on.
+/// The kind of number that a metric is. It decides the scale a model works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -36,7 +36,7 @@ pub enum MetricKind {
     Time,
 }
 
-/// How measurements of one configuration vary: in JSON `"learned"`, `"deterministic"` or `{"known":0.05}`.
+/// The variation of measurements of one configuration: in JSON `"learned"`, `"deterministic"` or `{"known":0.05}`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -50,7 +50,7 @@ pub enum Noise {
     Known(f64),
 }
 
-/// How a trial's value comes from its reports.
+/// The rule that makes a trial's value of its reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -62,7 +62,7 @@ pub enum ValueRule {
     Mean,
 }
 
-/// What is measured.
+/// The measured quantity.
 ///
 /// ```
 /// use tunekit::{Goal, Metric};
@@ -76,13 +76,13 @@ pub enum ValueRule {
 pub struct Metric {
     /// Its name, for tables and plots.
     pub name: String,
-    /// Which direction is better.
+    /// The better direction.
     pub goal: Goal,
-    /// What kind of number it is.
+    /// The kind of number.
     pub kind: MetricKind,
     /// Whether it varies from one measurement to the next.
     pub noise: Noise,
-    /// How a trial's value comes from its reports.
+    /// The rule that makes a trial's value of its reports.
     pub value: ValueRule,
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What a scheduler is going to do, as far as that is settled beforehand.
+/// The plan of a scheduler, as far as it is settled beforehand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     /// Brackets, each a successive halving of its own.
@@ -14,7 +14,7 @@ pub struct Plan {
 /// One bracket.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlannedBracket {
-    /// Which share of the new trials begins in it.
+    /// Share of the new trials that begin in it.
     pub share: f64,
     /// Its rungs, the lowest first.
     pub rungs: Vec<PlannedRung>,
@@ -25,9 +25,9 @@ pub struct PlannedBracket {
 pub struct PlannedRung {
     /// The resource at which trials are compared.
     pub resource: u64,
-    /// How many trials get there in one round of the bracket; `None` where trials come as they come.
+    /// Number of trials that get there in one round of the bracket; `None` if rounds do not exist.
     pub quota: Option<u64>,
-    /// Which share of the bracket's trials gets there.
+    /// Share of the bracket's trials that get there.
     pub share: f64,
 }
 

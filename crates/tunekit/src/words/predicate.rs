@@ -21,9 +21,9 @@ const DEEPEST: usize = 50;
 pub struct PredicateError {
     /// The text.
     pub predicate: String,
-    /// Where, in characters from 1.
+    /// The place, in characters from 1.
     pub at: usize,
-    /// What is wrong there.
+    /// The mistake there.
     pub what: String,
 }
 
@@ -79,7 +79,7 @@ impl Predicate {
 /// The value of a parameter by place.
 type Values<'f, 'v> = &'f dyn Fn(usize) -> Option<&'v Value>;
 
-/// What is a number.
+/// An expression with a number as its value.
 #[derive(Debug, Clone)]
 enum Number {
     Literal(f64),
@@ -113,7 +113,7 @@ impl Number {
     }
 }
 
-/// What is a text.
+/// An expression with a text as its value.
 #[derive(Debug, Clone)]
 enum Word {
     Literal(String),
@@ -129,7 +129,7 @@ impl Word {
     }
 }
 
-/// What is true or false.
+/// An expression that is true or false.
 #[derive(Debug, Clone)]
 enum Test {
     Literal(bool),
@@ -254,7 +254,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Wrong> {
     Ok(tokens)
 }
 
-/// How long the number at the start of a text is: digits, a point, digits, an exponent.
+/// The length of the number at the start of a text: digits, a point, digits, an exponent.
 fn number_length(text: &str) -> usize {
     let digits = |from: usize| text[from..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |n| from + n);
     let mut end = digits(0);

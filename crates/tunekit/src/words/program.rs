@@ -63,9 +63,9 @@ pub struct Retries {
 pub struct Program {
     /// The program and its words.
     pub command: Vec<String>,
-    /// How it is told its parameters.
+    /// The way to pass its parameters.
     pub pass: Pass,
-    /// Where its metric comes from.
+    /// The source of its metric.
     pub metric: MetricSource,
     /// The field of a report that says how far the program is; without one reports count 1, 2, 3, ...
     pub resource: Option<String>,
@@ -87,7 +87,7 @@ pub struct Program {
     pub folder: PathBuf,
     /// Further environment variables.
     pub env: BTreeMap<String, String>,
-    /// How often a run that failed is tried again.
+    /// Number of times that a failed run is tried again.
     pub retries: Retries,
 }
 

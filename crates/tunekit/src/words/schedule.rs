@@ -64,7 +64,7 @@ pub enum SchedulerSpec {
     Dehb(BracketOptions),
     /// A scheduler of your own, given to `Study::with`: a journal has its name alone.
     Own {
-        /// What it calls itself.
+        /// The name it gives itself.
         name: String,
     },
 }

@@ -31,9 +31,9 @@ pub enum SpaceError {
     Condition {
         /// The parameter.
         name: String,
-        /// What it depends on.
+        /// The parameter that it depends on.
         parent: String,
-        /// What is wrong, and how to mend it.
+        /// The mistake, and the way to mend it.
         what: String,
     },
     /// A predicate cannot be read.
@@ -66,7 +66,7 @@ pub enum ConfigError {
         name: String,
         /// The value given.
         value: Value,
-        /// What the domain allows.
+        /// The allowed values.
         allows: String,
     },
     /// A parameter has a value although it does not exist with these values of the others.
@@ -277,8 +277,8 @@ impl Space {
         self.names.position(name).map(|index| &self.parameters[index].domain)
     }
 
-    /// What a parameter depends on: parents and the values one of which each must have. Empty for one that always
-    /// exists, and for one there is none of.
+    /// The conditions on a parameter: parents, and for each the values one of which it must have. Empty for a parameter
+    /// that always exists, and for an unknown name.
     pub fn conditions(&self, name: &str) -> impl Iterator<Item = (&str, &[Value])> {
         let when = self.names.position(name).map_or(&[][..], |index| &self.parameters[index].when);
         when.iter().map(|c| (self.names.get(c.parent), &c.values[..]))
@@ -289,7 +289,7 @@ impl Space {
         self.parameters.iter().any(|p| !p.when.is_empty())
     }
 
-    /// How many parameters there are: the dimension of the unit cube.
+    /// Number of parameters: the dimension of the unit cube.
     pub fn len(&self) -> usize {
         self.parameters.len()
     }

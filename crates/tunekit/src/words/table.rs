@@ -15,7 +15,7 @@ pub enum Cells {
 }
 
 impl Cells {
-    /// How many cells there are.
+    /// Number of cells.
     pub fn len(&self) -> usize {
         match self {
             Self::Float(v) => v.len(),
@@ -67,7 +67,7 @@ impl Table {
         self.columns().find(|(n, _)| *n == name).map(|(_, c)| c)
     }
 
-    /// How many rows there are.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, |(_, c)| c.len())
     }

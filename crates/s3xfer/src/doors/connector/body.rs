@@ -24,7 +24,8 @@ use super::stream::Connection;
 /// least time after which a body that brings nothing may be given up.
 const LINGER: Duration = Duration::from_millis(250);
 
-/// What is read at once of a chunked body, which has to be decoded. S3 sends errors that way, a few hundred bytes.
+/// Bytes that are read at once of a chunked body, which has to be decoded. S3 sends errors that way, a few hundred
+/// bytes.
 const CODED_BYTES: usize = 16 << 10;
 
 /// Why a body ended before its end.
@@ -33,7 +34,7 @@ pub(super) enum BodyError {
     /// The connection closed.
     #[error("the connection closed {missing} bytes before the body's end")]
     Early {
-        /// How many bytes did not come.
+        /// Number of bytes that did not come.
         missing: u64,
     },
     /// The connection closed, and how much is missing is not known.
@@ -52,7 +53,7 @@ pub(super) enum BodyError {
 pub(super) struct ResponseBody {
     /// `None` once the body was read to its end, or failed.
     connection: Option<Connection>,
-    /// Where the connection goes then; `None` if the server will close it.
+    /// The pool that gets the connection then; `None` if the server will close it.
     home: Option<Home>,
     left: Left,
     /// Bytes that were read but not yet looked at: of the body or, after its end, of something else.
@@ -64,14 +65,14 @@ pub(super) struct ResponseBody {
     failure: Option<BodyError>,
 }
 
-/// Where a connection is kept.
+/// The place where a connection is kept.
 #[derive(Debug)]
 pub(super) struct Home {
     pub(super) pool: Arc<Pool>,
     pub(super) origin: Origin,
 }
 
-/// What is still to come.
+/// The rest of a body.
 #[derive(Debug)]
 enum Left {
     Bytes(u64),
@@ -215,7 +216,7 @@ impl ResponseBody {
         }
     }
 
-    /// What is in the frame, if anything is.
+    /// The bytes in the frame, if there are any.
     fn cut(&mut self) -> Option<Bytes> {
         self.linger.waited = false;
         self.frame.take().filter(|frame| frame.filled() > 0).map(Frame::freeze)

@@ -56,7 +56,7 @@ pub(in crate::doors) struct Frame {
 #[derive(Debug)]
 enum Memory {
     Pages(MmapMut),
-    /// Where the system gives no more mappings.
+    /// Memory of the allocator, when the system gives no more mappings.
     Heap(Box<[u8]>),
     /// On its way back.
     Gone,
@@ -150,7 +150,7 @@ impl Frame {
         taken
     }
 
-    /// What is filled, as bytes that may be kept.
+    /// The filled part, as bytes that may be kept.
     pub(in crate::doors) fn freeze(self) -> Bytes {
         if self.home.bytes_each - self.filled > self.home.bytes_each / EMPTY_AT_MOST {
             return Bytes::copy_from_slice(self.as_ref());

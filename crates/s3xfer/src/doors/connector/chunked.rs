@@ -6,7 +6,7 @@
 /// Extensions and trailers together; S3 sends neither.
 const SKIPPED_LIMIT: usize = 16 << 10;
 
-/// Where in the coding the next byte is.
+/// The place of the next byte in the coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     /// In a chunk's size, of which so many digits have been read.
@@ -36,7 +36,7 @@ pub(super) struct Chunked {
     skipped: usize,
 }
 
-/// What a call to [`Chunked::decode`] did.
+/// The result of a call to [`Chunked::decode`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Decoded {
     pub(super) read: usize,
@@ -51,7 +51,7 @@ pub(super) enum ChunkError {
     Unexpected {
         /// The byte.
         byte: u8,
-        /// What should have been there.
+        /// The text that should have been there.
         expected: &'static str,
     },
     /// A size of more than 64 bits.

@@ -17,8 +17,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::doors::{blocking, machine};
 
-/// How long the addresses of a name are used. S3 says a few seconds in its answers and changes them slowly; asking once
-/// a minute keeps hundreds of requests a second off the resolver.
+/// Time for which the addresses of a name are used. S3 says a few seconds in its answers and changes them slowly;
+/// asking once a minute keeps hundreds of requests a second off the resolver.
 const NAME_LIFETIME: Duration = Duration::from_secs(60);
 
 /// For how long an address that did not take a connection is tried last.
@@ -97,7 +97,7 @@ pub(super) struct Place {
 }
 
 impl Dialler {
-    /// How many connections are open, or on their way, to whatever host.
+    /// Number of connections that are open, or on their way, to any host.
     pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }

@@ -23,11 +23,11 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// Whether the server keeps the connection open behind the body.
     pub(super) keep_alive: bool,
-    /// How long the heads are: the body begins behind so many bytes.
+    /// Length of the heads: the body begins after that many bytes.
     pub(super) bytes: usize,
 }
 
-/// How the end of a body is known (RFC 9112, 6.3).
+/// The sign of a body's end (RFC 9112, 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(u64),
@@ -49,7 +49,7 @@ pub(super) enum HeadError {
     Header {
         /// Its name.
         header: HeaderName,
-        /// What it says.
+        /// Its text.
         value: String,
     },
     /// Two headers that contradict each other.

@@ -20,14 +20,14 @@ use super::proxy::Proxy;
 use super::stream::Connection;
 use crate::doors::machine;
 
-/// How long a connection may wait. S3 closes after 20 s (vectordotdev/vector#9703, aio-libs/aiobotocore#21); earlier,
-/// so that a request rarely meets a connection that is just being closed.
+/// Longest wait of a connection. S3 closes after 20 s (vectordotdev/vector#9703, aio-libs/aiobotocore#21). This limit
+/// is lower, so that a request rarely meets a connection that is just being closed.
 pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// The share of the connections that may be open, in use or not, that may wait.
 const IDLE_SHARE: u32 = 2;
 
-/// Where connections lead.
+/// The far end of connections: host, port, and the proxy on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Origin {
     pub(super) tls: bool,
@@ -52,7 +52,7 @@ struct Waiting {
     all: BTreeMap<u64, Idle>,
     /// The same by where they lead.
     by_origin: HashMap<Origin, VecDeque<u64>>,
-    /// How many came so far.
+    /// Number of connections so far.
     came: u64,
     /// The runtimes on which a task closes connections that have aged.
     watched: HashSet<runtime::Id>,

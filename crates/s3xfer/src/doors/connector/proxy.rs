@@ -51,7 +51,7 @@ pub(super) enum ProxyError {
          endpoint in NO_PROXY, or set an HTTP client of your own on the SDK's configuration"
     )]
     Kind {
-        /// Where it is named.
+        /// The variable that names it.
         variable: &'static str,
         /// Its scheme.
         kind: &'static str,
@@ -59,7 +59,7 @@ pub(super) enum ProxyError {
     /// Not an address.
     #[error("{variable} is not the address of a proxy; its form is http://user:password@host:port")]
     Address {
-        /// Where it is named.
+        /// The variable that names it.
         variable: &'static str,
     },
 }

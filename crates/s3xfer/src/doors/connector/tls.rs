@@ -35,13 +35,13 @@ const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
 /// Header, content type and tag of a record in TLS 1.3; in TLS 1.2 it is 29 bytes.
 const RECORD_OVERHEAD: usize = 22;
-/// What a record holds at most.
+/// Most bytes of a record.
 const RECORD_BYTES: usize = 16 << 10;
-/// What one frame's records take, a record more, and room for smaller records.
+/// Room for one frame's records, a record more, and smaller records.
 const GULP_BYTES: usize = FRAME_BYTES + 2 * RECORD_BYTES;
-/// What is read at once while shaking hands: a server's certificates are 3 to 6 KiB.
+/// Bytes that are read at once while shaking hands: a server's certificates are 3 to 6 KiB.
 const HANDSHAKE_BYTES: usize = 8 << 10;
-/// What may wait to be understood at that time; rustls itself takes no message of more than 64 KiB.
+/// Most bytes that may wait to be understood at that time; rustls itself takes no message of more than 64 KiB.
 const HANDSHAKE_LIMIT: usize = 128 << 10;
 
 /// Why there is no TLS. The causes are part of the text: who reports it looks no further than the innermost error.
@@ -58,7 +58,7 @@ pub(super) enum TlsError {
     /// Nobody is trusted.
     #[error("no trusted certificates are installed; name a file of them in SSL_CERT_FILE or {CA_BUNDLE}{cause}")]
     NoRoots {
-        /// What went wrong with those that there are.
+        /// The error of those that there are.
         cause: String,
     },
     /// Not a name that a certificate could be for.
@@ -67,12 +67,12 @@ pub(super) enum TlsError {
         /// The host.
         host: String,
     },
-    /// What the server said or showed was not acceptable.
+    /// The server's message or certificate was not acceptable.
     #[error("no TLS with {host}: {cause}{}", mend(cause))]
     Refused {
         /// The host.
         host: String,
-        /// What rustls says.
+        /// The error of rustls.
         cause: rustls::Error,
     },
     /// The connection broke.
@@ -85,7 +85,7 @@ pub(super) enum TlsError {
     },
 }
 
-/// What all TLS connections of one client share: whom they trust, and sessions to resume.
+/// The state that all TLS connections of one client share: trusted certificates, and sessions to resume.
 #[derive(Debug)]
 pub(super) struct Tls {
     bundle: Option<OsString>,
@@ -98,13 +98,13 @@ pub(super) struct TlsStream {
     tcp: TcpStream,
     session: UnbufferedClientConnection,
     gulps: Arc<Buffers>,
-    /// What was read and not yet decrypted.
+    /// Bytes that were read and not yet decrypted.
     coded: BytesMut,
     /// Whether there may be a whole record in it.
     undecided: bool,
-    /// What was decrypted and did not fit.
+    /// Bytes that were decrypted and did not fit.
     plain: Bytes,
-    /// What rustls has to say to the server on its own account: new keys, mostly.
+    /// Messages of rustls to the server on its own account: new keys, mostly.
     outgoing: Vec<u8>,
     /// The server said that it is done.
     closed: bool,
@@ -114,7 +114,7 @@ pub(super) struct TlsStream {
     failure: Option<io::Error>,
 }
 
-/// What [`TlsStream::decrypt`] did.
+/// The result of [`TlsStream::decrypt`].
 #[derive(Debug, Clone, Copy)]
 struct Decrypted {
     /// Bytes of records that are not needed any more.
@@ -136,7 +136,7 @@ impl Default for Tls {
     }
 }
 
-/// What somebody can do about it whose server it is.
+/// The remedy, for the server's owner.
 fn mend(cause: &rustls::Error) -> &'static str {
     match cause {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {

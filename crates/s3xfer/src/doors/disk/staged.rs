@@ -33,7 +33,7 @@ pub(crate) struct StagedFile {
 #[derive(Debug, PartialEq, Eq)]
 enum Name {
     None,
-    /// Of no use to a later download.
+    /// A file that is of no use to a later download.
     Fresh(OsString),
     Resumable(OsString),
 }
@@ -74,7 +74,7 @@ pub(crate) struct Published {
     was_unnamed: bool,
 }
 
-/// What became of the name that a file that can be continued has.
+/// The result of claiming the name of a file that can be continued.
 enum Claim {
     Ours(File),
     /// Another download writes it.
@@ -90,8 +90,8 @@ impl StagedFile {
     /// target that cannot be written is known before anything is downloaded. Its permissions are those of any new file;
     /// the ones of a file that it replaces are not carried over.
     ///
-    /// Where the system has no files without a name (NFS, FUSE, other systems than Linux, no `/proc`) it has one, which
-    /// stays behind when the process is killed, and is removed by the next download into the target.
+    /// If the system has no files without a name (NFS, FUSE, other systems than Linux, no `/proc`), the file has one.
+    /// It stays behind when the process is killed, and the next download into the target removes it.
     ///
     /// # Errors
     ///

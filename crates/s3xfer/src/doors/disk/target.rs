@@ -1,4 +1,4 @@
-//! What a target's path leads to, and what the files beside it are called.
+//! The file that a target's path leads to, and the names of the files beside it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
@@ -11,7 +11,7 @@ use super::disk_error;
 use crate::words::action::DiskAction;
 use crate::words::failure::TransferError;
 
-/// What a target's path leads to.
+/// The file that a target's path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A regular file, or a name that is free for one: the path with its last link resolved.
@@ -72,7 +72,7 @@ fn is_null(found: &Metadata) -> bool {
     found.file_type().is_char_device() && null()
 }
 
-/// What the files beside a target are called.
+/// The names of the files beside a target.
 #[derive(Debug)]
 pub(super) struct Names {
     /// The target itself.

@@ -29,7 +29,7 @@ struct Kept {
     renewed: Option<Instant>,
 }
 
-/// How often it was emptied: what a request was signed with, as far as that matters.
+/// Number of times that the cache was emptied. It stands for the keys that a request was signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Epoch(u64);
 
@@ -44,8 +44,8 @@ impl Identities {
         self.kept().epoch
     }
 
-    /// What was had at `epoch` is expired. Whether another attempt may have something else: it was emptied, now or by
-    /// another request that found the same.
+    /// Takes the keys of `epoch` for expired. Returns whether another attempt may get other keys: the cache was emptied,
+    /// now or by another request that found the same.
     pub(super) fn renew(&self, epoch: Epoch) -> bool {
         let mut kept = self.kept();
         if kept.epoch != epoch {

@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-/// Whose turn it is: this program's to give bytes, or the server's to take them.
+/// The side that has to act: this program gives bytes, or the server takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// The next bytes are being made ready.
@@ -37,7 +37,7 @@ struct State {
 }
 
 impl Movement {
-    /// Of a body that is about to be sent.
+    /// The movement of a body that is about to be sent.
     pub(crate) fn new() -> Self {
         Self { state: Arc::new(Mutex::new(State { turn: Turn::Theirs(Instant::now()), bytes: 0 })) }
     }

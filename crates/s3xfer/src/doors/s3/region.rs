@@ -1,8 +1,8 @@
-//! Where buckets are. A server that is asked in the wrong region says which is the right one; that is followed once,
-//! and kept for the client's later requests.
+//! The regions of buckets. A server that is asked in the wrong region names the right one. The engine follows that once,
+//! and keeps the region for the client's later requests.
 //!
-//! As botocore's `S3RegionRedirector` does it, without its HEAD of the bucket: S3 tells the region in the answer
-//! itself, for a HEAD in a header, for it has no body.
+//! botocore's `S3RegionRedirector` does the same, with a HEAD of the bucket. None is needed: S3 names the region in the
+//! answer itself; in the answer to a HEAD, which has no body, in a header.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +35,7 @@ impl Regions {
 /// An answer that says "not here".
 #[derive(Debug, PartialEq)]
 pub(super) struct Elsewhere {
-    /// Where, if that is told.
+    /// The right region, if the server names it.
     pub(super) region: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use super::format;
 /// An axis whose range is finite and not empty, whatever the data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// What it measures, with its unit; empty for none.
+    /// The quantity, with its unit; empty for none.
     pub title: String,
     /// The lowest place.
     pub low: f64,
@@ -22,7 +22,7 @@ pub struct Axis {
 /// Values of at least this size have no place: sums of them would overflow.
 const LARGEST: f64 = 1e300;
 
-/// How ticks read.
+/// The format of ticks.
 pub type Label = fn(f64) -> String;
 
 impl Axis {
@@ -67,7 +67,7 @@ impl Axis {
         Self { title: String::new(), low, high, ticks: Vec::new(), log: false }
     }
 
-    /// Where a value stands; none for what has no place on this axis.
+    /// The place of a value; `None` for a value without a place on this axis.
     pub fn place(&self, value: f64) -> Option<f64> {
         let place = if self.log { value.log10() } else { value };
         (value.abs() < LARGEST && place.is_finite()).then_some(place)

@@ -58,7 +58,7 @@ pub struct ModelOptions {
     pub rungs: Vec<u64>,
     /// As [`BracketOptions::brackets`].
     pub brackets: u64,
-    /// How the model takes a trial's values along the resource to hang together.
+    /// The model's assumption about a trial's values along the resource.
     pub kernel: ResourceKernel,
 }
 
@@ -75,7 +75,7 @@ impl From<&ModelOptions> for BracketOptions {
     }
 }
 
-/// How a model takes the values of a configuration at several levels of a resource to hang together.
+/// A model's assumption about the values of a configuration at several levels of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

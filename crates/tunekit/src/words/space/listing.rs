@@ -16,8 +16,8 @@ const MOST_CLASSES: usize = 1 << 12;
 const MOST_PARAMETERS: usize = 500;
 
 impl Space {
-    /// How many configurations there are; `None` if a parameter is continuous, `u128::MAX` stands for more. Predicates
-    /// are not heeded: some of these may be forbidden.
+    /// Number of configurations. `None` if a parameter is continuous; `u128::MAX` stands for more. Predicates are not
+    /// counted in: some of these configurations may be forbidden.
     pub fn count(&self) -> Option<u128> {
         self.listing().count()
     }
@@ -34,7 +34,7 @@ impl Space {
     }
 }
 
-/// Which of the conditions on a parameter its value meets, as bits in the order of [`Listing::conditions`].
+/// The conditions on a parameter that its value meets, as bits in the order of [`Listing::conditions`].
 type Met = Vec<bool>;
 
 /// The next parameter, and what is met of that on which it or a later one depends.
@@ -59,7 +59,7 @@ pub(crate) struct Listing<'a> {
     needs: Vec<Vec<(usize, usize)>>,
     /// By parameter: the last one that depends on it.
     last_child: Vec<usize>,
-    /// How many ways there are to go on from a parameter, by what the values before it meet.
+    /// Number of ways to go on from a parameter, by the conditions that the values before it meet.
     ways: BTreeMap<Beginning, u128>,
 }
 
@@ -155,7 +155,7 @@ impl<'a> Listing<'a> {
         self.needs[i].iter().all(|(parent, place)| met[*parent].get(*place).copied().unwrap_or(false))
     }
 
-    /// What of the beginning the rest depends on.
+    /// The part of the beginning that the rest depends on.
     fn key(&self, i: usize, met: &[Met]) -> Beginning {
         let matters = |(p, m): &(usize, &Met)| self.last_child[*p] >= i && m.iter().any(|b| *b);
         (i, met.iter().enumerate().filter(matters).map(|(p, m)| (p, m.clone())).collect())

@@ -131,7 +131,7 @@ impl Config {
         self.names.iter().zip(self.values.iter()).filter_map(|(n, v)| Some((n, v.as_ref()?)))
     }
 
-    /// How many parameters have a value.
+    /// Number of parameters that have a value.
     pub fn len(&self) -> usize {
         self.values.iter().flatten().count()
     }
@@ -148,7 +148,7 @@ impl Config {
         serde_json::to_string(&sorted).expect("a map from text to plain values has a JSON form")
     }
 
-    /// What equal configurations have in common, and others hardly ever.
+    /// A hash that is the same for equal configurations, and hardly ever for others.
     pub(crate) fn fingerprint(&self) -> u64 {
         let entry = |(name, value): (&u64, &Option<Value>)| Some(mix(name ^ value.as_ref()?.fingerprint()));
         // A sum, for the order does not matter.

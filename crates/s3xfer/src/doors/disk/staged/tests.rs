@@ -44,7 +44,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What a killed process leaves: its files, without a lock.
+/// The files of a killed process, without a lock.
 fn leave_a_pair(folder: &Path) {
     fs::write(folder.join(".object.s3xfer"), "stale").unwrap();
     fs::write(folder.join(".object.s3xfer-journal"), "stale").unwrap();

@@ -55,7 +55,7 @@ impl fmt::Debug for Lesson {
     }
 }
 
-/// How a client is set.
+/// The settings of a client.
 #[derive(Debug, Clone)]
 struct Setting {
     endpoint: Option<&'static str>,
