@@ -254,7 +254,7 @@ impl Drop for Watching {
         if self.over {
             return;
         }
-        // The runtime is going away. What still waits is dropped with tokio's queue.
+        // The runtime is going away. Waiting jobs are dropped with tokio's queue.
         let mut pools = pools();
         let at = pools.iter().position(|pool| pool.runtime == self.runtime);
         let gone = at.map(|at| pools.swap_remove(at));
@@ -372,7 +372,7 @@ mod tests {
         let other = Builder::new_current_thread().enable_all().build().unwrap();
         let ended = other.block_on(AssertUnwindSafe(after).catch_unwind());
         assert!(ended.unwrap_err().downcast::<&str>().unwrap().contains("was shut down"));
-        // tokio's threads finish what is queued before they end.
+        // tokio's threads finish queued work before they end.
         drop(let_go);
         other.block_on(before);
         assert_eq!(Arc::strong_count(&kept), 1);

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 
-/// Closes `file`, and tells what the file system says to that. Whatever it says, the descriptor is gone.
+/// Closes `file`, and returns the file system's error. The descriptor is gone in any case.
 ///
 /// It blocks: file systems that tell errors late also do their work late. To have the error and the file, close a
 /// duplicate ([`File::try_clone`]); such file systems flush at every close(2), not only at the last.

@@ -1,13 +1,13 @@
 //! The HTTP client under aws-sdk-s3, made for large GETs: few frames, no copies that are not needed, no tasks of its
 //! own.
 //!
-//! The SDK signs, and models answers and errors; what is here sends its requests and reads the answers. It differs from
-//! the SDK's own client in what costs processor time for each byte: bodies are read by whoever polls them, straight
-//! from the socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has
-//! it, parsed by httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of
-//! an endpoint (`dial.rs`) and are kept for a while (`pool.rs`). The environment says which requests go through a proxy
-//! (`proxy.rs`): requests for `https://` by a tunnel that the proxy opens (`tunnel.rs`), those for `http://` by asking
-//! the proxy instead (RFC 9112, 3.2.2).
+//! The SDK signs, and models answers and errors; the connector sends its requests and reads the answers. It differs
+//! from the SDK's own client in what costs processor time for each byte: bodies are read by whoever polls them,
+//! straight from the socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC
+//! 9112 has it, parsed by httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all
+//! addresses of an endpoint (`dial.rs`) and are kept for a while (`pool.rs`). The environment says which requests go
+//! through a proxy (`proxy.rs`): requests for `https://` by a tunnel that the proxy opens (`tunnel.rs`), those for
+//! `http://` by asking the proxy instead (RFC 9112, 3.2.2).
 //!
 //! Requests with bodies go to the SDK's own client.
 
@@ -63,7 +63,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// copied.
 const HEAD_BYTES: usize = 4 << 10;
 
-/// A client with a pool of its own, and the way to it past the SDK. What the environment says of proxies is read now.
+/// A client with a pool of its own, and the way to it past the SDK. The environment's variables for proxies are read
+/// now.
 pub(crate) fn http_client() -> (SharedHttpClient, Direct) {
     let shared = Arc::new(Shared { proxies: Proxies::from_env(), ..Shared::default() });
     let client = LargeGets { shared: shared.clone(), connectors: Mutex::default() };
@@ -87,7 +88,7 @@ pub(crate) fn is_broken_head(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// The client: what its connectors share.
+/// The client: the state that its connectors share.
 #[derive(Debug, Default)]
 struct LargeGets {
     shared: Arc<Shared>,
@@ -395,7 +396,7 @@ impl Exchanged {
     }
 }
 
-/// The head, and what was read behind it.
+/// The head, and the bytes that were read behind it.
 async fn read_head(connection: &mut Connection, method: &Method) -> Result<(Head, Bytes), ExchangeError> {
     let mut bytes = Vec::new();
     loop {
@@ -420,7 +421,7 @@ fn broken(cause: io::Error, read: &[u8]) -> ExchangeError {
     if read.is_empty() { ExchangeError::Unanswered(cause) } else { ExchangeError::Broken(cause) }
 }
 
-/// The kinds decide what the SDK, and the door above it, take for worth another attempt: time and I/O.
+/// The SDK, and the door above it, decide by the kind whether another attempt is worth while: after time and I/O.
 impl From<ExchangeError> for ConnectorError {
     fn from(error: ExchangeError) -> Self {
         match &error {

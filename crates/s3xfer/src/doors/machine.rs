@@ -31,7 +31,7 @@ pub(crate) fn connections() -> u32 {
     share_of_open_files(2)
 }
 
-/// Files that transfers may have open: a quarter of what the process may open.
+/// Files that transfers may have open: a quarter of the files that the process may open.
 pub(crate) fn files() -> u32 {
     share_of_open_files(4)
 }

@@ -85,7 +85,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<(Place, Kept)>> {
     entries.collect()
 }
 
-/// Writes `ours` into the file, and keeps what else is in it; of the same place the newest.
+/// Writes `ours` into the file, and keeps its other entries; for the same place, the newest.
 ///
 /// # Errors
 ///

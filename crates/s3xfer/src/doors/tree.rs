@@ -1,5 +1,5 @@
-//! A folder that files go into, and what is below it. No link below it is followed: every folder on the way is opened
-//! in the one before it, without following.
+//! A folder that files go into, with all that is below it. No link below it is followed: every folder on the way is
+//! opened in the one before it, without following.
 //!
 //! The folder itself may be behind links: the caller named it. Everything here blocks, for a moment.
 
@@ -218,7 +218,7 @@ impl Tree {
             let folder = self.walk_to(parent, false)?;
             match rustix::fs::unlinkat(&folder, name, flags) {
                 Ok(()) | Err(Errno::NOENT) => {}
-                // A folder that is in use stays; only the first is what was asked for.
+                // A folder that is in use stays; only the first one was asked for.
                 Err(_) if path.len() < relative.trim_end_matches('/').len() => break,
                 Err(errno) => {
                     let (path, action) = (self.path(path), DiskAction::Remove);

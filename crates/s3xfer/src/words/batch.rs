@@ -1,4 +1,4 @@
-//! [`BatchReport`]: what became of the objects of a prefix, or the files of a folder, one by one and together.
+//! [`BatchReport`]: the outcomes of the objects of a prefix, or the files of a folder, one by one and together.
 
 use std::fmt;
 use std::io;
@@ -14,7 +14,7 @@ pub enum OnFailure {
     /// Ends with that error. Transfers that are running are dropped, and leave nothing half-made.
     #[default]
     Stop,
-    /// Goes on with the others; the report counts what has failed.
+    /// Goes on with the others; the report counts the failures.
     GoOn,
 }
 
@@ -24,7 +24,8 @@ pub enum Symlinks {
     /// Leaves them out; the report counts them as [left out](BatchReport::left_out).
     #[default]
     Skip,
-    /// Uploads what they are for, files and folders, wherever that is. A link to a folder that it is in is an error.
+    /// Uploads the files and folders that they lead to, anywhere on the machine. A link to a folder that it is in is an
+    /// error.
     Follow,
 }
 
@@ -56,7 +57,7 @@ pub enum BatchOutcome {
     Failed(ItemError),
 }
 
-/// One object or file, and what became of it.
+/// One object or file, and its outcome.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BatchItem {
@@ -107,7 +108,7 @@ pub enum ItemError {
         /// `s3://bucket/prefix`.
         target_prefix: String,
     },
-    /// A file or a folder cannot be looked at; nothing is known of what is below it, and nothing there is deleted.
+    /// A file or a folder cannot be looked at; nothing is known of its contents, and nothing there is deleted.
     #[error("{} cannot be looked at", path.display())]
     Unlisted {
         /// Its path.
@@ -140,7 +141,7 @@ pub struct BatchReport {
     pub failures: Vec<ItemError>,
     /// From the call to the end.
     pub elapsed: Duration,
-    /// Whether nothing was done: the figures say what would have been.
+    /// Whether nothing was done: the figures are of the steps that would have been taken.
     pub dry_run: bool,
 }
 

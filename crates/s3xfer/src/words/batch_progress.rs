@@ -26,7 +26,7 @@ struct Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchSnapshot {
-    /// Whether the listing is done, and the figures of what was found are final.
+    /// Whether the listing is done, so that the numbers of objects found are final.
     pub listed_all: bool,
     /// Objects found so far that are to be transferred or deleted.
     pub found: u64,

@@ -1,7 +1,7 @@
-//! [`Checkpoint`]: what a half-finished download is of, and which of its parts count as done.
+//! [`Checkpoint`]: the subject of a half-finished download, and the parts of it that count as done.
 //!
-//! Two things can happen to a download: its process ends, or the machine does. The kernel keeps what a process wrote
-//! when that ends, so every part that was written counts then. When the machine ends it keeps only what was synced, so
+//! Two things can happen to a download: its process ends, or the machine does. The kernel keeps the bytes of a process
+//! that ends, so every part that was written counts then. When the machine ends it keeps only synced bytes, so
 //! only those parts count. Which of the two happened, the boot id tells. How this is kept on the disk is the journal's
 //! business.
 //!
@@ -55,9 +55,9 @@ pub(crate) enum Record {
 /// same identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// A number that no other journal has: it is drawn anew whenever a download begins or goes on.
+    /// A number that no other journal has: it is drawn whenever a download begins or goes on.
     pub(crate) journal: u64,
-    /// The data file holds the parts of the journal's first so many part records.
+    /// Number of the journal's first part records whose parts the data file holds.
     pub(crate) parts: u64,
 }
 
@@ -156,8 +156,8 @@ pub(crate) fn only_held(records: &[Record], held: u64) -> &[Record] {
 /// The parts that count as done after `records`: those that were synced, and, where the machine has not been started
 /// anew since (`same_boot`), those that were written. Each once, in the order they were recorded.
 ///
-/// A record that contradicts the ones before it, or the checkpoint, ends the list: what comes behind it was written by
-/// something that did not know what it was doing.
+/// A record that contradicts the ones before it, or the checkpoint, ends the list: the records behind it were written
+/// by something that is broken.
 pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot: bool) -> Vec<DonePart> {
     let mut parts: Vec<DonePart> = Vec::new();
     // By their first bytes.

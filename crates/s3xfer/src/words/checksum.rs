@@ -1,4 +1,4 @@
-//! Checksums of whole objects: which kinds there are, and what came of comparing.
+//! Checksums of whole objects: their kinds, and the results of comparing.
 //!
 //! Source: Amazon S3 User Guide, "Checking object integrity". A checksum is of the FULL_OBJECT or COMPOSITE type; only
 //! CRCs of the former can be put together from the CRCs of ranges.

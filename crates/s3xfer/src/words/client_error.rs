@@ -39,7 +39,7 @@ pub enum ClientError {
     NoEnvironment,
 }
 
-/// Checks an endpoint for what would show only in the first request's error, or in a log.
+/// Checks an endpoint for mistakes that would show only in the first request's error, or in a log.
 pub(crate) fn check_endpoint(url: &str) -> Result<(), ClientError> {
     let authority = |rest: &str| rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));

@@ -2,8 +2,8 @@
 //! own.
 //!
 //! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. Where this engine means something more exact than boto3
-//! (it has no threads of its own), the parameter's documentation says so. What a parameter does is in the engine; here
-//! it only has a value that is known to be in range.
+//! (it has no threads of its own), the parameter's documentation says so. The effect of a parameter is in the engine;
+//! here it only has a value that is known to be in range.
 //!
 //! A parameter is one row of the table below; the configuration, its builder, what is written and read, the checks and
 //! [`TransferConfig::parameters`] are made of it.
@@ -177,8 +177,8 @@ macro_rules! parameters {
         /// The configuration of transfers: cut, parallelism, writing, limits.
         ///
         /// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked
-        /// when the configuration is built, and none is changed afterwards: the values that took effect on an object are in the
-        /// [`TransferReport`](crate::TransferReport).
+        /// when the configuration is built, and none is changed afterwards: the values that took effect on an object
+        /// are in the [`TransferReport`](crate::TransferReport).
         ///
         /// ```
         /// use s3xfer::TransferConfig;
@@ -200,7 +200,7 @@ macro_rules! parameters {
             $($field: stored!($kind $type),)*
         }
 
-        /// Collects the values of a [`TransferConfig`]; what is not set keeps [`TransferConfig::default`]'s value.
+        /// Collects the values of a [`TransferConfig`]; one that is not set keeps [`TransferConfig::default`]'s value.
         #[derive(Debug, Clone, Default, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct TransferConfigBuilder {
@@ -292,7 +292,7 @@ parameters! {
 
     /// Most requests in flight at once, shared by all transfers of a [`Client`](crate::Client). Connections and memory
     /// grow with their number. With [`adaptive_concurrency`](Self::adaptive_concurrency) the engine chooses how many
-    /// there are, up to this bound; without it there are always so many. Without effect when
+    /// there are, up to this bound; without it there is always this number. Without effect when
     /// [`use_threads`](Self::use_threads) is false.
     max_concurrency: plain max_concurrency: u32 | "max_request_concurrency",
         "Requests at a time.", Count, least 1, Boto3, boto3 10, default 512;
@@ -331,15 +331,15 @@ parameters! {
     /// Most bytes that the buffers of all transfers of a [`Client`](crate::Client) may hold together; at least 2 MiB.
     /// `None`: a quarter of the machine's memory, or of the control group's where that is less.
     ///
-    /// It holds whatever the other parameters say. Where it is short, fewer requests are in flight than
+    /// It holds for any values of the other parameters. Where it is short, fewer requests are in flight than
     /// [`max_concurrency`](Self::max_concurrency) allows, and pieces are written before they have grown to
-    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) says what took effect. However many
-    /// parts there are, they take no more memory than those in flight; a download that goes on with an earlier one
-    /// reads that one's journal first, some 100 bytes for each part.
+    /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) has the values that took effect.
+    /// However many parts there are, they take no more memory than those in flight; a download that goes on with an
+    /// earlier one reads that one's journal first, some 100 bytes for each part.
     ///
     /// The process grows by no more than this and a few MiB. Not counted are free buffers that the engine's HTTP client
     /// keeps for the next bytes (4 MiB, and while more are in use half as many again), the state of TLS connections,
-    /// and what malloc keeps of what was freed; nor the kernel's socket buffers and page cache. Under an HTTP client of
+    /// and freed memory that malloc keeps; nor the kernel's socket buffers and page cache. Under an HTTP client of
     /// your own (the SDK's, say) a request's buffer is that client's: hyper's grow to 408 KiB, of which 320 KiB are
     /// counted.
     memory_limit: optional memory_limit: u64,
@@ -364,7 +364,7 @@ parameters! {
     ///
     /// While a part is throttled, bytes that other parts of the same transfer bring count. A server error concerns its
     /// own part alone. No connection, or no answer, counts as an outage only once the server has sent a byte of the
-    /// object; before that the address is probably wrong, and five attempts are made, whatever this value is. An
+    /// object; before that the address is probably wrong, and five attempts are made, for any value here. An
     /// attempt in flight is not broken off, and the pause before the next one is up to 8 s, so the end may come that
     /// much later.
     patience: seconds patience_seconds: u32,
@@ -373,7 +373,7 @@ parameters! {
     /// Lowest rate of a transfer, in bytes per second, 64 by default; 0 lifts it. Where all parts of a transfer
     /// together bring less than that over [`min_rate_window`](Self::min_rate_window), the body that was waited for is
     /// given up and tried again at its offset, as one of [`num_download_attempts`](Self::num_download_attempts). A
-    /// higher one ends a slow server's download sooner; one above what the link can bring ends every download.
+    /// higher one ends a slow server's download sooner; one above the link's rate ends every download.
     ///
     /// As for [`stall_timeout`](Self::stall_timeout), only time in which the engine waits for the network counts. Other
     /// downloads of the client do not count: where many share a thin link, each has to bring that much.
@@ -405,7 +405,7 @@ parameters! {
     ///
     /// On by default: [`max_concurrency`](Self::max_concurrency) and [`multipart_chunksize`](Self::multipart_chunksize)
     /// are upper bounds then. Off, in [`TransferConfig::boto3`] say, both are used as they are. The
-    /// [report](crate::TransferReport) says what came of it. Small downloads of a client, of one request each, are
+    /// [report](crate::TransferReport) says what it chose. Small downloads of a client, of one request each, are
     /// counted together: 64 of them run at a time, or [`max_concurrency`](Self::max_concurrency) if that is not the
     /// default.
     adaptive_concurrency: plain adaptive_concurrency: bool,
@@ -439,9 +439,9 @@ impl TransferConfig {
     }
 }
 
-/// A [`TransferConfig`] without what all transfers of a [`Client`](crate::Client) share. [`TransferConfig::options`]
-/// gives it; [`Download::options`](crate::Download::options) and [`Client::with_options`](crate::Client::with_options)
-/// take it.
+/// A [`TransferConfig`] without the limits that all transfers of a [`Client`](crate::Client) share.
+/// [`TransferConfig::options`] gives it; [`Download::options`](crate::Download::options) and
+/// [`Client::with_options`](crate::Client::with_options) take it.
 ///
 /// It has no memory limit, so that no transfer has one beside its client's by accident.
 #[derive(Debug, Clone, PartialEq, Eq)]

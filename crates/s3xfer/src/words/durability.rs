@@ -1,4 +1,4 @@
-//! [`Durability`]: what a finished file survives.
+//! [`Durability`]: the events that a finished file survives.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,6 @@ pub enum Durability {
     #[default]
     PageCache,
     /// A crash of the machine too: the bytes are on the device before the file gets its name, and the name before the
-    /// download is reported as done. Costs as long as the device takes for what it has not written yet.
+    /// download is reported as done. Takes as long as the device needs for bytes it has not written yet.
     Synced,
 }

@@ -39,11 +39,11 @@ pub(crate) struct Kept {
     pub(crate) at: SystemTime,
 }
 
-/// Most times that a first answer or body of the same place differs from what was found there.
+/// Most times that a first answer or body of the same place differs from the finding.
 const LIKE: f64 = 2.0;
 
 impl Found {
-    /// Whether a first answer after so many seconds can be of that place, as much as they vary.
+    /// Whether a first answer after `seconds` can be of that place, given their spread.
     pub(crate) fn may_answer_after(&self, seconds: f64) -> bool {
         is_like(seconds, self.first_byte)
     }

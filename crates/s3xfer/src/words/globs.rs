@@ -26,14 +26,14 @@ impl Globs {
         Self::default()
     }
 
-    /// Takes what matches.
+    /// Takes names that match.
     #[must_use]
     pub fn include(mut self, pattern: &str) -> Self {
         self.patterns.push((true, pattern.chars().collect()));
         self
     }
 
-    /// Leaves out what matches.
+    /// Leaves out names that match.
     #[must_use]
     pub fn exclude(mut self, pattern: &str) -> Self {
         self.patterns.push((false, pattern.chars().collect()));

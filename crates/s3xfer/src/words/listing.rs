@@ -16,7 +16,7 @@ pub struct ListedObject {
     pub last_modified: Option<SystemTime>,
 }
 
-/// The objects that a listing is of, and what every request for it carries.
+/// The objects that a listing is of, and the headers of every request for it.
 #[derive(Debug, Clone)]
 pub(crate) struct ListRequest {
     pub(crate) bucket: String,

@@ -70,7 +70,7 @@ impl ObjectRequest {
         }
         if let Some(owner) = &self.expected_bucket_owner {
             length(Argument::ExpectedBucketOwner, owner, MOST_OWNER_BYTES)?;
-            // RFC 9110, 5.5; what is not ASCII could not be signed.
+            // RFC 9110, 5.5; text that is not ASCII could not be signed.
             if let Some(letter) = owner.chars().find(|letter| !letter.is_ascii_graphic()) {
                 return Err(ArgumentError::Letter { argument: Argument::ExpectedBucketOwner, letter });
             }
@@ -87,7 +87,7 @@ fn length(argument: Argument, text: &str, most: usize) -> Result<(), ArgumentErr
     }
 }
 
-/// Why a transfer's arguments cannot be right, whatever the server has.
+/// The reason why a transfer's arguments cannot be right on any server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgumentError {
@@ -234,7 +234,7 @@ impl SseCustomerKey {
     }
 
     /// Lets this key go over `http://`, where everybody on the way can read it, and with it the object. For tests, and
-    /// for networks that protect what they carry; S3 itself refuses such requests.
+    /// for networks that protect their traffic; S3 itself refuses such requests.
     #[must_use]
     pub fn dangerously_allow_plaintext_http(self) -> Self {
         Self { in_clear: true, ..self }

@@ -1,4 +1,4 @@
-//! [`Parameter`]: what is known of one parameter of a [`TransferConfig`](crate::TransferConfig), for programs that
+//! [`Parameter`]: the description of one parameter of a [`TransferConfig`](crate::TransferConfig), for programs that
 //! list, search or translate them.
 
 /// One parameter.

@@ -1,8 +1,8 @@
-//! [`Piece`]: what is written at once.
+//! [`Piece`]: bytes that are written at once.
 
 use bytes::Bytes;
 
-/// Most bytes in a frame that the engine's own connector hands over, and so what a request in flight is admitted for.
+/// Most bytes in a frame of the engine's own connector, and so the memory that a request in flight is admitted for.
 ///
 /// Measured over loopback without TLS, 32 connections, 3 GiB, processor time for each GiB (medians of 7 rounds in
 /// turn): 0.758 s with 256 KiB and 0.756 s with 512 KiB where the bytes are written to tmpfs, 0.196 s and 0.194 s where

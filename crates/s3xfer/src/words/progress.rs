@@ -46,7 +46,7 @@ pub(crate) struct Share {
 struct Mine {
     total: Option<u64>,
     written: u64,
-    /// Taken back: what a task of the download still does is counted no more.
+    /// Taken back: further work of the download's tasks is not counted.
     gone: bool,
 }
 

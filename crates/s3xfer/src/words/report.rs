@@ -1,4 +1,4 @@
-//! [`TransferReport`]: what a finished transfer did, and what of its configuration took effect.
+//! [`TransferReport`]: the figures of a finished transfer, and the values of its configuration that took effect.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::words::verdict::Verdict;
 /// The course and the results of a finished download, upload or copy.
 ///
 /// Figures of the other direction are 0: an upload writes no file, a download chooses no version. The configuration is
-/// reported as it was asked for; the figures beside it say what came of it on this object: a transfer of three parts
+/// reported as it was asked for; the figures beside it show its effect on this object: a transfer of three parts
 /// cannot use ten connections, and the report is where a tuner sees that.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub struct TransferReport {
     pub integrity: Integrity,
     /// Parts the wanted bytes were cut into; 0 for none. An upload or a copy of one part was a single request.
     pub parts: u64,
-    /// Bytes of the largest part of an upload or a copy: what `multipart_chunksize` came to within S3's limits (5 MiB
+    /// Bytes of the largest part of an upload or a copy: the effect of `multipart_chunksize` within S3's limits (5 MiB
     /// to 5 GiB, at most 10,000 parts); 0 for a download.
     pub part_bytes: u64,
     /// Requests sent for the object's bytes, with the retried ones: GETs of a download, PUTs of an upload or a copy.
@@ -45,18 +45,18 @@ pub struct TransferReport {
     pub second_requests: u64,
     /// Parts whose end was fetched by other requests, because it would have come too late.
     pub splits: u64,
-    /// Most requests that could be in flight: what `max_concurrency` came to within the memory limit and the process's
+    /// Most requests that could be in flight: the effect of `max_concurrency` within the memory limit and the process's
     /// limit on open files.
     pub most_requests: u32,
     /// Most parts of this transfer in flight at one moment, those that wait to try again included.
     pub peak_requests: u32,
     /// Most bytes that the buffers of all transfers under these limits were admitted for at one moment.
     pub peak_memory_bytes: u64,
-    /// Most pieces that waited for the disk at one moment: what `max_io_queue` came to.
+    /// Most pieces that waited for the disk at one moment: the effect of `max_io_queue`.
     pub peak_io_queue: u32,
     /// Positional writes made.
     pub writes: u64,
-    /// Bytes of the largest of them: what `io_chunksize` came to.
+    /// Bytes of the largest of them: the effect of `io_chunksize`.
     pub largest_write_bytes: u64,
     /// The waits of the parts.
     pub waits: Waits,
@@ -69,7 +69,7 @@ pub struct TransferReport {
 }
 
 /// For how long the parts of a transfer waited, summed over all of them: of a hundred parts in flight for a second, the
-/// sums come to a hundred seconds. The largest one says what held the transfer up.
+/// sums come to a hundred seconds. The largest one shows the transfer's bottleneck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Waits {
@@ -77,7 +77,7 @@ pub struct Waits {
     pub network: Duration,
     /// For the bandwidth limit.
     pub bandwidth: Duration,
-    /// For what takes the bytes: the disk, a slow reader, room in memory.
+    /// The wait for the receiver of the bytes: the disk, a slow reader, room in memory.
     pub sink: Duration,
     /// Between a failed request and the next one.
     pub retry: Duration,

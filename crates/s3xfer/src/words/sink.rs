@@ -16,7 +16,7 @@ pub trait WriteAt: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When there is no room for so many: nothing is downloaded then.
+    /// When there is no room for that many bytes: nothing is downloaded then.
     fn reserve(&self, bytes: u64) -> io::Result<()> {
         let _ = bytes;
         Ok(())

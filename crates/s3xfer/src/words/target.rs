@@ -1,4 +1,4 @@
-//! [`Target`]: the object that is written, what is kept with it, and on which condition.
+//! [`Target`]: the object that is written, the attributes kept with it, and the conditions of the write.
 
 use std::fmt;
 
@@ -102,7 +102,7 @@ fn escaped(text: &str) -> String {
 /// An object that is to be written.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    /// Names the object, and what every request for it carries.
+    /// Names the object, and the headers of every request for it.
     pub(crate) object: ObjectRequest,
     pub(crate) attributes: Attributes,
     pub(crate) condition: Condition,

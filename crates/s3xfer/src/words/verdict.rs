@@ -24,7 +24,7 @@ pub enum Bottleneck {
     Requests,
     /// The number of requests that fit into [`memory_limit`](crate::TransferConfig::memory_limit).
     Memory,
-    /// The link, or the server behind it: the requests shared what there was.
+    /// The link, or the server behind it: the requests shared its rate.
     Link,
     /// [`max_bandwidth`](crate::TransferConfig::max_bandwidth).
     Bandwidth,

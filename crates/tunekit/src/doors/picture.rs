@@ -21,10 +21,10 @@ pub struct PictureError {
     pub reason: String,
 }
 
-/// The colours of the pictures, by what they mean.
+/// The colours of the pictures, by their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
-    /// Text and what stands out.
+    /// Text and marks that stand out.
     Ink,
     /// Text that explains.
     Muted,
@@ -192,7 +192,7 @@ impl Picture {
         let mut svg = String::new();
         self.draw(&mut svg)
             .map_err(|reason| PictureError { subject: self.subject.clone(), reason: reason.to_string() })?;
-        // plotters escapes what HTML reserves, but lets control characters through.
+        // plotters escapes HTML's reserved characters, but lets control characters through.
         let svg: String =
             svg.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect();
         let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", escape(&self.subject));

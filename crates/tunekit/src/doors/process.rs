@@ -26,7 +26,8 @@ const LONGEST_LINE: usize = 64 << 10;
 const TAIL: usize = 8 << 10;
 /// Bytes of an output that are kept on the disk; a program that floods its output must not fill it.
 const MOST_KEPT: u64 = 256 << 20;
-/// For what is still in a pipe once the program has ended; what left its group may hold the pipe for ever.
+/// The wait for the rest in a pipe once the program has ended; a process that left its group may hold the pipe for
+/// ever.
 const MOST_FOR_THE_REST: Duration = Duration::from_secs(2);
 /// The time between two looks at a group that is to end.
 const LOOK: Duration = Duration::from_millis(10);
@@ -40,7 +41,7 @@ pub(crate) struct Start<'a> {
     pub(crate) words: &'a [String],
     /// The folder in which it runs.
     pub(crate) folder: &'a Path,
-    /// What its environment has besides ours.
+    /// Variables of its environment besides ours.
     pub(crate) env: &'a [(String, String)],
     /// The folder that gets `stdout` and `stderr`, appended to.
     pub(crate) output: &'a Path,
@@ -76,7 +77,7 @@ pub(crate) struct Running<T, G: Send + 'static> {
     grace: Duration,
     pid_file: PathBuf,
     endings: Endings,
-    /// What is held until the last of the group is gone.
+    /// A value that is held until the last process of the group is gone.
     held: Option<G>,
 }
 
@@ -288,7 +289,7 @@ impl<R: AsyncRead + Unpin> Copy<R> {
         Self { from, to, buffer: vec![0; 16 << 10], kept: 0 }
     }
 
-    /// The next piece; `None` after the last one. An error is the end of what can be read.
+    /// The next piece; `None` after the last one. An error is the end of the output.
     async fn next(&mut self) -> Option<&[u8]> {
         let Ok(read @ 1..) = self.from.read(&mut self.buffer).await else { return None };
         let bytes = &self.buffer[..read];

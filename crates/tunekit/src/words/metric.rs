@@ -1,4 +1,4 @@
-//! `Metric`: what is measured, which direction is better, and what a searcher may assume about it.
+//! `Metric`: the measured quantity, its better direction, and the assumptions that a searcher may make about it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `Plan`: what a scheduler is going to do, and what that is expected to cost.
+//! `Plan`: the brackets and rungs of a scheduler, and their expected cost.
 
 use std::fmt;
 

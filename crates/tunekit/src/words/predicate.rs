@@ -4,7 +4,7 @@
 //! The language, loosest first: `or`; `and`; `not`; one comparison (`< <= > >= == !=`); `+ -`; `* /`; unary `-`; then
 //! numbers, `"text"` or `'text'`, `true`, `false`, parameters (`` `any name` `` in backticks where a name is no word),
 //! parentheses, `min(..)`, `max(..)` and `log2(x)`. Numbers are real numbers: `7 / 2` is 3.5. A comparison with
-//! something that is no number (`0 / 0`, `log2(-1)`) is false, but for `!=`, which is true. What is written wrong is an
+//! something that is no number (`0 / 0`, `log2(-1)`) is false, but for `!=`, which is true. A mistake in the text is an
 //! error when the predicate is made.
 
 use super::domain::{Choices, Domain};
@@ -193,7 +193,7 @@ impl Sign {
     }
 }
 
-/// The byte where it is wrong, and what.
+/// The byte of the mistake, and the mistake.
 type Wrong = (usize, String);
 
 #[derive(Debug, Clone, PartialEq)]
@@ -271,7 +271,7 @@ fn number_length(text: &str) -> usize {
     end
 }
 
-/// A part of a predicate, by what it is.
+/// A part of a predicate, by its kind.
 enum Part {
     Number(Number),
     Word(Word),

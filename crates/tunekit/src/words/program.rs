@@ -1,5 +1,5 @@
-//! `Program`: another program as what a study measures: its command, how it is told its parameters, what its numbers
-//! are called, and how long it may take.
+//! `Program`: another program, which a study measures: its command, the way its parameters are passed, the names of its
+//! numbers, and its time limit.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The way that a program is told its parameters. Whatever it is, a `{name}` in a word of the command is replaced.
+/// The way to pass parameters to a program. In each of them, a `{name}` in a word of the command is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -45,8 +45,8 @@ impl MetricSource {
     }
 }
 
-/// The number of new attempts for a run that failed, for each kind of failure. What a run reported before it failed
-/// stands, and what the next one reports again is ignored.
+/// The number of new attempts for a run that failed, for each kind of failure. Reports of the failed run stay valid,
+/// and the next run's reports of the same steps are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retries {
@@ -69,7 +69,7 @@ pub struct Program {
     pub metric: MetricSource,
     /// The field of a report that says how far the program is; without one reports count 1, 2, 3, ...
     pub resource: Option<String>,
-    /// The field of a report that says what the run has cost so far; `wall` is the seconds that it ran.
+    /// The field of a report with the run's cost so far; `wall` stands for the seconds that it ran.
     pub cost: Option<String>,
     /// The fields of the further objectives, told with the last report.
     pub objectives: Vec<String>,

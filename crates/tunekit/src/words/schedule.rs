@@ -366,7 +366,7 @@ impl SchedulerSpec {
     }
 }
 
-/// The options that every header had which had any, whatever its scheduler.
+/// The options that earlier headers had for every scheduler.
 const IN_EARLIER_HEADERS: [&str; 15] = [
     "eta",
     "grace",

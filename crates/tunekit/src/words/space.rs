@@ -1,7 +1,7 @@
 //! `Space`: the parameters of a study, by name and in order, and which configurations are in it.
 //!
-//! A parameter may exist only while others have certain values (`when`), and predicates may forbid what single domains
-//! allow. How many configurations there are, and which is the n-th, is in `space/listing.rs`; the JSON form in
+//! A parameter may exist only while others have certain values (`when`), and predicates may forbid values that single
+//! domains allow. How many configurations there are, and which is the n-th, is in `space/listing.rs`; the JSON form in
 //! `space/json.rs`. The map to the unit cube, where searchers work, is a rule: `rules/encoding`.
 
 mod json;
@@ -350,7 +350,7 @@ impl Space {
     /// # Errors
     /// As [`Space::validate`].
     pub fn conform(&self, config: &Config) -> Result<Config, ConfigError> {
-        // What a searcher decoded is right as it is.
+        // A configuration that a searcher decoded is right as it is.
         if config.has_names(&self.names) && self.validate(config).is_ok() {
             return Ok(config.clone());
         }
@@ -530,7 +530,7 @@ mod tests {
         let error = space.validate(&b.with("x", 0.5)).unwrap_err().to_string();
         assert!(error.contains("`x`") && error.contains("`kind` is c and `n` is 1 or 2"), "{error}");
         assert!(matches!(space.conform(&a.clone().with("n", 1)), Err(ConfigError::Inactive { .. })));
-        // Only what exists is completed, and what a given value brings into being.
+        // Only active parameters get a value, those that a given value activates included.
         assert_eq!(space.complete(&a), Ok(a));
         assert_eq!(space.centre(), Config::new().with("kind", "a"));
         let c = Config::new().with("kind", "c").with("on", true);

@@ -1,4 +1,4 @@
-//! `Value`: what one parameter is set to. What values are allowed is its `Domain`'s business; several with their names
+//! `Value`: the value of one parameter. Its `Domain` says which values are allowed; several with their names
 //! are a `Config`.
 
 mod config;
@@ -62,7 +62,7 @@ impl Value {
 
     /// A number that is the same for equal values, on every machine.
     fn fingerprint(&self) -> u64 {
-        // What is added tells the kinds apart: `Int(1)` and `Bool(true)` are no equals.
+        // The constant that is added tells the kinds apart: `Int(1)` and `Bool(true)` are no equals.
         match self {
             Self::Bool(v) => mix(u64::from(*v)),
             Self::Int(v) => mix(v.cast_unsigned() ^ (1 << 62)),

@@ -1,4 +1,4 @@
-//! The body of an answer, read by whoever polls it: no task and no channel stand between it and the socket.
+//! The body of an answer, read by the task that polls it: no task and no channel stand between it and the socket.
 //!
 //! Bytes are gathered into frames of [`FRAME_BYTES`](super::buffers::FRAME_BYTES); a frame is handed on when it is
 //! full, when the body ends, or when its bytes have waited for a moment, so that a slow body shows that it lives. With
@@ -91,7 +91,7 @@ struct Linger {
 }
 
 impl ResponseBody {
-    /// `early` is what was read behind the head.
+    /// `early` holds the bytes that were read behind the head.
     pub(super) fn new(
         connection: Connection,
         framing: Framing,

@@ -1,7 +1,7 @@
 //! Buffers for body frames, used again and again.
 //!
 //! A frame is lent out as [`Bytes`]; when its last slice is dropped, the buffer comes back, still in the processor's
-//! cache and with its pages in place. What is read into a buffer, and when, is decided elsewhere.
+//! cache and with its pages in place. The choice and the time of reads into a buffer are made elsewhere.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +40,7 @@ struct Shelf {
     lent: usize,
 }
 
-/// A buffer and what is filled of it. Back in the list when dropped.
+/// A buffer and its filled part. Back in the list when dropped.
 #[derive(Debug)]
 pub(in crate::doors) struct Frame {
     memory: Memory,
@@ -48,7 +48,7 @@ pub(in crate::doors) struct Frame {
     home: Arc<Buffers>,
 }
 
-/// Pages of the system's, which has them back when they are dropped. malloc would keep most of what it is given back,
+/// Pages of the system's, which has them back when they are dropped. malloc would keep most of freed memory,
 /// and for the thread that asked for it alone: 31 MiB that were lent out and came back left 60 MiB resident.
 ///
 /// Frames begin with a page for another reason, too. With malloc's 16 bytes before them, a download over loopback took
@@ -130,7 +130,7 @@ impl Frame {
         self.filled
     }
 
-    /// The room behind what is filled; old bytes of other bodies may be in it.
+    /// The room behind the filled part; old bytes of other bodies may be in it.
     pub(in crate::doors) fn room(&mut self) -> &mut [u8] {
         &mut self.memory.bytes_mut()[self.filled..]
     }

@@ -9,7 +9,7 @@ const SKIPPED_LIMIT: usize = 16 << 10;
 /// The place of the next byte in the coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// In a chunk's size, of which so many digits have been read.
+    /// In a chunk's size, with the number of its digits that have been read.
     Size {
         digits: u8,
     },
@@ -31,7 +31,7 @@ enum At {
 #[derive(Debug)]
 pub(super) struct Chunked {
     at: At,
-    /// The chunk's size while it is read, then what is left of the chunk.
+    /// The chunk's size while it is read, then the rest of the chunk.
     left: u64,
     skipped: usize,
 }
@@ -67,7 +67,7 @@ impl Chunked {
         Self { at: At::Size { digits: 0 }, left: 0, skipped: 0 }
     }
 
-    /// Whether the last byte of the coding has been read. What follows belongs to something else.
+    /// Whether the last byte of the coding has been read. Later bytes belong to something else.
     pub(super) fn is_done(&self) -> bool {
         self.at == At::Done
     }

@@ -2,7 +2,7 @@
 //!
 //! An endpoint of S3 has many addresses, each a front of its own, and a transfer is fastest when it uses all of them.
 //! So a new connection goes where fewest are open; an address that failed lately comes last. Nothing here outlives a
-//! call: what is dropped is closed.
+//! call: a dropped connection is closed.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,7 +24,7 @@ const NAME_LIFETIME: Duration = Duration::from_secs(60);
 /// For how long an address that did not take a connection is tried last.
 const SHUNNED: Duration = Duration::from_secs(60);
 
-/// So many names are known at once, and so many addresses without a connection.
+/// Most names that are known at once, and most addresses without a connection.
 const MOST_KNOWN: usize = 1024;
 
 /// The time for a connection is shared between so many addresses. More would leave each less than a lost SYN takes to
@@ -57,7 +57,7 @@ pub(super) enum DialError {
         /// The system's words.
         cause: io::Error,
     },
-    /// None of its addresses takes a connection; this is what the last one said.
+    /// None of its addresses takes a connection; this is the error of the last one.
     #[error("{address} takes no connection: {cause}")]
     Refused {
         /// The address.

@@ -1,4 +1,4 @@
-//! Heads of HTTP/1.1 messages: a request's as bytes, and what an answer's says about the body behind it.
+//! Heads of HTTP/1.1 messages: a request's as bytes, and the statements of an answer's about the body behind it.
 //!
 //! Pure. RFC 9112; strict where reading differently than the server meant would mix up two answers: such a head is an
 //! error, and its connection is not used again.
@@ -98,7 +98,7 @@ pub(super) fn request<B>(request: &Request<B>, origin: &str, proxy: Option<&Prox
     head
 }
 
-/// The same of what is written already: the address without its origin, and the headers as lines.
+/// The same for a request that is text already: the address without its origin, and the headers as lines.
 pub(super) fn written(method: &Method, target: &str, headers: &str) -> Vec<u8> {
     let mut head = Vec::with_capacity(target.len() + headers.len() + 32);
     for part in [method.as_str(), " ", target, " HTTP/1.1\r\n", headers, "\r\n"] {

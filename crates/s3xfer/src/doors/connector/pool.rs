@@ -1,7 +1,7 @@
 //! Connections that wait for their next request.
 //!
 //! The last one that came back goes out first: its congestion window is the widest, and the others grow old. Two things
-//! bound how many wait, whatever hosts they lead to. There is a most for all of them together, and the oldest makes
+//! bound how many wait, to all hosts together. There is a most for all of them together, and the oldest makes
 //! room, as it does for a connection that is wanted where as many are open as may be.
 //! And none waits for longer than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that
 //! have waited for too long are closed. The task lives on the connections' own runtime while one of them waits. Where
@@ -81,7 +81,7 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// An empty pool in which at most so many connections wait.
+    /// An empty pool in which at most `most` connections wait.
     pub(super) fn of(most: usize) -> Self {
         Self { most, waiting: Mutex::default(), dropped: Arc::default() }
     }

@@ -100,7 +100,7 @@ impl Proxies {
         Self { https, http, exceptions: items.filter_map(Exception::parse).collect() }
     }
 
-    /// Whether there are none, whatever is asked for.
+    /// Whether there are none, for any target.
     pub(super) fn is_empty(&self) -> bool {
         self.https.is_none() && self.http.is_none()
     }

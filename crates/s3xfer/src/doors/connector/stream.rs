@@ -81,7 +81,7 @@ impl Connection {
         &self.runtime
     }
 
-    /// Gives back what a connection that waits has no use for.
+    /// Frees the memory that a waiting connection has no use for.
     pub(super) fn rest(&mut self) {
         if let Stream::Tls(stream) = &mut self.stream {
             stream.rest();

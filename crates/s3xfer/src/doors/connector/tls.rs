@@ -346,7 +346,7 @@ impl TlsStream {
             }
         }
         if filled == 0 && self.ended && !self.closed {
-            // Whoever can cut a connection could otherwise shorten a body that ends with it.
+            // An attacker who can cut a connection could otherwise shorten a body that ends with it.
             let cut = "the connection closed without TLS's goodbye";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut)));
         }
@@ -376,7 +376,7 @@ impl TlsStream {
             }
             gulp.copy_within(start..end, 0);
             (start, end) = (0, end - start);
-            // No more than what is to be filled takes, so that little is left over; but no crumbs either.
+            // No more than the buffer takes, so that little is left over; but no crumbs either.
             let missing = room.len() - filled;
             let wanted = missing + (missing / RECORD_BYTES + 2) * RECORD_OVERHEAD;
             let until = gulp.len().min(wanted.max(end + RECORD_BYTES));
@@ -443,7 +443,7 @@ impl TlsStream {
         }
     }
 
-    /// Sends what rustls has to say, as far as the socket takes it now; the rest goes with a later call.
+    /// Sends the messages of rustls, as far as the socket takes them now; the rest goes with a later call.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while !self.outgoing.is_empty() {
             match Pin::new(&mut self.tcp).poll_write(cx, &self.outgoing) {

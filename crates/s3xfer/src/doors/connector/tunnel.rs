@@ -12,7 +12,7 @@ use super::proxy::Proxy;
 /// Bytes of the proxy's answer that are read at once.
 const ANSWER_BYTES: usize = 1 << 10;
 
-/// Why the proxy opens no way. The causes are part of the text: who reports it looks no further than the innermost
+/// The reason why the proxy opens no way. The causes are part of the text, because reports show only the innermost
 /// error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TunnelError {
@@ -47,7 +47,7 @@ impl TunnelError {
     }
 }
 
-/// A hint for whoever can mend a refusal.
+/// A hint at the way to mend a refusal.
 pub(super) fn mend(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => {

@@ -1,6 +1,6 @@
 //! Staged files of this process's downloads that were dropped, until the last of their tasks has let go of them.
 //!
-//! A lock says only that somebody has a file. Whoever comes next has to know whether that is a download that is
+//! A lock says only that somebody has a file. The next download has to know whether that is a download that is
 //! running, which is told, or the rest of one that ended early, which is over in a moment.
 
 use std::fs::File;
@@ -40,7 +40,7 @@ pub(super) fn add(file: &Opened) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether somebody who is about to end has `file`, which may have been opened by others as well.
+/// Whether a task that is about to end has `file`, which may have been opened by others as well.
 pub(super) fn has(file: &File) -> io::Result<bool> {
     let id = id(file)?;
     let leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -45,7 +45,7 @@ enum Ended {
     Discarded,
 }
 
-/// The target, its folder, and the names in it: what a staged file and its journal share.
+/// The target, its folder, and the names in it, which a staged file and its journal share.
 #[derive(Debug)]
 pub(crate) struct Place {
     target: Arc<Path>,
@@ -120,7 +120,7 @@ impl StagedFile {
     }
 
     /// A file that a later download into the same target goes on with, if its journal says so
-    /// ([`Journal::open`](crate::doors::journal::Journal::open)). What an earlier one left is in it.
+    /// ([`Journal::open`](crate::doors::journal::Journal::open)). An earlier one's bytes are in it.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl StagedFile {
         self.name == Name::None
     }
 
-    /// Gives the file its name, in one step: whoever opens the target sees the old file or the whole new one.
+    /// Gives the file its name, in one step: an open of the target sees the old file or the whole new one.
     /// Afterwards nothing of this download is beside it, nor of an earlier one that nobody goes on with.
     ///
     /// # Errors
@@ -345,7 +345,7 @@ impl Place {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            // Asked first: whoever has let go by the time of the lock is no reason to call it held.
+            // Checked before locking: a holder that leaves in between must not count as a running download.
             let leaving = leaving::has(&file)?;
             match self.folder.lock(&file)? {
                 Lock::Taken => {}
@@ -449,7 +449,7 @@ impl Place {
         renamed.map_err(|source| self.error(DiskAction::Rename, source))
     }
 
-    /// Removes what an earlier download left behind, if nobody goes on with it. The usual case, that there is nothing,
+    /// Removes the files of an earlier download, if nobody goes on with it. The usual case, that there is nothing,
     /// costs two look-ups.
     fn reap(&self) {
         if !self.folder.has(&self.names.data) && !self.folder.has(&self.names.journal) {

@@ -100,7 +100,7 @@ impl Names {
         target.len() <= room(name_max)
     }
 
-    /// All of them are functions of the target's name, so that the next download finds what an earlier one left.
+    /// All of them are functions of the target's name, so that the next download finds the files of an earlier one.
     ///
     /// A name that leaves no room for an ending is shortened by whole characters and carries a hash of all of it. (Two
     /// targets whose files met after all would take turns, not mix: a lock and the journal's checkpoint tell them

@@ -1,4 +1,4 @@
-//! Endpoint, region and keys of a client: what the caller says of them, and for the rest what AWS's tools find.
+//! Endpoint, region and keys of a client: those that the caller gives, and for the rest those that AWS's tools find.
 
 use aws_sdk_s3::config::{self, BehaviorVersion, Region, SharedCredentialsProvider, SharedHttpClient};
 
@@ -37,8 +37,8 @@ pub struct ResolvedAccess {
 }
 
 impl Access {
-    /// The SDK's client as AWS's usual files and environment variables describe it. What is wrong with them, the first
-    /// request tells.
+    /// The SDK's client as AWS's usual files and environment variables describe it. Mistakes in them show in the first
+    /// request's error.
     #[cfg(feature = "config")]
     pub(crate) async fn client_from_env() -> aws_sdk_s3::Client {
         let shared = aws_config::defaults(BehaviorVersion::latest()).load().await;
@@ -61,7 +61,7 @@ impl Access {
         self.endpoint_url.as_deref().map_or(Ok(()), check_endpoint)
     }
 
-    /// Asks the environment for what is missing, unless this is to stand alone.
+    /// Asks the environment for missing settings, unless this is to stand alone.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Seconds and nanoseconds of the Unix epoch; `None` for what is no time.
+/// Seconds and nanoseconds of the Unix epoch; `None` for text that is no time.
 pub(super) fn parse(text: &str) -> Option<(i64, u32)> {
     let text = text.trim();
     if text.starts_with(|first: char| first.is_ascii_digit()) && text.contains(['T', 't']) {

@@ -38,7 +38,7 @@ use super::plain::{self, Plain};
 use super::{Answer, Body};
 use crate::doors::connector::{self, Route, Timeouts};
 
-/// A program that goes through more buckets than this has the SDK ask anew in each, instead of growing for ever.
+/// A program that goes through more buckets than this has the SDK ask again in each, instead of growing for ever.
 const MOST_BUCKETS: usize = 1000;
 
 /// Lessons that gave no pattern, after which requests of their kind are the SDK's. One may be lost to credentials that
@@ -65,11 +65,11 @@ struct Kept {
 #[derive(Debug)]
 enum Known {
     Way(Arc<Way>),
-    /// No pattern, after so many lessons.
+    /// No pattern, after this number of lessons.
     Lessons(u8),
 }
 
-/// All that a request needs but what it is for.
+/// All that a request needs besides its subject.
 struct Way {
     pattern: Pattern,
     route: Route,
@@ -241,7 +241,7 @@ fn kind<'a>(kinds: &'a [Kept], asked: &Asked<'_>, region: Option<&Region>) -> Op
 
 /// Whether it is the resolver that the SDK brings: the SDK shows its type, but does not let it be asked for.
 fn is_sdks_own(resolver: &impl fmt::Debug) -> bool {
-    /// Takes no more than it compares: what comes behind is all that the SDK knows of regions.
+    /// Takes no more than it compares: the rest is all that the SDK knows of regions.
     struct Beginning(&'static [u8]);
 
     impl fmt::Write for Beginning {
@@ -253,7 +253,7 @@ fn is_sdks_own(resolver: &impl fmt::Debug) -> bool {
     }
 
     let mut rest = Beginning(b"SharedEndpointResolver(DowncastParams(DefaultResolver {");
-    // An error is what ends it.
+    // An error ends it.
     let _ = write!(rest, "{resolver:?}");
     rest.0.is_empty()
 }
@@ -332,7 +332,7 @@ impl Intercept for Ear {
     }
 }
 
-/// Without what was signed.
+/// Without the signed text.
 impl fmt::Debug for Heard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Heard").field("uri", &self.lesson.uri).finish_non_exhaustive()

@@ -43,7 +43,7 @@ enum OddHead {
     NotANumber { header: &'static str, value: String },
 }
 
-/// Takes away what is not read.
+/// Takes away headers that are not read.
 #[derive(Debug)]
 pub(super) struct OnlyWhatIsRead;
 

@@ -148,7 +148,7 @@ fn bad_response(what: String) -> RequestFailure {
     RequestFailure::Final(RequestError::BadResponse { what })
 }
 
-/// The text that was percent-encoded, in which S3 writes a space as `+`. `None` for what is not.
+/// The text that was percent-encoded, in which S3 writes a space as `+`. `None` for text that is not.
 fn decoded(text: &str) -> Option<String> {
     if !text.contains(['%', '+']) {
         return Some(text.to_owned());

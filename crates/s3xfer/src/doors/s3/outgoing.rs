@@ -65,7 +65,7 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// `pieces` are so many bytes in all.
+    /// `pieces` hold `length` bytes in all.
     pub(crate) fn new(
         pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
         bytes: u64,
@@ -92,7 +92,7 @@ impl Body for Outgoing {
         let mut state = self.movement.state();
         state.turn = match &polled {
             Poll::Pending => Turn::Ours,
-            // Who counts does not ask again behind the last byte.
+            // A reader that counts does not ask again after the last byte.
             Poll::Ready(Some(Ok(_))) if self.left > 0 => Turn::Theirs(Instant::now()),
             Poll::Ready(_) => Turn::Answer(Instant::now()),
         };

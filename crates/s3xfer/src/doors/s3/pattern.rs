@@ -4,7 +4,7 @@
 //! The SDK decides where a bucket is asked for, with which headers, and what of that is signed. A [`Pattern`] is what
 //! it decided, taken from a [`Lesson`]: one of its requests as it went out. No pattern is made of a lesson that it
 //! could not repeat to the last byte, the signature included, nor of one that has anything in it that is not known
-//! here. So whatever is unusual stays with the SDK without being named.
+//! here. So an unusual request stays with the SDK without being named.
 //!
 //! Pure but for the kept key. Nothing here shows a secret.
 
@@ -28,7 +28,7 @@ const SAME: [(&str, bool); 6] = [
     ("x-amz-security-token", true),
     ("x-amz-user-agent", true),
 ];
-/// Headers that say what is asked for. The SDK signs them.
+/// Headers that describe the request. The SDK signs them.
 const ASKED: [&str; 4] = ["if-match", "range", "x-amz-expected-bucket-owner", "x-amz-request-payer"];
 /// Headers that no two requests have the same.
 const OWN: [&str; 3] = ["amz-sdk-invocation-id", "authorization", "x-amz-date"];
@@ -333,7 +333,7 @@ impl Written {
     }
 }
 
-/// Without the signature, and without what is signed.
+/// Without the signature, and without the signed text.
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Written").field("target", &self.target).finish_non_exhaustive()

@@ -1,7 +1,7 @@
 //! Heads of answers that need no second look: a success, with each header at most once and as the server ought to write
 //! it.
 //!
-//! It says here what the SDK would make of it after [`heads`](super::heads). Any other head goes that way. Pure.
+//! The result is the one that the SDK would give after [`heads`](super::heads). Any other head goes that way. Pure.
 
 use aws_sdk_s3::types::ChecksumType;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -39,7 +39,7 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap) -> Option<Plain> {
         None => None,
     };
     let last_modified = match text(headers, "last-modified")? {
-        // The form in which the SDK reads times has no place for what is before 1970, and rounds parts of a second.
+        // The form in which the SDK reads times has no place for times before 1970, and rounds parts of a second.
         Some(time) => Some(date::parse(time).filter(|(seconds, nanoseconds)| *seconds >= 0 && *nanoseconds == 0)?),
         None => None,
     };
@@ -59,7 +59,7 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap) -> Option<Plain> {
     })
 }
 
-/// The one value of a header, if it has one; `None` for several, and for what is not visible ASCII.
+/// The one value of a header, if it has one; `None` for several, and for text that is not visible ASCII.
 fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Some(None) };

@@ -1,5 +1,5 @@
-//! The regions of buckets. A server that is asked in the wrong region names the right one. The engine follows that once,
-//! and keeps the region for the client's later requests.
+//! The regions of buckets. A server that is asked in the wrong region names the right one. The engine follows that
+//! once, and keeps the region for the client's later requests.
 //!
 //! botocore's `S3RegionRedirector` does the same, with a HEAD of the bucket. None is needed: S3 names the region in the
 //! answer itself; in the answer to a HEAD, which has no body, in a header.
@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_s3::config::Region;
 
-/// A program that goes through more buckets than this finds out anew where they are, instead of growing for ever.
+/// A program that goes through more buckets than this finds out again where they are, instead of growing for ever.
 const MOST_BUCKETS: usize = 10_000;
 
 /// The buckets that are not in the client's own region.

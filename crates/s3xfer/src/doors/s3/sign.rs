@@ -30,7 +30,7 @@ impl Stamp {
         four_digits.then(|| Self(format!("{year:04}{month:02}{day:02}T{hours:02}{minutes:02}{rest:02}Z")))
     }
 
-    /// Seconds of the Unix epoch; `None` for what is no stamp.
+    /// Seconds of the Unix epoch; `None` for text that is no stamp.
     pub(super) fn seconds(text: &str) -> Option<i64> {
         let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
         let digits = |text: &str, bytes| text.len() == bytes && text.bytes().all(|byte| byte.is_ascii_digit());

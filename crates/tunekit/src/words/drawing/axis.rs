@@ -5,7 +5,7 @@
 
 use super::format;
 
-/// An axis whose range is finite and not empty, whatever the data.
+/// An axis whose range is finite and not empty, for any data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     /// The quantity, with its unit; empty for none.
@@ -49,7 +49,7 @@ impl Axis {
             }
             span => span * 0.06,
         };
-        // Air does not turn what is never negative into a negative range.
+        // Air does not extend a range without negative values below zero.
         let padded = if !log && low >= 0.0 { (from - air).max(0.0) } else { from - air };
         let mut axis = Self { title, low: padded.min(from), high: to + air, ticks: Vec::new(), log };
         axis.ticks = axis.choose_ticks(label, most);

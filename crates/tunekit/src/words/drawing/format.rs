@@ -38,7 +38,7 @@ pub fn bytes(value: f64) -> String {
     format!("{number} {}", UNITS[unit])
 }
 
-/// `388 MB/s`: what moves `bytes` in `seconds`, in the decimal units in which networks are sold.
+/// `388 MB/s`: the rate of `bytes` in `seconds`, in the decimal units in which networks are sold.
 pub fn throughput(bytes: u64, seconds: f64) -> String {
     let per_second = bytes as f64 / seconds;
     let (divisor, unit) = match per_second {

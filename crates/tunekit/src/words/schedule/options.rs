@@ -1,5 +1,5 @@
-//! The options of each kind of scheduler. A struct has exactly what its schedulers use; their bounds are checked when a
-//! scheduler is built, which knows the maximal resource.
+//! The options of each kind of scheduler. A struct has exactly the options that its schedulers use; their bounds are
+//! checked when a scheduler is built, which knows the maximal resource.
 //!
 //! The names of the fields are those of `scheduler_options` in a journal's header and in `create`.
 
@@ -11,10 +11,10 @@ use super::SchedulerSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RungOptions {
-    /// One trial in so many goes on from a rung to the next, which has so many times its resource; at least 2. A larger
+    /// One trial in `eta` goes on from a rung to the next, which has `eta` times its resource; at least 2. A larger
     /// one stops earlier and trusts early results more.
     pub eta: u64,
-    /// The resource of the first rung: what every trial gets. At least 1.
+    /// The resource of the first rung, which every trial gets. At least 1.
     pub grace: u64,
     /// The resources of the rungs below the maximal one, increasing, in place of `grace` and `eta`'s powers.
     pub rungs: Vec<u64>,

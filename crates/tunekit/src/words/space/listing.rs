@@ -1,8 +1,8 @@
 //! `Listing`: how many configurations a finite space has, and which is the n-th.
 //!
 //! Configurations are in the order of their values, the last parameter changing fastest; a parameter that does not
-//! exist adds none. What is counted for the rest of the parameters depends on the values before only through the
-//! conditions that these meet, so values that meet the same conditions are counted as one class, whatever the width of
+//! exist adds none. The count for the rest of the parameters depends on the values before only through the
+//! conditions that these meet, so values that meet the same conditions are counted as one class, for any width of
 //! their domain.
 
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ impl Space {
 /// The conditions on a parameter that its value meets, as bits in the order of [`Listing::conditions`].
 type Met = Vec<bool>;
 
-/// The next parameter, and what is met of that on which it or a later one depends.
+/// The next parameter, and the conditions met so far that it or a later one depends on.
 type Beginning = (usize, Vec<(usize, Met)>);
 
 /// Neighbouring values of a parameter that meet the same conditions.

@@ -1,4 +1,4 @@
-//! `Config`: what a trial is run with, names with their values. What is allowed is the `Space`'s business.
+//! `Config`: the configuration of a trial, names with their values. The `Space` says which are allowed.
 //!
 //! A study holds as many configurations as trials and hands each out several times, so a clone shares its names with
 //! the space it came from and its values with the original.
@@ -47,7 +47,7 @@ impl Names {
 
 /// A configuration: names with their values, in the order given; a JSON object.
 ///
-/// Two configurations are equal when they hold the same names with the same values, whatever the order. A clone costs
+/// Two configurations are equal when they hold the same names with the same values, in any order. A clone costs
 /// next to nothing, and a hash is the same on every machine.
 ///
 /// ```
