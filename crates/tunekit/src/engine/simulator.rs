@@ -37,17 +37,17 @@ pub struct Simulator {
     stop_seconds: f64,
 }
 
-/// What came of a simulation; what was measured is in the study.
+/// The result of a simulation; its measurements are in the study.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Simulation {
     /// When it ended.
     pub seconds: f64,
-    /// How long workers were busy, over all of them.
+    /// Time in which workers were busy, summed over them.
     pub busy_seconds: f64,
-    /// How long workers were free and had nothing to do although the study was not over, over all of them.
+    /// Time in which workers were free and had nothing to do although the study was not over, summed over them.
     pub idle_seconds: f64,
-    /// How many reports there were.
+    /// Number of reports.
     pub reports: u64,
 }
 

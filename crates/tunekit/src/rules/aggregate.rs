@@ -10,7 +10,7 @@ const RESAMPLES: usize = 2000;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Aggregate {
-    /// How many numbers there are.
+    /// Number of values.
     pub n: usize,
     /// The mean of their middle half.
     pub interquartile_mean: f64,

@@ -97,7 +97,7 @@ impl Factor {
         Some(Self { l })
     }
 
-    /// How many rows A has.
+    /// Number of rows of A.
     pub(crate) fn len(&self) -> usize {
         self.l.nrows()
     }

@@ -26,7 +26,7 @@ pub enum CommandError {
         word: String,
         /// The placeholder.
         name: String,
-        /// What there is.
+        /// The names there are.
         known: String,
     },
     /// A parameter cannot be an environment variable.

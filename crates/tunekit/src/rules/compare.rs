@@ -18,15 +18,15 @@ pub enum CompareError {
     /// The samples are pairs.
     #[error("{baseline} baseline and {candidate} candidate samples are no pairs; measure them in turn, equally often")]
     Unpaired {
-        /// How many baseline samples there are.
+        /// Number of baseline samples.
         baseline: usize,
-        /// How many candidate samples there are.
+        /// Number of candidate samples.
         candidate: usize,
     },
     /// One pair says nothing about the spread.
     #[error("{n} pair(s) are too few for an interval; measure at least 2")]
     TooFew {
-        /// How many pairs there are.
+        /// Number of pairs.
         n: usize,
     },
     /// A sample is not a positive finite number.
@@ -44,7 +44,7 @@ pub enum CompareError {
     /// The baseline's own spread is so large that its mean could be zero, and the ratio anything.
     #[error("{n} pairs spread too much for an interval at this confidence; measure more")]
     Unbounded {
-        /// How many pairs there are.
+        /// Number of pairs.
         n: usize,
     },
 }
@@ -58,7 +58,7 @@ pub struct Improvement {
     pub lower: f64,
     /// The upper end.
     pub upper: f64,
-    /// How many pairs it rests on.
+    /// Number of pairs it rests on.
     pub n: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What repeated measurements tell when the thing measured drifts: a small Kalman filter, and how sure it is of what.
+//! Repeated measurements of a thing that drifts: a small Kalman filter gives the means and their certainty.
 //!
 //! The k-th measurement is of configuration i(k): `z_k = mu_i(k) + b_k + e_k`, with noise `e_k` of variance `s^2`, the
 //! same for all configurations, and a level `b_k` that is a random walk over the order of the measurements, whose steps
@@ -13,10 +13,10 @@ use super::distribution::{normal_below, student_below};
 /// The variances of a step of the level, in units of the noise's: over 100 measurements the level moves by 0, 1/3, 1, 3
 /// and 10 standard deviations of one measurement.
 const RATIOS: [f64; 5] = [0.0, 0.001, 0.01, 0.1, 1.0];
-/// How likely each is before anything is measured.
+/// The probability of each before anything is measured.
 const PRIOR: [f64; 5] = [0.9, 0.03, 0.03, 0.03, 0.01];
 
-/// What is known after some measurements. `I` names configurations.
+/// The state of knowledge after some measurements. `I` names configurations.
 #[derive(Debug, Clone)]
 pub(super) struct Drift<I> {
     filters: [Filter<I>; RATIOS.len()],
@@ -32,7 +32,7 @@ struct Filter<I> {
     mean: Vec<f64>,
     /// Row by row, in units of `s^2`.
     covariance: Vec<f64>,
-    /// How many measurements were predicted, which all but the first of a configuration are.
+    /// Number of measurements that were predicted: all but the first of each configuration.
     predicted: u64,
     /// The sum of `v^2 / F` over them: v the error, F its variance in units of `s^2`.
     squares: f64,
@@ -40,13 +40,13 @@ struct Filter<I> {
     log_variances: f64,
 }
 
-/// What one step of a filter did: for smoothing.
+/// One step of a filter, kept for smoothing.
 struct Step {
     /// By how much the measurement was off; the first one of a configuration was not predicted.
     error: Option<f64>,
     variance: f64,
     gain: Vec<f64>,
-    /// Which state besides the level was measured.
+    /// The state besides the level that was measured.
     place: usize,
 }
 
@@ -75,7 +75,7 @@ impl<I: Copy + PartialEq> Drift<I> {
         }
     }
 
-    /// How likely each of [`RATIOS`] is.
+    /// The probability of each of [`RATIOS`].
     fn weights(&self) -> [f64; RATIOS.len()] {
         let log = |(filter, prior): (&Filter<I>, f64)| prior.ln() + filter.log_likelihood(self.noise);
         let mut weights = [0.0; RATIOS.len()];

@@ -14,8 +14,8 @@ pub(crate) struct Eigen {
 }
 
 impl Eigen {
-    /// Of a row-major symmetric n x n matrix; `None` where it holds something that is not finite, or has no
-    /// decomposition that is.
+    /// The decomposition of a row-major symmetric n x n matrix; `None` if the matrix or its decomposition is not
+    /// finite.
     pub(crate) fn new(a: &[f64], n: usize) -> Option<Self> {
         if a.iter().any(|v| !v.is_finite()) {
             return None;

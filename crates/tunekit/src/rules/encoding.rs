@@ -1,4 +1,4 @@
-//! How a space maps to the unit cube, where searchers work.
+//! The map from a space to the unit cube, where searchers work.
 //!
 //! A float maps by g(x) = x or ln x to (g(x) - g(lo)) / (g(hi) - g(lo)). Values on a grid (ints, stepped floats,
 //! ordinals, categoricals, truth values) each own a cell: an int i maps from the interval [lo - 1/2, hi + 1/2], so that
@@ -24,7 +24,7 @@ pub enum DecodeError {
     /// A coordinate is not in [0, 1].
     #[error("coordinate {index} is {value}, outside of [0, 1]")]
     Outside {
-        /// Which coordinate.
+        /// The coordinate.
         index: usize,
         /// Its value.
         value: f64,
@@ -85,7 +85,7 @@ impl Domain {
         self.encode(&self.nth(k))
     }
 
-    /// Which value of a finite domain `u` in [0, 1] stands for; 0 for an infinite one.
+    /// The index of the value of a finite domain that `u` in [0, 1] stands for; 0 for an infinite one.
     pub(super) fn index_of(&self, u: f64) -> u64 {
         match (self, self.count()) {
             (Self::Float(d), Some(count)) if d.is_log() => Scale::of_float(d).index(u, count),
@@ -112,7 +112,7 @@ impl Domain {
     }
 }
 
-/// Where a value stands in a list that holds it.
+/// The index of a value in a list that holds it.
 fn position(choices: &Choices, value: &Value) -> u64 {
     choices.position(value).unwrap_or(0) as u64
 }
@@ -122,12 +122,12 @@ fn cell(k: u64, count: u64) -> f64 {
     (k as f64 + 0.5) / count as f64
 }
 
-/// Which of `count` equal cells `u` is in.
+/// The one of `count` equal cells that `u` is in.
 fn index(u: f64, count: u64) -> u64 {
     ((u * count as f64) as u64).min(count - 1)
 }
 
-/// Where `x` is between `lo` and `hi`; the middle if they are equal, as the logarithms of different numbers can be.
+/// The place of `x` between `lo` and `hi`; the middle if they are equal, as the logarithms of different numbers can be.
 fn unit(x: f64, lo: f64, hi: f64) -> f64 {
     if hi > lo { ((x - lo) / (hi - lo)).clamp(0.0, 1.0) } else { 0.5 }
 }

@@ -9,7 +9,7 @@ use crate::words::table::{Cells, Table};
 use crate::words::trial::Trial;
 use crate::words::value::Value;
 
-/// What a study measured, as tables. Read-only: it needs no searcher, so a journal of anybody's searcher will do.
+/// The measurements of a study, as tables. Read-only: it needs no searcher, so a journal of anybody's searcher will do.
 ///
 /// ```
 /// use tunekit::{Domain, Experiment, Metric, Outcome, Setup, Space, Study};
@@ -47,7 +47,7 @@ impl Experiment {
         Self { header: study.header().clone(), trials: study.trials().to_vec() }
     }
 
-    /// What the study was about.
+    /// The description of the study.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -62,7 +62,7 @@ impl Experiment {
         History::of(&self.header, &self.trials)
     }
 
-    /// How many measurements count, over all trials that did not fail.
+    /// Number of measurements that count, over all trials that did not fail.
     pub fn measurements(&self) -> usize {
         self.trials.iter().map(|t| t.samples(self.header.metric.value).len()).sum()
     }

@@ -1,6 +1,7 @@
 //! `History`: what searchers and schedulers may see. A view; it decides nothing.
 //!
-//! What would take a walk over all trials is kept in an index (`history/index.rs`), which the study's fold maintains.
+//! An index (`history/index.rs`), which the study's fold maintains, holds the facts that would need a walk over all
+//! trials.
 
 mod index;
 
@@ -51,14 +52,14 @@ pub struct Observed<'a> {
     /// Its measurements over all its trials, in the order of trials; empty only where [`History::known`] has it for its
     /// bounds.
     pub samples: Vec<f64>,
-    /// What those of its measurements that were cut off are known to be no better than, in the order of trials: see
-    /// [`Measured::at_least`](crate::Measured::at_least).
+    /// The bounds of its measurements that were cut off, in the order of trials: each is known to be no better than its
+    /// bound, see [`Measured::at_least`](crate::Measured::at_least).
     pub bounds: Vec<f64>,
     /// The measurements of each further objective, in the order of [`History::objectives`].
     pub more: Vec<Vec<f64>>,
     /// The measurements of each constraint, in the order of [`History::constraints`].
     pub constraints: Vec<Vec<f64>>,
-    /// What its trials cost so far, of those that said so.
+    /// The cost of its trials so far, as far as they reported one.
     pub costs: Vec<f64>,
 }
 
@@ -69,15 +70,15 @@ pub struct Reached<'a> {
     pub trial: TrialId,
     /// The configuration.
     pub config: &'a Config,
-    /// Which of [`History::levels`].
+    /// One of [`History::levels`].
     pub level: usize,
-    /// What was measured there, over all its trials; not empty.
+    /// The measurements there, over all its trials; not empty.
     pub samples: Vec<f64>,
 }
 
 impl Observed<'_> {
-    /// What it is compared by where there is no model: its mean loss, bounds counted at least as values at those
-    /// bounds, and behind equal values.
+    /// The loss that it is compared by where there is no model: its mean, where a bound counts as a value at least as
+    /// bad, and ranks behind an equal value.
     pub fn loss(&self, goal: Goal) -> f64 {
         loss_no_better(goal, &self.samples, &self.bounds).unwrap_or(f64::NAN)
     }
@@ -156,7 +157,7 @@ impl<'a> History<'a> {
         Self { next_resource: resource, ..self }
     }
 
-    /// How far the next new trial runs before a decision is due; `None`: to its end, or not known.
+    /// The resource up to which the next new trial runs before a decision is due; `None`: to its end, or not known.
     pub fn next_resource(&self) -> Option<u64> {
         self.next_resource
     }
@@ -188,12 +189,12 @@ impl<'a> History<'a> {
         self.space
     }
 
-    /// What is measured.
+    /// The metric.
     pub fn metric(&self) -> &'a Metric {
         self.metric
     }
 
-    /// What else is to be as good as can be.
+    /// The further objectives.
     pub fn objectives(&self) -> &'a [Metric] {
         self.objectives
     }
@@ -213,7 +214,7 @@ impl<'a> History<'a> {
         self.keeps_interrupted
     }
 
-    /// How many trials are planned, if that is known.
+    /// Number of trials that are planned, if it is known.
     pub fn budget(&self) -> Option<u64> {
         self.budget
     }
@@ -229,7 +230,7 @@ impl<'a> History<'a> {
         self.index().paused().map(|i| &trials[i])
     }
 
-    /// Which direction of the metric is better.
+    /// The better direction of the metric.
     pub fn goal(&self) -> Goal {
         self.metric.goal
     }
@@ -313,7 +314,7 @@ impl<'a> History<'a> {
         self.index().pending().filter_map(|i| next(&self.trials[i])).collect()
     }
 
-    /// What counts of a trial.
+    /// The measurements of a trial that count.
     fn samples(&self, trial: &Trial) -> Vec<f64> {
         let corrected = || self.advice.corrected.as_ref()?.of(trial.id);
         let all = match self.resource() {
@@ -331,8 +332,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// What a trial was told that it is no better than, where that counts: where configurations are compared at a
-    /// resource that it had reported at, its report there is known.
+    /// The bound of a trial that was cut off, where it counts. It does not where configurations are compared at a
+    /// resource that the trial had reported at, for its report there is known.
     fn bound(&self, trial: &Trial) -> Option<f64> {
         let known = self.resource().is_some_and(|resource| trial.value_at(resource).is_some());
         trial.at_least.filter(|_| trial.failure.is_none() && !known)
@@ -432,7 +433,7 @@ impl<'a> History<'a> {
         failed.map(|i| &self.trials[i].config).collect()
     }
 
-    /// How often this configuration was given out or added.
+    /// Number of times that this configuration was given out or added.
     pub fn used(&self, config: &Config) -> usize {
         self.standing(config).1
     }
@@ -447,7 +448,7 @@ impl<'a> History<'a> {
         self.index().standing(self.trials, config)
     }
 
-    /// How often each configuration was given out or added, by [`Config::key`]: a table of all of them.
+    /// Number of times that each configuration was given out or added, by [`Config::key`]: a table of all of them.
     /// [`History::used`] answers for one at once.
     pub fn uses(&self) -> BTreeMap<String, usize> {
         let mut uses = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! What a study learned about its parameters: which of them matter, and how the metric depends on one.
+//! The findings of a study about its parameters: their shares of the metric's variance, and the metric as a function of
+//! one.
 //!
 //! Both are read off a surface over the whole space: the searcher's model where it has one, else a random forest of the
 //! measurements. The decomposition of variance is in `importance/anova`, what files hold of it in `importance/tables`.
@@ -43,7 +44,7 @@ const BACKGROUND: usize = 256;
 /// The most points of a partial dependence.
 const MOST_POINTS: usize = 1000;
 
-/// What the surface is.
+/// The kind of surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -64,12 +65,12 @@ impl Surface {
     }
 }
 
-/// How much of the surface's variance over the space is accounted for.
+/// A share of the surface's variance over the space.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Importance {
     /// One parameter, or two for what they do together beyond what each does.
     pub parameters: Vec<String>,
-    /// Of the variance, 0 to 1. An estimate below 0 is given as 0.
+    /// Share of the variance, 0 to 1. An estimate below 0 is given as 0.
     pub share: f64,
     /// Its standard error: of a forest the spread over eighths of it; of a model that of the integration alone (see
     /// [`Importances::known`]).
@@ -81,7 +82,7 @@ pub struct Importance {
 pub struct Importances {
     /// Read off which surface.
     pub surface: Surface,
-    /// How many measured configurations it was made of.
+    /// Number of measured configurations it was made of.
     pub configurations: usize,
     /// How much of the metric's variance over the space the surface is thought to know, 0 to 1: of a model, its
     /// variance over that and the mean of its posterior variance; of a forest, what it foretells of measurements it has
@@ -105,7 +106,7 @@ pub struct PartialPoint {
     pub ci95: [f64; 2],
 }
 
-/// How the metric depends on one parameter, averaged over the others (Friedman 2001).
+/// The metric as a function of one parameter, averaged over the others (Friedman 2001).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PartialDependence {
     /// The parameter.
@@ -123,9 +124,9 @@ pub enum ImportanceError {
     /// Too little was measured.
     #[error("{got} configurations were measured, at least {needed} are needed")]
     TooFew {
-        /// How many were.
+        /// Number of configurations.
         got: usize,
-        /// How many are needed.
+        /// Number that is needed.
         needed: usize,
     },
     /// The measurements do not tell enough of how the metric varies to say with what it varies.
@@ -136,11 +137,11 @@ pub enum ImportanceError {
         100.0 * needed
     )]
     TooLittle {
-        /// How many configurations were measured.
+        /// Number of measured configurations.
         configurations: usize,
-        /// How much of the metric's variance the surface is thought to know, 0 to 1: see [`Importances::known`].
+        /// Share of the metric's variance that the surface is thought to know, 0 to 1: see [`Importances::known`].
         known: f64,
-        /// How much it must be.
+        /// The least share that is needed.
         needed: f64,
     },
     /// No such parameter.
@@ -154,7 +155,7 @@ pub enum ImportanceError {
     /// A number of points that is not possible.
     #[error("{points} points were asked for; 1 to {MOST_POINTS} are possible")]
     Points {
-        /// How many were.
+        /// Number of configurations.
         points: usize,
     },
     /// Hardly any point of the cube is a configuration: the space forbids nearly all.
@@ -166,8 +167,8 @@ pub enum ImportanceError {
 }
 
 impl Study {
-    /// Which parameters matter: shares of the metric's variance over the space, by the searcher's model if it has one,
-    /// else by a random forest. A function of the history: it draws nothing from the study's streams.
+    /// The importances of the parameters: shares of the metric's variance over the space, by the searcher's model if it
+    /// has one, else by a random forest. A function of the history: it draws nothing from the study's streams.
     ///
     /// ```
     /// use tunekit::{Domain, Metric, Setup, Space, Study};
@@ -196,7 +197,7 @@ impl Study {
         Explainer::new(self.dressed(), Some(self.searcher().as_mut()))?.importances()
     }
 
-    /// How the metric depends on one parameter, averaged over the others, at `points` values of it (fewer where the
+    /// The metric as a function of one parameter, averaged over the others, at `points` values of it (fewer where the
     /// domain has fewer).
     ///
     /// # Errors
@@ -345,7 +346,7 @@ impl<'a> Explainer<'a> {
 struct Sample {
     points: Vec<Vec<f64>>,
     configs: Vec<Config>,
-    /// Which scramble a point is of.
+    /// The scramble of a point, by number.
     scramble: Vec<usize>,
 }
 

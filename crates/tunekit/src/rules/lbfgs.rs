@@ -26,7 +26,7 @@ struct Round<'a, F> {
     seen: RefCell<Seen>,
 }
 
-/// What a run has seen.
+/// The points that a run has seen.
 struct Seen {
     last: Option<(Vec<f64>, f64, Vec<f64>)>,
     best: Option<(Vec<f64>, f64)>,

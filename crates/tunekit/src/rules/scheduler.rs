@@ -68,9 +68,9 @@ pub enum ScheduleError {
     /// There are fewer brackets.
     #[error("there are {most} brackets and not {brackets}; use as many, or 0 for all")]
     Brackets {
-        /// How many were asked for.
+        /// The number that was asked for.
         brackets: u64,
-        /// How many there are.
+        /// The number there is.
         most: usize,
     },
     /// The share of others that may be better.
@@ -138,29 +138,29 @@ pub enum ScheduleError {
     },
 }
 
-/// What a free worker shall do.
+/// The next job of a free worker.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Job {
     /// Start a new trial.
     Start {
-        /// How far to run before the next decision is due; `None`: to the end.
+        /// The resource at which the next decision is due; `None`: run to the end.
         resource: Option<u64>,
     },
     /// Go on with a paused trial.
     Resume {
-        /// Which.
+        /// The trial.
         trial: TrialId,
-        /// How far to run before the next decision is due; `None`: to the end.
+        /// The resource at which the next decision is due; `None`: run to the end.
         resource: Option<u64>,
     },
     /// Start a new trial that goes on from another one's checkpoint.
     Copy {
-        /// Whose, and as it was when.
+        /// The trial and the resource whose state is copied.
         from: Checkpoint,
         /// The new trial's configuration.
         config: Config,
-        /// How far to run before the next decision is due; `None`: to the end.
+        /// The resource at which the next decision is due; `None`: run to the end.
         resource: Option<u64>,
     },
     /// Nothing until a result arrives.
@@ -180,16 +180,16 @@ pub trait Scheduler: Send {
     /// The name a study is journalled under.
     fn name(&self) -> &str;
 
-    /// What is journalled of it: the name, and the options where it is one of this crate's. One of your own has another
-    /// name than those.
+    /// The description for the journal: the name, and the options of one of this crate's schedulers. A scheduler of
+    /// your own has another name than those.
     fn spec(&self) -> SchedulerSpec {
         SchedulerSpec::Own { name: self.name().to_owned() }
     }
 
-    /// What a free worker shall do; interrupted trials have been given out before this is asked.
+    /// The job for a free worker. Interrupted trials have been given out before this is asked.
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job;
 
-    /// What `trial` shall do, which has just reported. `observe` sees the report after this, with the decision.
+    /// The decision on `trial`, which has just reported. `observe` sees the report after this, with the decision.
     fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision;
 
     /// Takes notice of an event; `history` has it already.
@@ -197,8 +197,8 @@ pub trait Scheduler: Send {
         let _ = (history, event);
     }
 
-    /// What it knows that searchers, recommendations and keepers of checkpoints go by, as of now; a function of what it
-    /// has observed.
+    /// Its advice for searchers, recommendations and keepers of checkpoints, as of now: a function of the events it has
+    /// observed.
     fn advice(&self, history: &History<'_>) -> Advice {
         let _ = history;
         Advice::default()
@@ -216,7 +216,7 @@ fn enough(values: &[usize], history: &History<'_>) -> Option<usize> {
     Some(values.iter().rposition(|n| *n >= least).unwrap_or(0))
 }
 
-/// What a trial is compared by when it reports a value: that, or the mean of its replicates so far.
+/// The value that a trial is compared by when it reports `value`: that, or the mean of its replicates so far.
 fn standing(history: &History<'_>, trial: TrialId, value: f64) -> f64 {
     let replicates = history.metric().value == ValueRule::Mean;
     let reported = history.trial(trial).filter(|_| replicates);

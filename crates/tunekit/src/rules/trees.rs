@@ -1,7 +1,7 @@
-//! Regression trees over the unit cube: what a tree is, and how one is grown from rows by whatever splits it best.
+//! Regression trees over the unit cube: their form, and their growth from rows by any rule for the best split.
 //!
-//! Which split is best, and how trees are put together, is in `trees/boosted` (one after the other, for densities and
-//! quantiles) and in `trees/forest` (side by side, for a surface).
+//! The rules for the best split, and the ways to put trees together, are in `trees/boosted` (one after the other, for
+//! densities and quantiles) and in `trees/forest` (side by side, for a surface).
 
 pub(crate) mod boosted;
 pub(crate) mod forest;
@@ -58,7 +58,7 @@ impl Tree {
     }
 }
 
-/// What decides the splits, and what a leaf says.
+/// The rule for splits, and the value of a leaf.
 struct Growing<'a, P, S, L> {
     points: &'a [P],
     /// The best split of these rows; `None` makes a leaf of them.
@@ -105,7 +105,7 @@ fn partition(rows: &mut [usize], passes: impl Fn(usize) -> bool) -> usize {
     middle
 }
 
-/// How much a split of rows explains, from counts and sums of targets: larger is better.
+/// The part of the targets' variation that a split of rows explains, from counts and sums: larger is better.
 fn score(n: [f64; 2], sum: [f64; 2]) -> f64 {
     sum[0] * sum[0] / n[0] + sum[1] * sum[1] / n[1]
 }

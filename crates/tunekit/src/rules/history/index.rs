@@ -11,7 +11,7 @@ use crate::words::value::Config;
 /// No next one in a chain.
 const END: u32 = u32::MAX;
 
-/// What is known of the trials beside themselves. Trials go by their place.
+/// Facts about the trials that would need a walk over all of them. Trials go by their place.
 #[derive(Debug, Clone, Default)]
 pub(in crate::rules) struct Index {
     configurations: Vec<Counts>,
@@ -169,7 +169,7 @@ impl Index {
         self.configurations[configuration].first as usize
     }
 
-    /// How many configurations there are.
+    /// Number of configurations.
     pub(super) fn configurations(&self) -> usize {
         self.configurations.len()
     }
@@ -204,12 +204,12 @@ impl Index {
         self.interrupted.first().copied()
     }
 
-    /// How many trials were started: all but those added.
+    /// Number of trials that were started: all but those added.
     pub(in crate::rules) fn started(&self) -> u64 {
         self.started
     }
 
-    /// How many of the points to evaluate were given out.
+    /// Number of points to evaluate that were given out.
     pub(in crate::rules) fn given(&self) -> usize {
         self.given
     }

@@ -15,7 +15,7 @@ const COARSE: u64 = 16;
 /// Pairs are looked at among this many parameters, those that matter most by themselves.
 const PAIRED: usize = 16;
 
-/// Which cell each point of a sample is in.
+/// The cell of each point of a sample.
 #[derive(Debug, Clone)]
 pub(super) struct Cells {
     /// By parameter, by point.

@@ -1,4 +1,4 @@
-//! What was learned about parameters as tables: a row a share, a row a point of a curve. Files are the doors' business.
+//! The findings about parameters as tables: a row a share, a row a point of a curve. Files are the doors' business.
 
 use super::{Importance, Importances, PartialDependence, PartialPoint};
 use crate::words::table::{Cells, Table};

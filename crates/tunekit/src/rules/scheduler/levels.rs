@@ -44,7 +44,7 @@ impl Levels {
         Ok(Self(levels))
     }
 
-    /// How many there are; at least one.
+    /// Number of levels; at least one.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -12,7 +12,7 @@ pub enum TellError {
     NotRunning {
         /// The trial.
         trial: TrialId,
-        /// How it stands, or `unknown`.
+        /// Its status, or `unknown`.
         status: &'static str,
     },
     /// Steps of a trial increase.
@@ -36,9 +36,9 @@ pub enum TellError {
     Incomplete {
         /// `further objective(s)` or `constraint(s)`.
         what: &'static str,
-        /// How many were told.
+        /// Number of values that were told.
         got: usize,
-        /// How many there are.
+        /// Number of values that there are.
         wanted: usize,
     },
     /// A cost is not a positive finite number.

@@ -19,7 +19,7 @@ pub enum VerifyError {
     /// A decision comes out differently.
     #[error("event {event} is {recorded}, but what came before it leads to {derived}")]
     Differs {
-        /// Which event; the header is 0.
+        /// The event's number; the header is 0.
         event: usize,
         /// The event in the journal.
         recorded: String,

@@ -12,30 +12,30 @@ use crate::words::schedule::{SchedulerKind, SchedulerSpec};
 use crate::words::space::{ConfigError, Space};
 use crate::words::value::Config;
 
-/// What a study is made from.
+/// The settings that a study is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
     /// The parameters.
     pub space: Space,
-    /// What is measured.
+    /// The metric.
     pub metric: Metric,
-    /// What else is to be as good as can be, measured with each trial.
+    /// Further objectives, measured with each trial.
     pub objectives: Vec<Metric>,
     /// The names of what is measured with each trial and must be at most 0.
     pub constraints: Vec<String>,
     /// Whether searchers shall prefer what costs less to measure; trials are then told with their cost.
     pub cost_aware: bool,
-    /// Where all randomness comes from: the same seed and the same results give the same suggestions.
+    /// The seed of all randomness: the same seed and the same results give the same suggestions.
     pub seed: u64,
-    /// Which searcher; [`Study::with`](crate::Study::with) takes one of your own instead, and some schedulers bring
-    /// their own.
+    /// The searcher; [`Study::with`](crate::Study::with) takes one of your own instead, and some schedulers bring their
+    /// own.
     pub searcher: SearcherKind,
     /// The scheduler, with its options.
     pub scheduler: SchedulerSpec,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
-    /// How many trials are planned, which [`SearcherKind::Auto`] goes by;
-    /// [`Study::limit_trials`](crate::Study::limit_trials) is what ends a study.
+    /// Number of trials that are planned. [`SearcherKind::Auto`] goes by it;
+    /// [`Study::limit_trials`](crate::Study::limit_trials) ends a study.
     pub budget: Option<u64>,
     /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
     pub points_to_evaluate: Vec<Config>,
@@ -249,7 +249,7 @@ pub enum SetupError {
     /// A point to evaluate is not in the space.
     #[error("point {index} of points_to_evaluate is not in the space: {source}")]
     Point {
-        /// Which, from 0.
+        /// The point's number, from 0.
         index: usize,
         /// The fault in it.
         source: ConfigError,

@@ -6,7 +6,7 @@
 
 use super::{Growing, Test, Tree, score};
 
-/// How a column is split.
+/// The way to split a column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Column {
     /// Below a threshold, or not.
@@ -22,12 +22,12 @@ pub(crate) struct Rows<'a> {
     pub(crate) columns: &'a [Column],
 }
 
-/// How trees are boosted.
+/// The settings of boosting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Boosting {
-    /// How many trees.
+    /// Number of trees.
     pub(crate) trees: usize,
-    /// How deep each is.
+    /// Depth of each tree.
     pub(crate) depth: usize,
     /// The share of a tree's answer that counts.
     pub(crate) rate: f64,
@@ -50,7 +50,7 @@ pub(crate) struct Bins {
 const BINS: usize = 64;
 
 impl Bins {
-    /// Of these rows: as many thresholds as there are gaps between values, or quantiles of the gaps.
+    /// The bins of these rows: as many thresholds as there are gaps between values, or quantiles of the gaps.
     pub(crate) fn new(rows: Rows<'_>) -> Self {
         let mut bins = Self { tests: Vec::new(), of_row: Vec::new() };
         for (column, kind) in rows.columns.iter().enumerate() {
@@ -118,8 +118,8 @@ pub(crate) struct Boosted {
 }
 
 impl Boosted {
-    /// Of the quantile at `level` in (0, 1) of `targets`: each tree splits by the sign of what is left, and its leaves
-    /// are the quantile of what is left in them.
+    /// A model of the quantile at `level` in (0, 1) of `targets`: each tree splits by the sign of the residuals, and
+    /// the values of its leaves are the quantiles of the residuals in them.
     pub(crate) fn quantile(rows: Rows<'_>, bins: &Bins, targets: &[f64], level: f64, how: Boosting) -> Self {
         let base = quantile(&mut targets.to_vec(), level);
         let mut left: Vec<f64> = targets.iter().map(|y| y - base).collect();
@@ -141,7 +141,7 @@ impl Boosted {
         Self { base, rate: how.rate, trees }
     }
 
-    /// Of the log odds of the rows labelled true. Both classes have to be there.
+    /// A model of the log odds of the rows labelled true. Both classes have to be there.
     pub(crate) fn log_odds(rows: Rows<'_>, bins: &Bins, labels: &[bool], how: Boosting) -> Self {
         let share = labels.iter().filter(|l| **l).count() as f64 / labels.len() as f64;
         let base = (share / (1.0 - share)).ln();

@@ -79,7 +79,7 @@ fn known(told: &[(f64, f64)]) -> f64 {
 /// Finds where rows are divided.
 struct Cutter<'a> {
     rows: &'a [Row],
-    /// How many categories a parameter has, if it has any.
+    /// Number of categories of a parameter, if it has any.
     choices: &'a [Option<u64>],
     stream: &'a mut Stream,
 }
