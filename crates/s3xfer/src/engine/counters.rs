@@ -1,4 +1,4 @@
-//! What a transfer counts as it goes: for the report, and for the rule that decides how many parts to fetch at once.
+//! The counts of a running transfer: for the report, and for the rule that decides how many parts to fetch at once.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::rules::concurrency::Seen;
 
-/// Of one transfer.
+/// The counters of one transfer.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
@@ -47,7 +47,7 @@ impl Counters {
         }
     }
 
-    /// What has come so far.
+    /// Bytes that have come so far.
     pub(crate) fn seen(&self) -> Seen {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Seen { answers: count(&self.answers), frames: count(&self.frames), later_at_once: count(&self.later_at_once) }

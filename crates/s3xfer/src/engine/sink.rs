@@ -1,4 +1,4 @@
-//! Where pieces end: a file, a caller's sink, memory, or nowhere.
+//! The places where pieces end: a file, a caller's sink, memory, or nowhere.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -24,7 +24,7 @@ use crate::words::failure::TransferError;
 use crate::words::piece::Piece;
 use crate::words::progress::Share;
 
-/// Where the pieces of one transfer go. Clones write to the same sink.
+/// The sink of one transfer's pieces. Clones write to the same sink.
 #[derive(Clone)]
 pub(crate) struct Writer {
     sink: Sink,

@@ -1,4 +1,4 @@
-//! How a memory limit is shared out: so much to requests in flight, the rest to bytes that wait to be written.
+//! The shares of a memory limit: one for requests in flight, the rest for bytes that wait to be written.
 //!
 //! A request has its share before it is sent, so that whatever it receives has a place to be; bytes that are kept while
 //! more are received (a piece that is not full, a piece that waits for the disk, a part that waits for its turn in a
@@ -8,7 +8,7 @@
 use crate::words::config::TransferConfig;
 use crate::words::piece::FRAME_BYTES;
 
-/// What one request in flight holds: the frame that is being filled, the TLS record it comes from, the head.
+/// Memory of one request in flight: the frame that is being filled, the TLS record it comes from, the head.
 pub(crate) const REQUEST_BYTES: u64 = FRAME_BYTES + (64 << 10);
 
 /// The shares.

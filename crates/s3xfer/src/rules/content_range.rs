@@ -1,4 +1,4 @@
-//! What an answer says it holds, against what was asked for.
+//! The range that an answer holds, compared with the one that was asked for.
 //!
 //! RFC 9110, section 14.4 (Content-Range), and 15.3.7 (206).
 
@@ -35,7 +35,7 @@ fn number(text: &str) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// What contradicts what, in words.
+/// The contradiction, in words.
 pub(crate) fn check_partial(
     asked: &Range<u64>,
     content_range: &str,

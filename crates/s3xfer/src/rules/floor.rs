@@ -47,7 +47,7 @@ pub(crate) struct TooSlow {
 }
 
 impl Floor {
-    /// How many bytes an attempt that asked for so many must bring so that it counts as progress; at least 1.
+    /// Least bytes of an attempt that asked for `asked` bytes, so that it counts as progress; at least 1.
     pub(crate) fn progress_bytes(&self, asked: u64) -> u64 {
         self.bytes_per_second.min(PROGRESS_BYTES).min(asked / PROGRESS_SHARE).max(1)
     }

@@ -1,4 +1,4 @@
-//! Which thread writes: the one that received the bytes, or one that may block.
+//! The choice of the thread that writes: the one that received the bytes, or one that may block.
 //!
 //! A write into the page cache takes tens of microseconds, less than handing the piece to another thread, whose cache
 //! does not hold it. A disk that makes writers wait must not stop the threads that receive.

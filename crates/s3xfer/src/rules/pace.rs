@@ -23,8 +23,8 @@ impl Pacer {
         Self { bytes_per_second: bytes_per_second as f64, free_at: Duration::ZERO }
     }
 
-    /// How many bytes to admit at once: what passes in [`CATCH_UP`], so that larger frames do not make steps, and no
-    /// fewer than a page.
+    /// Bytes to admit at once: those that pass in [`CATCH_UP`], so that larger frames do not make steps, and no fewer
+    /// than a page.
     pub(crate) fn slice_bytes(&self) -> u64 {
         const PAGE: u64 = 4096;
         ((self.bytes_per_second * CATCH_UP.as_secs_f64()) as u64).max(PAGE)

@@ -1,4 +1,4 @@
-//! How the wanted bytes of an object are cut into parts.
+//! The cut of an object's wanted bytes into parts.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::words::config::TransferConfig;
 use crate::words::cut::{Cut, Length};
 use crate::words::object::{ByteRange, Part};
 
-/// How wanted bytes are cut: into consecutive parts, without gap or overlap.
+/// The cut of wanted bytes into consecutive parts, without gap or overlap.
 ///
 /// Nothing is stored per part: a plan of a 48.8 TiB object costs as much memory as that of a small one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Plan {
         Self { bytes, cut, in_turn: false }
     }
 
-    /// Where the parts begin and end, counted from the first wanted byte.
+    /// The range of the parts, counted from the first wanted byte.
     pub(crate) fn cut(&self) -> Cut {
         self.cut
     }
@@ -52,7 +52,7 @@ impl Plan {
         self.bytes.clone()
     }
 
-    /// How many parts; 0 for no bytes.
+    /// Number of parts; 0 for no bytes.
     pub(crate) fn len(&self) -> u64 {
         self.cut.parts(self.bytes.length())
     }
@@ -183,7 +183,7 @@ impl Runs {
         self.runs.iter().map(|run| run.bytes.length()).sum()
     }
 
-    /// How many parts they are.
+    /// Number of parts.
     pub(crate) fn parts(&self) -> u64 {
         self.runs.iter().map(|run| run.parts).sum()
     }
@@ -204,8 +204,8 @@ fn first_bytes(config: &TransferConfig) -> u64 {
     }
 }
 
-/// What the first request asks for, before the object's size is known: the first part, whatever the size turns out to
-/// be. Never beyond what a Content-Range can express; empty when `wanted` is.
+/// The range of the first request, before the object's size is known: the first part, for an object of any size. It
+/// never ends beyond the numbers of a Content-Range, and is empty when `wanted` is.
 pub(crate) fn first_request(wanted: ByteRange, config: &TransferConfig) -> Range<u64> {
     const MOST: u64 = i64::MAX as u64;
     let start = wanted.start.min(MOST);

@@ -19,7 +19,7 @@ pub(crate) struct Pieces {
     coalescer: Coalescer,
     /// For what the coalescer holds.
     room: Option<Reservation>,
-    /// Where the next frame belongs, counted from the first wanted byte.
+    /// The place of the next frame, counted from the first wanted byte.
     offset: u64,
 }
 
