@@ -1,11 +1,11 @@
-//! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of what it took.
+//! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of their costs.
 //! `cargo xtask bench tune`, in `tune`, does so for searchers; `cargo xtask bench answer`, in `answer`, for
 //! s3tune; `cargo xtask bench auto`, in `auto`, for s3xfer's default settings on many networks; `cargo xtask bench
 //! honesty`, in `honesty`, for the intervals of answers; and `cargo xtask bench regret`, in `regret`, for searchers on
 //! functions that no published board has.
 //!
-//! Here the order of work: build, serve, run, write down. What is run is in `workloads` and `engines`, pure; what the
-//! figures say is in `stats` and `table`, pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
+//! This file has the order of work: build, serve, run, write down. `workloads` and `engines` describe the runs, `stats`
+//! and `table` evaluate the figures, all pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
 //! the engines, the server, the stopwatch. No test runs any of it, and no figure is judged here.
 
 pub(crate) mod answer;
@@ -35,7 +35,7 @@ use race::{Place, Rig};
 /// The name its sections bear.
 const BENCH: &str = "transfer";
 
-/// Runs what `options` name, from the workspace at `root`.
+/// Runs the workloads that `options` name, from the workspace at `root`.
 ///
 /// # Errors
 /// A failure to build, start or write something. Runs that fail are no such failure: the tables name them.
@@ -75,7 +75,7 @@ fn build(root: &Path) -> Result<PathBuf, String> {
 /// Runs cargo, which builds `what`.
 fn cargo(root: &Path, arguments: &[&str], what: &str) -> Result<(), String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo told this program about itself: build scripts that watch such variables would run again, and with
+    // Cargo has set variables about this program. Build scripts that watch such variables would run again, and with
     // them half of the build.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {

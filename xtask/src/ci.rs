@@ -1,8 +1,8 @@
 //! The checks that a change must pass, as a list of commands that anybody can repeat by hand.
 //!
 //! Cheap steps first, so that a slip in formatting does not cost half an hour. Each step prints its command line and
-//! how long it took; the first failure stops the run. What the steps need beyond Rust (nothing) and the end-to-end run
-//! of the program live in `.ci/run`.
+//! how long it took; the first failure stops the run. The steps need
+//! nothing but Rust. The end-to-end run of the program lives in `.ci/run`.
 
 use std::path::Path;
 use std::process::Command;

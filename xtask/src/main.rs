@@ -1,8 +1,7 @@
 //! `cargo xtask ci`, `tidy` and `bench`: the project's chores, in Rust so that they run wherever the project does.
 //!
-//! Only the command line lives here: what CI runs is in `ci`, what tidy checks is in `tidy`, what is measured against
-//! what is in `bench`, what cargo knows about the workspace is in `metadata`. No crate of the workspace may depend on
-//! this one.
+//! Only the command line lives here. `ci` has the steps of CI, `tidy` the house rules, `bench` the measurements, and
+//! `metadata` cargo's view of the workspace. No crate of the workspace may depend on this one.
 
 mod bench;
 mod ci;

@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(crate) struct Crate {
     pub(crate) name: String,
     pub(crate) dependencies: Vec<Dependency>,
-    /// Feature name to what it switches on.
+    /// Feature name to the features that it switches on.
     pub(crate) features: BTreeMap<String, Vec<String>>,
 }
 

@@ -2,7 +2,7 @@
 //! packages, and plain text.
 //!
 //! Here the tree is read and the rules are called; each rule lives in its own file under `tidy/`, is a pure function of
-//! paths and texts, and carries an example that breaks it. A finding reads `path:line: what, and how to mend it`.
+//! paths and texts, and carries an example that breaks it. A finding reads `path:line: the mistake, and its mend`.
 
 mod arrows;
 mod circles;
@@ -56,7 +56,7 @@ impl fmt::Display for Finding {
 /// Checks the workspace at `root`.
 ///
 /// # Errors
-/// Every finding, one a line; or what could not be read.
+/// Every finding, one a line; or the file that could not be read.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let files = read_tree(root)?;
     let findings = check(&files, &metadata::crates(root)?);

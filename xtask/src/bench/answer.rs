@@ -1,4 +1,4 @@
-//! `cargo xtask bench answer`: what s3tune recommends, against a grid, against the default, and in other programs.
+//! `cargo xtask bench answer`: s3tune's recommendation, against a grid, against the default, and in other programs.
 //!
 //! Everything is measured by `crates/s3tune/benches/answer`; here it is called and its tables are filed. No test runs
 //! it.
@@ -88,7 +88,7 @@ impl Options {
     /// Reads the words after `bench answer`.
     ///
     /// # Errors
-    /// The first word that is not understood, with what would be.
+    /// The first word that is not understood, with the words that are.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
         let mut options = Self { only: Vec::new(), quick: false, venv: None, out: "docs/BENCHMARKS.md".into() };
         let mut words = words.iter();
@@ -117,7 +117,7 @@ fn known(name: &str) -> Result<String, String> {
     found.ok_or_else(|| format!("there is no section {name}; there are {}", names.join(", ")))
 }
 
-/// Runs what `options` name, from the workspace at `root`.
+/// Runs the parts that `options` name, from the workspace at `root`.
 ///
 /// # Errors
 /// A part that could not be built, did not end well, or could not be written down.

@@ -39,7 +39,7 @@ impl Options {
     /// Reads the words after `bench auto`.
     ///
     /// # Errors
-    /// The first word that is not understood, with what would be.
+    /// The first word that is not understood, with the words that are.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
         let mut options = Self { profiles: 100, seed: 1, out: "docs/BENCHMARKS.md".into() };
         let mut words = words.iter();

@@ -27,7 +27,7 @@ fn empty() -> String {
     text + TUNE_HEAD + ANSWER_HEAD
 }
 
-/// Question, method and caveats: what a reader has to know before the first figure.
+/// Question, method and caveats: the knowledge that a reader needs before the first figure.
 const HEAD: &str = "\
 # Benchmarks
 

@@ -1,4 +1,4 @@
-//! The engines: how each is called, what it cannot do, and which of them this machine has.
+//! The engines: the call of each, its limits, and its presence on this machine.
 //!
 //! Those of `xtask/peers` are always there. Programs of others are looked for in the folder of a virtual environment
 //! and on PATH, never installed; all run with their defaults.

@@ -14,14 +14,14 @@ pub(super) struct Machine {
     pub(super) date: String,
     /// A sentence.
     pub(super) hardware: String,
-    /// Engine and what it is; absent ones are left out, for their rows say so.
+    /// Engine and version; absent ones are left out, for their rows say so.
     pub(super) versions: Vec<(&'static str, String)>,
 }
 
 /// Looks around.
 ///
 /// # Errors
-/// When the clock or the peers' lock file cannot be read; what the system does not tell is `unknown`.
+/// When the clock or the peers' lock file cannot be read; a fact that the system does not tell is `unknown`.
 pub(super) fn describe(root: &Path, tools: &Tools) -> Result<Machine, String> {
     let lock = root.join("xtask/peers/Cargo.lock");
     let lock = fs::read_to_string(&lock).map_err(|error| format!("failed to read {}: {error}", lock.display()))?;

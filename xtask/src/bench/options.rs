@@ -25,7 +25,7 @@ impl Options {
     /// Reads the words after `bench transfer`.
     ///
     /// # Errors
-    /// The first word that is not understood, with what would be.
+    /// The first word that is not understood, with the words that are.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
         let mut options = Self {
             only: Vec::new(),

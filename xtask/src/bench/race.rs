@@ -137,7 +137,7 @@ impl Server {
             ("AWS_REGION", text("region")),
             ("AWS_DEFAULT_REGION", text("region")),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-            // What the user of this machine has configured is no part of the question.
+            // The configuration of this machine's user is no part of the question.
             ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
             ("NO_PROXY", "127.0.0.1".to_owned()),
@@ -249,7 +249,7 @@ fn judge(figures: &Value, said: &str, deadline_s: u64) -> Outcome {
     })
 }
 
-/// Compares what arrived with what was to arrive.
+/// Compares the bytes that arrived with the object's.
 fn check(rig: &Rig, job: Job, out: &str, said: &str) -> Result<(), String> {
     let key = job.key();
     let mut command = rig.command();

@@ -34,7 +34,7 @@ impl Options {
     /// Reads the words after `bench regret`.
     ///
     /// # Errors
-    /// The first word that is not understood, with what would be.
+    /// The first word that is not understood, with the words that are.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
         let mut options = Self { words: Vec::new(), out: "docs/BENCHMARKS.md".into() };
         let mut words = words.iter();

@@ -1,8 +1,8 @@
-//! `cargo xtask bench tune`: our searchers on published functions, and tables of how low they come and what they cost.
+//! `cargo xtask bench tune`: our searchers on published functions, and tables of their regrets and costs.
 //!
-//! Here the order of work: build, play two runs at a time, write down. Functions are in `board` and `formulae`, what
-//! figures say in `figures` and `show`, all pure; `session` and `play` run things, each run a process of its own. No
-//! test plays, and no figure is judged here.
+//! This file has the order of work: build, play two runs at a time, write down. Functions are in `board` and
+//! `formulae`, figures and their tables in `figures` and `show`, all pure; `session` and `play` run things, each run a
+//! process of its own. No test plays, and no figure is judged here.
 
 mod board;
 mod chance;
@@ -37,7 +37,7 @@ const BATCH: usize = 4;
 /// The function whose suggestions are timed, and the numbers of results before them.
 const TIMED: (&str, [usize; 4]) = ("hartmann6", [20, 100, 300, 1000]);
 
-/// Runs what `options` name, from the workspace at `root`.
+/// Plays the runs that `options` name, from the workspace at `root`.
 ///
 /// # Errors
 /// A failure to build, start or write something. Runs that fail are no such failure: the tables name them.
@@ -115,10 +115,10 @@ fn cells(options: &Options, searchers: &[String], functions: &[Function]) -> Vec
     cells
 }
 
-/// Plays every cell with every seed; what comes out goes to its cell in the order of seeds, whatever ended first.
+/// Plays every cell with every seed; results go to their cell in the order of seeds, not in that of their ends.
 fn play_all(tunekit: &Path, options: &Options, report: &mut Report, raw: &Path) -> Result<(), String> {
     let seeds = options.first_seed..options.first_seed + options.seeds;
-    // Seeds outermost: what is there after half of the time is half of the seeds of everything.
+    // Seeds outermost: after half of the time, half of the seeds of everything are there.
     let jobs: Vec<(usize, u64)> =
         seeds.flat_map(|seed| (0..report.cells.len()).map(move |cell| (cell, seed))).collect();
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

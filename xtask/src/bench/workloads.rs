@@ -25,7 +25,7 @@ impl Job {
         }
     }
 
-    /// The object's key, or what the keys of the folder begin with.
+    /// The object's key, or the beginning of the folder's keys.
     pub(super) fn key(self) -> String {
         match self {
             Self::File { bytes } | Self::Null { bytes } => format!("one/{bytes}"),

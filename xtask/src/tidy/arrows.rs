@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::metadata::Crate;
 
-/// Crate, what it may depend on, and what it may use in its tests besides.
+/// A crate, the crates it may depend on, and those that its tests may use besides.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("s3lab", &[], &[]),
     ("s3tune", &["s3lab", "s3xfer", "tunekit"], &[]),

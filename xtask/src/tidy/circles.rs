@@ -46,7 +46,7 @@ pub(crate) fn check(files: &[File]) -> Vec<Finding> {
     for file in files.iter().filter(|file| !rust::is_test_file(&file.path)) {
         let Some((name, module)) = module_of(&file.path) else { continue };
         let one = crates.entry(name).or_default();
-        // A program beside a library has one file, which nobody names.
+        // A program beside a library has one file, which no other file names.
         if let Entry::Vacant(vacant) = one.files.entry(module.clone()) {
             vacant.insert(&file.path);
             one.names.insert(module, names(&file.text));
@@ -55,7 +55,7 @@ pub(crate) fn check(files: &[File]) -> Vec<Finding> {
     crates.values().flat_map(Crate::findings).collect()
 }
 
-/// The crate and the module of a file; none for what is not in a `src`.
+/// The crate and the module of a file; `None` for a file that is not in a `src`.
 fn module_of(path: &str) -> Option<(&str, Module)> {
     let (name, inside) = path.split_once("/src/")?;
     let mut module: Module = inside.strip_suffix(".rs")?.split('/').map(str::to_owned).collect();
@@ -74,7 +74,7 @@ impl Crate<'_> {
             for name in names {
                 let Some(to) = self.file_of(from, &name.path, MOST_PASSED) else { continue };
                 let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
-                // A file and what is in its folder are one.
+                // A file and its folder are one.
                 if common == from.len() || common == to.len() {
                     continue;
                 }
@@ -86,7 +86,7 @@ impl Crate<'_> {
         by_folder.values().flat_map(circles).collect()
     }
 
-    /// The module whose file has what a path names; `None` for what is not of this crate.
+    /// The module whose file has the item that a path names; `None` for other crates' items.
     fn file_of(&self, from: &[String], path: &[String], passes: usize) -> Option<Module> {
         let mut at = from.to_vec();
         let mut rest = path;
@@ -110,7 +110,7 @@ impl Crate<'_> {
         {
             (at, rest) = (inner, &rest[1..]);
         }
-        // Passed on by another file; by its own file a name is what it is.
+        // Passed on by another file; in its own file a name stands for itself.
         if let Some(used) = rest.first().and_then(|name| self.used(&at, name))
             && passes > 0
             && let Some(origin) = self.file_of(&at, &used.path, passes - 1)
@@ -251,7 +251,7 @@ fn tree(text: &str) -> Vec<(Vec<String>, String)> {
     vec![(path, called)]
 }
 
-/// The names of a path, up to what does not belong to it.
+/// The names of a path, up to the first text that does not belong to it.
 fn plain_path(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = text.trim_start();

@@ -1,7 +1,7 @@
 //! Doors: every foreign crate with weight is named in few files, so that it can be understood, replaced or mocked
 //! there.
 //!
-//! The table is the list of those crates and files; what is not in it (serde, bytes, thiserror, ...) may be named
+//! The table is the list of those crates and files; others (serde, bytes, thiserror, ...) may be named
 //! anywhere. Tests may name anything.
 
 use super::rust::{self, is_word};

@@ -2,7 +2,7 @@
 
 use super::{File, Finding};
 
-/// Files without which a checkout is not whole, and what they are for.
+/// Files without which a checkout is not whole, and their purpose.
 const REQUIRED: [(&str, &str); 3] = [
     (".ci/run", "it is what CI calls"),
     ("CHANGELOG.md", "it tells users what changed, `Unreleased` on top"),

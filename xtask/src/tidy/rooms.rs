@@ -40,7 +40,7 @@ pub(crate) fn check(file: &File) -> Vec<Finding> {
     findings
 }
 
-/// `crates/x/src/words/config.rs` is module `words::config`; none for what is not in a library's `src`.
+/// `crates/x/src/words/config.rs` is module `words::config`; `None` for a file outside of a library's `src`.
 fn module_of(path: &str) -> Option<Vec<String>> {
     let inside = path.strip_prefix("crates/")?.split_once("/src/")?.1.strip_suffix(".rs")?;
     let mut module: Vec<String> = inside.split('/').map(str::to_owned).collect();
@@ -74,7 +74,7 @@ fn crate_paths(code: &str, module: &[String]) -> Vec<(usize, String)> {
         if let Some(rest) = rest {
             match depth.checked_sub(ups) {
                 Some(0) => paths.extend(first_names(code, rest).into_iter().map(|name| (at, name))),
-                // Still inside the room: what is named is a neighbour.
+                // Still inside the room: the path names a neighbour.
                 _ => continue,
             }
         }

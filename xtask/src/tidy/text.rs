@@ -1,4 +1,4 @@
-//! Rules about one file's text: how it opens, how long it is, and what does not belong into what is published.
+//! Rules about one file's text: its opening, its length, and texts that must not be published.
 
 use super::rust;
 use super::{File, Finding};

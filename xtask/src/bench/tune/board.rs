@@ -139,7 +139,7 @@ impl Function {
     /// The value above the least, at least 1e-12.
     ///
     /// # Errors
-    /// A value below what is held for the least: the board is wrong.
+    /// A value below the supposed least one: the board is wrong.
     pub(super) fn regret(&self, point: &[f64]) -> Result<f64, String> {
         let value = self.value(point);
         if value < self.best - 1e-6 * self.best.abs().max(1.0) {

@@ -32,7 +32,7 @@ impl Options {
     /// Reads the words after `bench tune`.
     ///
     /// # Errors
-    /// The first word that is not understood, with what would be.
+    /// The first word that is not understood, with the words that are.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
         let quick = words.contains(&"--quick");
         let searchers = if quick { &["random", "sobol", "gp"] } else { SEARCHERS };
@@ -57,7 +57,7 @@ impl Options {
             }
             let value = words.next().ok_or_else(|| format!("{word} takes a value\nusage: {USAGE}"))?;
             match *word {
-                // What searchers there are is the engine's to say: a new one needs no change here.
+                // The engine knows its searchers: a new one needs no change here.
                 "--searchers" => options.searchers = value.split(',').map(str::to_owned).collect(),
                 "--functions" => options.functions = functions_of(value)?,
                 "--seeds" => {

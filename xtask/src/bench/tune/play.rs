@@ -1,4 +1,4 @@
-//! One run: a searcher on a function with one seed, alone or four trials at a time; and what a suggestion costs.
+//! One run: a searcher on a function with one seed, alone or four trials at a time; and the cost of a suggestion.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub(super) const MARKS: [usize; 3] = [15, 25, 50];
 pub(super) struct Curve {
     /// Regret, without noise, of the configuration with the lowest observation so far, after each result.
     pub(super) lowest: Vec<f64>,
-    /// Regret of what `best` recommends, at each of [`MARKS`].
+    /// Regret of the configuration that `best` recommends, at each of [`MARKS`].
     pub(super) recommended: [f64; MARKS.len()],
     /// Mean of an ask and a tell, without `best`.
     pub(super) cpu_s: f64,
@@ -80,7 +80,7 @@ const ROUNDS: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Mean CPU seconds of an ask and a tell after `n` results from elsewhere. The first round, which may have to fit
-/// everything anew, is not in it; enough follow for a model that is not fitted every time.
+/// everything again, is not in it; enough follow for a model that is not fitted every time.
 ///
 /// # Errors
 /// As [`regret`].

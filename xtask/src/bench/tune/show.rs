@@ -32,7 +32,7 @@ pub(super) struct Report {
     pub(super) cells: Vec<Cell>,
     /// Why one did not run.
     pub(super) without: Vec<(String, String)>,
-    /// A sentence: when, with what, on what.
+    /// A sentence: date, versions, machine.
     pub(super) foot: String,
 }
 
