@@ -16,16 +16,21 @@ use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
 
-/// A run's folder with s3xfer's parameters and this one: 61 requests of 7 MiB and 1 byte.
+/// 61 requests of 7 MiB and 1 byte.
+fn configuration() -> Value {
+    json!({
+        "multipart_threshold": 4 * MIB, "max_concurrency": 61, "multipart_chunksize": 7 * MIB + 1,
+        "num_download_attempts": 7, "max_io_queue": 10, "io_chunksize": 398_803, "use_threads": true,
+        "max_bandwidth": 900 * MIB, "adaptive_concurrency": false
+    })
+}
+
+/// A run's folder with s3xfer's parameters and [`configuration`] as what is recommended.
 fn run_folder() -> TempDir {
     let knob = |name: &str| json!({"name": name, "default": null, "boto3": name});
     let names = ["multipart_threshold", "max_concurrency", "multipart_chunksize", "num_download_attempts"];
     let more = ["max_io_queue", "io_chunksize", "use_threads", "max_bandwidth"];
-    let config = json!({
-        "multipart_threshold": 4 * MIB, "max_concurrency": 61, "multipart_chunksize": 7 * MIB + 1,
-        "num_download_attempts": 7, "max_io_queue": 10, "io_chunksize": 398_803, "use_threads": true,
-        "max_bandwidth": 900 * MIB, "adaptive_concurrency": false
-    });
+    let config = configuration();
     let run = json!({
         "schema": 2, "object": "s3://b/k\n[default]", "object_bytes": 268_435_456, "network": "same-region",
         "engine": "s3xfer", "knobs": names.into_iter().chain(more).map(knob).collect::<Value>()
@@ -332,6 +337,7 @@ fn toml_is_what_cp_reads_and_json_says_the_same() {
     let folder = run_folder();
     let toml: toml::Table = export(folder.path(), "toml").parse().unwrap();
     let json: Value = serde_json::from_str(&export(folder.path(), "json")).unwrap();
+    assert_eq!(json, configuration());
     assert_eq!(serde_json::to_value(&toml).unwrap(), json);
     let config: s3xfer::TransferConfig = toml.try_into().unwrap();
     assert_eq!((config.max_concurrency(), config.multipart_chunksize()), (61, 7 * MIB + 1));
