@@ -120,3 +120,24 @@ fn a_searcher_without_a_model_has_an_interval_under_rungs_too() {
     }
     assert!(covered >= 34 && bias.abs() < 0.06, "{covered} of {STUDIES}, {bias:+.3}");
 }
+
+#[test]
+fn an_interval_reaches_further_where_measurements_are_better_whichever_direction_that_is() {
+    let told = |metric: Metric, sign: f64| {
+        let setup = Setup::new(space(), metric.replicated()).searcher(SearcherKind::Random).seed(3);
+        let mut study = Study::new(setup).unwrap();
+        let mut noise = Stream::of_study(3, "noise of the function");
+        for _ in 0..12 {
+            let Ask::Trial(job) = study.ask().unwrap() else { panic!("there is always one to run") };
+            study.tell(job.trial, sign * (bowl(&job.config, 0.0) + 0.1 * noise.normal())).unwrap();
+        }
+        let best = study.best().unwrap();
+        (best.mean, best.ci95.unwrap())
+    };
+    let (mean, [low, high]) = told(Metric::minimize("loss"), 1.0);
+    let (other, [lower, higher]) = told(Metric::maximize("gain"), -1.0);
+    assert!(mean - low > high - mean, "{mean} [{low}, {high}]");
+    for (one, mirrored) in [(mean, other), (low, higher), (high, lower)] {
+        assert!((one + mirrored).abs() < 1e-6, "{one} is not {mirrored} the other way round");
+    }
+}

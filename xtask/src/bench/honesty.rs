@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::{answer, document, machine};
 
 pub(crate) const USAGE: &str = "\
-cargo xtask bench honesty [--seeds N] [--out FILE.md]
-       intervals of tunekit's answers over N studies a row [500], and the table of docs/BENCHMARKS.md; hours";
+cargo xtask bench honesty [--seeds FROM..TO] [--threads N] [--only METHOD;..] [--functions NAME;..] [--noise SHARE;..]
+                          [--out FILE.md]
+       intervals of tunekit's answers, 500 studies a row [0..500], and the table of docs/BENCHMARKS.md; hours";
 
 /// The name its section bears.
 const BENCH: &str = "honesty";
@@ -20,10 +21,10 @@ const HEAD: &str = "\
 Does the interval of 95 % cover the true mean of the configuration that `best` recommends, is its mean neither too high nor too low, and how often is a gain
 over the first configuration claimed (on *flat* there is none)? 40 trials, 80 measurements where replicates race; log-normal noise.";
 
-/// The number of studies, and the document to write.
+/// The words for the benchmark, and the document to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
-    seeds: u64,
+    words: Vec<String>,
     out: PathBuf,
 }
 
@@ -33,19 +34,16 @@ impl Options {
     /// # Errors
     /// The first word that is not understood, with what would be.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options = Self { seeds: 500, out: "docs/BENCHMARKS.md".into() };
+        let mut options = Self { words: Vec::new(), out: "docs/BENCHMARKS.md".into() };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            if !["--seeds", "--out"].contains(word) {
+            if !["--seeds", "--threads", "--only", "--functions", "--noise", "--out"].contains(word) {
                 return Err(format!("{word} is no flag of bench honesty\nusage: {USAGE}"));
             }
             let value = words.next().ok_or_else(|| format!("{word} takes a value\nusage: {USAGE}"))?;
             match *word {
-                "--seeds" => {
-                    let seeds = value.parse().ok().filter(|seeds| (1..=100_000).contains(seeds));
-                    options.seeds = seeds.ok_or_else(|| format!("--seeds takes 1 to 100000, not {value}"))?;
-                }
-                _ => options.out = value.into(),
+                "--out" => options.out = value.into(),
+                _ => options.words.extend([(*word).to_owned(), (*value).to_owned()]),
             }
         }
         Ok(options)
@@ -57,10 +55,11 @@ impl Options {
 /// # Errors
 /// It could not be built, did not end well, or could not be written down.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
-    let seeds = options.seeds.to_string();
-    let table = answer::table_of(root, ("tunekit", "honesty"), &["--seeds", &seeds], None)?;
+    let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
+    let table = answer::table_of(root, ("tunekit", "honesty"), &words, None)?;
     let commit = machine::commit(root).map_or_else(String::new, |commit| format!(", tunekit at {commit}"));
-    let foot = format!("{}: {seeds} studies a row{commit}", machine::today()?);
+    let rows = if words.is_empty() { "500 studies a row".to_owned() } else { words.join(" ") };
+    let foot = format!("{}: {rows}{commit}", machine::today()?);
     let text = format!("{HEAD}\n\n{}\n\n{foot}", table.trim_end());
     println!("{text}");
     let out = root.join(&options.out);
@@ -75,9 +74,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_read_and_wrong_ones_are_named() {
-        assert_eq!(Options::parse(&["--seeds", "20"]).unwrap().seeds, 20);
-        for (words, says) in [(["--seeds", "0"], "1 to 100000"), (["--rounds", "3"], "no flag")] {
+    fn flags_are_passed_on_and_wrong_ones_are_named() {
+        let options = Options::parse(&["--seeds", "500..520", "--out", "x.md", "--noise", "0.15"]).unwrap();
+        assert_eq!((options.words.join(" "), options.out), ("--seeds 500..520 --noise 0.15".to_owned(), "x.md".into()));
+        for (words, says) in [(vec!["--rounds", "3"], "no flag"), (vec!["--seeds"], "takes a value")] {
             assert!(Options::parse(&words).unwrap_err().contains(says), "{words:?}");
         }
     }

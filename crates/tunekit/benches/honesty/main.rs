@@ -28,11 +28,13 @@ const METHODS: [(&str, SearcherKind, Plan); 7] = [
 ];
 const NOISES: [f64; 4] = [0.02, 0.05, 0.15, 0.30];
 
-const USAGE: &str = "honesty [--seeds N] [--only METHOD,..] [--functions NAME,..] [--noise SHARE,..]";
+const USAGE: &str =
+    "honesty [--seeds FROM..TO] [--threads N] [--only METHOD,..] [--functions NAME,..] [--noise SHARE,..]";
 
 /// The rows to judge, and over how many studies.
 struct Options {
-    seeds: u64,
+    seeds: std::ops::Range<u64>,
+    threads: usize,
     methods: Vec<String>,
     functions: Vec<String>,
     noises: Vec<f64>,
@@ -40,7 +42,8 @@ struct Options {
 
 impl Options {
     fn parse(words: &[String]) -> Result<Self, String> {
-        let mut options = Self { seeds: 500, methods: Vec::new(), functions: Vec::new(), noises: NOISES.to_vec() };
+        let mut options =
+            Self { seeds: 0..500, threads: 2, methods: Vec::new(), functions: Vec::new(), noises: NOISES.to_vec() };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             // Cargo says so.
@@ -52,7 +55,11 @@ impl Options {
             // Names of methods hold commas of their own.
             let list = || value.split(';').map(str::to_owned).collect();
             match word.as_str() {
-                "--seeds" => options.seeds = value.parse().map_err(|_| wrong())?,
+                "--seeds" => {
+                    let (from, to) = value.split_once("..").ok_or_else(wrong)?;
+                    options.seeds = from.parse().map_err(|_| wrong())?..to.parse().map_err(|_| wrong())?;
+                }
+                "--threads" => options.threads = value.parse().map_err(|_| wrong())?,
                 "--only" => options.methods = list(),
                 "--functions" => options.functions = list(),
                 "--noise" => {
@@ -92,7 +99,8 @@ fn table(options: &Options) -> Result<String, String> {
                 continue;
             }
             for noise in &options.noises {
-                let said = Row { function, searcher, plan, noise: *noise }.studies(options.seeds)?;
+                let said =
+                    Row { function, searcher, plan, noise: *noise }.studies(options.seeds.clone(), options.threads)?;
                 let line = line(function.name(), method, *noise, &said);
                 eprint!("{line}");
                 text += &line;

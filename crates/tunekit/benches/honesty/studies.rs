@@ -1,5 +1,6 @@
 //! Studies of a known function, and whether what they say of their answer is true.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -52,21 +53,21 @@ pub(crate) struct Said {
 }
 
 impl Row {
-    /// As many studies, on both hands of a small machine.
-    pub(crate) fn studies(self, seeds: u64) -> Result<Vec<Said>, String> {
-        let next = AtomicU64::new(0);
+    /// The studies of these seeds, so many at once.
+    pub(crate) fn studies(self, seeds: Range<u64>, threads: usize) -> Result<Vec<Said>, String> {
+        let next = AtomicU64::new(seeds.start);
         let hand = || -> Result<Vec<Said>, String> {
             let mut said = Vec::new();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= seeds {
+                if seed >= seeds.end {
                     return Ok(said);
                 }
                 said.push(self.study(seed)?);
             }
         };
         std::thread::scope(|scope| {
-            let hands = [scope.spawn(hand), scope.spawn(hand)];
+            let hands: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(hand)).collect();
             let all = hands.into_iter().map(|hand| hand.join().map_err(|_| "a study panicked".to_owned())?);
             Ok(all.collect::<Result<Vec<_>, String>>()?.concat())
         })

@@ -397,7 +397,7 @@ mod tests {
     }
 
     fn hyper() -> Hyper {
-        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, shapes: Vec::new() }
+        Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, additive: 0.0, shapes: Vec::new() }
     }
 
     const PLAIN: [Coordinate; 2] = [Coordinate::Numeric; 2];
@@ -544,19 +544,21 @@ mod tests {
 
     #[test]
     fn gradients_are_differences_of_predictions() {
-        let posterior = Posterior::new(&PLAIN, &hyper(), &data(), 3, None).unwrap();
-        let x = [0.55, 0.35];
-        let local = posterior.local(&x);
-        let (mean, sd) = posterior.predict(&x);
-        assert!((local.mean - mean).abs() < 1e-12 && (local.variance - sd * sd).abs() < 1e-12);
-        let by_mean = posterior.gradient(&x, &local, 1.0, 0.0);
-        let by_variance = posterior.gradient(&x, &local, 0.0, 1.0);
-        for j in 0..2 {
-            let (mut up, mut down) = (x, x);
-            (up[j], down[j]) = (x[j] + 1e-6, x[j] - 1e-6);
-            let (a, b) = (posterior.local(&up), posterior.local(&down));
-            assert!((by_mean[j] - (a.mean - b.mean) / 2e-6).abs() < 1e-6);
-            assert!((by_variance[j] - (a.variance - b.variance) / 2e-6).abs() < 1e-6);
+        for additive in [0.0, 0.4] {
+            let posterior = Posterior::new(&PLAIN, &Hyper { additive, ..hyper() }, &data(), 3, None).unwrap();
+            let x = [0.55, 0.35];
+            let local = posterior.local(&x);
+            let (mean, sd) = posterior.predict(&x);
+            assert!((local.mean - mean).abs() < 1e-12 && (local.variance - sd * sd).abs() < 1e-12);
+            let by_mean = posterior.gradient(&x, &local, 1.0, 0.0);
+            let by_variance = posterior.gradient(&x, &local, 0.0, 1.0);
+            for j in 0..2 {
+                let (mut up, mut down) = (x, x);
+                (up[j], down[j]) = (x[j] + 1e-6, x[j] - 1e-6);
+                let (a, b) = (posterior.local(&up), posterior.local(&down));
+                assert!((by_mean[j] - (a.mean - b.mean) / 2e-6).abs() < 1e-6, "{additive}");
+                assert!((by_variance[j] - (a.variance - b.variance) / 2e-6).abs() < 1e-6, "{additive}");
+            }
         }
     }
 

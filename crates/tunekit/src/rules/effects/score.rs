@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn hyper() -> Hyper {
-        Hyper { lengths: vec![0.5], signal: 2.0, noise: 1.0, own: 0.0, shapes: Vec::new() }
+        Hyper { lengths: vec![0.5], signal: 2.0, noise: 1.0, own: 0.0, additive: 0.0, shapes: Vec::new() }
     }
 
     #[test]

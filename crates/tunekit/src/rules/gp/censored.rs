@@ -192,7 +192,7 @@ mod tests {
     const LINE: [Coordinate; 1] = [Coordinate::Numeric];
 
     fn hyper(noise: f64) -> Hyper {
-        Hyper { lengths: vec![0.3], signal: 1.2, noise, own: 0.0, shapes: Vec::new() }
+        Hyper { lengths: vec![0.3], signal: 1.2, noise, own: 0.0, additive: 0.0, shapes: Vec::new() }
     }
 
     fn rows(rows: &[(f64, f64)]) -> Data {

@@ -13,6 +13,9 @@
 //! - the signal's share of that: its logit is normal with mean 0 and sd 3, so that a function that is flat, with noise
 //!   alone, is as good a guess as one without noise. The fit's prior has the signal near the outputs' variance, which
 //!   is right for finding what is better, and sees structure in noise;
+//! - the share of the signal that is a sum of functions of one parameter each (Duvenaud, Nickisch and Rasmussen 2011):
+//!   its logit is normal with mean 0 and sd 2. Without it every choice is a function of its own of the other
+//!   parameters, which few noisy measurements hardly tell, so that the best choice is pulled to the others;
 //! - the share of the rest that a configuration has to itself, tau^2: only where configurations were measured again,
 //!   for else it cannot be told from noise. Its logit is normal with mean -2 and sd 1.5;
 //! - the trend of what was measured at known times (`trend.rs`): one of a few, or none.
@@ -100,6 +103,7 @@ impl Chain<'_> {
         let mut logs: Vec<f64> = lengths.iter().map(|l| (l - MIN_LENGTH).max(1e-9).ln()).collect();
         logs.push((signal + noise).ln());
         logs.push((signal / noise).ln().clamp(-8.0, 8.0));
+        logs.push(0.0);
         if self.has_own {
             logs.push(-2.0);
         }
@@ -110,12 +114,13 @@ impl Chain<'_> {
         let share = |logit: f64| 1.0 / (1.0 + (-logit).exp());
         let (total, signal) = (logs[self.d].exp(), share(logs[self.d + 1]));
         let rest = total * share(-logs[self.d + 1]);
-        let own = if self.has_own { share(logs[self.d + 2]) } else { 0.0 };
+        let own = if self.has_own { share(logs[self.d + 3]) } else { 0.0 };
         Hyper {
             lengths: logs[..self.d].iter().map(|l| MIN_LENGTH + l.exp()).collect(),
             signal: total * signal,
             noise: (rest * (1.0 - own)).max(1e-9),
             own: rest * own,
+            additive: share(logs[self.d + 2]),
             ..self.start.clone()
         }
     }
@@ -161,6 +166,7 @@ impl Chain<'_> {
         match index - self.d {
             0 => (0.0, 1.0),
             1 => (0.0, 3.0),
+            2 => (0.0, 2.0),
             _ => (-2.0, 1.5),
         }
     }

@@ -102,6 +102,7 @@ impl Layout {
                 Noise::Given => 1.0,
             },
             own: 0.0,
+            additive: 0.0,
             shapes: logs[self.shapes()..].iter().map(|l| l.exp()).collect(),
         }
     }

@@ -124,7 +124,8 @@ mod tests {
         data.push(vec![0.1, 0.2], 0.5, 1.0, 0.0);
         data.push(vec![0.8, 0.3], -1.0, 3.0, 0.1);
         data.push(vec![0.4, 0.9], 0.7, 2.0, 0.02);
-        let hyper = Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, shapes: Vec::new() };
+        let hyper =
+            Hyper { lengths: vec![0.5, 0.8], signal: 1.3, noise: 0.2, own: 0.0, additive: 0.0, shapes: Vec::new() };
         (Posterior::new(&[Coordinate::Numeric; 2], &hyper, &data, 3, None).unwrap(), data, hyper)
     }
 

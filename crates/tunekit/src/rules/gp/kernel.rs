@@ -7,6 +7,9 @@
 //! What a configuration has to itself, and shares with no other however near, is a variance of its own (a "nugget",
 //! Gramacy and Lee 2012): k(x, x) = s^2 + tau^2.
 //!
+//! A share a of s^2 may be a sum of functions of one coordinate each (Duvenaud, Nickisch and Rasmussen 2011):
+//! k(x, x') = s^2 [(1 - a) M(rho) + a / d sum_j M(d_j / l_j)].
+//!
 //! Where the last coordinate is a resource, `along.rs` says what becomes of k.
 
 use super::along::{Along, Pair};
@@ -58,6 +61,8 @@ pub(crate) struct Hyper {
     pub(crate) noise: f64,
     /// tau^2, what a configuration has to itself. A fit leaves it at 0: in single measurements it looks like noise.
     pub(crate) own: f64,
+    /// The share of s^2 that is a sum of functions of one parameter each. A fit leaves it at 0.
+    pub(crate) additive: f64,
     /// Those of the kernel along a resource; none without one.
     pub(crate) shapes: Vec<f64>,
 }
@@ -78,6 +83,8 @@ pub(crate) struct Kernel {
     signal: f64,
     /// tau^2.
     own: f64,
+    /// a.
+    additive: f64,
     /// What a resource makes of it, and the shapes of that.
     along: Option<(Along, Vec<f64>)>,
 }
@@ -90,6 +97,7 @@ impl Kernel {
             weights: hyper.lengths.iter().map(|l| 1.0 / (l * l)).collect(),
             signal: hyper.signal,
             own: hyper.own,
+            additive: hyper.additive,
             along: along(coordinates).map(|along| (along, hyper.shapes.clone())),
         }
     }
@@ -119,7 +127,18 @@ impl Kernel {
     pub(crate) fn covariance(&self, a: &[f64], b: &[f64]) -> f64 {
         let (pair, distance) = (self.pair(a, b), self.distance(a, b));
         let own = if distance == 0.0 { self.own } else { 0.0 };
-        self.signal * pair.scale * matern(distance).0 + pair.add + own
+        self.signal * pair.scale * self.correlation(a, b, distance) + pair.add + own
+    }
+
+    /// k / s^2 of two points so far apart.
+    fn correlation(&self, a: &[f64], b: &[f64], distance: f64) -> f64 {
+        let together = matern(distance).0;
+        if self.additive == 0.0 {
+            return together;
+        }
+        let alone = |(j, w): (usize, &f64)| matern(w * self.coordinates[j].squared(a[j], b[j])).0;
+        let sum: f64 = self.weights.iter().enumerate().map(alone).sum();
+        together + self.additive * (sum / self.weights.len() as f64 - together)
     }
 
     /// k of a point and itself.
@@ -145,11 +164,47 @@ impl Kernel {
 
     /// Adds `scale` times the gradient of k by the numeric coordinates of `a`; categorical ones have none.
     pub(crate) fn add_gradient(&self, a: &[f64], b: &[f64], scale: f64, out: &mut [f64]) {
-        let slope = 2.0 * scale * self.signal * self.pair(a, b).scale * matern(self.distance(a, b)).1;
+        let scale = 2.0 * scale * self.signal * self.pair(a, b).scale;
+        let together = (1.0 - self.additive) * matern(self.distance(a, b)).1;
         for (j, g) in out.iter_mut().enumerate() {
             if self.coordinates[j] == Coordinate::Numeric {
-                *g += slope * (a[j] - b[j]) * self.weights[j];
+                let (by, weight) = (a[j] - b[j], self.weights[j]);
+                let alone = if self.additive == 0.0 { 0.0 } else { self.additive * matern(weight * by * by).1 };
+                *g += scale * (together + alone / self.weights.len() as f64) * by * weight;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_sum_what_one_coordinate_does_is_the_same_wherever_the_others_are() {
+        let hyper = |additive| Hyper {
+            lengths: vec![0.5, 0.4],
+            signal: 2.0,
+            noise: 0.1,
+            own: 0.0,
+            additive,
+            shapes: Vec::new(),
+        };
+        let coordinates = [Coordinate::Numeric, Coordinate::Categorical];
+        let [whole, half, sum] = [0.0, 0.5, 1.0].map(|additive| Kernel::new(&coordinates, &hyper(additive)));
+        let (a, b) = ([0.2, 0.1], [0.7, 0.9]);
+        let by_hand = 2.0 * (matern(1.0).0 + matern(6.25).0) / 2.0;
+        assert!((sum.covariance(&a, &b) - by_hand).abs() < 1e-12);
+        assert!((whole.covariance(&a, &b) - 2.0 * matern(7.25).0).abs() < 1e-12);
+        assert!((half.covariance(&a, &b) - 0.5 * (sum.covariance(&a, &b) + whole.covariance(&a, &b))).abs() < 1e-12);
+        // The difference of two choices at one number is that at another: its variance is 0.
+        let points = [([0.2, 0.1], 1.0), ([0.2, 0.9], -1.0), ([0.7, 0.1], -1.0), ([0.7, 0.9], 1.0)];
+        let variance = |kernel: &Kernel| -> f64 {
+            points.iter().flat_map(|(x, v)| points.iter().map(move |(y, w)| v * w * kernel.covariance(x, y))).sum()
+        };
+        assert!(variance(&sum).abs() < 1e-12 && variance(&whole) > 0.5, "{} {}", variance(&sum), variance(&whole));
+        for kernel in [whole, half, sum] {
+            assert!((kernel.variance(&a) - 2.0).abs() < 1e-12 && (kernel.covariance(&a, &a) - 2.0).abs() < 1e-12);
         }
     }
 }
