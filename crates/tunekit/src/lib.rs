@@ -154,20 +154,24 @@ pub mod drawing {
 /// Trials that are runs of another program, of any language.
 #[cfg(feature = "process")]
 pub mod program {
+    pub use crate::doors::slurm::SlurmCommandError;
     pub use crate::engine::program::{ProgramBackend, ProgramError};
     pub use crate::engine::show::{Show, status_lines};
+    pub use crate::engine::slurm::SlurmError;
     pub use crate::engine::study_file::{StudyFile, StudyFileError};
     pub use crate::engine::study_folder::{FolderError, StudyFolder, write_tables};
     pub use crate::rules::command::CommandError;
+    pub use crate::words::backend::{Backend, SlurmMode, SlurmOptions, SlurmOptionsError};
     pub use crate::words::program::{MetricSource, Pass, Program, Retries};
 }
 
 /// A study over JSON lines, for any language.
 #[cfg(feature = "cli")]
 pub mod serve {
-    pub use crate::engine::listen::{Listener, Token, TokenError};
+    pub use crate::engine::listen::Listener;
     pub use crate::engine::serve::Server;
-    pub use crate::engine::worker::{WorkerError, work};
+    pub use crate::engine::token::{Token, TokenError};
+    pub use crate::engine::worker::{WorkerError, WorkerOptions, work};
 }
 
 pub use results::{Experiment, compare};

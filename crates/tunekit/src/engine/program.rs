@@ -156,6 +156,21 @@ impl ProgramBackend {
     /// # Errors
     /// A command with a placeholder that nothing fills, fewer devices than workers, or a folder that cannot be made.
     pub fn new(program: Program, header: &Header, folder: &Path, workers: usize) -> Result<Self, ProgramError> {
+        let made = Self::sharing(program, header, folder, workers)?;
+        let failed = |source| ProgramError::Folder { path: folder.to_path_buf(), source };
+        for entry in std::fs::read_dir(&made.folder).map_err(failed)?.take(MOST_LEFTOVERS).flatten() {
+            if end_leftover(&entry.path()) {
+                tracing::warn!(folder = %entry.path().display(), "a program that was left running is ended");
+            }
+        }
+        Ok(made)
+    }
+
+    /// As [`ProgramBackend::new`], in a folder where others run trials too: what runs there is left alone.
+    ///
+    /// # Errors
+    /// As [`ProgramBackend::new`].
+    pub fn sharing(program: Program, header: &Header, folder: &Path, workers: usize) -> Result<Self, ProgramError> {
         command::check(&program, &header.space)?;
         let devices = program.devices.len();
         if devices > 0 && devices < workers {
@@ -164,11 +179,6 @@ impl ProgramBackend {
         let failed = |source| ProgramError::Folder { path: folder.to_path_buf(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let folder = folder.canonicalize().map_err(failed)?;
-        for entry in std::fs::read_dir(&folder).map_err(failed)?.take(MOST_LEFTOVERS).flatten() {
-            if end_leftover(&entry.path()) {
-                tracing::warn!(folder = %entry.path().display(), "a program that was left running is ended");
-            }
-        }
         let slots = Slots {
             permits: Arc::new(Semaphore::new(workers)),
             // The first worker is the first to be taken.

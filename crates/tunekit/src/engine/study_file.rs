@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::rules::command::{self, CommandError};
 use crate::rules::searcher::SearcherKind;
 use crate::rules::stop::StopRule;
 use crate::rules::study::{Setup, SetupError};
+use crate::words::backend::{Backend, SlurmMode, SlurmOptions};
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 use crate::words::program::{MetricSource, Pass, Program, Retries};
 use crate::words::schedule::{OptionsMap, SchedulerKind, SchedulerSpec};
@@ -53,6 +55,8 @@ pub struct StudyFile {
     pub stop: StopRule,
     /// After how many failures in a row it gives up.
     pub max_failures: u32,
+    /// What starts its programs.
+    pub backend: Backend,
     /// The file's text, with the folder in which the program runs.
     text: String,
 }
@@ -104,6 +108,81 @@ struct Raw {
     space: Space,
     #[serde(default)]
     stop: Stop,
+    #[serde(default)]
+    backend: RawBackend,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "lowercase")]
+enum BackendKind {
+    #[default]
+    Process,
+    Slurm,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum RawMode {
+    Pilot,
+    Job,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct RawBackend {
+    kind: BackendKind,
+    mode: Option<RawMode>,
+    nodes: Option<usize>,
+    workers_per_node: Option<usize>,
+    exclusive: Option<bool>,
+    time_limit_s: Option<f64>,
+    queue_timeout_s: Option<f64>,
+    options: Vec<String>,
+    listen: Option<SocketAddr>,
+    tunekit: Option<PathBuf>,
+}
+
+impl RawBackend {
+    fn parse(self) -> Result<Backend, String> {
+        let given = [
+            ("mode", self.mode.is_some()),
+            ("nodes", self.nodes.is_some()),
+            ("workers_per_node", self.workers_per_node.is_some()),
+            ("exclusive", self.exclusive.is_some()),
+            ("time_limit_s", self.time_limit_s.is_some()),
+            ("queue_timeout_s", self.queue_timeout_s.is_some()),
+            ("options", !self.options.is_empty()),
+            ("listen", self.listen.is_some()),
+            ("tunekit", self.tunekit.is_some()),
+        ];
+        if self.kind == BackendKind::Process {
+            return match given.into_iter().find(|(_, is_given)| *is_given) {
+                Some((name, _)) => Err(format!("{name} in [backend] is of kind \"slurm\"; leave it out, or say so")),
+                None => Ok(Backend::Process),
+            };
+        }
+        if self.mode == Some(RawMode::Job)
+            && let Some(name) = ["nodes", "workers_per_node"].into_iter().find(|n| given.contains(&(n, true)))
+        {
+            return Err(format!(
+                "{name} in [backend] is of mode \"pilot\"; a job of one trial has one node and one worker"
+            ));
+        }
+        let plain = SlurmOptions::default();
+        let options = SlurmOptions {
+            mode: if self.mode == Some(RawMode::Job) { SlurmMode::Job } else { SlurmMode::Pilot },
+            nodes: self.nodes,
+            workers_per_node: self.workers_per_node.unwrap_or(plain.workers_per_node),
+            exclusive: self.exclusive.unwrap_or(plain.exclusive),
+            time_limit: seconds("time_limit_s", self.time_limit_s)?,
+            queue_timeout: seconds("queue_timeout_s", self.queue_timeout_s)?.unwrap_or(plain.queue_timeout),
+            options: self.options,
+            listen: self.listen.unwrap_or(plain.listen),
+            tunekit: self.tunekit,
+        };
+        let options = options.checked().map_err(|error| format!("[backend]: {error}"))?;
+        Ok(Backend::Slurm(Box::new(options)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -224,7 +303,8 @@ impl StudyFile {
         if workers == 0 {
             return Err("workers is 0; use at least 1".to_owned());
         }
-        Ok(Self { setup, program, workers, stop, max_failures: raw.max_failures.unwrap_or(10), text })
+        let backend = raw.backend.parse()?;
+        Ok(Self { setup, program, workers, stop, max_failures: raw.max_failures.unwrap_or(10), backend, text })
     }
 }
 
@@ -286,6 +366,9 @@ mod tests {
             ("max_trials = 20\n        max_wall_time_s = 90", "target = 1.0", "nothing ends this study"),
             ("\"train.py\"", "\"{lrr}\"", "{lrr}"),
             ("[\"python3\", \"train.py\"]", "[]", "`command` is empty"),
+            ("[stop]", "[backend]\nmode = \"job\"\n[stop]", "mode in [backend] is of kind \"slurm\""),
+            ("[stop]", "[backend]\nkind = \"slurm\"\noptions = [\"x.sh\"]\n[stop]", "`x.sh` is no option of sbatch"),
+            ("[stop]", "[backend]\nkind = \"slurm\"\nmode = \"job\"\nnodes = 2\n[stop]", "nodes in [backend]"),
         ] {
             let text = TEXT.replace(from, to);
             assert_ne!(text, TEXT, "{from}");
