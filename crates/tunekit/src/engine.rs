@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cli")]
 pub(crate) mod listen;
+#[cfg(feature = "process")]
+pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod open;
 #[cfg(feature = "process")]

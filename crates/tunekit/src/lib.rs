@@ -115,7 +115,7 @@ pub mod tuner {
     pub use crate::engine::stop::StopHandle;
     pub use crate::engine::trial_run::TrialRun;
     pub use crate::engine::tuner::{Observer, Tuner, TunerError, Tuning};
-    pub use crate::rules::stop::{StopRule, StoppedBy};
+    pub use crate::rules::stop::{StopAll, StopRule, StoppedBy};
 }
 
 /// The journal of a study: its events, and the file that keeps them.

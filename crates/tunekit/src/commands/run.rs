@@ -38,7 +38,7 @@ fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>, kind: 
         _ => {}
     }
     let stop = StopHandle::new();
-    let show = Show::new(io::stderr(), io::stderr().is_terminal(), study.stop);
+    let show = Show::new(io::stderr(), io::stderr().is_terminal(), study.stop.clone());
     let observers: Vec<Box<dyn Observer>> = vec![Box::new(show)];
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::work(&error))?;

@@ -112,6 +112,8 @@ struct Told {
     value: Option<f64>,
     at_least: Option<f64>,
     failed: Option<String>,
+    timed_out: Option<String>,
+    infeasible: Option<String>,
     #[serde(default)]
     more: Vec<f64>,
     #[serde(default)]
@@ -121,9 +123,11 @@ struct Told {
 
 impl Told {
     fn outcome(self) -> Outcome {
-        let Self { value, at_least, failed, more, constraints, cost, trial: _ } = self;
+        let Self { value, at_least, failed, timed_out, infeasible, more, constraints, cost, trial: _ } = self;
+        let failed = failed.map(Outcome::Failed);
+        let failed = failed.or(timed_out.map(Outcome::TimedOut)).or(infeasible.map(Outcome::Infeasible));
         match (failed, value, at_least) {
-            (Some(reason), ..) => Outcome::Failed(reason),
+            (Some(failed), ..) => failed,
             (None, Some(value), _) => Measured { value, is_bound: false, more, constraints, cost }.into(),
             (None, None, Some(value)) => Measured { value, is_bound: true, more, constraints, cost }.into(),
             (None, None, None) => Outcome::Done,

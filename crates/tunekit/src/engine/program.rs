@@ -138,6 +138,8 @@ struct RunFailure {
 enum FailureKind {
     /// It cannot be tried again with another result.
     Final,
+    /// The program says that its configuration cannot be measured.
+    Infeasible,
     Failed,
     TimedOut,
     Killed,
@@ -217,13 +219,17 @@ impl ProgramBackend {
                 Err(failure) => failure,
             };
             let tries = match failure.kind {
+                FailureKind::Infeasible => return Ok(Outcome::Infeasible(failure.text)),
                 FailureKind::Final => return Err(failure.text),
                 FailureKind::Failed => &mut left.failed,
                 FailureKind::TimedOut => &mut left.timed_out,
                 FailureKind::Killed => &mut left.killed,
             };
             if *tries == 0 {
-                return Err(failure.text);
+                return match failure.kind {
+                    FailureKind::TimedOut => Ok(Outcome::TimedOut(failure.text)),
+                    _ => Err(failure.text),
+                };
             }
             *tries -= 1;
             tracing::warn!(trial = %trial.id(), reason = failure.text, "a run failed and is tried again");
@@ -408,6 +414,8 @@ impl ProgramBackend {
                 state.wrong = Some(why);
                 return Ok(Decision::Continue);
             }
+            // The program is ended as its future is dropped.
+            Line::Infeasible(reason) => return Err(RunFailure { kind: FailureKind::Infeasible, text: reason }),
             Line::Other => return Ok(Decision::Continue),
         };
         state.seen += 1;

@@ -116,7 +116,7 @@ fn headline(study: &Study, title: &str) -> String {
     html += "<dl class=\"facts\">\n";
     html += &fact("trials", &study.trials().len().to_string());
     html += &fact("ended", &count(&[Status::Completed, Status::Stopped, Status::CutOff]).to_string());
-    html += &fact("failed", &count(&[Status::Failed]).to_string());
+    html += &fact("failed", &study.trials().iter().filter(|t| t.status.is_failure()).count().to_string());
     html += &fact("time", &seconds(took));
     html += &fact("searcher", &header.searcher);
     html += &fact("scheduler", header.scheduler.name());

@@ -5,6 +5,7 @@
 //! - `results.csv`, `measurements.csv`: a row a trial, a row a measurement; kept current while the study runs.
 //! - `trials/7`: what the runs of trial 7 wrote to `stdout` and `stderr`, and its `config.json`.
 //! - `checkpoints`: what paused trials go on from.
+//! - `optuna.log`: where the study file asks for it, the same for Optuna and its dashboard.
 //! - `slurm`: where Slurm runs the programs, its scripts and what the jobs wrote.
 //! - `lock`: held by the process that runs the study.
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::live::LiveOptuna;
 use super::load::{JOURNAL_NAME, LoadError};
 use super::open::{OpenError, StudyJournal};
 use super::program::{ProgramBackend, ProgramError};
@@ -226,15 +228,20 @@ impl StudyFolder {
         let _lock = self.prepare(file)?;
         let header = file.setup.header()?;
         let tables = Tables::new(&self.path);
-        let failed = tables.failed.clone();
+        let mut failed = vec![tables.failed.clone()];
         let mut tuner = Tuner::new(file.setup.clone())
             .workers(file.workers)
-            .stop_rule(file.stop)
+            .stop_rule(file.stop.clone())
             .max_failures(file.max_failures)
             .stop_handle(stop.clone())
             .journal(self.journal())
             .checkpoints(self.path.join("checkpoints"))
             .observer(tables);
+        if file.optuna {
+            let live = LiveOptuna::new(&self.path);
+            failed.push(live.failed.clone());
+            tuner = tuner.observer(live);
+        }
         for observer in observers {
             tuner = tuner.boxed_observer(observer);
         }
@@ -267,10 +274,8 @@ impl StudyFolder {
             }
         };
         let tuning = tuned?;
-        match failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(error.into()),
-            None => Ok(tuning),
-        }
+        let error = failed.iter().find_map(|failed| failed.lock().unwrap_or_else(PoisonError::into_inner).take());
+        error.map_or(Ok(tuning), |error| Err(error.into()))
     }
 
     /// Makes the folder this study's, and holds it as long as the file it gives out is open.

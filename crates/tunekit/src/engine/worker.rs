@@ -267,6 +267,8 @@ impl Place<'_> {
         }
         let request = match outcome {
             Err(reason) | Ok(Outcome::Failed(reason)) => json!({ "op": "tell", "trial": trial, "failed": reason }),
+            Ok(Outcome::TimedOut(reason)) => json!({ "op": "tell", "trial": trial, "timed_out": reason }),
+            Ok(Outcome::Infeasible(reason)) => json!({ "op": "tell", "trial": trial, "infeasible": reason }),
             Ok(Outcome::Done) => json!({ "op": "tell", "trial": trial }),
             Ok(Outcome::Value(value)) => json!({ "op": "tell", "trial": trial, "value": value }),
             Ok(Outcome::Measured(measured)) => {
