@@ -146,7 +146,7 @@ pub mod results {
 /// Pictures as SVG, and pages of them that need nothing else.
 #[cfg(feature = "report")]
 pub mod drawing {
-    pub use crate::doors::picture::{Colour, Mark, Picture, PictureError, Place, Side, both, page};
+    pub use crate::doors::picture::{Colour, Mark, Picture, PictureError, Place, Side, both, page, page_with};
     pub use crate::engine::report::report_html;
     pub use crate::words::drawing::{Axis, Label, STYLE, escape, format, section};
 }

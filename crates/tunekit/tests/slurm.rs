@@ -19,7 +19,8 @@ echo "sbatch $*" >> "$FAKE/calls"
 for word; do case "$word" in --chdir=*) dir=${word#--chdir=};; esac; script=$word; done
 for id in $(seq 1 1000); do mkdir "$FAKE/$id" 2>/dev/null && break; done
 cd "$dir"
-SLURM_JOB_ID=$id setsid sh "$script" >"$id.out" 2>&1 </dev/null &
+[ -e "$FAKE/slow" ] && wait=5 || wait=0
+SLURM_JOB_ID=$id setsid sh -c 'sleep "$2"; exec sh "$1"' sh "$script" "$wait" >"$id.out" 2>&1 </dev/null &
 echo $! >"$FAKE/$id/pid"
 echo "$id"
 "#;
@@ -217,6 +218,8 @@ fn a_pilot_that_is_lost_is_replaced_and_slurm_is_asked_seldom() {
     let mut child = site.start(&["run", "s.toml", "--out", "out", "--backend", "slurm"]);
     wait_for("trials run", || site.pids("out/trials/4/stdout").len() == 1);
     let job = site.pids("fake/1/pid")[0].clone();
+    // The next one waits in the queue, and nobody knows for how long.
+    fs::write(site.path("fake/slow"), "").unwrap();
     Command::new("kill").args(["-9", "--", &format!("-{job}")]).status().unwrap();
     assert!(child.wait().unwrap().success());
     is_whole(&site, 12);
@@ -263,11 +266,14 @@ fn a_killed_tuner_leaves_jobs_that_the_next_one_ends() {
     child.kill().unwrap();
     child.wait().unwrap();
     let agents = site.pids("fake/1/agents");
+    let before = site.calls().len();
     fs::write(site.path("p.sh"), ONE_LINE).unwrap();
     let output = site.start(&["resume", "out", "--backend", "slurm"]).wait_with_output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     is_whole(&site, 12);
     assert!(agents.iter().all(|pid| !alive(pid)), "the first job's agents");
+    // They are ended before anything new is submitted.
+    assert!(site.calls()[before].starts_with("scancel"), "{:?}", site.calls());
 }
 
 #[test]

@@ -410,3 +410,112 @@ async fn read_line(input: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> 
     input.take(LONGEST_LINE).read_until(b'\n', &mut line).await?;
     if line.last() == Some(&b'\n') { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::study::Setup;
+    use crate::words::domain::Domain;
+    use crate::words::metric::Metric;
+    use crate::words::space::Space;
+    use crate::words::trial::Assignment;
+    use crate::words::value::Config;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    async fn pool() -> Pool {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let header = Setup::new(space, Metric::minimize("loss")).header().unwrap();
+        Pool::bind(([127, 0, 0, 1], 0).into(), header, Token::new(TOKEN).unwrap()).await.unwrap()
+    }
+
+    fn trial(id: u64, reports: mpsc::UnboundedSender<crate::engine::trial_run::Message>) -> TrialRun {
+        let job = Assignment {
+            trial: TrialId(id),
+            config: Config::default(),
+            resource: None,
+            resumed: false,
+            from: None,
+            after: None,
+            attempt: 1,
+        };
+        TrialRun::new(job, 0, 1, Default::default(), None, reports)
+    }
+
+    struct Agent {
+        input: BufReader<OwnedReadHalf>,
+        output: tokio::net::tcp::OwnedWriteHalf,
+    }
+
+    impl Agent {
+        async fn greet(pool: &Pool, token: &str) -> (Self, Json) {
+            let (input, output) = TcpStream::connect(pool.address()).await.unwrap().into_split();
+            let mut agent = Self { input: BufReader::new(input), output };
+            let said = agent.say(json!({ "op": "auth", "token": token, "heartbeat_s": 0.2 })).await;
+            (agent, said)
+        }
+
+        async fn say(&mut self, line: Json) -> Json {
+            self.output.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+            let line = read_line(&mut self.input).await.unwrap_or_default();
+            serde_json::from_slice(&line).unwrap_or_default()
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_part_without_the_token_or_speaks_for_anothers_trial() {
+        let pool = pool().await;
+        let (_, said) = Agent::greet(&pool, "fedcba9876543210").await;
+        assert!(said["error"].as_str().unwrap().contains("token"), "{said}");
+        let (sender, _reports) = mpsc::unbounded_channel();
+        let (mut own, _) = Agent::greet(&pool, TOKEN).await;
+        let (mut other, _) = Agent::greet(&pool, TOKEN).await;
+        let running = pool.run(trial(7, sender));
+        let speaking = async {
+            assert_eq!(own.say(json!({ "op": "ask" })).await["trial"], 7);
+            let tell = json!({ "op": "tell", "trial": 7, "value": 0.5 });
+            assert!(other.say(tell.clone()).await["error"].as_str().unwrap().contains("not given out"));
+            assert_eq!(own.say(tell).await["ok"], true);
+        };
+        let (outcome, ()) = tokio::join!(running, speaking);
+        assert_eq!(outcome, Ok(Outcome::Value(0.5)));
+    }
+
+    #[tokio::test]
+    async fn a_trial_whose_agent_is_silent_or_gone_is_handed_to_another_a_few_times() {
+        let pool = pool().await;
+        let (sender, _reports) = mpsc::unbounded_channel();
+        let running = pool.run(trial(0, sender));
+        let losing = async {
+            for loss in 0..MOST_LOSSES {
+                let (mut agent, _) = Agent::greet(&pool, TOKEN).await;
+                let job = agent.say(json!({ "op": "ask" })).await;
+                assert_eq!((&job["trial"], &job["attempt"]), (&json!(0), &json!(loss + 1)));
+                if loss == 0 {
+                    // Longer than three of its heartbeats.
+                    tokio::time::sleep(Duration::from_millis(900)).await;
+                }
+            }
+        };
+        let (outcome, ()) = tokio::join!(running, losing);
+        assert!(outcome.unwrap_err().contains("lost 5 times"));
+        assert_eq!(pool.standing().waiting, 0);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_dropped_ends_the_agents_connection() {
+        let pool = pool().await;
+        let (sender, _reports) = mpsc::unbounded_channel();
+        let (mut agent, _) = Agent::greet(&pool, TOKEN).await;
+        let mut running = Box::pin(pool.run(trial(0, sender)));
+        tokio::select! {
+            _ = &mut running => panic!("nobody told it"),
+            job = agent.say(json!({ "op": "ask" })) => assert_eq!(job["trial"], 0),
+        }
+        drop(running);
+        assert!(timeout(Duration::from_secs(20), read_line(&mut agent.input)).await.unwrap().is_err());
+        pool.close();
+        let (mut late, _) = Agent::greet(&pool, TOKEN).await;
+        assert_eq!(late.say(json!({ "op": "ask" })).await["done"], true);
+    }
+}

@@ -18,7 +18,7 @@ const MOST_PLACES: usize = 60;
 /// Bars of the timeline.
 const MOST_BARS: usize = 600;
 /// A spread beyond this factor reads better on a logarithmic axis.
-const LOG_FROM: f64 = 30.0;
+pub(super) const LOG_FROM: f64 = 30.0;
 /// The share of the metric's axis that is kept for trials that failed.
 const FAILED_SHARE: f64 = 0.08;
 
@@ -35,7 +35,7 @@ fn loss(study: &Study, trial: &Trial) -> Option<f64> {
 }
 
 /// The trial with the best value of its own, to be marked.
-fn chosen(study: &Study) -> Option<&Trial> {
+pub(super) fn chosen(study: &Study) -> Option<&Trial> {
     let measured = study.trials().iter().filter_map(|trial| Some((loss(study, trial)?, trial)));
     measured.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, trial)| trial)
 }
