@@ -71,6 +71,7 @@
     if (at >= columns.length) return;
     const name = cell.textContent;
     cell.textContent = "";
+    if (!columns[at].choices) cell.className = "number";
     const button = make("button", { type: "button", textContent: name, title: `Sort by ${name}` }, cell);
     button.onclick = () => { down = sorted === at ? !down : false; sorted = at; shown = 200; sort(); fill(); };
   });
@@ -151,8 +152,12 @@
   const tip = make("div", { className: "tip", hidden: true }, root);
   const left = 60, top = 26, bottom = 22;
   const place = (k, width) => left + (k * (width - 2 * left)) / Math.max(1, axes.length - 1);
-  const mix = (i) => `hsl(214 ${85 - 70 * ranks[i]}% ${dark() ? 72 - 30 * ranks[i] : 42 + 30 * ranks[i]}%)`;
-  const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  // The few best stand out: a colour by the root of the rank.
+  const mix = (i) => {
+    const pale = Math.sqrt(ranks[i]);
+    return `hsl(214 ${90 - 75 * pale}% ${scheme.matches ? 74 - 34 * pale : 38 + 36 * pale}%)`;
+  };
   const drawParallel = () => {
     const { pen, width, height } = begin(parallel);
     const y = (c, v) => height - bottom - scales.get(c).to(v) * (height - top - bottom);
@@ -172,10 +177,14 @@
     pen.globalAlpha = rows > 2000 ? 0.05 : 0.12;
     pen.strokeStyle = colour("trial");
     for (let i = 0; i < rows; i += 1) if (!kept[i]) line(i);
-    pen.globalAlpha = Math.max(0.08, Math.min(0.8, 150 / rows));
     // The best last, on top.
     const by = Array.from({ length: rows }, (_, i) => i).filter((i) => kept[i]).sort((a, b) => ranks[b] - ranks[a]);
-    for (const i of by) { pen.strokeStyle = mix(i); line(i); }
+    for (const [place, i] of by.entries()) {
+      const last = by.length - place;
+      pen.globalAlpha = Math.max(0.05, Math.min(0.8, last <= 50 ? 0.8 : 150 / by.length));
+      pen.strokeStyle = mix(i);
+      line(i);
+    }
     pen.globalAlpha = 1;
     if (lit >= 0) { pen.lineWidth = 3; pen.strokeStyle = colour("before"); line(lit); }
     pen.textAlign = "center";
@@ -187,8 +196,18 @@
       pen.fillStyle = colour("ink");
       pen.fillText(c.name.slice(0, 16), x, 12);
       pen.fillStyle = colour("muted");
-      if (c.choices) c.choices.slice(0, 12).forEach((name, v) => pen.fillText(String(name).slice(0, 10), x, y(c, v) + 4));
-      else {
+      if (c.choices) {
+        pen.textAlign = k === axes.length - 1 ? "left" : "right";
+        const beside = k === axes.length - 1 ? 7 : -7;
+        pen.lineWidth = 3;
+        pen.strokeStyle = colour("card");
+        pen.fillStyle = colour("ink");
+        c.choices.slice(0, 12).forEach((name, v) => {
+          pen.strokeText(String(name).slice(0, 8), x + beside, y(c, v) + 4);
+          pen.fillText(String(name).slice(0, 8), x + beside, y(c, v) + 4);
+        });
+        pen.textAlign = "center";
+      } else {
         pen.fillText(short(scales.get(c).high), x, top - 3);
         pen.fillText(short(scales.get(c).low), x, height - 6);
       }
@@ -307,7 +326,7 @@
   };
   input.oninput = filter;
   clear.onclick = () => { input.value = ""; filter(); input.focus(); };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  scheme.addEventListener("change", draw);
   addEventListener("resize", draw);
   sort();
   filter();
