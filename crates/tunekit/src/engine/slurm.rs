@@ -20,8 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::pool::Pool;
-use super::study_file::StudyFile;
-use super::study_folder::STUDY_NAME;
+use super::study_file::{STUDY_NAME, StudyFile};
 use super::token::Token;
 use super::trial_run::TrialRun;
 use crate::doors::slurm::{SlurmCommandError, cancel, queue, signal, submit};

@@ -19,6 +19,9 @@ use crate::words::schedule::{OptionsMap, SchedulerKind, SchedulerSpec};
 use crate::words::space::Space;
 use crate::words::value::Config;
 
+/// The name of the study file in a study's folder.
+pub(super) const STUDY_NAME: &str = "study.toml";
+
 /// Why a study file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

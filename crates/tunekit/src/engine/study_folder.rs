@@ -21,7 +21,7 @@ use super::open::{OpenError, StudyJournal};
 use super::program::{ProgramBackend, ProgramError};
 use super::slurm::{Slurm, SlurmError};
 use super::stop::StopHandle;
-use super::study_file::{StudyFile, StudyFileError};
+use super::study_file::{STUDY_NAME, StudyFile, StudyFileError};
 use super::tuner::{Observer, Tuner, TunerError, Tuning};
 use crate::doors::journal::{JournalError, JournalFile};
 use crate::doors::results::{WriteError, write_csv, write_whole};
@@ -31,8 +31,6 @@ use crate::rules::study::{SetupError, Study};
 use crate::words::backend::Backend;
 use crate::words::trial::{Assignment, Decision, TrialId};
 
-/// The study file in the folder.
-pub(super) const STUDY_NAME: &str = "study.toml";
 /// The least time between two writes of the tables.
 const TABLES_EVERY: Duration = Duration::from_secs(1);
 /// The tables take one part in so many of the time at most.

@@ -216,7 +216,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Something that happened in a study. What may be acted on before it is on the disk is [`Event::may_wait`]'s to say.
+/// Something that happened in a study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 #[non_exhaustive]
