@@ -14,8 +14,8 @@ use std::process::ExitCode;
 pub(crate) use compare::compare;
 pub(crate) use read::{Format, Rows, best, export, plan, report, status};
 pub(crate) use replay::replay;
-pub(crate) use run::{Backend, resume, run};
-pub(crate) use serve::{listen, serve, worker};
+pub(crate) use run::{Kind, resume, run};
+pub(crate) use serve::{Work, listen, serve, worker};
 
 /// Why a command did not do its work.
 #[derive(Debug)]

@@ -9,3 +9,5 @@ pub(crate) mod picture;
 #[cfg(feature = "process")]
 pub(crate) mod process;
 pub(crate) mod results;
+#[cfg(feature = "process")]
+pub(crate) mod slurm;

@@ -2,8 +2,12 @@
 
 #[cfg(feature = "cli")]
 pub(crate) mod listen;
+#[cfg(feature = "process")]
+pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod open;
+#[cfg(feature = "process")]
+pub(crate) mod pool;
 #[cfg(feature = "process")]
 pub(crate) mod program;
 #[cfg(feature = "report")]
@@ -13,11 +17,15 @@ pub(crate) mod serve;
 #[cfg(feature = "process")]
 pub(crate) mod show;
 pub(crate) mod simulator;
+#[cfg(feature = "process")]
+pub(crate) mod slurm;
 pub(crate) mod stop;
 #[cfg(feature = "process")]
 pub(crate) mod study_file;
 #[cfg(feature = "process")]
 pub(crate) mod study_folder;
+#[cfg(feature = "process")]
+pub(crate) mod token;
 pub(crate) mod trial_run;
 pub(crate) mod tuner;
 #[cfg(feature = "cli")]

@@ -117,7 +117,7 @@ pub mod tuner {
     pub use crate::engine::stop::StopHandle;
     pub use crate::engine::trial_run::TrialRun;
     pub use crate::engine::tuner::{Observer, Tuner, TunerError, Tuning};
-    pub use crate::rules::stop::{StopRule, StoppedBy};
+    pub use crate::rules::stop::{StopAll, StopRule, StoppedBy};
 }
 
 /// The journal of a study: its events, and the file that keeps them.
@@ -148,7 +148,7 @@ pub mod results {
 /// Pictures as SVG, and pages of them that need nothing else.
 #[cfg(feature = "report")]
 pub mod drawing {
-    pub use crate::doors::picture::{Colour, Mark, Picture, PictureError, Place, Side, both, page};
+    pub use crate::doors::picture::{Colour, Mark, Picture, PictureError, Place, Side, both, page, page_with};
     pub use crate::engine::report::report_html;
     pub use crate::words::drawing::{Axis, Label, STYLE, escape, format, section};
 }
@@ -156,20 +156,24 @@ pub mod drawing {
 /// Trials that are runs of another program, of any language.
 #[cfg(feature = "process")]
 pub mod program {
+    pub use crate::doors::slurm::SlurmCommandError;
     pub use crate::engine::program::{ProgramBackend, ProgramError};
     pub use crate::engine::show::{Show, status_lines};
+    pub use crate::engine::slurm::SlurmError;
     pub use crate::engine::study_file::{StudyFile, StudyFileError};
     pub use crate::engine::study_folder::{FolderError, StudyFolder, write_tables};
     pub use crate::rules::command::CommandError;
+    pub use crate::words::backend::{Backend, SlurmMode, SlurmOptions, SlurmOptionsError};
     pub use crate::words::program::{MetricSource, Pass, Program, Retries};
 }
 
 /// A study over JSON lines, for any language.
 #[cfg(feature = "cli")]
 pub mod serve {
-    pub use crate::engine::listen::{Listener, Token, TokenError};
+    pub use crate::engine::listen::Listener;
     pub use crate::engine::serve::Server;
-    pub use crate::engine::worker::{WorkerError, work};
+    pub use crate::engine::token::{Token, TokenError};
+    pub use crate::engine::worker::{WorkerError, WorkerOptions, work};
 }
 
 pub use results::{Experiment, compare};

@@ -12,7 +12,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-use commands::{Backend, Failure, Format, Rows};
+use commands::{Failure, Format, Kind, Rows, Work};
 
 /// Parameter search for anything, from any language.
 #[derive(Debug, Parser)]
@@ -34,9 +34,9 @@ enum Command {
         /// How many trials run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
-        /// What starts the programs.
-        #[arg(long, default_value = "process")]
-        backend: Backend,
+        /// What starts the programs, in place of what the study says.
+        #[arg(long)]
+        backend: Option<Kind>,
     },
     /// Go on with the study in a folder.
     Resume {
@@ -45,6 +45,9 @@ enum Command {
         /// How many trials run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
+        /// What starts the programs, in place of what the study says.
+        #[arg(long)]
+        backend: Option<Kind>,
     },
     /// Show how a study stands; it may be running.
     Status {
@@ -125,6 +128,15 @@ enum Command {
         /// How many trials run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
+        /// Run one trial in each place, and go.
+        #[arg(long)]
+        once: bool,
+        /// Other workers have the same folder: leave alone what runs there.
+        #[arg(long)]
+        shared: bool,
+        /// End after so many seconds.
+        #[arg(long)]
+        max_seconds: Option<u64>,
     },
 }
 
@@ -143,7 +155,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run { study, out, workers, backend } => commands::run(&study, out, workers, backend),
-        Command::Resume { folder, workers } => commands::resume(folder, workers),
+        Command::Resume { folder, workers, backend } => commands::resume(folder, workers, backend),
         Command::Status { folder } => commands::status(folder),
         Command::Best { folder } => commands::best(folder),
         Command::Report { folder } => commands::report(folder),
@@ -155,8 +167,8 @@ fn execute(command: Command) -> Result<(), Failure> {
             commands::listen(address, &token, journal, study.zip(out))
         }
         Command::Serve { journal, .. } => commands::serve(journal),
-        Command::Worker { study, connect, token_file, out, workers } => {
-            commands::worker(&study, connect, &token_file, &out, workers)
+        Command::Worker { study, connect, token_file, out, workers, once, shared, max_seconds } => {
+            commands::worker(&study, connect, &token_file, &out, Work { workers, once, shared, max_seconds })
         }
     }
 }

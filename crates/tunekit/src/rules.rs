@@ -25,6 +25,8 @@ mod qmc;
 pub(crate) mod report_line;
 pub(crate) mod scheduler;
 pub(crate) mod searcher;
+#[cfg(feature = "process")]
+pub(crate) mod slurm;
 pub(crate) mod stop;
 pub(crate) mod stream;
 pub(crate) mod study;

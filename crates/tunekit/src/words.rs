@@ -1,5 +1,7 @@
 //! Words: plain types that are right once they exist. They name no other room.
 
+#[cfg(feature = "process")]
+pub(crate) mod backend;
 pub(crate) mod domain;
 #[cfg(feature = "report")]
 pub(crate) mod drawing;

@@ -98,7 +98,8 @@ fn a_program_that_fails_is_a_failed_trial_with_its_last_words() {
         let experiment = case.experiment();
         let trial = &experiment.trials()[0];
         let failure = trial.failure.clone().unwrap_or_default();
-        assert!(trial.status == Status::Failed && failure.contains(says), "{script}: {failure}");
+        let status = if more.is_empty() { Status::Failed } else { Status::TimedOut };
+        assert!(trial.status == status && failure.contains(says), "{script}: {failure}");
         assert!(!failure.contains('\n'));
     }
 }
@@ -321,4 +322,58 @@ fn no_kill_of_the_tuner_loses_a_study_or_counts_a_trial_twice() {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_measured_is_a_result_and_not_a_failure() {
+    let script = r#"
+        case "$TUNEKIT_TRIAL" in
+            1|2) echo '[tune-metric]: {"infeasible": "does not fit"}'; sleep 60;;
+            *) echo '{"loss": 1}';;
+        esac
+    "#;
+    // Two failures in a row would end it, and would be tried again.
+    let case =
+        Case::new(script, "max_failures = 2\nretry = { failed = 3, timed_out = 3, killed = 3 }", "max_trials = 5");
+    let output = case.run();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let experiment = case.experiment();
+    let statuses: Vec<Status> = experiment.trials().iter().map(|trial| trial.status).collect();
+    let good = Status::Completed;
+    assert_eq!(statuses, [good, Status::Infeasible, Status::Infeasible, good, good]);
+    assert_eq!(experiment.trials()[1].failure.as_deref(), Some("does not fit"));
+    let events = JournalFile::read(case.out().join("journal.jsonl")).unwrap().events;
+    assert!(Study::verify(events, Some(5)).is_ok());
+}
+
+#[test]
+fn limits_that_belong_together_end_a_study_together() {
+    let case = Case::new("echo '{\"loss\": 1}'", "", "max_trials = 50\nall = [{ plateau = 2, max_trials = 9 }]");
+    let output = case.run();
+    assert!(last_line(&output).contains("all_of_several"), "{}", text(&output.stderr));
+    assert_eq!(case.experiment().trials().len(), 9);
+    // Nothing else happens when the time has come.
+    let case = Case::new("sleep 60", "", "max_trials = 50\nall = [{ max_wall_time_s = 0.5, max_measurements = 0 }]");
+    let began = Instant::now();
+    let output = case.run();
+    assert!(text(&output.stderr).contains("all_of_several"), "{}", text(&output.stderr));
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn optunas_file_grows_with_the_study_and_goes_on_after_a_kill() {
+    let script = r#"echo '{"loss": 1}'; sleep 0.05; echo '{"loss": 2}'"#;
+    let case = Case::new(script, "optuna = true", "max_trials = 12");
+    let mut run = case.start();
+    case.until("trials end", |out| {
+        std::fs::read_to_string(out.join("optuna.log")).is_ok_and(|log| log.matches("\"op_code\":6").count() >= 3)
+    });
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(case.run().status.success());
+    let log = std::fs::read_to_string(case.out().join("optuna.log")).unwrap();
+    let lines: Vec<Json> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |op: u64| lines.iter().filter(|line| line["op_code"] == op).count();
+    assert_eq!((count(0), count(4), count(6)), (1, 12, 12), "{log}");
+    assert!(count(7) >= 24);
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tunekit::journal::JournalFile;
 use tunekit::results::write_csv;
 use tunekit::study::TellError;
-use tunekit::tuner::{Observer, StopHandle, StoppedBy, TunerError};
+use tunekit::tuner::{Observer, StopAll, StopHandle, StopRule, StoppedBy, TunerError};
 use tunekit::{
     Assignment, Decision, Domain, Experiment, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space,
     Status, Study, TrialId, Tuner,
@@ -245,4 +245,21 @@ async fn a_second_tuner_on_the_same_journal_is_kept_out() {
     let _held = JournalFile::open(&path).unwrap();
     let error = Tuner::new(setup()).max_trials(1).journal(&path).run(|_| async { Ok::<_, Infallible>(1.0) }).await;
     assert!(matches!(error, Err(TunerError::Open(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_alone_can_complete_limits_that_belong_together() {
+    let together =
+        StopAll { max_wall_time: Some(Duration::from_secs(30)), max_measurements: Some(2), ..StopAll::default() };
+    let rule = StopRule { max_trials: Some(9), all: vec![together], ..StopRule::default() };
+    // Two trials end at once, the third never does, and nobody watches.
+    let tuning = Tuner::new(setup()).stop_rule(rule).run(|trial| async move {
+        if trial.id().0 == 2 {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, Infallible>(1.0)
+    });
+    let tuning = tokio::time::timeout(Duration::from_secs(3600), tuning).await.unwrap().unwrap();
+    assert_eq!((tuning.stopped_by, tuning.elapsed), (Some(StoppedBy::All), Duration::from_secs(30)));
+    assert_eq!(tuning.experiment.trials().len(), 3);
 }

@@ -4,14 +4,14 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use tunekit::program::{Show, StudyFile, StudyFolder};
+use tunekit::program::{Backend, Show, StudyFile, StudyFolder};
 use tunekit::tuner::{Observer, StopHandle, StoppedBy};
 
 use super::{Failure, print, write_report};
 
-/// The backend that starts the programs of a study.
+/// What starts the programs of a study, in place of what its file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Backend {
+pub(crate) enum Kind {
     /// This machine.
     Process,
     /// A Slurm cluster.
@@ -19,27 +19,26 @@ pub(crate) enum Backend {
 }
 
 /// Runs the study of a file in a folder, or goes on with it.
-pub(crate) fn run(study: &Path, out: PathBuf, workers: Option<usize>, backend: Backend) -> Result<(), Failure> {
-    if backend == Backend::Slurm {
-        return Err(Failure::Usage(
-            "backend slurm is not there yet; start tunekit worker inside an allocation, against tunekit serve --study"
-                .to_owned(),
-        ));
-    }
+pub(crate) fn run(study: &Path, out: PathBuf, workers: Option<usize>, kind: Option<Kind>) -> Result<(), Failure> {
     let study = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
-    go(study, &StudyFolder::new(out), workers)
+    go(study, &StudyFolder::new(out), workers, kind)
 }
 
 /// Goes on with the study in a folder.
-pub(crate) fn resume(folder: PathBuf, workers: Option<usize>) -> Result<(), Failure> {
+pub(crate) fn resume(folder: PathBuf, workers: Option<usize>, kind: Option<Kind>) -> Result<(), Failure> {
     let folder = StudyFolder::new(folder);
-    go(folder.study_file()?, &folder, workers)
+    go(folder.study_file()?, &folder, workers, kind)
 }
 
-fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>) -> Result<(), Failure> {
+fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>, kind: Option<Kind>) -> Result<(), Failure> {
     study.workers = workers.unwrap_or(study.workers);
+    match (kind, &study.backend) {
+        (Some(Kind::Process), _) => study.backend = Backend::Process,
+        (Some(Kind::Slurm), Backend::Process) => study.backend = Backend::Slurm(Box::default()),
+        _ => {}
+    }
     let stop = StopHandle::new();
-    let show = Show::new(io::stderr(), io::stderr().is_terminal(), study.stop);
+    let show = Show::new(io::stderr(), io::stderr().is_terminal(), study.stop.clone());
     let observers: Vec<Box<dyn Observer>> = vec![Box::new(show)];
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::work(&error))?;

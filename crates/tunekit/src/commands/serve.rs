@@ -1,15 +1,13 @@
 //! `tunekit serve` and `tunekit worker`: a study for any language, and for workers elsewhere.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tunekit::Experiment;
 use tunekit::program::{StudyFile, StudyFolder, write_tables};
-use tunekit::serve::{Listener, Server, Token, work};
+use tunekit::serve::{Listener, Server, Token, WorkerOptions, work};
 use tunekit::tuner::StopHandle;
 
 use super::run::heed_signals;
@@ -58,21 +56,34 @@ pub(crate) fn listen(
     Ok(())
 }
 
+/// How a worker works.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) workers: Option<usize>,
+    pub(crate) once: bool,
+    pub(crate) shared: bool,
+    pub(crate) max_seconds: Option<u64>,
+}
+
 /// Runs trials of a study that is served elsewhere.
-pub(crate) fn worker(
-    study: &Path,
-    address: SocketAddr,
-    token: &Path,
-    out: &Path,
-    workers: Option<usize>,
-) -> Result<(), Failure> {
+pub(crate) fn worker(study: &Path, address: SocketAddr, token: &Path, out: &Path, how: Work) -> Result<(), Failure> {
     let mut file = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
-    file.workers = workers.unwrap_or(file.workers);
+    file.workers = how.workers.unwrap_or(file.workers);
+    let mut options = WorkerOptions::default();
+    (options.once, options.shares_folder) = (how.once, how.shared);
+    options.job = std::env::var("SLURM_JOB_ID").ok();
     let token = read_token(token, false)?;
     let stop = StopHandle::new();
     let told = runtime()?.block_on(async {
         heed_signals(&stop).map_err(|error| Failure::work(&error))?;
-        work(address, &token, &file, out, &stop).await.map_err(|error| Failure::work(&error))
+        if let Some(seconds) = how.max_seconds {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                stop.stop();
+            });
+        }
+        work(address, &token, &file, out, &options, &stop).await.map_err(|error| Failure::work(&error))
     })?;
     if stop.is_stopped() {
         return Err(Failure::Work("interrupted; what was running is given to another worker".to_owned()));
@@ -94,18 +105,9 @@ fn opened(journal: Option<PathBuf>) -> Result<Server, Failure> {
     Ok(server)
 }
 
-/// The token in a file, which is made, readable by its owner alone, where there is none and `make` says so.
 fn read_token(path: &Path, make: bool) -> Result<Token, Failure> {
-    let failed = |error: io::Error| Failure::Usage(format!("token file {}: {error}", path.display()));
-    if make && !path.exists() {
-        let mut random = [0; 24];
-        std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).map_err(failed)?;
-        let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-        file.write_all(format!("{text}\n").as_bytes()).map_err(failed)?;
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    Token::new(&text).map_err(|error| Failure::Usage(format!("token file {}: {error}", path.display())))
+    let token = if make { Token::read_or_make(path) } else { Token::read(path) };
+    token.map_err(|error| Failure::Usage(format!("token file {}: {error}", path.display())))
 }
 
 fn answer(server: &mut Server) -> Result<(), Box<dyn std::error::Error>> {

@@ -148,6 +148,11 @@ impl CheckpointFolder {
         Ok(())
     }
 
+    /// Whether [`CheckpointFolder::retain`] would remove something.
+    pub(crate) fn is_superfluous(&self, needed: &BTreeSet<Checkpoint>, running: &BTreeSet<TrialId>) -> bool {
+        !self.whole.is_subset(needed) || !self.working.is_subset(running)
+    }
+
     /// Removes all other checkpoints, and what other trials worked in.
     pub(crate) fn retain(
         &mut self,

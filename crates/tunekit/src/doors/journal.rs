@@ -1,4 +1,5 @@
-//! `JournalFile`: events on disk, one JSON line each, appended and synced before anybody acts on them.
+//! `JournalFile`: events on disk, one JSON line each, appended and synced before anybody acts on them. The start of a
+//! trial is synced with what follows ([`Event::may_wait`]).
 //!
 //! What the events mean is the study's business. A line counts once its end is written: a process killed while
 //! appending leaves at most one line without an end, which the next writer drops. Anything else that does not read, or
@@ -90,6 +91,8 @@ pub struct JournalFile {
     /// Where the last whole line ends; `None` after a failure that could not be undone.
     len: Option<u64>,
     seals: Seals,
+    /// The same of what is on the disk for certain.
+    safe: (u64, Seals),
 }
 
 impl JournalFile {
@@ -123,7 +126,7 @@ impl JournalFile {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             File::open(folder).and_then(|f| f.sync_all()).map_err(fail("sync its folder"))?;
         }
-        Ok((Self { path, file, len: Some(len), seals: contents.seals }, contents))
+        Ok((Self { path, file, len: Some(len), seals: contents.seals, safe: (len, contents.seals) }, contents))
     }
 
     /// Reads a journal without locking or changing it; a writer may be appending meanwhile.
@@ -141,11 +144,14 @@ impl JournalFile {
         &self.path
     }
 
-    /// Appends events and returns once they are on the disk; all of them, or none where this fails.
+    /// Appends events and returns once they are on the disk; all of them, or none where this fails. Events that only say
+    /// that trials start are handed to the operating system and reach the disk with the next events or
+    /// [`JournalFile::sync`]: a kill of the process loses none of them.
     ///
     /// # Errors
-    /// The file system refuses, a full disk for instance. What was written of the events is taken back; where even that
-    /// fails, every later append fails too rather than follow half a line.
+    /// The file system refuses, a full disk for instance. What was written of the events is taken back, with those
+    /// before that had not reached the disk; where even that fails, every later append fails too rather than follow
+    /// half a line.
     pub fn append(&mut self, events: &[Event]) -> Result<(), JournalError> {
         if events.is_empty() {
             return Ok(());
@@ -160,19 +166,39 @@ impl JournalFile {
             lines.push_str(&seals.seal(&event.to_line()));
             lines.push('\n');
         }
-        let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
-        match written {
+        if let Err(source) = self.file.write_all(lines.as_bytes()) {
+            self.take_back(len);
+            return Err(io_error(&self.path, "append")(source));
+        }
+        self.len = Some(len + lines.len() as u64);
+        self.seals = seals;
+        if events.iter().all(Event::may_wait) { Ok(()) } else { self.sync() }
+    }
+
+    /// Returns once all that was appended is on the disk: for what must not happen before, such as the removal of what a
+    /// journal without its last lines would name.
+    ///
+    /// # Errors
+    /// As [`JournalFile::append`].
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        let Some(len) = self.len.filter(|len| *len != self.safe.0) else { return Ok(()) };
+        match self.file.sync_data() {
             Ok(()) => {
-                self.len = Some(len + lines.len() as u64);
-                self.seals = seals;
+                self.safe = (len, self.seals);
                 Ok(())
             }
             Err(source) => {
-                let undone = self.file.set_len(len).and_then(|()| self.file.seek(SeekFrom::Start(len)));
-                self.len = undone.ok();
-                Err(io_error(&self.path, "append")(source))
+                let (len, seals) = self.safe;
+                self.seals = seals;
+                self.take_back(len);
+                Err(io_error(&self.path, "sync")(source))
             }
         }
+    }
+
+    fn take_back(&mut self, len: u64) {
+        let undone = self.file.set_len(len).and_then(|()| self.file.seek(SeekFrom::Start(len)));
+        self.len = undone.ok();
     }
 }
 

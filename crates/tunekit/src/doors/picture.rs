@@ -8,6 +8,7 @@ use std::ops::Range;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use sha2::{Digest, Sha256};
 
 use crate::words::drawing::{Axis, STYLE, escape};
 
@@ -297,18 +298,41 @@ pub fn both([wide, narrow]: [Picture; 2]) -> Result<String, PictureError> {
 /// A page that needs nothing else: it runs no script, loads nothing, and follows the reader's light or dark setting.
 /// `title` is text; `body` and `footer` are HTML.
 pub fn page(title: &str, body: &str, footer: &str) -> String {
-    // No scripts, and nothing from elsewhere, even if a text should slip through.
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    page_with(title, body, footer, "")
+}
+
+/// As [`page`], with one script at its end, if that is not empty. The page's policy names the script's digest, so that no
+/// other one runs.
+pub fn page_with(title: &str, body: &str, footer: &str, script: &str) -> String {
+    // Nothing from elsewhere, and no other script, even if a text should slip through.
+    let mut policy = "default-src 'none'; style-src 'unsafe-inline'".to_owned();
+    let mut end = String::new();
+    if !script.is_empty() {
+        let script = format!("\n{script}");
+        policy += &format!("; script-src 'sha256-{}'", base64(&Sha256::digest(&script)));
+        end = format!("<script>{script}</script>\n");
+    }
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <title>{}</title>\n<style>\n{STYLE}{}</style>\n</head>\n<body>\n<main>\n{body}\
          <footer>{footer}</footer>\n\
-         </main>\n</body>\n</html>\n",
+         </main>\n{end}</body>\n</html>\n",
         escape(title),
         picture_colours()
     )
+}
+
+/// Bytes as base 64 (RFC 4648), with its padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |part: &[u8]| {
+        let bits = part.iter().chain([&0; 2]).take(3).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let digit = |i: usize| if i <= part.len() { DIGITS[(bits >> (18 - 6 * i) & 63) as usize] } else { b'=' };
+        [digit(0), digit(1), digit(2), digit(3)].map(char::from)
+    };
+    bytes.chunks(3).flat_map(group).collect()
 }
 
 /// A rule for each colour of the pictures, which name it in their attributes, so that they follow the page.
@@ -327,6 +351,12 @@ fn picture_colours() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn base_64_is_as_rfc_4648_has_it() {
+        let said = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| base64(text.as_bytes()));
+        assert_eq!(said, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
+    }
 
     #[test]
     fn every_colour_of_the_pictures_is_defined_for_light_and_dark() {

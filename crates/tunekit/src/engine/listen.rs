@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -21,6 +20,7 @@ use tokio::time::timeout;
 
 use super::serve::Server;
 use super::stop::StopHandle;
+use super::token::Token;
 use crate::doors::journal::JournalError;
 use crate::words::trial::TrialId;
 
@@ -33,47 +33,8 @@ const DONE: &str = r#"{"done":true}"#;
 const WAIT: &str = r#"{"wait":true}"#;
 /// Clients have so long to go once the study is over.
 const TO_LEAVE: Duration = Duration::from_secs(5);
-/// A token is at least so long.
-const SHORTEST_TOKEN: usize = 16;
 /// The bounds of a client's heartbeat, in seconds.
 const HEARTBEAT: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
-
-/// The token that lets clients take part. Its text is in no log and no error.
-#[derive(Clone)]
-pub struct Token(String);
-
-/// A token is too short or holds what no line may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the token must be one line of at least {SHORTEST_TOKEN} characters; write a longer one into its file")]
-pub struct TokenError;
-
-impl Token {
-    /// The token in a text; white space around it does not count.
-    ///
-    /// # Errors
-    /// It is shorter than 16 characters, or has several lines.
-    pub fn new(text: &str) -> Result<Self, TokenError> {
-        let text = text.trim();
-        let fits = text.chars().count() >= SHORTEST_TOKEN && !text.chars().any(char::is_control);
-        if fits { Ok(Self(text.to_owned())) } else { Err(TokenError) }
-    }
-
-    /// Its text, to be sent.
-    pub(super) fn text(&self) -> &str {
-        &self.0
-    }
-
-    /// Compared by digests, whose time says nothing about the text.
-    fn is(&self, given: &str) -> bool {
-        Sha256::digest(&self.0) == Sha256::digest(given)
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(***)")
-    }
-}
 
 /// Serves one study to many clients.
 #[derive(Debug)]

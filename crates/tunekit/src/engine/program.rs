@@ -138,6 +138,8 @@ struct RunFailure {
 enum FailureKind {
     /// It cannot be tried again with another result.
     Final,
+    /// The program says that its configuration cannot be measured.
+    Infeasible,
     Failed,
     TimedOut,
     Killed,
@@ -156,6 +158,21 @@ impl ProgramBackend {
     /// # Errors
     /// A command with a placeholder that nothing fills, fewer devices than workers, or a folder that cannot be made.
     pub fn new(program: Program, header: &Header, folder: &Path, workers: usize) -> Result<Self, ProgramError> {
+        let made = Self::sharing(program, header, folder, workers)?;
+        let failed = |source| ProgramError::Folder { path: folder.to_path_buf(), source };
+        for entry in std::fs::read_dir(&made.folder).map_err(failed)?.take(MOST_LEFTOVERS).flatten() {
+            if end_leftover(&entry.path()) {
+                tracing::warn!(folder = %entry.path().display(), "a program that was left running is ended");
+            }
+        }
+        Ok(made)
+    }
+
+    /// As [`ProgramBackend::new`], in a folder where others run trials too: what runs there is left alone.
+    ///
+    /// # Errors
+    /// As [`ProgramBackend::new`].
+    pub fn sharing(program: Program, header: &Header, folder: &Path, workers: usize) -> Result<Self, ProgramError> {
         command::check(&program, &header.space)?;
         let devices = program.devices.len();
         if devices > 0 && devices < workers {
@@ -164,11 +181,6 @@ impl ProgramBackend {
         let failed = |source| ProgramError::Folder { path: folder.to_path_buf(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let folder = folder.canonicalize().map_err(failed)?;
-        for entry in std::fs::read_dir(&folder).map_err(failed)?.take(MOST_LEFTOVERS).flatten() {
-            if end_leftover(&entry.path()) {
-                tracing::warn!(folder = %entry.path().display(), "a program that was left running is ended");
-            }
-        }
         let slots = Slots {
             permits: Arc::new(Semaphore::new(workers)),
             // The first worker is the first to be taken.
@@ -207,13 +219,17 @@ impl ProgramBackend {
                 Err(failure) => failure,
             };
             let tries = match failure.kind {
+                FailureKind::Infeasible => return Ok(Outcome::Infeasible(failure.text)),
                 FailureKind::Final => return Err(failure.text),
                 FailureKind::Failed => &mut left.failed,
                 FailureKind::TimedOut => &mut left.timed_out,
                 FailureKind::Killed => &mut left.killed,
             };
             if *tries == 0 {
-                return Err(failure.text);
+                return match failure.kind {
+                    FailureKind::TimedOut => Ok(Outcome::TimedOut(failure.text)),
+                    _ => Err(failure.text),
+                };
             }
             *tries -= 1;
             tracing::warn!(trial = %trial.id(), reason = failure.text, "a run failed and is tried again");
@@ -398,6 +414,8 @@ impl ProgramBackend {
                 state.wrong = Some(why);
                 return Ok(Decision::Continue);
             }
+            // The program is ended as its future is dropped.
+            Line::Infeasible(reason) => return Err(RunFailure { kind: FailureKind::Infeasible, text: reason }),
             Line::Other => return Ok(Decision::Continue),
         };
         state.seen += 1;

@@ -1,14 +1,16 @@
 //! The page of a study: what was found, how the search went, and how the metric depends on the parameters.
 //!
-//! One HTML text that needs nothing else: no script, no network, light and dark. `charts` decides what its pictures
-//! show. Of very many trials the pictures show a part, so that a page stays below a megabyte.
+//! One HTML text that needs nothing else: no network, light and dark. `charts` decides what its pictures show, `explore`
+//! adds those that can be asked, with one script; without scripts the page has all the rest. Of very many trials it
+//! shows a part, so that it stays below a megabyte.
 
 mod charts;
+mod explore;
 
 use std::time::Duration;
 
 use self::charts::Size;
-use crate::doors::picture::{PictureError, both, page};
+use crate::doors::picture::{PictureError, both, page_with};
 use crate::rules::study::Study;
 use crate::words::drawing::{escape, format, section};
 use crate::words::trial::{Status, Trial};
@@ -78,7 +80,7 @@ pub fn report_html(study: &Study, title: &str) -> Result<String, PictureError> {
     let footer = "Written by tunekit. Beside this page are <code>results.csv</code> (a row a trial), \
                   <code>measurements.csv</code> (a row a measurement) and <code>journal.jsonl</code>, of which all of \
                   it is made.";
-    Ok(page(&format!("tunekit: {title}"), &body, footer))
+    Ok(page_with(&format!("tunekit: {title}"), &body, footer, explore::SCRIPT))
 }
 
 const PROGRESS_LEGEND: &str = "<ul class=\"legend\"><li><i class=\"dot\" style=\"color:var(--trial)\"></i>ended</li>\
@@ -116,7 +118,7 @@ fn headline(study: &Study, title: &str) -> String {
     html += "<dl class=\"facts\">\n";
     html += &fact("trials", &study.trials().len().to_string());
     html += &fact("ended", &count(&[Status::Completed, Status::Stopped, Status::CutOff]).to_string());
-    html += &fact("failed", &count(&[Status::Failed]).to_string());
+    html += &fact("failed", &study.trials().iter().filter(|t| t.status.is_failure()).count().to_string());
     html += &fact("time", &seconds(took));
     html += &fact("searcher", &header.searcher);
     html += &fact("scheduler", header.scheduler.name());
@@ -156,8 +158,10 @@ fn trials(study: &Study) -> String {
     order.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
     let best = study.trials().iter().min_by(|a, b| loss(a).total_cmp(&loss(b))).map(|trial| trial.id);
     let names: Vec<&str> = header.space.iter().map(|(name, _)| name).collect();
-    let mut html = String::from("<div class=\"scroll\"><table class=\"trials\">\n<thead><tr>");
-    for name in ["trial", "status", header.metric.name.as_str(), "n"].iter().chain(&names) {
+    let mut html = if order.is_empty() { String::new() } else { explore::section_html(study, charts::chosen(study)) };
+    html += "<div class=\"scroll\"><table class=\"trials\">\n<thead><tr>";
+    let objectives: Vec<&str> = header.objectives.iter().map(|metric| metric.name.as_str()).collect();
+    for name in ["trial", "status", header.metric.name.as_str(), "n"].iter().chain(&objectives).chain(&names) {
         html += &format!("<th scope=\"col\">{}</th>", escape(name));
     }
     html += "</tr></thead>\n<tbody>\n";
@@ -172,6 +176,10 @@ fn trials(study: &Study) -> String {
             escape(&value),
             trial.measurements.len().max(usize::from(trial.told.is_some()))
         );
+        for i in 0..objectives.len() {
+            let value = trial.measured.as_ref().and_then(|measured| measured.more.get(i));
+            html += &format!("<td class=\"number\">{}</td>", value.map(|v| format::plain(*v)).unwrap_or_default());
+        }
         for name in &names {
             let cell = trial.config.value(name).map(|v| v.as_f64().map_or_else(|| v.to_string(), format::plain));
             html += &format!("<td class=\"number\">{}</td>", escape(&cell.unwrap_or_default()));
@@ -180,7 +188,10 @@ fn trials(study: &Study) -> String {
     }
     html += "</tbody></table></div>\n";
     if order.len() > MOST_ROWS {
-        html += &format!("<p class=\"caption\">The best {MOST_ROWS} of {}; all are in results.csv.</p>\n", order.len());
+        html += &format!(
+            "<p class=\"caption\" id=\"table-note\">The best {MOST_ROWS} of {}; all are in results.csv.</p>\n",
+            order.len()
+        );
     }
     section("Trials", &html)
 }
@@ -225,6 +236,9 @@ mod tests {
             let page = report_html(&study(trials), "a <title> & more").unwrap();
             for forbidden in ["<script", "<b>kind", "<i>\"", "http://", "src=", "<loss>", "<title> &"] {
                 let page = page.replace("http://www.w3.org/2000/svg", "");
+                // Its own script, and the data, in which every bracket is written as a number.
+                let page = page.replace(explore::SCRIPT, "").replace("<script>\n</script>", "");
+                let page = page.replace("<script type=\"application/json\"", "");
                 assert!(!page.contains(forbidden), "{trials}: {forbidden}");
             }
         }
@@ -234,5 +248,20 @@ mod tests {
     fn a_page_of_many_trials_stays_below_a_megabyte() {
         let page = report_html(&study(600), "many").unwrap();
         assert!(page.len() < 1_000_000, "{}", page.len());
+        // The part that grows with the trials until it is full.
+        let data = [3_000, 12_000].map(|trials| explore::section_html(&study(trials), None).len());
+        assert!(data[0] > 60_000 && data[1] < 700_000, "{data:?}");
+    }
+
+    #[test]
+    fn no_script_but_the_pages_own_may_run() {
+        let page = report_html(&study(3), "study").unwrap();
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-";
+        assert!(page.contains(policy) && !page.contains("script-src 'unsafe"));
+        assert_eq!(page.matches("<script").count(), 2);
+        let data = page.split_once("id=\"trials-data\">").and_then(|(_, rest)| rest.split_once("</script>")).unwrap().0;
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["columns"][5]["name"], "lr");
+        assert_eq!(data["columns"][6]["choices"][1], "b<i>");
     }
 }

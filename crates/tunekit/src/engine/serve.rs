@@ -43,8 +43,8 @@ enum Request {
         /// What the trial has cost so far.
         cost: Option<f64>,
     },
-    /// A trial ended: with a value or a bound of it, with a reason why it failed, or with none of them after reports;
-    /// with a value or a bound comes what else the study measures.
+    /// A trial ended: with a value or a bound of it, with a reason why it failed, took too long or cannot be measured, or
+    /// with none of them after reports; with a value or a bound comes what else the study measures.
     Tell {
         trial: TrialId,
         // `null` is how JSON writes a number that is none.
@@ -53,6 +53,8 @@ enum Request {
         #[serde(default, deserialize_with = "given")]
         at_least: Given,
         failed: Option<String>,
+        timed_out: Option<String>,
+        infeasible: Option<String>,
         #[serde(default)]
         more: Vec<f64>,
         #[serde(default)]
@@ -292,16 +294,27 @@ impl Server {
         }
     }
 
+    /// The same, and all that was stored is on the disk: a client may remove what the answer does not name.
+    fn store_for_good(&mut self) -> Result<(), JournalError> {
+        self.store()?;
+        self.journal.as_mut().map_or(Ok(()), JournalFile::sync)
+    }
+
     /// The answer to one line, without its end; `now` is the time of the session. What the answer rests on is in the
     /// journal when this returns.
     ///
     /// # Errors
     /// The journal cannot be written. The session is then over: the study is ahead of its journal.
     pub fn answer(&mut self, line: &str, now: Duration) -> Result<String, JournalError> {
-        let answer = serde_json::from_str(line)
-            .map_err(|error| format!("not a request: {error}{}", hint(line, error.column())))
-            .and_then(|request| self.act(request, now));
-        self.store()?;
+        let request =
+            serde_json::from_str(line).map_err(|error| format!("not a request: {error}{}", hint(line, error.column())));
+        let is_ask = matches!(request, Ok(Request::Ask {}));
+        let answer = request.and_then(|request| self.act(request, now));
+        if is_ask {
+            self.store()?
+        } else {
+            self.store_for_good()?
+        }
         if let Ok(answer) = &answer
             && answer.get("done").is_some()
         {
@@ -349,12 +362,23 @@ impl Server {
                 let decision = study.report(trial, resource, measured).map_err(text)?;
                 Ok(json!({ "decision": decision }))
             }
-            Request::Tell { trial, value, at_least, failed, more, constraints, cost } => {
+            Request::Tell { trial, value, at_least, failed, timed_out, infeasible, more, constraints, cost } => {
                 let alone = more.is_empty() && constraints.is_empty() && cost.is_none();
                 let is_null = value == Some(None);
+                let given = [
+                    failed.map(Outcome::Failed),
+                    timed_out.map(Outcome::TimedOut),
+                    infeasible.map(Outcome::Infeasible),
+                ];
+                let mut given = given.into_iter().flatten();
+                let failed = given.next();
+                if given.next().is_some() {
+                    return Err("a trial has failed, timed_out or is infeasible; say one of them".to_owned());
+                }
                 let outcome = match (value_or_bound(value, at_least)?, failed) {
                     (Some((_, false)), reason) if is_null => {
-                        Outcome::Failed(reason.unwrap_or_else(|| "the value is null, not a finite number".to_owned()))
+                        let is_null = || Outcome::Failed("the value is null, not a finite number".to_owned());
+                        reason.unwrap_or_else(is_null)
                     }
                     (Some((_, is_bound)), Some(_)) => {
                         let what = if is_bound { "is at_least something" } else { "has a value" };
@@ -364,7 +388,7 @@ impl Server {
                     (None, _) if !alone => {
                         return Err("more, constraints and cost come with a value or at_least; tell it too".to_owned());
                     }
-                    (None, Some(reason)) => Outcome::Failed(reason),
+                    (None, Some(failed)) => failed,
                     (None, None) => Outcome::Done,
                 };
                 study.tell(trial, outcome).map_err(text)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,13 +10,17 @@ use serde::Deserialize;
 
 use crate::rules::command::{self, CommandError};
 use crate::rules::searcher::SearcherKind;
-use crate::rules::stop::StopRule;
+use crate::rules::stop::{StopAll, StopRule};
 use crate::rules::study::{Setup, SetupError};
+use crate::words::backend::{Backend, SlurmMode, SlurmOptions};
 use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
 use crate::words::program::{MetricSource, Pass, Program, Retries};
 use crate::words::schedule::{OptionsMap, SchedulerKind, SchedulerSpec};
 use crate::words::space::Space;
 use crate::words::value::Config;
+
+/// The name of the study file in a study's folder.
+pub(super) const STUDY_NAME: &str = "study.toml";
 
 /// Why a study file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,10 @@ pub struct StudyFile {
     pub stop: StopRule,
     /// After how many failures in a row it gives up.
     pub max_failures: u32,
+    /// What starts its programs.
+    pub backend: Backend,
+    /// Whether `optuna.log` is kept beside the journal.
+    pub optuna: bool,
     /// The file's text, with the folder in which the program runs.
     text: String,
 }
@@ -104,6 +113,83 @@ struct Raw {
     space: Space,
     #[serde(default)]
     stop: Stop,
+    #[serde(default)]
+    backend: RawBackend,
+    #[serde(default)]
+    optuna: bool,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "lowercase")]
+enum BackendKind {
+    #[default]
+    Process,
+    Slurm,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum RawMode {
+    Pilot,
+    Job,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct RawBackend {
+    kind: BackendKind,
+    mode: Option<RawMode>,
+    nodes: Option<usize>,
+    workers_per_node: Option<usize>,
+    exclusive: Option<bool>,
+    time_limit_s: Option<f64>,
+    queue_timeout_s: Option<f64>,
+    options: Vec<String>,
+    listen: Option<SocketAddr>,
+    tunekit: Option<PathBuf>,
+}
+
+impl RawBackend {
+    fn parse(self) -> Result<Backend, String> {
+        let given = [
+            ("mode", self.mode.is_some()),
+            ("nodes", self.nodes.is_some()),
+            ("workers_per_node", self.workers_per_node.is_some()),
+            ("exclusive", self.exclusive.is_some()),
+            ("time_limit_s", self.time_limit_s.is_some()),
+            ("queue_timeout_s", self.queue_timeout_s.is_some()),
+            ("options", !self.options.is_empty()),
+            ("listen", self.listen.is_some()),
+            ("tunekit", self.tunekit.is_some()),
+        ];
+        if self.kind == BackendKind::Process {
+            return match given.into_iter().find(|(_, is_given)| *is_given) {
+                Some((name, _)) => Err(format!("{name} in [backend] is of kind \"slurm\"; leave it out, or say so")),
+                None => Ok(Backend::Process),
+            };
+        }
+        if self.mode == Some(RawMode::Job)
+            && let Some(name) = ["nodes", "workers_per_node"].into_iter().find(|n| given.contains(&(n, true)))
+        {
+            return Err(format!(
+                "{name} in [backend] is of mode \"pilot\"; a job of one trial has one node and one worker"
+            ));
+        }
+        let plain = SlurmOptions::default();
+        let options = SlurmOptions {
+            mode: if self.mode == Some(RawMode::Job) { SlurmMode::Job } else { SlurmMode::Pilot },
+            nodes: self.nodes,
+            workers_per_node: self.workers_per_node.unwrap_or(plain.workers_per_node),
+            exclusive: self.exclusive.unwrap_or(plain.exclusive),
+            time_limit: seconds("time_limit_s", self.time_limit_s)?,
+            queue_timeout: seconds("queue_timeout_s", self.queue_timeout_s)?.unwrap_or(plain.queue_timeout),
+            options: self.options,
+            listen: self.listen.unwrap_or(plain.listen),
+            tunekit: self.tunekit,
+        };
+        let options = options.checked().map_err(|error| format!("[backend]: {error}"))?;
+        Ok(Backend::Slurm(Box::new(options)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,6 +213,35 @@ struct Stop {
     max_cost: Option<f64>,
     target: Option<f64>,
     plateau: Option<u64>,
+    all: Vec<All>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct All {
+    max_trials: Option<u64>,
+    max_wall_time_s: Option<f64>,
+    max_measurements: Option<u64>,
+    max_cost: Option<f64>,
+    target: Option<f64>,
+    plateau: Option<u64>,
+}
+
+impl All {
+    fn parse(self) -> Result<StopAll, String> {
+        let all = StopAll {
+            max_trials: self.max_trials,
+            max_wall_time: seconds("max_wall_time_s", self.max_wall_time_s)?,
+            max_measurements: self.max_measurements,
+            max_cost: self.max_cost,
+            target: self.target,
+            plateau: self.plateau,
+        };
+        if all.is_empty() {
+            return Err("an entry of all in [stop] has no limit; name those that must be reached together".to_owned());
+        }
+        Ok(all)
+    }
 }
 
 impl StudyFile {
@@ -158,7 +273,8 @@ impl StudyFile {
             Some(_) => return Err("folder must be an absolute path; leave it out to run where tunekit runs".to_owned()),
             None => format!("folder = {}\n{text}", toml::Value::String(folder.display().to_string())),
         };
-        let cost = raw.cost.or(raw.stop.max_cost.map(|_| "wall".to_owned()));
+        let limits_cost = raw.stop.max_cost.is_some() || raw.stop.all.iter().any(|all| all.max_cost.is_some());
+        let cost = raw.cost.or(limits_cost.then(|| "wall".to_owned()));
         let program = Program {
             pass: raw.pass,
             resource: raw.resource,
@@ -209,22 +325,28 @@ impl StudyFile {
             max_cost: raw.stop.max_cost,
             target: raw.stop.target,
             plateau: raw.stop.plateau,
+            all: raw.stop.all.into_iter().map(All::parse).collect::<Result<_, _>>()?,
         };
-        for (name, value) in [("max_cost", stop.max_cost), ("target", stop.target)] {
+        let of_all = stop.all.iter().flat_map(|all| [("max_cost", all.max_cost), ("target", all.target)]);
+        for (name, value) in [("max_cost", stop.max_cost), ("target", stop.target)].into_iter().chain(of_all) {
             if value.is_some_and(|value| !value.is_finite()) {
                 return Err(format!("{name} in [stop] is not a finite number; give one, or leave it out"));
             }
         }
-        if !stop.is_bounded() && stop.max_cost.is_none() {
-            return Err("nothing ends this study; set max_trials, max_wall_time_s, max_measurements, max_cost or \
-                        plateau in [stop]"
-                .to_owned());
+        if !stop.is_bounded() && !limits_cost {
+            return Err(
+                "nothing ends this study; set max_trials, max_wall_time_s, max_measurements, max_cost, plateau or \
+                        all in [stop]"
+                    .to_owned(),
+            );
         }
         let workers = raw.workers.unwrap_or(1);
         if workers == 0 {
             return Err("workers is 0; use at least 1".to_owned());
         }
-        Ok(Self { setup, program, workers, stop, max_failures: raw.max_failures.unwrap_or(10), text })
+        let backend = raw.backend.parse()?;
+        let (max_failures, optuna) = (raw.max_failures.unwrap_or(10), raw.optuna);
+        Ok(Self { setup, program, workers, stop, max_failures, backend, optuna, text })
     }
 }
 
@@ -286,6 +408,11 @@ mod tests {
             ("max_trials = 20\n        max_wall_time_s = 90", "target = 1.0", "nothing ends this study"),
             ("\"train.py\"", "\"{lrr}\"", "{lrr}"),
             ("[\"python3\", \"train.py\"]", "[]", "`command` is empty"),
+            ("[stop]", "[stop]\nall = [{}]", "has no limit"),
+            ("[stop]", "[stop]\nall = [{ target = nan }]", "not a finite number"),
+            ("[stop]", "[backend]\nmode = \"job\"\n[stop]", "mode in [backend] is of kind \"slurm\""),
+            ("[stop]", "[backend]\nkind = \"slurm\"\noptions = [\"x.sh\"]\n[stop]", "`x.sh` is no option of sbatch"),
+            ("[stop]", "[backend]\nkind = \"slurm\"\nmode = \"job\"\nnodes = 2\n[stop]", "nodes in [backend]"),
         ] {
             let text = TEXT.replace(from, to);
             assert_ne!(text, TEXT, "{from}");

@@ -5,6 +5,8 @@
 //! - `results.csv`, `measurements.csv`: a row a trial, a row a measurement; kept current while the study runs.
 //! - `trials/7`: what the runs of trial 7 wrote to `stdout` and `stderr`, and its `config.json`.
 //! - `checkpoints`: what paused trials go on from.
+//! - `optuna.log`: where the study file asks for it, the same for Optuna and its dashboard.
+//! - `slurm`: where Slurm runs the programs, its scripts and what the jobs wrote.
 //! - `lock`: held by the process that runs the study.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -13,21 +15,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::live::LiveOptuna;
 use super::load::{JOURNAL_NAME, LoadError};
 use super::open::{OpenError, StudyJournal};
 use super::program::{ProgramBackend, ProgramError};
+use super::slurm::{Slurm, SlurmError};
 use super::stop::StopHandle;
-use super::study_file::{StudyFile, StudyFileError};
+use super::study_file::{STUDY_NAME, StudyFile, StudyFileError};
 use super::tuner::{Observer, Tuner, TunerError, Tuning};
 use crate::doors::journal::{JournalError, JournalFile};
 use crate::doors::results::{WriteError, write_csv, write_whole};
 use crate::rules::experiment::Experiment;
 use crate::rules::stop::StoppedBy;
 use crate::rules::study::{SetupError, Study};
+use crate::words::backend::Backend;
 use crate::words::trial::{Assignment, Decision, TrialId};
 
-/// The study file in the folder.
-const STUDY_NAME: &str = "study.toml";
 /// The least time between two writes of the tables.
 const TABLES_EVERY: Duration = Duration::from_secs(1);
 /// The tables take one part in so many of the time at most.
@@ -97,6 +100,9 @@ pub enum FolderError {
     /// The program cannot be run.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// Slurm cannot be used.
+    #[error(transparent)]
+    Slurm(#[from] SlurmError),
     /// The study did not come to an end of its own.
     #[error(transparent)]
     Tuner(#[from] TunerError),
@@ -115,6 +121,7 @@ impl FolderError {
             | Self::OtherProgram { .. }
             | Self::File(_)
             | Self::Setup(_)
+            | Self::Slurm(SlurmError::Listen { .. })
             | Self::Program(ProgramError::Command(_) | ProgramError::Devices { .. })
             | Self::Open(OpenError::Setup(_) | OpenError::OtherStudy { .. })
             | Self::Tuner(TunerError::NoWorkers | TunerError::Endless) => true,
@@ -218,27 +225,55 @@ impl StudyFolder {
     ) -> Result<Tuning, FolderError> {
         let _lock = self.prepare(file)?;
         let header = file.setup.header()?;
-        let backend = ProgramBackend::new(file.program.clone(), &header, &self.path.join("trials"), file.workers)?;
         let tables = Tables::new(&self.path);
-        let failed = tables.failed.clone();
+        let mut failed = vec![tables.failed.clone()];
         let mut tuner = Tuner::new(file.setup.clone())
             .workers(file.workers)
-            .stop_rule(file.stop)
+            .stop_rule(file.stop.clone())
             .max_failures(file.max_failures)
-            .stop_handle(stop)
+            .stop_handle(stop.clone())
             .journal(self.journal())
             .checkpoints(self.path.join("checkpoints"))
             .observer(tables);
+        if file.optuna {
+            let live = LiveOptuna::new(&self.path);
+            failed.push(live.failed.clone());
+            tuner = tuner.observer(live);
+        }
         for observer in observers {
             tuner = tuner.boxed_observer(observer);
         }
-        let tuned = tuner.run(|trial| backend.run(trial)).await;
-        backend.settle().await;
+        let trials = self.path.join("trials");
+        let tuned = match &file.backend {
+            Backend::Process => {
+                let backend = ProgramBackend::new(file.program.clone(), &header, &trials, file.workers)?;
+                let tuned = tuner.run(|trial| backend.run(trial)).await;
+                backend.settle().await;
+                tuned
+            }
+            Backend::Slurm(options) => {
+                let slurm = Slurm::start(&self.path, file, options, header).await?;
+                let mut tuning = std::pin::pin!(tuner.run(|trial| slurm.run(trial)));
+                let tuned = tokio::select! {
+                    tuned = &mut tuning => Ok(tuned),
+                    error = slurm.supervise() => Err(error),
+                };
+                // Without agents the study ends as it would at a signal, with its journal in order.
+                let tuned = match tuned {
+                    Ok(tuned) => Ok(tuned),
+                    Err(error) => {
+                        stop.stop();
+                        let _ = tuning.await;
+                        Err(error)
+                    }
+                };
+                slurm.finish(stop.is_stopped()).await;
+                tuned?
+            }
+        };
         let tuning = tuned?;
-        match failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(error.into()),
-            None => Ok(tuning),
-        }
+        let error = failed.iter().find_map(|failed| failed.lock().unwrap_or_else(PoisonError::into_inner).take());
+        error.map_or(Ok(tuning), |error| Err(error.into()))
     }
 
     /// Makes the folder this study's, and holds it as long as the file it gives out is open.

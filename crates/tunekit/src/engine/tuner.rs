@@ -36,7 +36,7 @@ use crate::rules::stop::{StopRule, StoppedBy, Tally};
 use crate::rules::stream::Stream;
 use crate::rules::study::{Setup, Study, TellError};
 use crate::words::event::Event;
-use crate::words::trial::{Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Outcome, Trial, TrialId};
+use crate::words::trial::{Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Outcome, Status, Trial, TrialId};
 
 /// What a tuner found.
 #[derive(Debug, Clone)]
@@ -413,18 +413,23 @@ impl Session {
         let end = loop {
             // What ended is told first, so that the next suggestion knows it.
             let mut gave_up = None;
+            let mut told = Vec::new();
             while let Some((run, outcome)) = finished.pop_front() {
                 if self.reached(&limits.rule).is_some() {
                     // It came too late: the bound is exact.
                     finished.clear();
                     break;
                 }
-                let failed = self.finish(run, outcome)?;
+                let trial = self.finish(run, outcome);
+                told.extend(trial);
+                let failed = trial.and_then(|trial| self.failure(trial));
                 failures = if failed.is_some() { failures + 1 } else { 0 };
                 if failures >= limits.max_failures && gave_up.is_none() {
                     gave_up = failed.map(|reason| (failures, reason));
                 }
             }
+            // What ended at the same time goes to the disk at the same time.
+            self.store_told(&told)?;
             if let Some((failures, reason)) = gave_up {
                 break End::Failures(failures, reason);
             }
@@ -439,7 +444,7 @@ impl Session {
             }
             let mut next = self.take_held();
             if next.is_none() && self.runs.len() < limits.workers {
-                let asked = while_running(self.start_asking(), &mut running, &mut finished).await?;
+                let asked = while_running(self.start_asking()?, &mut running, &mut finished).await?;
                 (self.study, self.checkpoints) = (asked.study, asked.checkpoints);
                 asked.removed?;
                 match asked.ask {
@@ -495,6 +500,7 @@ impl Session {
                 biased;
                 () = limits.stop.stopped() => {}
                 () = sleep_until(limits.deadline) => {}
+                () = sleep_until(self.next_time(&limits.rule)) => {}
                 Some(message) = reports.recv() => self.report(message, &mut running, &mut finished).await?,
                 Some(ended) = running.next() => finished.push_back(ended),
                 _ = ticks.tick(), if !self.observers.is_empty() => {
@@ -507,11 +513,13 @@ impl Session {
         };
         drop(running);
         // What ended while the last decision was made is measured all the same, as far as the rule lets it.
+        let mut told = Vec::new();
         for (run, outcome) in finished {
             if self.reached(&limits.rule).is_none() {
-                self.finish(run, outcome)?;
+                told.extend(self.finish(run, outcome));
             }
         }
+        self.store_told(&told)?;
         self.end(end)
     }
 
@@ -528,17 +536,24 @@ impl Session {
     }
 
     /// Sends the study to a blocking thread for its next answer, and removes what it does not need before.
-    fn start_asking(&mut self) -> JoinHandle<Asked> {
+    fn start_asking(&mut self) -> Result<JoinHandle<Asked>, JournalError> {
         let now = self.now();
         self.study.at(now);
+        let working = self.working();
+        let needed = self.checkpoints.as_ref().map(|_| self.study.checkpoints()).unwrap_or_default();
+        if self.checkpoints.as_ref().is_some_and(|folder| folder.is_superfluous(&needed, &working))
+            && let Some(journal) = &mut self.journal
+        {
+            // A journal that lost its end must not name what is gone.
+            journal.sync()?;
+        }
         let mut study = std::mem::replace(&mut self.study, Study::vacant());
         let mut checkpoints = self.checkpoints.take();
-        let working = self.working();
-        tokio::task::spawn_blocking(move || {
-            let removed = checkpoints.as_mut().map_or(Ok(()), |folder| folder.retain(&study.checkpoints(), &working));
+        Ok(tokio::task::spawn_blocking(move || {
+            let removed = checkpoints.as_mut().map_or(Ok(()), |folder| folder.retain(&needed, &working));
             let ask = study.ask();
             Asked { study, checkpoints, removed, ask }
-        })
+        }))
     }
 
     /// The folder that the job's run shall work in, if there is one; or why its trial cannot run.
@@ -620,35 +635,49 @@ impl Session {
         Ok(())
     }
 
-    /// Takes notice that a run ended; gives the reason if its trial failed.
-    fn finish(&mut self, run: u64, outcome: Outcome) -> Result<Option<String>, TunerError> {
-        let Some(Run { trial, paused }) = self.runs.remove(&run) else { return Ok(None) };
+    /// Takes notice that a run ended; gives its trial if that ended with it. It is not in the journal yet.
+    fn finish(&mut self, run: u64, outcome: Outcome) -> Option<TrialId> {
+        let Run { trial, paused } = self.runs.remove(&run)?;
         if !paused {
             return self.tell(trial, outcome);
         }
-        if let Outcome::Failed(reason) = outcome {
+        if let Some(reason) = outcome.failure() {
             tracing::warn!(%trial, %reason, "a run failed after its trial had paused; the trial stays as it paused");
         }
-        Ok(None)
+        None
     }
 
-    /// Ends a trial; gives the reason if it failed.
-    fn tell(&mut self, trial: TrialId, outcome: Outcome) -> Result<Option<String>, TunerError> {
+    /// Ends a trial; gives its number unless it had ended.
+    fn tell(&mut self, trial: TrialId, outcome: Outcome) -> Option<TrialId> {
         let now = self.now();
         self.study.at(now);
         if let Err(error) = self.study.tell(trial, outcome) {
             tracing::debug!(%trial, %error, "outcome not taken");
             let failed = Outcome::Failed(error.to_string());
             if self.study.tell(trial, failed).is_err() {
-                return Ok(None);
+                return None;
             }
         }
-        self.store()?;
         self.count(trial);
-        for observer in &mut self.observers {
-            observer.on_tell(&self.study, trial);
+        Some(trial)
+    }
+
+    /// Writes down what ended, and shows it.
+    fn store_told(&mut self, told: &[TrialId]) -> Result<(), JournalError> {
+        self.store()?;
+        for trial in told {
+            for observer in &mut self.observers {
+                observer.on_tell(&self.study, *trial);
+            }
         }
-        Ok(self.study.trial(trial).and_then(|t| t.failure.clone()))
+        Ok(())
+    }
+
+    /// Why a trial failed, if it did.
+    fn failure(&self, trial: TrialId) -> Option<String> {
+        // A configuration that cannot be measured is a result, not a sign that nothing works any more.
+        let ended = self.study.trial(trial).filter(|t| t.status != Status::Infeasible);
+        ended.and_then(|t| t.failure.clone())
     }
 
     /// Journals what is still open as interrupted, and sums up.
@@ -693,7 +722,14 @@ impl Session {
     }
 
     fn reached(&self, rule: &StopRule) -> Option<StoppedBy> {
-        self.tally.reached(rule, &self.study.header().metric)
+        self.tally.reached(rule, &self.study.header().metric, self.now())
+    }
+
+    /// When the rule may be reached by time alone, next.
+    fn next_time(&self, rule: &StopRule) -> Option<Instant> {
+        let now = self.now();
+        let next = rule.times().filter(|time| *time > now).min()?;
+        self.started.checked_add(next.saturating_sub(self.before))
     }
 
     fn store(&mut self) -> Result<(), JournalError> {

@@ -5,7 +5,7 @@
 //! another worker, and the place connects again.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -16,10 +16,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::listen::Token;
 use super::program::{ProgramBackend, ProgramError};
 use super::stop::StopHandle;
 use super::study_file::StudyFile;
+use super::token::Token;
 use super::trial_run::{Before, Message, TrialRun};
 use crate::rules::stream::Stream;
 use crate::rules::study::SetupError;
@@ -73,6 +73,18 @@ pub enum WorkerError {
     Program(#[from] ProgramError),
 }
 
+/// What a worker does besides running trials until the study is over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerOptions {
+    /// Whether each place runs one trial and goes.
+    pub once: bool,
+    /// Whether other workers have the same folder: then what runs there may be theirs, and is left alone.
+    pub shares_folder: bool,
+    /// The job of the machine's queue that it runs in, which it tells the server.
+    pub job: Option<String>,
+}
+
 /// Takes trials of the study from the server at `address` and runs them in `file.workers` places, with their folders in
 /// `folder`, until the study is over or the handle says so. The number of trials it told.
 ///
@@ -83,11 +95,13 @@ pub async fn work(
     token: &Token,
     file: &StudyFile,
     folder: &Path,
+    options: &WorkerOptions,
     stop: &StopHandle,
 ) -> Result<u64, WorkerError> {
     let header = file.setup.header()?;
-    let backend = ProgramBackend::new(file.program.clone(), &header, folder, file.workers)?;
-    let place = Place { address, token, header: &header, backend: &backend };
+    let make = if options.shares_folder { ProgramBackend::sharing } else { ProgramBackend::new };
+    let backend = make(file.program.clone(), &header, folder, file.workers)?;
+    let place = Place { address, token, header: &header, backend: &backend, options };
     let places = futures::future::try_join_all((0..file.workers).map(|_| place.work()));
     let told = tokio::select! {
         biased;
@@ -104,6 +118,7 @@ struct Place<'a> {
     token: &'a Token,
     header: &'a Header,
     backend: &'a ProgramBackend,
+    options: &'a WorkerOptions,
 }
 
 /// The end of a connection.
@@ -123,6 +138,11 @@ struct Asked {
     resumed: bool,
     from: Option<Checkpoint>,
     after: Option<u64>,
+    attempt: Option<u32>,
+    /// What the trial has cost before.
+    spent: Option<f64>,
+    /// The folder of its checkpoint, where the server shares one.
+    checkpoint: Option<PathBuf>,
 }
 
 impl Place<'_> {
@@ -133,6 +153,8 @@ impl Place<'_> {
             let mut is_connected = false;
             match self.session(&mut told, &mut is_connected).await? {
                 Ended::Over => return Ok(told),
+                // Its trial has been given to another worker.
+                Ended::Lost(_) if is_connected && self.options.once => return Ok(told),
                 Ended::Lost(reason) => {
                     if is_connected {
                         since = Instant::now();
@@ -157,7 +179,7 @@ impl Place<'_> {
         let _ = stream.set_nodelay(true);
         let (input, output) = stream.into_split();
         let mut line = Wire { input: BufReader::new(input), output };
-        let auth = json!({ "op": "auth", "token": self.token.text(), "heartbeat_s": HEARTBEAT.as_secs_f64() });
+        let auth = json!({ "op": "auth", "token": self.token.text(), "heartbeat_s": HEARTBEAT.as_secs_f64(), "job": self.options.job });
         for request in [auth, json!({ "op": "header" })] {
             let answer = match line.ask(&request).await {
                 Ok(answer) => answer,
@@ -190,7 +212,8 @@ impl Place<'_> {
                 return Err(WorkerError::Refused { address: self.address, reason: reason.to_owned() });
             }
             if answer["wait"] == true {
-                tokio::time::sleep(PAUSE).await;
+                let pause = answer["pause_s"].as_f64().and_then(|pause| Duration::try_from_secs_f64(pause).ok());
+                tokio::time::sleep(pause.unwrap_or(PAUSE).min(TO_CONNECT)).await;
                 continue;
             }
             let asked: Asked = match serde_json::from_value(answer) {
@@ -198,7 +221,12 @@ impl Place<'_> {
                 Err(error) => return Ok(Ended::Lost(format!("its answer does not read: {error}"))),
             };
             match self.trial(&mut line, asked).await {
-                Ok(()) => *told += 1,
+                Ok(()) => {
+                    *told += 1;
+                    if self.options.once {
+                        return Ok(Ended::Over);
+                    }
+                }
                 Err(reason) => return Ok(Ended::Lost(reason)),
             }
         }
@@ -206,14 +234,14 @@ impl Place<'_> {
 
     /// Runs a trial, passes its reports on, and tells how it ended. Dropped, it ends the program.
     async fn trial(&self, line: &mut Wire, asked: Asked) -> Result<(), String> {
-        let Asked { trial, config, resource, resumed, from, after } = asked;
+        let Asked { trial, config, resource, resumed, from, after, attempt, spent, checkpoint } = asked;
         let config = self.header.space.conform(&config).map_err(|error| error.to_string())?;
         let last_step = after.or(from.map(|from| from.resource)).unwrap_or(0);
-        let job = Assignment { trial, config, resource, resumed, from, after, attempt: 1 };
+        let job = Assignment { trial, config, resource, resumed, from, after, attempt: attempt.unwrap_or(1) };
         let seed = Stream::keyed(self.header.seed, trial, "trial").bits();
         let (sender, mut reports) = mpsc::unbounded_channel::<Message>();
-        let before = Before { last_step, ..Before::default() };
-        let mut run = std::pin::pin!(self.backend.run(TrialRun::new(job, 0, seed, before, None, sender)));
+        let before = Before { last_step, spent: spent.unwrap_or(0.0), ..Before::default() };
+        let mut run = std::pin::pin!(self.backend.run(TrialRun::new(job, 0, seed, before, checkpoint, sender)));
         let mut beat = tokio::time::interval(HEARTBEAT);
         let mut is_paused = false;
         let outcome = loop {
@@ -239,6 +267,8 @@ impl Place<'_> {
         }
         let request = match outcome {
             Err(reason) | Ok(Outcome::Failed(reason)) => json!({ "op": "tell", "trial": trial, "failed": reason }),
+            Ok(Outcome::TimedOut(reason)) => json!({ "op": "tell", "trial": trial, "timed_out": reason }),
+            Ok(Outcome::Infeasible(reason)) => json!({ "op": "tell", "trial": trial, "infeasible": reason }),
             Ok(Outcome::Done) => json!({ "op": "tell", "trial": trial }),
             Ok(Outcome::Value(value)) => json!({ "op": "tell", "trial": trial, "value": value }),
             Ok(Outcome::Measured(measured)) => {

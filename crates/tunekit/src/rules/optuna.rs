@@ -8,12 +8,18 @@ use serde_json::{Value as Json, json};
 
 use super::experiment::Experiment;
 use crate::words::domain::Domain;
+use crate::words::event::Header;
 use crate::words::metric::Goal;
 use crate::words::trial::{Status, Trial};
 use crate::words::value::Value;
 
 const CREATE_STUDY: u8 = 0;
 const CREATE_TRIAL: u8 = 4;
+const SET_STATE_VALUES: u8 = 6;
+const SET_INTERMEDIATE_VALUE: u8 = 7;
+const SET_USER_ATTR: u8 = 8;
+const SET_SYSTEM_ATTR: u8 = 9;
+const WORKER: &str = "tunekit";
 
 /// Optuna's states of a trial.
 #[derive(Clone, Copy)]
@@ -31,18 +37,141 @@ enum State {
 /// `constraints`.
 pub fn optuna_journal(experiment: &Experiment, study_name: &str) -> String {
     let header = experiment.header();
+    let trials = experiment.trials().iter().map(|trial| created(header, trial, 0.0));
+    std::iter::once(study(header, study_name)).chain(trials).map(|line| format!("{line}\n")).collect()
+}
+
+/// A journal file of Optuna's that grows with a study: what it has, and the lines that it lacks.
+///
+/// Optuna lets nobody change a trial that ended, so that a paused trial stays one that runs.
+#[derive(Debug, Default)]
+pub(crate) struct OptunaLive {
+    has_study: bool,
+    trials: Vec<Known>,
+}
+
+/// What the file has of a trial.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    /// The last step that was written.
+    step: u64,
+    is_ended: bool,
+}
+
+impl OptunaLive {
+    /// What is in the text of such a file.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut live = Self::default();
+        for line in text.lines() {
+            let Ok(line) = serde_json::from_str::<Json>(line) else { continue };
+            let op = line["op_code"].as_u64().and_then(|op| u8::try_from(op).ok());
+            let place = line["trial_id"].as_u64().and_then(|trial| usize::try_from(trial).ok());
+            let is_ended = line["state"] != json!(State::Running as u8);
+            match op {
+                Some(CREATE_STUDY) => live.has_study = true,
+                Some(CREATE_TRIAL) => live.trials.push(Known { step: 0, is_ended }),
+                Some(SET_STATE_VALUES | SET_INTERMEDIATE_VALUE) => {
+                    if let Some(known) = place.and_then(|place| live.trials.get_mut(place)) {
+                        known.is_ended = known.is_ended || (op == Some(SET_STATE_VALUES) && is_ended);
+                        known.step = line["step"].as_u64().unwrap_or(known.step);
+                    }
+                }
+                _ => {}
+            }
+        }
+        live
+    }
+
+    /// The lines that make the file know of a trial as it is, and of those before it that it has never heard of.
+    /// `epoch_s` is when the study began, in seconds since 1970.
+    pub(crate) fn lines(&mut self, header: &Header, name: &str, trials: &[Trial], at: usize, epoch_s: f64) -> String {
+        let mut lines = Vec::new();
+        if !self.has_study {
+            self.has_study = true;
+            lines.push(study(header, name));
+        }
+        for trial in trials.get(self.trials.len()..=at).unwrap_or_default() {
+            let is_ended = trial.is_finished();
+            // Its reports follow one by one unless it ended.
+            let line = if is_ended { created(header, trial, epoch_s) } else { begun(header, trial, epoch_s) };
+            lines.push(line);
+            self.trials.push(Known { step: 0, is_ended });
+        }
+        if let (Some(trial), Some(known)) = (trials.get(at), self.trials.get_mut(at)) {
+            changed(header, trial, known, epoch_s, &mut lines);
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// What has changed of a trial.
+fn changed(header: &Header, trial: &Trial, known: &mut Known, epoch_s: f64, lines: &mut Vec<Json>) {
+    if known.is_ended {
+        return;
+    }
+    let line = |op: u8, more: Json| {
+        let mut line = json!({ "op_code": op, "worker_id": WORKER, "trial_id": trial.id });
+        if let (Some(line), Json::Object(more)) = (line.as_object_mut(), more) {
+            line.extend(more);
+        }
+        line
+    };
+    let last = trial.measurements.last().map_or(0, |m| m.step);
+    if last < known.step {
+        // It was interrupted and starts over; what is reported again takes the place of what was there.
+        known.step = 0;
+    }
+    if header.objectives.is_empty() {
+        let from = trial.measurements.partition_point(|m| m.step <= known.step);
+        for m in &trial.measurements[from..] {
+            lines.push(line(SET_INTERMEDIATE_VALUE, json!({ "step": m.step, "intermediate_value": m.value })));
+        }
+    }
+    known.step = last;
+    if !trial.is_finished() {
+        return;
+    }
+    known.is_ended = true;
+    let whole = created(header, trial, epoch_s);
+    for (op, name, many) in
+        [(SET_USER_ATTR, "user_attr", "user_attrs"), (SET_SYSTEM_ATTR, "system_attr", "system_attrs")]
+    {
+        for (key, value) in whole[many].as_object().into_iter().flatten() {
+            lines.push(line(op, json!({ name: { key: value } })));
+        }
+    }
+    let values = match (&whole["value"], &whole["values"]) {
+        (Json::Null, values) => values.clone(),
+        (value, _) => json!([value]),
+    };
+    let ended = json!({
+        "state": whole["state"], "values": values, "datetime_complete": whole["datetime_complete"],
+    });
+    lines.push(line(SET_STATE_VALUES, ended));
+}
+
+fn study(header: &Header, name: &str) -> Json {
     let metrics = std::iter::once(&header.metric).chain(&header.objectives);
     let direction = |goal: Goal| if goal == Goal::Min { 1 } else { 2 };
     let directions: Vec<u8> = metrics.map(|metric| direction(metric.goal)).collect();
-    let create = json!({
-        "op_code": CREATE_STUDY, "worker_id": "tunekit", "study_name": study_name, "directions": directions,
-    });
-    let trials = experiment.trials().iter().map(|trial| created(experiment, trial));
-    std::iter::once(create).chain(trials).map(|line| format!("{line}\n")).collect()
+    json!({ "op_code": CREATE_STUDY, "worker_id": WORKER, "study_name": name, "directions": directions })
 }
 
-fn created(experiment: &Experiment, trial: &Trial) -> Json {
-    let header = experiment.header();
+/// A trial that has just begun.
+fn begun(header: &Header, trial: &Trial, epoch_s: f64) -> Json {
+    let mut line = created(header, trial, epoch_s);
+    line["state"] = json!(State::Running as u8);
+    line["intermediate_values"] = json!({});
+    line["user_attrs"] = json!({});
+    if let Some(line) = line.as_object_mut() {
+        for name in ["value", "values", "datetime_complete"] {
+            line.remove(name);
+        }
+    }
+    line
+}
+
+fn created(header: &Header, trial: &Trial, epoch_s: f64) -> Json {
     let rule = header.metric.value;
     let told = trial.value(rule);
     let more = trial.measured.as_ref().map(|m| m.more.clone()).unwrap_or_default();
@@ -50,9 +179,9 @@ fn created(experiment: &Experiment, trial: &Trial) -> Json {
         Status::Running | Status::Interrupted => State::Running,
         Status::Completed if told.is_some() && more.len() == header.objectives.len() => State::Complete,
         // A trial that came to the maximal resource ran in full, although it was told to stop there.
-        Status::Stopped if is_full(experiment, trial) && more.len() == header.objectives.len() => State::Complete,
+        Status::Stopped if is_full(header, trial) && more.len() == header.objectives.len() => State::Complete,
         Status::Stopped | Status::Paused | Status::CutOff => State::Pruned,
-        Status::Completed | Status::Failed => State::Fail,
+        Status::Completed | Status::Failed | Status::TimedOut | Status::Infeasible => State::Fail,
     };
     // Optuna lets a pruned trial have a value where there is one objective.
     let values: Option<Vec<f64>> = match state {
@@ -82,9 +211,9 @@ fn created(experiment: &Experiment, trial: &Trial) -> Json {
     }
     let mut line = json!({
         "op_code": CREATE_TRIAL,
-        "worker_id": "tunekit",
+        "worker_id": WORKER,
         "study_id": 0,
-        "datetime_start": datetime(trial.started_s.unwrap_or(0.0)),
+        "datetime_start": datetime(epoch_s + trial.started_s.unwrap_or(0.0)),
         "state": state as u8,
         "distributions": distributions,
         "params": params,
@@ -93,7 +222,7 @@ fn created(experiment: &Experiment, trial: &Trial) -> Json {
         "intermediate_values": intermediate,
     });
     if !matches!(state, State::Running) {
-        line["datetime_complete"] = json!(datetime(trial.ended_s.or(trial.started_s).unwrap_or(0.0)));
+        line["datetime_complete"] = json!(datetime(epoch_s + trial.ended_s.or(trial.started_s).unwrap_or(0.0)));
     }
     match values.as_deref() {
         Some([value]) => line["value"] = json!(value),
@@ -103,9 +232,8 @@ fn created(experiment: &Experiment, trial: &Trial) -> Json {
     line
 }
 
-fn is_full(experiment: &Experiment, trial: &Trial) -> bool {
-    let max = experiment.header().max_resource;
-    max.is_some_and(|max| trial.last_step().is_some_and(|step| step >= max)) && trial.failure.is_none()
+fn is_full(header: &Header, trial: &Trial) -> bool {
+    header.max_resource.is_some_and(|max| trial.last_step().is_some_and(|step| step >= max)) && trial.failure.is_none()
 }
 
 /// A distribution in Optuna's JSON, and the value as Optuna keeps it.
@@ -136,9 +264,10 @@ fn categorical(choices: Json) -> Json {
     json!({ "name": "CategoricalDistribution", "attributes": { "choices": choices } })
 }
 
-/// A time of the study as Optuna writes times. A study knows how long it took, not when it was: it begins in 1970.
+/// A time in seconds since 1970, as Optuna writes times. A study knows how long it took, not when it was: an export
+/// begins in 1970.
 fn datetime(seconds: f64) -> String {
-    let micros = (seconds.clamp(0.0, 1e9) * 1e6) as u64;
+    let micros = (seconds.clamp(0.0, 1e11) * 1e6) as u64;
     let (days, rest) = (micros / 86_400_000_000, micros % 86_400_000_000);
     let (year, month, day) = date(days);
     let (s, us) = (rest / 1_000_000, rest % 1_000_000);
@@ -167,6 +296,56 @@ fn date(mut days: u64) -> (u64, usize, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::study::{Setup, Study};
+    use crate::words::metric::Metric;
+    use crate::words::space::Space;
+    use crate::words::trial::Outcome;
+
+    #[test]
+    fn a_file_that_grows_has_each_trial_and_each_report_once_wherever_it_was_left() {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let mut study = Study::new(Setup::new(space, Metric::minimize("loss"))).unwrap();
+        let (mut live, mut text) = (OptunaLive::default(), String::new());
+        let sync = |study: &Study, at: u64, live: &mut OptunaLive, text: &mut String| {
+            *text += &live.lines(study.header(), "s", study.trials(), at as usize, 1e9);
+            // A later process finds in the file what this one knows.
+            let again = OptunaLive::read(text).lines(study.header(), "s", study.trials(), at as usize, 1e9);
+            assert_eq!(again, "", "after {text}");
+        };
+        for i in 0..4 {
+            let trial = study.ask().unwrap().assignment().unwrap().trial;
+            if i != 2 {
+                // The file may hear of a trial late.
+                sync(&study, i, &mut live, &mut text);
+            }
+            study.report(trial, 1, 0.5).unwrap();
+            study.report(trial, 2, 0.25).unwrap();
+            sync(&study, i, &mut live, &mut text);
+            match i {
+                0 => study.tell(trial, Outcome::Done).unwrap(),
+                1 => study.tell(trial, Outcome::Infeasible("too large".to_owned())).unwrap(),
+                2 => {
+                    study.interrupt(trial).unwrap();
+                    sync(&study, i, &mut live, &mut text);
+                    study.ask().unwrap();
+                    study.report(trial, 1, 0.75).unwrap();
+                    sync(&study, i, &mut live, &mut text);
+                    study.tell(trial, Outcome::Done).unwrap();
+                }
+                _ => study.tell(trial, 0.125).unwrap(),
+            }
+            sync(&study, i, &mut live, &mut text);
+        }
+        let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let count = |op: u8| lines.iter().filter(|line| line["op_code"] == op).count();
+        assert_eq!((count(CREATE_STUDY), count(CREATE_TRIAL), count(SET_STATE_VALUES)), (1, 4, 4));
+        // Two reports of each trial, and one more of the trial that started over.
+        assert_eq!(count(SET_INTERMEDIATE_VALUE), 9);
+        let states: Vec<&Json> =
+            lines.iter().filter(|l| l["op_code"] == SET_STATE_VALUES).map(|l| &l["state"]).collect();
+        assert_eq!(states, [&json!(1), &json!(3), &json!(1), &json!(1)]);
+        assert!(text.contains("2001-09-09T01:46:40"), "{text}");
+    }
 
     #[test]
     fn times_are_dates() {

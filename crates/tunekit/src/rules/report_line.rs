@@ -9,6 +9,8 @@ use crate::words::program::{MetricSource, Program};
 
 /// The mark before a report in Syne Tune's form.
 const MARK: &str = "[tune-metric]:";
+/// The field that says that nothing can be measured with the configuration, and why.
+const INFEASIBLE: &str = "infeasible";
 
 /// The report in a line.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -33,6 +35,8 @@ pub(crate) enum Line {
     Report(ReportLine),
     /// A report that cannot be used, and why.
     Wrong(String),
+    /// The program says that nothing can be measured with its configuration, and why.
+    Infeasible(String),
 }
 
 /// Reads a line.
@@ -56,6 +60,14 @@ pub(crate) fn read(program: &Program, line: &str) -> Line {
         Err(error) if marked => return Line::Wrong(format!("it does not read as JSON: {error}")),
         Err(_) => return Line::Other,
     };
+    // Beside the metric the word is a field of the program's own.
+    let is_metric = |name: &str| matches!(&program.metric, MetricSource::Reported(metric) if metric == name);
+    if let Some(reason) = fields.get(INFEASIBLE).and_then(Json::as_str)
+        && !is_metric(INFEASIBLE)
+        && (marked || fields.len() == 1)
+    {
+        return Line::Infeasible(if reason.is_empty() { INFEASIBLE.to_owned() } else { reason.to_owned() });
+    }
     let reported = match &program.metric {
         MetricSource::Reported(name) => Some(name.as_str()),
         MetricSource::Wall | MetricSource::Stdout => None,

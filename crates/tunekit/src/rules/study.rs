@@ -351,7 +351,7 @@ impl Study {
     pub fn tell(&mut self, trial: TrialId, outcome: impl Into<Outcome>) -> Result<(), TellError> {
         let t = self.running(trial)?;
         let outcome = match (&t.failure, outcome.into()) {
-            (_, Outcome::Failed(reason)) => Outcome::Failed(reason),
+            (_, failed @ (Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Infeasible(_))) => failed,
             (Some(reason), _) => Outcome::Failed(reason.clone()),
             (None, Outcome::Done) if t.measurements.is_empty() => return Err(TellError::NoValue { trial }),
             (None, outcome) => {

@@ -10,6 +10,7 @@
 //!   earlier journal it makes void what was reported since the trial was last asked for, as it did.
 //! - Schema 4: every line ends with a `check` of it and the lines before it. In an earlier journal lines that this
 //!   version appends have one.
+//! - Schema 5: the outcomes `timed_out` and `infeasible`, which earlier readers refuse.
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ use super::value::Config;
 /// The first schema in which replicates of an interrupted trial are kept.
 const KEEPS_REPLICATES: u32 = 3;
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 /// The first schema in which every line has a check.
 pub(crate) const SEALED: u32 = 4;
 
@@ -295,6 +296,15 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it may be acted on once the operating system has it, before the disk does.
+    ///
+    /// A trial may start then. A power failure can take the end of a journal, but nothing from its middle: if a trial is
+    /// forgotten, so is all that came after it, and the study, asked again, gives out the same trial. The next event
+    /// that may not wait takes those before it along.
+    pub(crate) fn may_wait(&self) -> bool {
+        matches!(self, Self::Ask { .. })
+    }
+
     /// When it happened, in seconds of the study.
     pub fn at_s(&self) -> Option<f64> {
         match self {

@@ -105,6 +105,12 @@ pub enum Outcome {
     Done,
     /// Without a value, for this reason.
     Failed(String),
+    /// Without a value, for its run took too long; the reason in words.
+    #[serde(rename = "timed_out")]
+    TimedOut(String),
+    /// Without a value, for nothing can be measured with its configuration: it does not fit the memory, for instance.
+    /// The run itself did what it should.
+    Infeasible(String),
     /// With a value, or a bound of it, and what else was measured. What is not finite counts as failed.
     Measured(Box<Measured>),
 }
@@ -254,6 +260,16 @@ impl From<Measured> for Outcome {
     }
 }
 
+impl Outcome {
+    /// Why there is no value, whatever the kind of failure.
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Failed(reason) | Self::TimedOut(reason) | Self::Infeasible(reason) => Some(reason),
+            Self::Value(_) | Self::Done | Self::Measured(_) => None,
+        }
+    }
+}
+
 impl From<f64> for Outcome {
     fn from(value: f64) -> Self {
         Self::Value(value)
@@ -298,9 +314,18 @@ pub enum Status {
     CutOff,
     /// Ended without a value.
     Failed,
+    /// Ended without a value because it took too long.
+    TimedOut,
+    /// Ended without a value because its configuration cannot be measured.
+    Infeasible,
 }
 
 impl Status {
+    /// Whether it ended without a value, for whatever reason.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::TimedOut | Self::Infeasible)
+    }
+
     /// The word used in tables.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -311,6 +336,8 @@ impl Status {
             Self::Stopped => "stopped",
             Self::CutOff => "cut_off",
             Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Infeasible => "infeasible",
         }
     }
 }
@@ -398,7 +425,7 @@ impl Trial {
 
     /// Whether it ended.
     pub fn is_finished(&self) -> bool {
-        matches!(self.status, Status::Completed | Status::Stopped | Status::CutOff | Status::Failed)
+        self.status.is_failure() || matches!(self.status, Status::Completed | Status::Stopped | Status::CutOff)
     }
 
     /// Whether it has samples of the metric, or a bound of one.

@@ -18,7 +18,7 @@ const MOST_PLACES: usize = 60;
 /// Bars of the timeline.
 const MOST_BARS: usize = 600;
 /// A spread beyond this factor reads better on a logarithmic axis.
-const LOG_FROM: f64 = 30.0;
+pub(super) const LOG_FROM: f64 = 30.0;
 /// The share of the metric's axis that is kept for trials that failed.
 const FAILED_SHARE: f64 = 0.08;
 
@@ -35,7 +35,7 @@ fn loss(study: &Study, trial: &Trial) -> Option<f64> {
 }
 
 /// The trial with the best value of its own, to be marked.
-fn chosen(study: &Study) -> Option<&Trial> {
+pub(super) fn chosen(study: &Study) -> Option<&Trial> {
     let measured = study.trials().iter().filter_map(|trial| Some((loss(study, trial)?, trial)));
     measured.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, trial)| trial)
 }
@@ -62,7 +62,7 @@ fn metric_axis<'a>(study: &Study, values: impl Iterator<Item = f64> + Clone + 'a
     let name = &study.header().metric.name;
     let title = if log { format!("{name} (log)") } else { name.clone() };
     let mut axis = Axis::over(title, values, log, format::plain, most);
-    if study.trials().iter().any(|trial| trial.status == Status::Failed) {
+    if study.trials().iter().any(|trial| trial.status.is_failure()) {
         // Those that failed have no value: they stand above all that do.
         axis.high += (axis.high - axis.low) * FAILED_SHARE;
     }
@@ -74,7 +74,7 @@ fn values(study: &Study) -> impl Iterator<Item = f64> + Clone + '_ {
 }
 
 fn mark(study: &Study, trial: &Trial, across: f64, up: &Axis, opacity: f64, best: Option<&Trial>) -> Vec<Mark> {
-    if trial.status == Status::Failed {
+    if trial.status.is_failure() {
         let top = up.high - (up.high - up.low) * FAILED_SHARE / 2.0;
         return vec![Mark::Cross { at: (across, top), colour: Colour::Failed }];
     }
@@ -283,7 +283,7 @@ pub(super) fn timeline(study: &Study, width: u32) -> Picture {
             continue;
         }
         let colour = match trial.status {
-            Status::Failed => Colour::Failed,
+            status if status.is_failure() => Colour::Failed,
             _ if Some(trial.id) == best => Colour::Found,
             _ => Colour::Trial,
         };

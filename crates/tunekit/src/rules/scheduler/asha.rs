@@ -272,7 +272,7 @@ impl Asha {
 
     /// A trial that ended on its own before its next rung is compared there all the same, a failed one as the worst.
     fn on_end(&mut self, history: &History<'_>, trial: TrialId, outcome: &Outcome) {
-        let failed = matches!(outcome, Outcome::Failed(_));
+        let failed = outcome.failure().is_some();
         let ended = history.trial(trial);
         let loss = ended.filter(|_| !failed).and_then(|t| t.loss(history.metric()));
         // One that was told to stop has been compared where it was.

@@ -14,7 +14,7 @@ use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, standing};
 use crate::rules::advice::Parents;
 use crate::words::event::Event;
 use crate::words::schedule::{BracketOptions, SchedulerSpec};
-use crate::words::trial::{Decision, Outcome, Trial, TrialId};
+use crate::words::trial::{Decision, Trial, TrialId};
 
 /// Synchronous Hyperband that breeds.
 #[derive(Debug)]
@@ -213,7 +213,7 @@ impl Scheduler for Dehb {
                 self.first.observe(history, event);
             }
             Event::Tell { trial, outcome, .. } => {
-                let failed = matches!(outcome, Outcome::Failed(_));
+                let failed = outcome.failure().is_some();
                 let ended = history.trial(*trial).filter(|_| !failed);
                 let loss = ended.and_then(|t| t.loss(history.metric()));
                 if let (Some(level), Some(loss)) = (self.first.level(*trial), loss) {

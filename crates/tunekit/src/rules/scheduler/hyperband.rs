@@ -14,7 +14,7 @@ use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, stan
 use crate::words::event::Event;
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::{BracketOptions, SchedulerSpec};
-use crate::words::trial::{Decision, Outcome, Trial, TrialId};
+use crate::words::trial::{Decision, Trial, TrialId};
 
 /// Synchronous Hyperband.
 #[derive(Debug)]
@@ -278,7 +278,7 @@ impl Scheduler for Hyperband {
                 self.arrive(*trial, Some(standing(history, *trial, *value)), true);
             }
             Event::Tell { trial, outcome, .. } => {
-                let failed = matches!(outcome, Outcome::Failed(_));
+                let failed = outcome.failure().is_some();
                 let ended = history.trial(*trial).filter(|_| !failed);
                 self.arrive(*trial, ended.and_then(|t| t.loss(history.metric())), false);
             }

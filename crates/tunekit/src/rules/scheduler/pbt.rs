@@ -14,7 +14,7 @@ use super::{History, Job, ScheduleError, Scheduler, Stream};
 use crate::rules::searcher::Axis;
 use crate::words::event::Event;
 use crate::words::schedule::{PbtOptions, SchedulerSpec};
-use crate::words::trial::{Checkpoint, Decision, Outcome, Trial, TrialId};
+use crate::words::trial::{Checkpoint, Decision, Trial, TrialId};
 use crate::words::value::Config;
 
 /// The chance that a parameter of a copy is drawn anew, and what the others are multiplied with else (Jaderberg et al.
@@ -255,7 +255,9 @@ impl Scheduler for Pbt {
                 }
             }
             Event::Report { trial, value: None, .. } => self.change(*trial, |m| m.state = State::Lost),
-            Event::Tell { trial, outcome: Outcome::Failed(_), .. } => self.change(*trial, |m| m.state = State::Lost),
+            Event::Tell { trial, outcome, .. } if outcome.failure().is_some() => {
+                self.change(*trial, |m| m.state = State::Lost);
+            }
             // Who ended without having been behind leaves its place to a new trial.
             Event::Tell { trial, .. } if !self.lost.contains(trial) => self.remove(*trial),
             // What was decided since it was given out is void; where its place was taken meanwhile, that stands.

@@ -18,7 +18,7 @@ use crate::words::event::Event;
 use crate::words::metric::{Goal, MetricKind, Noise};
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::{RacingOptions, SchedulerSpec};
-use crate::words::trial::{Decision, Origin, Outcome, Status, Trial, TrialId, mean};
+use crate::words::trial::{Decision, Origin, Status, Trial, TrialId, mean};
 
 /// The yardsticks are measured again when the level may have moved by so much since, as a variance in units of the
 /// noise's: a comparison of single measurements is then a tenth less certain than it could be.
@@ -404,7 +404,7 @@ impl Scheduler for Racing {
             Event::Tell { trial, outcome, .. } => {
                 self.running.remove(trial);
                 self.checks.retain(|t| t != trial);
-                let ended = history.trial(*trial).filter(|_| !matches!(outcome, Outcome::Failed(_)));
+                let ended = history.trial(*trial).filter(|_| outcome.failure().is_none());
                 let told = ended.and_then(|t| t.told.filter(|_| t.measurements.is_empty()));
                 if let Some(value) = told {
                     // One measurement like every other, only that none can follow.

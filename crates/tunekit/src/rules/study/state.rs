@@ -172,7 +172,7 @@ impl State {
             }
             Event::Tell { trial, outcome, at_s } => {
                 match outcome {
-                    Outcome::Failed(_) => {}
+                    Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Infeasible(_) => {}
                     Outcome::Measured(measured) => self.check_measured(measured)?,
                     Outcome::Value(_) | Outcome::Done => self.check_measured(&Measured::default())?,
                 }
@@ -245,6 +245,8 @@ fn tell(t: &mut Trial, outcome: &Outcome) -> Result<(), String> {
         Outcome::Done if t.has_samples() => t.status = good,
         Outcome::Done => return Err(format!("trial {} is done without a value", t.id)),
         Outcome::Failed(reason) => (t.failure, t.status) = (Some(reason.clone()), Status::Failed),
+        Outcome::TimedOut(reason) => (t.failure, t.status) = (Some(reason.clone()), Status::TimedOut),
+        Outcome::Infeasible(reason) => (t.failure, t.status) = (Some(reason.clone()), Status::Infeasible),
     }
     Ok(())
 }

@@ -1,0 +1,255 @@
+//! `Slurm`: a study's trials in a Slurm cluster, as a pool of agents in its jobs.
+//!
+//! A pilot is one job whose nodes run an agent each, and the agents take one trial after the other; otherwise a job is
+//! submitted for each trial that waits. Either way the agents connect to the tuner ([`Pool`]), so that a report is
+//! answered at once and the loss of a node shows by its connection. Slurm is asked how its jobs stand only while that
+//! is in doubt, and at most every [`LOOK_EVERY`].
+//!
+//! The jobs of a study have a name that comes from its folder. So a study that goes on after its tuner was killed finds
+//! and ends those that were left. The folder must be on a file system that the nodes share.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
+
+use super::pool::Pool;
+use super::study_file::{STUDY_NAME, StudyFile};
+use super::token::Token;
+use super::trial_run::TrialRun;
+use crate::doors::slurm::{SlurmCommandError, cancel, queue, signal, submit};
+use crate::rules::slurm;
+use crate::words::backend::{SlurmMode, SlurmOptions};
+use crate::words::event::Header;
+use crate::words::trial::Outcome;
+
+/// The least time between two questions to Slurm.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The time between two looks at the pool.
+const TICK: Duration = Duration::from_millis(50);
+/// So many jobs in a row may end before an agent of theirs has connected.
+const MOST_FUTILE: u32 = 3;
+/// Agents that have nothing to end go within this time.
+const TO_LEAVE: Duration = Duration::from_secs(3);
+/// Bytes of a job's output that are looked at for an error's text.
+const TAIL: usize = 2000;
+
+/// Why a study cannot go on in a Slurm cluster.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SlurmError {
+    /// The folder for the jobs cannot be made.
+    #[error("folder {} for the jobs: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The address for the agents cannot be had.
+    #[error("cannot listen at {address}: {source}; name another address as `listen` in [backend]")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A command of Slurm failed.
+    #[error(transparent)]
+    Command(#[from] SlurmCommandError),
+    /// `sbatch` did not say which job it made.
+    #[error("`sbatch` did not answer with the number of a job, but with `{0}`")]
+    NoNumber(String),
+    /// Jobs end before their agents connect.
+    #[error(
+        "{count} jobs in a row ended before an agent of theirs connected to {address}, the last one (job {job}) \
+         after saying `{last}`; `listen` and `tunekit` in [backend] say what nodes connect to and run"
+    )]
+    Futile {
+        /// How many jobs.
+        count: u32,
+        /// Where agents connect to.
+        address: SocketAddr,
+        /// The last of them.
+        job: String,
+        /// The end of its output.
+        last: String,
+    },
+    /// A job waits in the queue for too long.
+    #[error("job {job} has waited in the queue for {} s; raise queue_timeout_s in [backend], or ask for less", waited.as_secs())]
+    Queue {
+        /// The job.
+        job: String,
+        /// For how long.
+        waited: Duration,
+    },
+}
+
+/// A study's jobs and their agents.
+#[derive(Debug)]
+pub(super) struct Slurm {
+    pool: Pool,
+    options: SlurmOptions,
+    /// The folder of the scripts and of the jobs' output.
+    folder: PathBuf,
+    /// The jobs' name.
+    name: String,
+    nodes: usize,
+    script: PathBuf,
+    grace: Duration,
+}
+
+impl Slurm {
+    /// Ends what an earlier tuner of this folder left, and waits for agents. No job is submitted yet.
+    pub(super) async fn start(
+        out: &Path,
+        file: &StudyFile,
+        options: &SlurmOptions,
+        header: Header,
+    ) -> Result<Self, SlurmError> {
+        let folder = out.join("slurm");
+        let failed = |source| SlurmError::Folder { path: folder.clone(), source };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let out = out.canonicalize().map_err(failed)?;
+        let path = out.join("slurm");
+        let digest = Sha256::digest(out.as_os_str().as_encoded_bytes());
+        let name = digest.iter().take(6).fold("tunekit-".to_owned(), |mut name, byte| {
+            let _ = write!(name, "{byte:02x}");
+            name
+        });
+        cancel(&name).await?;
+        let token_file = path.join("token");
+        let token = Token::read_or_make(&token_file).map_err(failed)?;
+        let bound = Pool::bind(options.listen, header, token).await;
+        let pool = bound.map_err(|source| SlurmError::Listen { address: options.listen, source })?;
+        let own = std::env::current_exe().map_err(failed)?;
+        let is_pilot = options.mode == SlurmMode::Pilot;
+        let mut words = vec![
+            options.tunekit.clone().unwrap_or(own).display().to_string(),
+            "worker".to_owned(),
+            out.join(STUDY_NAME).display().to_string(),
+            format!("--connect={}", pool.address()),
+            format!("--token-file={}", token_file.display()),
+            format!("--out={}", out.join("trials").display()),
+            format!("--workers={}", if is_pilot { options.workers_per_node } else { 1 }),
+            "--shared".to_owned(),
+        ];
+        words.extend((!is_pilot).then(|| "--once".to_owned()));
+        let limit = options.time_limit.map(|limit| slurm::agent_limit(limit, file.program.grace));
+        words.extend(limit.map(|limit| format!("--max-seconds={}", limit.as_secs())));
+        let nodes = options.nodes_for(file.workers);
+        let script = path.join("job.sh");
+        fs::write(&script, slurm::script(options, nodes, &words)).map_err(failed)?;
+        let grace = file.program.grace;
+        Ok(Self { pool, options: options.clone(), folder: path, name, nodes, script, grace })
+    }
+
+    /// Runs a trial with an agent.
+    pub(super) async fn run(&self, trial: TrialRun) -> Result<Outcome, String> {
+        self.pool.run(trial).await
+    }
+
+    /// Sees to it that there are jobs for the trials that wait; ends only with an error.
+    pub(super) async fn supervise(&self) -> SlurmError {
+        let mut jobs: BTreeMap<String, Instant> = BTreeMap::new();
+        let mut looked: Option<Instant> = None;
+        let mut futile = 0;
+        loop {
+            let standing = self.pool.standing();
+            let coming = jobs.keys().filter(|job| !self.pool.has_greeted(job)).count();
+            let mode = self.options.mode;
+            for _ in 0..slurm::to_submit(mode, standing.waiting, standing.idle, jobs.len(), coming) {
+                match self.submit().await {
+                    Ok(job) => drop(jobs.insert(job, Instant::now())),
+                    Err(error) => return error,
+                }
+            }
+            if mode == SlurmMode::Job {
+                // The connection says how it goes on with these.
+                jobs.retain(|job, _| !self.pool.has_greeted(job));
+            }
+            let in_doubt = jobs.keys().any(|job| !self.pool.has_greeted(job)) || standing.connected == 0;
+            let may_look = looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
+            let oldest = jobs.values().map(Instant::elapsed).max().unwrap_or_default();
+            // A job that was submitted just now is not asked about: its agent may be on its way.
+            if in_doubt && may_look && oldest >= LOOK_EVERY.min(TO_LEAVE) && !jobs.is_empty() {
+                looked = Some(Instant::now());
+                match queue(&self.name).await {
+                    // A controller that does not answer is no reason to give up what runs.
+                    Err(error) => tracing::warn!(%error, "Slurm does not say how its jobs stand"),
+                    Ok(answer) => {
+                        let alive = slurm::alive(&answer);
+                        let gone: Vec<String> = jobs.keys().filter(|job| !alive.contains_key(*job)).cloned().collect();
+                        for job in gone {
+                            jobs.remove(&job);
+                            if self.pool.has_greeted(&job) {
+                                futile = 0;
+                                tracing::warn!(job, "a job ended");
+                                continue;
+                            }
+                            futile += 1;
+                            let last = self.last_words(&job);
+                            tracing::warn!(job, last, "a job ended before an agent of it connected");
+                            if futile >= MOST_FUTILE {
+                                return SlurmError::Futile { count: futile, address: self.pool.address(), job, last };
+                            }
+                        }
+                    }
+                }
+            }
+            let late = jobs
+                .iter()
+                .find(|(job, since)| since.elapsed() >= self.options.queue_timeout && !self.pool.has_greeted(job));
+            if let Some((job, since)) = late {
+                return SlurmError::Queue { job: job.clone(), waited: since.elapsed() };
+            }
+            sleep(TICK).await;
+        }
+    }
+
+    async fn submit(&self) -> Result<String, SlurmError> {
+        let folder = self.folder.display().to_string();
+        let words = slurm::arguments(&self.options, self.nodes, &self.name, &folder);
+        let answer = submit(&words, &self.script).await?;
+        let job = slurm::job_number(&answer).ok_or_else(|| SlurmError::NoNumber(answer.trim().to_owned()))?;
+        tracing::info!(job, "a job is submitted");
+        Ok(job)
+    }
+
+    /// The end of a job's output, in one line.
+    fn last_words(&self, job: &str) -> String {
+        let text = fs::read(self.folder.join(format!("{job}.out"))).unwrap_or_default();
+        let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL)..]).into_owned();
+        let lines: Vec<&str> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(3)..].join(" / ")
+    }
+
+    /// Ends the jobs: agents without a trial go by themselves, the others are asked to, and what is left after the grace
+    /// period is cancelled.
+    pub(super) async fn finish(&self, in_haste: bool) {
+        self.pool.close();
+        let gone_by = |deadline: Instant| async move {
+            while self.pool.standing().connected > 0 && Instant::now() < deadline {
+                sleep(TICK).await;
+            }
+        };
+        if !in_haste {
+            gone_by(Instant::now() + TO_LEAVE).await;
+        }
+        if self.pool.standing().connected > 0 || in_haste {
+            if let Err(error) = signal(&self.name).await {
+                tracing::warn!(%error, "jobs could not be asked to end");
+            }
+            gone_by(Instant::now() + self.grace + TO_LEAVE).await;
+        }
+        if let Err(error) = cancel(&self.name).await {
+            tracing::warn!(%error, name = self.name, "jobs could not be cancelled; do it with scancel --name");
+        }
+    }
+}
