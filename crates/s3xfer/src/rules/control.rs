@@ -615,7 +615,11 @@ impl Controller {
                     self.body_rate = body;
                     self.phase = Phase::Opening(levels + 1);
                     let useful = left / (body * self.meter.first_byte);
-                    if useful > RUSH * self.target { 2.0 } else { (self.meter.first_byte / FAR).clamp(1.0, 2.0) }
+                    if self.wanted.is_some() && useful > RUSH * self.target {
+                        2.0
+                    } else {
+                        (self.meter.first_byte / FAR).clamp(1.0, 2.0)
+                    }
                 }
                 Phase::Steady | Phase::Lowered(_) => 1.0,
             };

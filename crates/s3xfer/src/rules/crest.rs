@@ -46,3 +46,43 @@ impl Crest {
         self.rate
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Every 50 ms eight more bodies, and the bytes that `rate` gives of their number.
+    fn on_the_way_up(rate: impl Fn(u32) -> f64) -> Option<f64> {
+        let (mut meter, mut crest, mut received) = (Meter::default(), Crest::default(), 0.0);
+        for ms in 0..800 {
+            let now = Duration::from_millis(ms);
+            if ms % 50 == 0 {
+                (0..8).for_each(|_| {
+                    meter.asked(now);
+                    meter.answered(now, Duration::ZERO);
+                });
+            }
+            received += rate(meter.flowing) / 1e3;
+            meter.look(now + Duration::from_millis(1), received as u64, 0);
+            if let Some(bodies) = crest.look(&meter) {
+                return Some(bodies);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn the_number_that_carried_most_is_told_once_more_carry_less() {
+        let crowded = |bodies| 400e6 / (1.0 + (f64::from(bodies) - 16.0).max(0.0) / 16.0);
+        let bodies = on_the_way_up(crowded).expect("64 bodies carry a quarter");
+        assert!((7.0..25.0).contains(&bodies), "{bodies}");
+    }
+
+    #[test]
+    fn a_link_that_is_full_or_has_room_is_not_crowded() {
+        assert_eq!(on_the_way_up(|_| 400e6), None);
+        assert_eq!(on_the_way_up(|bodies| 20e6 * f64::from(bodies)), None);
+    }
+}

@@ -37,3 +37,40 @@ pub(crate) fn retire(parts: impl Iterator<Item = OnItsWay>, first_byte: f64) -> 
     let (index, ..) = slow.max_by(|one, other| (one.1 / one.2).total_cmp(&(other.1 / other.2)))?;
     Some(index)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const MB: u64 = 1_000_000;
+
+    /// So many bytes a second for half a second.
+    fn part(mb_per_second: u64, left_mb: u64) -> OnItsWay {
+        OnItsWay { brought: mb_per_second * MB / 2, left: left_mb * MB, flowed: Duration::from_millis(500) }
+    }
+
+    fn usual(count: usize) -> Vec<OnItsWay> {
+        vec![part(20, 4); count]
+    }
+
+    #[test]
+    fn the_slowest_of_many_is_given_up_where_another_one_is_sooner() {
+        let with = |slow: OnItsWay| retire(usual(9).into_iter().chain([part(2, 1), slow]), 0.03);
+        assert_eq!(with(part(1, 8)), Some(10));
+        assert_eq!(with(part(2, 8)), Some(10));
+        assert_eq!(with(part(20, 8)), Some(9), "only the other one is slow");
+    }
+
+    #[test]
+    fn nothing_is_given_up_without_gain_or_without_knowing() {
+        let with = |others: Vec<OnItsWay>, slow, first_byte| retire(others.into_iter().chain([slow]), first_byte);
+        assert_eq!(with(usual(9), part(8, 8), 0.03), None, "links are shared unevenly");
+        assert_eq!(with(usual(9), part(2, 8), 2.0), None, "another answer takes longer");
+        assert_eq!(with(usual(5), part(1, 8), 0.03), None, "few have no usual rate");
+        let young = OnItsWay { brought: 0, left: 8 * MB, flowed: Duration::from_millis(20) };
+        assert_eq!(with(usual(9), young, 0.01), None);
+        assert_eq!(retire([].into_iter(), 0.03), None);
+    }
+}

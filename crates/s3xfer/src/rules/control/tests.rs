@@ -97,6 +97,45 @@ fn slow_connections_become_as_many_as_fill_the_link_within_a_second() {
 }
 
 #[test]
+fn connections_that_are_far_away_are_opened_while_the_first_answers_are_waited_for() {
+    let link = link(2000.0, 5.0, 200);
+    let received = |wants: bool| {
+        let mut played = Played::new(400 << 20);
+        if wants {
+            played.controller.wants(400 << 20);
+        }
+        played.over(&link, 1000);
+        (played.received, played.peak)
+    };
+    let ((told, peak), (untold, _)) = (received(true), received(false));
+    assert!(told > 1.35 * untold && peak <= 512, "{} and {} MB, {peak}", told / MB, untold / MB);
+}
+
+#[test]
+fn no_more_are_opened_than_the_bytes_that_are_left_have_use_for() {
+    let mut played = Played::new(256 << 20);
+    played.controller.wants(256 << 20);
+    // 256 MiB are 34 times what a body brings while an answer is waited for.
+    played.over(&link(40.0, 50.0, 200), 60_000);
+    assert!(played.peak <= 40, "{}", played.peak);
+}
+
+#[test]
+fn requests_that_are_too_many_are_looked_at_though_nothing_happens() {
+    let mut controller = Controller::new(BOUNDS);
+    let ms = Duration::from_millis;
+    (0..16).for_each(|_| controller.asked(ms(0)));
+    (0..16).for_each(|_| controller.answered(ms(30), ms(30)));
+    controller.look(ms(40), 1000, 0);
+    controller.phase = Phase::Steady;
+    controller.set(4.0);
+    let due = controller.due(false).expect("twelve are too many");
+    assert!(due <= ms(1100), "{due:?}");
+    controller.look(due + ms(20), 1000, 0);
+    assert_eq!(controller.shed(), 12);
+}
+
+#[test]
 fn a_thin_link_keeps_few_requests_and_loses_nothing() {
     let mut played = Played::new(200 << 20);
     played.over(&link(40.0, 60.0, 30), 60_000);
