@@ -277,7 +277,9 @@ async fn the_course_of_a_transfer_is_kept_where_it_is_asked_for() {
     let moments = &report.timeline;
     assert!((20..=40).contains(&moments.len()), "{moments:?}");
     assert!(moments.is_sorted_by_key(|moment| (moment.at, moment.bytes)), "{moments:?}");
-    assert_eq!(moments.last().map(|moment| moment.bytes), Some(48 * MIB));
+    // Bytes that were on their way when a part was cut short come twice.
+    let twice = moments.last().map(|moment| moment.bytes - 48 * MIB).unwrap();
+    assert!(twice <= report.splits * 2 * (64 << 10), "{twice} bytes in {} splits", report.splits);
     let middle = moments[moments.len() / 2];
     assert!((35e6..45e6).contains(&middle.bytes_per_second) && middle.requests > 0 && middle.target > 0, "{middle:?}");
     let report = client.download("lab", "key").to_file(bench.target()).await.unwrap();

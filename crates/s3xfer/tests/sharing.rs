@@ -188,7 +188,7 @@ async fn a_small_object_does_not_wait_behind_a_huge_one_of_the_same_client() {
     let small = async {
         sleep(Duration::from_secs(2)).await;
         let mut longest = 0.0_f64;
-        for _ in 0..8 {
+        for _ in 0..3 {
             let began = Instant::now();
             client.download("lab", "small").discard().await.unwrap();
             longest = longest.max(began.elapsed().as_secs_f64());
@@ -200,6 +200,6 @@ async fn a_small_object_does_not_wait_behind_a_huge_one_of_the_same_client() {
         done = huge => panic!("the huge one is over already: {done:?}"),
     };
     println!("the small one took {longest} s");
-    // Alone 0.3 s; beside some 20 bodies its share of the link is 3 MB/s.
-    assert!(longest < 1.0, "{longest} s");
+    // Alone 0.3 s; beside 64 bodies its share of the link is 0.9 MB/s. The huge one takes 10 s.
+    assert!(longest < 2.0, "{longest} s");
 }

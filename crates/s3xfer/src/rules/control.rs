@@ -285,7 +285,8 @@ impl Controller {
             None if self.body_rate > 0.0 => self.body_rate,
             None => BODY_RATE,
         };
-        let least = LEAST_PART_BYTES.max(SHORT * first_byte * body_rate).max(self.least_part_of(left as f64));
+        let least =
+            LEAST_PART_BYTES.max(SHORT * first_byte * body_rate).max(self.least_part_of(left as f64, body_rate));
         let bytes = (spread * useful.min(together)).max(least).min(self.bounds.part_bytes as f64).max(1.0);
         // The last ones are of one size, with no small one behind them.
         let parts = (left as f64 / bytes).round().max(1.0);
@@ -295,12 +296,10 @@ impl Controller {
 
     /// Fewest bytes of a part where requests are refused. `left / (part p)` seconds pass until the last one is sent, `p`
     /// of them a second, and `part / body_rate` until it ends: the sum is least at the root of `left body_rate / p`.
-    fn least_part_of(&self, left: f64) -> f64 {
+    fn least_part_of(&self, left: f64, body_rate: f64) -> f64 {
         match self.pacing.per_second() {
-            Some(per_second) if self.body_rate > 0.0 => {
-                self.least_part.min((left * self.body_rate / per_second).sqrt().max(PART_BYTES))
-            }
-            _ => self.least_part,
+            Some(per_second) => self.least_part.min((left * body_rate / per_second).sqrt()),
+            None => self.least_part,
         }
     }
 
@@ -497,10 +496,12 @@ impl Controller {
     /// Opens the connections of the next level already while the first ones are waited for, where the transfer would
     /// take many answer times without them. The first body has told its rate by then.
     fn rush(&mut self) {
-        let Some(wanted) = self.wanted.filter(|_| !self.pacing.is_on() && self.told.is_none() && !self.has_rushed)
-        else {
+        let Some(wanted) = self.wanted.filter(|_| !self.pacing.is_on() && !self.has_rushed) else {
             return;
         };
+        if self.told.is_some_and(|found| found.is_full) {
+            return;
+        }
         let is_known = self.meter.flowed_seconds() >= LEAST_WINDOW && self.meter.received >= LUMPS / 4.0;
         if !matches!(self.phase, Phase::Opening(0)) || self.level.mark.is_some() || !is_known {
             return;
