@@ -1,6 +1,6 @@
 //! One copy from S3, into it or within it, with a configuration that was found: what `s3tune cp` does.
 //!
-//! The engine is s3xfer, so a download goes on where an earlier one of the same object stopped; whatever is written
+//! The engine is s3xfer, so a transfer goes on where an earlier one of the same object or file stopped; whatever is written
 //! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does
 //! the same from its own folder; what both show, and how both treat standard output, is one file each.
 
@@ -51,7 +51,8 @@ impl Places {
     /// Whether the same command goes on where this one stops.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        matches!(self, Self::Down { path, .. } if !["-", "/dev/null"].iter().any(|place| path == Path::new(place)))
+        let is_file = |path: &Path| !["-", "/dev/null"].iter().any(|place| path == Path::new(place));
+        matches!(self, Self::Down { path, .. } | Self::Up { path, .. } if is_file(path))
     }
 
     fn verb(&self) -> &'static str {
@@ -72,7 +73,7 @@ pub struct Copy {
     pub version_id: Option<String>,
     /// How.
     pub config: TransferConfig,
-    /// Whether what is fetched is kept for the next attempt, and gone on with.
+    /// Whether what is fetched or sent is kept for the next attempt, and gone on with.
     pub resume: bool,
     /// Whether the requester pays.
     pub request_payer: bool,
@@ -182,8 +183,8 @@ pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
 
 /// Copies the object. A terminal shows how far it is, and then how fast it went.
 ///
-/// Cancel by dropping: what is fetched is kept, unless [`Copy::resume`] is off, and no file appears; an upload is
-/// aborted in the background, which [`Client::settled`] waits for.
+/// Cancel by dropping: what is fetched or sent is kept, unless [`Copy::resume`] is off, and nothing appears under the
+/// target's name; an upload that is not kept is aborted in the background, which [`Client::settled`] waits for.
 ///
 /// # Errors
 ///
@@ -203,7 +204,7 @@ pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
                 }
                 false => UploadSource::file(path),
             };
-            let upload = client.upload(from, target.bucket(), target.key()).progress(progress);
+            let upload = client.upload(from, target.bucket(), target.key()).resume(what.resume).progress(progress);
             let upload = if what.request_payer { upload.request_payer() } else { upload };
             upload.await.map_err(failed)?
         }

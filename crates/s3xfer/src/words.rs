@@ -25,5 +25,6 @@ pub(crate) mod report;
 pub(crate) mod sink;
 pub(crate) mod target;
 pub(crate) mod timeline;
+pub(crate) mod unfinished;
 pub(crate) mod uri;
 pub(crate) mod verdict;

@@ -40,8 +40,8 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     let connection = Box::pin(Connection::with(flags.access()));
     let memory = flags.memory.as_deref();
     let client = remembering(client(&connection.await?, &what), memory)?;
-    // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name, and
-    // an upload is aborted.
+    // Dropping the copy ends it: the parts that it has fetched or sent are kept, and nothing appears under the target's
+    // name; an upload that cannot be gone on with is aborted.
     let ended = tokio::select! {
         copied = Box::pin(copy(&client, &what)) => Ok(copied),
         asked = interrupted() => Err(asked),

@@ -21,6 +21,7 @@ mod plain;
 mod refusal_body;
 mod region;
 mod sign;
+pub(crate) mod unfinished;
 pub(crate) mod writing;
 
 use std::error::Error;

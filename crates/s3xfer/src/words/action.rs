@@ -88,6 +88,8 @@ pub enum DiskAction {
     Mark,
     /// Take that tie away again.
     Unmark,
+    /// Take the journal of an upload while another one writes to it.
+    TakeUploadJournal,
     /// Give the file the object's time.
     SetTime,
     /// Make a folder.
@@ -138,6 +140,7 @@ impl fmt::Display for DiskAction {
             Self::SyncJournal => "bring its journal to the device",
             Self::Mark => "mark its temporary file",
             Self::Unmark => "cut the mark off its temporary file",
+            Self::TakeUploadJournal => "go on with it: another upload of the same file to the same place is running",
             Self::SetTime => "give it the object's time",
             Self::MakeFolder => "make the folder",
             Self::ListFolder => "list the folder",

@@ -12,7 +12,7 @@ use futures::stream::{self, BoxStream, unfold};
 use super::content::Content;
 use super::ending::Ended;
 use super::known::{Counters, put, report};
-use super::multipart::{self, Job};
+use super::multipart::{self, Job, Start};
 use super::part::{Carrier, name};
 use crate::rules::parts::{MOST_PARTS, Wanted};
 use crate::words::action::SourceAction;
@@ -57,7 +57,7 @@ pub(crate) async fn run(
         let counters = counters.clone();
         move |number| counters.of(number)
     };
-    let made = multipart::upload(carrier, counted, jobs, async { Ok(()) }).await;
+    let made = multipart::upload(carrier, counted, Start::anew(&carrier.target), jobs, async { Ok(()) }).await;
     let object = made.map_err(Ended::into_error)?;
     progress.set_total(object.bytes);
     report(carrier, object)
