@@ -84,7 +84,7 @@ pub use crate::engine::memory::TransferMemory;
 pub use crate::engine::stale::StaleUpload;
 pub use crate::engine::upload::Upload;
 pub use crate::engine::upload::source::UploadSource;
-pub use crate::words::action::{DiskAction, SinkAction, SourceAction};
+pub use crate::words::action::{DiskAction, Lacking, SinkAction, SourceAction};
 pub use crate::words::batch::{
     BatchAction, BatchError, BatchItem, BatchOutcome, BatchReport, ItemError, OnFailure, Symlinks,
 };

@@ -5,13 +5,14 @@
 
 mod lab;
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{join, join_all};
 use lab::Bench;
 use s3lab::NetworkProfile;
-use s3xfer::{Client, TransferConfig, TransferConfigBuilder};
+use s3xfer::{Client, TransferConfig, TransferConfigBuilder, TransferError, TransferErrorKind, UploadSource};
 use tokio::time::timeout;
 
 const MIB: u64 = 1 << 20;
@@ -135,6 +136,34 @@ async fn options_of_a_download_leave_it_under_the_limits_of_its_client() {
             let config = report.config;
             assert_eq!((config.max_concurrency(), config.memory_limit()), (2, Some(2 * MIB)));
             assert_eq!((config.max_bandwidth(), config.multipart_chunksize()), (None, 16 << 10));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_read_by_an_upload_of_the_same_client_gets_there_or_says_why_not() {
+    for requests in [1, 2, 3, 8] {
+        for begun_before in [false, true] {
+            let bench = Bench::with(8 * MIB, |lab| lab.min_part_size(1));
+            let parts = little(requests).multipart_chunksize(256 << 10);
+            let client = bench.client.clone().with_config(parts.build().unwrap());
+            let mut stream = client.download("lab", "key").stream().map(|next| next.map_err(std::io::Error::other));
+            // It fetches ahead as much as there is room for before the upload begins.
+            let first = if begun_before { Some(stream.next().await.unwrap()) } else { None };
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let source = UploadSource::stream(futures::stream::iter(first).chain(stream));
+            let upload = client.upload(source, "lab", "new").least_part_bytes(1).into_future();
+            match timeout(FOR_EVER, upload).await.expect("a circle") {
+                Ok(_) => bench.object.verify(0, &bench.lab.object("lab", "new").unwrap()).unwrap(),
+                Err(error) => {
+                    println!("{requests} requests, begun before: {begun_before}: {error}");
+                    assert!(requests == 1 || begun_before, "{error}");
+                    assert!(matches!(&error, TransferError::HeldByStreams { seconds: 20, .. }), "{error:?}");
+                    assert!(error.to_string().starts_with("s3://lab/new: ") && error.to_string().contains(", raise m"));
+                    assert_eq!(error.kind(), TransferErrorKind::HeldByStreams);
+                }
+            }
+            assert_eq!(bench.lab.uploads("lab"), Vec::<String>::new());
         }
     }
 }

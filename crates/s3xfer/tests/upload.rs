@@ -395,6 +395,7 @@ async fn no_more_of_a_stream_is_taken_than_the_memory_limit_has_room_for() {
     // Far slower than the stream.
     let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(1.0)).unwrap();
     let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network));
+    // Parts so large that those of all requests would not fit.
     for (limit, piece_bytes) in [(2 << 20, 40_000), (3 << 20, 33_000), (3 << 20, 256 << 10)] {
         let (live, peak) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (counted, most) = (live.clone(), peak.clone());
@@ -402,7 +403,7 @@ async fn no_more_of_a_stream_is_taken_than_the_memory_limit_has_room_for() {
         let starts = (0..all.len()).step_by(piece_bytes);
         let pieces =
             starts.map(move |start| Ok(Live::piece(&all[start..all.len().min(start + piece_bytes)], &counted, &most)));
-        let config = TransferConfig::builder().memory_limit(limit).multipart_chunksize(256 * KIB).build().unwrap();
+        let config = TransferConfig::builder().memory_limit(limit).multipart_chunksize(1 << 20).build().unwrap();
         let upload = bench.client.clone().with_config(config);
         let upload = upload.upload(UploadSource::stream(stream::iter(pieces)), "lab", "new").least_part_bytes(1);
         upload.await.unwrap();

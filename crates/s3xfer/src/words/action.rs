@@ -177,6 +177,35 @@ impl fmt::Display for SourceAction {
     }
 }
 
+/// What an upload of a stream cannot have while other streams hold it. Displays as a noun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lacking {
+    /// Room for a part within [`memory_limit`](crate::TransferConfig::memory_limit).
+    Memory,
+    /// One of the [`max_concurrency`](crate::TransferConfig::max_concurrency) requests.
+    Requests,
+}
+
+impl Lacking {
+    /// The parameter to raise.
+    pub(crate) fn parameter(self) -> &'static str {
+        match self {
+            Self::Memory => "memory_limit",
+            Self::Requests => "max_concurrency",
+        }
+    }
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "room in memory for a part",
+            Self::Requests => "every request that may be in flight",
+        })
+    }
+}
+
 /// Something that a sink was asked to take. Displays as words that read after "did not take".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

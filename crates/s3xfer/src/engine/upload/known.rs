@@ -3,6 +3,7 @@
 //! Dropped at any await, see [`multipart`](super::multipart) and [`ending`](super::ending).
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -139,7 +140,8 @@ pub(crate) async fn run(
             let counters = counters.clone();
             move |number| counters.of(number)
         };
-        let made = multipart::upload(carrier, counted, start, stream::iter(jobs), source.clone().still()).await;
+        let made =
+            multipart::upload(carrier, counted, start, stream::iter(jobs), (source.clone().still(), pending())).await;
         match made {
             Ok(object) => return Ok(TransferReport { resumed_bytes, ..report(carrier, object)? }),
             Err(Ended::Conflict(error)) => {

@@ -242,7 +242,7 @@ pub(crate) struct Object {
 }
 
 /// Sends the parts that `jobs` bring, and has the server make the object of them, if `still` says that the source is as
-/// it was.
+/// it was. All of it ends with the error that `stop` comes to, if it ever does.
 ///
 /// # Errors
 ///
@@ -252,7 +252,7 @@ pub(crate) async fn upload(
     counted: impl Fn(u64) -> Counted + Send + Sync + Clone + 'static,
     start: Start,
     jobs: impl Stream<Item = Result<Job, TransferError>> + Send,
-    still: impl Future<Output = Result<(), TransferError>> + Send,
+    (still, stop): (impl Future<Output = Result<(), TransferError>> + Send, impl Future<Output = TransferError> + Send),
 ) -> Result<Object, Ended> {
     let session = &carrier.session;
     let Start { begun, collected, journal } = start;
@@ -269,7 +269,11 @@ pub(crate) async fn upload(
         journal: journal.clone(),
     };
     let made = async {
-        Crew::new(session, None).in_parallel(&parts, jobs).await?;
+        tokio::select! {
+            biased;
+            sent = Crew::new(session, None).in_parallel(&parts, jobs) => sent?,
+            error = stop => return Err(error.into()),
+        }
         still.await?;
         let Collected { mut parts, checksums, bytes, largest } =
             std::mem::replace(&mut *lock(&collected), Collected::new(&carrier.target));
