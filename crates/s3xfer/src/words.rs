@@ -16,6 +16,7 @@ pub(crate) mod failure;
 pub(crate) mod found;
 pub(crate) mod globs;
 pub(crate) mod listing;
+pub(crate) mod mtime;
 pub(crate) mod names;
 pub(crate) mod object;
 pub(crate) mod parameter;

@@ -66,6 +66,7 @@ use self::region::{Elsewhere, Regions};
 use crate::doors::connector;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure};
+use crate::words::mtime;
 use crate::words::object::{ObjectRequest, SseCustomerKey};
 
 /// `client` with our connector below it and the way to that, unless it has an HTTP client of its own.
@@ -105,6 +106,8 @@ pub(crate) struct Answer {
     pub(crate) e_tag: Option<String>,
     /// Seconds and nanoseconds of the Unix epoch.
     pub(crate) last_modified: Option<(i64, u32)>,
+    /// As whoever put the object there has written it ([`mtime`](crate::words::mtime)).
+    pub(crate) mtime: Option<String>,
     pub(crate) checksum: StoredChecksum,
     pub(crate) body: Body,
 }
@@ -247,6 +250,7 @@ impl Store {
                 content_length: output.content_length.and_then(|length| u64::try_from(length).ok()),
                 e_tag: output.e_tag,
                 last_modified: output.last_modified.map(|at| (at.secs(), at.subsec_nanos())),
+                mtime: output.metadata.and_then(|mut metadata| metadata.remove(mtime::NAME)),
                 body: Body { stream: output.body },
             })
         };
@@ -273,6 +277,7 @@ impl Store {
                 content_length: None,
                 e_tag: output.e_tag,
                 last_modified: None,
+                mtime: None,
                 body: Body { stream: ByteStream::default() },
             })
         };
