@@ -93,6 +93,7 @@ pub use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 pub use crate::words::client_error::ClientError;
 pub use crate::words::compare::Compare;
 pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder, TransferOptions};
+pub use crate::words::download_url::{DownloadUrl, DownloadUrlError};
 pub use crate::words::durability::Durability;
 pub use crate::words::failure::{RequestError, TransferError, TransferErrorKind};
 pub use crate::words::globs::Globs;

@@ -11,6 +11,7 @@ pub(crate) mod client_error;
 pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod cut;
+pub(crate) mod download_url;
 pub(crate) mod durability;
 pub(crate) mod failure;
 pub(crate) mod found;
