@@ -57,7 +57,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// It is the caller's, with what an earlier upload has left in it.
-    Ours(UploadJournal, Option<SavedUpload>),
+    Ours(Box<UploadJournal>, Option<Box<SavedUpload>>),
     /// There is none, and none was to be made.
     Absent,
     /// Another upload has it.
@@ -122,7 +122,7 @@ impl UploadJournal {
             // A torn end goes before anything is written behind it.
             file.set_len(state.at)?;
             let journal = Self { path: path.to_owned(), folder, name, file, state: Mutex::new(state) };
-            return Ok(Opened::Ours(journal, saved));
+            return Ok(Opened::Ours(Box::new(journal), saved.map(Box::new)));
         }
         Err(io::ErrorKind::WouldBlock.into())
     }
@@ -190,7 +190,7 @@ mod tests {
 
     fn open(path: &Path) -> (UploadJournal, Option<SavedUpload>) {
         match UploadJournal::open(path, true).unwrap() {
-            Opened::Ours(journal, saved) => (journal, saved),
+            Opened::Ours(journal, saved) => (*journal, saved.map(|saved| *saved)),
             other => panic!("{other:?}"),
         }
     }

@@ -122,7 +122,7 @@ pub(crate) async fn run(
     let (mut start, part_bytes) = match &kept {
         None => (Start::anew(&carrier.target), part_bytes),
         Some(kept) => match kept.start(carrier, part_bytes, &counters).await? {
-            Resumed::Goes { start, part_bytes } => (start, part_bytes),
+            Resumed::Goes { start, part_bytes } => (*start, part_bytes),
             Resumed::Done(object) => return Ok(TransferReport { resumed_bytes: bytes, ..report(carrier, object)? }),
         },
     };

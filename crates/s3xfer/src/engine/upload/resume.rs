@@ -37,14 +37,14 @@ const MOST_SKEW: Duration = Duration::from_secs(15 * 60);
 /// A journal that is this upload's alone, and what an earlier one has left in it.
 pub(crate) struct Kept {
     journal: Arc<UploadJournal>,
-    saved: Option<SavedUpload>,
+    saved: Option<Box<SavedUpload>>,
     intended: Intended,
 }
 
 /// The way that an upload goes from here.
 pub(crate) enum Resumed {
     Goes {
-        start: Start,
+        start: Box<Start>,
         part_bytes: u64,
     },
     /// The earlier one has made the object.
@@ -83,7 +83,7 @@ pub(crate) async fn open(
         match blocking::run(move || UploadJournal::open(&looked, make)).await {
             Ok(Opened::Ours(journal, saved)) => {
                 let intended = intended(&carrier.target, file);
-                return Ok(Some(Kept { journal: Arc::new(journal), saved, intended }));
+                return Ok(Some(Kept { journal: Arc::from(journal), saved, intended }));
             }
             Ok(Opened::Absent) => return Ok(None),
             Ok(Opened::Held) if began.elapsed() < PATIENCE => sleep(BETWEEN_LOOKS).await,
@@ -156,7 +156,7 @@ impl Kept {
         part_bytes: u64,
         counters: &Counters,
     ) -> Result<Resumed, TransferError> {
-        let anew = async || Ok(Resumed::Goes { start: self.anew(carrier, part_bytes).await, part_bytes });
+        let anew = async || Ok(Resumed::Goes { start: Box::new(self.anew(carrier, part_bytes).await), part_bytes });
         let Some(saved) = &self.saved else { return anew().await };
         let object = carrier.target.address();
         if saved.unfinished.intended != self.intended {
@@ -183,7 +183,7 @@ impl Kept {
             let (session, target) = (carrier.session.clone(), carrier.target.object.clone());
             let begun = Some(Begun::known(session, target, upload_id.clone(), self.journal.clone()));
             let start = Start { begun, collected, journal: Some(self.journal.clone()) };
-            return Ok(Resumed::Goes { start, part_bytes: saved.unfinished.part_bytes });
+            return Ok(Resumed::Goes { start: Box::new(start), part_bytes: saved.unfinished.part_bytes });
         }
         if let Some(written) = self.completed(carrier, saved).await? {
             let journal = self.journal.clone();
