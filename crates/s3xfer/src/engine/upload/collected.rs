@@ -11,9 +11,9 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, unfold};
 use futures::{FutureExt, StreamExt};
 
-use super::content::Content;
+use super::content::{Content, Counters};
 use super::ending::Ended;
-use super::known::{Counters, put, report};
+use super::known::{put, report};
 use super::multipart::{self, Job, Start};
 use super::part::{Carrier, name};
 use crate::rules::parts::{MOST_PARTS, Wanted};

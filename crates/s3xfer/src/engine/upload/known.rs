@@ -2,7 +2,6 @@
 //!
 //! Dropped at any await, see [`multipart`](super::multipart) and [`ending`](super::ending).
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use futures::{FutureExt, stream};
 use tokio::time::sleep;
 
-use super::content::{Content, Counted};
+use super::content::{Content, Counted, Counters};
 use super::ending::{Ended, Ending, finish};
 use super::multipart::{self, Job, Object, Start};
 use super::order::Resume;
@@ -73,24 +72,6 @@ impl Known {
             }
         })
         .await
-    }
-}
-
-/// The counters of the parts: a part that is sent again, be it by a whole new upload, does not count again.
-#[derive(Debug, Clone)]
-pub(crate) struct Counters {
-    progress: Share,
-    parts: Arc<Mutex<HashMap<u64, Counted>>>,
-}
-
-impl Counters {
-    pub(crate) fn new(progress: Share) -> Self {
-        Self { progress, parts: Arc::default() }
-    }
-
-    pub(crate) fn of(&self, number: u64) -> Counted {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.entry(number).or_insert_with(|| Counted::new(self.progress.clone())).clone()
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
+use super::content::Counters;
 use super::ending::Ending;
-use super::known::Counters;
 use super::multipart::{Begun, Collected, Object, Start};
 use super::order::Resume;
 use super::part::Carrier;
