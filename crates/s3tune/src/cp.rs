@@ -1,8 +1,8 @@
 //! One copy from S3, into it or within it, with a configuration that was found: the command `s3tune cp`.
 //!
-//! The engine is s3xfer, so a download goes on where an earlier one of the same object stopped; whatever is written
-//! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does
-//! the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a package of this
+//! The engine is s3xfer, so a transfer goes on where an earlier one of the same object or file stopped; whatever is
+//! written appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example
+//! `cp` does the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a package of this
 //! crate holds them.
 
 // Runs before `main` for the whole program: it looks whether standard output is open.
@@ -10,11 +10,15 @@ mod stdout;
 mod terminal;
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 
-use s3xfer::{Client, Progress, S3Uri, TransferConfig, TransferError, TransferMemory, TransferReport, UploadSource};
+use s3xfer::{
+    Client, Download, DownloadUrl, DownloadUrlError, Progress, S3Uri, TransferConfig, TransferError, TransferMemory,
+    TransferReport, UploadSource,
+};
 
 use crate::failure::{Failure, chain};
 use crate::object::Connection;
@@ -27,6 +31,13 @@ pub enum Places {
     Down {
         /// The object.
         source: S3Uri,
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is behind a URL, presigned or plain, into a file, standard output (`-`) or nowhere (`/dev/null`).
+    Fetch {
+        /// The URL.
+        source: DownloadUrl,
         /// The file.
         path: PathBuf,
     },
@@ -50,12 +61,13 @@ impl Places {
     /// Whether the same command goes on where this one stops.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        matches!(self, Self::Down { path, .. } if !["-", "/dev/null"].iter().any(|place| path == Path::new(place)))
+        let is_file = |path: &Path| !["-", "/dev/null"].iter().any(|place| path == Path::new(place));
+        matches!(self, Self::Down { path, .. } | Self::Fetch { path, .. } | Self::Up { path, .. } if is_file(path))
     }
 
     fn verb(&self) -> &'static str {
         match self {
-            Self::Down { .. } => "download",
+            Self::Down { .. } | Self::Fetch { .. } => "download",
             Self::Up { .. } => "upload",
             Self::Across { .. } => "copy",
         }
@@ -71,7 +83,7 @@ pub struct Copy {
     pub version_id: Option<String>,
     /// How.
     pub config: TransferConfig,
-    /// Whether fetched bytes are kept for the next attempt, which continues from them.
+    /// Whether bytes that were fetched or sent are kept for the next attempt, which continues from them.
     pub resume: bool,
     /// Whether the requester pays.
     pub request_payer: bool,
@@ -85,6 +97,16 @@ pub struct Copy {
 /// source's name.
 pub fn places(source: &OsStr, target: &OsStr) -> Result<Places, Failure> {
     let remote = |place: &OsStr| place.as_encoded_bytes().starts_with(b"s3://");
+    let bytes = source.as_encoded_bytes();
+    if [&b"http://"[..], b"https://"].iter().any(|scheme| bytes.starts_with(scheme)) {
+        if remote(target) {
+            return Err(Failure::usage("a URL is downloaded into a file; upload that in a second step"));
+        }
+        // Neither the error nor anything else repeats the text: its query may be a secret.
+        let source = source.to_str().ok_or_else(|| Failure::usage("SRC is not UTF-8, as URLs are"))?;
+        let source = source.parse().map_err(|error: DownloadUrlError| Failure::usage(format!("SRC: {error}")))?;
+        return Ok(Places::Fetch { source, path: target.into() });
+    }
     Ok(match (remote(source), remote(target)) {
         (true, false) => Places::Down { source: object(text(source)?)?, path: target.into() },
         (false, true) => {
@@ -181,8 +203,8 @@ pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
 
 /// Copies the object. A terminal shows how far it is, and then how fast it went.
 ///
-/// Cancel by dropping: fetched bytes are kept, unless [`Copy::resume`] is off, and no file appears; an upload is
-/// aborted in the background, which [`Client::settled`] waits for.
+/// Cancel by dropping: bytes that were fetched or sent are kept, unless [`Copy::resume`] is off, and nothing appears
+/// under the target's name; an upload that is not kept is aborted in the background, which [`Client::settled`] waits for.
 ///
 /// # Errors
 ///
@@ -192,7 +214,14 @@ pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
     let progress = Progress::new();
     let shown = terminal::show(progress.clone());
     let report = match &what.places {
-        Places::Down { source, path } => download(client, what, (source, path), progress).await?,
+        Places::Down { source, path } => {
+            let download = client.download(source.bucket(), source.key());
+            self::download(download.progress(progress), what, (source, path)).await?
+        }
+        Places::Fetch { source, path } => {
+            let download = client.download_url(source);
+            self::download(download.progress(progress), what, (source, path)).await?
+        }
         Places::Up { path, target } => {
             let from = match path == Path::new("-") {
                 true => {
@@ -202,7 +231,7 @@ pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
                 }
                 false => UploadSource::file(path),
             };
-            let upload = client.upload(from, target.bucket(), target.key()).progress(progress);
+            let upload = client.upload(from, target.bucket(), target.key()).resume(what.resume).progress(progress);
             let upload = if what.request_payer { upload.request_payer() } else { upload };
             upload.await.map_err(failed)?
         }
@@ -223,17 +252,15 @@ pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
 }
 
 async fn download(
-    client: &Client,
+    mut download: Download,
     what: &Copy,
-    (source, path): (&S3Uri, &Path),
-    progress: Progress,
+    (source, path): (&dyn Display, &Path),
 ) -> Result<TransferReport, Failure> {
     let failed = |error: TransferError| Failure::Work(format!("failed to download {}", chain(&error)));
     let lost = |how: &str| Failure::Work(format!("failed to download {source}: standard output {how}"));
     if stdout::is_closed(path) {
         return Err(lost("is closed"));
     }
-    let mut download = client.download(source.bucket(), source.key()).progress(progress);
     if let Some(version_id) = &what.version_id {
         download = download.version_id(version_id);
     }
@@ -280,10 +307,22 @@ mod tests {
         ] {
             match places(OsStr::new(source), OsStr::new(target)).unwrap() {
                 Places::Up { target, .. } | Places::Across { target, .. } => assert_eq!(target.key(), key),
-                other @ Places::Down { .. } => panic!("{other:?}"),
+                other => panic!("{other:?}"),
             }
         }
         assert!(usage(places(OsStr::new("-"), OsStr::new("s3://b/"))).contains("no name to give it"));
+        match places(OsStr::new("https://h/a?secret"), OsStr::new("x")).unwrap() {
+            Places::Fetch { source, path } => {
+                assert_eq!((source.to_string().as_str(), path), ("https://h/a", "x".into()))
+            }
+            other => panic!("{other:?}"),
+        }
+        for (source, target) in
+            [("https://h/a b?secret", "x"), ("https://h/a?secret", "s3://b/k"), ("http://?secret", "x")]
+        {
+            let line = usage(places(OsStr::new(source), OsStr::new(target)));
+            assert!(!line.contains("secret"), "{line}");
+        }
         for (source, target, says) in [
             ("s3://b", "s3://b/l", "s3://BUCKET/KEY"),
             ("b/k", "x", "s3://BUCKET/KEY"),

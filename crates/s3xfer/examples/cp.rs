@@ -12,10 +12,10 @@
 //!
 //! A target `s3://BUCKET/` or `s3://BUCKET/FOLDER/` takes the file's name behind it. BUCKET may be the ARN of an access
 //! point. Region and credentials come from where AWS's tools take them. `--config` is a file of [`TransferConfig`]'s
-//! parameters, such as `s3tune` finds. A copy to a file that was interrupted goes on where it stopped when the command
-//! is given again, unless `--no-resume` is given, with which nothing is kept. Exit codes: 0 done, 1 the copy failed, 2
-//! wrong usage; either way one line on standard error says why. A line on standard error also tells what the library
-//! warns of, such as a file system without locks, on which a copy cannot go on where it stopped.
+//! parameters, such as `s3tune` finds. A copy to or from a file that was interrupted goes on where it stopped when the
+//! command is given again, unless `--no-resume` is given, with which nothing is kept. Exit codes: 0 done, 1 the copy
+//! failed, 2 wrong usage; either way one line on standard error says why. A line on standard error also tells what the
+//! library warns of, such as a file system without locks, on which a copy cannot go on where it stopped.
 
 #[path = "cp/folders.rs"]
 mod folders;
@@ -156,7 +156,8 @@ async fn copy(arguments: &Arguments, client: &Client) -> Result<(), Box<dyn Erro
                 }
                 false => UploadSource::file(path),
             };
-            client.upload(from, target.bucket(), target.key()).progress(progress).await?
+            let upload = client.upload(from, target.bucket(), target.key()).progress(progress);
+            upload.resume(!arguments.no_resume).await?
         }
         Places::Across { source, target } => {
             let copy = client.copy(source.bucket(), source.key(), target.bucket(), target.key()).progress(progress);
@@ -284,7 +285,8 @@ impl Places {
 
     /// Whether the same command goes on where this one stops.
     fn goes_on(&self) -> bool {
-        matches!(self, Self::Down { path, .. } if !["-", "/dev/null"].iter().any(|place| path == Path::new(place)))
+        let is_file = |path: &Path| !["-", "/dev/null"].iter().any(|place| path == Path::new(place));
+        matches!(self, Self::Down { path, .. } | Self::Up { path, .. } if is_file(path))
     }
 }
 

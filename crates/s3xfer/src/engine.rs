@@ -11,6 +11,7 @@ pub(crate) mod deadline;
 pub(crate) mod download;
 pub(crate) mod limits;
 pub(crate) mod listing;
+pub(crate) mod lookahead;
 pub(crate) mod memory;
 pub(crate) mod session;
 pub(crate) mod shared;

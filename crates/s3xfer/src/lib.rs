@@ -90,7 +90,7 @@ pub use crate::engine::memory::TransferMemory;
 pub use crate::engine::stale::StaleUpload;
 pub use crate::engine::upload::Upload;
 pub use crate::engine::upload::source::UploadSource;
-pub use crate::words::action::{DiskAction, SinkAction, SourceAction};
+pub use crate::words::action::{DiskAction, Lacking, SinkAction, SourceAction};
 pub use crate::words::batch::{
     BatchAction, BatchError, BatchItem, BatchOutcome, BatchReport, ItemError, OnFailure, Symlinks,
 };
@@ -99,6 +99,7 @@ pub use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated};
 pub use crate::words::client_error::ClientError;
 pub use crate::words::compare::Compare;
 pub use crate::words::config::{ConfigError, TransferConfig, TransferConfigBuilder, TransferOptions};
+pub use crate::words::download_url::{DownloadUrl, DownloadUrlError};
 pub use crate::words::durability::Durability;
 pub use crate::words::failure::{RequestError, TransferError, TransferErrorKind};
 pub use crate::words::globs::Globs;

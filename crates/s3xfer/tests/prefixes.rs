@@ -301,6 +301,40 @@ async fn times_are_kept_on_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_come_back_as_they_were_and_a_sync_sees_that() {
+    let scene = Scene::new(&[]).await;
+    let from = scene.place.path().join("from");
+    fs::create_dir(&from).unwrap();
+    let old = SystemTime::UNIX_EPOCH + std::time::Duration::new(1_234_567_890, 123_456_789);
+    for (name, size) in [("small", 10), ("large", 40 << 10), ("empty", 0)] {
+        fs::write(from.join(name), vec![7; size]).unwrap();
+        fs::File::options().write(true).open(from.join(name)).unwrap().set_modified(old).unwrap();
+    }
+    let time = |name: &str| fs::metadata(scene.folder().join(name)).unwrap().modified().unwrap();
+    scene.client.upload_folder(&from, "lab", "p").keep_times(true).await.unwrap();
+    scene.down("p").await.unwrap();
+    assert_ne!(time("small"), old, "nobody has asked for it");
+    let down = || scene.down("p").keep_times(true).sync(Compare::SizeAndTime);
+    assert_eq!(down().await.unwrap().unchanged, 3, "those are newer");
+    fs::remove_dir_all(scene.folder()).unwrap();
+    assert_eq!(down().await.unwrap().transferred, 3);
+    for name in ["small", "large", "empty"] {
+        assert_eq!(time(name), old, "{name}");
+    }
+    // They are older than their objects, and the same all the same.
+    assert_eq!(down().await.unwrap().unchanged, 3);
+    fs::File::options()
+        .write(true)
+        .open(scene.folder().join("small"))
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let report = down().await.unwrap();
+    assert_eq!((report.transferred, report.unchanged), (1, 2), "another time");
+    assert_eq!(time("small"), old);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listing_that_fails_deletes_nothing() {
     let scene = Scene::new(&[("p/a", 5)]).await;
     fs::create_dir(scene.folder()).unwrap();

@@ -9,7 +9,7 @@ mod lab;
 use std::fs;
 use std::future::IntoFuture;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use journal::{DATA, JOURNAL, asked, recorded};
 use lab::{Bench, KIB, sdk, small};
@@ -125,6 +125,22 @@ async fn of_an_object_that_was_replaced_nothing_is_kept_and_the_next_download_is
         assert_eq!(go_on(&bench, &config(2)).await.unwrap().resumed_bytes, 0);
         assert!(fs::read(bench.target()).unwrap() == [7; SIZE as usize]);
         assert_eq!(bench.files(), ["object.bin"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_was_kept_with_an_object_comes_back_whether_or_not_the_download_was_cut() {
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_234_567_890, 123_456_789);
+    for cut_at in [0, 3] {
+        let bench = Bench::behind(SIZE, slow());
+        let store = sdk(&bench.lab, bench.lab.access_key(), bench.lab.secret_key());
+        let put = store.put_object().bucket("lab").key("key").metadata("mtime", "1234567890.123456789");
+        put.body(vec![7; SIZE as usize].into()).send().await.unwrap();
+        let config = config(3);
+        cut(&bench, &config, cut_at).await;
+        let report = download(&bench, &config).keep_time(true).await.unwrap();
+        assert_eq!((report.modified, report.resumed_bytes > 0), (Some(time), cut_at > 0));
+        assert_eq!(fs::metadata(bench.target()).unwrap().modified().unwrap(), time);
     }
 }
 

@@ -5,13 +5,14 @@
 
 mod lab;
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{join, join_all};
 use lab::Bench;
 use s3lab::NetworkProfile;
-use s3xfer::{Client, Progress, TransferConfig, TransferConfigBuilder};
+use s3xfer::{Client, Progress, TransferConfig, TransferConfigBuilder, TransferError, TransferErrorKind, UploadSource};
 use tokio::time::{Instant, sleep, timeout};
 
 const MIB: u64 = 1 << 20;
@@ -202,4 +203,32 @@ async fn a_small_object_does_not_wait_behind_a_huge_one_of_the_same_client() {
     println!("the small one took {longest} s");
     // Alone 0.3 s; beside 64 bodies its share of the link is 0.9 MB/s. The huge one takes 10 s.
     assert!(longest < 2.0, "{longest} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_read_by_an_upload_of_the_same_client_gets_there_or_says_why_not() {
+    for requests in [1, 2, 3, 8] {
+        for begun_before in [false, true] {
+            let bench = Bench::with(8 * MIB, |lab| lab.min_part_size(1));
+            let parts = little(requests).multipart_chunksize(256 << 10);
+            let client = bench.client.clone().with_config(parts.build().unwrap());
+            let mut stream = client.download("lab", "key").stream().map(|next| next.map_err(std::io::Error::other));
+            // It fetches ahead as much as there is room for before the upload begins.
+            let first = if begun_before { Some(stream.next().await.unwrap()) } else { None };
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let source = UploadSource::stream(futures::stream::iter(first).chain(stream));
+            let upload = client.upload(source, "lab", "new").least_part_bytes(1).into_future();
+            match timeout(FOR_EVER, upload).await.expect("a circle") {
+                Ok(_) => bench.object.verify(0, &bench.lab.object("lab", "new").unwrap()).unwrap(),
+                Err(error) => {
+                    println!("{requests} requests, begun before: {begun_before}: {error}");
+                    assert!(requests == 1 || begun_before, "{error}");
+                    assert!(matches!(&error, TransferError::HeldByStreams { seconds: 20, .. }), "{error:?}");
+                    assert!(error.to_string().starts_with("s3://lab/new: ") && error.to_string().contains(", raise m"));
+                    assert_eq!(error.kind(), TransferErrorKind::HeldByStreams);
+                }
+            }
+            assert_eq!(bench.lab.uploads("lab"), Vec::<String>::new());
+        }
+    }
 }

@@ -5,6 +5,8 @@
 mod lab;
 
 use std::future::IntoFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -359,6 +361,59 @@ async fn a_stream_stays_within_the_memory_limit_and_says_where_it_cannot() {
     let error = client.upload(pieces(&wanted, 10_000), "lab", "new").await.unwrap_err();
     assert!(matches!(error, TransferError::NoRoomForPart { .. }), "{error:?}");
     assert!(error.to_string().contains("a part of 5242880 bytes does not fit"), "{error}");
+}
+
+/// Bytes that are counted as long as anything holds them.
+struct Live {
+    bytes: Vec<u8>,
+    live: Arc<AtomicU64>,
+}
+
+impl Live {
+    fn piece(piece: &[u8], live: &Arc<AtomicU64>, peak: &Arc<AtomicU64>) -> Bytes {
+        let now = live.fetch_add(piece.len() as u64, Ordering::Relaxed) + piece.len() as u64;
+        peak.fetch_max(now, Ordering::Relaxed);
+        Bytes::from_owner(Self { bytes: piece.to_vec(), live: live.clone() })
+    }
+}
+
+impl AsRef<[u8]> for Live {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.live.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_of_a_stream_is_taken_than_the_memory_limit_has_room_for() {
+    let wanted = bytes(12 << 20);
+    // Far slower than the stream.
+    let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(1.0)).unwrap();
+    let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network));
+    // Parts so large that those of all requests would not fit.
+    for (limit, piece_bytes) in [(2 << 20, 40_000), (3 << 20, 33_000), (3 << 20, 256 << 10)] {
+        let (live, peak) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (counted, most) = (live.clone(), peak.clone());
+        let all = wanted.clone();
+        let starts = (0..all.len()).step_by(piece_bytes);
+        let pieces =
+            starts.map(move |start| Ok(Live::piece(&all[start..all.len().min(start + piece_bytes)], &counted, &most)));
+        let config = TransferConfig::builder().memory_limit(limit).multipart_chunksize(1 << 20).build().unwrap();
+        let upload = bench.client.clone().with_config(config);
+        let upload = upload.upload(UploadSource::stream(stream::iter(pieces)), "lab", "new").least_part_bytes(1);
+        upload.await.unwrap();
+        assert_stored(&bench, &wanted);
+        let peak = peak.load(Ordering::Relaxed);
+        println!("{peak} of {limit} at most");
+        // The piece that a part ends in is held beside it.
+        assert!(peak > 512 << 10 && peak <= limit + piece_bytes as u64, "{peak} of {limit}");
+        assert_eq!(live.load(Ordering::Relaxed), 0, "all of it is given back");
+    }
 }
 
 #[tokio::test(start_paused = true)]

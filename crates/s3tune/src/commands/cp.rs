@@ -10,7 +10,7 @@ use super::interrupted;
 use crate::cli::CpArgs;
 use crate::cp::{Copy, Places, client, copy, places, read_config, remember, remembering};
 use crate::failure::Failure;
-use crate::object::Connection;
+use crate::object::{Access, Connection};
 
 /// Longest that Ctrl-C waits for the server to forget an upload.
 pub(super) const ABORT_WITHIN: Duration = Duration::from_secs(10);
@@ -20,8 +20,8 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{flag}: for copies of whole folders; add --recursive")));
     }
     let places = places(&arguments.source, &arguments.target)?;
-    if arguments.version_id.is_some() && matches!(places, Places::Up { .. }) {
-        return Err(Failure::usage("--version-id is of an object that is read, and an upload reads none"));
+    if arguments.version_id.is_some() && matches!(places, Places::Up { .. } | Places::Fetch { .. }) {
+        return Err(Failure::usage("--version-id is of an object that is read by its name, and none is"));
     }
     if let Places::Up { path, .. } = &places
         && path.is_dir()
@@ -37,11 +37,14 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     // otherwise.
     let _listens = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))
         .map_err(|error| Failure::work("listen for SIGXFSZ", &error))?;
-    let connection = Box::pin(Connection::with(flags.access()));
+    let access = flags.access();
+    // A URL needs nobody's keys, and gets none.
+    let unsigned = access.unsigned || matches!(what.places, Places::Fetch { .. });
+    let connection = Box::pin(Connection::with(Access { unsigned, ..access }));
     let memory = flags.memory.as_deref();
     let client = remembering(client(&connection.await?, &what), memory)?;
-    // Dropping the copy ends it: the parts that it has fetched are kept, no file appears under the target's name, and
-    // an upload is aborted.
+    // Dropping the copy ends it: the parts that it has fetched or sent are kept, and nothing appears under the target's
+    // name; an upload that cannot be gone on with is aborted.
     let ended = tokio::select! {
         copied = Box::pin(copy(&client, &what)) => Ok(copied),
         asked = interrupted() => Err(asked),

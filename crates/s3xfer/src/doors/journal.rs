@@ -24,6 +24,7 @@ use crate::words::cut::Length;
 use crate::words::failure::TransferError;
 
 mod format;
+pub(crate) mod upload;
 
 use format::{Chain, Header, MARK_BYTES};
 

@@ -11,6 +11,7 @@ mod copying;
 mod customer_key;
 mod date;
 mod direct;
+mod from_url;
 mod heads;
 mod identity;
 mod list;
@@ -21,6 +22,7 @@ mod plain;
 mod refusal_body;
 mod region;
 mod sign;
+pub(crate) mod unfinished;
 pub(crate) mod writing;
 
 use std::error::Error;
@@ -65,6 +67,7 @@ use self::region::{Elsewhere, Regions};
 use crate::doors::connector;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure};
+use crate::words::mtime;
 use crate::words::object::{ObjectRequest, SseCustomerKey};
 
 /// `client` with our connector below it and the way to that, unless it has an HTTP client of its own.
@@ -93,6 +96,7 @@ pub(crate) struct Store {
     regions: Arc<Regions>,
     identities: Identities,
     endpoint: Endpoint,
+    is_url: bool,
 }
 
 /// The beginning of an answer, and the body behind it.
@@ -104,6 +108,8 @@ pub(crate) struct Answer {
     pub(crate) e_tag: Option<String>,
     /// Seconds and nanoseconds of the Unix epoch.
     pub(crate) last_modified: Option<(i64, u32)>,
+    /// As whoever put the object there has written it ([`mtime`](crate::words::mtime)).
+    pub(crate) mtime: Option<String>,
     pub(crate) checksum: StoredChecksum,
     pub(crate) body: Body,
 }
@@ -179,7 +185,7 @@ impl Store {
         let direct = connector.and_then(|connector| Direct::new(base.config(), connector, identities.clone()));
         let endpoint = Endpoint::default();
         let (client, writer) = Self::clients(&base, connect_timeout, &identities, &endpoint);
-        Self { client, writer, base, direct: direct.map(Arc::new), regions, identities, endpoint }
+        Self { client, writer, base, direct: direct.map(Arc::new), regions, identities, endpoint, is_url: false }
     }
 
     /// The same with another timeout. What the one has learned the other knows, and they share connections.
@@ -235,6 +241,11 @@ impl Store {
         first_byte: Duration,
         sent: &AtomicU64,
     ) -> Result<Answer, RequestFailure> {
+        if self.is_url && (object.version_id.is_some() || object.sse_customer_key.is_some()) {
+            let source =
+                "a URL is of one version and takes no key of a customer's; download the object by its name".into();
+            return Err(RequestFailure::Final(RequestError::NotSent { source }));
+        }
         let asked = Asked { verb: Verb::Get, object, range, if_match: strong(e_tag) };
         let request = |config| {
             let request = addressed!(self.client.get_object(), object)
@@ -246,6 +257,7 @@ impl Store {
                 content_length: output.content_length.and_then(|length| u64::try_from(length).ok()),
                 e_tag: output.e_tag,
                 last_modified: output.last_modified.map(|at| (at.secs(), at.subsec_nanos())),
+                mtime: output.metadata.and_then(|mut metadata| metadata.remove(mtime::NAME)),
                 body: Body { stream: output.body },
             })
         };
@@ -263,6 +275,11 @@ impl Store {
         object: &ObjectRequest,
         first_byte: Duration,
     ) -> Result<(Option<String>, StoredChecksum), RequestFailure> {
+        if self.is_url {
+            // A URL that is presigned for GETs takes no HEAD.
+            let answer = self.get(object, Some(&(0..1)), None, first_byte, &AtomicU64::new(0)).await?;
+            return Ok((answer.e_tag, StoredChecksum::None));
+        }
         let asked = Asked { verb: Verb::Head, object, range: None, if_match: None };
         let request = |config| {
             let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
@@ -272,6 +289,7 @@ impl Store {
                 content_length: None,
                 e_tag: output.e_tag,
                 last_modified: None,
+                mtime: None,
                 body: Body { stream: ByteStream::default() },
             })
         };

@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 
 use super::connector::buffers::{Buffers, FRAME_BYTES};
+use crate::words::unfinished::SourceIdentity;
 
 /// Most bytes that are read at once.
 pub(crate) const READ_BYTES: u64 = FRAME_BYTES as u64;
@@ -22,14 +23,7 @@ static BUFFERS: LazyLock<Arc<Buffers>> = LazyLock::new(|| Buffers::of(FRAME_BYTE
 pub(crate) struct SourceFile {
     path: PathBuf,
     file: File,
-    seen: Seen,
-}
-
-/// The facts that change when a file is written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    bytes: u64,
-    modified: (i64, i64),
+    seen: SourceIdentity,
 }
 
 /// The kind of file that a path leads to.
@@ -42,9 +36,12 @@ pub(crate) enum Opened {
     NothingToRead,
 }
 
-impl Seen {
-    fn of(metadata: &Metadata) -> Self {
-        Self { bytes: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+fn seen(metadata: &Metadata) -> SourceIdentity {
+    SourceIdentity {
+        bytes: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        device: metadata.dev(),
+        inode: metadata.ino(),
     }
 }
 
@@ -58,7 +55,7 @@ pub(crate) fn open(path: &Path) -> io::Result<Opened> {
     let metadata = file.metadata()?;
     let kind = metadata.file_type();
     Ok(match () {
-        () if kind.is_file() => Opened::File(SourceFile { path: path.to_owned(), seen: Seen::of(&metadata), file }),
+        () if kind.is_file() => Opened::File(SourceFile { path: path.to_owned(), seen: seen(&metadata), file }),
         () if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() => Opened::Stream(file),
         () => Opened::NothingToRead,
     })
@@ -67,6 +64,11 @@ pub(crate) fn open(path: &Path) -> io::Result<Opened> {
 impl SourceFile {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Size, time and inode when it was opened.
+    pub(crate) fn identity(&self) -> &SourceIdentity {
+        &self.seen
     }
 
     /// Bytes when it was opened.
@@ -80,7 +82,7 @@ impl SourceFile {
     ///
     /// The operating system's word.
     pub(crate) fn is_unchanged(&self) -> io::Result<bool> {
-        Ok(Seen::of(&self.file.metadata()?) == self.seen)
+        Ok(seen(&self.file.metadata()?) == self.seen)
     }
 
     /// Reads `bytes`, at most [`READ_BYTES`] of them. Blocks.

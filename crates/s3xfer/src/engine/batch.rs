@@ -110,7 +110,14 @@ pub(crate) trait Direction: Send {
     /// Transfers an object or makes an empty folder.
     fn transfer(&self, seen: Seen) -> BoxFuture<'static, Result<u64, ItemError>>;
 
-    /// Whether both sides, which are as large, have the same checksum. False where that cannot be known.
+    /// Whether a target that looks older may have been given the time that was kept with its source.
+    /// [`same`](Self::same) tells.
+    fn keeps_times(&self) -> bool {
+        false
+    }
+
+    /// Whether both sides, which are as large, have the same checksum, or the same time where that decides. False where
+    /// that cannot be known.
     fn same(&self, source: &Seen, target: &Seen) -> BoxFuture<'static, Result<bool, ItemError>>;
 
     /// Deletes at the target. As many names as [`deleted_at_once`](Self::deleted_at_once) says, or fewer.
@@ -279,7 +286,11 @@ impl<D: Direction> Run<D> {
                 Verdict::Same
             }
             (Some(rule), Some(Seen { what: What::Object { bytes, modified, .. }, .. })) => {
-                compare::compare(rule, side, compare::Side { bytes: *bytes, modified: *modified })
+                let there = compare::Side { bytes: *bytes, modified: *modified };
+                match compare::compare(rule, side, there) {
+                    Verdict::Transfer if side.bytes == there.bytes && self.direction.keeps_times() => Verdict::Ask,
+                    verdict => verdict,
+                }
             }
             _ => Verdict::Transfer,
         };

@@ -16,6 +16,7 @@ use crate::engine::stale::{self, StaleUpload};
 use crate::engine::upload::source::UploadSource;
 use crate::engine::upload::{self, Upload};
 use crate::words::config::{TransferConfig, TransferOptions};
+use crate::words::download_url::DownloadUrl;
 use crate::words::failure::TransferError;
 use crate::words::object::ObjectAddress;
 use crate::words::target::Target;
@@ -105,6 +106,26 @@ impl Client {
     pub fn download(&self, bucket: impl Into<String>, key: impl Into<String>) -> Download {
         let object = ObjectAddress { bucket: bucket.into(), key: key.into() };
         Download::new(Order::new(self.shared.clone(), object))
+    }
+
+    /// A download from a URL: one that was presigned, or that of any server. Parts of it are fetched at once where the
+    /// server knows ranges, and all of it by one request where it does not. It is pinned to one version by a strong
+    /// ETag, where the server tells one. There is no checksum to compare it with; redirects are not followed.
+    ///
+    /// The URL's query goes to that server alone: neither errors nor the journal nor this crate's logs have it.
+    /// (`aws_smithy_runtime` logs requests whole at level TRACE.) The client's credentials are not sent.
+    ///
+    /// ```no_run
+    /// # async fn example(client: s3xfer::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let url = "https://example.com/a.bin?X-Amz-Signature=...".parse()?;
+    /// client.download_url(&url).to_file("a.bin").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn download_url(&self, url: &DownloadUrl) -> Download {
+        let store = self.shared.store.at_url(url.clone(), self.shared.config.connect_timeout());
+        let object = ObjectAddress { bucket: url.origin().to_owned(), key: url.path().to_owned() };
+        Download::new(Order::new(Shared { store, ..self.shared.clone() }, object))
     }
 
     /// An upload of a file, of bytes in memory or of a stream into the object; awaiting it runs it. Names that cannot

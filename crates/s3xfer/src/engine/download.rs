@@ -21,7 +21,7 @@ use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
 use crate::words::sink::WriteAt;
 
-mod discover;
+pub(crate) mod discover;
 mod expected;
 mod fetch;
 pub(crate) mod file;
@@ -205,6 +205,13 @@ impl FileDownload {
     /// download [resumes](Self::resume).
     pub fn verify_kept(mut self, verify: bool) -> Self {
         self.into.verify_kept = verify;
+        self
+    }
+
+    /// Gives the file the time of the last change that was kept with the object, where one was
+    /// ([`TransferReport::modified`]).
+    pub fn keep_time(mut self, keep: bool) -> Self {
+        self.into.keep_time = keep;
         self
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::doors::machine;
+use crate::engine::lookahead::Lookahead;
 use crate::engine::turns::{Turn, Turns};
 use crate::rules::admission::{Admission, REQUEST_BYTES};
 use crate::rules::pace::Pacer;
@@ -29,6 +30,7 @@ pub(crate) struct Limits {
     /// `None`: all that have permits run.
     turns: Option<Arc<Turns>>,
     memory: Arc<Memory>,
+    lookahead: Arc<Lookahead>,
     pacer: Option<Mutex<Pacer>>,
     zero: Instant,
     /// Multipart uploads that the server has begun, or may have, and that are not ended yet.
@@ -107,6 +109,7 @@ impl Limits {
             permits: Arc::new(Semaphore::new(requests as usize)),
             turns: config.adaptive_concurrency().then(|| Turns::new(small_at_once)),
             memory: Memory::new(waiting_bytes),
+            lookahead: Lookahead::new(waiting_bytes, requests),
             pacer: config.max_bandwidth().map(|rate| Mutex::new(Pacer::new(rate))),
             zero: Instant::now(),
             open_uploads: watch::Sender::new(0),
@@ -144,6 +147,11 @@ impl Limits {
     /// Bytes that may wait altogether.
     pub(crate) fn waiting_bytes(&self) -> u64 {
         self.memory.bytes
+    }
+
+    /// What streams hold ahead of their readers.
+    pub(crate) fn lookahead(&self) -> &Arc<Lookahead> {
+        &self.lookahead
     }
 
     /// Most memory that was held at one moment, by all transfers.

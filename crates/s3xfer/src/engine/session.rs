@@ -174,6 +174,7 @@ impl Session {
             object_bytes: bytes,
             elapsed: self.started.elapsed(),
             e_tag: None,
+            modified: None,
             version_id: None,
             integrity,
             parts: 0,

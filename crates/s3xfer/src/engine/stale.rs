@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::doors::s3::writing::Begun;
+use crate::doors::s3::unfinished::Begun;
 use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::engine::shared::Shared;
 use crate::rules::retry::Attempts;
@@ -44,8 +44,7 @@ pub(crate) async fn abort_stale(
             // One without a date may have begun just now.
             let Some(initiated) = initiated.filter(|initiated| *initiated <= before) else { continue };
             let object = ObjectRequest::new(ObjectAddress { bucket: bucket.clone(), key: key.clone() });
-            let mut aborting = Aborting { session: &session, object: &object, upload_id: &upload_id };
-            session.persist(&mut aborting).await?;
+            abort(&session, &object, &upload_id).await?;
             aborted.push(StaleUpload { key, upload_id, initiated });
         }
         match next {
@@ -55,10 +54,22 @@ pub(crate) async fn abort_stale(
     }
 }
 
-struct Listing<'a> {
-    session: &'a Session,
-    place: ObjectAddress,
-    after: Option<(String, String)>,
+/// Aborts one; that somebody else has ended it is no error.
+///
+/// # Errors
+///
+/// [`TransferError`].
+pub(crate) async fn abort(session: &Session, object: &ObjectRequest, upload_id: &str) -> Result<(), TransferError> {
+    session.persist(&mut Aborting { session, object, upload_id }).await
+}
+
+/// The question which uploads were begun and not ended, a page at a time.
+pub(crate) struct Listing<'a> {
+    pub(crate) session: &'a Session,
+    /// The prefix of the keys, as a key.
+    pub(crate) place: ObjectAddress,
+    /// Where the page begins.
+    pub(crate) after: Option<(String, String)>,
 }
 
 impl Ask for Listing<'_> {

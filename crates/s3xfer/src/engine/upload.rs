@@ -1,7 +1,7 @@
 //! Uploads: the public builder, and the ways it can go.
 //!
 //! Dropped before its end, an upload leaves no object, or the whole one where the server had it already; the multipart
-//! upload that it had begun is aborted by a task of its own.
+//! upload that it had begun is aborted by a task of its own, or kept where it can be gone on with.
 
 mod collected;
 pub(crate) mod content;
@@ -10,9 +10,11 @@ mod known;
 pub(crate) mod multipart;
 pub(crate) mod order;
 pub(crate) mod part;
+mod resume;
 pub(crate) mod source;
 
 use std::future::IntoFuture;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -30,7 +32,7 @@ use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, TransferError};
 use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
-use order::Order;
+use order::{Order, Resume};
 use part::Carrier;
 use source::{Kind, UploadSource};
 
@@ -71,6 +73,28 @@ impl Upload {
     /// or less is uploaded all the same.
     pub fn object_bytes(mut self, bytes: u64) -> Self {
         self.order.object_bytes = Some(bytes);
+        self
+    }
+
+    /// Goes on where an earlier upload of the same file to the same place stopped, be it in this process or in one that
+    /// was killed, and leaves the means to do so where this one stops: the parts at the server, and a small journal
+    /// beside the file (`.s3xfer-upload-...`), which goes when the object is there. At most one part a connection is
+    /// sent twice. Off by default; without effect on sources other than files, and on those that are one request.
+    ///
+    /// An upload that is dropped, or fails with an error that another attempt may not meet, then stays at the server,
+    /// where its parts cost what objects cost, until it is gone on with or [aborted](crate::Client::abort_stale). A
+    /// file whose size, time of modification or inode differs is not gone on with: the earlier upload is aborted, a
+    /// warning is logged, and [`resumed_bytes`](TransferReport::resumed_bytes) is 0. The same holds where another
+    /// content type, metadata, encryption or checksum is asked for. Where no journal can be written beside the file,
+    /// a warning says so, and the upload cannot be gone on with.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.order.resume = if resume { Resume::BesideTheFile } else { Resume::No };
+        self
+    }
+
+    /// As [`resume`](Self::resume), with the journal in that folder, which has to be there.
+    pub fn resume_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.order.resume = Resume::In(folder.into());
         self
     }
 
@@ -147,7 +171,8 @@ impl IntoFuture for Upload {
 }
 
 async fn run(order: Order) -> Result<TransferReport, TransferError> {
-    let Order { shared, source, mut target, object_bytes, guess_content_type, least_part_bytes, progress } = order;
+    let Order { shared, source, mut target, object_bytes, guess_content_type, least_part_bytes, resume, progress } =
+        order;
     target.check().map_err(|source| TransferError::Request {
         object: target.address().to_string(),
         source: RequestError::Argument { source },
@@ -166,7 +191,7 @@ async fn run(order: Order) -> Result<TransferReport, TransferError> {
     match source.kind {
         Kind::Bytes(bytes) => {
             let carrier = Carrier::new(session, target, None);
-            known::run(&carrier, known::Known::Bytes(bytes), wanted, progress).await
+            known::run(&carrier, known::Known::Bytes(bytes), (wanted, Resume::No), progress).await
         }
         Kind::Stream(stream) => {
             let carrier = Carrier::new(session, target, None);
@@ -179,7 +204,8 @@ async fn run(order: Order) -> Result<TransferReport, TransferError> {
             match blocking::run(move || source_file::open(&looked)).await {
                 Ok(Opened::File(file)) => {
                     let carrier = Carrier::new(session, target, Some(path_too));
-                    let report = known::run(&carrier, known::Known::File(Arc::new(file)), wanted, progress).await;
+                    let source = known::Known::File(Arc::new(file));
+                    let report = known::run(&carrier, source, (wanted, resume), progress).await;
                     drop(opened);
                     report
                 }

@@ -88,6 +88,8 @@ pub enum DiskAction {
     Mark,
     /// Take that tie away again.
     Unmark,
+    /// Take the journal of an upload while another one writes to it.
+    TakeUploadJournal,
     /// Give the file the object's time.
     SetTime,
     /// Make a folder.
@@ -138,6 +140,7 @@ impl fmt::Display for DiskAction {
             Self::SyncJournal => "bring its journal to the device",
             Self::Mark => "mark its temporary file",
             Self::Unmark => "cut the mark off its temporary file",
+            Self::TakeUploadJournal => "go on with it: another upload of the same file to the same place is running",
             Self::SetTime => "give it the object's time",
             Self::MakeFolder => "make the folder",
             Self::ListFolder => "list the folder",
@@ -171,6 +174,35 @@ impl fmt::Display for SourceAction {
             Self::SendKind => f.write_str("upload it: it is no file, FIFO or device"),
             Self::Read { offset } => write!(f, "read it at byte {offset}"),
         }
+    }
+}
+
+/// What an upload of a stream cannot have while other streams hold it. Displays as a noun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lacking {
+    /// Room for a part within [`memory_limit`](crate::TransferConfig::memory_limit).
+    Memory,
+    /// One of the [`max_concurrency`](crate::TransferConfig::max_concurrency) requests.
+    Requests,
+}
+
+impl Lacking {
+    /// The parameter to raise.
+    pub(crate) fn parameter(self) -> &'static str {
+        match self {
+            Self::Memory => "memory_limit",
+            Self::Requests => "max_concurrency",
+        }
+    }
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "room in memory for a part",
+            Self::Requests => "every request that may be in flight",
+        })
     }
 }
 

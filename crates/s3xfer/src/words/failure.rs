@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::{error, io};
 
-use crate::words::action::{DiskAction, SinkAction, SourceAction};
+use crate::words::action::{DiskAction, Lacking, SinkAction, SourceAction};
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::object::{ArgumentError, ObjectAddress};
 
@@ -193,6 +193,20 @@ pub enum TransferError {
         /// For it.
         room: u64,
     },
+    /// An upload of a stream needs what other streams of the same client hold, which nobody has read for so long: it
+    /// may be that they wait for this upload.
+    #[error(
+        "{object}: {lacking} has been held for {seconds} s by streams of the same client that nobody reads; read them \
+         meanwhile, raise {}, or give the upload a client of its own", lacking.parameter()
+    )]
+    HeldByStreams {
+        /// `s3://bucket/key`.
+        object: String,
+        /// What is held.
+        lacking: Lacking,
+        /// For how long: [`stall_timeout_seconds`](crate::TransferConfig::stall_timeout).
+        seconds: u64,
+    },
     /// The target cannot be written.
     #[error("{}: cannot {action}", path.display())]
     Disk {
@@ -229,6 +243,7 @@ impl TransferError {
             Self::Corrupt { .. } => TransferErrorKind::Corrupt,
             Self::TooLarge { .. } => TransferErrorKind::TooLarge,
             Self::BeyondS3 { .. } | Self::NoRoomForPart { .. } => TransferErrorKind::TooLarge,
+            Self::HeldByStreams { .. } => TransferErrorKind::HeldByStreams,
             Self::ConditionFailed { .. } => TransferErrorKind::ConditionFailed,
             Self::SourceChanged { .. } => TransferErrorKind::SourceChanged,
             Self::Source { .. } => TransferErrorKind::Source,
@@ -306,6 +321,8 @@ pub enum TransferErrorKind {
     TooLarge,
     /// The condition on the object's state does not hold: it exists already, or was replaced.
     ConditionFailed,
+    /// Streams of the same client hold what the upload needs.
+    HeldByStreams,
     /// The file was changed while it was being uploaded.
     SourceChanged,
     /// The source of an upload cannot be read.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
 
-/// An object's address. Displays as `s3://bucket/key`.
+/// An object's address. Displays as `s3://bucket/key`. Where an object is taken from a URL, the bucket is the URL's
+/// origin (`https://host`), which no bucket's name is like, and the key its path; it displays as the URL without its
+/// query then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectAddress {
     pub(crate) bucket: String,
@@ -13,7 +15,9 @@ pub(crate) struct ObjectAddress {
 /// A name longer than S3 has them is shown by its beginning.
 impl fmt::Display for ObjectAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("s3://")?;
+        if !self.bucket.contains("://") {
+            f.write_str("s3://")?;
+        }
         for (name, most, end) in [(&self.bucket, MOST_BUCKET_BYTES, "/"), (&self.key, MOST_KEY_BYTES, "")] {
             match name.len() <= most {
                 true => write!(f, "{name}{end}")?,

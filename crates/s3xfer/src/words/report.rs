@@ -1,6 +1,6 @@
 //! [`TransferReport`]: the figures of a finished transfer, and the values of its configuration that took effect.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::words::checksum::Integrity;
 use crate::words::config::TransferConfig;
@@ -26,6 +26,9 @@ pub struct TransferReport {
     pub elapsed: Duration,
     /// The ETag every part of a download was pinned to, or the new object's; `None` where the server gives none.
     pub e_tag: Option<String>,
+    /// The time of the last change of the file that a downloaded object was made of, where its uploader has kept it with
+    /// the object, as metadata `mtime`: rclone does, and [`FolderUpload::keep_times`](crate::FolderUpload::keep_times).
+    pub modified: Option<SystemTime>,
     /// The version that an upload or a copy has made, where the bucket keeps versions.
     pub version_id: Option<String>,
     /// Whether the bytes were compared with the object's checksum: by this program for a download, by this program and

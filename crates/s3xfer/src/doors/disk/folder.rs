@@ -31,7 +31,7 @@ pub(crate) struct Folder {
 
 /// Whether a lock was to be had.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Lock {
+pub(crate) enum Lock {
     Taken,
     /// Another open file has it.
     Held,
@@ -41,7 +41,7 @@ pub(super) enum Lock {
 
 impl Folder {
     /// The folder of a path.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         let access = OFlags::PATH;
         #[cfg(not(target_os = "linux"))]
@@ -129,7 +129,7 @@ impl Folder {
     }
 
     /// A file that is there and ours, to write and to read.
-    pub(super) fn open_ours(&self, name: &OsStr) -> io::Result<File> {
+    pub(crate) fn open_ours(&self, name: &OsStr) -> io::Result<File> {
         let file = rustix::fs::openat(&self.fd, name, CAREFUL | OFlags::RDWR, Mode::empty())?;
         self.ours(file)
     }
@@ -144,6 +144,12 @@ impl Folder {
     pub(crate) fn create_private(&self, name: &OsStr) -> io::Result<File> {
         let flags = CAREFUL | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
         self.remove(name)?;
+        Ok(rustix::fs::openat(&self.fd, name, flags, PRIVATE)?.into())
+    }
+
+    /// A file that was not there before, which only its owner reads and writes.
+    pub(crate) fn create_ours(&self, name: &OsStr) -> io::Result<File> {
+        let flags = CAREFUL | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(rustix::fs::openat(&self.fd, name, flags, PRIVATE)?.into())
     }
 
@@ -165,7 +171,7 @@ impl Folder {
     }
 
     /// Whether this file has this name.
-    pub(super) fn is(&self, file: &File, name: &OsStr) -> io::Result<bool> {
+    pub(crate) fn is(&self, file: &File, name: &OsStr) -> io::Result<bool> {
         let opened = rustix::fs::fstat(file)?;
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(named) => Ok((named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)),
@@ -176,7 +182,7 @@ impl Folder {
 
     /// Takes the file's lock, if it is free. It belongs to the open file and goes with the last handle to it, however
     /// the process ends.
-    pub(super) fn lock(&self, file: &File) -> io::Result<Lock> {
+    pub(crate) fn lock(&self, file: &File) -> io::Result<Lock> {
         let lock = || rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
         match self.calls.take(Call::Lock, || Ok(rustix::io::retry_on_intr(lock)?)) {
             Ok(()) => Ok(Lock::Taken),

@@ -5,6 +5,7 @@
 //! only behind the very lines it was written behind, and what a crash tore, or left of an older file, ends the list.
 //! Pure: what reads and writes is in the file above.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::words::checkpoint::{Checkpoint, Follows, Mark, Record};
@@ -38,6 +39,11 @@ impl Header {
     pub(super) fn new(id: u64, follows: Option<Follows>, checkpoint: Checkpoint, boot_id: Option<String>) -> Self {
         Self { s3xfer_journal: VERSION, id, follows, boot_id, checkpoint }
     }
+}
+
+/// A number that hardly any other text has.
+pub(super) fn hash(text: &[u8]) -> u64 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, text)
 }
 
 /// A mark as it stands in the data file: a line of text with a CRC-32 at its end.
@@ -83,19 +89,36 @@ impl Chain {
 
 /// What a journal says, as far as it is whole; `None` if its first line is not.
 pub(super) fn read(text: &[u8]) -> Option<(Header, Vec<Record>)> {
+    let Lines { header, records, .. } = lines(text)?;
+    Some((header, records)).filter(|(header, _): &(Header, _)| header.s3xfer_journal == VERSION)
+}
+
+/// The lines of a text that are whole, and all before them.
+pub(super) struct Lines<H, R> {
+    pub(super) header: H,
+    pub(super) records: Vec<R>,
+    /// Bytes of these lines.
+    pub(super) bytes: usize,
+    /// Behind the last of them.
+    pub(super) chain: Chain,
+}
+
+/// Reads lines of two kinds: the first one, and all that follow. `None` if the first one is not whole.
+pub(super) fn lines<H: DeserializeOwned, R: DeserializeOwned>(text: &[u8]) -> Option<Lines<H, R>> {
     // What is behind the last line's end is torn.
     let mut lines = text.split_inclusive(|byte| *byte == b'\n').map_while(|line| line.strip_suffix(b"\n"));
-    let (json, mut chain) = Chain::START.check(lines.next()?)?;
-    let header: Header =
-        serde_json::from_slice(json).ok().filter(|header: &Header| header.s3xfer_journal == VERSION)?;
+    let first = lines.next()?;
+    let (json, mut chain) = Chain::START.check(first)?;
+    let (header, mut bytes) = (serde_json::from_slice(json).ok()?, first.len() + 1);
     let mut records = Vec::new();
     for line in lines {
         let Some((json, next)) = chain.check(line) else { break };
         let Ok(record) = serde_json::from_slice(json) else { break };
         records.push(record);
         chain = next;
+        bytes += line.len() + 1;
     }
-    Some((header, records))
+    Some(Lines { header, records, bytes, chain })
 }
 
 #[cfg(test)]

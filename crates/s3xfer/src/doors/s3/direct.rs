@@ -191,9 +191,9 @@ impl Direct {
         let Some(head) = plain::read(answer.status, &answer.headers) else {
             return Err(Told::new(answer.into_response()));
         };
-        let Plain { content_range, content_length, e_tag, last_modified, checksum } = head;
+        let Plain { content_range, content_length, e_tag, last_modified, mtime, checksum } = head;
         let body = Body { stream: ByteStream::new(answer.into_body()) };
-        Ok(Answer { content_range, content_length, e_tag, last_modified, checksum, body })
+        Ok(Answer { content_range, content_length, e_tag, last_modified, mtime, checksum, body })
     }
 
     async fn way(&self, asked: &Asked<'_>, heard: Heard) -> Option<Way> {

@@ -32,6 +32,9 @@ const CHECKSUMS: [&str; 6] = [
     "x-amz-checksum-type",
 ];
 
+/// The time of the last change of the file that the object was made of, where its uploader has kept it.
+pub(super) const MTIME: &str = "x-amz-meta-mtime";
+
 /// Why an answer cannot be used. Ends a sentence about the answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum OddHead {
@@ -77,7 +80,7 @@ fn read<'a>(all: impl Fn(&'static str) -> Vec<&'a [u8]>) -> Result<Vec<(&'static
         kept.extend(agreed(needed, &all(needed))?.map(|value| (needed, value)));
     }
     kept.extend(last_modified(&all("last-modified")).map(|value| ("last-modified", value)));
-    for optional in CHECKSUMS {
+    for optional in CHECKSUMS.into_iter().chain([MTIME]) {
         // A header that contradicts itself says nothing.
         kept.extend(agreed(optional, &all(optional)).ok().flatten().map(|value| (optional, value)));
     }

@@ -6,6 +6,7 @@
 use aws_sdk_s3::types::ChecksumType;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::heads::MTIME;
 use super::{StoredChecksum, date, stored_checksum};
 use crate::words::checksum::ChecksumAlgorithm;
 
@@ -16,6 +17,7 @@ pub(super) struct Plain {
     pub(super) content_length: Option<u64>,
     pub(super) e_tag: Option<String>,
     pub(super) last_modified: Option<(i64, u32)>,
+    pub(super) mtime: Option<String>,
     pub(super) checksum: StoredChecksum,
 }
 
@@ -55,6 +57,7 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap) -> Option<Plain> {
         content_length,
         e_tag: text(headers, "etag")?.map(str::to_owned),
         last_modified,
+        mtime: text(headers, MTIME)?.map(str::to_owned),
         checksum: stored_checksum(kind.as_ref(), crcs, sha),
     })
 }

@@ -1,17 +1,16 @@
 //! Requests that write: objects in one piece, multipart uploads and their parts.
 //!
 //! Amazon S3 API reference: PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload,
-//! AbortMultipartUpload, ListMultipartUploads, HeadObject. Bodies are signed as UNSIGNED-PAYLOAD: to hash them would
+//! AbortMultipartUpload, HeadObject. Bodies are signed as UNSIGNED-PAYLOAD: to hash them would
 //! take as long as to send them, and their checksum is in a header, or is compared with the server's.
 
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, RequestPayer, ServerSideEncryption as SdkEncryption};
 
 use super::outgoing::Outgoing;
 use super::*;
-use crate::words::object::ObjectAddress;
 use crate::words::target::{Attributes, ServerSideEncryption, Target};
 
 /// The server's word on an object that is written now.
@@ -41,14 +40,6 @@ pub(crate) struct Described {
     pub(crate) version_id: Option<String>,
     pub(crate) checksum: StoredChecksum,
     pub(crate) attributes: Attributes,
-}
-
-/// A multipart upload that was begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Begun {
-    pub(crate) key: String,
-    pub(crate) upload_id: String,
-    pub(crate) initiated: Option<SystemTime>,
 }
 
 /// A checksum as S3 writes it.
@@ -158,7 +149,7 @@ pub(super) fn encryption(wanted: Option<&ServerSideEncryption>) -> (Option<SdkEn
     }
 }
 
-pub(super) use {describing, for_target, told_checksum, with_key};
+pub(super) use {describing, for_target, send, told_checksum, with_key};
 
 impl Store {
     /// Writes the object in one piece. `body` is asked for one whenever the request is sent; `checksum` is that of its
@@ -292,47 +283,6 @@ impl Store {
             send!(request, object, region, |_output| ())
         };
         self.see_through(object, within, None, attempt).await
-    }
-
-    /// The multipart uploads below `prefix` that were begun and not ended, a page of them from `after` on: key and id
-    /// of the last one before it. Gives the next page's, too.
-    ///
-    /// # Errors
-    ///
-    /// As [`put`](Self::put).
-    pub(crate) async fn uploads(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&(String, String)>,
-        within: Duration,
-    ) -> Result<(Vec<Begun>, Option<(String, String)>), RequestFailure> {
-        // Only the bucket of it is looked at.
-        let key = if prefix.is_empty() { "/" } else { prefix };
-        let object = ObjectRequest::new(ObjectAddress { bucket: bucket.to_owned(), key: key.to_owned() });
-        let attempt = |region: Option<Region>| {
-            let request = self
-                .writer
-                .list_multipart_uploads()
-                .bucket(bucket)
-                .set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()))
-                .set_key_marker(after.map(|(key, _)| key.clone()))
-                .set_upload_id_marker(after.map(|(_, id)| id.clone()));
-            send!(request, &object, region, |output| output)
-        };
-        let page = self.see_through(&object, within, None, attempt).await?;
-        let begun = |upload: &aws_sdk_s3::types::MultipartUpload| {
-            let initiated = upload.initiated().and_then(|at| SystemTime::try_from(*at).ok());
-            Some(Begun { key: upload.key()?.to_owned(), upload_id: upload.upload_id()?.to_owned(), initiated })
-        };
-        let next = match (page.is_truncated(), page.next_key_marker(), page.next_upload_id_marker()) {
-            (Some(true), Some(key), Some(id)) if after.is_none_or(|(k, i)| (&**k, &**i) != (key, id)) => {
-                Some((key.to_owned(), id.to_owned()))
-            }
-            (Some(true), ..) => return Err(bad("a listing of uploads that goes on and does not say where")),
-            _ => None,
-        };
-        Ok((page.uploads().iter().filter_map(begun).collect(), next))
     }
 
     /// Asks what the server has there.

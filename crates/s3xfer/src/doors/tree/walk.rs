@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::time;
+use crate::doors::journal::upload::PREFIX;
 use crate::words::batch::Symlinks;
 
 /// Something below the folder.
@@ -140,6 +141,10 @@ fn level(name: String, path: &Path, id: (u64, u64), links: Symlinks) -> io::Resu
     let mut entries = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
+        // The journal of an upload that broke off is no file of the folder's.
+        if entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
         let path = entry.path();
         let is_link = entry.file_type()?.is_symlink();
         let found = match is_link && links == Symlinks::Follow {
@@ -175,6 +180,7 @@ mod tests {
             fs::write(path, file).unwrap();
         }
         fs::create_dir(place.path().join("empty")).unwrap();
+        fs::write(place.path().join(format!("a/{PREFIX}0123")), "a journal").unwrap();
         let found = names(place.path(), Symlinks::Skip);
         assert_eq!(found, ["a!", "a.txt", "a/b/c", "a/z", "b", "empty/", "é"]);
         assert!(found.is_sorted());

@@ -5,6 +5,7 @@ use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use futures::FutureExt;
 use futures::StreamExt;
@@ -14,12 +15,14 @@ use super::settings::settings;
 use super::side::{self, Seen, Side, What};
 use super::{Direction, Settings, same};
 use crate::doors::tree::{Tree, TreeError};
+use crate::engine::download::discover;
 use crate::engine::download::file::{self, IntoFile};
 use crate::engine::download::order::Order;
 use crate::engine::shared::Shared;
 use crate::rules::names::{FolderRules, Names, Relative, as_folder, is_temporary};
 use crate::words::batch::{BatchError, BatchReport, ItemError, Symlinks};
 use crate::words::batch_progress::BatchProgress;
+use crate::words::compare::Compare;
 use crate::words::failure::TransferError;
 use crate::words::listing::ListRequest;
 use crate::words::object::ObjectAddress;
@@ -59,7 +62,10 @@ impl PrefixDownload {
         Self { settings, bucket, prefix, folder, keep_times: false, resume: false, check_names_first: false }
     }
 
-    /// Gives each file its object's `LastModified` as the time of its last change.
+    /// Gives each file the time of the last change that was kept with its object ([`FolderUpload::keep_times`], or
+    /// rclone), and the object's `LastModified` where none was.
+    ///
+    /// [`FolderUpload::keep_times`]: crate::FolderUpload::keep_times
     pub fn keep_times(mut self, keep: bool) -> Self {
         self.keep_times = keep;
         self
@@ -89,7 +95,7 @@ impl PrefixDownload {
         let place =
             Arc::new(Place { shared, progress, asked, folder, tree, keep_times, resume, kept: Mutex::default() });
         let ordered = settings.sync.is_some() || settings.delete;
-        let mut down = Down { place, names: Names::new(rules), ordered, looks: settings.dry_run };
+        let mut down = Down { place, names: Names::new(rules), ordered, looks: settings.dry_run, sync: settings.sync };
         if check_names_first {
             let mut source = down.source();
             while let Some(seen) = source.next().await {
@@ -111,6 +117,7 @@ struct Down {
     ordered: bool,
     /// Whether links on the way are looked for before anything is transferred.
     looks: bool,
+    sync: Option<Compare>,
 }
 
 #[derive(Debug)]
@@ -168,12 +175,22 @@ impl Direction for Down {
         async move { place.transfer(seen).await }.boxed()
     }
 
+    fn keeps_times(&self) -> bool {
+        self.place.keep_times
+    }
+
     fn same(&self, source: &Seen, target: &Seen) -> BoxFuture<'static, Result<bool, ItemError>> {
-        let (What::Object { e_tag, .. }, What::Object { path: Some(path), .. }) = (&source.what, &target.what) else {
+        let (What::Object { e_tag, .. }, What::Object { path: Some(path), modified, .. }) =
+            (&source.what, &target.what)
+        else {
             return async { Ok(false) }.boxed();
         };
         let place = self.place.clone();
         let object = place.address(&source.name);
+        if self.sync != Some(Compare::Checksum) {
+            let modified = *modified;
+            return async move { place.has_time(object, modified).await }.boxed();
+        }
         let (e_tag, path) = (e_tag.clone(), path.clone());
         async move { same::object_and_file(&place.shared, &place.asked, object, e_tag, path).await }.boxed()
     }
@@ -204,6 +221,22 @@ impl Place {
         }
     }
 
+    /// Whether the file's time, to the second, is the one that was kept with the object.
+    async fn has_time(&self, object: ObjectAddress, modified: Option<SystemTime>) -> Result<bool, ItemError> {
+        let order = self.order(object);
+        let _permit = self.shared.limits.permit().await;
+        let kept = discover::modified(&order).await?;
+        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs());
+        Ok(kept.is_some() && kept.and_then(seconds) == modified.and_then(seconds))
+    }
+
+    fn order(&self, object: ObjectAddress) -> Order {
+        let mut order = Order::new(self.shared.clone(), object);
+        order.object.request_payer = self.asked.request_payer;
+        order.object.expected_bucket_owner = self.asked.expected_bucket_owner.clone();
+        order
+    }
+
     async fn transfer(&self, seen: Seen) -> Result<u64, ItemError> {
         let Seen { name, what } = seen;
         let What::Object { bytes, modified, .. } = what else { return Ok(0) };
@@ -214,15 +247,13 @@ impl Place {
             return tree.folder(folder).map(|_| 0).map_err(fail);
         }
         let spot = tree.spot(&name).map_err(fail)?;
-        let mut order = Order::new(self.shared.clone(), address);
+        let mut order = self.order(address);
         order.object_bytes = Some(bytes);
-        order.object.request_payer = self.asked.request_payer;
-        order.object.expected_bucket_owner = self.asked.expected_bucket_owner.clone();
         order.progress = self.progress.bytes().into();
         let mut into = IntoFile::new(spot.path);
         into.within = Some(spot.folder);
         into.resume = self.resume;
-        into.modified = modified.filter(|_| self.keep_times);
+        (into.keep_time, into.listed) = (self.keep_times, modified);
         let report = Box::pin(order.run(|order| file::run(order, into))).await?;
         Ok(report.bytes)
     }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -21,6 +20,7 @@ use crate::words::batch::{BatchError, BatchReport, ItemError, Symlinks};
 use crate::words::batch_progress::BatchProgress;
 use crate::words::failure::{RequestError, TransferError};
 use crate::words::listing::ListRequest;
+use crate::words::mtime;
 use crate::words::object::{ObjectAddress, ObjectRequest};
 use crate::words::target::Target;
 
@@ -184,8 +184,8 @@ impl Place {
         if let Some(owner) = &self.asked.expected_bucket_owner {
             upload = upload.expected_bucket_owner(owner);
         }
-        if let Some(time) = modified.filter(|_| self.keep_times).and_then(seconds) {
-            upload = upload.metadata("mtime", time);
+        if let Some(time) = modified.filter(|_| self.keep_times).and_then(mtime::written) {
+            upload = upload.metadata(mtime::NAME, time);
         }
         if let Some(change) = &self.per_object {
             upload = change(upload);
@@ -200,10 +200,4 @@ pub(super) fn checked(address: ObjectAddress) -> Result<(), ItemError> {
     let checked = ObjectRequest::new(address).check();
     let source = |source| TransferError::Request { object, source: RequestError::Argument { source } };
     checked.map_err(|error| source(error).into())
-}
-
-/// A time as rclone writes it into metadata; `None` before 1970.
-fn seconds(time: SystemTime) -> Option<String> {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(format!("{}.{:09}", since.as_secs(), since.subsec_nanos()))
 }

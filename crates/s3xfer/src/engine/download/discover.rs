@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::expected::{self, Expected, Question};
 use super::fetch::{Begun, Fetcher, Version, bad_response};
@@ -18,6 +19,8 @@ use crate::rules::plan::{Plan, first_request};
 use crate::rules::retry::Attempts;
 use crate::words::checksum::NotValidated;
 use crate::words::failure::{RequestFailure, TransferError};
+use crate::words::mtime;
+use crate::words::object::ObjectRequest;
 
 /// The answer that told about the object, and the right to have it in flight.
 pub(crate) struct First {
@@ -108,6 +111,43 @@ impl Ask for FirstAnswer<'_> {
     }
 }
 
+/// The time that was kept with an object, for a download that has no first answer.
+///
+/// # Errors
+///
+/// [`TransferError`].
+pub(crate) async fn modified(order: &Order) -> Result<Option<SystemTime>, TransferError> {
+    let session = Session::new(order.shared.clone());
+    session.persist(&mut Modified { session: &session, object: &order.object }).await
+}
+
+struct Modified<'a> {
+    session: &'a Session,
+    object: &'a ObjectRequest,
+}
+
+impl Ask for Modified<'_> {
+    type Answer = Option<SystemTime>;
+    type Error = TransferError;
+
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Option<SystemTime>>, TransferError> {
+        let Session { store, config, .. } = self.session;
+        match store.describe(self.object, config.first_byte_timeout()).await {
+            Ok(described) => {
+                let mut metadata = described.attributes.metadata.iter();
+                let kept = metadata.find(|(name, _)| name == mtime::NAME);
+                Ok(Attempted::Answered(kept.and_then(|(_, value)| mtime::read(value))))
+            }
+            Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
+            Err(failure) => Err(failure.into_error(&self.object.address, None)),
+        }
+    }
+
+    fn at(&self) -> At<'_> {
+        At { object: &self.object.address, part: 0, offset: 0 }
+    }
+}
+
 /// The version that `first` is of, and how what is wanted of it is cut.
 fn understand(fetcher: &Fetcher, first: &Answer, asked: Option<&Range<u64>>) -> Result<(Version, Plan), TransferError> {
     let refuse = |what: String| fetcher.error(bad_response(what), None);
@@ -132,7 +172,8 @@ fn understand(fetcher: &Fetcher, first: &Answer, asked: Option<&Range<u64>>) -> 
         false => Plan::whole(wanted),
     };
     let e_tag = first.e_tag.clone();
-    Ok((Version { object_bytes, e_tag, last_modified: first.last_modified, ranged }, plan))
+    let modified = first.mtime.as_deref().and_then(mtime::read);
+    Ok((Version { object_bytes, e_tag, last_modified: first.last_modified, modified, ranged }, plan))
 }
 
 fn expected(fetcher: &Fetcher, version: &Version, plan: &Plan, first: &Answer, question: Option<Question>) -> Expected {

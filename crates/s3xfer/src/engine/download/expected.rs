@@ -99,7 +99,8 @@ pub(crate) async fn question(
 ) -> Option<Question> {
     let first = first_request(object.range, &session.config);
     let comes_along = object_bytes.is_some_and(|bytes| bytes <= first.end);
-    if !session.config.validate_checksum() || object.range != ByteRange::WHOLE || comes_along {
+    if session.store.is_url() || !session.config.validate_checksum() || object.range != ByteRange::WHOLE || comes_along
+    {
         return None;
     }
     let question = ask(session.clone(), object.clone());

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
@@ -41,6 +42,8 @@ pub(crate) struct Version {
     pub(crate) e_tag: Option<String>,
     /// The version's date, where it has no ETag: seconds since 1970 and nanoseconds.
     pub(crate) last_modified: Option<(i64, u32)>,
+    /// The time of the last change of the file that it was made of, where that was kept.
+    pub(crate) modified: Option<SystemTime>,
     /// Whether the server heeds ranges; `None` where it was not asked for one yet.
     pub(crate) ranged: Option<bool>,
 }

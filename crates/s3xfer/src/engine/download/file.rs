@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 
-use super::discover::begin_in_turn;
+use super::discover::{self, begin_in_turn};
 use super::fetch::Version;
 use super::order::Order;
 use super::pinned::{Done, Pinned};
@@ -42,8 +42,10 @@ pub(crate) struct IntoFile {
     pub(crate) resume: bool,
     pub(crate) verify_kept: bool,
     pub(crate) durability: Durability,
-    /// The time that the file is given; the moment of its last write without one.
-    pub(crate) modified: Option<SystemTime>,
+    /// Whether the file is given the time that was kept with the object, or that of the listing.
+    pub(crate) keep_time: bool,
+    /// The object's time in a listing, where it came from one.
+    pub(crate) listed: Option<SystemTime>,
     /// The target's folder, where what leads there must not be followed again. The target's name is known to be free or
     /// a regular file's then.
     pub(crate) within: Option<Arc<OwnedFd>>,
@@ -52,7 +54,7 @@ pub(crate) struct IntoFile {
 impl IntoFile {
     pub(crate) fn new(target: PathBuf) -> Self {
         let (resume, verify_kept, durability) = Default::default();
-        Self { target, resume, verify_kept, durability, modified: None, within: None }
+        Self { target, resume, verify_kept, durability, keep_time: false, listed: None, within: None }
     }
 }
 
@@ -111,7 +113,7 @@ async fn resumable(
         return anew(order, &into, target, started).await;
     };
     let placed = match Journal::open(&staged).filter(|saved| is_of(&saved.checkpoint, &order.object)) {
-        Some(saved) => go_on(order, &staged, saved, into.verify_kept).await,
+        Some(saved) => go_on(order, &staged, saved, (into.verify_kept, into.keep_time)).await,
         None => begin(order, &staged).await,
     };
     match placed {
@@ -182,7 +184,7 @@ async fn go_on(
     order: Order,
     staged: &StagedFile,
     mut saved: Saved,
-    verify_kept: bool,
+    (verify_kept, keep_time): (bool, bool),
 ) -> Result<Placed, TransferError> {
     let were_read_again = verify_kept || saved.is_unmarked;
     if were_read_again {
@@ -198,7 +200,12 @@ async fn go_on(
         let (place, data) = (staged.place().clone(), staged.open_file());
         wait(order.shared.config.use_threads(), move || Journal::go_on(place, data, saved)).await?
     };
-    let version = Version { object_bytes, e_tag, last_modified, ranged: Some(true) };
+    // No answer has told it yet.
+    let modified = match keep_time {
+        true => discover::modified(&order).await?,
+        false => None,
+    };
+    let version = Version { object_bytes, e_tag, last_modified, modified, ranged: Some(true) };
     let algorithm = checksum.as_deref().and_then(ChecksumAlgorithm::named);
     let mut done = Done::new(&plan, &mut parts, algorithm);
     done.were_read_again = were_read_again;
@@ -287,7 +294,7 @@ async fn publish(
         journal.end()?;
     }
     file.must_have(report.bytes)?;
-    if let Some(time) = into.modified {
+    if let Some(time) = report.modified.or(into.listed).filter(|_| into.keep_time) {
         file.set_modified(time)?;
     }
     let brought = move || {

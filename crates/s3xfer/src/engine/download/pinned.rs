@@ -158,6 +158,7 @@ impl Pinned {
             resumed_bytes: self.resumed_bytes,
             object_bytes: self.version.object_bytes,
             e_tag: self.version.e_tag.clone(),
+            modified: self.version.modified,
             parts: self.done.runs.parts() + self.parts.load(Ordering::Relaxed),
             ..self.fetcher.session.report(self.plan.bytes().length(), integrity)
         }

@@ -30,6 +30,7 @@ use super::order::Order;
 use super::pinned::Pinned;
 use crate::engine::crew::{Crew, Then, Work, propagate};
 use crate::engine::limits::{LARGEST_ROOM, Reservation};
+use crate::engine::lookahead::{Claim, Lookahead};
 use crate::engine::spans;
 use crate::engine::steering::Span;
 use crate::rules::coalesce::SmallFrames;
@@ -88,7 +89,20 @@ struct Ahead {
 /// Bytes, and the room they have.
 struct Held {
     bytes: Bytes,
-    _room: Option<Reservation>,
+    _room: Option<Room>,
+}
+
+/// Room for bytes ahead of their reader.
+struct Room {
+    reservation: Reservation,
+    claim: Claim,
+}
+
+impl Room {
+    /// Takes `bytes` off, or all that is left.
+    fn split(&mut self, bytes: u64) -> Self {
+        Self { reservation: self.reservation.split(bytes), claim: self.claim.split(bytes) }
+    }
 }
 
 impl ObjectStream {
@@ -268,7 +282,8 @@ impl Coming {
         let room = self.room(bytes).await;
         let (sender, frames) = mpsc::channel(if room.is_some() { Semaphore::MAX_PERMITS } else { 1 });
         self.reader.send(Ahead { frames, _place: place }).ok()?;
-        let forward = Forward { frames: sender, room, left: bytes, small: SmallFrames::default() };
+        let lookahead = self.pinned.fetcher.session.limits.lookahead().clone();
+        let forward = Forward { frames: sender, room, lookahead, left: bytes, small: SmallFrames::default() };
         Some((Feeding { part, begun: self.begun.take(), forward }, self))
     }
 
@@ -286,20 +301,26 @@ impl Coming {
     }
 
     /// Room for a part; `None` once it is its turn.
-    async fn room(&self, bytes: u64) -> Option<Reservation> {
+    async fn room(&self, bytes: u64) -> Option<Room> {
         let limits = &self.pinned.fetcher.session.limits;
         let its_turn = self.places.acquire_many(self.ahead - 1);
         let never = bytes > limits.waiting_bytes().min(LARGEST_ROOM);
-        match limits.try_reserve(bytes).filter(|_| !never) {
-            Some(room) => Some(room),
-            None if never => its_turn.await.map(|_| None).expect("the semaphore is never closed"),
-            None => {
-                let (mut its_turn, mut room) = (pin!(its_turn), pin!(limits.reserve(bytes)));
-                tokio::select! {
-                    room = &mut room => Some(room),
-                    _ = &mut its_turn => None,
-                }
-            }
+        if never {
+            return its_turn.await.map(|_| None).expect("the semaphore is never closed");
+        }
+        let at_once =
+            || Some(Room { reservation: limits.try_reserve(bytes)?, claim: limits.lookahead().try_claim(bytes)? });
+        if let Some(room) = at_once() {
+            return Some(room);
+        }
+        let room = async {
+            let claim = limits.lookahead().claim(bytes).await;
+            Room { reservation: limits.reserve(bytes).await, claim }
+        };
+        let (mut its_turn, mut room) = (pin!(its_turn), pin!(room));
+        tokio::select! {
+            room = &mut room => Some(room),
+            _ = &mut its_turn => None,
         }
     }
 }
@@ -343,7 +364,8 @@ impl Feeding {
 struct Forward {
     frames: mpsc::Sender<Result<Held, TransferError>>,
     /// For the whole part, unless it is its turn anyway.
-    room: Option<Reservation>,
+    room: Option<Room>,
+    lookahead: Arc<Lookahead>,
     /// Bytes that are still to come.
     left: u64,
     /// While the reader is behind: a great many frames of a few bytes each would take more room than there is.
@@ -377,6 +399,7 @@ impl Forward {
         self.left = self.left.saturating_sub(frame.len() as u64);
         let alone = room.is_none() && self.left > 0;
         let held = Held { bytes: frame, _room: room };
+        let _unread = alone.then(|| self.lookahead.unread());
         self.frames.send(Ok(held)).await.map_err(|_| FetchError::Stopped)?;
         match alone {
             // The request has room for one frame: the next one is read when the reader has this one.
@@ -398,15 +421,24 @@ mod tests {
     use crate::engine::limits::Limits;
     use crate::words::config::TransferConfig;
 
-    fn forward(capacity: usize, room: Option<Reservation>) -> (Forward, mpsc::Receiver<Result<Held, TransferError>>) {
+    fn forward(capacity: usize, room: Option<Room>) -> (Forward, mpsc::Receiver<Result<Held, TransferError>>) {
         let (frames, received) = mpsc::channel(capacity);
-        (Forward { frames, room, left: 1 << 20, small: SmallFrames::default() }, received)
+        (
+            Forward { frames, room, lookahead: Lookahead::new(0, 1), left: 1 << 20, small: SmallFrames::default() },
+            received,
+        )
     }
 
     #[tokio::test]
     async fn small_frames_wait_together_and_pass_alone_while_the_reader_waits() {
         let limits = Limits::new(&TransferConfig::builder().memory_limit(4 << 20).max_concurrency(1).build().unwrap());
-        let (mut forward, mut frames) = forward(Semaphore::MAX_PERMITS, limits.try_reserve(1 << 20));
+        let (mut forward, mut frames) = forward(
+            Semaphore::MAX_PERMITS,
+            Some(Room {
+                reservation: limits.try_reserve(1 << 20).unwrap(),
+                claim: limits.lookahead().try_claim(1 << 20).unwrap(),
+            }),
+        );
         for first in [b"a", b"b"] {
             forward.take(Bytes::from_static(first)).await.unwrap();
             assert_eq!(frames.recv().await.unwrap().unwrap().bytes, &first[..]);
@@ -418,7 +450,7 @@ mod tests {
         assert_eq!(frames.len(), 1 + 99_999_usize.div_ceil(16 << 10) + 1);
         let mut bytes = Vec::new();
         while let Ok(Ok(held)) = frames.try_recv() {
-            assert_eq!(held._room.unwrap().bytes(), held.bytes.len() as u64);
+            assert_eq!(held._room.unwrap().reservation.bytes(), held.bytes.len() as u64);
             bytes.extend_from_slice(&held.bytes);
         }
         let small = (0..100_000_u32).map(|n| n as u8);

@@ -3,19 +3,21 @@
 //! Dropped at any await, see [`multipart`](super::multipart) and [`ending`](super::ending); the stream is dropped, too.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
 use futures::stream::{self, BoxStream, unfold};
+use futures::{FutureExt, StreamExt};
 
-use super::content::Content;
+use super::content::{Content, Counters};
 use super::ending::Ended;
-use super::known::{Counters, put, report};
-use super::multipart::{self, Job};
+use super::known::{put, report};
+use super::multipart::{self, Job, Start};
 use super::part::{Carrier, name};
 use crate::rules::parts::{MOST_PARTS, Wanted};
-use crate::words::action::SourceAction;
+use crate::words::action::{Lacking, SourceAction};
 use crate::words::failure::TransferError;
 use crate::words::progress::Share;
 use crate::words::report::TransferReport;
@@ -37,16 +39,39 @@ pub(crate) async fn run(
         Some(part_bytes) => Wanted { chunk_bytes: part_bytes, is_bound: false, ..wanted },
         None => wanted,
     };
-    let mut collector =
-        Collector { carrier: carrier.clone(), stream: Some(stream), left: Bytes::new(), wanted, number: 0, offset: 0 };
-    let counters = Counters::new(progress.clone());
-    let first = match collector.next().await.transpose()? {
-        Some(first) => first,
-        None => Job { number: 0, offset: 0, content: Content::given(Bytes::new()) },
+    let (limits, needs) = (&carrier.session.limits, Arc::new(Needs::default()));
+    let part_bytes = wanted.next_part_bytes(0, limits.waiting_bytes()).unwrap_or(0);
+    let _leave = limits.lookahead().leave(part_bytes);
+    let within = carrier.session.config.stall_timeout();
+    let starves = limits.lookahead().starves(part_bytes, within, || needs.lacking()).map(|lacking| {
+        let object = carrier.target.address().to_string();
+        TransferError::HeldByStreams { object, lacking, seconds: within.as_secs() }
+    });
+    let mut starves = pin!(starves);
+    let mut collector = Collector {
+        carrier: carrier.clone(),
+        stream: Some(stream),
+        left: Bytes::new(),
+        wanted,
+        number: 0,
+        offset: 0,
+        needs: needs.clone(),
     };
+    let counters = Counters::new(progress.clone());
+    let first = tokio::select! {
+        biased;
+        first = collector.next() => first.transpose()?,
+        error = &mut starves => return Err(error),
+    };
+    let first = first.unwrap_or_else(|| Job { number: 0, offset: 0, content: Content::given(Bytes::new()) });
     if collector.stream.is_none() && collector.left.is_empty() {
         progress.set_total(collector.offset);
-        return report(carrier, put(carrier, first.content, counters.of(0)).await?);
+        let object = tokio::select! {
+            biased;
+            object = put(carrier, first.content, counters.of(0)) => object?,
+            error = &mut starves => return Err(error),
+        };
+        return report(carrier, object);
     }
     let rest = unfold(collector, |mut collector| async move {
         let job = collector.next().await?;
@@ -54,17 +79,40 @@ pub(crate) async fn run(
     });
     let jobs = stream::once(async { Ok(first) }).chain(rest);
     let counted = {
-        let counters = counters.clone();
-        move |number| counters.of(number)
+        let (counters, needs) = (counters.clone(), needs.clone());
+        move |number| {
+            needs.begun.fetch_add(1, Ordering::Relaxed);
+            counters.of(number)
+        }
     };
-    let made = multipart::upload(carrier, counted, jobs, async { Ok(()) }).await;
+    let made =
+        multipart::upload(carrier, counted, Start::anew(&carrier.target), jobs, (async { Ok(()) }, starves)).await;
     let object = made.map_err(Ended::into_error)?;
     progress.set_total(object.bytes);
     report(carrier, object)
 }
 
+/// The things that an upload waits for.
+#[derive(Debug, Default)]
+struct Needs {
+    waits_for_room: AtomicBool,
+    /// Parts that were made, and those of them that have had a request.
+    collected: AtomicU64,
+    begun: AtomicU64,
+}
+
+impl Needs {
+    fn lacking(&self) -> Option<Lacking> {
+        match self.collected.load(Ordering::Relaxed) > self.begun.load(Ordering::Relaxed) {
+            true => Some(Lacking::Requests),
+            false => self.waits_for_room.load(Ordering::Relaxed).then_some(Lacking::Memory),
+        }
+    }
+}
+
 /// Puts parts together.
 struct Collector {
+    needs: Arc<Needs>,
     carrier: Arc<Carrier>,
     /// `None` once it has ended.
     stream: Option<BoxStream<'static, io::Result<Bytes>>>,
@@ -91,7 +139,9 @@ impl Collector {
     async fn part(&mut self) -> Result<Option<Job>, TransferError> {
         let limits = self.carrier.session.limits.clone();
         let part_bytes = self.part_bytes(limits.waiting_bytes())?;
+        self.needs.waits_for_room.store(true, Ordering::Relaxed);
         let rooms = limits.reserve_all(part_bytes).await;
+        self.needs.waits_for_room.store(false, Ordering::Relaxed);
         let (mut chunks, mut small, mut bytes) = (Vec::new(), BytesMut::new(), 0);
         while bytes < part_bytes {
             if self.left.is_empty() {
@@ -145,6 +195,7 @@ impl Collector {
         let (number, offset) = (self.number, self.offset);
         self.number += 1;
         self.offset += bytes;
+        self.needs.collected.fetch_add(1, Ordering::Relaxed);
         Ok(Some(Job { number, offset, content: Content::collected(chunks, rooms) }))
     }
 

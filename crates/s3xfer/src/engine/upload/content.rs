@@ -3,7 +3,7 @@
 //! A body that is dropped gives back the memory that it holds; a read that is under way on a blocking thread ends on
 //! its own.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,6 +75,24 @@ impl Counted {
         if bytes > before {
             self.progress.add_written(bytes - before);
         }
+    }
+}
+
+/// The counters of the parts: a part that is sent again, be it by a whole new upload, does not count again.
+#[derive(Debug, Clone)]
+pub(crate) struct Counters {
+    progress: Share,
+    parts: Arc<Mutex<HashMap<u64, Counted>>>,
+}
+
+impl Counters {
+    pub(crate) fn new(progress: Share) -> Self {
+        Self { progress, parts: Arc::default() }
+    }
+
+    pub(crate) fn of(&self, number: u64) -> Counted {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.entry(number).or_insert_with(|| Counted::new(self.progress.clone())).clone()
     }
 }
 

@@ -93,16 +93,11 @@ impl Ask for Finishing<'_> {
         };
         let is_conditional = target.condition != Condition::None;
         match next(self.ending.request, refusal, is_conditional, self.unsure) {
-            Next::Look => {
-                let described = session.persist(&mut Looking { session, target }).await?;
-                match described.and_then(|described| self.ending.ours(described)) {
-                    Some(written) => Ok(Attempted::Answered(written)),
-                    None if is_conditional && refusal == Refusal::ConditionFailed => {
-                        Err(condition_failed(target).into())
-                    }
-                    None => Err(failure.into_error(target.address(), None).into()),
-                }
-            }
+            Next::Look => match self.ending.look().await? {
+                Some(written) => Ok(Attempted::Answered(written)),
+                None if is_conditional && refusal == Refusal::ConditionFailed => Err(condition_failed(target).into()),
+                None => Err(failure.into_error(target.address(), None).into()),
+            },
             Next::Again => {
                 self.conflicts += 1;
                 if self.conflicts >= session.config.num_download_attempts() {
@@ -128,6 +123,17 @@ pub(crate) fn condition_failed(target: &Target) -> TransferError {
 }
 
 impl Ending<'_> {
+    /// The object, if it is there and the one that was to appear.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`] where the server does not say.
+    pub(crate) async fn look(&self) -> Result<Option<Written>, TransferError> {
+        let Self { session, target, .. } = self;
+        let described = session.persist(&mut Looking { session, target }).await?;
+        Ok(described.and_then(|described| self.ours(described)))
+    }
+
     /// The object that is there, if it is the one that was to appear.
     fn ours(&self, there: Described) -> Option<Written> {
         let told = match &there.checksum {

@@ -2,7 +2,7 @@
 //!
 //! Dropped at any await, see [`multipart`](super::multipart) and [`ending`](super::ending).
 
-use std::collections::HashMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use bytes::Bytes;
 use futures::{FutureExt, stream};
 use tokio::time::sleep;
 
-use super::content::{Content, Counted};
+use super::content::{Content, Counted, Counters};
 use super::ending::{Ended, Ending, finish};
-use super::multipart::{self, Job, Object};
+use super::multipart::{self, Job, Object, Start};
+use super::order::Resume;
 use super::part::{Carrier, Uncarried};
+use super::resume::{self, Resumed};
 use crate::doors::blocking;
 use crate::doors::source::{READ_BYTES, SourceFile};
 use crate::engine::session::Session;
@@ -73,28 +75,10 @@ impl Known {
     }
 }
 
-/// The counters of the parts: a part that is sent again, be it by a whole new upload, does not count again.
-#[derive(Debug, Clone)]
-pub(crate) struct Counters {
-    progress: Share,
-    parts: Arc<Mutex<HashMap<u64, Counted>>>,
-}
-
-impl Counters {
-    pub(crate) fn new(progress: Share) -> Self {
-        Self { progress, parts: Arc::default() }
-    }
-
-    pub(crate) fn of(&self, number: u64) -> Counted {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.entry(number).or_insert_with(|| Counted::new(self.progress.clone())).clone()
-    }
-}
-
 pub(crate) async fn run(
     carrier: &Arc<Carrier>,
     source: Known,
-    wanted: Wanted,
+    (wanted, resume): (Wanted, Resume),
     progress: Share,
 ) -> Result<TransferReport, TransferError> {
     let Session { config, .. } = &*carrier.session;
@@ -105,15 +89,31 @@ pub(crate) async fn run(
         || TransferError::BeyondS3 { object: carrier.target.address().to_string(), bytes, most: MOST_OBJECT_BYTES };
     let part_bytes = wanted.part_bytes(bytes).ok_or_else(too_large)?;
     let in_one = bytes <= MOST_PART_BYTES && (bytes < config.multipart_threshold() || bytes <= part_bytes);
+    let kept = match &source {
+        Known::File(file) => resume::open(carrier, file, &resume, !in_one).await?,
+        Known::Bytes(_) => None,
+    };
     if in_one {
+        if let Some(kept) = kept {
+            kept.forget(carrier).await;
+        }
         let object = whole(carrier, &source, &counters).await?;
         return report(carrier, object);
     }
+    let (mut start, part_bytes) = match &kept {
+        None => (Start::anew(&carrier.target), part_bytes),
+        Some(kept) => match kept.start(carrier, part_bytes, &counters).await? {
+            Resumed::Goes { start, part_bytes } => (*start, part_bytes),
+            Resumed::Done(object) => return Ok(TransferReport { resumed_bytes: bytes, ..report(carrier, object)? }),
+        },
+    };
     let mut conflicts = 0;
     loop {
+        let (done, resumed_bytes) = start.done();
         let jobs = {
             let source = source.clone();
-            parts(bytes, part_bytes).map(move |part| {
+            let left = parts(bytes, part_bytes).filter(move |part| !done.contains(&part.number));
+            left.map(move |part| {
                 Ok(Job { number: part.number, offset: part.bytes.start, content: source.content(part.bytes) })
             })
         };
@@ -121,9 +121,10 @@ pub(crate) async fn run(
             let counters = counters.clone();
             move |number| counters.of(number)
         };
-        let made = multipart::upload(carrier, counted, stream::iter(jobs), source.clone().still()).await;
+        let made =
+            multipart::upload(carrier, counted, start, stream::iter(jobs), (source.clone().still(), pending())).await;
         match made {
-            Ok(object) => return report(carrier, object),
+            Ok(object) => return Ok(TransferReport { resumed_bytes, ..report(carrier, object)? }),
             Err(Ended::Conflict(error)) => {
                 conflicts += 1;
                 if conflicts >= config.num_download_attempts() {
@@ -132,6 +133,10 @@ pub(crate) async fn run(
                 tracing::debug!(%error, "another write is under way; uploading again");
                 let pause = AFTER_CONFLICT.saturating_mul(1 << conflicts.min(6)).mul_f64(rand::random());
                 sleep(pause).await;
+                start = match &kept {
+                    None => Start::anew(&carrier.target),
+                    Some(kept) => kept.anew(carrier, part_bytes).await,
+                };
             }
             Err(Ended::Failed(error)) => return Err(error),
         }

@@ -1,8 +1,10 @@
 //! A multipart upload, from its beginning to the object, or to nothing.
 //!
 //! However it ends, by an error or by being dropped at any await, the server is told to forget the upload: before an
-//! error is told, and in the background after a drop. [`Begun`] sees to that.
+//! error is told, and in the background after a drop. [`Begun`] sees to that. An upload with a journal is kept instead,
+//! after a drop and after an error that another attempt may not meet.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use tokio::time::{sleep, timeout};
 use super::content::{Content, Counted};
 use super::ending::{Ended, Ending, finish};
 use super::part::{Carrier, Sending};
+use crate::doors::blocking;
+use crate::doors::journal::upload::UploadJournal;
 use crate::doors::s3::writing::{SentPart, Written};
 use crate::engine::crew::{Crew, Then, Work, propagate};
 use crate::engine::limits::OpenUpload;
@@ -25,6 +29,7 @@ use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::ObjectRequest;
 use crate::words::target::Target;
+use crate::words::unfinished::{RecordedPart, UploadRecord};
 
 /// Longest that an error waits for the server to forget the upload.
 const ABORT_WITHIN: Duration = Duration::from_secs(60);
@@ -36,13 +41,15 @@ const BETWEEN_ABORTS: Duration = Duration::from_millis(500);
 /// "could take several minutes" (API reference).
 pub(crate) const WORK_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// A multipart upload that the server has begun. Dropped, it is aborted, unless it was [ended](Self::ended).
+/// A multipart upload that the server has begun. Dropped, it is aborted, unless it was [ended](Self::ended) or has a
+/// journal.
 #[derive(Debug)]
 pub(crate) struct Begun {
     session: Arc<Session>,
     object: ObjectRequest,
     pub(crate) upload_id: String,
     ended: bool,
+    journal: Option<Arc<UploadJournal>>,
     /// `None` only while it is dropped.
     open: Option<OpenUpload>,
 }
@@ -53,15 +60,35 @@ impl Begun {
     /// # Errors
     ///
     /// [`TransferError`].
-    pub(crate) async fn new(session: Arc<Session>, target: Target) -> Result<Self, TransferError> {
+    pub(crate) async fn new(
+        session: Arc<Session>,
+        target: Target,
+        journal: Option<Arc<UploadJournal>>,
+    ) -> Result<Self, TransferError> {
         let open = Some(session.limits.open_upload());
         let begin = async move {
             let mut creating = Creating { session: &session, target: &target };
             let upload_id = session.persist(&mut creating).await?;
             tracing::debug!(object = %target.address(), upload_id, "a multipart upload has begun");
-            Ok(Self { session: session.clone(), object: target.object.clone(), upload_id, ended: false, open })
+            if let Some(journal) = journal.clone() {
+                let record = UploadRecord::Begun { upload_id: upload_id.clone() };
+                blocking::run(move || journal.add(&record)).await;
+            }
+            let object = target.object.clone();
+            Ok(Self { session: session.clone(), object, upload_id, ended: false, journal, open })
         };
         tokio::spawn(begin).await.unwrap_or_else(propagate)
+    }
+
+    /// One that an earlier transfer has begun, and written into that journal.
+    pub(crate) fn known(
+        session: Arc<Session>,
+        object: ObjectRequest,
+        upload_id: String,
+        journal: Arc<UploadJournal>,
+    ) -> Self {
+        let open = Some(session.limits.open_upload());
+        Self { session, object, upload_id, ended: false, journal: Some(journal), open }
     }
 
     /// There is nothing left to abort.
@@ -79,6 +106,10 @@ impl Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         if self.ended {
+            return;
+        }
+        if self.journal.is_some() {
+            tracing::debug!(object = %self.object.address, upload_id = self.upload_id, "kept to be gone on with");
             return;
         }
         let (session, object, upload_id) = (self.session.clone(), self.object.clone(), self.upload_id.clone());
@@ -180,6 +211,27 @@ impl Collected {
     }
 }
 
+/// Where an upload begins: with nothing, or with what an earlier one has brought.
+pub(crate) struct Start {
+    pub(crate) begun: Option<Begun>,
+    pub(crate) collected: Collected,
+    /// Of each step, for the next upload; `None` where none is to go on with this one.
+    pub(crate) journal: Option<Arc<UploadJournal>>,
+}
+
+impl Start {
+    /// With nothing, and nothing is kept.
+    pub(crate) fn anew(target: &Target) -> Self {
+        Self { begun: None, collected: Collected::new(target), journal: None }
+    }
+
+    /// Numbers of the parts that the server has, from 0, and their bytes.
+    pub(crate) fn done(&self) -> (BTreeSet<u64>, u64) {
+        let number = |part: &SentPart| u64::try_from(part.number).ok()?.checked_sub(1);
+        (self.collected.parts.iter().filter_map(number).collect(), self.collected.bytes)
+    }
+}
+
 /// The object that came of it.
 pub(crate) struct Object {
     pub(crate) written: Written,
@@ -190,7 +242,7 @@ pub(crate) struct Object {
 }
 
 /// Sends the parts that `jobs` bring, and has the server make the object of them, if `still` says that the source is as
-/// it was.
+/// it was. All of it ends with the error that `stop` comes to, if it ever does.
 ///
 /// # Errors
 ///
@@ -198,20 +250,30 @@ pub(crate) struct Object {
 pub(crate) async fn upload(
     carrier: &Arc<Carrier>,
     counted: impl Fn(u64) -> Counted + Send + Sync + Clone + 'static,
+    start: Start,
     jobs: impl Stream<Item = Result<Job, TransferError>> + Send,
-    still: impl Future<Output = Result<(), TransferError>> + Send,
+    (still, stop): (impl Future<Output = Result<(), TransferError>> + Send, impl Future<Output = TransferError> + Send),
 ) -> Result<Object, Ended> {
     let session = &carrier.session;
-    let begun = Begun::new(session.clone(), carrier.target.clone()).await?;
-    let collected = Arc::new(Mutex::new(Collected::new(&carrier.target)));
+    let Start { begun, collected, journal } = start;
+    let begun = match begun {
+        Some(begun) => begun,
+        None => Begun::new(session.clone(), carrier.target.clone(), journal.clone()).await?,
+    };
+    let collected = Arc::new(Mutex::new(collected));
     let parts = Parts {
         carrier: carrier.clone(),
         upload_id: begun.upload_id.as_str().into(),
         collected: collected.clone(),
         counted: Arc::new(counted),
+        journal: journal.clone(),
     };
     let made = async {
-        Crew::new(session, None).in_parallel(&parts, jobs).await?;
+        tokio::select! {
+            biased;
+            sent = Crew::new(session, None).in_parallel(&parts, jobs) => sent?,
+            error = stop => return Err(error.into()),
+        }
         still.await?;
         let Collected { mut parts, checksums, bytes, largest } =
             std::mem::replace(&mut *lock(&collected), Collected::new(&carrier.target));
@@ -225,6 +287,10 @@ pub(crate) async fn upload(
             checksum: Some(checksum),
             e_tag: super::ending::multipart_e_tag(&parts),
         };
+        if let Some(journal) = journal.clone() {
+            let record = UploadRecord::Completing { checksum, e_tag: ending.e_tag.clone() };
+            blocking::run(move || journal.add(&record)).await;
+        }
         let complete = || {
             let within = WORK_WITHIN;
             let (target, upload_id) = (&carrier.target, &begun.upload_id);
@@ -237,13 +303,40 @@ pub(crate) async fn upload(
     match made {
         Ok(object) => {
             begun.ended();
+            remove(journal).await;
             Ok(object)
         }
-        Err(error) => {
+        Err(Ended::Failed(error)) if journal.is_some() && may_go_on(&error) => {
+            tracing::debug!(%error, "the upload can be gone on with");
+            drop(begun);
+            Err(error.into())
+        }
+        Err(ended) => {
             begun.abort().await;
-            Err(error)
+            // After a conflict there is another attempt.
+            if let Ended::Failed(_) = ended {
+                remove(journal).await;
+            }
+            Err(ended)
         }
     }
+}
+
+async fn remove(journal: Option<Arc<UploadJournal>>) {
+    if let Some(journal) = journal {
+        blocking::run(move || journal.remove()).await;
+    }
+}
+
+/// Whether another attempt with the same file may succeed with the parts that are there.
+fn may_go_on(error: &TransferError) -> bool {
+    !matches!(
+        error,
+        TransferError::SourceChanged { .. }
+            | TransferError::ConditionFailed { .. }
+            | TransferError::Corrupt { .. }
+            | TransferError::Refused { status: 400 | 404 | 412, .. }
+    )
 }
 
 /// The crew's work: a part a job.
@@ -252,6 +345,7 @@ struct Parts {
     upload_id: Arc<str>,
     collected: Arc<Mutex<Collected>>,
     counted: Arc<dyn Fn(u64) -> Counted + Send + Sync>,
+    journal: Option<Arc<UploadJournal>>,
 }
 
 impl Work for Parts {
@@ -260,7 +354,7 @@ impl Work for Parts {
 
     fn start(&self, job: Self::Job) -> BoxFuture<'static, Result<Then, TransferError>> {
         let (carrier, upload_id, collected) = (self.carrier.clone(), self.upload_id.clone(), self.collected.clone());
-        let counted = self.counted.clone();
+        let (counted, journal) = (self.counted.clone(), self.journal.clone());
         async move {
             let Job { number, offset, content } = job?;
             let bytes = content.length();
@@ -281,6 +375,10 @@ impl Work for Parts {
                 counted: counted(number),
             };
             let (part, checksum) = carrier.session.persist(&mut sending).await?;
+            if let Some(journal) = journal {
+                let part = RecordedPart { number, e_tag: part.e_tag.clone(), checksum };
+                blocking::run(move || journal.add(&UploadRecord::Part(part))).await;
+            }
             lock(&collected).add(offset, bytes, part, checksum);
             Ok(Then::Next)
         }

@@ -1,6 +1,7 @@
 //! [`Order`]: what is to be uploaded, where to, and under which client's limits.
 
 use std::future::Future;
+use std::path::PathBuf;
 
 use super::source::UploadSource;
 use crate::engine::deadline::in_time;
@@ -21,7 +22,17 @@ pub(crate) struct Order {
     pub(crate) guess_content_type: bool,
     /// The size below which the server takes no part but the last.
     pub(crate) least_part_bytes: u64,
+    pub(crate) resume: Resume,
     pub(crate) progress: Share,
+}
+
+/// Whether an upload of a file goes on where an earlier one stopped, and where that is written down.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Resume {
+    #[default]
+    No,
+    BesideTheFile,
+    In(PathBuf),
 }
 
 impl Order {
@@ -33,6 +44,7 @@ impl Order {
             object_bytes: None,
             guess_content_type: true,
             least_part_bytes: crate::rules::parts::LEAST_PART_BYTES,
+            resume: Resume::No,
             progress: Progress::new().into(),
         }
     }

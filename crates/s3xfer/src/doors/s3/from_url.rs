@@ -1,0 +1,77 @@
+//! GETs of a URL as it is, through the same client: nothing is signed, and nothing of S3's is sent along.
+
+use std::fmt;
+
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+
+use super::heads::OnlyWhatIsRead;
+use super::*;
+use crate::words::download_url::DownloadUrl;
+
+/// Puts the URL in the place of an object's address.
+struct ToUrl(DownloadUrl);
+
+impl fmt::Debug for ToUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ToUrl")
+    }
+}
+
+impl Intercept for ToUrl {
+    fn name(&self) -> &'static str {
+        "ToUrl"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        // A presigned URL counts only with the headers of S3's own that were signed, and those are none.
+        let is_theirs = |name: &str| name.starts_with("x-amz-") || name.starts_with("amz-") || name == "authorization";
+        let names: Vec<String> = request.headers().iter().map(|(name, _)| name.to_owned()).collect();
+        for name in names.iter().filter(|name| is_theirs(&name.to_ascii_lowercase())) {
+            request.headers_mut().remove(name.as_str());
+        }
+        // The error of a URL that is none would repeat it.
+        request.set_uri(self.0.whole()).map_err(|_| BoxError::from("the URL cannot be sent"))
+    }
+}
+
+impl Store {
+    /// The same connections, to that URL instead of objects of S3.
+    pub(crate) fn at_url(&self, url: DownloadUrl, connect_timeout: Duration) -> Self {
+        let mut config = self
+            .base
+            .config()
+            .to_builder()
+            .allow_no_auth()
+            .endpoint_url(url.origin())
+            .force_path_style(true)
+            // Some region; no request tells it.
+            .region(Region::from_static("us-east-1"))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
+        config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
+        config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));
+        config.push_interceptor(SharedInterceptor::permanent(OnlyWhatIsRead));
+        config.push_interceptor(SharedInterceptor::permanent(ToUrl(url)));
+        let client = Client::from_conf(config.build());
+        let (regions, identities) = (Arc::default(), Identities::new(self.base.config().identity_cache()));
+        let endpoint = Endpoint::default();
+        let (base, writer) = (self.base.clone(), client.clone());
+        Self { base, client, writer, direct: None, regions, identities, endpoint, is_url: true }
+    }
+
+    /// Whether it is a URL that is asked, and not S3, so that there are no checksums, versions or payers.
+    pub(crate) fn is_url(&self) -> bool {
+        self.is_url
+    }
+}
