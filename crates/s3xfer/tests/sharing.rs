@@ -77,7 +77,7 @@ async fn a_stream_that_is_not_read_does_not_hold_up_a_download_into_a_file() {
             stream.next().await.unwrap().unwrap();
         }
         // They fetch ahead until the memory is theirs.
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        sleep(Duration::from_secs(10)).await;
         let report = timeout(FOR_EVER, client.download("lab", "key").to_file(bench.target())).await.expect("a circle");
         assert!(report.unwrap().peak_memory_bytes <= 2 * MIB);
         bench.assert_whole();
@@ -217,7 +217,7 @@ async fn a_stream_that_is_read_by_an_upload_of_the_same_client_gets_there_or_say
             let mut stream = client.download("lab", "key").stream().map(|next| next.map_err(std::io::Error::other));
             // It fetches ahead as much as there is room for before the upload begins.
             let first = if begun_before { Some(stream.next().await.unwrap()) } else { None };
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            sleep(Duration::from_secs(5)).await;
             let source = UploadSource::stream(futures::stream::iter(first).chain(stream));
             let upload = client.upload(source, "lab", "new").least_part_bytes(1).into_future();
             match timeout(FOR_EVER, upload).await.expect("a circle") {
