@@ -38,10 +38,6 @@ fn at(seconds: Time) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-fn on_its_way(part: &OnTheWay) -> OnItsWay {
-    OnItsWay { brought: part.brought, left: part.left, flowed: at(part.flowed) }
-}
-
 impl Rule for Ours {
     fn first_bytes(&self) -> u64 {
         8 << 20
@@ -61,10 +57,6 @@ impl Rule for Ours {
 
     fn pause(&self) -> Time {
         0.1
-    }
-
-    fn wants(&mut self, bytes: u64) {
-        self.0.wants(bytes);
     }
 
     fn asked(&mut self, now: Time) {
@@ -103,16 +95,10 @@ impl Rule for Ours {
         self.0.shed()
     }
 
-    fn may_retire(&mut self, now: Time) -> bool {
-        self.0.may_retire(at(now))
-    }
-
-    fn retire(&mut self, parts: &[OnTheWay]) -> Option<usize> {
-        self.0.retire(parts.iter().map(on_its_way))
-    }
-
     fn split(&self, parts: &[OnTheWay]) -> Option<Cut> {
-        let split = self.0.split(parts.iter().map(on_its_way))?;
+        let parts =
+            parts.iter().map(|part| OnItsWay { brought: part.brought, left: part.left, flowed: at(part.flowed) });
+        let split = self.0.split(parts)?;
         Some(Cut { index: split.index, bytes: split.bytes, requests: split.requests })
     }
 }
