@@ -89,7 +89,7 @@ fn steps(crates: &[metadata::Crate], tests: Tests) -> Vec<Step> {
     // In the workspace a feature that one crate forgot to ask for is switched on by another; alone it is missed.
     for crate_ in crates.iter().filter(|crate_| crate_.name != "xtask") {
         for flags in crate_.feature_flags() {
-            steps.push(Step::cargo(&format!("check -p {} {}", crate_.name, flags.join(" "))));
+            steps.push(Step::cargo(&format!("clippy -p {} {} -- -D warnings", crate_.name, flags.join(" "))));
         }
     }
     if tests == Tests::Run {
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn every_library_is_checked_alone_and_xtask_is_not() {
         let lines = lines(Tests::Skip);
-        assert!(lines.contains(&"cargo check -p tunekit".to_owned()));
+        assert!(lines.contains(&"cargo clippy -p tunekit -- -D warnings".to_owned()));
         assert!(!lines.iter().any(|line| line.contains("-p xtask")));
     }
 

@@ -178,8 +178,8 @@ pub struct ExportArgs {
 /// `s3tune cp`.
 #[derive(Debug, Args)]
 pub struct CpArgs {
-    /// The object, as s3://BUCKET/KEY; the bucket may be the ARN of an access point. Or a file, - for standard input, or
-    /// the URL of an object, presigned or public
+    /// The object, as s3://BUCKET/KEY; the bucket may be the ARN of an access point. Or a file, - for standard input,
+    /// or the URL of an object, presigned or public
     #[arg(value_name = "SRC")]
     pub source: OsString,
     /// A file, - for standard output, or /dev/null; or the object. One of the two at least is in S3

@@ -2,8 +2,8 @@
 //!
 //! The engine is s3xfer, so a transfer goes on where an earlier one of the same object or file stopped; whatever is
 //! written appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example
-//! `cp` does the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a package of this
-//! crate holds them.
+//! `cp` does the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a
+//! package of this crate holds them.
 
 // Runs before `main` for the whole program: it looks whether standard output is open.
 mod stdout;
@@ -34,7 +34,7 @@ pub enum Places {
         /// The file.
         path: PathBuf,
     },
-    /// What is behind a URL, presigned or plain, into a file, standard output (`-`) or nowhere (`/dev/null`).
+    /// The object behind a URL, presigned or plain, into a file, standard output (`-`) or nowhere (`/dev/null`).
     Fetch {
         /// The URL.
         source: DownloadUrl,
@@ -204,7 +204,8 @@ pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
 /// Copies the object. A terminal shows how far it is, and then how fast it went.
 ///
 /// Cancel by dropping: bytes that were fetched or sent are kept, unless [`Copy::resume`] is off, and nothing appears
-/// under the target's name; an upload that is not kept is aborted in the background, which [`Client::settled`] waits for.
+/// under the target's name; an upload that is not kept is aborted in the background, which [`Client::settled`] waits
+/// for.
 ///
 /// # Errors
 ///

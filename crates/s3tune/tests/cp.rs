@@ -10,9 +10,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, Requests, Server};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 const SIZE: u64 = 300 << 10;
 const PART: u64 = 64 << 10;
@@ -300,9 +302,12 @@ async fn an_interrupted_copy_says_how_to_go_on() {
         command.args(["cp", "s3://lab/a key", path, "--config"]).arg(config);
         scene.environment(&mut command);
         let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        while scene.ranges().len() < 3 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        let asking = async {
+            while scene.ranges().len() < 3 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), asking).await.expect("three requests");
         assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
         let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
         let ended =

@@ -183,9 +183,12 @@ async fn a_program_that_hangs_is_ended_at_its_limit() {
     assert_eq!(error, "fake did not end within 0.3 s");
     let pid: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
     // It was killed; until it is reaped it is a zombie.
-    while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z")) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let ending = async {
+        while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ending).await.expect("the program's end");
     scene.assert_nothing_is_left();
 }
 

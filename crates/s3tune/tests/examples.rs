@@ -1,13 +1,14 @@
 //! Every example that reads as an answer to "how do I ...?" runs to its end and prints what its reader looks for.
 //!
-//! `cargo test` builds the examples with the tests; where only this test is asked for, `cargo build --workspace --examples` does.
-//! Nothing of the library is linked here: the programs are run as they are.
+//! `cargo test` builds the examples with the tests; where only this test is asked for, `cargo build --workspace
+//! --examples` does. Nothing of the library is linked here: the programs are run as they are.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::process::Command;
 
-/// Runs the example, which stands beside the tests: `target/PROFILE/deps/examples-HASH`, `target/PROFILE/examples/NAME`.
+/// Runs the example, which stands beside the tests: `target/PROFILE/deps/examples-HASH`,
+/// `target/PROFILE/examples/NAME`.
 fn printed(name: &str) -> String {
     let tests = std::env::current_exe().unwrap();
     let path = tests.ancestors().nth(2).unwrap().join("examples").join(name);

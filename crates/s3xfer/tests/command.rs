@@ -12,9 +12,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, RequestKind, Requests, Server, SyntheticObject};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 const SIZE: u64 = 300 << 10;
 
@@ -348,22 +350,34 @@ async fn files_and_standard_input_are_uploaded_and_objects_copied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_upload_is_aborted_before_the_command_ends() {
-    let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(5.0)).unwrap();
-    let lab = Lab::builder().bucket("lab").network(network).build().unwrap();
-    let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let scene = Scene { lab, server, folder: tempfile::tempdir().unwrap() };
-    File::create(scene.target()).unwrap().set_len(40 << 20).unwrap();
-    let running = command(&scene, &["x", "s3://lab/new"]).stderr(Stdio::piped()).spawn().unwrap();
-    while scene.lab.stats().count(RequestKind::UploadPart) == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+async fn an_interrupted_upload_is_kept_for_the_same_command_or_aborted_where_that_is_not_wanted() {
+    for (words, says, is_kept) in [
+        (&["x", "s3://lab/new"][..], "cp: interrupted; give the same command again to go on\n", true),
+        (&["x", "s3://lab/new", "--no-resume"], "cp: interrupted\n", false),
+    ] {
+        let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(20.0)).unwrap();
+        let lab = Lab::builder().bucket("lab").network(network).build().unwrap();
+        let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let scene = Scene { lab, server, folder: tempfile::tempdir().unwrap() };
+        File::create(scene.target()).unwrap().set_len(40 << 20).unwrap();
+        let running = command(&scene, words).stderr(Stdio::piped()).spawn().unwrap();
+        let sending = async {
+            while scene.lab.stats().count(RequestKind::UploadPart) == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), sending).await.expect("a part");
+        let pid = running.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let output = tokio::task::spawn_blocking(move || running.wait_with_output()).await.unwrap().unwrap();
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(1), says));
+        assert_eq!(scene.lab.uploads("lab").len(), usize::from(is_kept));
+        assert_eq!(scene.lab.object("lab", "new"), None);
+        let again = ended(command(&scene, words)).await;
+        assert_eq!(again.code, Some(0), "{again:?}");
+        assert_eq!(scene.lab.uploads("lab"), Vec::<String>::new());
+        assert!(scene.lab.object("lab", "new").is_some_and(|stored| stored.len() == 40 << 20));
     }
-    let pid = running.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let output = tokio::task::spawn_blocking(move || running.wait_with_output()).await.unwrap().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "cp: interrupted\n");
-    assert_eq!((output.status.code(), scene.lab.uploads("lab")), (Some(1), vec![]));
-    assert_eq!(scene.lab.object("lab", "new"), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

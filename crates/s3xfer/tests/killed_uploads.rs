@@ -94,7 +94,7 @@ impl Scene {
         }
         process.kill().unwrap();
         process.wait().unwrap();
-        // What it asked for last may still be on its way to the server.
+        // Its last requests may still be on their way to the server.
         let mut seen = None;
         while self.lab.stats().connections_open > 0 || seen != Some(self.lab.stats().total()) {
             seen = Some(self.lab.stats().total());
@@ -131,7 +131,7 @@ async fn said(process: Child) -> String {
     let Output { status, stdout, .. } = output.unwrap();
     assert!(status.success(), "{status}");
     let text = String::from_utf8(stdout).unwrap();
-    // What the test harness says goes around it, some of it on the same line.
+    // The test harness prints around it, partly on the same line.
     let at = text.find("resumed ").or_else(|| text.find("failed with ")).unwrap_or_else(|| panic!("{text}"));
     text[at..].lines().next().unwrap().to_owned()
 }

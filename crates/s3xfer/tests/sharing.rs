@@ -166,3 +166,19 @@ async fn a_stream_that_is_read_by_an_upload_of_the_same_client_gets_there_or_say
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_file_is_uploaded_while_a_stream_that_nobody_reads_holds_all_memory() {
+    let bench = Bench::with(8 * MIB, |lab| lab.min_part_size(1));
+    let config = little(4).multipart_chunksize(256 << 10).memory_limit(2 << 20).adaptive_concurrency(false);
+    let client = bench.client.clone().with_config(config.build().unwrap());
+    let mut stream = client.download("lab", "key").stream();
+    stream.next().await.unwrap().unwrap();
+    sleep(Duration::from_secs(5)).await;
+    let bytes = vec![7; MIB as usize];
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    let upload = client.upload(file.path(), "lab", "new").least_part_bytes(1).into_future();
+    timeout(FOR_EVER, upload).await.expect("a circle").unwrap();
+    assert!(bench.lab.object("lab", "new").is_some_and(|stored| stored == bytes));
+}

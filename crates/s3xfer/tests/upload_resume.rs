@@ -187,7 +187,7 @@ async fn the_journal_lies_where_the_caller_says_or_nowhere() {
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
     assert_eq!(upload(&bench).resume_in(elsewhere.path()).await.unwrap().resumed_bytes, 24 * KIB);
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
-    // Where there is no folder, there is no journal, and nothing stays at the server.
+    // Without the folder there is no journal, and nothing stays at the server.
     let bench = self::bench(faults());
     upload(&bench).resume_in(elsewhere.path().join("gone")).await.unwrap_err();
     assert_eq!(bench.lab.uploads("lab").len(), 0);

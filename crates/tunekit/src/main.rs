@@ -34,7 +34,7 @@ enum Command {
         /// How many trials run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
-        /// What starts the programs, in place of what the study says.
+        /// The starter of the programs, in place of the one that the study names.
         #[arg(long)]
         backend: Option<Kind>,
     },
@@ -45,7 +45,7 @@ enum Command {
         /// How many trials run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
-        /// What starts the programs, in place of what the study says.
+        /// The starter of the programs, in place of the one that the study names.
         #[arg(long)]
         backend: Option<Kind>,
     },

@@ -149,7 +149,7 @@ impl Limits {
         self.memory.bytes
     }
 
-    /// What streams hold ahead of their readers.
+    /// The memory that streams hold ahead of their readers.
     pub(crate) fn lookahead(&self) -> &Arc<Lookahead> {
         &self.lookahead
     }

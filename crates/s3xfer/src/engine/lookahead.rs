@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::words::action::Lacking;
 
-/// Of one client.
+/// The memory that the streams of one client hold ahead of their readers.
 #[derive(Debug)]
 pub(crate) struct Lookahead {
     /// Bytes that may wait altogether.

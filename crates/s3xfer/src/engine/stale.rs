@@ -68,7 +68,7 @@ pub(crate) struct Listing<'a> {
     pub(crate) session: &'a Session,
     /// The prefix of the keys, as a key.
     pub(crate) place: ObjectAddress,
-    /// Where the page begins.
+    /// The place at which the page begins.
     pub(crate) after: Option<(String, String)>,
 }
 

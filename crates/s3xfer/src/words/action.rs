@@ -177,7 +177,7 @@ impl fmt::Display for SourceAction {
     }
 }
 
-/// What an upload of a stream cannot have while other streams hold it. Displays as a noun.
+/// The thing that an upload of a stream cannot have while other streams hold it. Displays as a noun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lacking {

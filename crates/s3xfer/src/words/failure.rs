@@ -202,7 +202,7 @@ pub enum TransferError {
     HeldByStreams {
         /// `s3://bucket/key`.
         object: String,
-        /// What is held.
+        /// The thing that is held.
         lacking: Lacking,
         /// For how long: [`stall_timeout_seconds`](crate::TransferConfig::stall_timeout).
         seconds: u64,

@@ -26,8 +26,9 @@ pub struct TransferReport {
     pub elapsed: Duration,
     /// The ETag every part of a download was pinned to, or the new object's; `None` where the server gives none.
     pub e_tag: Option<String>,
-    /// The time of the last change of the file that a downloaded object was made of, where its uploader has kept it with
-    /// the object, as metadata `mtime`: rclone does, and [`FolderUpload::keep_times`](crate::FolderUpload::keep_times).
+    /// The time of the last change of the file that a downloaded object was made of, where its uploader has kept it
+    /// with the object, as metadata `mtime`: rclone does, and
+    /// [`FolderUpload::keep_times`](crate::FolderUpload::keep_times).
     pub modified: Option<SystemTime>,
     /// The version that an upload or a copy has made, where the bucket keeps versions.
     pub version_id: Option<String>,

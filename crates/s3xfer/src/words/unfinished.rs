@@ -1,7 +1,7 @@
 //! [`Unfinished`]: an upload that broke off, as far as the next one has to know it.
 //!
-//! The server keeps the parts, and the journal says which upload they are of and what checksums they have. A part counts
-//! as done where both agree on it: the server's word alone does not say that its bytes are the file's.
+//! The server keeps the parts, and the journal says which upload they are of and what checksums they have. A part
+//! counts as done where both agree on it: the server's word alone does not say that its bytes are the file's.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(crate) struct Intended {
     pub(crate) bucket: String,
     pub(crate) key: String,
     pub(crate) source: SourceIdentity,
-    /// Of all that the server is told when the upload begins: content type, metadata, encryption and so on.
+    /// A digest of all that the server is told when the upload begins: content type, metadata, encryption and so on.
     pub(crate) attributes: String,
     pub(crate) checksum: String,
 }

@@ -9,7 +9,7 @@ use tunekit::tuner::{Observer, StopHandle, StoppedBy};
 
 use super::{Failure, print, write_report};
 
-/// What starts the programs of a study, in place of what its file says.
+/// The starter of a study's programs, in place of the one that its file names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// This machine.

@@ -56,7 +56,7 @@ pub(crate) fn listen(
     Ok(())
 }
 
-/// How a worker works.
+/// The settings of a worker.
 #[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) workers: Option<usize>,

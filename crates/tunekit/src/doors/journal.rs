@@ -144,8 +144,8 @@ impl JournalFile {
         &self.path
     }
 
-    /// Appends events and returns once they are on the disk; all of them, or none where this fails. Events that only say
-    /// that trials start are handed to the operating system and reach the disk with the next events or
+    /// Appends events and returns once they are on the disk; all of them, or none where this fails. Events that only
+    /// say that trials start are handed to the operating system and reach the disk with the next events or
     /// [`JournalFile::sync`]: a kill of the process loses none of them.
     ///
     /// # Errors
@@ -175,8 +175,8 @@ impl JournalFile {
         if events.iter().all(Event::may_wait) { Ok(()) } else { self.sync() }
     }
 
-    /// Returns once all that was appended is on the disk: for what must not happen before, such as the removal of what a
-    /// journal without its last lines would name.
+    /// Returns once all that was appended is on the disk: for what must not happen before, such as the removal of what
+    /// a journal without its last lines would name.
     ///
     /// # Errors
     /// As [`JournalFile::append`].

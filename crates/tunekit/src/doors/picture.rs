@@ -301,8 +301,8 @@ pub fn page(title: &str, body: &str, footer: &str) -> String {
     page_with(title, body, footer, "")
 }
 
-/// As [`page`], with one script at its end, if that is not empty. The page's policy names the script's digest, so that no
-/// other one runs.
+/// As [`page`], with one script at its end, if that is not empty. The page's policy names the script's digest, so that
+/// no other one runs.
 pub fn page_with(title: &str, body: &str, footer: &str, script: &str) -> String {
     // Nothing from elsewhere, and no other script, even if a text should slip through.
     let mut policy = "default-src 'none'; style-src 'unsafe-inline'".to_owned();

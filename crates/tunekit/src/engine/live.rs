@@ -1,5 +1,5 @@
-//! `LiveOptuna`: keeps `optuna.log` in a study's folder, a journal file of Optuna's, so that an `optuna-dashboard` shows
-//! the study while it runs.
+//! `LiveOptuna`: keeps `optuna.log` in a study's folder, a journal file of Optuna's, so that an `optuna-dashboard`
+//! shows the study while it runs.
 //!
 //! The file is made of the study and may lag behind the journal after a crash. A study that goes on adds what is
 //! missing; a line without an end is cut off first.
@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::tuner::Observer;
 use crate::doors::results::WriteError;
-use crate::rules::optuna::OptunaLive;
+use crate::rules::optuna::live::OptunaLive;
 use crate::rules::stop::StoppedBy;
 use crate::rules::study::Study;
 use crate::words::trial::{Assignment, Decision, TrialId};

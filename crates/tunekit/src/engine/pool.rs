@@ -1,8 +1,8 @@
 //! `Pool`: trials of a tuner that wait for agents elsewhere, and the agents' connections.
 //!
 //! An agent is `tunekit worker`, which speaks the lines of a server to many workers (`docs/SERVE.md`): it greets with
-//! the token, compares the header, and then asks for a trial, reports and tells, one trial at a time. The tuner decides;
-//! the pool hands on.
+//! the token, compares the header, and then asks for a trial, reports and tells, one trial at a time. The tuner
+//! decides; the pool hands on.
 //!
 //! A trial whose agent is lost, by the end of its connection or by silence, is handed to another agent: neither failed
 //! nor doubled, for only the connection that holds a trial may report it. Dropping the future of [`Pool::run`] closes
@@ -80,14 +80,14 @@ struct Offer {
     to: mpsc::UnboundedSender<Said>,
 }
 
-/// What an agent says of its trial.
+/// An agent's message about its trial.
 #[derive(Debug)]
 enum Said {
     Report { step: u64, measured: Measured, answer: oneshot::Sender<Result<Decision, TellError>> },
     Told(Outcome),
 }
 
-/// How the pool stands.
+/// The state of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) waiting: usize,
@@ -151,7 +151,7 @@ impl Pool {
         Ok(Self { shared, address, accepting })
     }
 
-    /// Where agents connect to.
+    /// The address that agents connect to.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -43,8 +43,8 @@ enum Request {
         /// What the trial has cost so far.
         cost: Option<f64>,
     },
-    /// A trial ended: with a value or a bound of it, with a reason why it failed, took too long or cannot be measured, or
-    /// with none of them after reports; with a value or a bound comes what else the study measures.
+    /// A trial ended: with a value or a bound of it, with a reason why it failed, took too long or cannot be measured,
+    /// or with none of them after reports; with a value or a bound comes what else the study measures.
     Tell {
         trial: TrialId,
         // `null` is how JSON writes a number that is none.

@@ -72,9 +72,9 @@ pub enum SlurmError {
          after saying `{last}`; `listen` and `tunekit` in [backend] say what nodes connect to and run"
     )]
     Futile {
-        /// How many jobs.
+        /// The number of jobs.
         count: u32,
-        /// Where agents connect to.
+        /// The address that agents connect to.
         address: SocketAddr,
         /// The last of them.
         job: String,
@@ -230,8 +230,8 @@ impl Slurm {
         lines[lines.len().saturating_sub(3)..].join(" / ")
     }
 
-    /// Ends the jobs: agents without a trial go by themselves, the others are asked to, and what is left after the grace
-    /// period is cancelled.
+    /// Ends the jobs: agents without a trial go by themselves, the others are asked to, and what is left after the
+    /// grace period is cancelled.
     pub(super) async fn finish(&self, in_haste: bool) {
         self.pool.close();
         let gone_by = |deadline: Instant| async move {

@@ -58,7 +58,7 @@ pub struct StudyFile {
     pub stop: StopRule,
     /// After how many failures in a row it gives up.
     pub max_failures: u32,
-    /// What starts its programs.
+    /// The starter of its programs.
     pub backend: Backend,
     /// Whether `optuna.log` is kept beside the journal.
     pub optuna: bool,

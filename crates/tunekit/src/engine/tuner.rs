@@ -428,7 +428,7 @@ impl Session {
                     gave_up = failed.map(|reason| (failures, reason));
                 }
             }
-            // What ended at the same time goes to the disk at the same time.
+            // Results that arrived at the same time go to the disk at the same time.
             self.store_told(&told)?;
             if let Some((failures, reason)) = gave_up {
                 break End::Failures(failures, reason);

@@ -73,7 +73,7 @@ pub enum WorkerError {
     Program(#[from] ProgramError),
 }
 
-/// What a worker does besides running trials until the study is over.
+/// The duties of a worker besides running trials until the study is over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerOptions {
@@ -139,7 +139,7 @@ struct Asked {
     from: Option<Checkpoint>,
     after: Option<u64>,
     attempt: Option<u32>,
-    /// What the trial has cost before.
+    /// The cost of the trial before.
     spent: Option<f64>,
     /// The folder of its checkpoint, where the server shares one.
     checkpoint: Option<PathBuf>,

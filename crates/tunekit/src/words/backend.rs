@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What starts the programs of a study.
+/// The starter of a study's programs.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Backend {
@@ -31,7 +31,7 @@ pub enum SlurmMode {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SlurmOptions {
-    /// How trials become jobs.
+    /// The way from trials to jobs.
     pub mode: SlurmMode,
     /// The nodes of a pilot; `None`: as many as the study's workers need.
     pub nodes: Option<usize>,
@@ -46,7 +46,7 @@ pub struct SlurmOptions {
     pub queue_timeout: Duration,
     /// Further options of `sbatch`, one word each: `--partition=gpu`.
     pub options: Vec<String>,
-    /// Where agents connect to. Nodes must reach it.
+    /// The address that agents connect to. Nodes must reach it.
     pub listen: SocketAddr,
     /// The program `tunekit` on the nodes; `None`: the one that runs.
     pub tunekit: Option<PathBuf>,
@@ -123,7 +123,7 @@ impl SlurmOptions {
     /// The same, if jobs can be asked for like this.
     ///
     /// # Errors
-    /// What cannot be, and how to mend it.
+    /// The option that cannot be, and how to mend it.
     pub fn checked(self) -> Result<Self, SlurmOptionsError> {
         for (name, number) in [("nodes", self.nodes.unwrap_or(1)), ("workers_per_node", self.workers_per_node)] {
             if number == 0 {

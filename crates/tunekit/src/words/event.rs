@@ -298,8 +298,8 @@ pub enum Event {
 impl Event {
     /// Whether it may be acted on once the operating system has it, before the disk does.
     ///
-    /// A trial may start then. A power failure can take the end of a journal, but nothing from its middle: if a trial is
-    /// forgotten, so is all that came after it, and the study, asked again, gives out the same trial. The next event
+    /// A trial may start then. A power failure can take the end of a journal, but nothing from its middle: if a trial
+    /// is forgotten, so is all that came after it, and the study, asked again, gives out the same trial. The next event
     /// that may not wait takes those before it along.
     pub(crate) fn may_wait(&self) -> bool {
         matches!(self, Self::Ask { .. })

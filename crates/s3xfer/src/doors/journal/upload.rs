@@ -18,9 +18,10 @@ use super::format::{Chain, Lines, lines};
 use crate::doors::disk::{Folder, Lock};
 use crate::words::unfinished::{SavedUpload, Unfinished, UploadRecord};
 
-/// Other versions are not read: what they have left is aborted with [`Client::abort_stale`](crate::Client::abort_stale).
+/// Other versions are not read: what they have left is aborted with
+/// [`Client::abort_stale`](crate::Client::abort_stale).
 const VERSION: u32 = 1;
-/// What every journal's name begins with.
+/// The beginning of every journal's name.
 pub(crate) const PREFIX: &str = ".s3xfer-upload-";
 /// Nobody's journal is longer: 10,000 parts take less than 2 MB.
 const MOST_BYTES: u64 = 16 << 20;
@@ -219,7 +220,7 @@ mod tests {
             let known = [saved.upload_id.is_some(), !saved.parts.is_empty(), saved.completing.is_some()];
             let known = known.into_iter().take_while(|known| *known).count();
             assert_eq!(saved, SavedUpload::new(unfinished(), records[..known].to_vec()), "cut at {length}");
-            // What is added behind a torn end is read.
+            // A record that is added behind a torn end is read.
             journal.add(&UploadRecord::Part(part(2, "\"c\"")));
             drop(journal);
             assert!(open(&path).1.unwrap().parts.contains_key(&2), "cut at {length}");

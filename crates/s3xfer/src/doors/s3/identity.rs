@@ -44,8 +44,8 @@ impl Identities {
         self.kept().epoch
     }
 
-    /// Takes the keys of `epoch` for expired. Returns whether another attempt may get other keys: the cache was emptied,
-    /// now or by another request that found the same.
+    /// Takes the keys of `epoch` for expired. Returns whether another attempt may get other keys: the cache was
+    /// emptied, now or by another request that found the same.
     pub(super) fn renew(&self, epoch: Epoch) -> bool {
         let mut kept = self.kept();
         if kept.epoch != epoch {

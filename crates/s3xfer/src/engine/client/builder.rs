@@ -98,8 +98,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Asks neither AWS's variables and files nor the machine for settings that are left out. A missing one shows in the
-    /// first transfer's error.
+    /// Asks neither AWS's variables and files nor the machine for settings that are left out. A missing one shows in
+    /// the first transfer's error.
     pub fn without_environment(mut self) -> Self {
         self.access.alone = true;
         self
@@ -117,8 +117,8 @@ impl ClientBuilder {
         Ok(Client::new(aws_sdk_s3::Client::from_conf(sdk)).with_config(config))
     }
 
-    /// The settings that [`build`](Self::build) makes the client of, for other clients that are to reach the same server
-    /// in the same way.
+    /// The settings that [`build`](Self::build) makes the client of, for other clients that are to reach the same
+    /// server in the same way.
     ///
     /// # Errors
     ///

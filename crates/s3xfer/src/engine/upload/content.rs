@@ -220,6 +220,8 @@ struct Pieces {
 impl Pieces {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         if self.held.is_empty() {
+            // However empty, it keeps its buffer, and with it the permit that the read may wait for.
+            self.held = Bytes::new();
             match self.read().await {
                 Some(Ok(held)) => self.held = held,
                 Some(Err((at, error))) => {

@@ -211,11 +211,11 @@ impl Collected {
     }
 }
 
-/// Where an upload begins: with nothing, or with what an earlier one has brought.
+/// The beginning of an upload: nothing, or the parts that an earlier one has sent.
 pub(crate) struct Start {
     pub(crate) begun: Option<Begun>,
     pub(crate) collected: Collected,
-    /// Of each step, for the next upload; `None` where none is to go on with this one.
+    /// The journal of each step, for the next upload; `None` where none is to go on with this one.
     pub(crate) journal: Option<Arc<UploadJournal>>,
 }
 

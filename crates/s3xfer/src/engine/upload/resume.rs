@@ -145,7 +145,7 @@ impl Kept {
         }
     }
 
-    /// Where the upload begins, in parts of `part_bytes` if it begins anew.
+    /// The beginning of the upload, with parts of `part_bytes` if it begins anew.
     ///
     /// # Errors
     ///

@@ -33,8 +33,8 @@ const FEW_DRAWS: (usize, usize) = (150, 8);
 const QUANTILES: usize = 81;
 /// The shares of a judgement's predictions that lie beyond the interval, where measurements are better and where they
 /// are worse. Predictions are pulled to those of other configurations, which makes the mean of the best one too bad by
-/// half a standard deviation where it is clearly the best: with a fortieth at both ends 86 to 93 % of the intervals held
-/// on five choices with noise of 15 %, and nearly all that did not were too bad.
+/// half a standard deviation where it is clearly the best: with a fortieth at both ends 86 to 93 % of the intervals
+/// held on five choices with noise of 15 %, and nearly all that did not were too bad.
 const BETTER: f64 = 0.01;
 const WORSE: f64 = 0.025;
 /// The share of a study in which a trend changes nothing that counts, and the most rows that are made of measurements.
@@ -356,8 +356,8 @@ impl Surrogate {
     }
 
     /// The expected measurement at each of `points`, by many draws of the hyperparameters: the mean over the draws, and
-    /// an interval that holds the truth in 95 of 100 studies of many functions. Failed configurations are left out. `None` if a
-    /// covariance cannot be factored, or a prediction is not finite.
+    /// an interval that holds the truth in 95 of 100 studies of many functions. Failed configurations are left out.
+    /// `None` if a covariance cannot be factored, or a prediction is not finite.
     pub(super) fn judged(
         &self,
         points: &[Vec<f64>],
