@@ -355,7 +355,10 @@ impl Work for Parts {
     fn start(&self, job: Self::Job) -> BoxFuture<'static, Result<Then, TransferError>> {
         let (carrier, upload_id, collected) = (self.carrier.clone(), self.upload_id.clone(), self.collected.clone());
         let (counted, journal) = (self.counted.clone(), self.journal.clone());
+        // A part that is cut off ends when its task is next polled, which a program that ends waits for.
+        let open = carrier.session.limits.open_upload();
         async move {
+            let _open = open;
             let Job { number, offset, content } = job?;
             let bytes = content.length();
             // A checksum that is known goes along; S3 wants it of parts of every algorithm but its own.
