@@ -167,12 +167,15 @@ pub mod program {
     pub use crate::words::program::{MetricSource, Pass, Program, Retries};
 }
 
-/// A study over JSON lines, for any language.
-#[cfg(feature = "cli")]
+/// A study over JSON lines, for any language (feature `cli`), and the token that its server and its workers share.
+#[cfg(feature = "process")]
 pub mod serve {
+    #[cfg(feature = "cli")]
     pub use crate::engine::listen::Listener;
+    #[cfg(feature = "cli")]
     pub use crate::engine::serve::Server;
     pub use crate::engine::token::{Token, TokenError};
+    #[cfg(feature = "cli")]
     pub use crate::engine::worker::{WorkerError, WorkerOptions, work};
 }
 
