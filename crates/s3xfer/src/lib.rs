@@ -59,11 +59,11 @@
 //! | words | [`TransferConfig`], [`TransferReport`], [`Progress`], [`TransferError`]: plain types, checked when made |
 //! | rules | plan, control, retry, pacing, admission, checksums, names: pure functions and state machines |
 //! | doors | S3 through aws-sdk-s3, over an HTTP client for large bodies; the disk, its journal, folders |
-//! | engine | [`Client`], [`Download`], [`Upload`], [`Copy`](struct@Copy): the async code that moves bytes between the doors |
+//! | engine | [`Client`], [`Download`], [`Upload`], [`Copy`](struct@Copy): async code between the doors |
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `config` | yes | [`Client::from_env`], [`ClientBuilder::profile`], and settings from AWS's variables, files and roles |
+//! | `config` | yes | [`Client::from_env`], [`ClientBuilder::profile`], settings from AWS's variables, files, roles |
 //!
 //! Unix only: files are written at positions (`pwritev` on Linux).
 

@@ -160,8 +160,8 @@ impl Client {
 
     /// Waits until no multipart upload of this client, and of those that share its limits, is open: the running ones
     /// have ended, and those whose transfer was dropped are aborted, or kept to be continued, which happens in the
-    /// background. To be awaited before a program ends that drops transfers, on Ctrl-C say; with a timeout, for a server
-    /// that does not answer is given a minute.
+    /// background. Await it before a program ends that drops transfers, on Ctrl-C for example; with a timeout, because
+    /// a server that does not answer is given a minute.
     pub async fn settled(&self) {
         self.shared.limits.no_upload_open().await;
     }

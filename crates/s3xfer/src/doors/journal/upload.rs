@@ -164,7 +164,7 @@ impl UploadJournal {
             }
             Err(error) => {
                 state.failed = true;
-                tracing::warn!(path = %self.path.display(), %error, "the journal of an upload cannot be written any more");
+                tracing::warn!(path = %self.path.display(), %error, "an upload's journal cannot be written any more");
             }
         }
     }
@@ -173,7 +173,7 @@ impl UploadJournal {
     pub(crate) fn remove(&self) {
         self.state().failed = true;
         if let Err(error) = self.folder.remove(&self.name) {
-            tracing::warn!(path = %self.path.display(), %error, "the journal of an upload that has ended is left behind");
+            tracing::warn!(path = %self.path.display(), %error, "the journal of an ended upload is left behind");
         }
     }
 
