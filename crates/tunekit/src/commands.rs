@@ -22,7 +22,7 @@ pub(crate) use serve::{Work, listen, serve, worker};
 pub(crate) enum Failure {
     /// Wrong usage or a wrong file: exit code 2.
     Usage(String),
-    /// The work failed: exit code 1. What was measured is kept.
+    /// The work failed: exit code 1. Measurements made so far are kept.
     Work(String),
 }
 
@@ -35,7 +35,7 @@ impl Failure {
         Self::Work(chain(error))
     }
 
-    /// The failure in one line, whatever its causes put into it.
+    /// The failure in one line, even if a cause has several.
     pub(crate) fn line(&self) -> String {
         let (Self::Usage(text) | Self::Work(text)) = self;
         let words = text.split(|c: char| c.is_whitespace() || c.is_control());

@@ -1,4 +1,4 @@
-//! Engine: what moves trials between a study, a journal and the code that is tuned.
+//! Engine: moves trials between a study, a journal and the code that is tuned.
 
 #[cfg(feature = "cli")]
 pub(crate) mod listen;

@@ -1,10 +1,9 @@
 //! Parameter search for anything: from few, noisy measurements to a configuration one can trust.
 //!
-//! Say which parameters there are ([`Space`]), what is measured ([`Metric`]), and hand over a closure ([`Tuner`]), or
-//! drive the search yourself by asking and telling ([`Study`]). Every answer is a function of the study's journal: a
-//! study that was killed goes on from it, and the same seed with the same results is the same study. Noise is first
-//! class: repeated measurements of a configuration are replicates, and the best configuration is the one with the best
-//! mean, given with an interval.
+//! Give the parameters ([`Space`]), the metric ([`Metric`]) and a closure ([`Tuner`]), or drive the search yourself by
+//! asking and telling ([`Study`]). Every answer is a function of the study's journal: a study that was killed goes on
+//! from it, and the same seed with the same results is the same study. Noise is expected: repeated measurements of a
+//! configuration are replicates, and the best configuration is the one with the best mean, given with an interval.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -75,7 +74,7 @@ pub mod space {
     pub use crate::words::value::{Config, Value};
 }
 
-/// Asking and telling: what a study is made from, what it gives out, and what it is told.
+/// Asking and telling: the settings of a study, its answers, and the results that it is told.
 pub mod study {
     pub use crate::rules::study::{ReplayError, Setup, SetupError, Study, TellError, VerifyError};
     pub use crate::rules::transfer::{Transfer, TransferError, TransferMethod};
@@ -97,7 +96,7 @@ pub mod searcher {
     pub use crate::words::name::UnknownName;
 }
 
-/// How much to spend on a trial: the contract of a scheduler, its kinds, their options and their plans.
+/// The resource of a trial: the contract of a scheduler, its kinds, their options and their plans.
 pub mod scheduler {
     pub use crate::rules::advice::{Advice, Corrected, Parents};
     pub use crate::rules::scheduler::{

@@ -75,13 +75,13 @@ enum Command {
         #[arg(long, default_value = "trials")]
         table: Rows,
     },
-    /// Compare what several studies of one problem found.
+    /// Compare the results of several studies of one problem.
     Compare {
         /// Their folders.
         #[arg(required = true)]
         folders: Vec<PathBuf>,
     },
-    /// Print what the scheduler of a study is going to do.
+    /// Print the plan of a study's scheduler.
     Plan {
         /// The study.
         study: PathBuf,
@@ -116,7 +116,7 @@ enum Command {
     Worker {
         /// The same study.
         study: PathBuf,
-        /// Where it is served.
+        /// Address of the server.
         #[arg(long)]
         connect: SocketAddr,
         /// The file with the server's token.
@@ -125,13 +125,13 @@ enum Command {
         /// The folder for the trials' output.
         #[arg(long)]
         out: PathBuf,
-        /// How many trials run at once, in place of the study's own number.
+        /// Number of trials that run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
         /// Run one trial in each place, and go.
         #[arg(long)]
         once: bool,
-        /// Other workers have the same folder: leave alone what runs there.
+        /// Other workers have the same folder: leave programs that run there alone.
         #[arg(long)]
         shared: bool,
         /// End after so many seconds.

@@ -1,4 +1,4 @@
-//! `tunekit compare`: what several studies of one problem found, by searcher and scheduler.
+//! `tunekit compare`: the results of several studies of one problem, by searcher and scheduler.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -62,7 +62,7 @@ pub(crate) fn best(folder: PathBuf) -> Result<(), Failure> {
     print(format!("{line}\n").as_bytes())
 }
 
-/// Prints what the scheduler of a study is going to do.
+/// Prints the plan of a study's scheduler.
 pub(crate) fn plan(study: &Path) -> Result<(), Failure> {
     let file = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
     let study = Study::new(file.setup).map_err(|error| Failure::usage(&error))?;

@@ -43,7 +43,7 @@ fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>, kind: 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::work(&error))?;
     let tuning = runtime.block_on(async {
-        // Before anything is started: a signal must find somebody who heeds it.
+        // Before anything is started, so that every signal is handled.
         heed_signals(&stop).map_err(|error| Failure::work(&error))?;
         folder.run(&study, stop.clone(), observers).await.map_err(Failure::from)
     })?;

@@ -1,13 +1,15 @@
-//! `CheckpointFolder`: what trials keep of themselves, a folder each. Which of them are needed is the scheduler's
-//! business, and what is in them the objective's.
+//! `CheckpointFolder`: the states that trials keep of themselves, one folder each. The scheduler decides which of them
+//! are needed, and the objective decides what is in them.
 //!
-//! - `trial-3`: what trial 3 works in while it runs; it begins with a copy of the checkpoint that it goes on from.
-//! - `trial-3-at-27`: what was there when it paused at 27. Nobody works in it, so nothing changes it any more.
+//! - `trial-3`: the folder in which trial 3 works while it runs. It begins as a copy of the checkpoint from which the
+//!   trial goes on.
+//! - `trial-3-at-27`: the state of trial 3 when it paused at step 27. Nothing works in it, so it does not change any
+//!   more.
 //! - `.trial-3.part`, `.trial-3-at-27.gone`: half copied, half removed.
-//! - `study.jsonl`: the header of the study, and the lock of who uses the folder.
+//! - `study.jsonl`: the header of the study, and the lock of the process that uses the folder.
 //!
-//! A checkpoint gets its name by being renamed when it is whole, and loses it by being renamed before it is removed. So
-//! whatever has such a name is whole, whenever the process was killed.
+//! A checkpoint is renamed to its final name when it is whole, and renamed away before it is removed. So a folder with
+//! such a name is whole, at whatever moment the process was killed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -25,9 +27,9 @@ pub enum CheckpointError {
     /// The file system refuses.
     #[error("checkpoint {}: failed to {action}: {source}", path.display())]
     Io {
-        /// What was worked on.
+        /// The file or folder of the failed operation.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
         /// Why not.
         source: io::Error,
@@ -43,7 +45,7 @@ pub enum CheckpointError {
         /// The first part of the setup that differs.
         difference: Difference,
     },
-    /// What a trial is to go on from is not there.
+    /// The checkpoint from which a trial is to go on does not exist.
     #[error(
         "trial {} cannot go on from {resource}, for {} is gone; keep the folder as long as the journal",
         trial, path.display()
@@ -51,9 +53,9 @@ pub enum CheckpointError {
     Gone {
         /// Whose checkpoint it was.
         trial: TrialId,
-        /// How far that trial had come.
+        /// The step that the trial had reached.
         resource: u64,
-        /// Where the checkpoint would be.
+        /// The path at which the checkpoint was expected.
         path: PathBuf,
     },
 }
@@ -69,7 +71,7 @@ pub(crate) struct CheckpointFolder {
 }
 
 impl CheckpointFolder {
-    /// The folder, created where there is none; removes what a killed process left half done.
+    /// Opens the folder, or creates it; removes the unfinished copies of a process that was killed.
     pub(crate) fn open(path: &Path, header: &Header) -> Result<Self, CheckpointError> {
         fs::create_dir_all(path).map_err(failed(path, "create it"))?;
         let (mut study, contents) = JournalFile::open(path.join("study.jsonl"))?;
@@ -101,7 +103,8 @@ impl CheckpointFolder {
         Ok(folder)
     }
 
-    /// What `trial` shall work in: a copy of the checkpoint, or nothing, whatever was there before.
+    /// Makes the folder in which `trial` will work: a copy of the checkpoint, or an empty folder. An earlier folder of
+    /// that name is removed.
     pub(crate) fn begin(&mut self, trial: TrialId, from: Option<Checkpoint>) -> Result<PathBuf, CheckpointError> {
         let name = Name::Working(trial);
         if self.working.remove(&trial) {
@@ -119,7 +122,7 @@ impl CheckpointFolder {
         Ok(path)
     }
 
-    /// Copies a checkpoint to what is not yet `to`.
+    /// Copies a checkpoint to a folder that is not yet called `to`.
     fn copy(&self, checkpoint: Checkpoint, to: Name) -> Result<PathBuf, CheckpointError> {
         let from = self.path.join(Name::Whole(checkpoint).text());
         if !self.whole.contains(&checkpoint) || !from.is_dir() {
@@ -132,7 +135,7 @@ impl CheckpointFolder {
         Ok(part)
     }
 
-    /// What a trial has worked in so far becomes this checkpoint, on the disk when this returns.
+    /// Makes this checkpoint from the folder in which the trial has worked. It is on the disk when this returns.
     pub(crate) fn keep(&mut self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
         let from = self.path.join(Name::Working(checkpoint.trial).text());
         let to = self.path.join(Name::Whole(checkpoint).text());
@@ -153,7 +156,7 @@ impl CheckpointFolder {
         !self.whole.is_subset(needed) || !self.working.is_subset(running)
     }
 
-    /// Removes all other checkpoints, and what other trials worked in.
+    /// Removes all other checkpoints, and the working folders of other trials.
     pub(crate) fn retain(
         &mut self,
         needed: &BTreeSet<Checkpoint>,
@@ -177,14 +180,14 @@ impl CheckpointFolder {
         let gone = self.path.join(format!(".{}.gone", name.text()));
         clear(&gone)?;
         match fs::rename(&path, &gone) {
-            // The objective may have removed what it worked in.
+            // The objective may have removed its working folder.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             other => other.map_err(failed(&path, "take its name away")).and_then(|()| clear(&gone)),
         }
     }
 }
 
-/// What a folder is.
+/// The kind of a folder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Name {
     Working(TrialId),
@@ -321,7 +324,7 @@ mod tests {
             fs::write(work.join("layers/one"), "other weights").unwrap();
         }
         assert_eq!(names(place.path()), ["trial-3", "trial-3-at-7", "trial-5"]);
-        // Whoever was cut off begins with the same once more.
+        // A run that was cut off begins with the same state once more.
         drop(folder);
         let again = open(place.path()).begin(TrialId(5), Some(SEVEN)).unwrap();
         assert_eq!(fs::read_to_string(again.join("layers/one")).unwrap(), "weights");

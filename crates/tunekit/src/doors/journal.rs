@@ -1,9 +1,10 @@
-//! `JournalFile`: events on disk, one JSON line each, appended and synced before anybody acts on them. The start of a
-//! trial is synced with what follows ([`Event::may_wait`]).
+//! `JournalFile`: events on disk, one JSON line each, appended and synced before their effects. The start of a trial is
+//! synced with the next event ([`Event::may_wait`]).
 //!
-//! What the events mean is the study's business. A line counts once its end is written: a process killed while
-//! appending leaves at most one line without an end, which the next writer drops. Anything else that does not read, or
-//! that is not what was written there ([`seal`]), is damage, and is reported with its line rather than skipped.
+//! The study gives the events their meaning. A line counts once its end is written: a process killed while appending
+//! leaves at most one line without an end, and the next writer drops it. Any other line that cannot be read, or differs
+//! from the line that was written there ([`seal`]), is damage, and is reported with its line number rather than
+//! skipped.
 
 mod seal;
 
@@ -23,7 +24,7 @@ pub enum JournalError {
     Io {
         /// The journal.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
         /// Why not.
         source: io::Error,
@@ -52,7 +53,7 @@ pub enum JournalError {
     },
 }
 
-/// What a journal held.
+/// The contents of a journal.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Contents {
@@ -88,15 +89,15 @@ pub struct Contents {
 pub struct JournalFile {
     path: PathBuf,
     file: File,
-    /// Where the last whole line ends; `None` after a failure that could not be undone.
+    /// The end of the last whole line; `None` after a failure that could not be undone.
     len: Option<u64>,
     seals: Seals,
-    /// The same of what is on the disk for certain.
+    /// The same for the part that is certainly on the disk.
     safe: (u64, Seals),
 }
 
 impl JournalFile {
-    /// Opens a journal for appending, creating it where there is none, and reads what it holds. A torn last line is cut
+    /// Opens a journal for appending, creating it where there is none, and reads its contents. A torn last line is cut
     /// off; [`Contents::torn_bytes`] says so.
     ///
     /// # Errors
@@ -139,7 +140,7 @@ impl JournalFile {
         parse(path, &bytes)
     }
 
-    /// Where it is.
+    /// The journal's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -149,9 +150,9 @@ impl JournalFile {
     /// [`JournalFile::sync`]: a kill of the process loses none of them.
     ///
     /// # Errors
-    /// The file system refuses, a full disk for instance. What was written of the events is taken back, with those
-    /// before that had not reached the disk; where even that fails, every later append fails too rather than follow
-    /// half a line.
+    /// The file system refuses: a full disk, for instance. The written part of the events is removed again, together
+    /// with earlier events that had not reached the disk. If even that fails, every later append fails too rather than
+    /// follow half a line.
     pub fn append(&mut self, events: &[Event]) -> Result<(), JournalError> {
         if events.is_empty() {
             return Ok(());
@@ -175,8 +176,8 @@ impl JournalFile {
         if events.iter().all(Event::may_wait) { Ok(()) } else { self.sync() }
     }
 
-    /// Returns once all that was appended is on the disk: for what must not happen before, such as the removal of what
-    /// a journal without its last lines would name.
+    /// Returns once all appended events are on the disk. It is called before effects that the journal must know, such
+    /// as the removal of a checkpoint that its last lines give up.
     ///
     /// # Errors
     /// As [`JournalFile::append`].
@@ -207,12 +208,12 @@ fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Jour
     move |source| JournalError::Io { path, action, source }
 }
 
-/// How every line begins.
+/// The beginning of every line.
 const EVENT_START: &[u8] = br#"{"event":""#;
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-    // Without a whole line, only the beginning of an event is what a writer that was killed left behind.
+    // Without a whole line, a killed writer can only have left the beginning of an event.
     if whole == 0 && !bytes.starts_with(EVENT_START) && !EVENT_START.starts_with(bytes) {
         return Err(JournalError::NotAJournal { path: path.to_path_buf() });
     }
@@ -235,7 +236,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
             Sealed::Yes | Sealed::No => events.push(event),
         }
     }
-    // A whole line before a byte that is no end is not what a writer left that was killed.
+    // A whole line before a byte that is no end was not left by a killed writer.
     let torn = &bytes[whole..];
     if let Some((_, line)) = torn.split_last()
         && { seals }.check(line) == Sealed::Yes
@@ -284,7 +285,7 @@ mod tests {
     fn a_journal_torn_at_any_byte_keeps_its_whole_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j");
-        // Longer than what is appended later, which must not leave the rest of a torn line behind it.
+        // Longer than any later event, so that none leaves the rest of a torn line behind it.
         let long =
             |i| Event::Tell { trial: TrialId(i), outcome: Outcome::Failed("no route to host".to_owned()), at_s: None };
         let lines: Vec<String> = (0..3).map(|i| long(i).to_line() + "\n").collect();

@@ -59,7 +59,7 @@ impl Colour {
         }
     }
 
-    /// On a light page. Orange and blue stay apart for readers who see no red and green.
+    /// On a light page. Readers who see no red and green can tell orange from blue.
     pub fn on_light(self) -> (u8, u8, u8) {
         match self {
             Self::Ink => (0x1B, 0x25, 0x30),

@@ -1,11 +1,11 @@
 //! `Running`: another program from its start to its end, with everything that it starts.
 //!
-//! The program is the leader of a process group of its own, so that a Ctrl-C at the terminal is ours to act on and that
-//! what it starts ends with it. Its output goes to files; lines of its standard output that matter are handed on. A
-//! program that is dropped is asked to end, and killed after a grace period by a task of its own ([`Endings`]).
+//! The program is the leader of a process group of its own, so that we can handle a Ctrl-C at the terminal, and the
+//! processes that it starts end with it. Its output goes to files; the relevant lines of its standard output are handed
+//! on. A program that is dropped is asked to end, and killed after a grace period by a task of its own ([`Endings`]).
 //!
-//! A file beside the output names the group while it runs. A later process finds there what one that was killed left
-//! running.
+//! A file beside the output names the group while it runs. From it a later process learns which group a killed process
+//! left running.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -155,7 +155,7 @@ impl<T: Send + 'static, G: Send + 'static> Running<T, G> {
         })
     }
 
-    /// How long it has run.
+    /// The time since its start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

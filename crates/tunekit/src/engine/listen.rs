@@ -1,9 +1,9 @@
 //! `Listener`: one study for many clients over TCP. Each connection speaks the lines of [`Server`].
 //!
-//! A client's first line carries the token. What a connection asked for is its own: nobody else may report or tell it,
-//! and when the connection ends those trials are interrupted and asked for again. So a trial that was given to another
-//! client after a loss is never told twice. A client that says how often it sends something is lost when it has been
-//! silent for three times as long; one that does not say so is lost when its connection ends.
+//! A client's first line carries the token. A trial belongs to the connection that asked for it: no other one may
+//! report or tell it, and when the connection ends it is interrupted and asked for again. So a trial that was given to
+//! another client after a loss is never told twice. A client may announce how often it sends something; it is lost when
+//! it has been silent for three times as long. Other clients are lost when their connection ends.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -61,7 +61,7 @@ impl Listener {
         Ok(Self { listener, shared: Arc::new(shared) })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     ///
     /// # Errors
     /// The operating system does not say.
@@ -69,7 +69,8 @@ impl Listener {
         self.listener.local_addr()
     }
 
-    /// Serves until the study is over, or the handle says so. What clients run then is journalled as interrupted.
+    /// Serves until the study is over, or the handle stops it. Trials that clients run at that moment are journalled as
+    /// interrupted.
     ///
     /// # Errors
     /// The journal cannot be written; the study is then ahead of it.
@@ -120,7 +121,7 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Server> {
     shared.server.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A client from its first line to its last, and what it leaves behind.
+/// A client from its first line to its last, and the clean-up after it.
 async fn client(shared: Arc<Shared>, stream: TcpStream, say: mpsc::UnboundedSender<Said>) {
     let mut own = BTreeSet::new();
     // An error of the connection is its end.
@@ -188,7 +189,7 @@ async fn converse(
                     let now = shared.started.elapsed();
                     let mut server = lock(&shared);
                     let mut answer = server.answer_bytes(&asked, now)?;
-                    // What others run may still be lost, and is then to be run again.
+                    // Trials of other clients may still be lost, and must then be run again.
                     if answer == DONE && server.has_open_besides(&mine) {
                         answer = WAIT.to_owned();
                     }

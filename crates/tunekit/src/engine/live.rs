@@ -1,8 +1,8 @@
 //! `LiveOptuna`: keeps `optuna.log` in a study's folder, a journal file of Optuna's, so that an `optuna-dashboard`
 //! shows the study while it runs.
 //!
-//! The file is made of the study and may lag behind the journal after a crash. A study that goes on adds what is
-//! missing; a line without an end is cut off first.
+//! The file is made from the study and may lag behind the journal after a crash. A study that goes on adds the missing
+//! lines; a line without an end is cut off first.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -20,7 +20,7 @@ use crate::words::trial::{Assignment, Decision, TrialId};
 /// Its name in the folder.
 const NAME: &str = "optuna.log";
 
-/// Writes what happens in a study in Optuna's words.
+/// Writes a study's events in Optuna's format.
 pub(super) struct LiveOptuna {
     path: PathBuf,
     name: String,

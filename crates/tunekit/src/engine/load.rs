@@ -21,7 +21,7 @@ pub enum LoadError {
     Replay {
         /// The journal.
         path: String,
-        /// What is wrong.
+        /// The problem.
         source: ReplayError,
     },
 }

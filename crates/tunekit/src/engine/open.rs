@@ -1,7 +1,7 @@
 //! `StudyJournal`: a journal that is open for writing, and the study in it, which goes on or begins.
 //!
-//! The one place where a study meets its file. Whoever was interrupted is asked for again, and all of that is on the
-//! disk before a study is given out.
+//! The one place where a study meets its file. Interrupted trials are asked for again, and all of that is on the disk
+//! before a study is handed out.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ pub enum OpenError {
     },
 }
 
-/// A journal that is open for writing, with what it held. It stays locked until this, or the file it gives out, is
+/// A journal that is open for writing, with its contents. It stays locked until this, or the file that it hands out, is
 /// dropped.
 ///
 /// ```

@@ -39,7 +39,7 @@ const HOLD: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 /// The shortest and the longest time between two signs of life, in seconds.
 const HEARTBEAT: std::ops::RangeInclusive<f64> = 0.1..=60.0;
-/// A trial that lost so many agents has failed: it may be what kills them.
+/// A trial that lost so many agents has failed: it may be the cause.
 const MOST_LOSSES: u32 = 5;
 
 /// Trials that wait for agents, and agents that wait for trials.
@@ -209,7 +209,7 @@ impl Drop for Pool {
     }
 }
 
-/// The answer to an ask: as a server's, with what only the tuner knows.
+/// The answer to an ask: as a server's, with the facts that only the tuner has.
 fn facts(trial: &TrialRun, losses: u32) -> Json {
     let after = Some(trial.next_step() - 1).filter(|step| *step > 0);
     let absolute = |path: &std::path::Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -239,7 +239,7 @@ impl Shared {
     /// The next trial that somebody still waits for. Dropping the future takes nothing.
     async fn take(&self) -> Offer {
         loop {
-            // Before the look, so that what is added after it is noticed.
+            // Before the check, so that a later addition is noticed.
             let added = self.added.notified();
             {
                 let mut state = self.lock();

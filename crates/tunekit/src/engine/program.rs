@@ -1,6 +1,6 @@
 //! `ProgramBackend`: runs trials as runs of another program.
 //!
-//! A trial has a folder with what its runs wrote to `stdout` and `stderr`, and with its `config.json`. The runs of a
+//! A trial has a folder with the output of its runs in `stdout` and `stderr`, and with its `config.json`. The runs of a
 //! trial follow each other: a run that failed may be tried again, and where reports are replicates the program runs as
 //! often as the scheduler asks for measurements.
 //!
@@ -53,7 +53,7 @@ const MOST_LEFTOVERS: usize = 100_000;
 #[derive(Debug)]
 pub struct ProgramBackend {
     program: Arc<Program>,
-    /// Where the trials' folders are; absolute.
+    /// The folder of the trials' folders; absolute.
     folder: PathBuf,
     /// Whether each report is one more measurement of the same thing.
     is_replicated: bool,
@@ -72,9 +72,9 @@ pub enum ProgramError {
     /// There are fewer devices than workers.
     #[error("{workers} workers share {devices} device(s); name one for each worker, or use fewer workers")]
     Devices {
-        /// How many workers there are.
+        /// Number of workers.
         workers: usize,
-        /// How many devices.
+        /// Number of devices.
         devices: usize,
     },
     /// The folder for the trials cannot be made.
@@ -152,8 +152,8 @@ impl RunFailure {
 }
 
 impl ProgramBackend {
-    /// A backend whose trials have their folders in `folder`, with so many workers. What a process that was killed left
-    /// running there is killed.
+    /// A backend whose trials have their folders in `folder`, with so many workers. Programs that a killed process left
+    /// running there are killed.
     ///
     /// # Errors
     /// A command with a placeholder that nothing fills, fewer devices than workers, or a folder that cannot be made.
@@ -168,7 +168,7 @@ impl ProgramBackend {
         Ok(made)
     }
 
-    /// As [`ProgramBackend::new`], in a folder where others run trials too: what runs there is left alone.
+    /// As [`ProgramBackend::new`], in a folder that other backends use too: programs that run there are left alone.
     ///
     /// # Errors
     /// As [`ProgramBackend::new`].
@@ -291,7 +291,7 @@ impl ProgramBackend {
     async fn once(&self, trial: &mut TrialRun, began: Instant) -> Result<Ran, RunFailure> {
         let slot = self.slots.take().await.ok_or_else(|| RunFailure::last("there is no worker"))?;
         let mut running = self.start(trial, slot)?;
-        // Where reports are not numbered they count from the program's start, or on from the last replicate.
+        // Reports without numbers are counted from the program's start, or from the last replicate on.
         let base = if self.is_replicated { trial.next_step() - 1 } else { 0 };
         let mut state = Reports { base, ..Reports::default() };
         let mut deadline = self.program.timeout.map(|timeout| Instant::now() + timeout);
@@ -334,7 +334,7 @@ impl ProgramBackend {
             }
         };
         let took = running.elapsed();
-        // What it started must not write on.
+        // The processes that it started must not go on writing.
         running.end().await;
         if let Some(status) = status.filter(|_| !is_done) {
             while let Some(line) = running.rest().await {
@@ -379,7 +379,7 @@ impl ProgramBackend {
         facts.extend(device.clone().map(|device| ("device", device)));
         let mut env: Vec<(String, String)> = Vec::new();
         if std::env::var_os("PYTHONUNBUFFERED").is_none() {
-            // Python keeps back what it prints to a pipe, and reports would all come at the end.
+            // Python buffers output to a pipe, so that all reports would come at the end.
             env.push(("PYTHONUNBUFFERED".to_owned(), "1".to_owned()));
         }
         env.extend(program.env.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -431,7 +431,7 @@ impl ProgramBackend {
         Ok(decision)
     }
 
-    /// What the trial has cost so far, if that is told.
+    /// The trial's cost so far, if it is reported.
     fn cost(&self, trial: &TrialRun, report: Option<&ReportLine>, began: Instant) -> Option<f64> {
         let own = match self.program.cost.as_deref()? {
             "wall" => began.elapsed().as_secs_f64(),

@@ -1,8 +1,8 @@
-//! The page of a study: what was found, how the search went, and how the metric depends on the parameters.
+//! The page of a study: its result, the course of the search, and the metric as a function of the parameters.
 //!
-//! One HTML text that needs nothing else: no network, light and dark. `charts` decides what its pictures show,
-//! `explore` adds those that can be asked, with one script; without scripts the page has all the rest. Of very many
-//! trials it shows a part, so that it stays below a megabyte.
+//! One HTML text that needs nothing else: no network, light and dark. `charts` makes its pictures, and `explore` adds
+//! the interactive ones with one script; without scripts the page has all the rest. It shows a part of very many
+//! trials, so that it stays below a megabyte.
 
 mod charts;
 mod explore;

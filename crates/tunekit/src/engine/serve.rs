@@ -1,4 +1,4 @@
-//! `Server`: a study over JSON lines, one answer a line. Where the lines come from is the program's business.
+//! `Server`: a study over JSON lines, one answer a line. The caller provides the lines.
 //!
 //! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `checkpoints`, `why`, `importances`
 //! and `partial`; each has its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and
@@ -31,7 +31,7 @@ use crate::words::value::Config;
 enum Request {
     /// Makes the study, or goes on with the same one from the journal.
     Create(Box<Create>),
-    /// What to run next.
+    /// The next trial to run.
     Ask {},
     /// A running trial's measurement at a resource; `null` for one that is not finite.
     Report {
@@ -40,11 +40,12 @@ enum Request {
         // `null` is how JSON writes a number that is none; leaving it out is a mistake.
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<f64>,
-        /// What the trial has cost so far.
+        /// The trial's cost so far.
         cost: Option<f64>,
     },
-    /// A trial ended: with a value or a bound of it, with a reason why it failed, took too long or cannot be measured,
-    /// or with none of them after reports; with a value or a bound comes what else the study measures.
+    /// A trial ended: with a value or a bound of it; with the reason why it failed, took too long or cannot be
+    /// measured; or with none of them after reports. A value or a bound comes with the study's further objectives and
+    /// constraints.
     Tell {
         trial: TrialId,
         // `null` is how JSON writes a number that is none.
@@ -82,13 +83,13 @@ enum Request {
     Plan {},
     /// The checkpoints that a trial may still go on from.
     Checkpoints {},
-    /// What the study is about: its journal's first event.
+    /// The settings of the study: its journal's first event.
     Header {},
-    /// Which searcher works, and why.
+    /// The searcher in use, and the reason for its choice.
     Why {},
-    /// Which parameters matter.
+    /// The parameters by their importance.
     Importances {},
-    /// How the metric depends on one parameter.
+    /// The metric as a function of one parameter.
     Partial {
         parameter: String,
         #[serde(default = "partial_points")]
@@ -99,7 +100,7 @@ enum Request {
 /// A number that was given, possibly as `null`, or left out.
 type Given = Option<Option<f64>>;
 
-/// What is there, `null` included: a bound that is none must not pass for one that was left out.
+/// The given value, `null` included: a bound of `null` must not pass for one that was left out.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -118,12 +119,12 @@ fn partial_points() -> usize {
     20
 }
 
-/// What a study is made from; all but the space has a default.
+/// The settings of a new study; all but the space have a default.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Create {
     space: Space,
-    /// What every configuration must meet.
+    /// The predicates that every configuration must meet.
     #[serde(default)]
     predicates: Vec<String>,
     #[serde(default)]
@@ -134,12 +135,12 @@ struct Create {
     kind: MetricKind,
     #[serde(default)]
     noise: Noise,
-    /// How a trial's value comes from its reports; by default as the scheduler takes them.
+    /// The rule that makes a trial's value from its reports; by default the scheduler's.
     value: Option<ValueRule>,
-    /// What else is to be as good as can be.
+    /// The further objectives.
     #[serde(default)]
     objectives: Vec<Objective>,
-    /// The names of what must be at most 0.
+    /// Names of the values that must be at most 0.
     #[serde(default)]
     constraints: Vec<String>,
     #[serde(default)]
@@ -151,7 +152,7 @@ struct Create {
     /// The most trials that are started.
     budget: Option<u64>,
     max_resource: Option<u64>,
-    /// How many trials the client runs at once: for schedulers that ask; nothing else depends on it.
+    /// Number of trials that the client runs at once: for schedulers that ask for it; nothing else depends on it.
     #[serde(rename = "workers")]
     _workers: Option<u64>,
     #[serde(default)]
@@ -159,14 +160,14 @@ struct Create {
     transfer: Option<Earlier>,
 }
 
-/// What to take from earlier studies.
+/// The use of earlier studies.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Earlier {
     /// Their journals, or folders with one.
     journals: Vec<PathBuf>,
     method: TransferMethod,
-    /// How many configurations, where the method gives some.
+    /// Number of configurations, for methods that give some.
     points: Option<usize>,
 }
 
@@ -294,14 +295,14 @@ impl Server {
         }
     }
 
-    /// The same, and all that was stored is on the disk: a client may remove what the answer does not name.
+    /// The same, and all stored events are on the disk: a client may remove checkpoints that the answer does not name.
     fn store_for_good(&mut self) -> Result<(), JournalError> {
         self.store()?;
         self.journal.as_mut().map_or(Ok(()), JournalFile::sync)
     }
 
-    /// The answer to one line, without its end; `now` is the time of the session. What the answer rests on is in the
-    /// journal when this returns.
+    /// The answer to one line, without its end; `now` is the time of the session. The events behind the answer are in
+    /// the journal when this returns.
     ///
     /// # Errors
     /// The journal cannot be written. The session is then over: the study is ahead of its journal.
@@ -504,7 +505,7 @@ impl Server {
     }
 }
 
-/// How to mend what many languages write for a number that is not finite, and JSON does not have.
+/// Advice where a language has written a number that is not finite, which JSON lacks.
 fn hint(line: &str, column: usize) -> &'static str {
     // The place is one past the byte that does not fit.
     let from = line
@@ -515,7 +516,7 @@ fn hint(line: &str, column: usize) -> &'static str {
     if is_number { "; JSON has no such number, write null for one that is not finite" } else { "" }
 }
 
-/// The setup with what the earlier studies say: in the new journal's header it is the points or the space that count.
+/// The setup with the results of earlier studies. The new journal's header keeps them as points or as the space.
 fn transferred(setup: Setup, from: Earlier) -> Result<Setup, String> {
     let load =
         |path: &PathBuf| Experiment::load(path).map_err(|error| format!("failed to load an earlier study: {error}"));

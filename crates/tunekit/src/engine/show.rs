@@ -1,5 +1,4 @@
-//! `Show`: what a person sees of a study that runs: a table that renews itself on a terminal, and plain lines
-//! otherwise.
+//! `Show`: the display of a running study: a table that renews itself on a terminal, and plain lines otherwise.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ const QUIET: Duration = Duration::from_secs(30);
 /// The best configuration is worked out for one part in so many of the time at most.
 const BEST_SHARE: u32 = 20;
 
-/// Shows a study that runs. Lines are written to `W`; what cannot be written is not shown.
+/// Shows a running study. Lines are written to `W`; a line that cannot be written is dropped.
 #[derive(Debug)]
 pub struct Show<W> {
     out: W,

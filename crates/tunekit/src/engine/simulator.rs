@@ -1,7 +1,7 @@
 //! `Simulator`: runs a study on workers that exist on paper, against a clock that jumps from event to event.
 //!
-//! Nothing is measured and nothing waits: what a trial reports, and how long that takes, is a function of the caller's.
-//! So hours of many workers pass in seconds, and are the same every time.
+//! Nothing is measured and nothing waits: reports and their durations come from a function of the caller's. So hours of
+//! many workers pass in seconds, and are the same every time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -105,10 +105,10 @@ impl Simulator {
         Self { stop_seconds: seconds.max(0.0), ..self }
     }
 
-    /// Runs `study` until `end`, in seconds, or until it is done. `objective` says what a trial reports at a step, and
-    /// how long that step took it; an error fails the trial. A trial reports at 1, 2, ... up to the study's maximal
-    /// resource (1 without one), and goes on from a pause where it was. In a cost-aware study its cost is the time that
-    /// its steps took. What runs at the end stays open.
+    /// Runs `study` until `end`, in seconds, or until it is done. `objective` gives a trial's report at a step, and the
+    /// duration of that step; an error fails the trial. A trial reports at 1, 2, ... up to the study's maximal resource
+    /// (1 without one), and goes on from its last step after a pause. In a cost-aware study its cost is the time that
+    /// its steps took. Trials that run at the end stay open.
     ///
     /// # Errors
     /// The searcher has no suggestion, the study was in use before, or a step takes no time.

@@ -106,7 +106,7 @@ pub(super) struct Slurm {
 }
 
 impl Slurm {
-    /// Ends what an earlier tuner of this folder left, and waits for agents. No job is submitted yet.
+    /// Ends the jobs that an earlier tuner of this folder left, and waits for agents. No job is submitted yet.
     pub(super) async fn start(
         out: &Path,
         file: &StudyFile,
@@ -181,7 +181,7 @@ impl Slurm {
             if in_doubt && may_look && oldest >= LOOK_EVERY.min(TO_LEAVE) && !jobs.is_empty() {
                 looked = Some(Instant::now());
                 match queue(&self.name).await {
-                    // A controller that does not answer is no reason to give up what runs.
+                    // Jobs go on running while a controller does not answer.
                     Err(error) => tracing::warn!(%error, "Slurm does not say how its jobs stand"),
                     Ok(answer) => {
                         let alive = slurm::alive(&answer);
@@ -230,8 +230,8 @@ impl Slurm {
         lines[lines.len().saturating_sub(3)..].join(" / ")
     }
 
-    /// Ends the jobs: agents without a trial go by themselves, the others are asked to, and what is left after the
-    /// grace period is cancelled.
+    /// Ends the jobs: agents without a trial end by themselves, the others are asked to, and the rest is cancelled
+    /// after the grace period.
     pub(super) async fn finish(&self, in_haste: bool) {
         self.pool.close();
         let gone_by = |deadline: Instant| async move {

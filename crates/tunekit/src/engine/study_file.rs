@@ -34,25 +34,25 @@ pub enum StudyFileError {
         /// Why not.
         source: io::Error,
     },
-    /// The file is not what a study is written as.
+    /// The file is not a valid study file.
     #[error("study file {}: {reason}", path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What is wrong and how to mend it.
+        /// The problem and its remedy.
         reason: String,
     },
 }
 
-/// A study of a program: what is searched, what runs, when it ends.
+/// A study of a program: its space, its command and its end.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StudyFile {
-    /// What the study is made from.
+    /// The setup of the study.
     pub setup: Setup,
-    /// What it measures.
+    /// The program to measure.
     pub program: Program,
-    /// How many trials run at once.
+    /// Number of trials that run at once.
     pub workers: usize,
     /// When it ends.
     pub stop: StopRule,

@@ -3,10 +3,10 @@
 //! - `study.toml`: the study file, with the folder in which the program runs.
 //! - `journal.jsonl`: the truth. All else but the trials' output is made of it.
 //! - `results.csv`, `measurements.csv`: a row a trial, a row a measurement; kept current while the study runs.
-//! - `trials/7`: what the runs of trial 7 wrote to `stdout` and `stderr`, and its `config.json`.
-//! - `checkpoints`: what paused trials go on from.
+//! - `trials/7`: the output of the runs of trial 7 in `stdout` and `stderr`, and its `config.json`.
+//! - `checkpoints`: the states from which paused trials go on.
 //! - `optuna.log`: where the study file asks for it, the same for Optuna and its dashboard.
-//! - `slurm`: where Slurm runs the programs, its scripts and what the jobs wrote.
+//! - `slurm`: where Slurm runs the programs, its scripts and the output of the jobs.
 //! - `lock`: held by the process that runs the study.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -45,7 +45,7 @@ pub enum FolderError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
         /// Why not.
         source: io::Error,
@@ -67,7 +67,7 @@ pub enum FolderError {
     Foreign {
         /// The folder.
         path: PathBuf,
-        /// What is there.
+        /// The name of the existing file.
         name: &'static str,
     },
     /// The folder's study is of another program.
@@ -75,7 +75,7 @@ pub enum FolderError {
     OtherProgram {
         /// The folder.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         what: &'static str,
         /// The folder's.
         found: String,
@@ -112,7 +112,7 @@ pub enum FolderError {
 }
 
 impl FolderError {
-    /// Whether what was asked for is wrong, and not the work: nothing was run.
+    /// Whether the request is wrong, rather than the work: nothing was run.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::InUse { .. }
@@ -168,12 +168,12 @@ impl StudyFolder {
         Self { path: path.into() }
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where its journal is.
+    /// The path of its journal.
     pub fn journal(&self) -> PathBuf {
         self.path.join(JOURNAL_NAME)
     }
@@ -216,7 +216,8 @@ impl StudyFolder {
     /// that run then are ended before this returns.
     ///
     /// # Errors
-    /// The folder is in use or of another study, or the study cannot go on. What was measured is in the journal.
+    /// The folder is in use or belongs to another study, or the study cannot go on. The measurements are in the
+    /// journal.
     pub async fn run(
         &self,
         file: &StudyFile,

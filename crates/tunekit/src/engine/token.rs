@@ -14,7 +14,7 @@ const SHORTEST_TOKEN: usize = 16;
 #[derive(Clone)]
 pub struct Token(String);
 
-/// A token is too short or holds what no line may hold.
+/// A token is too short or holds a character that a line cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token must be one line of at least {SHORTEST_TOKEN} characters; write a longer one into its file")]
 pub struct TokenError;

@@ -1,6 +1,6 @@
 //! `TrialRun`: one run of one trial, as the closure that is tuned sees it.
 //!
-//! It decides nothing: what it reports goes to the tuner, which answers.
+//! It decides nothing: it sends its reports to the tuner, and the tuner answers.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(super) struct Before {
     pub(super) kept: Vec<f64>,
     /// The step of the last of them, or of the checkpoint that it begins with.
     pub(super) last_step: u64,
-    /// What it had cost.
+    /// Cost of the trial before this run.
     pub(super) spent: f64,
 }
 
@@ -60,12 +60,12 @@ impl TrialRun {
         self.job.trial
     }
 
-    /// What to run with.
+    /// The configuration to run with.
     pub fn config(&self) -> &Config {
         &self.job.config
     }
 
-    /// How far to run before the next decision is due; `None`: to the end.
+    /// The step at which the next decision is due; `None`: run to the end.
     pub fn resource(&self) -> Option<u64> {
         self.job.resource
     }
@@ -81,14 +81,15 @@ impl TrialRun {
         self.job.resumed
     }
 
-    /// What it goes on from: its own checkpoint or, if it is a copy, another trial's. `None`: it starts with nothing.
+    /// The checkpoint from which it goes on: its own or, if the trial is a copy, another trial's. `None`: it starts
+    /// from nothing.
     pub fn from(&self) -> Option<Checkpoint> {
         self.job.from
     }
 
     /// A folder of this run's own, if the tuner has one for checkpoints
-    /// ([`Tuner::checkpoints`](crate::Tuner::checkpoints)). It holds what was there when the trial paused or, if it is
-    /// a copy, what the other trial had at [`TrialRun::from`]; otherwise nothing.
+    /// ([`Tuner::checkpoints`](crate::Tuner::checkpoints)). At first it holds the state in which the trial paused; for
+    /// a copy, the state of the other trial at [`TrialRun::from`]; otherwise nothing.
     ///
     /// Save before reporting: a report that is answered with [`Decision::Pause`] takes the folder away as it is, for
     /// the run that goes on from there. Only a report at [`TrialRun::resource`] or later is answered so.
@@ -96,20 +97,20 @@ impl TrialRun {
         self.checkpoint.as_deref()
     }
 
-    /// What the trial has measured before this run, in the order of its steps: before a pause or, where reports are
-    /// replicates, before an interruption. Empty for one that starts, or starts over.
+    /// The trial's measurements before this run, in the order of its steps: those before a pause or, where reports are
+    /// replicates, before an interruption. Empty for a trial that starts, or starts over.
     pub fn kept(&self) -> &[f64] {
         &self.before.kept
     }
 
-    /// How many of [`TrialRun::kept`] an interruption left that the run need not measure again: where a trial is to be
-    /// measured so many times, that many fewer are left. 0 where it only goes on from a pause, of which the study knows
-    /// already.
+    /// Number of measurements in [`TrialRun::kept`] that were made before an interruption, so that the run need not
+    /// repeat them: a trial that is to be measured n times needs that many fewer. 0 where the trial only goes on from a
+    /// pause, because the study accounts for those already.
     pub fn already(&self) -> usize {
         if self.job.after.is_some() && !self.job.resumed { self.before.kept.len() } else { 0 }
     }
 
-    /// What the trial has cost before this run, where that was reported: a report's cost is of all runs together.
+    /// Cost of the trial before this run, where it was reported. The cost in a report is that of all runs together.
     pub fn spent(&self) -> f64 {
         self.before.spent
     }
@@ -124,8 +125,8 @@ impl TrialRun {
         self.seed
     }
 
-    /// Reports a measurement at the next step (1, 2, ..., or on from where the trial was), waits until it is
-    /// journalled, and says what to do. It may carry what the trial has cost so far: see
+    /// Reports a measurement at the next step (1, 2, ..., or counting on from the trial's last step), waits until it is
+    /// journalled, and returns the study's decision. The report may carry the trial's cost so far: see
     /// [`Study::report`](crate::Study::report).
     pub async fn report(&mut self, measured: impl Into<Measured>) -> Decision {
         let trial = self.job.trial;

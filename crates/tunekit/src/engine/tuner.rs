@@ -1,15 +1,16 @@
 //! `Tuner`: runs a study over an async closure with several workers, a journal and an end.
 //!
-//! Trials run as futures on the caller's task, so they may borrow and need not be `Send`; one that computes for long
-//! hands that to `spawn_blocking` itself. The searcher thinks on a blocking thread, so that it does not hold up what is
-//! being measured. Cancellation is dropping: at the deadline, on the stop handle, or with the future of `run` itself,
-//! the trials' futures are dropped; in the first two cases they are journalled as interrupted, in the last the journal
-//! shows them as running and the next run takes them as interrupted. Either way they are asked for again and count as
-//! neither failed nor measured.
+//! Trials run as futures on the caller's task, so they may borrow and need not be `Send`; a trial that computes for
+//! long hands that to `spawn_blocking` itself. The searcher works on a blocking thread, so that it does not delay the
+//! trials that are being measured. Cancellation is dropping: at the deadline, on the stop handle, or with the future of
+//! `run` itself, the trials' futures are dropped. In the first two cases they are journalled as interrupted; in the
+//! last the journal shows them as running, and the next run takes them as interrupted. In all cases they are asked for
+//! again and count as neither failed nor measured.
 //!
-//! A trial has one run at a time: one that is resumed while its paused run still winds up starts when that has ended.
-//! What is in a run's folder when it pauses is made a checkpoint before the journal knows of the pause, and checkpoints
-//! are removed after the journal knows what made them useless. So the journal never names one that is not there.
+//! A trial has one run at a time: a trial that is resumed while its paused run still winds up starts when that run has
+//! ended. The run's folder becomes a checkpoint before the journal records the pause, and checkpoints are removed after
+//! the journal has recorded the events that made them useless. So the journal never names a checkpoint that does not
+//! exist.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -38,7 +39,7 @@ use crate::rules::study::{Setup, Study, TellError};
 use crate::words::event::Event;
 use crate::words::trial::{Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Outcome, Status, Trial, TrialId};
 
-/// What a tuner found.
+/// The result of a tuner's run.
 #[derive(Debug, Clone)]
 pub struct Tuning {
     /// Everything measured, as tables.
@@ -47,7 +48,7 @@ pub struct Tuning {
     pub best: Option<Best>,
     /// Why it ended; `None` where it ended with an error.
     pub stopped_by: Option<StoppedBy>,
-    /// How long the study took, earlier runs on the same journal included.
+    /// Time that the study took, earlier runs on the same journal included.
     pub elapsed: Duration,
 }
 
@@ -73,7 +74,7 @@ pub enum TunerError {
     /// Too many trials failed in a row.
     #[error("{consecutive} trials failed in a row, the last one because: {last}")]
     TooManyFailures {
-        /// How many.
+        /// Number of failures in a row.
         consecutive: u32,
         /// Why the last one did.
         last: String,
@@ -85,10 +86,10 @@ pub enum TunerError {
     Suggest {
         /// Why.
         source: SuggestError,
-        /// What was measured so far.
+        /// The measurements so far.
         tuning: Box<Tuning>,
     },
-    /// The searcher or scheduler panicked; what was measured is in the journal, if there is one.
+    /// The searcher or scheduler panicked. The measurements are in the journal, if there is one.
     #[error("the searcher or scheduler panicked; what was measured is in the journal, where there is one")]
     Panicked,
 }
@@ -196,8 +197,8 @@ impl Tuner {
         Self { own: Some((searcher, scheduler)), ..self }
     }
 
-    /// How many trials run at once, at least 1. More is faster, and disturbs what is measured if trials share what they
-    /// measure.
+    /// Sets the number of trials that run at once, at least 1. More is faster, but it disturbs the measurements if
+    /// trials share the resource that they measure.
     #[must_use]
     pub fn workers(self, workers: usize) -> Self {
         Self { workers, ..self }
@@ -210,8 +211,8 @@ impl Tuner {
         Self { setup, rule: StopRule { max_trials: Some(max_trials), ..self.rule }, ..self }
     }
 
-    /// Ends when the study has taken so long, earlier runs on the same journal included. What is running then is cut
-    /// off.
+    /// Ends the study when it has taken so long, earlier runs on the same journal included. Trials that run at that
+    /// moment are cut off.
     #[must_use]
     pub fn max_wall_time(self, max_wall_time: Duration) -> Self {
         Self { rule: StopRule { max_wall_time: Some(max_wall_time), ..self.rule }, ..self }
@@ -243,11 +244,12 @@ impl Tuner {
         Self { journal: Some(path.into()), ..self }
     }
 
-    /// Gives every run a folder of its own within this one, for what it needs to go on: see [`TrialRun::checkpoint`].
-    /// What the scheduler does not need any more is removed, so that what shall outlive the trial belongs elsewhere.
+    /// Gives every run a folder of its own within this one, for the state that it needs to go on: see
+    /// [`TrialRun::checkpoint`]. Folders that the scheduler does not need any more are removed, so that files which are
+    /// to outlive the trial belong elsewhere.
     ///
-    /// The folder is this study's, and is to be kept as long as its journal: a study that starts anew in it removes
-    /// what an earlier one left there.
+    /// The folder belongs to this study and is to be kept as long as its journal. A new study in the same folder
+    /// removes the folders of the earlier one.
     #[must_use]
     pub fn checkpoints(self, folder: impl Into<PathBuf>) -> Self {
         Self { checkpoints: Some(folder.into()), ..self }
@@ -271,8 +273,8 @@ impl Tuner {
     /// has reported), or with an error, which makes it a failed trial and nothing worse.
     ///
     /// # Errors
-    /// A setup, journal or searcher that cannot be worked with, or too many failures in a row. What was measured is in
-    /// the journal, and in the error where it came up while tuning.
+    /// A setup, journal or searcher that cannot be used, or too many failures in a row. The measurements are in the
+    /// journal, and in the error if it arose while tuning.
     pub async fn run<F, Fut, T, E>(self, run: F) -> Result<Tuning, TunerError>
     where
         F: Fn(TrialRun) -> Fut,
@@ -355,7 +357,7 @@ struct Session {
     study: Study,
     journal: Option<JournalFile>,
     checkpoints: Option<CheckpointFolder>,
-    /// What the stop rule goes by.
+    /// The counts on which the stop rule depends.
     tally: Tally,
     observers: Vec<Box<dyn Observer>>,
     started: Instant,
@@ -363,7 +365,7 @@ struct Session {
     /// The runs that have not ended, by their numbers.
     runs: BTreeMap<u64, Run>,
     begun: u64,
-    /// What was asked for while an earlier run of the same trial had not ended.
+    /// Requests that wait because an earlier run of the same trial has not ended.
     held: Vec<Assignment>,
 }
 
@@ -371,18 +373,18 @@ struct Session {
 #[derive(Debug, Clone, Copy)]
 struct Run {
     trial: TrialId,
-    /// Its trial has paused: what else comes of it counts for nothing.
+    /// The trial has paused: its further reports count for nothing.
     paused: bool,
 }
 
-/// How the loop ended.
+/// The reason for the loop's end.
 enum End {
     Stopped(StoppedBy),
     Failures(u32, String),
     Suggest(SuggestError),
 }
 
-/// What comes back from the blocking thread on which the searcher thinks.
+/// The answer from the blocking thread on which the searcher works.
 struct Asked {
     study: Study,
     checkpoints: Option<CheckpointFolder>,
@@ -411,7 +413,7 @@ impl Session {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
-            // What ended is told first, so that the next suggestion knows it.
+            // Ended trials are told first, so that the next suggestion takes them into account.
             let mut gave_up = None;
             let mut told = Vec::new();
             while let Some((run, outcome)) = finished.pop_front() {
@@ -512,7 +514,7 @@ impl Session {
             }
         };
         drop(running);
-        // What ended while the last decision was made is measured all the same, as far as the rule lets it.
+        // Trials that ended while the last decision was made are counted all the same, as far as the rule allows.
         let mut told = Vec::new();
         for (run, outcome) in finished {
             if self.reached(&limits.rule).is_none() {
@@ -535,7 +537,7 @@ impl Session {
         self.runs.values().map(|run| run.trial).chain(self.held.iter().map(|job| job.trial)).collect()
     }
 
-    /// Sends the study to a blocking thread for its next answer, and removes what it does not need before.
+    /// Sends the study to a blocking thread for its next answer. Checkpoints that it does not need are removed before.
     fn start_asking(&mut self) -> Result<JoinHandle<Asked>, JournalError> {
         let now = self.now();
         self.study.at(now);
@@ -544,7 +546,7 @@ impl Session {
         if self.checkpoints.as_ref().is_some_and(|folder| folder.is_superfluous(&needed, &working))
             && let Some(journal) = &mut self.journal
         {
-            // A journal that lost its end must not name what is gone.
+            // A journal that lost its end must not name a checkpoint that was removed.
             journal.sync()?;
         }
         let mut study = std::mem::replace(&mut self.study, Study::vacant());
@@ -662,7 +664,7 @@ impl Session {
         Some(trial)
     }
 
-    /// Writes down what ended, and shows it.
+    /// Writes the ended trials to the journal, and shows them.
     fn store_told(&mut self, told: &[TrialId]) -> Result<(), JournalError> {
         self.store()?;
         for trial in told {
@@ -680,7 +682,7 @@ impl Session {
         ended.and_then(|t| t.failure.clone())
     }
 
-    /// Journals what is still open as interrupted, and sums up.
+    /// Journals the open trials as interrupted, and sums up.
     fn end(mut self, end: End) -> Result<Tuning, TunerError> {
         let now = self.now();
         self.study.at(now);
@@ -714,7 +716,7 @@ impl Session {
         }
     }
 
-    /// Takes notice of what a trial has become, for the stop rule.
+    /// Counts the new status of a trial, for the stop rule.
     fn count(&mut self, trial: TrialId) {
         if let Some(trial) = self.study.trial(trial) {
             self.tally.update(trial, &self.study.header().metric);
@@ -746,7 +748,7 @@ fn failure<E: fmt::Display>(error: E) -> Outcome {
     Outcome::Failed(error.to_string())
 }
 
-/// Drives the running trials while something is done on a blocking thread; what they report waits in its channel.
+/// Drives the running trials while a blocking thread works. Their reports wait in the channel meanwhile.
 async fn while_running<R, Fut: Future<Output = (u64, Outcome)>>(
     mut task: JoinHandle<R>,
     running: &mut FuturesUnordered<Fut>,

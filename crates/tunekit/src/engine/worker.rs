@@ -1,8 +1,8 @@
 //! A worker: takes trials from a study that is served elsewhere ([`Listener`](super::listen::Listener)), and runs the
 //! program for them.
 //!
-//! Each of its places has a connection of its own. Where that is lost the program is ended, for the trial is given to
-//! another worker, and the place connects again.
+//! Each of its places has a connection of its own. When that is lost the program is ended, because the trial is given
+//! to another worker, and the place connects again.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub enum WorkerError {
     Refused {
         /// The server.
         address: SocketAddr,
-        /// What it said.
+        /// The server's reason.
         reason: String,
     },
     /// The server's study is another one than the worker's.
@@ -79,7 +79,7 @@ pub enum WorkerError {
 pub struct WorkerOptions {
     /// Whether each place runs one trial and goes.
     pub once: bool,
-    /// Whether other workers have the same folder: then what runs there may be theirs, and is left alone.
+    /// Whether other workers have the same folder: then programs that run there may be theirs, and are left alone.
     pub shares_folder: bool,
     /// The job of the machine's queue that it runs in, which it tells the server.
     pub job: Option<String>,

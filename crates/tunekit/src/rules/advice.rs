@@ -1,4 +1,4 @@
-//! `Advice`: what a scheduler knows that searchers, recommendations and whoever keeps checkpoints go by.
+//! `Advice`: a scheduler's knowledge that searchers, recommendations and keepers of checkpoints use.
 //!
 //! It is data, answered at once, so that a wrapper passes all of it on and a history needs to know no scheduler.
 
@@ -12,7 +12,7 @@ use crate::words::trial::{Checkpoint, TrialId};
 /// runs every trial to its end and compares trials by their values.
 ///
 /// Make one with `Advice { levels, ..Advice::default() }`, so that a new field needs no change. A wrapper changes
-/// fields of the advice of what it wraps and passes on the others.
+/// fields of the wrapped scheduler's advice and passes on the others.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Advice {
     /// The resource at which searchers compare configurations: by their first report there or later. `None`: by each
@@ -29,13 +29,14 @@ pub struct Advice {
     /// recommends its configuration.
     pub incumbent: Option<TrialId>,
     /// `Some` where reports are replicates: each is a measurement of the same thing, whatever the metric says of them.
-    /// The number is how many a configuration needs before it may be recommended, if any configuration has as many.
+    /// The number is that of the replicates that a configuration needs before it may be recommended, if any
+    /// configuration has as many.
     pub replicates: Option<u64>,
     /// Paused trials that are measured on as long as they are listed here; a wrapper does not stop them.
     pub spared: Vec<TrialId>,
-    /// The checkpoints that a later job may go on from; the study keeps those that running trials went on from beside
-    /// them. What a job names MUST have been among them since it was made: the others are removed. `None`: those of all
-    /// paused trials.
+    /// The checkpoints from which a later job may go on. The study also keeps those from which running trials went on.
+    /// The checkpoint that a job names MUST have been among them since it was made: the others are removed. `None`:
+    /// those of all paused trials.
     pub checkpoints: Option<Vec<Checkpoint>>,
     /// The plan of the scheduler, as far as it is settled.
     pub plan: Option<Plan>,

@@ -1,6 +1,6 @@
 //! By how much one configuration beats another, with an interval that can be trusted.
 //!
-//! Baseline and candidate are measured in turn, so that what drifts (the network, the neighbours) hits both of a pair
+//! Baseline and candidate are measured in turn, so that a drift (of the network, of the neighbours) hits both of a pair
 //! alike and cancels. The interval of the ratio of paired means is Fieller's (1954, "Some problems in interval
 //! estimation", J. R. Stat. Soc. B 16): with b, c the samples, r = mean(c) / mean(b) is the ratio sought, and for every
 //! true r the differences c_i - r b_i have mean 0, so the interval is { r : (mean(c) - r mean(b))^2 <= t^2 (s_cc - 2 r
@@ -136,7 +136,7 @@ mod tests {
     use crate::rules::distribution::normal_quantile;
     use crate::rules::stream::Stream;
 
-    /// How often 95 % intervals hold the truth over many experiments of `n` pairs that share a drift.
+    /// Share of the 95 % intervals that hold the truth, over many experiments of `n` pairs that share a drift.
     fn coverage(n: usize, noise: f64, drift: f64) -> f64 {
         let (ratio, runs) = (0.6, 4000);
         let mut stream = Stream::of_study(7, "coverage");

@@ -1,12 +1,12 @@
 //! Repeated measurements of a thing that drifts: a small Kalman filter gives the means and their certainty.
 //!
 //! The k-th measurement is of configuration i(k): `z_k = mu_i(k) + b_k + e_k`, with noise `e_k` of variance `s^2`, the
-//! same for all configurations, and a level `b_k` that is a random walk over the order of the measurements, whose steps
-//! have the variance `rho s^2`; `b_0 = 0`, and nothing is known of a `mu` before it is measured (Harvey 1989,
+//! same for all configurations, and a level `b_k` that is a random walk over the order of the measurements, with steps
+//! of the variance `rho s^2`; `b_0 = 0`, and nothing is known of a `mu` before it is measured (Harvey 1989,
 //! "Forecasting, Structural Time Series Models and the Kalman Filter", 3.4.3). Everything is in units of `s`, which is
 //! integrated out, so that differences have Student's distribution; `rho` is one of a few, each as likely as its
-//! predictions were good (Kass and Raftery 1995), the first being 0: no drift. What a measurement is, and what follows
-//! from differences, is not known here.
+//! predictions were good (Kass and Raftery 1995), the first being 0: no drift. The caller gives measurements and
+//! differences their meaning.
 
 use super::distribution::{normal_below, student_below};
 
@@ -68,7 +68,7 @@ impl<I: Copy + PartialEq> Drift<I> {
         }
     }
 
-    /// Forgets all configurations but these; what they told of the level and the noise stays.
+    /// Forgets all configurations but these; their contribution to the level and the noise stays.
     pub(super) fn keep(&mut self, keep: impl Fn(I) -> bool) {
         for filter in &mut self.filters {
             filter.keep(&keep);
@@ -88,7 +88,7 @@ impl<I: Copy + PartialEq> Drift<I> {
     }
 
     /// The probability that the mean of `a` is below that of `b`, both measured and kept; 1/2 while nothing is known of
-    /// the noise, `None` of what is not kept.
+    /// the noise, `None` for a configuration that is not kept.
     pub(super) fn below(&self, a: I, b: I) -> Option<f64> {
         let weights = self.weights();
         let each = self.filters.iter().zip(weights).filter(|(_, weight)| *weight > 1e-6);
@@ -265,7 +265,7 @@ fn smoothed<I: Copy + PartialEq>(ratio: f64, log: &[(I, f64)]) -> Vec<f64> {
                 r[0] += pull;
                 r[step.place] += pull;
             }
-            // What is learnt of a configuration from now on is, with the other sign, learnt of the level at its first
+            // New information about a configuration is, with the other sign, information about the level at its first
             // measurement.
             None => {
                 let own = r.remove(step.place);
@@ -284,8 +284,8 @@ mod tests {
     use super::*;
     use crate::rules::stream::Stream;
 
-    /// The level and the means by generalised least squares, with dense matrices: minus twice the logarithm of the
-    /// restricted likelihood is what `log_variances` and `squares` are parts of. Gauss and Jordan, because it is short.
+    /// The level and the means by generalised least squares, with dense matrices: `log_variances` and `squares` are the
+    /// parts of minus twice the logarithm of the restricted likelihood. Gauss and Jordan, because it is short.
     fn dense(ratio: f64, log: &[(u8, f64)]) -> (Vec<f64>, Vec<u8>, Vec<f64>) {
         let mut names: Vec<u8> = Vec::new();
         for (of, _) in log {

@@ -1,9 +1,9 @@
-//! Which parameters have no measurable effect, so that a caller may give them whatever value it prefers.
+//! The parameters without measurable effect, so that a caller may give them the value that it prefers.
 //!
 //! Each parameter is tested against a Gaussian process of all the others (`effects/score`). A small p-value says that
-//! there is an effect. A large one says that there is none only where an effect three times as large as the noise
-//! would probably have been found; else nothing can be said yet. How often each answer is wrong is in docs/DESIGN.md,
-//! and simulated anew by `tests/effects.rs`. With several objectives the first is looked at, as in `importance`.
+//! there is an effect. A large one says that there is none only where an effect three times as large as the noise would
+//! probably have been found; otherwise nothing can be said yet. The error rates of both answers are in docs/DESIGN.md,
+//! and `tests/effects.rs` simulates them anew. With several objectives the first is tested, as in `importance`.
 
 mod score;
 
@@ -29,7 +29,7 @@ const FEWEST: usize = 5;
 const MOST: usize = 150;
 /// The p-value up to which an effect is said to be there.
 const LEVEL: f64 = 0.05;
-/// How large the effect is that would have been found, from one end of a parameter's range to the other: in standard
+/// Size of the effect that would have been found, from one end of a parameter's range to the other: in standard
 /// deviations of one measurement, ...
 const CLEAR: f64 = 3.0;
 /// ... or, where measurements are exact, in standard deviations of the configurations' outputs.
@@ -40,7 +40,7 @@ const POWER: f64 = 0.5;
 const STEEP: f64 = 4.0;
 /// The price of each parameter of a scale in leave-one-out density, in nats.
 const CHARGE: f64 = 3.0;
-/// How a process is fitted.
+/// Settings of a process's fit.
 const STARTS: usize = 2;
 const EVALUATIONS: usize = 60;
 
@@ -87,7 +87,7 @@ pub struct Effect {
 pub struct Effects {
     /// One for each parameter, in the space's order.
     pub parameters: Vec<Effect>,
-    /// How many measured configurations the tests looked at.
+    /// Number of measured configurations in the tests.
     pub configurations: usize,
     space: Space,
 }
@@ -104,9 +104,9 @@ impl Effects {
     }
 
     /// `config` with the values that `preferred` has for the parameters without a measurable effect. Where the space
-    /// does not allow all of them together, as many as it allows one after the other, in the space's order. A
-    /// parameter that `preferred` does not name keeps its value, and so does one on whose preferred value the
-    /// existence of others depends.
+    /// does not allow all of them together, as many as it allows one after the other, in the space's order. A parameter
+    /// that `preferred` does not name keeps its value; so does a parameter whose preferred value would decide whether
+    /// others exist.
     pub fn settle(&self, config: &Config, preferred: &Config) -> Config {
         let values: Vec<_> = self.dead().filter_map(|name| Some((name, preferred.value(name)?))).collect();
         let moved = |from: Config, (name, value): &(&str, &Value)| match from.value(name) {
@@ -122,9 +122,9 @@ impl Effects {
 }
 
 impl Study {
-    /// Which parameters have an effect on the metric, which have no measurable one, and about which nothing can be
-    /// said yet. A function of the history and the study's seed. It computes for a while: some hundredths of a second
-    /// for each parameter at 60 configurations, some tenths at 150, which are the most it looks at.
+    /// For each parameter, whether it has an effect on the metric, has no measurable one, or nothing can be said yet. A
+    /// function of the history and the study's seed. It computes for a while: some hundredths of a second for each
+    /// parameter at 60 configurations, some tenths at 150, the most that it uses.
     ///
     /// ```
     /// use tunekit::{Config, Domain, Metric, Setup, Space, Study};
@@ -240,7 +240,7 @@ impl<'a> Tested<'a> {
     }
 }
 
-/// How a parameter's distance is measured.
+/// The way in which a parameter's distance is measured.
 fn coordinate(domain: &Domain) -> Coordinate {
     match domain {
         Domain::Categorical(_) | Domain::Bool => Coordinate::Categorical,

@@ -45,9 +45,9 @@ impl Space {
         Ok(self.iter().enumerate().map(coordinate).collect())
     }
 
-    /// The configuration a point of the unit cube stands for; a parameter that does not exist there is left out,
-    /// whatever its coordinate. `decode(encode(c))` is `c` for every parameter on a grid; a float without step comes
-    /// back within rounding, 4e-15 of its range (of its value, on a logarithmic scale). Predicates are not heeded.
+    /// The configuration of a point of the unit cube; a parameter that does not exist there is left out, whatever its
+    /// coordinate. `decode(encode(c))` is `c` for every parameter on a grid; a float without step comes back within
+    /// rounding, 4e-15 of its range (of its value, on a logarithmic scale). Predicates are not checked.
     ///
     /// # Errors
     /// A point of another dimension, or outside of the unit cube.
@@ -258,7 +258,7 @@ mod tests {
             match (&domain, domain.count()) {
                 (Domain::Float(d), None) => {
                     let (a, b) = (config.float("p").unwrap(), back.float("p").unwrap());
-                    // On a logarithmic scale the logarithm's own rounding, times its magnitude, is what is lost.
+                    // On a logarithmic scale the loss is the logarithm's own rounding, times its magnitude.
                     let scale = if d.is_log() { a * (1.0 + a.ln().abs()) } else { d.hi() - d.lo() + a.abs() };
                     prop_assert!((a - b).abs() <= 4e-15 * scale, "{} came back as {}", a, b);
                 }
@@ -287,7 +287,7 @@ mod tests {
                     let holds = |(parent, values): (&str, &[Value])| config.value(parent).is_some_and(|v| values.contains(v));
                     prop_assert_eq!(space.conditions(name).all(holds), config.value(name).is_some());
                 }
-                // Without what can be filled in, with what nothing depends on.
+                // Parameters on which nothing depends, so that the rest can be filled in.
                 let partial = config.iter().next().map_or(Config::new(), |(n, v)| Config::new().with(n, v.clone()));
                 prop_assert_eq!(space.validate(&space.complete(&partial).unwrap()), Ok(()));
                 let read: Config = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();

@@ -72,8 +72,8 @@ impl Experiment {
     /// `elapsed_s` between, `failure`, an `objective_NAME` for every further objective, a `constraint_NAME` for every
     /// constraint, `cost` if any trial has one, and a `config_NAME` for every parameter, empty where it does not exist.
     ///
-    /// A trial that was cut off has the status `cut_off` and what it is known to be no better than in a column
-    /// `at_least`, which is there if any trial has one; such a bound is neither in `value` nor counted in `n`.
+    /// A trial that was cut off has the status `cut_off` and its bound in a column `at_least`, which exists if any
+    /// trial has one; such a bound is neither in `value` nor counted in `n`.
     pub fn trials_table(&self) -> Table {
         let rule = self.header.metric.value;
         let rows = &self.trials;
@@ -115,8 +115,8 @@ impl Experiment {
 
     /// One row a measurement, in the order of trials and steps: `trial_id`, `step`, `value`, `at_s` in seconds of the
     /// study, `status` of the trial, and a `config_NAME` for every parameter. A trial told with a value has it as its
-    /// last row, without a step; what an interruption made void is not there. A trial that was cut off has as its last
-    /// row one without `step` and `value`, with its bound in a column `at_least`, which is there if any trial has one.
+    /// last row, without a step; reports that an interruption made void are left out. The last row of a trial that was
+    /// cut off has no `step` and no `value`, but its bound in a column `at_least`, which exists if any trial has one.
     pub fn measurements_table(&self) -> Table {
         struct Row<'a> {
             trial: &'a Trial,

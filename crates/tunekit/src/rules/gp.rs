@@ -6,11 +6,11 @@
 //! Gramacy and Ludkovski 2018).
 //! - `kernel`: Matern 5/2 with a length scale for each coordinate, Hamming distance for categorical ones.
 //! - `fit`: the hyperparameters, by maximum a posteriori.
-//! - `along`: what becomes of the kernel where the last coordinate is a resource.
+//! - `along`: the kernel where the last coordinate is a resource.
 //! - `censored`: measurements of which only a bound is known, as rows of the data.
 //! - `chain`: hyperparameters drawn from their posterior.
-//! - `trend`: what measurements of one time have in common.
-//! - `joint`: the posterior of many points at once, sampled, and what it says about one more.
+//! - `trend`: the common part of measurements of one time.
+//! - `joint`: the posterior of many points at once, sampled, and its prediction for one more.
 //! - this file: the posterior given data and hyperparameters.
 
 mod along;
@@ -34,18 +34,19 @@ use std::collections::BTreeSet;
 use self::kernel::Kernel;
 use super::cholesky::Factor;
 
-/// What a process is conditioned on. Outputs are losses (smaller is better), standardised.
+/// The data of a process. Outputs are losses (smaller is better), standardised.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Data {
     /// Configurations: rows in [0, 1]^d.
     pub(crate) x: Vec<Vec<f64>>,
     /// Mean output of each.
     pub(crate) y: Vec<f64>,
-    /// How many measurements that is the mean of; with noise that differs from row to row, the weight of the mean.
+    /// Number of measurements in that mean; with noise that differs from row to row, the weight of the mean.
     pub(crate) n: Vec<f64>,
     /// Their sum of squared deviations from it.
     pub(crate) ss: Vec<f64>,
-    /// How many rows, the last ones, are no measurements and have a variance of their own: there `n` is its reciprocal.
+    /// Number of rows, the last ones, that are no measurements and have a variance of their own: there `n` is its
+    /// reciprocal.
     fixed: usize,
     /// When the measurements of each row were taken, from -1, the first of all, to 0, now; empty where that does not
     /// count.
@@ -106,7 +107,7 @@ impl Data {
         }
     }
 
-    /// How many rows are measurements.
+    /// Number of rows that are measurements.
     fn measured(&self) -> usize {
         self.len() - self.fixed
     }
@@ -125,8 +126,8 @@ impl Data {
             || !self.x[..self.measured()].iter().map(Vec::as_slice).all(new)
     }
 
-    /// How many measurements were taken of configurations that had one already, and what they deviate by from their
-    /// means, squared and summed.
+    /// Number of measurements of configurations that had one already, and the sum of their squared deviations from
+    /// their means.
     pub(crate) fn replicates(&self) -> (f64, f64) {
         let n = self.n[..self.measured()].iter().map(|n| (n - 1.0).max(0.0));
         (n.sum(), self.ss.iter().sum())
@@ -158,7 +159,7 @@ pub(crate) struct Posterior {
     alpha: Vec<f64>,
 }
 
-/// A prediction at one point, with what its gradient is made from.
+/// A prediction at one point, with the terms of its gradient.
 pub(crate) struct Local {
     /// The point.
     x: Vec<f64>,
@@ -174,8 +175,8 @@ pub(crate) struct Local {
 
 impl Posterior {
     /// Conditions a process on data. The first `base` rows are factored at once and the others appended one by one, so
-    /// that `last`, made of the same hyperparameters and base and of the first rows of these, saves what it holds and
-    /// changes no bit. `None` if the covariance cannot be factored.
+    /// that `last`, made of the same hyperparameters and base and of the first rows of these, saves work and changes no
+    /// bit. `None` if the covariance cannot be factored.
     pub(crate) fn new(
         coordinates: &[Coordinate],
         hyper: &Hyper,
@@ -227,7 +228,7 @@ impl Posterior {
         more.factor = self.factor.extended_by(&cross, &own, k)?;
         more.x.extend_from_slice(points);
         more.n.extend(std::iter::repeat_n(n, k));
-        // Solving with the predicted values gives what was there, and nothing for the new rows.
+        // Solving with the predicted values leaves the old rows as they were, and gives 0 for the new rows.
         more.alpha.extend(std::iter::repeat_n(0.0, k));
         Some(Cow::Owned(more))
     }
@@ -252,8 +253,8 @@ impl Posterior {
         self.locals(points).iter().map(|local| (local.mean, local.variance.sqrt())).collect()
     }
 
-    /// [`Posterior::predict`] where the constant mean is not known either, but for what the data say of it (Rasmussen
-    /// and Williams 2006, eq. 2.41 and 2.42, with a flat prior): the variance is larger, far from the data above all.
+    /// [`Posterior::predict`] with a constant mean that is known from the data only (Rasmussen and Williams 2006, eq.
+    /// 2.41 and 2.42, with a flat prior): the variance is larger, above all far from the data.
     pub(crate) fn predict_without_mean(&self, points: &[Vec<f64>]) -> Vec<(f64, f64)> {
         let groups = self.kernel.groups();
         let ones: Vec<Vec<f64>> = (0..groups)
@@ -328,7 +329,8 @@ impl Posterior {
         out
     }
 
-    /// What the others say of each output, of those it is conditioned on (Rasmussen and Williams 2006, eq. 5.12).
+    /// The prediction of each output from the others, among those that it is conditioned on (Rasmussen and Williams
+    /// 2006, eq. 5.12).
     pub(crate) fn leave_one_out_means(&self, y: &[f64]) -> Vec<f64> {
         let inverse = self.factor.inverse();
         let n = self.x.len();
@@ -350,8 +352,8 @@ impl Posterior {
     }
 }
 
-/// K_n of points whose outputs vary by so much about the latent function, row-major, and what they share
-/// besides, if anything.
+/// K_n of points whose outputs vary by so much about the latent function, row-major, with their common variation added,
+/// if any.
 fn covariance(kernel: &Kernel, x: &[Vec<f64>], variances: &[f64], shared: &[f64]) -> Vec<f64> {
     let n = x.len();
     let mut k = vec![0.0; n * n];
@@ -457,7 +459,7 @@ mod tests {
     fn what_a_configuration_has_to_itself_is_known_of_it_and_of_no_other() {
         let (mut data, plain) = (data(), hyper());
         data.n = vec![1.0; 3];
-        // A quarter of what was taken for noise.
+        // A quarter of the fitted noise.
         let apart = Hyper { own: 0.25 * plain.noise, noise: 0.75 * plain.noise, ..plain.clone() };
         let [smooth, apart] = [plain, apart].map(|hyper| Posterior::new(&PLAIN, &hyper, &data, 3, None).unwrap());
         for (x, y) in data.x.iter().zip(&data.y) {

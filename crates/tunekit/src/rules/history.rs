@@ -1,4 +1,4 @@
-//! `History`: what searchers and schedulers may see. A view; it decides nothing.
+//! `History`: the view of searchers and schedulers. It decides nothing.
 //!
 //! An index (`history/index.rs`), which the study's fold maintains, holds the facts that would need a walk over all
 //! trials.
@@ -17,7 +17,8 @@ use crate::words::space::Space;
 use crate::words::trial::{Trial, TrialId, loss_no_better, mean};
 use crate::words::value::Config;
 
-/// All a decision may depend on: the space, what is measured, the seed, and every trial so far, pending ones included.
+/// Everything on which a decision may depend: the space, the metric, the seed, and every trial so far, pending ones
+/// included.
 #[derive(Debug, Clone)]
 pub struct History<'a> {
     space: &'a Space,
@@ -127,8 +128,8 @@ impl<'a> History<'a> {
         Self { index: Indexed::Kept(index), ..self }
     }
 
-    /// The same view under a scheduler's advice. Where that has a fidelity, a trial that was not run so far is not
-    /// observed, and one that was and runs on is.
+    /// The same view under a scheduler's advice. With a fidelity, a trial that has not run so far is not observed, and
+    /// one that has and runs on is.
     #[must_use]
     pub fn under(self, advice: Advice) -> Self {
         Self { advice: Arc::new(advice), ..self }
@@ -199,17 +200,17 @@ impl<'a> History<'a> {
         self.objectives
     }
 
-    /// The names of what must be at most 0.
+    /// Names of the values that must be at most 0.
     pub fn constraints(&self) -> &'a [String] {
         self.constraints
     }
 
-    /// Whether what costs less to measure is to be preferred.
+    /// Whether configurations that cost less to measure are preferred.
     pub fn cost_aware(&self) -> bool {
         self.cost_aware
     }
 
-    /// Whether what a trial reported before an interruption stands: see [`Header::keeps_interrupted`].
+    /// Whether reports before an interruption stand: see [`Header::keeps_interrupted`].
     pub fn keeps_interrupted(&self) -> bool {
         self.keeps_interrupted
     }
@@ -235,7 +236,7 @@ impl<'a> History<'a> {
         self.metric.goal
     }
 
-    /// The study's seed. Randomness for one trial comes as an argument; this is for what all trials share.
+    /// The study's seed. Randomness for one trial comes as an argument; this is for decisions that all trials share.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -266,9 +267,8 @@ impl<'a> History<'a> {
         if self.metric.value == ValueRule::Mean { &[] } else { &self.advice.levels }
     }
 
-    /// Every configuration at every one of [`History::levels`] that a trial of it came to, with what was first reported
-    /// there, in the order of the reports. What was told without a report counts at the last level. Failed trials are
-    /// left out.
+    /// Every configuration at every one of [`History::levels`] that a trial of it reached, with its first report there,
+    /// in the order of the reports. A value told without a report counts at the last level. Failed trials are left out.
     pub fn reached(&self) -> Vec<Reached<'a>> {
         let (index, levels) = (self.index(), self.levels());
         let Some(last) = levels.len().checked_sub(1) else { return Vec::new() };
@@ -327,7 +327,7 @@ impl<'a> History<'a> {
         match (trial.is_pending(), self.metric.value) {
             (false, _) => all,
             (true, ValueRule::Last) => Vec::new(),
-            // What was measured before it went on: the next replicate does not make it void.
+            // Measurements before it went on: the next replicate does not make them void.
             (true, ValueRule::Mean) => all.into_iter().take(trial.kept).collect(),
         }
     }
@@ -412,11 +412,11 @@ impl<'a> History<'a> {
         known.iter().map(of).collect()
     }
 
-    /// The configurations a result is still awaited of, in order; one that runs twice is listed twice. Another
-    /// replicate of what has some is not awaited.
+    /// The configurations whose result is still awaited, in order; one that runs twice is listed twice. A further
+    /// replicate of a measured configuration is not awaited.
     pub fn pending(&self) -> Vec<&'a Config> {
         let pending = self.index().pending().map(|i| &self.trials[i]);
-        // What was measured where it counts is awaited no more, nor what is only measured once more.
+        // Trials that were measured at the level that counts are not awaited, nor are repeated measurements.
         let awaited = |t: &&Trial| match self.resource() {
             Some(resource) => t.value_at(resource).is_none(),
             None => self.metric.value == ValueRule::Last || t.kept == 0,

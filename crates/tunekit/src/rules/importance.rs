@@ -1,9 +1,9 @@
 //! The findings of a study about its parameters: their shares of the metric's variance, and the metric as a function of
 //! one.
 //!
-//! Both are read off a surface over the whole space: the searcher's model where it has one, else a random forest of the
-//! measurements. The decomposition of variance is in `importance/anova`, what files hold of it in `importance/tables`.
-//! With several objectives it is the first that is explained.
+//! Both are read from a surface over the whole space: the searcher's model where it has one, else a random forest of
+//! the measurements. The decomposition of variance is in `importance/anova`, its tables in `importance/tables`. With
+//! several objectives the first is explained.
 
 mod anova;
 mod tables;
@@ -68,7 +68,7 @@ impl Surface {
 /// A share of the surface's variance over the space.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Importance {
-    /// One parameter, or two for what they do together beyond what each does.
+    /// One parameter, or two for their joint effect beyond the effect of each.
     pub parameters: Vec<String>,
     /// Share of the variance, 0 to 1. An estimate below 0 is given as 0.
     pub share: f64,
@@ -77,16 +77,16 @@ pub struct Importance {
     pub sd: f64,
 }
 
-/// The parameters by what they matter.
+/// The parameters by their importance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Importances {
     /// Read off which surface.
     pub surface: Surface,
     /// Number of measured configurations it was made of.
     pub configurations: usize,
-    /// How much of the metric's variance over the space the surface is thought to know, 0 to 1: of a model, its
-    /// variance over that and the mean of its posterior variance; of a forest, what it foretells of measurements it has
-    /// not seen. Shares of a surface that knows little mean little.
+    /// Share of the metric's variance over the space that the surface is thought to know, 0 to 1: for a model, its
+    /// variance over that and the mean of its posterior variance; for a forest, the share that it predicts of
+    /// measurements it has not seen. Shares of a surface that knows little mean little.
     pub known: f64,
     /// One for each parameter, the largest share first; all 0 where the surface is constant.
     pub main: Vec<Importance>,
@@ -129,7 +129,7 @@ pub enum ImportanceError {
         /// Number that is needed.
         needed: usize,
     },
-    /// The measurements do not tell enough of how the metric varies to say with what it varies.
+    /// The measurements do not show the metric's variation well enough to share it out among the parameters.
     #[error(
         "{configurations} configurations tell {:.0} % of how the metric varies over the space, at least {:.0} % are \
          needed; measure more of them",
@@ -187,8 +187,8 @@ impl Study {
     /// ```
     ///
     /// Shares are withheld where they could not be believed: where the surface knows less than 70 % of the metric's
-    /// variance (a forest: foretells less than half of what it has not seen). On simulated transfers with 12 measured
-    /// configurations those that are told are wrong by 7 points in the median, all together by 18.
+    /// variance (a forest: predicts less than half of unseen measurements). On simulated transfers with 12 measured
+    /// configurations the shares that are given are wrong by 7 points in the median, all together by 18.
     ///
     /// # Errors
     /// Fewer than five configurations were measured, or fewer than two for each parameter;
@@ -225,7 +225,7 @@ impl Experiment {
     }
 }
 
-/// A history, and what makes a surface of it.
+/// A history, and the source of its surface.
 struct Explainer<'a> {
     history: History<'a>,
     searcher: Option<&'a mut dyn Searcher>,
@@ -271,7 +271,7 @@ impl<'a> Explainer<'a> {
             (Surface::Forest, forest.known, over_trees(&cells, &sample, &surfaces))
         };
         let needed = match surface {
-            // Where all are equal there is nothing to share out, which is known for certain.
+            // Where all are equal there is nothing to share out, and that is certain.
             _ if constant => 0.0,
             Surface::Model => KNOWN_BY_MODEL,
             Surface::Forest => KNOWN_BY_FOREST,
@@ -300,7 +300,7 @@ impl<'a> Explainer<'a> {
         let mut dependence = PartialDependence { parameter: parameter.to_owned(), surface, points: Vec::new() };
         for u in grid {
             let moved = background.with(space, place, u);
-            // Where the parameter is never active at this value, or all is forbidden, there is nothing to say.
+            // Where the parameter is never active at this value, or everything is forbidden, there is no value.
             let Some(value) = moved.configs.iter().find_map(|c| c.value(parameter)).cloned() else { continue };
             let (mean, ci95) = match &forest {
                 None => self.predict(&moved.configs).map(|p| averaged(&p)).ok_or(ImportanceError::Overflow)?,

@@ -1,8 +1,8 @@
 //! Minimising a smooth function with L-BFGS (Liu and Nocedal 1989); the only file that names argmin.
 //!
-//! Line searches give up near an optimum, where rounding hides the descent (argmin's issue 400): whatever happens, the
-//! best point ever evaluated is what is returned. The line search is More and Thuente's (1994), which starts from a
-//! step of 1; argmin's Hager-Zhang starts from its upper bound, 1e5, where a covariance overflows.
+//! Line searches give up near an optimum, where rounding hides the descent (argmin's issue 400). So the best point ever
+//! evaluated is returned in every case. The line search is More and Thuente's (1994), which starts from a step of 1;
+//! argmin's Hager-Zhang starts from its upper bound, 1e5, where a covariance overflows.
 
 use std::cell::RefCell;
 

@@ -37,8 +37,8 @@ pub fn dominates(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
 }
 
-/// The volume that `points` dominate within `reference`. What is not better than the reference in every objective adds
-/// nothing; neither does a point with a NaN.
+/// The volume that `points` dominate within `reference`. A point that is not better than the reference in every
+/// objective adds nothing; neither does a point with a NaN.
 ///
 /// ```
 /// let points = [vec![1.0, 2.0], vec![2.0, 1.0]];
@@ -59,7 +59,7 @@ fn slices(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
     }
     points.sort_by(|a, b| height(a).total_cmp(&height(b)));
     if rest.len() == 1 {
-        // From the best of the last objective up, each point adds what it gains in the first.
+        // From the best of the last objective up, each point adds its gain in the first.
         let (mut volume, mut best) = (0.0, rest[0]);
         for p in points {
             if p[0] < best {
@@ -92,10 +92,10 @@ pub(crate) struct Cell {
     pub(crate) sides: Vec<(f64, f64)>,
 }
 
-/// Disjoint boxes that make up what `front`, of points that do not dominate each other, leaves undominated within
-/// `reference`. A front of k points leaves at most k + 1 boxes in two objectives and 2 k + 1 in three (the number of
-/// Yang et al. 2019, "Efficient computation of expected hypervolume improvement using box decomposition algorithms");
-/// in more, where slices are taken in the same way, ever more.
+/// Disjoint boxes that together are the region which `front`, of points that do not dominate each other, leaves
+/// undominated within `reference`. A front of k points leaves at most k + 1 boxes in two objectives and 2 k + 1 in
+/// three (the number of Yang et al. 2019, "Efficient computation of expected hypervolume improvement using box
+/// decomposition algorithms"); in more objectives, where slices are taken in the same way, ever more.
 pub(crate) fn free_cells(front: &[Vec<f64>], reference: &[f64]) -> Vec<Cell> {
     let inside: Vec<&[f64]> =
         front.iter().filter(|p| p.iter().zip(reference).all(|(v, r)| v < r)).map(Vec::as_slice).collect();
@@ -197,7 +197,7 @@ mod tests {
             let points: Vec<Vec<f64>> = points.iter().map(|p| p.iter().copied().map(f64::from).collect()).collect();
             let slow = (0..points.len()).filter(|i| !points.iter().any(|p| dominates(p, &points[*i])));
             prop_assert_eq!(non_dominated(&points), slow.collect::<Vec<_>>());
-            // What is dominated adds no volume.
+            // Dominated points add no volume.
             let front: Vec<Vec<f64>> = non_dominated(&points).into_iter().map(|i| points[i].clone()).collect();
             let reference = [5.0, 5.0, 5.0];
             prop_assert_eq!(hypervolume(&points, &reference), hypervolume(&front, &reference));

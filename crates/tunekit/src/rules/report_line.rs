@@ -1,7 +1,7 @@
 //! A line of a program's output as a report: Syne Tune's `[tune-metric]: {...}`, or a JSON object alone.
 //!
-//! Python's `json` writes `NaN` and `Infinity` for numbers that JSON does not have; they are read as `null`, which is
-//! what a number that is not finite is.
+//! Python's `json` writes `NaN` and `Infinity` for numbers that JSON lacks; they are read as `null`, the value of a
+//! number that is not finite.
 
 use serde_json::{Map, Value as Json};
 
@@ -17,9 +17,9 @@ const INFEASIBLE: &str = "infeasible";
 pub(crate) struct ReportLine {
     /// The metric; NaN for one that is not finite, `None` for a report without it.
     pub(crate) value: Option<f64>,
-    /// How far the program is.
+    /// The step that the program has reached.
     pub(crate) resource: Option<u64>,
-    /// What the run has cost so far.
+    /// The run's cost so far.
     pub(crate) cost: Option<f64>,
     /// The further objectives and the constraints that are there, in the program's order.
     pub(crate) more: Vec<Option<f64>>,
@@ -112,7 +112,7 @@ fn from_fields(program: &Program, metric: Option<&str>, fields: &Map<String, Jso
     })
 }
 
-/// The text with `null` in place of what Python writes for numbers that JSON does not have.
+/// The text with `null` in place of the names that Python writes for numbers that JSON lacks.
 fn finite(text: &str) -> String {
     const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
     if !WORDS.iter().any(|word| text.contains(word)) {

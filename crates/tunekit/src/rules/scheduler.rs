@@ -1,5 +1,4 @@
-//! `Scheduler`: *how much* to spend on a trial, and when to stop it. Which configuration to try is the searcher's
-//! business.
+//! `Scheduler`: decides *how much* to spend on a trial, and when to stop it. The searcher chooses the configuration.
 //!
 //! The kinds live in `scheduler/`, one a file.
 
@@ -171,7 +170,7 @@ pub enum Job {
 ///
 /// The contract:
 /// - Answers MUST be a function of the study's events and the stream alone. Each event is shown to `observe`, when it
-///   happens and when it is replayed; what is kept MUST change there and nowhere else.
+///   happens and when it is replayed; the scheduler's state MUST change there and nowhere else.
 /// - `next` MUST resume only trials that are paused, and MUST NOT answer [`Job::Wait`] while nothing is pending.
 /// - Where no trial may start ([`History::may_start`]), `next` SHOULD resume one that is paused, if that is any use.
 /// - A failed trial MUST count as the worst, so that nothing waits for it for ever.
@@ -205,8 +204,8 @@ pub trait Scheduler: Send {
     }
 }
 
-/// The highest level with enough values for a model of the space, the first where there is none, from what is known of
-/// each (Falkner, Klein and Hutter 2018). `None` where reports are replicates: they are of the same thing at any
+/// The highest level with enough values for a model of the space, the first where there is none, from the values known
+/// at each (Falkner, Klein and Hutter 2018). `None` where reports are replicates: they measure the same thing at any
 /// resource.
 fn enough(values: &[usize], history: &History<'_>) -> Option<usize> {
     if history.metric().value == ValueRule::Mean {

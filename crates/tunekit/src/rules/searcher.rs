@@ -1,4 +1,4 @@
-//! `Searcher`: *which* configuration to try. How much to spend on it is the scheduler's business.
+//! `Searcher`: chooses *which* configuration to try. The scheduler decides how much to spend on it.
 //!
 //! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers.rs`.
 
@@ -53,7 +53,7 @@ pub enum SuggestError {
     /// A finite space without noise has been used in full.
     #[error("all {count} configurations of the space have been used and the metric is deterministic")]
     Exhausted {
-        /// How many there are.
+        /// Number of configurations in the space.
         count: u128,
     },
     /// The predicates leave nothing, or next to nothing.
@@ -61,7 +61,7 @@ pub enum SuggestError {
         "no configuration that the predicates allow was found in {draws} draws; loosen them, or narrow the domains"
     )]
     Forbidden {
-        /// How many configurations were looked at.
+        /// Number of configurations that were drawn.
         draws: usize,
     },
     /// The searcher suggested something that is not in the space: a bug of the searcher.
@@ -82,7 +82,7 @@ pub enum SuggestError {
     },
 }
 
-/// What a model expects of one configuration, on the metric's own scale.
+/// A model's prediction for one configuration, on the metric's own scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
     /// The expected measurement.
@@ -144,8 +144,8 @@ pub trait Searcher: Send {
         None
     }
 
-    /// What a model of the history expects at `configs`, in order, of a full run where the history has levels of a
-    /// resource; `None` without such a model, or before it has data.
+    /// The predictions of a model of the history for `configs`, in order, of a full run where the history has levels of
+    /// a resource; `None` without such a model, or before it has data.
     fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
         let _ = (history, configs);
         None
@@ -255,20 +255,21 @@ impl FromStr for SearcherKind {
     }
 }
 
-/// How many draws are made before an unused configuration is taken to be hard to find by drawing.
+/// Draws after which an unused configuration is considered hard to find by drawing.
 const DRAWS: usize = 64;
-/// How many more uniform draws are made for one that the predicates allow: of one in 10,000 a study never runs out (its
-/// stream is the trial's, so what is not found once is not found by asking again), and all of them take some tenths of
-/// a second.
+/// Further uniform draws for a configuration that the predicates allow. With one allowed in 10,000 a study never runs
+/// out. All draws together take some tenths of a second. Asking again would not help, because the stream belongs to the
+/// trial.
 const ALLOWED_DRAWS: usize = 1 << 18;
-/// How many draws are made near what was allowed before, where uniform ones found nothing.
+/// Draws near configurations that were allowed before, after uniform draws found none.
 const NEAR_DRAWS: usize = 1 << 12;
 /// Spaces of up to this many configurations are listed where drawing finds no unused one.
 const LISTED: u128 = 1 << 16;
 
 /// The first unused configuration of `draw`s that the predicates allow. In a small finite space that is nearly used up,
-/// the list is looked through from a random place; a full one is exhausted (deterministic) or repeats what was used
-/// least (noisy: a replicate), what is pending last. Whatever is drawn, only an allowed one is given.
+/// the list is searched from a random place. A space that is used up is exhausted (deterministic metric), or the least
+/// used configuration is repeated (noisy metric: a replicate), pending ones last. Only an allowed configuration is ever
+/// returned.
 pub(crate) fn unused(
     history: &History<'_>,
     stream: &mut Stream,

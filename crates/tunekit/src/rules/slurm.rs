@@ -1,4 +1,5 @@
-//! A job of Slurm as text: its script, the words of `sbatch`, and what `squeue` says of it. When to submit another one.
+//! A job of Slurm as text: its script, the words of `sbatch`, the meaning of `squeue`'s answer, and the time to submit
+//! another one.
 //!
 //! All that varies in a script is quoted for the shell, and the command stands in the first line after the interpreter:
 //! there `sbatch` stops looking for `#SBATCH` lines, so that no path can smuggle one in.
@@ -23,7 +24,7 @@ pub(crate) fn script(options: &SlurmOptions, nodes: usize, words: &[String]) -> 
     format!("#!/bin/sh\n{line}\n")
 }
 
-/// A word as the shell reads it back, whatever is in it.
+/// A word as the shell reads it back, with any characters.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
@@ -35,7 +36,7 @@ pub(crate) fn arguments(options: &SlurmOptions, nodes: usize, name: &str, folder
     words.extend([
         format!("--job-name={name}"),
         format!("--chdir={folder}"),
-        // Relative to that folder, whose own name may hold what Slurm replaces in a path.
+        // Relative to that folder, because its own name may hold characters that Slurm replaces in a path.
         "--output=%j.out".to_owned(),
         "--error=%j.out".to_owned(),
         "--input=/dev/null".to_owned(),

@@ -19,7 +19,7 @@ use crate::words::trial::{Decision, Trial};
 pub struct StopRule {
     /// The most trials that are started.
     pub max_trials: Option<u64>,
-    /// The longest that the study may take; what runs then is cut off.
+    /// Longest time that the study may take; trials that run then are cut off.
     pub max_wall_time: Option<Duration>,
     /// The most measurements: reports, and values of trials that reported nothing.
     pub max_measurements: Option<u64>,
@@ -128,7 +128,7 @@ impl fmt::Display for StoppedBy {
 /// The figures of a study's trials that a [`StopRule`] needs. An update costs the same however many trials there are.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
-    /// What is counted of each trial: measurements, cost, whether it ended.
+    /// The counts of each trial: measurements, cost, whether it ended.
     counted: Vec<(u64, f64, bool)>,
     measurements: u64,
     cost: f64,
@@ -154,7 +154,7 @@ impl Tally {
         tally
     }
 
-    /// Takes notice of what a trial has become.
+    /// Takes in a trial's new state.
     pub(crate) fn update(&mut self, trial: &Trial, metric: &Metric) {
         let place = usize::try_from(trial.id.0).unwrap_or(usize::MAX);
         if place >= self.counted.len() {
@@ -184,8 +184,8 @@ impl Tally {
         }
     }
 
-    /// The limit that is reached, if there is one; the number of trials and the time count only in what must be reached
-    /// together.
+    /// The limit that is reached, if there is one; the number of trials and the time count only in limits that must be
+    /// reached together.
     pub(crate) fn reached(&self, rule: &StopRule, metric: &Metric, elapsed: Duration) -> Option<StoppedBy> {
         if rule.target.is_some_and(|target| self.has_come_to(target, metric)) {
             Some(StoppedBy::Target)

@@ -1,8 +1,7 @@
 //! `Study`: a synchronous fold over its events. It has no clock, no I/O and no randomness of its own.
 //!
-//! Every change of state goes through `apply`, which replaying uses too; asking, reporting and telling only decide what
-//! the event is. What the fold keeps is in `study/state.rs`; how a study comes back from its events, in
-//! `study/replay.rs`.
+//! Every change of state goes through `apply`, which replaying uses too; asking, reporting and telling only decide the
+//! event. The state of the fold is in `study/state.rs`, and the replay of events in `study/replay.rs`.
 
 mod deciders;
 mod refusal;
@@ -41,7 +40,7 @@ pub(in crate::rules) use state::Trials;
 #[cfg(test)]
 pub(in crate::rules) use state::blank;
 
-/// A search for good values of a space's parameters: ask for a trial, run it, tell what came out.
+/// A search for good values of a space's parameters: ask for a trial, run it, tell its result.
 ///
 /// State is a fold over [`Event`]s. Each call that changes it leaves its events in [`Study::take_events`]: store them
 /// before acting on the answer (`JournalFile` does), and [`Study::replay`] makes the same study from them.
@@ -69,7 +68,7 @@ pub(in crate::rules) use state::blank;
 /// ```
 pub struct Study {
     state: State,
-    /// Behind a lock, so that whoever has the study to read may ask the searcher, which then renews what it has cached.
+    /// Behind a lock, so that a reader of the study may ask the searcher, which then renews its cache.
     searcher: Mutex<Box<dyn Searcher>>,
     scheduler: Box<dyn Scheduler>,
     max_trials: Option<u64>,
@@ -99,7 +98,7 @@ impl Study {
         Ok(Self { state, searcher, scheduler, max_trials: None, at_s: None, fresh: vec![event] })
     }
 
-    /// What stands in a study's place while that is elsewhere.
+    /// A placeholder for a study that is elsewhere.
     pub(crate) fn vacant() -> Self {
         let header = Header {
             schema: SCHEMA,
@@ -130,8 +129,8 @@ impl Study {
         self.max_trials = max_trials;
     }
 
-    /// Says what time it is in the study: the events of the calls that follow carry it. Without it they carry none, and
-    /// no answer ever depends on it.
+    /// Sets the time in the study: the events of the calls that follow carry it. Without it they carry none, and no
+    /// answer ever depends on it.
     pub fn at(&mut self, elapsed: Duration) -> &mut Self {
         self.at_s = Some(elapsed.as_secs_f64());
         self
@@ -142,13 +141,13 @@ impl Study {
         self.at_s.and_then(|s| Duration::try_from_secs_f64(s).ok())
     }
 
-    /// The events since the last call, to be stored before what was answered is acted on.
+    /// The events since the last call. They are to be stored before the caller acts on an answer.
     #[must_use]
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.fresh)
     }
 
-    /// What the study is about.
+    /// The study's header: its space, metric, searcher and scheduler.
     pub fn header(&self) -> &Header {
         &self.state.header
     }
@@ -163,17 +162,17 @@ impl Study {
         self.state.trial(trial)
     }
 
-    /// What searchers and schedulers see.
+    /// The view of searchers and schedulers.
     pub fn history(&self) -> History<'_> {
         self.state.history()
     }
 
-    /// How many trials were started; added results do not count.
+    /// Number of trials that were started; added results do not count.
     pub fn started(&self) -> u64 {
         self.state.index.started()
     }
 
-    /// What to run next. Interrupted trials come first, with the same number and configuration; then what the scheduler
+    /// The next trial to run. Interrupted trials come first, with the same number and configuration. Then the scheduler
     /// decides: a paused trial goes on, or a new one starts with the next point to evaluate or the searcher's
     /// suggestion.
     ///
@@ -211,7 +210,7 @@ impl Study {
         }
     }
 
-    /// What to run where there is no new configuration: what is paused may go on all the same.
+    /// The next trial where there is no new configuration: a paused trial may go on all the same.
     fn ask_exhausted(&mut self) -> Result<Ask, SuggestError> {
         match self.schedule(false) {
             Job::Resume { trial, resource } => self.resume(trial, resource),
@@ -243,7 +242,7 @@ impl Study {
         let history = self.dressed().toward(resource);
         let mut searcher = self.searcher();
         let config = searcher.suggest(&history, &mut stream)?;
-        // In the space's own order, whatever order the searcher filled it in.
+        // In the order of the space, whatever the searcher's order was.
         self.state
             .header
             .space
@@ -282,16 +281,16 @@ impl Study {
         Ask::Trial(Assignment { trial, config, resource, resumed, from, after, attempt })
     }
 
-    /// Takes a running trial's measurement at `step`, and says what the trial shall do. Steps increase; what one means
-    /// (an epoch, the n-th repetition) is the caller's business and [`ValueRule`](crate::study::ValueRule)'s.
+    /// Takes a running trial's measurement at `step`, and decides how the trial goes on. Steps increase. The caller
+    /// gives them their meaning (an epoch, the n-th repetition), together with [`ValueRule`](crate::study::ValueRule).
     ///
     /// The answer is not [`Decision::Continue`] at the study's maximal resource or later.
     ///
-    /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and whatever it is told as,
-    /// it counts as failed.
+    /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and the trial counts as
+    /// failed whatever it is told as.
     ///
-    /// A report may carry what the trial has cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`.
-    /// Further objectives and constraints are told when the trial ends.
+    /// A report may carry the trial's cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`. Further
+    /// objectives and constraints are told when the trial ends.
     ///
     /// # Errors
     /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, a bound in
@@ -328,7 +327,7 @@ impl Study {
             });
             return Ok(decision);
         }
-        // The scheduler sees the report in its place; what it decides is part of the event.
+        // The scheduler sees the report in its place, and its decision is part of the event.
         self.state.measure(trial, Measurement { step, value, cost, at_s: self.at_s });
         let history = self.state.history().starting(self.may_start());
         let decision = match history.trial(trial) {
@@ -336,18 +335,18 @@ impl Study {
             None => Decision::Stop,
         };
         self.state.unmeasure(trial);
-        // A full run has nothing left to report, whatever the scheduler compares.
+        // A full run has nothing left to report, whatever measurements the scheduler compares.
         let is_full = self.header().max_resource.is_some_and(|max| step >= max);
         let decision = if is_full && decision == Decision::Continue { Decision::Stop } else { decision };
         self.record(Event::Report { trial, step, value: Some(value), cost, decision, at_s: self.at_s });
         Ok(decision)
     }
 
-    /// Ends a running trial: with a value, a bound ([`Measured::at_least`]), a failure, or what it has reported.
+    /// Ends a running trial: with a value, a bound ([`Measured::at_least`]), a failure, or the result of its reports.
     ///
     /// # Errors
-    /// A trial that is not running, one told as done that has reported nothing, or one told without what the study
-    /// measures beside the metric; it stays running.
+    /// A trial that is not running, a trial told as done that has reported nothing, or a result without the study's
+    /// further objectives and constraints. The trial stays running.
     pub fn tell(&mut self, trial: TrialId, outcome: impl Into<Outcome>) -> Result<(), TellError> {
         let t = self.running(trial)?;
         let outcome = match (&t.failure, outcome.into()) {
@@ -393,11 +392,11 @@ impl Study {
 
     /// Says that a running trial was interrupted and that nobody runs it any more: it will be asked for again.
     ///
-    /// What it reported since it was last asked for is void, except where reports are replicates
+    /// Its reports since it was last asked for are void, except where reports are replicates
     /// ([`ValueRule::Mean`](crate::study::ValueRule::Mean)): those are whole measurements and stand. Then the trial is
-    /// asked for again for what is left of it, at the steps after [`Assignment::after`]; one that had been answered
-    /// with [`Decision::Stop`] had nothing left to do and ends as [`Outcome::Done`]. Journals begun before schema 3
-    /// make all of it void.
+    /// asked for again for the rest, at the steps after [`Assignment::after`]; a trial that had been answered with
+    /// [`Decision::Stop`] had nothing left to do and ends as [`Outcome::Done`]. Journals begun before schema 3 make all
+    /// reports void.
     ///
     /// # Errors
     /// A trial that is not running.
@@ -412,7 +411,7 @@ impl Study {
         Ok(())
     }
 
-    /// [`Study::interrupt`] for every running trial: what to do first after a replay, when the process that ran them is
+    /// [`Study::interrupt`] for every running trial: the first step after a replay, when the process that ran them is
     /// gone.
     pub fn interrupt_open(&mut self) {
         let open: Vec<TrialId> = self.trials().iter().filter(|t| t.status == Status::Running).map(|t| t.id).collect();
@@ -424,8 +423,8 @@ impl Study {
     /// Takes a result from elsewhere: a trial of its own that does not count against the limit.
     ///
     /// # Errors
-    /// A configuration outside of the space, something that is not finite, or a result without what the study measures
-    /// beside the metric.
+    /// A configuration outside of the space, a number that is not finite, or a result without the study's further
+    /// objectives and constraints.
     pub fn add(&mut self, config: &Config, measured: impl Into<Measured>) -> Result<TrialId, TellError> {
         let config = self.header().space.conform(config)?;
         let measured = measured.into();
@@ -444,20 +443,19 @@ impl Study {
     /// measurements does. It costs several fits of that process, so that it is not for every report. `None` before
     /// anything is measured that meets them.
     ///
-    /// A configuration that is known by bounds only ([`Measured::at_least`]) is never among them. Where some of its
-    /// measurements are known by bounds, a model heeds them; without a model any configuration without bounds comes
-    /// first.
+    /// A configuration that is known by bounds only ([`Measured::at_least`]) is never among them. A model takes bounds
+    /// among a configuration's measurements into account; without a model any configuration without bounds comes first.
     ///
     /// The mean and the interval are of a measurement taken now: a drift during the study is in the model.
     ///
     /// Where a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs,
-    /// only configurations that came to the highest level that any of them has come to are compared, as they are there.
+    /// only configurations at the highest level reached are compared, by their values at that level.
     ///
     /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
     pub fn best(&self) -> Option<Best> {
         let history = self.state.history();
         let mut observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
-        // A scheduler that asks for replicates has a say in what was measured often enough.
+        // A scheduler that asks for replicates decides which configurations were measured often enough.
         let advice = self.advice();
         let least = advice.replicates.map_or(1, |least| usize::try_from(least).unwrap_or(usize::MAX));
         if observed.iter().any(|o| o.samples.len() >= least) {
@@ -476,7 +474,8 @@ impl Study {
         let predictions = if equally { judged() } else { None };
         let predictions = predictions.or_else(|| self.searcher().predict(&dressed, &configs));
         let predictions = predictions.filter(|p| p.len() == configs.len());
-        // A model compares full runs. Without one, only what came equally far can be compared, as it is there.
+        // A model compares full runs. Without one, only trials that reached the same step can be compared, by their
+        // values there.
         let furthest = furthest.filter(|_| predictions.is_none());
         let predictions = predictions.or_else(|| furthest.as_ref().and_then(|_| judged()));
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
@@ -515,8 +514,8 @@ impl Study {
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
     }
 
-    /// The checkpoints that a trial may still go on from: those of paused trials, and whatever else the scheduler may
-    /// have copied. Whoever keeps them may remove all others.
+    /// The checkpoints from which a trial may still go on: those of paused trials, and those that the scheduler may
+    /// have copied. All others may be removed.
     pub fn checkpoints(&self) -> BTreeSet<Checkpoint> {
         let history = self.state.history();
         let wanted = self.scheduler.advice(&history).checkpoints;
@@ -527,7 +526,7 @@ impl Study {
         kept
     }
 
-    /// What the scheduler is going to do: rungs, quotas and the expected budget, as far as that is settled.
+    /// The scheduler's plan: rungs, quotas and the expected budget, as far as they are settled.
     pub fn plan(&self) -> Option<Plan> {
         self.advice().plan
     }
@@ -551,7 +550,7 @@ impl Study {
     }
 }
 
-/// What a trial is given out with.
+/// The parts of an assignment.
 struct Given {
     config: Config,
     origin: Origin,
@@ -599,7 +598,7 @@ fn finite(interval: [f64; 2]) -> Option<[f64; 2]> {
     Some(interval).filter(|ends| ends.iter().all(|end| end.is_finite()))
 }
 
-/// What the measurements alone say about a configuration.
+/// The result of a configuration from its measurements alone.
 fn sample_best(observed: &Observed<'_>) -> Best {
     let value = mean(&observed.samples).expect("what is observed has samples");
     let spread = standard_deviation(&observed.samples).filter(|_| observed.bounds.is_empty());

@@ -1,4 +1,4 @@
-//! Starting from earlier studies of the same space: what to evaluate first, or where to search.
+//! Transfer from earlier studies of the same space: the configurations to evaluate first, or the region to search.
 //!
 //! Everything is settled before the new study begins, and goes into its header as points to evaluate or as a smaller
 //! space: the study replays without the earlier ones, and any searcher goes on from there. Tasks differ in scale and
@@ -18,7 +18,7 @@ use crate::words::metric::Goal;
 use crate::words::space::Space;
 use crate::words::value::Config;
 
-/// How earlier studies are used.
+/// The use of earlier studies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -27,7 +27,7 @@ pub enum TransferMethod {
     ZeroShot,
     /// Searches only where earlier studies had their best: see [`Transfer::bounding_box`].
     BoundingBox,
-    /// Evaluates first what a model of all earlier ranks holds for good: see [`Transfer::quantile`].
+    /// Evaluates first the configurations that a model of all earlier ranks considers good: see [`Transfer::quantile`].
     Quantile,
 }
 
@@ -62,14 +62,14 @@ pub enum TransferError {
         /// `min` or `max`.
         ours: &'static str,
     },
-    /// One had other constraints, so that it does not say what is feasible here.
+    /// One had other constraints, so that it does not tell which configurations are feasible here.
     #[error(
         "earlier study {index} has the constraints [{}], this one [{}]; transfer needs equal ones",
         theirs.join(", "),
         ours.join(", ")
     )]
     Constraints {
-        /// Which, from 0.
+        /// Index of the study, from 0.
         index: usize,
         /// The names of its constraints, sorted.
         theirs: Vec<String>,
@@ -84,8 +84,8 @@ const CANDIDATES: u64 = 512;
 const MOST: usize = 500;
 /// The best of each study that a portfolio is chosen from.
 const SHORTLIST: usize = 20;
-/// What a box is larger by at each side, of the whole range: the best of a few noisy trials is near the best, not
-/// there.
+/// Margin of a box at each side, as a share of the whole range: the optimum lies near the best of a few noisy trials,
+/// not at it.
 const MARGIN: f64 = 0.05;
 
 /// Earlier studies of a space.
@@ -136,10 +136,10 @@ impl Trialled {
 }
 
 impl Transfer {
-    /// How many points the methods give where nobody says.
+    /// Number of points that the methods give by default.
     pub const POINTS: usize = 5;
 
-    /// What these experiments tell a study made from `setup`.
+    /// The use of these experiments for a study made from `setup`.
     ///
     /// # Errors
     /// No experiment, or one with another space, another goal, other constraints, or without a measurement.
@@ -173,8 +173,8 @@ impl Transfer {
         Ok(Self { space: setup.space.clone(), tasks })
     }
 
-    /// `setup` with what `method` makes of the earlier studies: up to `points` configurations after those it has to
-    /// evaluate first, or a smaller space (into which its points must fit).
+    /// `setup` with the contribution of `method`: up to `points` configurations after those that it has to evaluate
+    /// first, or a smaller space (into which its points must fit).
     #[must_use]
     pub fn apply(&self, method: TransferMethod, points: usize, setup: Setup) -> Setup {
         let first = match method {
@@ -196,7 +196,7 @@ impl Transfer {
         let mut left: Vec<usize> = (0..candidates.len()).collect();
         let mut chosen = Vec::new();
         while chosen.len() < count && !left.is_empty() {
-            // Together with those chosen; among equals what is best by itself.
+            // Together with the chosen ones; among equals the one that is best by itself.
             let score = |c: usize| -> (f64, f64) {
                 let ranks = by_task.iter().map(|ranks| ranks[c]);
                 (ranks.clone().zip(&best).map(|(rank, best)| rank.min(*best)).sum(), ranks.sum())
@@ -245,8 +245,8 @@ impl Transfer {
     }
 
     /// The smallest space that holds the best configuration of every earlier study, larger by a twentieth of each range
-    /// at each side (Perrone et al. 2019). Of a categorical the values that were among the best remain. With few or
-    /// unlike earlier studies what is best now may lie outside. Conditions and predicates stay, and so do parameters
+    /// at each side (Perrone et al. 2019). Of a categorical, the values that were among the best remain. With few or
+    /// unlike earlier studies the present optimum may lie outside. Conditions and predicates stay, and so do parameters
     /// that others depend on.
     pub fn bounding_box(&self) -> Space {
         let best: Vec<&Trialled> =
@@ -283,7 +283,7 @@ impl Task {
             let loss = if o.is_feasible() { loss } else { f64::INFINITY };
             Some(Trialled { config: o.config.clone(), x: space.encode(o.config).ok()?, loss })
         };
-        // What was cut off counts at its bound: it says where not to begin.
+        // A trial that was cut off counts at its bound: it shows where not to begin.
         let known = experiment.history().known();
         let mut results: Vec<Trialled> = known.iter().filter_map(result).collect();
         results.sort_by(|a, b| a.loss.total_cmp(&b.loss));
@@ -307,7 +307,7 @@ impl Task {
         (lower + not_higher) as f64 / (2 * self.results.len()) as f64
     }
 
-    /// What each candidate is worth in this study, from 0 to 1: as measured, or as a forest of the ranks says.
+    /// The worth of each candidate in this study, from 0 to 1: as measured, or as a forest of the ranks predicts.
     fn ranks_of(&self, space: &Space, candidates: &[Trialled]) -> Vec<f64> {
         let rows: Vec<Row> =
             self.results.iter().zip(self.ranks()).map(|(r, rank)| Row { x: r.x.clone(), y: rank }).collect();

@@ -1,4 +1,4 @@
-//! `Domain`: the values one parameter may take. How a domain maps to the unit interval is a rule (`rules/encoding`).
+//! `Domain`: the values one parameter may take. The map to the unit interval is a rule (`rules/encoding`).
 
 use serde::{Deserialize, Serialize};
 

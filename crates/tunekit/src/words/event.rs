@@ -1,4 +1,4 @@
-//! `Event`: what a study writes down. One event is one JSON line of a journal; the first is the header.
+//! `Event`: one entry of a study's journal, as a JSON line; the first is the header.
 //!
 //! A reader ignores fields it does not know and refuses a header of a later schema and events it does not know.
 //! - Schema 1: spaces without conditions, one metric.
@@ -6,8 +6,8 @@
 //!   `scheduler_options` in the header, all of which default to none; the outcome `measured`, and its parts in `add`;
 //!   `from` in `ask`, `cost` in `report`. A schema 1 journal reads as it did.
 //! - Schema 3: `at_least` in place of `value` in the outcome `measured` and in `add`, which a reader of schema 2
-//!   refuses for the `value` that is missing. `interrupt` keeps the reports of a trial where they are replicates; in an
-//!   earlier journal it makes void what was reported since the trial was last asked for, as it did.
+//!   refuses for the missing `value`. `interrupt` keeps the reports of a trial where they are replicates; in an earlier
+//!   journal it makes all reports since the trial was last asked for void, as before.
 //! - Schema 4: every line ends with a `check` of it and the lines before it. In an earlier journal lines that this
 //!   version appends have one.
 //! - Schema 5: the outcomes `timed_out` and `infeasible`, which earlier readers refuse.
@@ -37,15 +37,15 @@ pub struct Header {
     pub schema: u32,
     /// The parameters, with their predicates.
     pub space: Space,
-    /// What is measured.
+    /// The metric.
     pub metric: Metric,
-    /// What else is to be as good as can be: then there is no single best, but a front.
+    /// The further objectives: with any, there is no single best, but a front.
     pub objectives: Vec<Metric>,
-    /// The names of what must be at most 0, measured with each trial.
+    /// Names of the values that must be at most 0, measured with each trial.
     pub constraints: Vec<String>,
-    /// Whether searchers shall prefer what costs less to measure.
+    /// Whether searchers prefer configurations that cost less to measure.
     pub cost_aware: bool,
-    /// Where all randomness comes from.
+    /// The source of all randomness.
     pub seed: u64,
     /// The searcher's name.
     pub searcher: String,
@@ -53,7 +53,7 @@ pub struct Header {
     pub scheduler: SchedulerSpec,
     /// The resource of a full run, where the scheduler needs one.
     pub max_resource: Option<u64>,
-    /// How many trials were planned when the study was made: what searchers may rely on, not a limit.
+    /// Number of trials that were planned when the study was made: searchers may rely on it, but it is no limit.
     pub budget: Option<u64>,
     /// Configurations to evaluate first, complete.
     pub points_to_evaluate: Vec<Config>,
@@ -140,14 +140,14 @@ impl From<Header> for Raw {
 }
 
 impl Header {
-    /// Whether what a trial reported before an interruption stands: replicates do, for each is a whole measurement of
-    /// its configuration; a training curve starts over. In journals begun by earlier versions nothing does.
+    /// Whether a trial's reports before an interruption stand: replicates do, because each is a whole measurement of
+    /// its configuration; a training curve starts over. In journals begun by earlier versions none do.
     pub fn keeps_interrupted(&self) -> bool {
         self.schema >= KEEPS_REPLICATES && self.metric.value == ValueRule::Mean
     }
 
-    /// The first part in which this header, that of a journal, and the one that is asked for differ; `None` if they are
-    /// of one study, of whatever schema. A study may go on with another budget than it was planned with.
+    /// The first part in which this header, a journal's, and the one that is asked for differ; `None` if they are of
+    /// one study, of any schema. A study may go on with another budget than it was planned with.
     pub fn difference(&self, asked: &Self) -> Option<Difference> {
         let what = [
             ("space", self.space == asked.space),
@@ -227,11 +227,11 @@ pub enum Event {
     Ask {
         /// The trial.
         trial: TrialId,
-        /// What it runs with.
+        /// Its configuration.
         config: Config,
-        /// Where that came from.
+        /// The configuration's origin.
         origin: Origin,
-        /// How far it may run before the next decision is due.
+        /// The step at which the next decision is due.
         resource: Option<u64>,
         /// Whether it goes on from a pause.
         resumed: bool,
@@ -250,9 +250,9 @@ pub enum Event {
         trial: TrialId,
         /// When in the trial.
         step: u64,
-        /// What it measured; `None` if it was not finite.
+        /// The measured value; `None` if it was not finite.
         value: Option<f64>,
-        /// What the trial had cost by then.
+        /// The trial's cost by then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<f64>,
         /// The answer.
@@ -265,13 +265,13 @@ pub enum Event {
     Tell {
         /// The trial.
         trial: TrialId,
-        /// How.
+        /// The way in which it ended.
         outcome: Outcome,
         /// Seconds of the study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_s: Option<f64>,
     },
-    /// A trial was interrupted; what it reported since it was last asked for is void, unless the header keeps it
+    /// A trial was interrupted; its reports since it was last asked for are void, unless the header keeps them
     /// ([`Header::keeps_interrupted`]).
     Interrupt {
         /// The trial.
@@ -286,7 +286,7 @@ pub enum Event {
         trial: TrialId,
         /// The configuration.
         config: Config,
-        /// What was measured.
+        /// The measured values.
         #[serde(flatten)]
         measured: Box<Measured>,
         /// Seconds of the study.

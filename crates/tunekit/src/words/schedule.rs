@@ -1,4 +1,4 @@
-//! `SchedulerSpec`: which scheduler, with its options. How they work is the schedulers' business.
+//! `SchedulerSpec`: the name of a scheduler, with its options. The schedulers themselves are rules.
 //!
 //! In JSON a spec is a name and a flat map of options beside it: `"scheduler":"asha","scheduler_options":{"eta":4}`.
 
@@ -96,7 +96,7 @@ pub enum SchedulerKind {
     HyperTune,
     /// Population-based training.
     Pbt,
-    /// Replicates until it is clear who is better, against an incumbent that is measured again and again.
+    /// Replicates until the better one is clear, against an incumbent that is measured again and again.
     Racing,
     /// Synchronous Hyperband whose rungs evolve.
     Dehb,

@@ -1,7 +1,7 @@
 //! `Space`: the parameters of a study, by name and in order, and which configurations are in it.
 //!
 //! A parameter may exist only while others have certain values (`when`), and predicates may forbid values that single
-//! domains allow. How many configurations there are, and which is the n-th, is in `space/listing.rs`; the JSON form in
+//! domains allow. The number of configurations, and the n-th of them, are in `space/listing.rs`; the JSON form in
 //! `space/json.rs`. The map to the unit cube, where searchers work, is a rule: `rules/encoding`.
 
 mod json;
@@ -121,8 +121,8 @@ struct Condition {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A parameter may depend on one before it, and predicates may forbid combinations. Where a parameter does not exist, a
-/// configuration has no value for it:
+/// A parameter may depend on one before it, and predicates may forbid combinations. A configuration has no value for a
+/// parameter that does not exist in it:
 ///
 /// ```
 /// use tunekit::{Config, Domain, Space};
@@ -231,10 +231,10 @@ impl Space {
         Ok(self)
     }
 
-    /// With a predicate that every configuration must meet, over the parameters there are: `"threads * chunk <= 1024"`,
+    /// With a predicate that every configuration must meet, over the existing parameters: `"threads * chunk <= 1024"`,
     /// `"not (kind == 'a' and on) or n < 8"`. It may use numbers, texts in quotes, parameters (in backticks where a
-    /// name is no word), `+ - * /`, comparisons, `and`, `or`, `not`, parentheses, `min`, `max` and `log2`. Where a
-    /// parameter it speaks of does not exist, it holds.
+    /// name is no word), `+ - * /`, comparisons, `and`, `or`, `not`, parentheses, `min`, `max` and `log2`. It holds
+    /// where one of its parameters does not exist.
     ///
     /// # Errors
     /// A text that cannot be read, with the place where it goes wrong.
@@ -561,7 +561,7 @@ mod tests {
         assert!(!space.allows(&config(false, 2.0)));
         let error = space.conform(&config(true, -4.5)).unwrap_err();
         assert_eq!(error, ConfigError::Forbidden { predicate: "x > -4".to_owned() });
-        // Where a parameter does not exist nothing is asked of it.
+        // A parameter that does not exist meets every predicate.
         assert!(conditional().require("n < 1").unwrap().allows(&Config::new().with("kind", "a")));
         let error = conditional().require("m < 1").unwrap_err().to_string();
         assert!(error.contains("character 1") && error.contains("`m`"), "{error}");

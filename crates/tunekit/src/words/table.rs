@@ -1,4 +1,4 @@
-//! `Table`: named columns of one type each, for CSV, Parquet and plots. Where the rows come from is not its business.
+//! `Table`: named columns of one type each, for CSV, Parquet and plots. The caller makes the rows.
 
 /// A column's cells; `None` is an empty cell.
 #[derive(Debug, Clone, PartialEq)]

@@ -18,7 +18,7 @@ impl fmt::Display for TrialId {
     }
 }
 
-/// What to do next: the answer to an ask.
+/// The answer to an ask: the next thing to do.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Ask {
@@ -50,23 +50,23 @@ pub enum DoneBecause {
     Exhausted,
 }
 
-/// What a trial had become when it had come so far: its state is kept by whoever runs it, under this name.
+/// The state of a trial when it had reached a step. The process that runs the trial keeps it under this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Which trial.
     pub trial: TrialId,
-    /// How far it had come: the step of the report it paused after.
+    /// The step that it had reached: that of the report after which it paused.
     pub resource: u64,
 }
 
 /// A trial to run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Assignment {
-    /// Which trial.
+    /// The trial's number.
     pub trial: TrialId,
-    /// What to run it with.
+    /// The configuration to run it with.
     pub config: Config,
-    /// How far to run before the next decision is due, in the unit of `step`; `None`: to the end.
+    /// The step at which the next decision is due; `None`: run to the end.
     pub resource: Option<u64>,
     /// Whether an earlier, paused trial goes on.
     pub resumed: bool,
@@ -74,8 +74,8 @@ pub struct Assignment {
     /// one's where it is a copy. `None`: from nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Checkpoint>,
-    /// The last step that was reported before an interruption, where that is kept: it measures what is left, at the
-    /// steps after it. `None`: there is none, or the trial goes on from a pause, which says the same by `from`.
+    /// The last step that was reported before an interruption, where reports are kept: the trial goes on with the steps
+    /// after it. `None`: there is none, or the trial goes on from a pause, and `from` has the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
     /// 1, and one more each time the trial was interrupted and starts again.
@@ -83,23 +83,23 @@ pub struct Assignment {
     pub attempt: u32,
 }
 
-/// What a running trial shall do after a report.
+/// A study's answer to a report of a running trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// Go on.
     Continue,
-    /// Stop for now and keep what is needed to go on: the study may resume the trial later. Nothing is told.
+    /// Stop for now and keep the state: the study may resume the trial later. Nothing is told.
     Pause,
     /// End now, and tell.
     Stop,
 }
 
-/// How a trial ended.
+/// The end of a trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// With this value, which stands in place of what was reported. Not finite counts as failed.
+    /// With this value, which replaces the reported ones. Not finite counts as failed.
     Value(f64),
     /// Well; its value comes from its reports by the metric's rule.
     Done,
@@ -108,14 +108,14 @@ pub enum Outcome {
     /// Without a value, for its run took too long; the reason in words.
     #[serde(rename = "timed_out")]
     TimedOut(String),
-    /// Without a value, for nothing can be measured with its configuration: it does not fit the memory, for instance.
-    /// The run itself did what it should.
+    /// Without a value, because nothing can be measured with its configuration: it does not fit into memory, for
+    /// instance. The program itself made no mistake.
     Infeasible(String),
-    /// With a value, or a bound of it, and what else was measured. What is not finite counts as failed.
+    /// With a value or a bound of it, and the values measured beside it. A number that is not finite counts as failed.
     Measured(Box<Measured>),
 }
 
-/// A value and what else was measured with it: further objectives, constraints, the cost.
+/// A value and the numbers measured with it: further objectives, constraints, the cost.
 ///
 /// ```
 /// use tunekit::Measured;
@@ -137,7 +137,7 @@ pub struct Measured {
     pub more: Vec<f64>,
     /// The constraints, in the order of the header's; one is met when its value is at most 0.
     pub constraints: Vec<f64>,
-    /// What the trial cost (seconds, money), in a report what it has cost so far: positive.
+    /// Cost of the trial (seconds, money), positive; in a report, its cost so far.
     pub cost: Option<f64>,
 }
 
@@ -194,9 +194,9 @@ impl Measured {
         Self { value, ..Self::default() }
     }
 
-    /// No value, but a bound: the metric is known to be no better than `bound`, at least that where it is minimised and
-    /// at most that where it is maximised. It is for a trial that is cut off because it can no longer beat what it had
-    /// to beat.
+    /// No value, but a bound: the metric is known to be no better than `bound`, that is at least `bound` where it is
+    /// minimised and at most `bound` where it is maximised. It is for a trial that is cut off because it can no longer
+    /// beat its rival.
     ///
     /// After reports that are replicates ([`ValueRule::Mean`]) the bound is one more measurement beside them, cut off;
     /// after those of a training curve it stands in their place. Only the metric may be a bound; further objectives and
@@ -261,7 +261,7 @@ impl From<Measured> for Outcome {
 }
 
 impl Outcome {
-    /// Why there is no value, whatever the kind of failure.
+    /// The reason for a missing value, for any kind of failure.
     pub fn failure(&self) -> Option<&str> {
         match self {
             Self::Failed(reason) | Self::TimedOut(reason) | Self::Infeasible(reason) => Some(reason),
@@ -282,7 +282,7 @@ impl From<()> for Outcome {
     }
 }
 
-/// Where a trial's configuration came from.
+/// The origin of a trial's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
@@ -296,7 +296,7 @@ pub enum Origin {
     Added,
 }
 
-/// Where a trial stands.
+/// The status of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -321,7 +321,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether it ended without a value, for whatever reason.
+    /// Whether it ended without a value, for any reason.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::TimedOut | Self::Infeasible)
     }
@@ -347,9 +347,9 @@ impl Status {
 pub struct Measurement {
     /// When in the trial: strictly increasing.
     pub step: u64,
-    /// What was measured there; finite.
+    /// The measured value; finite.
     pub value: f64,
-    /// What the trial had cost by then, where that was reported.
+    /// The trial's cost by then, where it was reported.
     pub cost: Option<f64>,
     /// When in the study, in seconds, if the caller keeps time.
     pub at_s: Option<f64>,
@@ -361,28 +361,28 @@ pub struct Measurement {
 pub struct Trial {
     /// Its number.
     pub id: TrialId,
-    /// What it runs with.
+    /// Its configuration.
     pub config: Config,
-    /// Where that came from.
+    /// The configuration's origin.
     pub origin: Origin,
     /// The checkpoint it began with, if it is a copy.
     pub from: Option<Checkpoint>,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// How often it was started from the same point.
+    /// Number of starts from the same point.
     pub attempt: u32,
-    /// How far it may run before the next decision is due.
+    /// The step at which the next decision is due.
     pub resource: Option<u64>,
     /// Whether it goes on from a pause.
     pub resumed: bool,
-    /// What was reported, without what an interruption made void.
+    /// The reported measurements, without those that an interruption made void.
     pub measurements: Vec<Measurement>,
     /// The value it was told with, which stands in place of its reports.
     pub told: Option<f64>,
-    /// What its metric is known to be no better than, where it was told that in place of a value
+    /// The bound than which its metric is known to be no better, where that was told in place of a value
     /// ([`Measured::at_least`]).
     pub at_least: Option<f64>,
-    /// The same value or bound with what else was told, where that was anything.
+    /// The same value or bound with the other numbers that were told, if there were any.
     pub measured: Option<Box<Measured>>,
     /// Why it failed, or will once it is told.
     pub failure: Option<String>,
@@ -392,9 +392,9 @@ pub struct Trial {
     pub started_s: Option<f64>,
     /// When it ended, in seconds of the study.
     pub ended_s: Option<f64>,
-    /// How many measurements stood before the present attempt.
+    /// Number of measurements before the present attempt.
     pub kept: usize,
-    /// How many measurements stood when it last paused: whoever runs it has kept its state after those.
+    /// Number of measurements when it last paused. The process that runs it has kept its state after those.
     pub paused_after: usize,
 }
 
@@ -409,7 +409,7 @@ impl Trial {
         self.measurements.last().map(|m| m.step).or(self.from.map(|from| from.resource))
     }
 
-    /// What it has cost so far, where that was reported or told.
+    /// Its cost so far, where it was reported or told.
     pub fn cost(&self) -> Option<f64> {
         let told = self.measured.as_ref().and_then(|m| m.cost);
         told.or_else(|| self.measurements.iter().rev().find_map(|m| m.cost))
@@ -417,7 +417,7 @@ impl Trial {
 
     /// The checkpoint that it went on from when it was last given out, or will when it is next.
     pub fn goes_on_from(&self) -> Option<Checkpoint> {
-        // While it is paused all its measurements are older than what comes next.
+        // While it is paused all its measurements are older than the next ones.
         let before = if self.status == Status::Paused { self.measurements.len() } else { self.paused_after };
         let own = before.checked_sub(1).and_then(|last| self.measurements.get(last));
         own.map(|m| Checkpoint { trial: self.id, resource: m.step }).or(self.from)
@@ -448,7 +448,7 @@ impl Trial {
         }
     }
 
-    /// What it first reported at `resource` or later; `None` for a failed trial.
+    /// The first value reported at `resource` or later; `None` for a failed trial.
     pub fn value_at(&self, resource: u64) -> Option<f64> {
         self.at(resource).filter(|_| self.failure.is_none()).map(|m| m.value)
     }
@@ -463,8 +463,8 @@ impl Trial {
         mean(&self.samples(rule))
     }
 
-    /// What it is compared by once it ended: its value as a loss, with a bound counted as [`loss_no_better`] says.
-    /// `None` without a value and a bound.
+    /// The value by which it is compared once it ended: its value as a loss, with a bound counted as [`loss_no_better`]
+    /// says. `None` without a value and a bound.
     pub(crate) fn loss(&self, metric: &Metric) -> Option<f64> {
         let bound = self.at_least.filter(|_| self.failure.is_none());
         loss_no_better(metric.goal, &self.samples(metric.value), bound.as_slice())
@@ -480,7 +480,7 @@ pub(crate) fn loss_no_better(goal: Goal, samples: &[f64], bounds: &[f64]) -> Opt
     let (Some(own), Some(worst)) = (own, worst) else { return own.or(worst.map(f64::next_up)) };
     let counted = samples.iter().map(|v| goal.loss(*v)).chain(bounds.iter().map(|b| goal.loss(*b).max(own)));
     let counted: Vec<f64> = counted.collect();
-    // Rounding must not take it below what was measured.
+    // Rounding must not take the mean below the trial's own value.
     mean(&counted).map(|loss| loss.max(own).min(worst.max(own)).next_up())
 }
 
@@ -510,7 +510,7 @@ pub struct Best {
     /// A 95 % interval of `mean`. The process's own counts in that its hyperparameters are not known, and holds
     /// although the configuration was chosen for being low. Without a process it is Student's, from two replicates on.
     pub ci95: Option<[f64; 2]>,
-    /// How many measurements there are at the configuration; what is known by a bound only is not among them.
+    /// Number of measurements of the configuration; values known by a bound only do not count.
     #[serde(skip)]
     pub n: usize,
     /// The means of the further objectives there, in the order of the header's.

@@ -1,9 +1,9 @@
 //! `Seals`: a check at the end of every line of a journal, which covers the line, its place and all lines before it.
 //!
 //! The check is the beginning of a SHA-256 over the check before, the line's number and its text without the check. So
-//! a bit that changed is noticed, and so is a line that is missing, there twice or in another place. Lines that were
-//! cut off at the end are not: a journal without them is what a study was that had not come so far. Journals begun
-//! before schema 4 have lines without checks; those that were appended later have one and cover them, too.
+//! a changed bit is noticed, and so is a line that is missing, doubled or in another place. Lines cut off at the end
+//! are not noticed: the rest is the journal of a study at an earlier moment. Journals begun before schema 4 have lines
+//! without checks; lines appended later have one, which covers the earlier lines too.
 
 use sha2::{Digest, Sha256};
 

@@ -40,7 +40,7 @@ pub(super) fn chosen(study: &Study) -> Option<&Trial> {
     measured.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, trial)| trial)
 }
 
-/// Trials in the order of their ends, thinned to what a picture can show; the best is always there.
+/// Trials in the order of their ends, thinned to the number that a picture can show; the best is always among them.
 fn shown(study: &Study) -> Vec<&Trial> {
     let mut order: Vec<&Trial> = study.trials().iter().collect();
     order.sort_by(|a, b| at(a).total_cmp(&at(b)));
@@ -50,7 +50,7 @@ fn shown(study: &Study) -> Vec<&Trial> {
     kept.map(|(_, trial)| trial).collect()
 }
 
-/// When a trial came to what it has: seconds of the study, or its number where nobody kept time.
+/// The time of a trial's value: seconds of the study, or the trial's number without a clock.
 fn at(trial: &Trial) -> f64 {
     let last = trial.measurements.last().and_then(|m| m.at_s);
     trial.ended_s.or(last).or(trial.started_s).unwrap_or(trial.id.0 as f64)

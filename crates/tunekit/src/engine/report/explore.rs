@@ -1,7 +1,7 @@
 //! The part of a study's page that can be asked: parallel coordinates, a scatter plot for each pair of columns, and the
 //! table of trials, which a filter thins out together.
 //!
-//! The script is a constant, and the page's policy lets no other one run: whatever a study's texts hold, it is data.
+//! The script is a constant, and the page's policy lets no other one run: a study's texts are always data.
 
 use serde_json::{Value as Json, json};
 

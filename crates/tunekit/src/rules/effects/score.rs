@@ -1,12 +1,12 @@
 //! Whether one coordinate of a Gaussian process has an effect: a score test of a variance component, and its power.
 //!
-//! The null model says that outputs depend on the other coordinates alone: y ~ N(mu 1, V), V = s^2 K_others + sigma^2
-//! / n_i, its hyperparameters fitted without the coordinate. With V = L L^T, w = L^-1 y less its part along L^-1 1 is
+//! The null model says that outputs depend on the other coordinates alone: y ~ N(mu 1, V), V = s^2 K_others + sigma^2 /
+//! n_i, its hyperparameters fitted without the coordinate. With V = L L^T, w = L^-1 y less its part along L^-1 1 is
 //! white, and for a kernel M of the coordinate the score w^T L^-1 M L^-T w / w^T w is large where the coordinate
-//! explains what is left (Liu, Lin and Ghosh 2007, the score test of least-squares kernel machines). The distribution
-//! under the null model is drawn, not approximated (Crainiceanu and Ruppert 2004 do so for one component): w is noise
-//! there, and nothing is fitted again. Three kernels are tried (a straight line, a curve, a curve that differs with
-//! the other coordinates), and the smallest of their three p-values is compared with what it is under the null model.
+//! explains the rest (Liu, Lin and Ghosh 2007, the score test of least-squares kernel machines). The distribution under
+//! the null model is drawn, not approximated (Crainiceanu and Ruppert 2004 do so for one component): w is noise there,
+//! and nothing is fitted again. Three kernels are tried (a straight line, a curve, a curve that differs with the other
+//! coordinates), and the smallest of their three p-values is compared with its distribution under the null model.
 //!
 //! The power is the share of the same draws, with an effect of a given size added, in which the test finds it:
 //! without that, "nothing was found" says nothing.
@@ -17,7 +17,7 @@ use crate::rules::gp::{Coordinate, Data, Hyper, matern};
 /// Draws of the null model, and those of them that an effect is added to.
 pub(super) const DRAWS: usize = 999;
 const POWER_DRAWS: usize = 400;
-/// Length scale of a curve along the coordinate, and of what differs with the others.
+/// Length scale of a curve along the coordinate, and of the difference with the others.
 const CURVE: f64 = 0.4;
 const OTHERS: f64 = 1.0;
 
@@ -82,7 +82,7 @@ impl Null<'_> {
                 column
             })
             .collect();
-        // How many draws score at least as much, by the kernel for which they are fewest.
+        // Number of draws that score at least as much, by the kernel for which they are fewest.
         let fewest = |scores: &[f64]| -> usize {
             let above = |(s, column): (&f64, &Vec<f64>)| column.len() - column.partition_point(|v| v < s);
             scores.iter().zip(&sorted).map(above).min().unwrap_or(0)

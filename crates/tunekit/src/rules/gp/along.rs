@@ -1,5 +1,5 @@
-//! How the values of a configuration at several levels of a resource hang together: what a kernel over configurations
-//! becomes where its last coordinate is a resource.
+//! The covariance of a configuration's values at several levels of a resource: the kernel over configurations where its
+//! last coordinate is a resource.
 //!
 //! k((x, r), (x', r')) = s^2 a(r, r') M(x, x') + b(r, r'), with a mean that depends on r, and kappa(r) = (beta / (r +
 //! beta))^alpha:
@@ -21,12 +21,12 @@ pub(crate) enum Along {
     ExponentialDecay,
     CrossValidation,
     Independent {
-        /// How many levels there are.
+        /// Number of levels.
         levels: usize,
     },
 }
 
-/// What a pair of resources makes of a covariance: a and b, or their derivatives.
+/// The effect of a pair of resources on a covariance: a and b, or their derivatives.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Pair {
     pub(crate) scale: f64,
@@ -41,7 +41,7 @@ fn decay(alpha: f64, beta: f64, r: f64) -> (f64, f64, f64) {
 }
 
 impl Along {
-    /// How many positive shapes it has: alpha, beta and gamma; c; c of every level but the first.
+    /// Number of its positive shapes: alpha, beta and gamma; c; c of every level but the first.
     pub(crate) fn shapes(self) -> usize {
         match self {
             Self::ExponentialDecay => 3,
@@ -67,7 +67,7 @@ impl Along {
         }
     }
 
-    /// How many means there are.
+    /// Number of means.
     pub(crate) fn groups(self) -> usize {
         if let Self::Independent { levels } = self { levels.max(1) } else { 1 }
     }
@@ -109,7 +109,7 @@ impl Along {
         }
     }
 
-    /// How far the mean at a resource is above that of a finished curve.
+    /// Distance of the mean at a resource above that of a finished curve.
     pub(crate) fn offset(self, shapes: &[f64], r: f64) -> f64 {
         if self == Self::ExponentialDecay { shapes[2] * decay(shapes[0], shapes[1], r).0 } else { 0.0 }
     }

@@ -1,12 +1,12 @@
 //! Measurements of which only a bound is known, as measurements that a Gaussian process can be conditioned on.
 //!
-//! Outputs are losses, so what was cut off says y >= b with y = f + noise: its likelihood is Phi((f - b) / sigma), that
-//! of a Tobit model (Groot and Lucas 2012, "Gaussian process regression with censored data using expectation
-//! propagation"; Hutter, Hoos and Leyton-Brown 2013, "Bayesian optimization with censored response data", impute such
-//! values instead). Expectation propagation (Minka 2001; Rasmussen and Williams 2006, sec. 3.6) puts a normal factor in
-//! the place of each such likelihood: the one that gives f the mean and the variance that it has under the true factor
-//! and all other normal ones. With one bound that is exact. The factors become rows of the data, with a variance of
-//! their own that no noise changes.
+//! Outputs are losses, so a measurement that was cut off says y >= b with y = f + noise: its likelihood is Phi((f - b)
+//! / sigma), that of a Tobit model (Groot and Lucas 2012, "Gaussian process regression with censored data using
+//! expectation propagation"; Hutter, Hoos and Leyton-Brown 2013, "Bayesian optimization with censored response data",
+//! impute such values instead). Expectation propagation (Minka 2001; Rasmussen and Williams 2006, sec. 3.6) puts a
+//! normal factor in the place of each such likelihood: the one that gives f the mean and the variance that it has under
+//! the true factor and all other normal ones. With one bound that is exact. The factors become rows of the data, with a
+//! variance of their own that no noise changes.
 //!
 //! Letters: tau and nu are a factor's precision and precision times mean, m and v mean and variance of f without the
 //! factor (its cavity), s^2 = sigma^2 + v, z = (m - b) / s, and a = phi(z) / (s Phi(z)) and beta = a (a + z / s) the
@@ -18,7 +18,7 @@ use super::{Data, Hyper, dot, means_by_gls};
 use crate::rules::acquisition::log_probability_below;
 use crate::rules::cholesky::Factor;
 
-/// All factors are made anew at once, at most so many times. Where bounds are few or apart a handful of times is
+/// All factors are renewed at once, at most so many times. Where bounds are few or far apart a handful of times is
 /// enough.
 const ROUNDS: usize = 60;
 /// Rounds end where no mean moves by more than this, in standard deviations of the prior.
@@ -34,10 +34,9 @@ const LEAST_PRECISION: f64 = 1e-8;
 pub(crate) struct Bound {
     /// Its configuration, in [0, 1]^d.
     pub(crate) x: Vec<f64>,
-    /// What its output is at least.
+    /// The least value of its output.
     pub(crate) output: f64,
-    /// How well a measurement there tells the mean, as in [`Data::n`]: 1, or with a given noise the reciprocal of its
-    /// variance.
+    /// The weight of a measurement there, as in [`Data::n`]: 1, or with a given noise the reciprocal of its variance.
     pub(crate) n: f64,
 }
 
@@ -131,7 +130,7 @@ impl<'a> Sites<'a> {
         Self { kernel, hyper, data, bounds, x, k, sites, means, moves }
     }
 
-    /// Moves every factor by a share of the way to what it should be beside the others; gives the farthest that a mean
+    /// Moves every factor by a share of the way to its right value beside the others. Returns the farthest that a mean
     /// at a bound has moved since the round before, in standard deviations of the prior, and whether they went back.
     fn round(&mut self, step: f64) -> Option<(f64, bool)> {
         let (first, n) = (self.data.len(), self.x.len());

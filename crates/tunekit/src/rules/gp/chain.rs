@@ -5,20 +5,21 @@
 //! under a flat prior (letters: `gp.rs`; r = y - mu):
 //! -ln p = 1/2 r^T K_n^-1 r + 1/2 ln |K_n| + 1/2 ln (1^T K_n^-1 1) + 1/2 sum_i [(n_i - 1) ln sigma^2 + SS_i / sigma^2].
 //! Priors:
-//! - length scales: log-normal with mean sqrt 2 + 1/2 ln d - 3/2 and sd sqrt 3, halfway between what Hvarfner, Hellsten
-//!   and Nardi (2024) published and that density's mode, where the fit begins: a short length is noise under another
-//!   name, and would believe in the luckiest measurement; a long one sees no minimum where measurements are noisy;
+//! - length scales: log-normal with mean sqrt 2 + 1/2 ln d - 3/2 and sd sqrt 3, halfway between the published one of
+//!   Hvarfner, Hellsten and Nardi (2024) and that density's mode, where the fit begins: a short length is noise under
+//!   another name, and would believe in the luckiest measurement; a long one sees no minimum where measurements are
+//!   noisy;
 //! - the variance of one measurement, s^2 + tau^2 + sigma^2: its logarithm is normal with mean 0 and sd 1, of
 //!   standardised outputs;
-//! - the signal's share of that: its logit is normal with mean 0 and sd 3, so that a function that is flat, with noise
-//!   alone, is as good a guess as one without noise. The fit's prior has the signal near the outputs' variance, which
-//!   is right for finding what is better, and sees structure in noise;
+//! - the signal's share of that: its logit is normal with mean 0 and sd 3, so that a flat function, with noise alone,
+//!   is as likely as one without noise. The fit's prior has the signal near the outputs' variance, which is right for
+//!   finding better points, and sees structure in noise;
 //! - the share of the signal that is a sum of functions of one parameter each (Duvenaud, Nickisch and Rasmussen 2011):
 //!   its logit is normal with mean 0 and sd 2. Without it every choice is a function of its own of the other
 //!   parameters, which few noisy measurements hardly tell, so that the best choice is pulled to the others;
 //! - the share of the rest that a configuration has to itself, tau^2: only where configurations were measured again,
 //!   for else it cannot be told from noise. Its logit is normal with mean -2 and sd 1.5;
-//! - the trend of what was measured at known times (`trend.rs`): one of a few, or none.
+//! - the trend of measurements at known times (`trend.rs`): one of a few, or none.
 
 use super::fit::{LENGTH_SD, MIN_LENGTH};
 use super::kernel::{Coordinate, Kernel, distances};
@@ -28,7 +29,7 @@ use crate::rules::stream::Stream;
 
 /// The first width of a slice, in logarithms.
 const WIDTH: f64 = 1.5;
-/// How often a slice is widened or narrowed at most.
+/// Most times that a slice is widened or narrowed.
 const STEPS: usize = 8;
 /// The most rows that a chain looks at: each of its steps costs their cube.
 const ROWS: usize = 100;

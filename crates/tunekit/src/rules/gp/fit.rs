@@ -5,12 +5,12 @@
 //! tr[(K_n^-1 - alpha alpha^T) dK_n]; mu is profiled out, which by the envelope theorem changes nothing there. Priors
 //! are normal in the logarithms:
 //! - length scales: log-normal with mean sqrt 2 + 1/2 ln d and sd sqrt 3, at least 0.025 (Hvarfner, Hellsten and Nardi
-//!   2024). What is largest is their density by l, not by ln l, so the mode is sd^2 = 3 below that mean: 0.4 in four
+//!   2024). The fit maximises their density by l, not by ln l, so the mode is sd^2 = 3 below that mean: 0.4 in four
 //!   dimensions, where the mode by ln l would be 8, so long that the first trials are spent on a plane (median regret
 //!   on Hartmann's function in 6 dimensions after 25 trials: 10^-0.9 against 10^-0.1). Categorical coordinates differ
 //!   by 1 or not at all, and the mode is 1 below: a change of category is then half a change of function;
 //! - signal variance: mean 0, sd 1 of standardised outputs;
-//! - noise variance: mean -6, sd 2.5. Wider than BoTorch's (-4, 1) on purpose: what is tuned may be a simulation
+//! - noise variance: mean -6, sd 2.5. Wider than BoTorch's (-4, 1) on purpose: the objective may be a simulation
 //!   without any noise or a download with 30 % of it, and this gives either at most some 5 nats of handicap;
 //! - shapes along a resource: those of `along.rs`.
 //!
@@ -33,21 +33,21 @@ const CATEGORICAL_BELOW: f64 = 1.0;
 const NOISE_MEAN: f64 = -6.0;
 const NOISE_SD: f64 = 2.5;
 
-/// What is known of the noise.
+/// The knowledge about the noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Noise {
     /// Nothing: its variance is a hyperparameter.
     Learned,
-    /// There is none, but for what keeps the covariance well conditioned.
+    /// There is none, except for a small term that keeps the covariance well conditioned.
     None,
     /// Its variance is 1 / n_i for the mean of row i.
     Given,
 }
 
-/// Where a fit starts from, and how long it may search.
+/// The start of a fit, and the limit of its search.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start<'a> {
-    /// A guess; without one, a guess at what problems are usually like.
+    /// A guess; without one, the shape of usual problems.
     pub(crate) from: Option<&'a Hyper>,
     /// Starts in all: after the guess, the prior's mode, then quasi-random points within a standard deviation of the
     /// prior.
@@ -59,16 +59,16 @@ pub(crate) struct Start<'a> {
 /// The logarithms that a fit searches over: length scales, signal, noise if learned, shapes along a resource.
 #[derive(Debug, Clone)]
 struct Layout {
-    /// How many coordinates distance is measured along.
+    /// Number of coordinates along which distance is measured.
     d: usize,
     along: Option<Along>,
     noise: Noise,
-    /// Which coordinates are categorical.
+    /// For each coordinate, whether it is categorical.
     categorical: Vec<bool>,
 }
 
 impl Layout {
-    /// Where the shapes along a resource begin.
+    /// Index of the first shape along a resource.
     fn shapes(&self) -> usize {
         self.d + 1 + usize::from(self.noise == Noise::Learned)
     }
@@ -172,7 +172,7 @@ impl<'a> Objective<'a> {
         }
     }
 
-    /// What the resources of two rows make of their covariance.
+    /// The effect of the resources of two rows on their covariance.
     fn pairs(&self, hyper: &Hyper) -> Table<Pair> {
         let pair = |r, s| self.layout.along.map_or(Pair { scale: 1.0, add: 0.0 }, |a| a.pair(&hyper.shapes, r, s));
         Table::of(&self.resources, pair)

@@ -1,10 +1,10 @@
-//! The posterior of several points at once, sampled, and what each sample says about one more point.
+//! The posterior of several points at once, sampled, and the prediction of each sample for one more point.
 //!
 //! Z are m points (the best so far, and pending ones), m_Z and C_Z = L_Z L_Z^T the posterior's mean and covariance
 //! there. Sample s of the latent function at Z is f_s = m_Z + L_Z e_s with e_s standard normal (quasi-random). Given
 //! it, the latent function at x is normal with mean m(x) + w^T e_s and variance c(x, x) - w^T w, where w = L_Z^-1 c(Z,
-//! x): the sample is told nothing but what it would know once those points are measured without noise (Letham, Karrer,
-//! Ottoni and Bakshy 2019, sec. 4).
+//! x): the sample knows no more than it would once those points are measured without noise (Letham, Karrer, Ottoni and
+//! Bakshy 2019, sec. 4).
 
 use super::{Local, Posterior, dot};
 use crate::rules::cholesky::Factor;
@@ -62,10 +62,10 @@ impl Joint {
         w
     }
 
-    /// What the samples expect at a point: their means there, and the variance they share.
+    /// The samples' predictions at a point: their means there, and their common variance.
     pub(crate) fn given(&self, posterior: &Posterior, local: &Local) -> Given {
         let w = self.reach(posterior, &local.x, &local.cross);
-        // What is left where a point of Z is as good as this one is rounding.
+        // Where a point of Z is as good as this one, the rest is rounding.
         let variance = (local.variance - dot(&w, &w)).max(1e-10 * posterior.signal());
         let means = self.normals.iter().map(|e| local.mean + dot(&w, e)).collect();
         Given { w, means, variance }
@@ -105,7 +105,7 @@ impl Joint {
     }
 }
 
-/// What the samples of a [`Joint`] expect at one point.
+/// The predictions of a [`Joint`]'s samples at one point.
 pub(crate) struct Given {
     w: Vec<f64>,
     /// The mean of each sample's process.

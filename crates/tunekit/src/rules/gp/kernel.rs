@@ -4,17 +4,17 @@
 //! difference of a numeric coordinate, or 0 or 1 for equal or other values of a categorical one (Hamming distance).
 //! With r = rho^2: dM/dr = -5/6 (1 + sqrt5 rho) exp(-sqrt5 rho), which is finite at 0.
 //!
-//! What a configuration has to itself, and shares with no other however near, is a variance of its own (a "nugget",
+//! A configuration's own part, which it shares with no other however near, is a variance of its own (a "nugget",
 //! Gramacy and Lee 2012): k(x, x) = s^2 + tau^2.
 //!
 //! A share a of s^2 may be a sum of functions of one coordinate each (Duvenaud, Nickisch and Rasmussen 2011):
 //! k(x, x') = s^2 [(1 - a) M(rho) + a / d sum_j M(d_j / l_j)].
 //!
-//! Where the last coordinate is a resource, `along.rs` says what becomes of k.
+//! Where the last coordinate is a resource, `along.rs` defines k.
 
 use super::along::{Along, Pair};
 
-/// How distance is measured along one coordinate.
+/// The way in which distance is measured along one coordinate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coordinate {
     /// By difference.
@@ -25,7 +25,7 @@ pub(crate) enum Coordinate {
     Resource(Along),
 }
 
-/// How many coordinates distance is measured along: all but a resource.
+/// Number of coordinates along which distance is measured: all but a resource.
 pub(super) fn distances(coordinates: &[Coordinate]) -> usize {
     coordinates.len() - usize::from(along(coordinates).is_some())
 }
@@ -59,7 +59,7 @@ pub(crate) struct Hyper {
     pub(crate) signal: f64,
     /// sigma^2.
     pub(crate) noise: f64,
-    /// tau^2, what a configuration has to itself. A fit leaves it at 0: in single measurements it looks like noise.
+    /// tau^2, a configuration's own part. A fit leaves it at 0: in single measurements it looks like noise.
     pub(crate) own: f64,
     /// The share of s^2 that is a sum of functions of one parameter each. A fit leaves it at 0.
     pub(crate) additive: f64,
@@ -85,7 +85,7 @@ pub(crate) struct Kernel {
     own: f64,
     /// a.
     additive: f64,
-    /// What a resource makes of it, and the shapes of that.
+    /// The effect of a resource, and its shapes.
     along: Option<(Along, Vec<f64>)>,
 }
 
@@ -115,7 +115,7 @@ impl Kernel {
         r
     }
 
-    /// What their resources make of the covariance of two points.
+    /// The effect of their resources on the covariance of two points.
     fn pair(&self, a: &[f64], b: &[f64]) -> Pair {
         match (&self.along, a.last(), b.last()) {
             (Some((along, shapes)), Some(r), Some(s)) => along.pair(shapes, *r, *s),
@@ -147,17 +147,17 @@ impl Kernel {
         self.signal * pair.scale + pair.add + self.own
     }
 
-    /// Which mean a point has.
+    /// Group of a point: points of a group have the same mean.
     pub(super) fn group(&self, a: &[f64]) -> usize {
         self.along.as_ref().zip(a.last()).map_or(0, |((along, _), r)| along.group(*r))
     }
 
-    /// How many means there are.
+    /// Number of means.
     pub(super) fn groups(&self) -> usize {
         self.along.as_ref().map_or(1, |(along, _)| along.groups())
     }
 
-    /// How far the mean at a point is above that of its group.
+    /// Distance of the mean at a point above that of its group.
     pub(super) fn offset(&self, a: &[f64]) -> f64 {
         self.along.as_ref().zip(a.last()).map_or(0.0, |((along, shapes), r)| along.offset(shapes, *r))
     }

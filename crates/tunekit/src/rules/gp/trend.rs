@@ -9,8 +9,8 @@
 //!
 //! The sum of both, with a walk a fifth as large, is a line that bends a little; a walk alone is a drift to and fro.
 //!
-//! A row that is the mean of several measurements has the mean of their covariances. How large s is, if there is a
-//! trend at all, is drawn with the other hyperparameters (`chain.rs`), from a few.
+//! A row that is the mean of several measurements has the mean of their covariances. The size of s, if there is a trend
+//! at all, is drawn with the other hyperparameters (`chain.rs`), from a few.
 
 /// The shape of a trend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ enum Shape {
 
 /// The trends there are, after none at all: s of the line and of the walk in standard deviations of the outputs.
 pub(super) const TRENDS: [[f64; 2]; 6] = [[0.5, 0.1], [1.0, 0.2], [2.0, 0.4], [4.0, 0.8], [0.0, 0.5], [0.0, 2.0]];
-/// How likely one of them is before anything is measured: each as likely as the others.
+/// Prior probability of one of them: each is as likely as the others.
 const LIKELY: f64 = 0.5;
 
 /// The covariance of a trend among rows measured at these times, row-major.

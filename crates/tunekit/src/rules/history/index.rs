@@ -41,7 +41,7 @@ struct Counts {
     measured: u32,
 }
 
-/// A trial's configuration, and what was counted of the trial there.
+/// A trial's configuration, and the trial's counts there.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     configuration: u32,
@@ -109,7 +109,7 @@ impl Index {
         }
     }
 
-    /// Takes notice of what a trial reported, and of what an interruption made void.
+    /// Takes in a trial's reports, and those that an interruption made void.
     fn arrive(&mut self, trial: &Trial, i: usize) {
         let count = trial.measurements.len() + usize::from(trial.told.is_some());
         let place = &mut self.places[i];
@@ -228,7 +228,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// An index that was kept trial by trial says what walks over all trials say.
+        /// An index that was kept trial by trial agrees with walks over all trials.
         #[test]
         fn an_index_says_what_the_trials_say(steps in prop::collection::vec((0..12_usize, 0..4_i64, 0..7_u8), 1..80)) {
             let space = Space::new().with("n", Domain::int(0, 3).unwrap()).unwrap();

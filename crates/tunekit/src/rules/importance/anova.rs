@@ -2,8 +2,8 @@
 //! each parameter, and each pair, accounts for (Hoeffding 1948; Sobol 1993; for tuners Hutter, Hoos and Leyton-Brown
 //! 2014).
 //!
-//! A parameter's range is cut into cells. The variance of the cells' means, less what the spread within cells adds to
-//! it (as in the one-way analysis of variance with random effects), estimates the variance of E[f | parameter]; a
+//! A parameter's range is cut into cells. The variance of the cells' means, less the contribution of the spread within
+//! cells (as in the one-way analysis of variance with random effects), estimates the variance of E[f | parameter]; a
 //! pair's own share is that of E[f | both], less the two parameters'. One sample serves all of them.
 
 use crate::words::space::Space;
@@ -23,7 +23,7 @@ pub(super) struct Cells {
     coarse: Vec<Vec<u16>>,
 }
 
-/// Shares of the variance, not rounded to what a share can be.
+/// Shares of the variance, not clamped to 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shares {
     /// By parameter.

@@ -5,7 +5,7 @@ use crate::words::table::{Cells, Table};
 
 impl Importances {
     /// One row a share, parameters first, then pairs: `parameter`, `with` (the other one of a pair), `share`, `sd`, and
-    /// on every row what they were read off: `surface`, `known` and the number of `configurations`.
+    /// on every row their source: `surface`, `known` and the number of `configurations`.
     pub fn table(&self) -> Table {
         let rows: Vec<&Importance> = self.main.iter().chain(&self.pairs).collect();
         let name = |place: usize| Cells::Text(rows.iter().map(|row| row.parameters.get(place).cloned()).collect());

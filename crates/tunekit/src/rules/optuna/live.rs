@@ -11,7 +11,7 @@ const SET_INTERMEDIATE_VALUE: u8 = 7;
 const SET_USER_ATTR: u8 = 8;
 const SET_SYSTEM_ATTR: u8 = 9;
 
-/// A journal file of Optuna's that grows with a study: what it has, and the lines that it lacks.
+/// A journal file of Optuna's that grows with a study: its present lines, and the missing ones.
 ///
 /// Optuna lets nobody change a trial that ended, so that a paused trial stays one that runs.
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ fn changed(header: &Header, trial: &Trial, known: &mut Known, epoch_s: f64, line
     };
     let last = trial.measurements.last().map_or(0, |m| m.step);
     if last < known.step {
-        // It was interrupted and starts over; what is reported again takes the place of what was there.
+        // It was interrupted and starts over; repeated reports replace the earlier ones.
         known.step = 0;
     }
     if header.objectives.is_empty() {
@@ -150,7 +150,7 @@ mod tests {
         let (mut live, mut text) = (OptunaLive::default(), String::new());
         let sync = |study: &Study, at: u64, live: &mut OptunaLive, text: &mut String| {
             *text += &live.lines(study.header(), "s", study.trials(), at as usize, 1e9);
-            // A later process finds in the file what this one knows.
+            // A later process finds in the file the state that this one knows.
             let again = OptunaLive::read(text).lines(study.header(), "s", study.trials(), at as usize, 1e9);
             assert_eq!(again, "", "after {text}");
         };

@@ -4,8 +4,8 @@
 //!
 //! Where the study is cost-aware, promotion weighs trials by their costs: see `Costs`.
 //!
-//! A bracket's trials are compared with those of the same bracket only. Where a trial stands follows from the events:
-//! see `Rung` for one rung, `Levels` for the resources.
+//! A bracket's trials are compared with those of the same bracket only. A trial's place follows from the events: see
+//! `Rung` for one rung, `Levels` for the resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::{BracketOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Outcome, Trial, TrialId};
 
-/// Asynchronous successive halving and what is made of it.
+/// Asynchronous successive halving and its variants.
 #[derive(Debug)]
 pub struct Asha {
     spec: SchedulerSpec,
@@ -27,15 +27,15 @@ pub struct Asha {
     levels: Levels,
     /// By the rung that a bracket begins with: its rungs, up to that of the maximal resource.
     brackets: Vec<Vec<Rung>>,
-    /// How often each bracket is taken.
+    /// Probabilities of the brackets.
     chances: Vec<f64>,
     /// The rung up to which trials go on; only PASHA's grows.
     top: usize,
-    /// How many values there are at each level.
+    /// Number of values at each level.
     values: Vec<usize>,
     /// By trial.
     runs: Vec<Run>,
-    /// What running trials were compared with since they were last given out: void once they are interrupted.
+    /// Values with which running trials were compared since they were last given out: void once they are interrupted.
     fresh: BTreeMap<TrialId, Vec<(usize, Key)>>,
 }
 
@@ -46,19 +46,19 @@ enum Form {
     Grows,
 }
 
-/// Where a trial stands.
+/// The place of a trial.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     bracket: u32,
     /// The level it is to be compared at next; past the last one for those that are not compared any more.
     next: u32,
-    /// Told to stop, so that what it still reports counts nowhere.
+    /// Told to stop, so that its further reports count nowhere.
     stopped: bool,
 }
 
 const ENDED: Run = Run { bracket: 0, next: u32::MAX, stopped: true };
 
-/// What came to one level of one bracket.
+/// The values that reached one level of one bracket.
 #[derive(Debug, Clone, Default)]
 struct Rung {
     split: Split,
@@ -78,7 +78,7 @@ struct Rule {
 }
 
 impl Rule {
-    /// How many of `n` go on, where costs do not decide.
+    /// Number of trials, of `n`, that go on where costs do not decide.
     fn quota(self, n: usize) -> usize {
         let best = usize::try_from(self.eta).map_or(0, |eta| n / eta);
         // A trial cannot wait to see whether others are better, so the first one goes on.
@@ -103,7 +103,7 @@ impl Rung {
         }
     }
 
-    /// Who goes on from here next.
+    /// The next trial that goes on from here.
     fn next(&self, rule: Rule) -> Option<TrialId> {
         let best = self.waiting.first().filter(|best| self.split.is_best(best))?;
         let room = match rule.by_cost {
@@ -165,7 +165,7 @@ impl Asha {
             return None;
         }
         let rule = self.rule(history);
-        // From the top: what is nearest to its end first.
+        // From the top: the trial that is nearest to its end comes first.
         for level in (0..self.top).rev() {
             for bracket in 0..self.brackets.len() {
                 if let Some(trial) = self.rung(bracket, level).and_then(|rung| rung.next(rule)) {
@@ -253,7 +253,8 @@ impl Asha {
         }
     }
 
-    /// An interruption makes void what was reported since the trial was last given out, if it does not keep it.
+    /// Makes the reports void that an interrupted trial has made since it was last given out, if the study does not
+    /// keep them.
     fn undo(&mut self, history: &History<'_>, trial: TrialId) {
         if history.keeps_interrupted() {
             self.fresh.remove(&trial);
@@ -305,7 +306,7 @@ impl Asha {
             curve.get(curve.partition_point(|m| m.step < end)).map(|m| history.goal().loss(m.value))
         };
         let noise = criss_cross(&in_top.iter().map(curve).collect::<Vec<_>>());
-        // Soft ranking: who stands in the same place below must be as good up here, but for the noise.
+        // Soft ranking: the trial at the same place below must be as good up here, up to the noise.
         let differs = in_top.iter().zip(&in_below).any(|(a, b)| match (loss_at_top(a), loss_at_top(b)) {
             (Some(a), Some(b)) => (a - b).abs() > noise,
             _ => false,

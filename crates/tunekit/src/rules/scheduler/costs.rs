@@ -1,8 +1,8 @@
-//! `Costs`: how many of a rung's best may go on where trials are weighed by what they cost to get there.
+//! `Costs`: the number of a rung's best trials that may go on where trials are weighed by their costs.
 //!
 //! Of trials ranked by their losses, with costs `c_i`, the first `K = max{k: c_1 + ... + c_k <= (c_1 + ... + c_n) /
-//! eta}` are the best: a dear trial takes the place of several cheap ones. Where all cost the same that is one in eta,
-//! as ever. Who has not said what it cost counts as the mean of those who have.
+//! eta}` are the best: an expensive trial takes the place of several cheap ones. With equal costs that is one in eta,
+//! as usual. A trial without a cost counts as the mean of the others.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ impl Sum {
             None => self.unknown -= 1,
         }
         if self.trials == self.unknown {
-            // Nothing is left of what rounding did.
+            // The sum is 0 again, without rounding errors.
             self.known = 0.0;
         }
     }
@@ -80,7 +80,8 @@ impl Costs {
         self.settle(split, eta);
     }
 
-    /// Whether a trial may be promoted beside those that were: all together at most one in eta of what the rung cost.
+    /// Whether a trial may be promoted beside those that were: all together may have at most one in eta of the rung's
+    /// cost.
     pub(super) fn allow(&self, trial: TrialId, eta: u64) -> bool {
         self.fits(self.promoted.with(self.cost(trial)), eta)
     }
@@ -126,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// How many are the best of these costs, the best first, by the definition.
+    /// Number of the best trials by these costs, the best first, by the definition.
     fn count(costs: &[Option<f64>], eta: u64) -> usize {
         let known: Vec<f64> = costs.iter().copied().flatten().collect();
         let mean = if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };

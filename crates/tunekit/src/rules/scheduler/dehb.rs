@@ -3,8 +3,8 @@
 //!
 //! The first time around is Hyperband's. After that nothing is promoted: each rung has a population of its own, and
 //! each of its trials is a child of the best of the rung below (in a bracket's first rung, of its own population), run
-//! from the start, that takes the place of one member if it is no worse. Who is a parent is settled here; the child is
-//! the searcher's (`searcher/dehb.rs`).
+//! from the start, that takes the place of one member if it is no worse. The parent is chosen here, and the searcher
+//! makes the child (`searcher/dehb.rs`).
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub struct Dehb {
     first: Hyperband,
     /// By level.
     populations: Vec<Population>,
-    /// How many brackets were opened after the first time around.
+    /// Number of brackets that were opened after the first time around.
     opened: u64,
     /// Brackets that are not through, by number.
     brackets: BTreeMap<u64, Bracket>,
@@ -31,11 +31,11 @@ pub struct Dehb {
     children: BTreeMap<TrialId, Child>,
 }
 
-/// What was best at one level.
+/// The best trials of one level.
 #[derive(Debug, Clone, Default)]
 struct Population {
     size: usize,
-    /// In no order: a place is a member's for good, and whoever takes it.
+    /// In no order: a place keeps its index, whichever member takes it.
     members: Vec<Key>,
     /// The next child's place.
     cursor: usize,
@@ -45,9 +45,9 @@ struct Population {
 struct Bracket {
     bracket: usize,
     rung: usize,
-    /// How many children the rung still takes.
+    /// Number of children that the rung still takes.
     free: u64,
-    /// How many run.
+    /// Number of children that run.
     awaited: u64,
 }
 
@@ -59,7 +59,7 @@ struct Child {
     target: Option<usize>,
 }
 
-/// Where a child goes next: the number of the bracket, the bracket, and its rung.
+/// The place of a new child: the number of the bracket, the bracket, and its rung.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     number: u64,
@@ -79,7 +79,7 @@ impl Dehb {
         Ok(Self { first, populations, opened: 0, brackets: BTreeMap::new(), children: BTreeMap::new() })
     }
 
-    /// Where the next child goes.
+    /// The place of the next child.
     fn slot(&self) -> Slot {
         let open = self.brackets.iter().find(|(_, b)| b.free > 0);
         let next = (self.opened % self.first.sizes().len() as u64) as usize;
@@ -164,7 +164,7 @@ impl Population {
         self.cursor.checked_rem(self.members.len())
     }
 
-    /// Takes in what is there without a target: among the best of Hyperband's, or where there is room.
+    /// Takes in a trial without a target: among the best of Hyperband's, or where there is room.
     fn add(&mut self, key: Key) {
         if self.members.len() < self.size {
             return self.members.push(key);

@@ -2,8 +2,8 @@
 //! halving, from many trials that begin with little to few that run in full, over and over.
 //!
 //! A rung is promoted from once all of it has arrived. Until then free workers go on with the next bracket, so that
-//! nobody waits; a failed trial arrives as the worst, so that no rung waits for it. Where no trial may start any more,
-//! a rung is not going to be full: one in eta of those that arrived goes on, and at least one, so that a budget that is
+//! none waits; a failed trial arrives as the worst, so that no rung waits for it. Once no trial may start any more, an
+//! incomplete rung cannot fill up: one in eta of those that arrived goes on, and at least one, so that a budget that is
 //! smaller than a bracket still ends with a full run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -37,7 +37,7 @@ pub struct Hyperband {
 struct Round {
     bracket: usize,
     rung: usize,
-    /// How many trials the first rung still takes.
+    /// Number of trials that the first rung still takes.
     free: u64,
     /// Whether a rung was closed before it was full, so that the others have fewer trials, too.
     early: bool,
@@ -57,7 +57,7 @@ impl Round {
         self.arrived.iter().map(|key| key.trial).find(|trial| self.paused.contains(trial))
     }
 
-    /// How many go on from its rung, of a bracket whose rungs take so many trials.
+    /// Number of trials that go on from its rung, in a bracket whose rungs take so many trials.
     fn quota(&self, sizes: &[u64], eta: u64) -> usize {
         let full = sizes.get(self.rung + 1).map_or(0, |quota| usize::try_from(*quota).unwrap_or(usize::MAX));
         let share = usize::try_from(eta).map_or(0, |eta| self.arrived.len() / eta);
@@ -214,9 +214,9 @@ impl Hyperband {
     }
 }
 
-/// How many trials the rungs of a bracket take: `n = ceil(floor((s_max + 1) / (s + 1)) eta^s)`, then one in eta of the
-/// rung before. This is what gives the paper's table; its Algorithm 1 leaves the floor out, and then its example would
-/// start with 34 trials in place of 27 in the second bracket.
+/// Number of trials in each rung of a bracket: `n = ceil(floor((s_max + 1) / (s + 1)) eta^s)`, then one in eta of the
+/// rung before. This gives the paper's table; its Algorithm 1 leaves the floor out, and then its example would start
+/// with 34 trials in place of 27 in the second bracket.
 fn sizes(levels: usize, bracket: usize, eta: u64) -> Vec<u64> {
     let rungs = levels - bracket;
     let share = (levels / rungs) as u64;
@@ -287,7 +287,7 @@ impl Scheduler for Hyperband {
     }
 
     fn advice(&self, history: &History<'_>) -> Advice {
-        // What was not promoted when its rung was full never will be.
+        // A trial that was not promoted when its rung was full never will be.
         let paused = history.paused().filter(|t| self.of_trial.contains_key(&t.id));
         Advice {
             fidelity: enough(&self.values, history).map(|level| self.levels.at(level)),

@@ -1,8 +1,8 @@
 //! The median stopping rule (Golovin, Solnik, Moitra, Kochanski, Karro and Sculley 2017), for any share, around any
 //! scheduler.
 //!
-//! A trial is stopped when the mean of its reports so far is worse than that of more than half of the others, when
-//! those had come as far. Trials that report at other steps are compared by what they had reported by then.
+//! A trial is stopped when the mean of its reports so far is worse than the mean that more than half of the others had
+//! at the same step. Trials that report at other steps are compared by their reports up to then.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::words::event::Event;
 use crate::words::schedule::{MedianOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Measurement, Trial, TrialId};
 
-/// Stops what falls behind, and leaves everything else to the scheduler it wraps.
+/// Stops trials that fall behind, and leaves everything else to the scheduler it wraps.
 pub struct Median {
     within: Box<dyn Scheduler>,
     options: MedianOptions,
     /// By cell: the running means of the trials that came as far.
     cells: Vec<Split>,
-    /// What running trials put there since they were last given out.
+    /// Values of running trials since they were last given out.
     fresh: BTreeMap<TrialId, Vec<(usize, Key)>>,
     /// The means of trials that have not ended.
     running: BTreeMap<TrialId, Running>,
@@ -47,7 +47,7 @@ impl Median {
     }
 }
 
-/// How many of `n` may be better.
+/// Number of trials, of `n`, that may be better.
 fn allowed(share: f64, n: usize) -> usize {
     (share * n as f64) as usize
 }
@@ -61,7 +61,7 @@ fn cell(step: u64) -> usize {
 /// The mean of a trial's losses so far, which a further report renews without a look at those before it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Running {
-    /// How many measurements are in it.
+    /// Number of measurements in it.
     taken: usize,
     mean: f64,
     /// The cell of the last one.
@@ -139,7 +139,7 @@ impl Scheduler for Median {
                 let Some(t) = history.trial(*trial).filter(|t| t.failure.is_none()) else { return };
                 let fresh = self.fresh.entry(*trial).or_default();
                 let known = fresh.last().map(|(cell, _)| *cell);
-                // What stood before the present attempt has been put there already.
+                // Measurements before the present attempt are there already.
                 let kept = t.kept.checked_sub(1).map(|last| cell(t.measurements[last].step));
                 let running = self.running.entry(*trial).or_default();
                 for (cell, mean) in running.take(&t.measurements, |v| history.goal().loss(v)) {
@@ -162,7 +162,7 @@ impl Scheduler for Median {
             }
             Event::Interrupt { trial, .. } => {
                 if !history.keeps_interrupted() {
-                    // Its reports are void: what stands of them is taken anew.
+                    // Its reports are void: those that stand are taken in again.
                     self.running.remove(trial);
                 }
                 let fresh = self.fresh.remove(trial).unwrap_or_default();

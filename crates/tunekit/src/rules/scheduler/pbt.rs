@@ -1,11 +1,10 @@
 //! Population-based training (Jaderberg, Dalibard, Osindero, Czarnecki, Donahue, Razavi and others 2017): a population
-//! that trains side by side. Every so often who is behind gives its place to a copy of one who is ahead, which goes on
-//! from there with other parameters: exploit, then explore.
+//! that trains side by side. At intervals a member that is behind gives its place to a copy of one that is ahead, and
+//! the copy goes on from there with other parameters: exploit, then explore.
 //!
-//! A copy is a trial of its own. It begins with the checkpoint that belongs to the score its parent was chosen for,
-//! never with a newer one: the parent may be running again by then. Whoever has a score is either paused, and then that
-//! checkpoint is kept as every paused trial's, or went on from there, and then it is kept in case the trial starts
-//! over.
+//! A copy is a trial of its own. It begins with the checkpoint of the score for which its parent was chosen, never with
+//! a newer one: the parent may be running again by then. A member with a score is either paused, and its checkpoint is
+//! kept as every paused trial's, or went on from there, and the checkpoint is kept in case the trial starts over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +16,9 @@ use crate::words::schedule::{PbtOptions, SchedulerSpec};
 use crate::words::trial::{Checkpoint, Decision, Trial, TrialId};
 use crate::words::value::Config;
 
-/// The chance that a parameter of a copy is drawn anew, and what the others are multiplied with else (Jaderberg et al.
-/// 2017, section 4). Coordinates of the unit cube are multiplied, not values: 1.2 times a value is nothing in a range
-/// of many decades, and the wrong way below 0.
+/// The probability that a parameter of a copy is drawn anew, and the factors for the others (Jaderberg et al. 2017,
+/// section 4). Coordinates of the unit cube are multiplied, not values: 1.2 times a value is nothing in a range of many
+/// decades, and the wrong direction below 0.
 const RESAMPLED: f64 = 0.25;
 const FACTORS: [f64; 2] = [0.8, 1.2];
 /// Draws of a copy's parameters among which one must be allowed.
@@ -39,7 +38,7 @@ pub struct Pbt {
     paused: BTreeSet<(u64, TrialId)>,
     /// Members whose place is to be taken.
     lost: BTreeSet<TrialId>,
-    /// How many trials ever began, and how many ever had a score.
+    /// Number of trials that ever began, and number that ever had a score.
     begun: usize,
     scored: usize,
 }
@@ -90,12 +89,12 @@ impl Pbt {
         })
     }
 
-    /// How far a trial runs that has come to `step`.
+    /// The step to which a trial runs that has reached `step`.
     fn until(&self, step: u64) -> u64 {
         step.saturating_add(self.interval).min(self.max)
     }
 
-    /// How many of `n` are ahead, and as many behind.
+    /// Number of members, of `n`, that are ahead, and as many behind.
     fn tail(&self, n: usize) -> usize {
         // A product a rounding above the whole number it stands for is that number.
         ((self.options.quantile * n as f64 - 1e-9).ceil() as usize).min(n / 2)
@@ -110,12 +109,12 @@ impl Pbt {
         }
         let others = || self.scores.iter().filter(|k| k.trial != key.trial);
         let Some(last) = self.tail(self.scores.len() + usize::from(!known)).checked_sub(1) else { return false };
-        // A copy of one who is no better would be no gain.
+        // A copy of a member that is no better would be no gain.
         others().rev().nth(last).is_some_and(|other| *other < key)
             && others().nth(last).is_some_and(|other| other.beats(key))
     }
 
-    /// A copy of one who is ahead, drawn by lot; `None` where nobody has a score.
+    /// A copy of a member that is ahead, drawn at random; `None` where none has a score.
     fn copy(&self, history: &History<'_>, stream: &mut Stream) -> Option<Job> {
         let ahead = self.tail(self.scores.len() + 1).min(self.scores.len());
         let parent = self.scores.iter().nth(stream.below(ahead))?.trial;
@@ -125,7 +124,7 @@ impl Pbt {
         Some(Job::Copy { from: Checkpoint { trial: parent, resource }, config, resource: Some(self.until(resource)) })
     }
 
-    /// Changes a member, and what is kept of members in order.
+    /// Changes a member, and the ordered lists of members.
     fn change(&mut self, trial: TrialId, change: impl FnOnce(&mut Member)) {
         let Some(before) = self.members.get(&trial).copied() else { return };
         self.forget(trial, before);
@@ -196,7 +195,7 @@ impl Scheduler for Pbt {
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job {
         let oldest = self.paused.first().copied();
         let resume = |(step, trial)| Job::Resume { trial, resource: Some(self.until(step)) };
-        // Where no trial may start any more, those there are go on as they are.
+        // Once no trial may start any more, the others go on as they are.
         if !history.may_start()
             && let Some(oldest) = oldest
         {
@@ -231,7 +230,7 @@ impl Scheduler for Pbt {
         match event {
             Event::Ask { trial, resumed: true, .. } => self.change(*trial, |m| m.state = State::Running),
             Event::Ask { trial, attempt: 1, from, .. } => {
-                // A copy takes the place of one who is lost; so does a new trial, where there was nobody to copy.
+                // A copy takes the place of a lost member; so does a new trial, where there was none to copy.
                 if let Some(lost) = self.lost.first().copied() {
                     self.remove(lost);
                 }
@@ -258,9 +257,9 @@ impl Scheduler for Pbt {
             Event::Tell { trial, outcome, .. } if outcome.failure().is_some() => {
                 self.change(*trial, |m| m.state = State::Lost);
             }
-            // Who ended without having been behind leaves its place to a new trial.
+            // A member that ended without having been behind leaves its place to a new trial.
             Event::Tell { trial, .. } if !self.lost.contains(trial) => self.remove(*trial),
-            // What was decided since it was given out is void; where its place was taken meanwhile, that stands.
+            // Decisions since it was given out are void; if its place was taken meanwhile, that stands.
             Event::Interrupt { trial, .. } => self.change(*trial, |m| m.state = State::Running),
             _ => {}
         }

@@ -1,12 +1,12 @@
 //! Racing: a configuration is measured again and again, but only for as long as it is not clear whether it beats the
 //! best one.
 //!
-//! Every report is one measurement (a replicate). After each of a challenger's the probability that its mean beats the
-//! incumbent's says what follows: it is dropped, measured once more, or takes the incumbent's place (Hutter, Hoos,
+//! Every report is one measurement (a replicate). After each of a challenger's, the probability that its mean beats the
+//! incumbent's decides: the challenger is dropped, measured once more, or takes the incumbent's place (Hutter, Hoos,
 //! Leyton-Brown and Stützle 2009, "ParamILS", and Lindauer et al. 2022, "SMAC3", race by counting wins; Maron and Moore
 //! 1997, "The racing algorithm", by intervals). Incumbent and baseline are measured again in between, in turn (A B, B
-//! A), so that a drift of the thing measured is seen, and taken out of every comparison: that model is
-//! `rules/drift.rs`, this is what follows from it.
+//! A), so that a drift of the measured system is seen, and taken out of every comparison: that model is
+//! `rules/drift.rs`, and its consequences are here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::words::trial::{Decision, Origin, Status, Trial, TrialId, mean};
 /// The yardsticks are measured again when the level may have moved by so much since, as a variance in units of the
 /// noise's: a comparison of single measurements is then a tenth less certain than it could be.
 const MATTERS: f64 = 0.25;
-/// From this probability on a drift is taken out of what searchers see.
+/// Probability from which on a drift is taken out of the searchers' view.
 const CLEAR: f64 = 0.95;
 /// Losses are compared up to this size, so that squares of differences are finite.
 const LARGEST: f64 = 1e150;
@@ -41,7 +41,7 @@ pub struct Racing {
     running: BTreeSet<TrialId>,
     /// Yardsticks that are to be measured again.
     checks: VecDeque<TrialId>,
-    /// How many checks there were: each second one goes the other way round.
+    /// Number of checks so far: every second one goes the other way round.
     checked: u64,
     /// Measurements since the last check.
     since: u64,
@@ -50,12 +50,12 @@ pub struct Racing {
     options: RacingOptions,
     /// Every measurement, in their order.
     log: Arc<Vec<(TrialId, f64)>>,
-    /// What came of the last report when it was answered, with how many measurements there were before: it is observed
+    /// The outcome of the last report when it was answered, with the number of measurements before it: it is observed
     /// next.
     answered: Option<(TrialId, usize, Race)>,
 }
 
-/// Who is in the race, and who leads it.
+/// The trials in the race, and its leader.
 #[derive(Debug, Clone)]
 struct Race {
     rules: Rules,
@@ -116,8 +116,7 @@ impl Race {
         Scale { goal: history.goal(), logarithmic: self.logarithmic }
     }
 
-    /// Takes a measurement and settles what is clear by then; the trial is in the race whatever was thought of it
-    /// before.
+    /// Takes in a measurement and settles the clear cases; the trial is in the race, whatever its status was before.
     fn measure(&mut self, trial: TrialId, run: Run, loss: f64) {
         self.drift.measure(trial, loss);
         match self.incumbent {
@@ -133,8 +132,8 @@ impl Race {
         self.incumbent.and_then(|incumbent| self.drift.below(challenger, incumbent)).unwrap_or(0.5)
     }
 
-    /// Replaces the incumbent while one is clearly better, then drops who clearly is not: among all, or with `one` only
-    /// that one, as long as the incumbent stays. What a challenger measured says next to nothing of the others.
+    /// Replaces the incumbent while one is clearly better, then drops those that are clearly not: all, or with `one`
+    /// only that one, as long as the incumbent stays. A challenger's measurements say next to nothing about the others.
     fn settle(&mut self, one: Option<TrialId>) {
         let Rules { drop, accept, replicates, max } = self.rules;
         let led = self.incumbent;
@@ -244,8 +243,8 @@ impl Racing {
         self.race.drift.keep(keep);
     }
 
-    /// Measures everything again that was not taken back, on the scale of now, for those in the race and whoever is
-    /// `wanted`.
+    /// Takes in again all measurements that were not taken back, on the present scale, for the trials in the race and
+    /// those that are `wanted`.
     fn replay(&mut self, history: &History<'_>, wanted: impl Fn(TrialId) -> bool) {
         let mut drift = Drift::new(self.noise(history));
         let mut left: BTreeMap<TrialId, usize> = BTreeMap::new();
@@ -364,7 +363,7 @@ impl Scheduler for Racing {
         if let Some(t) = young.into_iter().chain(self.checks.iter().copied()).find_map(trial) {
             return again(t);
         }
-        // Who is most likely to win first, of equals the earliest.
+        // The most likely winner first; among equals the earliest.
         let open = race.live.keys().filter_map(|t| trial(*t)).map(|t| (race.chance(t.id), t));
         match open.reduce(|best, other| if other.0 > best.0 { other } else { best }) {
             Some((_, t)) => again(t),
@@ -412,7 +411,7 @@ impl Scheduler for Racing {
                     self.check(history);
                 }
                 let leads = self.race.incumbent == Some(*trial);
-                // Who was cut off is measured no more, and is no better than that.
+                // A trial that was cut off is measured no more, and is no better than its bound.
                 let ended = ended.filter(|t| t.at_least.is_none());
                 if ended.is_none() || !leads {
                     self.leave(history, *trial);

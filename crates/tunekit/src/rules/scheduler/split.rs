@@ -71,14 +71,14 @@ impl Split {
         self.rest.remove(&key).then_some(false)
     }
 
-    /// Moves the cut up by one, and says whom it passed.
+    /// Moves the cut up by one, and returns the key that it passed.
     pub(super) fn demote(&mut self) -> Option<Key> {
         let last = self.best.pop_last()?;
         self.rest.insert(last);
         Some(last)
     }
 
-    /// Moves the cut down by one, and says whom it passed.
+    /// Moves the cut down by one, and returns the key that it passed.
     pub(super) fn promote(&mut self) -> Option<Key> {
         let next = self.rest.pop_first()?;
         self.best.insert(next);

@@ -7,7 +7,7 @@ use crate::words::value::Config;
 /// The share of uniform draws: rho in the paper.
 const UNIFORM: f64 = 1.0 / 3.0;
 
-/// What the scheduler `bohb` brings along. Which rung counts is the scheduler's to say.
+/// The searcher that the scheduler `bohb` brings along. The scheduler decides which rung counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bohb;
 

@@ -14,7 +14,7 @@ use crate::words::value::Config;
 const FIRST: usize = 8;
 /// gamma: the share of trials that is good.
 const GOOD: f64 = 0.25;
-/// How the classifier is learned.
+/// Settings of the classifier.
 const HOW: Boosting = Boosting { trees: 100, depth: 4, rate: 0.15, fewest: 1 };
 /// Candidates over the whole space, then rounds of steps from the best of them and how many each.
 const SPREAD: usize = 300;
@@ -64,7 +64,7 @@ impl Searcher for Bore {
     }
 }
 
-/// How trees split the coordinates.
+/// For each coordinate, the kind of split that trees make.
 pub(super) fn columns(axes: &[Axis]) -> Vec<Column> {
     let column = |axis: &Axis| match axis {
         Axis::Category { .. } => Column::Category,

@@ -1,10 +1,10 @@
 //! CMA-ES by asking and telling (Hansen 2016, "The CMA Evolution Strategy: A Tutorial", arXiv 1604.00772), for mixed
 //! spaces, with restarts of doubled population (Auger and Hansen 2005).
 //!
-//! The distribution is a fold over the trials that ended, in the order they were asked for, a generation every lambda
-//! of them: whoever asked for them and from whichever distribution, they are taken in as Hansen 2011 ("Injecting
-//! external solutions into CMA-ES") says. So workers need not wait for a generation's end, results from elsewhere
-//! count, and a replayed study suggests the same.
+//! The distribution is a fold over the trials that ended, in the order they were asked for, with lambda trials to a
+//! generation. Points that another distribution or a user suggested are taken in as Hansen 2011 ("Injecting external
+//! solutions into CMA-ES") describes. So workers need not wait for a generation's end, results from elsewhere count,
+//! and a replayed study makes the same suggestions.
 //! - `distribution`: the normal distribution of the numbers, and its update.
 //! - `categories`: the tables of the categories beside it.
 
@@ -39,7 +39,7 @@ impl CmaEs {
         Self::default()
     }
 
-    /// The fold over the whole history; from where it got to, if what it took in is still so.
+    /// The fold over the whole history. It goes on from the cached state if the trials in that are unchanged.
     fn fold(&mut self, history: &History<'_>, axes: &[Axis], tried: &[Tried]) -> &Fold {
         let fold = match self.fold.take() {
             Some(fold) if fold.is_of(history.seed(), axes, tried) => fold,
@@ -71,14 +71,14 @@ impl Searcher for CmaEs {
 struct Fold {
     seed: u64,
     axes: Vec<Axis>,
-    /// Which coordinates the normal distribution has.
+    /// Coordinates of the normal distribution.
     numeric: Vec<usize>,
     /// lambda of the current run.
     population: usize,
     restarts: u32,
     distribution: Distribution,
     categories: Categories,
-    /// The trials taken in, best first in each generation, and whether all were equal: what the state is a function of.
+    /// The trials taken in, best first in each generation, and whether all were equal. The state is a function of them.
     taken: Vec<(Vec<TrialId>, bool)>,
 }
 

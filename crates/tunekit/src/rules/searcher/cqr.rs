@@ -16,7 +16,7 @@ use crate::words::value::Config;
 const FIRST: usize = 8;
 /// The quantiles, in pairs around the median.
 const LEVELS: [f64; 5] = [1.0 / 6.0, 2.0 / 6.0, 3.0 / 6.0, 4.0 / 6.0, 5.0 / 6.0];
-/// How they are learned.
+/// Settings of the boosted trees.
 const HOW: Boosting = Boosting { trees: 60, depth: 4, rate: 0.15, fewest: 1 };
 /// From so many results on, one of so many is held out.
 const CONFORMAL: usize = 32;
@@ -25,8 +25,8 @@ const HELD_OUT: usize = 10;
 const CENTRES: usize = 5;
 
 /// Conformal quantile regression. Good for noise that is uneven or has tails, for mixed spaces and for many workers,
-/// whom the random draws keep apart; from some dozens to a thousand trials. Cost after n trials of D parameters: 300
-/// trees of depth four, n D each; about 40 ms at n = 300 and D = 6.
+/// because the random draws keep their configurations apart; from some dozens to a thousand trials. Cost after n trials
+/// of D parameters: 300 trees of depth four, n D each; about 40 ms at n = 300 and D = 6.
 ///
 /// The metric is replaced by the normal scores of its ranks, so neither its scale nor single enormous values matter.
 /// Failed trials count as the worst, and so do pending ones.
@@ -87,15 +87,15 @@ fn hold_out(points: &mut Vec<Vec<f64>>, scores: &mut Vec<f64>, stream: &mut Stre
     held
 }
 
-/// What each quantile is moved by: a pair outwards (or inwards) by as much as it takes to cover its share of what was
-/// held out; the median by nothing.
+/// The shift of each quantile: a pair moves outwards (or inwards) until it covers its share of the held-out points; the
+/// median does not move.
 fn shifts(models: &[Boosted; 5], held: &[Vec<f64>], scores: &[f64]) -> [f64; 5] {
     let mut shifts = [0.0; 5];
     if held.is_empty() {
         return shifts;
     }
     for (lower, upper) in [(0, 4), (1, 3)] {
-        // How far outside of the pair each one is; negative inside.
+        // Distance of each held-out value from the nearer end of the pair; negative inside.
         let mut outside: Vec<f64> = held
             .iter()
             .zip(scores)

@@ -1,7 +1,8 @@
 //! Differential evolution (Storn and Price 1997), rand/1/bin, by asking and telling.
 //!
-//! Trial i belongs to member i mod NP of the population, and a member is the best of its trials that ended: that is the
-//! paper's selection, needs no generations, and is a function of the history alone, whatever order workers finish in.
+//! Trial i belongs to member i mod NP of the population, and a member is the best of its trials that ended. That is the
+//! paper's selection. It needs no generations, and it is a function of the history alone, in whatever order workers
+//! finish.
 
 use super::evidence::{Axis, Tried, first_unused, spread, tried};
 use super::{History, Searcher, Stream, SuggestError};

@@ -14,7 +14,7 @@ const CROSSOVER: f64 = 0.5;
 /// Children that are made before chance takes over, where all were used before.
 const CHILDREN: usize = 48;
 
-/// What the scheduler `dehb` brings along; without parents, as at first, it draws uniformly.
+/// The searcher that the scheduler `dehb` brings along. Without parents, as at first, it draws uniformly.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Dehb;
 

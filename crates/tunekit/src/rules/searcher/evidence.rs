@@ -1,5 +1,5 @@
-//! What the searchers without a Gaussian process make of a history: configurations as points of the unit cube, in the
-//! order of their trials, each with its rank. How the next one is chosen is each searcher's own.
+//! The view of a history that searchers without a Gaussian process share: configurations as points of the unit cube, in
+//! the order of their trials, each with its rank. Each searcher chooses the next point by itself.
 //!
 //! They all work with ranks, so constraints and several objectives are a matter of sorting, losses of 1e300 or
 //! all equal need no care, and a failed trial is simply worse than every other. A configuration that was cut off comes
@@ -17,7 +17,7 @@ use crate::words::space::Space;
 use crate::words::trial::{TrialId, mean};
 use crate::words::value::Config;
 
-/// What one coordinate of the unit cube stands for.
+/// The meaning of one coordinate of the unit cube.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::rules) enum Axis {
     /// A number or an ordinal; its values are about `cell` apart, 0 for a continuous one.
@@ -27,7 +27,7 @@ pub(in crate::rules) enum Axis {
     },
     /// One of several values without an order, in equal cells.
     Category {
-        /// How many.
+        /// Number of categories.
         count: u64,
     },
     /// A parameter with one value.
@@ -45,7 +45,7 @@ impl Axis {
         space.iter().map(axis).collect()
     }
 
-    /// Which category a coordinate stands for.
+    /// The category of a coordinate.
     pub(super) fn category(u: f64, count: u64) -> u64 {
         ((u * count as f64) as u64).min(count.saturating_sub(1))
     }
@@ -61,9 +61,9 @@ impl Axis {
 pub(super) struct Tried {
     /// The first trial that ran it.
     pub(super) trial: TrialId,
-    /// Where it is in the unit cube.
+    /// The configuration in the unit cube.
     pub(super) point: Vec<f64>,
-    /// How many are better; equal ones have the same rank. `None` for one that failed.
+    /// Number of better trials; equal ones have the same rank. `None` for a failed trial.
     pub(super) rank: Option<usize>,
 }
 
@@ -104,9 +104,10 @@ pub(super) fn tried(history: &History<'_>) -> Vec<Tried> {
     all.into_values().collect()
 }
 
-/// How many of these are better than each. Those that meet the constraints come first, by their loss; with several
-/// objectives by the fronts that are left when those before are taken away, in a front the lonely ones first (Deb,
-/// Pratap, Agarwal and Meyarivan 2002). The others follow by how far they are from meeting them.
+/// For each of these, the number of better ones. Those that meet the constraints come first, by their loss. With
+/// several objectives they are ordered by non-dominated fronts, and within a front by crowding distance, the least
+/// crowded first (Deb, Pratap, Agarwal and Meyarivan 2002). The others follow by the amount by which they miss the
+/// constraints.
 fn ranks(history: &History<'_>, observed: &[Observed<'_>]) -> Vec<usize> {
     let of = |samples: &Vec<f64>| mean(samples).unwrap_or(f64::NAN);
     let goals: Vec<_> = std::iter::once(history.goal()).chain(history.objectives().iter().map(|m| m.goal)).collect();
@@ -131,7 +132,7 @@ fn ranks(history: &History<'_>, observed: &[Observed<'_>]) -> Vec<usize> {
             let rest: Vec<Vec<f64>> = left.iter().map(|i| points[*i].clone()).collect();
             let first = non_dominated(&rest);
             if first.is_empty() {
-                // Only what lacks an objective is left.
+                // Only trials that lack an objective are left.
                 left.iter().for_each(|i| standing[*i] = (-0.5, f64::from(front)));
                 break;
             }
@@ -149,7 +150,7 @@ fn ranks(history: &History<'_>, observed: &[Observed<'_>]) -> Vec<usize> {
     standing.iter().map(|s| sorted.partition_point(|other| compare(other, s).is_lt())).collect()
 }
 
-/// How crowded each point of a front is, in [0, 1): 0 at the ends of an objective.
+/// Crowding of each point of a front, in [0, 1): 0 at the ends of an objective.
 fn crowding(front: &[Vec<f64>]) -> Vec<f64> {
     let mut room = vec![0.0; front.len()];
     for m in 0..front.first().map_or(0, Vec::len) {
@@ -170,7 +171,7 @@ pub(super) fn pending(history: &History<'_>) -> Vec<Vec<f64>> {
     history.pending().into_iter().filter_map(|c| history.space().encode(c).ok()).collect()
 }
 
-/// How to begin: the centre of the space, then a scrambled Sobol sequence of `purpose`.
+/// The first points: the centre of the space, then a scrambled Sobol sequence of `purpose`.
 pub(super) fn spread(history: &History<'_>, stream: &mut Stream, purpose: &str) -> Result<Config, SuggestError> {
     let sobol = Sobol::new(&mut history.stream(purpose));
     let space = history.space();
@@ -196,8 +197,8 @@ pub(super) fn first_unused(
     })
 }
 
-/// `point` with the coordinates that its configuration has: what a model should see of it. The point itself where that
-/// is no configuration.
+/// `point` with the coordinates of its configuration, as a model should see it. The point itself where it is no
+/// configuration.
 pub(super) fn settled(space: &Space, point: Vec<f64>) -> Vec<f64> {
     let own = space.decode(&point).ok().and_then(|config| space.encode(&config).ok());
     own.unwrap_or(point)
@@ -223,7 +224,8 @@ pub(super) fn stepped(from: &[f64], axes: &[Axis], share: f64, size: f64, stream
             Axis::Numeric { cell } => {
                 let step = size * stream.normal();
                 let step = if step.abs() < cell { cell.copysign(step) } else { step };
-                // Where there is nothing on that side, on the other: mirrored, a last value would come back to itself.
+                // Without a value on that side, the step goes to the other one: a last value that is mirrored would
+                // come back to itself.
                 let inside = (0.0..=1.0).contains(&(point[j] + step));
                 reflected(if inside { point[j] + step } else { point[j] - step })
             }

@@ -4,10 +4,10 @@
 //! pending trials counted as known, so that workers spread. A suggestion is never one that was used before while there
 //! are others, except where measuring again is the decision (`again`), not an accident.
 //! - `model`: from a history to a surrogate of each output: objectives, constraints, failure, cost.
-//! - `surrogate`, `output`: a fitted process, and the scale of what it is fitted to.
-//! - `acquire`, `volume`: what a trial is worth: expected improvement in one objective, or in hypervolume.
+//! - `surrogate`, `output`: a fitted process, and the scale of its outputs.
+//! - `acquire`, `volume`: the worth of a trial: expected improvement in one objective, or in hypervolume.
 //! - `optimise`: where that is largest.
-//! - `again`: what to measure once more instead.
+//! - `again`: the choice of a configuration to measure again.
 
 mod acquire;
 mod again;
@@ -34,9 +34,9 @@ const FEWEST: usize = 3;
 /// at three, drawn by lot); weighed by the probability that constraints are met and the trial does not fail, and by the
 /// cost where that counts.
 ///
-/// Where a budget is known ([`Setup::budget`](crate::Setup::budget)), every other trial of its last fifth confirms what
-/// may be best: right beside it, or, where measurements are noisy and all parameters are integers or choices, by
-/// measuring it again. No other suggestion is a configuration that was used, while there are unused ones.
+/// With a known budget ([`Setup::budget`](crate::Setup::budget)), every other trial of its last fifth confirms the
+/// probable best: right beside it or, where measurements are noisy and all parameters are integers or choices, by
+/// measuring it again. All other suggestions are configurations that were not used, while there are any.
 ///
 /// Good for up to some hundred trials in up to some twenty parameters, of any kind. Everything is modelled up to 500
 /// configurations; of more, the best quarter of that number and an even selection of the rest, and every one since the
@@ -45,7 +45,7 @@ const FEWEST: usize = 3;
 #[derive(Debug, Default)]
 pub struct Gp {
     how: How,
-    /// The last model and what it was made from: a cache.
+    /// The last model and the history that it was made from: a cache.
     model: Option<Model>,
 }
 
@@ -89,7 +89,7 @@ impl Gp {
         judged
     }
 
-    /// How well each level of the resource ranks configurations, as probabilities; `None` with too few results.
+    /// For each level of the resource, the probability that it ranks configurations best; `None` with too few results.
     pub(in crate::rules) fn precision(&mut self, history: &History<'_>, stream: &mut Stream) -> Option<Vec<f64>> {
         precision::precision(self.model(history)?, history, stream)
     }

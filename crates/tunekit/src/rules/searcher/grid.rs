@@ -60,7 +60,7 @@ impl<'a> Walk<'a> {
         walk
     }
 
-    /// How many points a level has; `u128::MAX` stands for more.
+    /// Number of points of a level; `u128::MAX` stands for more.
     fn size(&self, level: u32) -> u128 {
         self.space.iter().fold(1, |n, (_, domain)| n.saturating_mul(values(domain, level).into()))
     }
@@ -112,7 +112,7 @@ impl Iterator for Walk<'_> {
     }
 }
 
-/// How many values of a parameter are in a level.
+/// Number of values of a parameter in a level.
 fn values(domain: &Domain, level: u32) -> u64 {
     let fine = if level == 0 { 1 } else { (1_u64 << level) + 1 };
     match (domain, domain.count()) {

@@ -5,10 +5,10 @@ use super::{Gp, History, Prediction, Searcher, Stream, SuggestError};
 use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
-/// What the scheduler `hypertune` brings along: [`Gp`] with a kernel along the resource, as [`Mobster`](super::Mobster)
-/// has it. With an independent function for every level a suggestion is what improves most at one level, drawn by how
-/// well each ranks the configurations of the highest (the paper adds the models up with the same weights); any other
-/// kernel weighs the levels itself.
+/// The searcher that the scheduler `hypertune` brings along: [`Gp`] with a kernel along the resource, as in
+/// [`Mobster`](super::Mobster). With an independent function for every level, a suggestion improves most at one level,
+/// and that level is drawn by how well each ranks the configurations of the highest (the paper adds the models up with
+/// the same weights). Any other kernel weighs the levels itself.
 #[derive(Debug)]
 pub struct HyperTune {
     model: Gp,

@@ -5,9 +5,9 @@ use super::{Gp, History, Prediction, Searcher, Stream, SuggestError};
 use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
-/// What the scheduler `mobster` brings along: [`Gp`] with a kernel along the resource. It suggests what is expected to
-/// improve a full run, in place of the highest level with enough results as the paper has it: where low levels mislead,
-/// those results keep misleading.
+/// The searcher that the scheduler `mobster` brings along: [`Gp`] with a kernel along the resource. It suggests the
+/// configuration that is expected to improve a full run. The paper's rule, the highest level with enough results, stays
+/// misled where low levels mislead.
 #[derive(Debug)]
 pub struct Mobster(Gp);
 

@@ -31,7 +31,7 @@ impl Searcher for Sobol {
             self.sequence.insert(known.unwrap_or_else(|| (seed, qmc::Sobol::new(&mut history.stream("sobol")))));
         let index = history.next_trial().0;
         let mut first = true;
-        // Where the trial's point is used already (a coarse grid), a random one stands in: no later trial's point
+        // A random point stands in where the trial's point is used already (a coarse grid). So no later trial's point
         // moves.
         unused(history, stream, |stream| {
             if std::mem::take(&mut first) {

@@ -60,7 +60,7 @@ impl Searcher for Tpe {
     }
 }
 
-/// How many of `n` trials are good.
+/// Number of good trials among `n`.
 fn good(n: usize) -> usize {
     ((GOOD * n as f64).ceil() as usize).min(MOST_GOOD)
 }

@@ -8,8 +8,8 @@ use crate::words::schedule::SchedulerSpec;
 pub(crate) type Deciders = (Box<dyn Searcher>, Box<dyn Scheduler>);
 
 impl SchedulerSpec {
-    /// Whether it brings a searcher of its own, which takes the place of the one a setup names. `median` brings that of
-    /// what it wraps.
+    /// Whether it brings a searcher of its own, which takes the place of the one that a setup names. `median` brings
+    /// that of the scheduler that it wraps.
     pub fn has_searcher(&self) -> bool {
         brought(self).is_some()
     }

@@ -1,4 +1,4 @@
-//! `TellError`: what a study does not take. It stays as it was.
+//! `TellError`: a result that a study refuses. The study stays unchanged.
 
 use crate::words::space::ConfigError;
 use crate::words::trial::TrialId;
@@ -59,7 +59,7 @@ pub enum TellError {
         /// The cost before it.
         last: f64,
     },
-    /// A report carries what belongs to the end of a trial.
+    /// A report carries values that belong to the end of a trial.
     #[error("a report of trial {trial} carries further objectives or constraints; tell them when the trial ends")]
     WithReport {
         /// The trial.

@@ -9,7 +9,7 @@ use crate::words::name::UnknownName;
 use crate::words::schedule::SchedulerKind;
 use crate::words::trial::Measured;
 
-/// Why a journal is not what its study decided.
+/// A difference between a journal and the decisions of its study.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
@@ -75,8 +75,8 @@ impl Study {
         Self::fold(header, events, searcher, scheduler)
     }
 
-    /// Derives every decision that these events tell of once more, from what came before it: what was asked for and how
-    /// reports were answered. Gives the number of decisions.
+    /// Derives every decision in these events once more from the events before it: the configurations asked for, and
+    /// the answers to reports. Returns the number of decisions.
     ///
     /// `max_trials` is the limit that the study had ([`Study::limit_trials`]), on which schedulers may depend.
     ///

@@ -1,4 +1,4 @@
-//! `Setup`: what a study is made from, and its header.
+//! `Setup`: the settings of a new study, and the header made from them.
 
 use std::collections::BTreeSet;
 
@@ -21,9 +21,9 @@ pub struct Setup {
     pub metric: Metric,
     /// Further objectives, measured with each trial.
     pub objectives: Vec<Metric>,
-    /// The names of what is measured with each trial and must be at most 0.
+    /// Names of the values that are measured with each trial and must be at most 0.
     pub constraints: Vec<String>,
-    /// Whether searchers shall prefer what costs less to measure; trials are then told with their cost.
+    /// Whether searchers prefer configurations that cost less to measure; trials are then told with their cost.
     pub cost_aware: bool,
     /// The seed of all randomness: the same seed and the same results give the same suggestions.
     pub seed: u64,
@@ -37,7 +37,7 @@ pub struct Setup {
     /// Number of trials that are planned. [`SearcherKind::Auto`] goes by it;
     /// [`Study::limit_trials`](crate::Study::limit_trials) ends a study.
     pub budget: Option<u64>,
-    /// Configurations to evaluate first; what one leaves out is taken from the centre of the space.
+    /// Configurations to evaluate first; parameters that one leaves out are taken from the centre of the space.
     pub points_to_evaluate: Vec<Config>,
 }
 
@@ -123,7 +123,7 @@ impl Setup {
         self
     }
 
-    /// Preferring what costs less to measure.
+    /// Prefers configurations that cost less to measure.
     #[must_use]
     pub fn cost_aware(self) -> Self {
         Self { cost_aware: true, ..self }

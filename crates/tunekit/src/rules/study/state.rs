@@ -1,4 +1,4 @@
-//! What a study's events fold into, and the one function that folds.
+//! The state of a study, and the one function that folds events into it.
 
 use crate::rules::history::{History, Index};
 use crate::rules::scheduler::ScheduleError;
@@ -41,9 +41,9 @@ pub enum ReplayError {
     /// An event does not follow from those before it.
     #[error("event {event} contradicts those before it: {what}")]
     Contradiction {
-        /// Which event; the header is 0.
+        /// Number of the event; the header is 0.
         event: usize,
-        /// What does not fit.
+        /// The contradiction.
         what: String,
     },
 }
@@ -56,7 +56,7 @@ pub(super) struct State {
     pub(super) index: Index,
 }
 
-/// A study's header and trials, without what decides: what tables are made from.
+/// A study's header and trials, without its searcher and scheduler: the source of tables.
 pub(in crate::rules) struct Trials {
     pub(in crate::rules) header: Header,
     pub(in crate::rules) trials: Vec<Trial>,
@@ -117,7 +117,7 @@ impl State {
     /// Folds one event in; the state is unchanged where it does not fit.
     pub(super) fn apply(&mut self, event: &Event) -> Result<(), String> {
         let trial = self.change(event)?;
-        // What changed is there, so its number is a place.
+        // A changed trial is in the list, so its number is an index.
         self.index.update(&self.trials, trial.0 as usize);
         Ok(())
     }
@@ -142,8 +142,8 @@ impl State {
                 if t.is_finished() {
                     return Err(format!("trial {trial} is asked for although it ended"));
                 }
-                // An attempt that goes on from a pause keeps what came before; one that starts over keeps what its
-                // first attempt had been given.
+                // An attempt that goes on from a pause keeps the measurements before it; an attempt that starts over
+                // keeps the resource of its first attempt.
                 if t.status == Status::Paused {
                     (t.kept, t.paused_after) = (t.measurements.len(), t.measurements.len());
                 }

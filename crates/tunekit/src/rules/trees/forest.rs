@@ -14,14 +14,14 @@ const TREES: usize = 64;
 /// Fewer rows than this are not split.
 const FEWEST: usize = 3;
 
-/// A row of data: a point of the cube and what was measured there.
+/// A row of data: a point of the cube and the measurement there.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) x: Vec<f64>,
     pub(crate) y: f64,
 }
 
-/// A forest, and how well it foretells what it has not seen.
+/// A forest, and its accuracy on data that it has not seen.
 #[derive(Debug, Clone)]
 pub(crate) struct Forest {
     pub(crate) trees: Vec<Tree>,
@@ -68,7 +68,7 @@ impl Forest {
     }
 }
 
-/// From pairs of what was foretold and what was measured.
+/// From pairs of predicted and measured values.
 fn known(told: &[(f64, f64)]) -> f64 {
     let mean = told.iter().map(|(_, y)| y).sum::<f64>() / told.len().max(1) as f64;
     let error: f64 = told.iter().map(|(f, y)| (f - y).powi(2)).sum();

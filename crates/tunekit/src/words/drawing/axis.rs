@@ -1,6 +1,6 @@
 //! Axes: a range with some air around the data, and ticks at numbers that people would choose.
 //!
-//! Pure numbers; nothing is drawn here. A place on an axis is the value itself, or its logarithm, so that whoever draws
+//! Pure numbers; nothing is drawn here. A place on an axis is the value itself, or its logarithm, so that drawing code
 //! needs to know linear axes only.
 
 use super::format;

@@ -144,8 +144,8 @@ pub struct RacingOptions {
     /// The number of measurements a challenger needs before it may do so, and the incumbent needs too; at least 1 and
     /// at most the maximal resource.
     pub replicates: u64,
-    /// The incumbent and the baseline are measured again after so many new challengers at the latest; 0: only when what
-    /// is known of the drift asks for it.
+    /// Number of new challengers after which the incumbent and the baseline are measured again at the latest; 0: only
+    /// when the estimated drift asks for it.
     pub recheck: u64,
 }
 

@@ -1,12 +1,12 @@
-//! A table of probabilities for each categorical parameter, drawn towards what the better half of a generation had
-//! (population-based incremental learning, Baluja 1994); no category ever becomes impossible.
+//! A table of probabilities for each categorical parameter, moved towards the better half of each generation
+//! (population-based incremental learning, Baluja 1994). No category ever becomes impossible.
 
 use crate::rules::searcher::evidence::{Axis, Tried};
 use crate::rules::stream::Stream;
 
 /// The share of a table that one generation replaces.
 const RATE: f64 = 0.3;
-/// What all categories of a parameter keep together, shared evenly.
+/// Probability that is shared evenly by all categories of a parameter.
 const FLOOR: f64 = 0.2;
 
 /// The tables.

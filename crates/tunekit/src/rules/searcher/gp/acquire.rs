@@ -1,8 +1,8 @@
-//! What one more trial at a point is worth, by a model and with trials pending: the logarithm of
-//! - how much it is expected to improve on the best of what is known and under way (one objective: `Improvement`), or
-//!   how much volume it is expected to add to what the Pareto front dominates (several: `volume`),
+//! The worth of one more trial at a point, by a model and with trials pending: the logarithm of
+//! - the expected improvement on the best known or pending configuration (one objective: `Improvement`), or the volume
+//!   that it is expected to add to the region that the Pareto front dominates (several: `volume`),
 //! - times the probability that it meets each constraint (Gardner et al. 2014) and a power of that of not failing,
-//! - divided by what it is expected to cost, where cost counts (Snoek, Larochelle and Adams 2012, sec. 3.2).
+//! - divided by its expected cost, where cost counts (Snoek, Larochelle and Adams 2012, sec. 3.2).
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ use crate::rules::stream::Stream;
 const SAMPLES: u64 = 64;
 /// Samples while many candidates are compared: the first of them.
 const COARSE: usize = 16;
-/// The most observed configurations that are sampled together, and pending ones. More observed ones cost time and
-/// spread the trials more evenly over what may be best: with 16 the recommended configurations were worse.
+/// Number of observed configurations that are sampled together with the pending ones. More observed ones cost time and
+/// spread the trials more evenly over the probable best: with 16 the recommended configurations were worse.
 const OBSERVED: usize = 5;
 const PENDING: usize = 64;
 /// An observed configuration this many standard deviations behind the best is never the incumbent.
@@ -28,7 +28,7 @@ const BEHIND: f64 = 3.0;
 /// An observed configuration that meets the constraints with less than this probability is no incumbent.
 pub(super) const FEASIBLE: f64 = 0.5;
 
-/// What a trial is worth.
+/// The worth of a trial.
 pub(super) struct Acquisition<'a> {
     gain: Gain<'a>,
     /// The constrained output, its limit, and the power of the probability that it keeps the limit.
@@ -36,7 +36,7 @@ pub(super) struct Acquisition<'a> {
     cost: Option<&'a Surrogate>,
 }
 
-/// What a trial that meets the constraints may gain.
+/// The gain of a trial that meets the constraints.
 enum Gain<'a> {
     Improvement(Box<Improvement<'a>>),
     Volume(Volume<'a>),
@@ -46,13 +46,13 @@ enum Gain<'a> {
     Mean(&'a Model),
 }
 
-/// What is improved upon.
+/// The value to improve on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Incumbent {
-    /// The best latent value among what was observed, which is known up to the noise: this is Letham et al.'s noisy
-    /// expected improvement (2019), and learns about what may be best.
+    /// The best latent value among the observed configurations, which is known up to the noise. This is Letham et al.'s
+    /// noisy expected improvement (2019); it learns which configuration is best.
     Sampled,
-    /// The best posterior mean, as if it were known: this stays closer to what seems best.
+    /// The best posterior mean, as if it were exact: this stays closer to the present best.
     Mean,
     /// Nothing: the point of the best posterior mean itself is worth most, and is so confirmed.
     Nothing,
@@ -67,7 +67,7 @@ impl<'a> Acquisition<'a> {
         stream: &mut Stream,
     ) -> Option<Self> {
         let rows = places(&model.feasible_sites(FEASIBLE));
-        // What a pending trial brings counts as had only if it is allowed.
+        // A pending trial's gain counts only if the trial meets the constraints.
         let points: Vec<Vec<f64>> = pending.iter().map(|p| p.x.clone()).collect();
         let feasible = places(&model.feasible(&points, FEASIBLE));
         let gain = if rows.is_empty() {
@@ -169,7 +169,7 @@ struct Improvement<'a> {
     model: &'a Model,
     joint: Joint,
     coarse: Joint,
-    /// What each sample improves upon.
+    /// The value that each sample improves on.
     incumbents: Vec<f64>,
 }
 
@@ -239,7 +239,7 @@ impl<'a> Improvement<'a> {
     }
 }
 
-/// Where it is true.
+/// Indices of the flags that are true.
 fn places(flags: &[bool]) -> Vec<usize> {
     (0..flags.len()).filter(|i| flags[*i]).collect()
 }

@@ -1,19 +1,19 @@
-//! Which configuration to measure once more, where the end of a budget is near.
+//! The choice of a configuration to measure again, near the end of a budget.
 //!
-//! What seems best is confirmed in the end (`optimise`). Along a continuous parameter that is done right beside it,
-//! which tells as much and may still gain. Where all parameters are integers or choices, the next configuration is
-//! another one: a division that leaves a remainder makes it some percent better or worse than a smooth function
-//! foretells. A process takes that for noise, for measuring each configuration once cannot tell the two apart. So a
-//! share of what measurements deviate by is believed to belong to their configurations (tau^2 in `rules/gp.rs`), and
-//! what comes out best by that is measured again: was it lucky, or is it good?
+//! The present best is confirmed in the end (`optimise`). Along a continuous parameter that is done right beside it,
+//! which is as informative and may still gain. Where all parameters are integers or choices, the neighbour is another
+//! configuration: a division that leaves a remainder makes it some percent better or worse than a smooth function
+//! predicts. A process takes that for noise, because one measurement of each configuration cannot tell the two apart.
+//! So a share of the deviations is attributed to the configurations themselves (tau^2 in `rules/gp.rs`), and the
+//! configuration that is best under that assumption is measured again, to learn whether it was lucky.
 
 use super::acquire::FEASIBLE;
 use super::model::{Model, own_share};
 use crate::rules::history::History;
 use crate::words::value::Config;
 
-/// Where deviations are smaller than this share of the outputs' spread, another configuration tells more than the same
-/// again.
+/// Share of the outputs' spread: where deviations are smaller, a new configuration is more informative than a
+/// repetition.
 const LEAST_DEVIATION: f64 = 0.02;
 
 /// The configuration to measure again: the one that may be best, by a standard deviation below its expected value,

@@ -1,4 +1,4 @@
-//! From a history to what the searcher knows: a surrogate of each output.
+//! From a history to the searcher's model: a surrogate of each output.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -31,8 +31,8 @@ pub(super) struct Model {
     pub(super) coordinates: Vec<Coordinate>,
     /// The configurations that are modelled, encoded, in the order of their first results.
     pub(super) sites: Vec<Vec<f64>>,
-    /// Where the metric is modelled along a resource, too: the coordinate of each level, and of the one at which
-    /// configurations are compared. The metric's surrogate has one more coordinate then than the others, the last.
+    /// Where the metric is also modelled along a resource: the coordinate of each level, and of the level at which
+    /// configurations are compared. The metric's surrogate then has one more coordinate than the others, the last.
     curve: Option<Curve>,
     /// Of the metric.
     pub(super) objective: Surrogate,
@@ -44,9 +44,9 @@ pub(super) struct Model {
     fails: Option<Surrogate>,
     /// The power of the probability of not failing.
     caution: f64,
-    /// Of what trials cost, where that counts.
+    /// The surrogate of the trials' cost, where cost counts.
     pub(super) cost: Option<Surrogate>,
-    /// The share of what the metric's measurements deviate by that their configurations have to themselves, ...
+    /// Share of the deviations of the metric's measurements that belongs to the configurations themselves, ...
     own: f64,
     /// ... and the metric's process that knows of it, made when it is first asked for.
     judge: OnceLock<Option<Posterior>>,
@@ -60,7 +60,7 @@ struct Curve {
     at: f64,
 }
 
-/// How a history is modelled.
+/// Options of the model of a history.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct How {
     /// The kernel along a resource.
@@ -87,7 +87,8 @@ impl Curve {
                 (Coordinate::Resource(kind), (0..levels.len()).map(|level| level as f64).collect())
             }
         };
-        // A full run is what counts; levels that are independent say nothing of it before there are enough there.
+        // The goal is a full run. Independent levels say nothing about it until there are enough results at its own
+        // level.
         let compared = match (how.level, how.kernel, history.resource()) {
             (Some(level), ..) => level.min(last),
             (None, ResourceKernel::Independent, Some(r)) => history.levels().binary_search(&r).unwrap_or(last),
@@ -96,7 +97,7 @@ impl Curve {
         Some(Self { kind, at: levels[compared], levels })
     }
 
-    /// Every level of every configuration, encoded, in the order of the reports; and what was measured there.
+    /// Every level of every configuration, encoded, in the order of the reports; and the measurements at each.
     fn rows(&self, history: &History<'_>) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
         let row = |reached: Reached<'_>| {
             let x = history.space().encode(reached.config).ok()?;
@@ -146,12 +147,12 @@ impl Model {
                 let first = Column { bounds, times, ..column(&x, samples, history.metric()) };
                 (first, failed.as_slice(), coordinates.clone())
             }
-            // Where a failed one stands along the resource is not known; that it fails is modelled below.
+            // The place of a failed trial along the resource is not known. Its failure is modelled below.
             Some(curve) => {
                 let (rows, samples) = curve.rows(history);
                 let along = coordinates.iter().copied().chain([curve.kind]).collect();
                 let mut first = column(&rows, samples, history.metric());
-                // What a trial that was cut off is no better than, it would not have been at its end.
+                // A trial that was cut off would not have been better than its bound at its end.
                 let last = curve.levels.last().copied();
                 for (x, o) in x.iter().zip(&observed).filter(|(_, o)| !o.bounds.is_empty()) {
                     first.x.push(x.iter().copied().chain(last).collect());
@@ -161,7 +162,7 @@ impl Model {
                 (first, [].as_slice(), along)
             }
         };
-        // Bounds alone say how bad all is, and not what is good.
+        // Bounds alone show how bad configurations are, and not which one is good.
         if first.x.len() < FEWEST || first.samples.iter().all(Vec::is_empty) {
             return None;
         }
@@ -248,7 +249,7 @@ impl Model {
         }
     }
 
-    /// Which of these points meet all constraints with at least this probability.
+    /// For each of these points, whether it meets all constraints with at least this probability.
     pub(super) fn feasible(&self, points: &[Vec<f64>], least: f64) -> Vec<bool> {
         likely(self.constraints.iter().chain(&self.fails), points, least)
     }
@@ -264,7 +265,7 @@ impl Model {
         constraints.chain(self.fails.iter().map(|fails| (fails, self.caution)))
     }
 
-    /// Whether configurations are compared by what a full run is expected to be.
+    /// Whether configurations are compared by the expected result of a full run.
     pub(super) fn is_of_full_runs(&self, history: &History<'_>) -> bool {
         match &self.curve {
             Some(curve) => curve.levels.last() == Some(&curve.at),
@@ -272,8 +273,8 @@ impl Model {
         }
     }
 
-    /// The metric's process by which configurations that were measured are judged: it knows what they have to
-    /// themselves. New ones are looked for by the plain one, for of them nothing is known but the smooth part.
+    /// The metric's process by which measured configurations are judged: it includes the deviations of the
+    /// configurations themselves. New ones are searched by the plain process, because only their smooth part is known.
     pub(super) fn judge(&self) -> &Posterior {
         let plain = &self.objective.posterior;
         if self.own == 0.0 {
@@ -291,7 +292,7 @@ impl Model {
         self.objective.judged(&placed, &coordinates, stream)
     }
 
-    /// What a measurement at `x` is expected to be.
+    /// The expected measurement at `x`.
     pub(super) fn prediction(&self, x: &[f64]) -> Option<Prediction> {
         self.objective.prediction(self.judge(), &self.placed(x))
     }
@@ -338,7 +339,7 @@ fn likely<'a>(limited: impl Iterator<Item = &'a Surrogate>, points: &[Vec<f64>],
     log.iter().map(|log| *log >= least.ln()).collect()
 }
 
-/// How each parameter's distance is measured.
+/// For each parameter, the way in which its distance is measured.
 fn coordinates(space: &Space) -> Vec<Coordinate> {
     let kind = |domain: &Domain| match domain {
         Domain::Categorical(_) | Domain::Bool => Coordinate::Categorical,
@@ -347,11 +348,11 @@ fn coordinates(space: &Space) -> Vec<Coordinate> {
     space.iter().map(|(_, domain)| kind(domain)).collect()
 }
 
-/// The share of what measurements deviate by that belongs to their configurations (see `again.rs`). On functions like
-/// S3 transfers, whose parts do not come out even, it is about 0.2 beside a noise of 5 % (figures of what it brings in
+/// Share of the deviations that belongs to the configurations themselves (see `again.rs`). On functions like S3
+/// transfers, where the last part is smaller than the others, it is about 0.2 beside a noise of 5 % (its effect is in
 /// docs/DESIGN.md).
 const OWN: f64 = 0.3;
-/// The share of what measurements deviate by that is believed to belong to their configurations.
+/// Share of the deviations that is attributed to the configurations themselves.
 pub(super) fn own_share(history: &History<'_>) -> f64 {
     let discrete = history.space().iter().all(|(_, domain)| domain.count().is_some());
     if discrete && history.metric().noise == Noise::Learned { OWN } else { 0.0 }

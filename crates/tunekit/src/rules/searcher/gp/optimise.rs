@@ -1,11 +1,11 @@
-//! Where the acquisition is largest: many candidates, the best few improved locally, discrete parameters one by one.
+//! The maximum of the acquisition: many candidates, the best few improved locally, discrete parameters one by one.
 //!
 //! Candidates are scrambled Sobol points of the whole cube and small steps from the best configurations so far. The
-//! best of them are climbed from with L-BFGS over the numeric coordinates (u = (1 + sin a) / 2 keeps them in the cube),
+//! best of them are improved with L-BFGS over the numeric coordinates (u = (1 + sin a) / 2 keeps them in the cube),
 //! then moved to configurations of the space; then each discrete parameter in turn takes the value that is best with
-//! the others fixed, until none changes. What the model sees is always a configuration that exists, encoded.
+//! the others fixed, until none changes. The model always sees a configuration that exists, encoded.
 //!
-//! At first only what is near earlier trials is a candidate (`Region`).
+//! At first only points near earlier trials are candidates (`Region`).
 //!
 //! A model that is sure of a wrong optimum would measure beside it for ever: after two trials that stayed close and
 //! gained nothing, the next one is the best that is elsewhere (on Hartmann's function in 3 dimensions this took the
@@ -69,7 +69,7 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
         }
     }
     let mut points: Vec<Vec<f64>> = points.iter().filter_map(|p| search.snapped(p)).collect();
-    // Where predicates leave little, more of the sequence is looked through for some that are far from everything.
+    // Where predicates allow little, more of the sequence is searched for allowed points far from everything.
     let scarce = points.len() < FEWEST_ALLOWED && space.predicates().next().is_some();
     let more = if scarce { SPREAD..MOST_SPREAD } else { 0..0 };
     points.extend(more.filter_map(|i| search.snapped(&sobol.point(i, space.len()))).take(FEWEST_ALLOWED));
@@ -102,7 +102,7 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     // One worker elsewhere is enough.
     if incumbent != Incumbent::Nothing
         && model.further.is_empty()
-        // Where trials end at many resources, the best so far is no measure of what was gained.
+        // Where trials end at many resources, the best so far does not measure the gain.
         && history.levels().is_empty()
         && stalled(&trials, history)
         && !pending.iter().any(|p| far(&p.x))
@@ -139,10 +139,10 @@ impl<'a> Region<'a> {
     }
 }
 
-/// What the next trial is to improve upon. Every other trial the best posterior mean, in between what may be best:
-/// learning that pays where measurements are noisy and parameters categorical, staying close where they are exact, and
-/// one of each loses little on either. When little is left of a budget, staying close becomes confirming what will be
-/// recommended.
+/// The value that the next trial is to improve on. Every other trial uses the best posterior mean, and the others the
+/// sampled best. Sampling learns more where measurements are noisy and parameters categorical; the mean stays closer
+/// where they are exact; alternating loses little on either. When little is left of a budget, staying close confirms
+/// the coming recommendation.
 pub(super) fn incumbent(history: &History<'_>) -> Incumbent {
     let trial = history.next_trial().0;
     // A study that goes on beyond its budget has its end somewhere else.
@@ -167,7 +167,7 @@ fn stalled(trials: &[(&Trial, Vec<f64>)], history: &History<'_>) -> bool {
     (before..done.len()).all(close) && later > earlier - GAIN * losses_spread(history)
 }
 
-/// The range of the better half of what was observed: the unit in which a gain is small or not.
+/// Range of the better half of the observations: the unit in which a gain is small or large.
 fn losses_spread(history: &History<'_>) -> f64 {
     let mut losses: Vec<f64> = history.trials().iter().filter_map(|t| loss(t, history)).collect();
     losses.sort_by(f64::total_cmp);
@@ -175,7 +175,7 @@ fn losses_spread(history: &History<'_>) -> f64 {
     (middle - best).abs()
 }
 
-/// What a trial came to; `None` for one that breaks a constraint, which is no gain however low it is.
+/// The loss of a trial; `None` for one that breaks a constraint, which is no gain however low it is.
 fn loss(trial: &Trial, history: &History<'_>) -> Option<f64> {
     let broken = trial.measured.as_ref().is_some_and(|m| m.constraints.iter().any(|c| *c > 0.0));
     trial.value(history.metric().value).filter(|_| !broken).map(|v| history.goal().loss(v))

@@ -1,5 +1,5 @@
-//! Which scale outputs are modelled on: a process believes in normal deviations of one size, so measurements whose
-//! spread grows with them, or that have a long tail, are bent first.
+//! The scale on which outputs are modelled. A process assumes normal deviations of one size, so measurements whose
+//! spread grows with them, or that have a long tail, are transformed first.
 //!
 //! An output is (g(v) - centre) / spread, where v is the measurement, loss(v) is v or -v (smaller is better), and g is
 //! - loss(v) itself;
@@ -8,14 +8,14 @@
 //! - the normal score of its rank, linear between a few quantiles (as HEBO's and Vizier's rank warps do, but
 //!   invertible).
 //!
-//! Which one is decided by the model's leave-one-out density, for which [`Output::log_slope`] makes scales comparable.
+//! The scale is chosen by the model's leave-one-out density; [`Output::log_slope`] makes scales comparable.
 
 use crate::rules::distribution::normal_quantile;
 use crate::rules::lbfgs::minimize_scalar;
 use crate::words::metric::Goal;
 use crate::words::trial::mean;
 
-/// What bends outputs.
+/// The transformation of outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rules) enum Scale {
     /// As they are.
@@ -65,7 +65,7 @@ impl Kind {
     }
 }
 
-/// How outputs relate to measurements.
+/// The relation between outputs and measurements.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rules) struct Output {
     scale: Scale,
@@ -100,7 +100,8 @@ impl Output {
         Some(Self { centre, spread: if spread > f64::MIN_POSITIVE { spread } else { 1.0 }, ..plain })
     }
 
-    /// The parameters a scale of this kind takes from the data beyond centre and spread: what a density is charged for.
+    /// Number of parameters that a scale of this kind takes from the data beyond centre and spread; the density is
+    /// charged for them.
     pub(in crate::rules) fn parameters(&self) -> usize {
         match &self.scale {
             Scale::Identity | Scale::Log => 0,
@@ -136,7 +137,7 @@ impl Output {
         }
     }
 
-    /// How much the logarithm of the measurement grows with the output, on the logarithmic scale; 0 on any other.
+    /// Growth of the logarithm of the measurement with the output, on the logarithmic scale; 0 on any other.
     pub(in crate::rules) fn log_rate(&self) -> f64 {
         if self.scale == Scale::Log { self.goal.loss(self.spread) } else { 0.0 }
     }

@@ -1,5 +1,5 @@
-//! How well each level of a resource ranks configurations at the highest level that has enough of them: the weights of
-//! Hyper-Tune (Li, Shen, Jiang, Zhang, Li, Liu, Zhang and Cui 2022, sec. 4.2).
+//! The precision with which each level of a resource ranks configurations at the highest level that has enough of them:
+//! the weights of Hyper-Tune (Li, Shen, Jiang, Zhang, Li, Liu, Zhang and Cui 2022, sec. 4.2).
 
 use super::model::Model;
 use crate::rules::history::History;
@@ -11,8 +11,8 @@ const FEWEST: usize = 6;
 const SAMPLES: usize = 100;
 
 /// For each level the probability that its model has the fewest wrongly ordered pairs of configurations at the highest
-/// level with enough of them, by the bootstrap; what is above that level has 0. The model of the highest one is asked
-/// about each configuration without having seen it. `None` before two levels have enough.
+/// level with enough of them, by the bootstrap; levels above that one have 0. The model of the highest level predicts
+/// each configuration without having seen it. `None` before two levels have enough.
 pub(super) fn precision(model: &Model, history: &History<'_>, stream: &mut Stream) -> Option<Vec<f64>> {
     let by_level = model.by_level()?;
     let top = by_level.iter().rposition(|rows| rows.len() >= FEWEST).filter(|top| *top > 0)?;
@@ -40,7 +40,7 @@ pub(super) fn precision(model: &Model, history: &History<'_>, stream: &mut Strea
     Some(wins)
 }
 
-/// How many pairs of the drawn configurations the prediction orders otherwise than the observation.
+/// Number of pairs of the drawn configurations that prediction and observation order differently.
 fn wrong_pairs(observed: &[f64], predicted: &[f64], drawn: &[usize]) -> usize {
     let wrong = |a: usize, b: usize| (observed[a] < observed[b]) != (predicted[a] < predicted[b]);
     let pairs = drawn.iter().enumerate().flat_map(|(i, a)| drawn[..i].iter().map(move |b| (*a, *b)));

@@ -1,4 +1,4 @@
-//! A process fitted to one output of the configurations, on the scale that predicts it best, and what it was made from.
+//! A process fitted to one output of the configurations, on the scale that predicts it best, and its data.
 
 use std::borrow::Cow;
 
@@ -20,10 +20,10 @@ const MOST_FITTED: usize = 150;
 /// A noise this much (its square root, in standard deviations) above or below the outputs' spread is as good as all or
 /// none.
 const LEAST_WEIGHT: f64 = 1e-8;
-/// What each parameter of a scale costs in leave-one-out density, in nats.
+/// Charge for each parameter of a scale in leave-one-out density, in nats.
 const CHARGE: f64 = 3.0;
-/// How many replicates a guess at what configurations have to themselves counts as, and the least share of deviations
-/// that stays noise.
+/// Weight of the guessed share of the configurations' own deviations, as a number of replicates, and the least share of
+/// deviations that stays noise.
 const GUESSED: f64 = 6.0;
 const LEAST_NOISE: f64 = 0.05;
 /// Draws of the hyperparameters for a judgement, fewer of many configurations, each of which costs their cube; and
@@ -46,21 +46,21 @@ const MOST_TIMED: usize = 300;
 pub(super) struct Column {
     /// Configurations: rows in [0, 1]^d, in the order of their trials.
     pub(super) x: Vec<Vec<f64>>,
-    /// What was measured at each; empty only where there are bounds.
+    /// The measurements of each; empty only where there are bounds.
     pub(super) samples: Vec<Vec<f64>>,
-    /// What the measurements that were cut off there are no better than.
+    /// For the measurements that were cut off there, the bounds than which they are no better.
     pub(super) bounds: Vec<Vec<f64>>,
     /// When each sample was taken, as `History::times` has it; empty where that does not count.
     pub(super) times: Vec<Vec<f64>>,
-    /// Which direction is better.
+    /// The direction that is better.
     pub(super) goal: Goal,
-    /// Which scales may be tried.
+    /// The scales to try.
     pub(super) scales: Scales,
-    /// How measurements vary.
+    /// The noise of measurements.
     pub(super) noise: MetricNoise,
 }
 
-/// Which scales an output may be modelled on.
+/// The scales on which an output may be modelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scales {
     /// All that its values allow.
@@ -116,8 +116,8 @@ impl Column {
         }
     }
 
-    /// The measurements as rows of a time each, and those times: from -1, the first of all, to 0, the one that is next.
-    /// What was measured of one configuration is one row only where hardly any time passed in between, else a trend
+    /// The measurements as rows of one time each, and those times: from -1, the first of all, to 0, the next one.
+    /// Measurements of one configuration share a row only where hardly any time passed in between; otherwise a trend
     /// among its replicates would be noise. `None` where times are not known, or do not count.
     fn timed(&self) -> Option<(Self, Vec<Vec<f64>>)> {
         let next = self.times.iter().flatten().copied().fold(0.0, f64::max) + 1.0;
@@ -144,7 +144,7 @@ impl Column {
         }
     }
 
-    /// How well one measurement tells the mean where measurements come to `value`: a known noise is bent as outputs
+    /// Weight of one measurement as a measurement of the mean, near `value`: a known noise is transformed as outputs
     /// are, and given as the weight of their mean.
     fn weight(&self, output: &Output, value: f64) -> f64 {
         let weight = match self.noise {
@@ -154,7 +154,7 @@ impl Column {
         weight.clamp(LEAST_WEIGHT, LEAST_WEIGHT.recip())
     }
 
-    /// What was cut off; `None` if an output is not finite.
+    /// The measurements that were cut off; `None` if an output is not finite.
     fn bounds(&self, output: &Output) -> Option<Vec<Bound>> {
         let rows = self.x.iter().zip(&self.bounds).flat_map(|(x, bounds)| bounds.iter().map(move |bound| (x, *bound)));
         let bound = |(x, bound): (&Vec<f64>, f64)| {
@@ -164,7 +164,7 @@ impl Column {
         rows.map(bound).collect()
     }
 
-    /// The data of a process, of what was measured; `None` if an output is not finite.
+    /// The process's data, from the measurements; `None` if an output is not finite.
     fn data(&self, output: &Output) -> Option<Data> {
         let mut data = Data::default();
         for (x, samples) in self.x.iter().zip(&self.samples).filter(|(_, samples)| !samples.is_empty()) {
@@ -195,8 +195,8 @@ fn runs(times: &[f64], span: f64) -> Vec<Vec<usize>> {
     runs
 }
 
-/// How many of `n` configurations the scale and the hyperparameters come from: all of few; of many a number that grows
-/// in steps, so that they need not be found again for every suggestion.
+/// Number of configurations, of `n`, that determine the scale and the hyperparameters: all of a few; of many a number
+/// that grows in steps, so that the fit need not be repeated for every suggestion.
 fn fitted_size(n: usize) -> usize {
     let mut size = EVERY;
     if n < size {
@@ -225,7 +225,7 @@ fn selection(column: &Column, base: usize, most: usize) -> Vec<usize> {
     order
 }
 
-/// The scale and the hyperparameters, and what they were found from.
+/// The scale and the hyperparameters, and the data that they were found from.
 #[derive(Debug, Clone)]
 struct Fitted {
     from: Column,
@@ -239,7 +239,7 @@ impl Fitted {
         let rows = selection(&from, from.len(), MOST);
         let few = from.rows(&selection(&from, from.len(), MOST_FITTED));
         let means = few.means();
-        // What was cut off has a place on every scale, at least where it was cut off.
+        // A measurement that was cut off has a place on every scale, at least that of its bound.
         let counted: Vec<f64> = (0..few.len()).filter_map(|i| few.counted(i)).collect();
         let noise = match from.noise {
             MetricNoise::Learned => Noise::Learned,
@@ -280,19 +280,19 @@ impl Fitted {
     }
 }
 
-/// A fitted process, and what it was fitted to.
+/// A fitted process, and its data.
 #[derive(Debug, Clone)]
 pub(super) struct Surrogate {
     column: Column,
     failed: Vec<Vec<f64>>,
     fitted: Fitted,
     pub(super) output: Output,
-    /// What was measured.
+    /// The measurements.
     pub(super) data: Data,
-    /// What the posterior is conditioned on: that, and what was cut off.
+    /// The data on which the posterior is conditioned: the measurements, and those that were cut off.
     told: Data,
     pub(super) posterior: Posterior,
-    /// The same before it believed anything of what failed, if it does: the next one goes on from it.
+    /// The same before failures were imputed, if any are; the next fit goes on from it.
     unbelieving: Option<Posterior>,
 }
 
@@ -323,7 +323,7 @@ impl Surrogate {
         let modelled = fitted.modelled(&column);
         let (data, bounds) = (modelled.data(&output)?, modelled.bounds(&output)?);
         let told = with_bounds(coordinates, &fitted.hyper, &data, &bounds)?;
-        // With each result what is known by a bound stands for something else.
+        // With each new result the imputed value of a bound changes.
         let base = if bounds.is_empty() { fitted.rows.len() } else { told.len() };
         let posterior = Posterior::new(coordinates, &fitted.hyper, &told, base, last.as_ref())?;
         let (posterior, unbelieving) = match posterior.believing(failed)? {
@@ -340,9 +340,9 @@ impl Surrogate {
         self.data.x.iter().chain(bounded.map(|(x, _)| x)).cloned().collect()
     }
 
-    /// The same process where a share of what measurements deviate from it is no noise but belongs to their
-    /// configurations: `guess`, which counts as much as [`GUESSED`] replicates do that tell otherwise. `None` if the
-    /// covariance cannot be factored.
+    /// The same process where a share of the deviations is no noise but belongs to the configurations themselves:
+    /// `guess`, with the weight of [`GUESSED`] replicates against the measured ones. `None` if the covariance cannot be
+    /// factored.
     pub(super) fn with_own(&self, guess: f64, coordinates: &[Coordinate]) -> Option<Posterior> {
         let hyper = &self.fitted.hyper;
         let noise = left_as_noise(hyper.noise, guess, self.data.replicates());
@@ -408,7 +408,7 @@ impl Surrogate {
         NODES.iter().map(|(z, weight)| weight * self.output.measurement(output + noise * z)).sum()
     }
 
-    /// What a measurement at `x` is expected to be by this posterior: the mean over its noise of what an output stands
+    /// The expected measurement at `x` by this posterior: the mean over the noise of the value that an output stands
     /// for, at the latent function's mean and at both ends of its 95 % interval.
     pub(super) fn prediction(&self, posterior: &Posterior, x: &[f64]) -> Option<Prediction> {
         let (mean, sd) = posterior.predict(x);
@@ -421,8 +421,8 @@ impl Surrogate {
     }
 }
 
-/// What is noise of deviations that a fit put down to it, where a share of them is guessed to belong to configurations
-/// and there are so many replicates, which deviate by so much, squared and summed.
+/// The noise that is left when a share of the fitted deviations is attributed to configurations: `guess` is that share,
+/// and `replicates` and `squares` are the number of replicates and the sum of their squared deviations.
 fn left_as_noise(fitted: f64, guess: f64, (replicates, squares): (f64, f64)) -> f64 {
     let variance = (GUESSED * (1.0 - guess) * fitted + squares) / (GUESSED + replicates);
     variance.clamp(LEAST_NOISE * fitted, fitted)

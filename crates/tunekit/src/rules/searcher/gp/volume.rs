@@ -1,10 +1,11 @@
-//! Expected hypervolume improvement: how much volume a trial is expected to add to what the Pareto front dominates.
+//! Expected hypervolume improvement: the volume that a trial is expected to add to the region that the Pareto front
+//! dominates.
 //!
-//! With independent predictions of each objective it is exact. What the front does not dominate, up to the reference
-//! point, is a union of disjoint boxes (l, u); the volume that a result y adds in one of them is the product over
-//! objectives of (u - max(y, l))+, whose expectation is EI(u) - EI(l), with EI(t) the expected improvement below t
-//! (Emmerich, Deutz and Klinkenberg 2011; Yang et al. 2019). In logarithms, as Ament et al. 2023 advise: with few boxes
-//! left to win in, the sum is otherwise flat almost everywhere.
+//! With independent predictions of each objective it is exact. The region that the front does not dominate, up to the
+//! reference point, is a union of disjoint boxes (l, u). The volume that a result y adds in one of them is the product
+//! over objectives of (u - max(y, l))+, and its expectation is EI(u) - EI(l), with EI(t) the expected improvement below
+//! t (Emmerich, Deutz and Klinkenberg 2011; Yang et al. 2019). It is computed in logarithms, as Ament et al. 2023
+//! advise: with few boxes left to win in, the sum is otherwise flat almost everywhere.
 //!
 //! The front is that of the posterior means; pending trials are believed to come out as predicted (Ginsbourger, Le
 //! Riche and Carraro 2010), which lowers the variance there and puts them on the front.
@@ -18,7 +19,7 @@ use crate::rules::gp::Posterior;
 use crate::rules::pareto::{Cell, free_cells, non_dominated};
 use crate::rules::stream::Stream;
 
-/// The reference point lies this share of the range of what was observed behind the worst of it.
+/// Distance of the reference point behind the worst observation, as a share of the observed range.
 const BEHIND: f64 = 0.1;
 /// Of more objectives each trial looks at so many, drawn by its stream. All four of four together cover less: of the
 /// squared distances to four random points of a cube, 40 trials covered volumes of 0.420 and 0.446 in three dimensions,
@@ -76,8 +77,8 @@ impl<'a> Volume<'a> {
     }
 }
 
-/// A little behind the worst of all points in each objective. Behind the front alone it hides most of what is to be had
-/// while the front is short: a first front of one point, the cheapest one, was never left.
+/// A point a little behind the worst of all observations in each objective. A point right behind the front hides most
+/// of the volume while the front is short: a first front of one point, the cheapest one, was never left.
 fn reference(points: &[Vec<f64>]) -> Vec<f64> {
     let objectives = points.first().map_or(0, Vec::len);
     (0..objectives)

@@ -143,7 +143,7 @@ impl Part {
     }
 }
 
-/// What each of `n` points weighs, the oldest first.
+/// Weights of `n` points, the oldest first.
 fn weights(n: usize) -> Vec<f64> {
     let ramp = n.saturating_sub(YOUNG);
     let last = ramp.saturating_sub(1).max(1) as f64;
