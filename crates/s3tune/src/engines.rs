@@ -10,7 +10,7 @@ mod process;
 mod program;
 mod s3xfer;
 mod shipped;
-pub mod space;
+mod space;
 mod template;
 
 use std::path::{Path, PathBuf};

@@ -9,7 +9,6 @@
 //! | [`cli`], [`commands`] | the command line, and the work of each command |
 //! | [`run`] | a run from the default's measurement to the results' folder |
 //! | [`object`], [`engines`], [`measure`] | the object, the engine that downloads it, and its timed, checked download |
-//! | [`engines::space`] | the search spaces |
 //! | [`lab`] | the embedded S3 |
 //! | [`results`] | the files of a run's folder |
 //! | [`export`] | the recommendation of a run, for other programs |

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use s3lab::NetworkProfile;
 use s3tune::cli::Init;
-use s3tune::engines::{Engine, Gauge, as_config, space};
+use s3tune::engines::{Engine, Gauge, as_config};
 use s3tune::failure::Failure;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
@@ -158,7 +158,7 @@ async fn nothing_better_than_the_default_means_that_the_default_is_recommended()
     let folder = tempfile::tempdir().unwrap();
     let space = folder.path().join("space.toml");
     fs::write(&space, "max_concurrency = { type = 'int', lo = 1, hi = 2 }\nmultipart_threshold = { type = 'int', lo = 1, hi = 2 }\nmultipart_chunksize = { type = 'int', lo = 65536, hi = 65537 }").unwrap();
-    let space = space::named(space.to_str().unwrap(), BYTES).unwrap();
+    let space = Engine::s3xfer().space(space.to_str(), BYTES).unwrap();
     let summary = scene.run(&Plan { space, init: Init::Random, ..scene.plan(2) }).await.unwrap();
     assert_eq!((summary.verdict, summary.recommended), (Verdict::Slower, Recommended::EngineDefault));
     let best: s3xfer::TransferConfig =
@@ -215,7 +215,7 @@ async fn a_hopeless_download_is_cut_off_and_known_by_a_bound() {
          multipart_chunksize = { type = 'ordinal', values = [26215] }",
     )
     .unwrap();
-    let space = space::named(file.to_str().unwrap(), BYTES).unwrap();
+    let space = Engine::s3xfer().space(file.to_str(), BYTES).unwrap();
     let summary = scene.run(&Plan { space, init: Init::Random, cut_off: true, ..scene.plan(2) }).await.unwrap();
     let experiment = Experiment::load(scene.out()).unwrap();
     let [fast, slow] = experiment.trials() else { panic!("{:?}", experiment.trials()) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use s3lab::Lab;
 use s3tune::cli::Init;
-use s3tune::engines::{Engine, space};
+use s3tune::engines::Engine;
 use s3tune::lab::{self, EmbeddedS3};
 use s3tune::measure::Bench;
 use s3tune::object::{Connection, Keys};
@@ -90,7 +90,7 @@ impl Arena {
         let out = tempfile::tempdir().map_err(|error| format!("failed to make a folder: {error}"))?;
         let plan = Plan {
             out: out.path().join("run"),
-            space: space::named(search.space, self.network.object).map_err(failed)?,
+            space: self.bench.engine.space(Some(search.space), self.network.object).map_err(failed)?,
             init: Init::Random,
             method: Method::named(search.method).map_err(failed)?,
             n_downloads: search.n_downloads,

@@ -17,9 +17,9 @@ pub(crate) fn engine_default() -> Config {
     Engine::s3xfer().complete(&Config::new())
 }
 
-/// Every cell: requests by part sizes, and the engine's defaults for the rest.
+/// Every cell: a fixed number of requests by a fixed size of parts, and the engine's defaults for the rest.
 fn cells() -> Vec<Config> {
-    let default = as_config(&s3xfer::TransferConfig::default());
+    let default = as_config(&s3xfer::TransferConfig::default()).with("adaptive_concurrency", false);
     let cell = |requests: i64, mib: i64| {
         default.clone().with("max_concurrency", requests).with("multipart_chunksize", mib * MIB)
     };

@@ -19,11 +19,13 @@ const MIB: i64 = 1 << 20;
 /// A file holds a table for each parameter, by its name in [`TransferConfig`](s3xfer::TransferConfig):
 /// `max_concurrency = { type = "int", lo = 1, hi = 256, log = true }`.
 ///
+/// s3xfer's own `default` is [`of_s3xfer`].
+///
 /// # Errors
 ///
 /// [`Failure::Usage`] for a name that is none, a file that cannot be read, and a parameter or value that a
 /// transfer would refuse.
-pub fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
+pub(super) fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
     let space = match name {
         "default" => space([
             ("max_concurrency", 4, 256),

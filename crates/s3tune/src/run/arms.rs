@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tunekit::{Config, Space};
 
-use crate::engines::Engine;
+use crate::engines::{ADAPTIVE, Engine};
 
 /// The role of a configuration in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,12 @@ pub(crate) fn in_space(space: &Space, config: &Config) -> Config {
     })
 }
 
+/// The same, with the switch that makes numbers bounds: without it they would be read as fixed ones.
+pub(crate) fn shown_in_space(space: &Space, config: &Config) -> Config {
+    let inside = in_space(space, config);
+    if config.bool(ADAPTIVE) == Some(true) { inside.with(ADAPTIVE, true) } else { inside }
+}
+
 /// The point of the space that is nearest to `config`: a value outside of a range becomes the end of the range, a value
 /// that is missing, or is no choice, the centre's.
 pub(crate) fn nearest(space: &Space, config: &Config) -> Config {
@@ -141,5 +147,15 @@ mod tests {
         assert_eq!(near(Config::new().with("a", 3).with("b", "y")).int("a"), Some(10));
         assert_eq!(near(Config::new().with("a", 3000).with("b", "z")).int("a"), Some(100));
         assert!(space.validate(&near(Config::new())).is_ok());
+    }
+
+    #[test]
+    fn bounds_are_shown_as_bounds_where_the_space_has_no_switch() {
+        let space = Engine::s3xfer().space(Some("compat"), 1 << 30).unwrap();
+        let default = Engine::s3xfer().complete(&Config::new());
+        let shown = shown_in_space(&space, &default);
+        assert_eq!((shown.len(), shown.bool(ADAPTIVE)), (5, Some(true)));
+        let fixed = shown_in_space(&space, &default.with(ADAPTIVE, false));
+        assert_eq!((fixed.len(), fixed.bool(ADAPTIVE)), (4, None), "they are read so anyway");
     }
 }

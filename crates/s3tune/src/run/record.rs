@@ -10,7 +10,7 @@ use tunekit::study::ValueRule;
 use tunekit::{Best, Config, Experiment, Space, Study};
 
 use super::METRIC;
-use super::arms::{Role, in_space, nearest};
+use super::arms::{Role, nearest, shown_in_space};
 use super::compare::{Improvements, mean};
 use super::comparison::{Comparison, Contents};
 use super::identity::Identity;
@@ -152,7 +152,7 @@ impl Record {
         let improvements = Improvements::of(comparison)?;
         let measured = |role| {
             let samples = comparison.samples(role);
-            let config = comparison.arm(role).map(|arm| as_map(&in_space(self.space(), &arm.config)));
+            let config = comparison.arm(role).map(|arm| as_map(&shown_in_space(self.space(), &arm.config)));
             Measured { config: config.unwrap_or_default(), mean: mean(&samples), n: samples.len() as u64 }
         };
         let (over_baseline, over_default) = (improvements.over_baseline, improvements.over_default);

@@ -3,7 +3,7 @@
 use tunekit::Status;
 use tunekit::compare::Improvement;
 
-use super::arms::{Role, in_space};
+use super::arms::{Role, shown_in_space};
 use super::compare::{Improvements, mean};
 use super::identity::Identity;
 use super::record::Record;
@@ -77,7 +77,7 @@ pub(crate) fn result(record: &Record) -> String {
         let Some(arm) = comparison.arm(role).filter(|_| role != Role::Baseline || identity.has_own_baseline()) else {
             continue;
         };
-        let config = in_space(record.space(), &arm.config);
+        let config = shown_in_space(record.space(), &arm.config);
         text.push_str(&format!("{name:width$}  {:>8}  {config}\n", seconds(mean(&comparison.samples(role)))));
     }
     if comparison.arm(Role::Best) == comparison.arm(Role::EngineDefault) {
