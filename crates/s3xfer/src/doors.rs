@@ -1,5 +1,5 @@
-//! The only places that touch the outside: S3 and the network below it, the disk and what is kept there to continue a
-//! download, targets that are no files, what the machine gives, and threads that may block.
+//! The only places that touch the outside: S3 and the network below it, the disk and the files that continue a
+//! download, targets that are no files, the machine's memory and processors, and threads that may block.
 //!
 //! Names only the words.
 

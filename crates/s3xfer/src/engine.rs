@@ -1,4 +1,4 @@
-//! Async code that moves data between the doors. Cancelling is dropping: each file says what remains after.
+//! Async code that moves data between the doors. Cancelling is dropping: each file says which state remains after.
 //!
 //! A ground floor that knows no direction, and a folder for the direction in which the bytes go.
 

@@ -5,7 +5,7 @@
 //! stopped; the bytes are compared with the object's checksum, and appear under the target's name when they are whole.
 //! An upload or a copy ends as the whole object, or as a typed error, with nothing left at the server.
 //!
-//! No configuration is needed: the engine finds the number of requests and the size of parts from what arrives, and
+//! No configuration is needed: the engine finds the number of requests and the size of parts while it transfers, and
 //! remembers them for the next transfer ([`TransferMemory`]). [`TransferConfig`] has bounds for both, and is boto3's,
 //! with the same eight names and meanings, so a configuration that was tuned for one serves the other; buffers stay
 //! within its `memory_limit` whatever the other values are. The report says what limited a transfer ([`Verdict`]).

@@ -1,10 +1,10 @@
 //! Work that may block: on one of tokio's threads for it, and on one of our own where none of these is free.
 //!
 //! A caller may hold all of tokio's blocking threads while it waits for a download: with `spawn_blocking(||
-//! handle.block_on(download))`, as synchronous handlers of web servers do. What the download hands to the same pool
-//! would then wait for the download's own end. So each job lies in a slot that is emptied once: by the pool's thread,
-//! or, when none has come within [`PATIENCE`], by a thread made for it. For as long as [`MEMORY`], the jobs of that
-//! runtime then go to threads of our own at once.
+//! handle.block_on(download))`, as synchronous handlers of web servers do. A job that the download hands to the same
+//! pool would then wait for the download's own end. So each job lies in a slot that is emptied once: by the pool's
+//! thread, or, when none has come within [`PATIENCE`], by a thread made for it. For as long as [`MEMORY`], the jobs of
+//! that runtime then go to threads of our own at once.
 //!
 //! tokio's pool comes first for three reasons. Its threads are used again. A caller's sink runs on the threads that its
 //! runtime was configured for. And a clock that is paused stands still while a job runs, so that tests see no

@@ -2,12 +2,12 @@
 //! own.
 //!
 //! The SDK signs, and models answers and errors; the connector sends its requests and reads the answers. It differs
-//! from the SDK's own client in what costs processor time for each byte: bodies are read by whoever polls them,
-//! straight from the socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC
-//! 9112 has it, parsed by httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all
-//! addresses of an endpoint (`dial.rs`) and are kept for a while (`pool.rs`). The environment says which requests go
-//! through a proxy (`proxy.rs`): requests for `https://` by a tunnel that the proxy opens (`tunnel.rs`), those for
-//! `http://` by asking the proxy instead (RFC 9112, 3.2.2).
+//! from the SDK's own client where that costs processor time for each byte: the reader of a body polls it straight from
+//! the socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has it,
+//! parsed by httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of an
+//! endpoint (`dial.rs`) and are kept for a while (`pool.rs`). The environment says which requests go through a proxy
+//! (`proxy.rs`): requests for `https://` by a tunnel that the proxy opens (`tunnel.rs`), those for `http://` by asking
+//! the proxy instead (RFC 9112, 3.2.2).
 //!
 //! Requests with bodies go to the SDK's own client.
 
@@ -56,7 +56,7 @@ use self::tunnel::TunnelError;
 use crate::doors::machine;
 
 /// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is
-/// sent again after 1 s and after 3 s; whom that did not reach, a new attempt may.
+/// sent again after 1 s and after 3 s; if that fails too, a new attempt may succeed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes that are read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be
@@ -171,7 +171,7 @@ enum ExchangeError {
     ConnectTimeout { host: String, proxy: Option<Arc<Proxy>>, within: Duration },
     #[error("no answer within {} ms", within.as_millis())]
     ReadTimeout { within: Duration },
-    /// On a connection that was used before, this is what a server that closed it in the meantime looks like.
+    /// On a connection that was used before, a server that closed it in the meantime looks like this.
     #[error("the connection closed instead of an answer: {0}")]
     Unanswered(io::Error),
     #[error("the connection closed within the answer's head")]
@@ -220,8 +220,7 @@ impl HttpConnector for LargeGetConnector {
 }
 
 impl LargeGetConnector {
-    /// As the SDK builds it where its configuration names none, with its own reading of what the environment says of
-    /// proxies.
+    /// As the SDK builds it where its configuration names none, with its own reading of the environment's proxies.
     fn sdks_own(&self) -> &Connector {
         self.sdks_own.get_or_init(|| {
             let rustls = sdks_tls::Provider::Rustls(sdks_tls::rustls_provider::CryptoMode::AwsLc);
@@ -263,7 +262,7 @@ impl Shared {
         let answered = async {
             if let Some(used_before) = self.pool.take(origin) {
                 match self.answer(used_before, head, method, origin).await {
-                    // Such a request may be sent twice (RFC 9112, 9.3.1), and what closed was the connection, not the
+                    // Such a request may be sent twice (RFC 9112, 9.3.1), because the connection closed, not the
                     // server.
                     Err(ExchangeError::Unanswered(cause)) => tracing::debug!(%cause, "closed while idle"),
                     answered => return answered,

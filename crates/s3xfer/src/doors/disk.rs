@@ -1,7 +1,7 @@
 //! The disk: a file beside the target, reserved before a byte is asked for, given its name when it is whole.
 //!
-//! Everything here blocks; who calls it decides on which thread. What a download that broke off leaves for the next one
-//! is in the journal, next door.
+//! Everything here blocks; the caller chooses the thread. The journal, next door, keeps the state of a download that
+//! broke off.
 
 use std::fs::File;
 use std::io;
@@ -36,14 +36,14 @@ pub(crate) use target::{Target, classify};
 #[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
     file: Arc<Opened>,
-    /// What it will be called; errors are about that.
+    /// Its final name; errors name it.
     target: Arc<Path>,
     calls: Calls,
 }
 
 impl OpenFile {
-    /// Reserves the file's room, so that a full disk is known before anything else is downloaded. What the file holds
-    /// already stays, and a longer file stays as long.
+    /// Reserves the file's room, so that a full disk is known before anything else is downloaded. The file's present
+    /// bytes stay, and a longer file stays as long.
     ///
     /// On ext4 that costs nothing: 3 GiB are reserved within 10 ms, and writing them afterwards in pieces of 1 MiB
     /// takes 0.35 s of CPU, 0.55 s where only the length was set before (best of 8 runs each; extents are found, not
@@ -120,7 +120,7 @@ impl OpenFile {
         self.file.set_modified(time).map_err(fail)
     }
 
-    /// Closes a handle to the file and says what the file system answers. Some (NFS, AFS, FUSE with quotas) take every
+    /// Closes a handle to the file and returns the file system's answer. Some (NFS, AFS, FUSE with quotas) take every
     /// write and tell only then that there was no room for it (close(2), "Dealing with error returns from close()").
     /// May wait for the network.
     ///
@@ -158,7 +158,7 @@ impl OpenFile {
         Ok(found.len())
     }
 
-    /// Throws away what is in it.
+    /// Removes its contents.
     pub(crate) fn empty(&self) -> Result<(), TransferError> {
         self.file.set_len(0).map_err(|source| disk_error(&self.target, DiskAction::Empty, source))
     }
@@ -236,7 +236,7 @@ fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
 /// Whether `bytes` fit into a file that holds so many blocks and a disk that has so many bytes free. Of a download that
 /// is continued, most of the room may be taken already.
 fn has_room(bytes: u64, held_blocks: u64, free: u64) -> bool {
-    /// Of `st_blocks`, whatever the file system's own are.
+    /// Of `st_blocks`, independent of the file system's own blocks.
     const BLOCK: u64 = 512;
 
     bytes.saturating_sub(held_blocks.saturating_mul(BLOCK)) <= free

@@ -1,11 +1,11 @@
-//! [`Journal`]: what a later download needs to go on with a file that can be continued.
+//! [`Journal`]: the record from which a later download goes on with a file that can be continued.
 //!
 //! It lies beside the file and is only appended to. A part's record follows its bytes, so a process that is killed
 //! loses the parts in flight; a `synced` record follows the moment when bytes are on the device, so a machine that
-//! crashes loses what was written since. Which parts count in which case is in
-//! [`checkpoint`](crate::words::checkpoint).
+//! crashes loses the bytes written since. [`checkpoint`](crate::words::checkpoint) decides which parts count in which
+//! case.
 //!
-//! A journal is of one data file, not of whatever has that file's name: before each part's record, the file's mark is
+//! A journal belongs to one data file, not to any file of that name: before each part's record, the file's mark is
 //! written behind the object's bytes, with the journal's identity and the number of parts so far. A file that was cut,
 //! lengthened, replaced or rolled back has no such mark, or an older one. When all parts are there the mark is cut off;
 //! a `whole` record before that says that the file may be without it. Such a file is believed only as far as its bytes
@@ -28,11 +28,11 @@ pub(crate) mod upload;
 
 use format::{Chain, Header, MARK_BYTES};
 
-/// How many bytes a crash of the machine may cost, beside those on their way. Syncing costs the device's time, and
-/// other programs that wait for it; 256 MiB are a second or two of either. Tests have less to write.
+/// Bytes that a crash of the machine may cost, beside those on their way. Syncing costs the device's time, and other
+/// programs that wait for it; 256 MiB are a second or two of either. Tests have less to write.
 const SYNC_EVERY: u64 = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 
-/// What an earlier download of the same target left.
+/// The state that an earlier download of the same target left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Saved {
     pub(crate) checkpoint: Checkpoint,
@@ -76,7 +76,7 @@ struct State {
     failed: Option<Failure>,
 }
 
-/// The first error, for whoever comes later.
+/// The first error, for later callers.
 #[derive(Debug)]
 struct Failure {
     kind: io::ErrorKind,
@@ -84,7 +84,7 @@ struct Failure {
 }
 
 impl Journal {
-    /// Reads what an earlier download left in the file. `None`: nothing, or nothing that can be used.
+    /// Reads the state that an earlier download left in the file. `None`: nothing, or nothing that can be used.
     pub(crate) fn open(staged: &StagedFile) -> Option<Saved> {
         Self::open_in(staged, boot_id().as_deref())
     }
@@ -215,7 +215,7 @@ impl Journal {
         let write = || {
             let mut file = place.folder().create_private(name_new)?;
             file.write_all(text.as_bytes())?;
-            // What it replaces may be on the device, and says as much. A first one has nothing to lose.
+            // The replaced journal may be on the device, and says as much. A first one has nothing to lose.
             if !done.is_empty() {
                 calls.take(Call::SyncJournal, || file.sync_data())?;
             }
@@ -283,7 +283,7 @@ impl Journal {
         !state.syncing && state.failed.is_none() && state.unsynced_bytes >= SYNC_EVERY
     }
 
-    /// Brings what was recorded so far to the device, and records that. Waits for the device, while parts go on being
+    /// Brings all records so far to the device, and records that. Waits for the device, while parts go on being
     /// recorded; returns at once if another call is waiting.
     ///
     /// # Errors
@@ -297,7 +297,8 @@ impl Journal {
         synced
     }
 
-    /// How many parts are recorded before the device is asked: those that come while it works are for the next time.
+    /// Number of parts that are recorded before the device is asked: those that come while it works are for the next
+    /// time.
     fn begin_sync(&self) -> Option<u64> {
         let mut state = self.state();
         if state.syncing || state.parts == state.synced {
@@ -397,7 +398,7 @@ fn read(place: &Place) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Which start of the machine this is: every start has another. `None` where the system does not say (not Linux).
+/// Identity of the machine's present start: every start has another. `None` where the system does not tell (not Linux).
 fn boot_id() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())

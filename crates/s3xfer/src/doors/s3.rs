@@ -1,10 +1,10 @@
-//! S3, through aws-sdk-s3: one request at a time; here ranged GETs, whose answers are checked for what the SDK does not
-//! check. What writes is in `writing.rs` and `copying.rs`.
+//! S3, through aws-sdk-s3: one request at a time; here ranged GETs, with the checks that the SDK does not make. Writing
+//! requests are in `writing.rs` and `copying.rs`.
 //!
-//! The SDK signs, sends and parses; what is like a request that it has made before goes a shorter way (`direct.rs`). It
-//! does not retry here, for the retry rule resumes bodies and must see every
-//! failure; it does not watch for stalled streams, for a deadline here does that without a look at the clock for each
-//! frame; and it does not compute checksums, for those of ranges are put together by the engine.
+//! The SDK signs, sends and parses; a request like an earlier one goes a shorter way (`direct.rs`). It does not retry
+//! here, because the retry rule resumes bodies and must see every failure; it does not watch for stalled streams,
+//! because a deadline here does that without reading the clock for each frame; and it does not compute checksums,
+//! because the engine puts those of ranges together.
 
 mod access;
 mod copying;
@@ -89,7 +89,7 @@ pub(crate) struct Store {
     /// The caller's, with our connector below it.
     base: Client,
     client: Client,
-    /// For what is written, and for questions about it: sends and reads all that the SDK knows.
+    /// For writing requests, and for questions about the result: sends and reads all that the SDK knows.
     writer: Client,
     /// Past `client`, where that has no requests that are made in a way of the caller's.
     direct: Option<Arc<Direct>>,
@@ -108,13 +108,13 @@ pub(crate) struct Answer {
     pub(crate) e_tag: Option<String>,
     /// Seconds and nanoseconds of the Unix epoch.
     pub(crate) last_modified: Option<(i64, u32)>,
-    /// As whoever put the object there has written it ([`mtime`](crate::words::mtime)).
+    /// As the writer of the object has recorded it ([`mtime`](crate::words::mtime)).
     pub(crate) mtime: Option<String>,
     pub(crate) checksum: StoredChecksum,
     pub(crate) body: Body,
 }
 
-/// What the server says of the whole object's checksum.
+/// The server's record of the whole object's checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StoredChecksum {
     /// Base64 decoded.
@@ -130,7 +130,8 @@ pub(crate) struct Body {
     stream: ByteStream,
 }
 
-/// What every request for an object carries; GETs and HEADs have it under the same names in types of their own.
+/// The fields that every request for an object carries; GETs and HEADs have them under the same names in types of their
+/// own.
 macro_rules! addressed {
     ($request:expr, $object:expr) => {{
         let request = $request
@@ -160,7 +161,7 @@ macro_rules! sent {
     };
 }
 
-/// What an answer to either says of the whole object's checksum.
+/// The whole object's checksum, from an answer to either.
 macro_rules! checksum_in {
     ($output:expr) => {
         stored_checksum(
@@ -188,7 +189,7 @@ impl Store {
         Self { client, writer, base, direct: direct.map(Arc::new), regions, identities, endpoint, is_url: false }
     }
 
-    /// The same with another timeout. What the one has learned the other knows, and they share connections.
+    /// The same with another timeout. Both share their connections and their knowledge.
     pub(crate) fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
         let (client, writer) = Self::clients(&self.base, connect_timeout, &self.identities, &self.endpoint);
         Self { client, writer, direct: self.direct.map(|direct| Arc::new(direct.again())), ..self }
@@ -328,7 +329,7 @@ impl Store {
         T: Send,
         E: ProvideErrorMetadata + Error + Send + 'static,
     {
-        // Before the SDK sees it: of what makes no URI it makes a panic.
+        // Before the SDK sees it, because the SDK panics at a name that makes no URI.
         object.check().map_err(|source| RequestFailure::Final(RequestError::Argument { source }))?;
         self.follow(&object.address.bucket, first_byte, sent, attempt).await
     }
@@ -627,13 +628,13 @@ fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> RequestFai
     }
 }
 
-/// How far this machine's clock is ahead of the one of who sent `answer`.
+/// Seconds by which this machine's clock is ahead of the clock of the sender of `answer`.
 fn ahead_seconds(answer: &HttpResponse) -> Option<i64> {
     let theirs = DateTime::from_str(answer.headers().get("date")?, Format::HttpDate).ok()?;
     Some(DateTime::from(SystemTime::now()).secs() - theirs.secs())
 }
 
-/// The innermost error says what happened ("connection refused"); the layers above it only that something did.
+/// The innermost error tells the event ("connection refused"); the layers above it only that there was one.
 fn root_cause(error: &dyn Error) -> Box<dyn Error + Send + Sync> {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -58,10 +58,10 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
     }
 }
 
-/// Written by threads that may block, one write at a time. How a write ended is told by the next one, or by the flush:
+/// Written by threads that may block, one write at a time. A write's outcome is told by the next one, or by the flush:
 /// before that, nothing is known to have arrived. tokio's own file does the same, but only on tokio's threads. The
-/// shutdown closes a handle to it, for a standard output that leads into a file of a network may tell only then that it
-/// was full.
+/// shutdown closes a handle to it, because a standard output that leads into a file of a network may tell only then
+/// that it was full.
 struct Device {
     file: Arc<File>,
     writing: Option<Running<io::Result<()>>>,

@@ -1,7 +1,7 @@
 //! Many objects at once: a prefix into a folder, a folder below a prefix, a prefix below another one.
 //!
-//! Both sides are gone through in the order of their keys, and compared as they come; transfers begin meanwhile. The
-//! three directions say how an object is moved, and what its name may be.
+//! Both sides are listed in the order of their keys, and compared as they come; transfers begin meanwhile. The three
+//! directions define the transfer of an object, and the names that it may have.
 //!
 //! Memory: the pages of the listings, [`AHEAD`] names, and the transfers that run, which have the client's limits.
 //! Dropped at any await, the transfers that run are dropped: an object or a file is whole, or not there.
@@ -61,7 +61,7 @@ pub(crate) struct Settings {
 pub(crate) type Each = Box<dyn FnMut(&BatchItem) + Send>;
 
 impl Settings {
-    /// The listing of what is below `prefix`, with the batch's owner and payer.
+    /// The listing of the keys below `prefix`, with the batch's owner and payer.
     pub(crate) fn listing(&self, bucket: String, prefix: String) -> ListRequest {
         let (request_payer, expected_bucket_owner) = (self.request_payer, self.expected_bucket_owner.clone());
         ListRequest { bucket, prefix, request_payer, expected_bucket_owner }
@@ -94,10 +94,10 @@ impl fmt::Debug for Settings {
 
 /// One of the three directions.
 pub(crate) trait Direction: Send {
-    /// What is to be transferred.
+    /// The side to transfer.
     fn source(&self) -> Side;
 
-    /// What is there already; asked for only where it matters.
+    /// The side that is there already; asked for only where it matters.
     fn target(&self) -> Side;
 
     /// Checks the next name of the source, which is no folder's own.
@@ -135,7 +135,7 @@ struct Run<D> {
     /// Compared, and not begun.
     ahead: VecDeque<Step>,
     to_delete: Vec<String>,
-    /// Names of the source of which it is not known what is below them.
+    /// Names of the source below which the listing is incomplete.
     unknown: Names,
     tasks: JoinSet<Vec<BatchItem>>,
     report: BatchReport,
@@ -149,7 +149,7 @@ enum Step {
     Delete(Vec<String>),
 }
 
-/// Goes through both sides and transfers what there is to transfer.
+/// Lists both sides and transfers all differing objects.
 ///
 /// # Errors
 ///
@@ -219,7 +219,7 @@ impl<D: Direction> Run<D> {
                 Some(ended) = self.tasks.join_next() => self.settle(ended)?,
                 next = next(&mut listing), if more && listing.is_some() => match next {
                     Some(Ok(pair)) => self.look(pair)?,
-                    // What is behind it is not known. Those that run may end.
+                    // Later names are not known. Running transfers may end.
                     Some(Err(error)) => (failed, listing) = (Some(error), None),
                     None => listing = None,
                 },
@@ -241,7 +241,7 @@ impl<D: Direction> Run<D> {
             Pair::Both(seen, there) => self.found(seen, Some(there)),
             Pair::Target(there) => {
                 let wanted = self.settings.delete && self.settings.globs.take(&there.name);
-                // The prefix's own folder is no name below it, and what is no file was not made by a transfer.
+                // The prefix's own folder is no name below it, and a folder or link was not made by a transfer.
                 let object = matches!(there.what, What::Object { .. }) && !there.name.is_empty();
                 if wanted && object && !self.unknown.hold(&there.name) {
                     self.settings.progress.found(0);
@@ -393,7 +393,7 @@ fn action(name: &str) -> BatchAction {
 
 fn item(name: String, bytes: u64, action: BatchAction, ended: Result<u64, ItemError>) -> BatchItem {
     match ended {
-        // What came may be another version than what was listed.
+        // The transferred version may be another one than the listed one.
         Ok(moved) => BatchItem { name, bytes: moved, action, outcome: BatchOutcome::Done },
         Err(error) => BatchItem { name, bytes, action, outcome: BatchOutcome::Failed(error) },
     }

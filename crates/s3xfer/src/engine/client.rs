@@ -66,17 +66,16 @@ impl Client {
     /// Takes region, credentials and endpoint from where AWS's tools take them: environment variables, the files in
     /// `~/.aws`, the machine's role.
     ///
-    /// What is missing (say, a region) shows in the first transfer's error, not here. Addresses objects by path where
-    /// an endpoint is set (`AWS_ENDPOINT_URL`), for the servers behind such endpoints rarely have a DNS name per
+    /// A missing setting (say, a region) shows in the first transfer's error, not here. Addresses objects by path where
+    /// an endpoint is set (`AWS_ENDPOINT_URL`), because the servers behind such endpoints rarely have a DNS name per
     /// bucket.
     #[cfg(feature = "config")]
     pub async fn from_env() -> Self {
         Self::new(Access::client_from_env().await)
     }
 
-    /// A client with the same connections, another configuration, and limits of its own: what it holds in memory and
-    /// in flight counts beside what this one does. For other options under the same limits see
-    /// [`with_options`](Self::with_options).
+    /// A client with the same connections, another configuration, and limits of its own: its memory and requests count
+    /// beside those of this one. For other options under the same limits see [`with_options`](Self::with_options).
     #[must_use]
     pub fn with_config(self, config: TransferConfig) -> Self {
         Self { shared: self.shared.with_config(config) }
@@ -166,10 +165,10 @@ impl Client {
         self.shared.limits.no_upload_open().await;
     }
 
-    /// Aborts the multipart uploads below `prefix` (empty: of the whole bucket) that were begun longer than
-    /// `older_than` ago, by anybody, and gives those that it has aborted. Their parts cost what objects cost, and no
-    /// listing of objects shows them. Uploads of this crate leave one only where the process was killed, or the server
-    /// could not be reached to abort it.
+    /// Aborts the multipart uploads below `prefix` (empty: of the whole bucket) that any client began longer than
+    /// `older_than` ago, and returns those that it has aborted. Their parts are charged as objects are, and no listing
+    /// of objects shows them. Uploads of this crate leave one only where the process was killed, or the server could
+    /// not be reached to abort it.
     ///
     /// An upload that is still running is aborted like any other if it is old enough.
     ///

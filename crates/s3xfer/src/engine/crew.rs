@@ -1,5 +1,5 @@
-//! [`Crew`]: the tasks of one transfer, as many at a time as there are permits for. The one driver, whatever the tasks
-//! move and in whatever direction.
+//! [`Crew`]: the tasks of one transfer, as many at a time as there are permits for. It drives all tasks, in every
+//! direction.
 //!
 //! Dropped at any await, the tasks are aborted.
 
@@ -116,7 +116,7 @@ impl<'a> Crew<'a> {
                         aside.spawn(call);
                     }
                 }
-                // An error of what is done beside the jobs may be told once, and to nobody else.
+                // An error of the work beside the jobs may be told once, and only here.
                 Some(ended) = aside.join_next() => ended.unwrap_or_else(propagate)?,
                 else => return Ok(()),
             }

@@ -1,7 +1,7 @@
-//! [`Download`]: what is downloaded, how, and into what.
+//! [`Download`]: an object, the options of its download, and its target.
 //!
 //! Dropped at any await, the part tasks are aborted, the temporary file is removed, and no file appears under the
-//! target's name; only what [`FileDownload::resume`] keeps remains.
+//! target's name; only the files of [`FileDownload::resume`] remain.
 
 use std::future::IntoFuture;
 use std::ops::RangeBounds;
@@ -75,8 +75,8 @@ impl Download {
         self
     }
 
-    /// Only these bytes of the object. What lies behind the object's end is left out, as HTTP has it; a range of which
-    /// the object has no byte is an error. The first byte of the range is the first of the target.
+    /// Only these bytes of the object. Bytes past the object's end are left out, as HTTP has it; a range of which the
+    /// object has no byte is an error. The first byte of the range is the first of the target.
     pub fn range(mut self, bytes: impl RangeBounds<u64>) -> Self {
         self.order.object.range = ByteRange::of(bytes);
         self
@@ -132,7 +132,7 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`TransferError`]. What the sink has taken by then is the caller's to throw away.
+    /// [`TransferError`]. The caller discards the bytes that the sink has taken by then.
     pub async fn to_write_at(self, sink: impl WriteAt) -> Result<TransferReport, TransferError> {
         self.order.run(|order| place::to_sink(order, sink)).boxed().await
     }
@@ -157,11 +157,11 @@ impl Download {
         self.order.run(place::to_nowhere).boxed().await
     }
 
-    /// As a stream of the bytes in order, fetched ahead in parallel as far as memory allows. What is read too slowly is
-    /// not fetched faster: the stream is its own back-pressure.
+    /// As a stream of the bytes in order, fetched ahead in parallel as far as memory allows. A slow reader slows the
+    /// download: the stream is its own back-pressure.
     ///
-    /// A stream that is not read keeps what it has fetched and, when memory is short, one request of the client's
-    /// `max_concurrency`: streams that wait for each other should not be more than that.
+    /// A stream that is not read keeps the bytes that it has fetched and, when memory is short, one request of the
+    /// client's `max_concurrency`: streams that wait for each other should not be more than that.
     ///
     /// A checksum that does not match is told by the last item, when the bytes have been passed on already.
     #[must_use = "a stream does nothing until it is polled"]
@@ -180,12 +180,12 @@ impl Download {
 }
 
 impl FileDownload {
-    /// Keeps what was downloaded when the download ends early, however it does, and continues from there when the same
+    /// Keeps the downloaded parts when the download ends early, for any reason, and continues from there when the same
     /// object is downloaded to the same target again: after an error, a Ctrl-C, a `kill -9` or a crash of the machine.
     /// Only the parts in flight are fetched again.
     ///
     /// Beside the target lie a temporary file and its journal until the download succeeds. An object that was replaced
-    /// meanwhile is refused with [`TransferError::ObjectChanged`], and what was kept of the old one is removed. A
+    /// meanwhile is refused with [`TransferError::ObjectChanged`], and the kept parts of the old one are removed. A
     /// temporary file that was cut, lengthened or swapped since then is not used; the download starts anew.
     ///
     /// The kept parts are not read again unless [`verify_kept`](Self::verify_kept) asks for it; the report says
@@ -215,7 +215,8 @@ impl FileDownload {
         self
     }
 
-    /// What the new file survives once the download has succeeded; by default the process's end, not the machine's.
+    /// The events that the new file survives once the download has succeeded; by default the process's end, not the
+    /// machine's.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.into.durability = durability;
         self

@@ -1,4 +1,4 @@
-//! What all transfers of a client share: request permits, memory and bandwidth.
+//! The limits that all transfers of a client share: request permits, memory and bandwidth.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -14,9 +14,9 @@ use crate::rules::admission::{Admission, REQUEST_BYTES};
 use crate::rules::pace::Pacer;
 use crate::words::config::{LEAST_MEMORY, TransferConfig};
 
-/// Most bytes in one reservation: what tokio's semaphore counts at once.
+/// Most bytes in one reservation: the most that tokio's semaphore counts at once.
 pub(crate) const LARGEST_ROOM: u64 = u32::MAX as u64;
-/// Of the machine's memory, what transfers may take unless they are told.
+/// Share of the machine's memory that transfers may take by default.
 const MEMORY_SHARE: u64 = 4;
 
 /// Shared by every transfer that runs under one configuration of one client.
@@ -48,7 +48,7 @@ pub(crate) struct OpenUpload {
 struct Memory {
     free: Arc<Semaphore>,
     bytes: u64,
-    /// Held by whoever takes more than the semaphore counts at once.
+    /// Held by a reservation that takes more than the semaphore counts at once.
     large: tokio::sync::Mutex<()>,
     held: AtomicU64,
     peak: AtomicU64,
@@ -69,13 +69,13 @@ pub(crate) struct Reservation {
     memory: Arc<Memory>,
 }
 
-/// Files that downloads of this process may have open: a share of the descriptors, whatever client they are of.
+/// Files that downloads of this process may have open: a share of the descriptors, over all clients.
 static FILES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     let downloads = (machine::files() / FILES_OF_A_DOWNLOAD).max(1);
     Arc::new(Semaphore::new((downloads as usize).min(Semaphore::MAX_PERMITS)))
 });
 
-/// Requests that the transfers of this process may have in flight, a connection each, whatever clients they are of.
+/// Requests that the transfers of this process may have in flight, a connection each, over all clients.
 static CONNECTIONS: LazyLock<Arc<Semaphore>> =
     LazyLock::new(|| Arc::new(Semaphore::new(machine::connections() as usize)));
 
@@ -129,7 +129,7 @@ impl Limits {
         let _ = open.wait_for(|open| *open == 0).await;
     }
 
-    /// Most requests in flight: what `max_concurrency`, the memory and the files that may be open come to.
+    /// Most requests in flight: the least that `max_concurrency`, the memory and the files that may be open allow.
     pub(crate) fn requests(&self) -> u32 {
         self.requests
     }
@@ -159,7 +159,7 @@ impl Limits {
         self.memory.peak.load(Ordering::Relaxed)
     }
 
-    /// Waits until another download is worth beginning. To be asked by whoever holds neither permit nor memory yet.
+    /// Waits until another download is worth beginning. To be called without a permit or memory.
     pub(crate) async fn turn(&self) -> Option<Turn> {
         match &self.turns {
             Some(turns) => Some(turns.turn().await),
@@ -213,7 +213,7 @@ impl Limits {
         rooms
     }
 
-    /// How much of a frame of `bytes` to pass on at once so that the bandwidth limit is kept smoothly.
+    /// Part of a frame of `bytes` to pass on at once so that the bandwidth limit is kept smoothly.
     pub(crate) fn slice(&self, frame: &mut Bytes) -> Bytes {
         let most = self.pacer.as_ref().map_or(u64::MAX, |pacer| lock(pacer).slice_bytes());
         frame.split_to(frame.len().min(usize::try_from(most).unwrap_or(usize::MAX)))

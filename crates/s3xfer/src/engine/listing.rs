@@ -21,7 +21,7 @@ use crate::words::object::ObjectAddress;
 /// The objects of a prefix, in the order in which the server lists them: by the bytes of their keys, but for S3's
 /// directory buckets (API reference, "ListObjectsV2"). [`Client::list`](crate::Client::list) makes it.
 ///
-/// After an error there is nothing more: what lies behind it is not known.
+/// After an error the listing ends: later keys are not known.
 #[must_use = "a listing does nothing until it is polled"]
 pub struct ObjectListing {
     lister: Arc<Lister>,
@@ -146,8 +146,8 @@ impl Ask for AskPage<'_> {
     }
 }
 
-/// Deletes up to [`MOST_KEYS`](crate::doors::s3::MOST_KEYS) objects, and gives what the server says of those that are
-/// still there.
+/// Deletes up to [`MOST_KEYS`](crate::doors::s3::MOST_KEYS) objects, and returns the server's errors about those that
+/// are still there.
 ///
 /// # Errors
 ///

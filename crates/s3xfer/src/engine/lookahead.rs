@@ -1,8 +1,9 @@
 //! [`Lookahead`]: the memory and the requests that streams of a client hold while nobody reads them.
 //!
-//! An upload may read from a stream of the same client. What the upload waits for must then not be held by a stream
-//! that waits for the upload. So streams leave room for one part of each stream that is uploaded, as long as they can
-//! still choose; and where they hold too much already, or all requests, the upload is told, not left to wait for ever.
+//! An upload may read from a stream of the same client. A stream that waits for the upload must then not hold the
+//! permits and memory for which the upload waits. So streams leave room for one part of each stream that is uploaded,
+//! as long as they can still choose; and where they hold too much already, or all requests, the upload is told, not
+//! left to wait for ever.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

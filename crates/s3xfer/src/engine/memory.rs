@@ -1,4 +1,4 @@
-//! [`TransferMemory`]: where a transfer begins because of what earlier ones have found.
+//! [`TransferMemory`]: the start of a transfer from the findings of earlier ones.
 
 use std::collections::HashMap;
 use std::io;

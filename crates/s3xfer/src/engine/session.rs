@@ -1,7 +1,6 @@
-//! [`Session`]: what every request of one transfer needs, in whatever direction the bytes go, and the one loop that
-//! tries again.
+//! [`Session`]: the needs of every request of one transfer, in either direction, and the one loop that tries again.
 //!
-//! Dropped at any await, the attempt is over, and nothing remains but what it has handed over.
+//! Dropped at any await, the attempt is over, and only the bytes that it has handed over remain.
 
 use std::future::Future;
 use std::ops::Range;
@@ -112,7 +111,7 @@ impl Session {
                     answer => return answer,
                 },
                 () = self.steering.late(newest, patient), if may => {
-                    // Nothing is waited for: whoever has the permit may be as late.
+                    // Nothing is waited for: the permit's owner may be as late.
                     let permit = self.limits.try_permit();
                     match permit.filter(|_| self.steering.may_ask_again(newest.elapsed())) {
                         Some(permit) => {
@@ -140,7 +139,7 @@ impl Session {
         });
     }
 
-    /// The measurements that tell what limited the transfer.
+    /// The measurements that tell the limit of the transfer.
     pub(crate) fn evidence(&self) -> Evidence {
         let WaitedNanos { network, bandwidth, sink, retry } = &self.counters.waited;
         let seconds = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) as f64 / 1e9;
@@ -230,7 +229,7 @@ pub(crate) trait Ask: Send {
     type Answer: Send;
     type Error: From<TransferError> + Send;
 
-    /// One attempt, which goes on where the one before stopped. It tells `attempts` what it brought.
+    /// One attempt, which goes on where the one before stopped. It reports its bytes to `attempts`.
     ///
     /// # Errors
     ///
@@ -240,7 +239,7 @@ pub(crate) trait Ask: Send {
         attempts: &mut Attempts,
     ) -> impl Future<Output = Result<Attempted<Self::Answer>, Self::Error>> + Send;
 
-    /// Where the next attempt begins.
+    /// The beginning of the next attempt.
     fn at(&self) -> At<'_>;
 
     /// The bytes of the object that this is about, where it is one part of it.

@@ -1,4 +1,4 @@
-//! [`Shared`]: what a client gives each of its transfers.
+//! [`Shared`]: the parts of a client that all its transfers use.
 
 use std::sync::Arc;
 use std::time::Duration;

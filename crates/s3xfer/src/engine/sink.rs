@@ -14,7 +14,7 @@ use crate::words::object::ObjectAddress;
 use crate::words::piece::Piece;
 use crate::words::sink::WriteAt;
 
-/// A sink with positions; the first wanted byte is at 0. Clones share what is behind it.
+/// A sink with positions; the first wanted byte is at 0. Clones share the same target.
 #[derive(Clone)]
 pub(crate) enum Sink {
     File(OpenFile),
@@ -29,7 +29,7 @@ impl Sink {
         matches!(self, Self::File(_) | Self::Custom { .. })
     }
 
-    /// Whether a write may be tried by a thread that must not be kept long. What a caller's sink does, nobody knows.
+    /// Whether a write may be tried by a thread that must not be kept long. A caller's sink may take any time.
     pub(crate) fn is_quick(&self) -> bool {
         !matches!(self, Self::Custom { .. })
     }
@@ -70,7 +70,7 @@ impl Sink {
 /// A panic of the caller's code as an error: it is on a thread whose end nobody would see, and the pieces behind this
 /// one would wait for it.
 fn caught(call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    // After an error the sink is not called again, so nobody sees what the panic left half done.
+    // After an error the sink is not called again, so a half-finished state after a panic is never seen.
     panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
         let said = payload.downcast_ref::<&str>().copied();
         let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
@@ -85,8 +85,8 @@ fn sink_error(object: &ObjectAddress, action: SinkAction, source: io::Error) -> 
 /// One buffer for all wanted bytes, filled by the parts from their own beginnings, without waiting for one another and
 /// without a byte that is written twice.
 ///
-/// It is cut only where a part begins behind bytes that are not there yet, and what was cut is put together again as
-/// soon as they are: there are about as many pieces of it as parts in flight, however many parts there are.
+/// It is cut only where a part begins behind missing bytes, and the pieces are put together again as soon as those are
+/// there: there are about as many pieces of it as parts in flight, however many parts there are.
 pub(crate) struct Segments {
     /// By their first byte's position: the bytes that are there, and room up to the next segment. One that a part is
     /// being written into is not here.
@@ -127,7 +127,7 @@ impl Segments {
         (start, segment)
     }
 
-    /// Puts back what was taken out, together with its neighbours where no byte is missing between them.
+    /// Puts back a piece that was taken out, together with its neighbours where no byte is missing between them.
     fn put_back(&self, mut start: u64, mut segment: BytesMut) {
         let mut segments = self.segments();
         if let Some((&before, left)) = segments.range_mut(..start).next_back()

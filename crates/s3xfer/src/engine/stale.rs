@@ -11,7 +11,7 @@ use crate::rules::retry::Attempts;
 use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::{ObjectAddress, ObjectRequest};
 
-/// A multipart upload that was begun and neither completed nor aborted. The parts that it has cost what objects cost.
+/// A multipart upload that was begun and neither completed nor aborted. Its parts are charged as objects are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StaleUpload {

@@ -1,6 +1,6 @@
 //! [`Steering`]: one transfer's controller, and the parts on their way that it may cut short.
 //!
-//! The rule that decides is [`Controller`]; here are the clock, the lock, and what wakes those that wait for it.
+//! The deciding rule is [`Controller`]; here are the clock, the lock, and the wake-ups.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::words::found::Found;
 use crate::words::timeline::{Moment, Timeline};
 use crate::words::verdict::Evidence;
 
-/// How many requests a transfer has in flight, and how large its parts are.
+/// The number of a transfer's requests in flight, and the size of its parts.
 #[derive(Debug)]
 pub(crate) struct Steering {
     bounds: Bounds,
@@ -27,7 +27,7 @@ pub(crate) struct Steering {
     started: Instant,
     /// Told when more requests may begin than before.
     more: Notify,
-    /// Whether every byte has been asked for, and who waits for that.
+    /// Whether every byte has been asked for, and the tasks that wait for that.
     at_the_end: AtomicBool,
     end: Notify,
 }
@@ -108,7 +108,7 @@ impl Steering {
         }
     }
 
-    /// Where the next transfer to the same place may begin.
+    /// The start of the next transfer to the same place.
     pub(crate) fn found(&self) -> Option<Found> {
         self.state()?.controller.found()
     }
@@ -187,7 +187,7 @@ impl Steering {
         Splittable { steering: self.clone(), span: span.clone() }
     }
 
-    /// Looks at what came: the bytes of all bodies, and how many of them wait for the receiver now.
+    /// Looks at the progress: the bytes of all bodies, and the number of them that wait for the receiver now.
     pub(crate) fn look(&self, received: u64, held: u32) {
         let mut state = self.lock();
         state.controller.look(self.started.elapsed(), received, held);
@@ -202,7 +202,7 @@ impl Steering {
         }
     }
 
-    /// When to look again, whatever happens.
+    /// The next time to look, even without news.
     pub(crate) fn due(&self) -> Option<Instant> {
         let at_the_end = self.at_the_end.load(Ordering::Relaxed);
         let state = self.lock();
@@ -348,7 +348,7 @@ impl Span {
         taken as usize
     }
 
-    /// An answer begins to bring what is left of it.
+    /// An answer begins to bring the rest of it.
     pub(crate) fn answered(&self) {
         let mut place = self.place();
         place.answered.get_or_insert_with(Instant::now);

@@ -1,10 +1,11 @@
-//! Which of many small downloads run now: as many as are worth having in flight at once.
+//! The turns of many small downloads: as many run as are worth having in flight at once.
 //!
 //! One that takes a single request at a time has no parts to shed when the receiver is behind, and learns nothing
 //! before it is done. So those of a client learn together, by the rule that each larger one has for its parts, and wait
 //! here before their first request.
 //!
-//! Whoever waits has nothing that others wait for: no permit, no memory. A turn that is dropped goes to the next one.
+//! A waiting download holds nothing that others wait for: no permit, no memory. A turn that is dropped goes to the next
+//! one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +24,7 @@ pub(crate) struct Turns {
 #[derive(Debug)]
 struct State {
     rule: Concurrency,
-    /// What the downloads that are done have brought.
+    /// The totals of the finished downloads.
     seen: Seen,
     /// Turns that are free or taken. Those that are too many go as they come back.
     turns: usize,
@@ -56,14 +57,14 @@ impl Turns {
     fn ended(&self, permit: OwnedSemaphorePermit) {
         let mut state = self.state();
         state.taken -= 1;
-        // What comes after a rest may be of another kind.
+        // Downloads after a rest may be of another kind.
         if state.taken == 0 {
             state.rule = Concurrency::new(self.most);
             state.seen = Seen::default();
         }
         let target = state.rule.target() as usize;
         if state.turns > target {
-            // Given back, it would go to who waits.
+            // Given back, it would go to a waiting download.
             permit.forget();
             state.turns -= 1;
             state.turns -= self.free.forget_permits(state.turns - target);
@@ -80,7 +81,7 @@ impl Turns {
 }
 
 impl Turn {
-    /// Tells what the download has brought, which is done.
+    /// Reports the totals of a finished download.
     pub(crate) fn brought(&self, seen: Seen) {
         let mut state = self.turns.state();
         state.seen = state.seen.plus(seen);

@@ -82,11 +82,11 @@ impl Upload {
     /// sent twice. Off by default; without effect on sources other than files, and on those that are one request.
     ///
     /// An upload that is dropped, or fails with an error that another attempt may not meet, then stays at the server,
-    /// where its parts cost what objects cost, until it is gone on with or [aborted](crate::Client::abort_stale). A
+    /// where its parts are charged as objects are, until it is gone on with or [aborted](crate::Client::abort_stale). A
     /// file whose size, time of modification or inode differs is not gone on with: the earlier upload is aborted, a
     /// warning is logged, and [`resumed_bytes`](TransferReport::resumed_bytes) is 0. The same holds where another
-    /// content type, metadata, encryption or checksum is asked for. Where no journal can be written beside the file,
-    /// a warning says so, and the upload cannot be gone on with.
+    /// content type, metadata, encryption or checksum is asked for. Where no journal can be written beside the file, a
+    /// warning says so, and the upload cannot be gone on with.
     pub fn resume(mut self, resume: bool) -> Self {
         self.order.resume = if resume { Resume::BesideTheFile } else { Resume::No };
         self
@@ -112,7 +112,7 @@ impl Upload {
         self
     }
 
-    /// The content type is `application/octet-stream` where none is given, whatever the key looks like.
+    /// The content type is `application/octet-stream` where none is given, for any key.
     pub fn no_guessed_content_type(mut self) -> Self {
         self.order.guess_content_type = false;
         self

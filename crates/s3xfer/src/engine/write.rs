@@ -190,8 +190,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what waits, but no more than `most` pieces, and none in place once writes are slow. False: somebody else
-    /// has to go on.
+    /// Writes the waiting pieces, but no more than `most`, and none in place once writes are slow. False: another
+    /// thread has to go on.
     fn drain(&self, queue: &Queue, most: u32) -> bool {
         for written in 0.. {
             let entry = {

@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
     Ask,
 }
 
-/// Compares what is to be transferred with what is there.
+/// Compares an object of the source with the target's.
 pub(crate) fn compare(rule: Compare, source: Side, target: Side) -> Verdict {
     let newer = match (source.modified, target.modified) {
         (Some(source), Some(target)) => seconds(source) > seconds(target),
@@ -88,7 +88,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_transfer_settles_it(bytes in 0u64..3, then in -9_000i64..9_000, later in 0i64..9_000) {
-            // What has just been written is as large, and not older.
+            // A file that has just been written is as large, and not older.
             for rule in [Compare::SizeAndTime, Compare::SizeOnly, Compare::Update] {
                 prop_assert_eq!(compare(rule, side(bytes, then), side(bytes, then + later)), Verdict::Same);
             }

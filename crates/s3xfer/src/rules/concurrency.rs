@@ -1,12 +1,12 @@
-//! How many parts the receiver can take at once: all that may be in flight, unless it is behind.
+//! Number of parts that the receiver can take at once: all that may be in flight, unless it is behind.
 //!
-//! While the network is what a transfer waits for, a connection that has just been read has nothing more to give. Where
-//! the next frame is there at once, time after time, its bytes have been waiting in the kernel: the processors or the
-//! disk are the limit, and more connections only make those queues longer, until what is read from them has left the
+//! While a transfer waits for the network, a connection that has just been read has nothing more to give. Where the
+//! next frame is there at once, time after time, its bytes have been waiting in the kernel: the processors or the disk
+//! are the limit, and more connections only make those queues longer, until the bytes read from them have left the
 //! processor's cache. (Over loopback with TLS into tmpfs, 32 connections cost 0.91 s of processor time for each GiB and
 //! 8 cost 0.73 s, in the same time.)
 //!
-//! How many requests the network can use is the [controller](super::control)'s to find out; this rule only takes away.
+//! The [controller](super::control) finds the number of requests that the network can use; this rule only takes away.
 
 /// Never fewer: enough to hide the answer times behind each other's bodies.
 const FEWEST: u32 = 8;
@@ -15,17 +15,17 @@ const BEHIND: f64 = 0.5;
 const AHEAD: f64 = 0.2;
 /// Of the newest part in the running mean.
 const WEIGHT: f64 = 0.3;
-/// Parts between two changes: what the last one did must show first.
+/// Parts between two changes: the effect of the last one must show first.
 const SETTLING: u32 = 4;
 
-/// What came since the transfer began.
+/// The totals since the transfer began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
     /// Answers whose first bytes came.
     pub(crate) answers: u64,
     pub(crate) frames: u64,
     /// Frames among them that were there when they were asked for; not those that are an answer's first, which may have
-    /// come with its head, whoever is behind.
+    /// come with its head in any case.
     pub(crate) later_at_once: u64,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Seen {
 pub(crate) struct Concurrency {
     most: u32,
     target: u32,
-    /// What had come when the last part was done.
+    /// The totals when the last part was done.
     done_at: Seen,
     at_once: f64,
     parts: u32,
@@ -55,7 +55,7 @@ impl Concurrency {
     pub(crate) fn part_done(&mut self, seen: Seen, now: u32) {
         let since = seen.since(self.done_at);
         self.done_at = seen;
-        // Answers of one frame say nothing: what small parts wait for is the answer itself.
+        // Answers of one frame say nothing, because small parts wait for the answer itself.
         let later = since.frames.saturating_sub(since.answers);
         if later == 0 {
             return;
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// A rule, and what has come so far.
+    /// A rule, and the totals so far.
     struct Followed(Concurrency, Seen);
 
     impl Followed {

@@ -1,10 +1,10 @@
-//! [`Controller`]: how many requests to have in flight and how large a part to ask for, from what has come so far.
+//! [`Controller`]: the number of requests in flight and the size of parts, from the bytes that have come so far.
 //!
 //! The judge is the rate of one body: bytes over the time that bodies flowed. It stays the same while the link has room
-//! for more of them and falls in proportion once it has none, whatever the waves of answers do to the bytes of a short
+//! for more of them and falls in proportion once it has none, however the waves of answers change the bytes of a short
 //! window. So the number of requests is doubled while the rate of a body holds. When it falls, the rates of the link
-//! and of a body are known, and with them how many bodies fill the link; a request waits for its first byte part of the
-//! time, so that it takes as many requests more.
+//! and of a body are known, and with them the number of bodies that fill the link; a request waits for its first byte
+//! part of the time, so that it takes as many requests more.
 //!
 //! - A lower number must carry as much, or it is left again: the rate of a body may have been thought too high.
 //! - More is worse on some networks. A number at which clearly less came than at a lower one is left at once, and not
@@ -76,7 +76,7 @@ pub(crate) struct Controller {
 /// The present number of requests.
 #[derive(Debug, Clone, Copy)]
 struct Level {
-    /// When it was set, what had been answered then, and how many requests it added.
+    /// The time when it was set, the number of answers then, and the number of requests that it added.
     at: f64,
     answers: u64,
     added: f64,
@@ -84,7 +84,7 @@ struct Level {
     mark: Option<Mark>,
 }
 
-/// How the number of requests moves.
+/// The course of the number of requests.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     /// The link has not been full yet. So many levels were judged.
@@ -221,7 +221,7 @@ impl Controller {
         self.told = Some(found);
     }
 
-    /// Where the next transfer to the same place may begin; `None` while nothing has been judged.
+    /// The start of the next transfer to the same place; `None` while nothing has been judged.
     pub(crate) fn found(&self) -> Option<Found> {
         let judged = self.judged?;
         let is_full = !matches!(self.phase, Phase::Opening(_));
@@ -358,7 +358,7 @@ impl Controller {
         !self.pacing.is_on() && second_requests < if is_late { budget } else { SECOND_REQUESTS.max(2 * budget / 3) }
     }
 
-    /// How many parts to cut off where they are, because there are too many requests; asked once.
+    /// Number of parts to cut off, because there are too many requests; given once.
     pub(crate) fn shed(&mut self) -> u32 {
         std::mem::take(&mut self.shed)
     }
@@ -378,7 +378,7 @@ impl Controller {
         split(parts, others)
     }
 
-    /// Looks at what came: all bodies have brought `received` bytes, and `held` of them wait for the receiver. To be
+    /// Looks at the progress: all bodies have brought `received` bytes, and `held` of them wait for the receiver. To be
     /// called whenever something came, and when it is [`due`](Self::due).
     pub(crate) fn look(&mut self, now: Duration, received: u64, held: u32) {
         self.meter.look(now, received, held);
@@ -398,7 +398,7 @@ impl Controller {
         }
     }
 
-    /// When to look next, whatever happens. `at_the_end` there is nothing left to ask for, and parts may be split.
+    /// The next time to look, even without news. `at_the_end` there is nothing left to ask for, and parts may be split.
     pub(crate) fn due(&self, at_the_end: bool) -> Option<Duration> {
         if self.meter.flowing == 0 {
             return None;
@@ -505,7 +505,7 @@ impl Controller {
         if body >= enough * self.body_rate {
             let far = match self.phase {
                 Phase::Opening(levels) => {
-                    // Connections differ: those of this level are what the next one's are compared with.
+                    // Connections differ: those of the next level are compared with those of this one.
                     self.body_rate = body;
                     self.phase = Phase::Opening(levels + 1);
                     (self.meter.first_byte / FAR).clamp(1.0, 2.0)
@@ -767,7 +767,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, in whatever order.
+        /// Any events, in any order.
         #[test]
         fn numbers_stay_within_the_bounds(
             requests in 1_u32..600, part_bytes in 1_u64..1 << 30,

@@ -14,8 +14,8 @@
 
 use std::time::Duration;
 
-/// Fewer bytes from one attempt are no progress, unless they are an eighth of what was asked for: a server that sends
-/// one byte, breaks off and refuses for a while is not up.
+/// Fewer bytes from one attempt are no progress, unless they are an eighth of the request's: a server that sends one
+/// byte, breaks off and refuses for a while is not up.
 const PROGRESS_BYTES: u64 = 64;
 const PROGRESS_SHARE: u64 = 8;
 

@@ -1,7 +1,7 @@
 //! The media type of an object, guessed from its name.
 //!
 //! Source: IANA, "Media Types" (<https://www.iana.org/assignments/media-types>), and RFC 9239 for JavaScript. Only
-//! types that browsers and data tools ask for; what is not here is the server's to name.
+//! types that browsers and data tools ask for; the server names the others.
 
 /// The type of bytes of which nothing is known (RFC 2046, 4.5.1).
 pub(crate) const UNKNOWN: &str = "application/octet-stream";

@@ -1,4 +1,4 @@
-//! [`Meter`]: what a transfer's requests have done so far, in seconds of requests and in bytes.
+//! [`Meter`]: the work of a transfer's requests so far, in seconds of requests and in bytes.
 //!
 //! Times are since the transfer's beginning and given by the caller.
 
@@ -37,7 +37,7 @@ pub(crate) struct Meter {
     busy: f64,
 }
 
-/// A moment, and what had come by then.
+/// A moment, and the totals by then.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mark {
     pub(crate) at: f64,

@@ -1,8 +1,9 @@
 //! The path below a folder that a key stands for.
 //!
-//! A path cannot leave the folder, and no two keys have the same one: what would is an error before anything is written
-//! for that key. Keys come in byte order, as S3 lists them (API reference, "ListObjectsV2": general purpose buckets).
-//! Without that order a key that is both file and folder is left to the file system, which refuses it, too.
+//! A path cannot leave the folder, and no two keys have the same one: a key whose path would is an error before
+//! anything is written for it. Keys come in byte order, as S3 lists them (API reference, "ListObjectsV2": general
+//! purpose buckets). Without that order a key that is both file and folder is left to the file system, which refuses
+//! it, too.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -139,7 +140,7 @@ fn folded(relative: &Relative) -> u64 {
     hasher.finish()
 }
 
-/// The names that downloads give to what they have not finished, or leave for the next one.
+/// The names of files that downloads have not finished, or leave for the next one.
 pub(crate) fn is_temporary(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let Some((_, ending)) = name.strip_prefix('.').and_then(|name| name.rsplit_once(".s3xfer")) else { return false };

@@ -46,8 +46,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever the sizes, the number of takers and the lateness of their timers, no window begins after which more
-        /// than rate x time + catch-up has passed, and a line that is always wanted loses less than 1 %.
+        /// For any sizes, number of takers and lateness of their timers, no window begins after which more than rate x
+        /// time + catch-up has passed, and a line that is always wanted loses less than 1 %.
         #[test]
         fn the_rate_is_held(
             rate in 1_000_u64..1 << 32, sizes in prop::collection::vec(1_u64..1 << 20, 200), late_us in 0_u64..5_000,
@@ -64,7 +64,7 @@ mod tests {
                 let rounding = Duration::from_nanos(sizes.len() as u64);
                 let allowed = rate as f64 * ((now - start) + CATCH_UP + rounding).as_secs_f64() + 1.0;
                 prop_assert!(passed as f64 <= allowed, "{passed} > {allowed}");
-                // A late timer: within what may be made up for, it must not cost rate.
+                // A late timer: within the time that may be made up for, it must not cost rate.
                 if !wait.is_zero() { now += Duration::from_micros(late_us); }
             }
             let least = passed as f64 / rate as f64;

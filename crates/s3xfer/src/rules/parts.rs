@@ -56,7 +56,7 @@ impl Wanted {
         let first = first.clamp(self.least_bytes, MOST_PART_BYTES);
         let doublings = u32::try_from(number / DOUBLED_AFTER).unwrap_or(u32::MAX);
         let grown = first.saturating_mul(2_u64.saturating_pow(doublings)).min(MOST_PART_BYTES);
-        // What was wanted is not made smaller in silence; what we made larger is.
+        // A size that was asked for is not made smaller in silence; a size that we made larger is.
         let part_bytes = if grown > room { room.max(first) } else { grown };
         (number < MOST_PARTS && part_bytes <= room).then_some(part_bytes)
     }

@@ -19,10 +19,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// At least `multipart_threshold` wanted bytes are cut every `multipart_chunksize` bytes, to be fetched in
-    /// parallel (boto3's rule: a size equal to the threshold is cut). Of fewer, the first request has already asked for
-    /// `multipart_chunksize` bytes when the object's size is known; what that left out is one more part, fetched after
-    /// it and never beside it.
+    /// At least `multipart_threshold` wanted bytes are cut every `multipart_chunksize` bytes, to be fetched in parallel
+    /// (boto3's rule: a size equal to the threshold is cut). Of fewer, the first request has already asked for
+    /// `multipart_chunksize` bytes when the object's size is known; the rest is one more part, fetched after it and
+    /// never beside it.
     pub(crate) fn new(bytes: Range<u64>, config: &TransferConfig) -> Self {
         let length = bytes.length();
         let in_turn = length < config.multipart_threshold();
@@ -31,7 +31,7 @@ impl Plan {
         Self { bytes, cut: Cut { first_bytes, part_bytes }, in_turn }
     }
 
-    /// One part, whatever the size: for a server that ignores ranges.
+    /// One part of any size: for a server that ignores ranges.
     pub(crate) fn whole(bytes: Range<u64>) -> Self {
         let all = bytes.length().max(1);
         Self { bytes, cut: Cut { first_bytes: all, part_bytes: all }, in_turn: true }
@@ -194,8 +194,8 @@ impl Runs {
     }
 }
 
-/// Bytes of the first request. Where part sizes are the engine's to choose, it is not so large that a small object
-/// would come over one connection, and not so small that one that is far away would take two answers' time.
+/// Bytes of the first request. Where the engine chooses the sizes of parts, it is not so large that a small object
+/// would come over one connection, and not so small that a far one would take two answers' time.
 fn first_bytes(config: &TransferConfig) -> u64 {
     const FIRST: u64 = 8 << 20;
     match config.adaptive_concurrency() {

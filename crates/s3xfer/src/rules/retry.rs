@@ -1,4 +1,4 @@
-//! Whether a part is tried again, and after what pause.
+//! Whether a part is tried again, and the pause before that.
 //!
 //! Bodies that fail after their answer began are counted (`num_download_attempts`), as in boto3. Requests that are
 //! turned away before have a time instead, `patience_seconds`: a server that throttles or fails is waited for until it

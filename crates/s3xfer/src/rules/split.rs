@@ -1,8 +1,8 @@
 //! The choice of a part whose end is better fetched by others: near the end of a transfer, when requests have nothing
 //! left to ask for.
 //!
-//! No byte is fetched twice: the part keeps what it will have brought by the time the others are done, and its
-//! connection is given up there.
+//! No byte is fetched twice: the part keeps the bytes that it will have brought by the time the others are done, and
+//! its connection is given up there.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ const CRAWL: f64 = 0.5;
 const FEW: u64 = 64 << 10;
 /// Times of the mean time to the first byte: a new connection takes longer, and the last of several longer still.
 const CAUTION: f64 = 1.2;
-/// Least gain: so many seconds, and that share of what it would take.
+/// Least gain: so many seconds, and that share of the time without a split.
 const GAIN: f64 = 0.02;
 const GAIN_SHARE: f64 = 0.25;
 

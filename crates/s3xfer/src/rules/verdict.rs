@@ -6,11 +6,11 @@ use crate::words::verdict::{Bottleneck, Evidence, Verdict};
 
 /// Bodies that flowed for less tell nothing.
 const SHORT: Duration = Duration::from_millis(60);
-/// Share of the time from which on a wait is what limited.
+/// Share of the time from which on a wait is the limit.
 const MOST: f64 = 0.5;
 /// The same for pauses after refused requests, which others fill.
 const PAUSES: f64 = 0.1;
-/// Share of the processors' time from which on they are what limited.
+/// Share of the processors' time from which on they are the limit.
 const BUSY: f64 = 0.9;
 /// Share of the time in which few requests were left.
 const TAIL: f64 = 0.25;
@@ -19,7 +19,7 @@ const ALONE: f64 = 0.8;
 /// Share of the requests that could be in flight: above it, there were as many as could be.
 const ALL: f64 = 0.8;
 
-/// The first of these that holds: nearer to this machine first, for it hides what is behind it.
+/// The first of these that holds: nearer to this machine first, because a near limit hides those behind it.
 pub(crate) fn verdict(evidence: Evidence) -> Verdict {
     let Evidence { flowed, refused, .. } = evidence;
     let alone = evidence.body_bytes_per_second >= ALONE * evidence.best_body_bytes_per_second;

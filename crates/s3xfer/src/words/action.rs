@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DiskAction {
-    /// Look at what is there.
+    /// Look at the present file.
     Look,
     /// Follow a link to the file it is for.
     FollowLink,
@@ -28,7 +28,7 @@ pub enum DiskAction {
     Open,
     /// Wait for a FIFO to be read from.
     AwaitReader {
-        /// How long it was waited for.
+        /// Seconds of the wait.
         seconds: u64,
     },
     /// Close a FIFO or a device.
@@ -157,7 +157,7 @@ pub enum SourceAction {
     Open,
     /// Look at its size.
     Look,
-    /// Send what is neither a file nor something that can be read like one, a folder say.
+    /// Send a source that is neither a file nor readable like one, such as a folder.
     SendKind,
     /// Read bytes of it.
     Read {
@@ -217,7 +217,7 @@ pub enum SinkAction {
     },
     /// Bytes of the object.
     Write {
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
         /// The first one's place, counted from the first wanted byte.
         offset: u64,

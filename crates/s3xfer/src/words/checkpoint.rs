@@ -1,9 +1,8 @@
 //! [`Checkpoint`]: the subject of a half-finished download, and the parts of it that count as done.
 //!
 //! Two things can happen to a download: its process ends, or the machine does. The kernel keeps the bytes of a process
-//! that ends, so every part that was written counts then. When the machine ends it keeps only synced bytes, so
-//! only those parts count. Which of the two happened, the boot id tells. How this is kept on the disk is the journal's
-//! business.
+//! that ends, so every part that was written counts then. When the machine ends it keeps only synced bytes, so only
+//! those parts count. The boot id tells which of the two happened. The journal keeps this on the disk.
 //!
 //! A third thing can happen to the files between two downloads: somebody cuts, swaps, copies or removes them. So the
 //! data file carries a [`Mark`] behind the object's bytes: the identity of the journal that describes it, and how many
@@ -162,7 +161,7 @@ pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot:
     let mut parts: Vec<DonePart> = Vec::new();
     // By their first bytes.
     let mut places: BTreeMap<u64, usize> = BTreeMap::new();
-    // How many of the distinct parts the first so many part records are: what `synced` counts in.
+    // Number of distinct parts among the first so many part records: the unit of `synced`.
     let mut distinct = Vec::new();
     let mut synced = 0;
     for record in records {

@@ -1,11 +1,11 @@
 //! [`TransferConfig`]: boto3's eight parameters, with its names, defaults, meaning and validation, and a few of our
 //! own.
 //!
-//! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. Where this engine means something more exact than boto3
-//! (it has no threads of its own), the parameter's documentation says so. The effect of a parameter is in the engine;
-//! here it only has a value that is known to be in range.
+//! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. Where a parameter is more exact here than in boto3 (this
+//! engine has no threads of its own), its documentation says so. The effect of a parameter is in the engine; here it
+//! only has a value that is known to be in range.
 //!
-//! A parameter is one row of the table below; the configuration, its builder, what is written and read, the checks and
+//! A parameter is one row of the table below; the configuration, its builder, its text form, the checks and
 //! [`TransferConfig::parameters`] are made of it.
 
 use std::time::Duration;
@@ -405,7 +405,7 @@ parameters! {
     ///
     /// On by default: [`max_concurrency`](Self::max_concurrency) and [`multipart_chunksize`](Self::multipart_chunksize)
     /// are upper bounds then. Off, in [`TransferConfig::boto3`] say, both are used as they are. The
-    /// [report](crate::TransferReport) says what it chose. Small downloads of a client, of one request each, are
+    /// [report](crate::TransferReport) has the chosen values. Small downloads of a client, of one request each, are
     /// counted together: 64 of them run at a time, or [`max_concurrency`](Self::max_concurrency) if that is not the
     /// default.
     adaptive_concurrency: plain adaptive_concurrency: bool,

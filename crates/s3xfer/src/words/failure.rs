@@ -1,5 +1,5 @@
-//! How transfers fail: [`TransferError`] for callers, and the finer words in which doors tell the retry rule what
-//! happened to one request.
+//! Failures of transfers: [`TransferError`] for callers, and the finer words in which doors report one request to the
+//! retry rule.
 
 use std::path::PathBuf;
 use std::{error, io};
@@ -45,8 +45,8 @@ pub enum TransferError {
     ClockSkewed {
         /// `s3://bucket/key`.
         object: String,
-        /// How far this machine's clock is ahead of the server's; negative when it is behind. `None` if the server does
-        /// not tell its time.
+        /// Seconds by which this machine's clock is ahead of the server's; negative when it is behind. `None` if the
+        /// server does not tell its time.
         ahead_seconds: Option<i64>,
     },
     /// The bucket is in another region than the request was signed for, and going there once did not help or was not
@@ -55,7 +55,7 @@ pub enum TransferError {
     WrongRegion {
         /// `s3://bucket/key`.
         object: String,
-        /// Where it is, if the server says so.
+        /// Its region, if the server says so.
         region: Option<String>,
         /// The region that was used.
         used: String,
@@ -82,7 +82,7 @@ pub enum TransferError {
         /// For how many seconds no byte had come, where that is the reason to give up:
         /// [`patience`](crate::TransferConfig::patience) was over.
         without_byte_seconds: Option<u64>,
-        /// What happened to the last one.
+        /// The failure of the last one.
         source: RequestError,
     },
     /// A request could not be made or its answer cannot be used, and trying again would not help.
@@ -90,7 +90,7 @@ pub enum TransferError {
     Request {
         /// `s3://bucket/key`.
         object: String,
-        /// What happened.
+        /// The failure.
         source: RequestError,
     },
     /// The object has none of the bytes that were asked for.
@@ -111,9 +111,9 @@ pub enum TransferError {
         object: String,
         /// Of the object's checksum.
         algorithm: ChecksumAlgorithm,
-        /// What S3 keeps.
+        /// The checksum that S3 keeps.
         expected: u64,
-        /// What came.
+        /// The checksum of the received bytes.
         computed: u64,
     },
     /// The object does not fit into memory as [`memory_limit`](crate::TransferConfig::memory_limit) allows.
@@ -141,7 +141,7 @@ pub enum TransferError {
     Sink {
         /// `s3://bucket/key`.
         object: String,
-        /// What it was to take.
+        /// The action that failed.
         action: SinkAction,
         /// The sink's word.
         source: io::Error,
@@ -149,9 +149,9 @@ pub enum TransferError {
     /// The source of an upload cannot be read.
     #[error("{from}: cannot {action}")]
     Source {
-        /// The file, or what stands for a stream.
+        /// The file, or the name of a stream.
         from: String,
-        /// What was being done.
+        /// The action that failed.
         action: SourceAction,
         /// The operating system's or the stream's word.
         source: io::Error,
@@ -193,8 +193,8 @@ pub enum TransferError {
         /// For it.
         room: u64,
     },
-    /// An upload of a stream needs what other streams of the same client hold, which nobody has read for so long: it
-    /// may be that they wait for this upload.
+    /// An upload of a stream needs memory or requests that other streams of the same client hold, which have not been
+    /// read for so long: they may be waiting for this upload.
     #[error(
         "{object}: {lacking} has been held for {seconds} s by streams of the same client that nobody reads; read them \
          meanwhile, raise {}, or give the upload a client of its own", lacking.parameter()
@@ -212,7 +212,7 @@ pub enum TransferError {
     Disk {
         /// The file in question.
         path: PathBuf,
-        /// What was being done to it.
+        /// The action that failed.
         action: DiskAction,
         /// The operating system's word.
         source: io::Error,
@@ -220,7 +220,7 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    /// For callers who branch on what to do next.
+    /// For callers that choose the next step by it.
     #[must_use]
     pub fn kind(&self) -> TransferErrorKind {
         match self {
@@ -321,7 +321,7 @@ pub enum TransferErrorKind {
     TooLarge,
     /// The condition on the object's state does not hold: it exists already, or was replaced.
     ConditionFailed,
-    /// Streams of the same client hold what the upload needs.
+    /// Streams of the same client hold the memory or requests that the upload needs.
     HeldByStreams,
     /// The file was changed while it was being uploaded.
     SourceChanged,
@@ -337,7 +337,7 @@ pub enum TransferErrorKind {
     Disk,
 }
 
-/// What happened to one request.
+/// The failure of one request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -387,7 +387,7 @@ pub enum RequestError {
     /// The answer contradicts the request or itself.
     #[error("the server's answer cannot be used: {what}")]
     BadResponse {
-        /// How.
+        /// The difference.
         what: String,
     },
     /// The body ended before its length.
@@ -416,7 +416,7 @@ pub enum RequestError {
     },
 }
 
-/// What a door says of a request that did not give the object's bytes.
+/// A door's account of a request that did not give the object's bytes.
 #[derive(Debug)]
 pub(crate) enum RequestFailure {
     /// Worth another attempt, if the retry rule agrees.

@@ -1,9 +1,9 @@
 //! [`Globs`]: which keys of a prefix, or files of a folder, are meant.
 
-/// Patterns that leave names out and take them in again, in order: the last one that matches decides, and what none
-/// matches is taken. As the AWS CLI has them ("Use of Exclude and Include Filters", `aws s3 help`): `*` is any letters,
-/// `/` among them, `?` is one letter, `[abc]` one of these and `[!abc]` another one. A pattern is compared with the
-/// whole path below the prefix or the folder, in which `/` is between names.
+/// Patterns that leave names out and take them in again, in order: the last one that matches decides, and names that
+/// none matches are taken. As the AWS CLI has them ("Use of Exclude and Include Filters", `aws s3 help`): `*` is any
+/// letters, `/` among them, `?` is one letter, `[abc]` one of these and `[!abc]` another one. A pattern is compared
+/// with the whole path below the prefix or the folder, in which `/` is between names.
 ///
 /// ```
 /// use s3xfer::Globs;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
 
 /// An object's address. Displays as `s3://bucket/key`. Where an object is taken from a URL, the bucket is the URL's
-/// origin (`https://host`), which no bucket's name is like, and the key its path; it displays as the URL without its
+/// origin (`https://host`), which cannot be a bucket's name, and the key its path; it displays as the URL without its
 /// query then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectAddress {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Counts bytes that have been *written*, so it never runs ahead of the disk, and does not go back while a download
 /// runs: a retry resumes at the byte where the attempt before it stopped. Downloads that share a `Progress` add up.
 ///
-/// A download that succeeds stays in both figures. One that fails or is dropped takes its share of both back, for its
-/// bytes are not there: what remains are the others, and the same download tried again, or continued
+/// A download that succeeds stays in both figures. One that fails or is dropped takes its share of both back, because
+/// its bytes are not there: the others remain, and the same download tried again, or continued
 /// ([`resume`](crate::FileDownload::resume)), counts once.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {

@@ -1,7 +1,7 @@
 //! [`Unfinished`]: an upload that broke off, as far as the next one has to know it.
 //!
-//! The server keeps the parts, and the journal says which upload they are of and what checksums they have. A part
-//! counts as done where both agree on it: the server's word alone does not say that its bytes are the file's.
+//! The server keeps the parts, and the journal holds their upload and their checksums. A part counts as done where both
+//! agree on it: the server's list alone does not prove that its bytes are the file's.
 
 use std::collections::BTreeMap;
 

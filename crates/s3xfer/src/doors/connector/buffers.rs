@@ -17,13 +17,13 @@ use crate::words::piece;
 /// KiB.
 pub(in crate::doors) const FRAME_BYTES: usize = piece::FRAME_BYTES as usize;
 
-/// Free buffers that are kept while none is lent out: 4 MiB of frames. While some are, half as many are kept besides:
-/// what a transfer lets go for a moment it takes again, and what it has let go for good is other memory's, for nobody
-/// counts what is free here.
+/// Free buffers that are kept while none is lent out: 4 MiB of frames. While some are, half as many are kept besides: a
+/// transfer soon takes again the buffers that it frees for a moment, and memory that it has freed for good is released,
+/// because free buffers are not counted here.
 const KEPT: usize = 16;
 
-/// A frame that leaves more than one in so many bytes of its buffer empty is copied out: a body that trickles would pin
-/// a whole buffer for every few bytes otherwise, and nobody counts what is empty. Most frames are full; a copy of one
+/// A frame that leaves more than one in so many bytes of its buffer empty is copied out: a body that trickles would
+/// otherwise pin a whole buffer for every few bytes, and empty room is not counted. Most frames are full; a copy of one
 /// that is not, the last one of a part, takes a few microseconds.
 const EMPTY_AT_MOST: usize = 64;
 

@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// Decodes `coded`, given in pieces of `piece` bytes, through a buffer of `room` bytes; with what is left over.
+    /// Decodes `coded`, given in pieces of `piece` bytes, through a buffer of `room` bytes; also returns the rest.
     fn decode(coded: &[u8], piece: usize, room: usize) -> Result<(Vec<u8>, bool, usize), ChunkError> {
         let (mut chunked, mut body, mut plain) = (Chunked::new(), Vec::new(), vec![0; room]);
         let mut at = 0;

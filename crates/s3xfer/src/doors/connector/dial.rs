@@ -31,8 +31,8 @@ const MOST_KNOWN: usize = 1024;
 /// be sent again (1 s).
 const SHARES: u32 = 3;
 
-/// Why there is no connection. The causes are part of the text: who reports it looks no further than the innermost
-/// error.
+/// The reason for a missing connection. The causes are part of the text, because callers report the innermost error
+/// only.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     /// The name is not known, or nobody answered.
@@ -233,7 +233,7 @@ fn forget_surplus(known: &mut HashMap<SocketAddr, Arc<Address>>, found: &[Socket
     }
 }
 
-/// Sorts by `loads` (failed lately, connections open); where they are equal, `turn` decides who begins.
+/// Sorts by `loads` (failed lately, connections open); among equal ones, `turn` decides the first.
 fn order(loads: &[(bool, usize)], turn: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..loads.len()).collect();
     if !order.is_empty() {

@@ -396,7 +396,7 @@ mod tests {
         let head = whole(&text);
         assert_eq!((head.headers.len(), head.framing), (2, Framing::Length(5)));
         assert_eq!(head.bytes, text.replace('\n', "\r\n").len() - "x(y: body\r\n".len());
-        // Whatever of it has come so far.
+        // Any beginning of it.
         let sent = text.replace('\n', "\r\n");
         for at in 0..head.bytes {
             assert!(parse(&sent.as_bytes()[..at], &Method::GET).unwrap().is_none(), "{at}");

@@ -1,11 +1,11 @@
 //! Connections that wait for their next request.
 //!
-//! The last one that came back goes out first: its congestion window is the widest, and the others grow old. Two things
-//! bound how many wait, to all hosts together. There is a most for all of them together, and the oldest makes
-//! room, as it does for a connection that is wanted where as many are open as may be.
-//! And none waits for longer than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that
-//! have waited for too long are closed. The task lives on the connections' own runtime while one of them waits. Where
-//! that runtime ends, they are closed with it, for nobody could use them any more. Dropping the pool closes them, too.
+//! The last connection that came back goes out first: its congestion window is the widest, and the others grow old. Two
+//! limits bound the number of idle ones, for all hosts together. There is a most for all of them together, and the
+//! oldest makes room, as it does for a new connection when as many are open as may be. And none stays idle for longer
+//! than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that have waited for too long are
+//! closed. The task lives on the connections' own runtime while one of them is idle. Where that runtime ends, they are
+//! closed with it, because they could not be used any more. Dropping the pool closes them, too.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem;

@@ -2,13 +2,13 @@
 //!
 //! Pure: the variables come in as an argument. `https://` endpoints heed `https_proxy`, `http://` endpoints
 //! `http_proxy`, and both `all_proxy` where the first one is not set. Lower case goes before upper case and an empty
-//! variable is not set, as in curl. `HTTP_PROXY` in upper case is not looked at in a CGI program, for which it is a
-//! header of whoever asks (httpoxy).
+//! variable is not set, as in curl. `HTTP_PROXY` in upper case is ignored in a CGI program, where it is a header of the
+//! requester (httpoxy).
 //!
-//! `no_proxy` lists, with commas or blanks between them, what is reached without a proxy: `*` for everything; a name,
-//! with or without a dot or `*.` before it, for that host and all below it (curl, botocore); an address; a network as
-//! `10.0.0.0/8` (curl since 7.86, Go); and each of them but a network may have a port behind it, and is for that port
-//! then (botocore, Go).
+//! `no_proxy` lists, with commas or blanks between them, the hosts that are reached without a proxy: `*` for
+//! everything; a name, with or without a dot or `*.` before it, for that host and all below it (curl, botocore); an
+//! address; a network as `10.0.0.0/8` (curl since 7.86, Go); and each of them but a network may have a port behind it,
+//! and is for that port then (botocore, Go).
 
 use std::fmt;
 use std::net::IpAddr;

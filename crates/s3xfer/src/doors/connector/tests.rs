@@ -233,7 +233,7 @@ async fn what_a_server_says_unasked_is_not_taken_for_an_answer() {
         while said.load(Ordering::SeqCst) < 2 {
             thread::yield_now();
         }
-        // Written is not arrived, on some systems not even within a machine; what comes later passes for an answer.
+        // Written is not arrived, on some systems not even within a machine; later bytes pass for an answer.
         let noticed = (0..PATIENCE).any(|_| {
             thread::sleep(MOMENT);
             shared.pool.usable() == 0
@@ -663,7 +663,7 @@ async fn a_configuration_that_brings_no_client_is_told_from_one_that_does() {
     assert!(aws_sdk_s3::Client::from_conf(with).config().http_client().is_some());
 }
 
-/// A certificate for 127.0.0.1 that nobody but who has the file trusts.
+/// A certificate for 127.0.0.1 that is trusted only by programs that have the file.
 struct Ca {
     key: CertifiedKey<rcgen::KeyPair>,
     file: tempfile::NamedTempFile,

@@ -1,8 +1,8 @@
 //! TLS by rustls and aws-lc, over its interface without buffers of its own.
 //!
 //! rustls's usual interface reads 4 KiB at a time from the socket and hands out one record (16 KiB) at a time. Here the
-//! socket is read in gulps as large as the frame that is to be filled, records are decrypted where they lie, and what
-//! they hold is copied into the frame until that is full. The gulp's buffer is borrowed for as long as one call lasts:
+//! socket is read in gulps as large as the frame that is to be filled, records are decrypted in place, and their
+//! contents are copied into the frame until that is full. The gulp's buffer is borrowed for as long as one call lasts:
 //! between calls, a connection holds no more than the beginning of a record, and the end of one that did not fit the
 //! frame.
 
@@ -44,7 +44,8 @@ const HANDSHAKE_BYTES: usize = 8 << 10;
 /// Most bytes that may wait to be understood at that time; rustls itself takes no message of more than 64 KiB.
 const HANDSHAKE_LIMIT: usize = 128 << 10;
 
-/// Why there is no TLS. The causes are part of the text: who reports it looks no further than the innermost error.
+/// The reason for a failed TLS handshake. The causes are part of the text, because callers report the innermost error
+/// only.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
     /// The file of certificates is missing or broken.
@@ -346,7 +347,7 @@ impl TlsStream {
             }
         }
         if filled == 0 && self.ended && !self.closed {
-            // An attacker who can cut a connection could otherwise shorten a body that ends with it.
+            // An attacker with the power to cut a connection could otherwise shorten a body that ends with it.
             let cut = "the connection closed without TLS's goodbye";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut)));
         }

@@ -1,6 +1,6 @@
 //! [`Calls`]: the steps that the disk is asked for, in order, for tests to watch and to have fail.
 //!
-//! Outside of tests there is nobody who watches, and every step is taken.
+//! Outside of tests no step is watched, and every one is taken.
 
 use std::io;
 use std::path::Path;

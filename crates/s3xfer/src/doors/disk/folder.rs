@@ -106,7 +106,7 @@ impl Folder {
         }
     }
 
-    /// Without a look into /proc, which makes an entry for whatever is asked for.
+    /// Without a look into /proc, which makes an entry for any name that is asked for.
     #[cfg(target_os = "linux")]
     fn link_open(&self, file: &File, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::linkat(file, "", &self.fd, name, AtFlags::EMPTY_PATH)?)
@@ -140,7 +140,7 @@ impl Folder {
         self.ours(file)
     }
 
-    /// An empty file that only its owner reads, whatever was there; written at its end only.
+    /// An empty file that only its owner reads, in place of any earlier one; written at its end only.
     pub(crate) fn create_private(&self, name: &OsStr) -> io::Result<File> {
         let flags = CAREFUL | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
         self.remove(name)?;
@@ -153,7 +153,7 @@ impl Folder {
         Ok(rustix::fs::openat(&self.fd, name, flags, PRIVATE)?.into())
     }
 
-    /// What another user put under a predictable name could hold anything, now or later.
+    /// A file that another user put under a predictable name could hold anything, now or later.
     fn ours(&self, file: OwnedFd) -> io::Result<File> {
         let found = rustix::fs::fstat(&file)?;
         if !rustix::fs::FileType::from_raw_mode(found.st_mode).is_file() {
@@ -194,7 +194,7 @@ impl Folder {
         }
     }
 
-    /// Atomic: whoever opens `to` sees what was there, or what is now.
+    /// Atomic: a reader of `to` sees the old file or the new one.
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
@@ -219,12 +219,12 @@ impl Folder {
     }
 }
 
-/// Whether the file has more names than one. Writing to it would change what is under the others.
+/// Whether the file has more names than one. Writing to it would change the file under the other names too.
 pub(super) fn has_other_names(file: &File) -> io::Result<bool> {
     Ok(rustix::fs::fstat(file)?.st_nlink > 1)
 }
 
-/// Where the kernel keeps an open file's link.
+/// The place in /proc of an open file's link.
 #[cfg(target_os = "linux")]
 fn link_of(file: &File) -> std::path::PathBuf {
     use std::os::fd::AsRawFd;

@@ -31,7 +31,7 @@ pub(super) struct Opened {
 /// Device and inode: of no other file as long as somebody has this one open.
 type Id = (u64, u64);
 
-/// Nobody writes to it any more but those who are about to end.
+/// Only threads that are about to end still write to it.
 pub(super) fn add(file: &Opened) -> io::Result<()> {
     let id = id(file)?;
     let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);

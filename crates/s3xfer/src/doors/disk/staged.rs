@@ -1,8 +1,8 @@
 //! [`StagedFile`]: a file that is written beside its target and given the target's name when it is whole.
 //!
-//! Two kinds. One that is not continued has no name at all where the system allows it (`O_TMPFILE`): whatever ends the
-//! process, nothing is left. One that can be continued has a name that follows from the target's, with a lock in it as
-//! long as somebody writes it, so that the next download finds it, and finds out whether it is alone.
+//! Two kinds. One that is not continued has no name at all where the system allows it (`O_TMPFILE`): however the
+//! process ends, nothing is left. One that can be continued has a name that follows from the target's, with a lock in
+//! it as long as it is being written, so that the next download finds it, and finds out whether it is alone.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -100,7 +100,7 @@ impl StagedFile {
         Self::create_at(Place::of(target)?)
     }
 
-    /// As [`create`](Self::create), under a name in a folder that is open, whatever leads there by now.
+    /// As [`create`](Self::create), under a name in an open folder, wherever its path leads by now.
     ///
     /// # Errors
     ///
@@ -358,7 +358,7 @@ impl Place {
                     return Ok(Claim::Unknown);
                 }
             }
-            // Between opening and locking, the one who held it may have published or removed it: the lock is then of a
+            // Between opening and locking, the earlier owner may have published or removed it: the lock is then of a
             // file that has another name or none.
             if !self.folder.is(&file, name)? {
                 continue;

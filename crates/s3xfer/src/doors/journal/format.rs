@@ -1,9 +1,9 @@
-//! How a journal is written down: lines of JSON, each followed by a checksum.
+//! The format of a journal: lines of JSON, each followed by a checksum.
 //!
 //! The first line carries the version and the journal's identity, which the data file's mark repeats. A checksum is a
 //! CRC-32 (ISO-HDLC) over the one of the line before, as 8 hexadecimal digits, and the line's JSON; so a line counts
-//! only behind the very lines it was written behind, and what a crash tore, or left of an older file, ends the list.
-//! Pure: what reads and writes is in the file above.
+//! only behind the very lines it was written behind, and a torn line, or the rest of an older file, ends the list.
+//! Pure: reading and writing are in the file above.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub(super) struct Header {
     pub(super) id: u64,
     /// The journal that marked the data file before; `None` where the file was empty.
     pub(super) follows: Option<Follows>,
-    /// Which start of the machine it was written in; `None` where that cannot be known.
+    /// Identity of the start of the machine in which it was written; `None` where that cannot be known.
     pub(super) boot_id: Option<String>,
     pub(super) checkpoint: Checkpoint,
 }
@@ -57,7 +57,7 @@ pub(super) fn read_mark(line: &[u8; MARK_BYTES]) -> Option<Mark> {
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
     let mut number = || u64::from_str_radix(words.next()?, 16).ok();
     let mark = Mark { journal: number()?, parts: number()? };
-    // Whatever else the line says, it must be what this mark is written as.
+    // The whole line must be the text of this mark.
     (mark_line(mark).as_bytes() == line).then_some(mark)
 }
 
@@ -87,7 +87,7 @@ impl Chain {
     }
 }
 
-/// What a journal says, as far as it is whole; `None` if its first line is not.
+/// The records of a journal, as far as it is whole; `None` if its first line is not.
 pub(super) fn read(text: &[u8]) -> Option<(Header, Vec<Record>)> {
     let Lines { header, records, .. } = lines(text)?;
     Some((header, records)).filter(|(header, _): &(Header, _)| header.s3xfer_journal == VERSION)
@@ -105,7 +105,7 @@ pub(super) struct Lines<H, R> {
 
 /// Reads lines of two kinds: the first one, and all that follow. `None` if the first one is not whole.
 pub(super) fn lines<H: DeserializeOwned, R: DeserializeOwned>(text: &[u8]) -> Option<Lines<H, R>> {
-    // What is behind the last line's end is torn.
+    // Text after the last line's end is torn.
     let mut lines = text.split_inclusive(|byte| *byte == b'\n').map_while(|line| line.strip_suffix(b"\n"));
     let first = lines.next()?;
     let (json, mut chain) = Chain::START.check(first)?;

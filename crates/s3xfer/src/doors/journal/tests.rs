@@ -1,4 +1,4 @@
-//! Journals on a real file system: what a killed process and a crashed machine leave, and what the next download makes
+//! Journals on a real file system: the state after a killed process or a crashed machine, and the next download's use
 //! of it.
 
 use std::fs::OpenOptions;
@@ -39,7 +39,7 @@ fn put(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The object's byte at an offset, never 0, which is what a byte that was not written is.
+/// The object's byte at an offset, never 0, which is the value of bytes that were not written.
 fn byte(offset: u64) -> u8 {
     u8::try_from(offset % 251).unwrap() + 1
 }
@@ -82,7 +82,7 @@ fn some_parts(folder: &Path, boot: &str, parts: &[u64]) -> Vec<u64> {
     done
 }
 
-/// What the next download would go on with; the folder stays as it is.
+/// The state from which the next download would go on; the folder stays as it is.
 fn saved(folder: &Path, boot: &str) -> Option<Saved> {
     let staged = resumable(&target(folder)).unwrap();
     let saved = Journal::open_in(&staged, Some(boot));
@@ -100,8 +100,8 @@ fn scratch() -> TempDir {
 
 #[test]
 fn a_process_that_is_killed_at_any_step_loses_what_was_in_flight_and_a_machine_what_was_not_synced() {
-    // Each step of a download leaves the journal as it is then; `device` is the data that a crash of the machine leaves
-    // at worst: what was there when the last sync of it returned, and nothing else.
+    // Each step of a download leaves the journal as it is then; `device` is the least data that a crash of the machine
+    // leaves: the file at the return of its last sync, and nothing else.
     let folder = scratch();
     let staged = resumable(&target(folder.path())).unwrap();
     let (journal, _) = begin(&staged, "first");
@@ -168,7 +168,7 @@ fn a_download_goes_on_again_and_again_and_ends_whole() {
     // Torn in the last record.
     let journal = OpenOptions::new().write(true).open(journal_path(folder.path())).unwrap();
     journal.set_len(journal.metadata().unwrap().len() - 3).unwrap();
-    // What is recorded behind the torn end counts.
+    // Records behind the torn end count.
     assert_eq!(some_parts(folder.path(), "second", &PARTS[6..8]), PARTS[..6]);
 
     let staged = resumable(&target(folder.path())).unwrap();
@@ -319,7 +319,7 @@ fn a_journal_that_cannot_be_read_is_no_error() {
 fn bytes_are_not_thrown_away_before_the_journal_that_speaks_of_them() {
     let folder = scratch();
     some_parts(folder.path(), "boot", &[1]);
-    // What cannot be removed as a file.
+    // A folder cannot be removed as a file.
     fs::remove_file(journal_path(folder.path())).unwrap();
     fs::create_dir(journal_path(folder.path())).unwrap();
     let staged = resumable(&target(folder.path())).unwrap();
@@ -487,7 +487,7 @@ fn a_process_that_is_killed_leaves_its_parts_and_no_lock() {
 
     let staged = resumable(&target(folder.path())).unwrap();
     let saved = Journal::open(&staged);
-    // Where the machine's starts have no name, what is not synced does not count.
+    // Where the machine's starts have no identity, bytes that are not synced do not count.
     let expected: &[u64] = if boot_id().is_some() { &PARTS[..3] } else { &[] };
     assert_eq!(numbers(&saved), expected);
 }
@@ -503,7 +503,7 @@ enum Step {
         sync_after: usize,
         ends: bool,
     },
-    /// The machine ends: of either file what was synced last is left, or all.
+    /// The machine ends: of either file its last synced state is left, or all.
     Crash {
         data_is_lost: bool,
         journal_is_lost: bool,

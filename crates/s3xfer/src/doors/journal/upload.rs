@@ -1,8 +1,9 @@
-//! [`UploadJournal`]: what the next upload of the same file to the same place needs to go on with this one.
+//! [`UploadJournal`]: the record from which the next upload of the same file to the same place goes on.
 //!
 //! It lies beside the file, or in a folder that the caller names, and is only appended to. Its first line is on the
-//! device before the server is asked to begin, so that a process or machine that ends at any moment leaves a word of
-//! what it may have begun; a part's record follows the server's answer, and one that a crash takes costs that part.
+//! device before the server is asked to begin, so that a process or machine that ends at any moment leaves a record of
+//! the upload that it may have begun. A part's record follows the server's answer; a record that a crash takes costs
+//! that part.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -18,8 +19,7 @@ use super::format::{Chain, Lines, lines};
 use crate::doors::disk::{Folder, Lock};
 use crate::words::unfinished::{SavedUpload, Unfinished, UploadRecord};
 
-/// Other versions are not read: what they have left is aborted with
-/// [`Client::abort_stale`](crate::Client::abort_stale).
+/// Other versions are not read: their uploads are aborted with [`Client::abort_stale`](crate::Client::abort_stale).
 const VERSION: u32 = 1;
 /// The beginning of every journal's name.
 pub(crate) const PREFIX: &str = ".s3xfer-upload-";
@@ -57,7 +57,7 @@ struct State {
 /// The answer to a wish for a journal.
 #[derive(Debug)]
 pub(crate) enum Opened {
-    /// It is the caller's, with what an earlier upload has left in it.
+    /// It is the caller's, with the state that an earlier upload has left in it.
     Ours(Box<UploadJournal>, Option<Box<SavedUpload>>),
     /// There is none, and none was to be made.
     Absent,
@@ -105,8 +105,8 @@ impl UploadJournal {
                 Lock::Held => return Ok(Opened::Held),
                 Lock::Unknown => return Err(io::ErrorKind::Unsupported.into()),
             }
-            // Between opening and locking, the one who held it may have removed it: the lock is then of a file that
-            // nobody finds.
+            // Between opening and locking, the earlier owner may have removed it: the lock is then of a file without a
+            // name.
             if !folder.is(&file, &name)? {
                 continue;
             }
@@ -132,7 +132,7 @@ impl UploadJournal {
         &self.path
     }
 
-    /// Begins anew: what is in it is forgotten. It is on the device when this returns. Blocks.
+    /// Begins anew: its contents are forgotten. It is on the device when this returns. Blocks.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Requests past the SDK, whose way through a request costs more processor time than the 64 KiB that it may bring.
 //!
 //! The first request for a bucket goes through the SDK, and is the lesson from which a [`Pattern`] is made. Later ones
-//! are written by it and sent by our connector. What the SDK knows it keeps: credentials come from its cache, for every
+//! are written by it and sent by our connector. The SDK keeps its knowledge: credentials come from its cache, for every
 //! request anew, and an answer that is not [plainly](super::plain) the object (a refusal, a redirect, an odd head, none
 //! at all) is handed to the SDK as if it had asked, so that it ends as any other.
 //!
@@ -95,13 +95,12 @@ pub(super) struct Told(Arc<Mutex<Option<Result<HttpResponse, ConnectorError>>>>)
 #[derive(Debug, Default)]
 pub(super) struct Listener(Arc<Mutex<Option<Heard>>>);
 
-/// The listener's ear in the SDK. It does not hold what is heard: that has the means of the request, which hold the
-/// ear. Had they hold of each other, a request that fails or is dropped would leave the client's connections open for
-/// ever.
+/// The listener in the SDK. It does not hold the lessons: those hold the means of the request, which hold the listener.
+/// If they held each other, a request that fails or is dropped would leave the client's connections open for ever.
 #[derive(Debug)]
 struct Ear(Weak<Mutex<Option<Heard>>>);
 
-/// A lesson, and by what means the request was made.
+/// A lesson, and the means by which the request was made.
 struct Heard {
     lesson: Lesson,
     timeouts: TimeoutConfig,

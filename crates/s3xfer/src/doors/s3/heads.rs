@@ -2,9 +2,9 @@
 //! understands.
 //!
 //! The SDK models some forty headers of an object, parses all of them, and fails where it cannot parse one. Most of
-//! them were chosen by whoever put the object there, or are for others. So the rest is taken away before it is parsed.
-//! An optional header that cannot be understood is taken away, too, and is then absent in every answer alike. A header
-//! that a download cannot do without, or would go wrong with, is an error that names it.
+//! them were chosen by the writer of the object, or are for others. So the rest is taken away before it is parsed. An
+//! optional header that cannot be understood is taken away, too, and is then absent in every answer alike. A header
+//! that a download needs, or that would mislead it, is an error that names it.
 //!
 //! Answers that refuse keep all headers.
 

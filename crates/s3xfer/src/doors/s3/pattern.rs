@@ -1,10 +1,10 @@
 //! Requests made after one that the SDK has made: for the same bucket, with the same credentials, and in all else like
 //! it.
 //!
-//! The SDK decides where a bucket is asked for, with which headers, and what of that is signed. A [`Pattern`] is what
-//! it decided, taken from a [`Lesson`]: one of its requests as it went out. No pattern is made of a lesson that it
-//! could not repeat to the last byte, the signature included, nor of one that has anything in it that is not known
-//! here. So an unusual request stays with the SDK without being named.
+//! The SDK decides the address of a bucket, the headers, and which of them are signed. A [`Pattern`] holds these
+//! decisions, taken from a [`Lesson`]: one of its requests as it went out. No pattern is made of a lesson that it could
+//! not repeat to the last byte, the signature included, nor of one that has any unknown part. So an unusual request
+//! stays with the SDK without being named.
 //!
 //! Pure but for the kept key. Nothing here shows a secret.
 

@@ -1,7 +1,7 @@
 //! Bodies of answers that refuse: the beginning of them, for that is where S3's error code is.
 //!
-//! The SDK reads such a body to its end before it says what the status was, and a server may send one that has none.
-//! The rest stays unread, and its connection is not used again.
+//! The SDK reads such a body to its end before it tells the status, and a server may send one that has no end. The rest
+//! stays unread, and its connection is not used again.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

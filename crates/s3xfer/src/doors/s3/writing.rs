@@ -51,7 +51,7 @@ pub(super) fn written(algorithm: ChecksumAlgorithm, value: u64) -> String {
     })
 }
 
-/// The reverse; `None` for one of parts (`...-N`), and for what is not as wide as it must be.
+/// The reverse; `None` for one of parts (`...-N`), and for a text of another width.
 pub(super) fn read(algorithm: ChecksumAlgorithm, text: &str) -> Option<u64> {
     let bytes = base64::decode(text).ok()?;
     let wide = if algorithm == ChecksumAlgorithm::Crc64Nvme { 8 } else { 4 };
@@ -153,7 +153,7 @@ pub(super) use {describing, for_target, send, told_checksum, with_key};
 
 impl Store {
     /// Writes the object in one piece. `body` is asked for one whenever the request is sent; `checksum` is that of its
-    /// bytes. How long it may take is the caller's to say.
+    /// bytes. The caller sets the deadline.
     ///
     /// # Errors
     ///
@@ -285,7 +285,7 @@ impl Store {
         self.see_through(object, within, None, attempt).await
     }
 
-    /// Asks what the server has there.
+    /// Asks the server about the present object.
     ///
     /// # Errors
     ///

@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     /// A link that is not followed, or something that has no bytes of its own: a FIFO, a socket, a device.
     NoFile,
     NotUtf8,
-    /// It could not be looked at: of what is below it, nothing is known.
+    /// It could not be examined: nothing is known of the names below it.
     Unlisted(io::Error),
 }
 
@@ -65,7 +65,7 @@ struct Entry {
     sort: Vec<u8>,
     path: PathBuf,
     is_link: bool,
-    /// What it is, or what the link is for.
+    /// The entry's kind, or that of the link's target.
     found: io::Result<Metadata>,
 }
 

@@ -21,7 +21,7 @@ use crate::words::object::ObjectAddress;
 /// A copy, by the server, of all objects below a prefix to below another one;
 /// [`Client::copy_prefix`](crate::Client::copy_prefix) makes it, and awaiting it runs it.
 ///
-/// Keys keep what is behind the prefix, whatever it is. Each object appears whole, or not at all.
+/// Keys keep everything behind the prefix. Each object appears whole, or not at all.
 ///
 /// # Errors
 ///

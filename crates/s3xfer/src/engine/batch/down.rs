@@ -71,8 +71,8 @@ impl PrefixDownload {
         self
     }
 
-    /// Keeps what was downloaded of an object when the batch ends early, and goes on from there when the same object is
-    /// downloaded to the same file again ([`FileDownload::resume`](crate::FileDownload::resume)).
+    /// Keeps the downloaded parts of an object when the batch ends early, and goes on from there when the same object
+    /// is downloaded to the same file again ([`FileDownload::resume`](crate::FileDownload::resume)).
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self

@@ -33,7 +33,7 @@ impl Merge {
     ///
     /// # Errors
     ///
-    /// A side cannot be listed. Nothing is known of what comes after it.
+    /// A side cannot be listed. Nothing is known of its later names.
     pub(super) async fn next(&mut self) -> Option<Result<Pair, ItemError>> {
         let Some(target) = &mut self.target else {
             return Some(self.source.next().await?.map(Pair::Source));

@@ -1,5 +1,5 @@
-//! Whether two objects, or an object and a file, have the same bytes, by what S3 keeps of them: the checksum of the
-//! whole object, or an ETag that is an MD5 sum (S3 User Guide, "Checking object integrity").
+//! Whether two objects, or an object and a file, have the same bytes, by S3's records: the checksum of the whole
+//! object, or an ETag that is an MD5 sum (S3 User Guide, "Checking object integrity").
 
 use std::fs::File;
 use std::io::Read;

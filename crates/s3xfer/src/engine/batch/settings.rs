@@ -4,20 +4,19 @@
 macro_rules! settings {
     ($builder:ident) => {
         impl $builder {
-            /// The names that are meant; all of them without it. What is left out is neither transferred nor deleted.
+            /// The names that are meant; all of them without it. Other names are neither transferred nor deleted.
             pub fn globs(mut self, globs: $crate::words::globs::Globs) -> Self {
                 self.settings.globs = globs;
                 self
             }
 
-            /// Does nothing but to list, to compare and to check names: `on_each` and the report say what would be
-            /// done.
+            /// Only lists, compares and checks names: `on_each` and the report tell the planned actions.
             pub fn dry_run(mut self, dry_run: bool) -> Self {
                 self.settings.dry_run = dry_run;
                 self
             }
 
-            /// What happens after an object has failed; by default the batch ends.
+            /// The consequence of a failed object; by default the batch ends.
             pub fn on_failure(mut self, on_failure: $crate::words::batch::OnFailure) -> Self {
                 self.settings.on_failure = on_failure;
                 self
@@ -31,15 +30,15 @@ macro_rules! settings {
                 self
             }
 
-            /// Leaves out what the target has already, by this rule. Needs both sides listed in the order of their
-            /// keys, which S3's directory buckets do not do.
+            /// Leaves out objects that the target has already, by this rule. Needs both sides listed in the order of
+            /// their keys, which S3's directory buckets do not do.
             pub fn sync(mut self, compare: $crate::words::compare::Compare) -> Self {
                 self.settings.sync = Some(compare);
                 self
             }
 
-            /// Deletes what the target has and the source does not. Names that globs leave out stay, and so does what
-            /// is, or may be, below something of the source that could not be listed.
+            /// Deletes objects of the target that the source does not have. Names that globs leave out stay, and so do
+            /// names that are, or may be, below a part of the source that could not be listed.
             pub fn delete(mut self, delete: bool) -> Self {
                 self.settings.delete = delete;
                 self

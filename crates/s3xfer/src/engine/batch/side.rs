@@ -23,7 +23,7 @@ use crate::words::listing::{ListRequest, ListedObject, NotDeleted};
 /// Names in order. After an error there is nothing more.
 pub(crate) type Side = BoxStream<'static, Result<Seen, ItemError>>;
 
-/// A name below the prefix or the folder, and what it is of.
+/// A name below the prefix or the folder, and the kind of thing that it names.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) name: String,
@@ -127,7 +127,7 @@ pub(crate) fn of_folder(root: &Path, links: Symlinks, threads: bool) -> Side {
         .boxed()
 }
 
-/// Deletes objects below a prefix, up to [`MOST_KEYS`], and says what became of each.
+/// Deletes objects below a prefix, up to [`MOST_KEYS`], and returns the outcome of each.
 pub(crate) async fn delete(
     shared: Shared,
     asked: ListRequest,
@@ -173,7 +173,7 @@ fn seen(walked: Walked) -> Seen {
     Seen { name, what }
 }
 
-/// Calls what may wait for a device.
+/// Makes a call that may wait for a device.
 pub(crate) async fn wait<T: Send + 'static>(threads: bool, call: impl FnOnce() -> T + Send + 'static) -> T {
     match threads {
         true => blocking::run(call).await,

@@ -65,7 +65,7 @@ impl FolderUpload {
         Self { settings, folder, bucket, prefix, symlinks, empty_folders, keep_times, per_object: None }
     }
 
-    /// What is done with symbolic links; by default they are left out.
+    /// The treatment of symbolic links; by default they are left out.
     pub fn symlinks(mut self, symlinks: Symlinks) -> Self {
         self.symlinks = symlinks;
         self

@@ -289,7 +289,7 @@ impl Ask for CopyingPart<'_> {
     }
 }
 
-/// The question what the source is.
+/// The request for the source's description.
 struct Describing<'a> {
     session: &'a Session,
     source: &'a ObjectRequest,

@@ -1,5 +1,5 @@
-//! The first request: it tells the object's size and version, and its body is the beginning of what is wanted, so that
-//! no HEAD is needed.
+//! The first request: it tells the object's size and version, and its body is the beginning of the wanted bytes, so
+//! that no HEAD is needed.
 //!
 //! Dropped at any await, nothing remains.
 
@@ -148,7 +148,7 @@ impl Ask for Modified<'_> {
     }
 }
 
-/// The version that `first` is of, and how what is wanted of it is cut.
+/// The version of `first`, and the parts of the wanted bytes.
 fn understand(fetcher: &Fetcher, first: &Answer, asked: Option<&Range<u64>>) -> Result<(Version, Plan), TransferError> {
     let refuse = |what: String| fetcher.error(bad_response(what), None);
     let (object_bytes, ranged) = match (&first.content_range, asked) {

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 type Told = Result<ObjectChecksum, NotValidated>;
 
-/// What the server says of the object's checksum, with the ETag of the version it is of; `None` when it does not say.
+/// The server's record of the object's checksum, with the ETag of its version; `None` when there is none.
 type Answered = Option<(Option<String>, StoredChecksum)>;
 
 /// The question for a checksum, on its way.
@@ -62,7 +62,7 @@ impl Expected {
         Self { told: told.boxed().shared() }
     }
 
-    /// Which checksum to compute, if any.
+    /// The checksum algorithm to compute, if any.
     pub(crate) async fn algorithm(&self) -> Option<ChecksumAlgorithm> {
         self.told.clone().await.ok().map(|checksum| checksum.algorithm)
     }
@@ -151,7 +151,7 @@ impl Ask for Checksum {
     }
 }
 
-/// Runs `question` beside the caller; dropping what it gives ends it.
+/// Runs `question` beside the caller; dropping the returned handle ends it.
 fn beside<T: Send + 'static>(
     question: impl Future<Output = Option<T>> + Send + 'static,
 ) -> impl Future<Output = Option<T>> + Send + 'static {

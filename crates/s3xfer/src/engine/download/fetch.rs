@@ -1,4 +1,4 @@
-//! One part, from the first request to its last byte in the sink's hands, whatever happens in between.
+//! One part, from the first request to its last byte in the sink's hands, through retries and second requests.
 //!
 //! Cancelled at any await, the connection is closed or returned by the SDK, and the pieces that were handed over belong
 //! to the writer.
@@ -284,7 +284,7 @@ impl<F: Frames> Ask for Fetching<'_, F> {
     }
 }
 
-/// Where in the object the answer's body starts and ends, once it is sure that it is the right version of it.
+/// Start and end of the answer's body in the object, once its version is known to be the right one.
 fn place(answer: &Answer, asked: &Range<u64>, version: &Version) -> Result<(u64, u64), RequestFailure> {
     // Not every server heeds If-Match.
     match (&version.e_tag, &answer.e_tag) {

@@ -46,8 +46,8 @@ pub(crate) struct IntoFile {
     pub(crate) keep_time: bool,
     /// The object's time in a listing, where it came from one.
     pub(crate) listed: Option<SystemTime>,
-    /// The target's folder, where what leads there must not be followed again. The target's name is known to be free or
-    /// a regular file's then.
+    /// The target's folder, where its path must not be followed again. The target's name is known to be free or a
+    /// regular file's then.
     pub(crate) within: Option<Arc<OwnedFd>>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn run(order: Order, into: IntoFile) -> Result<TransferReport, 
         }
         Target::Regular(target) => {
             let started = Instant::now();
-            // Waited for with empty hands: whoever has a turn or a permit may need a file to get done.
+            // Waited for without a turn or a permit: their owner may need a file to finish.
             let _files = limits::files().await;
             match into.resume {
                 true => Box::pin(resumable(order, into, &target, started)).await,
@@ -221,8 +221,8 @@ async fn go_on(
     Ok((report, Some(journal)))
 }
 
-/// Reads the kept parts back from the file and forgets those that are not what they were when they came: they are
-/// fetched again, as are those whose checksum nobody has kept.
+/// Reads the kept parts back from the file and forgets those whose bytes have changed: they are fetched again, as are
+/// those without a kept checksum.
 async fn read_again(order: &Order, file: OpenFile, saved: &mut Saved) {
     let algorithm = saved.checkpoint.checksum.as_deref().and_then(ChecksumAlgorithm::named);
     let Some(algorithm) = algorithm else { return saved.done.clear() };
@@ -273,7 +273,7 @@ fn read_step(
     Ok(running)
 }
 
-/// Write, sync, close, rename, sync of the folder: in this order, each awaited, since the kernel tells what became of
+/// Write, sync, close, rename, sync of the folder: in this order, each awaited, since the kernel reports the fate of
 /// written bytes only in the answers to the second and the third.
 async fn publish(
     staged: StagedFile,
@@ -319,7 +319,7 @@ async fn publish(
     Ok(TransferReport { elapsed: started.elapsed(), ..report })
 }
 
-/// Calls what may wait for a device, where it keeps nobody else from running if there are `threads`.
+/// Makes a call that may wait for a device, where it delays no other task if there are `threads`.
 async fn wait<T: Send + 'static>(threads: bool, call: impl FnOnce() -> T + Send + 'static) -> T {
     match threads {
         true => blocking::run(call).await,

@@ -1,4 +1,4 @@
-//! [`Order`]: what is to be downloaded, and under which client's limits.
+//! [`Order`]: the object to download, and the client's limits for it.
 //!
 //! The public builder above it turns into one at its door; nothing below names the builder or the client.
 

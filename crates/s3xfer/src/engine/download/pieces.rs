@@ -1,6 +1,6 @@
 //! The frames of one part, gathered into pieces and handed to the writer, within the memory that there is.
 //!
-//! Dropped in the middle, what was not handed over is forgotten and its room is free again.
+//! Dropped in the middle, bytes that were not handed over are forgotten and their room is free again.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) struct Pieces {
     writer: Writer,
     limits: Arc<Limits>,
     coalescer: Coalescer,
-    /// For what the coalescer holds.
+    /// The room of the coalescer's bytes.
     room: Option<Reservation>,
     /// The place of the next frame, counted from the first wanted byte.
     offset: u64,
@@ -28,7 +28,7 @@ impl Pieces {
         Self { writer, limits, coalescer: Coalescer::new(offset, io_chunksize), room: None, offset }
     }
 
-    /// Gathers the frame; what is full of it goes to the writer, with its room.
+    /// Gathers the frame; full pieces of it go to the writer, with their room.
     async fn gather(&mut self, mut frame: Bytes) -> Result<(), FetchError> {
         while !frame.is_empty() {
             if let Some(piece) = self.coalescer.push(&mut frame) {
@@ -65,9 +65,9 @@ impl Frames for Pieces {
                 }
                 self.gather(frame).await
             }
-            // Nothing is waited for, least of all by somebody who has a permit: whoever has the room may be waiting for
-            // one. What was gathered is written as it is, and the frame stays in the place that its request has for it
-            // until it is written, too.
+            // Nothing is waited for here, because the room's owner may be waiting for our permit. The gathered bytes
+            // are written as they are, and the frame stays in the place that its request has for it until it is
+            // written, too.
             None => {
                 self.flush().await?;
                 self.gather(frame).await?;

@@ -1,7 +1,7 @@
-//! [`Pinned`]: a download whose object is known, whatever it ends in. The version that it is pinned to, the verdict on
-//! the bytes, the report.
+//! [`Pinned`]: a download whose object is known, with any target. The version that it is pinned to, the verdict on the
+//! bytes, the report.
 //!
-//! Dropped at any await, nothing remains but what the sink has.
+//! Dropped at any await, only the sink's bytes remain.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +51,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// The given parts of what `plan` is of, each with its checksum by `algorithm` where one was kept.
+    /// The given parts of the object of `plan`, each with its checksum by `algorithm` where one was kept.
     pub(crate) fn new(plan: &Plan, parts: &mut [DonePart], algorithm: Option<ChecksumAlgorithm>) -> Self {
         let first = plan.bytes().start;
         let (mut runs, mut checksums) = (Runs::default(), algorithm.map(PartChecksums::new));
@@ -131,7 +131,7 @@ impl Pinned {
         }
     }
 
-    /// Compares what came with what the object must be.
+    /// Compares the received object with its stored checksum.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Downloads into a sink with positions: all parts at once, in any order.
 //!
-//! Dropped at any await, the part tasks are aborted; what the sink has by then is its owner's to throw away.
+//! Dropped at any await, the part tasks are aborted; the owner of the sink discards its bytes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -52,7 +52,7 @@ pub(crate) async fn to_memory(order: Order) -> Result<(Bytes, TransferReport), T
     let (_room, first) = match limits.try_reserve(bytes) {
         Some(room) => (vec![room], Some(first)),
         None => {
-            // Waited for without a permit and a turn, which whoever has the room may need to get done.
+            // Waited for without a permit and a turn, because the room's owner may need them to finish.
             drop((first, pinned.turn.take()));
             (limits.reserve_all(bytes).await, None)
         }

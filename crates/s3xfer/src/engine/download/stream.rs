@@ -2,9 +2,9 @@
 //! the other.
 //!
 //! A part that is fetched ahead has room for all its bytes before it is asked for, so it ends whatever its reader does,
-//! and gives its request permit back. Where there is no such room, the part whose turn it is goes without: its frames
-//! pass one at a time, and its reader is its back-pressure. So a stream always moves while it is read, however little
-//! memory is left; a stream that is not read keeps what it has fetched, and at most one request.
+//! and gives its request permit back. Without such room, the part whose turn it is goes on without: its frames pass one
+//! at a time, and its reader is its back-pressure. So a stream always moves while it is read, however little memory is
+//! left; a stream that is not read keeps the bytes that it has fetched, and at most one request.
 //!
 //! Dropped, the stream aborts its tasks.
 
@@ -71,7 +71,7 @@ enum State {
     Ended,
 }
 
-/// What is read from while the feeder feeds.
+/// The parts that are read while the feeder adds more.
 struct Reading {
     pinned: Arc<Pinned>,
     feeder: JoinSet<()>,
@@ -124,7 +124,7 @@ impl ObjectStream {
         }
     }
 
-    /// What was done, once the stream has ended without an error.
+    /// The report, once the stream has ended without an error.
     #[must_use]
     pub fn report(&self) -> Option<&TransferReport> {
         self.report.as_ref()
@@ -287,7 +287,7 @@ impl Coming {
         Some((Feeding { part, begun: self.begun.take(), forward }, self))
     }
 
-    /// The next part; no larger than what one connection brings soon, for it waits in memory until it is its turn.
+    /// The next part; no larger than one connection brings soon, because it waits in memory until its turn.
     fn part(&mut self) -> Option<Part> {
         const MOST: u64 = 8 << 20;
         let steered = match self.begun.is_none() && !self.pinned.plan.in_turn() {

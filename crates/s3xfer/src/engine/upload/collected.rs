@@ -178,7 +178,7 @@ impl Collector {
         if bytes == 0 {
             return Ok(None);
         }
-        // What lies behind decides whether this is the last part.
+        // The bytes behind decide whether this is the last part.
         while self.left.is_empty()
             && let Some(stream) = &mut self.stream
         {

@@ -107,7 +107,7 @@ impl Content {
         Self::Memory { chunks: chunks.into(), _rooms: Arc::new(rooms) }
     }
 
-    /// How many.
+    /// Number of bytes.
     pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Memory { chunks, .. } => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
@@ -190,7 +190,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// A read of a file: what it brought, and the checksum so far.
+/// A read of a file: its bytes, and the checksum so far.
 struct Read {
     bytes: io::Result<Bytes>,
     running: Option<RunningChecksum>,
@@ -212,8 +212,8 @@ struct Pieces {
     sent: Arc<Sent>,
     /// Bytes that were handed out.
     at: u64,
-    /// The one buffer that the request's permit covers. Who has a permit waits for no other memory: that may be held by
-    /// who waits for a permit.
+    /// The one buffer that the request's permit covers. The owner of a permit waits for no other memory, because the
+    /// memory's owner may wait for a permit.
     own: Arc<Semaphore>,
 }
 
@@ -247,7 +247,7 @@ impl Pieces {
         counters.frame(bytes, is_first, false);
         self.counted.up_to(self.at);
         if self.held.is_empty() && self.is_at_the_end() {
-            // Who counts the bytes does not ask for what comes behind the last one.
+            // A client that counts the bytes does not ask for more after the last one.
             let checksum = self.running.as_ref().map(RunningChecksum::value);
             *self.sent.checksum.lock().unwrap_or_else(PoisonError::into_inner) = checksum;
         }

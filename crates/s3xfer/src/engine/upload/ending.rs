@@ -14,7 +14,7 @@ use crate::rules::retry::Attempts;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::target::{Condition, Target};
 
-/// The object that is to appear, and by what request.
+/// The object to be written, and the request that writes it.
 pub(crate) struct Ending<'a> {
     pub(crate) session: &'a Session,
     pub(crate) target: &'a Target,
@@ -144,7 +144,7 @@ impl Ending<'_> {
         };
         let same = match (told, self.checksum) {
             (Some(told), Some(ours)) => told == ours,
-            // Without a checksum the ETag tells, where it is known what it must be.
+            // Without a checksum the ETag decides, where its right value is known.
             _ => self.e_tag.is_some() && self.e_tag == there.e_tag,
         };
         let written = Written { e_tag: there.e_tag, version_id: there.version_id, checksum: told };
@@ -169,7 +169,7 @@ pub(crate) fn multipart_e_tag(parts: &[SentPart]) -> Option<String> {
     Some(format!("\"{hex}-{}\"", parts.len()))
 }
 
-/// The question what is there.
+/// The request for the present object.
 struct Looking<'a> {
     session: &'a Session,
     target: &'a Target,

@@ -151,7 +151,7 @@ async fn whole(carrier: &Arc<Carrier>, source: &Known, counters: &Counters) -> R
     if let Known::File(file) = source
         && bytes <= READ_ONCE_BYTES.min(limits.waiting_bytes())
     {
-        // Before the permit: who has one waits for no memory.
+        // Before the permit, because the owner of a permit waits for no memory.
         let rooms = limits.reserve_all(bytes).await;
         let (reading, all) = (file.clone(), bytes);
         let read = blocking::run(move || {

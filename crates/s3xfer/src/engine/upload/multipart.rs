@@ -55,7 +55,7 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    /// Has the server begin one. The request goes on if this is dropped, so that what it begins is aborted.
+    /// Has the server begin one. The request goes on if this is dropped, so that the upload that it begins is aborted.
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ async fn abort(session: &Session, object: &ObjectRequest, upload_id: &str) {
     }
 }
 
-/// The request that begins one. Where its answer is lost, an upload without parts is left that nobody knows the id of.
+/// The request that begins one. Where its answer is lost, an upload without parts is left whose id is not known.
 struct Creating<'a> {
     session: &'a Session,
     target: &'a Target,

@@ -1,4 +1,4 @@
-//! [`Order`]: what is to be uploaded, where to, and under which client's limits.
+//! [`Order`]: the source and target of an upload, and the client's limits for it.
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! One request that carries bytes, from its first attempt to the server's word that it has them.
 //!
-//! Cancelled at any await, the connection is closed; what the server has by then it forgets with the upload.
+//! Cancelled at any await, the connection is closed; the server forgets its bytes with the upload.
 
 use std::future::Future;
 use std::io;
@@ -47,8 +47,8 @@ impl Carrier {
         Arc::new(Self { session, target, path, thinks: AtomicU64::new(0) })
     }
 
-    /// Sends `content` once by `send`, which is given what makes the body. Waits for the answer as long as bytes move,
-    /// and then as long as an answer may take.
+    /// Sends `content` once by `send`, which is given the maker of the body. Waits for the answer as long as bytes
+    /// move, and then as long as an answer may take.
     pub(crate) async fn carry<'a, T, F>(
         &'a self,
         content: &'a Content,
@@ -66,7 +66,7 @@ impl Carrier {
         let movement = Movement::new();
         let bodies =
             Bodies { carrier: self, content, algorithm, counted, sent: sent.clone(), movement: movement.clone() };
-        // A body flows from its beginning; the server's time to think is what it waits for.
+        // A body flows from its beginning; the wait is the server's time to think.
         let thinks = Duration::from_nanos(self.thinks.load(Ordering::Relaxed));
         let flow = steering.asked().answered(thinks);
         let answered = in_time(send(bodies), &movement, config.stall_timeout(), config.first_byte_timeout());
@@ -147,8 +147,8 @@ impl Bodies<'_> {
     }
 }
 
-/// Waits for `sent`: as long as it is this program that makes bytes ready, `stall` for the network to take more of
-/// them, and `answer` for the answer once it has all. What is in the kernel's buffers then takes its time, too.
+/// Waits for `sent`: as long as this program makes bytes ready, `stall` for the network to take more of them, and
+/// `answer` for the answer once it has all. The bytes in the kernel's buffers then take their time, too.
 async fn in_time<T>(
     sent: impl Future<Output = Result<T, RequestFailure>> + Send,
     movement: &Movement,

@@ -1,6 +1,6 @@
 //! The beginning of an upload that goes on with an earlier one, as far as there is one to go on with.
 //!
-//! Dropped at any await, the journal says what it said before, or what has been done since.
+//! Dropped at any await, the journal has its earlier state, or the progress since.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -34,7 +34,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// upload began differs from this machine's clock by no more.
 const MOST_SKEW: Duration = Duration::from_secs(15 * 60);
 
-/// A journal that is this upload's alone, and what an earlier one has left in it.
+/// A journal that is this upload's alone, and the state that an earlier one has left in it.
 pub(crate) struct Kept {
     journal: Arc<UploadJournal>,
     saved: Option<Box<SavedUpload>>,
@@ -149,7 +149,7 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// [`TransferError`] where the server does not say what it has.
+    /// [`TransferError`] where the server does not list its parts.
     pub(crate) async fn start(
         &self,
         carrier: &Arc<Carrier>,
@@ -212,8 +212,8 @@ impl Kept {
         Ok(Some(Object { written, checksum: completing.checksum, bytes, parts, part_bytes: *part_bytes }))
     }
 
-    /// Aborts what the earlier upload has begun, or may have begun before its process ended: then there is no id, and
-    /// it is told by its key, its time and by having no part. What cannot be aborted is logged.
+    /// Aborts the upload that the earlier process has begun, or may have begun before it ended: then there is no id,
+    /// and it is recognised by its key, its time and by having no part. A failure to abort is logged.
     async fn abort(&self, carrier: &Carrier, saved: &SavedUpload) {
         let session = &*carrier.session;
         let object = &carrier.target.object;

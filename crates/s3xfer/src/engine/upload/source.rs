@@ -40,8 +40,8 @@ impl UploadSource {
         Self { kind: Kind::Bytes(bytes.into()) }
     }
 
-    /// Whatever can be read from, to its end: a pipe, standard input, an answer of another server. Parts are collected
-    /// in memory, within [`memory_limit`](crate::TransferConfig::memory_limit).
+    /// Any reader, to its end: a pipe, standard input, an answer of another server. Parts are collected in memory,
+    /// within [`memory_limit`](crate::TransferConfig::memory_limit).
     #[must_use]
     pub fn reader(reader: impl AsyncRead + Send + 'static) -> Self {
         let next = |reader: Option<std::pin::Pin<Box<dyn AsyncRead + Send>>>| async move {

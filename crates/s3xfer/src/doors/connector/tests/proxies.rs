@@ -9,7 +9,7 @@ fn through(server: &Server, user: &str, shared: Shared) -> Shared {
     Shared { proxies: Proxies::new(value), ..shared }
 }
 
-/// Opens a way to whoever is asked for, and says what it was asked.
+/// Opens a tunnel to the requested host, and records the request.
 fn tunnelling() -> (Server, Arc<Mutex<Vec<String>>>) {
     let heads = Arc::new(Mutex::new(Vec::new()));
     let seen = heads.clone();

@@ -1,4 +1,4 @@
-//! Staged files of all kinds: what is there under which name at which moment.
+//! Staged files of all kinds: the files under each name at each moment.
 
 use std::fs;
 use std::io::Read;
@@ -198,7 +198,7 @@ fn what_an_earlier_download_left_is_gone_after_the_next() {
             leave_a_pair(folder.path());
             make(&target).unwrap().publish().unwrap();
             assert_eq!(names(folder.path()), ["object"], "{kind}");
-            // What to do with bytes that are there is for the journal to say, where there is one.
+            // The journal, where there is one, decides the use of bytes that are there.
             let expected = if kind == "resumable" { "stale" } else { "" };
             assert_eq!(fs::read_to_string(&target).unwrap(), expected, "{kind}");
 
@@ -306,7 +306,7 @@ fn nobody_has_a_file_that_another_has_whatever_is_published_and_removed_meanwhil
             });
         }
     });
-    // In between they may all have come too late; whoever is alone does not.
+    // Meanwhile all of them may have come too late; one alone does not.
     resumable(&target).unwrap();
     assert_eq!(names(folder.path()), ["object"]);
 }
@@ -335,7 +335,7 @@ fn what_somebody_put_under_the_temporary_name_is_not_followed() {
 fn bytes_are_not_thrown_away_before_the_journal_that_speaks_of_them() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(".object.s3xfer"), "stale").unwrap();
-    // What cannot be removed as a file.
+    // A folder cannot be removed as a file.
     fs::create_dir(folder.path().join(".object.s3xfer-journal")).unwrap();
     drop(named(&folder.path().join("object")).unwrap());
     assert_eq!(fs::read(folder.path().join(".object.s3xfer")).unwrap(), b"stale");

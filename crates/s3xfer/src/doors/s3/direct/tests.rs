@@ -17,7 +17,7 @@ use crate::words::object::{ObjectAddress, ObjectRequest};
 
 const SECOND: Duration = Duration::from_secs(5);
 
-/// A server that says what it is told to, in turn, and then the good answer for ever.
+/// A server that gives scripted answers, in turn, and then the good answer for ever.
 #[derive(Clone, Default)]
 struct Server {
     script: Arc<Mutex<VecDeque<Vec<u8>>>>,
@@ -211,7 +211,7 @@ async fn a_server_that_is_gone_is_told_as_by_the_sdk() {
     let endpoint = server.start();
     let past = store(config(&endpoint));
     outcome(&past, Verb::Get).await;
-    // Closes the connection instead of answering, whatever is asked.
+    // Closes the connection instead of answering any request.
     let closing = || server.script.lock().unwrap().extend((0..4).map(|_| Vec::new()));
     closing();
     let told = outcome(&past, Verb::Get).await;

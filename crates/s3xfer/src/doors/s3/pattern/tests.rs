@@ -1,4 +1,4 @@
-//! Patterns write what the SDK writes: `PROPTEST_CASES=10000` for a long run.
+//! Patterns write the SDK's requests: `PROPTEST_CASES=10000` for a long run.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -187,7 +187,7 @@ fn host(lesson: &Lesson) -> String {
     crate::doors::connector::http_client().1.route(&lesson.uri).unwrap().host().to_owned()
 }
 
-/// Names and values in order, without what is different in each request and what the connector adds.
+/// Names and values in order, without those that differ in each request and those that the connector adds.
 fn comparable<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(&'a str, &'a str)> {
     let mut headers: Vec<_> = headers.filter(|(name, _)| !matches!(*name, "amz-sdk-invocation-id" | "host")).collect();
     headers.sort_unstable();

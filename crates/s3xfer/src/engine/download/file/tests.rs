@@ -1,5 +1,5 @@
-//! Which journal a download goes on with, and in which order the disk is asked: a whole download against a lab in this
-//! process, with the steps in its folder watched, and made to fail.
+//! The choice of the journal with which a download goes on, and the order in which the disk is asked: a whole download
+//! against a lab in this process, with the steps in its folder watched, and made to fail.
 
 use std::fs;
 
