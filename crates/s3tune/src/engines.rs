@@ -32,6 +32,7 @@ pub use metric::{Metric, MetricError};
 pub use program::Program;
 pub(crate) use s3xfer::{ADAPTIVE, keep_meaning};
 pub use s3xfer::{as_config, transfer_config};
+pub(crate) use space::{nearest, one_wave};
 
 /// An engine that downloads.
 #[derive(Debug, Clone, PartialEq)]

@@ -31,7 +31,7 @@ pub use self::budget::{Budget, Spent};
 pub use self::method::Method;
 pub use self::tables::Names;
 
-use self::arms::{References, in_space, nearest};
+use self::arms::{References, in_space};
 use self::compare::compare;
 use self::comparison::{ComparisonFile, Contents, SearchEnd};
 use self::folder::Folder;
@@ -40,6 +40,7 @@ use self::influence::explain;
 use self::record::Record;
 use self::search::{Searched, search};
 use crate::cli::Init;
+use crate::engines::{nearest, one_wave};
 use crate::failure::Failure;
 use crate::measure::Bench;
 use crate::results::Summary;
@@ -97,7 +98,7 @@ pub struct Outcome {
 /// something cannot be measured or written, or the run was stopped.
 pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> Result<Outcome, Failure> {
     let references = References::of(&bench.engine);
-    let setup = setup(plan, &references, show)?;
+    let setup = setup(plan, bench, &references, show)?;
     let round = round(bench, &references);
     let reserve = round.times(rounds::FEWEST as u64);
     let one = Spent::download(bench.engine.knobs(), &references.engine_default, bench.object.bytes);
@@ -192,8 +193,9 @@ pub fn report(folder: &Path, names: Names) -> Result<String, Failure> {
     Ok(words::report(&record))
 }
 
-/// The study of a plan. Its first point is the engine's default, or the point of the space that is nearest to it.
-fn setup(plan: &Plan, references: &References, show: &Show) -> Result<Setup, Failure> {
+/// The study of a plan. Its first point is the engine's default, or the point of the space that is nearest to it; then
+/// come boto3's defaults where they are asked for, and points from which a model learns most.
+fn setup(plan: &Plan, bench: &Bench, references: &References, show: &Show) -> Result<Setup, Failure> {
     let setup = Setup::new(plan.space.clone(), Metric::time(METRIC).replicated()).seed(plan.seed);
     let setup = plan.method.applied(setup, plan.n_downloads);
     let default = in_space(&plan.space, &references.engine_default);
@@ -204,22 +206,28 @@ fn setup(plan: &Plan, references: &References, show: &Show) -> Result<Setup, Fai
              the comparison has the default itself"
         ));
     }
-    let setup = setup.point(first.clone());
-    if plan.init == Init::Random {
-        return Ok(setup);
-    }
-    if !references.baseline_is_boto3 {
+    let mut points = vec![first];
+    if plan.init == Init::Boto3Defaults && references.baseline_is_boto3 {
+        let boto3 = in_space(&plan.space, &references.baseline);
+        plan.space.validate(&boto3).map_err(|error| {
+            Failure::usage(format!(
+                "--init boto3_defaults: boto3's defaults are not in the space: {error}; widen it, or write --init random"
+            ))
+        })?;
+        points.push(boto3);
+    } else if plan.init == Init::Boto3Defaults {
         show.line("--init boto3_defaults: the engine has no parameters of boto3's; its own defaults come first");
-        return Ok(setup);
     }
-    let boto3 = in_space(&plan.space, &references.baseline);
-    match plan.space.validate(&boto3) {
-        Ok(()) if boto3 == first => Ok(setup),
-        Ok(()) => Ok(setup.point(boto3)),
-        Err(error) => Err(Failure::usage(format!(
-            "--init boto3_defaults: boto3's defaults are not in the space: {error}; widen it, or write --init random"
-        ))),
+    if plan.method.has_model() {
+        points.extend(one_wave(&plan.space, bench.object.bytes));
     }
+    let mut setup = setup;
+    for (at, point) in points.iter().enumerate() {
+        if !points[..at].contains(point) {
+            setup = setup.point(point.clone());
+        }
+    }
+    Ok(setup)
 }
 
 /// The cost of a round of the comparison, as far as it is known before it: the configuration that was found is taken to

@@ -149,6 +149,13 @@ async fn the_engines_default_is_the_first_point_whatever_comes_then() {
         assert_eq!(asked[0], first[0]);
         assert_eq!(asked[1] == 10, first[1] == 10, "{asked:?}");
     }
+    // A model begins with fixed numbers too, one part for each request.
+    let scene = Scene::near().await;
+    scene.run(&Plan { method: Method::AUTO, ..scene.plan(2) }).await.unwrap();
+    let experiment = Experiment::load(scene.out()).unwrap();
+    let points = &experiment.header().points_to_evaluate;
+    let requests: Vec<i64> = points.iter().map(|point| point.int("max_concurrency").unwrap()).collect();
+    assert_eq!(requests, [512, 10, 64, 16, 256]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

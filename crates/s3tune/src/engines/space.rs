@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use tunekit::{Domain, Space};
+use s3xfer::TransferConfig;
+use tunekit::{Config, Domain, Space};
 
-use super::s3xfer::{ADAPTIVE, transfer_config};
+use super::s3xfer::{ADAPTIVE, as_config, transfer_config};
 use crate::failure::Failure;
 
 const KIB: i64 = 1 << 10;
@@ -52,6 +53,20 @@ pub(crate) fn of_s3xfer(object_bytes: u64) -> Space {
     four.with(ADAPTIVE, Domain::Bool).expect("no other parameter has this name")
 }
 
+/// Configurations of [`of_s3xfer`]'s space to try early: so many requests at once, each with one part of the object. The
+/// engine's default begins with few requests and finds out; these show the time that this costs.
+pub(crate) fn one_wave(space: &Space, object_bytes: u64) -> Vec<Config> {
+    if !["max_concurrency", "multipart_chunksize", ADAPTIVE].into_iter().all(|name| space.domain(name).is_some()) {
+        return Vec::new();
+    }
+    let of = |requests: i64| {
+        let part = i64::try_from(object_bytes).unwrap_or(i64::MAX) / requests + 1;
+        let fixed = as_config(&TransferConfig::default()).with(ADAPTIVE, false);
+        nearest(space, &fixed.with("max_concurrency", requests).with("multipart_chunksize", part))
+    };
+    [64, 16, 256].map(of).into()
+}
+
 fn largest_part(object_bytes: u64, least: i64) -> i64 {
     i64::try_from(object_bytes / 4).unwrap_or(i64::MAX).clamp(least, 5 << 30)
 }
@@ -88,6 +103,24 @@ fn compat() -> Space {
     })
 }
 
+/// The point of the space that is nearest to `config`: a value outside of a range becomes the end of the range, a value
+/// that is missing, or is no choice, the centre's.
+pub(crate) fn nearest(space: &Space, config: &Config) -> Config {
+    let centre = space.centre();
+    space.iter().fold(Config::new(), |near, (name, domain)| {
+        let inside = config.value(name).and_then(|value| match domain {
+            Domain::Int(int) => value.as_i64().map(|x| x.clamp(int.lo(), int.hi()).into()),
+            Domain::Float(float) => value.as_f64().map(|x| x.clamp(float.lo(), float.hi()).into()),
+            _ => Some(value.clone()),
+        });
+        let conformed = inside.and_then(|value| domain.conform(&value));
+        match conformed.or_else(|| centre.value(name).cloned()) {
+            Some(value) => near.with(name, value),
+            None => near,
+        }
+    })
+}
+
 /// Every parameter must be one of a transfer's, at either end of its domain.
 fn check(space: &Space) -> Result<(), String> {
     if space.is_empty() {
@@ -112,8 +145,6 @@ fn check(space: &Space) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use tunekit::Config;
-
     use super::*;
     use crate::engines::Engine;
 
@@ -159,5 +190,35 @@ mod tests {
             assert!(error.contains(says) && error.contains("--space"), "{text}: {error}");
         }
         assert!(named("defualt", 1).unwrap_err().line().contains("compat"));
+    }
+
+    #[test]
+    fn the_nearest_point_is_the_configuration_itself_where_the_space_has_it() {
+        let space = Space::new()
+            .with("a", Domain::int(10, 100).unwrap())
+            .unwrap()
+            .with("b", Domain::categorical(["x", "y"]).unwrap())
+            .unwrap();
+        let near = |config| nearest(&space, &config);
+        let inside = Config::new().with("a", 32).with("b", "y");
+        assert_eq!(near(inside.clone().with("other", 1)), inside);
+        assert_eq!(near(Config::new().with("a", 3).with("b", "y")).int("a"), Some(10));
+        assert_eq!(near(Config::new().with("a", 3000).with("b", "z")).int("a"), Some(100));
+        assert!(space.validate(&near(Config::new())).is_ok());
+    }
+
+    #[test]
+    fn one_wave_of_parts_is_the_whole_object_and_of_fixed_numbers() {
+        let cells = |bytes: u64| -> Vec<(i64, i64)> {
+            let space = of_s3xfer(bytes);
+            let points = one_wave(&space, bytes);
+            assert!(points.iter().all(|point| space.validate(point).is_ok() && point.bool(ADAPTIVE) == Some(false)));
+            let cell =
+                |point: &Config| (point.int("max_concurrency").unwrap(), point.int("multipart_chunksize").unwrap());
+            points.iter().map(cell).collect()
+        };
+        assert_eq!(cells(3 << 30), [(64, (48 << 20) + 1), (16, (192 << 20) + 1), (256, (12 << 20) + 1)]);
+        assert_eq!(cells(64 << 20)[2], (256, 1 << 20), "no smaller part is in the space");
+        assert_eq!(one_wave(&compat(), 3 << 30), [], "it has no switch");
     }
 }

@@ -97,28 +97,8 @@ pub(crate) fn shown_in_space(space: &Space, config: &Config) -> Config {
     if config.bool(ADAPTIVE) == Some(true) { inside.with(ADAPTIVE, true) } else { inside }
 }
 
-/// The point of the space that is nearest to `config`: a value outside of a range becomes the end of the range, a value
-/// that is missing, or is no choice, the centre's.
-pub(crate) fn nearest(space: &Space, config: &Config) -> Config {
-    let centre = space.centre();
-    space.iter().fold(Config::new(), |near, (name, domain)| {
-        let inside = config.value(name).and_then(|value| match domain {
-            tunekit::Domain::Int(int) => value.as_i64().map(|x| x.clamp(int.lo(), int.hi()).into()),
-            tunekit::Domain::Float(float) => value.as_f64().map(|x| x.clamp(float.lo(), float.hi()).into()),
-            _ => Some(value.clone()),
-        });
-        let conformed = inside.and_then(|value| domain.conform(&value));
-        match conformed.or_else(|| centre.value(name).cloned()) {
-            Some(value) => near.with(name, value),
-            None => near,
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use tunekit::Domain;
-
     use super::*;
 
     #[test]
@@ -132,21 +112,6 @@ mod tests {
         let two = references.arms(references.engine_default.clone(), 0);
         let roles: Vec<_> = two.iter().map(|arm| (arm.roles.clone(), arm.trial)).collect();
         assert_eq!(roles, [(vec![Role::Baseline], None), (vec![Role::EngineDefault, Role::Best], Some(0))]);
-    }
-
-    #[test]
-    fn the_nearest_point_is_the_configuration_itself_where_the_space_has_it() {
-        let space = Space::new()
-            .with("a", Domain::int(10, 100).unwrap())
-            .unwrap()
-            .with("b", Domain::categorical(["x", "y"]).unwrap())
-            .unwrap();
-        let near = |config| nearest(&space, &config);
-        let inside = Config::new().with("a", 32).with("b", "y");
-        assert_eq!(near(inside.clone().with("other", 1)), inside);
-        assert_eq!(near(Config::new().with("a", 3).with("b", "y")).int("a"), Some(10));
-        assert_eq!(near(Config::new().with("a", 3000).with("b", "z")).int("a"), Some(100));
-        assert!(space.validate(&near(Config::new())).is_ok());
     }
 
     #[test]

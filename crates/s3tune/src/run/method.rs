@@ -68,6 +68,11 @@ impl Method {
         }
     }
 
+    /// Whether a model of the measurements chooses the configurations.
+    pub(crate) fn has_model(self) -> bool {
+        self.searcher == SearcherKind::Gp
+    }
+
     /// A setup that searches by it, with up to so many downloads of a configuration.
     pub(crate) fn applied(self, setup: Setup, n_downloads: u32) -> Setup {
         let most = u64::from(n_downloads);

@@ -10,11 +10,11 @@ use tunekit::study::ValueRule;
 use tunekit::{Best, Config, Experiment, Space, Study};
 
 use super::METRIC;
-use super::arms::{Role, nearest, shown_in_space};
+use super::arms::{Role, shown_in_space};
 use super::compare::{Improvements, mean};
 use super::comparison::{Comparison, Contents};
 use super::identity::Identity;
-use crate::engines::{ADAPTIVE, keep_meaning};
+use crate::engines::{ADAPTIVE, keep_meaning, nearest};
 use crate::failure::Failure;
 use crate::results::{Measured, Schema, Summary, Verdict, Versus};
 
