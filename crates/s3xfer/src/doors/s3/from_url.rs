@@ -2,35 +2,33 @@
 
 use std::fmt;
 
-use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
-use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::config::http::HttpRequest;
+use aws_sdk_s3::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_sdk_s3::error::{BoxError, ConnectorError};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 
 use super::heads::OnlyWhatIsRead;
 use super::*;
 use crate::words::download_url::DownloadUrl;
 
-/// Puts the URL in the place of an object's address.
-struct ToUrl(DownloadUrl);
+/// Puts the URL in the place of an object's address. It is below the SDK, because the SDK logs the requests that it
+/// hands over, and the query of a presigned URL is a secret.
+#[derive(Clone)]
+struct ToUrl<T> {
+    url: DownloadUrl,
+    inner: T,
+}
 
-impl fmt::Debug for ToUrl {
+impl<T> fmt::Debug for ToUrl<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ToUrl")
     }
 }
 
-impl Intercept for ToUrl {
-    fn name(&self) -> &'static str {
-        "ToUrl"
-    }
-
-    fn modify_before_transmit(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let request = context.request_mut();
+impl<T> ToUrl<T> {
+    fn redirect(&self, request: &mut HttpRequest) -> Result<(), BoxError> {
         // A presigned URL counts only with the headers of S3's own that were signed, and those are none.
         let is_theirs = |name: &str| name.starts_with("x-amz-") || name.starts_with("amz-") || name == "authorization";
         let names: Vec<String> = request.headers().iter().map(|(name, _)| name.to_owned()).collect();
@@ -38,7 +36,23 @@ impl Intercept for ToUrl {
             request.headers_mut().remove(name.as_str());
         }
         // The error of a URL that is none would repeat it.
-        request.set_uri(self.0.whole()).map_err(|_| BoxError::from("the URL cannot be sent"))
+        request.set_uri(self.url.whole()).map_err(|_| BoxError::from("the URL cannot be sent"))
+    }
+}
+
+impl HttpClient for ToUrl<SharedHttpClient> {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(ToUrl { url: self.url.clone(), inner })
+    }
+}
+
+impl HttpConnector for ToUrl<SharedHttpConnector> {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        match self.redirect(&mut request) {
+            Ok(()) => self.inner.call(request),
+            Err(error) => HttpConnectorFuture::ready(Err(ConnectorError::user(error))),
+        }
     }
 }
 
@@ -62,7 +76,9 @@ impl Store {
         config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
         config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));
         config.push_interceptor(SharedInterceptor::permanent(OnlyWhatIsRead));
-        config.push_interceptor(SharedInterceptor::permanent(ToUrl(url)));
+        if let Some(inner) = self.base.config().http_client() {
+            config.set_http_client(Some(SharedHttpClient::new(ToUrl { url, inner })));
+        }
         let client = Client::from_conf(config.build());
         let (regions, identities) = (Arc::default(), Identities::new(self.base.config().identity_cache()));
         let endpoint = Endpoint::default();
