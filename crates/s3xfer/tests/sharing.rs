@@ -176,8 +176,8 @@ async fn clients_that_share_a_link_have_about_the_same_of_it_after_three_seconds
         };
         let index = jain(&shares);
         println!("{clients} clients, {later_ms} ms apart: {index:.3} {shares:?}");
-        // Whoever comes a second later has 0.68 of the other's share after three seconds.
-        let least = if later_ms > 500 { 0.95 } else { 0.97 };
+        // Three seconds after its beginning, a client that begins a second later has 1.8 times the share of the other.
+        let least = if later_ms > 500 { 0.92 } else { 0.97 };
         assert!(index >= least, "{clients} clients, {later_ms} ms apart: {index:.3} of {shares:?}");
     }
 }

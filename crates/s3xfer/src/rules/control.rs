@@ -612,11 +612,12 @@ impl Controller {
         if body >= enough * self.body_rate {
             let far = match self.phase {
                 Phase::Opening(levels) => {
+                    let is_free = body >= FREE * self.body_rate;
                     // Connections differ: those of this level are what the next one's are compared with.
                     self.body_rate = body;
                     self.phase = Phase::Opening(levels + 1);
                     let useful = left / (body * self.meter.first_byte);
-                    if self.wanted.is_some() && useful > RUSH * self.target {
+                    if self.wanted.is_some() && useful > RUSH * self.target && is_free {
                         2.0
                     } else {
                         (self.meter.first_byte / FAR).clamp(1.0, 2.0)

@@ -9,6 +9,8 @@ use super::meter::{Mark, Meter};
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Crest {
     since: Mark,
+    /// Answers by then.
+    answers: u64,
     bodies: f64,
     rate: f64,
 }
@@ -28,15 +30,19 @@ impl Crest {
     pub(crate) fn look(&mut self, meter: &Meter) -> Option<f64> {
         let since = meter.since(self.since);
         let (bodies, rate) = (since.flowing(), since.rate());
-        if since.seconds < WINDOW || (since.bytes < 4.0 * LUMPS * bodies.sqrt() && since.seconds < LONGEST) {
+        let shortest = (LUMPS / meter.body_rate()).clamp(WINDOW, LONGEST);
+        if since.seconds < shortest || (since.bytes < 4.0 * LUMPS * bodies.sqrt() && since.seconds < LONGEST) {
             return None;
         }
-        self.since = meter.mark();
+        let answers = meter.answers - self.answers;
+        (self.since, self.answers) = (meter.mark(), meter.answers);
         if meter.is_held_up() || bodies <= 0.0 {
             return None;
         }
-        if rate > self.rate {
-            (self.bodies, self.rate) = (bodies, rate);
+        // Lumps that come with the answers say nothing of the rate after them.
+        let lasting = (since.bytes - LUMPS * answers as f64) / since.seconds;
+        if lasting > self.rate {
+            (self.bodies, self.rate) = (bodies, lasting);
         }
         (rate < WORSE * self.rate && bodies > MORE * self.bodies).then_some(self.bodies)
     }
