@@ -13,6 +13,8 @@ pub(crate) struct Crest {
     answers: u64,
     bodies: f64,
     rate: f64,
+    /// Windows in a row in which more bodies carried less.
+    worse: u32,
 }
 
 /// Shortest window, in seconds.
@@ -21,6 +23,10 @@ const WINDOW: f64 = 0.02;
 const LONGEST: f64 = 0.5;
 /// Bytes of a body that come together. As many bodies as a window's come to an error of their square root of it.
 const LUMPS: f64 = (64 << 10) as f64;
+/// Times that this error goes into the bytes of a window that says something.
+const CERTAIN: f64 = 6.0;
+/// Windows in a row that must agree.
+const AGREE: u32 = 2;
 /// Share of the most that came: below it, with so many times as many bodies, more are worse.
 const WORSE: f64 = 0.7;
 const MORE: f64 = 1.5;
@@ -31,7 +37,7 @@ impl Crest {
         let since = meter.since(self.since);
         let (bodies, rate) = (since.flowing(), since.rate());
         let shortest = (LUMPS / meter.body_rate()).clamp(WINDOW, LONGEST);
-        if since.seconds < shortest || (since.bytes < 4.0 * LUMPS * bodies.sqrt() && since.seconds < LONGEST) {
+        if since.seconds < shortest || (since.bytes < CERTAIN * LUMPS * bodies.sqrt() && since.seconds < LONGEST) {
             return None;
         }
         let answers = meter.answers - self.answers;
@@ -44,7 +50,9 @@ impl Crest {
         if lasting > self.rate {
             (self.bodies, self.rate) = (bodies, lasting);
         }
-        (rate < WORSE * self.rate && bodies > MORE * self.bodies).then_some(self.bodies)
+        let is_worse = rate < WORSE * self.rate && bodies > MORE * self.bodies;
+        self.worse = if is_worse { self.worse + 1 } else { 0 };
+        (self.worse >= AGREE).then_some(self.bodies)
     }
 
     /// Most bytes per second that came.
