@@ -12,8 +12,8 @@ use futures::StreamExt;
 use futures::future::{join, join_all};
 use lab::Bench;
 use s3lab::NetworkProfile;
-use s3xfer::{Client, TransferConfig, TransferConfigBuilder, TransferError, TransferErrorKind, UploadSource};
-use tokio::time::{sleep, timeout};
+use s3xfer::{Client, Progress, TransferConfig, TransferConfigBuilder, TransferError, TransferErrorKind, UploadSource};
+use tokio::time::{Instant, sleep, timeout};
 
 const MIB: u64 = 1 << 20;
 
@@ -139,6 +139,74 @@ async fn options_of_a_download_leave_it_under_the_limits_of_its_client() {
         }
     }
 }
+
+/// Jain's index: 1 where all have the same, one over their number where one has everything.
+fn jain(shares: &[f64]) -> f64 {
+    let (sum, squares) = (shares.iter().sum::<f64>(), shares.iter().map(|share| share * share).sum::<f64>());
+    sum * sum / (shares.len() as f64 * squares)
+}
+
+const SHARED_LINK: &str = "first_byte_ms = 30\nconnection_mb_per_s = 4\nlink_mb_per_s = 60";
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_share_a_link_have_about_the_same_of_it_after_three_seconds() {
+    for (clients, later_ms) in [(2, 0), (2, 1000), (4, 200)] {
+        let bench = Bench::behind(600 * MIB, NetworkProfile::from_toml(SHARED_LINK).unwrap());
+        let progress: Vec<Progress> = (0..clients).map(|_| Progress::new()).collect();
+        let downloads = progress.iter().enumerate().map(|(n, progress)| {
+            // Limits of its own, as another program has them.
+            let client = Client::new(lab::sdk(&bench.lab, bench.lab.access_key(), bench.lab.secret_key()));
+            let progress = progress.clone();
+            async move {
+                sleep(Duration::from_millis(later_ms * n as u64)).await;
+                client.download("lab", "key").progress(progress).discard().await
+            }
+        });
+        let watch = async {
+            let written =
+                || progress.iter().map(|progress| progress.snapshot().written_bytes as f64).collect::<Vec<_>>();
+            sleep(Duration::from_millis(3000 + later_ms * (clients as u64 - 1))).await;
+            let before = written();
+            sleep(Duration::from_secs(3)).await;
+            written().into_iter().zip(before).map(|(after, before)| after - before).collect::<Vec<f64>>()
+        };
+        let shares = tokio::select! {
+            shares = watch => shares,
+            done = join_all(downloads) => panic!("they are over already: {done:?}"),
+        };
+        let index = jain(&shares);
+        println!("{clients} clients, {later_ms} ms apart: {index:.3} {shares:?}");
+        // Three seconds after its beginning, a client that begins a second later has 1.8 times the share of the other.
+        let least = if later_ms > 500 { 0.92 } else { 0.97 };
+        assert!(index >= least, "{clients} clients, {later_ms} ms apart: {index:.3} of {shares:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_object_does_not_wait_behind_a_huge_one_of_the_same_client() {
+    let network = NetworkProfile::from_toml(SHARED_LINK).unwrap();
+    let bench = Bench::with(600 * MIB, |lab| lab.network(network).synthetic("lab", "small", MIB));
+    let client = bench.client.clone();
+    let huge = client.download("lab", "key").discard();
+    let small = async {
+        sleep(Duration::from_secs(2)).await;
+        let mut longest = 0.0_f64;
+        for _ in 0..3 {
+            let began = Instant::now();
+            client.download("lab", "small").discard().await.unwrap();
+            longest = longest.max(began.elapsed().as_secs_f64());
+        }
+        longest
+    };
+    let longest = tokio::select! {
+        longest = small => longest,
+        done = huge => panic!("the huge one is over already: {done:?}"),
+    };
+    println!("the small one took {longest} s");
+    // Alone 0.3 s; beside 64 bodies its share of the link is 0.9 MB/s. The huge one takes 10 s.
+    assert!(longest < 2.0, "{longest} s");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_read_by_an_upload_of_the_same_client_gets_there_or_says_why_not() {
     for requests in [1, 2, 3, 8] {

@@ -37,7 +37,8 @@ impl Scene {
         let server = runtime.block_on(Server::start(&lab, "127.0.0.1:0".parse().unwrap())).unwrap();
         // By name, so that it has to be looked up.
         let endpoint = format!("http://localhost:{}", server.addr().port());
-        let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(PART).max_concurrency(4);
+        let config = TransferConfig::builder().adaptive_concurrency(false);
+        let config = config.multipart_threshold(1).multipart_chunksize(PART).max_concurrency(4);
         let client = Client::new(sdk(&endpoint, Some((lab.access_key(), lab.secret_key())), Http::Ours));
         Self { client: client.with_config(config.build().unwrap()), _runtime: runtime, _server: server }
     }

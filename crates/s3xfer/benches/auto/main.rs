@@ -10,6 +10,9 @@
 #[path = "../../src/rules/control.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod control;
+#[path = "../../src/rules/crest.rs"]
+#[allow(dead_code, reason = "its unit tests run with the library")]
+mod crest;
 #[path = "../../src/words/found.rs"]
 #[allow(dead_code, unused_imports, reason = "its unit tests run with the library")]
 mod found;
@@ -28,6 +31,9 @@ mod peers;
 mod picture;
 mod play;
 mod profiles;
+#[path = "../../src/rules/retire.rs"]
+#[allow(dead_code, reason = "its unit tests run with the library")]
+mod retire;
 #[path = "../../src/rules/split.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod split;

@@ -38,6 +38,10 @@ fn at(seconds: Time) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
+fn on_its_way(part: &OnTheWay) -> OnItsWay {
+    OnItsWay { brought: part.brought, left: part.left, flowed: at(part.flowed) }
+}
+
 impl Rule for Ours {
     fn first_bytes(&self) -> u64 {
         8 << 20
@@ -57,6 +61,10 @@ impl Rule for Ours {
 
     fn pause(&self) -> Time {
         0.1
+    }
+
+    fn wants(&mut self, bytes: u64) {
+        self.0.wants(bytes);
     }
 
     fn asked(&mut self, now: Time) {
@@ -95,10 +103,16 @@ impl Rule for Ours {
         self.0.shed()
     }
 
+    fn may_retire(&mut self, now: Time) -> bool {
+        self.0.may_retire(at(now))
+    }
+
+    fn retire(&mut self, parts: &[OnTheWay]) -> Option<usize> {
+        self.0.retire(parts.iter().map(on_its_way))
+    }
+
     fn split(&self, parts: &[OnTheWay]) -> Option<Cut> {
-        let parts =
-            parts.iter().map(|part| OnItsWay { brought: part.brought, left: part.left, flowed: at(part.flowed) });
-        let split = self.0.split(parts)?;
+        let split = self.0.split(parts.iter().map(on_its_way))?;
         Some(Cut { index: split.index, bytes: split.bytes, requests: split.requests })
     }
 }

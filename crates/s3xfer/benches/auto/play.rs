@@ -21,6 +21,8 @@ pub(crate) trait Rule {
     fn pause(&self) -> Time {
         0.5
     }
+    /// The bytes that the object has.
+    fn wants(&mut self, _bytes: u64) {}
     fn asked(&mut self, _now: Time) {}
     fn answered(&mut self, _now: Time, _waited: Time) {}
     fn ended(&mut self, _now: Time, _part: Part) {}
@@ -38,6 +40,14 @@ pub(crate) trait Rule {
     /// How many parts are cut off where they are.
     fn shed(&mut self) -> u32 {
         0
+    }
+    /// Whether it is time to look for slow connections.
+    fn may_retire(&mut self, _now: Time) -> bool {
+        false
+    }
+    /// The part whose connection is given up as too slow.
+    fn retire(&mut self, _parts: &[OnTheWay]) -> Option<usize> {
+        None
     }
     /// Whether one more second request may be sent where the first has waited so long.
     fn may_ask_again(&self, _second_requests: u64, _waited: Time) -> bool {
@@ -186,6 +196,7 @@ impl<R: Rule> Play<'_, R> {
             }
             self.rule.look(self.now, self.link.received);
             self.shed();
+            self.retire();
             for id in self.link.ended() {
                 self.end(id);
             }
@@ -209,6 +220,15 @@ impl<R: Rule> Play<'_, R> {
         parts.sort_unstable_by(|one, other| other.cmp(one));
         for (left, id) in parts.into_iter().take(count) {
             self.cut(id, left);
+        }
+    }
+
+    /// Gives connections up that are far slower than the others.
+    fn retire(&mut self) {
+        while self.rule.may_retire(self.now) {
+            let (ids, parts) = self.on_the_way();
+            let Some(index) = self.rule.retire(&parts) else { return };
+            self.cut(ids[index], parts[index].left);
         }
     }
 
@@ -247,17 +267,20 @@ impl<R: Rule> Play<'_, R> {
 
     /// The part that is to be cut short.
     fn split(&self) -> Option<(Id, Cut)> {
-        let (ids, parts): (Vec<Id>, Vec<_>) = self
-            .requests
+        let (ids, parts) = self.on_the_way();
+        let cut = self.rule.split(&parts)?;
+        Some((ids[cut.index], cut))
+    }
+
+    fn on_the_way(&self) -> (Vec<Id>, Vec<OnTheWay>) {
+        self.requests
             .iter()
             .filter_map(|(id, request)| {
                 let (brought, left) = self.link.progress(*id)?;
                 let flowed = self.now - request.flowing_since?;
                 Some((*id, OnTheWay { brought: brought as u64, left: left as u64, flowed }))
             })
-            .unzip();
-        let cut = self.rule.split(&parts)?;
-        Some((ids[cut.index], cut))
+            .unzip()
     }
 
     fn start(&mut self, bytes: u64) {
@@ -357,6 +380,9 @@ impl<R: Rule> Play<'_, R> {
             let (waited, bytes, slow) = (self.now - request.asked, request.bytes, request.slow);
             self.link.begin(id, bytes, slow);
             self.rule.answered(self.now, waited);
+            if !self.sized {
+                self.rule.wants(self.profile.object);
+            }
             self.sized = true;
         } else if kind == Event::Late as u8 {
             let is_late = self.now >= request.sent + self.rule.late_after(false).unwrap_or(0.0);

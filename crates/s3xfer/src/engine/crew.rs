@@ -30,7 +30,7 @@ pub(crate) trait Work: Sync {
         None
     }
 
-    /// Whether there are jobs again, after all had begun: cut off from those that run.
+    /// Cuts jobs off from those that run where that helps. Whether there are any to begin then.
     fn has_more(&self) -> bool {
         false
     }
@@ -82,7 +82,8 @@ impl<'a> Crew<'a> {
         let mut stopped = pin!(work.stopped());
         loop {
             steering.look(counters.received(), counters.held());
-            more = more || (!last && work.has_more());
+            // Asked for even where there are others to begin: those that run may be too many, or too slow.
+            more |= !last && work.has_more();
             let allowed = running.len() < steering.target() as usize;
             let due = steering.due();
             let first = &mut self.first;

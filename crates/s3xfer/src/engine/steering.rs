@@ -123,6 +123,11 @@ impl Steering {
         self.state().map(|state| state.controller.part_bytes(left))
     }
 
+    /// So many bytes are to come in all.
+    pub(crate) fn wants(&self, bytes: u64) {
+        self.lock().controller.wants(bytes);
+    }
+
     /// Waits until one more request may be sent.
     pub(crate) async fn slot(&self) {
         let now = self.started.elapsed();
@@ -216,22 +221,27 @@ impl Steering {
         self.more.notified().await;
     }
 
-    /// Cuts parts short whose end is better fetched by others: the bytes to be asked for again, and in how large parts.
-    /// `left` bytes are not asked for yet.
+    /// Cuts parts short that are too many or crawl, or whose end is better fetched by others: the bytes to be asked for
+    /// again, and in how large parts. `left` bytes are not asked for yet.
     pub(crate) fn cut_off(&self, left: u64) -> Option<(Range<u64>, u64)> {
         let mut state = self.state()?;
         state.shed += state.controller.shed();
-        if state.shed == 0 && left > 0 {
+        let may_retire = state.shed == 0 && state.controller.may_retire(self.started.elapsed());
+        if state.shed == 0 && left > 0 && !may_retire {
             return None;
         }
         let parts: Vec<OnItsWay> = state.on_their_way.iter().map(|span| span.on_its_way()).collect();
-        let Split { index, bytes, requests } = match state.shed.checked_sub(1) {
-            None => state.controller.split(parts.into_iter())?,
-            Some(shed) => {
+        let all = |index: usize| Split { index, bytes: parts[index].left, requests: 1 };
+        let retired = if may_retire { state.controller.retire(parts.iter().copied()) } else { None };
+        let Split { index, bytes, requests } = match (state.shed.checked_sub(1), retired) {
+            (Some(shed), _) => {
                 state.shed = shed;
-                let (index, part) = parts.iter().enumerate().max_by_key(|(_, part)| part.left)?;
-                Split { index, bytes: part.left, requests: 1 }
+                let (index, _) = parts.iter().enumerate().max_by_key(|(_, part)| part.left)?;
+                all(index)
             }
+            (None, Some(index)) => all(index),
+            (None, None) if left > 0 => return None,
+            (None, None) => state.controller.split(parts.into_iter())?,
         };
         let off = state.on_their_way[index].shorten(bytes);
         if off.is_empty() {

@@ -17,9 +17,11 @@
 
 use std::time::Duration;
 
+use super::crest::Crest;
 use super::lateness::Lateness;
 use super::meter::{Mark, Meter};
 use super::pacing::Pacing;
+use super::retire::retire;
 use super::split::{OnItsWay, Others, Split, split};
 use crate::words::found::Found;
 use crate::words::timeline::Moment;
@@ -61,6 +63,14 @@ pub(crate) struct Controller {
     told: Option<Found>,
     /// Seconds of the next ceiling.
     ceiling_seconds: f64,
+    /// Bytes that are wanted in all; `None` while nobody has said so.
+    wanted: Option<u64>,
+    /// Most that came with so many bodies while the link has not been full yet.
+    crest: Crest,
+    has_rushed: bool,
+    /// Connections that were given up as too slow, and when to look for the next one.
+    retired: u64,
+    retire_at: f64,
     /// Parts to be cut off where they are.
     shed: u32,
     /// Fewest bytes of a part, once requests were refused.
@@ -117,6 +127,8 @@ const FAR: f64 = 0.06;
 const FEWEST: f64 = 2.0;
 /// Growth of the number of requests while the rate of a body holds; up to twice that where answers are far away.
 const GROWTH: f64 = 2.0;
+/// Times of the first number of requests to have at most before they have answered.
+const RUSH: f64 = 4.0;
 /// Growth once the link has been full.
 const PROBE: f64 = 1.25;
 /// Share of the rate of a body at the level before: above it, the link has room.
@@ -129,6 +141,9 @@ const FREE: f64 = 0.95;
 const SPARE: f64 = 1.3;
 /// Share of the present number: if fewer are needed, fewer are tried.
 const FEWER: f64 = 0.9;
+/// Seconds that must be left for that, and times that of an answer.
+const LEAST_WORTH: f64 = 2.0;
+const ANSWERS_WORTH: f64 = 8.0;
 /// Share of the rate at more requests: below it, fewer are too few.
 const AS_MUCH: f64 = 0.95;
 /// The same: above it, more were worse.
@@ -177,6 +192,11 @@ const WAVES: f64 = 2.0;
 /// Second requests that are always within the budget, and of how many requests one more is.
 const SECOND_REQUESTS: u64 = 4;
 const REQUESTS_OF_ONE_MORE: u64 = 20;
+/// The same of connections that are given up as too slow.
+const RETIRED: u64 = 4;
+const REQUESTS_OF_ONE_RETIRED: u64 = 4;
+/// Seconds between two looks for one.
+const RETIRE_EVERY: f64 = 0.02;
 
 impl Controller {
     /// At the beginning of a transfer.
@@ -198,6 +218,11 @@ impl Controller {
             judged: None,
             told: None,
             ceiling_seconds: CEILING,
+            wanted: None,
+            crest: Crest::default(),
+            has_rushed: false,
+            retired: 0,
+            retire_at: 0.0,
             shed: 0,
             least_part: 0.0,
             refused_at: f64::NEG_INFINITY,
@@ -260,12 +285,27 @@ impl Controller {
             None if self.body_rate > 0.0 => self.body_rate,
             None => BODY_RATE,
         };
-        let least = LEAST_PART_BYTES.max(SHORT * first_byte * body_rate).max(self.least_part);
+        let least =
+            LEAST_PART_BYTES.max(SHORT * first_byte * body_rate).max(self.least_part_of(left as f64, body_rate));
         let bytes = (spread * useful.min(together)).max(least).min(self.bounds.part_bytes as f64).max(1.0);
         // The last ones are of one size, with no small one behind them.
         let parts = (left as f64 / bytes).round().max(1.0);
         let bytes = if parts <= WAVES * self.target { (left as f64 / parts).ceil() } else { bytes };
         (bytes as u64).min(self.bounds.part_bytes)
+    }
+
+    /// Fewest bytes of a part where requests are refused. `left / (part p)` seconds pass until the last one is sent, `p`
+    /// of them a second, and `part / body_rate` until it ends: the sum is least at the root of `left body_rate / p`.
+    fn least_part_of(&self, left: f64, body_rate: f64) -> f64 {
+        match self.pacing.per_second() {
+            Some(per_second) => self.least_part.min((left * body_rate / per_second).sqrt()),
+            None => self.least_part,
+        }
+    }
+
+    /// So many bytes are to come in all.
+    pub(crate) fn wants(&mut self, bytes: u64) {
+        self.wanted = Some(bytes);
     }
 
     /// Whether everything has been asked for now.
@@ -339,7 +379,7 @@ impl Controller {
             return;
         }
         self.refused_at = now;
-        self.pacing.refused(now, self.meter.sent);
+        self.pacing.refused(now, self.meter.sent, self.refused);
         self.least_part = (2.0 * self.least_part.max(PART_BYTES / 2.0)).min(self.bounds.part_bytes as f64);
         self.phase = Phase::Steady;
     }
@@ -363,6 +403,26 @@ impl Controller {
         std::mem::take(&mut self.shed)
     }
 
+    /// Whether it is time to look for connections that are far slower than others; asked for once.
+    pub(crate) fn may_retire(&mut self, now: Duration) -> bool {
+        let now = now.as_secs_f64();
+        let budget = RETIRED + self.meter.sent / REQUESTS_OF_ONE_RETIRED;
+        let may = now >= self.retire_at && self.retired < budget && !self.pacing.is_on() && !self.meter.is_held_up();
+        if may {
+            self.retire_at = now + RETIRE_EVERY;
+        }
+        may
+    }
+
+    /// The part whose connection is to be given up, which another one would bring much sooner.
+    pub(crate) fn retire(&mut self, parts: impl Iterator<Item = OnItsWay>) -> Option<usize> {
+        let index = retire(parts, self.meter.first_byte)?;
+        self.retired += 1;
+        // Several are slow at a time.
+        self.retire_at = 0.0;
+        Some(index)
+    }
+
     /// The part whose end others should fetch. To be asked when every byte has been asked for.
     pub(crate) fn split(&self, parts: impl Iterator<Item = OnItsWay>) -> Option<Split> {
         if self.pacing.is_on() || self.meter.is_held_up() {
@@ -384,6 +444,8 @@ impl Controller {
         self.meter.look(now, received, held);
         self.pacing.look(self.meter.now);
         self.glance();
+        self.rush();
+        self.retreat();
         let calm = self.meter.since(self.calm);
         // Until the second answer comes, the first body has everything for itself.
         let was_alone = self.fastest == 0.0 && self.meter.answers > 1 && calm.bytes >= LUMPS;
@@ -405,11 +467,14 @@ impl Controller {
         }
         let (now, window) = (self.meter.now, self.window());
         let judged = self.level.mark.map(|mark| (mark.at + window).max(now + window / 2.0));
-        let is_first = matches!(self.phase, Phase::Opening(0));
-        let glanced = is_first.then_some((self.glance.at + LEAST_WINDOW).max(now + LEAST_WINDOW / 2.0));
+        let is_opening = matches!(self.phase, Phase::Opening(_));
+        let glanced = is_opening.then_some((self.glance.at + LEAST_WINDOW).max(now + LEAST_WINDOW / 2.0));
         let quiet = now - self.meter.changed_at;
         let split = at_the_end.then_some(now + LEAST_WINDOW.max(quiet / 8.0));
-        let due = judged.into_iter().chain(glanced).chain(split).min_by(f64::total_cmp)?;
+        // Parts that are too many may bring nothing for long.
+        let excess = self.level.mark.is_none() && self.meter.in_flight > self.target();
+        let drained = excess.then_some((self.level.at + LONGEST_DRAIN).max(now + LEAST_WINDOW));
+        let due = judged.into_iter().chain(glanced).chain(drained).chain(split).min_by(f64::total_cmp)?;
         // Seldom where nothing changes for long.
         Some(Duration::from_secs_f64(due.max(now + quiet / 16.0)))
     }
@@ -426,6 +491,47 @@ impl Controller {
             _ => {}
         }
         self.glance = self.meter.mark();
+    }
+
+    /// Opens the connections of the next level already while the first ones are waited for, where the transfer would
+    /// take many answer times without them. The first body has told its rate by then.
+    fn rush(&mut self) {
+        let Some(wanted) = self.wanted.filter(|_| !self.pacing.is_on() && !self.has_rushed) else {
+            return;
+        };
+        if self.told.is_some_and(|found| found.is_full) {
+            return;
+        }
+        let is_known = self.meter.flowed_seconds() >= LEAST_WINDOW && self.meter.received >= LUMPS / 4.0;
+        if !matches!(self.phase, Phase::Opening(0)) || self.level.mark.is_some() || !is_known {
+            return;
+        }
+        let left = (wanted as f64 - self.meter.received).max(0.0);
+        let useful = left / (self.meter.body_rate() * self.meter.first_byte);
+        self.has_rushed = true;
+        self.body_rate = self.body_rate.max(self.meter.body_rate());
+        let requests = useful.min(RUSH * self.target);
+        if requests > self.target {
+            let answers = self.meter.answers;
+            self.set(requests);
+            self.level.added = self.target - self.meter.flowing as f64;
+            self.level.answers = answers;
+        }
+    }
+
+    /// Leaves the level before it is judged, where more bodies have carried clearly less than fewer did a moment ago.
+    fn retreat(&mut self) {
+        if !matches!(self.phase, Phase::Opening(_)) {
+            return;
+        }
+        let Some(bodies) = self.crest.look(&self.meter) else { return };
+        let gaps = 1.0 + self.meter.first_byte * self.body_rate / self.part_bytes(u64::MAX) as f64;
+        let good = Reached { requests: (gaps * bodies).max(FEWEST), rate: self.crest.rate(), at: self.meter.now };
+        self.raise_ceiling(good);
+        self.best = Some(good);
+        self.phase = Phase::Steady;
+        self.set(good.requests);
+        self.shed = self.meter.in_flight.saturating_sub(self.target());
     }
 
     fn begin_judgement(&mut self) {
@@ -496,6 +602,7 @@ impl Controller {
         if remembered.is_none_or(|best| rate > best.rate) {
             self.best = Some(now);
         }
+        let left = self.wanted.map_or(f64::INFINITY, |wanted| wanted as f64 - self.meter.received);
         let (enough, growth) = match self.phase {
             Phase::Opening(0) if is_confirmed => (FREE, GROWTH),
             Phase::Opening(0) => (FIRST_HOLDS, GROWTH),
@@ -505,10 +612,16 @@ impl Controller {
         if body >= enough * self.body_rate {
             let far = match self.phase {
                 Phase::Opening(levels) => {
+                    let is_free = body >= FREE * self.body_rate;
                     // Connections differ: those of the next level are compared with those of this one.
                     self.body_rate = body;
                     self.phase = Phase::Opening(levels + 1);
-                    (self.meter.first_byte / FAR).clamp(1.0, 2.0)
+                    let useful = left / (body * self.meter.first_byte);
+                    if self.wanted.is_some() && useful > RUSH * self.target && is_free {
+                        2.0
+                    } else {
+                        (self.meter.first_byte / FAR).clamp(1.0, 2.0)
+                    }
                 }
                 Phase::Steady | Phase::Lowered(_) => 1.0,
             };
@@ -518,9 +631,13 @@ impl Controller {
         let gaps = 1.0 + self.meter.first_byte * self.body_rate / self.part_bytes(u64::MAX) as f64;
         let needed = SPARE * gaps * rate / self.body_rate;
         let known = self.needed.filter(|known| now.at - known.at < MEMORY && rate > WORSE * known.rate);
-        let least = if told.is_some() { FEWEST } else { self.target / 2.0 };
+        // One body alone has carried more.
+        let is_worse_than_one = rate < WORSE * self.body_rate;
+        let least = if told.is_some() || is_worse_than_one { FEWEST } else { self.target / 2.0 };
         let needed = needed.max(least).max(known.map_or(0.0, |known| known.requests));
-        match needed < FEWER * self.target {
+        // A lower number saves requests and gains no time, so that near the end it is not worth being tried.
+        let is_worth_it = is_worse_than_one || left > rate * LEAST_WORTH.max(ANSWERS_WORTH * self.meter.first_byte);
+        match needed < FEWER * self.target && is_worth_it {
             true => self.lower(now, needed),
             false => self.level.mark = Some(self.meter.mark()),
         }
@@ -547,252 +664,5 @@ impl Controller {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds { requests: 512, part_bytes: 64 << 20 };
-    const MB: f64 = 1e6;
-
-    /// A link that all bodies share, each no faster than a connection; in steps of a millisecond.
-    struct Link {
-        bytes_per_second: f64,
-        connection: f64,
-        first_byte_ms: u64,
-        /// Above so many bodies it carries a hundredth.
-        collapses_above: usize,
-    }
-
-    /// A transfer over it.
-    struct Played {
-        controller: Controller,
-        /// When each request's body begins, and the bytes that are still to come.
-        requests: Vec<(u64, f64)>,
-        left: u64,
-        received: f64,
-        ms: u64,
-        peak: usize,
-    }
-
-    impl Played {
-        fn new(bytes: u64) -> Self {
-            let (controller, requests) = (Controller::new(BOUNDS), Vec::new());
-            Self { controller, requests, left: bytes, received: 0.0, ms: 0, peak: 0 }
-        }
-
-        /// Until everything has come, or the time is over.
-        fn over(&mut self, link: &Link, until_ms: u64) {
-            while self.ms < until_ms && (self.left > 0 || !self.requests.is_empty()) {
-                self.step(link);
-            }
-        }
-
-        fn step(&mut self, link: &Link) {
-            let now = Duration::from_millis(self.ms);
-            for _ in 0..self.controller.shed().min(self.requests.len() as u32) {
-                let (begins, left) = self.requests.pop().expect("no more than there are");
-                self.controller.ended(now, begins <= self.ms);
-                self.left += left as u64;
-            }
-            // The first answer tells how large the object is.
-            let most = if self.controller.meter.answers == 0 { 1 } else { self.controller.target() };
-            while self.left > 0 && self.requests.len() < most as usize {
-                let bytes = self.controller.part_bytes(self.left).min(self.left);
-                self.left -= bytes;
-                self.controller.asked(now);
-                self.requests.push((self.ms + link.first_byte_ms, bytes as f64));
-            }
-            self.peak = self.peak.max(self.requests.len());
-            self.ms += 1;
-            let now = Duration::from_millis(self.ms);
-            for _ in self.requests.iter().filter(|(begins, _)| *begins == self.ms) {
-                self.controller.answered(now, Duration::from_millis(link.first_byte_ms));
-            }
-            let flowing = self.requests.iter().filter(|(begins, _)| *begins <= self.ms).count();
-            let carried =
-                if flowing > link.collapses_above { link.bytes_per_second / 100.0 } else { link.bytes_per_second };
-            let each = link.connection.min(carried / flowing.max(1) as f64) / 1e3;
-            for (begins, left) in &mut self.requests {
-                if *begins <= self.ms {
-                    self.received += each.min(*left);
-                    *left -= each.min(*left);
-                }
-            }
-            let before = self.requests.len();
-            self.requests.retain(|(_, left)| *left > 0.0);
-            for _ in self.requests.len()..before {
-                self.controller.ended(now, true);
-            }
-            self.controller.look(now, self.received as u64, 0);
-        }
-    }
-
-    fn link(link_mb: f64, connection_mb: f64, first_byte_ms: u64) -> Link {
-        let (bytes_per_second, connection) = (link_mb * MB, connection_mb * MB);
-        Link { bytes_per_second, connection, first_byte_ms, collapses_above: usize::MAX }
-    }
-
-    #[test]
-    fn slow_connections_become_as_many_as_fill_the_link_within_a_second() {
-        let mut played = Played::new(4 << 30);
-        let link = link(1000.0, 10.0, 30);
-        played.over(&link, 1000);
-        let before = played.received;
-        played.over(&link, 2000);
-        assert!(played.received - before > 900.0 * MB, "{} MB", (played.received - before) / MB);
-        assert!(played.peak <= 256, "{}", played.peak);
-    }
-
-    #[test]
-    fn a_thin_link_keeps_few_requests_and_loses_nothing() {
-        let mut played = Played::new(200 << 20);
-        played.over(&link(40.0, 60.0, 30), 60_000);
-        let least = f64::from(200 << 20) / (40.0 * MB);
-        assert!(f64::from(u32::try_from(played.ms).unwrap()) / 1e3 < 1.06 * least, "{} ms", played.ms);
-        assert!(played.peak <= 32, "{}", played.peak);
-    }
-
-    #[test]
-    fn where_more_are_worse_it_goes_back_at_once_and_stays_below() {
-        let mut played = Played::new(4 << 30);
-        let collapsing = Link { collapses_above: 24, ..link(3000.0, 30.0, 30) };
-        played.over(&collapsing, 1500);
-        let before = played.received;
-        played.over(&collapsing, 4500);
-        // 24 connections of 30 MB/s, or the 16 that there were before it was tried.
-        assert!(played.received - before > 3.0 * 430.0 * MB, "{} MB", (played.received - before) / MB);
-    }
-
-    #[test]
-    fn a_link_that_comes_back_is_full_again_within_seconds() {
-        let mut played = Played::new(8 << 30);
-        played.over(&link(1000.0, 20.0, 30), 2000);
-        played.over(&link(250.0, 20.0, 30), 4000);
-        played.over(&link(1000.0, 20.0, 30), 6000);
-        let before = played.received;
-        played.over(&link(1000.0, 20.0, 30), 7000);
-        assert!(played.received - before > 850.0 * MB, "{} MB", (played.received - before) / MB);
-    }
-
-    #[test]
-    fn refused_requests_make_parts_larger_and_follow_each_other_slowly() {
-        let mut controller = Controller::new(BOUNDS);
-        let ms = Duration::from_millis;
-        (0..20).for_each(|_| controller.asked(ms(10)));
-        controller.answered(ms(40), ms(30));
-        let before = controller.part_bytes(1 << 30);
-        (0..15).for_each(|_| controller.refused(ms(50)));
-        assert!(controller.part_bytes(1 << 30) >= PART_BYTES as u64 && before < 8 << 20, "{before}");
-        (0..15).for_each(|_| controller.refused(ms(400)));
-        assert_eq!(controller.part_bytes(10 << 30), 16 << 20, "one volley doubles them once");
-        let slots: Vec<Duration> = (0..3).map(|_| controller.slot(ms(500))).collect();
-        assert!(slots.is_sorted() && slots[2] > ms(510), "{slots:?}");
-        assert!(!controller.may_ask_again(0, ms(10_000)));
-    }
-
-    #[test]
-    fn a_second_transfer_begins_where_the_first_one_ended() {
-        let link = link(1000.0, 10.0, 30);
-        let mut first = Played::new(2 << 30);
-        first.over(&link, 60_000);
-        let found = first.controller.found().expect("it took seconds");
-        assert!((80.0..=256.0).contains(&found.requests) && found.is_full && !found.more_are_worse, "{found:?}");
-        let mut second = Played::new(2 << 30);
-        second.controller.tell(found);
-        second.over(&link, 300);
-        assert!(second.received > 220.0 * MB, "{} MB in 270 ms", second.received / MB);
-        let mut cold = Played::new(2 << 30);
-        cold.over(&link, 300);
-        assert!(second.received > 1.5 * cold.received, "{} MB without being told", cold.received / MB);
-    }
-
-    #[test]
-    fn the_findings_of_another_network_cost_nearly_nothing() {
-        for (found_on, link) in [
-            (link(1000.0, 10.0, 30), link(40.0, 60.0, 120)),
-            (link(40.0, 60.0, 120), link(1000.0, 10.0, 30)),
-            (link(1000.0, 100.0, 30), link(1000.0, 10.0, 30)),
-        ] {
-            let mut first = Played::new(1 << 30);
-            first.over(&found_on, 60_000);
-            let (mut told, mut cold) = (Played::new(256 << 20), Played::new(256 << 20));
-            told.controller.tell(first.controller.found().unwrap());
-            told.over(&link, 60_000);
-            cold.over(&link, 60_000);
-            assert!(told.ms * 100 <= cold.ms * 103, "{} ms after {} ms", told.ms, cold.ms);
-        }
-    }
-
-    #[test]
-    fn findings_come_too_late_after_the_first_answer() {
-        let mut played = Played::new(1 << 30);
-        played.over(&link(1000.0, 10.0, 30), 40);
-        let before = played.controller.target();
-        let found = Found { requests: 400.0, ..found_anywhere() };
-        played.controller.tell(found);
-        assert_eq!(played.controller.target(), before);
-        let mut never_judged = Controller::new(BOUNDS);
-        never_judged.tell(found);
-        assert_eq!((never_judged.target(), never_judged.found()), (400, None));
-        let mut bounded = Controller::new(Bounds { requests: 5, ..BOUNDS });
-        bounded.tell(found);
-        assert_eq!(bounded.target(), 5);
-    }
-
-    fn found_anywhere() -> Found {
-        Found {
-            requests: 40.0,
-            body_rate: 2e7,
-            first_byte: 0.03,
-            is_full: true,
-            more_are_worse: false,
-            per_second: None,
-            least_part: 0.0,
-        }
-    }
-
-    #[test]
-    fn parts_that_are_left_are_of_one_size() {
-        let controller = Controller::new(BOUNDS);
-        let mut left = (20 << 20) + 100_000;
-        let mut sizes = Vec::new();
-        while left > 0 {
-            let bytes = controller.part_bytes(left).min(left);
-            sizes.push(bytes);
-            left -= bytes;
-        }
-        assert!(sizes.len() >= 16, "{sizes:?}");
-        assert!(sizes.iter().min().unwrap() * 5 / 4 >= *sizes.iter().max().unwrap(), "{sizes:?}");
-    }
-
-    proptest! {
-        /// Any events, in any order.
-        #[test]
-        fn numbers_stay_within_the_bounds(
-            requests in 1_u32..600, part_bytes in 1_u64..1 << 30,
-            events in prop::collection::vec((0_u8..5, 0_u64..400, any::<u32>()), 0..400),
-        ) {
-            let mut controller = Controller::new(Bounds { requests, part_bytes });
-            let (mut now, mut received) = (Duration::ZERO, 0);
-            for (event, ms, bytes) in events {
-                now += Duration::from_millis(ms);
-                match event {
-                    0 => controller.asked(now),
-                    1 => controller.answered(now, Duration::from_millis(ms)),
-                    2 => controller.ended(now, bytes % 2 == 0),
-                    3 => controller.refused(now),
-                    _ => {
-                        received += u64::from(bytes);
-                        controller.look(now, received, bytes % 7);
-                    }
-                }
-                prop_assert!((1..=requests).contains(&controller.target()));
-                let part = controller.part_bytes(u64::from(bytes) << 10);
-                prop_assert!((1..=part_bytes).contains(&part.max(1)));
-                prop_assert!(controller.due(bytes % 2 == 0).is_none_or(|due| due > now));
-                prop_assert!(controller.slot(now) >= now);
-            }
-        }
-    }
-}
+#[path = "control/tests.rs"]
+mod tests;

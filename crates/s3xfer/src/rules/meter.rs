@@ -114,6 +114,11 @@ impl Meter {
         self.held > 0 && 2 * self.held >= self.flowing
     }
 
+    /// Seconds of all bodies since the beginning.
+    pub(crate) fn flowed_seconds(&self) -> f64 {
+        self.flowed
+    }
+
     /// Mean rate of a body since the beginning, in bytes per second; 0 while nothing has come.
     pub(crate) fn body_rate(&self) -> f64 {
         if self.flowed > 0.0 { self.received / self.flowed } else { 0.0 }
@@ -162,6 +167,11 @@ impl Since {
     /// Mean bytes per second.
     pub(crate) fn rate(self) -> f64 {
         if self.seconds > 0.0 { self.bytes / self.seconds } else { 0.0 }
+    }
+
+    /// Mean number of bodies that flowed.
+    pub(crate) fn flowing(self) -> f64 {
+        if self.seconds > 0.0 { self.flowed / self.seconds } else { 0.0 }
     }
 
     /// Mean number of requests in flight.

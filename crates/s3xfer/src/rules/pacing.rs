@@ -20,6 +20,8 @@ pub(crate) struct Pacing {
 const AFTER_REFUSAL: f64 = 0.7;
 /// Share of the rate at which requests were sent until the first refusal.
 const AT_FIRST: f64 = 0.5;
+/// Share of the rate at which requests were accepted so far: the rate does not fall below it.
+const ACCEPTED: f64 = 0.7;
 /// Seconds without a refusal after which the rate grows by [`GROWTH`].
 const PATIENCE: f64 = 0.1;
 const GROWTH: f64 = 1.05;
@@ -44,10 +46,14 @@ impl Pacing {
         self.per_second.is_some()
     }
 
-    /// A volley was refused at `now`, after so many requests were `sent` in all.
-    pub(crate) fn refused(&mut self, now: f64, sent: u64) {
-        let first = AT_FIRST * sent as f64 / (now + BEGINNING);
-        self.per_second = Some(self.per_second.map_or(first, |rate| AFTER_REFUSAL * rate).max(LEAST));
+    /// A volley was refused at `now`, after so many requests were `sent` and `refused` in all.
+    pub(crate) fn refused(&mut self, now: f64, sent: u64, refused: u64) {
+        let seconds = now + BEGINNING;
+        let first = AT_FIRST * sent as f64 / seconds;
+        // Requests that were sent at an earlier rate are refused for a while, and say nothing about this one.
+        let accepted = ACCEPTED * sent.saturating_sub(refused) as f64 / seconds;
+        let next = self.per_second.map_or(first, |rate| (AFTER_REFUSAL * rate).max(accepted.min(rate)));
+        self.per_second = Some(next.max(LEAST));
         self.changed_at = now;
     }
 
@@ -80,7 +86,7 @@ mod tests {
     fn requests_wait_for_each_other_once_some_were_refused() {
         let mut pacing = Pacing::default();
         assert_eq!([pacing.slot(NOW), pacing.slot(NOW)], [NOW, NOW]);
-        pacing.refused(1.9, 40);
+        pacing.refused(1.9, 40, 38);
         // Half of 20 a second.
         let slots = [pacing.slot(NOW), pacing.slot(NOW), pacing.slot(NOW)].map(|at| at.as_millis());
         assert_eq!(slots, [2000, 2100, 2200]);
@@ -91,15 +97,15 @@ mod tests {
         let mut pacing = Pacing::default();
         pacing.look(5.0);
         assert!(!pacing.is_on());
-        pacing.refused(1.9, 40);
-        pacing.refused(2.5, 50);
+        pacing.refused(1.9, 40, 38);
+        pacing.refused(2.5, 50, 45);
         let after = pacing.per_second.unwrap();
         assert!((after - 7.0).abs() < 1e-9);
         pacing.look(2.55);
         assert_eq!(pacing.per_second, Some(after));
         pacing.look(2.7);
         assert!(pacing.per_second.unwrap() > after);
-        (0..100).for_each(|_| pacing.refused(3.0, 1));
+        (0..100).for_each(|_| pacing.refused(3.0, 1, 1));
         assert_eq!(pacing.per_second, Some(LEAST));
     }
 }

@@ -79,7 +79,9 @@ pub(crate) async fn place(
         false => sink.reserve(bytes)?,
     }
     let in_parallel = threads && !pinned.plan.in_turn();
-    let cursor = Mutex::new(pinned.parts());
+    let cursor = pinned.parts();
+    pinned.fetcher.session.steering.wants(cursor.left());
+    let cursor = Mutex::new(cursor);
     let placing = Arc::new(Placing { pinned, writer, journal, in_parallel, cursor });
     let fetched = placing.clone().run(first).await;
     match fetched {

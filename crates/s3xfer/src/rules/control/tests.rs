@@ -1,0 +1,288 @@
+//! The controller on small links, in steps of a millisecond, and on events in any order.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BOUNDS: Bounds = Bounds { requests: 512, part_bytes: 64 << 20 };
+const MB: f64 = 1e6;
+
+/// A link that all bodies share, each no faster than a connection; in steps of a millisecond.
+struct Link {
+    bytes_per_second: f64,
+    connection: f64,
+    first_byte_ms: u64,
+    /// Above so many bodies it carries a hundredth.
+    collapses_above: usize,
+}
+
+/// A transfer over it.
+struct Played {
+    controller: Controller,
+    /// When each request's body begins, and the bytes that are still to come.
+    requests: Vec<(u64, f64)>,
+    left: u64,
+    received: f64,
+    ms: u64,
+    peak: usize,
+}
+
+impl Played {
+    fn new(bytes: u64) -> Self {
+        let (controller, requests) = (Controller::new(BOUNDS), Vec::new());
+        Self { controller, requests, left: bytes, received: 0.0, ms: 0, peak: 0 }
+    }
+
+    /// Until everything has come, or the time is over.
+    fn over(&mut self, link: &Link, until_ms: u64) {
+        while self.ms < until_ms && (self.left > 0 || !self.requests.is_empty()) {
+            self.step(link);
+        }
+    }
+
+    fn step(&mut self, link: &Link) {
+        let now = Duration::from_millis(self.ms);
+        for _ in 0..self.controller.shed().min(self.requests.len() as u32) {
+            let (begins, left) = self.requests.pop().expect("no more than there are");
+            self.controller.ended(now, begins <= self.ms);
+            self.left += left as u64;
+        }
+        // The first answer tells how large the object is.
+        let most = if self.controller.meter.answers == 0 { 1 } else { self.controller.target() };
+        while self.left > 0 && self.requests.len() < most as usize {
+            let bytes = self.controller.part_bytes(self.left).min(self.left);
+            self.left -= bytes;
+            self.controller.asked(now);
+            self.requests.push((self.ms + link.first_byte_ms, bytes as f64));
+        }
+        self.peak = self.peak.max(self.requests.len());
+        self.ms += 1;
+        let now = Duration::from_millis(self.ms);
+        for _ in self.requests.iter().filter(|(begins, _)| *begins == self.ms) {
+            self.controller.answered(now, Duration::from_millis(link.first_byte_ms));
+        }
+        let flowing = self.requests.iter().filter(|(begins, _)| *begins <= self.ms).count();
+        let carried =
+            if flowing > link.collapses_above { link.bytes_per_second / 100.0 } else { link.bytes_per_second };
+        let each = link.connection.min(carried / flowing.max(1) as f64) / 1e3;
+        for (begins, left) in &mut self.requests {
+            if *begins <= self.ms {
+                self.received += each.min(*left);
+                *left -= each.min(*left);
+            }
+        }
+        let before = self.requests.len();
+        self.requests.retain(|(_, left)| *left > 0.0);
+        for _ in self.requests.len()..before {
+            self.controller.ended(now, true);
+        }
+        self.controller.look(now, self.received as u64, 0);
+    }
+}
+
+fn link(link_mb: f64, connection_mb: f64, first_byte_ms: u64) -> Link {
+    let (bytes_per_second, connection) = (link_mb * MB, connection_mb * MB);
+    Link { bytes_per_second, connection, first_byte_ms, collapses_above: usize::MAX }
+}
+
+#[test]
+fn slow_connections_become_as_many_as_fill_the_link_within_a_second() {
+    let mut played = Played::new(4 << 30);
+    let link = link(1000.0, 10.0, 30);
+    played.over(&link, 1000);
+    let before = played.received;
+    played.over(&link, 2000);
+    assert!(played.received - before > 900.0 * MB, "{} MB", (played.received - before) / MB);
+    assert!(played.peak <= 256, "{}", played.peak);
+}
+
+#[test]
+fn connections_that_are_far_away_are_opened_while_the_first_answers_are_waited_for() {
+    let link = link(2000.0, 5.0, 200);
+    let received = |wants: bool| {
+        let mut played = Played::new(400 << 20);
+        if wants {
+            played.controller.wants(400 << 20);
+        }
+        played.over(&link, 1000);
+        (played.received, played.peak)
+    };
+    let ((told, peak), (untold, _)) = (received(true), received(false));
+    assert!(told > 1.35 * untold && peak <= 512, "{} and {} MB, {peak}", told / MB, untold / MB);
+}
+
+#[test]
+fn no_more_are_opened_than_the_bytes_that_are_left_have_use_for() {
+    let mut played = Played::new(256 << 20);
+    played.controller.wants(256 << 20);
+    // 256 MiB are 34 times what a body brings while an answer is waited for.
+    played.over(&link(40.0, 50.0, 200), 60_000);
+    assert!(played.peak <= 40, "{}", played.peak);
+}
+
+#[test]
+fn requests_that_are_too_many_are_looked_at_though_nothing_happens() {
+    let mut controller = Controller::new(BOUNDS);
+    let ms = Duration::from_millis;
+    (0..16).for_each(|_| controller.asked(ms(0)));
+    (0..16).for_each(|_| controller.answered(ms(30), ms(30)));
+    controller.look(ms(40), 1000, 0);
+    controller.phase = Phase::Steady;
+    controller.set(4.0);
+    let due = controller.due(false).expect("twelve are too many");
+    assert!(due <= ms(1100), "{due:?}");
+    controller.look(due + ms(20), 1000, 0);
+    assert_eq!(controller.shed(), 12);
+}
+
+#[test]
+fn a_thin_link_keeps_few_requests_and_loses_nothing() {
+    let mut played = Played::new(200 << 20);
+    played.over(&link(40.0, 60.0, 30), 60_000);
+    let least = f64::from(200 << 20) / (40.0 * MB);
+    assert!(f64::from(u32::try_from(played.ms).unwrap()) / 1e3 < 1.06 * least, "{} ms", played.ms);
+    assert!(played.peak <= 32, "{}", played.peak);
+}
+
+#[test]
+fn where_more_are_worse_it_goes_back_at_once_and_stays_below() {
+    let mut played = Played::new(4 << 30);
+    let collapsing = Link { collapses_above: 24, ..link(3000.0, 30.0, 30) };
+    played.over(&collapsing, 1500);
+    let before = played.received;
+    played.over(&collapsing, 4500);
+    // 24 connections of 30 MB/s, or the 16 that there were before it was tried.
+    assert!(played.received - before > 3.0 * 430.0 * MB, "{} MB", (played.received - before) / MB);
+}
+
+#[test]
+fn a_link_that_comes_back_is_full_again_within_seconds() {
+    let mut played = Played::new(8 << 30);
+    played.over(&link(1000.0, 20.0, 30), 2000);
+    played.over(&link(250.0, 20.0, 30), 4000);
+    played.over(&link(1000.0, 20.0, 30), 6000);
+    let before = played.received;
+    played.over(&link(1000.0, 20.0, 30), 7000);
+    assert!(played.received - before > 850.0 * MB, "{} MB", (played.received - before) / MB);
+}
+
+#[test]
+fn refused_requests_make_parts_larger_and_follow_each_other_slowly() {
+    let mut controller = Controller::new(BOUNDS);
+    let ms = Duration::from_millis;
+    (0..20).for_each(|_| controller.asked(ms(10)));
+    controller.answered(ms(40), ms(30));
+    let before = controller.part_bytes(1 << 30);
+    (0..15).for_each(|_| controller.refused(ms(50)));
+    assert!(controller.part_bytes(1 << 30) >= PART_BYTES as u64 && before < 8 << 20, "{before}");
+    (0..15).for_each(|_| controller.refused(ms(400)));
+    assert_eq!(controller.part_bytes(10 << 30), 16 << 20, "one volley doubles them once");
+    let slots: Vec<Duration> = (0..3).map(|_| controller.slot(ms(500))).collect();
+    assert!(slots.is_sorted() && slots[2] > ms(510), "{slots:?}");
+    assert!(!controller.may_ask_again(0, ms(10_000)));
+}
+
+#[test]
+fn a_second_transfer_begins_where_the_first_one_ended() {
+    let link = link(1000.0, 10.0, 30);
+    let mut first = Played::new(2 << 30);
+    first.over(&link, 60_000);
+    let found = first.controller.found().expect("it took seconds");
+    assert!((80.0..=256.0).contains(&found.requests) && found.is_full && !found.more_are_worse, "{found:?}");
+    let mut second = Played::new(2 << 30);
+    second.controller.tell(found);
+    second.over(&link, 300);
+    assert!(second.received > 220.0 * MB, "{} MB in 270 ms", second.received / MB);
+    let mut cold = Played::new(2 << 30);
+    cold.over(&link, 300);
+    assert!(second.received > 1.5 * cold.received, "{} MB without being told", cold.received / MB);
+}
+
+#[test]
+fn the_findings_of_another_network_cost_nearly_nothing() {
+    for (found_on, link) in [
+        (link(1000.0, 10.0, 30), link(40.0, 60.0, 120)),
+        (link(40.0, 60.0, 120), link(1000.0, 10.0, 30)),
+        (link(1000.0, 100.0, 30), link(1000.0, 10.0, 30)),
+    ] {
+        let mut first = Played::new(1 << 30);
+        first.over(&found_on, 60_000);
+        let (mut told, mut cold) = (Played::new(256 << 20), Played::new(256 << 20));
+        told.controller.tell(first.controller.found().unwrap());
+        told.over(&link, 60_000);
+        cold.over(&link, 60_000);
+        assert!(told.ms * 100 <= cold.ms * 103, "{} ms after {} ms", told.ms, cold.ms);
+    }
+}
+
+#[test]
+fn findings_come_too_late_after_the_first_answer() {
+    let mut played = Played::new(1 << 30);
+    played.over(&link(1000.0, 10.0, 30), 40);
+    let before = played.controller.target();
+    let found = Found { requests: 400.0, ..found_anywhere() };
+    played.controller.tell(found);
+    assert_eq!(played.controller.target(), before);
+    let mut never_judged = Controller::new(BOUNDS);
+    never_judged.tell(found);
+    assert_eq!((never_judged.target(), never_judged.found()), (400, None));
+    let mut bounded = Controller::new(Bounds { requests: 5, ..BOUNDS });
+    bounded.tell(found);
+    assert_eq!(bounded.target(), 5);
+}
+
+fn found_anywhere() -> Found {
+    Found {
+        requests: 40.0,
+        body_rate: 2e7,
+        first_byte: 0.03,
+        is_full: true,
+        more_are_worse: false,
+        per_second: None,
+        least_part: 0.0,
+    }
+}
+
+#[test]
+fn parts_that_are_left_are_of_one_size() {
+    let controller = Controller::new(BOUNDS);
+    let mut left = (20 << 20) + 100_000;
+    let mut sizes = Vec::new();
+    while left > 0 {
+        let bytes = controller.part_bytes(left).min(left);
+        sizes.push(bytes);
+        left -= bytes;
+    }
+    assert!(sizes.len() >= 16, "{sizes:?}");
+    assert!(sizes.iter().min().unwrap() * 5 / 4 >= *sizes.iter().max().unwrap(), "{sizes:?}");
+}
+
+proptest! {
+    /// Whatever comes, in whatever order.
+    #[test]
+    fn numbers_stay_within_the_bounds(
+        requests in 1_u32..600, part_bytes in 1_u64..1 << 30,
+        events in prop::collection::vec((0_u8..5, 0_u64..400, any::<u32>()), 0..400),
+    ) {
+        let mut controller = Controller::new(Bounds { requests, part_bytes });
+        let (mut now, mut received) = (Duration::ZERO, 0);
+        for (event, ms, bytes) in events {
+            now += Duration::from_millis(ms);
+            match event {
+                0 => controller.asked(now),
+                1 => controller.answered(now, Duration::from_millis(ms)),
+                2 => controller.ended(now, bytes % 2 == 0),
+                3 => controller.refused(now),
+                _ => {
+                    received += u64::from(bytes);
+                    controller.look(now, received, bytes % 7);
+                }
+            }
+            prop_assert!((1..=requests).contains(&controller.target()));
+            let part = controller.part_bytes(u64::from(bytes) << 10);
+            prop_assert!((1..=part_bytes).contains(&part.max(1)));
+            prop_assert!(controller.due(bytes % 2 == 0).is_none_or(|due| due > now));
+            prop_assert!(controller.slot(now) >= now);
+        }
+    }
+}

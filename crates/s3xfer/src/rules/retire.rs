@@ -1,0 +1,76 @@
+//! The choice of a connection that is given up in the middle of a transfer, because it is far slower than the others:
+//! one address of several may be overloaded, and a connection to it brings a tenth of the rate for as long as it lives.
+//!
+//! No byte is fetched twice but those on their way: the part keeps what it has brought.
+
+use super::split::OnItsWay;
+
+/// A part that flows for less has no rate of its own, in seconds.
+const YOUNG: f64 = 0.05;
+/// Bytes of it that may be on their way in one lump.
+const LUMP: u64 = 64 << 10;
+/// Fewest parts that have a rate, for there is no usual one among few.
+const FEW: usize = 8;
+/// Share of the usual rate: below it, a connection is slow. Connections that share a link differ by less.
+const SLOW: f64 = 0.25;
+/// Times that another connection is faster for the same bytes, its answer included.
+const FASTER: f64 = 2.0;
+
+/// The part whose bytes another connection brings in less than half of the time, if there is any; the worst one.
+pub(crate) fn retire(parts: impl Iterator<Item = OnItsWay>, first_byte: f64) -> Option<usize> {
+    let timed = parts.enumerate().filter(|(_, part)| part.flowed.as_secs_f64() > YOUNG);
+    let timed = timed.map(|(index, part)| {
+        let rate = (part.brought + LUMP) as f64 / part.flowed.as_secs_f64();
+        (index, part.left as f64, rate)
+    });
+    let timed: Vec<(usize, f64, f64)> = timed.collect();
+    if timed.len() < FEW {
+        return None;
+    }
+    let mut rates: Vec<f64> = timed.iter().map(|(_, _, rate)| *rate).collect();
+    let (_, usual, _) = rates.select_nth_unstable_by(timed.len() / 2, f64::total_cmp);
+    let usual = *usual;
+    let slow = timed.into_iter().filter(|(_, left, rate)| {
+        let others = 1.5 * first_byte + left / usual;
+        *rate < SLOW * usual && left / rate > FASTER * others
+    });
+    let (index, ..) = slow.max_by(|one, other| (one.1 / one.2).total_cmp(&(other.1 / other.2)))?;
+    Some(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const MB: u64 = 1_000_000;
+
+    /// So many bytes a second for half a second.
+    fn part(mb_per_second: u64, left_mb: u64) -> OnItsWay {
+        OnItsWay { brought: mb_per_second * MB / 2, left: left_mb * MB, flowed: Duration::from_millis(500) }
+    }
+
+    fn usual(count: usize) -> Vec<OnItsWay> {
+        vec![part(20, 4); count]
+    }
+
+    #[test]
+    fn the_slowest_of_many_is_given_up_where_another_one_is_sooner() {
+        let with = |slow: OnItsWay| retire(usual(9).into_iter().chain([part(2, 1), slow]), 0.03);
+        assert_eq!(with(part(1, 8)), Some(10));
+        assert_eq!(with(part(2, 8)), Some(10));
+        assert_eq!(with(part(20, 8)), Some(9), "only the other one is slow");
+    }
+
+    #[test]
+    fn nothing_is_given_up_without_gain_or_without_knowing() {
+        let with = |others: Vec<OnItsWay>, slow, first_byte| retire(others.into_iter().chain([slow]), first_byte);
+        assert_eq!(with(usual(9), part(8, 8), 0.03), None, "links are shared unevenly");
+        assert_eq!(with(usual(9), part(2, 8), 2.0), None, "another answer takes longer");
+        assert_eq!(with(usual(5), part(1, 8), 0.03), None, "few have no usual rate");
+        let young = OnItsWay { brought: 0, left: 8 * MB, flowed: Duration::from_millis(20) };
+        assert_eq!(with(usual(9), young, 0.01), None);
+        assert_eq!(retire([].into_iter(), 0.03), None);
+    }
+}
