@@ -1,4 +1,5 @@
 //! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of their costs.
+//! `moves` has those of its sections that are no downloads of one object.
 //! `cargo xtask bench tune`, in `tune`, does so for searchers; `cargo xtask bench answer`, in `answer`, for
 //! s3tune; `cargo xtask bench auto`, in `auto`, for s3xfer's default settings on many networks; `cargo xtask bench
 //! honesty`, in `honesty`, for the intervals of answers; and `cargo xtask bench regret`, in `regret`, for searchers on
@@ -14,6 +15,7 @@ mod document;
 mod engines;
 pub(crate) mod honesty;
 mod machine;
+mod moves;
 mod options;
 mod race;
 pub(crate) mod regret;
@@ -40,8 +42,16 @@ const BENCH: &str = "transfer";
 /// # Errors
 /// A failure to build, start or write something. Runs that fail are no such failure: the tables name them.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
-    let peers = build(root)?;
     raise_our_share();
+    if !options.selected().is_empty() {
+        downloads(root, options)?;
+    }
+    moves::run(root, options)
+}
+
+/// The workloads that are downloads, for which all engines are built.
+fn downloads(root: &Path, options: &Options) -> Result<(), String> {
+    let peers = build(root)?;
     let tools = Tools::find(root, &peers, options.venv.as_deref());
     let machine = machine::describe(root, &tools)?;
     let raw = root.join("target/bench");

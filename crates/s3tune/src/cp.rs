@@ -87,6 +87,8 @@ pub struct Copy {
     pub resume: bool,
     /// Whether the requester pays.
     pub request_payer: bool,
+    /// Whether the time of a file's last change is kept with its object, or given to the file that is downloaded.
+    pub keep_times: bool,
 }
 
 /// The meaning of SRC and DST in `s3tune cp SRC DST`.
@@ -233,6 +235,7 @@ pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
                 false => UploadSource::file(path),
             };
             let upload = client.upload(from, target.bucket(), target.key()).resume(what.resume).progress(progress);
+            let upload = upload.keep_time(what.keep_times);
             let upload = if what.request_payer { upload.request_payer() } else { upload };
             upload.await.map_err(failed)?
         }
@@ -269,7 +272,7 @@ async fn download(
         download = download.request_payer();
     }
     if path != Path::new("-") {
-        return download.to_file(path).resume(what.resume).await.map_err(failed);
+        return download.to_file(path).resume(what.resume).keep_time(what.keep_times).await.map_err(failed);
     }
     let mut stdout = stdout::duplicate().map_err(|error| lost(&format!("cannot be used: {error}")))?;
     let report = download.to_writer(&mut stdout).await.map_err(failed)?;

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, Requests, Server};
 use tempfile::TempDir;
@@ -336,6 +336,35 @@ async fn files_are_uploaded_and_objects_copied() {
         .cp(&[OsStr::new("gone"), OsStr::new("s3://lab/k")])
         .await
         .assert_says(1, &["failed to upload gone: cannot open it"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_files_time_is_kept_with_its_object_and_comes_back() {
+    let scene = Scene::new().await;
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
+    // One request, and parts.
+    for bytes in [3, 9 << 20] {
+        fs::write(scene.target(), vec![7; bytes]).unwrap();
+        fs::File::options().write(true).open(scene.target()).unwrap().set_modified(time).unwrap();
+        for (source, target, flag) in [
+            ("x", "s3://lab/kept", "--keep-times"),
+            ("x", "s3://lab/plain", "--no-resume"),
+            ("s3://lab/kept", "back", "--keep-times"),
+            ("s3://lab/kept", "now", "--no-resume"),
+            ("s3://lab/plain", "none", "--keep-times"),
+        ] {
+            scene.cp(&words(&[source, target, flag])).await.assert_done();
+        }
+        let modified = |name| fs::metadata(scene.folder.path().join(name)).unwrap().modified().unwrap();
+        assert_eq!(modified("back"), time);
+        assert!(modified("now") > time && modified("none") > time);
+    }
+    for (source, target) in [("-", "s3://lab/k"), ("s3://lab/kept", "-"), ("s3://lab/kept", "s3://lab/k")] {
+        scene
+            .cp(&words(&[source, target, "--keep-times"]))
+            .await
+            .assert_says(2, &["--keep-times", "from or into a file"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -432,6 +432,75 @@ async fn the_link_is_filled_in_the_upload_direction() {
     }
 }
 
+/// Forty parts, with the engine's own settings but for their size.
+fn forty_parts(bench: &Bench, source: impl Into<UploadSource>) -> Upload {
+    let config = TransferConfig::builder().multipart_threshold(8 * KIB).multipart_chunksize(8 * KIB);
+    let client = bench.client.clone().with_config(config.build().unwrap());
+    client.upload(source, "lab", "new").least_part_bytes(1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_late_is_sent_again_beside_itself() {
+    let wanted = bytes(40 * 8 * KIB);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &wanted).unwrap();
+    let stall = |after_bytes| FaultKind::Stall { after_bytes, duration: Some(Duration::from_secs(15)) };
+    for (at, kind) in [
+        // It crawls, stands still in the middle, or is whole and not answered; early, and as the last one.
+        (20, FaultKind::Slow { bytes_per_s: 500 }),
+        (20, stall(4 * KIB)),
+        (39, FaultKind::Slow { bytes_per_s: 500 }),
+        (39, stall(8 * KIB)),
+    ] {
+        for source in [UploadSource::bytes(wanted.clone()), UploadSource::file(file.path()), pieces(&wanted, 3_000)] {
+            let network = NetworkProfile::unlimited().with_first_byte(30.0, 0.1).unwrap();
+            let fault = fault(RequestKind::UploadPart, Requests::At(at), kind.clone());
+            let bench =
+                Bench::with(1, |lab| lab.min_part_size(1).network(network).faults(FaultPlan::new([fault]).unwrap()));
+            let (began, progress) = (Instant::now(), Progress::new());
+            let report = forty_parts(&bench, source).progress(progress.clone()).await.unwrap();
+            assert_stored(&bench, &wanted);
+            validated(&report);
+            let took = began.elapsed();
+            assert!(took < Duration::from_secs(2), "{took:?} with {kind:?} at {at}: {report:?}");
+            assert_eq!((report.second_requests, report.retries, report.parts), (1, 0, 40), "{kind:?} at {at}");
+            assert_eq!(count(&bench, RequestKind::UploadPart), 41);
+            assert_eq!(progress.snapshot().written_bytes, wanted.len() as u64);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_part_is_waited_for_where_its_etag_is_not_made_of_its_bytes_alone() {
+    let wanted = bytes(40 * 8 * KIB);
+    let network = || NetworkProfile::unlimited().with_first_byte(30.0, 0.1).unwrap();
+    let slow = || fault(RequestKind::UploadPart, Requests::At(20), FaultKind::Slow { bytes_per_s: 1000 });
+    for encryption in [ServerSideEncryption::S3, ServerSideEncryption::Kms { key_id: None }] {
+        let bench =
+            Bench::with(1, |lab| lab.min_part_size(1).network(network()).faults(FaultPlan::new([slow()]).unwrap()));
+        let again = u64::from(encryption == ServerSideEncryption::S3);
+        let report = forty_parts(&bench, wanted.clone()).encryption(encryption).await.unwrap();
+        assert_eq!((report.second_requests, report.retries), (again, 0), "{report:?}");
+        assert_stored(&bench, &wanted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_are_as_slow_as_all_others_are_sent_once() {
+    for (link, connection) in [(4.0, 2.0), (40.0, 0.5), (0.5, 0.5)] {
+        let network = NetworkProfile::unlimited().with_first_byte(30.0, 0.4).unwrap();
+        let network =
+            network.with_link_mb_per_s(Some(link)).unwrap().with_connection_mb_per_s(Some(connection)).unwrap();
+        let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network));
+        let config = TransferConfig::builder().multipart_threshold(256 * KIB).multipart_chunksize(256 * KIB);
+        let client = bench.client.clone().with_config(config.build().unwrap());
+        let wanted = bytes(100 * 256 * KIB);
+        let report = client.upload(wanted.clone(), "lab", "new").least_part_bytes(1).await.unwrap();
+        assert_stored(&bench, &wanted);
+        assert_eq!(report.second_requests, 0, "{link} {connection}: {report:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn uploads_that_nobody_ended_are_aborted_on_request() {
     let bench = bench([]);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{BENCH, workloads};
+use super::{BENCH, moves, workloads};
 
 /// The document as it is, or as it begins.
 ///
@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
 /// Before the first run.
 fn empty() -> String {
     let mut text = String::from(HEAD);
-    for name in workloads::names() {
+    for name in [workloads::names(), moves::names()].concat() {
         text += &format!("\n{}\n{}\n", begin(BENCH, name), end(name));
     }
     text + TUNE_HEAD + ANSWER_HEAD
@@ -31,11 +31,11 @@ fn empty() -> String {
 const HEAD: &str = "\
 # Benchmarks
 
-How fast do objects arrive, and what does it cost the machine that receives them? One command measures it, on any
+How fast do objects arrive or leave, and what does it cost the machine? One command measures it, on any
 machine, and replaces the sections below:
 
 ```sh
-cargo xtask bench transfer            # everything; an hour
+cargo xtask bench transfer            # everything; two hours
 cargo xtask bench transfer --quick --only file-3g
 ```
 
@@ -55,6 +55,8 @@ How to read the tables:
   `sdk-stream` one GET; `tm` is aws-sdk-s3-transfer-manager; object_store and opendal fetch 8 ranges of 8 MiB at once.
   Small objects come 64 at once where the engine does not decide itself. All Rust engines are one program, built with
   thin LTO.
+- Uploads, folders, listings and syncs are those of the programs `s3tune`, `s5cmd`, `rclone` and `aws`, and of boto3 in
+  a script, with their defaults, start-up included. What they leave is compared like a download.
 ";
 
 /// The same for searchers; their sections follow it.

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use super::engines::{self, ENGINES, QUICK};
+use super::moves;
 use super::workloads::{self, Workload};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask bench transfer [--quick] [--only WORKLOAD,..] [--engines ENGINE,..] [--rounds N] [--venv DIR] [--out FILE.md]
-       downloads by our engine and by others in turn, and the tables of docs/BENCHMARKS.md;
+       downloads by our engine and by others in turn, uploads, folders, listings and syncs by s3tune and other programs,
+       and the tables of docs/BENCHMARKS.md;
        --venv: where to look for s5cmd, rclone and python3 before PATH";
 
 /// The order for a bench, and the document to write.
@@ -16,6 +18,7 @@ pub(crate) struct Options {
     /// All where empty.
     only: Vec<String>,
     engines: Vec<&'static str>,
+    pub(super) quick: bool,
     pub(super) rounds: u32,
     pub(super) venv: Option<PathBuf>,
     pub(super) out: PathBuf,
@@ -30,11 +33,12 @@ impl Options {
         let mut options = Self {
             only: Vec::new(),
             engines: ENGINES.iter().map(|engine| engine.name).collect(),
+            quick: words.contains(&"--quick"),
             rounds: 5,
             venv: None,
             out: "docs/BENCHMARKS.md".into(),
         };
-        if words.contains(&"--quick") {
+        if options.quick {
             options.rounds = 3;
             options.engines = QUICK.to_vec();
         }
@@ -64,7 +68,12 @@ impl Options {
 
     pub(super) fn selected(&self) -> Vec<Workload> {
         let all = workloads::all().into_iter();
-        all.filter(|workload| self.only.is_empty() || self.only.iter().any(|name| name == workload.name)).collect()
+        all.filter(|workload| self.names(workload.name)).collect()
+    }
+
+    /// Whether a workload of that name is to be run.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 
     pub(super) fn engine_names(&self) -> Vec<&'static str> {
@@ -73,7 +82,7 @@ impl Options {
 }
 
 fn workloads_of(list: &str) -> Result<Vec<String>, String> {
-    let known = workloads::names();
+    let known = [workloads::names(), moves::names()].concat();
     list.split(',')
         .map(|name| {
             let found = known.contains(&name).then(|| name.to_owned());
@@ -116,6 +125,8 @@ mod tests {
         let options = Options::parse(&["--engines", "tm,ceiling", "--only", "size"]).unwrap();
         assert_eq!(options.engine_names(), ["tm", "ceiling"]);
         assert_eq!(options.selected()[0].name, "size");
+        let moves = Options::parse(&["--only", "upload,sync"]).unwrap();
+        assert!(moves.selected().is_empty() && moves.names("sync") && !moves.names("listing"));
         assert!(Options::parse(&["--engines", "tm,none"]).unwrap_err().contains("no engine none; there are ceiling"));
         assert!(Options::parse(&["--only", "none"]).unwrap_err().contains("there are file-3g"));
     }

@@ -107,14 +107,13 @@ pub struct FolderArgs {
 }
 
 impl FolderArgs {
-    /// The first of these flags that was given.
+    /// The first of these flags that was given and means nothing for a single object.
     #[must_use]
     pub fn given(&self) -> Option<&'static str> {
         [
             (self.filters.given, "--include and --exclude"),
             (self.dry_run, "--dry-run"),
             (self.fail_fast, "--fail-fast"),
-            (self.keep_times, "--keep-times"),
             (self.follow_symlinks, "--follow-symlinks"),
             (self.check_names_first, "--check-names-first"),
             (self.objects_at_once.is_some(), "--objects-at-once"),

@@ -31,8 +31,12 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     let flags = &arguments.flags;
     let config = flags.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
     let keeps = !flags.no_resume && places.goes_on();
+    let keep_times = arguments.folders.keep_times;
+    if keep_times && !places.goes_on() {
+        return Err(Failure::usage("--keep-times is for copies from or into a file; leave it out"));
+    }
     let (version_id, resume) = (arguments.version_id, !flags.no_resume);
-    let what = Copy { places, version_id, config, resume, request_payer: flags.request_payer };
+    let what = Copy { places, version_id, config, resume, request_payer: flags.request_payer, keep_times };
     // A file beyond `ulimit -f` is an error of the write once somebody listens for the signal; it ends the process
     // otherwise.
     let _listens = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -69,6 +70,13 @@ impl SourceFile {
     /// Size, time and inode when it was opened.
     pub(crate) fn identity(&self) -> &SourceIdentity {
         &self.seen
+    }
+
+    /// The time of its last change when it was opened; `None` before 1970.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        let (seconds, nanoseconds) = self.seen.modified;
+        let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
     /// Bytes when it was opened.

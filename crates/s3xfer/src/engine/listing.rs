@@ -1,40 +1,40 @@
-//! [`ObjectListing`]: the objects of a prefix as a stream. The next page is asked for while this one is gone through.
+//! [`ObjectListing`]: the objects of a prefix as a stream. Pages are asked for while the one before is gone through,
+//! several at once where the receiver is faster ([`Ranges`]).
 //!
-//! Memory: two pages. Dropped at any time, the request for the next page is given up.
+//! Memory: two pages, up to 33 where several are asked for. Dropped at any time, the requests are given up.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use futures::future::{BoxFuture, FutureExt};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::engine::shared::Shared;
+use crate::rules::ranges::{Disorder, MOST_REQUESTS, Ranges, Taken};
 use crate::rules::retry::Attempts;
-use crate::words::failure::{RequestFailure, TransferError};
-use crate::words::listing::{ListRequest, ListedObject, Page};
+use crate::words::failure::{RequestError, RequestFailure, TransferError};
+use crate::words::listing::{ListRequest, ListedObject, Page, PageAt};
 use crate::words::object::ObjectAddress;
 
 /// The objects of a prefix, in the order in which the server lists them: by the bytes of their keys, but for S3's
 /// directory buckets (API reference, "ListObjectsV2"). [`Client::list`](crate::Client::list) makes it.
 ///
+/// A receiver that takes objects faster than they are listed has up to 16 requests sent at once, from where later pages
+/// probably begin. Some of their keys come twice and are dropped, so there may be up to twice as many requests.
+///
 /// After an error the listing ends: later keys are not known.
 #[must_use = "a listing does nothing until it is polled"]
 pub struct ObjectListing {
     lister: Arc<Lister>,
-    page: VecDeque<ListedObject>,
-    next: Next,
-}
-
-enum Next {
-    /// Not asked for yet.
-    Page(Option<String>),
-    /// Being asked for, by a task: it goes on while the page before is gone through.
-    Asked(JoinSet<Result<Page, TransferError>>),
-    None,
+    ranges: Ranges,
+    tasks: JoinSet<(u64, Result<Page, TransferError>)>,
+    /// Of requests that failed, until their turn comes.
+    errors: HashMap<u64, TransferError>,
+    is_over: bool,
 }
 
 impl std::fmt::Debug for ObjectListing {
@@ -53,8 +53,14 @@ struct Lister {
 impl ObjectListing {
     pub(crate) fn new(shared: Shared, asked: ListRequest) -> Self {
         let address = ObjectAddress { bucket: asked.bucket.clone(), key: asked.prefix.clone() };
-        let lister = Arc::new(Lister { session: Session::new(shared), asked, address });
-        Self { lister, page: VecDeque::new(), next: Next::Page(None) }
+        let session = Session::new(shared);
+        let most = match is_directory(&asked.bucket) {
+            true => 1,
+            false => MOST_REQUESTS.min(session.most_requests() as usize),
+        };
+        let ranges = Ranges::new(most, asked.prefix.len());
+        let lister = Arc::new(Lister { session, asked, address });
+        Self { lister, ranges, tasks: JoinSet::new(), errors: HashMap::new(), is_over: false }
     }
 
     /// Says that the requester pays for the requests.
@@ -81,38 +87,88 @@ impl Stream for ObjectListing {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        if !this.ranges.is_ready()
+            && let Err(error) = this.turn_the_page()
+        {
+            return this.end(Some(error));
+        }
         loop {
-            if let Next::Page(token) = &mut this.next {
-                let (lister, token) = (this.lister.clone(), token.take());
-                let mut task = JoinSet::new();
-                task.spawn(async move { lister.page(token.as_deref()).await });
-                this.next = Next::Asked(task);
-            }
-            if let Some(object) = this.page.pop_front() {
-                return Poll::Ready(Some(Ok(object)));
-            }
-            let Next::Asked(task) = &mut this.next else { return Poll::Ready(None) };
-            let ended = ready!(task.poll_join_next(cx));
-            this.next = Next::None;
-            match ended {
-                Some(Ok(Ok(page))) => {
-                    this.page = page.objects.into();
-                    this.next = page.next.map_or(Next::None, |token| Next::Page(Some(token)));
+            match this.ranges.take() {
+                Taken::Object(object) => return Poll::Ready(Some(Ok(object))),
+                Taken::End => return this.end(None),
+                Taken::Failed(number) => {
+                    let error = this.errors.remove(&number);
+                    return this.end(error);
                 }
-                Some(Ok(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Some(Err(join)) => std::panic::resume_unwind(join.into_panic()),
-                None => {}
+                Taken::Wait => this.ask(),
+            }
+            match ready!(this.tasks.poll_join_next(cx)).map(|ended| this.ended(ended)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return this.end(Some(error)),
+                None => return this.end(None),
             }
         }
     }
 }
 
+impl ObjectListing {
+    /// Takes the pages that have come, and asks for more.
+    fn turn_the_page(&mut self) -> Result<(), TransferError> {
+        while let Some(ended) = self.tasks.try_join_next() {
+            self.ended(ended)?;
+        }
+        self.ask();
+        Ok(())
+    }
+
+    fn ask(&mut self) {
+        while let Some(asked) = self.ranges.ask() {
+            let lister = self.lister.clone();
+            self.tasks.spawn(async move { (asked.number, lister.page(&asked.from).await) });
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(u64, Result<Page, TransferError>), JoinError>) -> Result<(), TransferError> {
+        match ended {
+            Ok((number, Ok(page))) => self.ranges.answered(number, page).map_err(|Disorder { key }| {
+                let what =
+                    format!("the listing is not in the order of its keys, in which it began: {key:?} comes late");
+                let object = self.lister.address.to_string();
+                TransferError::Request { object, source: RequestError::BadResponse { what } }
+            }),
+            Ok((number, Err(error))) => {
+                self.errors.insert(number, error);
+                self.ranges.failed(number);
+                Ok(())
+            }
+            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+            // The runtime shuts down, and whoever waits with it.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn end(&mut self, error: Option<TransferError>) -> Poll<Option<Result<ListedObject, TransferError>>> {
+        self.is_over = true;
+        self.tasks.abort_all();
+        Poll::Ready(error.map(Err))
+    }
+}
+
+/// Whether the bucket is one of S3's directory buckets, which have no order and no `start-after` (S3 User Guide,
+/// "Directory bucket naming rules").
+fn is_directory(bucket: &str) -> bool {
+    ["--x-s3", "--xa-s3"].iter().any(|end| bucket.ends_with(end))
+}
+
 impl Lister {
-    /// The page behind `token`, asked for until it is there.
-    fn page<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Page, TransferError>> {
+    /// The page that begins at `from`, asked for until it is there.
+    fn page<'a>(&'a self, from: &'a PageAt) -> BoxFuture<'a, Result<Page, TransferError>> {
         async move {
             let _permit = self.session.limits.permit().await;
-            let page = self.session.persist(&mut AskPage { lister: self, token }).await;
+            let page = self.session.persist(&mut AskPage { lister: self, from }).await;
             // The retry loop speaks of parts.
             page.map_err(|error| match error {
                 TransferError::PartFailed { object, source, .. } => TransferError::Request { object, source },
@@ -125,7 +181,7 @@ impl Lister {
 
 struct AskPage<'a> {
     lister: &'a Lister,
-    token: Option<&'a str>,
+    from: &'a PageAt,
 }
 
 impl Ask for AskPage<'_> {
@@ -134,7 +190,7 @@ impl Ask for AskPage<'_> {
 
     async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Page>, TransferError> {
         let Lister { session, asked, address } = self.lister;
-        match session.store.list(asked, self.token, session.config.first_byte_timeout()).await {
+        match session.store.list(asked, self.from, session.config.first_byte_timeout()).await {
             Ok(page) => Ok(Attempted::Answered(page)),
             Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
             Err(failure) => Err(failure.into_error(address, None)),

@@ -27,7 +27,7 @@ pub(crate) struct Steering {
     started: Instant,
     /// Told when more requests may begin than before.
     more: Notify,
-    /// Whether every byte has been asked for, and the tasks that wait for that.
+    /// Whether every byte has been asked for, and the tasks that wait for that, or for the end of a part.
     at_the_end: AtomicBool,
     end: Notify,
 }
@@ -38,6 +38,8 @@ struct State {
     /// Fewer, while it is the receiver that is behind.
     receiver: Concurrency,
     on_their_way: Vec<Arc<Span>>,
+    /// Parts of one size that have not begun; `None` where parts can be split, or their number is not known.
+    left: Option<u32>,
     /// Parts that are to be cut off where they are.
     shed: u32,
     second_requests: u64,
@@ -92,6 +94,7 @@ impl Steering {
             controller: Controller::new(bounds),
             receiver: Concurrency::new(bounds.requests),
             on_their_way: Vec::new(),
+            left: None,
             shed: 0,
             second_requests: 0,
             splits: 0,
@@ -167,6 +170,31 @@ impl Steering {
         (Instant::now() < late_at).then_some(late_at)
     }
 
+    /// A part of `bytes` was sent in so long, by one request.
+    pub(crate) fn part_sent(&self, bytes: u64, took: Duration) {
+        if let Some(mut state) = self.state() {
+            state.controller.part_sent(bytes, took);
+        }
+        self.end.notify_waiters();
+    }
+
+    /// Waits until a part of `bytes` that has been sent since `began` is late; for ever where none ever is.
+    pub(crate) async fn late_part(&self, began: Instant, bytes: u64) {
+        loop {
+            let mut news = std::pin::pin!(self.end.notified());
+            news.as_mut().enable();
+            let late_after = self.state().and_then(|state| state.controller.part_late_after(bytes));
+            match late_after.map(|late_after| began + late_after) {
+                Some(late_at) if late_at <= Instant::now() => return,
+                Some(late_at) => tokio::select! {
+                    () = sleep_until(late_at) => {}
+                    () = news => {}
+                },
+                None => news.await,
+            }
+        }
+    }
+
     /// Whether one more request for the same bytes is within the budget, where the newest has `waited` so long; it is
     /// counted then.
     pub(crate) fn may_ask_again(&self, waited: Duration) -> bool {
@@ -181,6 +209,13 @@ impl Steering {
         self.lock().controller.planned(self.started.elapsed(), all);
         if self.at_the_end.swap(all, Ordering::Relaxed) != all && all {
             self.end.notify_waiters();
+        }
+    }
+
+    /// So many parts of one size, whose ends nobody can take, have not begun: the last of them begin sooner.
+    pub(crate) fn parts_left(&self, parts: u64) {
+        if let Some(mut state) = self.state() {
+            state.left = Some(u32::try_from(parts).unwrap_or(u32::MAX));
         }
     }
 
@@ -285,7 +320,11 @@ impl Steering {
 
 impl State {
     fn target(&self) -> u32 {
-        self.controller.target().min(self.receiver.target())
+        let target = match self.left {
+            Some(left) => self.controller.target_before(left),
+            None => self.controller.target(),
+        };
+        target.min(self.receiver.target())
     }
 
     /// Notes this moment, if it is due or the `last` one.

@@ -30,6 +30,7 @@ use crate::rules::parts::Wanted;
 use crate::words::action::SourceAction;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, TransferError};
+use crate::words::mtime;
 use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
 use order::{Order, Resume};
@@ -95,6 +96,13 @@ impl Upload {
     /// As [`resume`](Self::resume), with the journal in that folder, which has to be there.
     pub fn resume_in(mut self, folder: impl Into<PathBuf>) -> Self {
         self.order.resume = Resume::In(folder.into());
+        self
+    }
+
+    /// Keeps the time of the file's last change in the object's metadata, as `mtime`: seconds of the Unix epoch with
+    /// nine decimal places, as rclone writes them. Without effect on sources other than files.
+    pub fn keep_time(mut self, keep: bool) -> Self {
+        self.order.keep_time = keep;
         self
     }
 
@@ -171,8 +179,8 @@ impl IntoFuture for Upload {
 }
 
 async fn run(order: Order) -> Result<TransferReport, TransferError> {
-    let Order { shared, source, mut target, object_bytes, guess_content_type, least_part_bytes, resume, progress } =
-        order;
+    let Order { shared, source, mut target, object_bytes, guess_content_type, least_part_bytes, resume, .. } = order;
+    let Order { keep_time, progress, .. } = order;
     target.check().map_err(|source| TransferError::Request {
         object: target.address().to_string(),
         source: RequestError::Argument { source },
@@ -203,6 +211,9 @@ async fn run(order: Order) -> Result<TransferReport, TransferError> {
             let (looked, path_too) = (path.clone(), path.clone());
             match blocking::run(move || source_file::open(&looked)).await {
                 Ok(Opened::File(file)) => {
+                    if let Some(time) = file.modified().filter(|_| keep_time).and_then(mtime::written) {
+                        target.attributes.metadata.push((mtime::NAME.to_owned(), time));
+                    }
                     let carrier = Carrier::new(session, target, Some(path_too));
                     let source = known::Known::File(Arc::new(file));
                     let report = known::run(&carrier, source, (wanted, resume), progress).await;

@@ -18,7 +18,7 @@
 use std::time::Duration;
 
 use super::crest::Crest;
-use super::lateness::Lateness;
+use super::lateness::{Lateness, PartTimes};
 use super::meter::{Mark, Meter};
 use super::pacing::Pacing;
 use super::retire::retire;
@@ -42,6 +42,7 @@ pub(crate) struct Controller {
     bounds: Bounds,
     meter: Meter,
     lateness: Lateness,
+    part_times: PartTimes,
     pacing: Pacing,
     /// Requests to have in flight.
     target: f64,
@@ -189,6 +190,9 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Parts for each request that are left at any time, so that all end together.
 const WAVES: f64 = 2.0;
 
+/// Parts for each request that are few enough to begin at once, where they are the last.
+const LAST: f64 = 0.5;
+
 /// Second requests that are always within the budget, and of how many requests one more is.
 const SECOND_REQUESTS: u64 = 4;
 const REQUESTS_OF_ONE_MORE: u64 = 20;
@@ -206,6 +210,7 @@ impl Controller {
             bounds,
             meter: Meter::default(),
             lateness: Lateness::default(),
+            part_times: PartTimes::default(),
             pacing: Pacing::default(),
             target,
             level: Level { at: 0.0, answers: 0, added: target, mark: None },
@@ -266,6 +271,17 @@ impl Controller {
     pub(crate) fn target(&self) -> u32 {
         // Within the bounds, so the cast is exact.
         self.target.round().clamp(1.0, f64::from(self.bounds.requests)) as u32
+    }
+
+    /// The same where `left` parts of one size have not begun, none of which can be split: a last few that begin when
+    /// all others end would have the link for themselves, and cannot fill it. They begin with those before them.
+    pub(crate) fn target_before(&self, left: u32) -> u32 {
+        let target = self.target();
+        let few = (LAST * f64::from(target)) as u32;
+        match left <= few && self.ceiling.is_none() && !self.pacing.is_on() {
+            true => target.saturating_add(few),
+            false => target,
+        }
     }
 
     /// Bytes of the next part, where `left` are not asked for yet.
@@ -388,6 +404,17 @@ impl Controller {
     pub(crate) fn late_after(&self, at_the_end: bool) -> Duration {
         // A second one would be one too many where they come too fast.
         Duration::from_secs_f64(self.lateness.after(at_the_end && !self.pacing.is_on()))
+    }
+
+    /// A part of `bytes` was sent in so long, by one request.
+    pub(crate) fn part_sent(&mut self, bytes: u64, took: Duration) {
+        self.part_times.sent(bytes, took);
+    }
+
+    /// Time after which a part of `bytes` that is sent is late; `None` while nothing says so.
+    pub(crate) fn part_late_after(&self, bytes: u64) -> Option<Duration> {
+        let seconds = self.part_times.late_after(bytes, self.meter.is_tail())?;
+        Duration::try_from_secs_f64(seconds).ok()
     }
 
     /// Whether one more second request is within the budget, after so many of them, where the first has `waited` so

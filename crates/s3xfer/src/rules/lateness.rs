@@ -1,8 +1,9 @@
-//! [`Lateness`]: after how long without a first byte a request is late, judged by its contemporaries.
+//! [`Lateness`]: after how long without a first byte a request is late, and [`PartTimes`]: after how long a part that
+//! is sent is late, both judged by contemporaries.
 //!
 //! The slowest answers of a store take many times the usual time (Dean and Barroso 2013, "The Tail at Scale"), and a
 //! second request for the same bytes has the usual time before it. It costs no bytes where the slower of the two is
-//! given up before its body.
+//! given up before its body. A part that is sent twice costs its bytes twice, so it has to be later.
 
 use std::time::Duration;
 
@@ -52,6 +53,49 @@ impl Lateness {
     }
 }
 
+/// The newest times that parts took, from their first byte to the server's word that it has them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PartTimes {
+    newest: Vec<f64>,
+    next: usize,
+    /// Bytes of the largest of them.
+    largest: u64,
+}
+
+/// A part is late after so many times the time that nine of ten take: where few are left, and the link has room for a
+/// second one, and before.
+const LATE_AMONG_FEW: f64 = 2.0;
+const LATE_AMONG_MANY: f64 = 6.0;
+/// Seconds below which no part is late.
+const LEAST_OF_A_PART: f64 = 0.25;
+
+impl PartTimes {
+    /// A part of `bytes` was sent, and took so long.
+    pub(crate) fn sent(&mut self, bytes: u64, took: Duration) {
+        let seconds = took.as_secs_f64();
+        match self.newest.get_mut(self.next) {
+            Some(place) => *place = seconds,
+            None => self.newest.push(seconds),
+        }
+        self.next = (self.next + 1) % KEPT;
+        self.largest = self.largest.max(bytes);
+    }
+
+    /// Seconds after which a part of `bytes` is late, with `few` left; `None` while too little is known.
+    pub(crate) fn late_after(&self, bytes: u64, few: bool) -> Option<f64> {
+        if self.newest.len() < FEW {
+            return None;
+        }
+        let mut sorted = self.newest.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let usual = sorted[(sorted.len() - 1) * 9 / 10];
+        // Parts of a stream grow.
+        let larger = (bytes as f64 / self.largest.max(1) as f64).max(1.0);
+        let times = if few { LATE_AMONG_FEW } else { LATE_AMONG_MANY };
+        Some((times * larger * usual).max(LEAST_OF_A_PART))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +124,20 @@ mod tests {
     fn old_times_are_forgotten() {
         let now = of((0..KEPT as u64).map(|_| 500).chain((0..KEPT as u64).map(|_| 20)));
         assert!((now.after(false) - 0.04).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_part_is_late_by_what_others_of_its_size_took() {
+        let mut times = PartTimes::default();
+        (0..FEW - 1).for_each(|_| times.sent(8, Duration::from_millis(400)));
+        assert_eq!(times.late_after(8, true), None, "too little is known");
+        times.sent(4, Duration::from_millis(9000));
+        let after = |bytes, few| times.late_after(bytes, few).expect("enough is known");
+        assert!((after(8, true) - 0.8).abs() < 1e-9 && (after(8, false) - 2.4).abs() < 1e-9);
+        assert!((after(1, true) - 0.8).abs() < 1e-9, "a small one may wait for its answer as long");
+        assert!((after(16, true) - 1.6).abs() < 1e-9, "a larger one takes longer");
+        let mut quick = PartTimes::default();
+        (0..FEW).for_each(|_| quick.sent(8, Duration::from_millis(10)));
+        assert_eq!(quick.late_after(8, true), Some(LEAST_OF_A_PART));
     }
 }

@@ -103,10 +103,15 @@ impl Meter {
         let passed = now - self.now;
         self.flowed += passed * f64::from(self.flowing);
         self.busy += passed * f64::from(self.in_flight);
-        if self.is_all_asked && 2 * self.in_flight < self.peak {
+        if self.is_tail() {
             self.tail += passed;
         }
         self.now = now;
+    }
+
+    /// Whether less than half of the peak is in flight, and nothing is left to ask for.
+    pub(crate) fn is_tail(&self) -> bool {
+        self.is_all_asked && 2 * self.in_flight < self.peak
     }
 
     /// Whether it is the receiver that most bodies wait for.

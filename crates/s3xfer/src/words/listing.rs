@@ -25,6 +25,16 @@ pub(crate) struct ListRequest {
     pub(crate) expected_bucket_owner: Option<String>,
 }
 
+/// The beginning of one answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PageAt {
+    Start,
+    /// As the answer before says.
+    Token(String),
+    /// Behind that text, be it a key or not.
+    After(String),
+}
+
 /// One answer of a listing.
 #[derive(Debug)]
 pub(crate) struct Page {

@@ -1,5 +1,7 @@
 //! List a bucket's objects, in both versions.
 
+use std::ops::Bound;
+
 use super::convert::{algorithms, checksum_type, error, etag, no_such_bucket, size, timestamp};
 use super::*;
 use crate::doors::s3::S3ErrorCode;
@@ -42,8 +44,12 @@ fn list(
     encode: fn(&str) -> String,
 ) -> Listed {
     let prefix = prefix.unwrap_or("");
-    // Keys are sorted: begin where the prefix does, and end where it does.
-    let keys = bucket.objects.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
+    // Keys are sorted: begin where the prefix does, or the page, and end where the prefix does.
+    let start = match after.filter(|after| *after >= prefix) {
+        Some(after) => Bound::Excluded(after),
+        None => Bound::Included(prefix),
+    };
+    let keys = bucket.objects.range::<str, _>((start, Bound::Unbounded));
     let keys = keys.map(|(key, _)| key.as_str()).take_while(|key| key.starts_with(prefix));
     let page = listing::page(keys, prefix, delimiter, after, max);
     let (mut contents, mut prefixes) = (Vec::new(), Vec::new());

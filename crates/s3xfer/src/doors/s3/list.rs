@@ -11,14 +11,14 @@ use futures::FutureExt;
 
 use super::Store;
 use crate::words::failure::{RequestError, RequestFailure};
-use crate::words::listing::{ListRequest, ListedObject, NotDeleted, Page};
+use crate::words::listing::{ListRequest, ListedObject, NotDeleted, Page, PageAt};
 use crate::words::object::{ObjectAddress, ObjectRequest};
 
 /// S3's greatest page, and most keys of a DeleteObjects.
 pub(crate) const MOST_KEYS: usize = 1000;
 
 impl Store {
-    /// The page of a listing behind `token`, or the first. The answer must be there before `patience` has passed.
+    /// The page of a listing that begins at `from`. The answer must be there before `patience` has passed.
     ///
     /// # Errors
     ///
@@ -26,10 +26,15 @@ impl Store {
     pub(crate) async fn list(
         &self,
         asked: &ListRequest,
-        token: Option<&str>,
+        from: &PageAt,
         patience: Duration,
     ) -> Result<Page, RequestFailure> {
         check(asked)?;
+        let (token, after) = match from {
+            PageAt::Start => (None, None),
+            PageAt::Token(token) => (Some(token.as_str()), None),
+            PageAt::After(after) => (None, Some(after.as_str())),
+        };
         let output = self
             .follow(&asked.bucket, patience, None, |region| {
                 let request = self
@@ -39,6 +44,7 @@ impl Store {
                     .prefix(&asked.prefix)
                     .encoding_type(EncodingType::Url)
                     .set_continuation_token(token.map(str::to_owned))
+                    .set_start_after(after.map(str::to_owned))
                     .set_request_payer(asked.request_payer.then_some(RequestPayer::Requester))
                     .set_expected_bucket_owner(asked.expected_bucket_owner.clone());
                 match of_its_own(&asked.bucket, region.as_ref()) {

@@ -198,7 +198,9 @@ impl Store {
         id.filter(|id| !id.is_empty()).ok_or_else(|| bad("no upload id in the answer to CreateMultipartUpload"))
     }
 
-    /// Sends the part `number`, from 1; with its `checksum`, if that is known before it is sent.
+    /// Sends the part `number`, from 1; with its `checksum`, if that is known before it is sent. Says, too, whether its
+    /// ETag is made of the bytes alone: with keys of the Key Management Service, which a bucket may have by default, or
+    /// of the customer it is not.
     ///
     /// # Errors
     ///
@@ -210,7 +212,7 @@ impl Store {
         checksum: Option<u64>,
         body: &(impl Fn() -> Outgoing + Send + Sync),
         sent: &AtomicU64,
-    ) -> Result<SentPart, RequestFailure> {
+    ) -> Result<(SentPart, bool), RequestFailure> {
         let algorithm = target.checksum;
         let attempt = |region: Option<Region>| {
             let request = with_key!(for_target!(self.writer.upload_part(), target), target);
@@ -218,11 +220,16 @@ impl Store {
                 .upload_id(upload_id)
                 .part_number(number)
                 .body(body().into_byte_stream());
-            send!(request, &target.object, region, |output| (told_checksum!(output, algorithm), output.e_tag))
+            send!(request, &target.object, region, |output| {
+                let own = matches!(output.server_side_encryption, None | Some(SdkEncryption::Aes256));
+                let same_e_tag = own && output.sse_customer_algorithm.is_none();
+                (told_checksum!(output, algorithm), output.e_tag, same_e_tag)
+            })
         };
-        let (checksum, e_tag) = self.see_through(&target.object, Duration::MAX, Some(sent), attempt).await?;
+        let (checksum, e_tag, same_e_tag) =
+            self.see_through(&target.object, Duration::MAX, Some(sent), attempt).await?;
         let e_tag = e_tag.ok_or_else(|| bad("no ETag in the answer to UploadPart"))?;
-        Ok(SentPart { number, e_tag, checksum })
+        Ok((SentPart { number, e_tag, checksum }, same_e_tag))
     }
 
     /// Makes an object of the parts, of so many bytes, whose checksum is `checksum`.

@@ -111,9 +111,13 @@ pub(crate) async fn run(
     loop {
         let (done, resumed_bytes) = start.done();
         let jobs = {
-            let source = source.clone();
+            let (source, steering) = (source.clone(), carrier.session.steering.clone());
+            let mut to_begin = bytes.div_ceil(part_bytes).saturating_sub(done.len() as u64);
+            steering.parts_left(to_begin);
             let left = parts(bytes, part_bytes).filter(move |part| !done.contains(&part.number));
             left.map(move |part| {
+                to_begin = to_begin.saturating_sub(1);
+                steering.parts_left(to_begin);
                 Ok(Job { number: part.number, offset: part.bytes.start, content: source.content(part.bytes) })
             })
         };

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::content::{Content, Counted};
 use super::ending::{Ended, Ending, finish};
@@ -258,7 +259,13 @@ pub(crate) async fn upload(
     let Start { begun, collected, journal } = start;
     let begun = match begun {
         Some(begun) => begun,
-        None => Begun::new(session.clone(), carrier.target.clone(), journal.clone()).await?,
+        None => {
+            let asked = Instant::now();
+            let begun = Begun::new(session.clone(), carrier.target.clone(), journal.clone()).await?;
+            // The first parts know from it how far away the server is.
+            carrier.answered(asked.elapsed());
+            begun
+        }
     };
     let collected = Arc::new(Mutex::new(collected));
     let parts = Parts {
@@ -268,6 +275,13 @@ pub(crate) async fn upload(
         counted: Arc::new(counted),
         journal: journal.clone(),
     };
+    // From the last one on, those that are late are sent again sooner.
+    let steering = session.steering.clone();
+    let end = stream::poll_fn(move |_| {
+        steering.planned(true);
+        Poll::Ready(None)
+    });
+    let jobs = jobs.chain(end);
     let made = async {
         tokio::select! {
             biased;

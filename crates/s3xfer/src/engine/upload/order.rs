@@ -23,6 +23,8 @@ pub(crate) struct Order {
     /// The size below which the server takes no part but the last.
     pub(crate) least_part_bytes: u64,
     pub(crate) resume: Resume,
+    /// Whether the time of the file's last change is kept with the object.
+    pub(crate) keep_time: bool,
     pub(crate) progress: Share,
 }
 
@@ -45,6 +47,7 @@ impl Order {
             guess_content_type: true,
             least_part_bytes: crate::rules::parts::LEAST_PART_BYTES,
             resume: Resume::No,
+            keep_time: false,
             progress: Progress::new().into(),
         }
     }

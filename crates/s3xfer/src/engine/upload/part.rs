@@ -8,10 +8,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::content::{Content, Counted, Sent};
@@ -23,7 +24,7 @@ use crate::rules::retry::Attempts;
 use crate::words::action::SourceAction;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
-use crate::words::target::Target;
+use crate::words::target::{ServerSideEncryption, Target};
 
 /// The things that every request of an upload needs.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Carrier {
     pub(crate) path: Option<PathBuf>,
     /// Nanoseconds that the server took for its last answer after it had all bytes.
     thinks: AtomicU64,
+    /// Whether an ETag is made of the bytes alone, so that a part that is sent twice has the same one.
+    same_e_tag: AtomicBool,
 }
 
 /// The answer to a request with a body, and the body's checksum if it was computed as it was sent.
@@ -44,7 +47,52 @@ pub(crate) struct Carried<T> {
 
 impl Carrier {
     pub(crate) fn new(session: Arc<Session>, target: Target, path: Option<PathBuf>) -> Arc<Self> {
-        Arc::new(Self { session, target, path, thinks: AtomicU64::new(0) })
+        // S3 API reference, "Object": with keys of the Key Management Service or of the customer it is not.
+        let plain = matches!(target.attributes.encryption, None | Some(ServerSideEncryption::S3));
+        let same_e_tag = AtomicBool::new(plain && target.object.sse_customer_key.is_none());
+        Arc::new(Self { session, target, path, thinks: AtomicU64::new(0), same_e_tag })
+    }
+
+    /// The server took so long for an answer without a body of bytes before it.
+    pub(crate) fn answered(&self, took: Duration) {
+        self.thinks.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The answer to `send`, or to a second one of the same `bytes` that is begun where the first is late, whichever
+    /// comes first. The other one is given up: its connection is closed. The server may have all of it by then, and
+    /// takes the part that came last; both have the same bytes, and so the same ETag and checksum.
+    async fn soonest<T, F>(&self, bytes: u64, send: impl Fn() -> F) -> Result<Carried<T>, Uncarried>
+    where
+        F: Future<Output = Result<Carried<T>, Uncarried>> + Send,
+    {
+        let Session { steering, limits, counters, .. } = &*self.session;
+        let began = Instant::now();
+        let mut running = FuturesUnordered::from_iter([send()]);
+        let (mut may, mut second) = (true, None);
+        loop {
+            tokio::select! {
+                biased;
+                Some(carried) = running.next() => match carried {
+                    Err(Uncarried::Request(RequestFailure::Transient(_))) if !running.is_empty() => {}
+                    carried => {
+                        if second.is_none() && carried.is_ok() {
+                            steering.part_sent(bytes, began.elapsed());
+                        }
+                        return carried;
+                    }
+                },
+                () = steering.late_part(began, bytes), if may => {
+                    may = false;
+                    // Nothing is waited for: whoever has the permit may be as late.
+                    let permit = limits.try_permit().filter(|_| self.same_e_tag.load(Ordering::Relaxed));
+                    if let Some(permit) = permit.filter(|_| steering.may_ask_again(began.elapsed())) {
+                        tracing::debug!(object = %self.target.address(), bytes, "a part is late; sending it again");
+                        second = Some((permit, counters.in_flight()));
+                        running.push(send());
+                    }
+                }
+            }
+        }
     }
 
     /// Sends `content` once by `send`, which is given the maker of the body. Waits for the answer as long as bytes
@@ -74,8 +122,7 @@ impl Carrier {
         let failure = match answered {
             Ok(answer) => {
                 if let Turn::Answer(since) = movement.turn() {
-                    let thinks = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                    self.thinks.store(thinks, Ordering::Relaxed);
+                    self.answered(since.elapsed());
                 }
                 return Ok(Carried { answer, checksum: sent.checksum() });
             }
@@ -204,14 +251,19 @@ impl Ask for Sending<'_> {
         // No upload has more than 10,000 parts.
         let number = i32::try_from(number + 1).unwrap_or(i32::MAX);
         let (target, requests, known) = (&carrier.target, &counters.requests, *checksum);
-        let carried = carrier.carry(content, computed, counted, |bodies| {
-            async move {
-                let body = || bodies.make();
-                store.put_part(target, (upload_id, number), known, &body, requests).await
-            }
-            .boxed()
-        });
-        let carried = match carried.await {
+        let send = || {
+            carrier.carry(content, computed, counted, |bodies| {
+                async move {
+                    let body = || bodies.make();
+                    let (part, same_e_tag) =
+                        store.put_part(target, (upload_id, number), known, &body, requests).await?;
+                    carrier.same_e_tag.fetch_and(same_e_tag, Ordering::Relaxed);
+                    Ok(part)
+                }
+                .boxed()
+            })
+        };
+        let carried = match carrier.soonest(content.length(), send).await {
             Ok(carried) => carried,
             Err(Uncarried::Source(error)) => return Err(error),
             Err(Uncarried::Request(RequestFailure::Transient(error))) => return Ok(Attempted::Failed(error)),

@@ -86,6 +86,19 @@ fn link(link_mb: f64, connection_mb: f64, first_byte_ms: u64) -> Link {
 }
 
 #[test]
+fn the_last_few_parts_begin_together_unless_more_are_worse_or_too_fast() {
+    let mut controller = Controller::new(BOUNDS);
+    let targets = |controller: &Controller| [9, 8, 1, 0].map(|left| controller.target_before(left));
+    assert_eq!(targets(&controller), [16, 24, 24, 24]);
+    controller.asked(Duration::ZERO);
+    controller.refused(Duration::from_millis(30));
+    assert_eq!(targets(&controller), [controller.target(); 4], "they come too fast");
+    let mut worse = Controller::new(BOUNDS);
+    worse.raise_ceiling(Reached { requests: 8.0, rate: 1.0, at: 0.0 });
+    assert_eq!(targets(&worse), [worse.target(); 4], "more are worse");
+}
+
+#[test]
 fn slow_connections_become_as_many_as_fill_the_link_within_a_second() {
     let mut played = Played::new(4 << 30);
     let link = link(1000.0, 10.0, 30);

@@ -1,0 +1,84 @@
+//! The sections of `cargo xtask bench transfer` that are no downloads of an object: uploads, folders, listings, syncs.
+//!
+//! Everything is measured by `crates/s3tune/benches/moves`; here it is called and its tables are filed. No test runs
+//! it.
+
+use std::path::Path;
+
+use super::answer::table_of;
+use super::{BENCH, Options, document, machine};
+
+/// A section of the document.
+struct Section {
+    name: &'static str,
+    /// Heading and question.
+    head: &'static str,
+}
+
+const SECTIONS: [Section; 7] = [
+    Section {
+        name: "upload",
+        head: "## A file into an object\n\n\
+               What does an upload of 3 GiB cost where the network is no limit? s3tune computes and compares a checksum\n\
+               of the whole object.",
+    },
+    Section {
+        name: "upload-shaped",
+        head: "## A file into an object over an emulated network\n\n\
+               How much of a link does an upload use where a connection is slow? 20 MB/s a connection, 400 MB/s\n\
+               together, 30 ms to the first byte (log-normal, sigma 0.4), 60 ms to connect. The bytes of 1 GiB alone\n\
+               take 2.68 s, and the requests before and after them 0.21 s.",
+    },
+    Section { name: "files-up", head: "## 20,000 files of 16 KiB into a prefix\n\nWhat does a small upload cost?" },
+    Section {
+        name: "files-down",
+        head: "## 20,000 objects of 16 KiB into a folder\n\nWhat does a small download cost?",
+    },
+    Section {
+        name: "listing",
+        head: "## A listing of 1,000,000 keys\n\n\
+               One flat prefix, 30 ms to the first byte of an answer. How fast, and in how much memory?",
+    },
+    Section {
+        name: "first-object",
+        head: "## The first object of 1,000,000\n\n\
+               The same prefix is copied into a folder: how long does it take from the program's start until its first\n\
+               GET arrives? The copy is ended then.",
+    },
+    Section {
+        name: "sync",
+        head: "## A sync of 200,000 files with nothing to do\n\n\
+               A folder and a prefix that are the same, 30 ms to the first byte of an answer. rclone compares sizes\n\
+               only.",
+    },
+];
+
+/// Every name a section is called by.
+pub(super) fn names() -> Vec<&'static str> {
+    SECTIONS.each_ref().map(|section| section.name).to_vec()
+}
+
+/// Runs the sections that `options` name.
+///
+/// # Errors
+/// A section that could not be built, did not end well, or could not be written down.
+pub(super) fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let out = root.join(&options.out);
+    let commit = machine::commit(root).map_or_else(String::new, |commit| format!("s3tune at {commit}; "));
+    let rounds = options.rounds.to_string();
+    let foot = format!(
+        "{}: loopback, in the clear; {rounds} rounds in turn; {commit}{}",
+        machine::today()?,
+        machine::hardware(root)
+    );
+    for section in SECTIONS.iter().filter(|section| options.names(section.name)) {
+        let mut arguments = vec!["section", section.name, "--rounds", &rounds];
+        arguments.extend(options.quick.then_some("--quick"));
+        let table = table_of(root, ("s3tune", "moves"), &arguments, options.venv.as_deref())?;
+        let text = format!("{}\n\n{}\n\n{foot}", section.head, table.trim_end());
+        println!("{text}\n");
+        let document = document::with_section(&document::read(&out)?, BENCH, section.name, &text)?;
+        std::fs::write(&out, document).map_err(|error| format!("failed to write {}: {error}", out.display()))?;
+    }
+    Ok(())
+}
