@@ -23,6 +23,8 @@ const WINDOW: f64 = 0.02;
 const LONGEST: f64 = 0.5;
 /// Bytes of a body that come together. As many bodies as a window's come to an error of their square root of it.
 const LUMPS: f64 = (64 << 10) as f64;
+/// Bytes of an answer that come at once: TCP's initial window (RFC 6928).
+const FIRST_BYTES: f64 = 14_600.0;
 /// Times that this error goes into the bytes of a window that says something.
 const CERTAIN: f64 = 6.0;
 /// Windows in a row that must agree.
@@ -30,6 +32,8 @@ const AGREE: u32 = 2;
 /// Share of the most that came: below it, with so many times as many bodies, more are worse.
 const WORSE: f64 = 0.7;
 const MORE: f64 = 1.5;
+/// Share below which one window is enough.
+const COLLAPSED: f64 = 0.4;
 
 impl Crest {
     /// Looks at what came. The number of bodies that most came with, where more of them carry clearly less now.
@@ -45,13 +49,16 @@ impl Crest {
         if meter.is_held_up() || bodies <= 0.0 {
             return None;
         }
-        // Lumps that come with the answers say nothing of the rate after them.
-        let lasting = (since.bytes - LUMPS * answers as f64) / since.seconds;
+        // Bytes that come with the answers say nothing of the rate after them.
+        let lasting = (since.bytes - FIRST_BYTES * answers as f64) / since.seconds;
         if lasting > self.rate {
             (self.bodies, self.rate) = (bodies, lasting);
         }
-        let is_worse = rate < WORSE * self.rate && bodies > MORE * self.bodies;
-        self.worse = if is_worse { self.worse + 1 } else { 0 };
+        self.worse = match bodies > MORE * self.bodies {
+            true if rate < COLLAPSED * self.rate => AGREE,
+            true if rate < WORSE * self.rate => self.worse + 1,
+            _ => 0,
+        };
         (self.worse >= AGREE).then_some(self.bodies)
     }
 
