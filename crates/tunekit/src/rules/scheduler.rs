@@ -10,8 +10,10 @@ mod hyperband;
 mod hypertune;
 mod levels;
 mod median;
+mod pasha;
 mod pbt;
 mod racing;
+mod rung;
 mod split;
 
 pub use asha::Asha;

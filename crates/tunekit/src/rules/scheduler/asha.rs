@@ -9,9 +9,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::costs::Costs;
 use super::levels::Levels;
-use super::split::{Key, Split};
+use super::pasha::{COMPARED, criss_cross};
+use super::rung::{Form, Rule, Rung};
+use super::split::Key;
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
@@ -39,13 +40,6 @@ pub struct Asha {
     fresh: BTreeMap<TrialId, Vec<(usize, Key)>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Stops,
-    Promotes,
-    Grows,
-}
-
 /// The place of a trial.
 #[derive(Debug, Clone, Copy)]
 struct Run {
@@ -57,67 +51,6 @@ struct Run {
 }
 
 const ENDED: Run = Run { bracket: 0, next: u32::MAX, stopped: true };
-
-/// The values that reached one level of one bracket.
-#[derive(Debug, Clone, Default)]
-struct Rung {
-    split: Split,
-    /// Paused here, and not promoted.
-    waiting: BTreeSet<Key>,
-    promoted: usize,
-    /// Only where these decide.
-    costs: Costs,
-}
-
-/// By which rule a rung's best are found.
-#[derive(Debug, Clone, Copy)]
-struct Rule {
-    form: Form,
-    eta: u64,
-    by_cost: bool,
-}
-
-impl Rule {
-    /// Number of trials, of `n`, that go on where costs do not decide.
-    fn quota(self, n: usize) -> usize {
-        let best = usize::try_from(self.eta).map_or(0, |eta| n / eta);
-        // A trial cannot wait to see whether others are better, so the first one goes on.
-        if self.form == Form::Stops { best.max(1) } else { best }
-    }
-}
-
-impl Rung {
-    fn insert(&mut self, key: Key, cost: Option<f64>, rule: Rule) {
-        if rule.by_cost {
-            self.costs.insert(&mut self.split, key, cost, rule.eta);
-        } else {
-            self.split.insert(key, |n| rule.quota(n));
-        }
-    }
-
-    fn remove(&mut self, key: Key, rule: Rule) {
-        if rule.by_cost {
-            self.costs.remove(&mut self.split, key, rule.eta);
-        } else {
-            self.split.remove(key, |n| rule.quota(n));
-        }
-    }
-
-    /// The next trial that goes on from here.
-    fn next(&self, rule: Rule) -> Option<TrialId> {
-        let best = self.waiting.first().filter(|best| self.split.is_best(best))?;
-        let room = match rule.by_cost {
-            true => self.costs.allow(best.trial, rule.eta),
-            false => self.promoted < rule.quota(self.split.len()),
-        };
-        room.then_some(best.trial)
-    }
-
-    fn promote(&mut self, trial: TrialId) {
-        self.promoted += 1;
-        self.costs.promote(trial);
-    }
-}
 
 impl Asha {
     /// The form that the spec names: it stops a trial that is not among the best of those that came as far (`asha`);
@@ -315,37 +248,6 @@ impl Asha {
             self.top += 1;
         }
     }
-}
-
-/// PASHA compares so many of the best: its cost is quadratic in them.
-const COMPARED: usize = 16;
-
-/// PASHA's epsilon: the 90th percentile of how far apart two curves are at their last common step, over pairs that
-/// changed places and back (criss-crossed); 0 without any.
-fn criss_cross(curves: &[&[crate::words::trial::Measurement]]) -> f64 {
-    let mut gaps = Vec::new();
-    for (i, a) in curves.iter().enumerate() {
-        for b in &curves[i + 1..] {
-            let (mut swaps, mut last_sign, mut gap) = (0, 0.0, None);
-            let mut rest = b.iter();
-            for m in *a {
-                let Some(other) = rest.by_ref().find(|o| o.step >= m.step).filter(|o| o.step == m.step) else { break };
-                let difference = m.value - other.value;
-                if difference != 0.0 {
-                    if last_sign * difference.signum() < 0.0 {
-                        swaps += 1;
-                    }
-                    last_sign = difference.signum();
-                }
-                gap = Some(difference.abs());
-            }
-            if swaps >= 2 {
-                gaps.extend(gap);
-            }
-        }
-    }
-    gaps.sort_by(f64::total_cmp);
-    gaps.get((gaps.len() * 9 / 10).min(gaps.len().saturating_sub(1))).copied().unwrap_or(0.0)
 }
 
 impl Scheduler for Asha {
