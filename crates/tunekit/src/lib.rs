@@ -80,8 +80,8 @@ pub mod study {
     pub use crate::rules::transfer::{Transfer, TransferError, TransferMethod};
     pub use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
     pub use crate::words::trial::{
-        Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status,
-        Trial, TrialId,
+        Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome,
+        Status, Trial, TrialId,
     };
 }
 
@@ -89,8 +89,8 @@ pub mod study {
 pub mod searcher {
     pub use crate::rules::history::{History, Observed, Reached};
     pub use crate::rules::searcher::{
-        Auto, Bohb, Bore, CmaEs, Cqr, De, Dehb, Evolution, Gp, Grid, HyperTune, Mobster, Prediction, Random, Searcher,
-        SearcherKind, Sobol, SuggestError, Tpe,
+        Auto, Bohb, Bore, CmaEs, Cqr, De, Dehb, Evolution, Gp, Grid, HyperTune, Mobster, Nsga2, Prediction, Random,
+        Searcher, SearcherKind, Sobol, SuggestError, Tpe,
     };
     pub use crate::rules::stream::Stream;
     pub use crate::words::name::UnknownName;

@@ -14,6 +14,7 @@ pub(crate) mod effects;
 mod eigen;
 mod encoding;
 pub(crate) mod experiment;
+mod fronts;
 mod gp;
 pub(crate) mod history;
 pub(crate) mod importance;

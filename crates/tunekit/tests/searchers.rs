@@ -344,7 +344,7 @@ fn an_unknown_name_is_answered_with_those_known() {
     let error: UnknownName = "bayes".parse::<SearcherKind>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no searcher called `bayes` (known: random, sobol, grid, gp, tpe, bore, cqr, evolution, de, cmaes, auto)"
+        "there is no searcher called `bayes` (known: random, sobol, grid, gp, tpe, bore, cqr, evolution, de, cmaes, nsga2, auto)"
     );
     for kind in SearcherKind::ALL {
         assert_eq!(kind.as_str().parse(), Ok(kind));

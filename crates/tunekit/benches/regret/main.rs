@@ -1,7 +1,8 @@
 //! How good is what a searcher finds, on spaces that the published boards leave out? `cargo bench -p tunekit --bench
 //! regret -- --help` names the words. Tables are printed as Markdown on standard output.
 //!
-//! - `fronts`: two objectives, one of which is a cost; the share of the true front's hypervolume after 40 trials.
+//! - `fronts`: two objectives, one of which is a cost; the share of the true front's hypervolume after 40 trials, or
+//!   more with `--trials`, which holds for the others as well.
 //! - `kernels`: six to eight ordinal parameters whose effects multiply, a hidden half of which fails; 50 trials.
 //! - `cliffs`: a smooth function whose optimum lies at, or close to, the edge of where trials fail; 60 trials.
 //! - `surfaces`: transfers over grids and ranges of three parameters, with noise of 30 to 50 %; 40 trials.
@@ -21,8 +22,8 @@ use std::process::ExitCode;
 use problem::{Problem, Ran, run_all};
 use tunekit::SearcherKind;
 
-const USAGE: &str =
-    "regret [--families NAME;..] [--functions FROM..TO] [--seeds FROM..TO] [--only SEARCHER;..] [--raw FILE]";
+const USAGE: &str = "regret [--families NAME;..] [--functions FROM..TO] [--seeds FROM..TO] [--only SEARCHER;..] \
+                     [--trials N] [--raw FILE]";
 const FAMILIES: [&str; 4] = ["fronts", "kernels", "cliffs", "surfaces"];
 
 /// The rows to run.
@@ -31,6 +32,7 @@ struct Options {
     functions: std::ops::Range<u64>,
     seeds: std::ops::Range<u64>,
     searchers: Vec<SearcherKind>,
+    trials: Option<u64>,
     raw: Option<String>,
 }
 
@@ -41,6 +43,7 @@ impl Options {
             functions: 0..21,
             seeds: 0..5,
             searchers: vec![SearcherKind::Gp, SearcherKind::Tpe, SearcherKind::Random],
+            trials: None,
             raw: None,
         };
         let mut words = words.iter();
@@ -59,6 +62,7 @@ impl Options {
                 "--families" => options.families = value.split(';').map(str::to_owned).collect(),
                 "--functions" => options.functions = range()?,
                 "--seeds" => options.seeds = range()?,
+                "--trials" => options.trials = Some(value.parse().map_err(|_| wrong())?),
                 "--raw" => options.raw = Some(value.clone()),
                 "--only" => {
                     options.searchers =
@@ -103,7 +107,8 @@ fn tables(options: &Options) -> Result<String, String> {
     let mut text = String::new();
     let mut raw = String::new();
     for family in &options.families {
-        let problems = problems(family, options.functions.clone());
+        let mut problems = problems(family, options.functions.clone());
+        problems.iter_mut().for_each(|problem| problem.trials = options.trials.unwrap_or(problem.trials));
         text += &format!(
             "| {family} | {} | median | failed | less than {} (95 %) |\n| --- | ---: | ---: | ---: | ---: |\n",
             problems.first().map_or("", |p| p.measure),

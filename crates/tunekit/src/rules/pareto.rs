@@ -80,7 +80,8 @@ fn slices(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
     volume
 }
 
-fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
+/// The order by the first objective in which two points differ.
+pub(super) fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
     // Zero and minus zero are one number here, as they are to `dominates`.
     let order = |(a, b): (&f64, &f64)| a.partial_cmp(b).filter(|o| o.is_ne());
     a.iter().zip(b).find_map(order).unwrap_or(Ordering::Equal)

@@ -15,6 +15,7 @@ pub(in crate::rules) mod gp;
 mod grid;
 mod hypertune;
 mod mobster;
+mod nsga2;
 mod random;
 mod sobol;
 mod tpe;
@@ -35,6 +36,7 @@ pub use gp::Gp;
 pub use grid::Grid;
 pub use hypertune::HyperTune;
 pub use mobster::Mobster;
+pub use nsga2::Nsga2;
 pub use random::Random;
 pub use sobol::Sobol;
 pub use tpe::Tpe;
@@ -177,13 +179,15 @@ pub enum SearcherKind {
     De,
     /// CMA-ES.
     CmaEs,
+    /// NSGA-II, for several objectives.
+    Nsga2,
     /// The one that suits the study.
     Auto,
 }
 
 impl SearcherKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Random,
         Self::Sobol,
         Self::Grid,
@@ -194,6 +198,7 @@ impl SearcherKind {
         Self::Evolution,
         Self::De,
         Self::CmaEs,
+        Self::Nsga2,
         Self::Auto,
     ];
 
@@ -210,6 +215,7 @@ impl SearcherKind {
             Self::Evolution => "evolution",
             Self::De => "de",
             Self::CmaEs => "cmaes",
+            Self::Nsga2 => "nsga2",
             Self::Auto => "auto",
         }
     }
@@ -236,6 +242,7 @@ impl SearcherKind {
             Self::Evolution => Box::new(Evolution),
             Self::De => Box::new(De),
             Self::CmaEs => Box::new(CmaEs::new()),
+            Self::Nsga2 => Box::new(Nsga2),
             Self::Auto => Box::new(Auto::new()),
         }
     }

@@ -5,11 +5,11 @@
 //! all equal need no care, and a failed trial is simply worse than every other. A configuration that was cut off comes
 //! behind all that it is known to be no better than.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{History, SuggestError, random, unused};
+use crate::rules::fronts::{crowding, excess, fronts};
 use crate::rules::history::Observed;
-use crate::rules::pareto::non_dominated;
 use crate::rules::qmc::Sobol;
 use crate::rules::stream::Stream;
 use crate::words::domain::Domain;
@@ -115,55 +115,34 @@ fn ranks(history: &History<'_>, observed: &[Observed<'_>]) -> Vec<usize> {
         let more = goals[1..].iter().zip(&o.more).map(|(goal, samples)| goal.loss(of(samples)));
         std::iter::once(o.loss(goals[0])).chain(more).collect()
     };
-    // Constraints have scales of their own: each is measured by the largest seen.
-    let worst = |c: usize| observed.iter().map(|o| of(&o.constraints[c])).fold(0.0, f64::max);
-    let scales: Vec<f64> = (0..history.constraints().len()).map(worst).collect();
-    let excess = |o: &Observed<'_>| -> f64 {
-        let excess =
-            |(samples, scale): (&Vec<f64>, &f64)| if *scale > 0.0 { of(samples).max(0.0) / scale } else { 0.0 };
-        o.constraints.iter().zip(&scales).map(excess).sum()
-    };
-    let mut standing: Vec<(f64, f64)> =
-        observed.iter().map(|o| if o.is_feasible() { (-1.0, losses(o)[0]) } else { (excess(o), 0.0) }).collect();
+    let constraints: Vec<Vec<f64>> = observed.iter().map(|o| o.constraints.iter().map(of).collect()).collect();
+    let excess = excess(&constraints);
+    let standing =
+        |(i, o): (usize, &Observed<'_>)| if o.is_feasible() { (-1.0, losses(o)[0]) } else { (excess[i], 0.0) };
+    let mut standing: Vec<(f64, f64)> = observed.iter().enumerate().map(standing).collect();
     if goals.len() > 1 {
-        let mut left: Vec<usize> = (0..observed.len()).filter(|i| observed[*i].is_feasible()).collect();
-        let points: Vec<Vec<f64>> = observed.iter().map(losses).collect();
-        for front in 0.. {
-            let rest: Vec<Vec<f64>> = left.iter().map(|i| points[*i].clone()).collect();
-            let first = non_dominated(&rest);
-            if first.is_empty() {
-                // Only trials that lack an objective are left.
-                left.iter().for_each(|i| standing[*i] = (-0.5, f64::from(front)));
-                break;
+        let feasible: Vec<usize> = (0..observed.len()).filter(|i| observed[*i].is_feasible()).collect();
+        let points: Vec<Vec<f64>> = feasible.iter().map(|i| losses(&observed[*i])).collect();
+        let mut members: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
+        for (k, front) in fronts(&points).into_iter().enumerate() {
+            members.entry(front).or_default().push(k);
+        }
+        for (front, members) in members {
+            let Some(front) = front else {
+                // Trials that lack an objective.
+                members.iter().for_each(|k| standing[feasible[*k]] = (-0.5, 0.0));
+                continue;
+            };
+            let of_front: Vec<&[f64]> = members.iter().map(|k| points[*k].as_slice()).collect();
+            for (k, crowd) in members.iter().zip(crowding(&of_front)) {
+                standing[feasible[*k]] = (-1.0, front as f64 + crowd);
             }
-            let members: Vec<Vec<f64>> = first.iter().map(|k| rest[*k].clone()).collect();
-            for (k, crowd) in first.iter().zip(crowding(&members)) {
-                standing[left[*k]] = (-1.0, f64::from(front) + crowd);
-            }
-            let first: BTreeSet<usize> = first.into_iter().collect();
-            left = (0..left.len()).filter(|k| !first.contains(k)).map(|k| left[k]).collect();
         }
     }
     let compare = |a: &(f64, f64), b: &(f64, f64)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1));
     let mut sorted = standing.clone();
     sorted.sort_by(compare);
     standing.iter().map(|s| sorted.partition_point(|other| compare(other, s).is_lt())).collect()
-}
-
-/// Crowding of each point of a front, in [0, 1): 0 at the ends of an objective.
-fn crowding(front: &[Vec<f64>]) -> Vec<f64> {
-    let mut room = vec![0.0; front.len()];
-    for m in 0..front.first().map_or(0, Vec::len) {
-        let mut order: Vec<usize> = (0..front.len()).collect();
-        order.sort_by(|a, b| front[*a][m].total_cmp(&front[*b][m]).then(a.cmp(b)));
-        let (first, last) = (order[0], order[order.len() - 1]);
-        let range = front[last][m] - front[first][m];
-        (room[first], room[last]) = (f64::INFINITY, f64::INFINITY);
-        for w in order.windows(3).filter(|_| range > 0.0) {
-            room[w[1]] += (front[w[2]][m] - front[w[0]][m]) / range;
-        }
-    }
-    room.into_iter().map(|room| 0.999 / (1.0 + room)).collect()
 }
 
 /// The points a result is still awaited of.
