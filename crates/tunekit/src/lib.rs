@@ -80,7 +80,7 @@ pub mod study {
     pub use crate::rules::transfer::{Transfer, TransferError, TransferMethod};
     pub use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
     pub use crate::words::trial::{
-        Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome,
+        Ask, Assignment, Beside, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome,
         Status, Trial, TrialId,
     };
 }
@@ -104,8 +104,8 @@ pub mod scheduler {
     };
     pub use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
     pub use crate::words::schedule::{
-        BracketOptions, MedianOptions, ModelOptions, PbtOptions, RacingOptions, ResourceKernel, RungOptions,
-        SchedulerKind, SchedulerSpec, SpecError,
+        BracketOptions, FrontOptions, FrontOrder, MedianOptions, ModelOptions, PbtOptions, RacingOptions,
+        ResourceKernel, RungOptions, RushOptions, SchedulerKind, SchedulerSpec, SpecError,
     };
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod domain;
 pub(crate) mod drawing;
 pub(crate) mod event;
 pub(crate) mod hash;
+pub(crate) mod measurement;
 pub(crate) mod metric;
 pub(crate) mod name;
 pub(crate) mod plan;

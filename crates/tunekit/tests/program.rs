@@ -347,6 +347,32 @@ fn a_configuration_that_cannot_be_measured_is_a_result_and_not_a_failure() {
 }
 
 #[test]
+fn a_study_of_several_objectives_promotes_by_all_that_its_programs_report() {
+    let script = r#"
+        for n in 1 2 3; do echo "{\"loss\": $n, \"n\": $n, \"size\": $TUNEKIT_TRIAL}"; done
+    "#;
+    let more = "resource = \"n\"\nmax_resource = 3\nscheduler = \"mo_asha\"\n\
+                scheduler_options = { order = \"crowding\" }\nobjectives = [{ name = \"size\", mode = \"max\" }]";
+    let case = Case::new(script, more, "max_trials = 6");
+    let output = case.run();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let events = JournalFile::read(case.out().join("journal.jsonl")).unwrap().events;
+    assert!(Study::verify(events, Some(6)).is_ok());
+    // All are equal in the loss; the last of three is the largest, and the last of six.
+    let experiment = case.experiment();
+    let promoted = experiment.trials().iter().filter(|trial| trial.status == Status::Stopped);
+    assert_eq!(promoted.map(|trial| trial.id.0).collect::<Vec<_>>(), [2, 5]);
+    let sizes = std::fs::read_to_string(case.out().join("results.csv")).unwrap();
+    assert!(sizes.lines().next().is_some_and(|line| line.contains("objective_size")));
+
+    // A program that does not report it is told so.
+    let case = Case::new("echo '{\"loss\": 1, \"n\": 1}'", more, "max_trials = 1");
+    let _ = case.run();
+    let reason = case.experiment().trials()[0].failure.clone().unwrap();
+    assert!(reason.contains("has no further objectives"), "{reason}");
+}
+
+#[test]
 fn limits_that_belong_together_end_a_study_together() {
     let case = Case::new("echo '{\"loss\": 1}'", "", "max_trials = 50\nall = [{ plateau = 2, max_trials = 9 }]");
     let output = case.run();

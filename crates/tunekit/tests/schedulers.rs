@@ -664,7 +664,7 @@ fn a_simulation_takes_the_time_that_was_asked_for_and_no_more() {
     assert_eq!(study.trials()[1].measurements[0].at_s, Some(24.0));
     let mut study = Study::new(setup(SchedulerKind::Fifo, 3, 3)).unwrap();
     study.limit_trials(Some(1));
-    let simulation = Simulator::new(2).run(&mut study, 100.0, |_, _| Err("no".to_owned())).unwrap();
+    let simulation = Simulator::new(2).run(&mut study, 100.0, |_, _| Err::<(f64, f64), _>("no".to_owned())).unwrap();
     assert_eq!((simulation.seconds, study.trials()[0].status), (0.0, Status::Failed));
 }
 

@@ -345,6 +345,30 @@ fn a_scheduler_pauses_and_resumes_over_the_wire() {
 }
 
 #[test]
+fn reports_carry_the_objectives_by_which_mo_asha_promotes() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    let create = r#"{"op":"create","searcher":"nsga2","scheduler":"mo_asha","max_resource":3,
+        "scheduler_options":{"order":"crowding"},"objectives":[{"name":"size"},{"name":"rate","mode":"max"}],
+        "space":{"x":{"type":"float","lo":0,"hi":1}}}"#;
+    assert!(say(&create.replace("order", "brackets")).contains("has no option `brackets`; it has eta, grace, order"));
+    assert!(say(&create.replace("crowding", "luck")).contains("unknown variant `luck`"));
+    assert_eq!(say(create), r#"{"ok":true}"#);
+    for (trial, more) in [(0, "[5,5]"), (1, "[4,6]"), (2, "[5,6]")] {
+        assert!(say(r#"{"op":"ask"}"#).ends_with(r#""resource":1,"resumed":false}"#));
+        let report = format!(r#"{{"op":"report","trial":{trial},"resource":1,"value":1,"more":{more}}}"#);
+        assert!(say(&report.replace(&format!(",\"more\":{more}"), "")).contains("compares trials by them"));
+        assert!(say(&report.replace(more, "[5]")).contains("1 further objective(s) told, the study has 2"));
+        assert_eq!(say(&report), r#"{"decision":"pause"}"#);
+    }
+    // All are equal in the metric; the second beats the others in what is beside it.
+    assert!(say(r#"{"op":"ask"}"#).starts_with(r#"{"trial":1,"#));
+    assert_eq!(say(r#"{"op":"report","trial":1,"resource":3,"value":1,"more":[4,6]}"#), r#"{"decision":"stop"}"#);
+    assert_eq!(say(r#"{"op":"tell","trial":1}"#), r#"{"ok":true}"#);
+    assert!(say(r#"{"op":"pareto"}"#).contains(r#""values":[1.0,4.0,6.0]"#));
+}
+
+#[test]
 fn a_copy_says_over_the_wire_where_it_begins_also_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");

@@ -214,7 +214,7 @@ async fn a_report_carries_what_the_trial_has_cost_so_far_into_the_journal() {
                 assert!(matches!(refused, Err(TellError::CostFalls { cost: 5.0, .. })), "{refused:?}");
             }
             let refused = trial.report_at(step, Measured::new(1.0).more([2.0])).await;
-            assert!(matches!(refused, Err(TellError::WithReport { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(TellError::Incomplete { got: 1, wanted: 0, .. })), "{refused:?}");
             trial.report_at(step, Measured::new(trial.id().0 as f64).cost(cost(step))).await.unwrap();
             Ok::<_, Infallible>(Outcome::Done)
         })

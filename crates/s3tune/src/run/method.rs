@@ -94,15 +94,18 @@ impl Method {
 fn why_of_no_use(kind: SchedulerKind) -> &'static str {
     match kind {
         SchedulerKind::Pbt => "a download has nothing that training could change on the way",
+        SchedulerKind::MoAsha => "it compares several objectives, and a download has one",
+        SchedulerKind::Rush => "it needs the best configurations of earlier studies",
         SchedulerKind::Median => "it stops what is learning slowly, and downloads of one configuration do not learn",
         _ => "it has every configuration downloaded as often; name a searcher for that",
     }
 }
 
-/// Whether a scheduler is any use where the resource is a number of downloads: there is nothing to train or to copy,
-/// and the median rule needs another one.
+/// Whether a scheduler is any use where the resource is a number of downloads of one object: there is nothing to train
+/// or to copy, one objective, no earlier study, and the median rule needs another one.
 fn schedules_downloads(kind: SchedulerKind) -> bool {
-    !matches!(kind, SchedulerKind::Fifo | SchedulerKind::Median | SchedulerKind::Pbt)
+    use SchedulerKind::{Fifo, Median, MoAsha, Pbt, Rush};
+    !matches!(kind, Fifo | Median | MoAsha | Pbt | Rush)
 }
 
 #[cfg(test)]
@@ -118,7 +121,13 @@ mod tests {
         assert_eq!(named("cmaes"), Some((SearcherKind::CmaEs, SchedulerKind::Fifo)));
         assert_eq!(named("racing"), Some((SearcherKind::Gp, SchedulerKind::Racing)));
         assert_eq!(named("hyperband"), Some((SearcherKind::Random, SchedulerKind::Hyperband)));
-        for (name, says) in [("pbt", "no use here, because"), ("median", "learn"), ("fifo", "searcher")] {
+        for (name, says) in [
+            ("pbt", "no use here, because"),
+            ("mo_asha", "objectives"),
+            ("rush", "earlier"),
+            ("median", "learn"),
+            ("fifo", "searcher"),
+        ] {
             assert!(matches!(Method::named(name), Err(Failure::Usage(line)) if line.contains(says)), "{name}");
         }
         for name in ["nonsense", ""] {

@@ -102,7 +102,16 @@ enum Request {
     Ping {},
     Header {},
     Ask {},
-    Report { trial: TrialId, resource: u64, value: Option<f64>, cost: Option<f64> },
+    Report {
+        trial: TrialId,
+        resource: u64,
+        value: Option<f64>,
+        #[serde(default)]
+        more: Vec<f64>,
+        #[serde(default)]
+        constraints: Vec<f64>,
+        cost: Option<f64>,
+    },
     Tell(Told),
 }
 
@@ -371,11 +380,12 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
                     Asked::Gone => return Ok(()),
                 }
             }
-            Ok(Request::Report { trial, resource, value, cost }) => match held_by(&held, trial) {
+            Ok(Request::Report { trial, resource, value, more, constraints, cost }) => match held_by(&held, trial) {
                 Err(error) => error,
                 Ok(offer) => {
                     let (answer, decision) = oneshot::channel();
-                    let measured = Measured { cost, ..Measured::new(value.unwrap_or(f64::NAN)) };
+                    let value = value.unwrap_or(f64::NAN);
+                    let measured = Measured { more, constraints, cost, ..Measured::new(value) };
                     let _ = offer.to.send(Said::Report { step: resource, measured, answer });
                     match decision.await {
                         Ok(Ok(decision)) => json!({ "decision": decision }),

@@ -271,7 +271,8 @@ impl ProgramBackend {
             // A whole run is one measurement; where the scheduler has rungs it was run up to the next of them.
             let step = if self.is_replicated { trial.next_step() } else { trial.resource().unwrap_or(0) };
             let step = step.max(trial.next_step());
-            let measured = Measured { cost, ..Measured::new(value) };
+            // A number that its last report lacks is named when the trial ends.
+            let measured = with_rest(value).unwrap_or(Measured { cost, ..Measured::new(value) });
             decision = trial.report_at(step, measured).await.map_err(RunFailure::last)?;
         } else if !reported && trial.next_step() == 1 {
             return Err(RunFailure::last(format!("it ended without a report of `{}`", self.metric_name())));
@@ -422,9 +423,13 @@ impl ProgramBackend {
         let step = report.resource.unwrap_or(state.base + state.seen);
         let cost = self.cost(trial, Some(&report), began);
         let value = report.value.filter(|_| self.needs_report());
+        let [more, constraints] = [&report.more, &report.constraints].map(|found| {
+            let all: Option<Vec<f64>> = found.iter().copied().collect();
+            all.unwrap_or_default()
+        });
         state.last = Some(report);
         let Some(value) = value.filter(|_| step >= trial.next_step()) else { return Ok(Decision::Continue) };
-        let measured = Measured { cost, ..Measured::new(value) };
+        let measured = Measured { more, constraints, cost, ..Measured::new(value) };
         let decision = trial.report_at(step, measured).await.map_err(RunFailure::last)?;
         state.taken += 1;
         state.decision = Some(decision);

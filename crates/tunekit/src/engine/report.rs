@@ -176,9 +176,10 @@ fn trials(study: &Study) -> String {
             escape(&value),
             trial.measurements.len().max(usize::from(trial.told.is_some()))
         );
+        let more = trial.more(rule);
         for i in 0..objectives.len() {
-            let value = trial.measured.as_ref().and_then(|measured| measured.more.get(i));
-            html += &format!("<td class=\"number\">{}</td>", value.map(|v| format::plain(*v)).unwrap_or_default());
+            let value = more.get(i).map(|v| format::plain(*v));
+            html += &format!("<td class=\"number\">{}</td>", value.unwrap_or_default());
         }
         for name in &names {
             let cell = trial.config.value(name).map(|v| v.as_f64().map_or_else(|| v.to_string(), format::plain));

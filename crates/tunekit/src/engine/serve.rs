@@ -40,6 +40,11 @@ enum Request {
         // `null` is how JSON writes a number that is none; leaving it out is a mistake.
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<f64>,
+        /// The further objectives and the constraints, if they are known already.
+        #[serde(default)]
+        more: Vec<f64>,
+        #[serde(default)]
+        constraints: Vec<f64>,
         /// The trial's cost so far.
         cost: Option<f64>,
     },
@@ -358,8 +363,9 @@ impl Server {
                 Ask::Wait => Ok(json!({ "wait": true })),
                 Ask::Done(_) => Ok(json!({ "done": true })),
             },
-            Request::Report { trial, resource, value, cost } => {
-                let measured = Measured { cost, ..Measured::new(value.unwrap_or(f64::NAN)) };
+            Request::Report { trial, resource, value, more, constraints, cost } => {
+                let value = value.unwrap_or(f64::NAN);
+                let measured = Measured { more, constraints, cost, ..Measured::new(value) };
                 let decision = study.report(trial, resource, measured).map_err(text)?;
                 Ok(json!({ "decision": decision }))
             }

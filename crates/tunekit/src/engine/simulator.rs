@@ -106,17 +106,18 @@ impl Simulator {
     }
 
     /// Runs `study` until `end`, in seconds, or until it is done. `objective` gives a trial's report at a step, and the
-    /// duration of that step; an error fails the trial. A trial reports at 1, 2, ... up to the study's maximal resource
-    /// (1 without one), and goes on from its last step after a pause. In a cost-aware study its cost is the time that
-    /// its steps took. Trials that run at the end stay open.
+    /// duration of that step; an error fails the trial. A report is a value or, with further objectives and
+    /// constraints, a [`Measured`]. A trial reports at 1, 2, ... up to the study's maximal resource (1 without one),
+    /// and goes on from its last step after a pause. In a cost-aware study its cost is the time that its steps took.
+    /// Trials that run at the end stay open.
     ///
     /// # Errors
     /// The searcher has no suggestion, the study was in use before, or a step takes no time.
-    pub fn run(
+    pub fn run<M: Into<Measured>>(
         &self,
         study: &mut Study,
         end: f64,
-        mut objective: impl FnMut(&Assignment, u64) -> Result<(f64, f64), String>,
+        mut objective: impl FnMut(&Assignment, u64) -> Result<(M, f64), String>,
     ) -> Result<Simulation, SimulationError> {
         let last = study.header().max_resource.unwrap_or(1);
         let mut simulation = Simulation::default();
@@ -202,8 +203,10 @@ impl Simulator {
 }
 
 /// In a study that heeds costs, a trial's cost is the time that its steps took.
-fn costing(value: f64, seconds: f64, study: &Study) -> Measured {
-    Measured { cost: study.header().cost_aware.then_some(seconds), ..Measured::new(value) }
+fn costing(measured: impl Into<Measured>, seconds: f64, study: &Study) -> Measured {
+    let measured = measured.into();
+    let cost = if study.header().cost_aware { Some(seconds) } else { measured.cost };
+    Measured { cost, ..measured }
 }
 
 fn checked(step: u64, seconds: f64) -> Result<f64, SimulationError> {

@@ -249,9 +249,15 @@ impl Place<'_> {
                 biased;
                 Some(message) = reports.recv() => {
                     let Message { step, measured, answer, .. } = message;
-                    let value = Some(measured.value).filter(|value| value.is_finite());
-                    let request =
+                    // A number that is not finite fails the trial, whichever it is; JSON has no other way to say so.
+                    let value = Some(measured.value).filter(|_| measured.not_finite().is_none());
+                    let mut request =
                         json!({ "op": "report", "trial": trial, "resource": step, "value": value, "cost": measured.cost });
+                    for (name, values) in [("more", measured.more), ("constraints", measured.constraints)] {
+                        if value.is_some() && !values.is_empty() {
+                            request[name] = json!(values);
+                        }
+                    }
                     let said = line.ask(&request).await?;
                     let decision: Result<Decision, _> = serde_json::from_value(said["decision"].clone());
                     is_paused = is_paused || matches!(decision, Ok(Decision::Pause));

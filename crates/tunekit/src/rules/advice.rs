@@ -23,6 +23,8 @@ pub struct Advice {
     pub levels: Vec<u64>,
     /// For evolutionary searchers: the trials that the next new one is a child of.
     pub parents: Option<Parents>,
+    /// Whether trials are compared by all objectives on the way, so that every report must carry the further ones.
+    pub objectives: bool,
     /// The samples without the estimated drift. `None` where no drift is evident.
     pub corrected: Option<Corrected>,
     /// The trial that leads, where trials are compared by more than their values: a study whose searcher has no model

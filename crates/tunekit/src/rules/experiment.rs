@@ -99,11 +99,11 @@ impl Experiment {
         }
         let header = &self.header;
         for (k, objective) in header.objectives.iter().enumerate() {
-            let cells = floats(rows, |t| t.measured.as_ref()?.more.get(k).copied());
+            let cells = floats(rows, |t| t.more(rule).get(k).copied());
             columns.push((format!("objective_{}", objective.name), cells));
         }
         for (k, constraint) in header.constraints.iter().enumerate() {
-            let cells = floats(rows, |t| t.measured.as_ref()?.constraints.get(k).copied());
+            let cells = floats(rows, |t| t.constraints(rule).get(k).copied());
             columns.push((format!("constraint_{constraint}"), cells));
         }
         if rows.iter().any(|t| t.cost().is_some()) {

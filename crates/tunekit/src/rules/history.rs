@@ -332,6 +332,26 @@ impl<'a> History<'a> {
         }
     }
 
+    /// A trial's further objectives and constraints, at the place its samples are from.
+    fn besides<'t>(&self, trial: &'t Trial) -> Vec<(&'t [f64], &'t [f64])> {
+        match self.resource().filter(|_| trial.told.is_none() && trial.measured.is_none()) {
+            Some(resource) => {
+                let beside = trial.at(resource).and_then(|m| m.beside.as_deref());
+                beside.map(|b| (b.more.as_slice(), b.constraints.as_slice())).into_iter().collect()
+            }
+            None => {
+                // As for its samples.
+                let taken = match (trial.is_pending(), self.metric.value) {
+                    (false, rule) => return trial.besides(rule),
+                    (true, ValueRule::Last) => 0,
+                    (true, ValueRule::Mean) => trial.kept,
+                };
+                let reports = trial.measurements.iter().take(taken).filter_map(|m| m.beside.as_deref());
+                reports.map(|b| (b.more.as_slice(), b.constraints.as_slice())).collect()
+            }
+        }
+    }
+
     /// The bound of a trial that was cut off, where it counts. It does not where configurations are compared at a
     /// resource that the trial had reported at, for its report there is known.
     fn bound(&self, trial: &Trial) -> Option<f64> {
@@ -373,9 +393,9 @@ impl<'a> History<'a> {
             let observed = &mut all[slot];
             observed.samples.extend(samples);
             observed.bounds.extend(bound);
-            if let Some(measured) = &trial.measured {
-                observed.more.iter_mut().zip(&measured.more).for_each(|(samples, v)| samples.push(*v));
-                observed.constraints.iter_mut().zip(&measured.constraints).for_each(|(samples, v)| samples.push(*v));
+            for (more, constraints) in self.besides(trial) {
+                observed.more.iter_mut().zip(more).for_each(|(samples, v)| samples.push(*v));
+                observed.constraints.iter_mut().zip(constraints).for_each(|(samples, v)| samples.push(*v));
             }
             let cost = match self.resource().filter(|_| trial.told.is_none()) {
                 Some(resource) => trial.at(resource).and_then(|m| m.cost),

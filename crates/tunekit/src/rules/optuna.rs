@@ -50,7 +50,7 @@ fn study(header: &Header, name: &str) -> Json {
 fn created(header: &Header, trial: &Trial, epoch_s: f64) -> Json {
     let rule = header.metric.value;
     let told = trial.value(rule);
-    let more = trial.measured.as_ref().map(|m| m.more.clone()).unwrap_or_default();
+    let more = trial.more(rule);
     let state = match trial.status {
         Status::Running | Status::Interrupted => State::Running,
         Status::Completed if told.is_some() && more.len() == header.objectives.len() => State::Complete,
@@ -82,8 +82,9 @@ fn created(header: &Header, trial: &Trial, epoch_s: f64) -> Json {
         user.insert("failure".to_owned(), json!(failure));
     }
     let mut system = serde_json::Map::new();
-    if let Some(measured) = trial.measured.as_ref().filter(|m| !m.constraints.is_empty()) {
-        system.insert("constraints".to_owned(), json!(measured.constraints));
+    let constraints = trial.constraints(rule);
+    if !constraints.is_empty() {
+        system.insert("constraints".to_owned(), json!(constraints));
     }
     let mut line = json!({
         "op_code": CREATE_TRIAL,

@@ -6,6 +6,7 @@ mod asha;
 mod costs;
 mod dehb;
 mod fifo;
+mod front;
 mod hyperband;
 mod hypertune;
 mod levels;
@@ -237,6 +238,7 @@ impl SchedulerSpec {
             Self::Asha(_) | Self::AshaPromotion(_) | Self::Pasha(_) | Self::HyperbandAsync(_) | Self::Mobster(_) => {
                 Box::new(Asha::new(self, max()?)?)
             }
+            Self::MoAsha(_) | Self::Rush(_) => Box::new(Asha::new(self, max()?)?),
             Self::Hyperband(options) | Self::Bohb(options) => Box::new(Hyperband::new(self, options, max()?)?),
             Self::Dehb(options) => Box::new(Dehb::new(options, max()?)?),
             Self::HyperTune(_) => Box::new(HyperTune::new(self, max()?)?),

@@ -27,8 +27,8 @@ use crate::words::plan::Plan;
 use crate::words::schedule::SchedulerSpec;
 use crate::words::space::Space;
 use crate::words::trial::{
-    Ask, Assignment, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
-    TrialId, mean,
+    Ask, Assignment, Beside, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status,
+    Trial, TrialId, mean,
 };
 use crate::words::value::Config;
 
@@ -289,12 +289,13 @@ impl Study {
     /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and the trial counts as
     /// failed whatever it is told as.
     ///
-    /// A report may carry the trial's cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`. Further
-    /// objectives and constraints are told when the trial ends.
+    /// A report may carry the trial's cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`. It may carry
+    /// the further objectives, all of them, and the constraints, all of them. Where the scheduler compares trials
+    /// by the objectives ([`Advice::objectives`](crate::scheduler::Advice::objectives)), it must carry those.
     ///
     /// # Errors
     /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, a bound in
-    /// place of a value, or more than a value and a cost.
+    /// place of a value, or some of the objectives or constraints without the others.
     pub fn report(&mut self, trial: TrialId, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
         let Measured { value, is_bound, more, constraints, cost } = measured.into();
         let t = self.running(trial)?;
@@ -304,8 +305,9 @@ impl Study {
         if let Some(last) = t.last_step().filter(|last| step <= *last) {
             return Err(TellError::Step { trial, step, last });
         }
-        if !(more.is_empty() && constraints.is_empty()) {
-            return Err(TellError::WithReport { trial });
+        let is_void = t.failure.is_some() || [value].iter().chain(&more).chain(&constraints).any(|v| !v.is_finite());
+        if !is_void {
+            self.check_beside(trial, &more, &constraints)?;
         }
         if let Some(cost) = cost {
             if !(cost > 0.0 && cost.is_finite()) {
@@ -315,12 +317,15 @@ impl Study {
                 return Err(TellError::CostFalls { trial, cost, last });
             }
         }
-        if !value.is_finite() || t.failure.is_some() {
+        if is_void {
             let decision = Decision::Stop;
+            let others = || more.iter().chain(&constraints);
             self.record(Event::Report {
                 trial,
                 step,
-                value: Some(value).filter(|v| v.is_finite()),
+                value: Some(value).filter(|v| v.is_finite() && others().all(|v| v.is_finite())),
+                more: Vec::new(),
+                constraints: Vec::new(),
                 cost,
                 decision,
                 at_s: self.at_s,
@@ -328,7 +333,8 @@ impl Study {
             return Ok(decision);
         }
         // The scheduler sees the report in its place, and its decision is part of the event.
-        self.state.measure(trial, Measurement { step, value, cost, at_s: self.at_s });
+        let beside = Beside::of(more.clone(), constraints.clone());
+        self.state.measure(trial, Measurement { step, value, beside, cost, at_s: self.at_s });
         let history = self.state.history().starting(self.may_start());
         let decision = match history.trial(trial) {
             Some(t) => self.scheduler.on_report(&history, t),
@@ -338,21 +344,40 @@ impl Study {
         // A full run has nothing left to report, whatever measurements the scheduler compares.
         let is_full = self.header().max_resource.is_some_and(|max| step >= max);
         let decision = if is_full && decision == Decision::Continue { Decision::Stop } else { decision };
-        self.record(Event::Report { trial, step, value: Some(value), cost, decision, at_s: self.at_s });
+        let (value, at_s) = (Some(value), self.at_s);
+        self.record(Event::Report { trial, step, value, more, constraints, cost, decision, at_s });
         Ok(decision)
+    }
+
+    /// Whether a report carries all objectives or none, all constraints or none, and the objectives where it must.
+    fn check_beside(&self, trial: TrialId, more: &[f64], constraints: &[f64]) -> Result<(), TellError> {
+        let header = self.header();
+        for (what, got, wanted) in [
+            ("further objective(s)", more.len(), header.objectives.len()),
+            ("constraint(s)", constraints.len(), header.constraints.len()),
+        ] {
+            if got != wanted && got != 0 {
+                return Err(TellError::Incomplete { what, got, wanted });
+            }
+        }
+        if more.is_empty() && !header.objectives.is_empty() && self.advice().objectives {
+            return Err(TellError::WithoutObjectives { trial, scheduler: self.scheduler.name().to_owned() });
+        }
+        Ok(())
     }
 
     /// Ends a running trial: with a value, a bound ([`Measured::at_least`]), a failure, or the result of its reports.
     ///
     /// # Errors
     /// A trial that is not running, a trial told as done that has reported nothing, or a result without the study's
-    /// further objectives and constraints. The trial stays running.
+    /// further objectives and constraints (a trial told as done has them in its last report). The trial stays running.
     pub fn tell(&mut self, trial: TrialId, outcome: impl Into<Outcome>) -> Result<(), TellError> {
         let t = self.running(trial)?;
         let outcome = match (&t.failure, outcome.into()) {
             (_, failed @ (Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Infeasible(_))) => failed,
             (Some(reason), _) => Outcome::Failed(reason.clone()),
             (None, Outcome::Done) if t.measurements.is_empty() => return Err(TellError::NoValue { trial }),
+            (None, Outcome::Done) if state::is_complete(self.header(), t) => Outcome::Done,
             (None, outcome) => {
                 let (value, measured) = match &outcome {
                     Outcome::Value(value) => (Some(*value), None),
@@ -403,7 +428,7 @@ impl Study {
     pub fn interrupt(&mut self, trial: TrialId) -> Result<(), TellError> {
         let t = self.running(trial)?;
         let over = self.header().keeps_interrupted() && t.decision == Decision::Stop && t.failure.is_none();
-        if !(over && self.check_measured(None).is_ok()) {
+        if !(over && state::is_complete(self.header(), t)) {
             self.record(Event::Interrupt { trial, at_s: self.at_s });
             return Ok(());
         }
@@ -498,12 +523,20 @@ impl Study {
     /// The configurations that meet the constraints and that no other one beats in one objective without losing in
     /// another, by the means of their measurements, in the order of their first trials. With one objective just
     /// [`Study::best`].
+    ///
+    /// If a scheduler compares trials at several levels of a resource, only configurations that reached the highest
+    /// level reached so far are compared.
     pub fn pareto(&self) -> Vec<Best> {
         if self.header().objectives.is_empty() {
             return self.best().into_iter().collect();
         }
         let history = self.state.history();
-        let observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
+        let mut observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
+        let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
+        if let Some(furthest) = furthest(&self.dressed(), &configs) {
+            let mut furthest = furthest.into_iter();
+            observed.retain(|_| furthest.next().unwrap_or(false));
+        }
         let all: Vec<Best> = observed.iter().map(sample_best).collect();
         let goals = history.objectives().iter().map(|m| m.goal);
         let losses = |(o, b): (&Observed<'_>, &Best)| -> Vec<f64> {

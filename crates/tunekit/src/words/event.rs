@@ -11,6 +11,8 @@
 //! - Schema 4: every line ends with a `check` of it and the lines before it. In an earlier journal lines that this
 //!   version appends have one.
 //! - Schema 5: the outcomes `timed_out` and `infeasible`, which earlier readers refuse.
+//! - Schema 6: `more` and `constraints` in `report`, with which the outcome `done` is enough in a study that measures
+//!   more than its metric. An earlier reader refuses the schema.
 
 use std::fmt;
 
@@ -25,7 +27,7 @@ use super::value::Config;
 /// The first schema in which replicates of an interrupted trial are kept.
 const KEEPS_REPLICATES: u32 = 3;
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 /// The first schema in which every line has a check.
 pub(crate) const SEALED: u32 = 4;
 
@@ -252,6 +254,12 @@ pub enum Event {
         step: u64,
         /// The measured value; `None` if it was not finite.
         value: Option<f64>,
+        /// The further objectives, if they were reported: all of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        more: Vec<f64>,
+        /// The constraints, if they were reported: all of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        constraints: Vec<f64>,
         /// The trial's cost by then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<f64>,

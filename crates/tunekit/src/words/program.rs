@@ -71,9 +71,9 @@ pub struct Program {
     pub resource: Option<String>,
     /// The field of a report with the run's cost so far; `wall` stands for the seconds that it ran.
     pub cost: Option<String>,
-    /// The fields of the further objectives, told with the last report.
+    /// The fields of the further objectives: told with the last report, and reported where a report has all of them.
     pub objectives: Vec<String>,
-    /// The fields of the constraints, told with the last report.
+    /// The fields of the constraints, likewise.
     pub constraints: Vec<String>,
     /// The longest that a run may take.
     pub timeout: Option<Duration>,

@@ -15,7 +15,8 @@ use serde_json::{Map, Value as Json};
 use super::name::UnknownName;
 
 pub use options::{
-    BracketOptions, MedianOptions, ModelOptions, PbtOptions, RacingOptions, ResourceKernel, RungOptions,
+    BracketOptions, FrontOptions, FrontOrder, MedianOptions, ModelOptions, PbtOptions, RacingOptions, ResourceKernel,
+    RungOptions, RushOptions,
 };
 
 /// The options of a scheduler as a journal and `create` have them.
@@ -62,6 +63,10 @@ pub enum SchedulerSpec {
     Racing(RacingOptions),
     /// Synchronous Hyperband whose rungs evolve.
     Dehb(BracketOptions),
+    /// Promotion by several objectives.
+    MoAsha(FrontOptions),
+    /// Promotion above what was good in earlier studies.
+    Rush(RushOptions),
     /// A scheduler of your own, given to `Study::with`: a journal has its name alone.
     Own {
         /// The name it gives itself.
@@ -100,11 +105,15 @@ pub enum SchedulerKind {
     Racing,
     /// Synchronous Hyperband whose rungs evolve.
     Dehb,
+    /// Promotion by several objectives.
+    MoAsha,
+    /// Promotion above what was good in earlier studies.
+    Rush,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Fifo,
         Self::Asha,
         Self::AshaPromotion,
@@ -118,6 +127,8 @@ impl SchedulerKind {
         Self::Pbt,
         Self::Racing,
         Self::Dehb,
+        Self::MoAsha,
+        Self::Rush,
     ];
 
     /// Its name.
@@ -136,6 +147,8 @@ impl SchedulerKind {
             Self::Pbt => "pbt",
             Self::Racing => "racing",
             Self::Dehb => "dehb",
+            Self::MoAsha => "mo_asha",
+            Self::Rush => "rush",
         }
     }
 
@@ -180,6 +193,8 @@ impl From<SchedulerKind> for SchedulerSpec {
             SchedulerKind::Pbt => Self::Pbt(PbtOptions::default()),
             SchedulerKind::Racing => Self::Racing(RacingOptions::default()),
             SchedulerKind::Dehb => Self::Dehb(BracketOptions::default()),
+            SchedulerKind::MoAsha => Self::MoAsha(FrontOptions::default()),
+            SchedulerKind::Rush => Self::Rush(RushOptions::default()),
         }
     }
 }
@@ -269,6 +284,8 @@ impl SchedulerSpec {
             Self::Pbt(_) => SchedulerKind::Pbt,
             Self::Racing(_) => SchedulerKind::Racing,
             Self::Dehb(_) => SchedulerKind::Dehb,
+            Self::MoAsha(_) => SchedulerKind::MoAsha,
+            Self::Rush(_) => SchedulerKind::Rush,
             Self::Own { .. } => return None,
         })
     }
@@ -308,6 +325,8 @@ impl SchedulerSpec {
             SchedulerKind::Pbt => Self::Pbt(parsed(name, options)?),
             SchedulerKind::Racing => Self::Racing(parsed(name, options)?),
             SchedulerKind::Dehb => Self::Dehb(parsed(name, options)?),
+            SchedulerKind::MoAsha => Self::MoAsha(parsed(name, options)?),
+            SchedulerKind::Rush => Self::Rush(parsed(name, options)?),
         })
     }
 
@@ -328,6 +347,8 @@ impl SchedulerSpec {
             }
             Self::Pbt(options) => map(options),
             Self::Racing(options) => map(options),
+            Self::MoAsha(options) => map(options),
+            Self::Rush(options) => map(options),
         }
     }
 
@@ -339,6 +360,8 @@ impl SchedulerSpec {
                 Some(options.grace)
             }
             Self::Mobster(options) | Self::HyperTune(options) => Some(options.grace),
+            Self::MoAsha(options) => Some(options.grace),
+            Self::Rush(options) => Some(options.grace),
             _ => None,
         }
     }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::metric::{Goal, Metric, ValueRule};
 use super::value::Config;
 
+pub use super::measurement::{Beside, Measurement};
+
 /// The number of a trial within its study: 0, 1, 2, ... in the order of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -342,19 +344,6 @@ impl Status {
     }
 }
 
-/// One report.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measurement {
-    /// When in the trial: strictly increasing.
-    pub step: u64,
-    /// The measured value; finite.
-    pub value: f64,
-    /// The trial's cost by then, where it was reported.
-    pub cost: Option<f64>,
-    /// When in the study, in seconds, if the caller keeps time.
-    pub at_s: Option<f64>,
-}
-
 /// Everything a study knows about one trial.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -463,6 +452,37 @@ impl Trial {
         mean(&self.samples(rule))
     }
 
+    /// Its further objectives and constraints: told, else of its reports, all of them (`ValueRule::Mean`) or the last
+    /// one (`ValueRule::Last`). Empty for a failed trial.
+    pub(crate) fn besides(&self, rule: ValueRule) -> Vec<(&[f64], &[f64])> {
+        if self.failure.is_some() {
+            return Vec::new();
+        }
+        if let Some(measured) = &self.measured {
+            return vec![(&measured.more, &measured.constraints)];
+        }
+        let reports = match rule {
+            ValueRule::Mean => self.measurements.as_slice(),
+            ValueRule::Last => &self.measurements[self.measurements.len().saturating_sub(1)..],
+        };
+        reports
+            .iter()
+            .filter_map(|m| m.beside.as_deref())
+            .map(|b| (b.more.as_slice(), b.constraints.as_slice()))
+            .collect()
+    }
+
+    /// Its further objectives, in the order of the header's: told when it ended, or of its last report, or the means of
+    /// its replicates. Empty where they are not known.
+    pub fn more(&self, rule: ValueRule) -> Vec<f64> {
+        means(&self.besides(rule).into_iter().map(|(more, _)| more).collect::<Vec<_>>())
+    }
+
+    /// Its constraints, likewise.
+    pub fn constraints(&self, rule: ValueRule) -> Vec<f64> {
+        means(&self.besides(rule).into_iter().map(|(_, constraints)| constraints).collect::<Vec<_>>())
+    }
+
     /// The value by which it is compared once it ended: its value as a loss, with a bound counted as [`loss_no_better`]
     /// says. `None` without a value and a bound.
     pub(crate) fn loss(&self, metric: &Metric) -> Option<f64> {
@@ -482,6 +502,13 @@ pub(crate) fn loss_no_better(goal: Goal, samples: &[f64], bounds: &[f64]) -> Opt
     let counted: Vec<f64> = counted.collect();
     // Rounding must not take the mean below the trial's own value.
     mean(&counted).map(|loss| loss.max(own).min(worst.max(own)).next_up())
+}
+
+/// The mean of each place over those rows that have it.
+fn means(rows: &[&[f64]]) -> Vec<f64> {
+    let count = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+    let of = |k: usize| mean(&rows.iter().filter_map(|row| row.get(k)).copied().collect::<Vec<_>>());
+    (0..count).filter_map(of).collect()
 }
 
 /// The mean of finite numbers, computed so that it does not overflow; `None` of none.

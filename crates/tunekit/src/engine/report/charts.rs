@@ -167,7 +167,8 @@ pub(super) fn curves(study: &Study, (width, height): Size) -> Picture {
 /// The metric and the first further objective, with the front.
 pub(super) fn front(study: &Study, (width, height): Size) -> Picture {
     let other = study.header().objectives.first().map_or(String::new(), |metric| metric.name.clone());
-    let point = |trial: &Trial| Some((value(study, trial)?, *trial.measured.as_ref()?.more.first()?));
+    let rule = study.header().metric.value;
+    let point = |trial: &Trial| Some((value(study, trial)?, *trial.more(rule).first()?));
     let points: Vec<(f64, f64)> = shown(study).into_iter().filter_map(point).collect();
     let across = Axis::over(
         study.header().metric.name.clone(),

@@ -60,7 +60,7 @@ fn data(study: &Study, best: Option<&Trial>) -> Json {
         json!({ "name": "n", "v": of(&n) }),
     ];
     for (i, objective) in header.objectives.iter().enumerate() {
-        let value = |trial: &Trial| trial.measured.as_ref()?.more.get(i).copied();
+        let value = |trial: &Trial| trial.more(rule).get(i).copied();
         columns.push(json!({ "name": objective.name, "axis": true, "v": of(&value) }));
     }
     for (name, domain) in header.space.iter() {

@@ -1,23 +1,27 @@
 //! Asynchronous successive halving (Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht and Talwalkar 2020, Alg. 2), in
 //! the form that promotes and in the one that stops, in one bracket or in several at once, and with a maximal resource
-//! that grows (PASHA: Bohdal, Balles, Wistuba, Ermis, Archambeau and Zappella 2023).
+//! that grows (PASHA: Bohdal, Balles, Wistuba, Ermis, Archambeau and Zappella 2023), or by several objectives (MO-ASHA:
+//! Schmucker, Donini, Zafar, Salinas and Archambeau 2021, "Multi-objective asynchronous successive halving"), or above
+//! the best configurations of earlier studies (RUSH: Zappella, Salinas and Archambeau 2021, "A resource-efficient
+//! method for repeated HPO and NAS problems").
 //!
 //! Where the study is cost-aware, promotion weighs trials by their costs: see `Costs`.
 //!
 //! A bracket's trials are compared with those of the same bracket only. A trial's place follows from the events: see
-//! `Rung` for one rung, `Levels` for the resources.
+//! `Rung` for one rung, `Levels` for the resources, `Standings` for several objectives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::front::Standing;
 use super::levels::Levels;
 use super::pasha::{COMPARED, criss_cross};
-use super::rung::{Form, Rule, Rung};
+use super::rung::{Arrival, Form, Rule, Rung};
 use super::split::Key;
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream, enough, standing};
 use crate::words::event::Event;
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
-use crate::words::schedule::{BracketOptions, SchedulerSpec};
-use crate::words::trial::{Decision, Outcome, Trial, TrialId};
+use crate::words::schedule::{BracketOptions, RushOptions, SchedulerSpec};
+use crate::words::trial::{Decision, Origin, Outcome, Trial, TrialId};
 
 /// Asynchronous successive halving and its variants.
 #[derive(Debug)]
@@ -28,6 +32,10 @@ pub struct Asha {
     levels: Levels,
     /// By the rung that a bracket begins with: its rungs, up to that of the maximal resource.
     brackets: Vec<Vec<Rung>>,
+    /// Number of given configurations that others must be as good as; only RUSH has them.
+    old: u64,
+    /// Number of configurations given so far.
+    given: u64,
     /// Probabilities of the brackets.
     chances: Vec<f64>,
     /// The rung up to which trials go on; only PASHA's grows.
@@ -48,15 +56,18 @@ struct Run {
     next: u32,
     /// Told to stop, so that its further reports count nowhere.
     stopped: bool,
+    /// Whether it is one that others must be as good as.
+    is_old: bool,
 }
 
-const ENDED: Run = Run { bracket: 0, next: u32::MAX, stopped: true };
+const ENDED: Run = Run { bracket: 0, next: u32::MAX, stopped: true, is_old: false };
 
 impl Asha {
     /// The form that the spec names: it stops a trial that is not among the best of those that came as far (`asha`);
     /// pauses every trial at every rung, and resumes the best (`asha_promotion`), in several brackets among which new
     /// trials are drawn by lot (`hyperband_async`, and for searchers that model the resource `mobster` and
-    /// `hypertune`); or promotes up to a resource that grows as long as the ranking still changes (`pasha`).
+    /// `hypertune`); or promotes up to a resource that grows as long as the ranking still changes (`pasha`), or the
+    /// best by all objectives (`mo_asha`), or those that no configuration of an earlier study beats (`rush`).
     pub(super) fn new(spec: &SchedulerSpec, max: u64) -> Result<Self, ScheduleError> {
         let in_brackets = |options: &BracketOptions| {
             Levels::in_brackets(options, max).map(|(levels, brackets)| (Form::Promotes, options.eta, levels, brackets))
@@ -65,6 +76,10 @@ impl Asha {
             SchedulerSpec::Asha(options) => (Form::Stops, options.eta, Levels::new(options, max)?, 1),
             SchedulerSpec::Pasha(options) => (Form::Grows, options.eta, Levels::new(options, max)?, 1),
             SchedulerSpec::AshaPromotion(options) => (Form::Promotes, options.eta, Levels::new(options, max)?, 1),
+            SchedulerSpec::MoAsha(options) => {
+                (Form::Fronts(options.order), options.eta, Levels::new(&options.into(), max)?, 1)
+            }
+            SchedulerSpec::Rush(options) => (Form::Rushes, options.eta, Levels::new(&options.into(), max)?, 1),
             SchedulerSpec::HyperbandAsync(options) => in_brackets(options)?,
             SchedulerSpec::Mobster(options) | SchedulerSpec::HyperTune(options) => in_brackets(&options.into())?,
             other => unreachable!("{} is no form of asynchronous successive halving", other.name()),
@@ -76,6 +91,12 @@ impl Asha {
         let all: f64 = (0..brackets).map(slots).sum();
         Ok(Self {
             spec: spec.clone(),
+            old: match spec {
+                SchedulerSpec::Rush(RushOptions { candidates: 0, .. }) => u64::MAX,
+                SchedulerSpec::Rush(options) => options.candidates,
+                _ => 0,
+            },
+            given: 0,
             form,
             eta,
             brackets: (0..brackets).map(|s| vec![Rung::default(); n - s]).collect(),
@@ -144,12 +165,16 @@ impl Asha {
     /// Puts a trial's loss into the rung it is due at, and says which level that was.
     fn compare(&mut self, history: &History<'_>, trial: TrialId, loss: Option<f64>) -> Option<(usize, Key)> {
         let rule = self.rule(history);
-        let cost = history.trial(trial).and_then(Trial::cost);
+        let known = history.trial(trial);
+        let cost = known.and_then(Trial::cost);
+        let standing = |t: &Trial| Standing::of(history, t, loss);
+        let standing = known.filter(|_| matches!(self.form, Form::Fronts(_))).map(standing);
         let run = self.runs.get_mut(usize::try_from(trial.0).ok()?)?;
         let (bracket, level) = (run.bracket as usize, run.next as usize);
         let rung = self.brackets.get_mut(bracket)?.get_mut(level.checked_sub(bracket)?)?;
         let key = Key::new(loss, trial);
-        rung.insert(key, cost, rule);
+        let is_old = run.is_old && loss.is_some();
+        rung.insert(Arrival { key, cost, standing, is_old }, rule);
         run.next += 1;
         self.values[level] += usize::from(loss.is_some());
         Some((level, key))
@@ -287,20 +312,22 @@ impl Scheduler for Asha {
         };
         match self.form {
             Form::Stops if due.any(stops) => Decision::Stop,
-            Form::Promotes | Form::Grows => Decision::Pause,
+            Form::Promotes | Form::Grows | Form::Fronts(_) | Form::Rushes => Decision::Pause,
             Form::Stops => Decision::Continue,
         }
     }
 
     fn observe(&mut self, history: &History<'_>, event: &Event) {
         match event {
-            Event::Ask { trial, resource, resumed, .. } => {
+            Event::Ask { trial, resource, resumed, origin, .. } => {
                 let place = usize::try_from(trial.0).unwrap_or(usize::MAX);
                 if place >= self.runs.len() {
                     self.runs.resize(place, ENDED);
                     let level = resource.and_then(|r| self.levels.rung(r)).unwrap_or(0);
                     let bracket = level.min(self.brackets.len() - 1) as u32;
-                    self.runs.push(Run { bracket, next: bracket, stopped: false });
+                    self.given += u64::from(*origin == Origin::Given);
+                    let is_old = *origin == Origin::Given && self.given <= self.old;
+                    self.runs.push(Run { bracket, next: bracket, stopped: false, is_old });
                 } else if *resumed {
                     let run = self.runs[place];
                     let before = (run.next as usize).checked_sub(1 + run.bracket as usize);
@@ -330,6 +357,7 @@ impl Scheduler for Asha {
             fidelity: enough(&self.values, history).map(|level| self.levels.at(level)),
             levels: self.levels.all().to_vec(),
             plan: Some(self.plan()),
+            objectives: matches!(self.form, Form::Fronts(_)),
             ..Advice::default()
         }
     }

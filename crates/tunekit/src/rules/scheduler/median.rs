@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn means_run_and_reach_into_cells_that_were_skipped() {
-        let at = |step, value| Measurement { step, value, cost: None, at_s: None };
+        let at = |step, value| Measurement { step, value, beside: None, cost: None, at_s: None };
         let means = |measurements: &[Measurement]| Running::default().take(measurements, |v| v);
         assert_eq!(means(&[at(1, 4.0), at(4, 2.0)]), [(1, 4.0), (2, 4.0), (3, 4.0), (4, 3.0)]);
         assert_eq!(means(&[at(128, 4.0), at(129, 2.0)]), [(128, 4.0)]);

@@ -59,11 +59,15 @@ pub enum TellError {
         /// The cost before it.
         last: f64,
     },
-    /// A report carries values that belong to the end of a trial.
-    #[error("a report of trial {trial} carries further objectives or constraints; tell them when the trial ends")]
-    WithReport {
+    /// A report lacks the objectives by which the scheduler compares trials.
+    #[error(
+        "a report of trial {trial} has no further objectives, and scheduler `{scheduler}` compares trials by them; report all of them each time"
+    )]
+    WithoutObjectives {
         /// The trial.
         trial: TrialId,
+        /// The scheduler.
+        scheduler: String,
     },
     /// A report carries a bound, which is how a trial ends.
     #[error("a report of trial {trial} carries a bound in place of a value; tell the bound, which ends the trial")]

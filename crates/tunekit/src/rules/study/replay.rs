@@ -99,9 +99,11 @@ impl Study {
                     decisions += 1;
                     study.ask().map_err(|error| text(&error))?;
                 }
-                Event::Report { trial, step, value, cost, .. } => {
+                Event::Report { trial, step, value, more, constraints, cost, .. } => {
                     decisions += 1;
-                    let measured = Measured { cost: *cost, ..Measured::new(value.unwrap_or(f64::NAN)) };
+                    let (more, constraints) = (more.clone(), constraints.clone());
+                    let value = value.unwrap_or(f64::NAN);
+                    let measured = Measured { more, constraints, cost: *cost, ..Measured::new(value) };
                     study.report(*trial, *step, measured).map_err(|error| text(&error))?;
                 }
                 Event::Tell { trial, outcome, .. } => {

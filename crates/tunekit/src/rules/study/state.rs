@@ -4,7 +4,7 @@ use crate::rules::history::{History, Index};
 use crate::rules::scheduler::ScheduleError;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::name::UnknownName;
-use crate::words::trial::{Decision, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId};
+use crate::words::trial::{Beside, Decision, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId};
 use crate::words::value::Config;
 
 /// Why events are no study's.
@@ -152,14 +152,24 @@ impl State {
                 (t.resource, t.resumed, t.attempt) = (*resource, *resumed, *attempt);
                 Ok(*trial)
             }
-            Event::Report { trial, step, value, cost, decision, at_s } => {
+            Event::Report { trial, step, value, more, constraints, cost, decision, at_s } => {
+                for (what, got, wanted) in [
+                    ("further objective(s)", more.len(), self.header.objectives.len()),
+                    ("constraint(s)", constraints.len(), self.header.constraints.len()),
+                ] {
+                    if got != wanted && got != 0 {
+                        return Err(format!("{got} {what} where the study has {wanted}"));
+                    }
+                }
                 let t = self.running(*trial)?;
                 if t.last_step().is_some_and(|last| last >= *step) {
                     return Err(format!("step {step} of trial {trial} does not increase"));
                 }
                 match value {
                     Some(value) if t.failure.is_none() => {
-                        t.measurements.push(Measurement { step: *step, value: *value, cost: *cost, at_s: *at_s });
+                        let beside = Beside::of(more.clone(), constraints.clone());
+                        let (step, value, cost, at_s) = (*step, *value, *cost, *at_s);
+                        t.measurements.push(Measurement { step, value, beside, cost, at_s });
                     }
                     Some(_) => {}
                     None => t.failure = Some(format!("the report at step {step} is not a finite number")),
@@ -174,6 +184,7 @@ impl State {
                 match outcome {
                     Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Infeasible(_) => {}
                     Outcome::Measured(measured) => self.check_measured(measured)?,
+                    Outcome::Done if self.trial(*trial).is_some_and(|t| is_complete(&self.header, t)) => {}
                     Outcome::Value(_) | Outcome::Done => self.check_measured(&Measured::default())?,
                 }
                 let t = self.running(*trial)?;
@@ -232,6 +243,14 @@ impl State {
             None => Err(format!("trial {trial} is unknown")),
         }
     }
+}
+
+/// Whether a trial needs no more than its reports to have all that the study measures.
+pub(super) fn is_complete(header: &Header, t: &Trial) -> bool {
+    let none = Beside::default();
+    let Some(last) = t.measurements.last() else { return false };
+    let beside = last.beside.as_deref().unwrap_or(&none);
+    beside.more.len() == header.objectives.len() && beside.constraints.len() == header.constraints.len()
 }
 
 fn tell(t: &mut Trial, outcome: &Outcome) -> Result<(), String> {

@@ -26,6 +26,73 @@ impl Default for RungOptions {
     }
 }
 
+/// Options of `mo_asha`, which compares trials by all objectives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FrontOptions {
+    /// As [`RungOptions::eta`].
+    pub eta: u64,
+    /// As [`RungOptions::grace`].
+    pub grace: u64,
+    /// As [`RungOptions::rungs`].
+    pub rungs: Vec<u64>,
+    /// The order in which trials of one front go on.
+    pub order: FrontOrder,
+}
+
+impl Default for FrontOptions {
+    fn default() -> Self {
+        Self { eta: 3, grace: 1, rungs: Vec::new(), order: FrontOrder::default() }
+    }
+}
+
+impl From<&FrontOptions> for RungOptions {
+    fn from(front: &FrontOptions) -> Self {
+        let FrontOptions { eta, grace, rungs, order: _ } = front;
+        Self { eta: *eta, grace: *grace, rungs: rungs.clone() }
+    }
+}
+
+/// Options of `rush`, which measures new configurations by those of earlier studies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RushOptions {
+    /// As [`RungOptions::eta`].
+    pub eta: u64,
+    /// As [`RungOptions::grace`].
+    pub grace: u64,
+    /// As [`RungOptions::rungs`].
+    pub rungs: Vec<u64>,
+    /// The number of points to evaluate first that were good in earlier studies, from the first one on; 0: all of them.
+    /// No other configuration goes on from a rung where one of these is better.
+    pub candidates: u64,
+}
+
+impl Default for RushOptions {
+    fn default() -> Self {
+        Self { eta: 3, grace: 1, rungs: Vec::new(), candidates: 0 }
+    }
+}
+
+impl From<&RushOptions> for RungOptions {
+    fn from(rush: &RushOptions) -> Self {
+        let RushOptions { eta, grace, rungs, candidates: _ } = rush;
+        Self { eta: *eta, grace: *grace, rungs: rungs.clone() }
+    }
+}
+
+/// The order of results that do not beat each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FrontOrder {
+    /// First the best one in the metric, then always the one that is farthest from all before it.
+    #[default]
+    EpsilonNet,
+    /// First the ends of each objective, then those with the most room between their neighbours.
+    Crowding,
+}
+
 /// Options of `hyperband`, `hyperband_async`, `bohb` and `dehb`, whose brackets begin at different rungs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -177,8 +177,9 @@ fn losses_spread(history: &History<'_>) -> f64 {
 
 /// The loss of a trial; `None` for one that breaks a constraint, which is no gain however low it is.
 fn loss(trial: &Trial, history: &History<'_>) -> Option<f64> {
-    let broken = trial.measured.as_ref().is_some_and(|m| m.constraints.iter().any(|c| *c > 0.0));
-    trial.value(history.metric().value).filter(|_| !broken).map(|v| history.goal().loss(v))
+    let rule = history.metric().value;
+    let broken = trial.constraints(rule).iter().any(|c| *c > 0.0);
+    trial.value(rule).filter(|_| !broken).map(|v| history.goal().loss(v))
 }
 
 /// The largest difference of a coordinate.
