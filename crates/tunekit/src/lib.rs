@@ -117,6 +117,7 @@ pub mod tuner {
     pub use crate::engine::trial_run::TrialRun;
     pub use crate::engine::tuner::{Observer, Tuner, TunerError, Tuning};
     pub use crate::rules::stop::{StopAll, StopRule, StoppedBy};
+    pub use crate::rules::tabulated::{Tabulated, TabulatedError, TabulatedRow};
 }
 
 /// The journal of a study: its events, and the file that keeps them.

@@ -31,6 +31,7 @@ pub(crate) mod slurm;
 pub(crate) mod stop;
 pub(crate) mod stream;
 pub(crate) mod study;
+pub(crate) mod tabulated;
 pub(crate) mod transfer;
 mod trees;
 
