@@ -138,7 +138,7 @@ pub mod results {
     pub use crate::rules::effects::{Effect, Effects, Finding};
     pub use crate::rules::experiment::Experiment;
     pub use crate::rules::importance::{
-        Importance, ImportanceError, Importances, PartialDependence, PartialPoint, Surface,
+        Importance, ImportanceError, Importances, PairDependence, PartialDependence, PartialPoint, Surface,
     };
     pub use crate::rules::optuna::optuna_journal;
     pub use crate::rules::pareto;

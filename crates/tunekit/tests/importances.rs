@@ -141,13 +141,51 @@ fn a_constant_objective_and_a_huge_one_are_answered() {
 }
 
 #[test]
+fn two_parameters_at_once_are_averaged_over_the_others() {
+    let space = cube(&["x", "y"], 0.0, 1.0)
+        .with("kind", Domain::categorical(["a", "b"]).unwrap())
+        .unwrap()
+        .with_when("z", Domain::float(0.0, 1.0).unwrap(), "kind", ["b"])
+        .unwrap()
+        .require("x + y <= 1.5")
+        .unwrap();
+    let f = |c: &Config| {
+        let at = |name| c.float(name).unwrap_or(0.0);
+        at("x") * at("y") + 10.0 * at("z") + if c.text("kind") == Some("a") { 100.0 } else { 0.0 }
+    };
+    let of = |searcher: Box<dyn Searcher>, trials| study(&space, searcher, trials, f);
+    let oracle = of(Box::new(Oracle(f, 0.1)), 6);
+    let pair = oracle.pair_dependence(["x", "y"], 3).unwrap();
+    assert_eq!((pair.surface, pair.values[0].len(), pair.means.len()), (Surface::Model, 3, 3));
+    let mean = |row: usize, column: usize| pair.means[row][column];
+    // Nothing is allowed where both are 1; elsewhere they differ by their product alone.
+    assert_eq!(mean(2, 2), None);
+    let zero = mean(0, 0).unwrap();
+    for (row, column, product) in [(0, 2, 0.0), (1, 1, 0.25), (1, 2, 0.5), (2, 1, 0.5)] {
+        assert!((mean(row, column).unwrap() - zero - product).abs() < 1e-9, "{row} {column}");
+    }
+    // A parameter that exists for one kind only says nothing of the other.
+    let pair = oracle.pair_dependence(["kind", "z"], 5).unwrap();
+    assert_eq!((pair.values[0].len(), pair.means.len()), (2, 5));
+    assert!(pair.means.iter().all(|row| row[0].is_none() && row[1].is_some()));
+    assert!((pair.means[4][1].unwrap() - pair.means[0][1].unwrap() - 10.0).abs() < 1e-9);
+    // Without a model by a forest.
+    let forest = of(Box::new(Random), 60).pair_dependence(["kind", "x"], 4).unwrap();
+    assert_eq!(forest.surface, Surface::Forest);
+    assert!(forest.means.iter().all(|row| row[0].unwrap() > row[1].unwrap() + 50.0), "{forest:?}");
+    assert!(matches!(oracle.pair_dependence(["x", "x"], 4), Err(ImportanceError::Twice { .. })));
+    assert!(matches!(oracle.pair_dependence(["x", "q"], 4), Err(ImportanceError::Unknown { .. })));
+    assert!(matches!(oracle.pair_dependence(["x", "y"], 51), Err(ImportanceError::Points { points: 51, most: 50 })));
+}
+
+#[test]
 fn too_little_and_wrong_names_are_errors() {
     let space = cube(&["x", "y"], 0.0, 1.0);
     let few = study(&space, Box::new(Random), 4, |_| 1.0);
     assert_eq!(few.importances().unwrap_err(), ImportanceError::TooFew { got: 4, needed: 5 });
     let enough = study(&space, Box::new(Random), 5, |c| c.float("x").unwrap());
     assert!(matches!(enough.partial_dependence("q", 5), Err(ImportanceError::Unknown { name, .. }) if name == "q"));
-    assert!(matches!(enough.partial_dependence("x", 0), Err(ImportanceError::Points { points: 0 })));
+    assert!(matches!(enough.partial_dependence("x", 0), Err(ImportanceError::Points { points: 0, .. })));
     assert!(matches!(enough.partial_dependence("x", 1_000_000), Err(ImportanceError::Points { .. })));
     let empty = Study::new(Setup::new(space, Metric::minimize("loss"))).unwrap();
     assert!(matches!(Experiment::of(&empty).importances(), Err(ImportanceError::TooFew { got: 0, .. })));

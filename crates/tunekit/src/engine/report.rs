@@ -1,22 +1,25 @@
 //! The page of a study: its result, the course of the search, and the metric as a function of the parameters.
 //!
-//! One HTML text that needs nothing else: no network, light and dark. `charts` makes its pictures, and `explore` adds
-//! the interactive ones with one script; without scripts the page has all the rest. It shows a part of very many
-//! trials, so that it stays below a megabyte.
+//! One HTML text that needs nothing else: no network, light and dark. `charts` and `contour` make its pictures,
+//! and `explore` adds the interactive ones with one script; without scripts the page has all the rest. It shows a part
+//! of very many trials, so that it stays below a megabyte.
 
 mod charts;
+mod contour;
 mod explore;
 
 use std::time::Duration;
 
 use self::charts::Size;
 use crate::doors::picture::{PictureError, both, page_with};
+use crate::rules::importance::Importances;
 use crate::rules::study::Study;
 use crate::words::drawing::{escape, format, section};
 use crate::words::trial::{Status, Trial};
 
 const WIDE: [Size; 2] = [(1040, 360), (400, 300)];
 const SLICE: Size = (500, 260);
+const HEAT: [Size; 2] = [(760, 460), (400, 340)];
 /// Rows of the table of trials.
 const MOST_ROWS: usize = 400;
 /// Parameters that get a picture of their own.
@@ -66,6 +69,7 @@ pub fn report_html(study: &Study, title: &str) -> Result<String, PictureError> {
             escape(importances.surface.as_str())
         );
         body += &figure("Which parameters matter", &picture, &caption);
+        body += &heat_map(study, &importances)?;
     }
     body += &slices(study)?;
     if study.trials().iter().any(|trial| trial.started_s.is_some()) {
@@ -134,6 +138,16 @@ fn fact(name: &str, value: &str) -> String {
 fn seconds(time: Duration) -> String {
     let all = time.as_secs();
     if all < 120 { format!("{:.1} s", time.as_secs_f64()) } else { format!("{} min {} s", all / 60, all % 60) }
+}
+
+/// The two parameters that matter most, together.
+fn heat_map(study: &Study, importances: &Importances) -> Result<String, PictureError> {
+    let mut names = importances.main.iter().filter(|one| one.share > 0.0).filter_map(|one| one.parameters.first());
+    let (Some(one), Some(other)) = (names.next(), names.next()) else { return Ok(String::new()) };
+    let Ok(pair) = study.pair_dependence([one, other], contour::VALUES) else { return Ok(String::new()) };
+    let pictures = HEAT.map(|size| contour::picture(study, &pair, size));
+    let [Some(wide), Some(narrow)] = pictures else { return Ok(String::new()) };
+    Ok(figure(&escape(&format!("{one} and {other}")), &both([wide, narrow])?, &contour::caption(study, &pair)))
 }
 
 fn slices(study: &Study) -> Result<String, PictureError> {
@@ -243,6 +257,20 @@ mod tests {
                 assert!(!page.contains(forbidden), "{trials}: {forbidden}");
             }
         }
+    }
+
+    #[test]
+    fn the_two_parameters_that_matter_most_are_shown_together_and_in_words() {
+        let page = report_html(&study(80), "study").unwrap();
+        // An end of each, in the picture's name and in the table.
+        let label = page.split("aria-label=\"mean of ").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        assert!(label.contains("lr") && label.contains("the best is 1") && label.contains("the worst 2"), "{label}");
+        let table = page.split("<details><summary>The numbers").nth(1).and_then(|t| t.split("</details>").next());
+        let table = table.unwrap();
+        assert_eq!((table.matches("<tr>").count(), table.matches("<td class").count()), (3, 28), "{table}");
+        assert!(table.contains("scope=\"row\">b&lt;i&gt;"), "{table}");
+        // There is no pair where one parameter alone varies.
+        assert!(!report_html(&study(4), "study").unwrap().contains("The numbers"));
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The findings of a study about its parameters: their shares of the metric's variance, and the metric as a function of
-//! one.
+//! one, or of two (`importance/pair`).
 //!
 //! Both are read from a surface over the whole space: the searcher's model where it has one, else a random forest of
 //! the measurements. The decomposition of variance is in `importance/anova`, its tables in `importance/tables`. With
 //! several objectives the first is explained.
 
 mod anova;
+mod pair;
 mod tables;
 
 use serde::Serialize;
 
 use self::anova::{Cells, Shares};
+pub use self::pair::PairDependence;
 use super::distribution::standard_deviation;
 use super::experiment::Experiment;
 use super::history::History;
@@ -153,10 +155,18 @@ pub enum ImportanceError {
         known: Vec<String>,
     },
     /// A number of points that is not possible.
-    #[error("{points} points were asked for; 1 to {MOST_POINTS} are possible")]
+    #[error("{points} points were asked for; 1 to {most} are possible")]
     Points {
-        /// Number of configurations.
+        /// Number of points that were asked for.
         points: usize,
+        /// The largest number.
+        most: usize,
+    },
+    /// Two parameters are needed.
+    #[error("parameter `{name}` is named twice; name two parameters")]
+    Twice {
+        /// The name given.
+        name: String,
     },
     /// Hardly any point of the cube is a configuration: the space forbids nearly all.
     #[error("no allowed configuration was found to average over; loosen what the space forbids")]
@@ -291,7 +301,7 @@ impl<'a> Explainer<'a> {
             known: space.iter().map(|(name, _)| name.to_owned()).collect(),
         })?;
         if !(1..=MOST_POINTS).contains(&points) {
-            return Err(ImportanceError::Points { points });
+            return Err(ImportanceError::Points { points, most: MOST_POINTS });
         }
         let background = Sample::of(&self.history, "partial dependence", 1, BACKGROUND);
         let grid = grid(domain, points);

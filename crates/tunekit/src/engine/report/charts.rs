@@ -22,7 +22,7 @@ pub(super) const LOG_FROM: f64 = 30.0;
 /// The share of the metric's axis that is kept for trials that failed.
 const FAILED_SHARE: f64 = 0.08;
 
-fn ticks_for(width: u32) -> usize {
+pub(super) fn ticks_for(width: u32) -> usize {
     (width / 85) as usize
 }
 
