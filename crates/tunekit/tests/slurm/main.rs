@@ -1,13 +1,17 @@
-//! Studies in a Slurm cluster: always against stand-ins for its commands, and against a real one where there is one.
+//! Studies in a Slurm cluster, against stand-ins for its commands; `real` has those against a real one.
 //!
 //! The stand-ins start a job's script at once as a process group of its own, and write down how they were called.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod cluster;
+mod real;
+
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,8 +65,7 @@ const ONE_LINE: &str = r#"echo "{\"loss\": 1}""#;
 
 struct Site {
     folder: tempfile::TempDir,
-    /// The stand-ins' state; `None`: the real Slurm.
-    fake: Option<PathBuf>,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Site {
@@ -75,21 +78,17 @@ impl Site {
             fs::write(fake.join(name), text).unwrap();
             fs::set_permissions(fake.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let site = Self { folder, fake: Some(fake) };
+        let path = format!("{}:{}", fake.display(), std::env::var("PATH").unwrap());
+        let site = Self { folder, environment: vec![("PATH", path.into()), ("FAKE", fake.into())] };
         site.write(script, study);
         site
     }
 
-    /// The real one, if it answers.
-    fn real(script: &str, study: &str) -> Option<Self> {
-        let answers = Command::new("sinfo").output().is_ok_and(|output| output.status.success());
-        if !answers {
-            eprintln!("skipped: there is no Slurm that answers on this machine (sinfo)");
-            return None;
-        }
-        let site = Self { folder: tempfile::tempdir().unwrap(), fake: None };
+    /// In the cluster with this configuration.
+    fn real(conf: &Path, script: &str, study: &str) -> Self {
+        let site = Self { folder: tempfile::tempdir().unwrap(), environment: vec![("SLURM_CONF", conf.into())] };
         site.write(script, study);
-        Some(site)
+        site
     }
 
     fn write(&self, script: &str, study: &str) {
@@ -105,10 +104,7 @@ impl Site {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tunekit"));
         command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        if let Some(fake) = &self.fake {
-            let path = std::env::var("PATH").unwrap();
-            command.env("PATH", format!("{}:{path}", fake.display())).env("FAKE", fake);
-        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.spawn().unwrap()
     }
 
@@ -286,16 +282,4 @@ fn what_slurm_refuses_is_said_and_the_journal_is_kept() {
     fs::remove_file(site.path("fake/refuse")).unwrap();
     assert!(site.run(&[]).status.success());
     is_whole(&site, 12);
-}
-
-#[test]
-fn a_real_cluster_runs_a_pilot_and_single_jobs() {
-    for mode in ["pilot", "job"] {
-        let study = STUDY.replace("max_trials = 12", "max_trials = 4").replace("workers = 3", "workers = 1");
-        let study = format!("{study}\n[backend]\nkind = \"slurm\"\nmode = \"{mode}\"\n");
-        let Some(site) = Site::real(ONE_LINE, &study) else { return };
-        let output = site.run(&[]);
-        assert!(output.status.success(), "{mode}: {}", said(&output));
-        is_whole(&site, 4);
-    }
 }
