@@ -3,7 +3,8 @@
 //! Each parameter is tested against a Gaussian process of all the others (`effects/score`). A small p-value says that
 //! there is an effect. A large one says that there is none only where an effect three times as large as the noise would
 //! probably have been found; otherwise nothing can be said yet. The error rates of both answers are in docs/DESIGN.md,
-//! and `tests/effects.rs` simulates them anew. With several objectives the first is tested, as in `importance`.
+//! and `tests/influence/effects.rs` simulates them anew. With several objectives the first is tested, as in
+//! `importance`.
 
 mod score;
 

@@ -1,6 +1,6 @@
 //! `Searcher`: chooses *which* configuration to try. The scheduler decides how much to spend on it.
 //!
-//! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers.rs`.
+//! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers/contract.rs`.
 
 mod auto;
 mod bohb;
@@ -97,7 +97,7 @@ pub struct Prediction {
 
 /// Chooses configurations.
 ///
-/// The contract, checked by `tests/searchers.rs` for every kind in this crate:
+/// The contract, checked by `tests/searchers/contract.rs` for every kind in this crate:
 /// - A suggestion MUST be in the space: a parameter that does not exist has no value, and every predicate holds.
 /// - It MUST be a function of the history and the stream alone. State kept between calls MUST be a cache: dropping it
 ///   changes nothing but time. That is what makes a study resumable, and equal for equal seeds.

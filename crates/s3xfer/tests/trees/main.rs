@@ -1,0 +1,9 @@
+//! Many objects and files: prefixes into folders, folders below prefixes, prefixes below prefixes.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod batches;
+mod prefixes;

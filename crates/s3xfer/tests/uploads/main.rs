@@ -1,0 +1,11 @@
+//! Uploads and copies in a lab within the process, in virtual time.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod copy;
+mod oracle;
+mod resume;
+mod sources;

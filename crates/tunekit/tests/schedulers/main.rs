@@ -1,0 +1,7 @@
+//! Schedulers: the contract of all of them, racing, and populations.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod contract;
+mod population;
+mod racing;

@@ -1,0 +1,8 @@
+//! Searchers: the contract of all of them, the Gaussian process, what is known beforehand, and honest answers.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod contract;
+mod gp;
+mod honest;
+mod transfer;

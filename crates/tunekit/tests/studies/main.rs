@@ -1,0 +1,10 @@
+//! Studies: asking and telling, journals, workers that run on paper, checkpoints, and what was measured.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod again;
+mod asking;
+mod checkpoints;
+mod cut_off;
+mod measured;
+mod tuner;
