@@ -4,7 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{BENCH, moves, workloads};
+use super::BENCH;
+use super::workloads::{self, MOVES};
 
 /// The document as it is, or as it begins.
 ///
@@ -21,7 +22,7 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
 /// Before the first run.
 fn empty() -> String {
     let mut text = String::from(HEAD);
-    for name in [workloads::names(), moves::names()].concat() {
+    for name in [workloads::names(), MOVES.to_vec()].concat() {
         text += &format!("\n{}\n{}\n", begin(BENCH, name), end(name));
     }
     text + TUNE_HEAD + ANSWER_HEAD

@@ -53,11 +53,6 @@ const SECTIONS: [Section; 7] = [
     },
 ];
 
-/// Every name a section is called by.
-pub(super) fn names() -> Vec<&'static str> {
-    SECTIONS.each_ref().map(|section| section.name).to_vec()
-}
-
 /// Runs the sections that `options` name.
 ///
 /// # Errors
@@ -81,4 +76,15 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<(), String> {
         std::fs::write(&out, document).map_err(|error| format!("failed to write {}: {error}", out.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::workloads::MOVES;
+
+    #[test]
+    fn every_section_has_its_place_in_the_document() {
+        assert_eq!(SECTIONS.each_ref().map(|section| section.name), MOVES);
+    }
 }

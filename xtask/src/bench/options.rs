@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use super::engines::{self, ENGINES, QUICK};
-use super::moves;
-use super::workloads::{self, Workload};
+use super::workloads::{self, MOVES, Workload};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask bench transfer [--quick] [--only WORKLOAD,..] [--engines ENGINE,..] [--rounds N] [--venv DIR] [--out FILE.md]
@@ -82,7 +81,7 @@ impl Options {
 }
 
 fn workloads_of(list: &str) -> Result<Vec<String>, String> {
-    let known = [workloads::names(), moves::names()].concat();
+    let known = [workloads::names(), MOVES.to_vec()].concat();
     list.split(',')
         .map(|name| {
             let found = known.contains(&name).then(|| name.to_owned());

@@ -209,6 +209,10 @@ fn size(bytes: u64) -> String {
     if bytes.is_multiple_of(GIB) { format!("{} GiB", bytes / GIB) } else { format!("{} MiB", bytes / MIB) }
 }
 
+/// The sections of `moves`, in the document's order.
+pub(super) const MOVES: [&str; 7] =
+    ["upload", "upload-shaped", "files-up", "files-down", "listing", "first-object", "sync"];
+
 /// Every name a workload is called by.
 pub(super) fn names() -> Vec<&'static str> {
     all().iter().map(|workload| workload.name).collect()
