@@ -1,5 +1,7 @@
 //! Downloads from presigned and plain URLs: in parts where the server knows ranges, pinned, and resumed.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::lab::{Bench, KIB, sdk, small};
@@ -47,6 +49,37 @@ async fn a_url_is_fetched_over_sockets_by_either_client() {
             lab.synthetic_object("lab", "key").unwrap().verify(0, &bytes).unwrap();
             assert_eq!((bytes.len() as u64, report.parts), (SIZE, 10));
         }
+    }
+}
+
+/// The head of the first request that is sent there, which is answered with two bytes.
+fn one_request(listener: TcpListener) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut head, mut bytes) = (Vec::new(), [0; 4096]);
+        while !head.ends_with(b"\r\n\r\n") {
+            let read = stream.read(&mut bytes).unwrap();
+            head.extend_from_slice(&bytes[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\netag: \"e\"\r\n\r\nok").unwrap();
+        String::from_utf8(head).unwrap().to_ascii_lowercase()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_s3s_own_is_sent_to_a_url() {
+    for http in Http::BOTH {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url: DownloadUrl = format!("http://{}/a%20b?c=d&e", listener.local_addr().unwrap()).parse().unwrap();
+        let head = one_request(listener);
+        let client = Client::new(wire::sdk("http://127.0.0.1:1", Some(("somebody", "secret")), http));
+        let (bytes, _) = client.download_url(&url).to_bytes().await.unwrap();
+        assert_eq!(&bytes[..], b"ok");
+        let head = head.join().unwrap();
+        assert!(head.starts_with("get /a%20b?c=d&e http/1.1\r\n"), "{head}");
+        let names: Vec<&str> = head.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect();
+        assert!(names.contains(&"range") && names.contains(&"host"), "{names:?}");
+        assert!(!names.iter().any(|name| name.contains("amz") || *name == "authorization"), "{names:?}");
     }
 }
 
