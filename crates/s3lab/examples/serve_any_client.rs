@@ -1,4 +1,4 @@
-//! Serves an S3 over TCP to any client, and prints what the client has to know.
+//! Serves an S3 over TCP to any client, and prints the settings that the client needs.
 //!
 //! `cargo run -p s3lab --example serve_any_client`; the example `serve` does the same until Ctrl-C.
 

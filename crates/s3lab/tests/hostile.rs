@@ -1,5 +1,5 @@
-//! Clients that stand still, send too much or ask for what S3 refuses: each is told, or let go, and none stays for
-//! ever.
+//! Clients that stand still, send too much or make requests that S3 refuses: each is told, or its connection is closed,
+//! and none stays for ever.
 //!
 //! Real sockets and a paused clock: it goes on to the next timer whenever all tasks wait, so that minutes take no time.
 //! It does so too while bytes are on their way through the kernel; hence `tick`.
@@ -45,7 +45,7 @@ async fn sent(server: &Server, bytes: &[u8]) -> Outcome<TcpStream> {
     Ok(stream)
 }
 
-/// All that comes until the connection ends, as text, in whatever case.
+/// Everything that comes until the connection ends, as lower-case text.
 async fn rest(stream: &mut TcpStream) -> Outcome<String> {
     let mut bytes = Vec::new();
     timeout(FOR_EVER, stream.read_to_end(&mut bytes)).await??;

@@ -1,4 +1,4 @@
-//! The TCP face, with nothing but a socket: what a client sees on the wire.
+//! The TCP face, seen by a client with nothing but a socket.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

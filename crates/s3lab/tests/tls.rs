@@ -1,4 +1,4 @@
-//! The TCP face over TLS: what a client that trusts the certificate sees, and what one that does not.
+//! The TCP face over TLS, seen by a client that trusts the certificate, and by one that does not.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

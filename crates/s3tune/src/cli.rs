@@ -19,7 +19,7 @@ pub use folders::{CopyFlags, Filters, FolderArgs, SyncArgs};
 #[derive(Debug, Parser)]
 #[command(name = "s3tune", version, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -37,7 +37,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Copy an object of S3 to a file, with a configuration that was found
     Cp(Box<CpArgs>),
-    /// Copy what is new below a folder or a prefix, to, from or within S3
+    /// Copy new and changed objects or files below a folder or a prefix, to, from or within S3
     Sync(Box<SyncArgs>),
     /// Run the embedded S3 for other clients; prints one JSON line with its address and keys
     Serve(ServeArgs),
@@ -151,7 +151,7 @@ pub struct ReportArgs {
     pub syne_tune_names: bool,
 }
 
-/// Where the search begins.
+/// The beginning of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Init {

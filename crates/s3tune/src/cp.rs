@@ -1,9 +1,9 @@
 //! One copy from S3, into it or within it, with a configuration that was found: the command `s3tune cp`.
 //!
-//! The engine is s3xfer, so a transfer goes on where an earlier one of the same object or file stopped; whatever is
-//! written appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example
-//! `cp` does the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a
-//! package of this crate holds them.
+//! The engine is s3xfer, so a transfer goes on where an earlier one of the same object or file stopped; a target
+//! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does
+//! the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a package of this
+//! crate holds them.
 
 // Runs before `main` for the whole program: it looks whether standard output is open.
 mod stdout;
@@ -81,7 +81,7 @@ pub struct Copy {
     pub places: Places,
     /// Version of the object; the newest where none is said.
     pub version_id: Option<String>,
-    /// How.
+    /// Its configuration.
     pub config: TransferConfig,
     /// Whether bytes that were fetched or sent are kept for the next attempt, which continues from them.
     pub resume: bool,

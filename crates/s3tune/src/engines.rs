@@ -72,7 +72,7 @@ pub enum TransferError {
     /// The files that the program needs could not be written.
     #[error("write {}", path.display())]
     Files {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
         /// The operating system's word.
         source: io::Error,

@@ -32,7 +32,7 @@ impl Failure {
         }
     }
 
-    /// One line, whatever keys, servers and causes put into it.
+    /// One line, without control characters from keys, servers and causes.
     #[must_use]
     pub fn line(&self) -> String {
         let (Self::Usage(message) | Self::Work(message)) = self;

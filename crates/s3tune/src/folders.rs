@@ -225,7 +225,7 @@ fn at(place: &Place, name: &str) -> String {
     }
 }
 
-/// A path or a key as it can be shown, whatever is in it.
+/// A path or a key as it can be shown, with control characters replaced.
 fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

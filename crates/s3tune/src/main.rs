@@ -35,8 +35,8 @@ fn run() -> Result<(), Failure> {
     ended
 }
 
-/// Events go to standard error, for standard output is the commands': those that RUST_LOG asks for, and otherwise what
-/// the library warns of while it copies.
+/// Events go to standard error, because standard output is the commands': those that RUST_LOG asks for, and otherwise
+/// the library's warnings while it copies.
 fn listen(copies: bool) {
     let asked: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
     let layer = fmt::layer().with_ansi(stderr().is_terminal());

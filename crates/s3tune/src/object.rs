@@ -37,8 +37,8 @@ pub struct Access<'a> {
     pub unsigned: bool,
 }
 
-/// The variables of another program that is to reach the same server as the same user; `None` for what it must not find
-/// there. No `Debug`: it holds keys.
+/// The variables of another program that is to reach the same server as the same user; `None` for variables that it
+/// must not find. No `Debug`: it holds keys.
 pub(crate) struct Environment {
     pub(crate) variables: Vec<(&'static str, Option<String>)>,
     /// The text that must never be shown, even where another program repeats it.

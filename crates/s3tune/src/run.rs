@@ -1,8 +1,7 @@
 //! A run: search, compare the best one found with the defaults, and leave a folder that shows the result.
 //!
-//! The journal is written before anything is acted on, so a run that is interrupted, killed or out of disk has kept
-//! what it measured; started again on the same folder, it goes on. Summary, tables and report are made of the folder
-//! alone.
+//! The journal is written before its effects, so a run that is interrupted, killed or out of disk has kept its
+//! measurements; started again on the same folder, it goes on. Summary, tables and report are made of the folder alone.
 
 mod arms;
 mod budget;

@@ -24,7 +24,7 @@ fn code(output: &Output) -> i32 {
     output.status.code().expect("an exit code, not a signal")
 }
 
-/// The one line that says what went wrong.
+/// The one line with the error.
 fn line(output: &Output) -> String {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     let said: Vec<&str> = text.lines().filter(|line| line.starts_with("s3tune: ")).collect();
@@ -226,7 +226,7 @@ fn serve_prints_one_line_and_ends_when_asked_to() {
     assert_eq!((serving["bucket"].as_str(), serving["region"].as_str()), (Some("things"), Some("us-east-1")));
     assert!(serving["access_key"].as_str().unwrap().len() >= 16 && serving["secret_key"].as_str().unwrap().len() >= 16);
 
-    // Another program finds the object with what the line says.
+    // Another program finds the object with the data of the line.
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let mut missing = s3tune(&["tune", "--bucket", "things", "--key", "small", "--out", out.to_str().unwrap()]);

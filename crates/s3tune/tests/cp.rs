@@ -1,4 +1,4 @@
-//! `s3tune cp` from outside: what it copies, what a shell does to it, and what it says.
+//! `s3tune cp` from outside: its copies, a shell's effects on it, and its output.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -45,7 +45,7 @@ impl Scene {
         self.folder.path().join("x")
     }
 
-    /// A configuration that asks for parts in turn, so that what is asked for can be told.
+    /// A configuration that asks for parts in turn, so that the requests can be told.
     fn config(&self) -> PathBuf {
         let file = self.folder.path().join("best.toml");
         let text = format!(
@@ -92,7 +92,7 @@ impl Scene {
         self.lab.synthetic_object("lab", "a key").unwrap().verify(0, &bytes).unwrap();
     }
 
-    /// What was asked for of the object, beyond what there is cut off.
+    /// The ranges that were requested of the object, cut at its end.
     fn ranges(&self) -> Vec<String> {
         self.lab.requests().into_iter().filter_map(|request| request.range).collect()
     }

@@ -1,4 +1,4 @@
-//! Other programs as engines: what reaches them, what they may do wrong, and the real ones on the embedded S3.
+//! Other programs as engines: their inputs, their possible faults, and the real ones on the embedded S3.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -18,7 +18,7 @@ use tunekit::Config;
 
 const BYTES: u64 = 8 << 20;
 
-/// An embedded S3, a folder for engine files and what they start, and an empty one for downloads.
+/// An embedded S3, a folder for engine files and programs, and an empty one for downloads.
 struct Scene {
     embedded: EmbeddedS3,
     object: s3tune::object::Object,
@@ -114,7 +114,8 @@ default = "b"
     fs::write(&file, text).unwrap();
     let bench = scene.bench(Engine::parse(file.to_str().unwrap()).unwrap());
 
-    // What the configuration leaves out has its default; a value that looks like a placeholder stays what it is.
+    // A parameter that the configuration leaves out has its default; a value that looks like a placeholder stays as it
+    // is.
     bench.download(&Config::new().with("part", "{out} a")).await.unwrap();
     let told = fs::read_to_string(&seen).unwrap();
     let endpoint = scene.embedded.endpoint();
@@ -278,7 +279,7 @@ fn what_would_change_nothing_is_not_searched() {
         file.to_str().unwrap().to_owned()
     };
     let threads = space("max_concurrency = { type = 'int', lo = 1, hi = 9 }");
-    // A template that names no parameter cannot be tuned, whatever the space.
+    // A template that names no parameter cannot be tuned in any space.
     let none = Engine::parse("cp /etc/hostname {out}").unwrap();
     for name in [None, Some("default"), Some("compat"), Some(threads.as_str())] {
         let line = usage(none.space(name, BYTES));

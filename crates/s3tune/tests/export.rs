@@ -25,7 +25,7 @@ fn configuration() -> Value {
     })
 }
 
-/// A run's folder with s3xfer's parameters and [`configuration`] as what is recommended.
+/// A run's folder with s3xfer's parameters and [`configuration`] as the recommendation.
 fn run_folder() -> TempDir {
     let knob = |name: &str| json!({"name": name, "default": null, "boto3": name});
     let names = ["multipart_threshold", "max_concurrency", "multipart_chunksize", "num_download_attempts"];
@@ -55,19 +55,19 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// What `s3tune export` prints, in a file of that name.
+/// The output of `s3tune export`, in a file of that name.
 fn export(folder: &Path, format: &str) -> String {
     let output = s3tune(&["export", folder.to_str().unwrap(), "--format", format]);
     assert_eq!(output.status.code(), Some(0), "{format}: {}", text(output.stderr));
     let told = text(output.stderr);
-    // Only what has no comments tells them apart.
+    // Only formats without comments tell them apart.
     assert_eq!(told.is_empty(), !["json", "s3fs", "fsspec"].contains(&format), "{format}: {told}");
     let printed = text(output.stdout);
     fs::write(folder.join(format), &printed).unwrap();
     printed
 }
 
-/// A program without what this machine's environment says of AWS and rclone.
+/// A program without this machine's variables for AWS and rclone.
 fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -80,7 +80,7 @@ fn clean(program: &str) -> Command {
     command
 }
 
-/// What a program prints that succeeds.
+/// The output of a program that succeeds.
 fn printed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", text(output.stderr));
@@ -158,7 +158,7 @@ fn the_aws_cli_takes_the_configuration() {
         assert_eq!(get("max_concurrent_requests"), "61");
         assert_eq!(get("preferred_transfer_client"), "classic");
     }
-    // Version 1 is written in Python, and can be asked for what it makes of it.
+    // Version 1 is written in Python, and can be asked for its reading of the file.
     let script = r#"
 import json, os, sys
 os.environ["AWS_CONFIG_FILE"] = sys.argv[1]
@@ -287,7 +287,7 @@ async fn polars_takes_the_environment() {
             .map(|(name, value)| (name.to_owned(), value)),
     );
     variables.insert("POLARS_VERBOSE".to_owned(), "1".to_owned());
-    // Polars says on standard error what it read.
+    // Polars writes its settings to standard error.
     let script = r#"
 import json, os, re, sys, tempfile
 saved, told = os.dup(2), tempfile.TemporaryFile()
@@ -306,7 +306,7 @@ print(json.dumps([number("download_chunk_size"), number("download_chunk_size_str
 "#;
     let used = tokio::task::spawn_blocking(move || python("polars", script, &variables, &[])).await.unwrap();
     if let Some(used) = used {
-        // Releases differ in what they tell; those that tell nothing show nothing.
+        // Releases differ in the settings that they tell; those that tell nothing show nothing.
         let told: Vec<&Value> = used.as_array().unwrap().iter().filter(|value| !value.is_null()).collect();
         assert!(!told.is_empty() && told.iter().all(|value| **value == "61" || **value == "7340033"), "{used}");
     }

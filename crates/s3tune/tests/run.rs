@@ -1,4 +1,4 @@
-//! A run on the embedded S3, from the library's side: what it leaves behind, and how it goes on.
+//! A run on the embedded S3, from the library's side: its folder, and how it goes on.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -161,7 +161,7 @@ async fn the_engines_default_is_the_first_point_whatever_comes_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_better_than_the_default_means_that_the_default_is_recommended() {
     let scene = Scene::near().await;
-    // One part at a time is never faster than 32: what the search can find here is slower.
+    // One part at a time is never faster than 32: every configuration of this space is slower.
     let folder = tempfile::tempdir().unwrap();
     let space = folder.path().join("space.toml");
     fs::write(&space, "max_concurrency = { type = 'int', lo = 1, hi = 2 }\nmultipart_threshold = { type = 'int', lo = 1, hi = 2 }\nmultipart_chunksize = { type = 'int', lo = 65536, hi = 65537 }").unwrap();
@@ -204,7 +204,7 @@ async fn a_budget_ends_the_search_and_leaves_room_for_the_comparison() {
     let summary = scene.run(&Plan { budget, max_trials: None, ..scene.plan(0) }).await.unwrap();
     assert_eq!((summary.stopped_by.as_str(), summary.trials), ("max_bytes", 5));
     assert!(summary.bytes_moved <= 20 * BYTES && summary.bytes_moved >= 16 * BYTES, "{}", summary.bytes_moved);
-    // Nothing beyond it, however often: what two arms leave of it the search may use.
+    // Never more than that; the search may use the part that two arms leave.
     scene.run(&Plan { budget, max_trials: None, ..scene.plan(0) }).await.unwrap();
     assert!(scene.bench.ledger().measurements <= 20, "{}", scene.bench.ledger().measurements);
 }
@@ -268,7 +268,7 @@ async fn a_longer_run_says_which_parameters_matter_by_the_searchs_own_model() {
         let scene = Scene::near().await;
         scene.run(&Plan { method: Method::every(searcher), ..scene.plan(16) }).await.unwrap();
         let read = |name: &str| fs::read_to_string(scene.out().join(name)).unwrap();
-        // How much of a real download's time is noise is not in the test's hands: what is not known is said so.
+        // The share of noise in a real download's time is not in the test's hands: unknown shares are said to be so.
         if !scene.out().join("importances.csv").exists() {
             assert!(read("report.html").contains("are needed; measure more of them"), "{searcher}");
             continue;
@@ -410,7 +410,7 @@ async fn methods_that_download_the_good_ones_more_often_run() {
         assert!(searched >= 7 + 2 && (searched < 7 * 3 || name == "racing"), "{name}: {searched}");
         let journal = fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
         assert!(journal.contains(r#""resumed":true"#), "{name}");
-        // Who is paused in the end has a row, too.
+        // A trial that is paused in the end has a row, too.
         let page = fs::read_to_string(scene.out().join("report.html")).unwrap();
         let row = |trial: u64| page.contains(&format!(r#"><td class="number">{trial}</td><td class="number">0."#));
         assert!((0..7).all(row), "{name}");
@@ -420,7 +420,7 @@ async fn methods_that_download_the_good_ones_more_often_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_program_can_be_tuned() {
     let scene = Scene::near().await;
-    // It makes the very bytes: what it is asked for is checked as ours is.
+    // It makes the very bytes: its result is checked as ours is.
     let right = scene.folder.path().join("right");
     let connection = &scene.bench.connection;
     Engine::s3xfer()

@@ -1,4 +1,4 @@
-//! Continues a download that broke off: the first attempt is dropped half-way, the second fetches what is missing.
+//! Continues a download that broke off: the first attempt is dropped half-way, the second fetches the missing parts.
 //!
 //! `cargo run -p s3xfer --example continue_download`
 

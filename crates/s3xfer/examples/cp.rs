@@ -14,8 +14,8 @@
 //! point. Region and credentials come from where AWS's tools take them. `--config` is a file of [`TransferConfig`]'s
 //! parameters, such as `s3tune` finds. A copy to or from a file that was interrupted goes on where it stopped when the
 //! command is given again, unless `--no-resume` is given, with which nothing is kept. Exit codes: 0 done, 1 the copy
-//! failed, 2 wrong usage; either way one line on standard error says why. A line on standard error also tells what the
-//! library warns of, such as a file system without locks, on which a copy cannot go on where it stopped.
+//! failed, 2 wrong usage; in both cases one line on standard error says why. The library's warnings are on standard
+//! error too, such as that of a file system without locks, on which a copy cannot go on where it stopped.
 
 #[path = "cp/folders.rs"]
 mod folders;
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 /// The library's warnings, a line each.
 fn show_warnings() {
     let begun = || {
-        // Where nobody takes it, there is nobody to warn.
+        // If standard error takes nothing, the warning is lost.
         let _ = write!(stderr(), "cp: ");
         stderr()
     };
@@ -245,7 +245,8 @@ fn say(line: &str, code: u8) -> ExitCode {
 }
 
 fn say_line(line: &str) {
-    // One line, whatever keys and servers put into it; and where nobody takes it, the exit code still tells.
+    // One line, without control characters from keys and servers; if standard error takes nothing, the exit code still
+    // tells.
     let line: String = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let _ = writeln!(stderr(), "cp: {line}");
 }

@@ -215,7 +215,7 @@ async fn a_second_transfer_begins_where_the_first_one_ended() {
     let forgetful = client.clone().with_memory(TransferMemory::none());
     let alone = seconds(&forgetful).await;
     assert!((alone / first - 1.0).abs() < 0.02 && forgetful.memory().is_empty(), "{alone} s after {first} s");
-    // Whoever fixes the number neither asks nor tells.
+    // A transfer with a fixed number neither uses nor keeps findings.
     let fixed = bench.client.clone().with_memory(TransferMemory::default()).with_config(fixed(64, MIB));
     seconds(&fixed).await;
     assert!(fixed.memory().is_empty());

@@ -1,4 +1,4 @@
-//! The command `cp` as a process: what a shell does to it, and what it says.
+//! The command `cp` as a process: a shell's effects on it, and its output.
 //!
 //! `cargo test` builds it with the tests; where only this test is asked for, `cargo build -p s3xfer --example cp` does.
 
@@ -135,7 +135,7 @@ async fn a_standard_output_that_is_closed_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standard_output_that_is_nowhere_on_purpose_takes_everything() {
     let scene = Scene::new().await;
-    // The latter as some daemons open it, and as Rust's runtime opens what was closed.
+    // The latter as some daemons open it, and as Rust's runtime opens a closed one.
     for command in ["\"$@\" >/dev/null", "\"$@\" 1<>/dev/null"] {
         let ended = scene.run(command, "-").await;
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{command}");
@@ -151,8 +151,8 @@ async fn a_full_device_is_told() {
     scene.run("\"$@\" >/dev/full", "-").await.assert_says(1, &["No space left on device"]);
 }
 
-/// close(2) as a network's file system has it that is over its quota: every write was taken, and nothing is kept. In C,
-/// which is what the loader can put before the system's own; whoever links Rust's programs can compile it.
+/// close(2) as on a network's file system that is over its quota: every write was taken, and nothing is kept. In C,
+/// which the loader can put before the system's own; a machine that links Rust's programs can compile it.
 #[cfg(target_os = "linux")]
 const LATE: &str = r#"
 #include <errno.h>
@@ -236,7 +236,7 @@ async fn a_key_of_any_length_is_no_panic() {
     }
 }
 
-/// What it asks for when it is called with these words, as the head of its first request.
+/// The head of its first request when it is called with these words.
 async fn asks(words: &[&str], credentials: &str) -> Vec<String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -1,5 +1,5 @@
-//! What downloads leave behind on the connector's side: connections and file descriptors. Alone in its process, for it
-//! counts what the process holds.
+//! The connections and file descriptors that downloads leave open in the connector. Alone in its process, because it
+//! counts those of the process.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

@@ -1,5 +1,5 @@
-//! What the environment says of proxies and of trust. The client is a process of its own, for the variables are a
-//! process's.
+//! The environment's settings for proxies and trust. The client is a process of its own, because variables belong to a
+//! process.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -26,7 +26,7 @@ fn lab() -> Lab {
     Lab::builder().bucket("lab").synthetic("lab", "key", SIZE).credentials("a", "s").build().unwrap()
 }
 
-/// A proxy that opens a way to whoever is asked for, and how many asked.
+/// A proxy that opens a tunnel to any host, and counts them.
 fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -61,7 +61,7 @@ fn open_way(mut stream: TcpStream) -> io::Result<()> {
     there.shutdown(Shutdown::Both)
 }
 
-/// What a download says in a process with these variables, and with none of a proxy besides.
+/// The output of a download in a process with these variables, and no other ones for proxies.
 fn downloaded(endpoint: &str, variables: &[(&str, String)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "a_download_to_be_run_elsewhere", "--ignored", "--nocapture"]);

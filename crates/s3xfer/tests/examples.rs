@@ -1,4 +1,5 @@
-//! Every example that reads as an answer to "how do I ...?" runs to its end and prints what its reader looks for.
+//! Every example that reads as an answer to "how do I ...?" runs to its end and prints the line that its reader looks
+//! for.
 //!
 //! `cargo test` builds the examples with the tests; where only this test is asked for, `cargo build --workspace
 //! --examples` does. Nothing of the library is linked here: the programs are run as they are.

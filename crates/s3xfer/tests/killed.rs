@@ -1,4 +1,4 @@
-//! Downloads whose process is killed, for real and by the kernel: what was on record is kept, and another process ends
+//! Downloads whose process is killed, for real and by the kernel: recorded parts are kept, and another process ends
 //! them as the object's exact bytes.
 //!
 //! The process is this test binary again, told by its environment to download and nothing else.
@@ -30,7 +30,7 @@ const ENDPOINT: &str = "S3XFER_TEST_ENDPOINT";
 const TARGET: &str = "S3XFER_TEST_TARGET";
 const ADAPTIVE: &str = "S3XFER_TEST_ADAPTIVE";
 
-/// Not a test of its own: what the other processes run.
+/// No test of its own: the other processes run it.
 #[tokio::test]
 async fn the_process_that_downloads() {
     let Ok(endpoint) = std::env::var(ENDPOINT) else { return };
@@ -97,7 +97,7 @@ impl Scene {
         }
         process.kill().unwrap();
         process.wait().unwrap();
-        // What it asked for last may still be on its way to the server.
+        // Its last request may still be on its way to the server.
         let mut seen = None;
         while self.lab.stats().connections_open > 0 || seen != Some(self.lab.stats().total()) {
             seen = Some(self.lab.stats().total());
@@ -106,7 +106,7 @@ impl Scene {
         !self.target().exists()
     }
 
-    /// A download to its end, and what it says.
+    /// A download to its end, and its output.
     async fn run(&self) -> String {
         said(self.process()).await
     }
@@ -129,7 +129,7 @@ async fn said(process: Child) -> String {
     let Output { status, stdout, .. } = output.unwrap();
     assert!(status.success(), "{status}");
     let text = String::from_utf8(stdout).unwrap();
-    // What the test harness says goes around it, some of it on the same line.
+    // The test harness's own output is around it, some of it on the same line.
     let at = text.find("resumed ").or_else(|| text.find("failed with ")).unwrap_or_else(|| panic!("{text}"));
     text[at..].lines().next().unwrap().to_owned()
 }
@@ -150,7 +150,7 @@ async fn killed_at_every_record_another_process_goes_on() {
         assert!(done.len() >= parts);
         let before = scene.lab.requests().len();
         let bytes: u64 = done.iter().map(|number| PART.min(SIZE - number * PART)).sum();
-        // Without its mark a file was about to get its name; it is read again, and what was read is validated.
+        // Without its mark a file was about to get its name; it is read again, and its bytes are validated.
         let is_marked = fs::metadata(scene.path().join(DATA)).unwrap().len() > SIZE;
         let integrity = if is_marked { "ValidatedAsReceived" } else { "Validated" };
         assert_eq!(scene.run().await, format!("resumed {bytes} bytes; {integrity}(Crc64Nvme)"));

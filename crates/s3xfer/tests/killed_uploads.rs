@@ -28,7 +28,7 @@ const CONNECTIONS: u64 = 4;
 const ENDPOINT: &str = "S3XFER_TEST_ENDPOINT";
 const SOURCE: &str = "S3XFER_TEST_SOURCE";
 
-/// Not a test of its own: what the other processes run.
+/// No test of its own: the other processes run it.
 #[tokio::test]
 async fn the_process_that_uploads() {
     let Ok(endpoint) = std::env::var(ENDPOINT) else { return };
@@ -103,7 +103,7 @@ impl Scene {
         true
     }
 
-    /// An upload to its end, and what it says.
+    /// An upload to its end, and its output.
     async fn run(&self) -> String {
         said(self.process()).await
     }

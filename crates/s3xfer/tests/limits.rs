@@ -1,4 +1,4 @@
-//! Deadlines, memory and bandwidth hold, whatever else a configuration asks for.
+//! Deadlines, memory and bandwidth hold for any other parameters.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -89,7 +89,7 @@ async fn connections_that_are_slower_than_the_machine_are_all_used() {
         let (report, seconds) = over_slow_connections(max_concurrency, true).await;
         assert_eq!(report.config.max_concurrency(), max_concurrency, "the report says what was asked for");
         assert_eq!((report.peak_requests, fixed.peak_requests), (report.most_requests, fixed.most_requests));
-        // What a process may open can be less than that.
+        // The process's limit on connections can be less than that.
         assert!(report.most_requests == max_concurrency || report.most_requests > 200, "{}", report.most_requests);
         // From 16 on they are doubled. Over connections as slow as these a step takes half a second, and the time to
         // the next 64 KiB of each.
@@ -316,7 +316,7 @@ async fn a_download_that_fails_or_is_dropped_takes_its_share_of_a_progress_back(
         }
         assert_eq!(progress.snapshot(), whole(KIB));
     }
-    // What was kept counts once.
+    // Kept bytes count once.
     let report = download().to_file(bench.target()).resume(true).await.unwrap();
     assert!(report.resumed_bytes > 0);
     assert_eq!(progress.snapshot(), whole(81 * KIB));

@@ -36,7 +36,7 @@ struct Case {
     hint: Option<u64>,
     sink: Sink,
     faults: Vec<(Requests, FaultKind)>,
-    /// Which of [`odd::HEADERS`] every answer has.
+    /// Indices of [`odd::HEADERS`] in every answer.
     odd: Vec<usize>,
 }
 
@@ -213,8 +213,7 @@ impl Case {
         assert!(files.iter().all(|name| name == DATA || name == JOURNAL), "{files:?}");
     }
 
-    /// The bytes are those of the object as it is now: whatever replaced it in the middle would have ended the
-    /// download.
+    /// The bytes are those of the object as it is now: a replacement in the middle would have ended the download.
     fn judge(&self, bench: &Bench, bytes: &[u8], report: &TransferReport) {
         let now = bench.lab.object("lab", "key").unwrap();
         let (start, length) = self.range.unwrap_or((0, self.size));

@@ -1,6 +1,6 @@
-//! One client and many hosts, as with a bucket a host: connections that wait do not use up the descriptors, and
-//! downloads from many hosts at once end as the exact bytes. Alone in its process, for it lowers the process's limit
-//! and counts what the process holds; the hosts are in another one, this test binary again.
+//! One client and many hosts, as with a bucket a host: idle connections do not use up the descriptors, and downloads
+//! from many hosts at once end as the exact bytes. Alone in its process, because it lowers the process's limit and
+//! counts its descriptors; the hosts are in another one, this test binary again.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
@@ -135,7 +135,7 @@ async fn one_after_the_other(hosts: &Hosts) {
     }
     assert!(open_files() <= before + DESCRIPTORS as usize / 4, "{} files are open, {before} were", open_files());
 
-    // What others leave to the process is less than what waits: connections that wait make room.
+    // Others leave fewer descriptors to the process than there are idle connections: those make room.
     let mut others: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     download(1).await;
     others.clear();

@@ -201,13 +201,13 @@ impl Cases<'_> {
             }
             fs::remove_file(&path).unwrap();
         }
-        // What is dropped half way is aborted.
+        // An upload that is dropped half way is aborted.
         let upload = client.upload(bytes_of(&SyntheticObject::new(1, 40 * MIB)), BUCKET, "dropped").into_future();
         let _ = tokio::time::timeout(Duration::from_millis(60), upload).await;
         client.settled().await;
         let open = self.store.list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
         assert_eq!(open.uploads().len(), 0);
-        // What nobody ends is aborted on request.
+        // An upload that is never ended is aborted on request.
         self.store.create_multipart_upload().bucket(BUCKET).key("stale").send().await.unwrap();
         let aborted = client.abort_stale(BUCKET, "", Duration::ZERO).await.unwrap();
         assert_eq!(aborted.iter().map(|upload| &*upload.key).collect::<Vec<_>>(), ["stale"]);

@@ -1,5 +1,5 @@
-//! `memory_limit` holds for what the process really has, not only for what the engine counts: resident memory, as the
-//! kernel tells it, of a program of its own.
+//! `memory_limit` holds for the real memory of the process, not only for the engine's count: resident memory, by the
+//! kernel's account, of a program of its own.
 //!
 //! The test starts itself anew for each download, and the server stays in the parent.
 
@@ -20,12 +20,12 @@ use wire::Http;
 
 const MIB: u64 = 1 << 20;
 const OBJECT: u64 = 192 * MIB;
-/// What may be resident beside the limit: the SDK's and the runtime's own, the threads' stacks, and what malloc keeps
-/// of what was freed, in a debug build. About twice what was seen.
+/// Memory that may be resident beside the limit: the SDK's and the runtime's own, the threads' stacks, and freed memory
+/// that malloc keeps, in a debug build. About twice the measured value.
 const BESIDE: u64 = 8 * MIB;
 const CHILD: &str = "S3XFER_RESIDENT";
 
-/// What a child does; the limit in MiB that it does it under.
+/// The downloads of a child, and its limit in MiB.
 const DOWNLOADS: [(&str, u64); 9] = [
     ("file", 32),
     ("file in large pieces", 32),
@@ -48,7 +48,8 @@ async fn run(what: &str, client: &Client) {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("object.bin");
     let progress = Progress::new();
-    // Thousands of requests for a byte each would take long; what grows with the number of parts is there by then.
+    // Thousands of requests for a byte each would take long; the memory that grows with the number of parts is there by
+    // then.
     let some = async {
         while progress.snapshot().written_bytes < 400 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -77,7 +78,7 @@ async fn run(what: &str, client: &Client) {
         },
         "64 streams" => {
             let mut streams: Vec<_> = (0..64).map(|_| large().stream()).collect();
-            // All are begun, and then stand still with what they have fetched, but those that are read.
+            // All are begun, and then stand still with the bytes that they have fetched, except those that are read.
             let begin = futures::future::join_all(streams.iter_mut().map(StreamExt::next));
             let _ = tokio::time::timeout(Duration::from_secs(3), begin).await;
             streams.truncate(4);
@@ -111,12 +112,12 @@ fn in_a_process_of_its_own() {
     runtime.block_on(async {
         client.download("lab", "large").range(..1).discard().await.unwrap();
         let idle = kib("VmRSS");
-        // Sets VmHWM back to what there is (proc(5)).
+        // Sets VmHWM back to the present value (proc(5)).
         fs::write("/proc/self/clear_refs", "5").unwrap();
         run(what, &client).await;
         println!("grown by {} KiB", kib("VmHWM").saturating_sub(idle));
     });
-    // What is not done is not waited for.
+    // Unfinished tasks are not waited for.
     runtime.shutdown_background();
 }
 

@@ -1,5 +1,5 @@
-//! Downloads of several objects into one target, one after the other, however each of them ends and whatever happens to
-//! the files in between: exact bytes or a typed error, always.
+//! Downloads of several objects into one target, one after the other, with any ends and any changes to the files in
+//! between: exact bytes or a typed error, always.
 //!
 //! ```text
 //! PROPTEST_CASES=10000 cargo test -p s3xfer --test sequences       # longer
@@ -55,7 +55,7 @@ enum Step {
     PutTarget,
 }
 
-/// How a download cuts its object, and how many parts it fetches at once.
+/// The parts of a download, and the number that it fetches at once.
 #[derive(Debug, Clone, Copy)]
 struct Parts {
     chunk: u64,
@@ -301,7 +301,7 @@ async fn cut(scene: &Scene, download: FileDownload, parts: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn a_journal_is_not_believed_of_a_file_that_another_download_has_filled() {
-    // The first part alone is on record; what then comes into the same file has no journal: one request, a server
+    // The first part alone is on record; the next download into the same file has no journal: one request, a server
     // without ranges, a range that fits into one request.
     for (other, range, chunk) in [(1, None, 8 * KIB), (3, None, 8 * KIB), (0, Some((30_000, 5_000)), 64 * KIB)] {
         for first_chunk in [KIB, 8 * KIB] {

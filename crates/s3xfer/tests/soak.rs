@@ -1,5 +1,5 @@
 //! Thousands of downloads in one process, with faults, a quarter of them given up half-way: memory, tasks, files and
-//! sockets come back to where they were. Alone in its process, for it counts what the process holds.
+//! sockets come back to where they were. Alone in its process, because it counts those of the process.
 //!
 //! 2,000 downloads, or as many as `S3XFER_SOAK_DOWNLOADS` says.
 
@@ -23,7 +23,7 @@ const SIZE: u64 = 5 * PART + 77;
 const AT_ONCE: usize = 16;
 /// Downloads before memory is looked at for the first time: pools, arenas and lazily made tables have their size then.
 const WARM_UP: usize = 300;
-/// Of resident memory: five times what was seen. 5 KiB that stayed behind with every download would be more.
+/// Of resident memory: five times the measured value. 5 KiB that stayed behind with every download would be more.
 const MOST_GROWTH: u64 = 8 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ async fn one(client: &Client, lab: &Lab, folder: &Path, number: usize) {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             };
-            // Of what can be continued and is not, the file is removed here as its owner would do it.
+            // The kept file of a download that is not continued is removed here, as its owner would do it.
             let resume = number % 8 == 3;
             tokio::select! {
                 _ = download.to_file(&target).resume(resume) => {}

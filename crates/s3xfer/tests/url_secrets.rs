@@ -39,7 +39,7 @@ impl Write for Log {
 async fn the_query_is_in_no_log_and_no_error() {
     let log = Log::default();
     let kept = log.clone();
-    // The server in this process logs what it is asked.
+    // The server in this process logs its requests.
     let clients = Targets::new().with_default(Level::TRACE).with_target("s3s", LevelFilter::OFF);
     let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || kept.clone());
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer.with_filter(clients)));

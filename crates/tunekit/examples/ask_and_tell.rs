@@ -1,4 +1,4 @@
-//! Searches by asking and telling: the loop is yours, the study says what to try next.
+//! Searches by asking and telling: the loop is yours, and the study chooses the next trial.
 //!
 //! `cargo run -p tunekit --example ask_and_tell`
 

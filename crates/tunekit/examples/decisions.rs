@@ -1,4 +1,4 @@
-//! What a scheduler's decisions cost: how long do 2000 asks and reports take once so many trials have begun? One
+//! The cost of a scheduler's decisions: how long do 2000 asks and reports take once so many trials have begun? One
 //! worker, random search. `cargo run --release -p tunekit --example decisions -- 10000`
 
 use std::error::Error;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 reports.push(reported);
             }
         }
-        // Not the mean: that is of what else the machine does.
+        // Not the mean, which depends on other programs of the machine.
         let [asks, reports] = [asks, reports].map(|mut times| {
             times.sort_unstable();
             [times[times.len() / 2], times[times.len() * 99 / 100]].map(|time| time.as_secs_f64() * 1e6)

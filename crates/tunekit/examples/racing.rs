@@ -1,6 +1,6 @@
-//! How good is what a study of noisy repeats recommends, after so many measurements? Racing beside asha over repeats
-//! and beside three repeats always, with the same searcher. `cargo run --release -p tunekit --example racing -- METHOD
-//! FUNCTION NOISE DRIFT SEEDS`: METHOD racing, asha, fifo3 or fifo1, FUNCTION bowl or valley, NOISE such as 0.1
+//! How good is the recommendation of a study of noisy repeats, after so many measurements? Racing beside asha over
+//! repeats and beside three repeats always, with the same searcher. `cargo run --release -p tunekit --example racing --
+//! METHOD FUNCTION NOISE DRIFT SEEDS`: METHOD racing, asha, fifo3 or fifo1, FUNCTION bowl or valley, NOISE such as 0.1
 //! (relative), DRIFT such as 0.3 (relative, up and down within 80 measurements), SEEDS such as 30. One line a mark: the
 //! median of how much slower than the best possible the recommendation truly is, in percent, its quartiles and a 95 %
 //! interval of the median. In the environment: DROP, ACCEPT, REPLICATES and RECHECK, the options of racing, and
@@ -23,7 +23,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// What a measurement truly takes; 1 at best.
+    /// The true time of a measurement; 1 at best.
     fn truth(&self, config: &Config) -> Result<f64, &'static str> {
         let mut x = [0.0; 4];
         for (i, x) in x.iter_mut().enumerate() {

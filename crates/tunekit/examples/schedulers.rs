@@ -1,5 +1,5 @@
-//! Every scheduler on synthetic learning curves, on paper: how good is a full run of what it recommends after so many
-//! hours of four workers? And with 64 workers: how long were they idle, what did a decision take, how large did the
+//! Every scheduler on synthetic learning curves, on paper: how good is a full run of its recommendation after so many
+//! hours of four workers? And with 64 workers: how long were they idle, how long did a decision take, how large did the
 //! study grow?
 //!
 //! The curves cross: a wide model learns slowly and ends low, so that early ranks mislead; epochs of it take longer.
@@ -15,7 +15,7 @@ use tunekit::{Assignment, Config, Domain, Metric, SchedulerKind, SearcherKind, S
 
 /// The resource of a full run, in epochs.
 const EPOCHS: u64 = 81;
-/// What an epoch's report varies by.
+/// The noise of an epoch's report.
 const NOISE: f64 = 0.004;
 /// The hours after which it is looked at.
 const HOURS: [f64; 3] = [1.0, 2.0, 4.0];

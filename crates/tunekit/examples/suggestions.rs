@@ -1,4 +1,4 @@
-//! What asking and telling cost where the searcher costs next to nothing: how long do so many suggestions take, how
+//! The cost of asking and telling where the searcher costs next to nothing: how long do so many suggestions take, how
 //! large is a study of them? Six parameters, one core. `cargo run --release -p tunekit --example suggestions --
 //! 1000000`
 

@@ -31,7 +31,7 @@ enum Command {
         /// The folder for the journal, the tables and the trials' output.
         #[arg(long)]
         out: PathBuf,
-        /// How many trials run at once, in place of the study's own number.
+        /// Number of trials that run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
         /// The starter of the programs, in place of the one that the study names.
@@ -42,7 +42,7 @@ enum Command {
     Resume {
         /// The folder.
         folder: PathBuf,
-        /// How many trials run at once, in place of the study's own number.
+        /// Number of trials that run at once, in place of the study's own number.
         #[arg(long)]
         workers: Option<usize>,
         /// The starter of the programs, in place of the one that the study names.

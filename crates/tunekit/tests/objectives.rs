@@ -1,4 +1,4 @@
-//! Several objectives: the searcher and the scheduler that are made for them, and what a report may carry.
+//! Several objectives: the searcher and the scheduler that are made for them, and the contents of a report.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests fails its test, and figures are shown")]
 
 use serde_json::json;
@@ -27,7 +27,7 @@ fn space() -> Space {
         .unwrap()
 }
 
-/// How bad a result is, and what it costs: the best are at x = 2 with another choice than a, from n = 1 to 40.
+/// The error of a result, and its cost: the best are at x = 2 with another choice than a, from n = 1 to 40.
 fn truth(config: &Config) -> Vec<f64> {
     let (x, n) = (config.float("x").unwrap(), config.float("n").unwrap());
     let kind = if config.text("k") == Some("a") { 1.0 } else { 0.0 };
@@ -93,8 +93,8 @@ fn trained_missed(points: &[Vec<f64>]) -> f64 {
     1.0 - hypervolume(points, &reference) / hypervolume(&best.collect::<Vec<_>>(), &reference)
 }
 
-/// How much of a resource a study took until it missed no more than `share`, which it may never do, and what it missed
-/// after `most`. One worker; each step is one of the resource, and a paused trial goes on where it was.
+/// The resource that a study took until it missed no more than `share`, which it may never do, and the share that it
+/// missed after `most`. One worker; each step is one of the resource, and a paused trial goes on from its last step.
 fn spent(setup: Setup, share: f64, most: u64) -> (Option<u64>, f64) {
     let seed = setup.seed;
     let mut study = Study::new(setup).unwrap();
@@ -152,7 +152,7 @@ fn mo_asha_comes_as_far_as_full_runs_with_less_of_the_resource() {
     println!("of the resource {:.3}, within [{low:.3}, {high:.3}]", mean(&saved).exp());
     assert!(high < 0.5, "{} of the resource, {high} at most", mean(&saved).exp());
     assert!(mean(&plain) < 0.3, "full runs come to something: they miss {}", mean(&plain));
-    // Promotion by the error alone knows nothing of what is quick.
+    // Promotion by the error alone ignores the quick ones.
     let gains: Vec<f64> = one.iter().zip(&own).map(|(one, own)| one - own).collect();
     let [low, _] = mean_interval(&gains, 0.95).unwrap();
     assert!(low > 0.1, "the volume missed is less by {low} at least");
@@ -180,7 +180,7 @@ fn begun(study: &mut Study, results: &[[f64; 2]]) {
 #[test]
 fn promotion_goes_by_fronts_and_in_a_front_by_the_net() {
     // Five on the first front; the last one is beaten by all but the ends. Two of six go on: the best error, and then
-    // whoever is farthest from it, not the second best error.
+    // the one farthest from it, not the second best error.
     let results = [[3.0, 3.0], [1.0, 9.0], [1.1, 8.0], [2.0, 4.0], [9.0, 1.0], [5.0, 8.5]];
     for (options, expected) in [(json!({}), [1, 4]), (json!({"order": "crowding"}), [1, 4])] {
         let mut study = Study::new(mo_asha(&options)).unwrap();

@@ -291,7 +291,7 @@ fn no_kill_of_the_tuner_loses_a_study_or_counts_a_trial_twice() {
         run.wait().unwrap();
         let Ok(contents) = JournalFile::read(case.out().join("journal.jsonl")) else { continue };
         let Ok(experiment) = Experiment::from_events(contents.events) else { continue };
-        // What was acknowledged stays.
+        // Acknowledged trials stay.
         for (trial, values) in &told {
             let now: Vec<f64> = experiment.trials()[*trial as usize].measurements.iter().map(|m| m.value).collect();
             assert_eq!(now, *values, "trial {trial}");

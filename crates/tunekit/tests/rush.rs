@@ -78,7 +78,7 @@ fn an_old_one_that_failed_holds_nobody_up() {
     assert!(Study::verify(events, None).is_ok());
 }
 
-/// How far a configuration is from the best place of this seed's task, which is close to that of earlier ones.
+/// Distance of a configuration from the best place of this seed's task, which is close to that of earlier ones.
 fn regret(config: &Config, seed: u64) -> f64 {
     let angle = seed as f64;
     let best = [0.62 + 0.08 * angle.cos(), 0.29 + 0.08 * angle.sin()];

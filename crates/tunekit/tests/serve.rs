@@ -212,7 +212,7 @@ fn lines() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a client sends, each line has one answer on one line, an object, and the session goes on.
+    /// For any line of a client, there is one answer on one line, an object, and the session goes on.
     #[test]
     fn any_line_has_one_answer_and_none_is_fatal(lines in lines()) {
         let mut server = Server::new();
@@ -329,7 +329,7 @@ fn a_scheduler_pauses_and_resumes_over_the_wire() {
         let report = format!(r#"{{"op":"report","trial":{trial},"resource":1,"value":{value}}}"#);
         assert_eq!(say(&report), r#"{"decision":"pause"}"#);
     }
-    // It goes on from what it was then; of the others nobody knows yet.
+    // It goes on from its state then; the others are not known yet.
     let ask = say(r#"{"op":"ask"}"#);
     let end = r#""resource":3,"resumed":true,"from":{"trial":1,"resource":1}}"#;
     assert!(ask.starts_with(r#"{"trial":1,"#) && ask.ends_with(end), "{ask}");
@@ -361,7 +361,7 @@ fn reports_carry_the_objectives_by_which_mo_asha_promotes() {
         assert!(say(&report.replace(more, "[5]")).contains("1 further objective(s) told, the study has 2"));
         assert_eq!(say(&report), r#"{"decision":"pause"}"#);
     }
-    // All are equal in the metric; the second beats the others in what is beside it.
+    // All are equal in the metric; the second beats the others in the other objective.
     assert!(say(r#"{"op":"ask"}"#).starts_with(r#"{"trial":1,"#));
     assert_eq!(say(r#"{"op":"report","trial":1,"resource":3,"value":1,"more":[4,6]}"#), r#"{"decision":"stop"}"#);
     assert_eq!(say(r#"{"op":"tell","trial":1}"#), r#"{"ok":true}"#);

@@ -17,12 +17,12 @@ use tunekit::{Config, Value};
 
 use crate::networks::Network;
 
-/// How time passes.
+/// The way in which time passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clock {
     /// Sockets, and the machine's own pace.
     Real,
-    /// No sockets: only the network takes time. A study is over in seconds, whatever else the machine does.
+    /// No sockets: only the network takes time. A study is over in seconds, however busy the machine is.
     Virtual,
 }
 

@@ -1,4 +1,5 @@
-//! Other programs: is each of them faster by what s3tune found for it, also when it runs without s3tune?
+//! Other programs: is each of them faster with the configuration that s3tune found for it, also when it runs without
+//! s3tune?
 //!
 //! Each is tuned by the command that a user would type, the recommendation is exported in its own format, and then a
 //! plain script of it downloads with its defaults and with the export, in turn.
@@ -21,7 +22,7 @@ use crate::figures::median;
 const S3TUNE: &str = env!("CARGO_BIN_EXE_s3tune");
 const NETWORK: &str = "same-region";
 const BYTES: u64 = 256 << 20;
-/// Whatever runs longer hangs.
+/// A program that runs longer hangs.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Times boto3's `download_file`, with the export of a file or with boto3's defaults.

@@ -45,7 +45,7 @@ pub(crate) async fn best_cells(arena: &Arena, rounds: usize) -> Result<Vec<Confi
     Ok(ranked.into_iter().take(FINAL).map(|(_, cell)| cell).collect())
 }
 
-/// How long configurations are measured in turn.
+/// The length of a measurement in turn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rounds {
     pub(crate) least: usize,

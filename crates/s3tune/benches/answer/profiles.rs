@@ -1,4 +1,4 @@
-//! How near to the best of a grid does what s3tune recommends for s3xfer come, network by network?
+//! How near does s3tune's recommendation for s3xfer come to the best of a grid, network by network?
 
 use std::fmt::Write;
 use std::path::Path;
@@ -49,7 +49,7 @@ impl Profiles {
     }
 
     async fn row(&self, network: Network, folder: &Path) -> Result<Row, String> {
-        // Networks of other seeds than the studies': a study cannot learn what will happen.
+        // Networks of other seeds than the studies': a study cannot learn the coming randomness.
         let arena = Arena::new(self.clock, network, 1_000, folder).await?;
         let (rounds, last_rounds) = match self.clock {
             Clock::Real => (2, Rounds { least: 10, most: 20, precision: 0.02 }),

@@ -1,4 +1,4 @@
-//! The sections: what is moved, over which network, and how it is checked.
+//! The sections: the load, the network, and the check of the result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ const GIB: f64 = (1_u64 << 30) as f64;
 /// The network of the section of shaped downloads: a connection carries a twentieth of the link.
 const SHAPED: &str = "first_byte_ms = 30.0\nfirst_byte_sigma = 0.4\nconnect_ms = 60.0\nconnection_mb_per_s = 20.0\n\
                       link_mb_per_s = 400.0\n";
-/// Whatever runs longer hangs.
+/// A program that runs longer hangs.
 const LIMIT_S: u64 = 900;
 
-/// How much of it.
+/// Share of the full load.
 pub(crate) struct Size {
     pub(crate) rounds: u32,
     /// A tenth.
@@ -34,7 +34,7 @@ impl Size {
     }
 }
 
-/// The scratch folder of a section: a log, and what goes up or comes down.
+/// The scratch folder of a section: a log, and the files to upload or to download.
 struct Scratch {
     folder: tempfile::TempDir,
 }
@@ -74,7 +74,7 @@ async fn upload(
     network: Option<&str>,
     bytes: u64,
 ) -> Result<String, String> {
-    // What a link carries shows only in some time.
+    // The rate of a link shows only after some time.
     let bytes = if network.is_some() { bytes } else { size.of(bytes) };
     let profile = match network {
         None => NetworkProfile::unlimited(),

@@ -2,9 +2,9 @@
 //! `cargo xtask bench transfer` runs it and files the tables. Each section is printed as Markdown on standard output,
 //! progress on standard error.
 //!
-//! Every run is a process of its own, with a stopwatch process around it (`stopwatch`); programs take turns, and what
-//! they leave is compared with what it should be after the clock has stopped. The server runs in this process, so its
-//! work is in nobody's figures, but it shares the processors.
+//! Every run is a process of its own, with a stopwatch process around it (`stopwatch`); programs take turns, and their
+//! results are compared with the expected ones after the clock has stopped. The server runs in this process, so its
+//! work is in none of the figures, but it shares the processors.
 
 mod loads;
 mod place;

@@ -1,4 +1,4 @@
-//! The embedded S3 of a section: its objects, its network, and what it holds in the end.
+//! The embedded S3 of a section: its objects, its network, and its contents in the end.
 
 use std::net::SocketAddr;
 

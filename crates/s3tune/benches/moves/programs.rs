@@ -132,7 +132,7 @@ pub(crate) fn command(program: &str, job: &Job, endpoint: &str) -> Result<Vec<St
     })
 }
 
-/// Where on PATH a program is.
+/// The path of a program on PATH.
 fn found(name: &str) -> Result<String, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());

@@ -39,8 +39,8 @@ impl Row {
     }
 }
 
-/// Runs every row `rounds` times, in turn, each round beginning with another one. `before` makes the place ready, and
-/// `check` looks at what a run has left.
+/// Runs every row `rounds` times, in turn, each round beginning with another one. `before` prepares the place, and
+/// `check` examines the result of a run.
 pub(crate) async fn run(
     place: &Place,
     rows: &mut [Row],
@@ -86,7 +86,7 @@ pub(crate) async fn run(
 /// A column: its heading, and the cell of a program's median run.
 pub(crate) type Column<'a> = (&'a str, &'a dyn Fn(&Costs) -> String);
 
-/// The table of the rows, and below it what did not come into it.
+/// The table of the rows, and below it the rows that were left out.
 pub(crate) fn table(rows: &[Row], columns: &[Column<'_>]) -> String {
     let mut rows: Vec<&Row> = rows.iter().collect();
     rows.sort_by(|one, other| wall(one).total_cmp(&wall(other)));

@@ -1,4 +1,4 @@
-//! A stopwatch around one process: wall clock, and what the system says it used.
+//! A stopwatch around one process: wall clock, and the system's account of its resources.
 //!
 //! In a process of its own, as the system sums up the children of a process and keeps only the largest of their peaks:
 //! with one child those are the child's.

@@ -18,16 +18,16 @@ pub struct SyncArgs {
     /// A folder, or s3://BUCKET/PREFIX
     #[arg(value_name = "DST")]
     pub target: OsString,
-    /// Delete at DST what SRC does not have
+    /// Delete names at DST that SRC does not have
     #[arg(long)]
     pub delete: bool,
-    /// Transfer what has another size, whatever its time
+    /// Transfer objects and files of another size, whatever their time
     #[arg(long, group = "rule")]
     pub size_only: bool,
-    /// Transfer what has another checksum, whatever its time; files are read, and S3 is asked for each object's
+    /// Transfer those with another checksum, whatever their time; files are read, and S3 is asked for each object's
     #[arg(long, group = "rule")]
     pub checksum: bool,
-    /// Transfer what is newer at SRC, whatever its size
+    /// Transfer those that are newer at SRC, whatever their size
     #[arg(long, group = "rule")]
     pub update: bool,
     #[allow(missing_docs, reason = "the flags speak for themselves")]
@@ -44,7 +44,7 @@ pub struct CopyFlags {
     /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
-    /// Begin with what earlier copies have found of that endpoint and bucket, and keep it for the next, in FILE.json
+    /// Begin with the findings of earlier copies for that endpoint and bucket, and keep them for the next, in FILE.json
     #[arg(long, value_name = "FILE.json")]
     pub memory: Option<PathBuf>,
     /// Keep nothing of a copy that breaks off, and go on from none
@@ -86,7 +86,7 @@ pub struct FolderArgs {
     #[allow(missing_docs, reason = "the flags speak for themselves")]
     #[command(flatten)]
     pub filters: Filters,
-    /// Say what would be done, and do nothing
+    /// Print the planned actions, and do nothing
     #[arg(long, visible_alias = "dryrun")]
     pub dry_run: bool,
     /// End with the first that fails, instead of going on with the others

@@ -11,7 +11,7 @@ use crate::measure::Bench;
 use crate::object::{Connection, Object};
 use crate::run::{Budget, Method, Plan};
 
-/// Where the object is.
+/// The object's place.
 struct Place {
     connection: Connection,
     object: Object,

@@ -80,7 +80,7 @@ impl Program {
         Ok(Self { words, ..Self::default() })
     }
 
-    /// A checksum of everything that decides what runs. Two programs are told apart by it across sessions.
+    /// A checksum of everything that decides the started program. It tells two programs apart across sessions.
     pub(super) fn crc64nvme(&self) -> u64 {
         let Self { words, unsigned, env, files, metric, unset, check: _, install: _ } = self;
         let mut bytes = vec![u8::from(*metric == Metric::Stdout)];

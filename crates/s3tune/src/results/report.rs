@@ -192,8 +192,8 @@ pub struct Influence {
     pub curves: Vec<Curve>,
 }
 
-/// The share of the metric's variation over the space that a parameter accounts for, or a pair beyond what each does
-/// alone.
+/// The share of the metric's variation over the space that a parameter accounts for, or a pair beyond the shares of
+/// each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Share {
     /// One name, or two.

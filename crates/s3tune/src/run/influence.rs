@@ -19,8 +19,8 @@ pub(crate) struct Explained {
 /// Explains a study, or says why nothing can be said. It computes for a while: hundreds of milliseconds of a hundred
 /// trials.
 ///
-/// A study made again has the searcher of the search, and so its model, where it has one: the report is then about what
-/// the search went by.
+/// A study made again has the searcher of the search, and so its model, where it has one: the report is then about the
+/// search's own model.
 pub(crate) fn explain(study: &Study) -> Result<Explained, ImportanceError> {
     let importances = study.importances()?;
     let by_share = importances.main.iter().flat_map(|importance| &importance.parameters);

@@ -190,7 +190,7 @@ impl<'a> Link<'a> {
         ends.insert(key(body.ends_at, id), ());
     }
 
-    /// Max-min fair: who cannot use an equal share leaves the rest to the others.
+    /// Max-min fair: a body that cannot use an equal share leaves the rest to the others.
     fn share(&mut self) {
         let slow_cap = self.profile.connection * self.profile.slow_addresses.map_or(1.0, |(_, share)| share);
         let caps = [self.profile.connection, slow_cap];

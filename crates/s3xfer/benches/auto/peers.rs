@@ -1,4 +1,4 @@
-//! The rules of others on the same model, as they publish them. Each is given what its own client would see; where a
+//! The rules of others on the same model, as they publish them. Each sees the same as its own client would; where a
 //! rule leaves something open, it gets the kinder reading.
 
 use crate::network::Time;

@@ -29,7 +29,7 @@ pub(crate) trait Rule {
     fn refused(&mut self, _now: Time) {}
     /// Looks at the bytes that all bodies have brought.
     fn look(&mut self, _now: Time, _received: f64) {}
-    /// When it wants to look, whatever happens.
+    /// The next time to look, even without news.
     fn due(&self, _is_end: bool) -> Option<Time> {
         None
     }
@@ -37,7 +37,7 @@ pub(crate) trait Rule {
     fn late_after(&self, _is_end: bool) -> Option<Time> {
         None
     }
-    /// How many parts are cut off where they are.
+    /// Number of parts to cut off.
     fn shed(&mut self) -> u32 {
         0
     }
@@ -79,7 +79,7 @@ pub(crate) struct Cut {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part;
 
-/// How a transfer went.
+/// The course of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Played {
     pub(crate) seconds: Time,

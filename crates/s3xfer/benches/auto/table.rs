@@ -15,7 +15,7 @@ pub(crate) struct Row {
     pub(crate) mib: u64,
     pub(crate) most_requests: u32,
     pub(crate) ours: Played,
-    /// A second transfer, which is told what the first one has found; one that is told what is true of another network.
+    /// A second transfer, which is told the findings of the first one; and one that is told those of another network.
     pub(crate) again: Played,
     pub(crate) misled: Played,
     /// Seconds of others, by name.

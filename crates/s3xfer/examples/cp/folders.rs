@@ -56,7 +56,7 @@ impl Folders {
         self.access.connect().await
     }
 
-    /// Copies, and says in a line what came of it.
+    /// Copies, and returns a line about the result.
     pub(crate) async fn copy(self, client: &Client) -> Result<String, String> {
         let report = self.run(client).await?;
         match report.failures.first() {

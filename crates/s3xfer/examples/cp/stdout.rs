@@ -35,7 +35,7 @@ extern "C" fn look() {
 #[used]
 static LOOK: extern "C" fn() = look;
 
-/// Whether what is written to `path` would be lost, for it means standard output, which is closed.
+/// Whether bytes written to `path` would be lost, because it means standard output, which is closed.
 pub(crate) fn is_closed(path: &Path) -> bool {
     let names = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
     CLOSED.load(Ordering::Relaxed) && names.iter().any(|name| path == Path::new(name))

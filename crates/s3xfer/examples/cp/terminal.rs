@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use s3xfer::{Integrity, NotValidated, Progress, TransferReport};
 
-/// A line on a terminal, until what it gives is dropped.
+/// A line on a terminal, until the returned value is dropped.
 pub(crate) fn show(progress: Progress) -> impl Drop {
     struct Shown(Option<tokio::task::JoinHandle<()>>);
     impl Drop for Shown {
@@ -32,7 +32,7 @@ pub(crate) fn show(progress: Progress) -> impl Drop {
     }))
 }
 
-/// A line on what was copied, how fast, and whether it was checked.
+/// A line with the copied bytes, their rate, and whether they were checked.
 pub(crate) fn summary(report: &TransferReport) -> String {
     let mib = f64::from(1 << 20);
     let checked = match report.integrity {

@@ -145,7 +145,7 @@ impl ObjectListing {
                 Ok(())
             }
             Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-            // The runtime shuts down, and whoever waits with it.
+            // The runtime shuts down, and with it the waiting task.
             Err(_) => Ok(()),
         }
     }

@@ -36,7 +36,7 @@ const MORE: f64 = 1.5;
 const COLLAPSED: f64 = 0.4;
 
 impl Crest {
-    /// Looks at what came. The number of bodies that most came with, where more of them carry clearly less now.
+    /// Looks at the progress. The number of bodies with which most came, where more of them carry clearly less now.
     pub(crate) fn look(&mut self, meter: &Meter) -> Option<f64> {
         let since = meter.since(self.since);
         let (bodies, rate) = (since.flowing(), since.rate());

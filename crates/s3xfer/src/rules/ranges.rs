@@ -10,7 +10,8 @@
 //! - Pages that are held or asked for are at most twice as many as requests, and at most [`MOST_PAGES`].
 //! - Where fewer than half of the keys that came were of use, half as many requests are sent, one at last, and several
 //!   are tried again later.
-//! - A server that does not heed `start-after` is asked for all of it anew, page by page, without what was given out.
+//! - A server that ignores `start-after` is asked for all of it anew, page by page; keys that were given out are
+//!   dropped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub(crate) struct Ranges {
     skip: Option<String>,
 }
 
-/// What is known of the server's order.
+/// The knowledge about the server's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     /// So many pages were in order.
@@ -106,7 +107,7 @@ pub(crate) enum Taken {
     Object(ListedObject),
     /// Its page is not there yet.
     Wait,
-    /// The request of that number has failed for good, and what is behind it is not known.
+    /// The request of that number has failed for good, and later keys are not known.
     Failed(u64),
     End,
 }
@@ -222,7 +223,7 @@ impl Ranges {
     ///
     /// # Errors
     ///
-    /// [`Disorder`]: nothing is known of what comes.
+    /// [`Disorder`]: the order of the keys that came is not known.
     pub(crate) fn answered(&mut self, number: u64, page: Page) -> Result<(), Disorder> {
         self.in_flight = self.in_flight.saturating_sub(1);
         // One behind the end, or of a listing that was begun anew.
@@ -246,7 +247,7 @@ impl Ranges {
         let came = objects.len();
         let last = objects.last().map(|object| object.key.clone());
         match (&last, &next) {
-            // Nothing is behind this page, and it holds what others were asked for.
+            // Nothing is behind this page, and it holds the keys of other ranges.
             (_, None) => {
                 self.ranges.truncate(index + 1);
                 self.ranges[index].until = None;
@@ -308,7 +309,7 @@ impl Ranges {
         self.ranges[index].sample = sample;
     }
 
-    /// A page goes on to `last`: what nobody has asked for behind its range is its own.
+    /// A page goes on to `last`: keys behind its range that no other range has asked for are its own.
     fn extend(&mut self, index: usize, last: &str) {
         while self.ranges[index].until.as_deref().is_some_and(|until| until < last)
             && let Some(behind) = self.ranges.get_mut(index + 1)
@@ -341,7 +342,7 @@ impl Ranges {
         }
     }
 
-    /// All of it, page by page, without what was given out.
+    /// All of it, page by page; keys that were given out are dropped.
     fn begin_anew(&mut self) {
         let given = self.ready.back().map(|object| object.key.clone()).or(self.given.take());
         let number = self.numbers;

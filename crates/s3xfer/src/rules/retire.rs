@@ -1,7 +1,7 @@
 //! The choice of a connection that is given up in the middle of a transfer, because it is far slower than the others:
 //! one address of several may be overloaded, and a connection to it brings a tenth of the rate for as long as it lives.
 //!
-//! No byte is fetched twice but those on their way: the part keeps what it has brought.
+//! No byte is fetched twice but those on their way: the part keeps the bytes that it has brought.
 
 use super::split::OnItsWay;
 

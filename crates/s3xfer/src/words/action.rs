@@ -46,14 +46,14 @@ pub enum DiskAction {
     },
     /// Write bytes of the object.
     Write {
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
         /// The first one's place, counted from the first wanted byte.
         offset: u64,
     },
     /// Read kept bytes back.
     Read {
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
         /// The first one's place.
         offset: u64,
@@ -212,7 +212,7 @@ impl fmt::Display for Lacking {
 pub enum SinkAction {
     /// The announcement of how many bytes will come.
     Reserve {
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
     },
     /// Bytes of the object.

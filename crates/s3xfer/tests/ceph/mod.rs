@@ -1,8 +1,8 @@
 //! [`Radosgw`]: a throw-away Ceph on this machine, of one monitor, one OSD in memory and one S3 gateway.
 //!
-//! Ceph is an S3 that shares no line with the lab: what passes against both is not an agreement of the project with
-//! itself. Everything lives in a temporary folder and on loopback; the daemons are children of this process, are killed
-//! with the value, and by the kernel where the test is killed. Options:
+//! Ceph is an S3 that shares no line with the lab: a test that passes against both is not an agreement of the project
+//! with itself. Everything lives in a temporary folder and on loopback; the daemons are children of this process, are
+//! killed with the value, and by the kernel where the test is killed. Options:
 //! <https://docs.ceph.com/en/latest/rados/configuration/>.
 
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Of Debian's packages ceph-mon, ceph-osd and radosgw, what they depend on, and what every Debian has.
+/// Of Debian's packages ceph-mon, ceph-osd and radosgw, their dependencies, and every Debian.
 const PROGRAMS: [&str; 9] =
     ["ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin", "setpriv", "timeout"];
 
@@ -103,7 +103,7 @@ impl Radosgw {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// A command of this cluster; what it says goes to its log.
+    /// A command of this cluster; its output goes to its log.
     fn command(&self, words: &[&str]) -> Command {
         let log = File::options().create(true).append(true).open(self.path("commands.out")).unwrap();
         let mut command = Command::new(words[0]);

@@ -1,5 +1,5 @@
-//! Whatever a caller puts into buckets, keys, versions and owners: exact bytes or a typed error, never a panic, and
-//! nothing is sent that cannot be right.
+//! Any text in buckets, keys, versions and owners: exact bytes or a typed error, never a panic, and no request that
+//! cannot be right.
 
 use crate::lab::{Bench, sdk};
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -48,7 +48,7 @@ async fn nothing_is_sent_for_names_that_cannot_be() {
     assert_eq!(bench.lab.requests(), []);
 }
 
-/// What callers may pass by mistake or malice: any letters, names that nearly are right, and very long ones.
+/// Texts that callers may pass by mistake or malice: any letters, names that nearly are right, and very long ones.
 fn word() -> impl Strategy<Value = String> {
     let odd = [
         "", ".", "..", "/", "//", "a/../b", "%2e%2e", "?x=1", "#", "\0", "\r\n", " ", "\u{feff}", "a b", "-", "_", "--",

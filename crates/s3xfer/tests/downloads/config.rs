@@ -1,4 +1,4 @@
-//! Each of boto3's eight parameters does what its documentation says.
+//! Each of boto3's eight parameters acts as its documentation says.
 
 use crate::lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
@@ -115,7 +115,7 @@ async fn io_chunksize_is_the_size_of_a_write() {
 
 #[test]
 fn without_threads_one_request_at_a_time_runs_on_the_callers_task() {
-    // A runtime whose one blocking thread is taken for good: whatever is handed to another thread never happens.
+    // A runtime whose one blocking thread is taken for good: a job handed to another thread never runs.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).max_blocking_threads(1).build().unwrap();
     let (let_go, wait) = std::sync::mpsc::channel::<()>();

@@ -1,5 +1,5 @@
-//! Whatever the server does: the object's exact bytes, or a typed error and no file. One fault at a time, by name; all
-//! of them together are in `oracle`.
+//! For any behaviour of the server: the object's exact bytes, or a typed error and no file. One fault at a time, by
+//! name; all of them together are in `oracle`.
 
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ async fn a_server_that_serves_between_refusals_is_not_given_up() {
     bench.assert_whole();
 }
 
-/// What `download` gives, which must end within a day.
+/// The result of `download`, which must end within a day.
 async fn ended<T>(download: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(86_400), download).await.expect("it goes on for ever")
 }
@@ -182,7 +182,7 @@ async fn a_server_of_one_byte_per_request_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_of_a_byte_each_are_given_up_and_answers_of_half_a_part_are_not() {
-    // The server holds back most of what was asked for, and says so.
+    // The server sends only a few of the requested bytes, and says so.
     for (bytes, ends_well) in [(1, false), (4 * KIB, true)] {
         let size = 8 * KIB;
         let short = (0..size / bytes).flat_map(|n| {

@@ -1,7 +1,7 @@
-//! Downloads in a lab within the process, mostly in virtual time: faults, sinks, arguments, what is continued.
+//! Downloads in a lab within the process, mostly in virtual time: faults, sinks, arguments, resumed downloads.
 //!
-//! One program of many files, for what they share takes long to compile. Programs of their own have what counts or
-//! lowers something of the process, what kills processes, and what may use every connection that the process may have.
+//! One program of many files, because their common code takes long to compile. Tests that count or lower a limit of the
+//! process, that kill processes, or that may use every connection of the process are programs of their own.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

@@ -1,5 +1,5 @@
-//! What a download has fetched when it ends early, the next one does not fetch again; and whatever was left, the result
-//! is the object's exact bytes. In one process and paused time; processes that are killed are in `killed`.
+//! The next download does not fetch again the parts that an earlier one has kept; and with any remains, the result is
+//! the object's exact bytes. In one process and paused time; processes that are killed are in `killed`.
 
 use std::fs;
 use std::future::IntoFuture;

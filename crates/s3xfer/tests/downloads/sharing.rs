@@ -1,5 +1,5 @@
 //! Transfers that share a client's memory and requests never wait for each other in a circle, however little there is
-//! of both and whatever they end in.
+//! of both and with any target.
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const MIB: u64 = 1 << 20;
 
-/// Of the paused clock, which stands still while anything can be done: what takes that long never ends.
+/// Of the paused clock, which stands still while anything can be done: a wait of this length never ends.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// 16 parts to an object of a MiB, and room for one such object.
@@ -44,7 +44,7 @@ async fn more_downloads_into_memory_than_fit_take_turns() {
 #[tokio::test(start_paused = true)]
 async fn downloads_into_memory_and_into_files_do_not_wait_for_each_other() {
     for requests in [1, 2, 3] {
-        // Larger than what the waiting bytes of the one in memory leave.
+        // Larger than the rest beside the waiting bytes of the one in memory.
         let (bench, client) = bench(little(requests));
         let room = 2 * MIB - u64::from(requests) * (320 << 10);
         let in_memory = (0..3).map(|_| client.download("lab", "key").range(..room.min(MIB)).to_bytes());
@@ -88,7 +88,7 @@ async fn small_downloads_that_take_turns_all_end_beside_streams_that_are_not_rea
     for stream in &mut streams {
         stream.next().await.unwrap().unwrap();
     }
-    // What is dropped while it waits, or while it runs, gives its turn back.
+    // A download that is dropped while it waits, or while it runs, gives its turn back.
     let mut dropped: Vec<_> = (0..20).map(|_| Box::pin(client.download("lab", "key").discard())).collect();
     let gone = timeout(Duration::from_millis(1), join_all(dropped.iter_mut()));
     assert!(gone.await.is_err());

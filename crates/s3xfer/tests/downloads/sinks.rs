@@ -29,7 +29,7 @@ async fn collect(mut stream: s3xfer::ObjectStream) -> Result<Vec<u8>, s3xfer::Tr
     Ok(bytes)
 }
 
-/// Remembers what was written where, and refuses to be written to twice.
+/// Records every write, and refuses to be written to twice.
 #[derive(Default, Clone)]
 struct Recorded {
     bytes: Arc<Mutex<Vec<Option<u8>>>>,

@@ -1,4 +1,4 @@
-//! What a download that can be continued leaves beside its target, as anybody sees it who looks into the folder.
+//! The files beside the target of a download that can be continued, as anybody sees them in the folder.
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]

@@ -1,5 +1,5 @@
-//! A lab, a client of it in the same process, and a folder: what every test of the engine needs. Time is tokio's, so a
-//! test that runs with its clock paused waits for nothing.
+//! A lab, a client of it in the same process, and a folder, for every test of the engine. Time is tokio's, so a test
+//! that runs with its clock paused waits for nothing.
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]

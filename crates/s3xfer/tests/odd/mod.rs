@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
-/// Each alone has made objects unreachable for somebody. Where a name is there already, the answer has it twice.
+/// Each alone has made objects unreachable for somebody. A name that the answer has already is there twice.
 pub(crate) const HEADERS: &[(&str, &str)] = &[
     ("last-modified", "Mon, 2 Nov 2026 10:00:00 UTC"),
     ("expires", "never"),

@@ -24,7 +24,7 @@ fn object() -> SyntheticObject {
     SyntheticObject::named("lab", "key", SIZE)
 }
 
-/// How much of an answer is sent, and what happens to the connection then.
+/// The sent part of an answer, and the connection's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     /// Nothing is: the next request may come.
@@ -41,13 +41,13 @@ enum End {
     Reset,
 }
 
-/// How the whole answer looks.
+/// The form of the whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Ranged,
     /// 200 and all of the object.
     Whole,
-    /// 206, but nobody knows of what.
+    /// 206 without its range.
     WithoutContentRange,
     /// The range, in one chunk of a body that does not say its length, and so many bytes more or less.
     Chunked(i64),
@@ -116,7 +116,7 @@ fn serve(stream: TcpStream, script: &Script, seen: &Mutex<Vec<Range<u64>>>) -> i
             }
         };
         if end == End::Reset {
-            // So that what was sent is read before the reset overtakes it.
+            // So that the sent bytes are read before the reset overtakes them.
             thread::sleep(Duration::from_millis(30));
             rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
         }
@@ -181,7 +181,7 @@ async fn a_connection_that_breaks_at_any_byte_of_an_answer_costs_no_byte_and_one
             let heads = [0, 1, 12, 30].map(|bytes| Cut::Head(bytes, end));
             let bodies = [0, 1, FRAME - 1, FRAME, FRAME + 1, 2 * FRAME, PART - 1].map(|bytes| Cut::Body(bytes, end));
             for cut in heads.into_iter().chain(bodies) {
-                // Of the first answer, which tells what the object is, and of one on a connection that was used before.
+                // Of the first answer, which describes the object, and of one on a connection that was used before.
                 for broken in [0, 1] {
                     let script = move |number| (Answer::Ranged, if number == broken { cut } else { Cut::Not });
                     let outcome = download(http, script).await;
@@ -191,7 +191,7 @@ async fn a_connection_that_breaks_at_any_byte_of_an_answer_costs_no_byte_and_one
                     let resumed_at = asked[broken + 1].start - asked[broken].start;
                     match cut {
                         Cut::Body(bytes, End::Close) => assert_eq!(resumed_at, bytes, "{http:?}, {cut:?} of {broken}"),
-                        // A reset takes with it what was not read yet.
+                        // A reset takes with it the bytes that were not read yet.
                         Cut::Body(bytes, End::Reset) => assert!(resumed_at <= bytes, "{http:?}, {cut:?} of {broken}"),
                         Cut::Head(..) | Cut::Not => assert_eq!(resumed_at, 0, "{http:?}, {cut:?} of {broken}"),
                     }

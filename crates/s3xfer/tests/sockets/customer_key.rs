@@ -18,7 +18,7 @@ use s3xfer::{Client, RequestError, SseCustomerKey, TransferError, TransferErrorK
 
 const KEY: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
 
-/// Listens without TLS, refuses everything, and keeps the heads of what it is asked.
+/// Listens without TLS, refuses everything, and keeps the heads of the requests.
 struct Plain {
     endpoint: String,
     heads: Arc<Mutex<Vec<String>>>,
@@ -150,7 +150,7 @@ async fn over_tls_it_goes() {
     let sdk = config()
         .endpoint_url(Lab::ENDPOINT.replace("http://", "https://"))
         .credentials_provider(Credentials::new(lab.access_key(), lab.secret_key(), None, None, "test"))
-        // In the process, whatever the scheme: certificates are another test's concern.
+        // In the process, for either scheme: certificates are another test's concern.
         .http_client(lab.http_client());
     let client = Client::new(aws_sdk_s3::Client::from_conf(sdk.build()));
     let sent = client.download("lab", "key").sse_customer_key(SseCustomerKey::new(KEY)).discard().await;

@@ -1,5 +1,5 @@
-//! Disks and sinks that fail while a server sends: the network stops with them, and nothing is left but what can be
-//! continued. What needs a file system of its own is skipped, with a word, where this process may not mount one.
+//! Disks and sinks that fail while a server sends: the network stops with them, and only files that can be continued
+//! are left. Tests that need a file system of their own are skipped, with a word, where this process may not mount one.
 
 use std::fs;
 use std::io::{self, Read};
@@ -103,7 +103,7 @@ async fn a_disk_that_fills_up_in_the_middle_stops_the_network_and_leaves_the_old
         while progress.snapshot().written_bytes < 1 << 20 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        // Somebody else takes what is left, as far as it goes.
+        // Another process takes the rest, as far as it goes.
         let other = disk.path().join("other");
         let _ = io::copy(&mut io::repeat(1).take(16 << 20), &mut fs::File::create(&other).unwrap());
         let error = download.await.unwrap().unwrap_err();

@@ -1,4 +1,4 @@
-//! What a request carries when it is asked to.
+//! The headers of requests with options.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! Heads that are odd but say what they must: what is optional and cannot be understood costs nobody an object, and
-//! what is contradictory is told by its name. Over real sockets and with both HTTP clients: ours and the SDK's.
+//! Odd heads with all needed facts: an optional header that cannot be understood costs no object, and a contradictory
+//! one is an error that names it. Over real sockets and with both HTTP clients: ours and the SDK's.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ fn object() -> Vec<u8> {
     (0..SIZE).map(|at| (at * 37) as u8).collect()
 }
 
-/// How the heads of all answers differ from plain ones.
+/// The difference of all answers' heads from plain ones.
 #[derive(Clone)]
 struct Odd {
     /// Header lines of a plain head that are left out, by their names.
@@ -88,7 +88,7 @@ fn serve(stream: TcpStream, odd: &Odd) -> io::Result<()> {
     Ok(())
 }
 
-/// What came of the object, in parts of [`PART`] bytes.
+/// The result of downloading the object, in parts of [`PART`] bytes.
 async fn download(http: Http, odd: Odd) -> Result<(Vec<u8>, TransferReport), TransferError> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

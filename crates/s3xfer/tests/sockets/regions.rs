@@ -17,7 +17,7 @@ use s3xfer::{Client, RequestError, SseCustomerKey, TransferConfig, TransferError
 
 const BODY: &[u8] = b"the object's bytes";
 
-/// How a server says that a request came to the wrong region.
+/// The way in which a server says that a request came to the wrong region.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Says {
     /// 301 with the header and without `<Region>`, as S3 does for requests by path.
@@ -160,7 +160,7 @@ async fn where_a_bucket_is_is_found_out_once() {
         let right = |asked: &&Asked| asked.signed_for == "eu-central-1";
         let methods: Vec<_> = world.asked().iter().filter(right).map(|asked| asked.method.clone()).collect();
         assert!(methods.contains(&"GET".to_owned()), "{says:?}: {methods:?}");
-        // The HEAD's answer has no body to tell it; it goes by what the GET was told, if that came first.
+        // The HEAD's answer has no body to tell it; it uses the GET's answer, if that came first.
         assert!(methods.contains(&"HEAD".to_owned()) || says == Says::MalformedBody, "{says:?}: {methods:?}");
 
         // From then on it is known, to clones and to clients with another configuration too; of other buckets it says

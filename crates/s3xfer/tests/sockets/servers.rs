@@ -23,7 +23,7 @@ struct Get {
     if_match: Option<String>,
 }
 
-/// What is answered; `None` closes the connection instead.
+/// The answer; `None` closes the connection instead.
 type Script = dyn Fn(&Get) -> Option<Answer> + Send + Sync;
 
 struct Answer {
@@ -36,7 +36,7 @@ fn object() -> Vec<u8> {
     (0..SIZE as u8).map(|i| i.wrapping_mul(37)).collect()
 }
 
-/// What a good server says.
+/// A good server's answer.
 fn right(get: &Get) -> Answer {
     let range = get.range.start..get.range.end.min(SIZE);
     Answer {
@@ -255,8 +255,8 @@ async fn a_server_that_has_a_whole_but_no_ranges_of_it_is_an_error_at_last() {
     assert!(seen.lock().unwrap().len() < 10);
 }
 
-/// A server whose answers have no end, and how many bytes it could send: those that were read, and what the kernels
-/// keep.
+/// A server whose answers have no end, and the number of bytes that it could send: those that were read, and those in
+/// the kernels' buffers.
 fn endless(status: &'static str, framing: &'static str) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

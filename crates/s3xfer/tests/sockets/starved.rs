@@ -51,7 +51,7 @@ impl WriteAt for Positions {
     }
 }
 
-/// Whether `call` comes to an end. What hangs is left to the end of the process.
+/// Whether `call` comes to an end. A call that hangs is left to the end of the process.
 fn ended<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || tell.send(call()));

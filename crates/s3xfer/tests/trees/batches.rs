@@ -131,7 +131,7 @@ async fn what_is_no_file_is_left_out_or_followed() {
     let _socket = std::os::unix::net::UnixListener::bind(scene.folder().join("socket")).unwrap();
     let report = scene.up("p").delete(true).await.unwrap();
     assert_eq!((report.transferred, report.left_out, report.deleted), (1, 2, 1));
-    // What is below a link that is not followed is not missing.
+    // Names below a link that is not followed are not missing.
     assert_eq!(scene.stored("lab", "p/").await, tree(&[("a", "1"), ("link/x", "kept")]));
     scene.up("p").symlinks(Symlinks::Follow).await.unwrap();
     assert_eq!(scene.stored("lab", "p/").await, tree(&[("a", "1"), ("link/x", "outside")]));

@@ -1,4 +1,4 @@
-//! Prefixes into folders: what arrives, what is refused, and what is left after a failure.
+//! Prefixes into folders: the files that arrive, the refused keys, and the state after a failure.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -302,7 +302,7 @@ async fn a_sync_transfers_what_is_new_and_deletes_what_is_gone() {
 
     fs::write(scene.folder().join("a"), "12").unwrap();
     fs::create_dir_all(scene.folder().join("old/er")).unwrap();
-    // What a download that broke off has left, which is to be continued.
+    // The remains of a download that broke off, which is to be continued.
     fs::write(scene.folder().join("b/.c.s3xfer-journal"), "x").unwrap();
     fs::write(scene.folder().join("old/er/x"), "x").unwrap();
     fs::write(scene.folder().join("b/kept.txt"), "x").unwrap();
@@ -315,7 +315,7 @@ async fn a_sync_transfers_what_is_new_and_deletes_what_is_gone() {
     let mut expected = whole.clone();
     expected.insert("b/kept.txt".to_owned(), b"x".to_vec());
     expected.insert("b/.c.s3xfer-journal".to_owned(), b"x".to_vec());
-    // What is no file was made by no download.
+    // No download makes a link.
     expected.insert("link@".to_owned(), Vec::new());
     assert_eq!(tree(&scene.folder()), expected);
 
@@ -423,7 +423,7 @@ async fn a_listing_is_asked_for_again_and_what_it_lacks_is_not_deleted() {
     let scene = Scene::with(&keys, |lab| lab.faults(twice)).await;
     assert_eq!(scene.down("p").globs(some()).await.unwrap().transferred, 13);
 
-    // The second page never comes: what is there of it stays there.
+    // The second page never comes: names of its part stay.
     let scene =
         Scene::with(&keys, |lab| lab.faults(listing(Requests::Range(1..10_000), FaultKind::InternalError))).await;
     fs::create_dir(scene.folder()).unwrap();
@@ -481,7 +481,7 @@ proptest! {
             let report: BatchReport = scene.down("p").on_failure(OnFailure::GoOn).await.unwrap();
             let found = tree(&scene.folder());
             assert_eq!(report.failures.len() as u64, report.failed);
-            // What is there is an object's, byte for byte, and nothing else is there.
+            // Every file there is an object's, byte for byte, and nothing else is there.
             let mut whole = 0;
             for (name, bytes) in &found {
                 if name.ends_with('/') {
@@ -491,7 +491,7 @@ proptest! {
                 whole += 1;
             }
             assert_eq!(whole, report.transferred);
-            // What is not there was told.
+            // Every missing one was reported.
             assert_eq!(report.transferred + report.folders + report.failed, keys.len() as u64, "{report:?}");
             let outside: Vec<_> = fs::read_dir(scene.place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert!(outside.iter().all(|name| name == "folder"), "{outside:?}");

@@ -125,7 +125,7 @@ async fn copies_that_break_off_are_tried_again_and_those_that_fail_leave_nothing
             let report = copy(&once).in_parts_from(in_parts_from).if_absent().await.unwrap();
             assert_copied(&once);
             assert!(report.retries >= 1, "{kind:?}: {report:?}");
-            // What is carried out at last and not answered is there.
+            // A copy that is carried out at last and not answered is there.
             if !matches!(kind, FaultKind::LostAnswer | FaultKind::LateError) || in_parts_from == 1 {
                 let ever = bench(30 * KIB, [fault(on, "a copy", Requests::Every, kind)]);
                 copy(&ever).in_parts_from(in_parts_from).await.unwrap_err();

@@ -151,7 +151,7 @@ impl Case {
                 assert!(self.config.memory_limit().is_none_or(|limit| report.peak_memory_bytes <= limit));
                 assert!(!(self.absent && self.there), "there was an object");
             }
-            // What was carried out and never answered may be there; otherwise nothing has changed.
+            // A request that was carried out and never answered may have had its effect; otherwise nothing has changed.
             ended => {
                 let may_be_there = ended.is_none()
                     || self.has(|on, kind| {

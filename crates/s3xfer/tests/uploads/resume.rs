@@ -1,4 +1,5 @@
-//! Uploads that go on where an earlier one stopped, in virtual time: what is kept, what is believed, and what is not.
+//! Uploads that go on where an earlier one stopped, in virtual time: the parts that are kept, and the journals that are
+//! believed or not.
 
 use std::fs;
 use std::future::IntoFuture;
@@ -13,7 +14,7 @@ fn bytes(size: u64) -> Vec<u8> {
     SyntheticObject::new(size, size).slice(0, 1 << 20)[..size as usize].to_vec()
 }
 
-/// A file of ten parts to upload, and what goes wrong.
+/// A file of ten parts to upload, and the faults.
 fn bench(faults: impl IntoIterator<Item = (RequestKind, Requests, FaultKind)>) -> Bench {
     let faults = faults.into_iter().map(|(on, requests, kind)| Fault::new("new", requests, kind).on(on));
     let plan = FaultPlan::new(faults).unwrap();

@@ -1,4 +1,4 @@
-//! Uploads in a lab within the process, in virtual time: what each source, size, condition and fault comes to.
+//! Uploads in a lab within the process, in virtual time: the outcome for each source, size, condition and fault.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -159,7 +159,7 @@ async fn every_checksum_is_kept_of_the_whole() {
             let bench = bench([]);
             let report = upload(&bench, file.path()).checksum(algorithm).await.unwrap();
             assert_eq!(report.integrity, Integrity::Validated(algorithm));
-            // What is read back is compared with it.
+            // The bytes that are read back are compared with it.
             let (read, report) = bench.client.download("lab", "new").to_bytes().await.unwrap();
             assert!(read == wanted && report.integrity == Integrity::Validated(algorithm), "{report:?}");
         }
@@ -528,7 +528,7 @@ async fn arguments_that_cannot_be_right_are_refused_before_anything_is_sent() {
         assert_eq!(error.kind(), TransferErrorKind::NotSent, "{error}");
     }
     assert_eq!(bench.lab.stats().total(), 0);
-    // What was never awaited does nothing.
+    // An upload that was never awaited does nothing.
     drop(client.upload(Bytes::new(), "lab", "k"));
     assert!(stream::empty::<()>().boxed().next().now_or_never().is_some());
 }

@@ -1,5 +1,5 @@
-//! Clients over real sockets, with either HTTP client: what tests against a server need. Where a lab in the same
-//! process will do, `lab` is quicker.
+//! Clients over real sockets, with either HTTP client, for tests against a server. Where a lab in the same process will
+//! do, `lab` is quicker.
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
@@ -10,7 +10,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region, RequestC
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, Requests, Server};
 use s3xfer::{Client, TransferConfig};
 
-/// Which HTTP client is below the SDK.
+/// The HTTP client below the SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Http {
     /// The engine's own.
@@ -30,7 +30,7 @@ pub(crate) fn sdk(endpoint: &str, keys: Option<(&str, &str)>, http: Http) -> aws
         .endpoint_url(endpoint)
         .force_path_style(true)
         .region(Region::from_static("us-east-1"))
-        // Older servers do not know the trailing checksums that newer SDKs send with what they put.
+        // Older servers do not know the trailing checksums that newer SDKs send with their uploads.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
     config = match keys {
         Some((access, secret)) => config.credentials_provider(Credentials::new(access, secret, None, None, "test")),
@@ -42,7 +42,7 @@ pub(crate) fn sdk(endpoint: &str, keys: Option<(&str, &str)>, http: Http) -> aws
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-/// A lab behind a socket, with one object of so many bytes, and what goes wrong with its GETs.
+/// A lab behind a socket, with one object of so many bytes, and the faults of its GETs.
 pub(crate) struct Served {
     pub(crate) lab: Lab,
     pub(crate) server: Server,
@@ -67,7 +67,7 @@ impl Served {
         Client::new(sdk(&self.server.endpoint(), Some(keys), http)).with_config(config)
     }
 
-    /// Nothing is asked for any more, nor read, once what was on its way has arrived.
+    /// Nothing is requested or read any more, once the bytes on their way have arrived.
     pub(crate) async fn assert_quiet(&self) {
         // On the busiest machine that takes a while.
         for _ in 0..100 {

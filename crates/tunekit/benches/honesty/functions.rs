@@ -62,7 +62,7 @@ impl Function {
                 let value = |name: &str| config.float(name).unwrap_or(1.0);
                 let (parts, requests) = ((256.0 / value("part")).ceil(), value("requests"));
                 let flows = requests.min(parts);
-                // 256 MB over flows of 20 MB/s and a link of 400, 50 ms to the first byte, and what a request costs.
+                // 256 MB over flows of 20 MB/s and a link of 400, 50 ms to the first byte, and the cost of a request.
                 let rate = (20.0 * flows).min(400.0);
                 256.0 / rate + 0.05 * (parts / flows).ceil() + 0.002 * parts + 0.001 * requests
             }

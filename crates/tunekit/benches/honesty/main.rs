@@ -1,5 +1,5 @@
-//! Does a study's answer hold what it says? `cargo xtask bench honesty` runs this and files the table, which is printed
-//! as Markdown on standard output; progress goes to standard error.
+//! Do studies' answers hold? `cargo xtask bench honesty` runs this and files the table, which is printed as Markdown on
+//! standard output; progress goes to standard error.
 //!
 //! Many studies of functions whose means are known. An interval of 95 % should cover the true mean of the recommended
 //! configuration in 95 of 100 studies, the mean should be neither too high nor too low, and where nothing is to be
@@ -16,7 +16,7 @@ use functions::Function;
 use studies::{Plan, Row, Said};
 use tunekit::SearcherKind;
 
-/// Searchers, and how much is spent on what they choose.
+/// Searchers, and the plan of their measurements.
 const METHODS: [(&str, SearcherKind, Plan); 7] = [
     ("gp", SearcherKind::Gp, Plan::Once),
     ("gp, racing", SearcherKind::Gp, Plan::Races),
@@ -94,7 +94,7 @@ fn table(options: &Options) -> Result<String, String> {
     let wanted = |names: &[String], name: &str| names.is_empty() || names.iter().any(|one| one == name);
     for function in Function::ALL.into_iter().filter(|function| wanted(&options.functions, function.name())) {
         for (method, searcher, plan) in METHODS.into_iter().filter(|(name, ..)| wanted(&options.methods, name)) {
-            // How much of such a study is over is not known before.
+            // The part of such a study that is over is not known before.
             if function == Function::Drifting && plan == Plan::Rungs {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Studies of a known function, and whether what they say of their answer is true.
+//! Studies of a known function, and whether their answers are true.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};

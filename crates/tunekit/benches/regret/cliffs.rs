@@ -1,4 +1,5 @@
-//! Smooth functions whose optimum lies beside failures: what falls towards an edge, beyond which every trial fails.
+//! Smooth functions whose optimum lies beside failures: the function falls towards an edge, beyond which every trial
+//! fails.
 
 use tunekit::searcher::Stream;
 use tunekit::{Config, Domain, Metric, Space};
@@ -11,7 +12,7 @@ struct Cliff {
     /// The lowest point were there no edge, and how much each coordinate counts.
     best: Vec<f64>,
     weights: Vec<f64>,
-    /// The edge: what has a larger product with this direction fails.
+    /// The edge: a point with a larger product with this direction fails.
     direction: Vec<f64>,
     edge: f64,
 }

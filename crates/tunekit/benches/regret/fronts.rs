@@ -1,5 +1,5 @@
-//! Two objectives: how bad a result is, with noise, and what it costs, which one parameter sets. Number 0 is a function
-//! on which a first front of one point made a searcher stay there; the others are drawn like it.
+//! Two objectives: the error of a result, with noise, and its cost, which one parameter sets. Number 0 is a function on
+//! which a first front of one point made a searcher stay there; the others are drawn like it.
 
 use tunekit::results::pareto::hypervolume;
 use tunekit::searcher::Stream;
@@ -10,15 +10,15 @@ use crate::problem::{Noise, Problem};
 /// One function.
 #[derive(Debug, Clone)]
 struct Front {
-    /// Range and best place of each number, and what being off costs.
+    /// Range and best place of each number, and the cost of a distance from it.
     xs: Vec<(f64, f64, f64, f64)>,
-    /// The largest n, from which n on nothing is gained, and what less of it costs.
+    /// The largest n, the n from which on nothing is gained, and the cost of fewer.
     most: i64,
     enough: f64,
     slope: f64,
     /// The cost of each kind; the best costs nothing.
     kinds: Vec<f64>,
-    /// The power of n that is paid, and what a kind adds to the price.
+    /// The power of n that is paid, and the surcharge of a kind.
     power: f64,
     prices: Vec<f64>,
 }

@@ -1,4 +1,4 @@
-//! How good is what a searcher finds, on spaces that the published boards leave out? `cargo bench -p tunekit --bench
+//! How good are a searcher's results on spaces that the published boards leave out? `cargo bench -p tunekit --bench
 //! regret -- --help` names the words. Tables are printed as Markdown on standard output.
 //!
 //! - `fronts`: two objectives, one of which is a cost; the share of the true front's hypervolume after 40 trials, or

@@ -11,7 +11,7 @@ pub(crate) type Truth = Box<dyn Fn(&Config) -> Option<Vec<f64>> + Send + Sync>;
 /// The loss of an answer, by the true values of the recommendation.
 pub(crate) type Loss = Box<dyn Fn(&[Vec<f64>]) -> f64 + Send + Sync>;
 
-/// A function, and what is asked of a searcher.
+/// A function, and the task of a searcher.
 pub(crate) struct Problem {
     pub(crate) number: u64,
     pub(crate) space: Space,

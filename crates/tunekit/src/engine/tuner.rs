@@ -79,7 +79,7 @@ pub enum TunerError {
         consecutive: u32,
         /// Why the last one did.
         last: String,
-        /// What was measured so far.
+        /// The measurements so far.
         tuning: Box<Tuning>,
     },
     /// The searcher has no suggestion.
@@ -283,7 +283,7 @@ impl Tuner {
         T: Into<Outcome>,
         E: fmt::Display,
     {
-        // One type for all closures: what follows is long, and would be compiled again for each of them.
+        // One type for all closures: the code below is long, and would be compiled again for each of them.
         let start = |trial: TrialRun| {
             let running = run(trial);
             async move { running.await.map_or_else(failure, Into::into) }.boxed_local()

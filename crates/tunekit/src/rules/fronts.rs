@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::rules::pareto::non_dominated;
 
-    /// As the definition has it: the front of what is left, again and again.
+    /// By the definition: the front of the rest, again and again.
     fn slow(points: &[Vec<f64>]) -> Vec<Option<usize>> {
         let mut numbers = vec![None; points.len()];
         for number in 0.. {

@@ -41,13 +41,13 @@ pub enum TransferError {
     /// One has measured nothing.
     #[error("earlier study {index} has no measurement; leave it out")]
     Empty {
-        /// Which, from 0.
+        /// Index of the study, from 0.
         index: usize,
     },
     /// One was about another space.
     #[error("earlier study {index} has another space: parameter `{parameter}` differs; transfer needs equal spaces")]
     Space {
-        /// Which, from 0.
+        /// Index of the study, from 0.
         index: usize,
         /// The first parameter that is not the same in both.
         parameter: String,
@@ -55,7 +55,7 @@ pub enum TransferError {
     /// One went the other way.
     #[error("earlier study {index} went for {theirs}, this one goes for {ours}; leave it out")]
     Goal {
-        /// Which, from 0.
+        /// Index of the study, from 0.
         index: usize,
         /// `min` or `max`.
         theirs: &'static str,

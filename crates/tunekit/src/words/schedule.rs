@@ -59,13 +59,13 @@ pub enum SchedulerSpec {
     HyperTune(ModelOptions),
     /// Population-based training.
     Pbt(PbtOptions),
-    /// Replicates until it is clear who is better, against an incumbent that is measured again and again.
+    /// Replicates until the better one is clear, against an incumbent that is measured again and again.
     Racing(RacingOptions),
     /// Synchronous Hyperband whose rungs evolve.
     Dehb(BracketOptions),
     /// Promotion by several objectives.
     MoAsha(FrontOptions),
-    /// Promotion above what was good in earlier studies.
+    /// Promotion of configurations that beat the best of earlier studies.
     Rush(RushOptions),
     /// A scheduler of your own, given to `Study::with`: a journal has its name alone.
     Own {
@@ -107,7 +107,7 @@ pub enum SchedulerKind {
     Dehb,
     /// Promotion by several objectives.
     MoAsha,
-    /// Promotion above what was good in earlier studies.
+    /// Promotion of configurations that beat the best of earlier studies.
     Rush,
 }
 

@@ -55,7 +55,7 @@ pub enum DoneBecause {
 /// The state of a trial when it had reached a step. The process that runs the trial keeps it under this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Which trial.
+    /// The trial's number.
     pub trial: TrialId,
     /// The step that it had reached: that of the report after which it paused.
     pub resource: u64,

@@ -15,7 +15,7 @@ fn space() -> Space {
     })
 }
 
-/// Where a value is on its logarithmic scale, 0 to 1.
+/// Place of a value on its logarithmic scale, 0 to 1.
 fn place(parameter: usize, value: f64) -> f64 {
     let (lo, hi) = RANGES[parameter];
     (value / lo as f64).ln() / (hi as f64 / lo as f64).ln()
@@ -51,7 +51,7 @@ impl Truth {
             "costs" => (1.0 + a / x[0] + b * x[1] / 256.0).ln(),
             "both" => rest(x[0]) + 2.0 * self.strength * (u - 0.5) * (v - 0.5),
             "valley" => 4.0 * self.strength * ((u - self.centre[0]).powi(2) + (v - self.centre[1]).powi(2)),
-            // Three to four times the noise from end to end: what is hardest to see of what counts as clear.
+            // Three to four times the noise from end to end: the weakest of the clear effects.
             "one" => (3.0 + self.centre[0]) * self.noise * (rest(x[0]) - rest(64.0)) / (rest(1.0) - rest(64.0)),
             _ => 0.0,
         }

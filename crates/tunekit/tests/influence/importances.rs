@@ -1,4 +1,4 @@
-//! What is said about parameters, against functions whose shares are known.
+//! Findings about parameters, against functions whose shares are known.
 
 use tunekit::results::{ImportanceError, Importances, PartialDependence, Surface};
 use tunekit::searcher::{History, Prediction, Random, Searcher, Stream, SuggestError};
@@ -199,7 +199,7 @@ fn shares_are_withheld_where_too_little_is_known() {
         let six = study(&space, searcher.build(), 6, f);
         assert_eq!(six.importances().unwrap_err(), ImportanceError::TooFew { got: 6, needed: 8 });
     }
-    // A model that is unsure, and a forest of what looks like noise.
+    // A model that is unsure, and a forest of measurements that look like noise.
     let noise = |c: &Config| (1e4 * c.float("x").unwrap()).sin();
     let unsure: [(Box<dyn Searcher>, f64); 2] = [(Box::new(Oracle(f, 0.5)), 0.7), (Box::new(Random), 0.5)];
     for (searcher, least) in unsure {
@@ -235,7 +235,7 @@ fn a_partial_dependence_follows_its_parameter_from_end_to_end() {
         assert!((point.mean - wanted).abs() < 0.01, "{point:?}");
         assert!((point.ci95[1] - point.ci95[0] - 2.0).abs() < 1e-9, "{point:?}");
     }
-    // By a forest: the same within what it knows, in an interval.
+    // By a forest: the same up to its errors, in an interval.
     let partial = study(&space, Box::new(Random), 200, f).partial_dependence("n", 4).unwrap();
     assert_eq!(partial.surface, Surface::Forest);
     assert!(partial.points[3].mean > 60.0 && partial.points[0].mean < 5.0, "{partial:?}");

@@ -35,7 +35,7 @@ fn job(study: &mut Study) -> Assignment {
     study.ask().unwrap().assignment().expect("a trial")
 }
 
-/// What may be seen of promotions: trials by the resource they began with.
+/// The visible side of promotions: trials by the resource they began with.
 #[derive(Default)]
 struct Quotas {
     bracket: BTreeMap<TrialId, u64>,
@@ -47,7 +47,7 @@ struct Quotas {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Ask,
-    /// Of which running trial, how far at once, and what.
+    /// The running trial, the number of steps at once, and the value.
     Report(usize, bool, u8),
     NotANumber(usize),
     Fail(usize),
@@ -75,7 +75,7 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
     let mut running: Vec<Assignment> = Vec::new();
     let mut ended: Option<TrialId> = None;
     let mut quotas = Quotas::default();
-    // What a caller keeps that removes each checkpoint as soon as it may.
+    // The checkpoints of a caller that removes each as soon as it may.
     let mut kept: BTreeSet<Checkpoint> = BTreeSet::new();
     for step in steps {
         events.extend(study.take_events());
@@ -354,7 +354,7 @@ fn a_percentile_stops_what_is_worse_than_that_share_of_the_others() {
     };
     // A fifth of five others is one: one may be better, two not.
     assert_eq!(last(0.2, [1.5, 2.5]), [Continue, Stop]);
-    // Four fifths of five are four, and of six too, of whom five are better than the last.
+    // Four fifths of five are four, and of six too, of which five are better than the last.
     assert_eq!(last(0.8, [4.5, 4.7]), [Continue, Stop]);
 }
 
@@ -380,7 +380,7 @@ fn a_percentile_around_a_scheduler_with_a_searcher_has_that_searcher() {
         decisions.insert(format!("{decision:?}"));
     }
     assert_eq!(decisions.len(), 2);
-    // Between rungs the rule stops what is behind; a replay finds both.
+    // Between rungs the rule stops trials that are behind; a replay finds both.
     let slow = (0..20).map(|_| job(&mut study)).find(|job| job.resource.unwrap() > 1).unwrap();
     let step = study.trial(slow.trial).unwrap().last_step().unwrap_or(0) + 1;
     let mut again = Study::replay(study.take_events()).unwrap();
@@ -423,12 +423,12 @@ fn promotion_by_cost_lets_a_dear_trial_take_the_place_of_cheap_ones() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
 
-    /// Whatever trials cost, what goes on from a rung cost at most one in eta of what all there did, and who goes on is
-    /// among the best that cost so little.
+    /// For any costs, the trials that go on from a rung cost at most one in eta of all trials there, and are among the
+    /// best that cost so little.
     #[test]
     fn promotion_by_cost_keeps_within_its_share(runs in prop::collection::vec((0..9_u8, 1..50_u16), 1..80), eta in 2..4_u64) {
         let mut study = Study::new(setup(SchedulerKind::AshaPromotion, 9, eta).cost_aware()).unwrap();
-        // By resource: losses and costs of those that came there, and who went on.
+        // By resource: losses and costs of the trials that reached it, and those that went on.
         let mut arrived: BTreeMap<u64, BTreeMap<TrialId, (u8, f64)>> = BTreeMap::new();
         let mut promoted: BTreeMap<u64, BTreeSet<TrialId>> = BTreeMap::new();
         for (loss, cost) in runs {
@@ -526,7 +526,7 @@ fn best_compares_what_came_equally_far() {
             assert_eq!(study.report(job.trial, 1, value).unwrap(), Decision::Pause);
         }
         assert_eq!(study.best().unwrap().trial, TrialId(0));
-        // The best of the first rung gets worse, as what is overfitted does; the others are not known there.
+        // The best of the first rung gets worse, as an overfitted model does; the others are not known there.
         let job = job(&mut study);
         assert_eq!((job.trial, job.resource), (TrialId(0), Some(3)));
         study.report(job.trial, 3, 1.2).unwrap();
@@ -607,13 +607,13 @@ fn sixty_four_simulated_workers_are_never_idle_and_every_run_is_the_same() {
     }
 }
 
-/// Where curves cross: what learns slowly ends lower, so that the ranks of early reports mislead.
+/// Where curves cross: a slow learner ends lower, so that the ranks of early reports mislead.
 fn crossing(x: f64, y: f64, step: u64) -> f64 {
     let end = 0.1 + (x - 0.7).powi(2) + (y - 0.4).powi(2);
     end + (1.0 - end) / (1.0 + step as f64 / (0.3 + 4.0 * x))
 }
 
-/// How far above the best possible one a full run of the recommended configuration ends, by its logarithm.
+/// Distance of a full run of the recommended configuration above the best possible one, by its logarithm.
 fn crossing_regret(kind: SchedulerKind, seed: u64) -> f64 {
     let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
     let space = space.with("y", Domain::float(0.0, 1.0).unwrap()).unwrap();
@@ -710,7 +710,7 @@ fn a_rung_that_is_not_going_to_be_full_waits_for_those_under_way() {
     assert_eq!((next.trial, next.resource), (TrialId(3), Some(3)));
     assert_eq!(job(&mut cold), next);
     assert_eq!(study.ask().unwrap(), Ask::Wait);
-    // A larger budget begins with the next bracket, not with what is left of the closed rung.
+    // A larger budget begins with the next bracket, not with the rest of the closed rung.
     study.limit_trials(None);
     assert_eq!(job(&mut study).resource, Some(3));
 }

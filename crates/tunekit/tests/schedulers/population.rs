@@ -1,4 +1,4 @@
-//! Population-based training: who goes on from whose checkpoint, by cases computed by hand.
+//! Population-based training: the checkpoints from which trials go on, by cases computed by hand.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn who_is_behind_goes_on_as_a_copy_of_who_is_ahead() {
     let losses = [3.0, 9.0, 1.0, 4.0, 2.0, 5.0, 6.0];
     for (job, loss) in open.iter().zip(losses) {
         assert_eq!(study.report(job.trial, 1, 0.0).unwrap(), Decision::Continue);
-        // As long as one of the population is missing nobody knows who is behind.
+        // While one of the population is missing, none is known to be behind.
         assert_eq!(study.report(job.trial, 2, loss).unwrap(), Decision::Pause);
     }
     // The seventh of eight goes, and the first three stay; of 9, 6 and 5.5 the first two are behind.
@@ -90,7 +90,7 @@ fn a_copy_begins_with_the_checkpoint_of_the_score_however_far_its_parent_is() {
     assert_eq!((study.checkpoints().len(), job(&mut study).resource), (0, Some(2)));
 }
 
-/// What is left after an epoch is what was left times 1 - rate, and the rate itself disturbs: `left + rate` is the
+/// The rest after an epoch is the rest before it times 1 - rate, and the rate itself disturbs: `left + rate` is the
 /// loss. The best rate that stays the same over 40 epochs is ln(40) / 40, with a loss of 1/40 + ln(40) / 40 = 0.117;
 /// one that falls does better.
 #[test]
@@ -100,7 +100,7 @@ fn a_population_finds_a_schedule_that_is_better_than_any_one_configuration() {
         let space = Space::new().with("rate", Domain::float(1e-3, 0.9).unwrap().log().unwrap()).unwrap();
         let setup = Setup { space, ..population(8, 4, 40) };
         let mut study = Study::new(setup.seed(seed)).unwrap();
-        // What the caller keeps of trials that paused.
+        // The states that the caller keeps of paused trials.
         let mut kept: BTreeMap<Checkpoint, f64> = BTreeMap::new();
         let mut ended = Vec::new();
         while ended.len() < 8 {

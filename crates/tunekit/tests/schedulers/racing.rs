@@ -1,4 +1,4 @@
-//! Racing: replicates until it is clear who is better, cases computed by hand and one of drift.
+//! Racing: replicates until the better one is clear, cases computed by hand and one of drift.
 
 use tunekit::journal::Event;
 use tunekit::scheduler::{RacingOptions, SchedulerSpec};
@@ -22,7 +22,7 @@ fn a_race_drops_replicates_and_accepts_by_probability() {
     use Decision::{Pause, Stop};
     let mut study = Study::new(race(RacingOptions::default())).unwrap();
     let mut leader = TrialId(0);
-    // What the next challenger measures; checks of the leader in between say what it said before.
+    // Values of the next challenger; checks of the leader in between give its earlier value.
     let mut step = |value: f64| {
         loop {
             let job = job(&mut study);
@@ -81,7 +81,7 @@ fn a_race_goes_on_when_its_leader_fails() {
     for k in 0..40 {
         let next = job(&mut study);
         let step = next.resource.unwrap();
-        // Whoever leads fails when it is measured again as a yardstick.
+        // The leader fails when it is measured again as a yardstick.
         if step > 3 {
             study.tell(next.trial, Outcome::Failed("no".to_owned())).unwrap();
             last = Some(next.trial);
@@ -98,8 +98,8 @@ fn a_race_goes_on_when_its_leader_fails() {
 
 #[test]
 fn a_race_takes_the_drift_out_of_every_comparison() {
-    // Everything gets faster by 0.4 % with each measurement: by the time, what is 20 % slower than the first one looks
-    // faster.
+    // Everything gets faster by 0.4 % with each measurement: in time, a configuration that is 20 % slower than the
+    // first one looks faster.
     let (mut right, mut all) = (0, 0);
     for seed in 1000..1010 {
         let mut study = Study::new(race(RacingOptions::default()).seed(seed)).unwrap();

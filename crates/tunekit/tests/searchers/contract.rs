@@ -274,7 +274,7 @@ fn conditional() -> Space {
 
 #[test]
 fn conditions_and_predicates_hold_for_every_suggestion() {
-    // The Gaussian process does not heed predicates yet: what it suggests against one is an error, not a suggestion.
+    // The Gaussian process ignores predicates: a suggestion against one is an error, not a suggestion.
     for kind in SearcherKind::ALL {
         let loss = |config: &Config| config.float("x").unwrap() + config.int("depth").map_or(1.0, |d| 1.0 / d as f64);
         // `drive` validates each.
@@ -460,7 +460,7 @@ fn auto_takes_what_suits_the_study_and_says_why() {
         let why = study.why().unwrap();
         assert!(why.starts_with(wanted), "{why}");
         job(&mut study);
-        // What it goes by is in the journal.
+        // Everything that it uses is in the journal.
         let replayed = Study::replay(study.take_events()).unwrap();
         assert_eq!(replayed.why().unwrap(), why);
     }

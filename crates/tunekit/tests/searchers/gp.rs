@@ -1,5 +1,5 @@
-//! What the Gaussian process makes of constraints, several objectives, costs, failures and predicates: over many seeds,
-//! against random search on the same problem.
+//! The Gaussian process with constraints, several objectives, costs, failures and predicates: over many seeds, against
+//! random search on the same problem.
 
 use tunekit::results::pareto;
 use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study};
@@ -38,7 +38,7 @@ fn compare(seeds: u64, figure: impl Fn(SearcherKind, u64) -> f64) -> (f64, f64) 
 
 #[test]
 fn an_unknown_constraint_is_learned_and_its_border_found() {
-    // The optimum without the constraint, (0.2, 0.2), is far inside of what is forbidden; with it, it lies on the
+    // The optimum without the constraint, (0.2, 0.2), is far inside of the forbidden region; with it, it lies on the
     // border.
     let value = |c: &Config| (xy(c).0 - 0.2).powi(2) + (xy(c).1 - 0.2).powi(2);
     let limit = |c: &Config| 1.0 - xy(c).0 - xy(c).1;
@@ -84,10 +84,10 @@ fn where_trials_fail_is_learned() {
             (x, _) if x > 0.5 => Outcome::Failed("out of memory".to_owned()),
             (x, y) => Outcome::Value((x - 0.8).powi(2) + (y - 0.3).powi(2)),
         });
-        // How far beyond the border it went on to fail, once it had seen some.
+        // Failures beyond the border after it had seen some.
         study.trials()[10..].iter().filter(|t| xy(&t.config).0 > 0.55).count() as f64
     });
-    // The optimum lies at the border: some of what is tried there fails.
+    // The optimum lies at the border: some of the trials there fail.
     assert!(gp <= 6.0 && random >= 8.0, "failed: gp {gp}, random {random}");
 }
 
@@ -136,7 +136,7 @@ fn two_and_three_objectives_have_their_front_covered() {
 
 #[test]
 fn a_first_front_of_one_point_is_left_for_the_rest_of_the_front() {
-    // The cheapest configuration is on the front whatever it is like; the front goes from n = 1 to 40.
+    // The cheapest configuration is always on the front; the front goes from n = 1 to 40.
     let space = Space::new()
         .with("x", Domain::float(-5.0, 10.0).unwrap())
         .unwrap()

@@ -1,4 +1,4 @@
-//! Searchers: the contract of all of them, the Gaussian process, what is known beforehand, and honest answers.
+//! Searchers: the contract of all of them, the Gaussian process, prior knowledge, and honest answers.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

@@ -1,4 +1,4 @@
-//! Starting from earlier studies: what it wins where they are alike, and costs where they are not.
+//! Starting from earlier studies: the gain where they are alike, and the cost where they are not.
 
 use tunekit::study::{Transfer, TransferError, TransferMethod};
 use tunekit::{Config, Domain, Experiment, Measured, Metric, SearcherKind, Setup, Space, Study};
@@ -61,7 +61,7 @@ impl Task {
         Experiment::of(&study)
     }
 
-    /// How many trials it takes to come within a regret of 0.05; 40 for more.
+    /// Number of trials to come within a regret of 0.05; 40 for more.
     fn trials(&self, setup: Setup) -> f64 {
         let mut study = Study::new(setup).unwrap();
         for n in 1..40 {
@@ -233,7 +233,7 @@ fn what_does_not_meet_a_constraint_is_not_transferred() {
         let mut study = Study::new(boxed).unwrap();
         assert!((0..20).any(|_| measure(&mut study) <= 0.3), "nothing is allowed in the box");
     }
-    // What another study was constrained by says nothing here.
+    // The constraints of another study say nothing here.
     let earlier = Experiment::of(&Study::new(setup(0)).unwrap());
     let other = Setup::new(space.clone(), Metric::minimize("loss"));
     let refused = Transfer::new(&other, vec![earlier]).unwrap_err().to_string();

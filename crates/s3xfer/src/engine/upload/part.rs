@@ -83,7 +83,7 @@ impl Carrier {
                 },
                 () = steering.late_part(began, bytes), if may => {
                     may = false;
-                    // Nothing is waited for: whoever has the permit may be as late.
+                    // Nothing is waited for: the permit's owner may be as late.
                     let permit = limits.try_permit().filter(|_| self.same_e_tag.load(Ordering::Relaxed));
                     if let Some(permit) = permit.filter(|_| steering.may_ask_again(began.elapsed())) {
                         tracing::debug!(object = %self.target.address(), bytes, "a part is late; sending it again");

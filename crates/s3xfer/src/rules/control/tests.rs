@@ -128,7 +128,7 @@ fn connections_that_are_far_away_are_opened_while_the_first_answers_are_waited_f
 fn no_more_are_opened_than_the_bytes_that_are_left_have_use_for() {
     let mut played = Played::new(256 << 20);
     played.controller.wants(256 << 20);
-    // 256 MiB are 34 times what a body brings while an answer is waited for.
+    // 256 MiB are 34 times the bytes that a body brings in one answer time.
     played.over(&link(40.0, 50.0, 200), 60_000);
     assert!(played.peak <= 40, "{}", played.peak);
 }
@@ -271,7 +271,7 @@ fn parts_that_are_left_are_of_one_size() {
 }
 
 proptest! {
-    /// Whatever comes, in whatever order.
+    /// Any events, in any order.
     #[test]
     fn numbers_stay_within_the_bounds(
         requests in 1_u32..600, part_bytes in 1_u64..1 << 30,
