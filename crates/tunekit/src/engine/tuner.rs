@@ -18,9 +18,8 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures::future::LocalBoxFuture;
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -283,15 +282,6 @@ impl Tuner {
         T: Into<Outcome>,
         E: fmt::Display,
     {
-        // One type for all closures: the code below is long, and would be compiled again for each of them.
-        let start = |trial: TrialRun| {
-            let running = run(trial);
-            async move { running.await.map_or_else(failure, Into::into) }.boxed_local()
-        };
-        self.tune(&start).await
-    }
-
-    async fn tune<'a>(self, start: Start<'a>) -> Result<Tuning, TunerError> {
         if self.workers == 0 {
             return Err(TunerError::NoWorkers);
         }
@@ -330,7 +320,7 @@ impl Tuner {
         let header = session.study.header();
         let (searcher, scheduler) = (&header.searcher, header.scheduler.name());
         let span = tracing::info_span!("study", metric = header.metric.name, searcher, scheduler, seed = header.seed);
-        session.run(limits, start).instrument(span).await
+        session.run(limits, run).instrument(span).await
     }
 }
 
@@ -405,14 +395,17 @@ struct Asked {
 /// The time between two ticks of the observers.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Starts a run of a trial.
-type Start<'a> = &'a (dyn Fn(TrialRun) -> LocalBoxFuture<'a, Outcome> + 'a);
-
 /// Runs that ended and have not been told.
 type Finished = VecDeque<(u64, Outcome)>;
 
 impl Session {
-    async fn run<'a>(mut self, limits: Limits, start: Start<'a>) -> Result<Tuning, TunerError> {
+    async fn run<F, Fut, T, E>(mut self, limits: Limits, run: F) -> Result<Tuning, TunerError>
+    where
+        F: Fn(TrialRun) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        T: Into<Outcome>,
+        E: fmt::Display,
+    {
         let (sender, mut reports) = mpsc::unbounded_channel::<Message>();
         let mut running = FuturesUnordered::new();
         let mut finished = Finished::new();
@@ -494,8 +487,8 @@ impl Session {
                         // Equal for all trials of a configuration, on every machine.
                         let config = format_args!("{:016x}", job.config.fingerprint());
                         let span = tracing::info_span!("trial", trial = %job.trial, %config, attempt = job.attempt);
-                        let future = start(self.trial_run(job, number, checkpoint, sender.clone())).instrument(span);
-                        running.push(async move { (number, future.await) });
+                        let future = run(self.trial_run(job, number, checkpoint, sender.clone())).instrument(span);
+                        running.push(async move { (number, future.await.map_or_else(failure, Into::into)) });
                     }
                     Err(reason) => finished.push_back((number, Outcome::Failed(reason))),
                 }
