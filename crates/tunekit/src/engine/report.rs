@@ -233,14 +233,15 @@ mod tests {
             study.at(Duration::from_secs(i));
             let job = study.ask().unwrap().assignment().unwrap();
             let lr = job.config.float("lr").unwrap();
+            let kind = if job.config.text("<b>kind</b>") == Some("a") { 0.0 } else { 0.3 };
             study.at(Duration::from_secs(i + 2));
             if i % 7 == 3 {
                 study.tell(job.trial, Outcome::Failed("<script>".to_owned())).unwrap();
                 continue;
             }
-            study.report(job.trial, 1, 2.0 + lr).unwrap();
-            study.report(job.trial, 2, 1.0 + lr).unwrap();
-            study.tell(job.trial, Measured::new(1.0 + lr).more([1.0 / lr])).unwrap();
+            study.report(job.trial, 1, 2.0 + lr + kind).unwrap();
+            study.report(job.trial, 2, 1.0 + lr + kind).unwrap();
+            study.tell(job.trial, Measured::new(1.0 + lr + kind).more([1.0 / lr])).unwrap();
         }
         study
     }
