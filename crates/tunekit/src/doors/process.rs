@@ -373,13 +373,18 @@ mod tests {
     #[tokio::test]
     async fn output_is_kept_and_handed_on_line_by_line() {
         let (mut running, folder, _) = run("echo one; echo why >&2; printf 'two'; exit 3", 100).await;
-        assert_eq!(first_line(&mut running).await, "one");
+        let mut lines = Vec::new();
+        // The end may be seen before the lines.
         let status = loop {
-            if let Happened::Ended(status) = running.next().await.unwrap() {
-                break status;
+            match running.next().await.unwrap() {
+                Happened::Line(line) => lines.push(line),
+                Happened::Ended(status) => break status,
             }
         };
-        while running.rest().await.is_some() {}
+        while let Some(line) = running.rest().await {
+            lines.push(line);
+        }
+        assert_eq!(lines[0], "one");
         assert_eq!((status.code(), running.last_words(3).await.as_str()), (Some(3), "why"));
         running.end().await;
         assert_eq!(fs::read_to_string(folder.path().join("stdout")).unwrap(), "one\ntwo");
