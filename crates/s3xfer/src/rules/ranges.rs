@@ -566,7 +566,7 @@ mod tests {
                 }
             }
         }
-        assert!(given >= 2000 && given < 20_000, "{given}");
+        assert!((2000..20_000).contains(&given), "{given}");
     }
 
     proptest! {
