@@ -210,7 +210,8 @@ fn setup(plan: &Plan, bench: &Bench, references: &References, show: &Show) -> Re
         let boto3 = in_space(&plan.space, &references.baseline);
         plan.space.validate(&boto3).map_err(|error| {
             Failure::usage(format!(
-                "--init boto3_defaults: boto3's defaults are not in the space: {error}; widen it, or write --init random"
+                "--init boto3_defaults: boto3's defaults are not in the space: {error}; widen it, \
+                 or write --init random"
             ))
         })?;
         points.push(boto3);

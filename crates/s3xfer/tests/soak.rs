@@ -23,7 +23,8 @@ const SIZE: u64 = 5 * PART + 77;
 const AT_ONCE: usize = 16;
 /// Downloads before memory is looked at for the first time: pools, arenas and lazily made tables have their size then.
 const WARM_UP: usize = 300;
-/// Of resident memory: five times the measured value. 5 KiB that stayed behind with every download would be more.
+/// Most growth of resident memory: five times the measured value. 5 KiB that stayed behind with every download would be
+/// more.
 const MOST_GROWTH: u64 = 8 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

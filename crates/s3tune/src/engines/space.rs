@@ -53,8 +53,8 @@ pub(crate) fn of_s3xfer(object_bytes: u64) -> Space {
     four.with(ADAPTIVE, Domain::Bool).expect("no other parameter has this name")
 }
 
-/// Configurations of [`of_s3xfer`]'s space to try early: so many requests at once, each with one part of the object. The
-/// engine's default begins with few requests and finds out; these show the time that this costs.
+/// Configurations of [`of_s3xfer`]'s space to try early: so many requests at once, each with one part of the object.
+/// The engine's default begins with few requests and finds out; these show the time that this costs.
 pub(crate) fn one_wave(space: &Space, object_bytes: u64) -> Vec<Config> {
     if !["max_concurrency", "multipart_chunksize", ADAPTIVE].into_iter().all(|name| space.domain(name).is_some()) {
         return Vec::new();

@@ -236,7 +236,7 @@ fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
 /// Whether `bytes` fit into a file that holds so many blocks and a disk that has so many bytes free. Of a download that
 /// is continued, most of the room may be taken already.
 fn has_room(bytes: u64, held_blocks: u64, free: u64) -> bool {
-    /// Of `st_blocks`, independent of the file system's own blocks.
+    /// Bytes of a block in `st_blocks`, whatever the file system's own blocks are.
     const BLOCK: u64 = 512;
 
     bytes.saturating_sub(held_blocks.saturating_mul(BLOCK)) <= free

@@ -32,7 +32,7 @@ pub struct ObjectListing {
     lister: Arc<Lister>,
     ranges: Ranges,
     tasks: JoinSet<(u64, Result<Page, TransferError>)>,
-    /// Of requests that failed, until their turn comes.
+    /// Errors of requests that failed, kept until their turn comes.
     errors: HashMap<u64, TransferError>,
     is_over: bool,
 }

@@ -310,8 +310,9 @@ impl Controller {
         (bytes as u64).min(self.bounds.part_bytes)
     }
 
-    /// Fewest bytes of a part where requests are refused. `left / (part p)` seconds pass until the last one is sent, `p`
-    /// of them a second, and `part / body_rate` until it ends: the sum is least at the root of `left body_rate / p`.
+    /// Fewest bytes of a part where requests are refused. `left / (part p)` seconds pass until the last one is sent,
+    /// `p` of them a second, and `part / body_rate` until it ends: the sum is least at the root of `left body_rate /
+    /// p`.
     fn least_part_of(&self, left: f64, body_rate: f64) -> f64 {
         match self.pacing.per_second() {
             Some(per_second) => self.least_part.min((left * body_rate / per_second).sqrt()),

@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Of `keys`, those between the guess for so many behind the first thousand, and the last one of these.
+    /// The keys of `keys` between the guess for so many behind the first thousand, and the last one of these.
     fn between(keys: &[String], wanted: usize) -> Option<usize> {
         let page = &keys[..1000];
         let sample = Sample::new(page.iter().map(String::as_str), 0)?;

@@ -55,7 +55,7 @@ pub(crate) struct Ranges {
     useful: f64,
     /// Pages until several requests are tried again.
     rest: u32,
-    /// Of the page furthest ahead, with its last key.
+    /// The sample of the page furthest ahead, with its last key.
     furthest: Option<(String, Option<Arc<Sample>>)>,
     /// The last key that was given out.
     given: Option<String>,

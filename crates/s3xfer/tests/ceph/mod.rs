@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Of Debian's packages ceph-mon, ceph-osd and radosgw, their dependencies, and every Debian.
+/// Programs of Debian's packages ceph-mon, ceph-osd and radosgw, of their dependencies, and of every Debian.
 const PROGRAMS: [&str; 9] =
     ["ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin", "setpriv", "timeout"];
 
-/// Of a step of the start on a busy machine.
+/// The longest step of the start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running gateway.

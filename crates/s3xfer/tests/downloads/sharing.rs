@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const MIB: u64 = 1 << 20;
 
-/// Of the paused clock, which stands still while anything can be done: a wait of this length never ends.
+/// A wait that never ends: the paused clock stands still while anything can be done.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// 16 parts to an object of a MiB, and room for one such object.

@@ -181,7 +181,7 @@ async fn a_connection_that_breaks_at_any_byte_of_an_answer_costs_no_byte_and_one
             let heads = [0, 1, 12, 30].map(|bytes| Cut::Head(bytes, end));
             let bodies = [0, 1, FRAME - 1, FRAME, FRAME + 1, 2 * FRAME, PART - 1].map(|bytes| Cut::Body(bytes, end));
             for cut in heads.into_iter().chain(bodies) {
-                // Of the first answer, which describes the object, and of one on a connection that was used before.
+                // The first answer, which describes the object, and one on a connection that was used before.
                 for broken in [0, 1] {
                     let script = move |number| (Answer::Ranged, if number == broken { cut } else { Cut::Not });
                     let outcome = download(http, script).await;

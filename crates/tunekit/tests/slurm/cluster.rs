@@ -157,8 +157,8 @@ impl Drop for Cluster {
     }
 }
 
-/// Kills a daemon's namespace by its first process, for which `unshare` waits: killed itself, it would leave a zombie. It
-/// may have ended by itself; nobody but us has its process id until it was waited for.
+/// Kills a daemon's namespace by its first process, for which `unshare` waits: killed itself, it would leave a zombie.
+/// It may have ended by itself; nobody but us has its process id until it was waited for.
 fn kill(unshare: &mut Child) {
     let id = unshare.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();

@@ -41,9 +41,9 @@ fn a_cluster_runs_a_pilot_and_single_jobs_and_loses_a_node_without_losing_a_tria
     loses_a_node(&mut cluster);
 }
 
-/// The node is one that does not run the job's script. Most times the other agents take the trial. Sometimes `srun` meets
-/// the broken connection in the middle of a check and ends them all (seen with 22.05); then the tuner submits another
-/// pilot of three nodes, which a cluster of four still has.
+/// The node is one that does not run the job's script. Most times the other agents take the trial. Sometimes `srun`
+/// meets the broken connection in the middle of a check and ends them all (seen with 22.05); then the tuner submits
+/// another pilot of three nodes, which a cluster of four still has.
 fn loses_a_node(cluster: &mut Cluster) {
     // The first trial elsewhere than on node 0 never ends by itself. Node 0 leaves it the time to begin.
     let script = r#"

@@ -10,8 +10,8 @@ use crate::engine::listing::ObjectListing;
 use crate::words::listing::ListRequest;
 
 impl Client {
-    /// The objects whose keys begin with `prefix`, as a stream: pages of a thousand are asked for while the one before is
-    /// gone through, several at once where the stream is polled faster than they come. An empty prefix is all of the
+    /// The objects whose keys begin with `prefix`, as a stream: pages of a thousand are asked for while the one before
+    /// is gone through, several at once where the stream is polled faster than they come. An empty prefix is all of the
     /// bucket.
     pub fn list(&self, bucket: impl Into<String>, prefix: impl Into<String>) -> ObjectListing {
         let (bucket, prefix) = (bucket.into(), prefix.into());
