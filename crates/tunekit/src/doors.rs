@@ -2,6 +2,7 @@
 
 pub(crate) mod checkpoints;
 pub(crate) mod journal;
+pub(crate) mod lock;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
 #[cfg(feature = "report")]

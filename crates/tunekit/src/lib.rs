@@ -161,7 +161,7 @@ pub mod program {
     pub use crate::engine::show::{Show, status_lines};
     pub use crate::engine::slurm::SlurmError;
     pub use crate::engine::study_file::{StudyFile, StudyFileError};
-    pub use crate::engine::study_folder::{FolderError, StudyFolder, write_tables};
+    pub use crate::engine::study_folder::{FolderError, FolderLock, StudyFolder, write_tables};
     pub use crate::rules::command::CommandError;
     pub use crate::words::backend::{Backend, SlurmMode, SlurmOptions, SlurmOptionsError};
     pub use crate::words::program::{MetricSource, Pass, Program, Retries};

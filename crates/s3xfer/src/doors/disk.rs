@@ -27,7 +27,7 @@ pub(crate) use calls::Call;
 use calls::Calls;
 #[cfg(test)]
 pub(crate) use calls::tests::Watch;
-pub(crate) use folder::{Folder, Lock};
+pub(crate) use folder::{Folder, Lock, unlock};
 use leaving::Opened;
 pub(crate) use staged::{Claimed, Place, StagedFile};
 pub(crate) use target::{Target, classify};

@@ -13,6 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use self::seal::{Sealed, Seals};
+use super::lock::LockedFile;
 use crate::words::event::{Event, SEALED};
 
 /// Why a journal cannot be read or written.
@@ -88,7 +89,7 @@ pub struct Contents {
 #[derive(Debug)]
 pub struct JournalFile {
     path: PathBuf,
-    file: File,
+    file: LockedFile,
     /// The end of the last whole line; `None` after a failure that could not be undone.
     len: Option<u64>,
     seals: Seals,
@@ -106,13 +107,12 @@ impl JournalFile {
         let path = path.as_ref().to_path_buf();
         let fail = |action| io_error(&path, action);
         let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail("open it"))?;
-        match file.try_lock() {
-            Ok(()) => {}
+        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail("open it"))?;
+        let mut file = match LockedFile::lock(file) {
+            Ok(file) => file,
             Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { path }),
             Err(TryLockError::Error(source)) => return Err(fail("lock it")(source)),
-        }
+        };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(fail("read it"))?;
         let contents = parse(&path, &bytes)?;

@@ -24,6 +24,7 @@ use super::stop::StopHandle;
 use super::study_file::{STUDY_NAME, StudyFile, StudyFileError};
 use super::tuner::{Observer, Tuner, TunerError, Tuning};
 use crate::doors::journal::{JournalError, JournalFile};
+use crate::doors::lock::LockedFile;
 use crate::doors::results::{WriteError, write_csv, write_whole};
 use crate::rules::experiment::Experiment;
 use crate::rules::stop::StoppedBy;
@@ -31,6 +32,8 @@ use crate::rules::study::{SetupError, Study};
 use crate::words::backend::Backend;
 use crate::words::trial::{Assignment, Decision, TrialId};
 
+/// The file whose lock the process has that runs the study.
+const LOCK_NAME: &str = "lock";
 /// The least time between two writes of the tables.
 const TABLES_EVERY: Duration = Duration::from_secs(1);
 /// The tables take one part in so many of the time at most.
@@ -209,7 +212,11 @@ impl StudyFolder {
 
     /// Whether a process runs the study now.
     pub fn is_running(&self) -> bool {
-        matches!(File::open(self.path.join("lock")).map(|file| file.try_lock()), Ok(Err(TryLockError::WouldBlock)))
+        let Ok(file) = File::open(self.path.join(LOCK_NAME)) else { return false };
+        // Shared, so that two who look at the same moment do not take each other for the study.
+        let running = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let _ = file.unlock();
+        running
     }
 
     /// Runs a study in this folder, or goes on with it: until its stop rule, the handle, or an error ends it. Programs
@@ -277,11 +284,11 @@ impl StudyFolder {
         error.map_or(Ok(tuning), |error| Err(error.into()))
     }
 
-    /// Makes the folder this study's, and holds it as long as the file it gives out is open.
+    /// Makes the folder this study's, and holds it until the lock is dropped.
     ///
     /// # Errors
     /// It is in use, or of another study.
-    pub fn prepare(&self, file: &StudyFile) -> Result<File, FolderError> {
+    pub fn prepare(&self, file: &StudyFile) -> Result<FolderLock, FolderError> {
         fs::create_dir_all(&self.path).map_err(failed(&self.path, "make folder"))?;
         let lock = self.lock()?;
         if let Ok(before) = self.study_file() {
@@ -297,15 +304,24 @@ impl StudyFolder {
         Ok(lock)
     }
 
-    fn lock(&self) -> Result<File, FolderError> {
-        let path = self.path.join("lock");
-        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = open.map_err(failed(&path, "open"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: self.path.clone() }),
-            Err(TryLockError::Error(source)) => Err(failed(&path, "lock")(source)),
+    fn lock(&self) -> Result<FolderLock, FolderError> {
+        /// Whoever looks whether the study runs ([`StudyFolder::is_running`]) has the lock for a moment.
+        const LOOKS: u32 = 20;
+        const BETWEEN: Duration = Duration::from_millis(10);
+
+        let path = self.path.join(LOCK_NAME);
+        let open = || OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        for look in 0..LOOKS {
+            if look > 0 {
+                std::thread::sleep(BETWEEN);
+            }
+            match LockedFile::lock(open().map_err(failed(&path, "open"))?) {
+                Ok(file) => return Ok(FolderLock { _file: file }),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(failed(&path, "lock")(source)),
+            }
         }
+        Err(FolderError::InUse { path: self.path.clone() })
     }
 
     /// Whether two study files are of one program; the rest is in the journal's header.
@@ -329,6 +345,12 @@ impl StudyFolder {
 fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> FolderError {
     let path = path.to_path_buf();
     move |source| FolderError::Io { path, action, source }
+}
+
+/// A study's folder, held for its owner alone until this is dropped.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: LockedFile,
 }
 
 /// Keeps the tables current.
@@ -397,5 +419,31 @@ impl Observer for Tables {
 
     fn on_end(&mut self, study: &Study, _: Option<StoppedBy>) {
         self.write(study);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_whether_it_runs_does_not_refuse_the_study() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = StudyFolder::new(path.path());
+        let lock = folder.lock().unwrap();
+        assert!(folder.is_running());
+        assert!(matches!(folder.lock(), Err(FolderError::InUse { .. })));
+        drop(lock);
+        assert!(!folder.is_running());
+        // Someone who looks at this moment.
+        let looking = File::open(path.path().join(LOCK_NAME)).unwrap();
+        looking.try_lock_shared().unwrap();
+        assert!(!folder.is_running());
+        let gone = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            drop(looking);
+        });
+        folder.lock().unwrap();
+        gone.join().unwrap();
     }
 }

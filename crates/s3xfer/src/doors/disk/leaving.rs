@@ -9,6 +9,8 @@ use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use super::folder::unlock;
+
 /// Few at any time: those that are over go whenever another one comes.
 static LEAVING: Mutex<Vec<Leaving>> = Mutex::new(Vec::new());
 
@@ -69,6 +71,12 @@ impl Opened {
         sync(&self.file).or_else(|error| {
             again(self.sync_failed.get_or_init(|| Failure { kind: error.kind(), text: error.to_string() }))
         })
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        unlock(&self.file);
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::format::{Chain, Lines, lines};
-use crate::doors::disk::{Folder, Lock};
+use crate::doors::disk::{Folder, Lock, unlock};
 use crate::words::unfinished::{SavedUpload, Unfinished, UploadRecord};
 
 /// Other versions are not read: their uploads are aborted with [`Client::abort_stale`](crate::Client::abort_stale).
@@ -182,6 +182,12 @@ impl UploadJournal {
     }
 }
 
+impl Drop for UploadJournal {
+    fn drop(&mut self) {
+        unlock(&self.file);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -234,6 +240,11 @@ mod tests {
         let (journal, _) = open(&path);
         journal.begin(unfinished()).unwrap();
         assert!(matches!(UploadJournal::open(&path, true).unwrap(), Opened::Held));
+        // A program that another thread starts has a copy of the open file for a moment.
+        let copy = journal.file.try_clone().unwrap();
+        drop(journal);
+        let (journal, _) = open(&path);
+        drop(copy);
         journal.remove();
         assert!(!path.exists());
         assert_eq!(open(&path).1, None);

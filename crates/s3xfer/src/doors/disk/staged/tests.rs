@@ -95,6 +95,19 @@ fn a_file_that_is_not_published_is_removed_and_the_old_one_kept() {
 }
 
 #[test]
+fn a_copy_of_the_open_file_does_not_hold_its_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("object");
+    leave_a_pair(folder.path());
+    let staged = resumable(&target).unwrap();
+    // A program that another thread starts has one for a moment.
+    let copy = staged.file.file.try_clone().unwrap();
+    drop(staged);
+    resumable(&target).unwrap();
+    drop(copy);
+}
+
+#[test]
 fn a_file_without_a_name_leaves_nothing_though_nobody_drops_it() {
     let folder = tempfile::tempdir().unwrap();
     let staged = StagedFile::create(&folder.path().join("object")).unwrap();
