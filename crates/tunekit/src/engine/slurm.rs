@@ -145,7 +145,7 @@ impl Slurm {
         words.extend(limit.map(|limit| format!("--max-seconds={}", limit.as_secs())));
         let nodes = options.nodes_for(file.workers);
         let script = path.join("job.sh");
-        fs::write(&script, slurm::script(options, nodes, &words)).map_err(failed)?;
+        fs::write(&script, slurm::script(options, &words)).map_err(failed)?;
         let grace = file.program.grace;
         Ok(Self { pool, options: options.clone(), folder: path, name, nodes, script, grace })
     }
@@ -160,12 +160,14 @@ impl Slurm {
         let mut jobs: BTreeMap<String, Instant> = BTreeMap::new();
         let mut looked: Option<Instant> = None;
         let mut futile = 0;
+        // A pilot that ended under its agents may have lost a node, and would wait in vain for as many as before.
+        let mut fewest = self.nodes;
         loop {
             let standing = self.pool.standing();
             let coming = jobs.keys().filter(|job| !self.pool.has_greeted(job)).count();
             let mode = self.options.mode;
             for _ in 0..slurm::to_submit(mode, standing.waiting, standing.idle, jobs.len(), coming) {
-                match self.submit().await {
+                match self.submit(fewest).await {
                     Ok(job) => drop(jobs.insert(job, Instant::now())),
                     Err(error) => return error,
                 }
@@ -190,6 +192,7 @@ impl Slurm {
                             jobs.remove(&job);
                             if self.pool.has_greeted(&job) {
                                 futile = 0;
+                                fewest = 1;
                                 tracing::warn!(job, "a job ended");
                                 continue;
                             }
@@ -213,9 +216,9 @@ impl Slurm {
         }
     }
 
-    async fn submit(&self) -> Result<String, SlurmError> {
+    async fn submit(&self, fewest: usize) -> Result<String, SlurmError> {
         let folder = self.folder.display().to_string();
-        let words = slurm::arguments(&self.options, self.nodes, &self.name, &folder);
+        let words = slurm::arguments(&self.options, fewest..=self.nodes, &self.name, &folder);
         let answer = submit(&words, &self.script).await?;
         let job = slurm::job_number(&answer).ok_or_else(|| SlurmError::NoNumber(answer.trim().to_owned()))?;
         tracing::info!(job, "a job is submitted");

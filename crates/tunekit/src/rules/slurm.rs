@@ -5,17 +5,18 @@
 //! there `sbatch` stops looking for `#SBATCH` lines, so that no path can smuggle one in.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::words::backend::{SlurmMode, SlurmOptions};
 
-/// The script of a job whose agents run `words`.
-pub(crate) fn script(options: &SlurmOptions, nodes: usize, words: &[String]) -> String {
+/// The script of a job whose agents run `words`, on every node that the job has.
+pub(crate) fn script(options: &SlurmOptions, words: &[String]) -> String {
     let mut line = String::from("exec");
     if options.mode == SlurmMode::Pilot {
         // A node or an agent that is lost must not take the others with it.
         line.push_str(" srun --no-kill --kill-on-bad-exit=0 --wait=0 --input=none --ntasks-per-node=1");
-        line.push_str(&format!(" --nodes={nodes} --ntasks={nodes}"));
+        line.push_str(r#" --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES""#);
     }
     for word in words {
         line.push(' ');
@@ -29,8 +30,9 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The arguments of `sbatch`, without the script's path: the job's output goes to a file of its number in `folder`.
-pub(crate) fn arguments(options: &SlurmOptions, nodes: usize, name: &str, folder: &str) -> Vec<String> {
+/// The arguments of `sbatch`, without the script's path: the job's output goes to a file of its number in `folder`. A
+/// pilot has as many of `nodes` as Slurm can give it at once, and waits for the first of the range.
+pub(crate) fn arguments(options: &SlurmOptions, nodes: RangeInclusive<usize>, name: &str, folder: &str) -> Vec<String> {
     // A job that is run again by Slurm would run a trial behind the tuner's back.
     let mut words = vec!["--parsable".to_owned(), "--no-requeue".to_owned()];
     words.extend([
@@ -41,8 +43,9 @@ pub(crate) fn arguments(options: &SlurmOptions, nodes: usize, name: &str, folder
         "--error=%j.out".to_owned(),
         "--input=/dev/null".to_owned(),
     ]);
-    let nodes = if options.mode == SlurmMode::Pilot { nodes } else { 1 };
-    words.extend([format!("--nodes={nodes}"), format!("--ntasks={nodes}"), "--ntasks-per-node=1".to_owned()]);
+    let (fewest, most) = if options.mode == SlurmMode::Pilot { nodes.into_inner() } else { (1, 1) };
+    words.push(if fewest < most { format!("--nodes={fewest}-{most}") } else { format!("--nodes={most}") });
+    words.push("--ntasks-per-node=1".to_owned());
     if options.mode == SlurmMode::Pilot {
         words.push("--no-kill".to_owned());
     }
@@ -112,14 +115,14 @@ mod tests {
         let words: Vec<String> = ["printf", "%s\\0"].into_iter().chain(nasty).map(str::to_owned).collect();
         let options = SlurmOptions { mode: SlurmMode::Job, ..SlurmOptions::default() };
         let path = folder.path().join("script");
-        let text = script(&options, 1, &words);
+        let text = script(&options, &words);
         std::fs::write(&path, &text).unwrap();
         let output = std::process::Command::new("sh").arg(&path).current_dir(folder.path()).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(said.split_terminator('\0').collect::<Vec<_>>(), nasty);
         // Slurm reads #SBATCH lines up to the first command.
         assert!(text.lines().nth(1).unwrap().starts_with("exec "));
-        assert!(script(&SlurmOptions::default(), 3, &words).contains("exec srun --no-kill --kill-on-bad-exit=0"));
+        assert!(script(&SlurmOptions::default(), &words).contains("exec srun --no-kill --kill-on-bad-exit=0"));
     }
 
     #[test]
@@ -129,11 +132,12 @@ mod tests {
             options: vec!["--partition=gpu".to_owned()],
             ..SlurmOptions::default()
         };
-        let words = arguments(&options, 3, "tunekit-1", "/a b/%j");
+        let words = arguments(&options, 3..=3, "tunekit-1", "/a b/%j");
         for word in ["--no-requeue", "--nodes=3", "--time=2", "--exclusive", "--partition=gpu", "--chdir=/a b/%j"] {
             assert!(words.iter().any(|found| found == word), "{word}");
         }
-        let words = arguments(&SlurmOptions { mode: SlurmMode::Job, exclusive: false, ..options }, 3, "j", "/");
+        assert!(arguments(&options, 1..=3, "j", "/").contains(&"--nodes=1-3".to_owned()));
+        let words = arguments(&SlurmOptions { mode: SlurmMode::Job, exclusive: false, ..options }, 1..=3, "j", "/");
         assert!(words.contains(&"--nodes=1".to_owned()) && !words.contains(&"--exclusive".to_owned()));
         assert_eq!(agent_limit(Duration::from_secs(60), Duration::from_secs(5)), Duration::from_secs(50));
         assert_eq!(agent_limit(Duration::from_secs(3), Duration::from_secs(5)), Duration::from_secs(1));
