@@ -102,6 +102,15 @@ impl Lab {
         Some(self.store.object(bucket, key)?.etag.clone())
     }
 
+    /// Removes the objects of a bucket whose keys begin with `prefix`, without a request; their number.
+    pub fn remove(&self, bucket: &str, prefix: &str) -> usize {
+        let mut state = self.store.lock();
+        let Some(bucket) = state.buckets.get_mut(bucket) else { return 0 };
+        let before = bucket.objects.len();
+        bucket.objects.retain(|key, _| !key.starts_with(prefix));
+        before - bucket.objects.len()
+    }
+
     /// The ids of the multipart uploads in progress in a bucket, such as an aborted client leaves behind.
     #[must_use]
     pub fn uploads(&self, bucket: &str) -> Vec<String> {

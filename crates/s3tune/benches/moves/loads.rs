@@ -1,5 +1,6 @@
 //! The sections: the load, the network, and the check of the result.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::Section;
 use crate::place::{BUCKET, Place, whole};
-use crate::programs::{Job, command};
+use crate::programs::{Job, command, versions};
 use crate::race::{self, Column, Row, below, median};
 
 const MIB: u64 = 1 << 20;
@@ -49,7 +50,7 @@ pub(crate) fn run(section: Section, size: &Size, programs: &[String], folder: &P
     let folder = tempfile::tempdir_in(folder).map_err(|error| format!("failed to make a folder: {error}"))?;
     let scratch = Scratch { folder };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(async {
+    let table = runtime.map_err(|error| error.to_string())?.block_on(async {
         match section {
             Section::Upload => upload(size, programs, &scratch, None, 3072 * MIB).await,
             Section::UploadShaped => upload(size, programs, &scratch, Some(SHAPED), 1024 * MIB).await,
@@ -59,7 +60,8 @@ pub(crate) fn run(section: Section, size: &Size, programs: &[String], folder: &P
             Section::FirstObject => first_object(size, programs, &scratch).await,
             Section::Sync => sync(size, programs, &scratch).await,
         }
-    })
+    })?;
+    Ok(format!("{table}\n\nBeside s3tune: {}.", versions(programs)))
 }
 
 fn rows(programs: &[String], job: &Job, place: &Place) -> Vec<Row> {
@@ -87,8 +89,13 @@ async fn upload(
     write(&file, &object)?;
     let job = Job::Up { file, key: "new".to_owned() };
     let mut rows = rows(programs, &job, &place);
+    // A program may find its work done already.
+    let before = || {
+        place.lab.remove(BUCKET, "new");
+        Ok(())
+    };
     let check = |_: &str| place.check("new", &object);
-    race::run(&place, &mut rows, (size.rounds, LIMIT_S), &scratch.path("log"), || Ok(()), check).await?;
+    race::run(&place, &mut rows, (size.rounds, LIMIT_S), &scratch.path("log"), before, check).await?;
     let gib = bytes as f64 / GIB;
     let share = move |wall_s: f64| link.map_or(f64::NAN, |link| bytes as f64 / wall_s / link / 1e6);
     let cpu: Column<'_> = ("CPU s/GiB", &|costs| format!("{:.2}", costs.cpu_s / gib));
@@ -119,7 +126,10 @@ async fn files(size: &Size, programs: &[String], scratch: &Scratch, up: bool) ->
     };
     let mut rows = rows(programs, &job, &place);
     let before = || match up {
-        true => Ok(()),
+        true => {
+            place.lab.remove(BUCKET, "files/");
+            Ok(())
+        }
         false => clear(&folder),
     };
     let check = |_: &str| {
@@ -234,12 +244,20 @@ async fn sync(size: &Size, programs: &[String], scratch: &Scratch) -> Result<Str
     let place = Place::new(distant()?, objects).await?;
     let job = Job::Sync { folder, prefix: "same/".to_owned() };
     let mut rows = rows(programs, &job, &place);
-    let puts = || place.lab.stats().count(RequestKind::PutObject);
-    let check = |_: &str| match puts() {
+    let writes = || {
+        let stats = place.lab.stats();
+        [RequestKind::PutObject, RequestKind::CopyObject].map(|kind| stats.count(kind)).iter().sum::<u64>()
+    };
+    let until_now = Cell::new(0);
+    let before = || {
+        until_now.set(writes());
+        Ok(())
+    };
+    let check = |_: &str| match writes() - until_now.get() {
         0 => Ok(()),
         sent => Err(format!("{sent} objects were sent")),
     };
-    race::run(&place, &mut rows, (size.rounds, LIMIT_S), &scratch.path("log"), || Ok(()), check).await?;
+    race::run(&place, &mut rows, (size.rounds, LIMIT_S), &scratch.path("log"), before, check).await?;
     let rate: Column<'_> = ("files/s", &|costs| format!("{:.0}", count as f64 / costs.wall_s));
     let cpu: Column<'_> = ("CPU s", &|costs| format!("{:.2}", costs.cpu_s));
     let peak: Column<'_> = ("peak MiB", &|costs| format!("{:.0}", costs.peak_mib));

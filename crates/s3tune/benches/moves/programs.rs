@@ -1,4 +1,5 @@
-//! The programs: the command of each for each job, and its presence on this machine. All run with their defaults.
+//! The programs: the command of each for each job, and its presence on this machine. All run with their defaults, but
+//! say nothing of each file.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -111,6 +112,8 @@ pub(crate) fn command(program: &str, job: &Job, endpoint: &str) -> Result<Vec<St
     };
     Ok(match program {
         "s3tune" => all(&[S3TUNE], &["--endpoint-url", endpoint]),
+        // At that level it prints no keys.
+        "s5cmd" if matches!(job, Job::List { .. }) => all(&[&found("s5cmd")?, "--endpoint-url", endpoint], &[]),
         "s5cmd" => all(&[&found("s5cmd")?, "--log", "error", "--endpoint-url", endpoint], &[]),
         "rclone" => all(
             &[&found("rclone")?],
@@ -127,9 +130,28 @@ pub(crate) fn command(program: &str, job: &Job, endpoint: &str) -> Result<Vec<St
                 REGION,
             ],
         ),
-        "aws-cli" => all(&[&found("aws")?, "s3"], &["--endpoint-url", endpoint]),
+        "aws-cli" if matches!(job, Job::List { .. }) => all(&[&found("aws")?, "s3"], &["--endpoint-url", endpoint]),
+        "aws-cli" => all(&[&found("aws")?, "s3"], &["--only-show-errors", "--endpoint-url", endpoint]),
         _ => all(&[&found("python3")?], &[]),
     })
+}
+
+/// The versions of the programs that are there, for the table's foot.
+pub(crate) fn versions(programs: &[String]) -> String {
+    let asked = |program: &String| {
+        let (file, words) = match program.as_str() {
+            "s5cmd" => ("s5cmd", &["version"][..]),
+            "rclone" => ("rclone", &["version"][..]),
+            "aws-cli" => ("aws", &["--version"][..]),
+            "boto3" => ("python3", &["-c", "import boto3; print(boto3.__version__)"][..]),
+            _ => return None,
+        };
+        let output = std::process::Command::new(found(file).ok()?).args(words).output().ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = said.lines().next()?.trim_start_matches("rclone ").split_whitespace().next()?.to_owned();
+        Some(if version.contains('/') { version.replace('/', " ") } else { format!("{program} {version}") })
+    };
+    programs.iter().filter_map(asked).collect::<Vec<_>>().join(", ")
 }
 
 /// The path of a program on PATH.

@@ -118,6 +118,8 @@ struct Reached {
 struct Ceiling {
     requests: f64,
     until: f64,
+    /// Whether fewer have been tried.
+    is_tried: bool,
 }
 
 /// Requests in flight at the beginning; twice as many where answers are far away, for every step up costs one.
@@ -160,6 +162,8 @@ const CEILING: f64 = 5.0;
 const LONGEST_CEILING: f64 = 60.0;
 /// Share of the target that must have been in flight for a window to say something.
 const USED: f64 = 0.75;
+/// Share of the requests that flow where answers hardly come in waves.
+const EVEN: f64 = 0.8;
 /// Share of a level's new requests whose answers make it begin.
 const ANSWERED: f64 = 0.75;
 /// Shortest window, in seconds.
@@ -170,7 +174,9 @@ const LUMPS: f64 = (256 << 10) as f64;
 const CALM: f64 = 0.1;
 /// Seconds after which it is believed all the same.
 const LONGEST_WINDOW: f64 = 0.5;
-/// Seconds after which requests that are too many are cut off.
+/// Times of an answer after which requests that are too many are cut off, and the least and most seconds.
+const DRAIN: f64 = 8.0;
+const SHORTEST_DRAIN: f64 = 0.1;
 const LONGEST_DRAIN: f64 = 1.0;
 /// Seconds in which refusals are one volley, or the time to the first byte where that is longer.
 const VOLLEY: f64 = 0.1;
@@ -278,7 +284,7 @@ impl Controller {
     pub(crate) fn target_before(&self, left: u32) -> u32 {
         let target = self.target();
         let few = (LAST * f64::from(target)) as u32;
-        match left <= few && self.ceiling.is_none() && !self.pacing.is_on() {
+        match left <= few && self.present_ceiling().is_none() && !self.pacing.is_on() {
             true => target.saturating_add(few),
             false => target,
         }
@@ -375,7 +381,7 @@ impl Controller {
             }
             let bounds = self.bounds;
             let (meter, lateness) = (self.meter.clone(), self.lateness.clone());
-            *self = Self { meter, lateness, ..Self::new(bounds) };
+            *self = Self { meter, lateness, wanted: self.wanted, ..Self::new(bounds) };
         }
         let far = (waited / FAR).min(2.0) * f64::from(FIRST);
         self.target = self.target.max(far.min(f64::from(self.bounds.requests)));
@@ -501,7 +507,7 @@ impl Controller {
         let split = at_the_end.then_some(now + LEAST_WINDOW.max(quiet / 8.0));
         // Parts that are too many may bring nothing for long.
         let excess = self.level.mark.is_none() && self.meter.in_flight > self.target();
-        let drained = excess.then_some((self.level.at + LONGEST_DRAIN).max(now + LEAST_WINDOW));
+        let drained = excess.then_some((self.level.at + self.drain()).max(now + LEAST_WINDOW));
         let due = judged.into_iter().chain(glanced).chain(drained).chain(split).min_by(f64::total_cmp)?;
         // Seldom where nothing changes for long.
         Some(Duration::from_secs_f64(due.max(now + quiet / 16.0)))
@@ -565,12 +571,19 @@ impl Controller {
     fn begin_judgement(&mut self) {
         let answers = (self.meter.answers - self.level.answers) as f64;
         let excess = self.meter.in_flight.saturating_sub(self.target());
-        if excess > 0 && self.meter.now - self.level.at > LONGEST_DRAIN {
+        if excess > 0 && self.meter.now - self.level.at > self.drain() {
             self.shed = excess;
+            // They count until they have ended: the next look must not cut off as many again.
+            self.level.at = self.meter.now;
         }
         if excess == 0 && answers >= (self.level.added * ANSWERED).floor() {
             self.level.mark = Some(self.meter.mark());
         }
+    }
+
+    /// Seconds after which requests that are too many are cut off.
+    fn drain(&self) -> f64 {
+        (DRAIN * self.meter.first_byte).clamp(SHORTEST_DRAIN, LONGEST_DRAIN)
     }
 
     /// Seconds over which the level is judged.
@@ -606,8 +619,8 @@ impl Controller {
             if rate < AS_MUCH * before.rate {
                 self.body_rate = body;
                 self.needed = Some(before);
-                // More were not worse: the network became better meanwhile.
-                self.ceiling = None;
+                // Where as many were worse once, the network became better meanwhile.
+                self.ceiling = self.ceiling.filter(|ceiling| ceiling.requests >= before.requests);
                 return self.set(before.requests);
             }
             if rate > BETTER * before.rate && self.target > FEWEST {
@@ -631,6 +644,18 @@ impl Controller {
             self.best = Some(now);
         }
         let left = self.wanted.map_or(f64::INFINITY, |wanted| wanted as f64 - self.meter.received);
+        // A lower number saves requests and may gain no time, so that near the end it is not worth being tried.
+        let is_worth_it = left > rate * LEAST_WORTH.max(ANSWERS_WORTH * self.meter.first_byte);
+        let is_even = since.flowing() >= EVEN * since.in_flight();
+        if let Some(ceiling) = self.ceiling.as_mut().filter(|ceiling| !ceiling.is_tried)
+            && is_worth_it
+            && is_even
+            && self.target > FEWEST
+        {
+            // More were worse, so that fewer may be better.
+            ceiling.is_tried = true;
+            return self.lower(now, STEP_DOWN * self.target);
+        }
         let (enough, growth) = match self.phase {
             Phase::Opening(0) if is_confirmed => (FREE, GROWTH),
             Phase::Opening(0) => (FIRST_HOLDS, GROWTH),
@@ -655,19 +680,27 @@ impl Controller {
             };
             return self.set((growth * far * self.target).max(self.target + 1.0));
         }
+        let was_opening = matches!(self.phase, Phase::Opening(_));
         self.phase = Phase::Steady;
-        let gaps = 1.0 + self.meter.first_byte * self.body_rate / self.part_bytes(u64::MAX) as f64;
-        let needed = SPARE * gaps * rate / self.body_rate;
-        let known = self.needed.filter(|known| now.at - known.at < MEMORY && rate > WORSE * known.rate);
         // One body alone has carried more.
         let is_worse_than_one = rate < WORSE * self.body_rate;
+        // The requests of a ramp that made it worse are cut off at once, and the parts that they leave are small.
+        let cuts = was_opening && is_worse_than_one;
+        let part = self.part_bytes(u64::MAX) as f64;
+        let part = if cuts { part.min(left / f64::from(self.meter.in_flight)).max(1.0) } else { part };
+        let gaps = 1.0 + self.meter.first_byte * self.body_rate / part;
+        let bodies = rate / self.body_rate;
+        let needed = SPARE * gaps * if cuts { bodies.max(1.0) } else { bodies };
+        let known = self.needed.filter(|known| now.at - known.at < MEMORY && rate > WORSE * known.rate);
         let least = if told.is_some() || is_worse_than_one { FEWEST } else { self.target / 2.0 };
         let needed = needed.max(least).max(known.map_or(0.0, |known| known.requests));
-        // A lower number saves requests and gains no time, so that near the end it is not worth being tried.
-        let is_worth_it = is_worse_than_one || left > rate * LEAST_WORTH.max(ANSWERS_WORTH * self.meter.first_byte);
-        match needed < FEWER * self.target && is_worth_it {
-            true => self.lower(now, needed),
-            false => self.level.mark = Some(self.meter.mark()),
+        if needed >= FEWER * self.target || !(is_worse_than_one || is_worth_it) {
+            self.level.mark = Some(self.meter.mark());
+            return;
+        }
+        self.lower(now, needed);
+        if cuts {
+            self.shed = self.meter.in_flight.saturating_sub(self.target());
         }
     }
 
@@ -677,12 +710,17 @@ impl Controller {
     }
 
     fn raise_ceiling(&mut self, good: Reached) {
-        self.ceiling = Some(Ceiling { requests: good.requests, until: self.meter.now + self.ceiling_seconds });
+        let until = self.meter.now + self.ceiling_seconds;
+        self.ceiling = Some(Ceiling { requests: good.requests, until, is_tried: false });
         self.ceiling_seconds = (2.0 * self.ceiling_seconds).min(LONGEST_CEILING);
     }
 
+    fn present_ceiling(&self) -> Option<Ceiling> {
+        self.ceiling.filter(|ceiling| self.meter.now < ceiling.until)
+    }
+
     fn set(&mut self, requests: f64) {
-        self.ceiling = self.ceiling.filter(|ceiling| self.meter.now < ceiling.until);
+        self.ceiling = self.present_ceiling();
         let most = self.ceiling.map_or(f64::INFINITY, |ceiling| ceiling.requests).min(f64::from(self.bounds.requests));
         let before = self.target;
         self.target = requests.max(1.0).min(most);

@@ -14,13 +14,15 @@ pub(crate) struct Pacing {
     next_at: f64,
     /// When the rate changed last.
     changed_at: f64,
+    /// When the newest volley was refused, and the requests accepted by then.
+    volley: (f64, u64),
 }
 
 /// Share that is left of the rate after a volley of refusals.
 const AFTER_REFUSAL: f64 = 0.7;
 /// Share of the rate at which requests were sent until the first refusal.
 const AT_FIRST: f64 = 0.5;
-/// Share of the rate at which requests were accepted so far: the rate does not fall below it.
+/// Share of the rate at which requests were accepted since the last volley: the rate does not fall below it.
 const ACCEPTED: f64 = 0.7;
 /// Seconds without a refusal after which the rate grows by [`GROWTH`].
 const PATIENCE: f64 = 0.1;
@@ -48,10 +50,11 @@ impl Pacing {
 
     /// A volley was refused at `now`, after so many requests were `sent` and `refused` in all.
     pub(crate) fn refused(&mut self, now: f64, sent: u64, refused: u64) {
-        let seconds = now + BEGINNING;
-        let first = AT_FIRST * sent as f64 / seconds;
+        let first = AT_FIRST * sent as f64 / (now + BEGINNING);
         // Requests that were sent at an earlier rate are refused for a while, and say nothing about this one.
-        let accepted = ACCEPTED * sent.saturating_sub(refused) as f64 / seconds;
+        let all = sent.saturating_sub(refused);
+        let (at, before) = std::mem::replace(&mut self.volley, (now, all));
+        let accepted = ACCEPTED * all.saturating_sub(before) as f64 / (now - at).max(BEGINNING);
         let next = self.per_second.map_or(first, |rate| (AFTER_REFUSAL * rate).max(accepted.min(rate)));
         self.per_second = Some(next.max(LEAST));
         self.changed_at = now;
@@ -107,5 +110,19 @@ mod tests {
         assert!(pacing.per_second.unwrap() > after);
         (0..100).for_each(|_| pacing.refused(3.0, 1, 1));
         assert_eq!(pacing.per_second, Some(LEAST));
+    }
+
+    #[test]
+    fn the_rate_follows_a_server_that_becomes_slower() {
+        let mut pacing = Pacing::default();
+        // A thousand a second are accepted for half a minute, then fifty.
+        pacing.refused(1.0, 2000, 1000);
+        pacing.refused(30.0, 31_000, 2000);
+        for volley in 1..=20_u64 {
+            let refused = 2000 + 70 * volley;
+            pacing.refused(30.0 + 0.1 * volley as f64, 31_000 + 75 * volley, refused);
+        }
+        let rate = pacing.per_second.unwrap();
+        assert!(rate < 80.0, "{rate}");
     }
 }

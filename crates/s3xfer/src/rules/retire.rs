@@ -7,6 +7,8 @@ use super::split::OnItsWay;
 
 /// A part that flows for less has no rate of its own, in seconds.
 const YOUNG: f64 = 0.05;
+/// The same in times of an answer: TCP doubles the rate of a new connection with each of its round trips (RFC 5681).
+const YOUNG_ANSWERS: f64 = 8.0;
 /// Bytes of it that may be on their way in one lump.
 const LUMP: u64 = 64 << 10;
 /// Fewest parts that have a rate, for there is no usual one among few.
@@ -18,7 +20,7 @@ const FASTER: f64 = 2.0;
 
 /// The part whose bytes another connection brings in less than half of the time, if there is any; the worst one.
 pub(crate) fn retire(parts: impl Iterator<Item = OnItsWay>, first_byte: f64) -> Option<usize> {
-    let timed = parts.enumerate().filter(|(_, part)| part.flowed.as_secs_f64() > YOUNG);
+    let timed = parts.enumerate().filter(|(_, part)| part.flowed.as_secs_f64() > YOUNG.max(YOUNG_ANSWERS * first_byte));
     let timed = timed.map(|(index, part)| {
         let rate = (part.brought + LUMP) as f64 / part.flowed.as_secs_f64();
         (index, part.left as f64, rate)
@@ -68,6 +70,8 @@ mod tests {
         let with = |others: Vec<OnItsWay>, slow, first_byte| retire(others.into_iter().chain([slow]), first_byte);
         assert_eq!(with(usual(9), part(8, 8), 0.03), None, "links are shared unevenly");
         assert_eq!(with(usual(9), part(2, 8), 2.0), None, "another answer takes longer");
+        assert_eq!(with(usual(9), part(2, 80), 0.05), Some(9));
+        assert_eq!(with(usual(9), part(2, 80), 0.1), None, "TCP has not found its rate yet");
         assert_eq!(with(usual(5), part(1, 8), 0.03), None, "few have no usual rate");
         let young = OnItsWay { brought: 0, left: 8 * MB, flowed: Duration::from_millis(20) };
         assert_eq!(with(usual(9), young, 0.01), None);

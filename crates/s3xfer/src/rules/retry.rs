@@ -31,8 +31,8 @@ struct Backoff {
 
 const AFTER_BODY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
 const AFTER_TROUBLE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
-/// The pause before a request's turn, if refusals pace the requests.
-const AFTER_THROTTLING_PACED: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(8) };
+/// The pause before a request's turn, if refusals pace the requests: their pace spares the server already.
+const AFTER_THROTTLING_PACED: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_millis(400) };
 /// S3 scales a prefix up in minutes; hammering it meanwhile only prolongs the 503s.
 const AFTER_THROTTLING: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(8) };
 
