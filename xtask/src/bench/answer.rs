@@ -29,9 +29,10 @@ const SECTIONS: [Section; 5] = [
     Section {
         name: "profiles",
         head: "## Recommendations of s3tune against an exhaustive grid\n\n\
-               How far is what one run of s3tune recommends for s3xfer from the best of 30 configurations (8 to 256 requests, parts of 1 to 16 MiB)? On sockets, \
-               36 s of search and about 24 s of comparison; then the engine's default, the four best cells and the recommendation, 10 to 20 rounds in turn. \
-               Figures are mean times over that of the best cell: 1.00 is as good, less is better than any cell.",
+               The time of s3tune's recommendation for s3xfer, against the best of 30 configurations (8 to 256\n\
+               requests, parts of 1 to 16 MiB). On sockets, 36 s of search and about 24 s of comparison; then the\n\
+               engine's default, the four best cells and the recommendation, 10 to 20 rounds in turn. Figures are\n\
+               mean times over that of the best cell: 1.00 is as good, less is better than any cell.",
         arguments: &["profiles", "--seconds", "36"],
         quick: &["profiles", "--only", "same region,thin link", "--seconds", "15"],
     },
@@ -52,24 +53,28 @@ const SECTIONS: [Section; 5] = [
     Section {
         name: "flat",
         head: "## Recommendations where nothing is to be gained\n\n\
-               Does s3tune ever recommend what is slower than the engine's default? A thin link with an uneven first byte, in virtual time; whatever else than the \
-               default is recommended is measured against it over 40 rounds on another seed of the network.",
+               Studies in which s3tune recommends a configuration that is slower than the engine's default. A thin\n\
+               link with an uneven first byte, in virtual time. Every recommendation but the default is measured\n\
+               against it over 40 rounds on another seed of the network.",
         arguments: &["flat"],
         quick: &["flat", "--seeds", "5"],
     },
     Section {
         name: "compat",
         head: "## Configurations a minute in the AWS sample's space\n\n\
-               As today, and as s3tune once was: three downloads of every configuration, each waited for (`bayes_fifo`, `--no-cut-off`). On sockets, three studies each, medians.",
+               As today, and as s3tune was before: three downloads of every configuration, each waited for\n\
+               (`bayes_fifo`, `--no-cut-off`). On sockets, three studies each, medians.",
         arguments: &["compat", "--seeds", "3"],
         quick: &["compat", "--seeds", "1"],
     },
     Section {
         name: "clients",
         head: "## Other programs, tuned and taken home\n\n\
-               Each program is tuned by `s3tune tune --engine NAME` on the network `same-region` with an object of 256 MiB, the recommendation is exported, and a plain \
-               script of the program downloads with its defaults and with the export in turn. *Claimed* is the figure of s3tune's own comparison, *plain* the \
-               medians of seven pairs without s3tune. boto3's time is that of `download_file`, the others' that of the process.",
+               Each program is tuned by `s3tune tune --engine NAME` on the network `same-region` with an object of\n\
+               256 MiB. The recommendation is exported, and a plain script of the program downloads with its\n\
+               defaults and with the export in turn. *Claimed* is the figure of s3tune's own comparison, *plain*\n\
+               the medians of seven pairs without s3tune. boto3's time is that of `download_file`, the others' that\n\
+               of the process.",
         arguments: &["clients"],
         quick: &["clients", "--seconds", "20", "--pairs", "3"],
     },

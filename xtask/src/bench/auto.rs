@@ -21,11 +21,16 @@ const BENCH: &str = "auto";
 const HEAD: &str = "\
 ## Without being told how
 
-How close do default settings come to the best fixed pair of requests and part size, found by exhaustive search (4 to 512 requests, parts of 1 to 64 MiB)?
-The figure is the best fixed pair's time over the rule's: 1 is as good. Full-size numbers in virtual time: a fluid link that all bodies share, first bytes of a
-log-normal distribution, new connections, tails, refused requests, links that carry less the more requests there are. The rules of others are played on the same
-model, as they publish them. Drawn networks: first byte 2 to 300 ms, 5 to 100 MB/s a connection, link 10 Mbit/s to 100 Gbit/s, objects of 1 MiB to 50 GiB.
-*Second transfer* begins with what a first one has found (`TransferMemory`); *told of another network* with what is true of the next network of the list, and false of this one.";
+Default settings against the best fixed pair of requests and part size, found by exhaustive search (4 to 512 requests,
+parts of 1 to 64 MiB). The figure is the best fixed pair's time over the rule's: 1 is as good.
+
+Full-size numbers in virtual time: a fluid link that all bodies share, first bytes of a log-normal distribution, new
+connections, tails, refused requests, links that carry less the more requests there are. The rules of others are played
+on the same model, as they publish them. Drawn networks: first byte 2 to 300 ms, 5 to 100 MB/s a connection, link 10
+Mbit/s to 100 Gbit/s, objects of 1 MiB to 50 GiB.
+
+*Second transfer* begins with the findings of a first one (`TransferMemory`). *Told of another network* begins with the
+true values of the next network of the list, which are false for this one.";
 
 /// The number of networks, their seed, and the document to write.
 #[derive(Debug, Clone, PartialEq, Eq)]

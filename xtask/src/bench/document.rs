@@ -32,8 +32,8 @@ fn empty() -> String {
 const HEAD: &str = "\
 # Benchmarks
 
-How fast do objects arrive or leave, and what does it cost the machine? One command measures it, on any
-machine, and replaces the sections below:
+One command measures, on any machine, the speed of transfers and their cost to the machine. It replaces the sections
+below:
 
 ```sh
 cargo xtask bench transfer            # everything; two hours
@@ -43,55 +43,56 @@ cargo xtask bench transfer --quick --only file-3g
 How to read the tables:
 
 - Every engine runs as a process of its own, with its defaults, against the same server on the same machine. Engines
-  take turns, each round begins with another one, and the figures are medians over rounds.
-- *CPU* is user and system time of the client alone, *peak* the most memory it held. The server's work is not in them,
+  take turns, and each round begins with another one. Figures are medians over rounds.
+- *CPU* is user and system time of the client alone, *peak* the most memory it held. The server's work is not included,
   but it shares the processors: on few cores, a client that computes less leaves the server more.
-- *ceiling* is no client: ranged GETs by hand on blocking sockets, eight connections, no signature, no check. Ratios to
-  it are taken within a round, so they survive a machine whose pace changes.
-- Every byte of every file is compared with the object after the clock has stopped; a run that is wrong or fails is
+- *ceiling* is not a client: it sends ranged GETs by hand on eight blocking sockets, without signature or check. Ratios
+  to it are taken within a round, so they do not depend on changes of the machine's pace.
+- Every byte of every file is compared with the object after the clock has stopped. A run that is wrong or fails is
   named under its table and not averaged. Into nothing, the engine's own count of bytes is compared.
-- Loopback has no distance and no loss: these are costs per byte and per request, not what a network would give. The
-  emulated network shows how well the link is used. Files are on a memory file system where there is room.
-- `s3xfer-sdk-http` is our engine over the SDK's HTTP client; `sdk-ranged` is aws-sdk-s3 with 8 ranges of 16 MiB at once,
-  `sdk-stream` one GET; `tm` is aws-sdk-s3-transfer-manager; object_store and opendal fetch 8 ranges of 8 MiB at once.
-  Small objects come 64 at once where the engine does not decide itself. All Rust engines are one program, built with
-  thin LTO.
-- Uploads, folders, listings and syncs are those of the programs `s3tune`, `s5cmd`, `rclone` and `aws`, and of boto3 in
-  a script, with their defaults, start-up included. What they leave is compared like a download.
+- Loopback has no distance and no loss, so these are costs per byte and per request, not speeds of a network. The
+  emulated network shows the use of the link. Files are on a memory file system where there is room.
+- `s3xfer-sdk-http` is our engine over the SDK's HTTP client. `sdk-ranged` is aws-sdk-s3 with 8 ranges of 16 MiB at
+  once, `sdk-stream` one GET. `tm` is aws-sdk-s3-transfer-manager. object_store and opendal fetch 8 ranges of 8 MiB at
+  once. 64 small objects are fetched at once where the engine does not decide itself. All Rust engines are one program,
+  built with thin LTO.
+- Uploads, folders, listings and syncs are measured on the programs `s3tune`, `s5cmd`, `rclone` and `aws`, and on boto3
+  in a script, with their defaults, start-up included. Their results are compared like a download.
 ";
 
 /// The same for searchers; their sections follow it.
 const TUNE_HEAD: &str = "
 # Searchers
 
-How low does a searcher come with few measurements, and what does a suggestion cost?
+A searcher's regret after few measurements, and the cost of a suggestion.
 
 ```sh
-cargo xtask bench tune                # every searcher; hours
+cargo xtask bench tune                # every searcher; some minutes
 cargo xtask bench tune --quick --searchers random,gp --batch 4
 ```
 
 How to read the tables:
 
-- Every run is a `tunekit serve` of its own, driven over pipes: 50 trials, minimised, nothing said about the function but
-  its space. A seed fixes the noise, which is the same for every searcher.
-- Regret is the value without noise, less the function's least value; tables give the median of its log10 over seeds with
-  a bootstrap interval of 95 %. *best* is what the engine recommends, scored likewise; the lowest observation is what a
-  reader of the log would take.
+- Every run is a `tunekit serve` of its own, driven over pipes: 50 trials, minimised, with no information about the
+  function but its space. A seed fixes the noise, which is the same for every searcher.
+- Regret is the value without noise, less the function's least value. Tables give the median of its log10 over seeds,
+  with a bootstrap interval of 95 %. *best* is the engine's recommendation, scored likewise; the lowest observation is
+  the choice of a reader of the log.
 - Ranks are those of the medians, 1 the lowest; regrets below 1e-3 are equal.
-- Functions are written from their published formulae (`xtask/src/bench/tune/`), with optima at a centre moved off it.
-  *n*: noise of 5 % (branin2n, hartmann6n, transfer) or a summand; *mix*, *cat*: integers, choices and truth values too.
-- Four at a time: trials end in a seeded random order, each result is told as it arrives. The ratio is that of the numbers
-  of results until the median regret is as low, over the second half of the run.
-- CPU time is the engine's process alone, user and system, of an ask and a tell with the JSON between: the mean of up to
-  24 rounds after *n* random results.
+- Functions are written from their published formulae (`xtask/src/bench/tune/`); an optimum at the centre is moved off
+  it. *n*: noise of 5 % (branin2n, hartmann6n, transfer) or a summand. *mix*, *cat*: also integers, choices and truth
+  values.
+- Four at a time: trials end in a seeded random order, and each result is told as it arrives. The ratio compares the
+  numbers of results until the median regret is as low, over the second half of the run.
+- CPU time is the engine's process alone, user and system, of an ask and a tell with the JSON between them: the mean of
+  up to 24 rounds after *n* random results.
 ";
 
 /// The same for s3tune; its sections follow it.
 const ANSWER_HEAD: &str = "
 # Recommendations
 
-Is the configuration that s3tune recommends the right one, and does a user feel it?
+The quality of the configuration that s3tune recommends, and its effect for a user.
 
 ```sh
 cargo xtask bench answer              # everything; an hour and a half

@@ -19,31 +19,28 @@ const SECTIONS: [Section; 7] = [
     Section {
         name: "upload",
         head: "## A file into an object\n\n\
-               What does an upload of 3 GiB cost where the network is no limit? s3tune computes and compares a checksum\n\
-               of the whole object.",
+               The cost of an upload of 3 GiB where the network is no limit. s3tune computes and compares a\n\
+               checksum of the whole object.",
     },
     Section {
         name: "upload-shaped",
         head: "## A file into an object over an emulated network\n\n\
-               How much of a link does an upload use where a connection is slow? 20 MB/s a connection, 400 MB/s\n\
-               together, 30 ms to the first byte (log-normal, sigma 0.4), 60 ms to connect. The bytes of 1 GiB alone\n\
-               take 2.68 s, and the requests before and after them 0.21 s.",
+               The use of a link by an upload where a connection is slow: 20 MB/s a connection, 400 MB/s together,\n\
+               30 ms to the first byte (log-normal, sigma 0.4), 60 ms to connect. The bytes of 1 GiB alone take\n\
+               2.68 s, and the requests before and after them 0.21 s.",
     },
-    Section { name: "files-up", head: "## 20,000 files of 16 KiB into a prefix\n\nWhat does a small upload cost?" },
-    Section {
-        name: "files-down",
-        head: "## 20,000 objects of 16 KiB into a folder\n\nWhat does a small download cost?",
-    },
+    Section { name: "files-up", head: "## 20,000 files of 16 KiB into a prefix\n\nThe cost of a small upload." },
+    Section { name: "files-down", head: "## 20,000 objects of 16 KiB into a folder\n\nThe cost of a small download." },
     Section {
         name: "listing",
         head: "## A listing of 1,000,000 keys\n\n\
-               One flat prefix, 30 ms to the first byte of an answer. How fast, and in how much memory?",
+               One flat prefix, 30 ms to the first byte of an answer: speed and memory.",
     },
     Section {
         name: "first-object",
         head: "## The first object of 1,000,000\n\n\
-               The same prefix is copied into a folder: how long does it take from the program's start until its first\n\
-               GET arrives? The copy is ended then.",
+               The same prefix is copied into a folder: the time from the program's start until its first GET\n\
+               arrives. The copy is ended then.",
     },
     Section {
         name: "sync",

@@ -136,28 +136,28 @@ pub(super) fn all() -> Vec<Workload> {
         race(
             "file-3g",
             "3 GiB into a file",
-            "What does an engine cost where the network is no limit?",
+            "The cost of an engine where the network is no limit.",
             Network::Plain,
             Job::File { bytes: 3 * GIB },
         ),
         race(
             "file-256m",
             "256 MiB into a file",
-            "The same where starting up and finding the pace weigh more.",
+            "The same for a shorter download, where starting up and finding the pace weigh more.",
             Network::Plain,
             Job::File { bytes: 256 * MIB },
         ),
         race(
             "null-3g",
             "3 GiB into nothing",
-            "The same without the disk's share.",
+            "The same without the disk.",
             Network::Plain,
             Job::Null { bytes: 3 * GIB },
         ),
         race(
             "many-64k",
             "10,000 objects of 64 KiB",
-            "What does a request cost?",
+            "The cost of a request.",
             Network::Plain,
             Job::Many { count: 10_000, bytes: 64 << 10 },
         ),
@@ -171,7 +171,7 @@ pub(super) fn all() -> Vec<Workload> {
         race(
             "tls-3g",
             "3 GiB into a file over TLS",
-            "What does decryption cost, and what surrounds it?",
+            "The cost of decryption and of the code around it.",
             Network::Tls,
             Job::File { bytes: 3 * GIB },
         ),
@@ -179,9 +179,9 @@ pub(super) fn all() -> Vec<Workload> {
         race(
             "shaped-1g",
             "1 GiB into a file over an emulated network",
-            "How much of a link does an engine use where a connection is slow? 20 MB/s a connection, 400 MB/s together, \
-             30 ms to the first byte (log-normal, sigma 0.4), 60 ms to connect; the link alone takes 2.68 s. The ceiling \
-             has 32 connections here.",
+            "The use of a link where a connection is slow: 20 MB/s a connection, 400 MB/s together, 30 ms to the\n\
+             first byte (log-normal, sigma 0.4), 60 ms to connect. The link alone takes 2.68 s. The ceiling has 32\n\
+             connections here.",
             Network::Shaped(
                 "first_byte_ms = 30.0\nfirst_byte_sigma = 0.4\nconnect_ms = 60.0\nconnection_mb_per_s = 20.0\nlink_mb_per_s = 400.0\n",
             ),
@@ -190,14 +190,14 @@ pub(super) fn all() -> Vec<Workload> {
         Workload {
             name: "size",
             title: "Over object size",
-            question: "Does throughput or memory depend on the object's size? Ours only, into nothing.",
+            question: "Throughput and memory by the object's size. Ours only, into nothing.",
             network: Network::Plain,
             field: Field::Ours(sizes),
         },
         Workload {
             name: "concurrency",
             title: "Over max_concurrency",
-            question: "What do more requests at once cost where they win nothing? Ours only, 3 GiB into a file.",
+            question: "The cost of more requests at once where they gain nothing. Ours only, 3 GiB into a file.",
             network: Network::Plain,
             field: Field::Ours(concurrencies),
         },

@@ -75,7 +75,7 @@ impl Report {
         self.functions_of(group).next()?;
         let mut text = format!("## Regret, {} functions\n", group.name());
         for (title, score, with_interval) in [
-            ("What `best` recommends after 50 results", Score::Recommended(LAST), true),
+            ("The recommendation of `best` after 50 results", Score::Recommended(LAST), true),
             ("The lowest observation after 50 results", Score::Lowest(LAST), true),
             ("The lowest observation after 25", Score::Lowest(1), false),
             ("The lowest observation after 15", Score::Lowest(0), false),
