@@ -265,7 +265,7 @@ fn one_line(error: &clap::Error) -> String {
     if let Some(suggested) = suggested {
         line.push_str(&format!("; did you mean {suggested}?"));
     }
-    line + " (--help lists what there is)"
+    line + " (--help lists them all)"
 }
 
 /// The names of all formats.

@@ -200,7 +200,7 @@ pub fn remembering(client: Client, file: Option<&Path>) -> Result<Client, Failur
 /// [`Failure::Work`]: the file cannot be written. The copies are done all the same.
 pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
     let saved = file.map_or(Ok(()), |file| client.memory().save(file));
-    saved.map_err(|error| Failure::Work(format!("copied, but failed to keep what was found: {error}")))
+    saved.map_err(|error| Failure::Work(format!("copied, but failed to keep the findings: {error}")))
 }
 
 /// Copies the object. A terminal shows how far it is, and then how fast it went.

@@ -87,7 +87,7 @@ impl Format {
         let body = (self.write)(found)?;
         let mut notes = found.origin.clone();
         if found.only_default {
-            notes.push(format!("Nothing better was proven than what {} does by itself: its defaults.", found.engine));
+            notes.push(format!("Nothing better was proven than the defaults of {}.", found.engine));
         }
         match self.tool {
             Some(tool) if tool != found.engine => notes.push(format!(
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_default_that_nothing_beat_is_told() {
-        let said = "Nothing better was proven than what s3xfer does by itself";
+        let said = "Nothing better was proven than the defaults of s3xfer";
         for format in FORMATS {
             for only_default in [true, false] {
                 let exported = format.export(&Recommendation { only_default, ..s3xfer() }).unwrap();

@@ -292,7 +292,7 @@ fn another_run(out: &Path, what: &str) -> Failure {
 
 fn interrupted(plan: &Plan) -> Failure {
     Failure::Work(format!(
-        "interrupted; what was measured is in {0}, and the same command with --out {0} goes on from there",
+        "interrupted; the measurements are in {0}, and the same command with --out {0} goes on from there",
         plan.out.display()
     ))
 }

@@ -120,7 +120,7 @@ async fn run_folders() -> ExitCode {
     };
     let ended = tokio::select! {
         copied = folders.copy(&client) => copied,
-        _ = tokio::signal::ctrl_c() => Err("interrupted; what is there is whole".to_owned()),
+        _ = tokio::signal::ctrl_c() => Err("interrupted; the file that is there is whole".to_owned()),
     };
     let _ = tokio::time::timeout(ABORT_WITHIN, client.settled()).await;
     match ended {

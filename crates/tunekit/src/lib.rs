@@ -43,7 +43,7 @@
 //! | say what is measured, and how the search works | [`Metric`], [`Goal`], [`Setup`], [`SearcherKind`], [`SchedulerKind`]; [`study`] |
 //! | search with a closure | [`Tuner`], [`TrialRun`], [`Tuning`]; [`tuner`] |
 //! | search by asking and telling | [`Study`], [`Ask`], [`Assignment`], [`Trial`], [`Outcome`], [`Measured`], [`Decision`]; [`study`] |
-//! | learn what was found | [`Best`], [`Experiment`], [`compare`]; [`results`] |
+//! | learn the findings | [`Best`], [`Experiment`], [`compare`]; [`results`] |
 //! | keep a study on the disk | [`journal`] |
 //! | write a searcher or a scheduler | [`searcher`], [`scheduler`] |
 //!

@@ -105,7 +105,7 @@ fn output(command: &mut Command, root: &Path) -> Result<String, String> {
     if !output.status.success() {
         return Err(format!("{name}: {}", output.status));
     }
-    String::from_utf8(output.stdout).map_err(|error| format!("what {name} prints is no text: {error}"))
+    String::from_utf8(output.stdout).map_err(|error| format!("the output of {name} is no text: {error}"))
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ async fn run(flags: &CopyFlags, what: Folders) -> Result<(), Failure> {
         ended = Box::pin(copy(&client, &what, &show)) => ended.map(|_| ()),
         asked = interrupted() => match asked {
             Ok(()) => Err(Failure::Work(
-                "interrupted; what is there is whole, give the same command again to go on".to_owned(),
+                "interrupted; the files that are there are whole, give the same command again to go on".to_owned(),
             )),
             Err(error) => Err(Failure::work("listen for Ctrl-C", &error)),
         },

@@ -44,7 +44,7 @@ fn names(comparison: &Comparison, arm: usize) -> String {
     let name = |role: &Role| match role {
         Role::Baseline => "the baseline",
         Role::EngineDefault => "the engine's default",
-        Role::Best => "what was found",
+        Role::Best => "the one found",
     };
     comparison.arms[arm].roles.iter().map(name).collect::<Vec<_>>().join(", ")
 }
@@ -64,7 +64,7 @@ async fn measure(bench: &Bench, config: &Config, limit: Duration, show: &Show) -
             Err(_) => {
                 let seconds = limit.as_secs_f64();
                 return Err(Failure::Work(format!(
-                    "a download of the comparison did not end within {seconds:.0} s; what was measured is kept"
+                    "a download of the comparison did not end within {seconds:.0} s; the measurements are kept"
                 )));
             }
         }

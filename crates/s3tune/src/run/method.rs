@@ -96,7 +96,7 @@ fn why_of_no_use(kind: SchedulerKind) -> &'static str {
         SchedulerKind::Pbt => "a download has nothing that training could change on the way",
         SchedulerKind::MoAsha => "it compares several objectives, and a download has one",
         SchedulerKind::Rush => "it needs the best configurations of earlier studies",
-        SchedulerKind::Median => "it stops what is learning slowly, and downloads of one configuration do not learn",
+        SchedulerKind::Median => "it stops trials that learn slowly, and downloads of one configuration do not learn",
         _ => "it has every configuration downloaded as often; name a searcher for that",
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn conclusion(identity: &Identity, improvements: &Improvements) -> St
             } else {
                 String::new()
             };
-            format!("use best.toml: what was found takes {found} than {default}{boto3}")
+            format!("use best.toml: it takes {found} than {default}{boto3}")
         }
         _ if has_boto3 && verdict(&improvements.default_over_baseline) == Verdict::Faster => format!(
             "use {engine} as it is, without any configuration: that takes {} than boto3's defaults, and nothing better was proven here",
@@ -97,8 +97,8 @@ pub(crate) fn result(record: &Record) -> String {
 
 fn versus(name: &str, improvement: &Improvement) -> String {
     let verdict = match Verdict::of([improvement.lower, improvement.upper]) {
-        Verdict::Faster => "what was found is faster",
-        Verdict::Slower => "what was found is slower",
+        Verdict::Faster => "the found configuration is faster",
+        Verdict::Slower => "the found configuration is slower",
         Verdict::NoDifference => "no difference is proven",
     };
     format!(

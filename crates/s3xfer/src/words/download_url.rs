@@ -35,7 +35,7 @@ pub enum DownloadUrlError {
     #[error("the URL does not begin with http:// or https://")]
     Scheme,
     /// It has a user's name, which would have to be sent in a way of its own.
-    #[error("the URL has a user's name or password before its host; only what stands behind the host can be sent")]
+    #[error("the URL has a user's name or password before its host; only its path and query can be sent")]
     User,
     /// There is no object's path.
     #[error("the URL has no path behind its host")]

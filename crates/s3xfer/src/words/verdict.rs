@@ -102,7 +102,7 @@ impl fmt::Display for Verdict {
         let (body, best) = (body / 1e6, best / 1e6);
         let percent = |share: f64| 100.0 * share;
         match self.bottleneck {
-            Bottleneck::TooShort => write!(f, "too short to tell what limited it"),
+            Bottleneck::TooShort => write!(f, "too short to tell its limit"),
             Bottleneck::Requests => write!(
                 f,
                 "limited by the number of requests: {most_requests} were allowed, and each brought {body:.1} MB/s, as one alone"

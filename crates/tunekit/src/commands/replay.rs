@@ -26,7 +26,7 @@ pub(crate) fn replay(folder: PathBuf, verify: bool) -> Result<(), Failure> {
         };
         let limit = folder.study_file().ok().map_or(planned, |file| file.stop.max_trials);
         let decisions = Study::verify(contents.events, limit).map_err(|error| Failure::work(&error))?;
-        text += &format!("; all {decisions} decisions follow from what came before them");
+        text += &format!("; all {decisions} decisions follow from the events before them");
     }
     print(format!("{text}\n").as_bytes())
 }

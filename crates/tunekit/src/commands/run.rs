@@ -49,7 +49,7 @@ fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>, kind: 
     })?;
     if tuning.stopped_by == Some(StoppedBy::Cancelled) {
         let path = folder.path().display();
-        return Err(Failure::Work(format!("interrupted; what was measured is kept, go on with tunekit resume {path}")));
+        return Err(Failure::Work(format!("interrupted; the measurements are kept, go on with tunekit resume {path}")));
     }
     write_report(folder)?;
     match &tuning.best {

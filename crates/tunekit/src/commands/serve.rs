@@ -86,7 +86,7 @@ pub(crate) fn worker(study: &Path, address: SocketAddr, token: &Path, out: &Path
         work(address, &token, &file, out, &options, &stop).await.map_err(|error| Failure::work(&error))
     })?;
     if stop.is_stopped() {
-        return Err(Failure::Work("interrupted; what was running is given to another worker".to_owned()));
+        return Err(Failure::Work("interrupted; the trials that ran are given to other workers".to_owned()));
     }
     eprintln!("{told} runs told; the study is over");
     Ok(())

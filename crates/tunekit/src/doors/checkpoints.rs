@@ -92,7 +92,7 @@ impl CheckpointFolder {
             let hidden = name.strip_prefix('.').and_then(|n| n.strip_suffix(".part").or(n.strip_suffix(".gone")));
             match (hidden, Name::parse(hidden.unwrap_or(name))) {
                 (Some(_), Some(_)) => {
-                    fs::remove_dir_all(entry.path()).map_err(failed(&entry.path(), "remove what was left of it"))?;
+                    fs::remove_dir_all(entry.path()).map_err(failed(&entry.path(), "remove the rest of it"))?;
                 }
                 (None, Some(Name::Whole(checkpoint))) => drop(folder.whole.insert(checkpoint)),
                 (None, Some(Name::Working(trial))) => drop(folder.working.insert(trial)),

@@ -228,7 +228,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
         match sealed {
             Sealed::Wrong => {
                 return Err(damaged(
-                    "its check does not fit it and the lines before it, so that one of them is not what was written"
+                    "its check does not fit it and the lines before it, so that one of them is not as it was written"
                         .to_owned(),
                 ));
             }

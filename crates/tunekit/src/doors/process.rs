@@ -299,7 +299,7 @@ impl<R: AsyncRead + Unpin> Copy<R> {
                 tracing::warn!(%error, "the output of a program cannot be kept");
                 self.kept = MOST_KEPT;
             } else if self.kept >= MOST_KEPT {
-                let _ = self.to.write_all(b"\n[what follows is not kept]\n");
+                let _ = self.to.write_all(b"\n[the rest is not kept]\n");
             }
         }
         Some(bytes)

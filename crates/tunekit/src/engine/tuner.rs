@@ -90,7 +90,7 @@ pub enum TunerError {
         tuning: Box<Tuning>,
     },
     /// The searcher or scheduler panicked. The measurements are in the journal, if there is one.
-    #[error("the searcher or scheduler panicked; what was measured is in the journal, where there is one")]
+    #[error("the searcher or scheduler panicked; the measurements are in the journal, where there is one")]
     Panicked,
 }
 

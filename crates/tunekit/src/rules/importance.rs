@@ -169,7 +169,7 @@ pub enum ImportanceError {
         name: String,
     },
     /// Hardly any point of the cube is a configuration: the space forbids nearly all.
-    #[error("no allowed configuration was found to average over; loosen what the space forbids")]
+    #[error("no allowed configuration was found to average over; loosen the constraints of the space")]
     Forbidden,
     /// Measurements that cannot be averaged.
     #[error("the measurements are too large to be averaged; measure in a larger unit")]

@@ -387,7 +387,7 @@ impl Study {
                 self.check_measured(measured)?;
                 let wrong = value.filter(|v| !v.is_finite());
                 let what = if measured.is_some_and(|m| m.is_bound) { "the bound" } else { "the value" };
-                match wrong.map(|v| (what, v)).or(measured.and_then(|m| Some(("what was measured", m.not_finite()?)))) {
+                match wrong.map(|v| (what, v)).or(measured.and_then(|m| Some(("the measurement", m.not_finite()?)))) {
                     Some((what, v)) => Outcome::Failed(format!("{what} is {v}, not a finite number")),
                     None => outcome,
                 }

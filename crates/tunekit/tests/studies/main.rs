@@ -1,4 +1,4 @@
-//! Studies: asking and telling, journals, workers that run on paper, checkpoints, and what was measured.
+//! Studies: asking and telling, journals, workers that run on paper, checkpoints, and measurements.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

@@ -47,7 +47,7 @@ fn broken(source: StdError) -> S3Error {
     let text = source.to_string();
     if text.contains("Sha256Mismatch") {
         let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
-        let mut error = error(code, "The provided 'x-amz-content-sha256' header does not match what was computed.");
+        let mut error = error(code, "The provided 'x-amz-content-sha256' header does not match the computed one.");
         error.set_status_code(http::StatusCode::BAD_REQUEST);
         return error;
     }

@@ -48,9 +48,7 @@ pub enum TellError {
         cost: f64,
     },
     /// A trial's cost so far is less than it was.
-    #[error(
-        "trial {trial} reported a cost of {cost} after {last}; report what it has cost so far, all its runs together"
-    )]
+    #[error("trial {trial} reported a cost of {cost} after {last}; report its cost so far, of all its runs together")]
     CostFalls {
         /// The trial.
         trial: TrialId,

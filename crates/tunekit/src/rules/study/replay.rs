@@ -17,7 +17,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// A decision comes out differently.
-    #[error("event {event} is {recorded}, but what came before it leads to {derived}")]
+    #[error("event {event} is {recorded}, but the events before it lead to {derived}")]
     Differs {
         /// The event's number; the header is 0.
         event: usize,
