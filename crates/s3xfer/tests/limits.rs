@@ -241,7 +241,7 @@ async fn bandwidth_is_kept_within_every_two_seconds_and_smoothly() {
     }
 }
 
-/// Of some downloads that have all ended well.
+/// The progress of downloads that have all ended well.
 fn whole(bytes: u64) -> ProgressSnapshot {
     ProgressSnapshot { total_bytes: Some(bytes), written_bytes: bytes }
 }

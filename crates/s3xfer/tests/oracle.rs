@@ -115,7 +115,7 @@ impl Case {
 
     /// Whether every byte must have been compared with the object's checksum.
     fn is_validated(&self) -> bool {
-        // Of an object that is replaced between two questions, the answers do not belong together.
+        // The answers to two questions do not belong together if the object is replaced between them.
         self.config.validate_checksum()
             && self.range.is_none()
             && self.hint.is_none_or(|hint| hint == self.size)

@@ -49,7 +49,7 @@ fn resident_bytes() -> u64 {
     kib.trim().parse::<u64>().unwrap() << 10
 }
 
-/// Of every hundred GETs of an object some fail, each kind at its own pace.
+/// Some of every hundred GETs of an object fail, each kind at its own pace.
 fn faults(gets: u64) -> FaultPlan {
     let kind = |n: u64| match n % 60 {
         7 => Some(FaultKind::Reset { after_bytes: n % PART }),

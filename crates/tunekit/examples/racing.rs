@@ -1,6 +1,6 @@
-//! How good is the recommendation of a study of noisy repeats, after so many measurements? Racing beside asha over
-//! repeats and beside three repeats always, with the same searcher. `cargo run --release -p tunekit --example racing --
-//! METHOD FUNCTION NOISE DRIFT SEEDS`: METHOD racing, asha, fifo3 or fifo1, FUNCTION bowl or valley, NOISE such as 0.1
+//! Measures the recommendation of a study of noisy repeats, after so many measurements: racing beside asha over repeats
+//! and beside three repeats always, with the same searcher. `cargo run --release -p tunekit --example racing -- METHOD
+//! FUNCTION NOISE DRIFT SEEDS`: METHOD racing, asha, fifo3 or fifo1, FUNCTION bowl or valley, NOISE such as 0.1
 //! (relative), DRIFT such as 0.3 (relative, up and down within 80 measurements), SEEDS such as 30. One line a mark: the
 //! median of how much slower than the best possible the recommendation truly is, in percent, its quartiles and a 95 %
 //! interval of the median. In the environment: DROP, ACCEPT, REPLICATES and RECHECK, the options of racing, and

@@ -178,7 +178,7 @@ impl Write for ReadAhead {
     }
 }
 
-/// What an answer's head says.
+/// The head of an answer.
 struct Answer {
     length: u64,
     /// The object's size, from Content-Range.

@@ -2,7 +2,7 @@
 //! it.
 //!
 //! Here the command line and the table of engines; each engine is a file beside this one, and says there how it is set.
-//! What is common to all is in `task`. Measuring, serving and checking are the work of the other binary, `rig`.
+//! Code common to all is in `task`. Measuring, serving and checking are the work of the other binary, `rig`.
 //!
 //! Fairness: every engine has the same profile (release, thin LTO), tokio's multi-threaded runtime as its `main` macro
 //! makes it where it is asynchronous, credentials from the environment, and the concurrency its own documentation or

@@ -9,7 +9,7 @@ use s3xfer::{Client, TransferConfig};
 use crate::sdk;
 use crate::task::{Task, What, fetch_many, is_null};
 
-/// What carries the requests.
+/// The HTTP client that carries the requests.
 pub enum Http {
     /// Whatever s3xfer uses by itself.
     Own,

@@ -1,4 +1,4 @@
-//! What every engine is asked, where the bytes go, and how ranges are cut.
+//! The task of every engine, the target of the bytes, and the cuts of ranges.
 
 use std::fs::File;
 use std::io::Write;

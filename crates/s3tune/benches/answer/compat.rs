@@ -1,4 +1,5 @@
-//! How many configurations does the AWS sample's own space get through in a minute, with hopeless downloads cut off?
+//! Counts the configurations that a search of the AWS sample's own space measures in a minute, with hopeless downloads
+//! cut off.
 
 use std::path::Path;
 

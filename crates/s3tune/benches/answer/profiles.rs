@@ -1,4 +1,4 @@
-//! How near does s3tune's recommendation for s3xfer come to the best of a grid, network by network?
+//! Compares s3tune's recommendation for s3xfer with the best of a grid, network by network.
 
 use std::fmt::Write;
 use std::path::Path;

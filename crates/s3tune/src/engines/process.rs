@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn a_program_ends_although_what_it_started_holds_its_output() {
         let mark = tempfile::NamedTempFile::new().unwrap();
-        // Of another group, once it says so: it outlives the program and keeps both pipes open.
+        // It is in another group, once it says so: it outlives the program and keeps both pipes open.
         let script =
             "setsid sh -c 'echo $$ > '\"$0\"'; exec sleep 30' & while [ ! -s \"$0\" ]; do sleep 0.01; done; echo 2";
         let mut command = shell(script);

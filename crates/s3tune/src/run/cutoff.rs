@@ -40,7 +40,7 @@ pub(crate) async fn hopeless(gauge: &Gauge, best_seconds: Option<f64>) -> Durati
     let began = tokio::time::Instant::now();
     tokio::time::sleep(Duration::from_secs_f64((PATIENCE * best_seconds).min(1e6))).await;
     loop {
-        // Of another program the folder is read: not on the runtime's thread.
+        // The folder of another program is read: not on the runtime's thread.
         let asked = gauge.clone();
         let fraction = tokio::task::spawn_blocking(move || asked.fraction()).await.unwrap_or(None);
         let elapsed = began.elapsed();

@@ -96,7 +96,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// That of the last one where all fail, and the first that another attempt would not help against.
+    /// The last one's where all fail, and the first that another attempt would not help against.
     pub(crate) async fn soonest<T, F>(&self, send: impl Fn() -> F) -> Result<T, RequestFailure>
     where
         F: Future<Output = Result<T, RequestFailure>>,

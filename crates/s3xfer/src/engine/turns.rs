@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::rules::concurrency::{Concurrency, Seen};
 
-/// Of all transfers of a client that has `adaptive_concurrency`.
+/// The turns of all transfers of a client that has `adaptive_concurrency`.
 #[derive(Debug)]
 pub(crate) struct Turns {
     most: u32,

@@ -13,7 +13,7 @@ const FEWEST: u32 = 8;
 /// Above this share of frames that were there at once, the receiver is behind; below the other, the network is.
 const BEHIND: f64 = 0.5;
 const AHEAD: f64 = 0.2;
-/// Of the newest part in the running mean.
+/// The newest part's share of the running mean.
 const WEIGHT: f64 = 0.3;
 /// Parts between two changes: the effect of the last one must show first.
 const SETTLING: u32 = 4;

@@ -27,8 +27,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// That of `keys`, in order, all of which have a prefix of `prefix_bytes` bytes in common that no sum may carry
-    /// into. `None` where they tell nothing.
+    /// The sample of `keys`, in order, all of which have a prefix of `prefix_bytes` bytes in common that no sum may
+    /// carry into. `None` where they tell nothing.
     pub(crate) fn new<'a>(keys: impl Iterator<Item = &'a str> + Clone, prefix_bytes: usize) -> Option<Self> {
         let (first, last) = (keys.clone().next()?.as_bytes(), keys.clone().last()?.as_bytes());
         let same = first.iter().zip(last).take_while(|(one, other)| one == other).count();

@@ -109,7 +109,7 @@ pub enum TransferError {
     Corrupt {
         /// `s3://bucket/key`.
         object: String,
-        /// Of the object's checksum.
+        /// The algorithm of the object's checksum.
         algorithm: ChecksumAlgorithm,
         /// The checksum that S3 keeps.
         expected: u64,
@@ -123,9 +123,9 @@ pub enum TransferError {
     TooLarge {
         /// `s3://bucket/key`.
         object: String,
-        /// That were wanted.
+        /// The bytes that were wanted.
         bytes: u64,
-        /// For them.
+        /// The bytes that there is room for.
         room: u64,
     },
     /// The transfer took longer than [`transfer_timeout`](crate::TransferConfig::transfer_timeout).

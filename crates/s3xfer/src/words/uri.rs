@@ -152,7 +152,7 @@ mod tests {
             "arn:aws:s3:us-west-2:123456789012:accesspoint/endpoint",
             "arn:aws:s3:us-west-2:123456789012:accesspoint:endpoint",
             "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint/mine",
-            // Of several regions.
+            // A multi-region access point.
             "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap",
             "arn:aws:s3-outposts:us-east-1:123456789012:outpost/op-0a12345678abcdefg/accesspoint/bucket-foo",
             "arn:aws:s3-outposts:us-east-1:123456789012:outpost:op-0a12345678abcdefg:accesspoint:bucket-foo",

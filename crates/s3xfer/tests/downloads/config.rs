@@ -94,7 +94,7 @@ async fn num_download_attempts_is_the_number_of_bodies_that_may_fail() {
 
 #[tokio::test(start_paused = true)]
 async fn max_io_queue_bounds_the_pieces_that_wait() {
-    // That this many do wait when the disk is slow is shown beside the writer.
+    // A test beside the writer shows that so many do wait when the disk is slow.
     for max_io_queue in [1, 3] {
         let bench = Bench::new(64 * KIB);
         let report = bench.download(&small().max_io_queue(max_io_queue).build().unwrap()).await.unwrap();

@@ -7,7 +7,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-/// Of the target `object.bin`.
+/// The names beside the target `object.bin`.
 pub(crate) const DATA: &str = ".object.bin.s3xfer";
 pub(crate) const JOURNAL: &str = ".object.bin.s3xfer-journal";
 

@@ -14,7 +14,7 @@ use s3lab::{FaultKind, NetworkProfile, Requests, SyntheticObject};
 use s3xfer::{Client, TransferConfig, TransferError, TransferErrorKind, TransferReport};
 use tempfile::TempDir;
 
-/// Of our HTTP client; where one ends, the next buffer begins.
+/// A frame of our HTTP client; where one ends, the next buffer begins.
 const FRAME: u64 = 512 << 10;
 /// Two frames and a bit.
 const PART: u64 = 2 * FRAME + 1000;

@@ -110,7 +110,7 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Asked>>, says: &dyn Fn(&Asked) 
                               <Size>18</Size></Contents></ListBucketResult>";
                 ("200 OK", String::new(), listed.as_bytes().to_vec())
             }
-            // Of an object whose size is known, all is asked for.
+            // All of an object whose size is known is asked for.
             None if !head.iter().any(|line| line.to_ascii_lowercase().starts_with("range:")) => {
                 ("200 OK", "etag: \"e\"\r\n".to_owned(), BODY.to_vec())
             }

@@ -20,7 +20,7 @@ const PART: u64 = 1 << 20;
 const FOR_EVER: Duration = Duration::from_secs(60);
 
 struct Scene {
-    /// Of the server: its work must not wait for the client's callers.
+    /// The server's: its work must not wait for the client's callers.
     _runtime: Runtime,
     _server: Server,
     client: Client,

@@ -167,7 +167,7 @@ impl Case {
             assert!(expected, "{error:?}");
             assert!(error.kind() != TransferErrorKind::Corrupt, "{error:?}");
         }
-        // Of these nobody knows the id, or the server did not want to hear of it.
+        // Nobody knows the id of these, or the server refused to abort them.
         let excused = self.has(|on, kind| match on {
             RequestKind::CreateMultipartUpload => {
                 matches!(kind, FaultKind::LostAnswer | FaultKind::LateError | FaultKind::Slow { .. })

@@ -1,5 +1,5 @@
-//! How good are a searcher's results on spaces that the published boards leave out? `cargo bench -p tunekit --bench
-//! regret -- --help` names the words. Tables are printed as Markdown on standard output.
+//! Measures a searcher's results on spaces that the published boards leave out. `cargo bench -p tunekit --bench regret
+//! -- --help` names the words. Tables are printed as Markdown on standard output.
 //!
 //! - `fronts`: two objectives, one of which is a cost; the share of the true front's hypervolume after 40 trials, or
 //!   more with `--trials`, which holds for the others as well.

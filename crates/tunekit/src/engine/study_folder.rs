@@ -305,7 +305,7 @@ impl StudyFolder {
     }
 
     fn lock(&self) -> Result<FolderLock, FolderError> {
-        /// Whoever looks whether the study runs ([`StudyFolder::is_running`]) has the lock for a moment.
+        /// A look whether the study runs ([`StudyFolder::is_running`]) takes the lock for a moment.
         const LOOKS: u32 = 20;
         const BETWEEN: Duration = Duration::from_millis(10);
 

@@ -575,7 +575,7 @@ impl Session {
         self.checkpoints = Some(folder);
         match begun {
             Ok(path) => Ok(Ok(Some(path))),
-            // That is one trial's loss; a disk that is full is everybody's.
+            // This is one trial's loss; a full disk is everybody's.
             Err(gone @ CheckpointError::Gone { .. }) => Ok(Err(gone.to_string())),
             Err(error) => Err(error.into()),
         }

@@ -148,7 +148,7 @@ pub(crate) struct Posterior {
     noise: f64,
     /// The configurations.
     x: Vec<Vec<f64>>,
-    /// Of the rows that are measurements.
+    /// The measurements behind each row that is one.
     n: Vec<f64>,
     /// By how much each row's output varies about the latent function.
     variances: Vec<f64>,

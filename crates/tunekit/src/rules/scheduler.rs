@@ -125,7 +125,7 @@ pub enum ScheduleError {
         "grace of `median` is {grace} and that of `{within}`, which it wraps, {inner}; they are one option, so make them equal"
     )]
     MedianGrace {
-        /// That of `median`.
+        /// The grace of `median`.
         grace: u64,
         /// The scheduler it wraps.
         within: String,

@@ -103,7 +103,7 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                     let promoted = quotas.promoted.entry((bracket, from)).or_default();
                     promoted.insert(job.trial);
                     let arrived = &quotas.arrived[&(bracket, from)];
-                    // Of a planned round as many as planned, a failed trial's place included; else one in eta of those
+                    // As many of a planned round as planned, a failed trial's place included; else one in eta of those
                     // there.
                     let begun = quotas.bracket.values().filter(|b| **b == bracket).count() as u64;
                     let plan = study.plan().unwrap();
@@ -238,7 +238,7 @@ fn promotion_goes_as_in_the_papers_example() {
 fn stopping_lets_the_best_third_go_on() {
     let mut study = Study::new(setup(SchedulerKind::Asha, 9, 3)).unwrap();
     use Decision::{Continue, Stop};
-    // Of one, of three and of four the best one goes on, of six the best two; a tie loses.
+    // The best of one, of three and of four goes on, the best two of six; a tie loses.
     for (loss, decision) in
         [(5.0, Continue), (6.0, Stop), (4.0, Continue), (4.0, Stop), (3.0, Continue), (3.5, Continue), (3.5, Stop)]
     {
@@ -328,7 +328,7 @@ fn the_median_rule_stops_what_is_worse_than_half_of_the_others() {
         let job = job(&mut study);
         (1..).zip(losses).map(|(step, loss)| study.report(job.trial, step, *loss).unwrap()).last()
     };
-    // Of others at 1, 2 and 3: one may be better, two not.
+    // Others are at 1, 2 and 3: one may be better, two not.
     assert_eq!(report(&[2.0]), Some(Decision::Continue));
     assert_eq!(report(&[3.5]), Some(Decision::Stop));
     // Means count: the second report makes up for the first.
@@ -409,7 +409,7 @@ fn promotion_by_cost_lets_a_dear_trial_take_the_place_of_cheap_ones() {
             next.into_iter().filter(|job| job.resumed).map(|job| job.trial.0).collect::<Vec<_>>()
         };
         let some = |costs: [f64; 4]| costs.map(Some);
-        // Of 12 at most 6: 1 + 2 + 3; 5, and not 5 + 4; none.
+        // At most 6 of 12: 1 + 2 + 3; 5, and not 5 + 4; none.
         assert_eq!(promoted(some([1.0, 2.0, 3.0, 6.0]), true), [0, 1, 2]);
         assert_eq!(promoted(some([5.0, 4.0, 2.0, 1.0]), true), [0]);
         assert_eq!(promoted(some([8.0, 2.0, 1.0, 1.0]), true), Vec::<u64>::new());
@@ -684,7 +684,7 @@ fn a_budget_that_ends_before_a_rung_is_full_still_promotes() {
             }
             events.extend(study.take_events());
         }
-        // Of 30 at the first rung a third goes on, of these a third, and at least one to the end.
+        // A third of 30 at the first rung goes on, a third of these, and at least one to the end.
         let at = |resource| study.trials().iter().filter(|t| t.last_step() >= Some(resource)).count();
         assert_eq!([1, 3, 9, 27, 81].map(at), [30, 10, 3, 1, 1], "{kind}");
         assert_eq!(study.trials()[0].last_step(), Some(81), "{kind}: the best goes on");

@@ -1,4 +1,4 @@
-//! What a study promises: it is a fold over its journal, loses nothing that ended and counts nothing twice.
+//! A study's promises: it is a fold over its journal, loses nothing that ended and counts nothing twice.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ fn the_journal_is_the_study_at_every_prefix() {
             let mut replayed = Study::replay(read).unwrap();
             assert_eq!(live.ask().unwrap(), replayed.ask().unwrap(), "{kind} after {i}");
         }
-        // What the live study goes on with is what any of its replays would have gone on with.
+        // The live study goes on as any of its replays would have.
         let mut other = Study::replay(journal).unwrap();
         assert_eq!(study.ask().unwrap(), other.ask().unwrap());
     }
@@ -289,7 +289,7 @@ fn tables_hold_one_row_a_trial_and_one_a_measurement() {
     assert_eq!(Experiment::from_events(study.take_events()).unwrap(), experiment);
 }
 
-/// What a caller may do.
+/// A caller's step.
 #[derive(Debug, Clone)]
 enum Step {
     Ask,
@@ -382,7 +382,7 @@ fn a_history_tells_what_every_configuration_came_to_at_every_level() {
         (1, 2, vec![0.9]),
     ];
     assert_eq!(reached(&study), expected);
-    // What an interruption made void comes back in its new place.
+    // A trial that an interruption made void comes back in its new place.
     assert_eq!(ask(&mut study).trial, id(4));
     study.report(id(4), 1, 0.8).unwrap();
     expected.push((4, 0, vec![0.8]));

@@ -118,7 +118,7 @@ async fn a_paused_run_that_winds_up_is_waited_for() {
                 // before its run has ended.
                 let decision = trial.report_at(end, trial.id().0 as f64).await.unwrap();
                 sleep(Duration::from_secs(100 / (1 + trial.id().0))).await;
-                // What it reports after that counts for nothing.
+                // Its reports after that count for nothing.
                 if decision == Decision::Pause {
                     late.set(late.get() + 1);
                     assert!(trial.report_at(end + 1, -1.0).await.is_err());

@@ -55,7 +55,7 @@ fn a_bound_is_no_value_and_comes_back_from_the_journal() {
     study.add(&n(3), 9.0).unwrap();
     assert_eq!(study.best().map(|b| (b.trial, b.value, b.mean, b.ci95)), Some((added, 9.0, 9.0, None)));
     study.add(&n(4), 9.5).unwrap();
-    // What once was cut off at 4 and once came to 9 is not known to be any better than 9.5.
+    // A configuration cut off at 4 once, and measured as 9 once, is not known to be better than 9.5.
     assert_eq!(study.best().map(|b| b.config), Some(n(4)));
 }
 
@@ -269,11 +269,11 @@ fn transfer(config: &Config) -> f64 {
     1.0 + 6.0 * (1.0 - (-square / 2.0).exp())
 }
 
-/// What a study of so many trials recommends in truth, and what all its trials cost.
+/// The true time of the recommendation of a study of so many trials, and the cost of all its trials.
 fn searched(seed: u64, trials: u64, cuts: bool) -> (f64, f64) {
     let knob = || Domain::int(1, 64).unwrap().log().unwrap();
     let space = ["a", "b", "c"].into_iter().fold(Space::new(), |space, name| space.with(name, knob()).unwrap());
-    // What there is to begin with takes half as long again as the best.
+    // The starting point takes half as long again as the best.
     let start = Config::new().with("a", 16).with("b", 8).with("c", 10);
     let mut study = Study::new(Setup::new(space, Metric::time("s")).budget(trials).seed(seed).point(start)).unwrap();
     let mut noise = tunekit::searcher::Stream::of_study(seed, "noise of a test");

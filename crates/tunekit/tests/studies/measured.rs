@@ -248,7 +248,7 @@ fn a_journal_of_schema_1_reads_as_it_did() {
     assert_eq!(study.header().difference(&header.header().unwrap()), None);
 }
 
-/// What a caller may do.
+/// A caller's step.
 #[derive(Debug, Clone)]
 enum Step {
     Ask,

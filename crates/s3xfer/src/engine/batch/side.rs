@@ -38,7 +38,7 @@ pub(crate) enum What {
         bytes: u64,
         modified: Option<SystemTime>,
         e_tag: Option<String>,
-        /// Of a file.
+        /// The file's, where it is one.
         path: Option<PathBuf>,
     },
     NoFile,

@@ -186,7 +186,7 @@ mod tests {
         };
         assert_eq!(judged(Some("\"a\""), 7).unwrap(), Integrity::Validated(ChecksumAlgorithm::Crc64Nvme));
         assert_eq!(judged(Some("\"a\""), 8).unwrap_err().1, 8);
-        // Of another version it proves nothing, neither way.
+        // The checksum of another version proves nothing, neither way.
         for (of, computed) in [(Some("\"b\""), 7), (Some("\"b\""), 8), (None, 8)] {
             assert_eq!(judged(of, computed).unwrap(), Integrity::NotValidated(NotValidated::NotTold));
         }

@@ -20,7 +20,7 @@ pub(crate) struct Ending<'a> {
     pub(crate) target: &'a Target,
     pub(crate) request: Request,
     pub(crate) bytes: u64,
-    /// Of all its bytes, by the target's algorithm, where it is known.
+    /// The checksum of all its bytes, by the target's algorithm, where it is known.
     pub(crate) checksum: Option<u64>,
     /// The ETag that it will have, where that is known.
     pub(crate) e_tag: Option<String>,

@@ -233,7 +233,7 @@ pub(crate) struct Sending<'a> {
     /// The first byte's place in the object.
     pub(crate) offset: u64,
     pub(crate) content: Content,
-    /// Of all its bytes, where it is known before they are sent.
+    /// The checksum of all its bytes, where it is known before they are sent.
     pub(crate) checksum: Option<u64>,
     pub(crate) counted: Counted,
 }

@@ -36,7 +36,7 @@ pub(super) struct Null<'a> {
     pub(super) coordinates: &'a [Coordinate],
     /// The coordinate in question.
     pub(super) index: usize,
-    /// Of the other coordinates.
+    /// The hyper-parameters of the other coordinates.
     pub(super) hyper: &'a Hyper,
 }
 

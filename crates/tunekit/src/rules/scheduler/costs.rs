@@ -1,6 +1,6 @@
 //! `Costs`: the number of a rung's best trials that may go on where trials are weighed by their costs.
 //!
-//! Of trials ranked by their losses, with costs `c_i`, the first `K = max{k: c_1 + ... + c_k <= (c_1 + ... + c_n) /
+//! Trials are ranked by their losses. With costs `c_i`, the first `K = max{k: c_1 + ... + c_k <= (c_1 + ... + c_n) /
 //! eta}` are the best: an expensive trial takes the place of several cheap ones. With equal costs that is one in eta,
 //! as usual. A trial without a cost counts as the mean of the others.
 

@@ -47,7 +47,7 @@ struct Round {
     awaited: BTreeSet<TrialId>,
     /// Arrived, the best first.
     arrived: BTreeSet<Key>,
-    /// Of those, the ones that can go on.
+    /// Those among them that can go on.
     paused: BTreeSet<TrialId>,
 }
 

@@ -103,7 +103,7 @@ impl Pbt {
     /// Whether a member with this score would be behind, and another one is ahead of it.
     fn is_behind(&self, key: Key) -> bool {
         let known = self.members.get(&key.trial).is_some_and(|m| m.score.is_some());
-        // Of the first few to arrive the worst may be one of the best.
+        // The worst of the first few to arrive may be one of the best.
         if self.scored + usize::from(!known) < self.size {
             return false;
         }

@@ -12,7 +12,7 @@ use crate::words::value::Config;
 const MANY_TRIALS: u64 = 1500;
 /// Beyond so many parameters a Gaussian process learns little from a few hundred trials.
 const MANY_PARAMETERS: usize = 60;
-/// Of more objectives than this nearly all results are on the front, and a ranking tells little.
+/// With more objectives than this nearly all results are on the front, and a ranking tells little.
 const OBJECTIVES: usize = 3;
 
 /// Takes the searcher that suits the study and says why: see [`Searcher::why`].

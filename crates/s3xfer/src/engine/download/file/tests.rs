@@ -126,8 +126,7 @@ async fn the_runtime_s_thread_never_waits_for_the_device_unless_there_is_no_othe
     for resume in [false, true] {
         for use_threads in [true, false] {
             let scene = Scene::new(use_threads);
-            // Of the same object, with a journal that another one takes the place of; then of another one, where it
-            // goes.
+            // The same object, with a journal that another one replaces; then another object, whose journal goes.
             for range in [0..SIZE, 5..SIZE] {
                 if resume {
                     scene.leave_some(&range).await;

@@ -34,9 +34,9 @@ pub(super) struct Model {
     /// Where the metric is also modelled along a resource: the coordinate of each level, and of the level at which
     /// configurations are compared. The metric's surrogate then has one more coordinate than the others, the last.
     curve: Option<Curve>,
-    /// Of the metric.
+    /// The metric's.
     pub(super) objective: Surrogate,
-    /// Of the further objectives.
+    /// Those of the further objectives.
     pub(super) further: Vec<Surrogate>,
     /// The outputs that must be at most 0, ...
     constraints: Vec<Surrogate>,

@@ -33,7 +33,7 @@ pub(super) fn precision(model: &Model, history: &History<'_>, stream: &mut Strea
     for _ in 0..SAMPLES {
         let drawn: Vec<usize> = rows.iter().map(|_| stream.below(rows.len())).collect();
         let losses: Vec<usize> = predicted.iter().map(|predicted| wrong_pairs(&observed, predicted, &drawn)).collect();
-        // Of equals the lowest, which costs least.
+        // The lowest of equals, which costs least.
         let best = (0..losses.len()).min_by_key(|level| losses[*level])?;
         wins[best] += 1.0 / SAMPLES as f64;
     }

@@ -40,7 +40,7 @@ enum Part {
 }
 
 impl<'a> Parzen<'a> {
-    /// Of these points, the oldest first.
+    /// The estimator of these points, the oldest first.
     pub(super) fn new(points: Vec<Vec<f64>>, axes: &'a [Axis]) -> Self {
         let n = points.len();
         let free = axes.iter().filter(|a| **a != Axis::Fixed).count() as f64;
