@@ -12,8 +12,11 @@ struct Link {
     bytes_per_second: f64,
     connection: f64,
     first_byte_ms: u64,
-    /// Above so many bodies it carries a hundredth.
+    /// Above so many bodies it carries that share.
     collapses_above: usize,
+    carries_then: f64,
+    /// Above so many bodies each one more makes it carry less.
+    congested_above: usize,
 }
 
 /// A transfer over it.
@@ -62,8 +65,9 @@ impl Played {
             self.controller.answered(now, Duration::from_millis(link.first_byte_ms));
         }
         let flowing = self.requests.iter().filter(|(begins, _)| *begins <= self.ms).count();
-        let carried =
-            if flowing > link.collapses_above { link.bytes_per_second / 100.0 } else { link.bytes_per_second };
+        let share = if flowing > link.collapses_above { link.carries_then } else { 1.0 };
+        let crowd = (flowing as f64 / link.congested_above as f64).max(1.0);
+        let carried = share * link.bytes_per_second / crowd;
         let each = link.connection.min(carried / flowing.max(1) as f64) / 1e3;
         for (begins, left) in &mut self.requests {
             if *begins <= self.ms {
@@ -82,7 +86,8 @@ impl Played {
 
 fn link(link_mb: f64, connection_mb: f64, first_byte_ms: u64) -> Link {
     let (bytes_per_second, connection) = (link_mb * MB, connection_mb * MB);
-    Link { bytes_per_second, connection, first_byte_ms, collapses_above: usize::MAX }
+    let (collapses_above, congested_above) = (usize::MAX, usize::MAX);
+    Link { bytes_per_second, connection, first_byte_ms, collapses_above, carries_then: 0.01, congested_above }
 }
 
 #[test]
@@ -146,6 +151,56 @@ fn requests_that_are_too_many_are_looked_at_though_nothing_happens() {
     assert!(due <= ms(1100), "{due:?}");
     controller.look(due + ms(20), 1000, 0);
     assert_eq!(controller.shed(), 12);
+}
+
+#[test]
+fn requests_that_are_too_many_are_cut_off_once() {
+    let ms = Duration::from_millis;
+    let mut controller = Controller::new(BOUNDS);
+    (0..30).for_each(|_| controller.asked(ms(0)));
+    (0..30).for_each(|_| controller.answered(ms(10), ms(10)));
+    let shed = [50, 200, 201, 260].map(|at| {
+        controller.look(ms(at), 0, 0);
+        controller.shed()
+    });
+    assert_eq!(shed, [0, 14, 0, 0], "of 30, 16 are wanted");
+}
+
+#[test]
+fn a_ramp_that_carries_less_than_one_body_is_cut_off_at_once() {
+    let ms = Duration::from_millis;
+    let mut controller = Controller::new(BOUNDS);
+    controller.wants(48 << 20);
+    controller.asked(ms(0));
+    controller.answered(ms(250), ms(250));
+    (1..32).for_each(|_| controller.asked(ms(250)));
+    let mut received = 0;
+    let mut cut = None;
+    for at in (260..2000).step_by(10) {
+        if at == 500 {
+            (1..32).for_each(|_| controller.answered(ms(at), ms(250)));
+        }
+        // One alone has 12.5 MB/s, all together 7.
+        received += if at <= 500 { 125_000 } else { 70_000 };
+        controller.look(ms(at), received, 0);
+        if controller.target() < 32 {
+            cut = Some((at, controller.shed(), controller.target()));
+            break;
+        }
+    }
+    let (at, shed, target) = cut.expect("fewer are enough");
+    assert!(at <= 1100 && shed == 32 - target && target < 16, "{shed} cut off after {at} ms, {target} left");
+}
+
+#[test]
+fn where_more_are_worse_fewer_are_tried() {
+    let bytes = 64 << 20;
+    let mut played = Played::new(bytes);
+    played.controller.wants(bytes);
+    // Sixteen are too many from the beginning, and more are worse.
+    let crowded = Link { congested_above: 4, ..link(7.0, 5.0, 5) };
+    played.over(&crowded, 60_000);
+    assert!(played.ms < 14_000, "{} ms", played.ms);
 }
 
 #[test]
