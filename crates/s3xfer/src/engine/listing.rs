@@ -1,7 +1,8 @@
 //! [`ObjectListing`]: the objects of a prefix as a stream. Pages are asked for while the one before is gone through,
 //! several at once where the receiver is faster ([`Ranges`]).
 //!
-//! Memory: two pages, up to 33 where several are asked for. Dropped at any time, the requests are given up.
+//! Memory: two pages, up to 33 where several are asked for, and no more than 8 MiB of long keys. Dropped at any time,
+//! the requests are given up.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -25,6 +26,10 @@ use crate::words::object::ObjectAddress;
 ///
 /// A receiver that takes objects faster than they are listed has up to 16 requests sent at once, from where later pages
 /// probably begin. Some of their keys come twice and are dropped, so there may be up to twice as many requests.
+///
+/// A server whose keys come in order at first and out of it later gets requests that rely on the order, so that such a
+/// listing fails. With [`max_concurrency`](crate::TransferConfig::max_concurrency) 1 it is asked for page by page, and
+/// any order will do.
 ///
 /// After an error the listing ends: later keys are not known.
 #[must_use = "a listing does nothing until it is polled"]
@@ -134,8 +139,10 @@ impl ObjectListing {
     fn ended(&mut self, ended: Result<(u64, Result<Page, TransferError>), JoinError>) -> Result<(), TransferError> {
         match ended {
             Ok((number, Ok(page))) => self.ranges.answered(number, page).map_err(|Disorder { key }| {
-                let what =
-                    format!("the listing is not in the order of its keys, in which it began: {key:?} comes late");
+                let what = format!(
+                    "the listing is not in the order of its keys, in which it began: {key:?} comes late; \
+                     with max_concurrency(1) it may come in any order"
+                );
                 let object = self.lister.address.to_string();
                 TransferError::Request { object, source: RequestError::BadResponse { what } }
             }),
