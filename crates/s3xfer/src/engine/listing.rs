@@ -13,6 +13,7 @@ use futures::Stream;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::engine::crew::propagate;
 use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::engine::shared::Shared;
 use crate::rules::ranges::{Disorder, MOST_REQUESTS, Ranges, Taken};
@@ -95,37 +96,44 @@ impl Stream for ObjectListing {
         if this.is_over {
             return Poll::Ready(None);
         }
-        if !this.ranges.is_ready()
-            && let Err(error) = this.turn_the_page()
-        {
+        let turns = !this.ranges.is_ready();
+        if turns && let Err(error) = this.collect() {
             return this.end(Some(error));
         }
         loop {
             match this.ranges.take() {
-                Taken::Object(object) => return Poll::Ready(Some(Ok(object))),
+                Taken::Object(object) => {
+                    // Only now there is room for another page, which comes while this one is gone through.
+                    if turns {
+                        this.ask();
+                    }
+                    return Poll::Ready(Some(Ok(object)));
+                }
                 Taken::End => return this.end(None),
                 Taken::Failed(number) => {
-                    let error = this.errors.remove(&number);
-                    return this.end(error);
+                    let error = this.errors.remove(&number).unwrap_or_else(|| this.lost());
+                    return this.end(Some(error));
                 }
                 Taken::Wait => this.ask(),
             }
             match ready!(this.tasks.poll_join_next(cx)).map(|ended| this.ended(ended)) {
                 Some(Ok(())) => {}
                 Some(Err(error)) => return this.end(Some(error)),
-                None => return this.end(None),
+                None => {
+                    let error = this.lost();
+                    return this.end(Some(error));
+                }
             }
         }
     }
 }
 
 impl ObjectListing {
-    /// Takes the pages that have come, and asks for more.
-    fn turn_the_page(&mut self) -> Result<(), TransferError> {
+    /// Takes the pages that have come.
+    fn collect(&mut self) -> Result<(), TransferError> {
         while let Some(ended) = self.tasks.try_join_next() {
             self.ended(ended)?;
         }
-        self.ask();
         Ok(())
     }
 
@@ -137,8 +145,8 @@ impl ObjectListing {
     }
 
     fn ended(&mut self, ended: Result<(u64, Result<Page, TransferError>), JoinError>) -> Result<(), TransferError> {
-        match ended {
-            Ok((number, Ok(page))) => self.ranges.answered(number, page).map_err(|Disorder { key }| {
+        match ended.unwrap_or_else(propagate) {
+            (number, Ok(page)) => self.ranges.answered(number, page).map_err(|Disorder { key }| {
                 let what = format!(
                     "the listing is not in the order of its keys, in which it began: {key:?} comes late; \
                      with max_concurrency(1) it may come in any order"
@@ -146,15 +154,18 @@ impl ObjectListing {
                 let object = self.lister.address.to_string();
                 TransferError::Request { object, source: RequestError::BadResponse { what } }
             }),
-            Ok((number, Err(error))) => {
+            (number, Err(error)) => {
                 self.errors.insert(number, error);
                 self.ranges.failed(number);
                 Ok(())
             }
-            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-            // The runtime shuts down, and with it the waiting task.
-            Err(_) => Ok(()),
         }
+    }
+
+    /// The error of a page whose request has ended without an answer: its task was lost, and somebody caught the panic.
+    fn lost(&self) -> TransferError {
+        let source = "the task that asked for the next page of the listing is gone; list it anew".into();
+        TransferError::Request { object: self.lister.address.to_string(), source: RequestError::NotSent { source } }
     }
 
     fn end(&mut self, error: Option<TransferError>) -> Poll<Option<Result<ListedObject, TransferError>>> {
