@@ -20,7 +20,7 @@ use crate::rules::ranges::{Disorder, MOST_REQUESTS, Ranges, Taken};
 use crate::rules::retry::Attempts;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::listing::{ListRequest, ListedObject, Page, PageAt};
-use crate::words::object::ObjectAddress;
+use crate::words::object::{ObjectAddress, is_directory_bucket};
 
 /// The objects of a prefix, in the order in which the server lists them: by the bytes of their keys, but for S3's
 /// directory buckets (API reference, "ListObjectsV2"). [`Client::list`](crate::Client::list) makes it.
@@ -60,7 +60,7 @@ impl ObjectListing {
     pub(crate) fn new(shared: Shared, asked: ListRequest) -> Self {
         let address = ObjectAddress { bucket: asked.bucket.clone(), key: asked.prefix.clone() };
         let session = Session::new(shared);
-        let most = match is_directory(&asked.bucket) {
+        let most = match is_directory_bucket(&asked.bucket) {
             true => 1,
             false => MOST_REQUESTS.min(session.most_requests() as usize),
         };
@@ -173,12 +173,6 @@ impl ObjectListing {
         self.tasks.abort_all();
         Poll::Ready(error.map(Err))
     }
-}
-
-/// Whether the bucket is one of S3's directory buckets, which have no order and no `start-after` (S3 User Guide,
-/// "Directory bucket naming rules").
-fn is_directory(bucket: &str) -> bool {
-    ["--x-s3", "--xa-s3"].iter().any(|end| bucket.ends_with(end))
 }
 
 impl Lister {

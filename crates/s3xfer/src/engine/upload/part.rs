@@ -24,6 +24,7 @@ use crate::rules::retry::Attempts;
 use crate::words::action::SourceAction;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
+use crate::words::object::is_directory_bucket;
 use crate::words::target::{ServerSideEncryption, Target};
 
 /// The things that every request of an upload needs.
@@ -47,9 +48,11 @@ pub(crate) struct Carried<T> {
 
 impl Carrier {
     pub(crate) fn new(session: Arc<Session>, target: Target, path: Option<PathBuf>) -> Arc<Self> {
-        // S3 API reference, "Object": with keys of the Key Management Service or of the customer it is not.
+        // S3 API reference, "Object": with keys of the Key Management Service or of the customer it is not. S3 User
+        // Guide, "Differences for directory buckets": their ETags are random strings.
         let plain = matches!(target.attributes.encryption, None | Some(ServerSideEncryption::S3));
-        let same_e_tag = AtomicBool::new(plain && target.object.sse_customer_key.is_none());
+        let plain = plain && target.object.sse_customer_key.is_none();
+        let same_e_tag = AtomicBool::new(plain && !is_directory_bucket(&target.address().bucket));
         Arc::new(Self { session, target, path, thinks: AtomicU64::new(0), same_e_tag })
     }
 
