@@ -559,6 +559,22 @@ impl Intercept for OpaqueETags {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_part_is_sent_again_when_a_request_is_free() {
+    let wanted = bytes(400 * 8 * KIB);
+    let network = NetworkProfile::unlimited().with_first_byte(30.0, 0.1).unwrap();
+    let slow = fault(RequestKind::UploadPart, Requests::At(20), FaultKind::Slow { bytes_per_s: 500 });
+    let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network).faults(FaultPlan::new([slow]).unwrap()));
+    let client = bench.client.clone().with_config(eights().to_builder().max_concurrency(10).build().unwrap());
+    let began = Instant::now();
+    let report = client.upload(wanted.clone(), "lab", "new").least_part_bytes(1).await.unwrap();
+    assert_stored(&bench, &wanted);
+    // Ten are in flight until the last part has begun.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}: {report:?}");
+    assert_eq!((report.second_requests, report.retries, report.peak_requests), (1, 0, 10), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn parts_that_are_as_slow_as_all_others_are_sent_once() {
     for (link, connection) in [(4.0, 2.0), (40.0, 0.5), (0.5, 0.5)] {
         let network = NetworkProfile::unlimited().with_first_byte(30.0, 0.4).unwrap();

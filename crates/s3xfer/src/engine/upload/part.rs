@@ -71,7 +71,7 @@ impl Carrier {
         let Session { steering, limits, counters, .. } = &*self.session;
         let began = Instant::now();
         let mut running = FuturesUnordered::from_iter([send()]);
-        let (mut may, mut second) = (true, None);
+        let (mut may, mut second, mut refused) = (true, None, None);
         loop {
             tokio::select! {
                 biased;
@@ -84,14 +84,19 @@ impl Carrier {
                         return carried;
                     }
                 },
-                () = steering.late_part(began, bytes), if may => {
-                    may = false;
+                () = steering.late_part(began, bytes, refused), if may => {
+                    // Once an ETag has told of something else than bytes, they all may.
+                    may = self.same_e_tag.load(Ordering::Relaxed);
                     // Nothing is waited for: the permit's owner may be as late.
-                    let permit = limits.try_permit().filter(|_| self.same_e_tag.load(Ordering::Relaxed));
-                    if let Some(permit) = permit.filter(|_| steering.may_ask_again(began.elapsed())) {
-                        tracing::debug!(object = %self.target.address(), bytes, "a part is late; sending it again");
-                        second = Some((permit, counters.in_flight()));
-                        running.push(send());
+                    let permit = if may { limits.try_permit() } else { None };
+                    match permit.filter(|_| steering.may_ask_again(began.elapsed())) {
+                        Some(permit) => {
+                            tracing::debug!(object = %self.target.address(), bytes, "a part is late; sending it again");
+                            second = Some((permit, counters.in_flight()));
+                            running.push(send());
+                            may = false;
+                        }
+                        None => refused = Some(Instant::now()),
                     }
                 }
             }
