@@ -575,6 +575,36 @@ async fn a_late_part_is_sent_again_when_a_request_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_upload_after_a_conflict_does_not_begin_as_the_end_of_the_first() {
+    let wanted = bytes(40 * 8 * KIB);
+    let mut tails = Vec::new();
+    for conflicts in [0, 1] {
+        let network = NetworkProfile::unlimited().with_first_byte(200.0, 0.0).unwrap();
+        let conflict = fault(RequestKind::CompleteMultipartUpload, Requests::At(0), FaultKind::Conflict);
+        let faults = FaultPlan::new((conflicts > 0).then_some(conflict)).unwrap();
+        let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network).faults(faults));
+        let report = forty_parts(&bench, wanted.clone()).if_absent().await.unwrap();
+        assert_stored(&bench, &wanted);
+        assert_eq!(count(&bench, RequestKind::CompleteMultipartUpload), 1 + conflicts);
+        tails.push(report.verdict.evidence.tail.as_secs_f64());
+    }
+    assert!(tails[0] > 0.0 && tails[1] < 2.1 * tails[0], "{tails:?}: twice, at most");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_before_an_upload_begins_do_not_count_as_distance() {
+    let wanted = bytes(10 * 8 * KIB);
+    let network = NetworkProfile::unlimited().with_first_byte(30.0, 0.0).unwrap();
+    let refused = fault(RequestKind::CreateMultipartUpload, Requests::Range(0..4), FaultKind::SlowDown);
+    let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network).faults(FaultPlan::new([refused]).unwrap()));
+    let began = Instant::now();
+    let report = forty_parts(&bench, wanted.clone()).await.unwrap();
+    assert_stored(&bench, &wanted);
+    let first_byte = report.verdict.evidence.first_byte;
+    assert!(first_byte < Duration::from_millis(60) && report.retries == 4, "{first_byte:?} of {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn parts_that_are_as_slow_as_all_others_are_sent_once() {
     for (link, connection) in [(4.0, 2.0), (40.0, 0.5), (0.5, 0.5)] {
         let network = NetworkProfile::unlimited().with_first_byte(30.0, 0.4).unwrap();
