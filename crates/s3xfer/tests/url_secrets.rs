@@ -10,13 +10,13 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use lab::{Bench, KIB, sdk, small};
-use s3lab::{FaultKind, Lab, Requests};
+use s3lab::{FaultKind, Lab, NetworkProfile, Requests};
 use s3xfer::{Client, DownloadUrl, TransferErrorKind};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
-use wire::Http;
+use wire::{Http, Served};
 
 const SIZE: u64 = 80 * KIB;
 
@@ -61,14 +61,21 @@ async fn the_query_is_in_no_log_and_no_error() {
             std::error::Error::source(&error)
         ));
     }
-    let url: DownloadUrl = "http://127.0.0.1:1/lab/key?hunter2".parse().unwrap();
-    let nobody = Client::new(wire::sdk("http://127.0.0.1:1", None, Http::Ours));
-    let quick = nobody.with_config(small().num_download_attempts(1).build().unwrap());
-    let error = quick.download_url(&url).discard().await.unwrap_err();
-    errors.push(format!("{error} {error:?}"));
-    let error = quick.download_url(&url).version_id("1").discard().await.unwrap_err();
-    assert_eq!(error.kind(), TransferErrorKind::NotSent);
-    errors.push(format!("{error} {error:?}"));
+    // Over sockets, where nobody listens and where the answer is a refusal.
+    tokio::time::resume();
+    let served = Served::new(SIZE, NetworkProfile::unlimited(), None).await;
+    for http in Http::BOTH {
+        for endpoint in ["http://127.0.0.1:1".to_owned(), served.server.endpoint()] {
+            let url: DownloadUrl = format!("{endpoint}/lab/key?hunter2").parse().unwrap();
+            let nobody = Client::new(wire::sdk(&endpoint, None, http));
+            let quick = nobody.with_config(small().num_download_attempts(1).build().unwrap());
+            let error = quick.download_url(&url).discard().await.unwrap_err();
+            errors.push(format!("{error} {error:?}"));
+            let error = quick.download_url(&url).version_id("1").discard().await.unwrap_err();
+            assert_eq!(error.kind(), TransferErrorKind::NotSent);
+            errors.push(format!("{error} {error:?}"));
+        }
+    }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("transmitting request"), "the SDK logs its requests: {log}");
     for text in errors.iter().map(String::as_str).chain(log.lines()) {

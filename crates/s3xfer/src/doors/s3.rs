@@ -83,6 +83,21 @@ fn with_connector(client: Client) -> (Client, Option<connector::Direct>) {
     }
 }
 
+/// The configuration of `client`, without the work that is done here: retries, deadlines, checksums.
+fn as_the_engine_needs(client: &Client, connect_timeout: Duration) -> config::Builder {
+    let mut config = client
+        .config()
+        .to_builder()
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
+    // Permanent: whether each is turned off would be looked up at every step of every request.
+    config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
+    config
+}
+
 /// An S3 client for the data of objects.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
@@ -176,7 +191,7 @@ macro_rules! checksum_in {
     };
 }
 
-use {addressed, checksum_in};
+use {addressed, checksum_in, sent};
 
 impl Store {
     /// Keeps the endpoint, credentials and HTTP client of `base`; brings our connector where it has none.
@@ -207,17 +222,7 @@ impl Store {
         identities: &Identities,
         endpoint: &Endpoint,
     ) -> (Client, Client) {
-        let mut config = client
-            .config()
-            .to_builder()
-            .identity_cache(identities.clone())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
-        // Permanent: whether each is turned off would be looked up at every step of every request.
-        config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
+        let mut config = as_the_engine_needs(client, connect_timeout).identity_cache(identities.clone());
         config.push_interceptor(SharedInterceptor::permanent(KeysNeedTls));
         let writer = Client::from_conf(config.clone().build());
         config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));

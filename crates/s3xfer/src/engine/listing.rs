@@ -1,7 +1,8 @@
 //! [`ObjectListing`]: the objects of a prefix as a stream. Pages are asked for while the one before is gone through,
 //! several at once where the receiver is faster ([`Ranges`]).
 //!
-//! Memory: two pages, up to 33 where several are asked for. Dropped at any time, the requests are given up.
+//! Memory: two pages, up to 33 where several are asked for, and no more than 8 MiB of long keys. Dropped at any time,
+//! the requests are given up.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -12,19 +13,24 @@ use futures::Stream;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::engine::crew::propagate;
 use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::engine::shared::Shared;
 use crate::rules::ranges::{Disorder, MOST_REQUESTS, Ranges, Taken};
 use crate::rules::retry::Attempts;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::listing::{ListRequest, ListedObject, Page, PageAt};
-use crate::words::object::ObjectAddress;
+use crate::words::object::{ObjectAddress, is_directory_bucket};
 
 /// The objects of a prefix, in the order in which the server lists them: by the bytes of their keys, but for S3's
 /// directory buckets (API reference, "ListObjectsV2"). [`Client::list`](crate::Client::list) makes it.
 ///
 /// A receiver that takes objects faster than they are listed has up to 16 requests sent at once, from where later pages
 /// probably begin. Some of their keys come twice and are dropped, so there may be up to twice as many requests.
+///
+/// A server whose keys come in order at first and out of it later gets requests that rely on the order, so that such a
+/// listing fails. With [`max_concurrency`](crate::TransferConfig::max_concurrency) 1 it is asked for page by page, and
+/// any order will do.
 ///
 /// After an error the listing ends: later keys are not known.
 #[must_use = "a listing does nothing until it is polled"]
@@ -54,7 +60,7 @@ impl ObjectListing {
     pub(crate) fn new(shared: Shared, asked: ListRequest) -> Self {
         let address = ObjectAddress { bucket: asked.bucket.clone(), key: asked.prefix.clone() };
         let session = Session::new(shared);
-        let most = match is_directory(&asked.bucket) {
+        let most = match is_directory_bucket(&asked.bucket) {
             true => 1,
             false => MOST_REQUESTS.min(session.most_requests() as usize),
         };
@@ -90,37 +96,44 @@ impl Stream for ObjectListing {
         if this.is_over {
             return Poll::Ready(None);
         }
-        if !this.ranges.is_ready()
-            && let Err(error) = this.turn_the_page()
-        {
+        let turns = !this.ranges.is_ready();
+        if turns && let Err(error) = this.collect() {
             return this.end(Some(error));
         }
         loop {
             match this.ranges.take() {
-                Taken::Object(object) => return Poll::Ready(Some(Ok(object))),
+                Taken::Object(object) => {
+                    // Only now there is room for another page, which comes while this one is gone through.
+                    if turns {
+                        this.ask();
+                    }
+                    return Poll::Ready(Some(Ok(object)));
+                }
                 Taken::End => return this.end(None),
                 Taken::Failed(number) => {
-                    let error = this.errors.remove(&number);
-                    return this.end(error);
+                    let error = this.errors.remove(&number).unwrap_or_else(|| this.lost());
+                    return this.end(Some(error));
                 }
                 Taken::Wait => this.ask(),
             }
             match ready!(this.tasks.poll_join_next(cx)).map(|ended| this.ended(ended)) {
                 Some(Ok(())) => {}
                 Some(Err(error)) => return this.end(Some(error)),
-                None => return this.end(None),
+                None => {
+                    let error = this.lost();
+                    return this.end(Some(error));
+                }
             }
         }
     }
 }
 
 impl ObjectListing {
-    /// Takes the pages that have come, and asks for more.
-    fn turn_the_page(&mut self) -> Result<(), TransferError> {
+    /// Takes the pages that have come.
+    fn collect(&mut self) -> Result<(), TransferError> {
         while let Some(ended) = self.tasks.try_join_next() {
             self.ended(ended)?;
         }
-        self.ask();
         Ok(())
     }
 
@@ -132,22 +145,27 @@ impl ObjectListing {
     }
 
     fn ended(&mut self, ended: Result<(u64, Result<Page, TransferError>), JoinError>) -> Result<(), TransferError> {
-        match ended {
-            Ok((number, Ok(page))) => self.ranges.answered(number, page).map_err(|Disorder { key }| {
-                let what =
-                    format!("the listing is not in the order of its keys, in which it began: {key:?} comes late");
+        match ended.unwrap_or_else(propagate) {
+            (number, Ok(page)) => self.ranges.answered(number, page).map_err(|Disorder { key }| {
+                let what = format!(
+                    "the listing is not in the order of its keys, in which it began: {key:?} comes late; \
+                     with max_concurrency(1) it may come in any order"
+                );
                 let object = self.lister.address.to_string();
                 TransferError::Request { object, source: RequestError::BadResponse { what } }
             }),
-            Ok((number, Err(error))) => {
+            (number, Err(error)) => {
                 self.errors.insert(number, error);
                 self.ranges.failed(number);
                 Ok(())
             }
-            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-            // The runtime shuts down, and with it the waiting task.
-            Err(_) => Ok(()),
         }
+    }
+
+    /// The error of a page whose request has ended without an answer: its task was lost, and somebody caught the panic.
+    fn lost(&self) -> TransferError {
+        let source = "the task that asked for the next page of the listing is gone; list it anew".into();
+        TransferError::Request { object: self.lister.address.to_string(), source: RequestError::NotSent { source } }
     }
 
     fn end(&mut self, error: Option<TransferError>) -> Poll<Option<Result<ListedObject, TransferError>>> {
@@ -155,12 +173,6 @@ impl ObjectListing {
         self.tasks.abort_all();
         Poll::Ready(error.map(Err))
     }
-}
-
-/// Whether the bucket is one of S3's directory buckets, which have no order and no `start-after` (S3 User Guide,
-/// "Directory bucket naming rules").
-fn is_directory(bucket: &str) -> bool {
-    ["--x-s3", "--xa-s3"].iter().any(|end| bucket.ends_with(end))
 }
 
 impl Lister {

@@ -27,9 +27,11 @@ pub(crate) struct Steering {
     started: Instant,
     /// Told when more requests may begin than before.
     more: Notify,
-    /// Whether every byte has been asked for, and the tasks that wait for that, or for the end of a part.
+    /// Whether every byte has been asked for, and the tasks that wait for that.
     at_the_end: AtomicBool,
     end: Notify,
+    /// Told when a part was sent or has ended, and when every byte has been asked for.
+    parts: Notify,
 }
 
 #[derive(Debug)]
@@ -100,8 +102,8 @@ impl Steering {
             splits: 0,
             timeline: timeline.map(Timeline::new),
         });
-        let (more, end) = (Notify::new(), Notify::new());
-        Arc::new(Self { bounds, adaptive, state, started, more, at_the_end: AtomicBool::new(false), end })
+        let (more, end, parts) = (Notify::new(), Notify::new(), Notify::new());
+        Arc::new(Self { bounds, adaptive, state, started, more, at_the_end: AtomicBool::new(false), end, parts })
     }
 
     /// An earlier transfer to the same place has found that.
@@ -175,22 +177,27 @@ impl Steering {
         if let Some(mut state) = self.state() {
             state.controller.part_sent(bytes, took);
         }
-        self.end.notify_waiters();
+        self.parts.notify_waiters();
     }
 
-    /// Waits until a part of `bytes` that has been sent since `began` is late; for ever where none ever is.
-    pub(crate) async fn late_part(&self, began: Instant, bytes: u64) {
+    /// Waits until a part of `bytes` that has been sent since `began` is late; for ever where none ever is. Where no
+    /// second request was to be had at `refused`, it is late again when a part has ended, or after as long again.
+    pub(crate) async fn late_part(&self, began: Instant, bytes: u64, refused: Option<Instant>) {
+        let mut since = refused.unwrap_or(began);
         loop {
-            let mut news = std::pin::pin!(self.end.notified());
+            let mut news = std::pin::pin!(self.parts.notified());
             news.as_mut().enable();
             let late_after = self.state().and_then(|state| state.controller.part_late_after(bytes));
-            match late_after.map(|late_after| began + late_after) {
+            match late_after.map(|late_after| since + late_after) {
                 Some(late_at) if late_at <= Instant::now() => return,
                 Some(late_at) => tokio::select! {
                     () = sleep_until(late_at) => {}
-                    () = news => {}
+                    () = news => since = began,
                 },
-                None => news.await,
+                None => {
+                    news.await;
+                    since = began;
+                }
             }
         }
     }
@@ -209,6 +216,7 @@ impl Steering {
         self.lock().controller.planned(self.started.elapsed(), all);
         if self.at_the_end.swap(all, Ordering::Relaxed) != all && all {
             self.end.notify_waiters();
+            self.parts.notify_waiters();
         }
     }
 
@@ -234,12 +242,13 @@ impl Steering {
         state.note(false);
     }
 
-    /// A part is done, and so much came.
+    /// A part is done, its permit is free, and so much came.
     pub(crate) fn part_done(&self, seen: Seen) {
         if let Some(mut state) = self.state() {
             let now = state.target();
             state.receiver.part_done(seen, now);
         }
+        self.parts.notify_waiters();
     }
 
     /// The next time to look, even without news.

@@ -100,7 +100,8 @@ impl Upload {
     }
 
     /// Keeps the time of the file's last change in the object's metadata, as `mtime`: seconds of the Unix epoch with
-    /// nine decimal places, as rclone writes them. Without effect on sources other than files.
+    /// nine decimal places, as rclone writes them. It overrides a [`metadata`](Self::metadata) entry of that name.
+    /// Without effect on sources other than files.
     pub fn keep_time(mut self, keep: bool) -> Self {
         self.order.keep_time = keep;
         self

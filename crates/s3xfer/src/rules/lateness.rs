@@ -10,8 +10,7 @@ use std::time::Duration;
 /// The newest times to the first byte.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lateness {
-    newest: Vec<f64>,
-    next: usize,
+    times: Newest,
 }
 
 /// Times that are kept.
@@ -25,27 +24,19 @@ const LEAST: f64 = 0.05;
 
 impl Lateness {
     pub(crate) fn answered(&mut self, waited: Duration) {
-        let seconds = waited.as_secs_f64();
-        match self.newest.get_mut(self.next) {
-            Some(place) => *place = seconds,
-            None => self.newest.push(seconds),
-        }
-        self.next = (self.next + 1) % KEPT;
+        self.times.push(waited.as_secs_f64());
     }
 
     /// Seconds after which a request is late: twice as long as nine of ten take. `at_the_end`, where all wait for the
     /// last ones, already when three of four would have come.
     pub(crate) fn after(&self, at_the_end: bool) -> f64 {
-        let longest = self.newest.iter().copied().fold(0.0, f64::max);
+        let longest = self.times.seconds.iter().copied().fold(0.0, f64::max);
         if longest == 0.0 {
             return UNKNOWN;
         }
-        if self.newest.len() < FEW {
+        let Some(quantile) = self.times.quantiles() else {
             return (longest * if at_the_end { 1.5 } else { 3.0 }).clamp(LEAST, UNKNOWN);
-        }
-        let mut sorted = self.newest.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let quantile = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
+        };
         match at_the_end {
             true => quantile(0.75).max(quantile(0.5) + 0.01),
             false => (2.0 * quantile(0.9)).max(quantile(0.5) + 0.02),
@@ -53,11 +44,11 @@ impl Lateness {
     }
 }
 
-/// The newest times that parts took, from their first byte to the server's word that it has them.
+/// The newest times that parts took, from their turn to be sent, the wait for it included, to the server's word that it
+/// has them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PartTimes {
-    newest: Vec<f64>,
-    next: usize,
+    times: Newest,
     /// Bytes of the largest of them.
     largest: u64,
 }
@@ -72,27 +63,44 @@ const LEAST_OF_A_PART: f64 = 0.25;
 impl PartTimes {
     /// A part of `bytes` was sent, and took so long.
     pub(crate) fn sent(&mut self, bytes: u64, took: Duration) {
-        let seconds = took.as_secs_f64();
-        match self.newest.get_mut(self.next) {
-            Some(place) => *place = seconds,
-            None => self.newest.push(seconds),
-        }
-        self.next = (self.next + 1) % KEPT;
+        self.times.push(took.as_secs_f64());
         self.largest = self.largest.max(bytes);
     }
 
     /// Seconds after which a part of `bytes` is late, with `few` left; `None` while too little is known.
     pub(crate) fn late_after(&self, bytes: u64, few: bool) -> Option<f64> {
-        if self.newest.len() < FEW {
-            return None;
-        }
-        let mut sorted = self.newest.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let usual = sorted[(sorted.len() - 1) * 9 / 10];
+        let usual = self.times.quantiles()?(0.9);
         // Parts of a stream grow.
         let larger = (bytes as f64 / self.largest.max(1) as f64).max(1.0);
         let times = if few { LATE_AMONG_FEW } else { LATE_AMONG_MANY };
         Some((times * larger * usual).max(LEAST_OF_A_PART))
+    }
+}
+
+/// The newest of some times, in seconds.
+#[derive(Debug, Clone, Default)]
+struct Newest {
+    seconds: Vec<f64>,
+    next: usize,
+}
+
+impl Newest {
+    fn push(&mut self, seconds: f64) {
+        match self.seconds.get_mut(self.next) {
+            Some(place) => *place = seconds,
+            None => self.seconds.push(seconds),
+        }
+        self.next = (self.next + 1) % KEPT;
+    }
+
+    /// The time that such a share of them does not exceed; `None` where they are too few.
+    fn quantiles(&self) -> Option<impl Fn(f64) -> f64> {
+        if self.seconds.len() < FEW {
+            return None;
+        }
+        let mut sorted = self.seconds.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        Some(move |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize])
     }
 }
 

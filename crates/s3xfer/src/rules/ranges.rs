@@ -7,11 +7,12 @@
 //!
 //! - One page at a time, until two of them have shown that the server lists in order; twice as many whenever the
 //!   receiver had to wait for the next one. A receiver that is slower than the listing costs no more requests.
-//! - Pages that are held or asked for are at most twice as many as requests, and at most [`MOST_PAGES`].
+//! - Pages that are held or asked for are at most twice as many as requests, and at most [`MOST_PAGES`], or
+//!   [`MOST_BYTES`] where keys are long.
 //! - Where fewer than half of the keys that came were of use, half as many requests are sent, one at last, and several
 //!   are tried again later.
 //! - A server that ignores `start-after` is asked for all of it anew, page by page; keys that were given out are
-//!   dropped.
+//!   dropped. They are told by the order of their keys, so a listing without that order is an error then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,8 +22,10 @@ use crate::words::listing::{ListedObject, Page, PageAt};
 
 /// Most requests at a time.
 pub(crate) const MOST_REQUESTS: usize = 16;
-/// Most pages that are held or asked for.
+/// Most pages that are held or asked for, and most bytes of them, by the largest one that came. Keys of S3 are up to
+/// 1,024 bytes long, and pages of usual keys have 200 KB.
 const MOST_PAGES: usize = 32;
+const MOST_BYTES: usize = 8 << 20;
 /// Pages that must be in order before anything is asked for out of turn.
 const IN_ORDER: u32 = 2;
 /// Share of a page that a range is to hold: where there are a few more keys than were guessed, one request is enough.
@@ -49,8 +52,9 @@ pub(crate) struct Ranges {
     /// The receiver has nothing and waits.
     is_waiting: bool,
     order: Order,
-    /// Most keys of a page.
+    /// Most keys of a page, and most bytes.
     page_keys: usize,
+    page_bytes: usize,
     /// Mean share of keys that were of use.
     useful: f64,
     /// Pages until several requests are tried again.
@@ -132,6 +136,7 @@ impl Ranges {
             is_waiting: false,
             order: Order::InOrder(0),
             page_keys: 0,
+            page_bytes: 0,
             useful: 1.0,
             rest: 0,
             furthest: None,
@@ -177,6 +182,7 @@ impl Ranges {
         }
         let held: usize = self.ranges.iter().map(|range| range.pages.len()).sum();
         let most = if self.target == 1 { 1 } else { (2 * self.target).min(MOST_PAGES) };
+        let most = most.min(MOST_BYTES / self.page_bytes.max(1)).max(1);
         let index = self.ranges.iter().position(|range| range.state == State::Idle)?;
         // The page that the receiver waits for is always worth its room.
         let is_next = index == 0 && self.ranges[0].pages.is_empty();
@@ -230,7 +236,9 @@ impl Ranges {
         let Some(index) = self.ranges.iter().position(|range| range.number == number) else { return Ok(()) };
         let Page { mut objects, next } = page;
         if let Some(early) = self.disorder(index, &objects) {
-            if self.order == Order::Unknown || self.is_whole() {
+            // What was given out is dropped by its place in the order when it comes again.
+            let needs_order = self.skip.is_some();
+            if !needs_order && (self.order == Order::Unknown || self.is_whole()) {
                 self.order = Order::Unknown;
                 self.target = 1;
             } else if matches!(self.ranges[index].from, PageAt::After(_)) {
@@ -240,12 +248,12 @@ impl Ranges {
                 return Err(Disorder { key: early });
             }
         }
+        let last = objects.last().map(|object| object.key.clone());
         if let Some(skip) = &self.skip {
             objects.retain(|object| object.key > *skip);
         }
         self.learn(index, &objects);
         let came = objects.len();
-        let last = objects.last().map(|object| object.key.clone());
         match (&last, &next) {
             // Nothing is behind this page, and it holds the keys of other ranges.
             (_, None) => {
@@ -298,6 +306,7 @@ impl Ranges {
     /// Remembers how dense keys are there.
     fn learn(&mut self, index: usize, objects: &[ListedObject]) {
         self.page_keys = self.page_keys.max(objects.len());
+        self.page_bytes = self.page_bytes.max(objects.iter().map(held_bytes).sum());
         if let Order::InOrder(pages) = &mut self.order {
             *pages += 1;
         }
@@ -364,6 +373,10 @@ impl Range {
     }
 }
 
+fn held_bytes(object: &ListedObject) -> usize {
+    size_of::<ListedObject>() + object.key.len() + object.e_tag.as_ref().map_or(0, String::len)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -379,6 +392,8 @@ mod tests {
         answers_after: u64,
         takes: usize,
         heeds_start_after: bool,
+        /// The keys are in the order of their small letters.
+        folds_case: bool,
     }
 
     #[derive(Debug, Default)]
@@ -397,13 +412,23 @@ mod tests {
         fn new(keys: impl IntoIterator<Item = String>) -> Self {
             let mut keys: Vec<String> = keys.into_iter().collect();
             keys.sort();
-            Self { keys, page_keys: 1000, answers_after: 100, takes: usize::MAX, heeds_start_after: true }
+            let (page_keys, answers_after, takes) = (1000, 100, usize::MAX);
+            Self { keys, page_keys, answers_after, takes, heeds_start_after: true, folds_case: false }
+        }
+
+        fn folding_case(mut self) -> Self {
+            self.keys.sort_by_key(|key| key.to_lowercase());
+            Self { folds_case: true, ..self }
         }
 
         fn page(&self, from: &PageAt) -> Page {
             let start = match from {
                 PageAt::Start => 0,
                 PageAt::Token(token) => token.parse().expect("ours"),
+                PageAt::After(after) if self.heeds_start_after && self.folds_case => {
+                    let after = after.to_lowercase();
+                    self.keys.partition_point(|key| key.to_lowercase() <= after)
+                }
                 PageAt::After(after) if self.heeds_start_after => self.keys.partition_point(|key| key <= after),
                 PageAt::After(_) => 0,
             };
@@ -413,6 +438,13 @@ mod tests {
         }
 
         fn run(&self, most: usize, seed: u64) -> Outcome {
+            let (outcome, ended) = self.play(most, seed);
+            assert_eq!(ended, Ok(()));
+            outcome
+        }
+
+        /// What came, and whether it came to its end.
+        fn play(&self, most: usize, seed: u64) -> (Outcome, Result<(), Disorder>) {
             let (mut ranges, mut outcome) = (Ranges::new(most, 0), Outcome::default());
             let mut asked: Vec<(u64, Asked)> = Vec::new();
             let mut luck = seed;
@@ -421,7 +453,9 @@ mod tests {
                 let (due, later): (Vec<_>, Vec<_>) = asked.into_iter().partition(|(at, _)| *at <= now);
                 asked = later;
                 for (_, Asked { number, from }) in due {
-                    ranges.answered(number, self.page(&from)).expect("in order");
+                    if let Err(disorder) = ranges.answered(number, self.page(&from)) {
+                        return (outcome, Err(disorder));
+                    }
                 }
                 let mut taken = 0;
                 let end = loop {
@@ -437,7 +471,7 @@ mod tests {
                     taken += 1;
                 };
                 if end {
-                    return outcome;
+                    return (outcome, Ok(()));
                 }
                 while let Some(next) = ranges.ask() {
                     outcome.requests += 1;
@@ -499,29 +533,50 @@ mod tests {
         assert_eq!(short.run(MOST_REQUESTS, 0).requests, 2);
     }
 
-    #[test]
-    fn a_page_that_is_waited_for_holds_back_those_behind_it() {
-        let played = Played::new((0..200_000).map(|n| format!("{n:06}")));
+    /// Pages that are held, and requests that were sent, where the first of those in flight is never answered.
+    fn held_behind_one(played: &Played) -> (usize, usize) {
         let mut ranges = Ranges::new(MOST_REQUESTS, 0);
         let (mut waiting, mut sent): (Vec<Asked>, _) = (Vec::new(), 0);
         for round in 0..300 {
             while let Taken::Object(_) = ranges.take() {}
             waiting.extend(std::iter::from_fn(|| ranges.ask()).inspect(|_| sent += 1));
-            // In the end the first one is never answered.
             let answered = if round < 10 { 0 } else { 1 };
             for Asked { number, from } in waiting.drain(answered.min(waiting.len())..) {
                 ranges.answered(number, played.page(&from)).expect("in order");
             }
         }
-        let held: usize = ranges.ranges.iter().map(|range| range.pages.len()).sum();
+        (ranges.ranges.iter().map(|range| range.pages.len()).sum(), sent)
+    }
+
+    #[test]
+    fn a_page_that_is_waited_for_holds_back_those_behind_it() {
+        let (held, sent) = held_behind_one(&Played::new((0..200_000).map(|n| format!("{n:06}"))));
         assert!((MOST_REQUESTS..=MOST_PAGES).contains(&held), "{held}");
         assert!(sent < 200, "{sent} requests");
+    }
+
+    #[test]
+    fn pages_of_long_keys_are_fewer() {
+        let played = Played::new((0..200_000).map(|n| format!("{}{n:06}", "k".repeat(1000))));
+        let (held, _) = held_behind_one(&played);
+        let bytes = held * played.page_keys * held_bytes(&object(&played.keys[0]));
+        assert!((1..=MOST_BYTES).contains(&bytes), "{bytes}");
     }
 
     #[test]
     fn a_server_that_does_not_heed_start_after_is_asked_page_by_page() {
         let played = Played { heeds_start_after: false, ..Played::new((0..20_000).map(|n| format!("{n:06}"))) };
         assert_eq!(played.run(MOST_REQUESTS, 0).keys, played.keys);
+    }
+
+    #[test]
+    fn an_order_that_ends_late_is_an_error_and_loses_no_key_in_silence() {
+        let keys = || ["a", "B", "c"].into_iter().flat_map(|letter| (0..6_000).map(move |n| format!("{letter}{n:05}")));
+        let played = Played::new(keys()).folding_case();
+        let (outcome, ended) = played.play(MOST_REQUESTS, 0);
+        assert!(ended.is_err(), "{} of {} keys came", outcome.keys.len(), played.keys.len());
+        assert!(outcome.keys.len() >= 2_000 && played.keys.starts_with(&outcome.keys), "{}", outcome.keys.len());
+        assert_eq!(played.run(1, 0).keys, played.keys, "page by page, any order will do");
     }
 
     #[test]
@@ -585,7 +640,7 @@ mod tests {
             seed: u64,
         ) {
             let keys: Vec<String> = keys.into_iter().collect();
-            let played = Played { keys, page_keys, takes, answers_after, heeds_start_after };
+            let played = Played { keys, page_keys, takes, answers_after, heeds_start_after, folds_case: false };
             let outcome = played.run(MOST_REQUESTS, seed);
             prop_assert_eq!(&outcome.keys, &played.keys);
             prop_assert!(outcome.most_held <= (MOST_PAGES + 1) * page_keys);

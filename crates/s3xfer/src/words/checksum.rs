@@ -42,6 +42,20 @@ impl fmt::Display for ChecksumAlgorithm {
     }
 }
 
+/// The MD5 that an ETag of an object or a part is, in quotes or not; `None` where it is something else.
+pub(crate) fn md5_in(e_tag: &str) -> Option<[u8; 16]> {
+    let digits = e_tag.trim_matches('"').as_bytes();
+    let mut md5 = [0; 16];
+    if digits.len() != 2 * md5.len() {
+        return None;
+    }
+    for (byte, pair) in md5.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
+    }
+    Some(md5)
+}
+
 /// The kind of checksum that S3 keeps of a whole object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ObjectChecksum {

@@ -338,10 +338,10 @@ parameters! {
     /// earlier one reads that one's journal first, some 100 bytes for each part.
     ///
     /// The process grows by no more than this and a few MiB. Not counted are free buffers that the engine's HTTP client
-    /// keeps for the next bytes (4 MiB, and while more are in use half as many again), the state of TLS connections,
-    /// and freed memory that malloc keeps; nor the kernel's socket buffers and page cache. Under an HTTP client of
-    /// your own (the SDK's, say) a request's buffer is that client's: hyper's grow to 408 KiB, of which 320 KiB are
-    /// counted.
+    /// keeps for the next bytes (4 MiB, and while more are in use half as many again), the pages of a listing (32 at
+    /// most, and 8 MiB), the state of TLS connections, and freed memory that malloc keeps; nor the kernel's socket
+    /// buffers and page cache. Under an HTTP client of your own (the SDK's, say) a request's buffer is that client's:
+    /// hyper's grow to 408 KiB, of which 320 KiB are counted.
     memory_limit: optional memory_limit: u64,
         "Bytes that all buffers may hold together.", Bytes, least LEAST_MEMORY, Ours, boto3 None, default None;
 

@@ -12,6 +12,13 @@ pub(crate) struct ObjectAddress {
     pub(crate) key: String,
 }
 
+/// Whether the bucket is one of S3's directory buckets, or an access point of one: these have no order, no
+/// `start-after`, ETags that do not depend on the bytes, and sessions of their own (S3 User Guide, "Directory bucket
+/// naming rules", "Differences for directory buckets").
+pub(crate) fn is_directory_bucket(bucket: &str) -> bool {
+    ["--x-s3", "--xa-s3"].iter().any(|end| bucket.ends_with(end))
+}
+
 /// A name longer than S3 has them is shown by its beginning.
 impl fmt::Display for ObjectAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -44,10 +44,12 @@ pub struct TransferReport {
     pub requests: u64,
     /// Requests that were sent because an earlier one had failed; `requests` includes them.
     pub retries: u64,
-    /// Requests that were sent for bytes whose first request was late to answer. The slower one of the two was given up
-    /// before its body.
+    /// Requests that were sent for bytes whose first request was late. The slower one of the two was given up: by a
+    /// download before its body, so that no byte came twice; by an upload wherever it was, so that bytes of the part
+    /// went twice.
     pub second_requests: u64,
-    /// Parts whose end was fetched by other requests, because it would have come too late.
+    /// Parts of a download that were cut off where they were, and whose end was fetched by other requests: it would
+    /// have come too late, there were too many requests, or the connection was far slower than the others.
     pub splits: u64,
     /// Most requests that could be in flight: the effect of `max_concurrency` within the memory limit and the process's
     /// limit on open files.

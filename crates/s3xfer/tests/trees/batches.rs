@@ -1,43 +1,18 @@
 //! Folders below prefixes, prefixes below prefixes, and trees that go up and come down again.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 
+use crate::scene::{Scene, Tree, on_disk};
 use futures::TryStreamExt;
 use proptest::prelude::*;
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, LabBuilder, RequestKind, Requests};
-use s3xfer::{Client, Compare, FolderUpload, Globs, ItemError, NameError, OnFailure, Symlinks, TransferConfig};
-use tempfile::TempDir;
-
-struct Scene {
-    lab: Lab,
-    client: Client,
-    place: TempDir,
-}
-
-/// Files and their bytes; an empty folder ends with `/`.
-type Tree = BTreeMap<String, Vec<u8>>;
+use s3xfer::{Compare, FolderUpload, Globs, ItemError, NameError, OnFailure, Symlinks};
 
 impl Scene {
     async fn new(change: impl FnOnce(LabBuilder) -> LabBuilder) -> Self {
-        let lab = change(Lab::builder().bucket("lab").bucket("other").keep_requests(10_000)).build().unwrap();
-        let client = Client::builder()
-            .endpoint_url(Lab::ENDPOINT)
-            .keys(lab.access_key(), lab.secret_key())
-            .http_client(lab.http_client())
-            .without_environment()
-            .config(TransferConfig::builder().num_download_attempts(2).patience_seconds(1).build().unwrap())
-            .build()
-            .await
-            .unwrap();
-        Self { lab, client, place: tempfile::tempdir().unwrap() }
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.place.path().join("folder")
+        Self::of(change(Lab::builder().bucket("lab").bucket("other"))).await
     }
 
     fn plant(&self, tree: &Tree) {
@@ -69,30 +44,6 @@ impl Scene {
 
 fn tree(names: &[(&str, &str)]) -> Tree {
     names.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
-}
-
-fn on_disk(folder: &Path) -> Tree {
-    fn walk(root: &Path, folder: &Path, tree: &mut Tree) {
-        let mut empty = true;
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            empty = false;
-            match path.is_dir() {
-                true => walk(root, &path, tree),
-                false => {
-                    let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                    tree.insert(name, fs::read(&path).unwrap());
-                }
-            }
-        }
-        if empty && folder != root {
-            tree.insert(format!("{}/", folder.strip_prefix(root).unwrap().to_str().unwrap()), Vec::new());
-        }
-    }
-
-    let mut found = Tree::new();
-    walk(folder, folder, &mut found);
-    found
 }
 
 #[tokio::test(start_paused = true)]

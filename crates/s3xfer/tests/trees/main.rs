@@ -7,3 +7,4 @@ mod lab;
 
 mod batches;
 mod prefixes;
+mod scene;

@@ -1,55 +1,31 @@
 //! Prefixes into folders: the files that arrive, the refused keys, and the state after a failure.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::future::IntoFuture;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::lab::KIB;
-use futures::TryStreamExt;
+use crate::scene::{Scene, Tree, on_disk};
+use futures::{FutureExt, TryStreamExt};
 use proptest::prelude::*;
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, LabBuilder, NetworkProfile, RequestKind, Requests};
 use s3xfer::{
-    BatchOutcome, BatchProgress, BatchReport, Client, Compare, Globs, ItemError, NameError, OnFailure, PrefixDownload,
+    BatchOutcome, BatchProgress, BatchReport, Compare, Globs, ItemError, NameError, OnFailure, PrefixDownload,
     TransferConfig, TransferErrorKind,
 };
-use tempfile::TempDir;
-
-/// A lab with a bucket of objects, a client of it, and a place for a folder.
-struct Scene {
-    lab: Lab,
-    client: Client,
-    place: TempDir,
-}
-
-type Tree = BTreeMap<String, Vec<u8>>;
 
 impl Scene {
-    async fn new(keys: &[(&str, u64)]) -> Self {
+    /// One whose bucket holds objects of these sizes.
+    async fn holding(keys: &[(&str, u64)]) -> Self {
         Self::with(keys, |lab| lab).await
     }
 
     async fn with(keys: &[(&str, u64)], change: impl FnOnce(LabBuilder) -> LabBuilder) -> Self {
-        let lab = Lab::builder().bucket("lab").keep_requests(10_000);
-        let lab = keys.iter().fold(lab, |lab, (key, size)| lab.synthetic("lab", *key, *size));
-        let lab = change(lab).build().unwrap();
-        let client = Client::builder()
-            .endpoint_url(Lab::ENDPOINT)
-            .keys(lab.access_key(), lab.secret_key())
-            .http_client(lab.http_client())
-            .without_environment()
-            .config(TransferConfig::builder().num_download_attempts(2).patience_seconds(1).build().unwrap())
-            .build()
-            .await
-            .unwrap();
-        Self { lab, client, place: tempfile::tempdir().unwrap() }
-    }
-
-    fn folder(&self) -> std::path::PathBuf {
-        self.place.path().join("folder")
+        let lab = Lab::builder().bucket("lab");
+        Self::of(change(keys.iter().fold(lab, |lab, (key, size)| lab.synthetic("lab", *key, *size)))).await
     }
 
     fn down(&self, prefix: &str) -> PrefixDownload {
@@ -64,31 +40,6 @@ impl Scene {
         };
         keys.iter().map(|key| ((*key).to_owned(), bytes(key))).collect()
     }
-}
-
-/// The names below a folder: files, and empty folders with a `/` at the end.
-fn tree(folder: &Path) -> Tree {
-    fn walk(root: &Path, folder: &Path, tree: &mut Tree) {
-        let mut empty = true;
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            empty = false;
-            let found = fs::symlink_metadata(&path).unwrap();
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            match found.is_dir() {
-                true => walk(root, &path, tree),
-                false if found.is_file() => drop(tree.insert(name, fs::read(&path).unwrap())),
-                false => drop(tree.insert(format!("{name}@"), Vec::new())),
-            }
-        }
-        if empty && folder != root {
-            tree.insert(format!("{}/", folder.strip_prefix(root).unwrap().to_str().unwrap()), Vec::new());
-        }
-    }
-
-    let mut found = Tree::new();
-    walk(folder, folder, &mut found);
-    found
 }
 
 fn name_error<T: std::fmt::Debug>(ended: Result<T, s3xfer::BatchError>) -> NameError {
@@ -106,12 +57,12 @@ fn fault(key: &str, requests: Requests, kind: FaultKind) -> FaultPlan {
 async fn a_prefix_becomes_a_tree() {
     let keys =
         [("p/a", 3), ("p/b/c d.txt", 20 * KIB), ("p/b/é/x", 0), ("p/empty/", 0), ("p/", 0), ("px", 7), ("q/a", 7)];
-    let scene = Scene::new(&keys).await;
+    let scene = Scene::holding(&keys).await;
     let progress = BatchProgress::new();
     let report = scene.down("p").progress(progress.clone()).await.unwrap();
     let mut expected = scene.expected("p/", &["a", "b/c d.txt", "b/é/x"]);
     expected.insert("empty/".to_owned(), Vec::new());
-    assert_eq!(tree(&scene.folder()), expected);
+    assert_eq!(on_disk(&scene.folder()), expected);
     assert_eq!((report.transferred, report.bytes, report.failed), (3, 3 + 20 * KIB, 0));
     let now = progress.snapshot();
     assert!(now.listed_all);
@@ -120,10 +71,10 @@ async fn a_prefix_becomes_a_tree() {
     // All of the bucket, and a prefix that says so with its `/`.
     let all = tempfile::tempdir().unwrap();
     scene.client.download_prefix("lab", "", all.path()).await.unwrap();
-    assert_eq!(tree(all.path()).len(), 6);
+    assert_eq!(on_disk(all.path()).len(), 6);
     let again = tempfile::tempdir().unwrap();
     scene.client.download_prefix("lab", "p/", again.path()).await.unwrap();
-    assert_eq!(tree(again.path()), expected);
+    assert_eq!(on_disk(again.path()), expected);
 }
 
 /// One of a hundred names, and those with a letter.
@@ -146,7 +97,7 @@ async fn transfers_begin_while_the_listing_goes_on() {
     let pages = requests.iter().filter(|request| is_list(request)).count();
     assert!((4..=6).contains(&pages), "{pages}: each page once, and less than twice where several are asked for");
     assert!(first_get < last_list, "{first_get} {last_list}");
-    assert_eq!(tree(&scene.folder()).len(), 35);
+    assert_eq!(on_disk(&scene.folder()).len(), 35);
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,6 +126,51 @@ async fn a_flat_prefix_is_listed_by_several_requests_where_answers_are_slow() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_page_comes_while_one_is_gone_through() {
+    let names: Vec<String> = (0..10_000).map(|n| format!("p/{n:05}")).collect();
+    let keys: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let network = NetworkProfile::unlimited().with_first_byte(100.0, 0.0).unwrap();
+    let scene = Scene::with(&keys, |lab| lab.network(network)).await;
+    let one = scene.client.clone().with_config(TransferConfig::builder().max_concurrency(1).build().unwrap());
+    // As slow as the answers, and slower.
+    for (client, page_ms) in [(one, 100), (scene.client.clone(), 150)] {
+        let (began, before) = (tokio::time::Instant::now(), scene.lab.stats().total());
+        let mut listing = client.list("lab", "p/");
+        let mut listed = 0;
+        while listing.try_next().await.unwrap().is_some() {
+            listed += 1;
+            if listed % 1000 == 0 {
+                tokio::time::sleep(Duration::from_millis(page_ms)).await;
+            }
+        }
+        let (took, requests) = (began.elapsed(), scene.lab.stats().total() - before);
+        assert!(took < Duration::from_millis(150 + 10 * page_ms), "{took:?}");
+        assert_eq!(requests, 10, "a receiver that does not wait causes no more");
+    }
+}
+
+#[test]
+fn a_listing_whose_runtime_is_gone_does_not_look_whole() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let first = runtime();
+    let (_scene, mut listing) = first.block_on(async {
+        let network = NetworkProfile::unlimited().with_first_byte(100.0, 0.0).unwrap();
+        let scene = Scene::with(&[("p/a", 1)], |lab| lab.network(network)).await;
+        let mut listing = scene.client.list("lab", "p/");
+        assert!(listing.try_next().now_or_never().is_none(), "its page is asked for");
+        (scene, listing)
+    });
+    drop(first);
+    let second = runtime();
+    let ended = catch_unwind(AssertUnwindSafe(|| second.block_on(listing.try_next())));
+    assert!(ended.is_err(), "{ended:?}");
+    // Nor for a caller who catches the panic.
+    let error = second.block_on(listing.try_next()).unwrap_err();
+    assert_eq!(error.kind(), TransferErrorKind::NotSent, "{error}");
+    assert!(matches!(second.block_on(listing.try_next()), Ok(None)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_that_fails_ends_the_listing_behind_those_before_it() {
     let names: Vec<String> = (0..20_000).map(|n| format!("p/{n:06}")).collect();
     let keys: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
@@ -191,7 +187,7 @@ async fn a_page_that_fails_ends_the_listing_behind_those_before_it() {
         }
     };
     assert!(listed.len() >= 2000 && names.starts_with(&listed), "{}", listed.len());
-    assert!(error.to_string().starts_with("failed to list") || error.to_string().contains("s3://lab/p/"), "{error}");
+    assert_eq!((error.to_string().as_str(), error.kind()), ("s3://lab/p/", TransferErrorKind::Interrupted));
     assert!(matches!(listing.try_next().await, Ok(None)), "nothing more");
 }
 
@@ -204,7 +200,7 @@ async fn a_name_that_cannot_be_is_told_before_anything_is_written() {
         ("p/a/b", NameError::BelowFile { file: "a".to_owned() }),
         ("p/z/", NameError::FolderWithBytes { bytes: 5 }),
     ] {
-        let scene = Scene::new(&[("p/a", 5), (key, 5), ("p/zz", 5)]).await;
+        let scene = Scene::holding(&[("p/a", 5), (key, 5), ("p/zz", 5)]).await;
         assert_eq!(name_error(scene.down("p").await), error, "{key}");
         assert_eq!(name_error(scene.down("p").check_names_first(true).await), error, "{key}");
         assert_eq!(name_error(scene.down("p").dry_run(true).await), error, "{key}");
@@ -223,7 +219,7 @@ async fn a_name_that_cannot_be_is_told_before_anything_is_written() {
         assert_eq!((report.transferred, report.failed, report.is_complete()), (2, 1, false));
         assert_eq!(*told.lock().unwrap(), [key.strip_prefix("p/").unwrap()]);
         assert!(report.failures[0].to_string().contains(&format!("s3://lab/{key}")), "{:?}", report.failures);
-        assert_eq!(tree(&scene.folder()), scene.expected("p/", &["a", "zz"]));
+        assert_eq!(on_disk(&scene.folder()), scene.expected("p/", &["a", "zz"]));
     }
 }
 
@@ -237,12 +233,12 @@ async fn a_long_prefix_is_checked_before_where_that_is_wanted() {
     assert_eq!(name_error(scene.down("p").globs(some()).check_names_first(true).await), NameError::EmptySegment);
     assert!(!scene.folder().exists());
     assert_eq!(name_error(scene.down("p").globs(some()).await), NameError::EmptySegment);
-    assert!(tree(&scene.folder()).len() >= 10, "the first page was not waited for long");
+    assert!(on_disk(&scene.folder()).len() >= 10, "the first page was not waited for long");
 }
 
 #[tokio::test(start_paused = true)]
 async fn links_on_the_way_are_refused() {
-    let scene = Scene::new(&[("p/in/x", 5), ("p/out/x", 5), ("p/taken", 5)]).await;
+    let scene = Scene::holding(&[("p/in/x", 5), ("p/out/x", 5), ("p/taken", 5)]).await;
     let outside = tempfile::tempdir().unwrap();
     fs::create_dir(scene.folder()).unwrap();
     symlink(outside.path(), scene.folder().join("out")).unwrap();
@@ -259,18 +255,18 @@ async fn links_on_the_way_are_refused() {
     let link = scene.place.path().join("link");
     symlink(outside.path(), &link).unwrap();
     scene.client.download_prefix("lab", "p", &link).await.unwrap();
-    assert_eq!(tree(outside.path()).len(), 3);
+    assert_eq!(on_disk(outside.path()).len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn globs_and_dry_runs_say_which_and_do_no_more() {
-    let scene = Scene::new(&[("p/a.txt", 5), ("p/b/c.txt", 6), ("p/b/d.bin", 7)]).await;
+    let scene = Scene::holding(&[("p/a.txt", 5), ("p/b/c.txt", 6), ("p/b/d.bin", 7)]).await;
     let globs = Globs::new().exclude("*").include("*.txt");
     let report = scene.down("p").globs(globs.clone()).dry_run(true).await.unwrap();
     assert_eq!((report.transferred, report.bytes, report.dry_run), (2, 11, true));
     assert!(!scene.folder().exists());
     scene.down("p").globs(globs).await.unwrap();
-    assert_eq!(tree(&scene.folder()), scene.expected("p/", &["a.txt", "b/c.txt"]));
+    assert_eq!(on_disk(&scene.folder()), scene.expected("p/", &["a.txt", "b/c.txt"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +281,7 @@ async fn an_object_that_fails_leaves_nothing_half_made() {
     let progress = BatchProgress::new();
     let report = scene.down("p").on_failure(OnFailure::GoOn).progress(progress.clone()).await.unwrap();
     assert_eq!((report.transferred, report.failed), (2, 1));
-    assert_eq!(tree(&scene.folder()), scene.expected("p/", &["a", "c"]));
+    assert_eq!(on_disk(&scene.folder()), scene.expected("p/", &["a", "c"]));
     let now = progress.snapshot();
     assert_eq!((now.failed, now.bytes, now.left_bytes), (1, 10 * KIB, 0));
     assert_eq!(scene.client.download_prefix("gone", "p", scene.folder()).await.unwrap_err().report.transferred, 0);
@@ -293,9 +289,9 @@ async fn an_object_that_fails_leaves_nothing_half_made() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sync_transfers_what_is_new_and_deletes_what_is_gone() {
-    let scene = Scene::new(&[("p/a", 5), ("p/b/c", 6), ("p/b/d", 7), ("p/empty/", 0)]).await;
+    let scene = Scene::holding(&[("p/a", 5), ("p/b/c", 6), ("p/b/d", 7), ("p/empty/", 0)]).await;
     scene.down("p").sync(Compare::SizeAndTime).delete(true).await.unwrap();
-    let whole = tree(&scene.folder());
+    let whole = on_disk(&scene.folder());
     assert_eq!(whole.len(), 4);
     let report = scene.down("p").sync(Compare::SizeAndTime).delete(true).await.unwrap();
     assert_eq!((report.transferred, report.unchanged, report.deleted, report.folders), (0, 4, 0, 0));
@@ -317,7 +313,7 @@ async fn a_sync_transfers_what_is_new_and_deletes_what_is_gone() {
     expected.insert("b/.c.s3xfer-journal".to_owned(), b"x".to_vec());
     // No download makes a link.
     expected.insert("link@".to_owned(), Vec::new());
-    assert_eq!(tree(&scene.folder()), expected);
+    assert_eq!(on_disk(&scene.folder()), expected);
 
     // The same size, another content, an older time: only the checksum tells.
     fs::write(scene.folder().join("a"), "12345").unwrap();
@@ -330,7 +326,7 @@ async fn a_sync_transfers_what_is_new_and_deletes_what_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn times_are_kept_on_request() {
-    let scene = Scene::new(&[("p/a", 5)]).await;
+    let scene = Scene::holding(&[("p/a", 5)]).await;
     let listed: Vec<_> = scene.client.list("lab", "p/").try_collect().await.unwrap();
     let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let file = scene.folder().join("a");
@@ -345,10 +341,10 @@ async fn times_are_kept_on_request() {
 
 #[tokio::test(start_paused = true)]
 async fn times_come_back_as_they_were_and_a_sync_sees_that() {
-    let scene = Scene::new(&[]).await;
+    let scene = Scene::holding(&[]).await;
     let from = scene.place.path().join("from");
     fs::create_dir(&from).unwrap();
-    let old = SystemTime::UNIX_EPOCH + std::time::Duration::new(1_234_567_890, 123_456_789);
+    let old = SystemTime::UNIX_EPOCH + Duration::new(1_234_567_890, 123_456_789);
     for (name, size) in [("small", 10), ("large", 40 << 10), ("empty", 0)] {
         fs::write(from.join(name), vec![7; size]).unwrap();
         fs::File::options().write(true).open(from.join(name)).unwrap().set_modified(old).unwrap();
@@ -379,7 +375,7 @@ async fn times_come_back_as_they_were_and_a_sync_sees_that() {
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_fails_deletes_nothing() {
-    let scene = Scene::new(&[("p/a", 5)]).await;
+    let scene = Scene::holding(&[("p/a", 5)]).await;
     fs::create_dir(scene.folder()).unwrap();
     fs::write(scene.folder().join("x"), "x").unwrap();
     let gone = scene.client.download_prefix("gone", "p", scene.folder()).delete(true).await.unwrap_err();
@@ -397,17 +393,17 @@ async fn a_batch_that_is_dropped_leaves_whole_files_only() {
     for milliseconds in [10, 150, 300, 400, 600] {
         let scene = Scene::with(&keys, |lab| lab.network(network.clone())).await;
         let down = scene.down("p").objects_at_once(8).resume(milliseconds % 200 == 0);
-        let ended = tokio::time::timeout(std::time::Duration::from_millis(milliseconds), down.into_future()).await;
+        let ended = tokio::time::timeout(Duration::from_millis(milliseconds), down.into_future()).await;
         assert!(ended.is_err(), "{milliseconds} ms were enough");
         // The tasks that were aborted end when the runtime comes round to them.
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        let found = tree(&scene.folder());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let found = on_disk(&scene.folder());
         for (name, bytes) in found.iter().filter(|(name, _)| !name.starts_with('.')) {
             assert_eq!(&scene.lab.object("lab", &format!("p/{name}")).unwrap(), bytes, "{name}");
             some += 1;
         }
         scene.down("p").sync(Compare::SizeAndTime).delete(true).resume(true).await.unwrap();
-        assert_eq!(tree(&scene.folder()).len(), 40);
+        assert_eq!(on_disk(&scene.folder()).len(), 40);
     }
     assert!(some > 0);
 }
@@ -433,7 +429,7 @@ async fn a_listing_is_asked_for_again_and_what_it_lacks_is_not_deleted() {
     let error = scene.down("p").delete(true).globs(some()).await.unwrap_err();
     assert!(error.to_string().contains("s3://lab/p/"), "{error}");
     assert_eq!((error.report.transferred, error.report.deleted), (10, 0));
-    let found = tree(&scene.folder());
+    let found = on_disk(&scene.folder());
     assert!(found.contains_key("01200") && found.contains_key("zz"), "{:?}", found.keys());
 }
 
@@ -479,7 +475,7 @@ proptest! {
             let plan = FaultPlan::new(plan).unwrap();
             let scene = Scene::with(&named, |lab| lab.faults(plan)).await;
             let report: BatchReport = scene.down("p").on_failure(OnFailure::GoOn).await.unwrap();
-            let found = tree(&scene.folder());
+            let found = on_disk(&scene.folder());
             assert_eq!(report.failures.len() as u64, report.failed);
             // Every file there is an object's, byte for byte, and nothing else is there.
             let mut whole = 0;

@@ -6,12 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::lab::{self, Bench};
+use aws_sdk_s3::config::endpoint::{Endpoint, EndpointFuture, Params, ResolveEndpoint};
+use aws_sdk_s3::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextMut,
+};
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents, SharedInterceptor};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadInput;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
-use s3lab::{Fault, FaultKind, FaultPlan, NetworkProfile, RequestKind, Requests, SyntheticObject};
+use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, RequestKind, Requests, SyntheticObject};
 use s3xfer::{
-    ChecksumAlgorithm, Integrity, Progress, ServerSideEncryption, TransferConfig, TransferError, TransferErrorKind,
-    TransferReport, Upload, UploadSource,
+    ChecksumAlgorithm, Client, Integrity, Progress, ServerSideEncryption, TransferConfig, TransferError,
+    TransferErrorKind, TransferReport, Upload, UploadSource,
 };
 use tokio::time::Instant;
 
@@ -428,10 +435,14 @@ async fn the_link_is_filled_in_the_upload_direction() {
     }
 }
 
-/// Forty parts, with the engine's own settings but for their size.
+/// The engine's own settings, but for parts of 8 KiB.
+fn eights() -> TransferConfig {
+    TransferConfig::builder().multipart_threshold(8 * KIB).multipart_chunksize(8 * KIB).build().unwrap()
+}
+
+/// Forty parts, with these settings.
 fn forty_parts(bench: &Bench, source: impl Into<UploadSource>) -> Upload {
-    let config = TransferConfig::builder().multipart_threshold(8 * KIB).multipart_chunksize(8 * KIB);
-    let client = bench.client.clone().with_config(config.build().unwrap());
+    let client = bench.client.clone().with_config(eights());
     client.upload(source, "lab", "new").least_part_bytes(1)
 }
 
@@ -471,14 +482,126 @@ async fn a_late_part_is_waited_for_where_its_etag_is_not_made_of_its_bytes_alone
     let wanted = bytes(40 * 8 * KIB);
     let network = || NetworkProfile::unlimited().with_first_byte(30.0, 0.1).unwrap();
     let slow = || fault(RequestKind::UploadPart, Requests::At(20), FaultKind::Slow { bytes_per_s: 1000 });
+    let bench = |bucket: &str| {
+        let faults = FaultPlan::new([slow()]).unwrap();
+        Bench::with(1, |lab| lab.bucket(bucket).min_part_size(1).network(network()).faults(faults))
+    };
     for encryption in [ServerSideEncryption::S3, ServerSideEncryption::Kms { key_id: None }] {
-        let bench =
-            Bench::with(1, |lab| lab.min_part_size(1).network(network()).faults(FaultPlan::new([slow()]).unwrap()));
+        let bench = bench("other");
         let again = u64::from(encryption == ServerSideEncryption::S3);
         let report = forty_parts(&bench, wanted.clone()).encryption(encryption).await.unwrap();
         assert_eq!((report.second_requests, report.retries), (again, 0), "{report:?}");
         assert_stored(&bench, &wanted);
     }
+    // A directory bucket, and a server of another kind, whose ETags are no MD5s.
+    let mut sent_again = Vec::new();
+    for (bucket, opaque) in [("other", false), ("lab--use1-az4--x-s3", false), ("other", true)] {
+        let bench = bench(bucket);
+        let mut config = lab::sdk(&bench.lab, bench.lab.access_key(), bench.lab.secret_key()).config().to_builder();
+        config = config.endpoint_resolver(ByPath);
+        if opaque {
+            config.push_interceptor(SharedInterceptor::new(OpaqueETags));
+        }
+        let client = Client::new(aws_sdk_s3::Client::from_conf(config.build())).with_config(eights());
+        let report = client.upload(wanted.clone(), bucket, "new").least_part_bytes(1).await.unwrap();
+        assert!(bench.lab.object(bucket, "new").unwrap() == wanted);
+        sent_again.push(report.second_requests);
+    }
+    assert_eq!(sent_again, [1, 0, 0]);
+}
+
+/// Buckets in the path, and no sessions of directory buckets, which the lab does not know.
+#[derive(Debug)]
+struct ByPath;
+
+impl ResolveEndpoint for ByPath {
+    fn resolve_endpoint<'a>(&'a self, asked: &'a Params) -> EndpointFuture<'a> {
+        let url = format!("{}/{}", Lab::ENDPOINT, asked.bucket().unwrap_or_default());
+        EndpointFuture::ready(Ok(Endpoint::builder().url(url).build()))
+    }
+}
+
+/// Writes something behind the ETags of parts, and takes it away where the lab has to know them.
+#[derive(Debug)]
+struct OpaqueETags;
+
+impl Intercept for OpaqueETags {
+    fn name(&self) -> &'static str {
+        "OpaqueETags"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.response_mut().headers_mut();
+        if let Some(e_tag) = headers.get("etag").map(|e_tag| e_tag.trim_matches('"').to_owned()) {
+            headers.insert("etag", format!("\"{e_tag}-opaque\""));
+        }
+        Ok(())
+    }
+
+    fn modify_before_serialization(
+        &self,
+        context: &mut BeforeSerializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let input = context.input_mut().downcast_mut::<CompleteMultipartUploadInput>();
+        let parts = input.and_then(|input| input.multipart_upload.as_mut()?.parts.as_mut());
+        for part in parts.into_iter().flatten() {
+            part.e_tag = part.e_tag.as_ref().map(|e_tag| e_tag.replace("-opaque", ""));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_part_is_sent_again_when_a_request_is_free() {
+    let wanted = bytes(400 * 8 * KIB);
+    let network = NetworkProfile::unlimited().with_first_byte(30.0, 0.1).unwrap();
+    let slow = fault(RequestKind::UploadPart, Requests::At(20), FaultKind::Slow { bytes_per_s: 500 });
+    let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network).faults(FaultPlan::new([slow]).unwrap()));
+    let client = bench.client.clone().with_config(eights().to_builder().max_concurrency(10).build().unwrap());
+    let began = Instant::now();
+    let report = client.upload(wanted.clone(), "lab", "new").least_part_bytes(1).await.unwrap();
+    assert_stored(&bench, &wanted);
+    // Ten are in flight until the last part has begun.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}: {report:?}");
+    assert_eq!((report.second_requests, report.retries, report.peak_requests), (1, 0, 10), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_upload_after_a_conflict_does_not_begin_as_the_end_of_the_first() {
+    let wanted = bytes(40 * 8 * KIB);
+    let mut tails = Vec::new();
+    for conflicts in [0, 1] {
+        let network = NetworkProfile::unlimited().with_first_byte(200.0, 0.0).unwrap();
+        let conflict = fault(RequestKind::CompleteMultipartUpload, Requests::At(0), FaultKind::Conflict);
+        let faults = FaultPlan::new((conflicts > 0).then_some(conflict)).unwrap();
+        let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network).faults(faults));
+        let report = forty_parts(&bench, wanted.clone()).if_absent().await.unwrap();
+        assert_stored(&bench, &wanted);
+        assert_eq!(count(&bench, RequestKind::CompleteMultipartUpload), 1 + conflicts);
+        tails.push(report.verdict.evidence.tail.as_secs_f64());
+    }
+    assert!(tails[0] > 0.0 && tails[1] < 2.1 * tails[0], "{tails:?}: twice, at most");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_before_an_upload_begins_do_not_count_as_distance() {
+    let wanted = bytes(10 * 8 * KIB);
+    let network = NetworkProfile::unlimited().with_first_byte(30.0, 0.0).unwrap();
+    let refused = fault(RequestKind::CreateMultipartUpload, Requests::Range(0..4), FaultKind::SlowDown);
+    let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network).faults(FaultPlan::new([refused]).unwrap()));
+    let began = Instant::now();
+    let report = forty_parts(&bench, wanted.clone()).await.unwrap();
+    assert_stored(&bench, &wanted);
+    let first_byte = report.verdict.evidence.first_byte;
+    assert!(first_byte < Duration::from_millis(60) && report.retries == 4, "{first_byte:?} of {:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,26 +59,16 @@ impl HttpConnector for ToUrl<SharedHttpConnector> {
 impl Store {
     /// The same connections, to that URL instead of objects of S3.
     pub(crate) fn at_url(&self, url: DownloadUrl, connect_timeout: Duration) -> Self {
-        let mut config = self
-            .base
-            .config()
-            .to_builder()
+        let mut config = as_the_engine_needs(&self.base, connect_timeout)
             .allow_no_auth()
             .endpoint_url(url.origin())
             .force_path_style(true)
             // Some region; no request tells it.
-            .region(Region::from_static("us-east-1"))
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
-        config.push_interceptor(SharedInterceptor::permanent(RefusalsAreShort));
+            .region(Region::from_static("us-east-1"));
         config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));
         config.push_interceptor(SharedInterceptor::permanent(OnlyWhatIsRead));
-        if let Some(inner) = self.base.config().http_client() {
-            config.set_http_client(Some(SharedHttpClient::new(ToUrl { url, inner })));
-        }
+        let inner = self.base.config().http_client().expect("with_connector sets one");
+        config.set_http_client(Some(SharedHttpClient::new(ToUrl { url, inner })));
         let client = Client::from_conf(config.build());
         let (regions, identities) = (Arc::default(), Identities::new(self.base.config().identity_cache()));
         let endpoint = Endpoint::default();

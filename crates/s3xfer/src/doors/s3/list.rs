@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::Region;
 use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier, RequestPayer};
-use futures::FutureExt;
+use futures::{FutureExt, TryFutureExt};
 
-use super::Store;
+use super::{Store, sent};
 use crate::words::failure::{RequestError, RequestFailure};
 use crate::words::listing::{ListRequest, ListedObject, NotDeleted, Page, PageAt};
 use crate::words::object::{ObjectAddress, ObjectRequest};
@@ -47,10 +47,7 @@ impl Store {
                     .set_start_after(after.map(str::to_owned))
                     .set_request_payer(asked.request_payer.then_some(RequestPayer::Requester))
                     .set_expected_bucket_owner(asked.expected_bucket_owner.clone());
-                match of_its_own(&asked.bucket, region.as_ref()) {
-                    None => request.send().boxed(),
-                    Some(config) => request.customize().config_override(config).send().boxed(),
-                }
+                sent!(request, of_its_own(&asked.bucket, region.as_ref()), |output| output)
             })
             .await?;
         let encoded = output.encoding_type == Some(EncodingType::Url);
@@ -108,10 +105,7 @@ impl Store {
                     .delete(delete.clone())
                     .set_request_payer(asked.request_payer.then_some(RequestPayer::Requester))
                     .set_expected_bucket_owner(asked.expected_bucket_owner.clone());
-                match of_its_own(&asked.bucket, region.as_ref()) {
-                    None => request.send().boxed(),
-                    Some(config) => request.customize().config_override(config).send().boxed(),
-                }
+                sent!(request, of_its_own(&asked.bucket, region.as_ref()), |output| output)
             })
             .await?;
         let failed = output.errors.unwrap_or_default().into_iter().map(|error| NotDeleted {

@@ -17,7 +17,7 @@ use aws_sdk_s3::config::Credentials;
 use http::Method;
 
 use super::sign::{self, SigningKey, Stamp};
-use crate::words::object::ObjectRequest;
+use crate::words::object::{ObjectRequest, is_directory_bucket};
 
 /// Headers that are the same in every request by one client: name, and whether the SDK signs it.
 const SAME: [(&str, bool); 6] = [
@@ -110,8 +110,8 @@ impl Asked<'_> {
     pub(super) fn is_usual(&self) -> bool {
         let Self { object, if_match, .. } = self;
         let address = &object.address;
-        // A directory bucket (S3 Express) has sessions of its own, and is told by its name.
-        let a_bucket = !address.bucket.contains(':') && !address.bucket.ends_with("--x-s3");
+        // A directory bucket (S3 Express) has sessions of its own.
+        let a_bucket = !address.bucket.contains(':') && !is_directory_bucket(&address.bucket);
         let texts = [object.expected_bucket_owner.as_deref(), *if_match].into_iter().flatten();
         a_bucket
             && object.sse_customer_key.is_none()

@@ -11,6 +11,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, RequestPayer, S
 
 use super::outgoing::Outgoing;
 use super::*;
+use crate::words::checksum::md5_in;
 use crate::words::target::{Attributes, ServerSideEncryption, Target};
 
 /// The server's word on an object that is written now.
@@ -199,8 +200,8 @@ impl Store {
     }
 
     /// Sends the part `number`, from 1; with its `checksum`, if that is known before it is sent. Says, too, whether its
-    /// ETag is made of the bytes alone: with keys of the Key Management Service, which a bucket may have by default, or
-    /// of the customer it is not.
+    /// ETag may be made of the bytes alone: it is an MD5 then, and there are no keys of the customer or of the Key
+    /// Management Service, which a bucket may have by default.
     ///
     /// # Errors
     ///
@@ -229,6 +230,7 @@ impl Store {
         let (checksum, e_tag, same_e_tag) =
             self.see_through(&target.object, Duration::MAX, Some(sent), attempt).await?;
         let e_tag = e_tag.ok_or_else(|| bad("no ETag in the answer to UploadPart"))?;
+        let same_e_tag = same_e_tag && md5_in(&e_tag).is_some();
         Ok((SentPart { number, e_tag, checksum }, same_e_tag))
     }
 

@@ -156,7 +156,7 @@ async fn in_parts(
     let part_bytes = wanted.part_bytes(bytes).ok_or_else(beyond)?;
     let mut conflicts = 0;
     loop {
-        let begun = Begun::new(session.clone(), target.clone(), None).await?;
+        let (begun, _) = Begun::new(session.clone(), target.clone(), None).await?;
         let work = Copying {
             session: session.clone(),
             source: source.clone(),

@@ -11,6 +11,7 @@ use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::rules::checksum;
 use crate::rules::ending::{Next, Refusal, Request, next};
 use crate::rules::retry::Attempts;
+use crate::words::checksum::md5_in;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::target::{Condition, Target};
 
@@ -157,13 +158,7 @@ impl Ending<'_> {
 pub(crate) fn multipart_e_tag(parts: &[SentPart]) -> Option<String> {
     let mut sum = md5::Md5::new();
     for part in parts {
-        let text = part.e_tag.trim_matches('"');
-        if text.len() != 32 || !text.is_ascii() {
-            return None;
-        }
-        for at in (0..32).step_by(2) {
-            sum.update([u8::from_str_radix(&text[at..at + 2], 16).ok()?]);
-        }
+        sum.update(md5_in(&part.e_tag)?);
     }
     let hex: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Some(format!("\"{hex}-{}\"", parts.len()))
@@ -205,6 +200,10 @@ mod tests {
         // md5 of "" and of "a"; the sum by `printf ... | xxd -r -p | md5sum`.
         let parts = [part(1, "\"d41d8cd98f00b204e9800998ecf8427e\""), part(2, "\"0cc175b9c0f1b6a831c399e269772661\"")];
         assert_eq!(multipart_e_tag(&parts), Some("\"68083ea43d0307eecfa2b4749f19df15-2\"".to_owned()));
-        assert_eq!(multipart_e_tag(&[part(1, "\"of-another-kind\"")]), None);
+        for other in
+            ["\"of-another-kind\"", "\"+41d8cd98f00b204e9800998ecf8427e\"", "\"0cc175b9c0f1b6a831c399e269772661-1\""]
+        {
+            assert_eq!(multipart_e_tag(&[part(1, other)]), None, "{other}");
+        }
     }
 }

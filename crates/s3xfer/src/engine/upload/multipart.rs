@@ -56,7 +56,8 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    /// Has the server begin one. The request goes on if this is dropped, so that the upload that it begins is aborted.
+    /// Has the server begin one, and says how long its answer took. The request goes on if this is dropped, so that the
+    /// upload that it begins is aborted.
     ///
     /// # Errors
     ///
@@ -65,18 +66,18 @@ impl Begun {
         session: Arc<Session>,
         target: Target,
         journal: Option<Arc<UploadJournal>>,
-    ) -> Result<Self, TransferError> {
+    ) -> Result<(Self, Duration), TransferError> {
         let open = Some(session.limits.open_upload());
         let begin = async move {
             let mut creating = Creating { session: &session, target: &target };
-            let upload_id = session.persist(&mut creating).await?;
+            let (upload_id, took) = session.persist(&mut creating).await?;
             tracing::debug!(object = %target.address(), upload_id, "a multipart upload has begun");
             if let Some(journal) = journal.clone() {
                 let record = UploadRecord::Begun { upload_id: upload_id.clone() };
                 blocking::run(move || journal.add(&record)).await;
             }
             let object = target.object.clone();
-            Ok(Self { session: session.clone(), object, upload_id, ended: false, journal, open })
+            Ok((Self { session: session.clone(), object, upload_id, ended: false, journal, open }, took))
         };
         tokio::spawn(begin).await.unwrap_or_else(propagate)
     }
@@ -164,13 +165,15 @@ struct Creating<'a> {
 }
 
 impl Ask for Creating<'_> {
-    type Answer = String;
+    /// Its id, and how long the attempt took that was answered with it.
+    type Answer = (String, Duration);
     type Error = TransferError;
 
-    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<String>, TransferError> {
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Self::Answer>, TransferError> {
         let Session { store, config, .. } = self.session;
+        let asked = Instant::now();
         match store.create_upload(self.target, config.first_byte_timeout()).await {
-            Ok(upload_id) => Ok(Attempted::Answered(upload_id)),
+            Ok(upload_id) => Ok(Attempted::Answered((upload_id, asked.elapsed()))),
             Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
             Err(failure) => Err(failure.into_error(self.target.address(), None)),
         }
@@ -260,10 +263,9 @@ pub(crate) async fn upload(
     let begun = match begun {
         Some(begun) => begun,
         None => {
-            let asked = Instant::now();
-            let begun = Begun::new(session.clone(), carrier.target.clone(), journal.clone()).await?;
+            let (begun, took) = Begun::new(session.clone(), carrier.target.clone(), journal.clone()).await?;
             // The first parts know from it how far away the server is.
-            carrier.answered(asked.elapsed());
+            carrier.answered(took);
             begun
         }
     };
@@ -326,8 +328,11 @@ pub(crate) async fn upload(
             Err(error.into())
         }
         Err(ended) => {
+            // After a conflict there is another attempt, which has all of it to send.
+            if let Ended::Conflict(_) = ended {
+                session.steering.planned(false);
+            }
             begun.abort().await;
-            // After a conflict there is another attempt.
             if let Ended::Failed(_) = ended {
                 remove(journal).await;
             }

@@ -24,6 +24,7 @@ use crate::rules::retry::Attempts;
 use crate::words::action::SourceAction;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
+use crate::words::object::is_directory_bucket;
 use crate::words::target::{ServerSideEncryption, Target};
 
 /// The things that every request of an upload needs.
@@ -47,9 +48,11 @@ pub(crate) struct Carried<T> {
 
 impl Carrier {
     pub(crate) fn new(session: Arc<Session>, target: Target, path: Option<PathBuf>) -> Arc<Self> {
-        // S3 API reference, "Object": with keys of the Key Management Service or of the customer it is not.
+        // S3 API reference, "Object": with keys of the Key Management Service or of the customer it is not. S3 User
+        // Guide, "Differences for directory buckets": their ETags are random strings.
         let plain = matches!(target.attributes.encryption, None | Some(ServerSideEncryption::S3));
-        let same_e_tag = AtomicBool::new(plain && target.object.sse_customer_key.is_none());
+        let plain = plain && target.object.sse_customer_key.is_none();
+        let same_e_tag = AtomicBool::new(plain && !is_directory_bucket(&target.address().bucket));
         Arc::new(Self { session, target, path, thinks: AtomicU64::new(0), same_e_tag })
     }
 
@@ -68,7 +71,7 @@ impl Carrier {
         let Session { steering, limits, counters, .. } = &*self.session;
         let began = Instant::now();
         let mut running = FuturesUnordered::from_iter([send()]);
-        let (mut may, mut second) = (true, None);
+        let (mut may, mut second, mut refused) = (true, None, None);
         loop {
             tokio::select! {
                 biased;
@@ -81,14 +84,19 @@ impl Carrier {
                         return carried;
                     }
                 },
-                () = steering.late_part(began, bytes), if may => {
-                    may = false;
+                () = steering.late_part(began, bytes, refused), if may => {
+                    // Once an ETag has told of something else than bytes, they all may.
+                    may = self.same_e_tag.load(Ordering::Relaxed);
                     // Nothing is waited for: the permit's owner may be as late.
-                    let permit = limits.try_permit().filter(|_| self.same_e_tag.load(Ordering::Relaxed));
-                    if let Some(permit) = permit.filter(|_| steering.may_ask_again(began.elapsed())) {
-                        tracing::debug!(object = %self.target.address(), bytes, "a part is late; sending it again");
-                        second = Some((permit, counters.in_flight()));
-                        running.push(send());
+                    let permit = if may { limits.try_permit() } else { None };
+                    match permit.filter(|_| steering.may_ask_again(began.elapsed())) {
+                        Some(permit) => {
+                            tracing::debug!(object = %self.target.address(), bytes, "a part is late; sending it again");
+                            second = Some((permit, counters.in_flight()));
+                            running.push(send());
+                            may = false;
+                        }
+                        None => refused = Some(Instant::now()),
                     }
                 }
             }

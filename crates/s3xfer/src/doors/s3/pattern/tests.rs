@@ -285,6 +285,7 @@ fn what_is_unusual_is_told() {
     let bucket = |name: &'static str| move |request: &mut Request| request.object.address.bucket = name.to_owned();
     assert!(!usual(&bucket("arn:aws:s3:us-west-2:123456789012:accesspoint:a")));
     assert!(!usual(&bucket("a--use1-az4--x-s3")));
+    assert!(!usual(&bucket("a--use1-az4--xa-s3")));
     assert!(!usual(&|request| request.object.address.key = " ".to_owned()));
     for odd in ["", " a", "a  b", "\u{fc}", "a\nb"] {
         assert!(!usual(&|request| request.if_match = Some(odd.to_owned())), "{odd:?}");
