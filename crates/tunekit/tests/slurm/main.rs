@@ -267,7 +267,7 @@ fn a_cancelled_study_signals_its_jobs_and_then_cancels_them() {
 }
 
 /// The programs take a second to end, and have five. They hear each signal once.
-fn gives_grace(mode: &str, runs_out: bool) {
+fn gives_grace(site: impl FnOnce(&str, &str) -> Site, mode: &str, runs_out: bool) {
     let script = r#"
         OUT=$(pwd)/$TUNEKIT_TRIAL
         trap 'trap "" TERM; sleep 1; echo bye >"$OUT.bye"; exit' TERM
@@ -276,7 +276,7 @@ fn gives_grace(mode: &str, runs_out: bool) {
     "#;
     let study = STUDY.replace("grace_s = 0.2", "grace_s = 5");
     let study = if runs_out { format!("{study}\nmax_wall_time_s = 3") } else { study };
-    let site = Site::fake(script, &format!("{study}\n[backend]\nkind = \"slurm\"\nmode = \"{mode}\"\n"));
+    let site = site(script, &format!("{study}\n[backend]\nkind = \"slurm\"\nmode = \"{mode}\"\n"));
     let child = site.start(&["run", "s.toml", "--out", "out"]);
     let begun = |trial: u32| site.pids(&format!("out/trials/{trial}/stdout")).len() == 1;
     wait_for("a trial runs", || (0..3).any(begun));
@@ -295,14 +295,14 @@ fn gives_grace(mode: &str, runs_out: bool) {
 
 #[test]
 fn programs_of_a_pilot_have_their_grace_period_at_a_signal_and_at_the_end_of_time() {
-    gives_grace("pilot", false);
-    gives_grace("pilot", true);
+    gives_grace(Site::fake, "pilot", false);
+    gives_grace(Site::fake, "pilot", true);
 }
 
 #[test]
 fn programs_of_single_jobs_have_their_grace_period_at_a_signal_and_at_the_end_of_time() {
-    gives_grace("job", false);
-    gives_grace("job", true);
+    gives_grace(Site::fake, "job", false);
+    gives_grace(Site::fake, "job", true);
 }
 
 #[test]
