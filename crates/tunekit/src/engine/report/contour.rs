@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_ring_is_where_the_page_says_that_the_best_is() {
-        let study = study(30);
+        let study = study(15);
         let pair = study.pair_dependence(["x", "y"], 5).unwrap();
         let ([wide, _], caption) = pictures(&study, &pair, [(760, 460), (400, 340)]).unwrap();
         let dots: Vec<_> = wide
@@ -220,7 +220,7 @@ mod tests {
             .collect();
         let ring = wide.marks.iter().find_map(|mark| if let Mark::Ring { at, .. } = mark { Some(*at) } else { None });
         let best = study.best().unwrap().trial;
-        assert_eq!((dots.len(), ring), (30, Some(dots[best.0 as usize])));
+        assert_eq!((dots.len(), ring), (15, Some(dots[best.0 as usize])));
         assert!(study.trial(best).unwrap().config.float("x") >= Some(0.5));
         assert!(caption.contains("A dot a trial; the ring is the best configuration known."), "{caption}");
     }
