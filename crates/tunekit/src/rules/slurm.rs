@@ -1,5 +1,5 @@
-//! A job of Slurm as text: its script, the words of `sbatch`, the meaning of `squeue`'s answer. [`Jobs`] tells when another
-//! one is to be submitted.
+//! A job of Slurm as text: its script, the words of `sbatch`, the meaning of `squeue`'s answer. [`Jobs`] tells when
+//! another job is to be submitted.
 //!
 //! All that varies in a script is quoted for the shell, and the command stands in the first line after the interpreter:
 //! there `sbatch` stops looking for `#SBATCH` lines, so that no path can smuggle one in.
