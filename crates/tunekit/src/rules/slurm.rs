@@ -342,16 +342,16 @@ mod tests {
     fn the_pilot_after_one_that_ended_early_takes_fewer_nodes_and_the_one_after_its_limit_does_not() {
         let limit = 3600 * SECOND;
         for (time_limit, waited, ran, fewest) in [
-            (None, 0 * SECOND, 7200 * SECOND, 1),
-            (Some(limit), 0 * SECOND, 60 * SECOND, 1),
+            (None, Duration::ZERO, 7200 * SECOND, 1),
+            (Some(limit), Duration::ZERO, 60 * SECOND, 1),
             // The time in the queue is not the job's.
             (Some(limit), limit, 60 * SECOND, 1),
-            (Some(limit), 0 * SECOND, agent_limit(limit, 5 * SECOND), 3),
+            (Some(limit), Duration::ZERO, agent_limit(limit, 5 * SECOND), 3),
             (Some(limit), limit, limit, 3),
         ] {
             let mut jobs = jobs(SlurmMode::Pilot, time_limit);
             assert_eq!(jobs.nodes(), 3..=3);
-            jobs.submitted("1".to_owned(), 0 * SECOND);
+            jobs.submitted("1".to_owned(), Duration::ZERO);
             jobs.heed(|_| true, waited);
             jobs.heed(|_| true, waited + ran);
             assert_eq!(jobs.end_all_but(&BTreeMap::new(), waited + ran), [("1".to_owned(), Ended::Used)]);
@@ -362,11 +362,11 @@ mod tests {
     #[test]
     fn a_refused_submission_is_repeated_ever_more_seldom_and_not_for_ever_without_jobs() {
         let mut first = jobs(SlurmMode::Job, None);
-        assert_eq!(first.refused(false, 0 * SECOND), None, "the first one must be taken");
+        assert_eq!(first.refused(false, Duration::ZERO), None, "the first one must be taken");
         let mut jobs = jobs(SlurmMode::Job, None);
-        jobs.submitted("1".to_owned(), 0 * SECOND);
+        jobs.submitted("1".to_owned(), Duration::ZERO);
         let mut pauses = Vec::new();
-        let mut now = 0 * SECOND;
+        let mut now = Duration::ZERO;
         while let Some(pause) = jobs.refused(true, now) {
             assert_eq!(jobs.due(5, 0, now), 0);
             now += pause;
