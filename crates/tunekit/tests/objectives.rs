@@ -178,22 +178,25 @@ fn begun(study: &mut Study, results: &[[f64; 2]]) {
 }
 
 #[test]
-fn promotion_goes_by_fronts_and_in_a_front_by_the_net() {
-    // Five on the first front; the last one is beaten by all but the ends. Two of six go on: the best error, and then
-    // the one farthest from it, not the second best error.
-    let results = [[3.0, 3.0], [1.0, 9.0], [1.1, 8.0], [2.0, 4.0], [9.0, 1.0], [5.0, 8.5]];
-    for (options, expected) in [(json!({}), [1, 4]), (json!({"order": "crowding"}), [1, 4])] {
+fn promotion_goes_by_fronts_and_in_a_front_by_the_order_that_was_asked_for() {
+    // Five on the first front; all others are beaten. Three of nine go on: the best error, then the one farthest from
+    // it, not the second best error, and then the farthest from both, or the one with the most room and less error.
+    let results = [[6.0, 4.0], [0.0, 10.0], [1.0, 9.0], [7.0, 3.0], [10.0, 0.0]];
+    let beaten = [[11.0, 11.0], [12.0, 12.0], [13.0, 13.0], [14.0, 14.0]];
+    for (options, third) in [(json!({}), 0), (json!({"order": "crowding"}), 2)] {
         let mut study = Study::new(mo_asha(&options)).unwrap();
-        // The second of them arrives when two are there, of which no third can go on.
-        begun(&mut study, &results[..2]);
-        begun(&mut study, &results[2..3]);
-        let first = job(&mut study);
-        assert_eq!((first.resumed, first.resource), (true, Some(3)));
-        assert_eq!(first.trial, TrialId(1), "the best error of the front");
+        let goes_on = |study: &mut Study, expected: u64| {
+            let next = job(study);
+            assert_eq!((next.trial, next.resumed, next.resource), (TrialId(expected), true, Some(3)), "{options}");
+        };
+        begun(&mut study, &results[..3]);
+        goes_on(&mut study, 1);
         begun(&mut study, &results[3..]);
-        let second = job(&mut study);
-        assert_eq!((second.trial, second.resumed), (TrialId(expected[1]), true));
-        // Two of six went on, and that is all.
+        begun(&mut study, &beaten[..1]);
+        goes_on(&mut study, 4);
+        begun(&mut study, &beaten[1..]);
+        goes_on(&mut study, third);
+        // Three of nine went on, and that is all.
         assert!(!job(&mut study).resumed);
     }
 }
@@ -314,4 +317,17 @@ fn what_an_interruption_makes_void_is_no_evidence() {
     assert_eq!((again.trial, again.resource, again.attempt), (TrialId(0), Some(2), 2));
     assert_eq!(study.report(again.trial, 2, Measured::new(1.0).more([1.0])), Ok(Decision::Pause));
     assert!(!job(&mut study).resumed, "one of three went on");
+}
+
+#[test]
+fn a_trial_whose_objectives_are_not_all_known_is_on_no_front() {
+    let mut study = Study::new(curves(SchedulerKind::AshaPromotion, 1)).unwrap();
+    let [whole, partial] = [Measured::new(1.0).more([2.0]), Measured::new(0.5)].map(|measured| {
+        let trial = job(&mut study).trial;
+        assert_eq!(study.report(trial, 1, measured), Ok(Decision::Pause));
+        trial
+    });
+    // The other one is better in the metric.
+    let front: Vec<TrialId> = study.pareto().iter().map(|best| best.trial).collect();
+    assert_eq!(front, [whole], "{partial}");
 }

@@ -105,6 +105,17 @@ fn a_program_that_fails_is_a_failed_trial_with_its_last_words() {
 }
 
 #[test]
+fn replicates_with_constraints_all_count() {
+    let script = r#"for i in 1 2 3; do echo "{\"loss\": $i, \"memory\": -$i}"; done"#;
+    let case = Case::new(script, "value = \"mean\"\nconstraints = [\"memory\"]", "max_trials = 1");
+    let output = case.run();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let experiment = case.experiment();
+    let (trial, rule) = (&experiment.trials()[0], experiment.header().metric.value);
+    assert_eq!((trial.samples(rule), trial.constraints(rule)), (vec![1.0, 2.0, 3.0], vec![-2.0]));
+}
+
+#[test]
 fn a_program_is_told_its_parameters_in_each_way() {
     let arguments = "echo \"{\\\"loss\\\": $2}\"; [ \"$1\" = --x ]";
     let environment = "echo \"{\\\"loss\\\": $x}\"";

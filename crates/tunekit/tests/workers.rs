@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -45,18 +47,12 @@ impl Served {
     }
 
     fn worker(&self, out: &str, workers: &str) -> Child {
-        let words = [
-            "worker",
-            "s.toml",
-            "--connect",
-            &self.address,
-            "--token-file",
-            "token",
-            "--out",
-            out,
-            "--workers",
-            workers,
-        ];
+        self.worker_at(&self.address, out, workers)
+    }
+
+    fn worker_at(&self, address: &str, out: &str, workers: &str) -> Child {
+        let words =
+            ["worker", "s.toml", "--connect", address, "--token-file", "token", "--out", out, "--workers", workers];
         tunekit(self.folder.path(), &words).stderr(Stdio::null()).spawn().unwrap()
     }
 
@@ -96,6 +92,63 @@ impl Client {
         let mut answer = String::new();
         self.input.read_line(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap_or_default()
+    }
+}
+
+/// Another address of a server, whose connections stay open and carry nothing any more once the flag is set.
+fn wire_to(server: &str) -> (String, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, cut) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicBool::new(false)));
+    let (server, is_cut) = (server.to_owned(), cut.clone());
+    std::thread::spawn(move || {
+        for near in listener.incoming() {
+            let (near, far) = (near.unwrap(), TcpStream::connect(&server).unwrap());
+            for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                let is_cut = is_cut.clone();
+                std::thread::spawn(move || {
+                    let mut bytes = [0; 4096];
+                    while let Ok(length @ 1..) = from.read(&mut bytes) {
+                        while is_cut.load(Ordering::Relaxed) {
+                            std::thread::sleep(Duration::from_millis(20));
+                        }
+                        if to.write_all(&bytes[..length]).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    (address, cut)
+}
+
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z")
+}
+
+#[test]
+fn a_worker_that_is_cut_off_ends_its_program_when_its_trial_is_given_away() {
+    let mut served = Served::new("echo $$ >pid.part; mv pid.part pid; sleep 600");
+    let (address, cut) = wire_to(&served.address);
+    let mut worker = served.worker_at(&address, "a", "1");
+    let pid = served.folder.path().join("pid");
+    let began = Instant::now();
+    while !pid.exists() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = std::fs::read_to_string(pid).unwrap();
+    cut.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    while is_alive(&pid) {
+        // A server gives the trial away after 6 s; a sign of life every 2 s may have been on its way.
+        assert!(began.elapsed() < Duration::from_secs(14), "the program runs on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for child in [&mut worker, &mut served.server] {
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
 

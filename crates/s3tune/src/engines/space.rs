@@ -3,7 +3,7 @@
 use std::fs;
 
 use s3xfer::TransferConfig;
-use tunekit::{Config, Domain, Space};
+use tunekit::{Config, Domain, Space, Value};
 
 use super::s3xfer::{ADAPTIVE, as_config, transfer_config};
 use crate::failure::Failure;
@@ -104,20 +104,21 @@ fn compat() -> Space {
 }
 
 /// The point of the space that is nearest to `config`: a value outside of a range becomes the end of the range, a value
-/// that is missing, or is no choice, the centre's.
+/// that is missing, or is no choice, the centre's. A parameter that does not exist with the values of those before it
+/// is left out.
 pub(crate) fn nearest(space: &Space, config: &Config) -> Config {
-    let centre = space.centre();
     space.iter().fold(Config::new(), |near, (name, domain)| {
+        let has = |(parent, values): (&str, &[Value])| near.value(parent).is_some_and(|value| values.contains(value));
+        if !space.conditions(name).all(has) {
+            return near;
+        }
         let inside = config.value(name).and_then(|value| match domain {
             Domain::Int(int) => value.as_i64().map(|x| x.clamp(int.lo(), int.hi()).into()),
             Domain::Float(float) => value.as_f64().map(|x| x.clamp(float.lo(), float.hi()).into()),
             _ => Some(value.clone()),
         });
         let conformed = inside.and_then(|value| domain.conform(&value));
-        match conformed.or_else(|| centre.value(name).cloned()) {
-            Some(value) => near.with(name, value),
-            None => near,
-        }
+        near.with(name, conformed.unwrap_or_else(|| domain.centre()))
     })
 }
 
@@ -128,7 +129,7 @@ fn check(space: &Space) -> Result<(), String> {
     }
     let centre = space.centre();
     for (name, domain) in space.iter() {
-        let ends: Vec<tunekit::Value> = match domain {
+        let ends: Vec<Value> = match domain {
             Domain::Float(float) => vec![float.lo().into(), float.hi().into()],
             Domain::Int(int) => vec![int.lo().into(), int.hi().into()],
             Domain::Categorical(choices) | Domain::Ordinal(choices) => choices.values().to_vec(),
@@ -220,5 +221,19 @@ mod tests {
         assert_eq!(cells(3 << 30), [(64, (48 << 20) + 1), (16, (192 << 20) + 1), (256, (12 << 20) + 1)]);
         assert_eq!(cells(64 << 20)[2], (256, 1 << 20), "no smaller part is in the space");
         assert_eq!(one_wave(&compat(), 3 << 30), [], "it has no switch");
+    }
+
+    #[test]
+    fn points_of_a_space_with_conditions_have_the_parameters_that_exist() {
+        let int = |lo, hi| Domain::int(lo, hi).unwrap();
+        let space = Space::new().with(ADAPTIVE, Domain::Bool).unwrap().with("max_concurrency", int(1, 512)).unwrap();
+        let space = space.with_when("multipart_chunksize", int(MIB, 64 * MIB), ADAPTIVE, [false]).unwrap();
+        let default = nearest(&space, &as_config(&TransferConfig::default()));
+        assert_eq!((default.bool(ADAPTIVE), default.int("multipart_chunksize")), (Some(true), None));
+        assert_eq!(space.complete(&default).unwrap(), default);
+        for point in one_wave(&space, 3 << 30) {
+            assert!(point.int("multipart_chunksize").is_some());
+            space.validate(&point).unwrap();
+        }
     }
 }

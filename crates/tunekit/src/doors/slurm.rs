@@ -34,10 +34,11 @@ pub(crate) async fn queue(name: &str) -> Result<String, SlurmCommandError> {
     run("squeue", command).await
 }
 
-/// Asks all processes of the jobs of this name to end.
-pub(crate) async fn signal(name: &str) -> Result<(), SlurmCommandError> {
+/// Asks the processes of the jobs of this name to end: those of their steps or, with `scripts`, those of their scripts
+/// too. A script that is `srun` must not be asked, for it then kills its tasks at once.
+pub(crate) async fn signal(name: &str, scripts: bool) -> Result<(), SlurmCommandError> {
     let mut command = Command::new("scancel");
-    command.args(["--quiet", "--full", "--signal=TERM"]).arg(format!("--name={name}"));
+    command.args(["--quiet", "--signal=TERM"]).args(scripts.then_some("--full")).arg(format!("--name={name}"));
     run("scancel", command).await.map(drop)
 }
 

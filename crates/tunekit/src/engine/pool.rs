@@ -65,8 +65,10 @@ struct State {
     waiting: VecDeque<Offer>,
     /// Agents that are connected.
     connected: usize,
-    /// Agents whose ask is held.
+    /// Agents without a trial that ask for one, or will with their next line.
     idle: usize,
+    /// Whether a run was dropped while an agent had its trial.
+    has_cut_short: bool,
     /// The jobs whose agents have greeted.
     greeted: BTreeSet<String>,
 }
@@ -176,6 +178,11 @@ impl Pool {
         self.shared.lock().greeted.contains(job)
     }
 
+    /// Whether a run was dropped while an agent had its trial: the agent may still be ending the program.
+    pub(super) fn has_cut_short(&self) -> bool {
+        self.shared.lock().has_cut_short
+    }
+
     /// Lets agents go: each is told that the study is over when it next asks.
     pub(super) fn close(&self) {
         self.shared.closing.send_replace(true);
@@ -184,6 +191,7 @@ impl Pool {
     /// Runs a trial with an agent.
     pub(super) async fn run(&self, mut trial: TrialRun) -> Result<Outcome, String> {
         let mut losses = 0;
+        let mut open = Open { shared: &self.shared, trial: trial.id(), is_over: false };
         loop {
             let (to, mut heard) = mpsc::unbounded_channel();
             self.shared.offer(Offer { trial: trial.id(), facts: facts(&trial, losses), to });
@@ -196,15 +204,20 @@ impl Pool {
                         // An agent that is gone shows by the channel's end.
                         let _ = answer.send(decision);
                     }
-                    Said::Told(outcome) => return Ok(outcome),
+                    Said::Told(outcome) => {
+                        open.is_over = true;
+                        return Ok(outcome);
+                    }
                 }
             }
             if is_paused {
+                open.is_over = true;
                 // The agent has ended the program, or is gone. The checkpoint was kept before the answer.
                 return Ok(Outcome::Done);
             }
             losses += 1;
             if losses >= MOST_LOSSES {
+                open.is_over = true;
                 return Err(format!("its agent was lost {losses} times; see the logs of the jobs in `slurm`"));
             }
             tracing::warn!(trial = %trial.id(), losses, "an agent was lost; its trial waits for another one");
@@ -298,6 +311,22 @@ impl Drop for Counted<'_> {
     }
 }
 
+/// A run until it is over.
+struct Open<'a> {
+    shared: &'a Shared,
+    trial: TrialId,
+    is_over: bool,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        // An offer that still waits was not taken.
+        let is_taken = !state.waiting.iter().any(|offer| offer.trial == self.trial);
+        state.has_cut_short |= is_taken && !self.is_over;
+    }
+}
+
 /// An agent from its greeting to its end.
 async fn agent(shared: Arc<Shared>, stream: TcpStream) {
     if let Err(error) = converse(&shared, stream).await {
@@ -326,6 +355,9 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     let beat = greeting["heartbeat_s"].as_f64().filter(|beat| HEARTBEAT.contains(beat));
     let patience = beat.map_or(SILENCE, |beat| Duration::from_secs_f64(3.0 * beat));
     let _connected = Counted::new(shared, |state| &mut state.connected);
+    // Before its job has greeted, so that at every moment one of the two shows that no other job is needed for it.
+    let count_idle = || Counted::new(shared, |state| &mut state.idle);
+    let mut idle = Some(count_idle());
     if let Some(job) = greeting["job"].as_str() {
         shared.lock().greeted.insert(job.to_owned());
     }
@@ -353,19 +385,18 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
             }
             Ok(Request::Ask {}) => {
                 held = None;
-                let asked = {
-                    let _idle = Counted::new(shared, |state| &mut state.idle);
-                    tokio::select! {
-                        biased;
-                        _ = closing.wait_for(|closing| *closing) => Asked::Done,
-                        offer = shared.take() => Asked::Trial(offer),
-                        // Nothing may come before the answer but the end.
-                        _ = input.fill_buf() => Asked::Gone,
-                        () = tokio::time::sleep(HOLD) => Asked::Wait,
-                    }
+                idle.get_or_insert_with(count_idle);
+                let asked = tokio::select! {
+                    biased;
+                    _ = closing.wait_for(|closing| *closing) => Asked::Done,
+                    offer = shared.take() => Asked::Trial(offer),
+                    // Nothing may come before the answer but the end.
+                    _ = input.fill_buf() => Asked::Gone,
+                    () = tokio::time::sleep(HOLD) => Asked::Wait,
                 };
                 match asked {
                     Asked::Trial(offer) => {
+                        idle = None;
                         let line = format!("{}\n", offer.facts);
                         if let Err(error) = output.write_all(line.as_bytes()).await {
                             // It never reached the agent, so that this is no loss of the trial's.
@@ -461,7 +492,7 @@ mod tests {
         async fn greet(pool: &Pool, token: &str) -> (Self, Json) {
             let (input, output) = TcpStream::connect(pool.address()).await.unwrap().into_split();
             let mut agent = Self { input: BufReader::new(input), output };
-            let said = agent.say(json!({ "op": "auth", "token": token, "heartbeat_s": 0.2 })).await;
+            let said = agent.say(json!({ "op": "auth", "token": token, "heartbeat_s": 0.2, "job": "17" })).await;
             (agent, said)
         }
 
@@ -527,5 +558,39 @@ mod tests {
         pool.close();
         let (mut late, _) = Agent::greet(&pool, TOKEN).await;
         assert_eq!(late.say(json!({ "op": "ask" })).await["done"], true);
+    }
+
+    #[tokio::test]
+    async fn an_agent_is_idle_from_its_greeting_until_it_has_a_trial() {
+        let pool = pool().await;
+        let (sender, _reports) = mpsc::unbounded_channel();
+        let (mut agent, _) = Agent::greet(&pool, TOKEN).await;
+        assert!(pool.has_greeted("17") && pool.standing().idle == 1, "no other job is needed for the next trial");
+        let mut running = Box::pin(pool.run(trial(0, sender)));
+        tokio::select! {
+            _ = &mut running => panic!("nobody told it"),
+            job = agent.say(json!({ "op": "ask" })) => assert_eq!(job["trial"], 0),
+        }
+        assert_eq!(pool.standing(), Standing { waiting: 0, connected: 1, idle: 0 });
+        let (outcome, said) = tokio::join!(running, agent.say(json!({ "op": "tell", "trial": 0, "value": 1.0 })));
+        assert_eq!((outcome, &said["ok"], pool.has_cut_short()), (Ok(Outcome::Value(1.0)), &json!(true), false));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_dropped_is_cut_short_if_an_agent_had_it() {
+        let pool = pool().await;
+        let (sender, _reports) = mpsc::unbounded_channel();
+        let mut waiting = Box::pin(pool.run(trial(0, sender.clone())));
+        assert!(timeout(Duration::from_millis(1), &mut waiting).await.is_err());
+        drop(waiting);
+        assert!(!pool.has_cut_short(), "nobody ran it");
+        let (mut agent, _) = Agent::greet(&pool, TOKEN).await;
+        let mut running = Box::pin(pool.run(trial(1, sender)));
+        tokio::select! {
+            _ = &mut running => panic!("nobody told it"),
+            job = agent.say(json!({ "op": "ask" })) => assert_eq!(job["trial"], 1),
+        }
+        drop(running);
+        assert!(pool.has_cut_short());
     }
 }

@@ -285,7 +285,9 @@ impl ProgramBackend {
             return Ok(Some(Outcome::Done));
         }
         let value = last.as_ref().and_then(|last| last.value).or(whole).unwrap_or(f64::NAN);
-        Ok(Some(with_rest(value)?.into()))
+        let all = with_rest(value)?;
+        // Replicates were reported with all that was measured, and a value told now would replace them.
+        Ok(Some(if self.is_replicated { Outcome::Done } else { all.into() }))
     }
 
     /// Runs the program once.

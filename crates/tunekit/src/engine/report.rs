@@ -145,9 +145,8 @@ fn heat_map(study: &Study, importances: &Importances) -> Result<String, PictureE
     let mut names = importances.main.iter().filter(|one| one.share > 0.0).filter_map(|one| one.parameters.first());
     let (Some(one), Some(other)) = (names.next(), names.next()) else { return Ok(String::new()) };
     let Ok(pair) = study.pair_dependence([one, other], contour::VALUES) else { return Ok(String::new()) };
-    let pictures = HEAT.map(|size| contour::picture(study, &pair, size));
-    let [Some(wide), Some(narrow)] = pictures else { return Ok(String::new()) };
-    Ok(figure(&escape(&format!("{one} and {other}")), &both([wide, narrow])?, &contour::caption(study, &pair)))
+    let Some((pictures, caption)) = contour::pictures(study, &pair, HEAT) else { return Ok(String::new()) };
+    Ok(figure(&escape(&format!("{one} and {other}")), &both(pictures)?, &caption))
 }
 
 fn slices(study: &Study) -> Result<String, PictureError> {

@@ -69,7 +69,18 @@ pub enum SimulationError {
         /// The time it took.
         seconds: f64,
     },
+    /// Trials fail as they start, so that no time passes.
+    #[error("{count} trials in a row failed at their start ({reason}); mend the objective, or limit the trials")]
+    Stuck {
+        /// The number of trials.
+        count: u64,
+        /// The last one's failure.
+        reason: String,
+    },
 }
+
+/// Trials in a row that may fail at their start.
+const MOST_STUCK: u64 = 10_000;
 
 /// Something that will happen; `at` is the bits of a time that is not negative, which order as the times do.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +123,8 @@ impl Simulator {
     /// Trials that run at the end stay open.
     ///
     /// # Errors
-    /// The searcher has no suggestion, the study was in use before, or a step takes no time.
+    /// The searcher has no suggestion, the study was in use before, a step takes no time, or 10,000 trials in a row fail
+    /// at their start.
     pub fn run<M: Into<Measured>>(
         &self,
         study: &mut Study,
@@ -125,6 +137,7 @@ impl Simulator {
         let mut slots: Vec<Option<(Assignment, Measured)>> = Vec::new();
         let (mut now, mut number, mut free) = (0.0_f64, 0, self.workers);
         let mut done = false;
+        let mut stuck = 0;
         loop {
             while free > 0 {
                 study.at(seconds(now));
@@ -149,8 +162,15 @@ impl Simulator {
                         slots[slot] = Some((job, value));
                         due.push(Reverse(Due { at, number, what: Happening::Report(slot, step) }));
                         free -= 1;
+                        stuck = 0;
                     }
-                    Err(reason) => study.tell(job.trial, Outcome::Failed(reason))?,
+                    Err(reason) => {
+                        stuck += 1;
+                        study.tell(job.trial, Outcome::Failed(reason.clone()))?;
+                        if stuck >= MOST_STUCK {
+                            return Err(SimulationError::Stuck { count: stuck, reason });
+                        }
+                    }
                 }
                 number += 1;
             }
@@ -215,4 +235,34 @@ fn checked(step: u64, seconds: f64) -> Result<f64, SimulationError> {
 
 fn seconds(now: f64) -> Duration {
     Duration::try_from_secs_f64(now).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::searcher::SearcherKind;
+    use crate::rules::study::Setup;
+    use crate::words::domain::Domain;
+    use crate::words::metric::Metric;
+    use crate::words::space::Space;
+
+    #[test]
+    fn trials_that_all_fail_as_they_start_end_the_simulation() {
+        for (limit, is_stuck) in [(Some(50), false), (None, true)] {
+            let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+            let setup = Setup::new(space, Metric::minimize("m")).searcher(SearcherKind::Random);
+            let mut study = Study::new(setup).unwrap();
+            study.limit_trials(limit);
+            let ran = Simulator::new(2).run(&mut study, 10.0, |_, _| Err::<(f64, f64), _>("no such row".to_owned()));
+            let Err(error) = ran else {
+                assert!(!is_stuck && study.trials().len() == 50);
+                continue;
+            };
+            assert!(is_stuck, "{error}");
+            assert!(
+                error.to_string().starts_with("10000 trials in a row failed at their start (no such row);"),
+                "{error}"
+            );
+        }
+    }
 }

@@ -3,34 +3,36 @@
 //! A pilot is one job whose nodes run an agent each, and the agents take one trial after the other; otherwise a job is
 //! submitted for each trial that waits. Either way the agents connect to the tuner ([`Pool`]), so that a report is
 //! answered at once and the loss of a node shows by its connection. Slurm is asked how its jobs stand only while that
-//! is in doubt, and at most every [`LOOK_EVERY`].
+//! is in doubt, and at most every [`LOOK_EVERY`]; at the end a few times, a second apart, while programs are ended.
 //!
 //! The jobs of a study have a name that comes from its folder. So a study that goes on after its tuner was killed finds
 //! and ends those that were left. The folder must be on a file system that the nodes share.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::pool::Pool;
 use super::study_file::{STUDY_NAME, StudyFile};
 use super::token::Token;
 use super::trial_run::TrialRun;
 use crate::doors::slurm::{SlurmCommandError, cancel, queue, signal, submit};
-use crate::rules::slurm;
+use crate::rules::slurm::{self, Ended, Jobs};
 use crate::words::backend::{SlurmMode, SlurmOptions};
 use crate::words::event::Header;
 use crate::words::trial::Outcome;
 
 /// The least time between two questions to Slurm.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The same while the jobs of a study that is over end.
+const LOOK_AT_END: Duration = Duration::from_secs(1);
 /// The time between two looks at the pool.
 const TICK: Duration = Duration::from_millis(50);
 /// So many jobs in a row may end before an agent of theirs has connected.
@@ -157,68 +159,62 @@ impl Slurm {
 
     /// Sees to it that there are jobs for the trials that wait; ends only with an error.
     pub(super) async fn supervise(&self) -> SlurmError {
-        let mut jobs: BTreeMap<String, Instant> = BTreeMap::new();
-        let mut looked: Option<Instant> = None;
-        let mut futile = 0;
-        // A pilot that ended under its agents may have lost a node, and would wait in vain for as many as before.
-        let mut fewest = self.nodes;
+        let began = Instant::now();
+        let mut jobs = Jobs::new(&self.options, self.nodes, self.grace);
+        let mut looked: Option<Duration> = None;
         loop {
+            // Before the agents are counted: one that greets in between is counted twice, and not left out.
+            jobs.heed(|job| self.pool.has_greeted(job), began.elapsed());
             let standing = self.pool.standing();
-            let coming = jobs.keys().filter(|job| !self.pool.has_greeted(job)).count();
-            let mode = self.options.mode;
-            for _ in 0..slurm::to_submit(mode, standing.waiting, standing.idle, jobs.len(), coming) {
-                match self.submit(fewest).await {
-                    Ok(job) => drop(jobs.insert(job, Instant::now())),
+            for _ in 0..jobs.due(standing.waiting, standing.idle, began.elapsed()) {
+                match self.submit(jobs.nodes()).await {
+                    Ok(job) => jobs.submitted(job, began.elapsed()),
+                    Err(SlurmError::Command(error)) => {
+                        let Some(pause) = jobs.refused(standing.connected > 0, began.elapsed()) else {
+                            return error.into();
+                        };
+                        tracing::warn!(%error, ?pause, "a job cannot be submitted now and will be later");
+                        break;
+                    }
                     Err(error) => return error,
                 }
             }
-            if mode == SlurmMode::Job {
-                // The connection says how it goes on with these.
-                jobs.retain(|job, _| !self.pool.has_greeted(job));
-            }
-            let in_doubt = jobs.keys().any(|job| !self.pool.has_greeted(job)) || standing.connected == 0;
-            let may_look = looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
-            let oldest = jobs.values().map(Instant::elapsed).max().unwrap_or_default();
+            let now = began.elapsed();
+            let in_doubt = jobs.coming() > 0 || standing.connected == 0;
+            let may_look = looked.is_none_or(|looked| now - looked >= LOOK_EVERY);
             // A job that was submitted just now is not asked about: its agent may be on its way.
-            if in_doubt && may_look && oldest >= LOOK_EVERY.min(TO_LEAVE) && !jobs.is_empty() {
-                looked = Some(Instant::now());
+            if in_doubt && may_look && jobs.oldest(now).is_some_and(|oldest| oldest >= LOOK_EVERY.min(TO_LEAVE)) {
+                looked = Some(now);
                 match queue(&self.name).await {
                     // Jobs go on running while a controller does not answer.
                     Err(error) => tracing::warn!(%error, "Slurm does not say how its jobs stand"),
                     Ok(answer) => {
-                        let alive = slurm::alive(&answer);
-                        let gone: Vec<String> = jobs.keys().filter(|job| !alive.contains_key(*job)).cloned().collect();
-                        for job in gone {
-                            jobs.remove(&job);
-                            if self.pool.has_greeted(&job) {
-                                futile = 0;
-                                fewest = 1;
+                        // An agent may have greeted and ended meanwhile.
+                        jobs.heed(|job| self.pool.has_greeted(job), began.elapsed());
+                        for (job, ended) in jobs.end_all_but(&slurm::alive(&answer), began.elapsed()) {
+                            let Ended::Futile(count) = ended else {
                                 tracing::warn!(job, "a job ended");
                                 continue;
-                            }
-                            futile += 1;
+                            };
                             let last = self.last_words(&job);
                             tracing::warn!(job, last, "a job ended before an agent of it connected");
-                            if futile >= MOST_FUTILE {
-                                return SlurmError::Futile { count: futile, address: self.pool.address(), job, last };
+                            if count >= MOST_FUTILE {
+                                return SlurmError::Futile { count, address: self.pool.address(), job, last };
                             }
                         }
                     }
                 }
             }
-            let late = jobs
-                .iter()
-                .find(|(job, since)| since.elapsed() >= self.options.queue_timeout && !self.pool.has_greeted(job));
-            if let Some((job, since)) = late {
-                return SlurmError::Queue { job: job.clone(), waited: since.elapsed() };
+            if let Some((job, waited)) = jobs.late(self.options.queue_timeout, began.elapsed()) {
+                return SlurmError::Queue { job: job.to_owned(), waited };
             }
             sleep(TICK).await;
         }
     }
 
-    async fn submit(&self, fewest: usize) -> Result<String, SlurmError> {
+    async fn submit(&self, nodes: RangeInclusive<usize>) -> Result<String, SlurmError> {
         let folder = self.folder.display().to_string();
-        let words = slurm::arguments(&self.options, fewest..=self.nodes, &self.name, &folder);
+        let words = slurm::arguments(&self.options, nodes, &self.name, &folder);
         let answer = submit(&words, &self.script).await?;
         let job = slurm::job_number(&answer).ok_or_else(|| SlurmError::NoNumber(answer.trim().to_owned()))?;
         tracing::info!(job, "a job is submitted");
@@ -237,22 +233,38 @@ impl Slurm {
     /// after the grace period.
     pub(super) async fn finish(&self, in_haste: bool) {
         self.pool.close();
-        let gone_by = |deadline: Instant| async move {
+        let in_haste = in_haste || self.pool.has_cut_short();
+        if !in_haste {
+            let deadline = Instant::now() + TO_LEAVE;
             while self.pool.standing().connected > 0 && Instant::now() < deadline {
                 sleep(TICK).await;
             }
-        };
-        if !in_haste {
-            gone_by(Instant::now() + TO_LEAVE).await;
         }
-        if self.pool.standing().connected > 0 || in_haste {
-            if let Err(error) = signal(&self.name).await {
+        if in_haste || self.pool.standing().connected > 0 {
+            // In a pilot's place srun would kill the agents.
+            if let Err(error) = signal(&self.name, self.options.mode == SlurmMode::Job).await {
                 tracing::warn!(%error, "jobs could not be asked to end");
             }
-            gone_by(Instant::now() + self.grace + TO_LEAVE).await;
+            let _ = timeout(self.grace + TO_LEAVE, self.gone()).await;
         }
         if let Err(error) = cancel(&self.name).await {
             tracing::warn!(%error, name = self.name, "jobs could not be cancelled; do it with scancel --name");
+        }
+    }
+
+    /// Waits until no job runs; those in the queue do not. The connections do not tell: an agent without one may be
+    /// about to end its program.
+    async fn gone(&self) {
+        loop {
+            match queue(&self.name).await {
+                Err(error) => tracing::warn!(%error, "Slurm does not say how its jobs stand"),
+                Ok(answer) => {
+                    if !slurm::alive(&answer).values().any(|state| slurm::has_begun(state)) {
+                        return;
+                    }
+                }
+            }
+            sleep(LOOK_AT_END).await;
         }
     }
 }

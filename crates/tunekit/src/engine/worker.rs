@@ -30,6 +30,9 @@ use crate::words::value::Config;
 
 /// A worker says so often that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A server answers that at once. A worker without the answer is cut off, and the server gives its trial to another one
+/// after the same time.
+const TO_ANSWER_BEAT: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 /// A server answers within this time: a searcher may think for long.
 const TO_ANSWER: Duration = Duration::from_secs(600);
 /// A worker tries so long to reach a server that it has lost, or not found yet.
@@ -265,7 +268,7 @@ impl Place<'_> {
                     let _ = answer.send(decision.map_err(|_| not_running));
                 }
                 outcome = &mut run => break outcome,
-                _ = beat.tick() => drop(line.ask(&json!({ "op": "ping" })).await?),
+                _ = beat.tick() => drop(line.ask_within(TO_ANSWER_BEAT, &json!({ "op": "ping" })).await?),
             }
         };
         if is_paused {
@@ -299,12 +302,16 @@ struct Wire {
 
 impl Wire {
     async fn ask(&mut self, request: &Json) -> Result<Json, String> {
+        self.ask_within(TO_ANSWER, request).await
+    }
+
+    async fn ask_within(&mut self, longest: Duration, request: &Json) -> Result<Json, String> {
         let mut answer = String::new();
         let asking = async {
             self.output.write_all(format!("{request}\n").as_bytes()).await?;
             self.input.read_line(&mut answer).await
         };
-        match timeout(TO_ANSWER, asking).await {
+        match timeout(longest, asking).await {
             Ok(Ok(0)) => Err("it closed the connection".to_owned()),
             Ok(Ok(_)) => serde_json::from_str(&answer).map_err(|error| format!("its answer does not read: {error}")),
             Ok(Err(error)) => Err(error.to_string()),

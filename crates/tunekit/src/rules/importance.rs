@@ -400,13 +400,17 @@ impl Sample {
     }
 }
 
-/// Coordinates of `points` values, the first and the last among them; of all values where there are no more.
+/// Coordinates of `points` values, the first and the last among them; fewer where neighbours are of one value, and all
+/// values where there are no more.
 fn grid(domain: &Domain, points: usize) -> Vec<f64> {
     if let Some(count) = domain.count().filter(|count| *count <= points as u64) {
         return (0..count).map(|k| domain.encoded_nth(k)).collect();
     }
     let at = |i: usize| if points == 1 { 0.5 } else { i as f64 / (points - 1) as f64 };
-    (0..points).map(at).collect()
+    let mut grid: Vec<f64> = (0..points).map(at).collect();
+    // On a logarithmic scale the first integers are far apart.
+    grid.dedup_by_key(|u| domain.decode(*u));
+    grid
 }
 
 type Estimates = (Vec<(usize, usize)>, Vec<Shares>);

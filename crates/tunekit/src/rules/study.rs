@@ -538,12 +538,13 @@ impl Study {
             observed.retain(|_| furthest.next().unwrap_or(false));
         }
         let all: Vec<Best> = observed.iter().map(sample_best).collect();
-        let goals = history.objectives().iter().map(|m| m.goal);
-        let losses = |(o, b): (&Observed<'_>, &Best)| -> Vec<f64> {
-            let more = goals.clone().zip(&b.more).map(|(goal, v)| goal.loss(*v));
+        // An objective that is not known is NaN, with which a configuration is on no front.
+        let losses = |o: &Observed<'_>| -> Vec<f64> {
+            let more = history.objectives().iter().zip(&o.more);
+            let more = more.map(|(metric, values)| mean(values).map_or(f64::NAN, |value| metric.goal.loss(value)));
             std::iter::once(o.loss(history.goal())).chain(more).collect()
         };
-        let points: Vec<Vec<f64>> = observed.iter().zip(&all).map(losses).collect();
+        let points: Vec<Vec<f64>> = observed.iter().map(losses).collect();
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
     }
 

@@ -60,6 +60,12 @@ pub enum TabulatedError {
         /// The step.
         step: u64,
     },
+    /// A row is of a step before the first.
+    #[error("row {row} of the table is of step 0; steps are numbered from 1")]
+    Zero {
+        /// The row, from 0.
+        row: usize,
+    },
     /// A run has no row for a step before its last.
     #[error("run {run} of {config} has no row for step {step}; a run has one for each step from 1 to its last")]
     Gap {
@@ -129,7 +135,8 @@ impl Tabulated {
     /// The table of these rows, in any order.
     ///
     /// # Errors
-    /// No row, a configuration outside of the space, a time that is none, a row that is there twice or is missing.
+    /// No row, a configuration outside of the space, a time that is none, a step 0, a row that is there twice or is
+    /// missing.
     pub fn new(space: &Space, rows: impl IntoIterator<Item = TabulatedRow>) -> Result<Self, TabulatedError> {
         let mut found: BTreeMap<(String, u64), (Config, Steps)> = BTreeMap::new();
         for (row, one) in rows.into_iter().enumerate() {
@@ -137,6 +144,9 @@ impl Tabulated {
             let config = space.conform(&config).map_err(|source| TabulatedError::Outside { row, source })?;
             if !(seconds > 0.0 && seconds.is_finite()) {
                 return Err(TabulatedError::Seconds { row, seconds });
+            }
+            if step == 0 {
+                return Err(TabulatedError::Zero { row });
             }
             let (_, steps) = found.entry((config.key(), run)).or_insert_with(|| (config.clone(), Steps::new()));
             if steps.insert(step, (measured, seconds)).is_some() {
@@ -167,7 +177,7 @@ impl Tabulated {
 
     /// The same, where each step of a trial is a new measurement of its configuration, drawn from the last rows of its
     /// runs in an order of the trial's own: for schedulers that take reports for replicates. All runs come before any
-    /// comes again.
+    /// comes again. The rows' costs are left out: they are of one run each, and a trial's must not fall.
     #[must_use]
     pub fn replicated(self) -> Self {
         Self { is_replicated: true, ..self }
@@ -183,13 +193,13 @@ impl Tabulated {
         self.configs.is_empty()
     }
 
-    /// The best value that the last row of any run has, averaged over the runs of its configuration, for comparison
-    /// with a simulated study's. `None` if no run is `steps` long.
+    /// The best value at the step `steps`, averaged over the runs of its configuration that came as far, for comparison
+    /// with a simulated study's. `None` if no run did, or none with a finite value.
     pub fn best(&self, metric: &Metric, steps: u64) -> Option<f64> {
         let means = self.configs.values().filter_map(|runs| {
             let ends = runs.runs.iter().filter_map(|run| run.get(usize::try_from(steps).ok()?.checked_sub(1)?));
             let values: Vec<f64> = ends.map(|(measured, _)| measured.value).collect();
-            mean(&values)
+            mean(&values).filter(|mean| mean.is_finite())
         });
         means.min_by(|a, b| metric.goal.loss(*a).total_cmp(&metric.goal.loss(*b)))
     }
@@ -211,7 +221,6 @@ impl Tabulated {
             None if self.is_nearest => self.nearest_to(config)?,
             None => return Err(format!("the table has no {config}")),
         };
-        let mut stream = Stream::keyed(seed, trial, "tabulated");
         if self.is_replicated {
             // A shuffled deck of the runs, and then another one.
             let count = runs.runs.len() as u64;
@@ -222,9 +231,11 @@ impl Tabulated {
                 let j = i + stream.below(order.len() - i);
                 order.swap(i, j);
             }
-            let last = runs.runs[order[card as usize]].last();
-            return last.cloned().ok_or_else(|| format!("the table has no run of {config}"));
+            let last = runs.runs[order[card as usize]].last().cloned();
+            let (measured, seconds) = last.ok_or_else(|| format!("the table has no run of {config}"))?;
+            return Ok((Measured { cost: None, ..measured }, seconds));
         }
+        let mut stream = Stream::keyed(seed, trial, "tabulated");
         let run = &runs.runs[stream.below(runs.runs.len())];
         let row = usize::try_from(step).ok().and_then(|step| run.get(step.checked_sub(1)?));
         row.cloned().ok_or_else(|| format!("the table's run of {config} ends at step {}", run.len()))
@@ -280,6 +291,10 @@ mod tests {
         assert!(table.at(&config(2, "a"), TrialId(0), 1, 3).unwrap_err().contains("no n=2 kind=a"));
         assert_eq!(table.best(&Metric::minimize("m"), 2), Some(2.75));
         assert_eq!(table.best(&Metric::minimize("m"), 3), None);
+        let rows = [row(1, 0, 1, 1.0), row(2, 0, 1, f64::NAN), row(3, 0, 1, 2.0)];
+        let table = Tabulated::new(&space(), rows).unwrap();
+        assert_eq!(table.best(&Metric::maximize("m"), 1), Some(2.0));
+        assert_eq!(table.best(&Metric::minimize("m"), 1), Some(1.0));
     }
 
     #[test]
@@ -291,6 +306,10 @@ mod tests {
             cards.sort_unstable();
             assert_eq!(cards, [0, 1, 2, 3]);
         }
+        let costly = |run: u64| TabulatedRow { measured: Measured::new(1.0).cost(2.0), ..row(1, run, 1, 1.0) };
+        let table = Tabulated::new(&space(), (0..2).map(costly)).unwrap();
+        let cost = |table: &Tabulated| table.at(&config(1, "a"), TrialId(5), 1, 0).unwrap().0.cost;
+        assert_eq!([cost(&table), cost(&table.clone().replicated())], [Some(2.0), None]);
     }
 
     #[test]
@@ -315,6 +334,8 @@ mod tests {
         );
         assert!(refused(vec![row(1, 0, 1, 1.0), row(1, 0, 3, 2.0)]).contains("no row for step 2"));
         assert!(refused(vec![row(1, 0, 2, 1.0)]).contains("no row for step 1"));
+        let from_zero = refused((0..3).map(|step| row(1, 0, step, 1.0)).collect());
+        assert_eq!(from_zero, "row 0 of the table is of step 0; steps are numbered from 1");
         assert!(refused(vec![TabulatedRow { seconds: 0.0, ..row(1, 0, 1, 1.0) }]).contains("took 0 s"));
     }
 }

@@ -90,7 +90,7 @@ pub enum SlurmOptionsError {
 }
 
 /// Options of `sbatch` on which the tuner relies.
-const RESERVED: [&str; 26] = [
+const RESERVED: [&str; 28] = [
     "--parsable",
     "--no-requeue",
     "--requeue",
@@ -107,9 +107,12 @@ const RESERVED: [&str; 26] = [
     "--ntasks-per-node",
     "--time",
     "--test-only",
+    // squeue and scancel would ask another cluster than the one with the jobs.
+    "--clusters",
     "-a",
     "-J",
     "-D",
+    "-M",
     "-o",
     "-N",
     "-W",
@@ -171,7 +174,17 @@ mod tests {
         for wrong in ["gpu.sh", "", "-", "--", "--comment=a\nb"] {
             assert_eq!(with(wrong), Err(SlurmOptionsError::NotAnOption(wrong.to_owned())), "{wrong}");
         }
-        for reserved in ["--requeue", "--requ", "--job-name=x", "--array=1-3", "-a1-3", "-N2", "--wrap=true"] {
+        for reserved in [
+            "--requeue",
+            "--requ",
+            "--job-name=x",
+            "--array=1-3",
+            "-a1-3",
+            "-N2",
+            "--wrap=true",
+            "--clusters=west",
+            "-Mwest",
+        ] {
             assert_eq!(with(reserved), Err(SlurmOptionsError::Reserved(reserved.to_owned())), "{reserved}");
         }
         let open = SlurmOptions { listen: ([0, 0, 0, 0], 7000).into(), ..SlurmOptions::default() };

@@ -12,7 +12,8 @@
 //!   version appends have one.
 //! - Schema 5: the outcomes `timed_out` and `infeasible`, which earlier readers refuse.
 //! - Schema 6: `more` and `constraints` in `report`, with which the outcome `done` is enough in a study that measures
-//!   more than its metric. An earlier reader refuses the schema.
+//!   more than its metric. An earlier reader refuses the schema. In an earlier journal that this version continues its
+//!   reports have both, too, which an earlier reader ignores; it refuses such a `done`.
 
 use std::fmt;
 

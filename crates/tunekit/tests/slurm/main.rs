@@ -1,6 +1,7 @@
 //! Studies in a Slurm cluster, against stand-ins for its commands; `real` has those against a real one.
 //!
-//! The stand-ins start a job's script at once as a process group of its own, and write down how they were called.
+//! The stand-ins start a job's script at once as a process group of its own, and write down how they were called. A
+//! job's processes are known by a variable of their environment.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
@@ -20,11 +21,12 @@ use tunekit::{Experiment, Status};
 const SBATCH: &str = r#"#!/bin/bash
 echo "sbatch $*" >> "$FAKE/calls"
 [ -e "$FAKE/refuse" ] && { echo "sbatch: error: invalid partition" >&2; exit 1; }
+[ -e "$FAKE/1" ] && rm "$FAKE/refuse-once" 2>/dev/null && { echo "sbatch: error: job limit" >&2; exit 1; }
 for word; do case "$word" in --chdir=*) dir=${word#--chdir=};; --nodes=*) nodes=${word#--nodes=*-}; nodes=${nodes#--nodes=};; esac; script=$word; done
 for id in $(seq 1 1000); do mkdir "$FAKE/$id" 2>/dev/null && break; done
 cd "$dir"
 [ -e "$FAKE/slow" ] && wait=5 || wait=0
-SLURM_JOB_ID=$id SLURM_JOB_NUM_NODES=$nodes setsid sh -c 'sleep "$2"; exec sh "$1"' sh "$script" "$wait" >"$id.out" 2>&1 </dev/null &
+FAKE_JOB=$FAKE/$id SLURM_JOB_ID=$id SLURM_JOB_NUM_NODES=$nodes setsid sh -c 'sleep "$2"; exec sh "$1"' sh "$script" "$wait" >"$id.out" 2>&1 </dev/null &
 echo $! >"$FAKE/$id/pid"
 echo "$id"
 "#;
@@ -32,7 +34,8 @@ const SRUN: &str = r#"#!/bin/bash
 echo "srun $*" >> "$FAKE/calls"
 while [ "${1#-}" != "$1" ]; do case "$1" in --ntasks=*) n=${1#--ntasks=};; esac; shift; done
 for i in $(seq 1 "$n"); do "$@" & echo $! >>"$FAKE/$SLURM_JOB_ID/agents"; done
-trap 'kill -TERM $(jobs -p); wait' TERM
+# As the real one: at SIGTERM its tasks are killed, with all that they have started.
+trap 'kill -KILL $(grep -lzxF "FAKE_JOB=$FAKE_JOB" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 | grep -vx $$)' TERM
 wait
 "#;
 const SQUEUE: &str = r#"#!/bin/bash
@@ -44,9 +47,14 @@ done
 "#;
 const SCANCEL: &str = r#"#!/bin/bash
 echo "scancel $*" >> "$FAKE/calls"
-signal=KILL
-for word; do case "$word" in --signal=*) signal=${word#--signal=};; esac; done
-for dir in "$FAKE"/[0-9]*; do [ -s "$dir/pid" ] && kill "-$signal" "-$(cat "$dir/pid")" 2>/dev/null; done
+signal=KILL full=1
+for word; do case "$word" in --signal=*) signal=${word#--signal=}; [ "$full" = given ] || full=;; --full) full=given;; esac; done
+for dir in "$FAKE"/[0-9]*; do
+    [ -s "$dir/pid" ] || continue
+    # Without --full a signal goes to the steps alone, which srun has started.
+    [ -n "$full" ] && but= || { [ -e "$dir/agents" ] || continue; but=$(cat "$dir/pid"); }
+    kill "-$signal" $(grep -lzxF "FAKE_JOB=$dir" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 | grep -vx "$but") 2>/dev/null
+done
 exit 0
 "#;
 
@@ -247,6 +255,7 @@ fn a_cancelled_study_signals_its_jobs_and_then_cancels_them() {
     let calls = site.calls();
     let cancels: Vec<&String> = calls.iter().filter(|call| call.starts_with("scancel")).skip(1).collect();
     assert!(cancels[0].contains("--signal=TERM") && !cancels[1].contains("--signal"), "{cancels:?}");
+    assert!(!cancels[0].contains("--full"), "{cancels:?}");
     for pid in site.pids("fake/1/agents") {
         wait_for("the agents go", || !alive(&pid));
     }
@@ -254,6 +263,56 @@ fn a_cancelled_study_signals_its_jobs_and_then_cancels_them() {
     fs::write(site.path("p.sh"), ONE_LINE).unwrap();
     let output = site.start(&["resume", "out", "--backend", "slurm"]).wait_with_output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
+    is_whole(&site, 12);
+}
+
+/// The programs take a second to end, and have five. They hear each signal once.
+fn gives_grace(site: impl FnOnce(&str, &str) -> Site, mode: &str, runs_out: bool) {
+    let script = r#"
+        OUT=$(pwd)/$TUNEKIT_TRIAL
+        trap 'trap "" TERM; sleep 1; echo bye >"$OUT.bye"; exit' TERM
+        echo x
+        while :; do sleep 0.02; done
+    "#;
+    let study = STUDY.replace("grace_s = 0.2", "grace_s = 5");
+    let study = if runs_out { format!("{study}\nmax_wall_time_s = 3") } else { study };
+    let site = site(script, &format!("{study}\n[backend]\nkind = \"slurm\"\nmode = \"{mode}\"\n"));
+    let child = site.start(&["run", "s.toml", "--out", "out"]);
+    let begun = |trial: u32| site.pids(&format!("out/trials/{trial}/stdout")).len() == 1;
+    wait_for("a trial runs", || (0..3).any(begun));
+    if !runs_out {
+        wait_for("trials run", || (0..3).all(begun));
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    for trial in (0..3).filter(|trial| begun(*trial)) {
+        assert!(site.path(&format!("{trial}.bye")).exists(), "{mode}, runs out {runs_out}: trial {trial} was killed");
+    }
+    let ended = site.calls().iter().filter(|call| call.starts_with("squeue")).count();
+    assert!(ended < 8, "Slurm was asked {ended} times");
+}
+
+#[test]
+fn programs_of_a_pilot_have_their_grace_period_at_a_signal_and_at_the_end_of_time() {
+    gives_grace(Site::fake, "pilot", false);
+    gives_grace(Site::fake, "pilot", true);
+}
+
+#[test]
+fn programs_of_single_jobs_have_their_grace_period_at_a_signal_and_at_the_end_of_time() {
+    gives_grace(Site::fake, "job", false);
+    gives_grace(Site::fake, "job", true);
+}
+
+#[test]
+fn a_submission_that_is_refused_while_a_study_runs_is_repeated() {
+    let study = format!("{STUDY}\n[backend]\nkind = \"slurm\"\nmode = \"job\"\n");
+    let site = Site::fake(ONE_LINE, &study);
+    fs::write(site.path("fake/refuse-once"), "").unwrap();
+    let output = site.run(&[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(!site.path("fake/refuse-once").exists(), "it was refused once");
     is_whole(&site, 12);
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::cluster::{self, Cluster};
-use super::{ONE_LINE, STUDY, Site, is_whole, said, wait_for};
+use super::{ONE_LINE, STUDY, Site, gives_grace, is_whole, said, wait_for};
 
 fn runs_a_pilot_and_single_jobs(conf: &Path) {
     for mode in ["pilot", "job"] {
@@ -29,7 +29,7 @@ fn the_cluster_that_the_environment_names_runs_a_pilot_and_single_jobs() {
 }
 
 #[test]
-fn a_cluster_runs_a_pilot_and_single_jobs_and_loses_a_node_without_losing_a_trial() {
+fn a_cluster_runs_a_pilot_and_single_jobs_gives_them_grace_and_loses_a_node_without_losing_a_trial() {
     if let Some(reason) = cluster::missing() {
         let required = std::env::var_os("TUNEKIT_REQUIRE_SLURM").is_some_and(|value| value == "1");
         assert!(!required, "TUNEKIT_REQUIRE_SLURM is 1, but {reason}");
@@ -38,6 +38,9 @@ fn a_cluster_runs_a_pilot_and_single_jobs_and_loses_a_node_without_losing_a_tria
     }
     let mut cluster = Cluster::start(4);
     runs_a_pilot_and_single_jobs(&cluster.conf());
+    for mode in ["pilot", "job"] {
+        gives_grace(|script, study| Site::real(&cluster.conf(), script, study), mode, false);
+    }
     loses_a_node(&mut cluster);
 }
 

@@ -2,7 +2,7 @@
 //! what their journals hold.
 
 use proptest::prelude::*;
-use tunekit::journal::Event;
+use tunekit::journal::{Event, JournalFile};
 use tunekit::searcher::{History, SuggestError};
 use tunekit::study::{SetupError, TellError};
 use tunekit::{
@@ -246,6 +246,38 @@ fn a_journal_of_schema_1_reads_as_it_did() {
         .searcher(SearcherKind::Sobol)
         .point(Config::new().with("x", 0.0));
     assert_eq!(study.header().difference(&header.header().unwrap()), None);
+}
+
+#[test]
+fn a_journal_of_schema_5_reads_as_it_did_and_goes_on_with_reports_of_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    // Written with `serve` by the last version of that schema.
+    std::fs::write(&path, include_str!("../journals/schema-5.jsonl")).unwrap();
+    let mut events = JournalFile::read(&path).unwrap().events;
+    let Some(Event::Ask { trial, config, .. }) = events.pop() else { panic!("the last event is no ask") };
+    let mut study = Study::replay(events).unwrap();
+    assert_eq!(study.header().schema, 5);
+    let statuses: Vec<Status> = study.trials().iter().map(|t| t.status).collect();
+    assert_eq!(statuses, [Status::Stopped, Status::Stopped, Status::Infeasible, Status::TimedOut, Status::Completed]);
+    let front: Vec<(u64, f64, Vec<f64>)> =
+        study.pareto().into_iter().map(|best| (best.trial.0, best.value, best.more)).collect();
+    // Trial 1 did not come as far.
+    assert_eq!(front, [(0, 0.9, vec![12.0])]);
+    let next = job(&mut study);
+    assert_eq!((next.trial, next.config), (trial, config));
+    study.report(trial, 3, Measured::new(0.95).more([2.0]).constraints([-1.0])).unwrap();
+    study.tell(trial, Outcome::Done).unwrap();
+    assert_eq!(study.pareto().iter().map(|best| best.trial).collect::<Vec<_>>(), [trial]);
+    // Its lines are read as they are written.
+    let lines: Vec<String> = study.take_events().iter().map(Event::to_line).collect();
+    let earlier = JournalFile::read(&path)
+        .unwrap()
+        .events
+        .into_iter()
+        .filter(|e| !matches!(e, Event::Ask { trial: t, .. } if *t == trial));
+    let read = lines.iter().map(|line| serde_json::from_str::<Event>(line).unwrap());
+    assert_eq!(Study::replay(earlier.chain(read)).unwrap().trials(), study.trials());
 }
 
 /// A caller's step.

@@ -1,6 +1,6 @@
 //! The heat map of a study: the metric over the two parameters that matter most, as a picture and as a table.
 
-use super::charts::{LOG_FROM, Size, chosen, ticks_for};
+use super::charts::{LOG_FROM, Size, ticks_for};
 use crate::doors::picture::{Colour, Mark, Picture};
 use crate::rules::importance::PairDependence;
 use crate::rules::study::Study;
@@ -86,8 +86,16 @@ fn ends<'a>(study: &Study, pair: &'a PairDependence) -> Option<[End<'a>; 2]> {
     Some([end(|a, b| a < b)?, end(|a, b| a > b)?])
 }
 
-/// The picture; `None` where there is nothing to show.
-pub(super) fn picture(study: &Study, pair: &PairDependence, (width, height): Size) -> Option<Picture> {
+/// The pictures of these sizes and their caption; `None` where there is nothing to show.
+pub(super) fn pictures(study: &Study, pair: &PairDependence, sizes: [Size; 2]) -> Option<([Picture; 2], String)> {
+    // The one that the page begins with.
+    let best = study.best();
+    let best = best.as_ref().and_then(|best| study.trial(best.trial));
+    let [wide, narrow] = sizes.map(|size| picture(study, pair, best, size));
+    Some(([wide?, narrow?], caption(study, pair, best.is_some())))
+}
+
+fn picture(study: &Study, pair: &PairDependence, best_known: Option<&Trial>, (width, height): Size) -> Option<Picture> {
     let header = study.header();
     let [best, worst] = ends(study, pair)?;
     let scale = |i: usize, most: usize| {
@@ -117,10 +125,9 @@ pub(super) fn picture(study: &Study, pair: &PairDependence, (width, height): Siz
         let value = |name: &String| trial.config.value(name);
         Some((across.place(value(&pair.parameters[0])?)?, up.place(value(&pair.parameters[1])?)?))
     };
-    let every = study.trials().len().div_ceil(MOST_DOTS).max(1);
-    let dots = study.trials().iter().step_by(every).filter_map(place);
+    let dots = study.trials().iter().step_by(every(study)).filter_map(place);
     marks.extend(dots.map(|at| Mark::Dot { at, colour: Colour::Ink, opacity: 0.55, radius: 2 }));
-    if let Some(at) = chosen(study).and_then(place) {
+    if let Some(at) = best_known.and_then(place) {
         marks.push(Mark::Ring { at, colour: Colour::Before, radius: 7, width: 3 });
     }
     let [one, other] = &pair.parameters;
@@ -137,14 +144,24 @@ pub(super) fn picture(study: &Study, pair: &PairDependence, (width, height): Siz
     Some(Picture { subject, width, height, across: across.axis, up: up.axis, marks })
 }
 
+/// One trial in so many has a dot.
+fn every(study: &Study) -> usize {
+    study.trials().len().div_ceil(MOST_DOTS).max(1)
+}
+
 /// The meaning of the colours, and the numbers for readers who do not see them.
-pub(super) fn caption(study: &Study, pair: &PairDependence) -> String {
+fn caption(study: &Study, pair: &PairDependence, has_ring: bool) -> String {
     let Some([best, worst]) = ends(study, pair) else { return String::new() };
     let [one, other] = [&pair.parameters[0], &pair.parameters[1]].map(|name| escape(name));
     let [worst, best] = [worst.mean, best.mean].map(|mean| format::significant(mean, 3));
+    let ring = if has_ring { "; the ring is the best configuration known" } else { "" };
+    let dots = match every(study) {
+        1 => "A dot a trial".to_owned(),
+        every => format!("A dot for one trial in {every}"),
+    };
     let mut html = format!(
         "<p class=\"caption\">The mean of {} over all other parameters, read off {}: from {worst} where it is pale to \
-         {best} where it is blue. A dot a trial; the ring is the best one.</p>\n<details><summary>The numbers: {other} \
+         {best} where it is blue. {dots}{ring}.</p>\n<details><summary>The numbers: {other} \
          downwards, {one} across</summary><div class=\"scroll\"><table>\n<thead><tr><td></td>",
         escape(&study.header().metric.name),
         escape(pair.surface.as_str()),
@@ -166,4 +183,53 @@ pub(super) fn caption(study: &Study, pair: &PairDependence) -> String {
 
 fn shown(value: &Value) -> String {
     value.as_f64().map_or_else(|| value.to_string(), |number| format::significant(number, 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::searcher::SearcherKind;
+    use crate::rules::study::Setup;
+    use crate::words::metric::Metric;
+    use crate::words::space::Space;
+    use crate::words::trial::Measured;
+
+    /// The luckiest values break the constraint.
+    fn study(trials: usize) -> Study {
+        let float = || Domain::float(0.0, 1.0).unwrap();
+        let space = Space::new().with("x", float()).unwrap().with("y", float()).unwrap();
+        let setup = Setup::new(space, Metric::minimize("loss")).constraint("memory").searcher(SearcherKind::Random);
+        let mut study = Study::new(setup).unwrap();
+        for _ in 0..trials {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let [x, y] = ["x", "y"].map(|name| job.config.float(name).unwrap());
+            study.tell(job.trial, Measured::new(3.0 * x + y).constraints([0.5 - x])).unwrap();
+        }
+        study
+    }
+
+    #[test]
+    fn the_ring_is_where_the_page_says_that_the_best_is() {
+        let study = study(15);
+        let pair = study.pair_dependence(["x", "y"], 5).unwrap();
+        let ([wide, _], caption) = pictures(&study, &pair, [(760, 460), (400, 340)]).unwrap();
+        let dots: Vec<_> = wide
+            .marks
+            .iter()
+            .filter_map(|mark| if let Mark::Dot { at, .. } = mark { Some(*at) } else { None })
+            .collect();
+        let ring = wide.marks.iter().find_map(|mark| if let Mark::Ring { at, .. } = mark { Some(*at) } else { None });
+        let best = study.best().unwrap().trial;
+        assert_eq!((dots.len(), ring), (15, Some(dots[best.0 as usize])));
+        assert!(study.trial(best).unwrap().config.float("x") >= Some(0.5));
+        assert!(caption.contains("A dot a trial; the ring is the best configuration known."), "{caption}");
+    }
+
+    #[test]
+    fn the_caption_says_where_not_every_trial_has_a_dot() {
+        let study = study(301);
+        let pair = study.pair_dependence(["x", "y"], 5).unwrap();
+        let caption = caption(&study, &pair, false);
+        assert!(caption.contains("A dot for one trial in 3.</p>"), "{caption}");
+    }
 }

@@ -119,3 +119,23 @@ impl Explainer<'_> {
         Ok(PairDependence { parameters: names.map(str::to_owned), surface, values, means })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_has_each_value_once() {
+        for (domain, count) in [
+            (Domain::int(1, 16).unwrap().log().unwrap(), 9),
+            (Domain::int(1, 14).unwrap().log().unwrap(), 14),
+            (Domain::int(0, 1000).unwrap(), 14),
+            (Domain::float(1.0, 16.0).unwrap().log().unwrap(), 14),
+        ] {
+            let values: Vec<Value> = grid(&domain, 14).iter().map(|u| domain.decode(*u)).collect();
+            let numbers: Vec<f64> = values.iter().filter_map(Value::as_f64).collect();
+            assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+            assert_eq!(numbers.len(), count, "{numbers:?}");
+        }
+    }
+}

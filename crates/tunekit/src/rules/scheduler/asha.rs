@@ -167,14 +167,14 @@ impl Asha {
         let rule = self.rule(history);
         let known = history.trial(trial);
         let cost = known.and_then(Trial::cost);
-        let standing = |t: &Trial| Standing::of(history, t, loss);
-        let standing = known.filter(|_| matches!(self.form, Form::Fronts(_))).map(standing);
+        let compared = known.filter(|_| matches!(self.form, Form::Fronts(_)));
+        let among_all = compared.map(|t| Standing::of(history, t, loss));
         let run = self.runs.get_mut(usize::try_from(trial.0).ok()?)?;
         let (bracket, level) = (run.bracket as usize, run.next as usize);
         let rung = self.brackets.get_mut(bracket)?.get_mut(level.checked_sub(bracket)?)?;
         let key = Key::new(loss, trial);
         let is_old = run.is_old && loss.is_some();
-        rung.insert(Arrival { key, cost, standing, is_old }, rule);
+        rung.insert(Arrival { key, cost, standing: among_all, is_old }, rule);
         run.next += 1;
         self.values[level] += usize::from(loss.is_some());
         Some((level, key))

@@ -192,6 +192,17 @@ pub(super) fn reflected(u: f64) -> f64 {
 /// A point with some coordinates of `from` changed: each with probability `share`, and one at least. Numbers take a
 /// normal step of standard deviation `size` (at least one value on), categories any other value.
 pub(super) fn stepped(from: &[f64], axes: &[Axis], share: f64, size: f64, stream: &mut Stream) -> Vec<f64> {
+    stepped_by(from, axes, share, |_, stream| size * stream.normal(), stream)
+}
+
+/// The same with a step that `step` draws for each coordinate that is a number.
+pub(super) fn stepped_by(
+    from: &[f64],
+    axes: &[Axis],
+    share: f64,
+    step: impl Fn(f64, &mut Stream) -> f64,
+    stream: &mut Stream,
+) -> Vec<f64> {
     let free: Vec<usize> = (0..axes.len()).filter(|j| axes[*j] != Axis::Fixed).collect();
     let mut point = from.to_vec();
     let Some(one) = free.get(stream.below(free.len())).copied() else { return point };
@@ -201,7 +212,7 @@ pub(super) fn stepped(from: &[f64], axes: &[Axis], share: f64, size: f64, stream
         }
         point[j] = match axes[j] {
             Axis::Numeric { cell } => {
-                let step = size * stream.normal();
+                let step = step(point[j], stream);
                 let step = if step.abs() < cell { cell.copysign(step) } else { step };
                 // Without a value on that side, the step goes to the other one: a last value that is mirrored would
                 // come back to itself.

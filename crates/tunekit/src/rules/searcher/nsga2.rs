@@ -10,7 +10,7 @@
 //! crossover for continuous search space"; Deb and Goyal 1996, "A combined genetic adaptive search for engineering
 //! design"), on the coordinates of the unit cube; a category comes from either parent, and mutates to any other one.
 
-use super::evidence::{Axis, Tried, first_unused, spread, tried};
+use super::evidence::{Axis, Tried, first_unused, spread, stepped_by, tried};
 use super::{History, Searcher, Stream, SuggestError};
 use crate::words::value::Config;
 
@@ -51,9 +51,7 @@ impl Searcher for Nsga2 {
         let children: Vec<Vec<f64>> = (0..CHILDREN)
             .map(|_| {
                 let parents = [tournament(&tried, stream), tournament(&tried, stream)].map(|t| t.point.as_slice());
-                let mut child = crossed(parents, &axes, stream);
-                mutate(&mut child, &axes, stream);
-                child
+                mutated(&crossed(parents, &axes, stream), &axes, stream)
             })
             .collect();
         first_unused(history, stream, children)
@@ -103,29 +101,9 @@ fn binary_crossover([own, other]: [f64; 2], u: f64) -> f64 {
 }
 
 /// Polynomial mutation: each coordinate with a probability of one in their number, and one at least.
-fn mutate(point: &mut [f64], axes: &[Axis], stream: &mut Stream) {
-    let free: Vec<usize> = (0..axes.len()).filter(|j| axes[*j] != Axis::Fixed).collect();
-    let Some(one) = free.get(stream.below(free.len())).copied() else { return };
-    let share = 1.0 / free.len() as f64;
-    for j in free {
-        if j != one && stream.uniform() >= share {
-            continue;
-        }
-        point[j] = match axes[j] {
-            Axis::Numeric { cell } => {
-                let step = polynomial(point[j], stream.uniform()) - point[j];
-                // A step is one cell at least; where there is no value on that side, it goes to the other one.
-                let step = if step.abs() < cell { cell.copysign(step) } else { step };
-                let inside = (0.0..=1.0).contains(&(point[j] + step));
-                (if inside { point[j] + step } else { point[j] - step }).clamp(0.0, 1.0)
-            }
-            Axis::Category { count } => {
-                let other = 1 + stream.below(count.saturating_sub(1) as usize) as u64;
-                Axis::of_category((Axis::category(point[j], count) + other) % count, count)
-            }
-            Axis::Fixed => point[j],
-        };
-    }
+fn mutated(point: &[f64], axes: &[Axis], stream: &mut Stream) -> Vec<f64> {
+    let free = axes.iter().filter(|axis| **axis != Axis::Fixed).count();
+    stepped_by(point, axes, 1.0 / free as f64, |y, stream| polynomial(y, stream.uniform()) - y, stream)
 }
 
 /// A coordinate changed by a polynomial density around it that ends at the bounds, for a draw `u` of [0, 1).
@@ -182,11 +160,10 @@ mod tests {
         let mut stream = Stream::of_study(8, "test");
         let (mut seen, mut values) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
         for _ in 0..200 {
-            let mut child = crossed([&a, &b], &axes, &mut stream);
-            let category = Axis::category(child[0], 4);
+            let before = crossed([&a, &b], &axes, &mut stream);
+            let category = Axis::category(before[0], 4);
             assert!(category == 0 || category == 2);
-            let before = child.clone();
-            mutate(&mut child, &axes, &mut stream);
+            let child = mutated(&before, &axes, &mut stream);
             let changed = (Axis::category(child[0], 4) != category, (child[2] - before[2]).abs() > 0.2);
             assert!(changed.0 || changed.1, "{before:?} {child:?}");
             assert_eq!(child[1], 0.5);
