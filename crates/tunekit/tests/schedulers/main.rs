@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod constrained;
 mod contract;
 mod population;
 mod racing;
