@@ -285,7 +285,9 @@ impl ProgramBackend {
             return Ok(Some(Outcome::Done));
         }
         let value = last.as_ref().and_then(|last| last.value).or(whole).unwrap_or(f64::NAN);
-        Ok(Some(with_rest(value)?.into()))
+        let measured = with_rest(value)?;
+        // Replicates are whole measurements: the last one does not stand for those before it.
+        Ok(Some(if self.is_replicated { Outcome::Done } else { measured.into() }))
     }
 
     /// Runs the program once.
