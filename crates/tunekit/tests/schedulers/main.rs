@@ -4,5 +4,6 @@
 
 mod constrained;
 mod contract;
+mod dyhpo;
 mod population;
 mod racing;
