@@ -101,7 +101,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("\n64 workers for 6 hours");
-    let modelled = |kind: &&SchedulerKind| matches!(kind, SchedulerKind::Mobster | SchedulerKind::HyperTune);
+    let modelled = |kind: &&SchedulerKind| {
+        matches!(kind, SchedulerKind::Mobster | SchedulerKind::HyperTune | SchedulerKind::Dyhpo)
+    };
     for kind in kinds.iter().filter(|kind| !modelled(kind)) {
         let mut study = Study::new(setup(*kind, 1000)?)?;
         let (before, started) = (resident_kb(), Instant::now());

@@ -89,8 +89,8 @@ pub mod study {
 pub mod searcher {
     pub use crate::rules::history::{History, Observed, Reached};
     pub use crate::rules::searcher::{
-        Auto, Bohb, Bore, CmaEs, Cqr, De, Dehb, Evolution, Gp, Grid, HyperTune, Mobster, Nsga2, Prediction, Random,
-        Searcher, SearcherKind, Sobol, SuggestError, Tpe,
+        Auto, Bohb, Bore, CmaEs, Cqr, De, Dehb, Dyhpo, Evolution, Gp, Grid, HyperTune, Mobster, Nsga2, Prediction,
+        Random, Searcher, SearcherKind, Sobol, SuggestError, Tpe,
     };
     pub use crate::rules::stream::Stream;
     pub use crate::words::name::UnknownName;
@@ -100,11 +100,11 @@ pub mod searcher {
 pub mod scheduler {
     pub use crate::rules::advice::{Advice, Corrected, Parents};
     pub use crate::rules::scheduler::{
-        Asha, Dehb, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Racing, ScheduleError, Scheduler,
+        Asha, Dehb, Dyhpo, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Racing, ScheduleError, Scheduler,
     };
     pub use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
     pub use crate::words::schedule::{
-        BracketOptions, FrontOptions, FrontOrder, MedianOptions, ModelOptions, PbtOptions, RacingOptions,
+        BracketOptions, DyhpoOptions, FrontOptions, FrontOrder, MedianOptions, ModelOptions, PbtOptions, RacingOptions,
         ResourceKernel, RungOptions, RushOptions, SchedulerKind, SchedulerSpec, SpecError,
     };
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use tunekit::journal::JournalFile;
+use tunekit::study::ValueRule;
 use tunekit::{Experiment, Status, Study};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -381,6 +382,23 @@ fn a_study_of_several_objectives_promotes_by_all_that_its_programs_report() {
     let _ = case.run();
     let reason = case.experiment().trials()[0].failure.clone().unwrap();
     assert!(reason.contains("has no further objectives"), "{reason}");
+}
+
+#[test]
+fn a_race_keeps_every_replicate_of_a_program_with_a_constraint() {
+    // Every second measurement of a trial is larger.
+    let script = r#"echo "{\"loss\": $TUNEKIT_RESOURCE, \"memory\": -$TUNEKIT_RESOURCE}""#;
+    let more = "scheduler = \"racing\"\nscheduler_options = { replicates = 2 }\nmax_resource = 2\n\
+                constraints = [\"memory\"]";
+    let case = Case::new(script, more, "max_trials = 4");
+    let output = case.run();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let experiment = case.experiment();
+    let trial = experiment.trials().iter().find(|trial| trial.status == Status::Stopped).expect("one is dropped");
+    assert_eq!((trial.measurements.len(), trial.value(ValueRule::Mean)), (2, Some(1.5)));
+    assert_eq!(trial.constraints(ValueRule::Mean), [-1.5]);
+    let events = JournalFile::read(case.out().join("journal.jsonl")).unwrap().events;
+    assert!(Study::verify(events, Some(4)).is_ok());
 }
 
 #[test]

@@ -40,6 +40,16 @@ struct Filter<I> {
     log_variances: f64,
 }
 
+/// Two configurations as measurements taken now would show them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Now {
+    pub(super) means: [f64; 2],
+    /// The standard deviation of their difference.
+    pub(super) sd: f64,
+    /// The degrees of freedom by which that is known.
+    pub(super) degrees: f64,
+}
+
 /// One step of a filter, kept for smoothing.
 struct Step {
     /// By how much the measurement was off; the first one of a configuration was not predicted.
@@ -90,14 +100,41 @@ impl<I: Copy + PartialEq> Drift<I> {
     /// The probability that the mean of `a` is below that of `b`, both measured and kept; 1/2 while nothing is known of
     /// the noise, `None` for a configuration that is not kept.
     pub(super) fn below(&self, a: I, b: I) -> Option<f64> {
+        self.mixed(|filter| filter.below(a, b, self.noise))
+    }
+
+    /// The probability that measurements of `a` taken now have a mean of at most 0; 1/2 while nothing is known of the
+    /// noise, `None` for a configuration that is not kept.
+    pub(super) fn at_most_zero(&self, a: I) -> Option<f64> {
+        self.mixed(|filter| filter.at_most_zero(a, self.noise))
+    }
+
+    /// The mean of this probability over the drifts that are believed in.
+    fn mixed(&self, probability: impl Fn(&Filter<I>) -> Option<f64>) -> Option<f64> {
         let weights = self.weights();
         let each = self.filters.iter().zip(weights).filter(|(_, weight)| *weight > 1e-6);
         let (mut sum, mut all) = (0.0, 0.0);
         for (filter, weight) in each {
-            sum += weight * filter.below(a, b, self.noise)?;
+            sum += weight * probability(filter)?;
             all += weight;
         }
         Some(sum / all)
+    }
+
+    /// Two configurations as measurements taken now would show them. `None` while nothing is known of the noise, and
+    /// for a configuration that is not kept.
+    pub(super) fn now(&self, a: I, b: I) -> Option<Now> {
+        let weights = self.weights();
+        let each = self.filters.iter().zip(weights);
+        let each: Option<Vec<_>> =
+            each.map(|(f, w)| Some((w, [f.now(a)?.0, f.now(b)?.0], f.apart(a, b, self.noise)?))).collect();
+        let each = each?;
+        let mean = |of: usize| each.iter().map(|(weight, means, _)| weight * means[of]).sum::<f64>();
+        let means = [mean(0), mean(1)];
+        let off = |own: &[f64; 2]| (own[0] - own[1]) - (means[0] - means[1]);
+        let variance: f64 = each.iter().map(|(weight, own, sd)| weight * (sd * sd + off(own).powi(2))).sum();
+        let degrees = if self.noise.is_some() { f64::INFINITY } else { self.filters[0].predicted as f64 };
+        Some(Now { means, sd: variance.sqrt(), degrees })
     }
 
     /// By how much the mean of `a` is expected to be above that of `b`.
@@ -215,19 +252,42 @@ impl<I: Copy + PartialEq> Filter<I> {
         Some((self.mean[i] - self.mean[j], at(i, i) + at(j, j) - 2.0 * at(i, j)))
     }
 
+    /// The mean of measurements of a configuration taken now, and its variance in units of `s^2`.
+    fn now(&self, a: I) -> Option<(f64, f64)> {
+        let (i, n) = (self.place(a)?, self.mean.len());
+        let variance = self.covariance[0] + self.covariance[i * n + i] + 2.0 * self.covariance[i];
+        Some((self.mean[0] + self.mean[i], variance))
+    }
+
+    /// The standard deviation of a measurement: the one that is known, or the one that the predictions show.
+    fn noise(&self, known: Option<f64>) -> Option<f64> {
+        known.or_else(|| (self.predicted > 0).then(|| (self.squares / self.predicted as f64).sqrt()))
+    }
+
+    /// The standard deviation of the difference of two means; `None` while nothing is known of the noise.
+    fn apart(&self, a: I, b: I, noise: Option<f64>) -> Option<f64> {
+        Some(self.noise(noise)? * self.difference(a, b)?.1.max(0.0).sqrt())
+    }
+
     fn below(&self, a: I, b: I, noise: Option<f64>) -> Option<f64> {
         let (difference, variance) = self.difference(a, b)?;
-        let sd = match noise {
-            Some(sd) => sd,
-            None if self.predicted == 0 => return Some(0.5),
-            None => (self.squares / self.predicted as f64).sqrt(),
-        } * variance.max(0.0).sqrt();
-        if difference == 0.0 {
-            return Some(0.5);
-        }
+        Some(self.negative(difference, variance, noise))
+    }
+
+    fn at_most_zero(&self, a: I, noise: Option<f64>) -> Option<f64> {
+        let (mean, variance) = self.now(a)?;
+        // Without any noise 0 is 0.
+        let exact = mean == 0.0 && self.noise(noise) == Some(0.0);
+        Some(if exact { 1.0 } else { self.negative(mean, variance, noise) })
+    }
+
+    /// The probability that a quantity is below 0 of which this is the mean, and the variance in units of `s^2`; 1/2
+    /// while nothing is known of the noise.
+    fn negative(&self, mean: f64, variance: f64, noise: Option<f64>) -> f64 {
+        let Some(sd) = self.noise(noise).filter(|_| mean != 0.0) else { return 0.5 };
         // Without any noise the sign decides.
-        let t = -difference / sd;
-        Some(if noise.is_some() { normal_below(t) } else { student_below(t, self.predicted as f64) })
+        let t = -mean / (sd * variance.max(0.0).sqrt());
+        if noise.is_some() { normal_below(t) } else { student_below(t, self.predicted as f64) }
     }
 }
 
@@ -343,6 +403,8 @@ mod tests {
             for (a, mean) in names.iter().zip(&means) {
                 let got = filter.difference(*a, names[0]).unwrap().0;
                 assert!((got - (mean - means[0])).abs() < 1e-9, "{ratio}: {got}");
+                let now = filter.now(*a).unwrap().0;
+                assert!((now - (mean + levels[23])).abs() < 1e-9, "{ratio}: {now}");
             }
             for (got, level) in smoothed(ratio, &log).iter().zip(&levels) {
                 assert!((got - (level - levels[23])).abs() < 1e-9, "{ratio}: {got}");
@@ -362,6 +424,31 @@ mod tests {
         assert!((filter.squares - 6.5).abs() < 1e-12 && filter.predicted == 3);
         let t = 4.5 / (6.5 / 3.0 * 5.0 / 6.0_f64).sqrt();
         assert!((filter.below(0, 1, None).unwrap() - student_below(t, 3.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_mean_is_at_most_zero_by_students_distribution() {
+        let mut drift = Drift::new(None);
+        drift.measure(0, 1.0);
+        // One measurement of each says nothing of the noise.
+        assert_eq!(drift.at_most_zero(0), Some(0.5));
+        assert_eq!(drift.now(0, 0), None);
+        let mut filter = Filter::new(0.0);
+        for (of, z) in [(0, 1.0), (1, -5.0), (0, 2.0), (1, -8.0), (0, 3.0)] {
+            filter.measure(of, z);
+        }
+        // Means 2 and -6.5 of 3 and 2; squares within: 2 + 4.5.
+        let sd = |n: f64| (6.5 / 3.0 / n).sqrt();
+        assert!((filter.at_most_zero(0, None).unwrap() - student_below(-2.0 / sd(3.0), 3.0)).abs() < 1e-12);
+        assert!((filter.at_most_zero(1, None).unwrap() - student_below(6.5 / sd(2.0), 3.0)).abs() < 1e-12);
+        // Without noise the sign says it, and 0 is at most 0.
+        let mut exact = Drift::new(None);
+        for (of, z) in [(0, 0.0), (1, 1e-9), (2, -1e-9), (0, 0.0), (1, 1e-9)] {
+            exact.measure(of, z);
+        }
+        assert_eq!([0, 1, 2].map(|of| exact.at_most_zero(of)), [Some(1.0), Some(0.0), Some(1.0)]);
+        let now = exact.now(1, 0).unwrap();
+        assert!((now.means[0] - 1e-9).abs() < 1e-20 && now.means[1] == 0.0 && now.sd < 1e-20 && now.degrees == 2.0);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub struct History<'a> {
     constraints: &'a [String],
     cost_aware: bool,
     keeps_interrupted: bool,
+    races_by_all: bool,
     budget: Option<u64>,
     seed: u64,
     trials: &'a [Trial],
@@ -101,6 +102,7 @@ impl<'a> History<'a> {
             constraints: &[],
             cost_aware: false,
             keeps_interrupted: metric.value == ValueRule::Mean,
+            races_by_all: true,
             budget: None,
             seed,
             trials,
@@ -118,6 +120,7 @@ impl<'a> History<'a> {
             constraints: &header.constraints,
             cost_aware: header.cost_aware,
             keeps_interrupted: header.keeps_interrupted(),
+            races_by_all: header.races_by_all(),
             budget: header.budget,
             ..Self::new(&header.space, &header.metric, header.seed, trials)
         }
@@ -213,6 +216,16 @@ impl<'a> History<'a> {
     /// Whether reports before an interruption stand: see [`Header::keeps_interrupted`].
     pub fn keeps_interrupted(&self) -> bool {
         self.keeps_interrupted
+    }
+
+    /// Whether a race goes by constraints as well as by the metric.
+    pub(super) fn races_by_constraints(&self) -> bool {
+        self.races_by_all && !self.constraints.is_empty()
+    }
+
+    /// Whether a race measures next what is most likely to win for its cost.
+    pub(super) fn races_by_cost(&self) -> bool {
+        self.races_by_all && self.cost_aware
     }
 
     /// Number of trials that are planned, if it is known.

@@ -5,6 +5,7 @@
 mod asha;
 mod costs;
 mod dehb;
+mod dyhpo;
 mod fifo;
 mod front;
 mod hyperband;
@@ -19,6 +20,7 @@ mod split;
 
 pub use asha::Asha;
 pub use dehb::Dehb;
+pub use dyhpo::Dyhpo;
 pub use fifo::Fifo;
 pub use hyperband::Hyperband;
 pub use hypertune::HyperTune;
@@ -88,6 +90,18 @@ pub enum ScheduleError {
         interval: u64,
         /// The maximal resource.
         max: u64,
+    },
+    /// There would be more levels than a model can learn.
+    #[error(
+        "interval is {interval}; up to max_resource, which is {max}, that makes more than {most} levels: enlarge it"
+    )]
+    Levels {
+        /// The resource given.
+        interval: u64,
+        /// The maximal resource.
+        max: u64,
+        /// The most levels.
+        most: u64,
     },
     /// The share of a population that is replaced.
     #[error("quantile is {quantile}; it is above 0 and at most 0.5")]
@@ -243,6 +257,7 @@ impl SchedulerSpec {
             Self::Dehb(options) => Box::new(Dehb::new(options, max()?)?),
             Self::HyperTune(_) => Box::new(HyperTune::new(self, max()?)?),
             Self::Pbt(options) => Box::new(Pbt::new(options, max()?)?),
+            Self::Dyhpo(options) => Box::new(Dyhpo::new(options, max()?)?),
             Self::Racing(options) => Box::new(Racing::new(options, max()?)?),
             Self::Median(options) => Box::new(Median::new(options, max_resource)?),
             Self::Own { name } => return Err(ScheduleError::Own { scheduler: name.clone() }),

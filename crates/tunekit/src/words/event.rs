@@ -14,6 +14,7 @@
 //! - Schema 6: `more` and `constraints` in `report`, with which the outcome `done` is enough in a study that measures
 //!   more than its metric. An earlier reader refuses the schema. In an earlier journal that this version continues its
 //!   reports have both, too, which an earlier reader ignores; it refuses such a `done`.
+//! - Schema 7: `racing` goes by constraints and by costs. In an earlier journal it heeds the metric alone, as before.
 
 use std::fmt;
 
@@ -28,7 +29,9 @@ use super::value::Config;
 /// The first schema in which replicates of an interrupted trial are kept.
 const KEEPS_REPLICATES: u32 = 3;
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 6;
+pub const SCHEMA: u32 = 7;
+/// The first schema in which `racing` goes by constraints and costs.
+const RACES_BY_ALL: u32 = 7;
 /// The first schema in which every line has a check.
 pub(crate) const SEALED: u32 = 4;
 
@@ -147,6 +150,11 @@ impl Header {
     /// its configuration; a training curve starts over. In journals begun by earlier versions none do.
     pub fn keeps_interrupted(&self) -> bool {
         self.schema >= KEEPS_REPLICATES && self.metric.value == ValueRule::Mean
+    }
+
+    /// Whether `racing` goes by constraints and costs: in journals begun by earlier versions it heeds the metric alone.
+    pub fn races_by_all(&self) -> bool {
+        self.schema >= RACES_BY_ALL
     }
 
     /// The first part in which this header, a journal's, and the one that is asked for differ; `None` if they are of

@@ -15,8 +15,8 @@ use serde_json::{Map, Value as Json};
 use super::name::UnknownName;
 
 pub use options::{
-    BracketOptions, FrontOptions, FrontOrder, MedianOptions, ModelOptions, PbtOptions, RacingOptions, ResourceKernel,
-    RungOptions, RushOptions,
+    BracketOptions, DyhpoOptions, FrontOptions, FrontOrder, MedianOptions, ModelOptions, PbtOptions, RacingOptions,
+    ResourceKernel, RungOptions, RushOptions,
 };
 
 /// The options of a scheduler as a journal and `create` have them.
@@ -67,6 +67,8 @@ pub enum SchedulerSpec {
     MoAsha(FrontOptions),
     /// Promotion of configurations that beat the best of earlier studies.
     Rush(RushOptions),
+    /// One level more for the trial from which a model of curves expects the largest improvement.
+    Dyhpo(DyhpoOptions),
     /// A scheduler of your own, given to `Study::with`: a journal has its name alone.
     Own {
         /// The name it gives itself.
@@ -109,11 +111,13 @@ pub enum SchedulerKind {
     MoAsha,
     /// Promotion of configurations that beat the best of earlier studies.
     Rush,
+    /// One level more for the trial from which a model of curves expects the largest improvement.
+    Dyhpo,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Fifo,
         Self::Asha,
         Self::AshaPromotion,
@@ -129,6 +133,7 @@ impl SchedulerKind {
         Self::Dehb,
         Self::MoAsha,
         Self::Rush,
+        Self::Dyhpo,
     ];
 
     /// Its name.
@@ -149,6 +154,7 @@ impl SchedulerKind {
             Self::Dehb => "dehb",
             Self::MoAsha => "mo_asha",
             Self::Rush => "rush",
+            Self::Dyhpo => "dyhpo",
         }
     }
 
@@ -195,6 +201,7 @@ impl From<SchedulerKind> for SchedulerSpec {
             SchedulerKind::Dehb => Self::Dehb(BracketOptions::default()),
             SchedulerKind::MoAsha => Self::MoAsha(FrontOptions::default()),
             SchedulerKind::Rush => Self::Rush(RushOptions::default()),
+            SchedulerKind::Dyhpo => Self::Dyhpo(DyhpoOptions::default()),
         }
     }
 }
@@ -286,6 +293,7 @@ impl SchedulerSpec {
             Self::Dehb(_) => SchedulerKind::Dehb,
             Self::MoAsha(_) => SchedulerKind::MoAsha,
             Self::Rush(_) => SchedulerKind::Rush,
+            Self::Dyhpo(_) => SchedulerKind::Dyhpo,
             Self::Own { .. } => return None,
         })
     }
@@ -327,6 +335,7 @@ impl SchedulerSpec {
             SchedulerKind::Dehb => Self::Dehb(parsed(name, options)?),
             SchedulerKind::MoAsha => Self::MoAsha(parsed(name, options)?),
             SchedulerKind::Rush => Self::Rush(parsed(name, options)?),
+            SchedulerKind::Dyhpo => Self::Dyhpo(parsed(name, options)?),
         })
     }
 
@@ -349,6 +358,7 @@ impl SchedulerSpec {
             Self::Racing(options) => map(options),
             Self::MoAsha(options) => map(options),
             Self::Rush(options) => map(options),
+            Self::Dyhpo(options) => map(options),
         }
     }
 
@@ -527,6 +537,7 @@ mod tests {
             ("asha", serde_json::json!({"eta": "many"}), "option `eta` of scheduler `asha` is \"many\": invalid type"),
             ("pbt", serde_json::json!({"quantile": null}), "option `quantile` of scheduler `pbt` is null"),
             ("mobster", serde_json::json!({"kernel": "rbf"}), "unknown variant `rbf`, expected one of `matern`"),
+            ("dyhpo", serde_json::json!({"eta": 3}), "has no option `eta`; it has interval, kernel"),
             ("asah", serde_json::json!({}), "no scheduler called `asah`"),
         ] {
             let error = SchedulerSpec::from_json(name, &options(given)).unwrap_err().to_string();

@@ -18,6 +18,7 @@ fn setup(kind: SchedulerKind, max: u64, eta: u64) -> Setup {
     let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
     let options = match kind {
         SchedulerKind::Fifo | SchedulerKind::Pbt | SchedulerKind::Racing => json!({}),
+        SchedulerKind::Dyhpo => json!({"interval": max.div_ceil(3)}),
         SchedulerKind::Median => json!({"eta": eta, "within": "asha_promotion"}),
         _ => json!({"eta": eta}),
     };
@@ -97,7 +98,8 @@ fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), 
                 prop_assert!(job.from.is_none_or(|from| kept.contains(&from)), "{:?} was removed", job.from);
                 let trial = study.trial(job.trial).unwrap();
                 prop_assert!(!job.resumed || job.from.is_some_and(|from| from.trial == job.trial));
-                if job.resumed && trial.attempt == 1 && kind != SchedulerKind::Pbt && kind != SchedulerKind::Racing {
+                let promotes = !matches!(kind, SchedulerKind::Pbt | SchedulerKind::Racing | SchedulerKind::Dyhpo);
+                if job.resumed && trial.attempt == 1 && promotes {
                     let from = trial.measurements.last().unwrap().step;
                     let bracket = quotas.bracket[&job.trial];
                     let promoted = quotas.promoted.entry((bracket, from)).or_default();
@@ -207,7 +209,10 @@ proptest! {
 }
 
 /// Those that bring a model along.
-const MODELLED: [SchedulerKind; 2] = [SchedulerKind::Mobster, SchedulerKind::HyperTune];
+const MODELLED: [SchedulerKind; 3] = [SchedulerKind::Mobster, SchedulerKind::HyperTune, SchedulerKind::Dyhpo];
+
+/// Those of them that promote in brackets; `dyhpo` has tests of its own.
+const IN_BRACKETS: [SchedulerKind; 2] = [SchedulerKind::Mobster, SchedulerKind::HyperTune];
 
 fn without_models() -> impl Iterator<Item = SchedulerKind> {
     SchedulerKind::ALL.into_iter().filter(|kind| !MODELLED.contains(kind))
@@ -561,6 +566,7 @@ fn options_out_of_their_bounds_are_refused() {
         (SchedulerKind::Pbt, json!({"members": 1}), "at least 2"),
         (SchedulerKind::Pbt, json!({"interval": 10}), "at most max_resource, which is 9"),
         (SchedulerKind::Pbt, json!({"quantile": 0.6}), "at most 0.5"),
+        (SchedulerKind::Dyhpo, json!({"interval": 10}), "at most max_resource, which is 9"),
         (SchedulerKind::Racing, json!({"replicates": 0}), "between 1 and max_resource, which is 9"),
         (SchedulerKind::Racing, json!({"replicates": 10}), "between 1 and max_resource, which is 9"),
     ] {
@@ -633,7 +639,7 @@ fn crossing_regret(kind: SchedulerKind, seed: u64) -> f64 {
 fn a_model_of_curves_needs_fewer_of_them_than_luck() {
     let mean = |kind| (7000..7004).map(|seed| crossing_regret(kind, seed)).sum::<f64>() / 4.0;
     let luck = mean(SchedulerKind::AshaPromotion);
-    for kind in MODELLED {
+    for kind in IN_BRACKETS {
         let model = mean(kind);
         assert!(model < luck - 0.5, "{kind}: 10^{model} against 10^{luck}");
     }
@@ -642,7 +648,7 @@ fn a_model_of_curves_needs_fewer_of_them_than_luck() {
 #[test]
 fn every_kernel_along_the_resource_makes_a_study_that_replays() {
     for kernel in ["exp-decay", "independent", "cross-validation"] {
-        for kind in MODELLED {
+        for kind in IN_BRACKETS {
             let setup = setup(kind, 9, 3).scheduler(spec(kind, &json!({"kernel": kernel})));
             let mut study = Study::new(setup).unwrap();
             Simulator::new(3).run(&mut study, 30.0, curve).unwrap();

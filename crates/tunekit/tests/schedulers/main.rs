@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod constrained;
 mod contract;
+mod dyhpo;
 mod population;
 mod racing;

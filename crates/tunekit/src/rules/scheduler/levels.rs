@@ -44,6 +44,18 @@ impl Levels {
         Ok(Self(levels))
     }
 
+    /// Every multiple of `interval` below `max`, and `max`; `most`: the most that there may be.
+    pub(super) fn every(interval: u64, max: u64, most: u64) -> Result<Self, ScheduleError> {
+        if interval == 0 || interval > max {
+            return Err(ScheduleError::Interval { interval, max });
+        }
+        let count = max.div_ceil(interval);
+        if count > most {
+            return Err(ScheduleError::Levels { interval, max, most });
+        }
+        Ok(Self((1..count).map(|n| n * interval).chain([max]).collect()))
+    }
+
     /// Number of levels; at least one.
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -87,6 +99,17 @@ mod tests {
         assert_eq!(levels(2, 1, u64::MAX).len(), 65);
         let given = RungOptions { rungs: vec![1, 2], ..RungOptions::default() };
         assert_eq!(Levels::new(&given, 3).unwrap().0, [1, 2, 3]);
+    }
+
+    #[test]
+    fn levels_at_equal_distances_end_with_the_maximum() {
+        let every = |interval, max| Levels::every(interval, max, 10).map(|levels| levels.0);
+        assert_eq!(every(3, 9).unwrap(), [3, 6, 9]);
+        assert_eq!(every(3, 10).unwrap(), [3, 6, 9, 10]);
+        assert_eq!(every(9, 9).unwrap(), [9]);
+        assert!(every(10, 9).unwrap_err().to_string().contains("at most max_resource, which is 9"));
+        assert!(every(1, 11).unwrap_err().to_string().contains("more than 10 levels"));
+        assert!(every(1, u64::MAX).is_err());
     }
 
     #[test]

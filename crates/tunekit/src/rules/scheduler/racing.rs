@@ -6,16 +6,21 @@
 //! Leyton-Brown and Stützle 2009, "ParamILS", and Lindauer et al. 2022, "SMAC3", race by counting wins; Maron and Moore
 //! 1997, "The racing algorithm", by intervals). Incumbent and baseline are measured again in between, in turn (A B, B
 //! A), so that a drift of the measured system is seen, and taken out of every comparison: that model is
-//! `rules/drift.rs`, and its consequences are here.
+//! `rules/drift.rs`, and its consequences are here. A challenger beats the incumbent by constraints first: see
+//! `racing/race.rs`.
+
+mod race;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use self::race::{Race, Rules, Run, measure_each};
 use super::{Advice, History, Job, ScheduleError, Scheduler, Stream};
 use crate::rules::advice::Corrected;
 use crate::rules::drift::{Drift, levels};
+use crate::rules::fronts::excess;
 use crate::words::event::Event;
-use crate::words::metric::{Goal, MetricKind, Noise};
+use crate::words::metric::{MetricKind, Noise};
 use crate::words::plan::{Plan, PlannedBracket, PlannedRung};
 use crate::words::schedule::{RacingOptions, SchedulerSpec};
 use crate::words::trial::{Decision, Origin, Status, Trial, TrialId, mean};
@@ -25,14 +30,21 @@ use crate::words::trial::{Decision, Origin, Status, Trial, TrialId, mean};
 const MATTERS: f64 = 0.25;
 /// Probability from which on a drift is taken out of the searchers' view.
 const CLEAR: f64 = 0.95;
-/// Losses are compared up to this size, so that squares of differences are finite.
-const LARGEST: f64 = 1e150;
 
 /// Racing with replicates.
 ///
 /// Each job is one measurement: a new trial, or one more of a paused one. A challenger never gets more than the maximal
 /// resource; the incumbent and the baseline (the first point to evaluate, if there is any) are the yardsticks: they
 /// stay paused and are measured on, past the maximum too, as long as they are that.
+///
+/// Where the study has constraints, a report should carry them: a constraint that was not measured counts as met. A
+/// configuration that meets them beats one that does not, and of two that do not the one wins that exceeds them by
+/// less. All of that is a matter of probabilities, for constraints are measured with noise as the metric is: a
+/// challenger is dropped for a constraint on no less evidence than for its value. [`Study::best`](crate::Study::best)
+/// recommends only what meets the constraints by the means of its measurements, so nothing where nothing does.
+///
+/// In a cost-aware study the paused challenger is measured next whose probability of winning is largest for the cost of
+/// its measurement. A dear one waits, so that a cheap one which takes the lead may spare its measurements.
 #[derive(Debug)]
 pub struct Racing {
     race: Race,
@@ -49,115 +61,19 @@ pub struct Racing {
     started: u64,
     options: RacingOptions,
     /// Every measurement, in their order.
-    log: Arc<Vec<(TrialId, f64)>>,
+    log: Arc<Vec<Taken>>,
     /// The outcome of the last report when it was answered, with the number of measurements before it: it is observed
     /// next.
     answered: Option<(TrialId, usize, Race)>,
 }
 
-/// The trials in the race, and its leader.
+/// A measurement.
 #[derive(Debug, Clone)]
-struct Race {
-    rules: Rules,
-    /// Whether losses are compared by their logarithms.
-    logarithmic: bool,
-    drift: Drift<TrialId>,
-    incumbent: Option<TrialId>,
-    /// Of which it is not clear yet, with how often each was measured and how far it came.
-    live: BTreeMap<TrialId, Run>,
-    /// The same of the incumbent.
-    leader: Run,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Rules {
-    drop: f64,
-    accept: f64,
-    replicates: u64,
-    max: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Run {
-    measured: u64,
-    step: u64,
-}
-
-/// The scale of a race: losses, or their logarithms where differences grow with the values.
-#[derive(Debug, Clone, Copy)]
-struct Scale {
-    goal: Goal,
-    logarithmic: bool,
-}
-
-impl Scale {
-    fn scaled(self, value: f64) -> f64 {
-        let value = if self.logarithmic { value.ln() } else { value };
-        self.goal.loss(value).clamp(-LARGEST, LARGEST)
-    }
-
-    fn value(self, scaled: f64) -> f64 {
-        let value = self.goal.loss(scaled);
-        if self.logarithmic { value.exp() } else { value }
-    }
-}
-
-impl Race {
-    fn new(rules: Rules, logarithmic: bool) -> Self {
-        let (live, leader) = (BTreeMap::new(), Run::default());
-        Self { rules, logarithmic, drift: Drift::new(None), incumbent: None, live, leader }
-    }
-
-    fn scale(&self, history: &History<'_>, value: f64) -> f64 {
-        self.scale_of(history).scaled(value)
-    }
-
-    fn scale_of(&self, history: &History<'_>) -> Scale {
-        Scale { goal: history.goal(), logarithmic: self.logarithmic }
-    }
-
-    /// Takes in a measurement and settles the clear cases; the trial is in the race, whatever its status was before.
-    fn measure(&mut self, trial: TrialId, run: Run, loss: f64) {
-        self.drift.measure(trial, loss);
-        match self.incumbent {
-            Some(incumbent) if incumbent == trial => self.leader = run,
-            Some(_) => drop(self.live.insert(trial, run)),
-            None => (self.incumbent, self.leader) = (Some(trial), run),
-        }
-        self.settle(Some(trial).filter(|t| self.incumbent != Some(*t)));
-    }
-
-    /// The probability that a live challenger beats the incumbent.
-    fn chance(&self, challenger: TrialId) -> f64 {
-        self.incumbent.and_then(|incumbent| self.drift.below(challenger, incumbent)).unwrap_or(0.5)
-    }
-
-    /// Replaces the incumbent while one is clearly better, then drops those that are clearly not: all, or with `one`
-    /// only that one, as long as the incumbent stays. A challenger's measurements say next to nothing about the others.
-    fn settle(&mut self, one: Option<TrialId>) {
-        let Rules { drop, accept, replicates, max } = self.rules;
-        let led = self.incumbent;
-        // Each time around one takes the lead; probabilities of three need not be in an order, so the rounds are
-        // counted.
-        for _ in 0..=self.live.len() {
-            let asked = |t: &TrialId| self.incumbent != led || one.is_none_or(|one| one == *t);
-            let chances = self.live.iter().filter(|(t, _)| asked(t)).map(|(t, r)| (*t, *r, self.chance(*t)));
-            let chances: Vec<(TrialId, Run, f64)> = chances.collect();
-            let ready = |r: &Run| r.measured >= replicates;
-            let wins = |(_, r, p): &&(TrialId, Run, f64)| ready(r) && (*p > accept || (r.step >= max && *p > 0.5));
-            let best = chances.iter().filter(wins).max_by(|a, b| a.2.total_cmp(&b.2).then(b.0.cmp(&a.0)));
-            let Some((best, run, _)) = best.copied() else {
-                for (trial, run, chance) in chances {
-                    if chance < drop || run.step >= max {
-                        self.live.remove(&trial);
-                    }
-                }
-                return;
-            };
-            self.live.remove(&best);
-            (self.incumbent, self.leader) = (Some(best), run);
-        }
-    }
+struct Taken {
+    trial: TrialId,
+    value: f64,
+    /// Each constraint, where they count and were measured.
+    constraints: Vec<f64>,
 }
 
 impl Racing {
@@ -190,7 +106,7 @@ impl Racing {
         race.drift.know_noise(self.noise(history));
         let run = Run { measured: trial.measurements.len() as u64, step: last.step };
         let loss = race.scale(history, last.value);
-        race.measure(trial.id, run, loss);
+        race.measure(trial.id, run, loss, &constraints(history, trial));
         Some(race)
     }
 
@@ -210,9 +126,10 @@ impl Racing {
         changes
     }
 
-    fn take(&mut self, history: &History<'_>, trial: TrialId, run: Run, value: f64) {
+    fn take(&mut self, history: &History<'_>, trial: &Trial, run: Run, value: f64) {
         let changed = self.rescale(history, value);
-        Arc::make_mut(&mut self.log).push((trial, value));
+        let (trial, constraints) = (trial.id, constraints(history, trial));
+        Arc::make_mut(&mut self.log).push(Taken { trial, value, constraints: constraints.clone() });
         self.since += 1;
         match self.answered.take() {
             Some((answered, before, race)) if answered == trial && before + 1 == self.log.len() && !changed => {
@@ -221,7 +138,7 @@ impl Racing {
             _ => {
                 let loss = self.race.scale(history, value);
                 self.race.drift.know_noise(self.noise(history));
-                self.race.measure(trial, run, loss);
+                self.race.measure(trial, run, loss, &constraints);
             }
         }
         self.forget();
@@ -232,36 +149,37 @@ impl Racing {
         let Noise::Known(sd) = history.metric().noise else { return None };
         let at = self.race.incumbent.and_then(|t| history.trial(t)?.value(history.metric().value));
         // Of a logarithm it is relative to the value.
-        Some(if self.race.logarithmic { sd / at.or(self.log.last().map(|l| l.1))? } else { sd })
+        Some(if self.race.logarithmic { sd / at.or(self.log.last().map(|last| last.value))? } else { sd })
     }
 
     fn forget(&mut self) {
-        let (incumbent, baseline) = (self.race.incumbent, self.baseline);
-        let (live, running) = (&self.race.live, &self.running);
-        let keep =
-            |t: TrialId| Some(t) == incumbent || Some(t) == baseline || live.contains_key(&t) || running.contains(&t);
-        self.race.drift.keep(keep);
+        let (baseline, running) = (self.baseline, &self.running);
+        self.race.forget(|t| Some(t) == baseline || running.contains(&t));
     }
 
     /// Takes in again all measurements that were not taken back, on the present scale, for the trials in the race and
     /// those that are `wanted`.
     fn replay(&mut self, history: &History<'_>, wanted: impl Fn(TrialId) -> bool) {
         let mut drift = Drift::new(self.noise(history));
+        let mut constraints: Vec<Drift<TrialId>> = Vec::new();
         let mut left: BTreeMap<TrialId, usize> = BTreeMap::new();
-        for (trial, _) in self.log.iter() {
-            *left.entry(*trial).or_default() += 1;
+        for taken in self.log.iter() {
+            *left.entry(taken.trial).or_default() += 1;
         }
         let stays = |t: TrialId| self.stays(&self.race, t) || self.running.contains(&t) || wanted(t);
-        for (trial, value) in self.log.iter() {
-            drift.measure(*trial, self.race.scale(history, *value));
-            if let Some(left) = left.get_mut(trial) {
+        for taken in self.log.iter() {
+            drift.measure(taken.trial, self.race.scale(history, taken.value));
+            measure_each(&mut constraints, taken.trial, &taken.constraints);
+            if let Some(left) = left.get_mut(&taken.trial) {
                 *left -= 1;
-                if *left == 0 && !stays(*trial) {
-                    drift.keep(|t| t != *trial);
+                if *left == 0 && !stays(taken.trial) {
+                    let keep = |t: TrialId| t != taken.trial;
+                    drift.keep(keep);
+                    constraints.iter_mut().for_each(|constraint| constraint.keep(keep));
                 }
             }
         }
-        self.race.drift = drift;
+        (self.race.drift, self.race.constraints) = (drift, constraints);
     }
 
     /// A trial will not be measured any more: if it led, the best that can go on takes its place.
@@ -275,10 +193,20 @@ impl Racing {
             self.race.incumbent = None;
             let rule = history.metric().value;
             let paused = history.trials().iter().filter(|t| t.status == Status::Paused && t.failure.is_none());
+            let paused: Vec<&Trial> = paused.collect();
+            let counts = history.races_by_constraints();
+            let means = |t: &&Trial| if counts { t.constraints(rule) } else { Vec::new() };
+            let mut constraints: Vec<Vec<f64>> = paused.iter().map(means).collect();
+            let most = constraints.iter().map(Vec::len).max().unwrap_or(0);
+            constraints.iter_mut().for_each(|means| means.resize(most, f64::NAN));
             let ready = |t: &Trial| t.measurements.len() as u64 >= self.race.rules.replicates;
             let loss = |t: &Trial| t.value(rule).map_or(f64::INFINITY, |v| history.goal().loss(v));
-            let best = paused.min_by(|a, b| ready(b).cmp(&ready(a)).then(loss(a).total_cmp(&loss(b))));
-            if let Some(best) = best {
+            let key = |(t, exceeded): &(&Trial, f64)| (!ready(t), *exceeded, loss(t));
+            let before = |a: &(bool, f64, f64), b: &(bool, f64, f64)| {
+                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2))
+            };
+            let best = paused.into_iter().zip(excess(&constraints)).min_by(|a, b| before(&key(a), &key(b)));
+            if let Some((best, _)) = best {
                 let step = best.measurements.last().map_or(0, |m| m.step);
                 self.race.incumbent = Some(best.id);
                 self.race.leader = Run { measured: best.measurements.len() as u64, step };
@@ -297,7 +225,7 @@ impl Racing {
         }
         let (log, believed, scale) = (Arc::clone(&self.log), self.race.drift.believed(), self.race.scale_of(history));
         Some(Corrected::new(move || {
-            let scaled: Vec<(TrialId, f64)> = log.iter().map(|(trial, value)| (*trial, scale.scaled(*value))).collect();
+            let scaled: Vec<(TrialId, f64)> = log.iter().map(|t| (t.trial, scale.scaled(t.value))).collect();
             let mut all: BTreeMap<TrialId, Vec<f64>> = BTreeMap::new();
             for ((trial, loss), level) in scaled.iter().zip(levels(&believed, &scaled)) {
                 all.entry(*trial).or_default().push(scale.value(loss - level));
@@ -322,7 +250,8 @@ impl Racing {
         let (goal, least) = (history.goal(), own.samples.len());
         let rivals = observed.iter().filter(|o| o.is_feasible() && o.samples.len() >= least);
         let best = rivals.min_by(|a, b| a.loss(goal).total_cmp(&b.loss(goal)));
-        Some(best.filter(|best| best.loss(goal) < own.loss(goal)).map_or(incumbent, |best| best.trial))
+        let breaks = history.races_by_constraints() && !own.is_feasible();
+        Some(best.filter(|best| breaks || best.loss(goal) < own.loss(goal)).map_or(incumbent, |best| best.trial))
     }
 
     /// Asks for the yardsticks where the level may have moved, or it is time.
@@ -363,8 +292,11 @@ impl Scheduler for Racing {
         if let Some(t) = young.into_iter().chain(self.checks.iter().copied()).find_map(trial) {
             return again(t);
         }
-        // The most likely winner first; among equals the earliest.
-        let open = race.live.keys().filter_map(|t| trial(*t)).map(|t| (race.chance(t.id), t));
+        // The most likely winner first, where costs count for the cost of its next measurement; among equals the
+        // earliest.
+        let open: Vec<&Trial> = race.live.keys().filter_map(|t| trial(*t)).collect();
+        let costs = if history.races_by_cost() { costs(&open) } else { vec![1.0; open.len()] };
+        let open = open.into_iter().zip(costs).map(|(t, cost)| (race.chance(t.id) / cost, t));
         match open.reduce(|best, other| if other.0 > best.0 { other } else { best }) {
             Some((_, t)) => again(t),
             None => Job::Start { resource: Some(1) },
@@ -397,17 +329,17 @@ impl Scheduler for Racing {
                 if *decision == Decision::Pause {
                     self.running.remove(trial);
                 }
-                self.take(history, *trial, Run { measured: t.measurements.len() as u64, step }, *value);
+                self.take(history, t, Run { measured: t.measurements.len() as u64, step }, *value);
                 self.check(history);
             }
             Event::Tell { trial, outcome, .. } => {
                 self.running.remove(trial);
                 self.checks.retain(|t| t != trial);
                 let ended = history.trial(*trial).filter(|_| outcome.failure().is_none());
-                let told = ended.and_then(|t| t.told.filter(|_| t.measurements.is_empty()));
-                if let Some(value) = told {
+                let told = ended.and_then(|t| Some((t, t.told.filter(|_| t.measurements.is_empty())?)));
+                if let Some((t, value)) = told {
                     // One measurement like every other, only that none can follow.
-                    self.take(history, *trial, Run { measured: 1, step: 1 }, value);
+                    self.take(history, t, Run { measured: 1, step: 1 }, value);
                     self.check(history);
                 }
                 let leads = self.race.incumbent == Some(*trial);
@@ -422,8 +354,8 @@ impl Scheduler for Racing {
                 // It had reported and was to end: in a journal that does not keep reports, the report is void and comes
                 // again.
                 let left = history.trial(*trial).map_or(0, |t| t.measurements.len());
-                if self.log.iter().filter(|(t, _)| t == trial).count() > left {
-                    if let Some(last) = self.log.iter().rposition(|(t, _)| t == trial) {
+                if self.log.iter().filter(|t| t.trial == *trial).count() > left {
+                    if let Some(last) = self.log.iter().rposition(|t| t.trial == *trial) {
                         Arc::make_mut(&mut self.log).remove(last);
                     }
                     self.replay(history, |t| t == *trial);
@@ -453,4 +385,20 @@ impl Scheduler for Racing {
 /// The trial of the first point to evaluate.
 fn first_given(history: &History<'_>) -> u64 {
     history.trials().iter().position(|t| t.origin == Origin::Given).map_or(u64::MAX, |i| i as u64)
+}
+
+/// The constraints of a trial's last measurement, where they count.
+fn constraints(history: &History<'_>, trial: &Trial) -> Vec<f64> {
+    let told = trial.measured.as_ref().map(|measured| &measured.constraints);
+    let reported = || Some(&trial.measurements.last()?.beside.as_deref()?.constraints);
+    told.or_else(reported).filter(|_| history.races_by_constraints()).cloned().unwrap_or_default()
+}
+
+/// The expected cost of one more measurement of each: the mean of its own so far, or where it has not said any, of the
+/// others'.
+fn costs(open: &[&Trial]) -> Vec<f64> {
+    let own = |t: &&Trial| t.cost().map(|cost| cost / t.measurements.len().max(1) as f64);
+    let all: Vec<Option<f64>> = open.iter().map(own).collect();
+    let others = mean(&all.iter().copied().flatten().collect::<Vec<_>>()).unwrap_or(1.0);
+    all.into_iter().map(|cost| cost.unwrap_or(others)).collect()
 }

@@ -8,9 +8,11 @@
 //! - `acquire`, `volume`: the worth of a trial: expected improvement in one objective, or in hypervolume.
 //! - `optimise`: where that is largest.
 //! - `again`: the choice of a configuration to measure again.
+//! - `level`: the worth of one level more of a resource.
 
 mod acquire;
 mod again;
+mod level;
 mod model;
 mod optimise;
 pub(in crate::rules) mod output;
@@ -107,6 +109,20 @@ impl Gp {
         suggestion
     }
 
+    /// For each of these configurations, the logarithm of the improvement that is expected at this level of the
+    /// resource. `None` with too few results.
+    pub(super) fn improvements(&mut self, history: &History<'_>, steps: &[(&Config, usize)]) -> Option<Vec<f64>> {
+        let encoded = steps.iter().map(|(config, level)| Some((history.space().encode(config).ok()?, *level)));
+        let encoded: Vec<(Vec<f64>, usize)> = encoded.collect::<Option<_>>()?;
+        Some(level::improvements(self.model(history)?, &encoded))
+    }
+
+    /// Number of trials that are spread before a model decides: one more than dimensions, so that a plane could be
+    /// fitted; never so many that little is left to choose.
+    pub(in crate::rules) fn first(history: &History<'_>) -> usize {
+        (history.space().len() + 2).clamp(4, 10)
+    }
+
     fn initial(history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
         let space = history.space();
         let centre = space.centre();
@@ -133,9 +149,7 @@ impl Searcher for Gp {
     }
 
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
-        // One more than dimensions, so that a plane could be fitted; never so many that little is left to choose.
-        let initial = (history.space().len() + 2).clamp(4, 10);
-        if history.trials().len() < initial {
+        if history.trials().len() < Self::first(history) {
             return Self::initial(history, stream);
         }
         let Some(model) = self.model(history) else {

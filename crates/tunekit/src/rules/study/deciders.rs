@@ -1,7 +1,7 @@
 //! The two that decide in a study: a searcher and a scheduler. Some schedulers bring their searcher.
 
 use crate::rules::scheduler::Scheduler;
-use crate::rules::searcher::{Bohb, Dehb, HyperTune, Mobster, Searcher, SearcherKind};
+use crate::rules::searcher::{Bohb, Dehb, Dyhpo, HyperTune, Mobster, Searcher, SearcherKind};
 use crate::words::schedule::SchedulerSpec;
 
 /// A study's searcher and scheduler.
@@ -28,6 +28,7 @@ pub(super) fn brought(scheduler: &SchedulerSpec) -> Option<Box<dyn Searcher>> {
         SchedulerSpec::HyperTune(options) => Some(Box::new(HyperTune::new(options.kernel))),
         SchedulerSpec::Median(options) => brought(&options.within),
         SchedulerSpec::Dehb(_) => Some(Box::new(Dehb)),
+        SchedulerSpec::Dyhpo(options) => Some(Box::new(Dyhpo::new(options.kernel))),
         _ => None,
     }
 }

@@ -199,6 +199,17 @@ impl Default for PbtOptions {
     }
 }
 
+/// Options of `dyhpo`, which lets the trial go on from which a model of curves expects most.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DyhpoOptions {
+    /// The resource between two decisions on a trial; 0: a tenth of the maximal one. The paper's is one epoch. A
+    /// smaller one decides more often, on a larger model: there are at most 1,000 levels.
+    pub interval: u64,
+    /// The model's assumption about a trial's values along the resource.
+    pub kernel: ResourceKernel,
+}
+
 /// Options of `racing`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -205,6 +205,12 @@ impl Model {
         x.iter().copied().chain(self.curve.as_ref().map(|c| c.at)).collect()
     }
 
+    /// A configuration as the metric's surrogate sees it at a level of the resource, if there are any.
+    pub(super) fn placed_at(&self, x: &[f64], level: usize) -> Vec<f64> {
+        let level = self.curve.as_ref().map(|curve| curve.levels[level.min(curve.levels.len() - 1)]);
+        x.iter().copied().chain(level).collect()
+    }
+
     /// The configurations so far, the best expected one first, where they are compared.
     pub(super) fn ranked_sites(&self) -> Vec<usize> {
         let placed: Vec<Vec<f64>> = self.sites.iter().map(|x| self.placed(x)).collect();
