@@ -4,6 +4,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod client;
+pub mod conformance;
 pub(crate) mod copy;
 pub(crate) mod counters;
 pub(crate) mod crew;

@@ -41,7 +41,7 @@
 //! | a file, in one step, continued after a crash if asked for | [`Download::to_file`], [`FileDownload::resume`] |
 //! | a stream of bytes in order; anything that can be written to | [`Download::stream`], [`Download::to_writer`] |
 //! | memory | [`Download::to_bytes`] |
-//! | a sink with positions of your own | [`Download::to_write_at`], [`WriteAt`] |
+//! | a sink with positions of your own | [`Download::to_write_at`], [`WriteAt`], tested by [`conformance`] |
 //! | nowhere | [`Download::discard`] |
 //!
 //! | what else | by |
@@ -82,6 +82,7 @@ pub use crate::engine::batch::across::PrefixCopy;
 pub use crate::engine::batch::down::PrefixDownload;
 pub use crate::engine::batch::up::FolderUpload;
 pub use crate::engine::client::{Client, ClientBuilder};
+pub use crate::engine::conformance;
 pub use crate::engine::copy::Copy;
 pub use crate::engine::download::stream::ObjectStream;
 pub use crate::engine::download::{Download, FileDownload};

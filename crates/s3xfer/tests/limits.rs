@@ -12,7 +12,7 @@ use aws_sdk_s3::config::BehaviorVersion;
 use futures::StreamExt;
 use lab::{Bench, KIB, small};
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{Client, Progress, ProgressSnapshot, TransferConfig, TransferErrorKind, TransferReport, WriteAt};
+use s3xfer::{Client, Progress, TransferConfig, TransferErrorKind, TransferReport, WriteAt};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -241,9 +241,15 @@ async fn bandwidth_is_kept_within_every_two_seconds_and_smoothly() {
     }
 }
 
-/// The progress of downloads that have all ended well.
-fn whole(bytes: u64) -> ProgressSnapshot {
-    ProgressSnapshot { total_bytes: Some(bytes), written_bytes: bytes }
+/// The figures of downloads that have all ended well.
+fn whole(bytes: u64) -> (Option<u64>, u64) {
+    (Some(bytes), bytes)
+}
+
+/// The figures of a progress: the total and what was written.
+fn figures(progress: &Progress) -> (Option<u64>, u64) {
+    let now = progress.snapshot();
+    (now.total_bytes, now.written_bytes)
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +275,7 @@ async fn downloads_that_share_one_progress_add_up() {
     };
     let watch = async {
         loop {
-            let ProgressSnapshot { total_bytes, written_bytes } = progress.snapshot();
+            let (total_bytes, written_bytes) = figures(&progress);
             assert!(written_bytes <= total_bytes.unwrap_or(0), "{written_bytes} of {total_bytes:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -278,7 +284,7 @@ async fn downloads_that_share_one_progress_add_up() {
         done = all => done.map(drop).unwrap(),
         () = watch => {}
     }
-    assert_eq!(progress.snapshot(), whole(4 * 80 * KIB + KIB));
+    assert_eq!(figures(&progress), whole(4 * 80 * KIB + KIB));
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,23 +309,23 @@ async fn a_download_that_fails_or_is_dropped_takes_its_share_of_a_progress_back(
         () = half() => {}
     }
     drop(stream);
-    assert_eq!(progress.snapshot(), whole(KIB));
+    assert_eq!(figures(&progress), whole(KIB));
     tokio::select! {
         _ = download().discard() => panic!("it was to be dropped half-way"),
         () = half() => {}
     }
-    assert_eq!(progress.snapshot(), whole(KIB));
+    assert_eq!(figures(&progress), whole(KIB));
     for _ in 0..2 {
         tokio::select! {
             _ = download().to_file(bench.target()).resume(true).into_future() => panic!("it was to be dropped half-way"),
             () = half() => {}
         }
-        assert_eq!(progress.snapshot(), whole(KIB));
+        assert_eq!(figures(&progress), whole(KIB));
     }
     // Kept bytes count once.
     let report = download().to_file(bench.target()).resume(true).await.unwrap();
     assert!(report.resumed_bytes > 0);
-    assert_eq!(progress.snapshot(), whole(81 * KIB));
+    assert_eq!(figures(&progress), whole(81 * KIB));
 
     struct Full;
     impl WriteAt for Full {
@@ -329,7 +335,7 @@ async fn a_download_that_fails_or_is_dropped_takes_its_share_of_a_progress_back(
     }
     let error = download().to_write_at(Full).await.unwrap_err();
     assert_eq!(error.kind(), TransferErrorKind::Sink);
-    assert_eq!(progress.snapshot(), whole(81 * KIB));
+    assert_eq!(figures(&progress), whole(81 * KIB));
 }
 
 /// Nothing here needs a runtime before it is polled.

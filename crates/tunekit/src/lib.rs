@@ -46,6 +46,7 @@
 //! | learn the findings | [`Best`], [`Experiment`], [`compare`]; [`results`] |
 //! | keep a study on the disk | [`journal`] |
 //! | write a searcher or a scheduler | [`searcher`], [`scheduler`] |
+//! | test it | [`searcher::conformance`], [`scheduler::conformance`] |
 //!
 //! # Features
 //!
@@ -87,6 +88,7 @@ pub mod study {
 
 /// The choice of configurations: the contract of a searcher, its kinds, and the history they see.
 pub mod searcher {
+    pub use crate::rules::conformance::searcher as conformance;
     pub use crate::rules::history::{History, Observed, Reached};
     pub use crate::rules::searcher::{
         Auto, Bohb, Bore, CmaEs, Cqr, De, Dehb, Dyhpo, Evolution, Gp, Grid, HyperTune, Mobster, Nsga2, Prediction,
@@ -99,6 +101,7 @@ pub mod searcher {
 /// The resource of a trial: the contract of a scheduler, its kinds, their options and their plans.
 pub mod scheduler {
     pub use crate::rules::advice::{Advice, Corrected, Parents};
+    pub use crate::rules::conformance::scheduler as conformance;
     pub use crate::rules::scheduler::{
         Asha, Dehb, Dyhpo, Fifo, HyperTune, Hyperband, Job, Median, Pbt, Racing, ScheduleError, Scheduler,
     };

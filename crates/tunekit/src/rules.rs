@@ -8,6 +8,7 @@ mod cholesky;
 #[cfg(feature = "process")]
 pub(crate) mod command;
 pub mod compare;
+pub(crate) mod conformance;
 mod distribution;
 mod drift;
 pub(crate) mod effects;

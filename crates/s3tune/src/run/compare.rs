@@ -102,7 +102,7 @@ fn improvement(comparison: &Comparison, other: Role, candidate: Role) -> Result<
     let (others, candidates) = (comparison.samples(other), comparison.samples(candidate));
     let n = others.len().min(candidates.len());
     if comparison.arm(other) == comparison.arm(candidate) {
-        return Ok(Improvement { estimate: 0.0, lower: 0.0, upper: 0.0, n });
+        return Ok(Improvement::none(n));
     }
     relative_improvement(&others[..n], &candidates[..n], 0.95).map_err(|error| Failure::work("compare", &error))
 }

@@ -163,6 +163,50 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::doors::disk::StagedFile;
+    use crate::engine::conformance::assert_write_at;
+
+    /// A place of the engine's own, behind the trait of callers' sinks.
+    struct Own<T>(Sink, T);
+
+    impl<T: Send + Sync + 'static> WriteAt for Own<T> {
+        fn reserve(&self, bytes: u64) -> io::Result<()> {
+            self.0.reserve(bytes).map_err(io::Error::other)
+        }
+
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            let frames = vec![Bytes::copy_from_slice(bytes)];
+            self.0.write(&Piece { offset, frames }).map_err(io::Error::other)
+        }
+    }
+
+    #[test]
+    fn a_file_keeps_the_contract_of_sinks_and_appears_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        let make = || {
+            let staged = StagedFile::create(&target).unwrap();
+            Own(Sink::File(staged.open_file()), staged)
+        };
+        assert_write_at(1, make, |Own(sink, staged)| {
+            assert!(!target.exists(), "a file that is not whole has its name");
+            drop(sink);
+            staged.publish().unwrap();
+            let bytes = std::fs::read(&target).unwrap();
+            std::fs::remove_file(&target).unwrap();
+            bytes
+        });
+    }
+
+    #[test]
+    fn memory_keeps_the_contract_of_sinks() {
+        // Room is made beforehand, and a download makes as much as there are bytes.
+        let make = || {
+            let segments = Segments::new(100_003);
+            Own(Sink::Memory(segments.clone()), segments)
+        };
+        assert_write_at(1, make, |Own(_, segments)| segments.take().to_vec());
+    }
 
     #[test]
     fn segments_are_one_buffer_again_when_all_are_filled() {

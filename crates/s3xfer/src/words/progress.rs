@@ -26,6 +26,7 @@ struct Counters {
 
 /// [`Progress`] at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProgressSnapshot {
     /// Bytes wanted by all downloads whose first answer has told their size; `None` until there is one. Grows when
     /// another download learns its size.

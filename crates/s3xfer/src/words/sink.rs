@@ -8,9 +8,10 @@ use std::io;
 /// when requests are retried. Calls may block: they come from threads that may, unless
 /// [`use_threads`](crate::TransferConfig::use_threads) is false.
 ///
-/// An implementation MUST take all of `bytes` or return an error, and SHOULD NOT panic; the first error ends the
-/// download, and so does a panic, as an error. It SHOULD NOT keep a lock while it blocks, for the other parts of the
-/// object wait then.
+/// The contract, which [`conformance`](crate::conformance) checks in the tests of a sink of your own:
+/// - It MUST take all of `bytes` or return an error; the first error ends the download.
+/// - It SHOULD NOT panic: a panic ends the download, too, as an error.
+/// - It SHOULD NOT keep a lock while it blocks, for the other parts of the object wait then.
 pub trait WriteAt: Send + Sync + 'static {
     /// Told once, before the first write, how many bytes will come.
     ///

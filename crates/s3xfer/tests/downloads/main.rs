@@ -14,6 +14,7 @@ mod wire;
 
 mod arguments;
 mod config;
+mod conformance;
 mod faults;
 mod integrity;
 mod resume;

@@ -9,6 +9,7 @@ use crate::lab::{Bench, KIB, small};
 use bytes::Bytes;
 use futures::StreamExt;
 use s3lab::{FaultKind, NetworkProfile, Requests};
+use s3xfer::conformance::{assert_full_is_an_error, assert_write_at};
 use s3xfer::{Client, Integrity, Progress, TransferConfig, TransferErrorKind, WriteAt};
 
 fn config() -> TransferConfig {
@@ -43,7 +44,7 @@ impl WriteAt for Recorded {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.refuse_from.is_some_and(|from| offset >= from) {
+        if self.refuse_from.is_some_and(|from| offset + bytes.len() as u64 > from) {
             return Err(io::Error::other("enough"));
         }
         let mut all = self.bytes.lock().unwrap();
@@ -52,6 +53,16 @@ impl WriteAt for Recorded {
         }
         Ok(())
     }
+}
+
+#[test]
+fn the_sink_of_these_tests_keeps_the_contract() {
+    let read = |sink: Recorded| {
+        let bytes = sink.bytes.lock().unwrap();
+        bytes.iter().map(|byte| byte.unwrap()).collect()
+    };
+    assert_write_at(7, Recorded::default, read);
+    assert_full_is_an_error(7, 20 * KIB, || Recorded { refuse_from: Some(20 * KIB), ..Recorded::default() });
 }
 
 #[tokio::test(start_paused = true)]

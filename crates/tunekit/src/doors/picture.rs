@@ -15,6 +15,7 @@ use crate::words::drawing::{Axis, STYLE, escape};
 /// The drawing library refused a picture.
 #[derive(Debug, thiserror::Error)]
 #[error("draw the picture of {subject}: {reason}")]
+#[non_exhaustive]
 pub struct PictureError {
     /// The picture's contents.
     pub subject: String,

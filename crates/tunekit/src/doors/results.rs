@@ -9,6 +9,7 @@ use crate::words::table::{Cells, Table};
 /// A table could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {source}", path.display())]
+#[non_exhaustive]
 pub struct WriteError {
     /// The file.
     pub path: PathBuf,

@@ -13,6 +13,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// A command of Slurm did not do its work.
 #[derive(Debug, thiserror::Error)]
 #[error("`{command}` {reason}")]
+#[non_exhaustive]
 pub struct SlurmCommandError {
     /// The command.
     pub command: &'static str,

@@ -41,6 +41,7 @@ use crate::words::trial::{Ask, Assignment, Best, Checkpoint, Decision, DoneBecau
 
 /// The result of a tuner's run.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Tuning {
     /// Everything measured, as tables.
     pub experiment: Experiment,

@@ -51,6 +51,7 @@ pub enum CompareError {
 
 /// A relative improvement, 1 - mean(candidate) / mean(baseline), and its interval: 0.4 means 40 % less.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Improvement {
     /// The estimate.
     pub estimate: f64,
@@ -60,6 +61,13 @@ pub struct Improvement {
     pub upper: f64,
     /// Number of pairs it rests on.
     pub n: usize,
+}
+
+impl Improvement {
+    /// No difference at all, over `n` pairs: that of a configuration from itself.
+    pub fn none(n: usize) -> Self {
+        Self { estimate: 0.0, lower: 0.0, upper: 0.0, n }
+    }
 }
 
 /// The relative improvement of `candidate` over `baseline`, positive samples of which smaller is better, the i-th of

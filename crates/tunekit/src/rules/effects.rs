@@ -71,6 +71,7 @@ impl Finding {
 
 /// The test of one parameter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Effect {
     /// The parameter.
     pub parameter: String,

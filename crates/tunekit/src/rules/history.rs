@@ -46,6 +46,7 @@ enum Indexed<'a> {
 
 /// One configuration with everything measured there.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Observed<'a> {
     /// The first trial that ran it.
     pub trial: TrialId,
@@ -67,6 +68,7 @@ pub struct Observed<'a> {
 
 /// One configuration at one level of the resource.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Reached<'a> {
     /// The first trial that ran it.
     pub trial: TrialId,

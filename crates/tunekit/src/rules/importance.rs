@@ -69,6 +69,7 @@ impl Surface {
 
 /// A share of the surface's variance over the space.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Importance {
     /// One parameter, or two for their joint effect beyond the effect of each.
     pub parameters: Vec<String>,
@@ -81,6 +82,7 @@ pub struct Importance {
 
 /// The parameters by their importance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Importances {
     /// Read off which surface.
     pub surface: Surface,
@@ -98,6 +100,7 @@ pub struct Importances {
 
 /// One point of a [`PartialDependence`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PartialPoint {
     /// The parameter's value.
     pub value: Value,
@@ -110,6 +113,7 @@ pub struct PartialPoint {
 
 /// The metric as a function of one parameter, averaged over the others (Friedman 2001).
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PartialDependence {
     /// The parameter.
     pub parameter: String,

@@ -1,6 +1,6 @@
 //! `Scheduler`: decides *how much* to spend on a trial, and when to stop it. The searcher chooses the configuration.
 //!
-//! The kinds live in `scheduler/`, one a file.
+//! The kinds live in `scheduler/`, one a file; the suite that every kind passes is in `rules/conformance/`.
 
 mod asha;
 mod costs;
@@ -185,12 +185,16 @@ pub enum Job {
 
 /// Allocates resources to trials.
 ///
-/// The contract:
+/// The contract, which [`conformance`](crate::scheduler::conformance) checks for the kinds of this crate, and for yours
+/// in your tests:
 /// - Answers MUST be a function of the study's events and the stream alone. Each event is shown to `observe`, when it
 ///   happens and when it is replayed; the scheduler's state MUST change there and nowhere else.
 /// - `next` MUST resume only trials that are paused, and MUST NOT answer [`Job::Wait`] while nothing is pending.
 /// - Where no trial may start ([`History::may_start`]), `next` SHOULD resume one that is paused, if that is any use.
-/// - A failed trial MUST count as the worst, so that nothing waits for it for ever.
+/// - A job MUST have a resource above that of its beginning, and none above the maximal resource, where no trial MUST
+///   pause either. Where reports are replicates ([`Advice::replicates`]), paused trials may go on for longer.
+/// - A failed trial MUST count as the worst, so that nothing waits for it for ever. A study with a limit of trials MUST
+///   come to its end.
 /// - `on_report` sees the trial with the new report already in it.
 pub trait Scheduler: Send {
     /// The name a study is journalled under.

@@ -1,6 +1,6 @@
 //! `Searcher`: chooses *which* configuration to try. The scheduler decides how much to spend on it.
 //!
-//! The kinds live in `searcher/`, one a file; the suite every kind must pass is `tests/searchers/contract.rs`.
+//! The kinds live in `searcher/`, one a file; the suite that every kind passes is in `rules/conformance/`.
 
 mod auto;
 mod bohb;
@@ -99,14 +99,18 @@ pub struct Prediction {
 
 /// Chooses configurations.
 ///
-/// The contract, checked by `tests/searchers/contract.rs` for every kind in this crate:
+/// The contract, which [`conformance`](crate::searcher::conformance) checks for the kinds of this crate, and for yours
+/// in your tests:
 /// - A suggestion MUST be in the space: a parameter that does not exist has no value, and every predicate holds.
 /// - It MUST be a function of the history and the stream alone. State kept between calls MUST be a cache: dropping it
 ///   changes nothing but time. That is what makes a study resumable, and equal for equal seeds.
-/// - It MUST cope with failed trials, equal configurations, equal values, values of any finite magnitude, spaces of one
-///   value and of many dimensions, and pending trials.
+/// - It MUST cope with failed trials, bounds in place of values, equal configurations, equal values, values of any
+///   finite magnitude, spaces of one value and of many dimensions, and pending trials.
+/// - It MUST search for the largest value as for the least of its negative, where larger is better.
 /// - It MUST NOT repeat a pending configuration, nor, where the metric is deterministic, an observed or failed one,
-///   while there are others; it says [`SuggestError::Exhausted`] when there are none.
+///   while there are others; it says [`SuggestError::Exhausted`] when there are none. It answers with an error, too,
+///   where the predicates allow nothing.
+/// - Predictions MUST be one for each configuration, each mean within its interval, and change no suggestion.
 /// - It SHOULD take no longer than a second for a few hundred trials.
 ///
 /// ```

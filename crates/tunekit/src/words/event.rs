@@ -38,6 +38,7 @@ pub(crate) const SEALED: u32 = 4;
 /// A study's first event: everything its answers depend on but the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
+#[non_exhaustive]
 pub struct Header {
     /// The version of the journal: [`SCHEMA`], or the earlier one it was begun with.
     pub schema: u32,

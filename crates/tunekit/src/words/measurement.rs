@@ -2,6 +2,7 @@
 
 /// One report.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Measurement {
     /// When in the trial: strictly increasing.
     pub step: u64,
@@ -17,6 +18,7 @@ pub struct Measurement {
 
 /// Further objectives and constraints of a report: all further objectives or none, and all constraints or none.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Beside {
     /// The further objectives, in the order of the header's.
     pub more: Vec<f64>,

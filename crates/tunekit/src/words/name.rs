@@ -3,6 +3,7 @@
 /// A searcher or scheduler of this name does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no {what} called `{given}` (known: {})", known.join(", "))]
+#[non_exhaustive]
 pub struct UnknownName {
     /// `searcher` or `scheduler`.
     pub what: &'static str,

@@ -18,6 +18,7 @@ const DEEPEST: usize = 50;
 /// Why a text is no predicate of a space.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("predicate `{predicate}` is wrong at character {at}: {what}")]
+#[non_exhaustive]
 pub struct PredicateError {
     /// The text.
     pub predicate: String,

@@ -76,6 +76,7 @@ impl Table {
 /// Columns of a table differ in length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column `{column}` has {found} rows, the columns before it {expected}; give each as many")]
+#[non_exhaustive]
 pub struct UnevenTable {
     /// The first column that differs.
     pub column: String,

@@ -63,6 +63,7 @@ pub struct Checkpoint {
 
 /// A trial to run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Assignment {
     /// The trial's number.
     pub trial: TrialId,
@@ -523,6 +524,7 @@ pub(crate) fn mean(values: &[f64]) -> Option<f64> {
 
 /// The best configuration known.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Best {
     /// The first trial that ran it.
     pub trial: TrialId,

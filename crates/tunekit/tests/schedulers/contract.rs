@@ -1,13 +1,14 @@
-//! The contract of `Scheduler`, run over every kind there is on random schedules; and cases computed by hand.
+//! Every kind of `Scheduler` passes the suite of its contract on random schedules; and cases computed by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use tunekit::journal::Event;
-use tunekit::scheduler::{MedianOptions, PbtOptions, RacingOptions, SchedulerSpec};
-use tunekit::searcher::Stream;
-use tunekit::study::{Checkpoint, ValueRule};
+use tunekit::scheduler::conformance::{self, Step, assert_scheduler};
+use tunekit::scheduler::{MedianOptions, PbtOptions, RacingOptions, Scheduler, SchedulerSpec};
+use tunekit::searcher::{Searcher, Stream};
+use tunekit::study::ValueRule;
 use tunekit::tuner::Simulator;
 use tunekit::{
     Ask, Assignment, Config, Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space,
@@ -36,162 +37,91 @@ fn job(study: &mut Study) -> Assignment {
     study.ask().unwrap().assignment().expect("a trial")
 }
 
-/// The visible side of promotions: trials by the resource they began with.
-#[derive(Default)]
-struct Quotas {
-    bracket: BTreeMap<TrialId, u64>,
-    /// By (bracket, resource).
-    arrived: BTreeMap<(u64, u64), BTreeSet<TrialId>>,
-    promoted: BTreeMap<(u64, u64), BTreeSet<TrialId>>,
+/// The searcher that a setup's scheduler brings, or draws; and the scheduler.
+fn deciders(setup: &Setup) -> (Box<dyn Searcher>, Box<dyn Scheduler>) {
+    let searcher = setup.scheduler.build_searcher().unwrap_or_else(|| SearcherKind::Random.build());
+    (searcher, setup.scheduler.build(setup.max_resource).unwrap())
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Ask,
-    /// The running trial, the number of steps at once, and the value.
-    Report(usize, bool, u8),
-    NotANumber(usize),
-    Fail(usize),
-    Lose(usize),
-    Tell(usize),
+/// Checks the contract at each step, that nobody is idle, and that no more trials are promoted than planned.
+fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) {
+    let setup = setup(kind, max, eta);
+    let events = conformance::assert_schedule_with(max, || deciders(&setup), steps);
+    if !MODELLED.contains(&kind) {
+        conformance::workers_are_never_idle(max, || deciders(&setup).1, steps);
+    }
+    if !matches!(kind, SchedulerKind::Pbt | SchedulerKind::Racing | SchedulerKind::Dyhpo) {
+        quotas(kind, eta, &events);
+    }
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+/// The visible side of promotions: the bracket of each trial, which is the resource that it began with; and by bracket
+/// and resource the trials that arrived and those that went on.
+fn quotas(kind: SchedulerKind, eta: u64, events: &[Event]) {
+    let mut due: BTreeMap<TrialId, (u64, Option<u64>)> = BTreeMap::new();
+    let mut last: BTreeMap<TrialId, u64> = BTreeMap::new();
+    let mut arrived: BTreeMap<(u64, u64), BTreeSet<TrialId>> = BTreeMap::new();
+    let mut promoted: BTreeMap<(u64, u64), BTreeSet<TrialId>> = BTreeMap::new();
+    for (i, event) in events.iter().enumerate() {
+        match event {
+            Event::Ask { trial, resource, resumed: true, attempt: 1, .. } => {
+                let bracket = due[trial].0;
+                due.insert(*trial, (bracket, *resource));
+                let from = (bracket, last[trial]);
+                let gone = promoted.entry(from).or_default();
+                gone.insert(*trial);
+                // As many of a planned round as planned, a failed trial's place included; else one in eta of those
+                // there.
+                let begun = due.values().filter(|(b, _)| *b == bracket).count() as u64;
+                let plan = Study::replay(events[..=i].to_vec()).unwrap().plan().unwrap();
+                let rungs = &plan.brackets.iter().find(|b| b.rungs[0].resource == bracket).unwrap().rungs;
+                let next = rungs.iter().find(|r| r.resource == resource.unwrap()).unwrap();
+                let quota = match (next.quota, rungs[0].quota) {
+                    (Some(quota), Some(first)) => begun.div_ceil(first) * quota,
+                    _ => arrived[&from].len() as u64 / eta,
+                };
+                assert!(gone.len() as u64 <= quota, "{kind} beyond its quota");
+            }
+            Event::Ask { trial, resource, .. } => {
+                due.entry(*trial).or_insert((resource.unwrap_or(0), *resource));
+            }
+            Event::Report { trial, step, decision, .. } => {
+                last.insert(*trial, *step);
+                if *decision == Decision::Pause {
+                    arrived.entry((due[trial].0, *step)).or_default().insert(*trial);
+                }
+            }
+            Event::Tell { trial, .. } => {
+                let (bracket, resource) = due[trial];
+                arrived.entry((bracket, resource.unwrap_or(u64::MAX))).or_default().insert(*trial);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn schedules() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => Just(Step::Ask),
-        10 => (0..8_usize, any::<bool>(), 0..6_u8).prop_map(|(i, far, v)| Step::Report(i, far, v)),
+        10 => (0..8_usize, 1..3_u64, 0..6_u8)
+            .prop_map(|(running, steps, v)| Step::Report { running, steps, value: f64::from(v) }),
         1 => (0..8_usize).prop_map(Step::NotANumber),
         1 => (0..8_usize).prop_map(Step::Fail),
         1 => (0..8_usize).prop_map(Step::Lose),
         1 => (0..8_usize).prop_map(Step::Tell),
+        1 => (0..8_usize).prop_map(Step::CutOff),
     ];
     prop::collection::vec(step, 1..150)
-}
-
-/// Drives a study through the steps, checking the contract at each.
-fn drive(kind: SchedulerKind, max: u64, eta: u64, steps: &[Step]) -> Result<(), TestCaseError> {
-    const WORKERS: usize = 4;
-    let mut study = Study::new(setup(kind, max, eta)).unwrap();
-    let mut events: Vec<Event> = Vec::new();
-    let mut running: Vec<Assignment> = Vec::new();
-    let mut ended: Option<TrialId> = None;
-    let mut quotas = Quotas::default();
-    // The checkpoints of a caller that removes each as soon as it may.
-    let mut kept: BTreeSet<Checkpoint> = BTreeSet::new();
-    for step in steps {
-        events.extend(study.take_events());
-        let needed = study.checkpoints();
-        kept.retain(|c| needed.contains(c));
-        prop_assert_eq!(&kept, &needed, "{} needs what nobody has", kind);
-        match *step {
-            Step::Ask if running.len() < WORKERS => {
-                let mut cold = Study::replay(events.clone()).unwrap();
-                let ask = study.ask().unwrap();
-                prop_assert_eq!(cold.ask().unwrap(), ask.clone(), "a replay asks for something else");
-                // There are always configurations left, so that there is always something to do.
-                let Ask::Trial(job) = ask else {
-                    return Err(TestCaseError::fail(format!("{kind} leaves workers idle")));
-                };
-                // A race's yardsticks are measured on.
-                let yardstick = kind == SchedulerKind::Racing && job.resumed;
-                prop_assert!(job.resource.is_none_or(|r| r >= 1 && (r <= max || yardstick)), "{:?}", job);
-                prop_assert!(job.from.is_none_or(|from| kept.contains(&from)), "{:?} was removed", job.from);
-                let trial = study.trial(job.trial).unwrap();
-                prop_assert!(!job.resumed || job.from.is_some_and(|from| from.trial == job.trial));
-                let promotes = !matches!(kind, SchedulerKind::Pbt | SchedulerKind::Racing | SchedulerKind::Dyhpo);
-                if job.resumed && trial.attempt == 1 && promotes {
-                    let from = trial.measurements.last().unwrap().step;
-                    let bracket = quotas.bracket[&job.trial];
-                    let promoted = quotas.promoted.entry((bracket, from)).or_default();
-                    promoted.insert(job.trial);
-                    let arrived = &quotas.arrived[&(bracket, from)];
-                    // As many of a planned round as planned, a failed trial's place included; else one in eta of those
-                    // there.
-                    let begun = quotas.bracket.values().filter(|b| **b == bracket).count() as u64;
-                    let plan = study.plan().unwrap();
-                    let rungs = &plan.brackets.iter().find(|b| b.rungs[0].resource == bracket).unwrap().rungs;
-                    let next = rungs.iter().find(|r| r.resource == job.resource.unwrap()).unwrap();
-                    let quota = match (next.quota, rungs[0].quota) {
-                        (Some(quota), Some(first)) => begun.div_ceil(first) * quota,
-                        _ => arrived.len() as u64 / eta,
-                    };
-                    prop_assert!(promoted.len() as u64 <= quota, "{} beyond its quota", kind);
-                } else {
-                    quotas.bracket.entry(job.trial).or_insert(job.resource.unwrap_or(0));
-                }
-                running.push(job);
-            }
-            Step::Ask => {}
-            _ if running.is_empty() => {}
-            Step::Report(i, far, value) => {
-                let i = i % running.len();
-                let job = &running[i];
-                let last = study.trial(job.trial).unwrap().last_step().unwrap_or(0);
-                let pauses = !matches!(kind, SchedulerKind::Fifo | SchedulerKind::Asha);
-                let end = if pauses { job.resource.unwrap_or(max) } else { max };
-                let at = if far { (last + 2).min(end).max(last + 1) } else { last + 1 };
-                let mut cold = Study::replay(events.clone()).unwrap();
-                let decision = study.report(job.trial, at, f64::from(value)).unwrap();
-                prop_assert_eq!(cold.report(job.trial, at, f64::from(value)).unwrap(), decision);
-                prop_assert!(
-                    at < max || decision != Decision::Pause || kind == SchedulerKind::Racing,
-                    "{} pauses at the end",
-                    kind
-                );
-                if at >= max && kind != SchedulerKind::Fifo && kind != SchedulerKind::Racing {
-                    prop_assert_eq!(decision, Decision::Stop);
-                }
-                let job = job.clone();
-                if decision == Decision::Pause {
-                    kept.insert(Checkpoint { trial: job.trial, resource: at });
-                    let key = (quotas.bracket[&job.trial], at);
-                    quotas.arrived.entry(key).or_default().insert(job.trial);
-                }
-                if decision == Decision::Stop || (decision == Decision::Continue && at >= max) {
-                    study.tell(job.trial, Outcome::Done).unwrap();
-                    ended = Some(job.trial);
-                }
-                if decision != Decision::Continue || at >= max {
-                    running.remove(i);
-                }
-            }
-            Step::NotANumber(i) | Step::Fail(i) | Step::Tell(i) => {
-                let job = running.remove(i % running.len());
-                let end = job.resource.unwrap_or(max);
-                quotas.arrived.entry((quotas.bracket[&job.trial], end)).or_default().insert(job.trial);
-                let outcome = match step {
-                    Step::NotANumber(_) => {
-                        let last = study.trial(job.trial).unwrap().last_step().unwrap_or(0);
-                        prop_assert_eq!(study.report(job.trial, last + 1, f64::NAN).unwrap(), Decision::Stop);
-                        Outcome::Done
-                    }
-                    Step::Tell(_) => Outcome::Value(2.5),
-                    _ => Outcome::Failed("no".to_owned()),
-                };
-                study.tell(job.trial, outcome).unwrap();
-                ended = Some(job.trial);
-            }
-            Step::Lose(i) => {
-                let job = running.remove(i % running.len());
-                study.interrupt(job.trial).unwrap();
-                prop_assert!(study.report(job.trial, max, 0.0).is_err(), "a late report of a lost worker is taken");
-            }
-        }
-        if let Some(trial) = ended {
-            prop_assert!(study.report(trial, max + 1, 0.0).is_err(), "a late report is taken");
-        }
-    }
-    Ok(())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_contract_holds_on_any_schedule(steps in steps()) {
+    fn the_contract_holds_on_any_schedule(steps in schedules()) {
         for kind in without_models() {
-            drive(kind, 9, 3, &steps)?;
-            drive(kind, 5, 2, &steps)?;
+            drive(kind, 9, 3, &steps);
+            drive(kind, 5, 2, &steps);
         }
     }
 }
@@ -201,9 +131,19 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_contract_holds_where_models_decide(steps in steps()) {
+    fn the_contract_holds_where_models_decide(steps in schedules()) {
         for kind in MODELLED {
-            drive(kind, 9, 3, &steps)?;
+            drive(kind, 9, 3, &steps);
+        }
+    }
+}
+
+#[test]
+fn every_kind_passes_the_suite() {
+    for kind in SchedulerKind::ALL {
+        for (max, eta) in [(9, 3), (1, 2)] {
+            let setup = setup(kind, max, eta);
+            assert_scheduler(11, max, || deciders(&setup).1);
         }
     }
 }

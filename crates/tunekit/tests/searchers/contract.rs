@@ -1,10 +1,11 @@
-//! The contract of `Searcher`, run over every kind there is; and that the one with a model is worth it.
+//! Every kind of `Searcher` passes the suite of its contract, and a model is worth it.
 
 use std::collections::BTreeSet;
 
-use tunekit::journal::Event;
+use tunekit::scheduler::SchedulerSpec;
 use tunekit::searcher::UnknownName;
-use tunekit::{Ask, Assignment, Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study, TrialId};
+use tunekit::searcher::conformance::assert_searcher;
+use tunekit::{Assignment, Config, Domain, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study, TrialId};
 
 fn mixed() -> Space {
     Space::new()
@@ -52,32 +53,54 @@ fn score(config: &Config) -> f64 {
     (config.float("x").unwrap() - 2.0).powi(2) + (config.float("n").unwrap().ln() - 3.0).abs() + kind
 }
 
+/// A test for each kind: all of them take a minute.
+macro_rules! each_kind {
+    ($($test:ident: $kind:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $test() {
+                assert_searcher(11, || SearcherKind::$kind.build());
+            }
+        )*
+
+        #[test]
+        fn every_kind_is_tested() {
+            assert_eq!([$(SearcherKind::$kind),*], SearcherKind::ALL);
+        }
+    };
+}
+
+each_kind! {
+    random_keeps_the_contract: Random,
+    sobol_keeps_the_contract: Sobol,
+    grid_keeps_the_contract: Grid,
+    gp_keeps_the_contract: Gp,
+    tpe_keeps_the_contract: Tpe,
+    bore_keeps_the_contract: Bore,
+    cqr_keeps_the_contract: Cqr,
+    evolution_keeps_the_contract: Evolution,
+    de_keeps_the_contract: De,
+    cmaes_keeps_the_contract: CmaEs,
+    nsga2_keeps_the_contract: Nsga2,
+    auto_keeps_the_contract: Auto,
+}
+
 #[test]
-fn suggestions_are_in_the_space_new_and_a_function_of_seed_and_results() {
-    for kind in SearcherKind::ALL {
-        let run = |seed| drive(of(kind, mixed()).seed(seed), 16, |j| Outcome::Value(score(&j.config)));
-        let (mut study, configs) = run(3);
-        assert_eq!(configs, run(3).1, "{kind}");
-        // A grid has no luck in it.
-        assert!(kind == SearcherKind::Grid || configs != run(4).1, "{kind}");
-        let keys: BTreeSet<String> = configs.iter().map(Config::key).collect();
-        assert_eq!(keys.len(), configs.len(), "{kind}");
-        // A study from the journal, without any cache, suggests the same.
-        let mut replayed = Study::replay(study.take_events()).unwrap();
-        assert_eq!(replayed.ask().unwrap(), study.ask().unwrap(), "{kind}");
+fn searchers_that_a_scheduler_brings_keep_the_contract() {
+    for kind in [SchedulerKind::Bohb, SchedulerKind::Dehb, SchedulerKind::Mobster, SchedulerKind::HyperTune] {
+        assert_searcher(11, || SchedulerSpec::from(kind).build_searcher().unwrap());
     }
 }
 
 #[test]
-fn a_cache_changes_nothing_at_any_prefix_of_a_journal() {
+fn suggestions_are_new_and_other_ones_for_another_seed() {
     for kind in SearcherKind::ALL {
-        let (mut study, configs) = drive(of(kind, mixed()), 13, |j| Outcome::Value(score(&j.config)));
-        let events = study.take_events();
-        let asks = events.iter().enumerate().filter(|(_, e)| matches!(e, Event::Ask { .. })).map(|(i, _)| i);
-        for (config, before) in configs.iter().zip(asks) {
-            let mut cold = Study::replay(events[..before].to_vec()).unwrap();
-            assert_eq!(job(&mut cold).config, *config, "{kind} before event {before}");
-        }
+        let run = |seed| drive(of(kind, mixed()).seed(seed), 16, |j| Outcome::Value(score(&j.config))).1;
+        let configs = run(3);
+        // A grid has no luck in it.
+        assert!(kind == SearcherKind::Grid || configs != run(4), "{kind}");
+        let keys: BTreeSet<String> = configs.iter().map(Config::key).collect();
+        assert_eq!(keys.len(), configs.len(), "{kind}");
     }
 }
 
@@ -99,159 +122,11 @@ fn a_cache_changes_nothing_when_there_are_many_trials() {
 }
 
 #[test]
-fn a_cache_changes_nothing_when_results_come_late_fail_or_come_twice() {
-    for kind in SearcherKind::ALL {
-        let mut study = Study::new(of(kind, mixed())).unwrap();
-        let mut events = Vec::new();
-        let mut open: Vec<Assignment> = Vec::new();
-        for i in 0..26_usize {
-            events.extend(study.take_events());
-            let cold = job(&mut Study::replay(events.clone()).unwrap());
-            let warm = job(&mut study);
-            assert_eq!(warm, cold, "{kind} at step {i}");
-            open.push(warm);
-            if open.len() < 3 {
-                continue;
-            }
-            let ended = open.remove(i * 7 % 3);
-            match i % 6 {
-                5 => study.tell(ended.trial, Outcome::Failed("no".to_owned())).unwrap(),
-                // All equal until they are measured again, which is when they turn out not to be.
-                _ => study.tell(ended.trial, 1.0).unwrap(),
-            }
-            if i % 4 == 3 {
-                let _ = study.best();
-                study.add(&ended.config, 1.0 + i as f64).unwrap();
-            }
-        }
-    }
-}
-
-#[test]
-fn a_best_configuration_that_fills_half_the_cube_is_not_suggested_again() {
-    // Where `kind` is a nothing else exists: every point of that half stands for one configuration.
-    let space = Space::new()
-        .with("kind", Domain::categorical(["a", "b"]).unwrap())
-        .unwrap()
-        .with_when("x", Domain::float(0.0, 1.0).unwrap(), "kind", ["b"])
-        .unwrap();
-    for kind in SearcherKind::ALL {
-        let setup = Setup { metric: Metric::minimize("m").deterministic(), ..of(kind, space.clone()) };
-        let (_, configs) = drive(setup, 30, |j| Outcome::Value(j.config.float("x").unwrap_or(-5.0)));
-        let keys: BTreeSet<String> = configs.iter().map(Config::key).collect();
-        assert_eq!(keys.len(), configs.len(), "{kind}");
-    }
-}
-
-#[test]
 fn predicates_that_leave_one_in_ten_thousand_never_run_out() {
     let space = cube(3).with("n", Domain::int(1, 1000).unwrap()).unwrap();
     let space = space.require("x0 + x1 + x2 <= 0.1").unwrap().require("n <= 600").unwrap();
     for kind in SearcherKind::ALL {
         drive(of(kind, space.clone()), 14, |j| Outcome::Value(-j.config.float("x0").unwrap()));
-    }
-}
-
-#[test]
-fn failures_and_what_is_not_finite_are_survived() {
-    for kind in SearcherKind::ALL {
-        for every in [1, 2, 3] {
-            let outcome = |j: &Assignment| match (j.trial.0 % every, j.trial.0 % 2) {
-                (0, 0) => Outcome::Failed("no".to_owned()),
-                (0, _) => Outcome::Value(f64::NAN),
-                _ => Outcome::Value(score(&j.config)),
-            };
-            drive(of(kind, mixed()), 12, outcome);
-        }
-    }
-}
-
-#[test]
-fn values_of_any_size_sign_and_sameness_are_survived() {
-    let values: [fn(u64) -> f64; 7] = [
-        |_| 1.0,
-        |_| 0.0,
-        |i| if i % 2 == 0 { 1e300 } else { 1e-300 },
-        |i| if i % 2 == 0 { 1.7e308 } else { -1.7e308 },
-        |i| 1e-300 * (1.0 + i as f64),
-        |i| 5e-324 * (i % 3) as f64,
-        |i| -(i as f64),
-    ];
-    for kind in SearcherKind::ALL {
-        for (v, value) in values.iter().enumerate() {
-            for metric in
-                [Metric::minimize("m"), Metric::maximize("m"), Metric::time("m"), Metric::time("m").deterministic()]
-            {
-                let setup = Setup { metric, ..of(kind, cube(2)) };
-                let (study, _) = drive(setup, 9, |j| Outcome::Value(value(j.trial.0)));
-                let best = study.best().unwrap();
-                assert!(best.mean.is_finite(), "{kind} on values {v}: {best:?}");
-            }
-        }
-    }
-}
-
-#[test]
-fn spaces_of_one_value_and_of_many_dimensions_are_survived() {
-    let one = Space::new()
-        .with("a", Domain::int(3, 3).unwrap())
-        .unwrap()
-        .with("b", Domain::float(1.0, 1.0).unwrap().log().unwrap())
-        .unwrap()
-        .with("c", Domain::categorical(["only"]).unwrap())
-        .unwrap();
-    for kind in SearcherKind::ALL {
-        drive(of(kind, one.clone()), 14, |j| Outcome::Value(j.trial.0 as f64));
-        drive(of(kind, cube(1)), 14, |j| Outcome::Value(j.config.float("x0").unwrap()));
-        drive(of(kind, cube(60)), 14, |j| Outcome::Value(j.config.float("x7").unwrap()));
-        let part = one.clone().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
-        drive(of(kind, part), 12, |j| Outcome::Value(j.config.float("x").unwrap()));
-    }
-}
-
-#[test]
-fn workers_never_repeat_each_other() {
-    let small = Space::new().with("n", Domain::int(1, 24).unwrap()).unwrap();
-    for kind in SearcherKind::ALL {
-        for space in [mixed(), small.clone()] {
-            let mut study = Study::new(of(kind, space)).unwrap();
-            let mut open: Vec<Assignment> = Vec::new();
-            for _ in 0..20 {
-                let next = job(&mut study);
-                assert!(open.iter().all(|o| o.config != next.config), "{kind}: {}", next.config);
-                open.push(next);
-                if open.len() == 4 {
-                    let done = open.remove(1);
-                    let value = done.config.float("n").unwrap();
-                    study.tell(done.trial, (value - 7.0).powi(2)).unwrap();
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn results_in_any_order_change_nothing_at_any_prefix() {
-    for kind in SearcherKind::ALL {
-        let mut study = Study::new(of(kind, mixed())).unwrap();
-        let (mut open, mut events, mut asks) = (Vec::new(), Vec::new(), Vec::new());
-        for i in 0..28 {
-            let next = job(&mut study);
-            asks.push((events.len(), next.config.clone()));
-            open.push(next);
-            if open.len() == 4 {
-                // Neither the oldest nor the youngest first, and every fifth fails.
-                let done = open.remove([2, 0, 3, 1][i % 4]);
-                let outcome = if i % 5 == 4 { Outcome::Failed("no".to_owned()) } else { score(&done.config).into() };
-                study.tell(done.trial, outcome).unwrap();
-            }
-            events.extend(study.take_events());
-        }
-        for (before, config) in asks {
-            // The header and the first ask are taken together.
-            let mut cold = Study::replay(events[..before.max(1)].to_vec()).unwrap();
-            assert_eq!(job(&mut cold).config, config, "{kind} before event {before}");
-        }
     }
 }
 
@@ -273,37 +148,24 @@ fn conditional() -> Space {
 }
 
 #[test]
-fn conditions_and_predicates_hold_for_every_suggestion() {
-    // The Gaussian process ignores predicates: a suggestion against one is an error, not a suggestion.
+fn the_mean_of_the_best_is_finite_where_all_values_are() {
+    for value in [1e300, 1.7e308, 1e-300, 5e-324, 0.0, -1e300] {
+        for metric in [Metric::minimize("m"), Metric::maximize("m"), Metric::time("m")] {
+            let setup = Setup { metric, ..of(SearcherKind::Random, cube(2)) };
+            let (study, _) = drive(setup, 9, |j| Outcome::Value(if j.trial.0 % 2 == 0 { value } else { -value / 3.0 }));
+            let best = study.best().unwrap();
+            assert!(best.mean.is_finite(), "{value}: {best:?}");
+        }
+    }
+}
+
+#[test]
+fn conditional_parameters_are_tried_both_ways() {
     for kind in SearcherKind::ALL {
         let loss = |config: &Config| config.float("x").unwrap() + config.int("depth").map_or(1.0, |d| 1.0 / d as f64);
-        // `drive` validates each.
-        let (mut study, configs) = drive(of(kind, conditional()), 30, |j| Outcome::Value(loss(&j.config)));
+        let (_, configs) = drive(of(kind, conditional()), 30, |j| Outcome::Value(loss(&j.config)));
         assert!(configs.iter().any(|c| c.int("depth").is_some()), "{kind}");
-        let mut replayed = Study::replay(study.take_events()).unwrap();
-        assert_eq!(replayed.ask().unwrap(), study.ask().unwrap(), "{kind}");
-    }
-}
-
-#[test]
-fn constraints_and_further_objectives_are_survived() {
-    for kind in SearcherKind::ALL {
-        let setup = of(kind, mixed()).constraint("memory").objective(Metric::maximize("rate"));
-        let outcome = |j: &Assignment| {
-            let n = j.config.float("n").unwrap();
-            Measured::new(score(&j.config)).more([n]).constraints([n - 100.0]).into()
-        };
-        drive(setup, 20, outcome);
-    }
-}
-
-#[test]
-fn the_largest_is_searched_as_the_least_of_its_negative() {
-    for kind in SearcherKind::ALL {
-        let least = drive(of(kind, cube(2)), 16, |j| Outcome::Value(j.config.float("x0").unwrap() - 0.3)).1;
-        let setup = Setup { metric: Metric::maximize("gain"), ..of(kind, cube(2)) };
-        let largest = drive(setup, 16, |j| Outcome::Value(0.3 - j.config.float("x0").unwrap())).1;
-        assert_eq!(least, largest, "{kind}");
+        assert!(configs.iter().any(|c| c.int("depth").is_none()), "{kind}");
     }
 }
 
@@ -320,21 +182,6 @@ fn equal_configurations_are_replicates() {
         assert_eq!((best.n, best.value), (3, 4.0), "{kind}");
         let [low, high] = best.ci95.unwrap();
         assert!(low <= best.mean && best.mean <= high);
-    }
-}
-
-#[test]
-fn a_finite_space_is_used_up_to_the_last_configuration() {
-    let space = Space::new()
-        .with("n", Domain::int(1, 6).unwrap())
-        .unwrap()
-        .with("kind", Domain::categorical(["a", "b"]).unwrap())
-        .unwrap();
-    for kind in SearcherKind::ALL {
-        let setup = Setup::new(space.clone(), Metric::minimize("loss").deterministic()).searcher(kind);
-        let (mut study, configs) = drive(setup, 12, |j| Outcome::Value(j.config.float("n").unwrap()));
-        assert_eq!(configs.iter().map(Config::key).collect::<BTreeSet<_>>().len(), 12, "{kind}");
-        assert!(matches!(study.ask().unwrap(), Ask::Done(_)), "{kind}");
     }
 }
 

@@ -15,6 +15,7 @@ const BACKGROUND: usize = 32;
 
 /// The metric as a function of two parameters, averaged over the others (Friedman 2001).
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PairDependence {
     /// The parameters.
     pub parameters: [String; 2],

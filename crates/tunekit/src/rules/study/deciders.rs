@@ -13,6 +13,12 @@ impl SchedulerSpec {
     pub fn has_searcher(&self) -> bool {
         brought(self).is_some()
     }
+
+    /// A new searcher of the kind that it brings, for [`Study::with`](crate::Study::with) beside
+    /// [`SchedulerSpec::build`]; `None` where any searcher will do.
+    pub fn build_searcher(&self) -> Option<Box<dyn Searcher>> {
+        brought(self)
+    }
 }
 
 /// The searcher that works under a scheduler: the one that it brings, or the one asked for.
