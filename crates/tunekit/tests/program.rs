@@ -394,9 +394,11 @@ fn a_race_keeps_every_replicate_of_a_program_with_a_constraint() {
     let output = case.run();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let experiment = case.experiment();
-    let trial = experiment.trials().iter().find(|trial| trial.status == Status::Stopped).expect("one is dropped");
-    assert_eq!((trial.measurements.len(), trial.value(ValueRule::Mean)), (2, Some(1.5)));
-    assert_eq!(trial.constraints(ValueRule::Mean), [-1.5]);
+    let twice: Vec<_> = experiment.trials().iter().filter(|trial| trial.measurements.len() == 2).collect();
+    assert!(!twice.is_empty());
+    for trial in twice {
+        assert_eq!((trial.value(ValueRule::Mean), trial.constraints(ValueRule::Mean)), (Some(1.5), vec![-1.5]));
+    }
     let events = JournalFile::read(case.out().join("journal.jsonl")).unwrap().events;
     assert!(Study::verify(events, Some(4)).is_ok());
 }
