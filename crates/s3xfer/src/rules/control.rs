@@ -619,7 +619,7 @@ impl Controller {
             if rate < AS_MUCH * before.rate {
                 self.body_rate = body;
                 self.needed = Some(before);
-                // Where as many were worse once, the network became better meanwhile.
+                // The network became better meanwhile if as many were worse once.
                 self.ceiling = self.ceiling.filter(|ceiling| ceiling.requests >= before.requests);
                 return self.set(before.requests);
             }

@@ -236,7 +236,7 @@ impl Ranges {
         let Some(index) = self.ranges.iter().position(|range| range.number == number) else { return Ok(()) };
         let Page { mut objects, next } = page;
         if let Some(early) = self.disorder(index, &objects) {
-            // What was given out is dropped by its place in the order when it comes again.
+            // Keys that were given out are dropped by their place in the order when they come again.
             let needs_order = self.skip.is_some();
             if !needs_order && (self.order == Order::Unknown || self.is_whole()) {
                 self.order = Order::Unknown;
@@ -443,7 +443,7 @@ mod tests {
             outcome
         }
 
-        /// What came, and whether it came to its end.
+        /// The objects that came, and whether they came to their end.
         fn play(&self, most: usize, seed: u64) -> (Outcome, Result<(), Disorder>) {
             let (mut ranges, mut outcome) = (Ranges::new(most, 0), Outcome::default());
             let mut asked: Vec<(u64, Asked)> = Vec::new();

@@ -77,7 +77,7 @@ impl Searcher for Draws {
             let unknown = self.is(Fault::Unknown).then_some("made up");
             return Ok(unknown.into_iter().fold(config, |config, name| config.with(name, Value::from(true))));
         }
-        // What is left of a small space; else a repetition.
+        // The rest of a small space; else a repetition.
         let count = space.count().filter(|count| *count < 10_000).unwrap_or(0);
         let mut all = (0..count).filter_map(|i| space.nth(i)).filter(allowed).peekable();
         let is_empty = all.peek().is_none();

@@ -168,14 +168,14 @@ pub fn pending_configurations_are_not_repeated(seed: u64, make: impl Fn() -> Box
     });
 }
 
-/// Where the metric is deterministic, no configuration is suggested twice, failed ones included.
+/// No configuration is suggested twice if the metric is deterministic, failed ones included.
 ///
 /// # Panics
 /// The property does not hold.
 #[track_caller]
 pub fn a_deterministic_metric_is_measured_once(seed: u64, make: impl Fn() -> Box<dyn Searcher>) {
     property(&make, seed, "where the metric is deterministic, no configuration is suggested twice").assert(|| {
-        // Where `kind` is a nothing else exists: every point of that half stands for one configuration, which is the
+        // Nothing else exists if `kind` is `a`: every point of that half stands for one configuration, which is the
         // best.
         let space = Space::new()
             .with("kind", choice(["a", "b"]))
@@ -222,7 +222,7 @@ pub fn a_finite_space_is_used_up(seed: u64, make: impl Fn() -> Box<dyn Searcher>
     });
 }
 
-/// Where predicates allow nothing, the answer is an error.
+/// The answer is an error if predicates allow nothing.
 ///
 /// # Panics
 /// The property does not hold.
@@ -247,7 +247,7 @@ pub fn a_space_without_configurations_is_an_error(seed: u64, make: impl Fn() -> 
     });
 }
 
-/// Where larger is better, the suggestions are those for the negative values where smaller is.
+/// The suggestions where larger is better are those for the negative values where smaller is.
 ///
 /// # Panics
 /// The property does not hold.

@@ -72,7 +72,7 @@ impl Scheduler for Dyhpo {
         if paused.is_empty() || (history.may_start() && spreads) {
             return start;
         }
-        // Where there is no new configuration the paused ones are left.
+        // The paused ones are left if there is no new configuration.
         let new = if history.may_start() { self.model.candidate(&history).ok() } else { None };
         let steps = paused.iter().map(|(trial, level)| (&trial.config, *level));
         let steps: Vec<(&Config, usize)> = steps.chain(new.as_ref().map(|config| (config, 0))).collect();

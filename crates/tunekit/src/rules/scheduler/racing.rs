@@ -37,7 +37,7 @@ const CLEAR: f64 = 0.95;
 /// resource; the incumbent and the baseline (the first point to evaluate, if there is any) are the yardsticks: they
 /// stay paused and are measured on, past the maximum too, as long as they are that.
 ///
-/// Where the study has constraints, a report should carry them: a constraint that was not measured counts as met. A
+/// A report should carry the study's constraints: a constraint that was not measured counts as met. A
 /// configuration that meets them beats one that does not, and of two that do not the one wins that exceeds them by
 /// less. All of that is a matter of probabilities, for constraints are measured with noise as the metric is: a
 /// challenger is dropped for a constraint on no less evidence than for its value. [`Study::best`](crate::Study::best)

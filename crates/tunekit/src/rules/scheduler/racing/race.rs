@@ -28,7 +28,7 @@ pub(super) struct Race {
     /// The same of each constraint, where they count.
     pub(super) constraints: Vec<Drift<TrialId>>,
     pub(super) incumbent: Option<TrialId>,
-    /// Of which it is not clear yet, with how often each was measured and how far it came.
+    /// Those that are not decided yet, with how often each was measured and how far it came.
     pub(super) live: BTreeMap<TrialId, Run>,
     /// The same of the incumbent.
     pub(super) leader: Run,
