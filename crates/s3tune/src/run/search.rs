@@ -186,7 +186,7 @@ fn failed(plan: &Plan, error: TunerError) -> Searched {
         }
         TunerError::TooManyFailures { consecutive, last, tuning } => {
             let failure = Failure::Work(format!(
-                "{consecutive} configurations failed in a row, the last one because: {last}; the measurements are in {out}"
+                "{consecutive} configurations failed in a row, the last one because: {last}; measurements are in {out}"
             ));
             (Some(tuning), failure)
         }

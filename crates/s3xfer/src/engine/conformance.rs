@@ -1,7 +1,7 @@
 //! The contract of [`WriteAt`] as functions for the tests of a sink of your own.
 //!
 //! [`assert_write_at`] checks that bytes arrive as they were sent, in any order and from several threads at once;
-//! [`assert_full_is_an_error`] checks that a sink without room says so. They panic with the property that does not hold.
+//! [`assert_full_is_an_error`] checks that a sink without room says so. They panic and name the broken property.
 //! `make` gives a new sink each time, `read` takes one whose writes are all done and gives its bytes; the order and the
 //! size of pieces come from `seed`.
 //!

@@ -118,7 +118,8 @@ pub enum TransferError {
     },
     /// The object does not fit into memory as [`memory_limit`](crate::TransferConfig::memory_limit) allows.
     #[error(
-        "{object}: {bytes} bytes do not fit into the {room} that memory_limit leaves; raise it, or take the object as a stream"
+        "{object}: {bytes} bytes do not fit into the {room} that memory_limit leaves; raise it, or take the object as \
+         a stream"
     )]
     TooLarge {
         /// `s3://bucket/key`.
@@ -182,8 +183,8 @@ pub enum TransferError {
     },
     /// A part of a stream, which has to be in memory until the server has it, does not fit there.
     #[error(
-        "{object}: a part of {part_bytes} bytes does not fit into the {room} that memory_limit leaves; raise it, or lower \
-         multipart_chunksize (S3 takes no part below 5 MiB but the last)"
+        "{object}: a part of {part_bytes} bytes does not fit into the {room} that memory_limit leaves; raise it, or \
+         lower multipart_chunksize (S3 takes no part below 5 MiB but the last)"
     )]
     NoRoomForPart {
         /// `s3://bucket/key`.

@@ -123,8 +123,8 @@ impl Simulator {
     /// Trials that run at the end stay open.
     ///
     /// # Errors
-    /// The searcher has no suggestion, the study was in use before, a step takes no time, or 10,000 trials in a row fail
-    /// at their start.
+    /// The searcher has no suggestion, the study was in use before, a step takes no time, or 10,000 trials in a row
+    /// fail at their start.
     pub fn run<M: Into<Measured>>(
         &self,
         study: &mut Study,

@@ -219,8 +219,8 @@ impl Folder {
     }
 }
 
-/// Gives the file's lock back before the file is closed. A close alone would not free it at once: a program that another
-/// thread starts at that moment has a copy of every open file, and of its lock with it, until its own code begins.
+/// Gives the file's lock back before the file is closed. A close alone would not free it at once. A program that
+/// another thread starts at that moment has a copy of every open file, and of its lock, until its own code begins.
 pub(crate) fn unlock(file: &File) {
     // A lock that cannot be given back goes with the file.
     let _ = rustix::fs::flock(file, FlockOperation::Unlock);

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(best(&all, 3, FrontOrder::Crowding), [0, 3, 2]);
         let all = standings(&[(&[0.0, 10.0], &[]), (&[4.9, 5.1], &[]), (&[5.2, 4.8], &[]), (&[10.0, 0.0], &[])]);
         assert_eq!(best(&all, 4, FrontOrder::EpsilonNet), [0, 3, 1, 2]);
-        // By hand: of 1, 2 and 3 the net takes 2 first, the farthest from both ends; 1 and 2 have equal room, and 3 less.
+        // By hand: the net takes 2 before 1 and 3, as the farthest from both ends. 1 and 2 have equal room, 3 has less.
         let front = [[0.0, 10.0], [1.0, 9.0], [6.0, 4.0], [7.0, 3.0], [10.0, 0.0]];
         let all = standings(&front.each_ref().map(|losses| (losses.as_slice(), [].as_slice())));
         assert_eq!(best(&all, 5, FrontOrder::EpsilonNet), [0, 4, 2, 1, 3]);
