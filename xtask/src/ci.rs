@@ -1,8 +1,8 @@
 //! The checks that a change must pass, as a list of commands that anybody can repeat by hand.
 //!
 //! Cheap steps first, so that a slip in formatting does not cost half an hour. Each step prints its command line and
-//! how long it took; the first failure stops the run. The steps need
-//! nothing but Rust. The end-to-end run of the program lives in `.ci/run`.
+//! how long it took; the first failure stops the run. The steps need nothing but Rust. The end-to-end run of the
+//! program and the checks by tools that not every machine has live in `.ci/run`.
 
 use std::path::Path;
 use std::process::Command;
@@ -78,7 +78,7 @@ fn steps(crates: &[metadata::Crate], tests: Tests) -> Vec<Step> {
     let mut steps = vec![
         Step::cargo("fmt --all -- --check"),
         Step::cargo("clippy --workspace --all-targets --all-features -- -D warnings"),
-        Step::cargo("doc --workspace --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
+        Step::cargo("doc --workspace --all-features --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
         // Packs each crate as it would be uploaded: manifest, versions of our own crates, README, licences, lock file.
         // It cannot tell whether a packed crate compiles (that builds the SDK once more; `tidy` looks for files left
         // out), nor whether a registry has the names free, the owner's account and the versions unused: for those there
@@ -122,6 +122,13 @@ mod tests {
         let lines = lines(Tests::Skip);
         assert!(lines.contains(&"cargo clippy -p tunekit -- -D warnings".to_owned()));
         assert!(!lines.iter().any(|line| line.contains("-p xtask")));
+    }
+
+    #[test]
+    fn the_documentation_is_built_with_every_feature() {
+        let lines = lines(Tests::Skip);
+        let doc = lines.iter().find(|line| line.contains("cargo doc")).unwrap();
+        assert!(doc.contains("-D warnings") && doc.contains("--workspace --all-features"), "{doc}");
     }
 
     #[test]

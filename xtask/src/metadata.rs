@@ -1,6 +1,7 @@
-//! The workspace as cargo knows it: its crates, their dependencies, and their features.
+//! The workspace as cargo knows it: its crates, their dependencies, their features, and the least Rust versions.
 //!
-//! Reads `cargo metadata --no-deps`, which touches neither network nor build folder. It judges nothing.
+//! Reads `cargo metadata`, which does not touch the build folder. Without dependencies it does not touch the network,
+//! with them it loads sources that no build has loaded yet. It judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,26 +26,57 @@ pub(crate) struct Dependency {
     pub(crate) dev: bool,
 }
 
+/// The least Rust version of a crate of ours, and those of the crates that every build of it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Floor {
+    pub(crate) name: String,
+    /// As its manifest states it; empty if it does not.
+    pub(crate) rust: String,
+    /// Name and version of Rust; a crate that states none is left out.
+    pub(crate) needs: Vec<(String, String)>,
+}
+
 /// The crates of the workspace at `root`, by name.
 ///
 /// # Errors
 /// When cargo cannot be started, refuses, or answers something else than metadata.
 pub(crate) fn crates(root: &Path) -> Result<Vec<Crate>, String> {
+    parse(&ask(root, &["metadata", "--no-deps", "--format-version", "1", "--offline"])?)
+}
+
+/// The least Rust versions of the workspace's crates at `root`, on this platform.
+///
+/// # Errors
+/// As [`crates`], and when a source is not on this machine and cannot be loaded.
+pub(crate) fn floors(root: &Path) -> Result<Vec<Floor>, String> {
+    let about = ask(root, &["-vV"])?;
+    let about = String::from_utf8_lossy(&about);
+    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.ok_or("`cargo -vV` names no host")?;
+    parse_floors(&ask(root, &["metadata", "--format-version", "1", "--locked", "--filter-platform", host])?)
+}
+
+/// The standard output of cargo with these arguments.
+fn ask(root: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let line = format!("cargo {}", arguments.join(" "));
     let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .args(arguments)
         .current_dir(root)
         .output()
-        .map_err(|error| format!("cargo metadata could not be started: {error}"))?;
+        .map_err(|error| format!("{line} could not be started: {error}"))?;
     if !output.status.success() {
-        return Err(format!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
+        return Err(format!("{line} failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
     }
-    parse(&output.stdout)
+    Ok(output.stdout)
+}
+
+fn read_json(json: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(json).map_err(|error| format!("cargo metadata answered no JSON: {error}"))
 }
 
 fn parse(json: &[u8]) -> Result<Vec<Crate>, String> {
-    let metadata: Value =
-        serde_json::from_slice(json).map_err(|error| format!("cargo metadata answered no JSON: {error}"))?;
+    let metadata = read_json(json)?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata answered without `packages`")?;
     let mut crates = packages.iter().map(read_crate).collect::<Result<Vec<_>, _>>()?;
     crates.sort_by(|a, b| a.name.cmp(&b.name));
@@ -74,6 +106,36 @@ fn read_crate(package: &Value) -> Result<Crate, String> {
         })
         .collect();
     Ok(Crate { name, dependencies, features })
+}
+
+fn parse_floors(json: &[u8]) -> Result<Vec<Floor>, String> {
+    let metadata = read_json(json)?;
+    let list = |value: &Value, name: &str| {
+        value.as_array().cloned().ok_or_else(|| format!("cargo metadata answered without `{name}`"))
+    };
+    let packages = list(&metadata["packages"], "packages")?;
+    let nodes = list(&metadata["resolve"]["nodes"], "resolve.nodes")?;
+    let members = list(&metadata["workspace_members"], "workspace_members")?;
+    let package = |id: &Value| packages.iter().find(|package| package["id"] == *id);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut floors = Vec::new();
+    for ours in members.iter().filter_map(package) {
+        let declared = list(&ours["dependencies"], "dependencies")?;
+        let always = |name: &str| {
+            declared.iter().any(|dependency| {
+                dependency["name"] == name && dependency["kind"].is_null() && dependency["optional"] == false
+            })
+        };
+        let node = nodes.iter().find(|node| node["id"] == ours["id"]);
+        let node = node.ok_or_else(|| format!("cargo metadata does not resolve {}", ours["name"]))?;
+        let resolved = list(&node["deps"], "deps")?;
+        let needs = resolved.iter().filter_map(|dependency| package(&dependency["pkg"]));
+        let needs = needs.map(|found| (text(&found["name"]), text(&found["rust_version"])));
+        let needs = needs.filter(|(name, rust)| always(name) && !rust.is_empty()).collect();
+        floors.push(Floor { name: text(&ours["name"]), rust: text(&ours["rust_version"]), needs });
+    }
+    floors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(floors)
 }
 
 impl Crate {
@@ -158,8 +220,24 @@ mod tests {
     }
 
     #[test]
+    fn rust_versions_are_read_of_what_every_build_needs() {
+        let json = br#"{"workspace_members":["ours"],"packages":[
+            {"id":"ours","name":"a","rust_version":"1.89","dependencies":[
+                {"name":"needed","kind":null,"optional":false},{"name":"asked-for","kind":null,"optional":true},
+                {"name":"tested","kind":"dev","optional":false},{"name":"silent","kind":null,"optional":false}]},
+            {"id":"1","name":"needed","rust_version":"1.90"},{"id":"2","name":"asked-for","rust_version":"1.99"},
+            {"id":"3","name":"tested","rust_version":"1.99"},{"id":"4","name":"silent","rust_version":null}],
+            "resolve":{"nodes":[
+                {"id":"ours","deps":[{"pkg":"1"},{"pkg":"2"},{"pkg":"3"},{"pkg":"4"}]},{"id":"1","deps":[]}]}}"#;
+        let needs = vec![("needed".to_owned(), "1.90".to_owned())];
+        assert_eq!(parse_floors(json).unwrap(), [Floor { name: "a".to_owned(), rust: "1.89".to_owned(), needs }]);
+    }
+
+    #[test]
     fn an_answer_without_packages_is_an_error() {
-        assert!(parse(b"{}").is_err());
-        assert!(parse(b"no json").is_err());
+        for answer in ["{}", "no json"] {
+            assert!(parse(answer.as_bytes()).is_err());
+            assert!(parse_floors(answer.as_bytes()).is_err());
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The house rules that a compiler does not check: arrows between crates, rooms and files, doors, the map,
-//! packages, and plain text.
+//! The house rules that a compiler does not check: arrows between crates, rooms and files, doors, the map, the index of
+//! decisions, packages, their least Rust, and plain text.
 //!
 //! Here the tree is read and the rules are called; each rule lives in its own file under `tidy/`, is a pure function of
 //! paths and texts, and carries an example that breaks it. A finding reads `path:line: the mistake, and its mend`.
@@ -7,6 +7,8 @@
 mod arrows;
 mod circles;
 mod doors;
+mod floors;
+mod index;
 mod manifest;
 mod map;
 mod package;
@@ -59,7 +61,8 @@ impl fmt::Display for Finding {
 /// Every finding, one a line; or the file that could not be read.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let files = read_tree(root)?;
-    let findings = check(&files, &metadata::crates(root)?);
+    let mut findings = check(&files, &metadata::crates(root)?);
+    findings.extend(floors::check(&metadata::floors(root)?));
     if findings.is_empty() {
         println!("tidy: {} files, nothing to mend", files.len());
         return Ok(());
@@ -73,6 +76,7 @@ fn check(files: &[File], crates: &[metadata::Crate]) -> Vec<Finding> {
     let mut findings = arrows::check(crates);
     findings.extend(doors::check_table(files));
     findings.extend(map::check(files));
+    findings.extend(index::check(files));
     findings.extend(circles::check(files));
     for file in files {
         findings.extend(text::check(file));
@@ -108,12 +112,17 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut Vec<File>) -> Result<(),
             if !outside && !hidden {
                 read_folder(&path, &format!("{relative}/"), files)?;
             }
-        } else if kind.is_file() && is_text(&relative) {
+        } else if (kind.is_file() && is_text(&relative)) || (is_licence(&relative) && path.is_file()) {
             let text = fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
             files.push(File { path: relative, text });
         }
     }
     Ok(())
+}
+
+/// A crate has links to the workspace's licences. Other links are read where they lead to.
+fn is_licence(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.starts_with("LICENSE-"))
 }
 
 fn is_text(path: &str) -> bool {
@@ -144,6 +153,8 @@ mod tests {
         let files = read_tree(&crate::root()).unwrap();
         assert!(files.iter().any(|file| file.path == "xtask/src/tidy.rs"));
         assert!(files.iter().any(|file| file.path == "Cargo.toml"));
+        // Behind a link.
+        assert!(files.iter().any(|file| file.path == "crates/s3lab/LICENSE-MIT"));
         assert!(!files.iter().any(|file| file.path.starts_with("target/")));
     }
 }

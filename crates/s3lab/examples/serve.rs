@@ -1,7 +1,8 @@
-//! The shortest server: `cargo run --release -p s3lab --example serve -- [PROFILE] [SIZE_IN_MIB] [PORT] [--tls PEM]`.
+//! Serves bucket `lab` with one synthetic object `big` to anybody until Ctrl-C, and prints its endpoint. With `--tls`
+//! it speaks HTTPS and first writes the certificate that clients have to trust to the file `PEM`. A server without
+//! arguments is in `serve_any_client.rs`.
 //!
-//! Serves bucket `lab` with one synthetic object `big` to anybody, and prints its endpoint. With `--tls` it speaks
-//! HTTPS and first writes the certificate that clients have to trust to the file `PEM`.
+//! `cargo run --release -p s3lab --example serve -- [PROFILE] [SIZE_IN_MIB] [PORT] [--tls PEM]`
 
 use s3lab::{Lab, NetworkProfile, Server};
 

@@ -24,15 +24,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Rooms
-//!
-//! | room | holds |
-//! |---|---|
-//! | `words` | [`NetworkProfile`], [`FaultPlan`], [`SyntheticObject`], [`Stats`]: plain types, valid once made |
-//! | `rules` | ranges, conditions, listings, checksums, multipart, faults, the network's model: pure |
-//! | `doors` | `s3s`, `hyper`, the SDK's runtime: one file each |
-//! | `engine` | [`Lab`], [`Server`], the gate every request passes, the operations |
-//!
 //! # Features
 //!
 //! | feature | default | adds |
@@ -40,6 +31,8 @@
 //! | `sdk` | no | `Lab::http_client`: the in-process face for aws-sdk-s3 |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// A library's words are for its callers; the programs print.
+#![warn(clippy::print_stdout)]
 
 mod doors;
 mod engine;

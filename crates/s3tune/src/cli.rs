@@ -35,7 +35,7 @@ pub enum Command {
     Report(ReportArgs),
     /// Print the configuration that a run recommends, as another program reads it
     Export(ExportArgs),
-    /// Copy an object of S3 to a file, with a configuration that was found
+    /// Copy an object or a file to, from or within S3, with a configuration that was found
     Cp(Box<CpArgs>),
     /// Copy new and changed objects or files below a folder or a prefix, to, from or within S3
     Sync(Box<SyncArgs>),
@@ -69,6 +69,12 @@ pub struct TuneArgs {
     /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
     #[arg(long, value_name = "U", conflicts_with = "lab")]
     pub endpoint_url: Option<String>,
+    /// Region of the bucket [default: as AWS's tools find it]
+    #[arg(long, value_name = "R", conflicts_with = "lab", value_parser = NonEmptyStringValueParser::new())]
+    pub region: Option<String>,
+    /// Profile in AWS's files
+    #[arg(long, value_name = "P", conflicts_with = "lab", value_parser = NonEmptyStringValueParser::new())]
+    pub profile: Option<String>,
     /// Do not sign requests (public buckets, plain web servers)
     #[arg(long, conflicts_with = "lab")]
     pub no_sign_request: bool,
@@ -182,7 +188,8 @@ pub struct CpArgs {
     /// or the URL of an object, presigned or public
     #[arg(value_name = "SRC")]
     pub source: OsString,
-    /// A file, - for standard output, or /dev/null; or the object. One of the two at least is in S3
+    /// A file, - for standard output, or /dev/null; or the object. A folder, or a name that ends with a slash, takes
+    /// the name of SRC. One of the two at least is in S3
     #[arg(value_name = "DST")]
     pub target: OsString,
     /// Version of the object
@@ -226,13 +233,20 @@ pub struct ServeArgs {
     pub secret_key_file: Option<PathBuf>,
 }
 
-/// Parses the process's arguments. Flags may be spelled with underscores, as in the AWS sample (`--n_downloads`).
+/// Parses the process's arguments. Flags may be spelled with underscores, as in the AWS sample (`--n_downloads`); words
+/// behind `--` are no flags.
 ///
 /// # Errors
 ///
 /// [`Failure::Usage`] in one line. Help and version are printed, and end the process, as clap does it.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
-    Cli::try_parse_from(arguments.into_iter().map(with_dashes)).map_err(|error| match error.kind() {
+    let mut flags = true;
+    let arguments = arguments.into_iter().map(|argument| {
+        // All behind it are names of files and objects.
+        flags &= argument != "--";
+        if flags { with_dashes(argument) } else { argument }
+    });
+    Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             error.exit()
         }
@@ -341,12 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn words_behind_two_dashes_are_taken_as_they_are() {
+        let Command::Cp(cp) = parsed("s3tune cp --no_resume -- --a_b s3://b/c_d").unwrap().command else {
+            panic!("not cp")
+        };
+        assert_eq!((cp.source, cp.target, cp.flags.no_resume), ("--a_b".into(), "s3://b/c_d".into(), true));
+    }
+
+    #[test]
     fn filters_keep_their_order() {
         let line = "s3tune cp s3://b/k x --recursive --exclude * --include *.txt --exclude=a.txt --dryrun";
         let Command::Cp(cp) = parsed(line).unwrap().command else { panic!("not cp") };
         let globs = &cp.folders.filters.globs;
         assert!(globs.take("b.txt") && !globs.take("a.txt") && !globs.take("b.bin"));
         assert_eq!(cp.folders.given(), Some("--include and --exclude"));
+        let Command::Cp(cp) = parsed("s3tune cp s3://b/k x --dry-run").unwrap().command else { panic!("not cp") };
+        assert_eq!(cp.folders.given(), None);
         assert!(cp.folders.dry_run);
     }
 
@@ -360,6 +384,8 @@ mod tests {
             ("s3tune tune --bucket b --key k --max-tuning-time -3", "--max-tuning-time"),
             ("s3tune tune --bucket b --key k --max-tuning-time 1e300", "a year"),
             ("s3tune tune --bucket b --key k --lab lan", "--lab"),
+            ("s3tune tune --lab lan --region eu-west-3", "--region"),
+            ("s3tune tune --bucket b --key k --profile=", "--profile"),
             ("s3tune tune --bucket b --key k --object-size 3GiB", "--object-size"),
             ("s3tune tune --bucket b --key k --max-cost 3", "--price-per-gb"),
             ("s3tune tune --bucket b --key k --max-cost 0 --price-per-gb 1 --price-per-1000-requests 1", "--max-cost"),

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use tunekit::tuner::StopHandle;
 
 use crate::cli::Command;
+use crate::engines::kill_programs;
 use crate::failure::Failure;
 use crate::measure::Bench;
 use crate::run::{Names, Plan, run};
@@ -37,7 +38,7 @@ pub async fn execute(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Runs a plan on a terminal: the first Ctrl-C (or a termination signal) ends it cleanly, a second one at once.
+/// Runs a plan on a terminal: the first Ctrl-C (or another signal to end) ends it cleanly, a second one at once.
 async fn run_and_tell(plan: &Plan, bench: &Bench) -> Result<(), Failure> {
     let (stop, show) = (StopHandle::new(), Show::new());
     let asked_to_stop = {
@@ -47,6 +48,8 @@ async fn run_and_tell(plan: &Plan, bench: &Bench) -> Result<(), Failure> {
                 show.line("ending; once more to end at once");
                 stop.stop();
                 if interrupted().await.is_ok() {
+                    // Nothing is dropped now, and the programs are in groups of their own.
+                    kill_programs();
                     std::process::exit(1);
                 }
             }
@@ -73,14 +76,35 @@ fn tell(text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::work("write to standard output", &error))
 }
 
-/// Ends when the process is asked to.
+/// Ends when the process is asked to end: by Ctrl-C, a termination signal, or a hang-up of its terminal.
 async fn interrupted() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
+    // `nohup` has hang-ups ignored, which a listener would undo.
+    let mut hang_up = if ignores_hang_ups() { None } else { Some(signal(SignalKind::hangup())?) };
+    let hung_up = async {
+        match &mut hang_up {
+            Some(hang_up) => hang_up.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         pressed = tokio::signal::ctrl_c() => pressed,
         _ = terminate.recv() => Ok(()),
+        _ = hung_up => Ok(()),
     }
+}
+
+/// Whether this process ignores hang-ups.
+#[expect(unsafe_code, reason = "no safe call tells how a signal is handled")]
+fn ignores_hang_ups() -> bool {
+    use nix::libc;
+    let mut handling = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: Without a new action, sigaction(2) changes nothing and writes the present one to the third argument,
+    // which has room for it.
+    let asked = unsafe { libc::sigaction(libc::SIGHUP, std::ptr::null(), handling.as_mut_ptr()) };
+    // SAFETY: The call above says that it has written the action.
+    asked == 0 && unsafe { handling.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// `out` as it was given, or the first of `name`, `name-2`, ... that is not there yet.

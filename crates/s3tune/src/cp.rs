@@ -5,15 +5,17 @@
 //! the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a package of this
 //! crate holds them.
 
+mod pace;
 // Runs before `main` for the whole program: it looks whether standard output is open.
 mod stdout;
+#[expect(dead_code, reason = "the live line is the example's: this program has its own")]
 mod terminal;
 
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
-use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use s3xfer::{
     Client, Download, DownloadUrl, DownloadUrlError, Progress, S3Uri, TransferConfig, TransferError, TransferMemory,
@@ -22,7 +24,8 @@ use s3xfer::{
 
 use crate::failure::{Failure, chain};
 use crate::object::Connection;
-use crate::show::say;
+use crate::show::{Show, plain};
+use crate::size::ByteSize;
 
 /// From where to where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +98,8 @@ pub struct Copy {
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] where neither is in S3, or one that is names no object. A target that ends with a slash takes the
-/// source's name.
+/// [`Failure::Usage`] where neither is in S3, or one that is names no object. A target that ends with a slash, or is a
+/// folder, takes the source's name.
 pub fn places(source: &OsStr, target: &OsStr) -> Result<Places, Failure> {
     let remote = |place: &OsStr| place.as_encoded_bytes().starts_with(b"s3://");
     let bytes = source.as_encoded_bytes();
@@ -106,11 +109,17 @@ pub fn places(source: &OsStr, target: &OsStr) -> Result<Places, Failure> {
         }
         // Neither the error nor anything else repeats the text: its query may be a secret.
         let source = source.to_str().ok_or_else(|| Failure::usage("SRC is not UTF-8, as URLs are"))?;
-        let source = source.parse().map_err(|error: DownloadUrlError| Failure::usage(format!("SRC: {error}")))?;
-        return Ok(Places::Fetch { source, path: target.into() });
+        let source: DownloadUrl =
+            source.parse().map_err(|error: DownloadUrlError| Failure::usage(format!("SRC: {error}")))?;
+        let shown = source.to_string();
+        let path = shown.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+        return Ok(Places::Fetch { path: file(target, path)?, source });
     }
     Ok(match (remote(source), remote(target)) {
-        (true, false) => Places::Down { source: object(text(source)?)?, path: target.into() },
+        (true, false) => {
+            let source = object(text(source)?)?;
+            Places::Down { path: file(target, source.key())?, source }
+        }
         (false, true) => {
             let name = Path::new(source).file_name().filter(|name| *name != "-");
             Places::Up { path: source.into(), target: object(&named(text(target)?, name)?)? }
@@ -132,6 +141,21 @@ fn object(place: &str) -> Result<S3Uri, Failure> {
     match place.parse::<S3Uri>() {
         Ok(object) if !object.key().is_empty() => Ok(object),
         _ => Err(not_an_object(OsStr::new(place))),
+    }
+}
+
+/// The file that a target on this machine means: itself, or one by the last part of the source's `name` in a folder.
+fn file(target: &OsStr, name: &str) -> Result<PathBuf, Failure> {
+    let path = Path::new(target);
+    let is_folder = target.as_encoded_bytes().ends_with(b"/") || (target != "-" && path.is_dir());
+    if !is_folder {
+        return Ok(path.to_owned());
+    }
+    match name.rsplit('/').next() {
+        None | Some("" | "." | "..") => {
+            Err(Failure::usage(format!("{target:?} is a folder, and the source has no name to give a file in it")))
+        }
+        Some(name) => Ok(path.join(name)),
     }
 }
 
@@ -183,7 +207,7 @@ pub fn client(connection: &Connection, what: &Copy) -> Client {
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`]: there is a file of that name which is none of that kind, or cannot be read.
+/// [`Failure::Usage`]: the file is no memory of transfers, or cannot be read.
 pub fn remembering(client: Client, file: Option<&Path>) -> Result<Client, Failure> {
     let memory = file.map(TransferMemory::load).transpose();
     let memory = memory.map_err(|error| Failure::usage(format!("--memory {error}")))?;
@@ -203,7 +227,49 @@ pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
     saved.map_err(|error| Failure::Work(format!("copied, but failed to keep the findings: {error}")))
 }
 
-/// Copies the object. A terminal shows how far it is, and then how fast it went.
+/// Says what the copy would do, without doing it. An object is asked for its first byte, for the size that it has.
+///
+/// # Errors
+///
+/// [`Failure::Work`]: there is no such object or file, or it cannot be read.
+pub async fn plan(client: &Client, what: &Copy) -> Result<String, Failure> {
+    let failed = |error: TransferError| Failure::Work(format!("failed to {} {}", what.places.verb(), chain(&error)));
+    let asked = |download: Download| async move {
+        match with_settings(download, what).range(..1).discard().await {
+            Ok(report) => Ok(report.object_bytes),
+            Err(TransferError::NoSuchRange { object_bytes: Some(0), .. }) => Ok(0),
+            Err(error) => Err(failed(error)),
+        }
+    };
+    let shown = |path: &Path| path.display().to_string();
+    let (source, bytes, target) = match &what.places {
+        Places::Down { source, path } => {
+            let bytes = asked(client.download(source.bucket(), source.key())).await?;
+            (source.to_string(), Some(bytes), shown(path))
+        }
+        Places::Fetch { source, path } => {
+            let bytes = asked(client.download_url(source)).await?;
+            (source.to_string(), Some(bytes), shown(path))
+        }
+        Places::Up { path, target } if path == Path::new("-") => {
+            ("standard input".to_owned(), None, target.to_string())
+        }
+        Places::Up { path, target } => {
+            let found = fs::metadata(path)
+                .map_err(|error| Failure::Work(format!("failed to upload {}: {error}", path.display())))?;
+            (shown(path), found.is_file().then_some(found.len()), target.to_string())
+        }
+        Places::Across { source, target } => {
+            let bytes = asked(client.download(source.bucket(), source.key())).await?;
+            (source.to_string(), Some(bytes), target.to_string())
+        }
+    };
+    let size = bytes.map_or_else(String::new, |bytes| format!(", {}", ByteSize(bytes)));
+    Ok(plain(&format!("would {} {source} to {target}{size}", what.places.verb())))
+}
+
+/// Copies the object. A terminal shows how far it is, and then how fast it went; without one, a copy of ten seconds or
+/// more says so in plain lines.
 ///
 /// Cancel by dropping: bytes that were fetched or sent are kept, unless [`Copy::resume`] is off, and nothing appears
 /// under the target's name; an upload that is not kept is aborted in the background, which [`Client::settled`] waits
@@ -212,10 +278,10 @@ pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
 /// # Errors
 ///
 /// [`Failure::Work`]: the transfer failed, or standard output is closed or does not keep the bytes.
-pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
+pub async fn copy(client: &Client, what: &Copy, show: &Show) -> Result<(), Failure> {
     let failed = |error: TransferError| Failure::Work(format!("failed to {} {}", what.places.verb(), chain(&error)));
-    let progress = Progress::new();
-    let shown = terminal::show(progress.clone());
+    let (progress, began) = (Progress::new(), Instant::now());
+    let shown = pace::live(show, progress.clone());
     let report = match &what.places {
         Places::Down { source, path } => {
             let download = client.download(source.bucket(), source.key());
@@ -249,14 +315,23 @@ pub async fn copy(client: &Client, what: &Copy) -> Result<(), Failure> {
         }
     };
     drop(shown);
-    if stderr().is_terminal() {
-        say(&terminal::summary(&report));
+    if pace::has_summary(show, began.elapsed()) {
+        let mark = if show.is_live() { "" } else { "s3tune: " };
+        show.line(format!("{mark}{}", terminal::summary(&report)));
     }
     Ok(())
 }
 
+/// The download of the copy's version, at the cost of its payer.
+fn with_settings(mut download: Download, what: &Copy) -> Download {
+    if let Some(version_id) = &what.version_id {
+        download = download.version_id(version_id);
+    }
+    if what.request_payer { download.request_payer() } else { download }
+}
+
 async fn download(
-    mut download: Download,
+    download: Download,
     what: &Copy,
     (source, path): (&dyn Display, &Path),
 ) -> Result<TransferReport, Failure> {
@@ -265,12 +340,7 @@ async fn download(
     if stdout::is_closed(path) {
         return Err(lost("is closed"));
     }
-    if let Some(version_id) = &what.version_id {
-        download = download.version_id(version_id);
-    }
-    if what.request_payer {
-        download = download.request_payer();
-    }
+    let download = with_settings(download, what);
     if path != Path::new("-") {
         return download.to_file(path).resume(what.resume).keep_time(what.keep_times).await.map_err(failed);
     }
@@ -315,6 +385,24 @@ mod tests {
             }
         }
         assert!(usage(places(OsStr::new("-"), OsStr::new("s3://b/"))).contains("no name to give it"));
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().to_str().unwrap();
+        for (source, target, file) in [
+            ("s3://b/a/k", "new/", "new/k"),
+            ("s3://b/a/k", inside, &*format!("{inside}/k")),
+            ("https://h/a/k?secret", "new/", "new/k"),
+            ("s3://b/a/k", "new", "new"),
+            ("s3://b/a/..", "new", "new"),
+        ] {
+            match places(OsStr::new(source), OsStr::new(target)).unwrap() {
+                Places::Down { path, .. } | Places::Fetch { path, .. } => assert_eq!(path, Path::new(file)),
+                other => panic!("{other:?}"),
+            }
+        }
+        for source in ["s3://b/a/", "s3://b/a/..", "https://h/a/"] {
+            let line = usage(places(OsStr::new(source), OsStr::new("new/")));
+            assert!(line.contains("no name to give a file"), "{line}");
+        }
         match places(OsStr::new("https://h/a?secret"), OsStr::new("x")).unwrap() {
             Places::Fetch { source, path } => {
                 assert_eq!((source.to_string().as_str(), path), ("https://h/a", "x".into()))

@@ -27,10 +27,12 @@ use file::EngineFile;
 use parameters::Parameters;
 
 pub use gauge::Gauge;
+pub(crate) use gauge::Underway;
 pub use knob::Knob;
 pub use metric::{Metric, MetricError};
+pub(crate) use process::kill_all as kill_programs;
 pub use program::Program;
-pub(crate) use s3xfer::{ADAPTIVE, keep_meaning};
+pub(crate) use s3xfer::{ADAPTIVE, BOUNDS, keep_meaning};
 pub use s3xfer::{as_config, transfer_config};
 pub(crate) use space::{nearest, one_wave};
 
@@ -119,8 +121,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for a word that is none of them, a file that cannot be read or is wrong, and a template
-    /// without `{out}`, with an unknown placeholder or an open quote.
+    /// [`Failure::Usage`] for an unknown engine, a file that cannot be read or is wrong, and a template without
+    /// `{out}`, with an unknown placeholder, with `{max_bandwidth}` or an open quote.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         if text == "s3xfer" {
             return Ok(Self::s3xfer());

@@ -50,7 +50,7 @@ pub struct Folders {
     pub follow_symlinks: bool,
     /// Whether all names are checked before.
     pub check_names_first: bool,
-    /// Whether downloads that broke off go on.
+    /// Whether downloads and uploads that broke off go on.
     pub resume: bool,
     /// Whether the requester pays.
     pub request_payer: bool,
@@ -178,6 +178,7 @@ async fn run(
             let links = if what.follow_symlinks { Symlinks::Follow } else { Symlinks::Skip };
             set!(client.upload_folder(source, target.bucket(), target.key()))
                 .keep_times(what.keep_times)
+                .resume(what.resume)
                 .symlinks(links)
                 .await
         }

@@ -128,6 +128,8 @@ impl Bench {
         let took = timeout(self.limit, downloading)
             .await
             .map_err(|_| MeasureError::Late { engine: self.engine.name().to_owned(), limit: self.limit })??;
+        // The check takes a while where the object is large.
+        gauge.end();
         let expected = self.object.bytes;
         let (scratch, found) = spawn_blocking(move || (checksum(&target, expected), scratch))
             .await

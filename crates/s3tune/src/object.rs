@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Credentials, HttpClient, ProvideCredentials, Region, SharedCredentialsProvider,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use tokio::time::timeout;
 
@@ -62,6 +64,15 @@ const ANY_REGION: &str = "us-east-1";
 
 /// A process that asks for a password, or a server that does not answer, must not keep a run waiting.
 const MOST_FOR_KEYS: Duration = Duration::from_secs(60);
+
+/// The hosts of `listed` and this machine itself, as `NO_PROXY` lists hosts that are reached without a proxy.
+fn directly(listed: Option<&str>) -> String {
+    const LOOPBACK: &str = "localhost,127.0.0.1,::1";
+    listed.map_or_else(|| LOOPBACK.to_owned(), |listed| format!("{listed},{LOOPBACK}"))
+}
+
+/// A server that accepts connections and does not answer must not keep a run waiting either.
+const MOST_FOR_AN_ANSWER: Duration = Duration::from_secs(60);
 
 /// The keys of an embedded S3.
 #[derive(Clone)]
@@ -180,6 +191,12 @@ impl Connection {
         &self.region
     }
 
+    /// Leads to another region from now on. Without an endpoint of its own, the server is that region's.
+    fn move_to(&mut self, region: String) {
+        self.config = self.config.clone().region(Region::new(region.clone()));
+        self.region = region;
+    }
+
     /// Whether requests are signed.
     #[must_use]
     pub fn signs(&self) -> bool {
@@ -197,6 +214,10 @@ impl Connection {
         variables.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, Some(self.region.clone()))));
         if self.embedded {
             variables.push(("AWS_PROFILE", None));
+            let set = |name: &str| std::env::var(name).ok().filter(|list| !list.is_empty());
+            // Some programs read one spelling, some the other.
+            let list = directly(set("no_proxy").or_else(|| set("NO_PROXY")).as_deref());
+            variables.extend(["no_proxy", "NO_PROXY"].map(|name| (name, Some(list.clone()))));
         }
         let [mut access, mut secret, mut token] = [None, None, None];
         if let Some(provider) = &self.keys {
@@ -219,14 +240,31 @@ impl Connection {
 
 impl Object {
     /// Asks the server for the object's first byte, and learns its size from the answer. A wrong bucket, a wrong key
-    /// and an endpoint that cannot be reached show here, before anything is measured.
+    /// and an endpoint that cannot be reached show here, before anything is measured. Where the bucket is in another
+    /// region than that of `connection`, it is asked for there, and `connection` leads there from then on.
     ///
     /// # Errors
     ///
-    /// [`Failure::Work`] with the server's words; also for an empty object, whose download cannot be tuned.
-    pub async fn find(connection: &Connection, bucket: &str, key: &str) -> Result<Self, Failure> {
+    /// [`Failure::Work`] with the server's words, or after a minute without an answer; also for an empty object, whose
+    /// download cannot be tuned.
+    pub async fn find(connection: &mut Connection, bucket: &str, key: &str) -> Result<Self, Failure> {
+        Self::find_within(connection, bucket, key, MOST_FOR_AN_ANSWER).await
+    }
+
+    /// As [`find`](Self::find), with another limit on the time to each answer.
+    async fn find_within(
+        connection: &mut Connection,
+        bucket: &str,
+        key: &str,
+        limit: Duration,
+    ) -> Result<Self, Failure> {
         let address = format!("s3://{bucket}/{key}");
-        let answer = connection.client().get_object().bucket(bucket).key(key).range("bytes=0-0").send().await;
+        let mut answer = first_byte(connection, bucket, key, limit).await?;
+        if let Some(region) = answer.as_ref().err().and_then(|error| elsewhere(error, connection.region())) {
+            connection.move_to(region);
+            answer = first_byte(connection, bucket, key, limit).await?;
+        }
+        let at = connection.endpoint().map_or_else(String::new, |endpoint| format!(" at {endpoint}"));
         let answer = match answer {
             Ok(answer) => answer,
             Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() == 416 => {
@@ -241,7 +279,6 @@ impl Object {
                 )));
             }
             Err(error) => {
-                let at = connection.endpoint().map_or_else(String::new, |endpoint| format!(" at {endpoint}"));
                 let says = chain(&error);
                 if says.contains("no providers in chain") {
                     return Err(Failure::Work(format!(
@@ -261,7 +298,7 @@ impl Object {
             Some(0) => Err(Failure::Work(format!("{address} is empty: there is no download to tune"))),
             Some(bytes) => {
                 let e_tag = answer.e_tag().map(str::to_owned);
-                let crc64nvme = stored_checksum(connection, bucket, key).await;
+                let crc64nvme = timeout(limit, stored_checksum(connection, bucket, key)).await.unwrap_or(None);
                 Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), bytes, e_tag, crc64nvme })
             }
             None => Err(Failure::Work(format!("failed to read {address}: the server does not tell the object's size"))),
@@ -273,6 +310,34 @@ impl Object {
     pub fn file_name(&self) -> &str {
         self.key.rsplit('/').find(|part| !part.is_empty() && *part != "." && *part != "..").unwrap_or("object")
     }
+}
+
+type FirstByte = Result<GetObjectOutput, SdkError<GetObjectError, HttpResponse>>;
+
+/// The answer to a request for the object's first byte.
+///
+/// # Errors
+///
+/// [`Failure::Work`] where there is none within `limit`.
+async fn first_byte(connection: &Connection, bucket: &str, key: &str, limit: Duration) -> Result<FirstByte, Failure> {
+    let sent = connection.client().get_object().bucket(bucket).key(key).range("bytes=0-0").send();
+    timeout(limit, sent).await.map_err(|_| {
+        Failure::Work(format!(
+            "failed to read s3://{bucket}/{key} at {}: no answer came within {} s; check the endpoint and the network",
+            connection.endpoint_url(),
+            limit.as_secs_f64()
+        ))
+    })
+}
+
+/// The region of the bucket, where an error says that it is another one than `used`.
+fn elsewhere(error: &SdkError<GetObjectError, HttpResponse>, used: &str) -> Option<String> {
+    let answer = error.raw_response()?;
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let region = answer.headers().get("x-amz-bucket-region").filter(|region| region.bytes().all(letter))?;
+    // S3 names it with other refusals, too, which another region would not mend.
+    let says_so = matches!(answer.status().as_u16(), 301 | 302 | 307 | 308 | 400);
+    (says_so && !region.is_empty() && region != used).then(|| region.to_owned())
 }
 
 /// The checksum that S3 keeps of a whole object since 2024, where there is one of this kind. A server that cannot tell
@@ -293,6 +358,10 @@ impl std::fmt::Display for Object {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -378,5 +447,79 @@ mod tests {
         let keys = Keys { access: "open".to_owned(), secret: "sesame".to_owned() };
         let shown = format!("{keys:?} {:?}", Connection::to_lab("http://127.0.0.1:1", keys.clone()));
         assert!(shown.contains("open") && !shown.contains("sesame"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn programs_reach_an_embedded_server_without_a_proxy() {
+        assert_eq!(directly(None), "localhost,127.0.0.1,::1");
+        assert_eq!(directly(Some("10.0.0.0/8, x.example")), "10.0.0.0/8, x.example,localhost,127.0.0.1,::1");
+        let keys = Keys { access: "open".to_owned(), secret: "sesame".to_owned() };
+        let embedded = Connection::to_lab("http://127.0.0.1:1", keys);
+        let lists = async |connection: &Connection| {
+            let variables = connection.environment().await.unwrap().variables;
+            let lists = variables.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("no_proxy"));
+            lists.filter_map(|(_, list)| list).collect::<Vec<String>>()
+        };
+        let told = lists(&embedded).await;
+        assert!(told.len() == 2 && told.iter().all(|list| list.ends_with("localhost,127.0.0.1,::1")), "{told:?}");
+        // The user's own stays.
+        assert!(lists(&Connection { embedded: false, ..embedded }).await.is_empty());
+    }
+
+    /// A connection to a server that reads each request's head and answers it.
+    fn answered(answer: impl Fn(&str) -> &'static str + Send + 'static) -> Connection {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let _ = stream.write_all(answer(&head.join("\n")).as_bytes());
+            }
+        });
+        Connection::to_lab(&endpoint, Keys { access: "open".to_owned(), secret: "sesame".to_owned() })
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_is_not_waited_for() {
+        // The system accepts the connection; nobody reads from it.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let keys = Keys { access: "open".to_owned(), secret: "sesame".to_owned() };
+        let mut silent = Connection::to_lab(&endpoint, keys);
+        let found = Object::find_within(&mut silent, "b", "k", Duration::from_millis(50)).await;
+        let Err(Failure::Work(line)) = found else { panic!("{found:?}") };
+        assert!(
+            line.starts_with(&format!("failed to read s3://b/k at {endpoint}: no answer came within 0.05 s")),
+            "{line}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_bucket_in_another_region_is_read_there() {
+        const OBJECT: &str = "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-0/7\r\ncontent-length: 1\r\n\
+                              connection: close\r\n\r\nx";
+        for elsewhere in [
+            "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-west-3\r\ncontent-length: 0\r\n\
+             connection: close\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\nx-amz-bucket-region: eu-west-3\r\ncontent-length: 0\r\n\
+             connection: close\r\n\r\n",
+        ] {
+            let mut connection = answered(move |head| if head.contains("/eu-west-3/s3/") { OBJECT } else { elsewhere });
+            let object = Object::find(&mut connection, "b", "k").await.unwrap();
+            assert_eq!((object.bytes, connection.region()), (7, "eu-west-3"));
+            let environment = connection.environment().await.unwrap();
+            assert!(environment.variables.contains(&("AWS_REGION", Some("eu-west-3".to_owned()))));
+        }
+        // Followed once, and not where another region would change nothing.
+        let lost = "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-west-3\r\ncontent-length: 0\r\n\
+                    connection: close\r\n\r\n";
+        assert!(Object::find(&mut answered(move |_| lost), "b", "k").await.is_err());
+        let denied = "HTTP/1.1 403 Forbidden\r\nx-amz-bucket-region: eu-west-3\r\ncontent-length: 0\r\n\
+                      connection: close\r\n\r\n";
+        let mut connection = answered(move |_| denied);
+        assert!(Object::find(&mut connection, "b", "k").await.unwrap_err().line().contains("403"));
+        assert_eq!(connection.region(), "us-east-1");
     }
 }

@@ -9,6 +9,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tunekit::tuner::Observer;
 use tunekit::{Assignment, Decision, Status, Study, Trial, TrialId};
 
+/// The time between two updates of the live line of a copy.
+pub(crate) const LIVE: Duration = Duration::from_millis(200);
+/// The time between two lines on a copy where there is no terminal.
+pub(crate) const LINES: Duration = Duration::from_secs(10);
+/// The rate is of the bytes of so long.
+const WINDOW: Duration = Duration::from_secs(5);
+
 /// Clones show on the same screen.
 #[derive(Debug, Clone)]
 pub struct Show {
@@ -52,11 +59,12 @@ impl Show {
         Self { bar, output: Output::Nothing, state: Arc::default() }
     }
 
-    /// A line that stays.
+    /// A line that stays. Control characters become blanks.
     pub fn line(&self, text: impl AsRef<str>) {
+        let text = plain(text.as_ref());
         match self.output {
             Output::Terminal => self.bar.println(text),
-            Output::Lines => say(text.as_ref()),
+            Output::Lines => say(&text),
             Output::Nothing => {}
         }
     }
@@ -64,7 +72,7 @@ impl Show {
     /// Sets the live line. Does nothing without a terminal.
     pub fn now(&self, text: impl Into<String>) {
         if self.output == Output::Terminal {
-            self.bar.set_message(text.into());
+            self.bar.set_message(plain(&text.into()));
         }
     }
 
@@ -165,6 +173,39 @@ impl Show {
     }
 }
 
+/// A text from outside as a line can hold it: control characters, which would steer a terminal, become blanks.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// The rate of a copy, over its last seconds.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    /// Times since the copy began, and the bytes that were there.
+    seen: Vec<(Duration, u64)>,
+}
+
+impl Rate {
+    /// Bytes per second, now that there are so many `bytes`, `at` so long after the beginning. The first call is the
+    /// beginning: bytes of an earlier copy are not of this one.
+    pub(crate) fn at(&mut self, at: Duration, bytes: u64) -> f64 {
+        self.seen.push((at, bytes));
+        let old = self.seen.iter().take_while(|(then, _)| at.saturating_sub(*then) > WINDOW).count();
+        self.seen.drain(..old.saturating_sub(1));
+        let (then, before) = self.seen[0];
+        bytes.saturating_sub(before) as f64 / at.saturating_sub(then).as_secs_f64().max(1e-3)
+    }
+}
+
+/// The time that so many bytes take at a rate, behind a comma; empty where it cannot be told.
+pub(crate) fn left(bytes: u64, rate: f64) -> String {
+    if bytes == 0 || rate <= 0.0 {
+        return String::new();
+    }
+    let seconds = (bytes as f64 / rate).ceil() as u64;
+    format!(", {}:{:02} left", seconds / 60, seconds % 60)
+}
+
 /// A line on standard error. A failure to write it is ignored, for no such line is worth failing for.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -203,5 +244,22 @@ mod tests {
             [0.00241, 0.0123, 0.8034, 1.5, 12.43, 125.4, 8000.0].into_iter().map(seconds).collect();
         assert_eq!(shown, ["2.41 ms", "12.3 ms", "0.803 s", "1.50 s", "12.4 s", "125 s", "8000 s"]);
         assert_eq!(against(0.6, 1.0), "-40.0 %");
+    }
+
+    #[test]
+    fn a_rate_is_of_the_last_seconds_and_not_of_earlier_bytes() {
+        let mut rate = Rate::default();
+        let mut at = |seconds, bytes| rate.at(Duration::from_secs(seconds), bytes);
+        assert_eq!(at(0, 1_000_000), 0.0);
+        assert_eq!((at(1, 1_000_100), at(2, 1_000_200)), (100.0, 100.0));
+        // Six seconds later the first ones are forgotten.
+        assert_eq!((at(8, 1_000_200), at(14, 1_000_200)), (0.0, 0.0));
+        assert_eq!((left(600, 100.0), left(6_100, 100.0)), (", 0:06 left".to_owned(), ", 1:01 left".to_owned()));
+        assert_eq!((left(0, 100.0), left(5, 0.0)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn nothing_from_outside_steers_a_terminal() {
+        assert_eq!(plain("trial   1  a\x1b[2Jb\nc\u{9b}d"), "trial   1  a [2Jb c d");
     }
 }

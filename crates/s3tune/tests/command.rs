@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -176,6 +177,105 @@ fn ctrl_c_ends_a_run_cleanly_and_keeps_what_was_measured() {
     assert!(rest.contains("s3tune: interrupted"), "{rest}");
     assert!(out.join("results.csv").exists() && out.join("journal.jsonl").exists());
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_hang_up_ends_a_run_and_the_program_that_downloads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, mark, file) = (folder.path().join("out"), folder.path().join("pid"), folder.path().join("engine.toml"));
+    // Written whole: the mark appears with the process's id in it.
+    let script = format!("echo $$ > {0}.new; mv {0}.new {0}; sleep 600", mark.display());
+    let text = format!(
+        "name = 'slow'\ncommand = ['sh', '-c', '{script}', '{{out}}', '{{threads}}']\n\
+         [space.threads]\ntype = 'int'\nlo = 1\nhi = 64\ndefault = 8\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut command = s3tune(&["tune", "--lab", "unlimited", "--object-size", "1MiB"]);
+    command.arg("--out").arg(&out).arg("--engine").arg(&file).arg("--file-path").arg(folder.path());
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    while !mark.exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before it was asked to");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let program = std::fs::read_to_string(&mark).unwrap();
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    // It was killed; until it is reaped it is a zombie.
+    let runs = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", program.trim()));
+        stat.is_ok_and(|stat| !stat.contains(") Z"))
+    };
+    let asked = Instant::now();
+    while runs() {
+        assert!(asked.elapsed() < Duration::from_secs(60), "the program runs on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(code(&output), 1, "{said}");
+    assert!(said.contains("s3tune: interrupted"), "{said}");
+}
+
+#[test]
+fn a_hang_up_that_nohup_has_ignored_stays_so() {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" serve", env!("CARGO_BIN_EXE_s3tune")]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let send = |signal: &str| Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    // Once more when it listens for certain.
+    for _ in 0..2 {
+        assert!(send("-HUP").success());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let serving: Value = serde_json::from_str(&line).unwrap();
+    let address = serving["endpoint"].as_str().unwrap().trim_start_matches("http://");
+    assert!(std::net::TcpStream::connect(address).is_ok(), "it has ended");
+    assert!(send("-TERM").success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_folder_that_is_not_a_runs_keeps_its_files() {
+    for name in ["results.csv", "report.html", "journal.jsonl", "importances.csv"] {
+        let out = tempfile::tempdir().unwrap();
+        let file = out.path().join(name);
+        std::fs::write(&file, "mine").unwrap();
+        let output = tune(out.path(), &["--max-trials", "1"]);
+        assert_eq!(code(&output), 2, "{}", String::from_utf8_lossy(&output.stderr));
+        let line = line(&output);
+        assert!(line.contains(name) && line.contains("--out") && line.contains("another folder"), "{line}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+        assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
+    }
+    // A file of another name is no trouble.
+    let out = tempfile::tempdir().unwrap();
+    std::fs::write(out.path().join("notes.txt"), "mine").unwrap();
+    assert_eq!(code(&tune(out.path(), &["--max-trials", "1", "--search", "random"])), 0);
+}
+
+#[test]
+fn tune_asks_in_its_region_with_its_profiles_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, "[work]\naws_access_key_id = profiled\naws_secret_access_key = hush\n").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(&stream).lines().map(Result::unwrap);
+        let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        head.join("\n")
+    });
+    let mut command = s3tune(&["tune", "--bucket", "b", "--key", "k", "--endpoint-url", &endpoint]);
+    command.args(["--region", "eu-west-3", "--profile", "work"]).arg("--out").arg(folder.path().join("out"));
+    command.env("AWS_SHARED_CREDENTIALS_FILE", &file).env("AWS_CONFIG_FILE", "/dev/null");
+    let output = command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(line(&output).contains("403"), "{}", line(&output));
+    let head = server.join().unwrap();
+    assert!(head.contains("Credential=profiled/") && head.contains("/eu-west-3/s3/"), "{head}");
 }
 
 /// The keys that `serve` tells, with these arguments and variables.

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use s3lab::{Fault, FaultKind, FaultPlan, Lab, Requests, Server};
+use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, Requests, Server};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -207,12 +207,56 @@ async fn what_is_not_there_fails_with_a_line_and_leaves_nothing() {
     scene.cp(&words(&["s3://nowhere/a key", "x"])).await.assert_says(1, &["s3://nowhere/a key", "NoSuchBucket"]);
     scene.cp(&words(&["s3://lab/a key", "no/such/folder/x"])).await.assert_says(1, &["no/such/folder"]);
     assert_eq!(fs::read_dir(scene.folder.path()).unwrap().count(), 0);
-    // A folder is no file; it stays as it is.
+    scene.cp(&words(&["s3://lab/a key", "gone/"])).await.assert_says(1, &["gone"]);
+    assert_eq!(fs::read_dir(scene.folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_takes_the_name_of_the_object() {
+    let scene = Scene::new().await;
     fs::create_dir(scene.target()).unwrap();
-    for target in ["x", "x/", "."] {
-        scene.cp(&words(&["s3://lab/a key", target])).await.assert_says(1, &["irectory"]);
+    for (target, folder) in [("x", scene.target()), ("x/", scene.target()), (".", scene.folder.path().to_owned())] {
+        scene.cp(&words(&["s3://lab/a key", target])).await.assert_done();
+        scene.assert_whole(&folder.join("a key"));
+        fs::remove_file(folder.join("a key")).unwrap();
     }
-    assert_eq!(fs::read_dir(scene.target()).unwrap().count(), 0);
+    scene.cp(&words(&["s3://lab/a/", "x"])).await.assert_says(2, &["no name to give a file"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_says_what_it_would_do() {
+    let scene = Scene::new().await;
+    fs::write(scene.folder.path().join("small"), "12345").unwrap();
+    for (source, target, says) in [
+        ("s3://lab/a key", "x", "would download s3://lab/a key to x, 300 KiB\n"),
+        ("s3://lab/a key", "-", "would download s3://lab/a key to -, 300 KiB\n"),
+        ("s3://lab/a key", "s3://lab/other", "would copy s3://lab/a key to s3://lab/other, 300 KiB\n"),
+        ("small", "s3://lab/up/", "would upload small to s3://lab/up/small, 5 B\n"),
+        ("-", "s3://lab/up", "would upload standard input to s3://lab/up\n"),
+    ] {
+        let ended = scene.cp(&words(&[source, target, "--dry-run"])).await;
+        ended.assert_done();
+        assert_eq!(String::from_utf8(ended.stdout).unwrap(), says);
+    }
+    assert_eq!(scene.ranges(), ["bytes=0-0"; 3], "no more than the first byte");
+    assert!(!scene.target().exists() && scene.lab.object("lab", "other").is_none());
+    scene.cp(&words(&["s3://lab/missing", "x", "--dry-run"])).await.assert_says(1, &["s3://lab/missing", "NoSuchKey"]);
+    scene.cp(&words(&["missing", "s3://lab/k", "--dry-run"])).await.assert_says(1, &["upload missing", "No such file"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_ten_seconds_tells_how_it_goes() {
+    let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(0.027)).unwrap();
+    let lab = Lab::builder().bucket("lab").synthetic("lab", "a key", SIZE).network(network).build().unwrap();
+    let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let scene = Scene { lab, server, folder: tempfile::tempdir().unwrap() };
+    let ended = scene.cp(&words(&["s3://lab/a key", "x"])).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    scene.assert_whole(&scene.target());
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let [line, summary] = lines[..] else { panic!("{ended:?}") };
+    assert!(line.starts_with("s3tune: ") && line.contains(" % of 300 KiB, ") && line.contains("/s"), "{line}");
+    assert!(summary.starts_with("s3tune: 0.3 MiB in 1"), "{summary}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,7 +268,7 @@ async fn wrong_usage_is_a_line() {
     for (line, says) in [
         (&["s3://lab/a key"][..], "DST"),
         (&["-", "s3://lab/"], "no name to give it"),
-        (&["x", "s3://lab/y", "--version-id", "1"], "--version-id"),
+        (&["x", "s3://lab/y", "--version-id", "1"], "--version-id names a version of the S3 object that is read"),
         (&["x", "y"], "s3://BUCKET/KEY"),
         (&["s3://lab", "x"], "s3://BUCKET/KEY"),
         (&["s3://lab/a key", "x", "--config", wrong], "wrong.toml: line 2, max_io_queue"),

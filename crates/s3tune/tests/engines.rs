@@ -406,12 +406,28 @@ async fn the_real_programs_download_the_object_and_heed_their_knobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_real_programs_take_a_key_as_it_is() {
+    // Others are like the pattern that the key could be.
+    let lab = ["a?b*c", "axbyc", "a1b2c"].into_iter().zip([BYTES, BYTES / 2, BYTES / 4]);
+    let lab = lab.fold(s3lab::Lab::builder().bucket("lab"), |lab, (key, bytes)| lab.synthetic("lab", key, bytes));
+    let embedded = EmbeddedS3::start(lab.build().unwrap(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let object = s3tune::object::Object::find(&mut embedded.connection(), "lab", "a?b*c").await.unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    for name in ["boto3", "aws-cli", "s5cmd", "rclone"] {
+        let Some(engine) = installed(name).await else { continue };
+        let mut bench = Bench::new(embedded.connection(), object.clone(), engine, scratch.path().to_owned());
+        bench.file_name = "object".to_owned();
+        bench.download(&Config::new()).await.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_keys_the_real_programs_do_not_sign() {
     let lab =
         s3lab::Lab::builder().bucket("lab").synthetic("lab", "object", BYTES).allow_anonymous(true).build().unwrap();
     let embedded = EmbeddedS3::start(lab, ([127, 0, 0, 1], 0).into()).await.unwrap();
-    let connection = Connection::from_env(Some(&embedded.endpoint()), false).await.unwrap();
-    let object = s3tune::object::Object::find(&connection, "lab", "object").await.unwrap();
+    let mut connection = Connection::from_env(Some(&embedded.endpoint()), false).await.unwrap();
+    let object = s3tune::object::Object::find(&mut connection, "lab", "object").await.unwrap();
     let scratch = tempfile::tempdir().unwrap();
     for name in ["boto3", "aws-cli", "s5cmd", "rclone"] {
         let Some(engine) = installed(name).await else { continue };
@@ -425,6 +441,7 @@ fn the_command_says_what_is_wrong_with_an_engine() {
     for (arguments, code, says) in [
         (&["--engine", "cp /etc/hostname {out}"][..], 2, "max_concurrency"),
         (&["--engine", "boto"], 2, "boto3"),
+        (&["--engine", "mycp --limit {max_bandwidth} {out}"], 2, "[space.max_bandwidth]"),
         (&["--engine", "aws-cli", "--space", "compat"], 2, "compat"),
         (
             &["--engine", "no-such-client {max_concurrency} {multipart_chunksize} {io_chunksize} {max_io_queue} {out}"],

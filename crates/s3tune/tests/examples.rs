@@ -21,6 +21,19 @@ fn printed(name: &str) -> String {
 }
 
 #[test]
+fn examples_print_what_their_readers_look_for() {
+    for (name, expected) in [
+        ("compare_two_configurations", " % less time than "),
+        ("export_to_boto3", "transfer_config = "),
+        ("tune_download", " s (mean of "),
+        ("tune_my_own_program", "conclusion: "),
+    ] {
+        let out = printed(name);
+        assert!(out.contains(expected), "{name}: {out}");
+    }
+}
+
+#[test]
 fn spans_carry_the_fields_that_logs_are_filtered_by() {
     let out = printed("print_spans");
     let (close, retried) = ("close", "request{attempt=2}");

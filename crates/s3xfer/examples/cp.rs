@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! cargo run --release -p s3xfer --example cp -- SOURCE TARGET          s3://BUCKET/KEY or PATH, one of them in S3
-//!     [--version-id V] [--no-resume] [--config FILE.toml]
+//!     [--version-id V] [--request-payer] [--no-resume] [--config FILE.toml]
 //!     [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]
 //! ```
 //!
 //! With `--recursive`, SOURCE and TARGET are a folder or `s3://BUCKET/PREFIX`, in any direction, and there are
-//! `--include`, `--exclude`, `--dry-run` and `--request-payer`.
+//! `--include`, `--exclude` and `--dry-run`.
 //!
 //! A target `s3://BUCKET/` or `s3://BUCKET/FOLDER/` takes the file's name behind it. BUCKET may be the ARN of an access
 //! point. Region and credentials come from where AWS's tools take them. `--config` is a file of [`TransferConfig`]'s
@@ -41,8 +41,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-const USAGE: &str = "usage: cp SOURCE TARGET, of which one or both are s3://BUCKET/KEY [--version-id V] [--no-resume] [--config FILE.toml] \
-                     [--endpoint-url URL] [--region R] [--profile P] [--no-sign-request]";
+const USAGE: &str = "usage: cp SOURCE TARGET, of which one or both are s3://BUCKET/KEY [--version-id V] \
+                     [--request-payer] [--no-resume] [--config FILE.toml] [--endpoint-url URL] [--region R] \
+                     [--profile P] [--no-sign-request]";
 
 /// Longest that Ctrl-C waits for the server to forget an upload.
 const ABORT_WITHIN: Duration = Duration::from_secs(10);
@@ -156,11 +157,17 @@ async fn copy(arguments: &Arguments, client: &Client) -> Result<(), Box<dyn Erro
                 }
                 false => UploadSource::file(path),
             };
-            let upload = client.upload(from, target.bucket(), target.key()).progress(progress);
+            let mut upload = client.upload(from, target.bucket(), target.key()).progress(progress);
+            if arguments.request_payer {
+                upload = upload.request_payer();
+            }
             upload.resume(!arguments.no_resume).await?
         }
         Places::Across { source, target } => {
-            let copy = client.copy(source.bucket(), source.key(), target.bucket(), target.key()).progress(progress);
+            let mut copy = client.copy(source.bucket(), source.key(), target.bucket(), target.key()).progress(progress);
+            if arguments.request_payer {
+                copy = copy.request_payer();
+            }
             match &arguments.version_id {
                 Some(version_id) => copy.version_id(version_id).await?,
                 None => copy.await?,
@@ -186,6 +193,9 @@ async fn download(
     let mut download = client.download(source.bucket(), source.key()).progress(progress);
     if let Some(version_id) = &arguments.version_id {
         download = download.version_id(version_id);
+    }
+    if arguments.request_payer {
+        download = download.request_payer();
     }
     if path != Path::new("-") {
         return Ok(download.to_file(path).resume(!arguments.no_resume).await?);
@@ -310,13 +320,14 @@ fn object(place: String) -> Result<S3Uri, String> {
 struct Arguments {
     places: Places,
     version_id: Option<String>,
+    request_payer: bool,
     no_resume: bool,
     access: Access,
 }
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let (mut places, mut version_id, mut no_resume) = (Vec::new(), None, false);
+        let (mut places, mut version_id, mut request_payer, mut no_resume) = (Vec::new(), None, false, false);
         let mut access = Access::default();
         while let Some(word) = words.next() {
             let (flag, mut inline) = split(word);
@@ -324,6 +335,7 @@ impl Arguments {
             let mut value = || inline.take().or_else(|| words.next()).ok_or(format!("{name} needs a value; {USAGE}"));
             match name.as_str() {
                 "--version-id" => version_id = Some(text(value()?)?),
+                "--request-payer" => request_payer = true,
                 "--no-resume" => no_resume = true,
                 other if access.take(other, value)? => {}
                 other if other.starts_with("--") => return Err(format!("{other} is not known; {USAGE}")),
@@ -340,7 +352,7 @@ impl Arguments {
         if version_id.is_some() && matches!(places, Places::Up { .. }) {
             return Err(format!("--version-id is of an object that is read, and none is; {USAGE}"));
         }
-        Ok(Self { places, version_id, no_resume, access })
+        Ok(Self { places, version_id, request_payer, no_resume, access })
     }
 }
 

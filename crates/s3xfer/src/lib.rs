@@ -44,7 +44,7 @@
 //! | a sink with positions of your own | [`Download::to_write_at`], [`WriteAt`], tested by [`conformance`] |
 //! | nowhere | [`Download::discard`] |
 //!
-//! | what else | by |
+//! | other directions | by |
 //! |---|---|
 //! | a file, bytes or a stream into S3 | [`Client::upload`], [`UploadSource`] |
 //! | an object to another place in S3 | [`Client::copy`] |
@@ -54,13 +54,6 @@
 //! | the names below a prefix | [`Client::list`] |
 //! | multipart uploads that nobody has ended | [`Client::abort_stale`] |
 //!
-//! | room | what is there |
-//! |---|---|
-//! | words | [`TransferConfig`], [`TransferReport`], [`Progress`], [`TransferError`]: plain types, checked when made |
-//! | rules | plan, control, retry, pacing, admission, checksums, names: pure functions and state machines |
-//! | doors | S3 through aws-sdk-s3, over an HTTP client for large bodies; the disk, its journal, folders |
-//! | engine | [`Client`], [`Download`], [`Upload`], [`Copy`](struct@Copy): async code between the doors |
-//!
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `config` | yes | [`Client::from_env`], [`ClientBuilder::profile`], settings from AWS's variables, files, roles |
@@ -68,6 +61,11 @@
 //! Unix only: files are written at positions (`pwritev` on Linux).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// A library's words are for its callers; the programs print.
+#![warn(clippy::print_stdout)]
+
+#[cfg(not(unix))]
+compile_error!("s3xfer needs Unix: files are written at positions, and locked, as only Unix has it");
 
 mod doors;
 mod engine;

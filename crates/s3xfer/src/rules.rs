@@ -21,6 +21,7 @@ pub(crate) mod meter;
 pub(crate) mod names;
 pub(crate) mod pace;
 pub(crate) mod pacing;
+pub(crate) mod part_size;
 pub(crate) mod parts;
 pub(crate) mod plan;
 pub(crate) mod ranges;

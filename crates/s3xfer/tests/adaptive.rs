@@ -12,13 +12,26 @@ use std::time::Duration;
 use futures::StreamExt;
 use lab::Bench;
 use s3lab::{FaultKind, NetworkProfile, Requests};
-use s3xfer::{Bottleneck, Client, TransferConfig, TransferMemory, TransferReport};
+use s3xfer::{Bottleneck, ChecksumAlgorithm, Client, Integrity, TransferConfig, TransferMemory, TransferReport};
 use tokio::time::Instant;
 
 const MIB: u64 = 1 << 20;
 
 fn network(toml: &str) -> NetworkProfile {
     NetworkProfile::from_toml(toml).unwrap()
+}
+
+/// Reads the object as a stream, to its end.
+async fn read(bench: &Bench, config: &TransferConfig) -> TransferReport {
+    let mut stream = bench.client.clone().with_config(config.clone()).download("lab", "key").stream();
+    let mut at = 0;
+    while let Some(frame) = stream.next().await {
+        let frame = frame.unwrap();
+        bench.object.verify(at, &frame).unwrap();
+        at += frame.len() as u64;
+    }
+    assert_eq!(at, bench.object.size());
+    stream.report().unwrap().clone()
 }
 
 /// The report, and the seconds that it took.
@@ -89,6 +102,17 @@ async fn nor_is_a_second_one_that_is_late_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_is_one_that_was_asked_for_before_any_answer_had_come() {
+    let network = network("first_byte_ms = 30\nconnection_mb_per_s = 12\nlink_mb_per_s = 400");
+    let stalls = FaultKind::Stall { after_bytes: 0, duration: Some(Duration::from_secs(20)) };
+    let fault = s3lab::Fault::new("key", Requests::At(0), stalls).on(s3lab::RequestKind::HeadObject);
+    let bench = Bench::with(24 * MIB, |lab| lab.network(network).faults(s3lab::FaultPlan::new([fault]).unwrap()));
+    let (report, seconds) = timed(&bench, &TransferConfig::default()).await;
+    assert!(seconds < 0.5 && report.second_requests == 1, "{seconds} s, {} second requests", report.second_requests);
+    assert_eq!(report.integrity, Integrity::Validated(ChecksumAlgorithm::Crc64Nvme));
+}
+
+#[tokio::test(start_paused = true)]
 async fn connections_that_are_far_slower_than_others_are_given_up_in_the_middle() {
     let network = network("first_byte_ms = 30\nconnection_mb_per_s = 5");
     let fault = s3lab::Fault {
@@ -102,6 +126,32 @@ async fn connections_that_are_far_slower_than_others_are_given_up_in_the_middle(
     let (report, seconds) = timed(&bench, &config).await;
     // 16 connections take 2.1 s; the ten that are not slow take 3.4 s.
     assert!(seconds < 2.8 && report.splits >= 6 && report.retries == 0, "{seconds} s, {} splits", report.splits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_are_those_of_a_stream_in_the_middle_and_at_its_end() {
+    for (size, requests, connection_mb, limit) in [(160 * MIB, 4..10, 5, 4.0), (32 * MIB, 5..6, 20, 2.0)] {
+        let network = network(&format!("first_byte_ms = 30\nconnection_mb_per_s = {connection_mb}"));
+        let crawls = FaultKind::Slow { bytes_per_s: 10_000 };
+        let fault = s3lab::Fault::new("key", Requests::Range(requests.clone()), crawls);
+        let bench = Bench::with(size, |lab| lab.network(network).faults(s3lab::FaultPlan::new([fault]).unwrap()));
+        let config = TransferConfig::builder().max_concurrency(16).build().unwrap();
+        let began = Instant::now();
+        let report = read(&bench, &config).await;
+        let seconds = began.elapsed().as_secs_f64();
+        assert!(seconds < limit, "{seconds} s, {report:?}");
+        assert!(report.splits >= requests.end - requests.start && report.retries == 0, "{report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_verdict_on_a_stream_knows_its_last_requests() {
+    let network = network("first_byte_ms = 20\nconnection_mb_per_s = 20");
+    let fault = s3lab::Fault::new("key", Requests::At(4), FaultKind::Slow { bytes_per_s: 200_000 });
+    // Within the 16 parts that may be ahead of the reader.
+    let bench = Bench::with(32 * MIB, |lab| lab.network(network).faults(s3lab::FaultPlan::new([fault]).unwrap()));
+    let verdict = read(&bench, &fixed(8, 2 * MIB)).await.verdict;
+    assert_eq!(verdict.bottleneck, Bottleneck::Tail, "{verdict}: {:?}", verdict.evidence);
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,16 +194,8 @@ async fn in_memory_and_in_order_the_bytes_are_the_same() {
     assert!(report.peak_requests > 16, "{report:?}");
     // The same network from its beginning: later its first answer may be a late one, which makes for few large parts.
     let bench = Bench::behind(40 * MIB, network(profile));
-    let client = bench.client.clone().with_config(TransferConfig::default());
-    let mut stream = client.download("lab", "key").stream();
-    let mut at = 0;
-    while let Some(frame) = stream.next().await {
-        let frame = frame.unwrap();
-        bench.object.verify(at, &frame).unwrap();
-        at += frame.len() as u64;
-    }
-    assert_eq!(at, 40 * MIB);
-    assert!(stream.report().unwrap().peak_requests > 16, "{:?}", stream.report());
+    let report = read(&bench, &TransferConfig::default()).await;
+    assert!(report.peak_requests > 16, "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,6 +237,23 @@ async fn a_download_that_is_cut_off_in_the_middle_of_splits_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parts_that_were_cut_off_before_their_first_byte_cost_a_later_download_nothing() {
+    let network = network("first_byte_ms = 5\nconnection_mb_per_s = 5");
+    let stalls = FaultKind::Stall { after_bytes: 0, duration: None };
+    let fault = s3lab::Fault::new("key", Requests::Range(4..6), stalls);
+    let bench = Bench::with(64 * MIB, |lab| lab.network(network).faults(s3lab::FaultPlan::new([fault]).unwrap()));
+    let config = TransferConfig::builder().max_concurrency(16).multipart_chunksize(MIB).build().unwrap();
+    let client = bench.client.clone().with_config(config);
+    let download = || client.download("lab", "key").to_file(bench.target()).resume(true);
+    // The whole takes 0.9 s.
+    tokio::time::timeout(Duration::from_millis(600), download().into_future()).await.unwrap_err();
+    let came = bench.lab.stats().bytes_out;
+    let report = download().await.unwrap();
+    bench.assert_whole();
+    assert!(came > 30 * MIB && report.resumed_bytes as f64 > 0.7 * came as f64, "{} of {came}", report.resumed_bytes);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_transfer_begins_where_the_first_one_ended() {
     let profile = "first_byte_ms = 30\nconnection_mb_per_s = 10\nlink_mb_per_s = 800";
     let bench = Bench::behind(96 * MIB, network(profile));
@@ -222,6 +281,34 @@ async fn a_second_transfer_begins_where_the_first_one_ended() {
     let fixed = bench.client.clone().with_memory(TransferMemory::default()).with_config(fixed(64, MIB));
     seconds(&fixed).await;
     assert!(fixed.memory().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_does_one_whose_connections_are_new() {
+    let profile = "connect_ms = 100\nfirst_byte_ms = 30\nconnection_mb_per_s = 10\nlink_mb_per_s = 800";
+    let bench = Bench::behind(96 * MIB, network(profile));
+    // The number of requests to have once the first bytes have come, by the first of so many downloads of one process.
+    let begun = async |memory: &TransferMemory, downloads: usize| {
+        // A client of its own has no connection yet.
+        let sdk = lab::sdk(&bench.lab, bench.lab.access_key(), bench.lab.secret_key());
+        let client = Client::new(sdk).with_memory(memory.clone()).with_config(TransferConfig::default());
+        let mut begun = None;
+        for _ in 0..downloads {
+            let download = client.download("lab", "key").timeline(Duration::from_millis(5));
+            let report = download.to_file(bench.target()).await.unwrap();
+            let moment = report.timeline.iter().find(|moment| moment.bytes > 0).unwrap();
+            begun.get_or_insert(moment.target);
+        }
+        bench.assert_whole();
+        begun.unwrap()
+    };
+    // The second one of a process finds its connections, and what it finds does not hide what new ones cost.
+    for downloads in [1, 2] {
+        let memory = TransferMemory::default();
+        let cold = begun(&memory, downloads).await;
+        let told = begun(&memory, 1).await;
+        assert!(told >= 2 * cold, "{told} after {cold} requests, {downloads} downloads");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -399,6 +399,10 @@ async fn folders_go_down_up_and_across() {
     assert_eq!(scene.lab.object("lab", "up/other").unwrap(), b"x");
     done(run("--recursive s3://lab/up s3://lab/across --request-payer").await, "1 objects, 1 bytes");
     assert_eq!(scene.lab.object("lab", "across/other").unwrap(), b"x");
+    done(run("s3://lab/up/other one --request-payer").await, "");
+    done(run("one s3://lab/one --request-payer").await, "");
+    done(run("s3://lab/one s3://lab/two --request-payer").await, "");
+    assert_eq!(scene.lab.object("lab", "two").unwrap(), b"x");
     run("--recursive s3://lab/up s3://lab/up/x").await.assert_says(1, &["overlap"]);
     run("--recursive a b").await.assert_says(2, &["s3://BUCKET/PREFIX"]);
     run("--recursive s3://lab x --nothing").await.assert_says(2, &["--nothing"]);

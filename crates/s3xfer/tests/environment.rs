@@ -16,7 +16,7 @@ use std::thread;
 
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use s3lab::{Lab, Server};
-use s3xfer::{Client, TransferConfig, TransferErrorKind};
+use s3xfer::{Client, TransferConfig, TransferError, TransferErrorKind, TransferReport};
 use wire::{Http, sdk};
 
 const SIZE: u64 = 100_000;
@@ -50,7 +50,9 @@ fn open_way(mut stream: TcpStream) -> io::Result<()> {
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
-    let mut there = TcpStream::connect(head.split(' ').nth(1).unwrap())?;
+    // The host is a name that only this proxy knows.
+    let port = head.split(' ').nth(1).and_then(|host| host.rsplit(':').next()).unwrap().parse::<u16>().unwrap();
+    let mut there = TcpStream::connect(("127.0.0.1", port))?;
     stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
     let (mut back, mut forth) = (there.try_clone()?, stream.try_clone()?);
     thread::spawn(move || {
@@ -61,10 +63,10 @@ fn open_way(mut stream: TcpStream) -> io::Result<()> {
     there.shutdown(Shutdown::Both)
 }
 
-/// The output of a download in a process with these variables, and no other ones for proxies.
-fn downloaded(endpoint: &str, variables: &[(&str, String)]) -> String {
+/// The output of a test in a process with these variables, and no other ones for proxies.
+fn run_elsewhere(test: &str, endpoint: &str, variables: &[(&str, String)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "a_download_to_be_run_elsewhere", "--ignored", "--nocapture"]);
+    command.args(["--exact", test, "--ignored", "--nocapture"]);
     for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
         command.env_remove(name).env_remove(name.to_ascii_uppercase());
     }
@@ -78,7 +80,19 @@ fn downloaded(endpoint: &str, variables: &[(&str, String)]) -> String {
 async fn a_download_to_be_run_elsewhere() {
     let Ok(endpoint) = std::env::var(ENDPOINT) else { return };
     let client = Client::new(sdk(&endpoint, Some(("a", "s")), Http::Ours));
-    match client.download("lab", "key").discard().await {
+    show(client.download("lab", "key").discard().await);
+}
+
+#[tokio::test]
+#[ignore = "no test by itself: the process that `uploads_trust_the_same_certificates` starts"]
+async fn an_upload_to_be_run_elsewhere() {
+    let Ok(endpoint) = std::env::var(ENDPOINT) else { return };
+    let client = Client::new(sdk(&endpoint, Some(("a", "s")), Http::Ours));
+    show(client.upload(vec![7; SIZE as usize], "lab", "new").await);
+}
+
+fn show(ended: Result<TransferReport, TransferError>) {
+    match ended {
         Ok(report) => println!("whole: {} bytes, {} retries", report.bytes, report.retries),
         Err(error) => {
             let chain = iter::successors(Some(&error as &dyn Error), |&error| error.source());
@@ -99,31 +113,54 @@ async fn proxies_and_trust_are_settled_for_each_endpoint() {
     let dead = format!("http://user:secret@{nobody}");
     let (alive, asked) = proxy();
     let whole = format!("whole: {SIZE} bytes, 0 retries");
-    let itself = endpoint.strip_prefix("https://").unwrap().to_owned();
-    for (variables, said) in [
-        (vec![bundle.clone()], whole.clone()),
-        // Nothing that concerns this endpoint.
-        (vec![bundle.clone(), ("HTTP_PROXY", dead.clone())], whole.clone()),
-        (vec![bundle.clone(), ("HTTPS_PROXY", dead.clone()), ("NO_PROXY", "*".to_owned())], whole.clone()),
-        (vec![bundle.clone(), ("all_proxy", dead.clone()), ("no_proxy", format!("x, {itself}"))], whole.clone()),
-        (vec![bundle.clone(), ("HTTPS_PROXY", format!("http://user:secret@{alive}"))], whole.clone()),
+    let elsewhere = format!("https://lab.test:{}", endpoint.rsplit(':').next().unwrap());
+    for (endpoint, variables, said) in [
+        (&endpoint, vec![bundle.clone()], whole.clone()),
+        // No proxy is asked for this machine.
+        (&endpoint, vec![bundle.clone(), ("HTTPS_PROXY", dead.clone())], whole.clone()),
+        // Its certificate is for another name, which it takes a connection to see.
         (
+            &elsewhere,
+            vec![bundle.clone(), ("HTTPS_PROXY", format!("http://user:secret@{alive}"))],
+            "certificate not valid for name \"lab.test\"".to_owned(),
+        ),
+        (
+            &elsewhere,
             vec![bundle.clone(), ("HTTPS_PROXY", dead.clone())],
             format!("no connection to the proxy http://{nobody} (from HTTPS_PROXY)"),
         ),
         (
+            &elsewhere,
             vec![bundle.clone(), ("ALL_PROXY", "socks5://user:secret@127.0.0.1:1".to_owned())],
             "NotSent: s3://lab/key: the request cannot be made: ALL_PROXY names a proxy of the kind socks5://"
                 .to_owned(),
         ),
-        (vec![], "AWS_CA_BUNDLE or SSL_CERT_FILE".to_owned()),
-        (vec![("SSL_CERT_FILE", bundle.1.clone())], whole.clone()),
+        (&endpoint, vec![], "AWS_CA_BUNDLE or SSL_CERT_FILE".to_owned()),
+        (&endpoint, vec![("SSL_CERT_FILE", bundle.1.clone())], whole.clone()),
     ] {
-        let output = downloaded(&endpoint, &variables);
+        let output = run_elsewhere("a_download_to_be_run_elsewhere", endpoint, &variables);
         assert!(output.contains(&said), "{said}, with {variables:?}: {output}");
         assert!(!output.contains("secret"), "{output}");
     }
     assert!(asked.load(Ordering::SeqCst) > 0, "no request came by the proxy");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_trust_the_same_certificates() {
+    let lab = lab();
+    let server = Server::start_tls(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (mut bundle, broken) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    bundle.write_all(server.certificate_pem().unwrap().as_bytes()).unwrap();
+    let named = |file: &tempfile::NamedTempFile| vec![("AWS_CA_BUNDLE", file.path().to_str().unwrap().to_owned())];
+    for (variables, said) in [
+        (named(&bundle), format!("whole: {SIZE} bytes, 0 retries")),
+        (named(&broken), "which AWS_CA_BUNDLE names, cannot be used: the file holds no certificate".to_owned()),
+        (vec![], "UnknownIssuer".to_owned()),
+    ] {
+        let output = run_elsewhere("an_upload_to_be_run_elsewhere", &server.endpoint(), &variables);
+        assert!(output.contains(&said), "{said}, with {variables:?}: {output}");
+    }
+    assert!(lab.object("lab", "new").is_some());
 }
 
 #[tokio::test]

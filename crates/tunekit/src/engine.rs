@@ -1,5 +1,7 @@
 //! Engine: moves trials between a study, a journal and the code that is tuned.
 
+#[cfg(feature = "process")]
+mod greeting;
 #[cfg(feature = "cli")]
 pub(crate) mod listen;
 #[cfg(feature = "process")]

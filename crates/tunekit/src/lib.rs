@@ -6,7 +6,6 @@
 //! configuration are replicates, and the best configuration is the one with the best mean, given with an interval.
 //!
 //! ```
-//! use std::convert::Infallible;
 //! use tunekit::{Domain, Metric, Setup, Space, Tuner};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
@@ -16,22 +15,21 @@
 //! let tuning = Tuner::new(Setup::new(space, Metric::time("seconds")).seed(1))
 //!     .max_trials(30)
 //!     .run(|trial| async move {
-//!         let threads = trial.config().float("threads").unwrap_or(1.0);
-//!         let cached = trial.config().bool("cache").unwrap_or(false);
+//!         let threads = trial.config().float("threads").ok_or("no threads")?;
+//!         let cached = trial.config().bool("cache").ok_or("no cache")?;
 //!         // What would be measured.
 //!         let seconds = 10.0 / threads + threads / 10.0 + if cached { 0.0 } else { 2.0 };
-//!         Ok::<_, Infallible>(seconds)
+//!         Ok::<f64, &str>(seconds)
 //!     })
 //!     .await?;
 //!
 //! let best = tuning.best.ok_or("nothing was measured")?;
 //! assert_eq!(best.config.bool("cache"), Some(true));
-//! assert!((4..=25).contains(&best.config.int("threads").unwrap_or(0)));
+//! assert!((4..=25).contains(&best.config.int("threads").ok_or("no threads")?));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
 //!
 //! # Where things are
 //!
@@ -58,6 +56,8 @@
 //! | `cli` | the program `tunekit`, whose `serve` speaks JSON lines with any language, and the module `serve` behind it |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// A library's words are for its callers; the programs print.
+#![warn(clippy::print_stdout)]
 
 mod doors;
 mod engine;

@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
+use tunekit::program::StudyFile;
 
 use commands::{Failure, Format, Kind, Rows, Work};
 
@@ -32,7 +34,7 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
         /// Number of trials that run at once, in place of the study's own number.
-        #[arg(long)]
+        #[arg(long, value_parser = workers)]
         workers: Option<usize>,
         /// The starter of the programs, in place of the one that the study names.
         #[arg(long)]
@@ -43,7 +45,7 @@ enum Command {
         /// The folder.
         folder: PathBuf,
         /// Number of trials that run at once, in place of the study's own number.
-        #[arg(long)]
+        #[arg(long, value_parser = workers)]
         workers: Option<usize>,
         /// The starter of the programs, in place of the one that the study names.
         #[arg(long)]
@@ -126,7 +128,7 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
         /// Number of trials that run at once, in place of the study's own number.
-        #[arg(long)]
+        #[arg(long, value_parser = workers)]
         workers: Option<usize>,
         /// Run one trial in each place, and go.
         #[arg(long)]
@@ -141,15 +143,49 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
     listen();
-    match execute(arguments.command) {
+    match parse().and_then(|arguments| execute(arguments.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("tunekit: {}", failure.line());
             failure.exit_code()
         }
     }
+}
+
+/// The process's arguments. Help and version are printed, and end the process, as clap does it.
+fn parse() -> Result<Arguments, Failure> {
+    Arguments::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.exit()
+        }
+        _ => Failure::Usage(one_line(&error)),
+    })
+}
+
+/// clap's first line has the mistake; its context has the way to mend it.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
+    let mut line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    let suggested = [ContextKind::SuggestedArg, ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand]
+        .into_iter()
+        .find_map(|kind| match error.get(kind) {
+            Some(ContextValue::String(name)) => Some(name.clone()),
+            Some(ContextValue::Strings(names)) => names.first().cloned(),
+            _ => None,
+        });
+    if let Some(suggested) = suggested {
+        line.push_str(&format!("; did you mean {suggested}?"));
+    }
+    line + " (--help lists them all)"
+}
+
+/// A number of workers.
+fn workers(text: &str) -> Result<usize, String> {
+    let most = StudyFile::MOST_WORKERS;
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("use at least 1 and at most {most}"))
 }
 
 fn execute(command: Command) -> Result<(), Failure> {

@@ -117,6 +117,44 @@ fn replicates_with_constraints_all_count() {
 }
 
 #[test]
+fn the_cost_of_replicates_is_that_of_all_runs_also_where_later_ones_cost_less() {
+    let script = r#"
+        n=$(cat n 2>/dev/null || echo 4); echo $((n - 1)) > n
+        echo "{\"loss\": 1, \"c\": $n}"
+    "#;
+    let more = "value = \"mean\"\ncost = \"c\"\nscheduler = \"asha\"\nmax_resource = 3";
+    let case = Case::new(script, more, "max_trials = 1");
+    let output = case.run();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let experiment = case.experiment();
+    let trial = &experiment.trials()[0];
+    let costs: Vec<Option<f64>> = trial.measurements.iter().map(|m| m.cost).collect();
+    assert_eq!((costs, trial.failure.as_deref()), (vec![Some(4.0), Some(7.0), Some(9.0)], None));
+}
+
+#[test]
+fn objects_and_the_number_of_a_program_come_in_any_order() {
+    for script in [
+        "echo 1.5; echo '{\"size\": 3}'",
+        "echo '{\"size\": 3}'; echo 1.5",
+        "echo 7; echo '{\"note\": 1}'; echo '{\"size\": 3}'; echo 1.5; echo '{\"note\": 2}'",
+    ] {
+        for (metric, low, high) in [("stdout", 1.5, 1.5), ("wall", 0.0, 60.0)] {
+            let case = Case::new(script, "objectives = [{ name = \"size\" }]", "max_trials = 1");
+            let path = case.folder.path().join("s.toml");
+            let study = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(path, study.replace("\"loss\"", &format!("\"{metric}\""))).unwrap();
+            let output = case.run();
+            assert!(output.status.success(), "{script}: {}", text(&output.stderr));
+            let experiment = case.experiment();
+            let trial = &experiment.trials()[0];
+            assert_eq!(trial.more(ValueRule::Last), [3.0], "{script}");
+            assert!((low..=high).contains(&trial.told.unwrap()), "{script}: {:?}", trial.told);
+        }
+    }
+}
+
+#[test]
 fn a_program_is_told_its_parameters_in_each_way() {
     let arguments = "echo \"{\\\"loss\\\": $2}\"; [ \"$1\" = --x ]";
     let environment = "echo \"{\\\"loss\\\": $x}\"";
@@ -179,6 +217,32 @@ fn failures_in_a_row_end_a_study_with_the_reason() {
     let line = last_line(&output);
     assert!(line.contains("3 trials failed in a row") && line.contains("no disk"), "{line}");
     assert_eq!(case.experiment().trials().len(), 3);
+    let page = std::fs::read_to_string(case.out().join("report.html")).unwrap();
+    assert!(page.contains("<h1>Nothing was measured yet</h1>"));
+}
+
+#[test]
+fn a_study_without_an_allowed_trial_says_so() {
+    let case = Case::new("echo '{\"loss\": 1, \"memory\": 2}'", "constraints = [\"memory\"]", "max_trials = 3");
+    let says = "nothing that meets the constraints was measured yet";
+    for output in [case.run(), case.say(&["best", "out"])] {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(last_line(&output).contains(says), "{}", last_line(&output));
+    }
+    assert!(text(&case.say(&["status", "out"]).stdout).contains(says));
+    let page = std::fs::read_to_string(case.out().join("report.html")).unwrap();
+    assert!(page.contains("<h1>Nothing that meets the constraints was measured yet</h1>"));
+}
+
+#[test]
+fn a_comparison_shows_small_values_and_names_studies_without_one() {
+    let case = Case::new("echo '{\"loss\": 0.0000012345678}'", "", "max_trials = 1");
+    assert!(case.run().status.success());
+    std::fs::write(case.folder.path().join("p.sh"), "exit 1").unwrap();
+    assert_eq!(case.say(&["run", "s.toml", "--out", "none"]).status.code(), Some(1));
+    let said = text(&case.say(&["compare", "out", "none"]).stdout);
+    assert_eq!(said.matches("1.23457e-6").count(), 2, "{said}");
+    assert!(said.contains("left out of the means below: none, where nothing was measured yet"), "{said}");
 }
 
 #[test]
@@ -214,6 +278,7 @@ fn ctrl_c_ends_the_programs_keeps_what_was_measured_and_the_same_command_goes_on
     assert_eq!(run.wait().unwrap().code(), Some(1));
     let pid = std::fs::read_to_string(case.folder.path().join("pid")).unwrap();
     assert!(!is_alive(&pid), "{pid}");
+    assert!(std::fs::read_to_string(case.out().join("report.html")).unwrap().contains("<svg"));
     assert_eq!(case.experiment().trials()[0].status, Status::Interrupted);
     std::fs::write(case.folder.path().join("enough"), "").unwrap();
     let output = case.run();
@@ -250,6 +315,15 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         (&["run", "other.toml", "--out", "out"], "another study"),
         (&["run", "p.sh", "--out", "a"], "p.sh"),
         (&["run", "s.toml", "--out", "a", "--workers", "0"], "at least 1"),
+        (&["resume", "out", "--workers", "10001"], "at most 10000"),
+        (
+            &["worker", "s.toml", "--connect", "127.0.0.1:1", "--token-file", "t", "--out", "a", "--workers", "0"],
+            "at least 1",
+        ),
+        (&["run", "s.toml"], "--out <OUT>"),
+        (&["run", "s.toml", "--oot", "a"], "--oot"),
+        (&["runn"], "did you mean run?"),
+        (&["serve", "--listen", "nowhere"], "nowhere"),
         (&["resume", "empty"], "holds no study"),
         (&["best", "empty"], "holds no study"),
         (&["export", "empty", "--format", "csv"], "holds no study"),
@@ -260,6 +334,34 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         let error = text(&output.stderr);
         assert!(error.lines().count() == 1 && error.contains(says), "{words:?}: {error}");
     }
+}
+
+#[test]
+fn a_journal_that_cannot_be_opened_is_work_that_failed() {
+    let case = Case::new("", "", "max_trials = 1");
+    std::fs::write(case.folder.path().join("text"), "no journal\n").unwrap();
+    for (journal, code) in [("none/journal.jsonl", 1), (".", 1), ("text", 2)] {
+        let output = case.say(&["serve", "--journal", journal]);
+        assert_eq!(output.status.code(), Some(code), "{journal}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr).lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_trial_without_a_value_has_failed_in_syne_tunes_words() {
+    let script = r#"
+        echo '{"loss": 1}'
+        [ "$TUNEKIT_TRIAL" = 0 ] && sleep 60
+        [ "$TUNEKIT_TRIAL" = 1 ] && echo '[tune-metric]: {"infeasible": "does not fit"}'
+        [ "$TUNEKIT_TRIAL" = 2 ] && exit 1
+        exit 0
+    "#;
+    let case = Case::new(script, "timeout_s = 0.5", "max_trials = 4");
+    assert!(case.run().status.success());
+    let table = case.experiment().syne_tune_table();
+    let Some(tunekit::results::Cells::Text(words)) = table.column("st_status") else { panic!("{table:?}") };
+    let words: Vec<&str> = words.iter().flatten().map(String::as_str).collect();
+    assert_eq!(words, ["Failed", "Failed", "Failed", "Completed"]);
 }
 
 #[test]

@@ -410,6 +410,44 @@ fn a_value_of_null_is_a_failure_also_after_reports() {
     assert!(say(r#"{"op":"best"}"#).contains("nothing was measured yet"));
     let added = say(r#"{"op":"add","config":{"x":1.0,"n":5,"kind":"b"},"value":null}"#);
     assert!(added.contains("has a finite value"), "{added}");
+    // A cost would be dropped.
+    assert!(say(r#"{"op":"ask"}"#).contains(r#""trial":2"#));
+    let told = say(r#"{"op":"tell","trial":2,"value":null,"cost":90}"#);
+    assert!(told.contains("a failed trial has no cost"), "{told}");
+    assert_eq!(say(r#"{"op":"tell","trial":2,"value":null,"more":[],"constraints":[]}"#), r#"{"ok":true}"#);
+}
+
+#[test]
+fn null_stands_for_a_number_that_is_not_finite_whichever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let mut server = Server::with_journal(&path).unwrap();
+    let mut say = |line: &str| say(&mut server, line);
+    let create = r#"{"op":"create","searcher":"random","objectives":[{"name":"size"}],"constraints":["memory"],
+        "space":{"x":{"type":"float","lo":0,"hi":1}}}"#;
+    assert_eq!(say(create), r#"{"ok":true}"#);
+    let cases = [r#""more":[null],"constraints":[1]"#, r#""more":[1],"constraints":[null]"#];
+    for (trial, numbers) in cases.into_iter().enumerate() {
+        say(r#"{"op":"ask"}"#);
+        assert_eq!(say(&format!(r#"{{"op":"tell","trial":{trial},"value":1,{numbers}}}"#)), r#"{"ok":true}"#);
+    }
+    for (trial, numbers) in (2..).zip(cases) {
+        say(r#"{"op":"ask"}"#);
+        let report = format!(r#"{{"op":"report","trial":{trial},"resource":1,"value":1,{numbers}}}"#);
+        assert_eq!(say(&report), r#"{"decision":"stop"}"#);
+        assert_eq!(say(&format!(r#"{{"op":"tell","trial":{trial}}}"#)), r#"{"ok":true}"#);
+    }
+    for numbers in cases {
+        let added = say(&format!(r#"{{"op":"add","config":{{"x":1.0}},"value":1,{numbers}}}"#));
+        assert!(added.contains("it must be finite"), "{added}");
+    }
+    drop(server);
+    let experiment = tunekit::Experiment::load(&path).unwrap();
+    assert_eq!(experiment.trials().len(), 4);
+    for trial in experiment.trials() {
+        let failure = trial.failure.as_deref().unwrap_or_default();
+        assert!(failure.contains("not a finite number"), "{failure}");
+    }
 }
 
 #[test]
@@ -419,14 +457,61 @@ fn after_a_refused_create_nothing_is_done_to_the_journals_study() {
     assert_eq!(say(&mut Server::with_journal(&path).unwrap(), CREATE), r#"{"ok":true}"#);
     let before = std::fs::read_to_string(&path).unwrap();
     let mut server = Server::with_journal(&path).unwrap();
-    for other in [CREATE.replace(r#""seed":1"#, r#""seed":2"#), CREATE.replace(r#""gp""#, r#""gpp""#)] {
+    for other in [
+        CREATE.replace(r#""seed":1"#, r#""seed":2"#),
+        CREATE.replace(r#""gp""#, r#""gpp""#),
+        // These do not read as a request at all.
+        CREATE.replace(r#""seed":1"#, r#""sede":1"#),
+        CREATE.replace(r#""seed":1"#, r#""seed":NaN"#),
+        CREATE.replace(r#""op":"create""#, r#""op" : "create", "#),
+        CREATE[..CREATE.len() - 1].to_owned(),
+        r#"{"op":"create"}"#.to_owned(),
+    ] {
         assert!(say(&mut server, &other).contains("error"));
         let ask = say(&mut server, r#"{"op":"ask"}"#);
         assert!(ask.contains("create was refused"), "{ask}");
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+    let bytes = [br#"{"op":"create","searcher":""#.as_slice(), b"\xff\"}"].concat();
+    assert!(server.answer_bytes(&bytes, Duration::ZERO).unwrap().contains("not UTF-8"));
+    assert!(say(&mut server, r#"{"op":"ask"}"#).contains("create was refused"));
     assert_eq!(say(&mut server, CREATE), r#"{"ok":true}"#);
+    // The study is the session's now, and a wrong line changes nothing.
+    assert!(say(&mut server, r#"{"op":"create"}"#).contains("error"));
     assert!(say(&mut server, r#"{"op":"ask"}"#).contains(r#""trial":0"#));
+}
+
+#[test]
+fn the_same_create_is_answered_again_and_leaves_the_limit_alone() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    let space = r#""space":{"x":{"type":"float","lo":0,"hi":1}}"#;
+    let create = |rest: &str| format!(r#"{{"op":"create","searcher":"random"{rest},{space}}}"#);
+    assert_eq!(say(&create(r#","budget":1"#)), r#"{"ok":true}"#);
+    for rest in ["", r#","budget":9"#] {
+        assert_eq!(say(&create(rest)), r#"{"ok":true}"#);
+    }
+    let other = say(&create(r#","seed":2"#));
+    assert!(other.contains("another study already: its seed is 0, not 2"), "{other}");
+    assert!(say(r#"{"op":"ask"}"#).contains(r#""trial":0"#));
+    assert_eq!(say(r#"{"op":"tell","trial":0,"value":1}"#), r#"{"ok":true}"#);
+    assert_eq!(say(r#"{"op":"ask"}"#), r#"{"done":true}"#);
+}
+
+#[test]
+fn the_cost_before_a_trial_goes_on_is_in_the_answer() {
+    let mut server = Server::new();
+    let mut say = |line: &str| say(&mut server, line);
+    let create = r#"{"op":"create","searcher":"random","scheduler":"asha_promotion","max_resource":9,
+        "scheduler_options":{"eta":2},"space":{"x":{"type":"float","lo":0,"hi":1}}}"#;
+    assert_eq!(say(create), r#"{"ok":true}"#);
+    for trial in 0..2 {
+        assert!(!say(r#"{"op":"ask"}"#).contains("spent"));
+        let report = format!(r#"{{"op":"report","trial":{trial},"resource":1,"value":{trial},"cost":15}}"#);
+        assert_eq!(say(&report), r#"{"decision":"pause"}"#);
+    }
+    let ask = say(r#"{"op":"ask"}"#);
+    assert!(ask.ends_with(r#""resumed":true,"from":{"trial":0,"resource":1},"spent":15.0}"#), "{ask}");
 }
 
 #[test]

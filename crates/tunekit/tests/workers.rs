@@ -34,10 +34,19 @@ struct Served {
 
 impl Served {
     fn new(script: &str) -> Self {
+        Self::of(script, STUDY)
+    }
+
+    /// The study of a file.
+    fn of(script: &str, study: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("p.sh"), script).unwrap();
-        std::fs::write(folder.path().join("s.toml"), STUDY).unwrap();
-        let words = ["serve", "--listen", "127.0.0.1:0", "--token-file", "token", "--study", "s.toml", "--out", "out"];
+        std::fs::write(folder.path().join("s.toml"), study).unwrap();
+        Self::start(folder, &["--study", "s.toml", "--out", "out"])
+    }
+
+    fn start(folder: tempfile::TempDir, more: &[&str]) -> Self {
+        let words = [["serve", "--listen", "127.0.0.1:0", "--token-file", "token"].as_slice(), more].concat();
         let mut server = tunekit(folder.path(), &words).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -150,6 +159,136 @@ fn a_worker_that_is_cut_off_ends_its_program_when_its_trial_is_given_away() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+}
+
+#[test]
+fn a_worker_that_is_cut_off_while_it_waits_for_an_answer_ends_its_program() {
+    let script = "echo $$ >pid.part; mv pid.part pid; while :; do echo '{\"loss\": 1}'; sleep 0.02; done";
+    let mut served = Served::new(script);
+    let (address, cut) = wire_to(&served.address);
+    let mut worker = served.worker_at(&address, "a", "1");
+    let out = served.folder.path().join("out");
+    let began = Instant::now();
+    while Experiment::load(&out).map_or(0, |experiment| experiment.measurements()) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = std::fs::read_to_string(served.folder.path().join("pid")).unwrap();
+    cut.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    while is_alive(&pid) {
+        assert!(began.elapsed() < Duration::from_secs(14), "the program runs on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for child in [&mut worker, &mut served.server] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_trial_that_goes_on_costs_what_all_its_runs_cost() {
+    // The first run of each trial takes longest.
+    let script = "[ -e was$TUNEKIT_TRIAL ] || sleep 0.4; touch was$TUNEKIT_TRIAL; echo \"{\\\"loss\\\": $2}\"";
+    let study = STUDY.replace("24", "4").replace(
+        "[space]",
+        "scheduler = \"racing\"\nscheduler_options = { replicates = 2 }\nmax_resource = 4\ncost = \"wall\"\n[space]",
+    );
+    let served = Served::of(script, &study);
+    let mut workers = ["a", "b"].map(|out| served.worker(out, "1"));
+    for worker in &mut workers {
+        assert!(worker.wait().unwrap().success());
+    }
+    let (experiment, _folder) = served.end();
+    let failures: Vec<_> = experiment.trials().iter().filter_map(|trial| trial.failure.clone()).collect();
+    assert!(failures.is_empty(), "{failures:?}");
+    let twice: Vec<_> = experiment.trials().iter().filter(|trial| trial.measurements.len() > 1).collect();
+    assert!(!twice.is_empty());
+    for trial in twice {
+        let costs: Vec<f64> = trial.measurements.iter().filter_map(|m| m.cost).collect();
+        assert!(costs.len() == trial.measurements.len() && costs.windows(2).all(|pair| pair[0] < pair[1]), "{costs:?}");
+        assert!(costs[0] >= 0.4, "{costs:?}");
+    }
+}
+
+#[test]
+fn a_report_that_the_server_refuses_fails_its_trial_with_the_servers_reason() {
+    let study = STUDY.replace("24", "1").replace("[space]", "cost = \"money\"\n[space]");
+    let served = Served::of("echo '{\"loss\": 1, \"money\": -3}'", &study);
+    assert!(served.worker("a", "1").wait().unwrap().success());
+    let (experiment, _folder) = served.end();
+    let failure = experiment.trials()[0].failure.clone().unwrap();
+    assert!(failure.contains("refused") && failure.contains("the cost is -3"), "{failure}");
+}
+
+#[test]
+fn one_clients_wrong_create_stops_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |seed: u64| {
+        format!(
+            r#"{{"op":"create","searcher":"random","seed":{seed},"budget":2,
+            "space":{{"x":{{"type":"float","lo":0,"hi":1}}}}}}"#
+        )
+        .replace('\n', "")
+    };
+    let mut journal = tunekit::serve::Server::with_journal(folder.path().join("j")).unwrap();
+    assert_eq!(journal.answer(&create(1), Duration::ZERO).unwrap(), r#"{"ok":true}"#);
+    drop(journal);
+    let mut served = Served::start(folder, &["--journal", "j"]);
+    let token = served.token();
+    let [mut wrong, mut right, mut late] = [(); 3].map(|()| served.client(&token));
+    for line in [create(2), create(1).replace("seed", "sede")] {
+        assert!(wrong.say(&line)["error"].is_string());
+        assert!(wrong.say(r#"{"op":"ask"}"#)["error"].as_str().unwrap().contains("create was refused"));
+    }
+    assert_eq!(right.say(&create(1))["ok"], true);
+    assert_eq!(right.say(r#"{"op":"ask"}"#)["trial"], 0);
+    // Neither the refused one nor one without a budget changes the study of the others.
+    assert!(wrong.say(&create(2))["error"].as_str().unwrap().contains("its seed is 1, not 2"));
+    assert_eq!(late.say(&create(1).replace(r#""budget":2,"#, ""))["ok"], true);
+    assert_eq!(late.say(r#"{"op":"ask"}"#)["trial"], 1);
+    assert_eq!(right.say(r#"{"op":"tell","trial":0,"value":1}"#)["ok"], true);
+    assert_eq!(right.say(r#"{"op":"ask"}"#)["wait"], true);
+    assert_eq!(wrong.say(&create(1))["ok"], true);
+    assert_eq!(wrong.say(r#"{"op":"ask"}"#)["wait"], true);
+    served.server.kill().unwrap();
+    served.server.wait().unwrap();
+}
+
+#[test]
+fn a_greeting_or_a_line_that_is_out_of_bounds_is_answered() {
+    let mut served = Served::new("");
+    let token = served.token();
+    for wrong in ["0.01", "4000", "\"2\"", "true"] {
+        let stream = TcpStream::connect(&served.address).unwrap();
+        let mut client = Client { input: BufReader::new(stream.try_clone().unwrap()), output: stream };
+        let greeting = client.say(&format!(r#"{{"op":"auth","token":"{token}","heartbeat_s":{wrong}}}"#));
+        assert!(greeting["error"].as_str().unwrap().contains("give seconds from 0.1 to 3600"), "{greeting}");
+    }
+    let mut client = served.client(&token);
+    let said = client.say(&"x".repeat((4 << 20) + 100_000));
+    assert!(said["error"].as_str().unwrap().contains("at most 4194304 bytes"), "{said}");
+    assert_eq!(client.input.read_line(&mut String::new()).unwrap(), 0);
+    served.server.kill().unwrap();
+    served.server.wait().unwrap();
+}
+
+#[test]
+fn a_served_study_has_an_end_and_says_which_limits_it_does_not_heed() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = |study: &str| {
+        std::fs::write(folder.path().join("s.toml"), study).unwrap();
+        // No machine has this address, so that the command ends.
+        let words = ["serve", "--listen", "192.0.2.1:1", "--token-file", "t", "--study", "s.toml", "--out", "out"];
+        let output = tunekit(folder.path(), &words).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = serve(&STUDY.replace("max_trials = 24", "max_wall_time_s = 5"));
+    assert!(code == Some(2) && said.lines().count() == 1 && said.contains("max_trials"), "{said}");
+    let (code, said) = serve(&format!("{STUDY}plateau = 3\nmax_wall_time_s = 5\n"));
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(code == Some(2) && lines.len() == 3 && lines[2].contains("cannot listen"), "{said}");
+    assert!(lines[0].contains("max_wall_time_s in [stop]") && lines[1].contains("plateau in [stop]"), "{said}");
 }
 
 #[test]

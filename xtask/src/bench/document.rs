@@ -19,6 +19,9 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
     }
 }
 
+/// Columns of a document's line.
+const MAX_COLUMNS: usize = 120;
+
 /// Before the first run.
 fn empty() -> String {
     let mut text = String::from(HEAD);
@@ -100,19 +103,44 @@ cargo xtask bench answer --quick --only flat
 ```
 ";
 
-/// The text with the section `name` of a bench replaced, or appended where the document has no place for it.
+/// The text with the section `name` of a bench replaced, or appended where the document has no place for it. Lines of
+/// the section are broken at 120 columns, those of tables and code are not.
 ///
 /// # Errors
 /// When a section begins and does not end.
 pub(super) fn with_section(text: &str, bench: &str, name: &str, section: &str) -> Result<String, String> {
     let (begin, end) = (begin(bench, name), end(name));
-    let section = format!("{begin}\n{}\n{end}\n", section.trim_end());
+    let section = format!("{begin}\n{}\n{end}\n", wrapped(section.trim_end()));
     let Some(start) = text.find(&begin) else {
         return Ok(format!("{}\n\n{section}", text.trim_end()));
     };
     let stop = text[start..].find(&end).map(|at| start + at + end.len());
     let stop = stop.ok_or_else(|| format!("`{begin}` has no `{end}` after it; mend the document"))?;
     Ok(format!("{}{}{}", &text[..start], section.trim_end(), &text[stop..]))
+}
+
+fn wrapped(section: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut is_code = false;
+    for line in section.lines() {
+        is_code ^= line.starts_with("```");
+        if is_code || line.starts_with('|') || line.chars().count() <= MAX_COLUMNS {
+            lines.push(line.to_owned());
+            continue;
+        }
+        let mut open = String::new();
+        for word in line.split(' ') {
+            if !open.is_empty() && open.chars().count() + 1 + word.chars().count() > MAX_COLUMNS {
+                lines.push(std::mem::take(&mut open));
+            }
+            if !open.is_empty() {
+                open.push(' ');
+            }
+            open += word;
+        }
+        lines.push(open);
+    }
+    lines.join("\n")
 }
 
 fn begin(bench: &str, name: &str) -> String {
@@ -134,6 +162,16 @@ mod tests {
         let third = with_section(&second, BENCH, "file-3g", "## C, longer\n\nthan A\n").unwrap();
         assert_eq!(third, second.replace("## A", "## C, longer\n\nthan A"));
         assert!(third.starts_with(HEAD) && third.find("## C") < third.find("## B"));
+    }
+
+    #[test]
+    fn long_lines_are_broken_and_rows_are_not() {
+        let (row, code) = (format!("|{}|", " a |".repeat(50)), format!("```\n{}\n```", "code ".repeat(30)));
+        let text = with_section("# Old\n", BENCH, "size", &format!("{}\n{row}\n{code}", "word ".repeat(60))).unwrap();
+        assert!(text.contains(&row) && text.contains(&code), "{text}");
+        let longest = text.lines().filter(|line| line.starts_with("word")).map(str::len).max();
+        assert_eq!(longest, Some(119));
+        assert_eq!(text.matches("word").count(), 60);
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Options {
     /// Reads the words after `bench honesty`.
     ///
     /// # Errors
-    /// The first word that is not understood, with what would be.
+    /// The first unknown word, with the known ones.
     pub(crate) fn parse(words: &[&str]) -> Result<Self, String> {
         let mut options = Self { words: Vec::new(), out: "docs/BENCHMARKS.md".into() };
         let mut words = words.iter();

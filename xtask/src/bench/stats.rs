@@ -14,7 +14,7 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
 
 /// The median of `value / base` over the rounds that have both.
 ///
-/// Within a round, for what else the machine does changes from one round to the next, and both had the same of it.
+/// Ratios are taken within a round, because the machine's load changes between rounds.
 pub(super) fn median_ratio(values: &[(u32, f64)], base: &[(u32, f64)]) -> Option<f64> {
     let ratios: Vec<f64> = values
         .iter()

@@ -67,7 +67,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper_util", &["crates/s3lab/src/doors/tcp.rs"]),
     ("indicatif", &["crates/s3tune/src/show.rs"]),
     ("memmap2", &["crates/s3xfer/src/doors/connector/buffers.rs"]),
-    ("nix", &["crates/s3xfer/src/doors/close.rs"]),
+    // In s3tune: how a signal is handled.
+    ("nix", &["crates/s3tune/src/commands.rs", "crates/s3xfer/src/doors/close.rs"]),
     ("parquet", &["crates/tunekit/src/doors/parquet.rs"]),
     ("plotters", &["crates/tunekit/src/doors/picture.rs"]),
     ("rcgen", &["crates/s3lab/src/doors/tls.rs"]),

@@ -1,4 +1,5 @@
-//! The workspace's list of dependencies: alphabetical, each with its reason; and the files a repository has to have.
+//! The workspace's list of dependencies: alphabetical, each with its reason; the files that a repository has to have;
+//! and the files and keys of a package that is published.
 
 use super::{File, Finding};
 
@@ -9,16 +10,44 @@ const REQUIRED: [(&str, &str); 3] = [
     ("README.md", "it is where everybody starts"),
 ];
 
+/// Files of every package, and their purpose.
+const PACKAGED: [(&str, &str); 3] = [
+    ("README.md", "it is the package's page"),
+    ("LICENSE-APACHE", "it is a licence of the package; link the workspace's"),
+    ("LICENSE-MIT", "it is a licence of the package; link the workspace's"),
+];
+
+/// Keys of every package: a registry shows them, and finds the package by them.
+const KEYS: [&str; 5] = ["description", "readme", "keywords", "categories", "repository"];
+
 pub(crate) fn check(files: &[File]) -> Vec<Finding> {
+    let there = |path: &str| files.iter().any(|file| file.path == path);
     let mut findings: Vec<Finding> = REQUIRED
         .iter()
-        .filter(|(path, _)| !files.iter().any(|file| file.path == *path))
+        .filter(|(path, _)| !there(path))
         .map(|(path, purpose)| Finding::new(path, 0, format!("is missing; {purpose}")))
         .collect();
     if let Some(manifest) = files.iter().find(|file| file.path == "Cargo.toml") {
         findings.extend(dependencies(&manifest.text));
     }
+    for manifest in files.iter().filter(|file| file.path.starts_with("crates/")) {
+        if let Some(folder) = manifest.path.strip_suffix("/Cargo.toml") {
+            let missing = PACKAGED.iter().map(|(name, purpose)| (format!("{folder}/{name}"), purpose));
+            let missing = missing.filter(|(path, _)| !there(path));
+            findings.extend(missing.map(|(path, purpose)| Finding::new(&path, 0, format!("is missing; {purpose}"))));
+            findings.extend(keys(manifest));
+        }
+    }
     findings
+}
+
+/// The keys that the table `[package]` lacks.
+fn keys(manifest: &File) -> Vec<Finding> {
+    let package = manifest.text.split_once("[package]\n").map_or("", |(_, rest)| rest);
+    let package = package.split("\n[").next().unwrap_or_default();
+    let there: Vec<&str> = package.lines().filter_map(dependency_name).collect();
+    let missing = KEYS.into_iter().filter(|key| !there.contains(key));
+    missing.map(|key| Finding::new(&manifest.path, 0, format!("has no `{key}`; write it into [package]"))).collect()
 }
 
 fn dependencies(manifest: &str) -> Vec<Finding> {
@@ -94,5 +123,24 @@ mod tests {
     #[test]
     fn a_missing_file_is_found() {
         assert_eq!(check(&[]).len(), 3);
+    }
+
+    #[test]
+    fn a_package_without_its_files_and_keys_is_found() {
+        let file = |path: &str, text: &str| File { path: path.to_owned(), text: text.to_owned() };
+        let whole = "[package]\nname = \"a\"\ndescription = \"A.\"\nreadme = \"README.md\"\nkeywords = []\n\
+                     categories = []\nrepository.workspace = true\n\n[features]\n";
+        let names = ["README.md", "LICENSE-APACHE", "LICENSE-MIT"];
+        let mut files: Vec<File> = names.into_iter().map(|name| file(&format!("crates/a/{name}"), "")).collect();
+        files.extend(REQUIRED.iter().map(|(path, _)| file(path, "")));
+        files.push(file("crates/a/Cargo.toml", whole));
+        assert_eq!(check(&files), []);
+
+        files.retain(|file| file.path != "crates/a/LICENSE-MIT");
+        let found = check(&files);
+        assert!(found.len() == 1 && found[0].path == "crates/a/LICENSE-MIT", "{found:?}");
+        let elsewhere = whole.replace("keywords = []\n", "") + "keywords = []\n";
+        let found = keys(&file("crates/a/Cargo.toml", &elsewhere));
+        assert_eq!(found.len(), 1, "a key of another table is none of the package's");
     }
 }

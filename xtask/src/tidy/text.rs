@@ -1,10 +1,13 @@
-//! Rules about one file's text: its opening, its length, and texts that must not be published.
+//! Rules about one file's text: its opening, its length, that of its lines, and texts that must not be published.
 
 use super::rust;
 use super::{File, Finding};
 
 /// Longer than this is a question: are these two concepts?
 const MAX_LINES: usize = 800;
+
+/// Columns of a comment's or a document's line; `.rustfmt.toml` has the same for code.
+const MAX_COLUMNS: usize = 120;
 
 /// Files that answered the question, with the answer.
 const MAY_BE_LONG: &[(&str, &str)] = &[];
@@ -28,6 +31,11 @@ pub(crate) fn check(file: &File) -> Vec<Finding> {
 fn everywhere(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (line, content) in (1..).zip(file.text.lines()) {
+        let columns = content.chars().count();
+        if columns > MAX_COLUMNS && prose(&file.path, content).is_some_and(can_be_broken) {
+            let what = format!("has {columns} columns, at most {MAX_COLUMNS}; break the line");
+            findings.push(Finding::new(&file.path, line, what));
+        }
         for mark in UNFINISHED {
             if rust::words(content, mark.trim_end_matches('!')).any(|at| content[at..].starts_with(mark)) {
                 findings.push(Finding::new(&file.path, line, format!("says {mark}; do it, or open an issue")));
@@ -48,6 +56,21 @@ fn everywhere(file: &File) -> Vec<Finding> {
         findings.push(Finding::new(&file.path, 0, "has no `Unreleased`; add `## [Unreleased]` on top"));
     }
     findings
+}
+
+/// The text of a comment's or a document's line; none of code, and of a licence, which is not ours to write.
+fn prose<'a>(path: &str, line: &'a str) -> Option<&'a str> {
+    let line = line.trim_start();
+    match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "md" => Some(line),
+        "rs" => line.starts_with("//").then(|| line.trim_start_matches(['/', '!', ' '])),
+        _ => line.starts_with('#').then(|| line.trim_start_matches(['#', ' '])),
+    }
+}
+
+/// A row of a table is one line, and so is a link.
+fn can_be_broken(prose: &str) -> bool {
+    !prose.starts_with('|') && !prose.contains("](") && !prose.contains("://")
 }
 
 fn rust_only(file: &File) -> Vec<Finding> {
@@ -135,6 +158,20 @@ mod tests {
     fn a_long_file_is_a_question() {
         let text = format!("//! x\n{}", "\n".repeat(MAX_LINES));
         assert!(findings("a.rs", &text)[0].contains("at most 800"));
+    }
+
+    #[test]
+    fn a_long_line_of_prose_is_found_outside_of_tables_and_links() {
+        let long = "word ".repeat(25);
+        for (path, begin) in [("a.md", ""), ("a.rs", "//! x\n    /// "), ("a.toml", "# "), (".ci/run", "# ")] {
+            let found = findings(path, &format!("{begin}{long}"));
+            assert!(found.len() == 1 && found[0].contains("columns, at most 120"), "{path}: {found:?}");
+        }
+        for (path, begin) in [("a.md", "| "), ("a.rs", "//! | "), ("a.md", "[x](y) "), ("a.md", "see https://x.org ")] {
+            assert!(findings(path, &format!("{begin}{long}")).is_empty(), "{path}: {begin}");
+        }
+        assert!(findings("a.rs", &format!("//! x\nlet a = \"{long}\";")).is_empty());
+        assert!(findings("a.md", &"ä".repeat(MAX_COLUMNS)).is_empty());
     }
 
     #[test]

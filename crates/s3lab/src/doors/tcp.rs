@@ -36,7 +36,7 @@ const WRITE_BUFFER_BYTES: usize = 1 << 20;
 const LARGEST_HEAD: usize = 64 << 10;
 
 /// The error text of a body that [`patience::UPLOAD`] ended.
-pub(crate) const STOOD_STILL: &str = "nothing more of it came for too long";
+pub(crate) const STOOD_STILL: &str = "no more bytes of the body arrived in time";
 
 /// Set to have the connection end with a reset instead of an orderly close.
 pub(crate) type Abort = Arc<AtomicBool>;

@@ -122,7 +122,7 @@ impl Lab {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A bucket's name is none S3 allows.
+    /// S3 does not allow this bucket name.
     #[error(
         "bucket name {name:?} is not 3 to 63 lower-case letters, digits, dots and hyphens that begin and end with a letter or digit"
     )]
@@ -130,7 +130,7 @@ pub enum BuildError {
         /// The name.
         name: String,
     },
-    /// A key is none S3 allows.
+    /// S3 does not allow this key.
     #[error("key of {bytes} bytes is outside 1 to 1024")]
     Key {
         /// Its length.
@@ -315,7 +315,7 @@ impl LabBuilder {
     ///
     /// # Errors
     ///
-    /// When a name, key, size or credential is none S3 would take.
+    /// S3 would refuse a name, key, size or credential.
     pub fn build(self) -> Result<Lab, BuildError> {
         let printable = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
         for (what, text) in

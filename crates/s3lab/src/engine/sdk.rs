@@ -30,7 +30,8 @@ impl Lab {
     /// use s3lab::{Lab, NetworkProfile};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
-    /// let lab = Lab::builder().bucket("lab").object("lab", "key", "hello").network(NetworkProfile::named("far")?).build()?;
+    /// let network = NetworkProfile::named("far")?;
+    /// let lab = Lab::builder().bucket("lab").object("lab", "key", "hello").network(network).build()?;
     /// let config = aws_sdk_s3::Config::builder()
     ///     .behavior_version(BehaviorVersion::latest())
     ///     .endpoint_url(Lab::ENDPOINT)

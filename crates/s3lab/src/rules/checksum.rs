@@ -158,7 +158,7 @@ pub(crate) fn multipart_etag<'a>(parts: impl IntoIterator<Item = &'a [u8; 16]>) 
     format!("{}-{n}", hex(&md5.finalize()))
 }
 
-/// An ETag that is stable and no MD5 of the bytes, as a multipart object's is none: MD5 of `name`, and `-parts`.
+/// A stable ETag that is no MD5 of the bytes, like that of a multipart object: MD5 of `name`, then `-parts`.
 pub(crate) fn nominal_etag(name: &str, parts: usize) -> String {
     format!("{}-{parts}", hex(&md5::Md5::digest(name.as_bytes())))
 }

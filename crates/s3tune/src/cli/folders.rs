@@ -112,7 +112,6 @@ impl FolderArgs {
     pub fn given(&self) -> Option<&'static str> {
         [
             (self.filters.given, "--include and --exclude"),
-            (self.dry_run, "--dry-run"),
             (self.fail_fast, "--fail-fast"),
             (self.follow_symlinks, "--follow-symlinks"),
             (self.check_names_first, "--check-names-first"),

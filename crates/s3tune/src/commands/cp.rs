@@ -6,11 +6,12 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::interrupted;
+use super::{interrupted, tell};
 use crate::cli::CpArgs;
-use crate::cp::{Copy, Places, client, copy, places, read_config, remember, remembering};
+use crate::cp::{Copy, Places, client, copy, places, plan, read_config, remember, remembering};
 use crate::failure::Failure;
 use crate::object::{Access, Connection};
+use crate::show::Show;
 
 /// Longest that Ctrl-C waits for the server to forget an upload.
 pub(super) const ABORT_WITHIN: Duration = Duration::from_secs(10);
@@ -21,7 +22,9 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     }
     let places = places(&arguments.source, &arguments.target)?;
     if arguments.version_id.is_some() && matches!(places, Places::Up { .. } | Places::Fetch { .. }) {
-        return Err(Failure::usage("--version-id is of an object that is read by its name, and none is"));
+        return Err(Failure::usage(
+            "--version-id names a version of the S3 object that is read, and SRC is a file or a URL; leave it out",
+        ));
     }
     if let Places::Up { path, .. } = &places
         && path.is_dir()
@@ -47,12 +50,17 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     let connection = Box::pin(Connection::with(Access { unsigned, ..access }));
     let memory = flags.memory.as_deref();
     let client = remembering(client(&connection.await?, &what), memory)?;
+    if arguments.folders.dry_run {
+        return tell(&format!("{}\n", Box::pin(plan(&client, &what)).await?));
+    }
+    let show = Show::new();
     // Dropping the copy ends it: the parts that it has fetched or sent are kept, and nothing appears under the target's
     // name; an upload that cannot be gone on with is aborted.
     let ended = tokio::select! {
-        copied = Box::pin(copy(&client, &what)) => Ok(copied),
+        copied = Box::pin(copy(&client, &what, &show)) => Ok(copied),
         asked = interrupted() => Err(asked),
     };
+    show.finish();
     match ended {
         Ok(copied) => copied.and_then(|()| remember(&client, memory)),
         Err(asked) => {

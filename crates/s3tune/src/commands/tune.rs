@@ -8,7 +8,7 @@ use crate::engines::Engine;
 use crate::failure::Failure;
 use crate::lab::{self, EmbeddedS3};
 use crate::measure::Bench;
-use crate::object::{Connection, Object};
+use crate::object::{Access, Connection, Object};
 use crate::run::{Budget, Method, Plan};
 
 /// The object's place.
@@ -80,8 +80,14 @@ async fn find(arguments: &TuneArgs) -> Result<Place, Failure> {
     let (Some(bucket), Some(key)) = (&arguments.bucket, &arguments.key) else {
         return Err(Failure::usage("tune needs --bucket and --key, or --lab"));
     };
-    let connection = Connection::from_env(arguments.endpoint_url.as_deref(), !arguments.no_sign_request).await?;
-    let object = Object::find(&connection, bucket, key).await?;
+    let mut connection = Connection::with(Access {
+        endpoint: arguments.endpoint_url.as_deref(),
+        region: arguments.region.as_deref(),
+        profile: arguments.profile.as_deref(),
+        unsigned: arguments.no_sign_request,
+    })
+    .await?;
+    let object = Object::find(&mut connection, bucket, key).await?;
     let network = connection.endpoint().map_or_else(|| "AWS".to_owned(), |endpoint| format!("to {endpoint}"));
     Ok(Place { connection, object, network, _embedded: None })
 }

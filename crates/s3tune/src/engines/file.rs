@@ -88,6 +88,18 @@ fn yes() -> bool {
 }
 
 const OF_KNOB: [&str; 6] = ["default", "meaning", "boto3", "unit", "at_most_of_object", "search"];
+/// The parameters of boto3's `TransferConfig` (boto3 1.43), for `boto3 = "..."`.
+const OF_BOTO3: [&str; 9] = [
+    "multipart_threshold",
+    "max_concurrency",
+    "multipart_chunksize",
+    "num_download_attempts",
+    "max_io_queue",
+    "io_chunksize",
+    "use_threads",
+    "max_bandwidth",
+    "preferred_transfer_client",
+];
 const UNITS: [(&str, u64); 7] = [
     ("B", 1),
     ("kB", 1_000),
@@ -172,6 +184,9 @@ fn parameter(name: String, table: Table) -> Result<Parameter, String> {
         known.ok_or_else(|| wrong(&format!("unit = {unit:?} is not one of {}", UNITS.map(|(name, _)| name).join(", "))))
     };
     let unit_bytes = knob.unit.as_ref().map(unit).transpose()?;
+    if let Some(boto3) = knob.boto3.as_ref().filter(|boto3| !OF_BOTO3.contains(&boto3.as_str())) {
+        return Err(wrong(&format!("boto3 = {boto3:?} is not one of {}", OF_BOTO3.join(", "))));
+    }
     if let Some(part) = knob.at_most_of_object {
         if !(part > 0.0 && part <= 1.0) {
             return Err(wrong(&format!("at_most_of_object = {part} is not above 0 and at most 1")));
@@ -322,6 +337,11 @@ because = "one thread takes all"
             ("default = 8\nboto3", "default = \"many\"\nboto3", "default = many"),
             ("unit = \"MiB\"", "unit = \"MiBs\"", "MiBs"),
             ("unit = \"MiB\"", "", "at_most_of_object"),
+            (
+                "boto3 = \"max_concurrency\"",
+                "boto3 = \"max_concurency\"",
+                "\"max_concurency\" is not one of multipart_threshold",
+            ),
             ("at_most_of_object = 0.25", "at_most_of_object = 25", "at_most_of_object = 25"),
             ("knobs = [\"part\"]", "knobs = [\"parts\"]", "[space.parts]"),
             ("when = { threads = 1 }", "when = { thread = 1 }", "[space.thread]"),

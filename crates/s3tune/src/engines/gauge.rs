@@ -1,21 +1,39 @@
-//! [`Gauge`]: the progress of a download, for those that watch it.
+//! [`Gauge`]: the progress of a download and the clock of its measured part, for those that watch it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use s3xfer::Progress;
+use tokio::time::Instant;
+
+use super::Metric;
+
+/// A program that tells its own time may take so long before its first byte: the start of Python is not in its figure.
+const MOST_FOR_THE_START: Duration = Duration::from_secs(10);
+/// And so long after its last one, until its process has ended.
+const MOST_FOR_THE_END: Duration = Duration::from_secs(1);
 
 /// The progress of one download. Clones are of the same download.
 ///
 /// For our own engine it counts the bytes that were written. For another program it measures the disk space of the
 /// files in the target's folder, whatever their names are. A program that reserves the disk beforehand seems to be done
 /// at once, and one that keeps bytes in memory seems to be late.
+///
+/// Its clock runs while the download is measured: the start of a client, the writing of a program's files and the check
+/// of the bytes are not in a download's time. For a program that tells its own time it begins with the first byte.
 #[derive(Debug, Clone, Default)]
-pub struct Gauge(Arc<Mutex<Source>>);
+pub struct Gauge(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
+struct State {
+    source: Source,
+    clock: Clock,
+}
+
+#[derive(Debug, Clone, Default)]
 enum Source {
     /// No download has begun.
     #[default]
@@ -23,7 +41,29 @@ enum Source {
     /// Ours counts.
     Progress(Progress),
     /// The folder that another program writes to.
-    Folder { path: PathBuf, object_bytes: u64 },
+    Folder { path: PathBuf, object_bytes: u64, metric: Metric },
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Clock {
+    /// Nothing is measured yet.
+    #[default]
+    Stands,
+    /// A program that tells its own time was started, and has written nothing.
+    Starts(Instant),
+    /// The measured part runs.
+    Runs(Instant),
+    /// The measured part is over.
+    Ended,
+}
+
+/// A download in the middle of its measured part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Underway {
+    /// The least time that its measurement can have by now.
+    pub(crate) elapsed: Duration,
+    /// As [`Gauge::fraction`].
+    pub(crate) fraction: Option<f64>,
 }
 
 impl Gauge {
@@ -37,30 +77,78 @@ impl Gauge {
     /// it reads the folder again.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Not under the lock: a folder takes a while to read.
+        let source = self.state().source.clone();
+        match source {
             Source::Nothing => None,
             Source::Progress(progress) => {
                 let now = progress.snapshot();
                 Some(share(now.written_bytes, now.total_bytes?))
             }
-            Source::Folder { path, object_bytes } => Some(share(allocated(path)?, *object_bytes)),
+            Source::Folder { path, object_bytes, .. } => Some(share(allocated(&path)?, object_bytes)),
         }
     }
 
-    pub(super) fn watch_progress(&self) -> Progress {
+    /// When the measured part began; `None` before it, after it, and where only [`underway`](Self::underway) can tell.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        match self.state().clock {
+            Clock::Runs(began) => Some(began),
+            Clock::Stands | Clock::Starts(_) | Clock::Ended => None,
+        }
+    }
+
+    /// Whether the measured part is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state().clock, Clock::Ended)
+    }
+
+    /// The download as it is now; `None` before its measured part and after it. It reads the folder of another program.
+    pub(crate) fn underway(&self) -> Option<Underway> {
+        let fraction = self.fraction();
+        let mut state = self.state();
+        let tells_its_time = matches!(state.source, Source::Folder { metric: Metric::Stdout, .. });
+        if matches!(state.clock, Clock::Starts(_)) && fraction.is_some_and(|fraction| fraction > 0.0) {
+            state.clock = Clock::Runs(Instant::now());
+        }
+        let (began, not_measured) = match state.clock {
+            Clock::Stands | Clock::Ended => return None,
+            Clock::Starts(began) => (began, MOST_FOR_THE_START),
+            Clock::Runs(began) if tells_its_time && fraction == Some(1.0) => (began, MOST_FOR_THE_END),
+            Clock::Runs(began) => (began, Duration::ZERO),
+        };
+        Some(Underway { elapsed: began.elapsed().saturating_sub(not_measured), fraction })
+    }
+
+    /// Counts the bytes of our own engine, and starts the clock.
+    pub(crate) fn watch_progress(&self) -> Progress {
         let progress = Progress::new();
-        self.set(Source::Progress(progress.clone()));
+        self.set(Source::Progress(progress.clone()), Clock::Runs(Instant::now()));
         progress
     }
 
-    /// Watches the folder of `target`.
-    pub(super) fn watch_folder(&self, target: &Path, object_bytes: u64) {
+    /// Watches the folder of `target`. The clock starts now, or with the first byte where the program tells its own
+    /// time.
+    pub(crate) fn watch_folder(&self, target: &Path, object_bytes: u64, metric: Metric) {
         let path = target.parent().unwrap_or(Path::new("/")).to_owned();
-        self.set(Source::Folder { path, object_bytes });
+        let now = Instant::now();
+        let clock = match metric {
+            Metric::Wall => Clock::Runs(now),
+            Metric::Stdout => Clock::Starts(now),
+        };
+        self.set(Source::Folder { path, object_bytes, metric }, clock);
     }
 
-    fn set(&self, source: Source) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = source;
+    /// Stops the clock: the rest is not measured.
+    pub(crate) fn end(&self) {
+        self.state().clock = Clock::Ended;
+    }
+
+    fn set(&self, source: Source, clock: Clock) {
+        *self.state() = State { source, clock };
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,7 +178,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let gauge = Gauge::new();
         assert_eq!(gauge.fraction(), None);
-        gauge.watch_folder(&folder.path().join("out"), 4 << 20);
+        gauge.watch_folder(&folder.path().join("out"), 4 << 20, Metric::Wall);
         assert_eq!(gauge.fraction(), Some(0.0));
         fs::create_dir(folder.path().join("parts")).unwrap();
         // A hole takes no disk: parts are often written out of turn.
@@ -105,5 +193,28 @@ mod tests {
         assert_eq!(gauge.fraction(), Some(1.0));
         drop(folder);
         assert_eq!(gauge.fraction(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_of_a_program_that_tells_its_time_runs_from_the_first_byte_to_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, gauge) = (folder.path().join("out"), Gauge::new());
+        let elapsed = || gauge.underway().map(|underway| underway.elapsed.as_secs());
+        assert_eq!(elapsed(), None);
+        gauge.watch_folder(&target, 1 << 20, Metric::Stdout);
+        tokio::time::advance(Duration::from_secs(13)).await;
+        assert_eq!((elapsed(), gauge.began()), (Some(3), None), "all but ten seconds of a silent program count");
+        fs::write(&target, vec![1; 1 << 19]).unwrap();
+        assert_eq!(elapsed(), Some(0));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!((elapsed(), gauge.began().is_some()), (Some(5), true));
+        fs::write(&target, vec![1; 1 << 20]).unwrap();
+        assert_eq!(elapsed(), Some(4), "the end of its process takes a while");
+        gauge.end();
+        assert_eq!((elapsed(), gauge.began(), gauge.has_ended()), (None, None, true));
+        // Another program is measured as a whole.
+        gauge.watch_folder(&target, 1 << 20, Metric::Wall);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(elapsed(), Some(2));
     }
 }

@@ -1,7 +1,9 @@
 //! Another program from its start to its end: its time, its exit, and the end of its output.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -31,14 +33,23 @@ pub(super) struct Tail {
     is_cut: bool,
 }
 
-/// Starts a program and waits for its end. Dropped, it kills the program, with all that it started.
-pub(super) async fn run(command: &mut Command) -> io::Result<Ended> {
+/// The groups of all programs that run.
+static LIVE: Groups = Groups::new();
+
+/// Kills every program that runs, with all that it started. For a process that ends without dropping anything.
+pub(crate) fn kill_all() {
+    LIVE.kill();
+}
+
+/// Starts a program and waits for its end, at which `ended` is called; its output may go on. Dropped, it kills the
+/// program, with all that it started.
+pub(super) async fn run(command: &mut Command, ended: impl FnOnce()) -> io::Result<Ended> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: a Ctrl-C at the terminal is ours to act on, and the program's children end with it.
     command.process_group(0).kill_on_drop(true);
     let started = Instant::now();
     let mut child = command.spawn()?;
-    let group = Group::of(&child);
+    let group = Group::of(&child, &LIVE);
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (mut stdout, mut stderr) = (Tail::default(), Tail::default());
     let (status, took) = {
@@ -52,6 +63,7 @@ pub(super) async fn run(command: &mut Command) -> io::Result<Ended> {
             }
         };
         let took = started.elapsed();
+        ended();
         // Its children must not write on into a file that is being checked.
         drop(group);
         if !all_read {
@@ -112,26 +124,57 @@ impl Tail {
     }
 }
 
-/// A program with all its children; killed when dropped.
-struct Group(Option<Pid>);
+/// Groups of processes that run.
+struct Groups(Mutex<BTreeSet<i32>>);
 
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+impl Groups {
+    const fn new() -> Self {
+        Self(Mutex::new(BTreeSet::new()))
+    }
+
+    fn kill(&self) {
+        for group in self.locked().iter().copied().filter_map(Pid::from_raw) {
+            kill_group(group);
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Group {
+/// A program with all its children; killed when dropped.
+struct Group<'a> {
+    id: Option<Pid>,
+    among: &'a Groups,
+}
+
+impl<'a> Group<'a> {
+    fn of(child: &Child, among: &'a Groups) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        among.locked().extend(id.map(Pid::as_raw_pid));
+        Self { id, among }
+    }
+}
+
+impl Drop for Group<'_> {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // An error says that nothing of it is left.
-            let _ = kill_process_group(group, Signal::KILL);
+        if let Some(group) = self.id {
+            kill_group(group);
+            self.among.locked().remove(&group.as_raw_pid());
         }
     }
 }
 
+fn kill_group(group: Pid) {
+    // An error says that nothing of it is left.
+    let _ = kill_process_group(group, Signal::KILL);
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -143,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn of_a_flood_only_the_end_is_kept() {
         let flood = "i=0; while [ $i -lt 3000 ]; do printf '%0100d\\n' $i; i=$((i+1)); done; echo 1.5";
-        let ended = run(&mut shell(flood)).await.unwrap();
+        let ended = run(&mut shell(flood), || ()).await.unwrap();
         assert!(ended.stdout.is_cut && ended.stdout.bytes.len() <= 2 * KEPT, "{}", ended.stdout.bytes.len());
         let text = ended.stdout.text(&[]);
         assert!(text.ends_with("\n1.5\n") && text.lines().all(|line| line.len() == 100 || line == "1.5"));
@@ -152,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_secret_that_a_program_repeats_is_masked() {
         let secret = "wJalrXUtnFEMI/K7MDENG".to_owned();
-        let ended = run(&mut shell(&format!("echo key={secret} >&2; exit 3"))).await.unwrap();
+        let ended = run(&mut shell(&format!("echo key={secret} >&2; exit 3")), || ()).await.unwrap();
         assert_eq!(ended.last_words(3, &[secret]), "key=***");
         // Also where the output was cut in its middle.
         let tail = Tail { bytes: b"7MDENG and more".to_vec(), is_cut: true };
@@ -168,11 +211,29 @@ mod tests {
             "setsid sh -c 'echo $$ > '\"$0\"'; exec sleep 30' & while [ ! -s \"$0\" ]; do sleep 0.01; done; echo 2";
         let mut command = shell(script);
         command.arg(mark.path());
-        let ended = run(&mut command).await.unwrap();
+        let ended = run(&mut command, || ()).await.unwrap();
         assert_eq!(ended.stdout.text(&[]).trim(), "2");
         let pid: i32 = std::fs::read_to_string(mark.path()).unwrap().trim().parse().unwrap();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         assert!(!stat.is_empty() && !stat.contains(") Z"), "its end was waited for: {stat:?}");
         rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn programs_that_run_can_be_killed_all_at_once() {
+        let groups = Groups::new();
+        let start = || {
+            let mut child = shell("sleep 600 & wait").process_group(0).kill_on_drop(true).spawn().unwrap();
+            let group = Group::of(&child, &groups);
+            (async move { child.wait().await.unwrap() }, group)
+        };
+        let (one, two) = (start(), start());
+        assert_eq!(groups.locked().len(), 2);
+        groups.kill();
+        for ended in [one.0.await, two.0.await] {
+            assert_eq!(ended.signal(), Some(Signal::KILL.as_raw()));
+        }
+        drop((one.1, two.1));
+        assert_eq!(groups.locked().len(), 0);
     }
 }

@@ -42,7 +42,7 @@ pub struct Program {
 /// The word for the words of `unsigned`.
 pub(super) const UNSIGNED: &str = "{unsigned}";
 /// The knobs that a command line can name, for it has no way to tell of its own.
-pub(super) const PARAMETERS: [&str; 8] = [
+const PARAMETERS: [&str; 7] = [
     "multipart_threshold",
     "max_concurrency",
     "multipart_chunksize",
@@ -50,8 +50,9 @@ pub(super) const PARAMETERS: [&str; 8] = [
     "max_io_queue",
     "io_chunksize",
     "use_threads",
-    "max_bandwidth",
 ];
+/// boto3's parameter without a default: nothing could be written in its place.
+const NO_DEFAULT: &str = "max_bandwidth";
 /// A program that is asked for its version answers at once; a machine that is busy may take a while.
 const MOST_FOR_CHECK: Duration = Duration::from_secs(20);
 
@@ -60,7 +61,8 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for a template without `{out}`, with an unknown placeholder or an open quote.
+    /// [`Failure::Usage`] for a template without `{out}`, with an unknown placeholder, with `{max_bandwidth}`, which
+    /// has no default, or with an open quote.
     pub fn from_template(text: &str) -> Result<Self, Failure> {
         let wrong = |what: &str| {
             Failure::usage(format!(
@@ -72,6 +74,12 @@ impl Program {
         let words = shlex::split(text).ok_or_else(|| wrong("a quote is left open"))?;
         if !words.iter().any(|word| word.contains("{out}")) {
             return Err(wrong("no {out} says where the file goes"));
+        }
+        if words.iter().flat_map(|word| placeholders(word)).any(|name| name == NO_DEFAULT) {
+            return Err(Failure::usage(format!(
+                "--engine {text:?}: {{{NO_DEFAULT}}} has no value by default, so a command cannot name it; write an engine \
+                 file with [space.{NO_DEFAULT}] and a default in it"
+            )));
         }
         let known = |name: &str| (PLACES.contains(&name) && name != "files") || PARAMETERS.contains(&name);
         if let Some(name) = words.iter().flat_map(|word| placeholders(word)).find(|name| !known(name)) {
@@ -162,7 +170,7 @@ impl Program {
         for name in &self.unset {
             command.env_remove(name);
         }
-        let ended = match timeout(MOST_FOR_CHECK, process::run(&mut command)).await {
+        let ended = match timeout(MOST_FOR_CHECK, process::run(&mut command, || ())).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(error)) => return Err(fails(format!("cannot start {program}: {error}"))),
             Err(_) => {
@@ -212,9 +220,9 @@ impl Program {
             command.env_remove(name);
         }
         command.envs(self.env.iter().map(|(name, value)| (name, fill(value, &values))));
-        gauge.watch_folder(target, object.bytes);
+        gauge.watch_folder(target, object.bytes, self.metric);
 
-        let ended = process::run(&mut command).await;
+        let ended = process::run(&mut command, || gauge.end()).await;
         let ended = ended.map_err(|source| TransferError::Start { program: program.clone(), source })?;
         if !ended.status.success() {
             let says = ended.last_words(3, &environment.secrets);
@@ -295,6 +303,7 @@ mod tests {
             ("cp {part_2} {out}", "{part_2}"),
             ("cp {files} {out}", "{files}"),
             ("cp {unsigned} {out}", "{unsigned}"),
+            ("cp --limit={max_bandwidth} x {out}", "[space.max_bandwidth]"),
             ("cp 'a {out}", "quote"),
             ("nonsense", "{out}"),
             ("cp x # {out}", "{out}"),

@@ -64,7 +64,7 @@ pub(super) fn as_it_says(config: &Config) -> Config {
 }
 
 /// The parameters that the engine chooses within, where they are bounds.
-const BOUNDS: [&str; 2] = ["max_concurrency", "multipart_chunksize"];
+pub(crate) const BOUNDS: [&str; 2] = ["max_concurrency", "multipart_chunksize"];
 /// The parameter that makes them bounds.
 pub(crate) const ADAPTIVE: &str = "adaptive_concurrency";
 

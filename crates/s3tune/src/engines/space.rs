@@ -24,8 +24,8 @@ const MIB: i64 = 1 << 20;
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] for a name that is none, a file that cannot be read, and a parameter or value that a
-/// transfer would refuse.
+/// [`Failure::Usage`] for an unknown name, a file that cannot be read, and a parameter or value that a transfer would
+/// refuse.
 pub(super) fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
     let space = match name {
         "default" => space([

@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::recommendation::{Recommendation, Setting};
-use crate::engines::ADAPTIVE;
+use crate::engines::{ADAPTIVE, BOUNDS};
 
 /// A parameter of the program that is written for.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ pub(super) fn carry(found: &Recommendation, tool: &str, targets: &'static [Targe
 /// The settings that are bounds only, because the engine chooses within them.
 fn bounds(settings: &[Setting<'_>]) -> &'static [&'static str] {
     match settings.iter().any(|setting| setting.name == ADAPTIVE && setting.value == Value::Bool(true)) {
-        true => &["max_concurrency", "multipart_chunksize"],
+        true => &BOUNDS,
         false => &[],
     }
 }

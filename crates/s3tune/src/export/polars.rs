@@ -3,8 +3,8 @@
 //! Sources: Polars' `crates/polars-io/src/cloud/concurrency.rs` and `concurrency_config.rs` (2026), `pl_async.rs`
 //! (until then). None of it is documented, and a value that is no number ends the process. Requests at a time are
 //! `POLARS_INFLIGHT_REQUEST_BUDGET` in newer releases and `POLARS_CONCURRENCY_BUDGET` in older ones; within that, newer
-//! ones set the number themselves. Of the sizes of a request, the last two are for formats that are read in order (CSV)
-//! and at random (Parquet); older releases know the first only.
+//! ones set the number themselves. The last two request sizes are for formats read in order (CSV) and at random
+//! (Parquet); older releases know the first only.
 
 use super::carry::{Carried, Taken, Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};

@@ -11,8 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::engines::ADAPTIVE;
-use crate::engines::Knob;
+use crate::engines::{ADAPTIVE, BOUNDS, Knob};
 use crate::failure::Failure;
 use crate::show::seconds;
 use crate::size::ByteSize;
@@ -182,10 +181,10 @@ impl Recommendation {
 
     /// Every parameter with its value: the engine's in its order, then those that are set beyond these.
     pub(super) fn settings(&self) -> Vec<Setting<'_>> {
+        // Numbers that are given without a word are meant as they are.
+        let is_fixed = BOUNDS.into_iter().any(|name| self.config.contains_key(name));
         let known = self.knobs.iter().map(|knob| {
-            // Numbers that are given without a word are meant as they are.
-            let is_fixed = knob.name == ADAPTIVE && self.config.contains_key("max_concurrency");
-            let default = || match is_fixed {
+            let default = || match knob.name == ADAPTIVE && is_fixed {
                 true => Value::Bool(false),
                 false => serde_json::to_value(&knob.default).unwrap_or(Value::Null),
             };
@@ -318,6 +317,25 @@ pub(super) mod tests {
             "-36.0 % of the time against boto3's defaults, 95 % interval -42.0 % to -30.0 %.",
         ];
         assert_eq!(found.origin, origin);
+    }
+
+    #[test]
+    fn a_number_that_is_given_alone_is_meant_as_it_is() {
+        use crate::export::FORMATS;
+
+        for (name, value) in [("multipart_chunksize", 5 << 20), ("max_concurrency", 61)] {
+            let config = json!({name: value}).as_object().cloned().unwrap();
+            let found = Recommendation { config, ..s3xfer() };
+            let exported = |format: &str| {
+                let format = FORMATS.into_iter().find(|known| known.name == format).unwrap();
+                format.export(&found).unwrap().text
+            };
+            let toml: s3xfer::TransferConfig = toml::from_str(&exported("toml")).unwrap();
+            assert!(!toml.adaptive_concurrency(), "{name}");
+            let boto3 = exported("boto3");
+            assert!(boto3.contains(&format!("    {name}={value},\n")), "{boto3}");
+            assert!(!boto3.contains("is a bound"), "{boto3}");
+        }
     }
 
     #[test]

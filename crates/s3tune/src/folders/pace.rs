@@ -8,14 +8,7 @@ use s3xfer::{BatchProgress, BatchReport, BatchSnapshot};
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
-use crate::show::Show;
-
-/// The time between two updates on a terminal.
-const LIVE: Duration = Duration::from_millis(200);
-/// The time between two lines where there is no terminal.
-const LINES: Duration = Duration::from_secs(10);
-/// The rate is of the bytes of so long.
-const WINDOW: Duration = Duration::from_secs(5);
+use crate::show::{LINES, LIVE, Rate, Show, left};
 
 /// Shows the progress, until the returned value is dropped.
 pub(super) fn live(show: &Show, progress: BatchProgress) -> impl Drop {
@@ -28,16 +21,12 @@ pub(super) fn live(show: &Show, progress: BatchProgress) -> impl Drop {
     let show = show.clone();
     Shown(tokio::spawn(async move {
         let began = Instant::now();
-        let (mut seen, mut lines) = (vec![(Duration::ZERO, 0)], 0);
+        let (mut rate, mut lines) = (Rate::default(), 0);
+        rate.at(Duration::ZERO, 0);
         loop {
             tokio::time::sleep(LIVE).await;
             let (now, at) = (progress.snapshot(), began.elapsed());
-            seen.push((at, now.bytes));
-            let old = seen.iter().take_while(|(then, _)| at.saturating_sub(*then) > WINDOW).count();
-            seen.drain(..old.saturating_sub(1));
-            let (then, bytes) = seen[0];
-            let rate = now.bytes.saturating_sub(bytes) as f64 / at.saturating_sub(then).as_secs_f64().max(1e-3);
-            let text = words(now, rate);
+            let text = words(now, rate.at(at, now.bytes));
             show.now(text.clone());
             if !show.is_live() && at.as_secs() / LINES.as_secs() > lines {
                 lines = at.as_secs() / LINES.as_secs();
@@ -58,9 +47,8 @@ fn words(now: BatchSnapshot, rate: f64) -> String {
         size(now.found_bytes),
         size(rate as u64)
     );
-    if now.listed_all && rate > 0.0 && now.left_bytes > 0 {
-        let left = (now.left_bytes as f64 / rate).ceil() as u64;
-        text.push_str(&format!(", {}:{:02} left", left / 60, left % 60));
+    if now.listed_all {
+        text.push_str(&left(now.left_bytes, rate));
     }
     if now.failed > 0 {
         text.push_str(&format!(", {} failed", now.failed));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use tunekit::Config;
-use tunekit::compare::{Improvement, relative_improvement};
+use tunekit::compare::{CompareError, Improvement, log_ratio_improvement, relative_improvement};
 
 use super::arms::Role;
 use super::comparison::{Comparison, ComparisonFile, Download};
@@ -80,31 +80,45 @@ pub(crate) struct Improvements {
     pub(crate) over_default: Improvement,
     /// The engine's default against the baseline: the gain without any tuning.
     pub(crate) default_over_baseline: Improvement,
+    /// Whether one of them rests on the ratios' logarithms, because the means leave no interval.
+    pub(crate) by_ratios: bool,
 }
 
 impl Improvements {
     /// # Errors
     ///
-    /// [`Failure::Work`] where there are too few measurements, or they spread too much for an interval.
+    /// [`Failure::Work`] where there are too few measurements.
     pub(crate) fn of(comparison: &Comparison) -> Result<Self, Failure> {
         let [baseline, default, best] = [Role::Baseline, Role::EngineDefault, Role::Best];
-        Ok(Self {
-            over_baseline: improvement(comparison, baseline, best)?,
-            over_default: improvement(comparison, default, best)?,
-            default_over_baseline: improvement(comparison, baseline, default)?,
-        })
+        let mut by_ratios = false;
+        let mut over = |other, candidate| improvement(comparison, other, candidate, &mut by_ratios);
+        let (over_baseline, over_default) = (over(baseline, best)?, over(default, best)?);
+        let default_over_baseline = over(baseline, default)?;
+        Ok(Self { over_baseline, over_default, default_over_baseline, by_ratios })
     }
 }
 
 /// By how much `candidate` takes less time than `other`. Nothing where both are one arm: a configuration does not
-/// differ from itself.
-fn improvement(comparison: &Comparison, other: Role, candidate: Role) -> Result<Improvement, Failure> {
+/// differ from itself. `by_ratios` is set where the means leave no interval, because a download or two stood still.
+fn improvement(
+    comparison: &Comparison,
+    other: Role,
+    candidate: Role,
+    by_ratios: &mut bool,
+) -> Result<Improvement, Failure> {
     let (others, candidates) = (comparison.samples(other), comparison.samples(candidate));
     let n = others.len().min(candidates.len());
     if comparison.arm(other) == comparison.arm(candidate) {
         return Ok(Improvement::none(n));
     }
-    relative_improvement(&others[..n], &candidates[..n], 0.95).map_err(|error| Failure::work("compare", &error))
+    let improvement = match relative_improvement(&others[..n], &candidates[..n], 0.95) {
+        Err(CompareError::Unbounded { .. }) => {
+            *by_ratios = true;
+            log_ratio_improvement(&others[..n], &candidates[..n], 0.95)
+        }
+        bounded => bounded,
+    };
+    improvement.map_err(|error| Failure::work("compare", &error))
 }
 
 /// The arithmetic mean; NaN of nothing.

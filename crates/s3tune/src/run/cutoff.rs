@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use crate::engines::Gauge;
+use tokio::time::Instant;
+
+use crate::engines::{Gauge, Underway};
 
 /// A download shorter than this many times the best is waited for: noise alone makes some of them.
 const PATIENCE: f64 = 1.5;
@@ -17,8 +19,8 @@ const NEARLY: f64 = 2.0;
 /// The time between two questions to the rule.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Whether a download that has run for `elapsed` can no longer be as fast as the best, which takes `best_seconds` on
-/// average. `fraction` of its bytes is there, as far as that is known.
+/// Whether a download that was measured for `elapsed` can no longer be as fast as the best, which takes `best_seconds`
+/// on average. `fraction` of its bytes is there, as far as that is known.
 pub(crate) fn is_hopeless(elapsed: Duration, fraction: Option<f64>, best_seconds: f64) -> bool {
     let elapsed = elapsed.as_secs_f64();
     if elapsed < PATIENCE * best_seconds {
@@ -33,22 +35,26 @@ pub(crate) fn is_hopeless(elapsed: Duration, fraction: Option<f64>, best_seconds
     }
 }
 
-/// Waits until the download behind `gauge` is hopeless, and says how long it had run. It never ends where there is
-/// nothing to beat.
+/// Waits until the download behind `gauge` is hopeless, and says how much of its time had passed at least. It never
+/// ends where there is nothing to beat, or the measured part of the download has ended.
 pub(crate) async fn hopeless(gauge: &Gauge, best_seconds: Option<f64>) -> Duration {
     let Some(best_seconds) = best_seconds else { return std::future::pending().await };
-    let began = tokio::time::Instant::now();
-    tokio::time::sleep(Duration::from_secs_f64((PATIENCE * best_seconds).min(1e6))).await;
-    loop {
+    let patience = Duration::from_secs_f64((PATIENCE * best_seconds).min(1e6));
+    while !gauge.has_ended() {
+        let left = gauge.began().map(|began| (began + patience).saturating_duration_since(Instant::now()));
+        tokio::time::sleep(left.unwrap_or_default().max(INTERVAL)).await;
         // The folder of another program is read: not on the runtime's thread.
         let asked = gauge.clone();
-        let fraction = tokio::task::spawn_blocking(move || asked.fraction()).await.unwrap_or(None);
-        let elapsed = began.elapsed();
-        if is_hopeless(elapsed, fraction, best_seconds) {
+        let underway = tokio::task::spawn_blocking(move || asked.underway()).await.unwrap_or(None);
+        if let Some(Underway { elapsed, fraction }) = underway
+            && is_hopeless(elapsed, fraction, best_seconds)
+            // It may have ended while its folder was read.
+            && !gauge.has_ended()
+        {
             return elapsed;
         }
-        tokio::time::sleep(INTERVAL).await;
     }
+    std::future::pending().await
 }
 
 #[cfg(test)]
@@ -56,6 +62,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engines::Metric;
 
     fn hopeless_after(seconds: f64, fraction: Option<f64>) -> bool {
         is_hopeless(Duration::from_secs_f64(seconds), fraction, 1.0)
@@ -84,12 +91,44 @@ mod tests {
         }
     }
 
+    /// Whether the wait for a hopeless download ends within a minute.
+    async fn ends(gauge: &Gauge, best_seconds: Option<f64>) -> Option<Duration> {
+        tokio::time::timeout(Duration::from_secs(60), hopeless(gauge, best_seconds)).await.ok()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_wait_ends_when_the_rule_says_so_and_never_without_a_rival() {
-        let waited = hopeless(&Gauge::new(), Some(2.0)).await;
-        assert!(waited >= Duration::from_secs(3) && waited < Duration::from_secs(4), "{waited:?}");
         let gauge = Gauge::new();
-        let forever = tokio::time::timeout(Duration::from_secs(86_400), hopeless(&gauge, None));
-        assert!(forever.await.is_err());
+        let _progress = gauge.watch_progress();
+        let waited = ends(&gauge, Some(2.0)).await.unwrap();
+        assert!(waited >= Duration::from_secs(3) && waited < Duration::from_secs(4), "{waited:?}");
+        assert_eq!(ends(&gauge, None).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_measured_part_of_a_download_is_hopeless() {
+        let gauge = Gauge::new();
+        assert_eq!(ends(&gauge, Some(2.0)).await, None, "nothing has begun");
+        let _progress = gauge.watch_progress();
+        gauge.end();
+        assert_eq!(ends(&gauge, Some(2.0)).await, None, "the bytes are being checked");
+        // The end comes in the middle of the wait.
+        let _progress = gauge.watch_progress();
+        let ending = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            gauge.end();
+        };
+        assert_eq!(tokio::join!(ends(&gauge, Some(2.0)), ending).0, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_tells_its_time_and_writes_nothing_is_ended_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let gauge = Gauge::new();
+        gauge.watch_folder(&folder.path().join("out"), 1 << 20, Metric::Stdout);
+        let began = Instant::now();
+        let waited = ends(&gauge, Some(2.0)).await.unwrap();
+        assert!(waited >= Duration::from_secs(3) && waited < Duration::from_secs(4), "{waited:?}");
+        assert!(began.elapsed() >= Duration::from_secs(13) && began.elapsed() < Duration::from_secs(14));
     }
 }

@@ -8,8 +8,8 @@ use tunekit::results::{PartialDependence, Table, write_csv};
 use tunekit::{Experiment, Setup};
 
 use super::another_run;
-use super::comparison::Contents;
-use super::identity::Identity;
+use super::comparison::{self, Contents};
+use super::identity::{IDENTITY, Identity};
 use super::influence::Explained;
 use super::record::{Record, as_map};
 use super::tables::{Names, measurements, results};
@@ -17,6 +17,33 @@ use crate::failure::Failure;
 use crate::results::{Origin, Recommended, ReportInput, Summary, write_best, write_parquet, write_report};
 use crate::show::{percent, seconds};
 use crate::size::ByteSize;
+
+/// The files that a run writes, beside the one that makes the folder its own.
+const FILES: [&str; 11] = [
+    JOURNAL_NAME,
+    comparison::NAME,
+    "results.csv",
+    "results.parquet",
+    "measurements.csv",
+    "measurements.parquet",
+    "importances.csv",
+    "partial_dependence.csv",
+    "best.toml",
+    "summary.json",
+    "report.html",
+];
+
+/// Refuses a folder that no run has begun in, and that has a file by the name of one of a run's.
+fn refuse_strangers_files(path: &Path) -> Result<(), Failure> {
+    match FILES.into_iter().find(|name| fs::symlink_metadata(path.join(name)).is_ok()) {
+        Some(name) => Err(Failure::usage(format!(
+            "--out {}: there is a {name} in it and no {IDENTITY}, so it is not the folder of a run, which would overwrite \
+             the file; choose another folder",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
 
 /// A folder that belongs to this run.
 #[derive(Debug, Clone)]
@@ -31,20 +58,23 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for a folder of another run, [`Failure::Work`] for one that cannot be written.
+    /// [`Failure::Usage`] for a folder of another run, and for one that is no run's and has a file that a run would
+    /// overwrite; [`Failure::Work`] for one that cannot be written.
     pub(crate) fn open(path: &Path, identity: &Identity, names: Names) -> Result<Self, Failure> {
         let doing = format!("write the results' folder {}", path.display());
-        fs::create_dir_all(path)
-            .map_err(|error| Failure::Work(format!("failed to {doing}: {error}; choose another --out")))?;
-        match Identity::read(path)? {
+        let found = Identity::read(path)?;
+        match &found {
             Some(found) => {
                 if let Some(what) = found.difference(identity) {
                     return Err(another_run(path, &format!("its {what} differs")));
                 }
             }
-            None => {
-                identity.write(path).map_err(|error| Failure::work(&doing, &error))?;
-            }
+            None => refuse_strangers_files(path)?,
+        }
+        fs::create_dir_all(path)
+            .map_err(|error| Failure::Work(format!("failed to {doing}: {error}; choose another --out")))?;
+        if found.is_none() {
+            identity.write(path).map_err(|error| Failure::work(&doing, &error))?;
         }
         Ok(Self::existing(path, names))
     }

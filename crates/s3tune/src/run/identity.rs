@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,9 @@ use crate::measure::Bench;
 use crate::results::{WriteError, write_whole};
 
 /// Beside the journal, which knows parameters and seed but not the object.
-const IDENTITY: &str = "run.json";
+pub(super) const IDENTITY: &str = "run.json";
+/// Shown of facts that an older file does not have.
+const UNKNOWN: &str = "unknown";
 
 /// Everything that must be the same for measurements to be comparable, and that a report tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,11 +31,34 @@ pub(crate) struct Identity {
     /// A checksum of how another program is started. The text itself may hold secrets, in a variable or a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     program_crc64nvme: Option<String>,
+    /// The version that the engine prints; unknown of a program that is not asked, and in older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    engine_version: Option<String>,
+    /// The machine that began the run; unknown in older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<Machine>,
     pub(crate) n_downloads: u32,
     /// The engine's parameters. Exports and reports need them for an engine that is a file of the user's.
     pub(crate) knobs: Vec<Knob>,
     /// The configurations that the search is compared with.
     pub(crate) references: References,
+}
+
+/// The machine that measures. It is told, and not compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Machine {
+    /// Processors that the run may use, where the system tells.
+    #[serde(default)]
+    cores: Option<u64>,
+    /// The folder of the downloads.
+    folder: String,
+}
+
+impl Machine {
+    fn of(bench: &Bench) -> Self {
+        let cores = available_parallelism().ok().map(|cores| cores.get() as u64);
+        Self { cores, folder: bench.folder.display().to_string() }
+    }
 }
 
 impl Identity {
@@ -48,6 +74,8 @@ impl Identity {
             network: plan.network.clone(),
             engine: bench.engine.name().to_owned(),
             program_crc64nvme: bench.engine.program_crc64nvme(),
+            engine_version: bench.engine.version().map(str::to_owned),
+            machine: Some(Machine::of(bench)),
             n_downloads: plan.n_downloads,
             knobs: bench.engine.knobs().to_vec(),
             references: References::of(&bench.engine),
@@ -94,12 +122,14 @@ impl Identity {
 
     /// The first thing in which two runs differ.
     pub(super) fn difference(&self, other: &Self) -> Option<&'static str> {
+        let versions = self.engine_version.as_ref().zip(other.engine_version.as_ref());
         [
             ("object", self.object == other.object && self.object_bytes == other.object_bytes),
             ("object's version", self.e_tag == other.e_tag),
             ("network", self.network == other.network),
             ("engine", self.engine == other.engine && self.knobs == other.knobs),
             ("engine's command, environment or files", self.program_crc64nvme == other.program_crc64nvme),
+            ("engine's version", versions.is_none_or(|(one, other)| one == other)),
             ("engine's default", self.references == other.references),
             ("number of downloads per configuration", self.n_downloads == other.n_downloads),
         ]
@@ -120,6 +150,27 @@ impl Identity {
     /// Whether the baseline is another configuration than the engine's default. If not, it is told once.
     pub(crate) fn has_own_baseline(&self) -> bool {
         self.references.baseline_is_boto3 && self.references.baseline != self.references.engine_default
+    }
+
+    /// The engine with its version, where that is known.
+    pub(crate) fn engine_in_words(&self) -> String {
+        match &self.engine_version {
+            // Most programs begin with their name.
+            Some(version) if version.starts_with(&self.engine) => version.clone(),
+            Some(version) => format!("{} ({version})", self.engine),
+            None => self.engine.clone(),
+        }
+    }
+
+    /// The processors of the machine that measured.
+    pub(crate) fn cores_in_words(&self) -> String {
+        let cores = self.machine.as_ref().and_then(|machine| machine.cores);
+        cores.map_or_else(|| UNKNOWN.to_owned(), |cores| format!("{cores} cores"))
+    }
+
+    /// The folder of the downloads.
+    pub(crate) fn folder_in_words(&self) -> String {
+        self.machine.as_ref().map_or_else(|| UNKNOWN.to_owned(), |machine| machine.folder.clone())
     }
 
     /// The engine in a word: of a command its program.

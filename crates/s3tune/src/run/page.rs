@@ -1,7 +1,5 @@
 //! The report of a run's record.
 
-use std::thread::available_parallelism;
-
 use tunekit::{Config, Domain, Status, Trial};
 
 use super::arms::{Role, in_space};
@@ -9,7 +7,7 @@ use super::compare::{Improvements, mean};
 use super::comparison::Comparison as Compared;
 use super::influence::parameter_value;
 use super::record::{Record, as_map};
-use super::words::{conclusion, search_method};
+use super::words::{BY_RATIOS, conclusion, search_method};
 use crate::engines::Knob;
 use crate::results::{
     Against, Arm, ArmKind, Comparison, Configurations, Influence, Outcome, Parameter, ParameterUnit, ReportInput,
@@ -30,6 +28,7 @@ pub(crate) fn page(record: &Record, influence: Result<Influence, String>) -> Rep
         Some((comparison, _)) => Some(mean(&comparison.samples(Role::EngineDefault))),
         None => record.default_value(),
     };
+    let by_ratios = compared.as_ref().is_some_and(|(_, improvements)| improvements.by_ratios);
     ReportInput {
         object: identity.object.clone(),
         object_bytes: identity.object_bytes,
@@ -48,16 +47,19 @@ pub(crate) fn page(record: &Record, influence: Result<Influence, String>) -> Rep
         without_effect: record.without_effect(),
         configuration: configurations(record),
         conditions: conditions(record),
-        caveats: vec![
-            "Every download was read back and its bytes were checked; the checking is not in the times.".to_owned(),
-            "The comparison was measured after the search, in turn, so that it does not inherit the search's luck; the \
-             times in the table of trials do."
-                .to_owned(),
-            "A configuration suits the object's size, the network and the machine it was found on. Measure again where \
-             one of them changes."
-                .to_owned(),
-        ],
+        caveats: caveats(by_ratios),
     }
+}
+
+fn caveats(by_ratios: bool) -> Vec<String> {
+    let caveats = [
+        "Every download was read back and its bytes were checked; the checking is not in the times.",
+        "The comparison was measured after the search, in turn, so that it does not inherit the search's luck; the times \
+         in the table of trials do.",
+        "A configuration suits the object's size, the network and the machine it was found on. Measure again where one \
+         of them changes.",
+    ];
+    by_ratios.then_some(BY_RATIOS).into_iter().chain(caveats).map(str::to_owned).collect()
 }
 
 fn shown(record: &Record, comparison: &Compared, improvements: Improvements) -> Comparison {
@@ -114,7 +116,6 @@ fn configurations(record: &Record) -> Configurations {
 
 fn conditions(record: &Record) -> Vec<(String, String)> {
     let identity = &record.identity;
-    let cores = available_parallelism().map_or_else(|_| "unknown".to_owned(), |cores| cores.to_string());
     let ended = match &record.comparisons.search {
         Some(end) => format!("{}, ended by {}", seconds(end.seconds), end.stopped_by),
         None => "not ended yet, or interrupted".to_owned(),
@@ -123,12 +124,13 @@ fn conditions(record: &Record) -> Vec<(String, String)> {
     [
         ("Object", format!("{}, {}", identity.object, ByteSize(identity.object_bytes))),
         ("Network", identity.network.clone()),
-        ("Engine", identity.engine.clone()),
+        ("Engine", identity.engine_in_words()),
         ("Search", search_method(record)),
         ("Downloads per configuration", identity.n_downloads.to_string()),
         ("Search time", ended),
         ("Downloads in all", format!("{}, {bytes}", record.measurements())),
-        ("Machine", format!("{cores} cores")),
+        ("Machine", identity.cores_in_words()),
+        ("Download folder", identity.folder_in_words()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -99,8 +99,8 @@ impl Record {
     }
 
     /// The search's best configuration in full, with the engine's default for the parameters without a measurable
-    /// effect: a value that does nothing is not worth carrying home. Whether two of them are bounds is kept as it was
-    /// found, for it gives the others their meaning.
+    /// effect: a value that does nothing is not worth carrying home. Whether `max_concurrency` and
+    /// `multipart_chunksize` are bounds stays as found, because it decides their meaning.
     pub(crate) fn settled(&self, best: &Config) -> Config {
         let default = &self.identity.references.engine_default;
         let near = nearest(self.space(), default);

@@ -64,8 +64,10 @@ mod tests {
     use tunekit::Config;
 
     use super::super::arms::Arm;
+    use super::super::compare::Improvements;
     use super::super::comparison::Download;
     use super::*;
+    use crate::results::Verdict;
 
     fn comparison(arms: usize) -> Comparison {
         let roles = [vec![Role::Baseline], vec![Role::EngineDefault], vec![Role::Best]];
@@ -116,5 +118,14 @@ mod tests {
         let wild = |arm, round| if arm == 0 && round == 1 { 60_000.0 } else { 60.0 + 0.1 * round as f64 };
         let done = run(2, usize::MAX, wild);
         assert_eq!(done.rounds(), FEWEST * MOST_EXTENSIONS);
+        // The comparison comes to a result nevertheless, also where a budget leaves it no more rounds.
+        for done in [done, run(2, FEWEST, wild)] {
+            let improvements = Improvements::of(&done).unwrap();
+            let over_default = improvements.over_default;
+            assert!(improvements.by_ratios && over_default.lower.is_finite() && over_default.upper.is_finite());
+            assert_eq!(Verdict::of([over_default.lower, over_default.upper]), Verdict::NoDifference);
+        }
+        let calm = run(2, usize::MAX, |arm, round| 60.0 + arm as f64 + 0.1 * round as f64);
+        assert!(!Improvements::of(&calm).unwrap().by_ratios);
     }
 }

@@ -110,6 +110,10 @@ pub(super) async fn search(
     stop: &StopHandle,
     show: &Show,
 ) -> Searched {
+    let compared = match Contents::read(folder.path()) {
+        Ok(compared) => compared,
+        Err(failure) => return Searched { tuning: None, stopped_by: String::new(), failure: Some(failure) },
+    };
     let inner = StopHandle::new();
     let forward = {
         let (stop, inner) = (stop.clone(), inner.clone());
@@ -119,7 +123,7 @@ pub(super) async fn search(
         })
     };
     let best: Arc<Mutex<Option<f64>>> = Arc::default();
-    let tables = Tables { folder: folder.clone(), failure: Arc::default() };
+    let tables = Tables { folder: folder.clone(), compared, failure: Arc::default() };
     let unwritten = tables.failure.clone();
     let mut tuner = Tuner::new(setup)
         .journal(folder.journal())
@@ -201,13 +205,15 @@ fn failed(plan: &Plan, error: TunerError) -> Searched {
 /// Keeps the tables of a run current.
 struct Tables {
     folder: Folder,
+    /// The comparisons of earlier sessions: the search adds none.
+    compared: Contents,
     /// The first table that could not be written.
     failure: Arc<Mutex<Option<Failure>>>,
 }
 
 impl Tables {
     fn save(&self, study: &Study) {
-        let saved = self.folder.save_tables(&Experiment::of(study), &Contents::default());
+        let saved = self.folder.save_tables(&Experiment::of(study), &self.compared);
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         *failure = saved.err();
     }

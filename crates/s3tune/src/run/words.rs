@@ -8,9 +8,12 @@ use super::compare::{Improvements, mean};
 use super::identity::Identity;
 use super::record::Record;
 use crate::results::Verdict;
-use crate::show::{against, percent, seconds};
+use crate::show::{against, percent, plain, seconds};
 use crate::size::ByteSize;
 
+/// Told where an improvement rests on [`log_ratio_improvement`](tunekit::compare::log_ratio_improvement).
+pub(crate) const BY_RATIOS: &str = "Single downloads took so much longer than the others that the means leave no interval; \
+                                    the interval is that of the mean logarithm of the ratios, round by round.";
 /// Trials that the terminal shows.
 const TRIALS_SHOWN: usize = 10;
 
@@ -78,21 +81,31 @@ pub(crate) fn result(record: &Record) -> String {
             continue;
         };
         let config = shown_in_space(record.space(), &arm.config);
-        text.push_str(&format!("{name:width$}  {:>8}  {config}\n", seconds(mean(&comparison.samples(role)))));
+        push(&mut text, format!("{name:width$}  {:>8}  {config}", seconds(mean(&comparison.samples(role)))));
     }
     if comparison.arm(Role::Best) == comparison.arm(Role::EngineDefault) {
-        text.push_str(&format!("{} is the best that the search found\n", identity.default_name()));
+        push(&mut text, format!("{} is the best that the search found", identity.default_name()));
     } else {
-        text.push_str(&versus(&format!("against {}", identity.default_name()), &improvements.over_default));
+        push(&mut text, versus(&format!("against {}", identity.default_name()), &improvements.over_default));
     }
     if identity.has_own_baseline() {
-        text.push_str(&versus(&format!("against {}", identity.baseline_name()), &improvements.over_baseline));
+        push(&mut text, versus(&format!("against {}", identity.baseline_name()), &improvements.over_baseline));
+    }
+    if improvements.by_ratios {
+        push(&mut text, BY_RATIOS);
     }
     let without = record.without_effect();
     if !without.is_empty() {
-        text.push_str(&format!("no measurable effect here: {}\n", without.join(", ")));
+        push(&mut text, format!("no measurable effect here: {}", without.join(", ")));
     }
-    text + &format!("conclusion: {}\n", conclusion(identity, &improvements))
+    push(&mut text, format!("conclusion: {}", conclusion(identity, &improvements)));
+    text
+}
+
+/// Adds a line. Keys of objects, engines and their values come from outside.
+fn push(text: &mut String, line: impl AsRef<str>) {
+    text.push_str(&plain(line.as_ref()));
+    text.push('\n');
 }
 
 fn versus(name: &str, improvement: &Improvement) -> String {
@@ -102,7 +115,7 @@ fn versus(name: &str, improvement: &Improvement) -> String {
         Verdict::NoDifference => "no difference is proven",
     };
     format!(
-        "{name}: {:+.1} % of the time, 95 % interval {:+.1} % to {:+.1} %: {verdict}\n",
+        "{name}: {:+.1} % of the time, 95 % interval {:+.1} % to {:+.1} %: {verdict}",
         -improvement.estimate * 100.0,
         -improvement.upper * 100.0,
         -improvement.lower * 100.0,
@@ -112,17 +125,18 @@ fn versus(name: &str, improvement: &Improvement) -> String {
 /// All of a run for a terminal: the object, the best trials, the comparison.
 pub(crate) fn report(record: &Record) -> String {
     let identity = &record.identity;
-    let mut text = format!(
-        "{}, {}, {}\nengine {}, {}; {} configurations, {} downloads, {}\n\n",
-        identity.object,
-        ByteSize(identity.object_bytes),
-        identity.network,
-        identity.engine,
+    let mut text = String::new();
+    push(&mut text, format!("{}, {}, {}", identity.object, ByteSize(identity.object_bytes), identity.network));
+    let engine = format!(
+        "engine {}, {}; {} configurations, {} downloads, {}",
+        identity.engine_in_words(),
         search_method(record),
         record.experiment.trials().len(),
         record.measurements(),
         ByteSize(record.bytes()),
     );
+    push(&mut text, engine);
+    text.push('\n');
     text.push_str(&trials(record));
     text.push('\n');
     text + &result(record)
@@ -141,13 +155,14 @@ fn trials(record: &Record) -> String {
             Status::Completed => "",
             other => other.as_str(),
         };
-        text.push_str(&format!(
-            "{:>5}  {:>8}  {against:>9}  {:>2}  {status:<11}  {}\n",
+        let row = format!(
+            "{:>5}  {:>8}  {against:>9}  {:>2}  {status:<11}  {}",
             trial.id.0,
             seconds(*value),
             trial.samples(rule).len(),
             trial.config,
-        ));
+        );
+        push(&mut text, row);
     }
     if measured.len() > TRIALS_SHOWN {
         text.push_str(&format!("{:>5}  and {} more\n", "", measured.len() - TRIALS_SHOWN));

@@ -27,6 +27,9 @@ mod ours;
 #[path = "../../src/rules/pacing.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod pacing;
+#[path = "../../src/rules/part_size.rs"]
+#[allow(dead_code, reason = "its unit tests run with the library")]
+mod part_size;
 mod peers;
 mod picture;
 mod play;

@@ -55,12 +55,20 @@ impl Rule for Ours {
         self.0.part_bytes(left)
     }
 
+    fn is_paced(&self) -> bool {
+        self.0.is_paced()
+    }
+
     fn slot(&mut self, now: Time) -> Time {
         self.0.slot(at(now)).as_secs_f64().max(now)
     }
 
-    fn pause(&self) -> Time {
-        0.1
+    fn pause(&self) -> (Time, Time) {
+        (0.1, 0.4)
+    }
+
+    fn connected(&mut self, after: Time) {
+        self.0.connected(at(after));
     }
 
     fn wants(&mut self, bytes: u64) {

@@ -1,7 +1,7 @@
 //! One transfer over a fluid network, steered by a rule.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use crate::network::{Id, Link, Profile, Time};
 
@@ -13,14 +13,20 @@ pub(crate) trait Rule {
     fn target(&self) -> u32;
     /// Bytes of the next part.
     fn part_bytes(&self, left: u64) -> u64;
-    /// When the next request may be sent.
+    /// Whether requests wait for their turn.
+    fn is_paced(&self) -> bool {
+        false
+    }
+    /// When the next request may be sent. Its turn is taken if that is now.
     fn slot(&mut self, now: Time) -> Time {
         now
     }
-    /// Longest pause after the first refusal.
-    fn pause(&self) -> Time {
-        0.5
+    /// Longest pause after the first refusal, and after any.
+    fn pause(&self) -> (Time, Time) {
+        (0.5, 8.0)
     }
+    /// A new connection was open after a round trip.
+    fn connected(&mut self, _after: Time) {}
     /// The bytes that the object has.
     fn wants(&mut self, _bytes: u64) {}
     fn asked(&mut self, _now: Time) {}
@@ -94,7 +100,8 @@ enum Event {
     FirstByte,
     Late,
     Again,
-    Send,
+    Turn,
+    Dialled,
     Look,
 }
 
@@ -107,7 +114,11 @@ struct Request {
     flowing_since: Option<Time>,
     refused: u32,
     connections: u32,
-    slow: bool,
+    /// Of its connection.
+    class: usize,
+    /// When its new connection is open, and the wait for the answer after that.
+    dialled: Time,
+    answer: Time,
 }
 
 impl Request {
@@ -120,6 +131,9 @@ impl Request {
 /// Requests for the same bytes, the first one included.
 const MOST_REQUESTS_OF_A_PART: u32 = 3;
 
+/// The turn of a request is looked at again after so many seconds, for the rate may have changed.
+const LONGEST_NAP: Time = 0.1;
+
 struct Play<'a, R> {
     profile: &'a Profile,
     rule: &'a mut R,
@@ -129,7 +143,13 @@ struct Play<'a, R> {
     events: BinaryHeap<Reverse<(u64, u64, u8, Id)>>,
     ordinal: u64,
     requests: BTreeMap<Id, Request>,
-    idle: [u32; 2],
+    /// Open connections that wait, by class.
+    idle: Vec<u32>,
+    /// Requests that wait for a new connection, the oldest first; some of them have it meanwhile.
+    dialling: VecDeque<Id>,
+    /// Requests that wait for their turn.
+    turns: VecDeque<Id>,
+    turn_at: Option<Time>,
     /// Generic cell rate algorithm: the next request's theoretical arrival.
     expected: Time,
     left: u64,
@@ -152,7 +172,10 @@ pub(crate) fn play<R: Rule>(profile: &Profile, rule: &mut R, seed: u64) -> Optio
         events: BinaryHeap::new(),
         ordinal: 0,
         requests: BTreeMap::new(),
-        idle: [0; 2],
+        idle: vec![0; 2 * profile.classes()],
+        dialling: VecDeque::new(),
+        turns: VecDeque::new(),
+        turn_at: None,
         expected: 0.0,
         left: profile.object,
         in_flight: 0,
@@ -184,8 +207,8 @@ impl<R: Rule> Play<'_, R> {
             }
             self.now = next.max(self.now);
             self.link.advance(self.now);
-            for id in self.link.ended() {
-                self.end(id);
+            for (id, class) in self.link.ended() {
+                self.end(id, class);
             }
             while let Some(Reverse((at, _, kind, id))) = self.events.peek().copied() {
                 if f64::from_bits(at) > self.now {
@@ -197,8 +220,8 @@ impl<R: Rule> Play<'_, R> {
             self.rule.look(self.now, self.link.received);
             self.shed();
             self.retire();
-            for id in self.link.ended() {
-                self.end(id);
+            for (id, class) in self.link.ended() {
+                self.end(id, class);
             }
             if self.sized {
                 self.fill();
@@ -297,16 +320,36 @@ impl<R: Rule> Play<'_, R> {
             flowing_since: None,
             refused: 0,
             connections: 0,
-            slow: false,
+            class: 0,
+            dialled: 0.0,
+            answer: 0.0,
         };
         self.requests.insert(id, request);
         self.send_in_turn(id);
     }
 
     fn send_in_turn(&mut self, id: Id) {
-        match self.rule.slot(self.now) {
-            at if at > self.now => self.schedule(at, Event::Send, id),
-            _ => self.send(id),
+        if self.turns.is_empty() && !self.rule.is_paced() {
+            return self.send(id);
+        }
+        self.turns.push_back(id);
+        self.take_turns();
+    }
+
+    /// Sends the requests whose turn has come, one after the other.
+    fn take_turns(&mut self) {
+        while let Some(id) = self.turns.front().copied() {
+            let at = self.rule.slot(self.now);
+            if at > self.now {
+                let at = at.min(self.now + LONGEST_NAP);
+                if self.turn_at.is_none_or(|before| before <= self.now || at < before) {
+                    self.turn_at = Some(at);
+                    self.schedule(at, Event::Turn, 0);
+                }
+                return;
+            }
+            self.turns.pop_front();
+            self.send(id);
         }
     }
 
@@ -324,6 +367,13 @@ impl<R: Rule> Play<'_, R> {
             self.rule.asked(self.now);
             self.requests.get_mut(&id).expect("it is there").asked = self.now;
         }
+        if self.profile.storm.is_some_and(|(from, to)| (from..to).contains(&self.now)) {
+            if is_first {
+                self.played.refused += 1;
+                self.schedule(self.now + self.profile.first_byte / 2.0, Event::Refused, id);
+            }
+            return;
+        }
         if let Some(rate) = self.profile.requests {
             let interval = 1.0 / rate;
             let tolerance = interval * ((rate / 10.0).ceil().max(1.0) - 1.0);
@@ -336,27 +386,33 @@ impl<R: Rule> Play<'_, R> {
             }
             self.expected = self.expected.max(self.now) + interval;
         }
-        let (connect, slow) = match self.idle.iter().position(|idle| *idle > 0) {
+        let (connect, class) = match self.idle.iter().position(|idle| *idle > 0) {
             Some(class) => {
                 self.idle[class] -= 1;
-                (0.0, class == 1)
+                (0.0, class)
             }
             None => {
                 let share = self.profile.slow_addresses.map_or(0.0, |(share, _)| share);
-                (self.profile.connect, self.chance.uniform() < share)
+                let address = usize::from(self.chance.uniform() < share);
+                (self.profile.connect, (address + 1) * self.profile.classes() - 1)
             }
         };
         let normal = self.chance.normal();
-        let mut wait = self.profile.first_byte * (self.profile.sigma * normal).exp() + connect;
+        let mut answer = self.profile.first_byte * (self.profile.sigma * normal).exp();
         if self.chance.uniform() < self.profile.tail_share {
-            wait += self.profile.tail;
+            answer += self.profile.tail;
         }
-        let at = self.now + wait;
+        let dialled = self.now + connect;
+        let at = dialled + answer;
         let request = self.requests.get_mut(&id).expect("it is there");
         request.connections += 1;
         request.sent = self.now;
         if at < request.first_byte {
-            (request.first_byte, request.slow) = (at, slow);
+            (request.first_byte, request.class) = (at, class);
+            (request.dialled, request.answer) = (dialled, answer);
+            if connect > 0.0 {
+                self.dialling.push_back(id);
+            }
             self.schedule(at, Event::FirstByte, id);
         }
         if let Some(late) = self.rule.late_after(false) {
@@ -369,6 +425,17 @@ impl<R: Rule> Play<'_, R> {
             self.look_at = None;
             return;
         }
+        if kind == Event::Dialled as u8 {
+            let class = id as usize;
+            if !self.hand_over(class) {
+                self.idle[class] += 1;
+            }
+            return;
+        }
+        if kind == Event::Turn as u8 {
+            self.turn_at = None;
+            return self.take_turns();
+        }
         let Some(request) = self.requests.get_mut(&id) else { return };
         if kind == Event::FirstByte as u8 {
             if request.flowing_since.is_some() || request.first_byte > self.now {
@@ -377,8 +444,11 @@ impl<R: Rule> Play<'_, R> {
             request.flowing_since = Some(self.now);
             // Those that were not first are given up.
             request.connections = 1;
-            let (waited, bytes, slow) = (self.now - request.asked, request.bytes, request.slow);
-            self.link.begin(id, bytes, slow);
+            let (waited, bytes, class) = (self.now - request.asked, request.bytes, request.class);
+            self.link.begin(id, bytes, class);
+            if let Some(seconds) = self.profile.round_trip {
+                self.rule.connected(seconds);
+            }
             self.rule.answered(self.now, waited);
             if !self.sized {
                 self.rule.wants(self.profile.object);
@@ -391,24 +461,41 @@ impl<R: Rule> Play<'_, R> {
             }
         } else if kind == Event::Refused as u8 {
             request.refused += 1;
-            let longest = (self.rule.pause() * 2_f64.powi(request.refused as i32 - 1)).min(8.0);
-            let pause = longest * self.chance.uniform();
+            let (first, longest) = self.rule.pause();
+            let pause = (first * 2_f64.powi(request.refused as i32 - 1)).min(longest) * self.chance.uniform();
             self.rule.refused(self.now);
             self.schedule(self.now + pause, Event::Again, id);
         } else if kind == Event::Again as u8 {
             self.send_in_turn(id);
-        } else if kind == Event::Send as u8 {
-            self.send(id);
         }
     }
 
-    fn end(&mut self, id: Id) {
+    fn end(&mut self, id: Id, class: usize) {
         let Some(request) = self.requests.remove(&id) else { return };
         self.in_flight -= 1;
-        if request.connections > 0 {
-            self.idle[usize::from(request.slow)] += 1;
+        if request.connections > 0 && !self.hand_over(class) {
+            self.idle[class] += 1;
         }
         self.rule.ended(self.now, Part);
+    }
+}
+
+impl<R: Rule> Play<'_, R> {
+    /// Gives the connection to the request that has waited longest for a new one, which is idle once it is open.
+    fn hand_over(&mut self, class: usize) -> bool {
+        while let Some(id) = self.dialling.pop_front() {
+            let Some(request) = self.requests.get_mut(&id) else { continue };
+            if request.dialled <= self.now || request.flowing_since.is_some() {
+                continue;
+            }
+            self.events.push(Reverse((request.dialled.to_bits(), u64::MAX, Event::Dialled as u8, request.class as Id)));
+            request.first_byte = self.now + request.answer;
+            (request.class, request.dialled) = (class, self.now);
+            let at = request.first_byte;
+            self.schedule(at, Event::FirstByte, id);
+            return true;
+        }
+        false
     }
 }
 

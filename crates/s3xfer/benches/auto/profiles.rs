@@ -85,6 +85,17 @@ pub(crate) fn known() -> Vec<Profile> {
         object: 4 << 30,
         ..large.clone()
     });
+    let region = Profile::new("refuses all for a second", 2 << 30, 0.03, 10.0 * MB, 400.0 * MB);
+    all.push(Profile { storm: Some((1.0, 2.0)), ..region.clone() });
+    all.push(Profile { name: "refuses all for 3 s".into(), storm: Some((1.0, 4.0)), ..region });
+    for (ms, connection, link, object) in
+        [(20.0, 90.0, 1250.0, 1024), (80.0, 60.0, 1250.0, 1024), (150.0, 30.0, 400.0, 512)]
+    {
+        let seconds = ms / 1e3;
+        let far =
+            Profile::new(format!("slow start, {ms} ms"), object << 20, seconds + 0.02, connection * MB, link * MB);
+        all.push(Profile { connect: seconds, round_trip: Some(seconds), ..far });
+    }
     let drops = Profile::new("link drops to a quarter", 8 << 30, 0.03, 60.0 * MB, 1250.0 * MB);
     all.push(Profile { outage: Some((2.0, 5.0, 0.25)), ..drops });
     all

@@ -89,7 +89,7 @@ impl Folders {
             }
             (false, _) => {
                 let target = uri(target)?;
-                copied!(client.upload_folder(Path::new(source), target.bucket(), target.key()))
+                copied!(client.upload_folder(Path::new(source), target.bucket(), target.key()).resume(self.resume))
             }
             (true, true) => {
                 let (source, target) = (uri(source)?, uri(target)?);

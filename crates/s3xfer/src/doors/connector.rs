@@ -9,7 +9,7 @@
 //! (`proxy.rs`): requests for `https://` by a tunnel that the proxy opens (`tunnel.rs`), those for `http://` by asking
 //! the proxy instead (RFC 9112, 3.2.2).
 //!
-//! Requests with bodies go to the SDK's own client.
+//! Requests with bodies go to the SDK's own client, which trusts the same certificates.
 
 mod body;
 pub(in crate::doors) mod buffers;
@@ -26,7 +26,8 @@ mod tunnel;
 
 use std::error::Error;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, iter};
 
@@ -42,7 +43,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::body::{Home, ResponseBody};
 use self::buffers::{Buffers, FRAME_BYTES};
@@ -58,6 +60,15 @@ use crate::doors::machine;
 /// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is
 /// sent again after 1 s and after 3 s; if that fails too, a new attempt may succeed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time after which a request that waits for a new connection also takes one that is idle or comes back. A proxy, a
+/// translator of addresses or a small server may give no more connections than so many, and those carry all the
+/// requests then. A lost SYN is sent again after 1 s (RFC 6298); a connection that is only far away is there by then.
+const LATE_CONNECTION: Duration = Duration::from_secs(1);
+
+/// The same where the connection is made and the first answer over it does not begin: such servers also take
+/// connections that they do not serve yet. Few answers take so long, and the request is sent once more then.
+const LATE_ANSWER: Duration = Duration::from_secs(5);
 
 /// Bytes that are read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be
 /// copied.
@@ -136,13 +147,20 @@ pub(crate) struct Exchanged {
     body: ResponseBody,
 }
 
+/// The end of the wait for a new connection and its first answer.
+enum Anew {
+    Answered(Box<Exchanged>),
+    /// Both take long, and this other connection is free.
+    Late(Connection),
+}
+
 /// Sends requests with given timeouts.
 #[derive(Debug)]
 struct LargeGetConnector {
     shared: Arc<Shared>,
     timeouts: Timeouts,
-    /// Built when the first request with a body comes.
-    sdks_own: OnceLock<Connector>,
+    /// Built when the first request with a body comes, apart for those with TLS and those without.
+    sdks_own: Arc<[OnceCell<Connector>; 2]>,
     settings: HttpConnectorSettings,
     /// The only one of the SDK's components that is kept. The client is among the others, and would keep itself alive.
     sleep: Option<SharedAsyncSleep>,
@@ -196,7 +214,7 @@ impl HttpClient for LargeGets {
         let connector = SharedHttpConnector::new(LargeGetConnector {
             shared: self.shared.clone(),
             timeouts,
-            sdks_own: OnceLock::new(),
+            sdks_own: Arc::default(),
             settings: settings.clone(),
             sleep: components.sleep_impl(),
         });
@@ -209,7 +227,7 @@ impl HttpConnector for LargeGetConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let bodiless = request.body().bytes().is_some_and(<[u8]>::is_empty);
         if !bodiless || !matches!(request.method(), "GET" | "HEAD") {
-            return self.sdks_own().call(request);
+            return self.by_the_sdks_own(request);
         }
         let (shared, timeouts) = (self.shared.clone(), self.timeouts);
         HttpConnectorFuture::new(async move {
@@ -220,15 +238,14 @@ impl HttpConnector for LargeGetConnector {
 }
 
 impl LargeGetConnector {
-    /// As the SDK builds it where its configuration names none, with its own reading of the environment's proxies.
-    fn sdks_own(&self) -> &Connector {
-        self.sdks_own.get_or_init(|| {
-            let rustls = sdks_tls::Provider::Rustls(sdks_tls::rustls_provider::CryptoMode::AwsLc);
-            let mut builder = ConnectorBuilder::default().tls_provider(rustls);
-            builder.set_connector_settings(Some(self.settings.clone()));
-            builder.set_sleep_impl(self.sleep.clone());
-            builder.set_proxy_config((!self.shared.proxies.is_empty()).then(ProxyConfig::from_env));
-            builder.build()
+    fn by_the_sdks_own(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (shared, own) = (self.shared.clone(), self.sdks_own.clone());
+        let (settings, sleep) = (self.settings.clone(), self.sleep.clone());
+        let is_tls = request.uri().starts_with("https:");
+        HttpConnectorFuture::new(async move {
+            let build = || shared.sdks_own(is_tls, settings, sleep);
+            let connector = own[usize::from(is_tls)].get_or_try_init(build).await?;
+            connector.call(request).await
         })
     }
 }
@@ -242,6 +259,27 @@ impl Default for Shared {
 }
 
 impl Shared {
+    /// The SDK's own client, as it builds it where its configuration names none, with its own reading of the
+    /// environment's proxies. With TLS, it trusts the same certificates as ours.
+    async fn sdks_own(
+        &self,
+        is_tls: bool,
+        settings: HttpConnectorSettings,
+        sleep: Option<SharedAsyncSleep>,
+    ) -> Result<Connector, ExchangeError> {
+        let rustls = sdks_tls::Provider::Rustls(sdks_tls::rustls_provider::CryptoMode::AwsLc);
+        let mut builder = ConnectorBuilder::default().tls_provider(rustls);
+        if is_tls && let Some(bundle) = self.tls.bundle().await? {
+            let trusted = sdks_tls::TrustStore::default().with_pem_certificate(bundle.pem.clone());
+            let context = sdks_tls::TlsContext::builder().with_trust_store(trusted).build();
+            builder.set_tls_context(context.expect("a trust store is all that there is"));
+        }
+        builder.set_connector_settings(Some(settings));
+        builder.set_sleep_impl(sleep);
+        builder.set_proxy_config((!self.proxies.is_empty()).then(ProxyConfig::from_env));
+        Ok(builder.build())
+    }
+
     /// Sends the request, and reads the answer up to its body.
     async fn exchange(&self, request: &Request<SdkBody>, timeouts: Timeouts) -> Result<Exchanged, ExchangeError> {
         let no_host = || ExchangeError::NoHost(request.uri().clone());
@@ -260,7 +298,15 @@ impl Shared {
         timeouts: Timeouts,
     ) -> Result<Exchanged, ExchangeError> {
         let answered = async {
-            if let Some(used_before) = self.pool.take(origin) {
+            let mut waiting = self.pool.take(origin);
+            loop {
+                let used_before = match waiting.take() {
+                    Some(used_before) => used_before,
+                    None => match self.answer_anew(origin, method, head, timeouts.connect).await? {
+                        Anew::Answered(answered) => return Ok(*answered),
+                        Anew::Late(used_before) => used_before,
+                    },
+                };
                 match self.answer(used_before, head, method, origin).await {
                     // Such a request may be sent twice (RFC 9112, 9.3.1), because the connection closed, not the
                     // server.
@@ -268,12 +314,34 @@ impl Shared {
                     answered => return answered,
                 }
             }
-            let connection = self.connect(origin, timeouts.connect.unwrap_or(CONNECT_TIMEOUT)).await?;
-            self.answer(connection, head, method, origin).await
         };
         match timeouts.read {
             Some(within) => timeout(within, answered).await.unwrap_or(Err(ExchangeError::ReadTimeout { within })),
             None => answered.await,
+        }
+    }
+
+    /// The answer over a new connection; where that is late, another connection that was used before.
+    async fn answer_anew(
+        &self,
+        origin: &Origin,
+        method: &Method,
+        head: &[u8],
+        connect: Option<Duration>,
+    ) -> Result<Anew, ExchangeError> {
+        let returned = async |after| {
+            sleep(after).await;
+            self.pool.returned(origin).await
+        };
+        let connection = tokio::select! {
+            biased;
+            connected = self.connect(origin, connect.unwrap_or(CONNECT_TIMEOUT)) => connected?,
+            used_before = returned(LATE_CONNECTION) => return Ok(Anew::Late(used_before)),
+        };
+        tokio::select! {
+            biased;
+            answered = self.answer(connection, head, method, origin) => Ok(Anew::Answered(Box::new(answered?))),
+            used_before = returned(LATE_ANSWER) => Ok(Anew::Late(used_before)),
         }
     }
 
@@ -344,6 +412,11 @@ impl Shared {
 }
 
 impl Direct {
+    /// The time in which the fastest connection was open, if one was made.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.shared.dialler.round_trip()
+    }
+
     /// The address that requests for `uri` go to; `None` where a proxy is asked, which wants them in a form of its own.
     pub(crate) fn route(&self, uri: &str) -> Option<Route> {
         let uri: Uri = uri.parse().ok()?;
@@ -377,8 +450,9 @@ impl Route {
 }
 
 impl Exchanged {
-    pub(crate) fn into_body(self) -> SdkBody {
-        SdkBody::from_body_1_x(self.body)
+    /// The body; each of `counters` counts its bytes as they come.
+    pub(crate) fn into_body(self, counters: Vec<Arc<AtomicU64>>) -> SdkBody {
+        SdkBody::from_body_1_x(self.body.counted_by(counters))
     }
 
     /// As the SDK has answers.

@@ -233,8 +233,8 @@ fn write_all_at(file: &File, piece: &Piece) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `bytes` fit into a file that holds so many blocks and a disk that has so many bytes free. Of a download that
-/// is continued, most of the room may be taken already.
+/// Whether `bytes` fit into a file that holds so many blocks and a disk that has so many bytes free. A continued
+/// download may already hold most of its room.
 fn has_room(bytes: u64, held_blocks: u64, free: u64) -> bool {
     /// Bytes of a block in `st_blocks`, whatever the file system's own blocks are.
     const BLOCK: u64 = 512;

@@ -143,6 +143,8 @@ pub(crate) enum StoredChecksum {
 #[derive(Debug)]
 pub(crate) struct Body {
     stream: ByteStream,
+    /// Its bytes that have come from the network, if they are counted before a frame of them is full.
+    arrived: Option<Arc<AtomicU64>>,
 }
 
 /// The fields that every request for an object carries; GETs and HEADs have them under the same names in types of their
@@ -215,6 +217,11 @@ impl Store {
         self.endpoint.get()
     }
 
+    /// The time in which its fastest connection was open; `None` before the first, and where others make them.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.direct.as_ref()?.round_trip()
+    }
+
     /// For reading, and for writing.
     fn clients(
         client: &Client,
@@ -234,7 +241,8 @@ impl Store {
 
     /// GETs `range` (half-open, not empty) of the object, or all of it; with `e_tag`, only if it still is that version.
     /// The answer must have begun before `first_byte` has passed. `sent` counts the GETs that go out: more than one
-    /// where the bucket is elsewhere or the credentials are expired.
+    /// where the bucket is elsewhere or the credentials are expired. `arrived` counts the bytes of a body as they come,
+    /// if the answer says so.
     ///
     /// # Errors
     ///
@@ -245,14 +253,14 @@ impl Store {
         range: Option<&Range<u64>>,
         e_tag: Option<&str>,
         first_byte: Duration,
-        sent: &AtomicU64,
+        (sent, arrived): (&AtomicU64, &Arc<AtomicU64>),
     ) -> Result<Answer, RequestFailure> {
         if self.is_url && (object.version_id.is_some() || object.sse_customer_key.is_some()) {
             let source =
                 "a URL is of one version and takes no key of a customer's; download the object by its name".into();
             return Err(RequestFailure::Final(RequestError::NotSent { source }));
         }
-        let asked = Asked { verb: Verb::Get, object, range, if_match: strong(e_tag) };
+        let asked = Asked { verb: Verb::Get, object, range, if_match: strong(e_tag), arrived: Some(arrived) };
         let request = |config| {
             let request = addressed!(self.client.get_object(), object)
                 .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
@@ -264,7 +272,7 @@ impl Store {
                 e_tag: output.e_tag,
                 last_modified: output.last_modified.map(|at| (at.secs(), at.subsec_nanos())),
                 mtime: output.metadata.and_then(|mut metadata| metadata.remove(mtime::NAME)),
-                body: Body { stream: output.body },
+                body: Body { stream: output.body, arrived: None },
             })
         };
         self.send(&asked, first_byte, Some(sent), request).await
@@ -283,10 +291,11 @@ impl Store {
     ) -> Result<(Option<String>, StoredChecksum), RequestFailure> {
         if self.is_url {
             // A URL that is presigned for GETs takes no HEAD.
-            let answer = self.get(object, Some(&(0..1)), None, first_byte, &AtomicU64::new(0)).await?;
+            let counters = (&AtomicU64::new(0), &Arc::default());
+            let answer = self.get(object, Some(&(0..1)), None, first_byte, counters).await?;
             return Ok((answer.e_tag, StoredChecksum::None));
         }
-        let asked = Asked { verb: Verb::Head, object, range: None, if_match: None };
+        let asked = Asked { verb: Verb::Head, object, range: None, if_match: None, arrived: None };
         let request = |config| {
             let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
             sent!(request, config, |output| Answer {
@@ -296,7 +305,7 @@ impl Store {
                 e_tag: output.e_tag,
                 last_modified: None,
                 mtime: None,
-                body: Body { stream: ByteStream::default() },
+                body: Body { stream: ByteStream::default(), arrived: None },
             })
         };
         let answer = self.send(&asked, first_byte, None, request).await?;
@@ -411,7 +420,7 @@ impl Store {
         let own = of_its_own(asked.object, region);
         let Some(direct) = &self.direct else { return request(own).await };
         if let Some(ready) = direct.ready(asked, region).await {
-            return match direct.send(&ready, asked.verb).await {
+            return match direct.send(&ready, asked).await {
                 Ok(answer) => Ok(answer),
                 Err(told) => {
                     let mut config = own.unwrap_or_else(aws_sdk_s3::Config::builder);
@@ -430,6 +439,12 @@ impl Store {
 }
 
 impl Body {
+    /// The count of its bytes that have come from the network, if they are counted before a frame of them is full. The
+    /// transfer's count has them, too.
+    pub(crate) fn arrived(&self) -> Option<Arc<AtomicU64>> {
+        self.arrived.clone()
+    }
+
     /// The next frame; `None` at the end. `stall` is how long none may come.
     ///
     /// # Errors
@@ -499,7 +514,7 @@ fn strong(e_tag: Option<&str>) -> Option<&str> {
     e_tag.filter(|e_tag| !e_tag.starts_with("W/"))
 }
 
-/// The one checksum of several that is there; one of unknown type is of an object from before there were two.
+/// The stored checksum. One without a type is older than checksum types.
 fn stored_checksum(
     kind: Option<&ChecksumType>,
     crcs: [(ChecksumAlgorithm, Option<&str>); 3],

@@ -1,6 +1,6 @@
 //! A file that is uploaded: opened once, read at positions, and looked at for changes.
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
@@ -31,8 +31,10 @@ pub(crate) struct SourceFile {
 #[derive(Debug)]
 pub(crate) enum Opened {
     File(SourceFile),
-    /// A FIFO, a terminal, a device: read in order, to its end.
+    /// A terminal, a device, a pipe without a name: read in order, to its end.
     Stream(File),
+    /// A FIFO with a name, which is not opened: see [`from_writer`](crate::doors::special::from_writer).
+    Fifo,
     /// A folder, or a socket.
     NothingToRead,
 }
@@ -46,12 +48,16 @@ fn seen(metadata: &Metadata) -> SourceIdentity {
     }
 }
 
-/// Opens it. Blocks; for a FIFO, until somebody opens it for writing.
+/// Opens it, if it is no FIFO with a name. Blocks.
 ///
 /// # Errors
 ///
 /// The operating system's word.
 pub(crate) fn open(path: &Path) -> io::Result<Opened> {
+    // A pipe without a name, to which `/dev/stdin` may lead, has no path of its own. It is open at once.
+    if fs::metadata(path)?.file_type().is_fifo() && fs::canonicalize(path).is_ok() {
+        return Ok(Opened::Fifo);
+    }
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let kind = metadata.file_type();

@@ -1,7 +1,8 @@
-//! Targets that take bytes in order and have no name to be given: FIFOs, terminals, other devices.
+//! Targets that take bytes in order and have no name to be given: FIFOs, terminals, other devices. And FIFOs as
+//! sources.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Cursor, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::pin::Pin;
@@ -9,9 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::unix::pipe;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::doors::blocking::{self, Running};
 use crate::doors::close::close;
@@ -41,9 +43,7 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
     let opened = async {
         loop {
             match pipe::OpenOptions::new().open_sender(target) {
-                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-                    sleep(TRY_AGAIN).await
-                }
+                Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => sleep(TRY_AGAIN).await,
                 other => return other,
             }
         }
@@ -56,6 +56,39 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
             Err(fail(DiskAction::AwaitReader { seconds }, io::ErrorKind::TimedOut.into()))
         }
     }
+}
+
+/// The bytes that others write into the FIFO at `path`, once one of them has it open, which is waited for no longer
+/// than `patience`. It may then be quiet for as long as it likes. No thread waits.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::TimedOut`]; the operating system's word.
+pub(crate) async fn from_writer(path: &Path, patience: Duration) -> io::Result<impl AsyncRead + Send + 'static> {
+    // Opened without blocking, as above.
+    let receiver = pipe::OpenOptions::new().open_receiver(path)?;
+    let (began, mut first) = (Instant::now(), Vec::new());
+    // Ready when there are bytes, or when all writers have gone again; without any writer, never.
+    while timeout(TRY_AGAIN, receiver.readable()).await.is_err() {
+        let mut byte = [0];
+        match rustix::io::read(&receiver, &mut byte) {
+            // So says a FIFO that nobody has open.
+            Ok(0) if began.elapsed() >= patience => {
+                let what = format!("nobody has opened the FIFO for writing within {} s", patience.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+            Ok(0) | Err(Errno::INTR) => {}
+            // It has come in this moment.
+            Ok(_) => {
+                first.extend(byte);
+                break;
+            }
+            // Somebody has it open, and is quiet.
+            Err(Errno::AGAIN) => break,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(Cursor::new(first).chain(receiver))
 }
 
 /// Written by threads that may block, one write at a time. A write's outcome is told by the next one, or by the flush:

@@ -3,11 +3,13 @@
 //!
 //! The folder itself may be behind links: the caller named it. Everything here blocks, for a moment.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Bound;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -31,6 +33,9 @@ pub(crate) struct Tree {
     fd: Arc<OwnedFd>,
     /// The folder that was asked for last: keys come in order, so the next one is likely to be in it, too.
     last: Mutex<Option<(String, Arc<OwnedFd>)>>,
+    /// Folders that files are being put into, and how many. Such a folder may look empty: a file without a name is in
+    /// it.
+    in_use: Mutex<BTreeMap<String, usize>>,
 }
 
 /// Why something below the folder cannot be had.
@@ -42,12 +47,32 @@ pub(crate) enum TreeError {
     Disk(#[from] TransferError),
 }
 
-/// A name for a file, in a folder that is open.
+/// A name for a file, in a folder that is open. [`Tree::remove`] leaves the folder alone until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Spot {
+pub(crate) struct Spot<'a> {
     pub(crate) folder: Arc<OwnedFd>,
     /// To be shown, and for its last part.
     pub(crate) path: PathBuf,
+    _in_use: InUse<'a>,
+}
+
+/// Keeps a folder, and those above it, from being removed.
+#[derive(Debug)]
+struct InUse<'a> {
+    tree: &'a Tree,
+    folder: &'a str,
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        let mut in_use = self.tree.in_use();
+        if let Some(files) = in_use.get_mut(self.folder) {
+            *files -= 1;
+            if *files == 0 {
+                in_use.remove(self.folder);
+            }
+        }
+    }
 }
 
 impl Tree {
@@ -64,7 +89,7 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(root, flags, Mode::empty());
         let fd = opened.map_err(|errno| fail(DiskAction::ListFolder, errno.into()))?;
-        Ok(Self { root: root.to_owned(), fd: Arc::new(fd), last: Mutex::default() })
+        Ok(Self { root: root.to_owned(), fd: Arc::new(fd), last: Mutex::default(), in_use: Mutex::default() })
     }
 
     /// Most bytes of a name in it, as the file system says; 255 where it says nothing that can be.
@@ -112,7 +137,17 @@ impl Tree {
     ///
     /// [`NameError`] where a link or a file is on the way, [`TransferError::Disk`].
     pub(crate) fn folder(&self, relative: &str) -> Result<Arc<OwnedFd>, TreeError> {
+        let _in_use = self.use_folder(relative);
         self.walk_to(relative, true)
+    }
+
+    fn use_folder<'a>(&'a self, folder: &'a str) -> InUse<'a> {
+        *self.in_use().entry(folder.to_owned()).or_default() += 1;
+        InUse { tree: self, folder }
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn walk_to(&self, relative: &str, make: bool) -> Result<Arc<OwnedFd>, TreeError> {
@@ -169,12 +204,13 @@ impl Tree {
     /// # Errors
     ///
     /// As [`folder`](Self::folder); [`NameError::NotAFile`] where a link, a folder or a device has that name.
-    pub(crate) fn spot(&self, relative: &str) -> Result<Spot, TreeError> {
+    pub(crate) fn spot<'a>(&'a self, relative: &'a str) -> Result<Spot<'a>, TreeError> {
         let (parent, name) = relative.rsplit_once('/').unwrap_or(("", relative));
-        let folder = self.folder(parent)?;
+        let in_use = self.use_folder(parent);
+        let folder = self.walk_to(parent, true)?;
         match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if !FileType::from_raw_mode(found.st_mode).is_file() => Err(NameError::NotAFile.into()),
-            Ok(_) | Err(Errno::NOENT) => Ok(Spot { folder, path: self.path(relative) }),
+            Ok(_) | Err(Errno::NOENT) => Ok(Spot { folder, path: self.path(relative), _in_use: in_use }),
             Err(errno) => {
                 let (path, action) = (self.path(relative), DiskAction::Look);
                 Err(TransferError::Disk { path, action, source: errno.into() }.into())
@@ -202,24 +238,29 @@ impl Tree {
         }
     }
 
-    /// Removes the file at this path, and then the folders above it that are empty by that; one that is gone already
-    /// counts as removed. `keep` says which folders stay.
+    /// Removes the file or folder at this path, and then the folders above it that are empty by that; one that is gone
+    /// already counts as removed. `keep` says which folders stay. A folder with something in it, or that a [`Spot`] is
+    /// in, stays without an error.
     ///
     /// # Errors
     ///
     /// [`TreeError`].
     pub(crate) fn remove(&self, relative: &str, keep: impl Fn(&str) -> bool) -> Result<(), TreeError> {
-        let is_folder = relative.ends_with('/');
-        let mut path = relative.trim_end_matches('/');
+        let asked = relative.trim_end_matches('/');
+        let (mut path, mut is_folder) = (asked, relative.ends_with('/'));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let mut flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         loop {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
             let folder = self.walk_to(parent, false)?;
-            match rustix::fs::unlinkat(&folder, name, flags) {
+            let removed = match is_folder {
+                true => self.remove_folder(&folder, name, path),
+                false => rustix::fs::unlinkat(&folder, name, AtFlags::empty()),
+            };
+            match removed {
                 Ok(()) | Err(Errno::NOENT) => {}
-                // A folder that is in use stays; only the first one was asked for.
-                Err(_) if path.len() < relative.trim_end_matches('/').len() => break,
+                Err(Errno::NOTEMPTY | Errno::EXIST) if is_folder => break,
+                // Only the first one was asked for.
+                Err(_) if path.len() < asked.len() => break,
                 Err(errno) => {
                     let (path, action) = (self.path(path), DiskAction::Remove);
                     return Err(TransferError::Disk { path, action, source: errno.into() }.into());
@@ -228,10 +269,27 @@ impl Tree {
             if parent.is_empty() || keep(parent) {
                 break;
             }
-            (path, flags) = (parent, AtFlags::REMOVEDIR);
+            (path, is_folder) = (parent, true);
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
+    }
+
+    /// Removes the empty folder `name` in `folder`, whose path is `path`.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's word; [`Errno::NOTEMPTY`] for a folder that a [`Spot`] is in or below, too.
+    fn remove_folder(&self, folder: &OwnedFd, name: &str, path: &str) -> rustix::io::Result<()> {
+        // Held until the folder is gone: the next spot in it makes it anew.
+        let in_use = self.in_use();
+        let beginning = (Bound::Included(path), Bound::Unbounded);
+        let mut used = in_use.range::<str, _>(beginning).map_while(|(used, _)| used.strip_prefix(path));
+        if used.any(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Err(Errno::NOTEMPTY);
+        }
+        let removed = rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        removed
     }
 }
 
@@ -311,6 +369,25 @@ mod tests {
         tree.remove("a/kept/", |folder| folder == "a").unwrap();
         assert!(place.path().join("a").is_dir());
         tree.remove("a/gone", |_| true).unwrap();
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_stays_also_where_that_has_no_name_yet() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = Tree::open(place.path(), false).unwrap();
+        let spot = tree.spot("a/b/new").unwrap();
+        for gone in ["a/b/old", "a/b/", "a/"] {
+            tree.remove(gone, |_| false).unwrap();
+            assert!(place.path().join("a/b").is_dir(), "{gone}");
+        }
+        tree.folder("a/b-2").unwrap();
+        tree.remove("a/b-2/", |_| false).unwrap();
+        assert!(!place.path().join("a/b-2").exists());
+        drop(spot);
+        fs::write(place.path().join("a/x"), "").unwrap();
+        tree.remove("a/", |_| false).unwrap();
+        tree.remove("a/b/", |_| false).unwrap();
+        assert!(place.path().join("a/x").is_file() && !place.path().join("a/b").exists());
     }
 
     #[test]

@@ -100,6 +100,16 @@ pub(crate) trait Direction: Send {
     /// The side that is there already; asked for only where it matters.
     fn target(&self) -> Side;
 
+    /// Whether one of the sides is a folder of files, where only an empty folder has a name of its own.
+    fn has_folder(&self) -> bool {
+        true
+    }
+
+    /// Whether an object or a file of that name is not to be transferred. Its like at the target stays.
+    fn leaves_out(&self, _name: &str) -> bool {
+        false
+    }
+
     /// Checks the next name of the source, which is no folder's own.
     ///
     /// # Errors
@@ -184,7 +194,7 @@ fn small_at_once(limits: &Limits) -> usize {
 impl<D: Direction> Run<D> {
     async fn go_through(&mut self) -> Result<(), ItemError> {
         let target = (self.settings.sync.is_some() || self.settings.delete).then(|| self.direction.target());
-        let mut merge = Merge::new(self.direction.source(), target);
+        let mut merge = Merge::new(self.direction.source(), target, self.direction.has_folder());
         let mut listing = Some(&mut merge);
         let until = Instant::now() + AT_FIRST;
         // Compared first, so that a name that cannot be is told before anything is written.
@@ -257,26 +267,37 @@ impl<D: Direction> Run<D> {
     }
 
     fn found(&mut self, seen: Seen, there: Option<Seen>) -> Result<(), ItemError> {
-        if !self.settings.globs.take(&seen.name) {
+        let taken = match &seen.what {
+            // Names below these are unknown, and some of them may be meant.
+            What::Unlisted { .. } => {
+                self.unknown.add(seen.name.clone());
+                self.settings.globs.may_take_below(&seen.name)
+            }
+            What::NoFile => {
+                self.unknown.add(seen.name.clone());
+                self.settings.globs.take(&seen.name)
+            }
+            _ => self.settings.globs.take(&seen.name),
+        };
+        if !taken {
             return Ok(());
         }
         let name = seen.name.clone();
         let item = |outcome| BatchItem { name: name.clone(), bytes: 0, action: BatchAction::Transfer, outcome };
         let (bytes, side) = match seen.what {
             What::Object { bytes, modified, .. } => (bytes, compare::Side { bytes, modified }),
-            What::NoFile => {
-                self.unknown.add(name.clone());
-                return self.tell(item(BatchOutcome::LeftOut));
-            }
+            What::NoFile => return self.tell(item(BatchOutcome::LeftOut)),
             What::NotUtf8 { path } => {
                 let name = path.display().to_string();
                 return self.tell(item(BatchOutcome::Failed(ItemError::Name { name, source: NameError::NotUtf8 })));
             }
             What::Unlisted { path, source } => {
-                self.unknown.add(name.clone());
                 return self.tell(item(BatchOutcome::Failed(ItemError::Unlisted { path, source })));
             }
         };
+        if self.direction.leaves_out(&name) {
+            return self.tell(BatchItem { bytes, ..item(BatchOutcome::LeftOut) });
+        }
         if let Err(error) = self.direction.admit(&seen, bytes) {
             return self.tell(BatchItem { bytes, ..item(BatchOutcome::Failed(error)) });
         }
@@ -355,7 +376,14 @@ impl<D: Direction> Run<D> {
 
     fn settle(&mut self, ended: Result<Vec<BatchItem>, JoinError>) -> Result<(), ItemError> {
         match ended {
-            Ok(items) => items.into_iter().try_for_each(|item| self.ended(item)),
+            // All of them have ended, and are told before the first error.
+            Ok(items) => {
+                let mut first = Ok(());
+                for item in items {
+                    first = first.and(self.ended(item));
+                }
+                first
+            }
             Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
             // The runtime shuts down, and this future with it.
             Err(_) => Ok(()),

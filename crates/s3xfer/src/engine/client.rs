@@ -43,15 +43,15 @@ impl Client {
     /// moves; `sdk` itself is not changed. Where no HTTP client was set on its configuration, the engine brings one of
     /// its own, made for large objects; to have the SDK's, set one (`aws_sdk_s3::config::Builder::http_client`). The
     /// engine's trusts the system's certificates (or those that `SSL_CERT_FILE` names) and those in the file that
-    /// `AWS_CA_BUNDLE` names, keeps connections for the next request, and spreads them over all addresses of the
-    /// endpoint.
+    /// `AWS_CA_BUNDLE` names, keeps connections for the next request, and spreads those of downloads over all addresses
+    /// of the endpoint. Requests with a body, such as an upload's parts, go by the SDK's own connections.
     ///
     /// It goes through an HTTP proxy where the environment names one for the endpoint: `https_proxy` or `http_proxy`,
     /// by the endpoint's scheme, else `all_proxy`, each also in upper case, as `http://user:password@host:port`.
     /// `no_proxy` lists hosts that are reached directly: `*`, names with all that is below them, addresses, networks
-    /// such as `10.0.0.0/8`, each but the last with or without a port. These variables are read here, once. A proxy of
-    /// another kind (SOCKS, or one that is itself reached over TLS) is an error of the transfers that would go through
-    /// it.
+    /// such as `10.0.0.0/8`, each but the last with or without a port. Downloads from this machine itself (`localhost`,
+    /// `127.0.0.0/8`, `::1`) never go through a proxy. These variables are read here, once. A proxy of another kind
+    /// (SOCKS, or one that is itself reached over TLS) is an error of the transfers that would go through it.
     #[must_use]
     pub fn new(sdk: aws_sdk_s3::Client) -> Self {
         let config = TransferConfig::default();

@@ -1,6 +1,7 @@
 //! The counts of a running transfer: for the report, and for the rule that decides how many parts to fetch at once.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::time::Instant;
@@ -19,6 +20,8 @@ pub(crate) struct Counters {
     frames: AtomicU64,
     later_at_once: AtomicU64,
     received: AtomicU64,
+    /// Bytes that came from the network, before the frames that hold them were full.
+    pub(crate) arrived: Arc<AtomicU64>,
     pub(crate) waited: WaitedNanos,
 }
 
@@ -37,6 +40,11 @@ impl Counters {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Bytes that have come from the network so far, those of frames that are not full among them.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
     /// Counts a frame of `bytes` that has come; `first`: it is an answer's first.
     pub(crate) fn frame(&self, bytes: usize, first: bool, at_once: bool) {
         self.frames.fetch_add(1, Ordering::Relaxed);
@@ -45,6 +53,11 @@ impl Counters {
             true => drop(self.answers.fetch_add(1, Ordering::Relaxed)),
             false => drop(self.later_at_once.fetch_add(at_once.into(), Ordering::Relaxed)),
         }
+    }
+
+    /// Counts bytes that nobody has counted as they came.
+    pub(crate) fn arrive(&self, bytes: usize) {
+        self.arrived.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Bytes that have come so far.

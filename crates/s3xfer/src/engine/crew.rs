@@ -81,7 +81,7 @@ impl<'a> Crew<'a> {
         let mut permit = pin!(limits.permit());
         let mut stopped = pin!(work.stopped());
         loop {
-            steering.look(counters.received(), counters.held());
+            steering.look(counters.arrived(), counters.held());
             // Asked for even where there are others to begin: those that run may be too many, or too slow.
             more |= !last && work.has_more();
             let allowed = running.len() < steering.target() as usize;

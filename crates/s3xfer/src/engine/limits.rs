@@ -219,6 +219,11 @@ impl Limits {
         frame.split_to(frame.len().min(usize::try_from(most).unwrap_or(usize::MAX)))
     }
 
+    /// Whether there is a bandwidth limit.
+    pub(crate) fn are_paced(&self) -> bool {
+        self.pacer.is_some()
+    }
+
     /// Waits until `bytes` more fit under the bandwidth limit.
     pub(crate) async fn pace(&self, bytes: u64) {
         let Some(pacer) = &self.pacer else { return };

@@ -62,11 +62,12 @@ impl TransferMemory {
     }
 
     /// Writes it to a file, in one step, with mode 0600. Findings of other processes in that file are kept, of the same
-    /// place the newest.
+    /// place the newest; one whose date is in the future counts as the oldest. While another process writes the file,
+    /// its lock is waited for (`.lock` behind the file's name, removed afterwards), for 5 s at the most. Blocks.
     ///
     /// # Errors
     ///
-    /// Those of [`load`](Self::load), and a file that cannot be written. It is as it was then.
+    /// Those of [`load`](Self::load), and a file that cannot be written. The file is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let Some(places) = &self.places else { return Ok(()) };
         let ours: Vec<(Place, Kept)> = lock(places).iter().map(|(place, kept)| (place.clone(), *kept)).collect();

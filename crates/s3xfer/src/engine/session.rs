@@ -153,7 +153,7 @@ impl Session {
             bandwidth_share: share(bandwidth),
             retry_share: share(retry),
             processor_share: self.processors.share(self.started.elapsed()),
-            ..self.steering.evidence(self.counters.received())
+            ..self.steering.evidence(self.counters.arrived())
         }
     }
 

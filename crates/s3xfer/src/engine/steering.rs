@@ -3,7 +3,7 @@
 //! The deciding rule is [`Controller`]; here are the clock, the lock, and the wake-ups.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +12,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::rules::concurrency::{Concurrency, Seen};
 use crate::rules::control::{Bounds, Controller};
+use crate::rules::lateness::FEW;
 use crate::rules::split::{OnItsWay, Split};
 use crate::words::found::Found;
 use crate::words::timeline::{Moment, Timeline};
 use crate::words::verdict::Evidence;
+
+/// A request that waits for its turn looks again after that time, for the rate may have changed.
+const LONGEST_NAP: Duration = Duration::from_millis(100);
 
 /// The number of a transfer's requests in flight, and the size of its parts.
 #[derive(Debug)]
@@ -25,11 +29,14 @@ pub(crate) struct Steering {
     adaptive: bool,
     state: Mutex<State>,
     started: Instant,
+    /// Held by the request whose turn is next, where requests follow each other at a rate; others wait in their order.
+    turn: tokio::sync::Mutex<()>,
     /// Told when more requests may begin than before.
     more: Notify,
-    /// Whether every byte has been asked for, and the tasks that wait for that.
+    /// Whether every byte has been asked for.
     at_the_end: AtomicBool,
-    end: Notify,
+    /// Told when requests may be late sooner than before.
+    sooner: Notify,
     /// Told when a part was sent or has ended, and when every byte has been asked for.
     parts: Notify,
 }
@@ -44,6 +51,9 @@ struct State {
     left: Option<u32>,
     /// Parts that are to be cut off where they are.
     shed: u32,
+    /// Whether connections are looked at by [`give_up_slow`](Steering::give_up_slow): all may wait for one.
+    gives_up: bool,
+    answers: u64,
     second_requests: u64,
     splits: u64,
     /// `None`: nobody asked for it.
@@ -54,7 +64,8 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Span {
     place: Mutex<Place>,
-    shortened: Notify,
+    /// Told when its end was cut off, and when its connection is given up.
+    stopped: Notify,
 }
 
 #[derive(Debug, Clone)]
@@ -63,8 +74,14 @@ struct Place {
     /// The first byte that nobody has taken yet.
     at: u64,
     end: u64,
-    /// When its newest answer began.
+    /// When its first answer began; after a connection was given up, the first answer since then.
     answered: Option<Instant>,
+    /// The first byte that this answer was to bring.
+    since: u64,
+    /// The first byte of the newest answer, and the bytes of it that have come, if they are counted as they come.
+    coming: Option<(u64, Arc<AtomicU64>)>,
+    /// Whether its connection is given up, until the next answer begins.
+    is_given_up: bool,
 }
 
 /// A request in flight, until it is dropped.
@@ -98,12 +115,15 @@ impl Steering {
             on_their_way: Vec::new(),
             left: None,
             shed: 0,
+            gives_up: false,
+            answers: 0,
             second_requests: 0,
             splits: 0,
             timeline: timeline.map(Timeline::new),
         });
-        let (more, end, parts) = (Notify::new(), Notify::new(), Notify::new());
-        Arc::new(Self { bounds, adaptive, state, started, more, at_the_end: AtomicBool::new(false), end, parts })
+        let (turn, more, sooner, parts) = (tokio::sync::Mutex::default(), Notify::new(), Notify::new(), Notify::new());
+        let at_the_end = AtomicBool::new(false);
+        Arc::new(Self { bounds, adaptive, state, started, turn, more, at_the_end, sooner, parts })
     }
 
     /// An earlier transfer to the same place has found that.
@@ -125,20 +145,37 @@ impl Steering {
 
     /// Bytes of the next part, where `left` are not asked for; `None` where parts are as they are configured.
     pub(crate) fn part_bytes(&self, left: u64) -> Option<u64> {
-        self.state().map(|state| state.controller.part_bytes(left))
+        let mut state = self.state()?;
+        let bytes = state.controller.part_bytes(left);
+        state.controller.planned_one();
+        Some(bytes)
     }
 
-    /// So many bytes are to come in all.
+    /// Sets the transfer's total bytes.
     pub(crate) fn wants(&self, bytes: u64) {
         self.lock().controller.wants(bytes);
     }
 
-    /// Waits until one more request may be sent.
+    /// Waits until one more request may be sent: one after the other, at the rate of the moment.
     pub(crate) async fn slot(&self) {
-        let now = self.started.elapsed();
-        let at = self.state().map_or(now, |mut state| state.controller.slot(now));
-        if at > now {
-            sleep_until(self.started + at).await;
+        if !self.state().is_some_and(|state| state.controller.is_paced()) {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        loop {
+            let now = self.started.elapsed();
+            let at = self.state().map_or(now, |mut state| state.controller.slot(now));
+            if at <= now {
+                return;
+            }
+            sleep_until(self.started + at.min(now + LONGEST_NAP)).await;
+        }
+    }
+
+    /// A new connection to the server was open after so long.
+    pub(crate) fn connected(&self, after: Duration) {
+        if let Some(mut state) = self.state() {
+            state.controller.connected(after);
         }
     }
 
@@ -155,12 +192,12 @@ impl Steering {
             return std::future::pending().await;
         }
         loop {
-            let mut end = std::pin::pin!(self.end.notified());
-            end.as_mut().enable();
+            let mut sooner = std::pin::pin!(self.sooner.notified());
+            sooner.as_mut().enable();
             let Some(late_at) = self.late_at(began, patient) else { return };
             tokio::select! {
                 () = sleep_until(late_at) => {}
-                () = end => {}
+                () = sooner => {}
             }
         }
     }
@@ -215,7 +252,7 @@ impl Steering {
     pub(crate) fn planned(&self, all: bool) {
         self.lock().controller.planned(self.started.elapsed(), all);
         if self.at_the_end.swap(all, Ordering::Relaxed) != all && all {
-            self.end.notify_waiters();
+            self.sooner.notify_waiters();
             self.parts.notify_waiters();
         }
     }
@@ -256,7 +293,7 @@ impl Steering {
         let at_the_end = self.at_the_end.load(Ordering::Relaxed);
         let state = self.lock();
         let noted = state.timeline.as_ref().map(Timeline::due);
-        let looked = self.adaptive.then(|| state.controller.due(at_the_end)).flatten();
+        let looked = self.adaptive.then(|| state.controller.due(at_the_end || state.gives_up)).flatten();
         Some(self.started + noted.into_iter().chain(looked).min()?)
     }
 
@@ -294,6 +331,20 @@ impl Steering {
         state.splits += 1;
         let part_bytes = (off.end - off.start).div_ceil(requests.into());
         Some((off, part_bytes))
+    }
+
+    /// Gives up the connections of parts whose ends nobody else can take, where another connection brings the rest much
+    /// sooner.
+    pub(crate) fn give_up_slow(&self) {
+        let Some(mut state) = self.state() else { return };
+        state.gives_up = true;
+        while state.controller.may_retire(self.started.elapsed()) {
+            let parts: Vec<OnItsWay> = state.on_their_way.iter().map(|span| span.on_its_way()).collect();
+            let retired = state.controller.retire(parts.iter().copied());
+            let Some(index) = retired.or_else(|| state.controller.retire_among_few(&parts)) else { return };
+            state.on_their_way[index].give_up();
+            state.splits += 1;
+        }
     }
 
     /// For the report.
@@ -347,8 +398,17 @@ impl State {
 impl Flow {
     /// Its first byte has come, after `waited`.
     pub(crate) fn answered(mut self, waited: Duration) -> Self {
-        self.steering.lock().controller.answered(self.steering.started.elapsed(), waited);
+        let answers = {
+            let mut state = self.steering.lock();
+            state.controller.answered(self.steering.started.elapsed(), waited);
+            state.answers += 1;
+            state.answers
+        };
         self.answered = true;
+        // Each of the first answers says much about the time of one. Later ones say little, and would wake many.
+        if answers <= FEW as u64 {
+            self.steering.sooner.notify_waiters();
+        }
         self.steering.more.notify_one();
         self
     }
@@ -377,12 +437,20 @@ impl Drop for Splittable {
     }
 }
 
+impl Place {
+    /// The first byte that has not come.
+    fn came(&self) -> u64 {
+        let coming = self.coming.as_ref().map_or(0, |(from, arrived)| from + arrived.load(Ordering::Relaxed));
+        coming.clamp(self.at, self.end)
+    }
+}
+
 impl Span {
     /// Half-open, in the object.
     pub(crate) fn new(bytes: Range<u64>) -> Arc<Self> {
         let Range { start, end } = bytes;
-        let place = Mutex::new(Place { start, at: start, end, answered: None });
-        Arc::new(Self { place, shortened: Notify::new() })
+        let place = Place { start, at: start, end, answered: None, since: start, coming: None, is_given_up: false };
+        Arc::new(Self { place: Mutex::new(place), stopped: Notify::new() })
     }
 
     /// The bytes that nobody has taken yet, half-open.
@@ -406,33 +474,56 @@ impl Span {
         taken as usize
     }
 
-    /// An answer begins to bring the rest of it.
-    pub(crate) fn answered(&self) {
+    /// An answer begins to bring the rest of it; `arrived` counts its bytes as they come, before a frame is full.
+    pub(crate) fn answered(&self, arrived: Option<Arc<AtomicU64>>) {
         let mut place = self.place();
         place.answered.get_or_insert_with(Instant::now);
+        place.coming = arrived.map(|arrived| (place.at, arrived));
+        place.is_given_up = false;
     }
 
     /// Completes when there is nothing left to take because its end was cut off.
     pub(crate) async fn cut_short(&self) {
         while !self.left().is_empty() {
-            self.shortened.notified().await;
+            self.stopped.notified().await;
         }
+    }
+
+    /// The same, and when another connection is to bring the rest.
+    pub(crate) async fn stopped(&self) {
+        while !self.left().is_empty() && !self.is_given_up() {
+            self.stopped.notified().await;
+        }
+    }
+
+    /// Whether another connection is to bring the rest.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.place().is_given_up
+    }
+
+    fn give_up(&self) {
+        let mut place = self.place();
+        (place.answered, place.since, place.coming, place.is_given_up) = (None, place.at, None, true);
+        self.stopped.notify_one();
     }
 
     /// Cuts at most `bytes` off its end, none that were taken. Gives those that were.
     fn shorten(&self, bytes: u64) -> Range<u64> {
         let mut place = self.place();
-        let end = place.end;
-        place.end = end.saturating_sub(bytes).max(place.at);
-        self.shortened.notify_one();
+        let (came, end) = (place.came(), place.end);
+        let is_all = end.saturating_sub(bytes) <= came;
+        // The bytes of a frame that is not full are worth no wait.
+        place.end = end.saturating_sub(bytes).max(if is_all { place.at } else { came });
+        self.stopped.notify_one();
         place.end..end
     }
 
     fn on_its_way(&self) -> OnItsWay {
         let place = self.place();
+        let came = place.came();
         OnItsWay {
-            brought: place.at - place.start,
-            left: place.end - place.at,
+            brought: came - place.since,
+            left: place.end - came,
             flowed: place.answered.map_or(Duration::ZERO, |answered| answered.elapsed()),
         }
     }
@@ -461,6 +552,19 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_have_come_are_not_cut_off_though_nobody_has_taken_them() {
+        let (span, arrived) = (Span::new(100..200), Arc::new(AtomicU64::new(0)));
+        span.answered(Some(arrived.clone()));
+        span.take(10);
+        arrived.store(30, Ordering::Relaxed);
+        assert_eq!((span.on_its_way().brought, span.on_its_way().left), (30, 70));
+        assert_eq!((span.shorten(60), span.bytes()), (140..200, 100..140));
+        arrived.store(500, Ordering::Relaxed);
+        assert_eq!((span.on_its_way().brought, span.on_its_way().left), (40, 0));
+        assert_eq!(span.shorten(u64::MAX), 110..140, "a frame that is not full is not waited for");
+    }
+
+    #[test]
     fn whoever_waits_for_bytes_that_were_cut_off_is_told() {
         let span = Span::new(0..10);
         let mut waiting = Box::pin(span.cut_short());
@@ -469,6 +573,23 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none(), "six are left");
         span.shorten(6);
         assert!(waiting.now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_connection_that_is_given_up_leaves_the_part_to_the_next_answer() {
+        let span = Span::new(0..10);
+        span.answered(None);
+        span.take(3);
+        let mut waiting = Box::pin(span.stopped());
+        assert!((&mut waiting).now_or_never().is_none());
+        span.give_up();
+        assert!(waiting.now_or_never().is_some() && span.is_given_up());
+        assert!(span.cut_short().now_or_never().is_none() && span.left() == (3..10), "the rest is still wanted");
+        assert_eq!((span.on_its_way().brought, span.on_its_way().flowed), (0, Duration::ZERO));
+        span.answered(None);
+        assert!(span.stopped().now_or_never().is_none(), "the next answer is another connection's");
+        span.take(2);
+        assert_eq!((span.on_its_way().brought, span.on_its_way().left), (2, 5));
     }
 
     #[tokio::test(start_paused = true)]
@@ -491,6 +612,34 @@ mod tests {
         assert_eq!((fixed.target(), fixed.part_bytes(1 << 40), fixed.due()), (8, None, None));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn requests_do_not_wait_for_long_once_a_server_that_refused_everything_answers_again() {
+        let bounds = Bounds { requests: 64, part_bytes: 1 << 20 };
+        let steering = Steering::new(bounds, true, Instant::now(), None);
+        for _ in 0..100 {
+            drop(steering.asked().answered(Duration::from_millis(30)));
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let over = Instant::now() + Duration::from_secs(4);
+        let tasks = (0..64).map(|_| steering.clone()).map(|steering| {
+            tokio::spawn(async move {
+                loop {
+                    steering.slot().await;
+                    let flow = steering.asked();
+                    if Instant::now() >= over {
+                        return drop(flow.answered(Duration::from_millis(30)));
+                    }
+                    flow.refused();
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            })
+        });
+        let running: Vec<_> = tasks.collect();
+        futures::future::join_all(running).await;
+        let late = over.elapsed();
+        assert!(late < Duration::from_secs(5), "{late:?}");
+    }
+
     #[test]
     fn the_end_of_a_part_goes_to_others_only_when_nothing_else_is_left() {
         let bounds = Bounds { requests: 8, part_bytes: 8 << 20 };
@@ -500,7 +649,7 @@ mod tests {
             let _flow = steering.asked().answered(Duration::from_millis(20));
             let span = Span::new(0..8 << 20);
             let shared = steering.share(&span);
-            span.answered();
+            span.answered(None);
             span.take(1 << 20);
             tokio::time::advance(Duration::from_secs(1)).await;
             steering.look(1 << 20, 0);

@@ -22,6 +22,7 @@ use futures::future::BoxFuture;
 
 use crate::doors::blocking;
 use crate::doors::source::{self as source_file, Opened};
+use crate::doors::special;
 use crate::engine::limits::files;
 use crate::engine::session::Session;
 use crate::engine::target::target_settings;
@@ -33,6 +34,7 @@ use crate::words::failure::{RequestError, TransferError};
 use crate::words::mtime;
 use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
+use content::ReadPace;
 use order::{Order, Resume};
 use part::Carrier;
 use source::{Kind, UploadSource};
@@ -216,7 +218,7 @@ async fn run(order: Order) -> Result<TransferReport, TransferError> {
                         target.attributes.metadata.push((mtime::NAME.to_owned(), time));
                     }
                     let carrier = Carrier::new(session, target, Some(path_too));
-                    let source = known::Known::File(Arc::new(file));
+                    let source = known::Known::File(Arc::new(file), ReadPace::new());
                     let report = known::run(&carrier, source, (wanted, resume), progress).await;
                     drop(opened);
                     report
@@ -225,6 +227,13 @@ async fn run(order: Order) -> Result<TransferReport, TransferError> {
                     let carrier = Carrier::new(session, target, Some(path_too));
                     let stream = UploadSource::reader(tokio::fs::File::from_std(file));
                     let Kind::Stream(stream) = stream.kind else { unreachable!("a reader is a stream") };
+                    collected::run(&carrier, stream, (wanted, object_bytes), progress).await
+                }
+                Ok(Opened::Fifo) => {
+                    let reader = special::from_writer(&path, session.config.first_byte_timeout()).await;
+                    let source = UploadSource::reader(reader.map_err(|error| failed(SourceAction::Open, error))?);
+                    let carrier = Carrier::new(session, target, Some(path_too));
+                    let Kind::Stream(stream) = source.kind else { unreachable!("a reader is a stream") };
                     collected::run(&carrier, stream, (wanted, object_bytes), progress).await
                 }
                 Ok(Opened::NothingToRead) => {

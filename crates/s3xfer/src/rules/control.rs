@@ -21,7 +21,8 @@ use super::crest::Crest;
 use super::lateness::{Lateness, PartTimes};
 use super::meter::{Mark, Meter};
 use super::pacing::Pacing;
-use super::retire::retire;
+use super::part_size::{Knowledge, LEAST_PART_BYTES, OPENED_BYTES, PART_BYTES, part_bytes};
+use super::retire::{retire, retire_among_few};
 use super::split::{OnItsWay, Others, Split, split};
 use crate::words::found::Found;
 use crate::words::timeline::Moment;
@@ -44,6 +45,8 @@ pub(crate) struct Controller {
     lateness: Lateness,
     part_times: PartTimes,
     pacing: Pacing,
+    /// Parts that were planned, and not asked for yet.
+    unasked: u32,
     /// Requests to have in flight.
     target: f64,
     level: Level,
@@ -62,10 +65,14 @@ pub(crate) struct Controller {
     judged: Option<Reached>,
     /// The findings of an earlier transfer, until they are confirmed or refuted.
     told: Option<Found>,
+    /// Seconds to the first answer, to be remembered; `None` before it.
+    first_answer: Option<f64>,
     /// Seconds of the next ceiling.
     ceiling_seconds: f64,
     /// Bytes that are wanted in all; `None` while nobody has said so.
     wanted: Option<u64>,
+    /// Seconds in which the fastest new connection was open; 0 while unknown.
+    round_trip: f64,
     /// Most that came with so many bodies while the link has not been full yet.
     crest: Crest,
     has_rushed: bool,
@@ -79,6 +86,8 @@ pub(crate) struct Controller {
     /// When a volley was refused last, and how many requests in all.
     refused_at: f64,
     refused: u64,
+    /// When a request was refused last.
+    newest_refusal: f64,
     /// Highest rate of a body alone or in a window of [`CALM`], and the beginning of the newest one.
     fastest: f64,
     calm: Mark,
@@ -87,7 +96,8 @@ pub(crate) struct Controller {
 /// The present number of requests.
 #[derive(Debug, Clone, Copy)]
 struct Level {
-    /// The time when it was set, the number of answers then, and the number of requests that it added.
+    /// The time when it was set, or its new requests had answered; the number of answers when it was set, and the
+    /// number of requests that it added.
     at: f64,
     answers: u64,
     added: f64,
@@ -181,20 +191,9 @@ const LONGEST_DRAIN: f64 = 1.0;
 /// Seconds in which refusals are one volley, or the time to the first byte where that is longer.
 const VOLLEY: f64 = 0.1;
 
-/// Bytes of a part, where nothing speaks for another size.
-const PART_BYTES: f64 = (8 << 20) as f64;
-/// Fewest bytes of a part, but for the last one.
-const LEAST_PART_BYTES: f64 = (1 << 20) as f64;
-/// Bytes per second of a body, while nothing is known.
-const BODY_RATE: f64 = 25e6;
-/// Most times that a part flows as long as its first byte takes, and fewest.
-const LONG: f64 = 4.0;
-const SHORT: f64 = 0.5;
-/// By how much the sizes of parts differ, and the multiples that spread them evenly.
-const SPREAD: f64 = 0.5;
-const GOLDEN: f64 = 0.618_033_988_749_894_9;
-/// Parts for each request that are left at any time, so that all end together.
-const WAVES: f64 = 2.0;
+/// Round trips in which a connection finds its rate, and the least seconds of one for which that takes long.
+const OPENING: f64 = 8.0;
+const LONG_TRIP: f64 = 0.03;
 
 /// Parts for each request that are few enough to begin at once, where they are the last.
 const LAST: f64 = 0.5;
@@ -218,6 +217,7 @@ impl Controller {
             lateness: Lateness::default(),
             part_times: PartTimes::default(),
             pacing: Pacing::default(),
+            unasked: 0,
             target,
             level: Level { at: 0.0, answers: 0, added: target, mark: None },
             phase: Phase::Opening(0),
@@ -228,8 +228,10 @@ impl Controller {
             needed: None,
             judged: None,
             told: None,
+            first_answer: None,
             ceiling_seconds: CEILING,
             wanted: None,
+            round_trip: 0.0,
             crest: Crest::default(),
             has_rushed: false,
             retired: 0,
@@ -238,6 +240,7 @@ impl Controller {
             least_part: 0.0,
             refused_at: f64::NEG_INFINITY,
             refused: 0,
+            newest_refusal: f64::NEG_INFINITY,
             fastest: 0.0,
             calm: Mark::default(),
         }
@@ -259,7 +262,9 @@ impl Controller {
 
     /// The start of the next transfer to the same place; `None` while nothing has been judged.
     pub(crate) fn found(&self) -> Option<Found> {
-        let judged = self.judged?;
+        // Requests that wait for their turn are never enough to be judged.
+        let paced = Reached { requests: self.target, rate: 0.0, at: self.meter.now };
+        let judged = self.judged.or_else(|| self.pacing.is_on().then_some(paced))?;
         let is_full = !matches!(self.phase, Phase::Opening(_));
         let requests = match self.phase {
             // The level after it has not been judged.
@@ -267,10 +272,11 @@ impl Controller {
             Phase::Steady => self.target,
             Phase::Lowered(before) => before.requests,
         };
-        let (body_rate, first_byte) = (self.body_rate, self.meter.first_byte);
+        let (body_rate, first_byte, first_answer) = (self.body_rate, self.meter.first_byte, self.first_answer);
         let more_are_worse = self.ceiling.is_some();
-        let (per_second, least_part) = (self.pacing.per_second(), self.least_part);
-        Found { requests, body_rate, first_byte, is_full, more_are_worse, per_second, least_part }.checked()
+        let (per_second, least_part) = (self.pacing.to_remember(), self.least_part);
+        Found { requests, body_rate, first_byte, first_answer, is_full, more_are_worse, per_second, least_part }
+            .checked()
     }
 
     /// Requests to have in flight now.
@@ -290,40 +296,39 @@ impl Controller {
         }
     }
 
-    /// Bytes of the next part, where `left` are not asked for yet.
-    ///
-    /// A part flows at least half as long as its first byte takes, and need not flow longer than four times as long or
-    /// 8 MiB. Near the end parts become smaller, so that all end together.
+    /// Bytes of the next part, where `left` are not asked for yet; [`part_bytes`] has the rule.
     pub(crate) fn part_bytes(&self, left: u64) -> u64 {
-        let first_byte = self.meter.first_byte;
-        // Parts of one size that began together would end together, and all wait for answers at the same time.
-        let spread = 1.0 + SPREAD * ((self.meter.sent as f64 * GOLDEN).fract() - 0.5);
-        let useful = (LONG * first_byte * self.body_rate).max(PART_BYTES);
-        // There may soon be twice as many that want to have a share.
-        let requests = if matches!(self.phase, Phase::Opening(_)) { 2.0 * self.target } else { self.target };
-        let together = left as f64 / (WAVES * requests);
-        let body_rate = match self.told {
-            Some(found) => found.body_rate,
-            None if self.body_rate > 0.0 => self.body_rate,
-            None => BODY_RATE,
+        let free = self.target - f64::from(self.meter.in_flight + self.unasked);
+        let knowledge = Knowledge {
+            sent: self.meter.sent,
+            requests: self.target,
+            free: free.max(1.0),
+            is_opening: matches!(self.phase, Phase::Opening(_)),
+            first_byte: self.meter.first_byte,
+            body_rate: self.body_rate,
+            told_rate: self.told.map(|found| found.body_rate),
+            is_slow_to_open: self.opening() > 0.0,
+            after_refusals: self.least_part,
+            per_second: self.pacing.per_second(),
         };
-        let least =
-            LEAST_PART_BYTES.max(SHORT * first_byte * body_rate).max(self.least_part_of(left as f64, body_rate));
-        let bytes = (spread * useful.min(together)).max(least).min(self.bounds.part_bytes as f64).max(1.0);
-        // The last ones are of one size, with no small one behind them.
-        let parts = (left as f64 / bytes).round().max(1.0);
-        let bytes = if parts <= WAVES * self.target { (left as f64 / parts).ceil() } else { bytes };
-        (bytes as u64).min(self.bounds.part_bytes)
+        part_bytes(left, &knowledge).min(self.bounds.part_bytes)
     }
 
-    /// Fewest bytes of a part where requests are refused. `left / (part p)` seconds pass until the last one is sent,
-    /// `p` of them a second, and `part / body_rate` until it ends: the sum is least at the root of `left body_rate /
-    /// p`.
-    fn least_part_of(&self, left: f64, body_rate: f64) -> f64 {
-        match self.pacing.per_second() {
-            Some(per_second) => self.least_part.min((left * body_rate / per_second).sqrt()),
-            None => self.least_part,
-        }
+    /// A new connection was open after so long: a round trip.
+    pub(crate) fn connected(&mut self, after: Duration) {
+        let seconds = after.as_secs_f64();
+        self.round_trip = if self.round_trip > 0.0 { self.round_trip.min(seconds) } else { seconds };
+    }
+
+    /// Seconds in which a new connection finds its rate; 0 where that takes no time to speak of.
+    fn opening(&self) -> f64 {
+        if self.round_trip >= LONG_TRIP { OPENING * self.round_trip } else { 0.0 }
+    }
+
+    /// Whether the connections of this level are still finding their rate.
+    fn is_young(&self) -> bool {
+        let opening = self.opening();
+        opening > 0.0 && (self.level.mark.is_none() || self.meter.now - self.level.at < opening)
     }
 
     /// So many bytes are to come in all.
@@ -354,13 +359,26 @@ impl Controller {
         }
     }
 
-    /// When the next request may be sent: now or later. The time is taken then.
+    /// Whether requests wait for their turn, because some were refused.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.pacing.is_on()
+    }
+
+    /// When the next request may be sent: its turn is taken if that is `now`. To be asked again before long, for the
+    /// rate changes.
     pub(crate) fn slot(&mut self, now: Duration) -> Duration {
+        self.pacing.look(now.as_secs_f64().max(self.meter.now), self.meter.answers);
         self.pacing.slot(now)
+    }
+
+    /// A part was planned, and a request for it follows.
+    pub(crate) fn planned_one(&mut self) {
+        self.unasked += 1;
     }
 
     /// A request is sent.
     pub(crate) fn asked(&mut self, now: Duration) {
+        self.unasked = self.unasked.saturating_sub(1);
         self.meter.asked(now);
     }
 
@@ -375,13 +393,16 @@ impl Controller {
 
     /// Sets the first number of requests, once the first answer has come.
     fn begin(&mut self, waited: f64) {
+        self.first_answer = Some(waited);
         if let Some(found) = self.told {
             if found.may_answer_after(waited) {
+                self.first_answer = Some(found.first_answer_after(waited));
                 return;
             }
             let bounds = self.bounds;
             let (meter, lateness) = (self.meter.clone(), self.lateness.clone());
-            *self = Self { meter, lateness, wanted: self.wanted, ..Self::new(bounds) };
+            let (wanted, first_answer) = (self.wanted, self.first_answer);
+            *self = Self { meter, lateness, wanted, first_answer, round_trip: self.round_trip, ..Self::new(bounds) };
         }
         let far = (waited / FAR).min(2.0) * f64::from(FIRST);
         self.target = self.target.max(far.min(f64::from(self.bounds.requests)));
@@ -398,11 +419,15 @@ impl Controller {
         self.meter.ended(now, false);
         self.refused += 1;
         let now = self.meter.now;
-        if now - self.refused_at < self.meter.first_byte.max(VOLLEY) {
+        let window = self.meter.first_byte.max(VOLLEY);
+        let is_alone = now - std::mem::replace(&mut self.newest_refusal, now) > window;
+        // One of many that go well is no sign that they come too fast.
+        let is_stray = is_alone && !self.pacing.is_on() && self.meter.answers > 0;
+        if is_stray || now - self.refused_at < window {
             return;
         }
         self.refused_at = now;
-        self.pacing.refused(now, self.meter.sent, self.refused);
+        self.pacing.refused(now, (self.meter.sent, self.refused, self.meter.answers));
         self.least_part = (2.0 * self.least_part.max(PART_BYTES / 2.0)).min(self.bounds.part_bytes as f64);
         self.phase = Phase::Steady;
     }
@@ -457,6 +482,14 @@ impl Controller {
         Some(index)
     }
 
+    /// The same where the `parts` are too few to be compared with each other.
+    pub(crate) fn retire_among_few(&mut self, parts: &[OnItsWay]) -> Option<usize> {
+        let index = retire_among_few(parts, self.meter.first_byte, self.meter.body_rate())?;
+        self.retired += 1;
+        self.retire_at = 0.0;
+        Some(index)
+    }
+
     /// The part whose end others should fetch. To be asked when every byte has been asked for.
     pub(crate) fn split(&self, parts: impl Iterator<Item = OnItsWay>) -> Option<Split> {
         if self.pacing.is_on() || self.meter.is_held_up() {
@@ -468,6 +501,7 @@ impl Controller {
             body_rate: self.meter.body_rate(),
             first_byte: self.meter.first_byte,
             least_bytes: least / 2,
+            opening: self.opening(),
         };
         split(parts, others)
     }
@@ -476,7 +510,7 @@ impl Controller {
     /// called whenever something came, and when it is [`due`](Self::due).
     pub(crate) fn look(&mut self, now: Duration, received: u64, held: u32) {
         self.meter.look(now, received, held);
-        self.pacing.look(self.meter.now);
+        self.pacing.look(self.meter.now, self.meter.answers);
         self.glance();
         self.rush();
         self.retreat();
@@ -536,12 +570,14 @@ impl Controller {
         if self.told.is_some_and(|found| found.is_full) {
             return;
         }
+        // The rate of a body that has just begun says nothing where it takes long to be found.
+        let is_slow_to_open = self.opening() > 0.0 && self.meter.answers > 0;
         let is_known = self.meter.flowed_seconds() >= LEAST_WINDOW && self.meter.received >= LUMPS / 4.0;
-        if !matches!(self.phase, Phase::Opening(0)) || self.level.mark.is_some() || !is_known {
+        if !matches!(self.phase, Phase::Opening(0)) || self.level.mark.is_some() || !(is_known || is_slow_to_open) {
             return;
         }
         let left = (wanted as f64 - self.meter.received).max(0.0);
-        let useful = left / (self.meter.body_rate() * self.meter.first_byte);
+        let useful = left / if is_slow_to_open { OPENED_BYTES } else { self.meter.body_rate() * self.meter.first_byte };
         self.has_rushed = true;
         self.body_rate = self.body_rate.max(self.meter.body_rate());
         let requests = useful.min(RUSH * self.target);
@@ -555,7 +591,8 @@ impl Controller {
 
     /// Leaves the level before it is judged, where more bodies have carried clearly less than fewer did a moment ago.
     fn retreat(&mut self) {
-        if !matches!(self.phase, Phase::Opening(_)) {
+        // New connections have hardly begun to carry, and those before them may be done.
+        if self.is_young() || !matches!(self.phase, Phase::Opening(_)) {
             return;
         }
         let Some(bodies) = self.crest.look(&self.meter) else { return };
@@ -577,7 +614,7 @@ impl Controller {
             self.level.at = self.meter.now;
         }
         if excess == 0 && answers >= (self.level.added * ANSWERED).floor() {
-            self.level.mark = Some(self.meter.mark());
+            (self.level.at, self.level.mark) = (self.meter.now, Some(self.meter.mark()));
         }
     }
 
@@ -611,8 +648,11 @@ impl Controller {
         self.judged = Some(now);
         let told = self.told.take();
         let is_confirmed = told.is_some_and(|found| self.body_rate == 0.0 || found.may_flow_at(self.body_rate));
-        if let Some(found) = told.filter(|_| is_confirmed) {
-            self.body_rate = self.body_rate.max(found.body_rate);
+        match told {
+            Some(found) if is_confirmed => self.body_rate = self.body_rate.max(found.body_rate),
+            // It was another place's, and with it the refusals.
+            Some(_) if self.refused == 0 => (self.pacing, self.least_part) = (Pacing::default(), 0.0),
+            _ => {}
         }
         if let Phase::Lowered(before) = self.phase {
             self.phase = Phase::Steady;
@@ -633,6 +673,7 @@ impl Controller {
         if let Some(best) = remembered
             && rate < WORSE * best.rate
             && self.target > BETTER * best.requests
+            && !self.is_young()
         {
             self.raise_ceiling(best);
             self.phase = Phase::Steady;
@@ -679,6 +720,10 @@ impl Controller {
                 Phase::Steady | Phase::Lowered(_) => 1.0,
             };
             return self.set((growth * far * self.target).max(self.target + 1.0));
+        }
+        if self.is_young() {
+            self.level.mark = Some(self.meter.mark());
+            return;
         }
         let was_opening = matches!(self.phase, Phase::Opening(_));
         self.phase = Phase::Steady;

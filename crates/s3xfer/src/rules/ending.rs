@@ -1,12 +1,16 @@
 //! The next step when the request that makes an object appear is refused.
 //!
-//! An attempt that was not answered may have been carried out. So a refusal of a later one may be the first one's own
-//! doing: the object is there now (412), or the multipart upload is gone because it was completed (404). Then the
-//! object is looked at, and counts as written if its bytes are the ones that were sent.
+//! An attempt that was not answered may have been carried out, and so may one that was answered with 500. So a refusal
+//! of a later one may be the first one's own doing: the object is there now (412), the multipart upload is gone because
+//! it was completed (404), or it is being completed yet (409). Then the object is looked at, and counts as written if
+//! its bytes are the ones that were sent.
 //!
 //! Amazon S3 API reference, PutObject and CompleteMultipartUpload, `If-None-Match`: 409 ConditionalRequestConflict says
 //! that another write is under way; a PUT is to be sent again, a multipart upload to be made anew. `If-Match` on a key
-//! without an object is 404.
+//! without an object is 404. A server that asks for fewer requests, or for the body sooner, has done nothing:
+//! "Error responses", SlowDown, ServiceUnavailable and RequestTimeout; `SlowDownWrite` is MinIO's.
+
+use crate::words::failure::RequestError;
 
 /// The request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +61,27 @@ impl Refusal {
     }
 }
 
-/// After `refusal` of `request`, which has a condition or has none. `unsure`: an earlier attempt was not answered.
+/// Whether the server may have carried out a request that failed so: only some answers exclude it.
+pub(crate) fn may_be_done(error: &RequestError) -> bool {
+    match error {
+        RequestError::Argument { .. } | RequestError::KeyInClear { .. } | RequestError::NotSent { .. } => false,
+        RequestError::Unavailable { status: 408 | 429, .. } => false,
+        RequestError::Unavailable { code, .. } => {
+            !matches!(&**code, "SlowDown" | "SlowDownWrite" | "ServiceUnavailable" | "RequestTimeout")
+        }
+        _ => true,
+    }
+}
+
+/// After `refusal` of `request`, which has a condition or has none. `unsure`: an earlier attempt may have been carried
+/// out.
 pub(crate) fn next(request: Request, refusal: Refusal, is_conditional: bool, unsure: bool) -> Next {
     match refusal {
         Refusal::ConditionFailed | Refusal::NoSuchUpload if unsure => Next::Look,
         Refusal::ConditionFailed if is_conditional => Next::ConditionFailed,
         Refusal::NoSuchKey if is_conditional => Next::ConditionFailed,
         Refusal::Conflict if request == Request::Whole => Next::Again,
+        Refusal::Conflict if unsure => Next::Look,
         Refusal::Conflict => Next::FromTheStart,
         _ => Next::Fail,
     }
@@ -90,6 +108,27 @@ mod tests {
     }
 
     #[test]
+    fn only_some_answers_say_that_nothing_was_done() {
+        let answer = |status, code: &str| {
+            may_be_done(&RequestError::Unavailable { status, code: code.to_owned(), throttled: status == 503 })
+        };
+        for (status, code) in
+            [(503, "SlowDown"), (503, "ServiceUnavailable"), (429, "any"), (408, "any"), (400, "RequestTimeout")]
+        {
+            assert!(!answer(status, code), "{status} {code}");
+        }
+        // The last ones may be of a proxy whose server has the request.
+        for (status, code) in
+            [(500, "InternalError"), (502, "without an error code"), (503, "without an error code"), (504, "any")]
+        {
+            assert!(answer(status, code), "{status} {code}");
+        }
+        assert!(may_be_done(&RequestError::NoAnswer { seconds: 1 }));
+        assert!(may_be_done(&RequestError::Unreachable { source: "reset".into() }));
+        assert!(!may_be_done(&RequestError::NotSent { source: "no region".into() }));
+    }
+
+    #[test]
     fn a_refusal_that_an_unanswered_attempt_may_have_caused_is_looked_into() {
         use Refusal::*;
         use Request::*;
@@ -101,6 +140,7 @@ mod tests {
             (Whole, NoSuchKey, false, false, Next::Fail),
             (Whole, Conflict, true, true, Next::Again),
             (Complete, Conflict, true, false, Next::FromTheStart),
+            (Complete, Conflict, true, true, Next::Look),
             (Complete, NoSuchUpload, false, true, Next::Look),
             (Complete, NoSuchUpload, false, false, Next::Fail),
             (Complete, Other, true, true, Next::Fail),

@@ -11,6 +11,26 @@ impl Globs {
         let last = self.patterns.iter().rev().find(|(_, pattern)| matches(pattern, &path));
         last.is_none_or(|(include, _)| *include)
     }
+
+    /// Whether the path or a path below it may be taken. False only where patterns leave out all of them for certain.
+    pub(crate) fn may_take_below(&self, path: &str) -> bool {
+        let below: Vec<char> = path.trim_end_matches('/').chars().chain(['/']).collect();
+        for (include, pattern) in self.patterns.iter().rev() {
+            match include {
+                true if may_match_below(pattern, &below) => return true,
+                // A star at the end takes any further letters, too.
+                false if pattern.ends_with(&['*']) && matches(pattern, &below) => return self.take(path),
+                _ => {}
+            }
+        }
+        true
+    }
+}
+
+/// Whether `pattern` may match a text that begins with `beginning`. Only the letters before the first wildcard tell.
+fn may_match_below(pattern: &[char], beginning: &[char]) -> bool {
+    let letters = pattern.iter().take_while(|letter| !matches!(letter, '*' | '?' | '['));
+    letters.zip(beginning).all(|(one, other)| one == other)
 }
 
 /// Whether all of `text` is as `pattern` says. Time: at most the product of both lengths.
@@ -123,6 +143,18 @@ mod tests {
         let globs = Globs::new().include("*.txt").exclude("*");
         assert!(!globs.take("a.txt"));
         assert!(Globs::new().take("anything") && Globs::new().include("x").take("y"));
+    }
+
+    #[test]
+    fn a_folder_is_left_out_with_all_below_it_only_where_that_is_certain() {
+        let texts = Globs::new().exclude("*").include("*.txt");
+        assert!(texts.may_take_below("private/") && !texts.take("private/"));
+        let named = Globs::new().exclude("*").include("public/*");
+        assert!(!named.may_take_below("private/") && named.may_take_below("public/"));
+        let left_out = Globs::new().exclude("private/*");
+        assert!(!left_out.may_take_below("private/") && !left_out.may_take_below("private/a"));
+        assert!(left_out.may_take_below("private") && left_out.may_take_below("other/"));
+        assert!(Globs::new().exclude("private/").may_take_below("private/"));
     }
 
     /// As plain as it gets, and exponential.

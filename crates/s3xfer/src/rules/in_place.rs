@@ -1,7 +1,9 @@
-//! The choice of the thread that writes: the one that received the bytes, or one that may block.
+//! The choice of the thread that writes or reads a file: the one that has received the bytes or is to send them, or one
+//! that may block.
 //!
 //! A write into the page cache takes tens of microseconds, less than handing the piece to another thread, whose cache
-//! does not hold it. A disk that makes writers wait must not stop the threads that receive.
+//! does not hold it. So does a read from there. A disk that makes writers or readers wait must not stop the threads
+//! that receive and send.
 
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ const LARGEST_BYTES: u64 = 4 << 20;
 /// After a slow write, as many quick ones in a row must be seen before one is made in place again.
 const PROBATION: u32 = 32;
 
-/// Follows how long writes take.
+/// Follows how long writes take, or reads.
 #[derive(Debug, Default)]
 pub(crate) struct InPlace {
     /// Quick writes still to be seen.
@@ -22,6 +24,11 @@ pub(crate) struct InPlace {
 }
 
 impl InPlace {
+    /// As after a slow one: for reads, which come from the disk until the page cache has the file.
+    pub(crate) fn on_probation() -> Self {
+        Self { probation: PROBATION }
+    }
+
     /// Whether a piece of `bytes` may be written by the thread that received it.
     pub(crate) fn allows(&self, bytes: u64) -> bool {
         self.probation == 0 && bytes <= LARGEST_BYTES
@@ -47,6 +54,16 @@ mod tests {
         rule.took(PIECE, Duration::from_micros(60));
         assert!(rule.allows(PIECE));
         rule.took(PIECE, Duration::from_millis(50));
+        for _ in 0..PROBATION {
+            assert!(!rule.allows(PIECE));
+            rule.took(PIECE, Duration::from_micros(60));
+        }
+        assert!(rule.allows(PIECE));
+    }
+
+    #[test]
+    fn on_probation_the_first_ones_go_elsewhere() {
+        let mut rule = InPlace::on_probation();
         for _ in 0..PROBATION {
             assert!(!rule.allows(PIECE));
             rule.took(PIECE, Duration::from_micros(60));

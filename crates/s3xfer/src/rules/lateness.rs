@@ -16,7 +16,7 @@ pub(crate) struct Lateness {
 /// Times that are kept.
 const KEPT: usize = 64;
 /// Fewer than these have no quantiles.
-const FEW: usize = 6;
+pub(crate) const FEW: usize = 6;
 /// Late, in seconds, while nothing is known; and the longest that is called late by few times.
 const UNKNOWN: f64 = 1.0;
 /// The shortest that is called late by few times.

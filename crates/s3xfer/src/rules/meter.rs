@@ -29,7 +29,8 @@ pub(crate) struct Meter {
     peak: u32,
     /// Whether everything has been asked for.
     is_all_asked: bool,
-    /// Seconds since then in which less than half of the peak was in flight.
+    /// Seconds since then in which less than half of the peak was in flight, though not nothing: a reader may take its
+    /// time after the last one.
     tail: f64,
     /// Seconds of all bodies that flowed.
     flowed: f64,
@@ -103,7 +104,7 @@ impl Meter {
         let passed = now - self.now;
         self.flowed += passed * f64::from(self.flowing);
         self.busy += passed * f64::from(self.in_flight);
-        if self.is_tail() {
+        if self.is_tail() && self.in_flight > 0 {
             self.tail += passed;
         }
         self.now = now;

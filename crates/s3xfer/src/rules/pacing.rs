@@ -10,12 +10,24 @@ use std::time::Duration;
 pub(crate) struct Pacing {
     /// `None`: as fast as they come.
     per_second: Option<f64>,
-    /// When the next request may be sent, in seconds.
-    next_at: f64,
+    /// Whether only an earlier transfer's requests were refused.
+    is_hearsay: bool,
+    /// When the newest request had its turn, in seconds.
+    turn_at: f64,
     /// When the rate changed last.
     changed_at: f64,
-    /// When the newest volley was refused, and the requests accepted by then.
-    volley: (f64, u64),
+    /// When the newest volley was refused; the requests accepted, and those answered, by then.
+    volley: Volley,
+    /// Volleys in a row between which nothing was answered, and the rate before them.
+    silent: u32,
+    answered_at: f64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Volley {
+    at: f64,
+    accepted: u64,
+    answers: u64,
 }
 
 /// Share that is left of the rate after a volley of refusals.
@@ -27,15 +39,23 @@ const ACCEPTED: f64 = 0.7;
 /// Seconds without a refusal after which the rate grows by [`GROWTH`].
 const PATIENCE: f64 = 0.1;
 const GROWTH: f64 = 1.05;
+/// The same while none was refused at all: it is the rate of another day, or of another place.
+const FAST_GROWTH: f64 = 1.15;
+/// Seconds without a refusal after which requests are sent as fast as they come again.
+const FORGOTTEN: f64 = 10.0;
 /// Seconds that a rate at the very beginning is taken over.
 const BEGINNING: f64 = 0.1;
 /// Lowest rate.
 const LEAST: f64 = 1.0;
+/// Volleys in a row without an answer between them after which it is no rate that the server refuses.
+const SILENT: u32 = 3;
+/// Seconds by which a turn may be late without a loss of rate: timers are coarse.
+const LATE: f64 = 0.01;
 
 impl Pacing {
     /// As fast as an earlier transfer has found that requests are not refused.
     pub(crate) fn told(per_second: Option<f64>) -> Self {
-        Self { per_second, ..Self::default() }
+        Self { per_second, is_hearsay: true, ..Self::default() }
     }
 
     /// Requests per second; `None` where none were refused.
@@ -43,39 +63,61 @@ impl Pacing {
         self.per_second
     }
 
+    /// The same for a transfer that begins now: not that of a server that answered nothing.
+    pub(crate) fn to_remember(&self) -> Option<f64> {
+        self.per_second.map(|rate| if self.silent >= SILENT { rate.max(self.answered_at) } else { rate })
+    }
+
     /// Whether requests are refused if they come as fast as they can.
     pub(crate) fn is_on(&self) -> bool {
         self.per_second.is_some()
     }
 
-    /// A volley was refused at `now`, after so many requests were `sent` and `refused` in all.
-    pub(crate) fn refused(&mut self, now: f64, sent: u64, refused: u64) {
+    /// A volley was refused at `now`, after so many requests were `sent`, `refused`, and answered, in all.
+    pub(crate) fn refused(&mut self, now: f64, (sent, refused, answers): (u64, u64, u64)) {
         let first = AT_FIRST * sent as f64 / (now + BEGINNING);
         // Requests that were sent at an earlier rate are refused for a while, and say nothing about this one.
-        let all = sent.saturating_sub(refused);
-        let (at, before) = std::mem::replace(&mut self.volley, (now, all));
-        let accepted = ACCEPTED * all.saturating_sub(before) as f64 / (now - at).max(BEGINNING);
-        let next = self.per_second.map_or(first, |rate| (AFTER_REFUSAL * rate).max(accepted.min(rate)));
-        self.per_second = Some(next.max(LEAST));
-        self.changed_at = now;
+        let volley = Volley { at: now, accepted: sent.saturating_sub(refused), answers };
+        let before = std::mem::replace(&mut self.volley, volley);
+        let since = (now - before.at).max(BEGINNING);
+        let accepted = ACCEPTED * volley.accepted.saturating_sub(before.accepted) as f64 / since;
+        let next = self.per_second.map_or(first, |rate| (AFTER_REFUSAL * rate).max(accepted.min(rate))).max(LEAST);
+        if self.per_second.is_none() || answers > before.answers {
+            (self.silent, self.answered_at) = (0, next);
+        } else {
+            self.silent += 1;
+        }
+        self.per_second = Some(next);
+        (self.changed_at, self.is_hearsay) = (now, false);
     }
 
-    /// Time has passed without a refusal.
-    pub(crate) fn look(&mut self, now: f64) {
-        if let Some(rate) = &mut self.per_second
-            && now > self.changed_at + PATIENCE
-        {
-            *rate *= GROWTH;
-            self.changed_at = now;
+    /// Time has passed without a refusal, with so many answers in all.
+    pub(crate) fn look(&mut self, now: f64, answers: u64) {
+        let Some(rate) = &mut self.per_second else { return };
+        if now - self.volley.at > FORGOTTEN {
+            self.per_second = None;
+            return;
+        }
+        // A server that refused everything for a while answers again.
+        if answers > self.volley.answers && self.silent >= SILENT {
+            (*rate, self.changed_at, self.silent) = (rate.max(self.answered_at), now, 0);
+        }
+        if now > self.changed_at + PATIENCE {
+            let growth = if self.is_hearsay { FAST_GROWTH } else { GROWTH };
+            (*rate, self.changed_at) = (*rate * growth, now);
         }
     }
 
-    /// When the next request may be sent: now or later. The time is taken then.
+    /// When the next request may be sent. Its turn is taken if that is `now`.
     pub(crate) fn slot(&mut self, now: Duration) -> Duration {
         let Some(rate) = self.per_second else { return now };
-        let at = self.next_at.max(now.as_secs_f64());
-        self.next_at = at + 1.0 / rate;
-        Duration::from_secs_f64(at)
+        let seconds = now.as_secs_f64();
+        let at = self.turn_at + 1.0 / rate;
+        if at > seconds {
+            return Duration::try_from_secs_f64(at).unwrap_or(Duration::MAX);
+        }
+        self.turn_at = if seconds - at < LATE { at } else { seconds };
+        now
     }
 }
 
@@ -83,32 +125,47 @@ impl Pacing {
 mod tests {
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(2);
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
 
     #[test]
-    fn requests_wait_for_each_other_once_some_were_refused() {
+    fn requests_wait_for_their_turn_once_some_were_refused() {
         let mut pacing = Pacing::default();
-        assert_eq!([pacing.slot(NOW), pacing.slot(NOW)], [NOW, NOW]);
-        pacing.refused(1.9, 40, 38);
+        assert_eq!([pacing.slot(ms(2000)), pacing.slot(ms(2000))], [ms(2000); 2]);
+        pacing.refused(1.9, (40, 38, 2));
         // Half of 20 a second.
-        let slots = [pacing.slot(NOW), pacing.slot(NOW), pacing.slot(NOW)].map(|at| at.as_millis());
-        assert_eq!(slots, [2000, 2100, 2200]);
+        assert_eq!(pacing.slot(ms(2000)), ms(2000));
+        assert_eq!([pacing.slot(ms(2000)).as_millis(), pacing.slot(ms(2050)).as_millis()], [2100; 2]);
+        // A turn that is taken late by a coarse timer is no loss for the next one.
+        assert_eq!(pacing.slot(ms(2104)), ms(2104));
+        assert_eq!(pacing.slot(ms(2110)).as_millis(), 2200);
+    }
+
+    #[test]
+    fn a_turn_comes_as_early_as_the_rate_of_the_moment_has_it() {
+        let mut pacing = Pacing::default();
+        pacing.refused(10.0, (20, 19, 1));
+        assert_eq!(pacing.slot(ms(10_000)), ms(10_000));
+        assert_eq!(pacing.slot(ms(10_000)), ms(11_000));
+        (1..=9).for_each(|tenth| pacing.look(10.0 + 0.11 * f64::from(tenth), 1));
+        assert!(pacing.slot(ms(10_500)) < ms(10_700), "the rate has grown meanwhile");
     }
 
     #[test]
     fn the_rate_falls_with_refusals_and_grows_without_them() {
         let mut pacing = Pacing::default();
-        pacing.look(5.0);
+        pacing.look(5.0, 3);
         assert!(!pacing.is_on());
-        pacing.refused(1.9, 40, 38);
-        pacing.refused(2.5, 50, 45);
+        pacing.refused(1.9, (40, 38, 2));
+        pacing.refused(2.5, (50, 45, 5));
         let after = pacing.per_second.unwrap();
         assert!((after - 7.0).abs() < 1e-9);
-        pacing.look(2.55);
+        pacing.look(2.55, 5);
         assert_eq!(pacing.per_second, Some(after));
-        pacing.look(2.7);
+        pacing.look(2.7, 5);
         assert!(pacing.per_second.unwrap() > after);
-        (0..100).for_each(|_| pacing.refused(3.0, 1, 1));
+        (0..100).for_each(|_| pacing.refused(3.0, (1, 1, 5)));
         assert_eq!(pacing.per_second, Some(LEAST));
     }
 
@@ -116,13 +173,35 @@ mod tests {
     fn the_rate_follows_a_server_that_becomes_slower() {
         let mut pacing = Pacing::default();
         // A thousand a second are accepted for half a minute, then fifty.
-        pacing.refused(1.0, 2000, 1000);
-        pacing.refused(30.0, 31_000, 2000);
+        pacing.refused(1.0, (2000, 1000, 900));
+        pacing.refused(30.0, (31_000, 2000, 28_000));
         for volley in 1..=20_u64 {
             let refused = 2000 + 70 * volley;
-            pacing.refused(30.0 + 0.1 * volley as f64, 31_000 + 75 * volley, refused);
+            pacing.refused(30.0 + 0.1 * volley as f64, (31_000 + 75 * volley, refused, 28_000 + 5 * volley));
         }
         let rate = pacing.per_second.unwrap();
         assert!(rate < 80.0, "{rate}");
+    }
+
+    #[test]
+    fn a_server_that_answers_again_after_it_refused_everything_has_its_rate_back() {
+        let mut pacing = Pacing::default();
+        pacing.refused(1.0, (220, 20, 190));
+        let before = pacing.per_second.unwrap();
+        (1..=30_u64).for_each(|volley| pacing.refused(1.0 + 0.1 * volley as f64, (220 + volley, 20 + volley, 190)));
+        assert!(pacing.per_second.unwrap() < before / 10.0);
+        assert_eq!(pacing.to_remember(), Some(before));
+        pacing.look(5.0, 191);
+        assert!(pacing.per_second.unwrap() >= before);
+    }
+
+    #[test]
+    fn refusals_are_forgotten() {
+        let mut pacing = Pacing::told(Some(20.0));
+        pacing.refused(1.0, (220, 20, 190));
+        (2..=105).for_each(|tenth| pacing.look(0.1 * f64::from(tenth), 200));
+        assert!(pacing.is_on() && pacing.per_second.unwrap().is_finite());
+        pacing.look(11.2, 200);
+        assert!(!pacing.is_on());
     }
 }

@@ -20,9 +20,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// At least `multipart_threshold` wanted bytes are cut every `multipart_chunksize` bytes, to be fetched in parallel
-    /// (boto3's rule: a size equal to the threshold is cut). Of fewer, the first request has already asked for
-    /// `multipart_chunksize` bytes when the object's size is known; the rest is one more part, fetched after it and
-    /// never beside it.
+    /// (boto3's rule: a size equal to the threshold is cut). A smaller object takes one more request at most: the first
+    /// has asked for `multipart_chunksize` bytes, and the rest follows after it.
     pub(crate) fn new(bytes: Range<u64>, config: &TransferConfig) -> Self {
         let length = bytes.length();
         let in_turn = length < config.multipart_threshold();

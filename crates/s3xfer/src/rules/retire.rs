@@ -20,24 +20,46 @@ const FASTER: f64 = 2.0;
 
 /// The part whose bytes another connection brings in less than half of the time, if there is any; the worst one.
 pub(crate) fn retire(parts: impl Iterator<Item = OnItsWay>, first_byte: f64) -> Option<usize> {
-    let timed = parts.enumerate().filter(|(_, part)| part.flowed.as_secs_f64() > YOUNG.max(YOUNG_ANSWERS * first_byte));
-    let timed = timed.map(|(index, part)| {
-        let rate = (part.brought + LUMP) as f64 / part.flowed.as_secs_f64();
-        (index, part.left as f64, rate)
-    });
-    let timed: Vec<(usize, f64, f64)> = timed.collect();
+    let timed = timed(parts, first_byte);
     if timed.len() < FEW {
         return None;
     }
-    let mut rates: Vec<f64> = timed.iter().map(|(_, _, rate)| *rate).collect();
+    let mut rates: Vec<f64> = timed.iter().map(|part| part.rate).collect();
     let (_, usual, _) = rates.select_nth_unstable_by(timed.len() / 2, f64::total_cmp);
     let usual = *usual;
-    let slow = timed.into_iter().filter(|(_, left, rate)| {
-        let others = 1.5 * first_byte + left / usual;
-        *rate < SLOW * usual && left / rate > FASTER * others
+    worst(timed, first_byte, usual)
+}
+
+/// The same where few parts are on their way: at the end of a stream, or while all wait for one of them. `usual` is the
+/// rate of a body so far, in bytes per second.
+pub(crate) fn retire_among_few(parts: &[OnItsWay], first_byte: f64, usual: f64) -> Option<usize> {
+    (parts.len() < FEW).then(|| worst(timed(parts.iter().copied(), first_byte), first_byte, usual)).flatten()
+}
+
+/// A part that has a rate of its own.
+struct Timed {
+    index: usize,
+    left: f64,
+    /// Bytes per second.
+    rate: f64,
+}
+
+fn timed(parts: impl Iterator<Item = OnItsWay>, first_byte: f64) -> Vec<Timed> {
+    let timed = parts.enumerate().filter(|(_, part)| part.flowed.as_secs_f64() > YOUNG.max(YOUNG_ANSWERS * first_byte));
+    let timed = timed.map(|(index, part)| {
+        let rate = (part.brought + LUMP) as f64 / part.flowed.as_secs_f64();
+        Timed { index, left: part.left as f64, rate }
     });
-    let (index, ..) = slow.max_by(|one, other| (one.1 / one.2).total_cmp(&(other.1 / other.2)))?;
-    Some(index)
+    timed.collect()
+}
+
+fn worst(timed: Vec<Timed>, first_byte: f64, usual: f64) -> Option<usize> {
+    let slow = timed.into_iter().filter(|part| {
+        let others = 1.5 * first_byte + part.left / usual;
+        part.rate < SLOW * usual && part.left / part.rate > FASTER * others
+    });
+    let worst = slow.max_by(|one, other| (one.left / one.rate).total_cmp(&(other.left / other.rate)))?;
+    Some(worst.index)
 }
 
 #[cfg(test)]
@@ -63,6 +85,17 @@ mod tests {
         assert_eq!(with(part(1, 8)), Some(10));
         assert_eq!(with(part(2, 8)), Some(10));
         assert_eq!(with(part(20, 8)), Some(9), "only the other one is slow");
+    }
+
+    #[test]
+    fn a_few_are_compared_with_those_before_them() {
+        let with = |parts: Vec<OnItsWay>, usual| retire_among_few(&parts, 0.03, usual);
+        assert_eq!(with(vec![part(20, 4), part(1, 8)], 20e6), Some(1));
+        assert_eq!(with([usual(9), vec![part(1, 8)]].concat(), 20e6), None, "many are compared with each other");
+        assert_eq!(with(vec![part(20, 4), part(8, 8)], 20e6), None, "links are shared unevenly");
+        assert_eq!(with(vec![part(1, 8)], 1e6), None, "all were as slow");
+        assert_eq!(with(vec![part(1, 8)], 0.0), None, "nothing is known");
+        assert_eq!(with(Vec::new(), 20e6), None);
     }
 
     #[test]

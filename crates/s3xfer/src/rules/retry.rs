@@ -5,7 +5,8 @@
 //! has brought nothing for so long. The clock starts with the first request that is turned away, and anew whenever an
 //! attempt brings bytes, for a server that serves is not down; a handful of bytes is no progress. Throttling concerns
 //! the whole transfer, so bytes that other parts of it bring count, too, as long as they come at the lowest rate or
-//! faster; a server error concerns its own part.
+//! faster. So does a missing connection: a proxy or a small server may give no more than so many, and those bring the
+//! bytes of the other parts. A server error, and an answer that does not begin, concern their own part.
 //!
 //! An endpoint that has never answered is probably a wrong address, which must be told soon: [`UNREACHABLE_ATTEMPTS`]
 //! are made then, however much patience there is. Once it has sent bytes, no connection is an outage, and is waited
@@ -152,11 +153,12 @@ impl Attempts {
 
     /// For how long requests have been turned away without a byte between them.
     fn without_byte(&mut self, error: &RequestError, now: Now) -> Duration {
-        let throttled = matches!(error, RequestError::Unavailable { throttled: true, .. });
+        let shared =
+            matches!(error, RequestError::Unavailable { throttled: true, .. } | RequestError::Unreachable { .. });
         if let Some(since) = self.turned_away {
             let (bytes, time) =
                 (now.transfer_bytes.saturating_sub(self.transfer_bytes), now.time.saturating_sub(since));
-            if !throttled || bytes == 0 || !self.floor.holds(bytes, time) {
+            if !shared || bytes == 0 || !self.floor.holds(bytes, time) {
                 return time;
             }
         }
@@ -264,15 +266,21 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_other_parts_count_for_throttling_and_not_for_a_server_error() {
-        let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
-        for n in 0..100 {
-            assert!(attempts.after(&unavailable(true), at(100 * n, 6400 * n), 0.0).is_ok(), "{n}");
+    fn bytes_of_other_parts_count_for_throttling_and_connections_and_not_for_a_server_error() {
+        for error in [unavailable(true), unreachable()] {
+            let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
+            for n in 0..100 {
+                assert!(attempts.after(&error, at(100 * n, 6400 * n + 1), 0.0).is_ok(), "{n}: {error}");
+            }
+            assert!(attempts.after(&error, at(10_020, 640_000), 0.0).is_err(), "53 B/s since 9,900 s: {error}");
         }
-        assert!(attempts.after(&unavailable(true), at(10_020, 640_000), 0.0).is_err(), "53 B/s since 9,900 s");
-        let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
-        assert!(attempts.after(&unavailable(false), at(100, 1), 0.0).is_ok());
-        assert!(attempts.after(&unavailable(false), at(220, 2), 0.0).is_err());
+        for error in [unavailable(false), RequestError::NoAnswer { seconds: 30 }] {
+            let mut attempts = Attempts::new(1, PATIENCE, FLOOR);
+            for second in [100, 130, 160, 190] {
+                assert!(attempts.after(&error, at(second, second * 1000), 0.0).is_ok(), "{error}");
+            }
+            assert!(attempts.after(&error, at(220, 220_000), 0.0).is_err(), "{error}");
+        }
     }
 
     #[test]

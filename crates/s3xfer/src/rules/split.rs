@@ -28,6 +28,8 @@ pub(crate) struct Others {
     pub(crate) first_byte: f64,
     /// Fewest bytes that are worth a request.
     pub(crate) least_bytes: u64,
+    /// Seconds in which a body only finds its rate: until then it becomes faster by itself.
+    pub(crate) opening: f64,
 }
 
 /// An end that is cut off.
@@ -45,6 +47,8 @@ pub(crate) struct Split {
 const MOST: f64 = 4.0;
 /// A part that flows for less has no rate of its own, in seconds.
 const YOUNG: f64 = 0.02;
+/// Share of the time in which a body finds its rate that brings next to nothing.
+const OPENED: f64 = 0.75;
 /// Bytes that come together.
 const LUMP: u64 = 256 << 10;
 /// A part crawls that takes so many seconds more, and brings more than so many bytes.
@@ -60,10 +64,11 @@ const GAIN_SHARE: f64 = 0.25;
 pub(crate) fn split(parts: impl Iterator<Item = OnItsWay>, others: Others) -> Option<Split> {
     let rate_of = |part: &OnItsWay| match part.flowed.as_secs_f64() {
         // Bytes come in lumps: those of the next one may be on their way.
-        seconds if seconds > YOUNG => part.brought.max(LUMP) as f64 / seconds,
+        seconds if seconds > YOUNG => part.brought.max(LUMP) as f64 / (seconds - OPENED * others.opening),
         _ => others.body_rate,
     };
-    let timed = parts.enumerate().map(|(index, part)| (index, part, rate_of(&part)));
+    let settled = parts.enumerate().filter(|(_, part)| part.flowed.as_secs_f64() >= others.opening);
+    let timed = settled.map(|(index, part)| (index, part, rate_of(&part)));
     let timed =
         timed.filter(|(_, _, rate)| *rate > 0.0).map(|(index, part, rate)| (index, part, part.left as f64 / rate));
     let (index, part, seconds) = timed.max_by(|one, other| one.2.total_cmp(&other.2))?;
@@ -98,7 +103,7 @@ mod tests {
     }
 
     fn others(idle: u32) -> Others {
-        Others { idle, body_rate: 20e6, first_byte: 0.03, least_bytes: MB / 2 }
+        Others { idle, body_rate: 20e6, first_byte: 0.03, least_bytes: MB / 2, opening: 0.0 }
     }
 
     #[test]
@@ -121,6 +126,8 @@ mod tests {
         assert_eq!(split([part(10, 8, 500)].into_iter(), far), None, "the others come as late");
         let coarse = Others { least_bytes: 5 * MB, ..others(9) };
         assert_eq!(split([part(10, 8, 500)].into_iter(), coarse), None, "too little for two requests");
+        let opening = Others { opening: 1.2, ..others(9) };
+        assert_eq!(split([part(1, 8, 500)].into_iter(), opening), None, "it becomes faster by itself");
         assert_eq!(split([].into_iter(), others(9)), None);
         assert_eq!(
             split([part(0, 8, 0)].into_iter(), Others { body_rate: 0.0, ..others(9) }),

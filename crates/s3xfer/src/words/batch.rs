@@ -51,7 +51,9 @@ pub enum BatchOutcome {
     WouldBeDone,
     /// A sync found it the same on both sides.
     Unchanged,
-    /// It is no file: a symbolic link that is not followed, a FIFO, a socket, a device.
+    /// It is no file: a symbolic link that is not followed, a FIFO, a socket, a device, or the beginning of a file that
+    /// a download has not finished. Or it is the source prefix's own object in a copy to a whole bucket, where no key
+    /// is left for it.
     LeftOut,
     /// It failed.
     Failed(ItemError),

@@ -156,7 +156,8 @@ pub(crate) fn only_held(records: &[Record], held: u64) -> &[Record] {
 /// anew since (`same_boot`), those that were written. Each once, in the order they were recorded.
 ///
 /// A record that contradicts the ones before it, or the checkpoint, ends the list: the records behind it were written
-/// by something that is broken.
+/// by something that is broken. A record of no bytes is passed over: earlier versions wrote one for a part that was cut
+/// off before its first byte.
 pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot: bool) -> Vec<DonePart> {
     let mut parts: Vec<DonePart> = Vec::new();
     // By their first bytes.
@@ -167,8 +168,12 @@ pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot:
     for record in records {
         match *record {
             Record::Part(PartWritten { number, start, end, crc }) => {
-                if start >= end || end > checkpoint.file_bytes() {
+                if start > end || end > checkpoint.file_bytes() {
                     break;
+                }
+                if start == end {
+                    distinct.push(parts.len());
+                    continue;
                 }
                 let before = places.range(..end).next_back().map(|(_, place)| &parts[*place]);
                 match before {
@@ -258,12 +263,23 @@ pub(crate) mod tests {
         assert_eq!(numbers(&[part(1), Record::Synced { count: u64::MAX }], false), [0; 0]);
         let crc = |crc| checkpoint().written(4, Some(crc));
         assert_eq!(numbers(&[crc(1), crc(2), part(5)], true), [4], "two checksums of one part");
-        for (start, end) in [(4, 6), (14, 16), (6, 7), (0, 95), (5, 14), (7, 7), (90, 96)] {
+        for (start, end) in [(4, 6), (14, 16), (6, 7), (0, 95), (5, 14), (8, 7), (90, 96)] {
             let odd = Record::Part(PartWritten { number: 4, start, end, crc: None });
             assert_eq!(numbers(&[part(1), odd, part(2)], true), [1], "{start}..{end} beside 5..15");
         }
         let other_sizes = Record::Part(PartWritten { number: 4, start: 15, end: 18, crc: None });
         assert_eq!(numbers(&[part(1), other_sizes, part(0)], true), [1, 4, 0]);
+    }
+
+    #[test]
+    fn a_record_of_no_bytes_holds_nothing_and_the_records_behind_it_count() {
+        for at in [0, 7, 15, 95] {
+            let empty = Record::Part(PartWritten { number: 4, start: at, end: at, crc: None });
+            let records = [empty, part(1), empty, Record::Synced { count: 3 }, part(2), Record::Synced { count: 9 }];
+            assert_eq!(numbers(&records, true), [1, 2], "{at}");
+            assert_eq!(numbers(&records, false), [1], "{at}");
+            assert_eq!(numbers(&[empty, Record::Synced { count: 1 }, part(1)], false), [0; 0], "{at}");
+        }
     }
 
     #[test]

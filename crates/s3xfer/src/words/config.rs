@@ -362,11 +362,11 @@ parameters! {
     /// by a server that fails (500, 502, 504, 408). After it the download is given up; two minutes by default. More of
     /// it outlasts longer storms and tells a broken server later.
     ///
-    /// While a part is throttled, bytes that other parts of the same transfer bring count. A server error concerns its
-    /// own part alone. No connection, or no answer, counts as an outage only once the server has sent a byte of the
-    /// object; before that the address is probably wrong, and five attempts are made, for any value here. An
-    /// attempt in flight is not broken off, and the pause before the next one is up to 8 s, so the end may come that
-    /// much later.
+    /// While a part is throttled or gets no connection, bytes that other parts of the same transfer bring count. A
+    /// server error concerns its own part alone. No connection, or no answer, counts as an outage only once the server
+    /// has sent a byte of the object; before that the address is probably wrong, and five attempts are made, for any
+    /// value here. An attempt in flight is not broken off, and the pause before the next one is up to 8 s, so the end
+    /// may come that much later.
     patience: seconds patience_seconds: u32,
         "Longest time in which all requests are turned away.", Seconds, least 1, Ours, boto3 PATIENCE_SECONDS, default PATIENCE_SECONDS;
 

@@ -49,7 +49,8 @@ pub struct TransferReport {
     /// went twice.
     pub second_requests: u64,
     /// Parts of a download that were cut off where they were, and whose end was fetched by other requests: it would
-    /// have come too late, there were too many requests, or the connection was far slower than the others.
+    /// have come too late, there were too many requests, or the connection was far slower than the others. Parts of a
+    /// stream are cut off in the last case only.
     pub splits: u64,
     /// Most requests that could be in flight: the effect of `max_concurrency` within the memory limit and the process's
     /// limit on open files.

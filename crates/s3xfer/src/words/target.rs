@@ -69,6 +69,8 @@ pub(crate) struct Attributes {
     pub(crate) content_disposition: Option<String>,
     pub(crate) content_encoding: Option<String>,
     pub(crate) content_language: Option<String>,
+    /// As HTTP writes dates.
+    pub(crate) expires: Option<String>,
     /// Names and values, in the order they were given.
     pub(crate) metadata: Vec<(String, String)>,
     /// Keys and values, in the order they were given.

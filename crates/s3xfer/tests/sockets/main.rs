@@ -10,6 +10,7 @@ mod credentials;
 mod customer_key;
 mod disks;
 mod headers;
+mod limited;
 mod odd_heads;
 mod regions;
 mod servers;

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::sync::{Arc, Mutex};
 
 use crate::scene::{Scene, Tree, on_disk};
 use futures::TryStreamExt;
 use proptest::prelude::*;
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, LabBuilder, RequestKind, Requests};
-use s3xfer::{Compare, FolderUpload, Globs, ItemError, NameError, OnFailure, Symlinks};
+use s3xfer::{BatchItem, Compare, FolderUpload, Globs, ItemError, NameError, OnFailure, Symlinks};
 
 impl Scene {
     async fn new(change: impl FnOnce(LabBuilder) -> LabBuilder) -> Self {
@@ -89,6 +90,57 @@ async fn what_is_no_file_is_left_out_or_followed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_below_what_is_not_listed_stay_whatever_the_globs_say() {
+    let keys = ["p/link/x.txt", "p/old.txt", "p/round/a.txt"];
+    let scene = Scene::new(|lab| keys.iter().fold(lab, |lab, key| lab.object("lab", *key, "kept"))).await;
+    scene.plant(&tree(&[("a.txt", "1")]));
+    let outside = tempfile::tempdir().unwrap();
+    symlink(outside.path(), scene.folder().join("link")).unwrap();
+    symlink(".", scene.folder().join("round")).unwrap();
+    let up = || scene.up("p").delete(true).globs(Globs::new().exclude("*").include("*.txt"));
+    let report = up().await.unwrap();
+    assert_eq!((report.transferred, report.left_out, report.deleted), (1, 0, 1), "{report:?}");
+    let all = tree(&[("a.txt", "1"), ("link/x.txt", "kept"), ("round/a.txt", "kept")]);
+    assert_eq!(scene.stored("lab", "p/").await, all);
+
+    // A link that is followed in a circle is told, for some of the wanted files may be behind it.
+    fs::remove_file(scene.folder().join("link")).unwrap();
+    let follow = || up().symlinks(Symlinks::Follow).on_failure(OnFailure::GoOn);
+    let report = follow().await.unwrap();
+    assert_eq!((report.transferred, report.failed, report.deleted), (1, 1, 1), "{report:?}");
+    assert!(matches!(&report.failures[0], ItemError::Unlisted { .. }), "{report:?}");
+    assert_eq!(scene.stored("lab", "p/").await, tree(&[("a.txt", "1"), ("round/a.txt", "kept")]));
+    // Here none of them can be.
+    let report = follow().globs(Globs::new().exclude("round/*")).await.unwrap();
+    assert_eq!((report.failed, report.deleted), (0, 0), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_downloads_have_not_finished_stay_here() {
+    let scene = Scene::new(|lab| lab.object("lab", "p/.a.s3xfer", "kept")).await;
+    scene.plant(&tree(&[("b/.c.s3xfer-journal", "1"), (".a.s3xfer", "2"), (".s3xfer-upload-notes", "3")]));
+    fs::write(scene.folder().join(".s3xfer-upload-0123456789abcdef"), "a journal").unwrap();
+    let report = scene.up("p").delete(true).await.unwrap();
+    assert_eq!((report.transferred, report.left_out, report.deleted), (1, 2, 0), "{report:?}");
+    assert_eq!(scene.stored("lab", "p/").await, tree(&[(".a.s3xfer", "kept"), (".s3xfer-upload-notes", "3")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folders_own_object_stays_while_the_folder_is_there() {
+    let keys = ["p/", "p/b/", "p/b/c/", "p/gone/"];
+    let scene = Scene::new(|lab| keys.iter().fold(lab, |lab, key| lab.object("lab", *key, ""))).await;
+    scene.plant(&tree(&[("b/c/d", "1")]));
+    let report = scene.up("p").sync(Compare::SizeAndTime).delete(true).await.unwrap();
+    assert_eq!((report.transferred, report.deleted), (1, 1), "{report:?}");
+    let all = tree(&[("", ""), ("b/", ""), ("b/c/", ""), ("b/c/d", "1")]);
+    assert_eq!(scene.stored("lab", "p/").await, all);
+    // Between two prefixes it is an object like others.
+    scene.client.upload(vec![1], "other", "q/b/d").await.unwrap();
+    let report = scene.client.copy_prefix("other", "q", "lab", "p").delete(true).await.unwrap();
+    assert_eq!((report.transferred, report.deleted), (1, 3), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_that_are_no_keys_fail_and_the_others_go() {
     let scene = Scene::new(|lab| lab).await;
     scene.plant(&tree(&[("a", "1")]));
@@ -134,6 +186,32 @@ async fn a_prefix_is_copied_and_kept_in_step() {
         let error = scene.client.copy_prefix("lab", source, "lab", target).await.unwrap_err();
         assert!(matches!(error.error, ItemError::Overlap { .. }), "{error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefixs_own_object_is_left_out_where_no_key_is_left_for_it() {
+    let scene = Scene::new(|lab| lab.object("lab", "p/", "").object("lab", "p/a", "1")).await;
+    let report = scene.client.copy_prefix("lab", "p", "other", "").delete(true).await.unwrap();
+    assert_eq!((report.transferred, report.left_out), (1, 1), "{report:?}");
+    assert_eq!(scene.stored("other", "").await, tree(&[("a", "1")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletions_that_fail_together_are_all_told() {
+    // Bulk deletes name no key.
+    let broken = Fault { on: RequestKind::Other, ..Fault::new("", Requests::Every, FaultKind::InternalError) };
+    let keys = ["p/a", "p/b", "p/c"];
+    let fill = |lab: LabBuilder| keys.iter().fold(lab, |lab, key| lab.object("lab", *key, "1"));
+    let scene = Scene::new(|lab| fill(lab).faults(FaultPlan::new([broken]).unwrap())).await;
+    fs::create_dir(scene.folder()).unwrap();
+    let told = Arc::new(Mutex::new(0));
+    let each = {
+        let told = told.clone();
+        move |_: &BatchItem| *told.lock().unwrap() += 1
+    };
+    let error = scene.up("p").delete(true).on_each(each).await.unwrap_err();
+    assert!(matches!(&error.error, ItemError::NotDeleted { key, .. } if key == "p/a"), "{error}");
+    assert_eq!((*told.lock().unwrap(), error.report.failed), (3, 3));
 }
 
 /// Names that a file system has, some of them odd.

@@ -325,6 +325,29 @@ async fn a_sync_transfers_what_is_new_and_deletes_what_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_folder_stays_while_a_file_is_on_its_way_into_it() {
+    let network = NetworkProfile::unlimited().with_first_byte(500.0, 0.0).unwrap();
+    for resume in [false, true] {
+        let scene = Scene::with(&[("p/a/b/new", 5)], |lab| lab.network(network.clone())).await;
+        fs::create_dir_all(scene.folder().join("a/b")).unwrap();
+        fs::write(scene.folder().join("a/b/old"), "x").unwrap();
+        let report = scene.down("p").sync(Compare::SizeAndTime).delete(true).resume(resume).await.unwrap();
+        assert_eq!((report.transferred, report.deleted), (1, 1), "{report:?}");
+        assert_eq!(on_disk(&scene.folder()), scene.expected("p/", &["a/b/new"]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_folder_that_files_come_into_is_not_deleted() {
+    let scene = Scene::holding(&[("p/b/c", 5)]).await;
+    fs::create_dir_all(scene.folder().join("b")).unwrap();
+    fs::create_dir_all(scene.folder().join("gone")).unwrap();
+    let report = scene.down("p").sync(Compare::SizeAndTime).delete(true).await.unwrap();
+    assert_eq!((report.transferred, report.deleted), (1, 1), "{report:?}");
+    assert_eq!(on_disk(&scene.folder()), scene.expected("p/", &["b/c"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn times_are_kept_on_request() {
     let scene = Scene::holding(&[("p/a", 5)]).await;
     let listed: Vec<_> = scene.client.list("lab", "p/").try_collect().await.unwrap();

@@ -4,6 +4,8 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use crate::lab::{self, Bench};
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::MetadataDirective;
 use s3lab::{Fault, FaultKind, FaultPlan, NetworkProfile, RequestKind, Requests};
 use s3xfer::{ChecksumAlgorithm, Copy, Integrity, Progress, TransferErrorKind};
 
@@ -64,10 +66,15 @@ async fn headers_metadata_and_tags_are_kept_either_way() {
     let upload = client.upload(vec![7; 20_000], "lab", "key").least_part_bytes(1);
     upload.content_type("text/x-own").metadata("colour", "blue").tag("a b", "c&d").await.unwrap();
     let sdk = lab::sdk(&bench.lab, bench.lab.access_key(), bench.lab.secret_key());
+    let expires = DateTime::from_secs(2_000_000_000);
+    let dated = sdk.copy_object().copy_source("lab/key").bucket("lab").key("key").expires(expires);
+    let dated = dated.metadata_directive(MetadataDirective::Replace).content_type("text/x-own");
+    dated.metadata("colour", "blue").send().await.unwrap();
     for in_parts_from in [1, u64::MAX] {
         copy(&bench).in_parts_from(in_parts_from).storage_class("STANDARD_IA").await.unwrap();
         let head = sdk.head_object().bucket("other").key("a copy").send().await.unwrap();
         assert_eq!(head.content_type.as_deref(), Some("text/x-own"));
+        assert_eq!(head.expires_string.as_deref(), Some("Wed, 18 May 2033 03:33:20 GMT"));
         assert_eq!(head.metadata.unwrap().get("colour").map(String::as_str), Some("blue"));
         assert_eq!(head.storage_class.unwrap().as_str(), "STANDARD_IA");
         let tags = sdk.get_object_tagging().bucket("other").key("a copy").send().await.unwrap().tag_set;
@@ -149,6 +156,15 @@ async fn a_copy_that_is_dropped_leaves_nothing_or_the_whole_object() {
             None => assert!(done.is_err()),
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_conflicts_with_its_own_unanswered_request_is_a_success() {
+    let on = RequestKind::CompleteMultipartUpload;
+    let faults = [FaultKind::LostAnswer, FaultKind::Conflict].into_iter().zip(0..);
+    let bench = bench(30 * KIB, faults.map(|(kind, at)| fault(on, "a copy", Requests::At(at), kind)));
+    copy(&bench).in_parts_from(1).if_absent().await.unwrap();
+    assert_copied(&bench);
 }
 
 #[tokio::test(start_paused = true)]

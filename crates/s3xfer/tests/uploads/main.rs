@@ -6,6 +6,7 @@
 mod lab;
 
 mod copy;
+mod odd_servers;
 mod oracle;
 mod resume;
 mod sources;

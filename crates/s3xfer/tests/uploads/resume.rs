@@ -95,6 +95,25 @@ async fn an_upload_that_is_dropped_at_any_moment_is_gone_on_with_in_the_same_pro
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_folder_that_broke_off_is_gone_on_with() {
+    let bench = bench([(RequestKind::UploadPart, Requests::At(3), FaultKind::Reset { after_bytes: 1000 })]);
+    let config = lab::small().max_concurrency(1).num_download_attempts(1).patience_seconds(1).build().unwrap();
+    let client = bench.client.clone().with_config(config);
+    fs::rename(bench.target(), bench.folder.path().join("new")).unwrap();
+    let folder = || {
+        let up = client.upload_folder(bench.folder.path(), "lab", "").resume(true);
+        up.per_object(|upload| upload.least_part_bytes(1))
+    };
+    folder().await.unwrap_err();
+    journal(&bench);
+    let report = folder().await.unwrap();
+    assert_eq!((report.transferred, report.left_out), (1, 0), "the journal is no file of the folder's");
+    assert_eq!((count(&bench, RequestKind::UploadPart), count(&bench, RequestKind::CreateMultipartUpload)), (11, 1));
+    assert!(bench.lab.object("lab", "new").unwrap() == bytes(80 * KIB));
+    assert_eq!((bench.lab.uploads("lab").len(), bench.files()), (0, vec!["new".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn parts_are_believed_only_where_the_server_has_them_too() {
     let bench = broken().await;
     let sdk = lab::sdk(&bench.lab, bench.lab.access_key(), bench.lab.secret_key());

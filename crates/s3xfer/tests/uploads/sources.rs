@@ -226,6 +226,51 @@ async fn an_object_whose_answer_was_lost_counts_as_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_that_was_there_before_is_not_taken_for_ones_own() {
+    for (on, size) in [(RequestKind::PutObject, 100), (RequestKind::CompleteMultipartUpload, 9 * KIB)] {
+        let mut kinds = vec![FaultKind::SlowDown];
+        if on == RequestKind::PutObject {
+            kinds.push(FaultKind::Corrupt { at: 7 });
+        }
+        for kind in kinds {
+            let (bench, wanted) = (bench([fault(on, Requests::At(1), kind.clone())]), bytes(size));
+            upload(&bench, wanted.clone()).await.unwrap();
+            let error = upload(&bench, wanted.clone()).if_absent().await.unwrap_err();
+            assert_eq!(error.kind(), TransferErrorKind::ConditionFailed, "{on:?} {kind:?}: {error}");
+            assert_stored(&bench, &wanted);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_passes_for_ones_own_leaves_no_upload_behind() {
+    let failed = fault(RequestKind::CompleteMultipartUpload, Requests::At(1), FaultKind::InternalError);
+    let (bench, wanted) = (bench([failed]), bytes(9 * KIB));
+    upload(&bench, wanted.clone()).await.unwrap();
+    // A server that fails may have carried the request out.
+    upload(&bench, wanted.clone()).if_absent().await.unwrap();
+    assert_stored(&bench, &wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_with_ones_own_unanswered_request_is_a_success() {
+    let on = RequestKind::CompleteMultipartUpload;
+    // The object is there at the first look, or only after all of it was sent again.
+    for kinds in [
+        vec![FaultKind::LostAnswer, FaultKind::Conflict],
+        vec![FaultKind::Reset { after_bytes: 5 }, FaultKind::Conflict],
+        vec![FaultKind::Reset { after_bytes: 5 }, FaultKind::Conflict, FaultKind::LostAnswer],
+        vec![FaultKind::Reset { after_bytes: 5 }, FaultKind::Conflict, FaultKind::LostAnswer, FaultKind::Conflict],
+    ] {
+        let faults = kinds.iter().zip(0..).map(|(kind, at)| fault(on, Requests::At(at), kind.clone()));
+        let (bench, wanted) = (bench(faults), bytes(9 * KIB));
+        let report = upload(&bench, wanted.clone()).if_absent().await.unwrap();
+        assert_stored(&bench, &wanted);
+        validated(&report);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn parts_that_break_off_are_sent_again_and_nothing_else_is() {
     let wanted = bytes(40 * KIB);
     for kind in [
@@ -588,7 +633,8 @@ async fn the_upload_after_a_conflict_does_not_begin_as_the_end_of_the_first() {
         assert_eq!(count(&bench, RequestKind::CompleteMultipartUpload), 1 + conflicts);
         tails.push(report.verdict.evidence.tail.as_secs_f64());
     }
-    assert!(tails[0] > 0.0 && tails[1] < 2.1 * tails[0], "{tails:?}: twice, at most");
+    // An answer takes 0.2 s, and the first parts of the second upload wait for theirs.
+    assert!(tails[1] < 2.1 * tails[0] + 0.1, "{tails:?}: twice, at most");
 }
 
 #[tokio::test(start_paused = true)]
@@ -633,6 +679,12 @@ async fn uploads_that_nobody_ended_are_aborted_on_request() {
     assert_eq!(aborted.iter().map(|upload| &*upload.key).collect::<Vec<_>>(), ["a/1", "a/2"]);
     assert_eq!(bench.lab.uploads("lab").len(), 1);
     assert_eq!(client.abort_stale("lab", "", Duration::ZERO).await.unwrap().len(), 1);
+    // XML has no words for the first letter, so the answer cannot be read. There is an upload all the same.
+    let odd = "\u{1} + %41é";
+    sdk.create_multipart_upload().bucket("lab").key(odd).send().await.unwrap_err();
+    let aborted = client.abort_stale("lab", "", Duration::ZERO).await.unwrap();
+    assert_eq!(aborted.iter().map(|upload| &*upload.key).collect::<Vec<_>>(), [odd]);
+    assert_eq!(bench.lab.uploads("lab"), Vec::<String>::new());
     let error = client.abort_stale("gone", "", Duration::ZERO).await.unwrap_err();
     assert_eq!(error.kind(), TransferErrorKind::NotFound, "{error}");
 }

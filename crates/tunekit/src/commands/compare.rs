@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tunekit::Goal;
+use tunekit::drawing::format::plain;
 use tunekit::program::StudyFolder;
 use tunekit::results::Aggregate;
 
@@ -13,6 +14,7 @@ use super::{Failure, print};
 pub(crate) fn compare(folders: Vec<PathBuf>) -> Result<(), Failure> {
     let mut text = format!("{:<32} {:>6}  {:>12}  {:<28} {}\n", "study", "trials", "best", "95 % interval", "method");
     let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut without = String::new();
     let mut first = None;
     for folder in folders {
         let folder = StudyFolder::new(folder);
@@ -27,24 +29,33 @@ pub(crate) fn compare(folders: Vec<PathBuf>) -> Result<(), Failure> {
         }
         let method = format!("{} + {}", header.searcher, header.scheduler.name());
         let best = study.best();
-        let mean = best.as_ref().map_or_else(|| "none".to_owned(), |best| format!("{:.6}", best.mean));
+        let mean = best.as_ref().map_or_else(|| "none".to_owned(), |best| plain(best.mean));
         let interval = best.as_ref().and_then(|best| best.ci95);
-        let interval = interval.map_or_else(String::new, |[low, high]| format!("[{low:.6}, {high:.6}]"));
+        let interval = interval.map_or_else(String::new, brackets);
         let name = folder.path().display().to_string();
         text += &format!("{name:<32} {:>6}  {mean:>12}  {interval:<28} {method}\n", study.trials().len());
+        if best.is_none() {
+            let why = study.why_no_best().unwrap_or("nothing was measured yet");
+            without += &format!("left out of the means below: {name}, where {why}\n");
+        }
         groups.entry(method).or_default().extend(best.map(|best| best.mean));
     }
     let goal = first.map_or(Goal::Min, |(_, metric)| metric.goal);
     let groups = groups.into_iter().filter_map(|(method, values)| Some((method, Aggregate::of(&values)?)));
     let mut groups: Vec<(String, Aggregate)> = groups.collect();
     groups.sort_by(|a, b| goal.loss(a.1.interquartile_mean).total_cmp(&goal.loss(b.1.interquartile_mean)));
+    if !without.is_empty() {
+        text += &format!("\n{without}");
+    }
     text += "\ninterquartile mean of the best, with a bootstrap 95 % interval:\n";
     for (method, found) in groups {
-        let interval = found.ci95.map_or_else(
-            || "(an interval takes three studies)".to_owned(),
-            |[low, high]| format!("[{low:.6}, {high:.6}]"),
-        );
-        text += &format!("{method:<32} {:>6}  {:>12.6}  {interval}\n", found.n, found.interquartile_mean);
+        let interval = found.ci95.map_or_else(|| "(an interval takes three studies)".to_owned(), brackets);
+        let mean = plain(found.interquartile_mean);
+        text += &format!("{method:<32} {:>6}  {mean:>12}  {interval}\n", found.n);
     }
     print(text.as_bytes())
+}
+
+fn brackets([low, high]: [f64; 2]) -> String {
+    format!("[{}, {}]", plain(low), plain(high))
 }

@@ -57,7 +57,8 @@ pub(crate) fn report(folder: PathBuf) -> Result<(), Failure> {
 /// Prints the best configuration, as the op `best` does.
 pub(crate) fn best(folder: PathBuf) -> Result<(), Failure> {
     let study = StudyFolder::new(folder).study()?;
-    let best = study.best().ok_or_else(|| Failure::Work("nothing was measured yet".to_owned()))?;
+    let why = || study.why_no_best().unwrap_or("nothing was measured yet");
+    let best = study.best().ok_or_else(|| Failure::Work(why().to_owned()))?;
     let line = serde_json::to_string(&best).map_err(|error| Failure::work(&error))?;
     print(format!("{line}\n").as_bytes())
 }

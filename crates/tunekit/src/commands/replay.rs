@@ -20,6 +20,7 @@ pub(crate) fn replay(folder: PathBuf, verify: bool) -> Result<(), Failure> {
         text += &format!(", {} bytes of a last line without an end", contents.torn_bytes);
     }
     if verify {
+        // Journals begun before schema 8 do not tell their limits.
         let planned = match contents.events.first() {
             Some(Event::Header(header)) => header.budget,
             _ => None,

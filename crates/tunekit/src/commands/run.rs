@@ -42,22 +42,32 @@ fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>, kind: 
     let observers: Vec<Box<dyn Observer>> = vec![Box::new(show)];
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::work(&error))?;
-    let tuning = runtime.block_on(async {
+    let ran = runtime.block_on(async {
         // Before anything is started, so that every signal is handled.
         heed_signals(&stop).map_err(|error| Failure::work(&error))?;
         folder.run(&study, stop.clone(), observers).await.map_err(Failure::from)
-    })?;
+    });
+    // The page shows what was measured, whatever ended the study; why it ended is told first.
+    let page = match &ran {
+        Err(Failure::Usage(_)) => Ok(()),
+        _ => write_report(folder).map(drop),
+    };
+    let tuning = ran?;
     if tuning.stopped_by == Some(StoppedBy::Cancelled) {
         let path = folder.path().display();
         return Err(Failure::Work(format!("interrupted; the measurements are kept, go on with tunekit resume {path}")));
     }
-    write_report(folder)?;
+    page?;
     match &tuning.best {
         Some(best) => {
             let line = serde_json::to_string(best).map_err(|error| Failure::work(&error))?;
             print(format!("{line}\n").as_bytes())
         }
-        None => Err(Failure::Work("no trial has a value; see the failures in results.csv".to_owned())),
+        None => {
+            let study = folder.study()?;
+            let why = study.why_no_best().unwrap_or("nothing was measured yet");
+            Err(Failure::Work(format!("{why}; see the trials in results.csv")))
+        }
     }
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tunekit::Experiment;
+use tunekit::journal::{JournalError, OpenError};
 use tunekit::program::{StudyFile, StudyFolder, write_tables};
 use tunekit::serve::{Listener, Server, Token, WorkerOptions, work};
-use tunekit::tuner::StopHandle;
+use tunekit::tuner::{StopHandle, StopRule};
 
 use super::run::heed_signals;
 use super::{Failure, print, write_report};
@@ -26,13 +27,19 @@ pub(crate) fn listen(
     journal: Option<PathBuf>,
     study: Option<(PathBuf, PathBuf)>,
 ) -> Result<(), Failure> {
+    let study = match study {
+        None => None,
+        Some((study, out)) => {
+            let file = StudyFile::read(&study).map_err(|error| Failure::usage(&error))?;
+            heed_limits(&study, &file.stop)?;
+            Some((file, StudyFolder::new(out)))
+        }
+    };
     let token = read_token(token, true)?;
     let mut held = None;
     let server = match study {
         None => opened(journal)?,
-        Some((study, out)) => {
-            let file = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
-            let folder = StudyFolder::new(out);
+        Some((file, folder)) => {
             let lock = folder.prepare(&file)?;
             let server = opened(Some(folder.journal()))?;
             held = Some((folder, lock));
@@ -52,6 +59,28 @@ pub(crate) fn listen(
         let study = folder.study()?;
         write_tables(&Experiment::of(&study), folder.path()).map_err(|error| Failure::work(&error))?;
         write_report(folder)?;
+    }
+    Ok(())
+}
+
+/// Refuses a study that a server would never end, and names the limits that it does not heed.
+fn heed_limits(study: &Path, rule: &StopRule) -> Result<(), Failure> {
+    let study = study.display();
+    if rule.max_trials.is_none() {
+        let error = format!("study file {study}: a served study ends by max_trials in [stop] alone; set it");
+        return Err(Failure::Usage(error));
+    }
+    for (name, is_set) in [
+        ("max_wall_time_s", rule.max_wall_time.is_some()),
+        ("max_measurements", rule.max_measurements.is_some()),
+        ("max_cost", rule.max_cost.is_some()),
+        ("target", rule.target.is_some()),
+        ("plateau", rule.plateau.is_some()),
+        ("all", !rule.all.is_empty()),
+    ] {
+        if is_set {
+            eprintln!("tunekit: warning: study file {study}: {name} in [stop] does not end a served study");
+        }
     }
     Ok(())
 }
@@ -98,7 +127,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn opened(journal: Option<PathBuf>) -> Result<Server, Failure> {
     let server = journal.map_or_else(|| Ok(Server::new()), Server::with_journal);
-    let server = server.map_err(|error| Failure::usage(&error))?;
+    let server = server.map_err(|error| match &error {
+        OpenError::Journal(JournalError::Io { .. }) => Failure::work(&error),
+        _ => Failure::usage(&error),
+    })?;
     if let Some(warning) = server.warning() {
         eprintln!("tunekit: warning: {warning}");
     }

@@ -51,7 +51,7 @@ pub enum CheckpointError {
         trial, path.display()
     )]
     Gone {
-        /// Whose checkpoint it was.
+        /// The trial that the checkpoint belonged to.
         trial: TrialId,
         /// The step that the trial had reached.
         resource: u64,

@@ -5,13 +5,14 @@
 //! on. A program that is dropped is asked to end, and killed after a grace period by a task of its own ([`Endings`]).
 //!
 //! A file beside the output names the group while it runs. From it a later process learns which group a killed process
-//! left running.
+//! left running. On Linux a task of its own notes when the program ends, so that its time does not depend on when
+//! somebody asks for it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
@@ -72,6 +73,8 @@ pub(crate) struct Running<T, G: Send + 'static> {
     child: Option<Child>,
     group: Option<Pid>,
     started: Instant,
+    /// When it ended, once that was noticed.
+    ended: Arc<OnceLock<Instant>>,
     lines: mpsc::Receiver<T>,
     stderr: Option<JoinHandle<Vec<u8>>>,
     grace: Duration,
@@ -109,9 +112,13 @@ impl<T: Send + 'static, G: Send + 'static> Running<T, G> {
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid_file = start.output.join(PID);
         if let Some(group) = group {
-            let mark = format!("{} {}\n", group.as_raw_nonzero(), start_time(group.as_raw_nonzero().get()));
+            let mark = format!("{} {} {}\n", group.as_raw_nonzero(), start_time(group.as_raw_nonzero().get()), boot());
             // Without it the program is merely not found after a kill of ours.
             let _ = fs::write(&pid_file, mark);
+        }
+        let ended = Arc::default();
+        if let Some(program) = group {
+            note_end(program, &ended);
         }
         let (sender, lines) = mpsc::channel(256);
         let stdout = child.stdout.take();
@@ -146,6 +153,7 @@ impl<T: Send + 'static, G: Send + 'static> Running<T, G> {
             child: Some(child),
             group,
             started,
+            ended,
             lines,
             stderr: Some(stderr),
             grace: start.grace,
@@ -155,9 +163,9 @@ impl<T: Send + 'static, G: Send + 'static> Running<T, G> {
         })
     }
 
-    /// The time since its start.
+    /// The time from its start to its end, or until now.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.ended.get().map_or_else(|| self.started.elapsed(), |ended| *ended - self.started)
     }
 
     /// The next line that matters, or the program's end. Lines that were written before the end may follow it: see
@@ -250,15 +258,41 @@ async fn end(leader: &mut Option<Child>, group: Pid, grace: Duration) {
     }
 }
 
-/// Kills the program that a process which was killed left running in `output`, if it is still the same one. Whether
-/// there was one.
+/// Notes when a program ends, without waiting for it in its parent's place. Where the kernel does not tell, nothing is
+/// noted.
+fn note_end(program: Pid, ended: &Arc<OnceLock<Instant>>) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{PidfdFlags, pidfd_open};
+        use tokio::io::Interest;
+        use tokio::io::unix::AsyncFd;
+        let Ok(handle) = pidfd_open(program, PidfdFlags::empty()) else { return };
+        #[allow(deprecated, reason = "its successor is unsafe for owned descriptors, too, with which this is sound")]
+        let Ok(handle) = AsyncFd::with_interest(handle, Interest::READABLE) else { return };
+        let ended = ended.clone();
+        tokio::spawn(async move {
+            if handle.readable().await.is_ok() {
+                let _ = ended.set(Instant::now());
+            }
+        });
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (program, ended);
+}
+
+/// Kills the program that a process which was killed left running in `output`, if it is still the same one, or what is
+/// left of its group if it ended itself. Whether there was one.
 pub(crate) fn end_leftover(output: &Path) -> bool {
     let path = output.join(PID);
     let Ok(text) = fs::read_to_string(&path) else { return false };
     let mut words = text.split_whitespace();
-    let pid = words.next().and_then(|pid| pid.parse().ok());
+    let pid = words.next().and_then(|pid| pid.parse().ok()).filter(|pid| *pid > 1);
     let started = words.next().unwrap_or_default();
-    let same = pid.is_some_and(|pid| !started.is_empty() && start_time(pid) == started);
+    let booted = words.next().unwrap_or_default();
+    let is_leader = pid.is_some_and(|pid| !started.is_empty() && start_time(pid) == started);
+    // As long as the group lives its number is given to no process, so that a group without its leader is the same one.
+    let is_gone = |pid: i32| !Path::new(&format!("/proc/{pid}")).exists();
+    let same = is_leader || (pid.is_some_and(is_gone) && !booted.is_empty() && boot() == booted);
     let ended = match pid.and_then(Pid::from_raw).filter(|_| same) {
         Some(group) => kill_process_group(group, Signal::KILL).is_ok(),
         None => false,
@@ -274,6 +308,15 @@ fn start_time(pid: i32) -> String {
     // The second field is a name in brackets, which may hold anything; the start is the 22nd.
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
     after.split_whitespace().nth(19).unwrap_or_default().to_owned()
+}
+
+/// The present life of the machine and the processes that a number names here; empty where that cannot be known.
+fn boot() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // A container that starts again counts its processes anew.
+    let numbers = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let numbers = numbers.to_string_lossy();
+    if id.is_empty() || numbers.is_empty() { String::new() } else { format!("{}/{numbers}", id.trim()) }
 }
 
 /// Copies an output to its file, piece by piece.
@@ -363,6 +406,16 @@ mod tests {
         !stat.is_empty() && !stat.contains(") Z")
     }
 
+    async fn ends(pid: &str) {
+        for _ in 0..500 {
+            if !alive(pid) {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        panic!("{pid} is alive");
+    }
+
     async fn first_line(running: &mut Running<String, ()>) -> String {
         match running.next().await.unwrap() {
             Happened::Line(line) => line,
@@ -400,13 +453,7 @@ mod tests {
         let began = Instant::now();
         running.end().await;
         assert!(began.elapsed() >= Duration::from_millis(50));
-        for _ in 0..500 {
-            if !alive(&child) {
-                return;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        panic!("{child} is alive");
+        ends(&child).await;
     }
 
     #[tokio::test]
@@ -432,6 +479,37 @@ mod tests {
         assert!(end_leftover(other.path()));
         running.end().await;
         assert!(!alive(&pid));
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_group_whose_leader_ended_is_found() {
+        let (mut running, folder, _) = run("sleep 60 & echo $!; sleep 0.2", 0).await;
+        let child = first_line(&mut running).await;
+        assert!(matches!(running.next().await.unwrap(), Happened::Ended(_)) && alive(&child));
+        let mark = fs::read_to_string(folder.path().join("pid")).unwrap();
+        // In another life of the machine the number names others.
+        let other = tempfile::tempdir().unwrap();
+        for wrong in [mark.replacen('-', "_", 1), mark.split_whitespace().take(2).collect::<Vec<_>>().join(" ")] {
+            fs::write(other.path().join("pid"), wrong).unwrap();
+            assert!(!end_leftover(other.path()) && alive(&child));
+        }
+        fs::write(other.path().join("pid"), mark).unwrap();
+        assert!(end_leftover(other.path()));
+        ends(&child).await;
+        running.end().await;
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_time_of_a_program_is_its_own_whenever_it_is_asked_for() {
+        // The second one closes its output long before its end.
+        for (script, least) in [("sleep 0.1", 0.1), ("exec >&- 2>&-; sleep 0.3", 0.3)] {
+            let (mut running, _folder, _) = run(script, 100).await;
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            assert!(matches!(running.next().await.unwrap(), Happened::Ended(_)));
+            let took = running.elapsed().as_secs_f64();
+            assert!((least..1.2).contains(&took), "{script}: {took}");
+        }
     }
 
     #[test]

@@ -68,13 +68,35 @@ pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<(), WriteError> 
     write_whole(path.as_ref(), text.as_bytes())
 }
 
+/// The end of a temporary file's name, after the number of the process that writes it.
+const TEMPORARY: &str = ".tmp";
+
+/// Removes the temporary files that killed processes have left of these files in a folder. Those of a process that
+/// lives are its own.
+pub(crate) fn remove_temporaries(folder: &Path, names: &[&str]) {
+    let own = std::process::id().to_string();
+    let is_left = |file: &str| {
+        let writer = names.iter().find_map(|name| file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(TEMPORARY));
+        writer.is_some_and(|pid| {
+            let is_number = !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+            is_number && (pid == own || !Path::new("/proc").join(pid).exists())
+        })
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_left(&entry.file_name().to_string_lossy()) {
+            // Best effort: such a file is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Writes a file whole or not at all: beside `path` first, from where it takes the name.
 ///
 /// # Errors
 /// The file system refuses; `path` is as it was.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{}{TEMPORARY}", std::process::id()));
     let temporary = path.with_file_name(name);
     let write = || {
         let mut file = File::create(&temporary)?;
@@ -107,5 +129,22 @@ mod tests {
         assert_eq!(text, "id,value,failure\n0,0.1,\n1,,\"a, \"\"b\"\"\"\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write_csv(&table, folder.path().join("none/results.csv")).is_err());
+    }
+
+    #[test]
+    fn temporary_files_of_dead_processes_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        // No process has the second number.
+        let (alive, dead) = (std::os::unix::process::parent_id(), "4194999");
+        let kept =
+            [format!("a.csv.{alive}.tmp"), format!("b.csv.{dead}.tmp"), "a.csv..tmp".into(), "a.csv.x.tmp".into()];
+        for name in kept.iter().chain(&[format!("a.csv.{dead}.tmp"), format!("a.csv.{}.tmp", std::process::id())]) {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_temporaries(folder.path(), &["a.csv"]);
+        let left =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let left: std::collections::BTreeSet<String> = left.collect();
+        assert_eq!(left, kept.into_iter().collect());
     }
 }

@@ -3,7 +3,8 @@
 //! A client's first line carries the token. A trial belongs to the connection that asked for it: no other one may
 //! report or tell it, and when the connection ends it is interrupted and asked for again. So a trial that was given to
 //! another client after a loss is never told twice. A client may announce how often it sends something; it is lost when
-//! it has been silent for three times as long. Other clients are lost when their connection ends.
+//! it has been silent for three times as long. Other clients are lost when their connection ends. A `create` that is
+//! refused stops the connection that sent it, and no other.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,7 +19,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::serve::Server;
+use super::greeting::Greeting;
+use super::serve::{Server, Standing};
 use super::stop::StopHandle;
 use super::token::Token;
 use crate::doors::journal::JournalError;
@@ -28,6 +30,8 @@ use crate::words::trial::TrialId;
 const LONGEST_LINE: u64 = 4 << 20;
 /// A client has so long to say its token.
 const TO_GREET: Duration = Duration::from_secs(10);
+/// The part of a longer line that is read and thrown away, so that its sender sees the answer.
+const MOST_OF_THE_REST: u64 = 64 << 20;
 /// The answers to an ask without a trial.
 const DONE: &str = r#"{"done":true}"#;
 const WAIT: &str = r#"{"wait":true}"#;
@@ -131,13 +135,14 @@ async fn client(shared: Arc<Shared>, stream: TcpStream, say: mpsc::UnboundedSend
     }
     let left = tokio::task::spawn_blocking(move || {
         let now = shared.started.elapsed();
-        own.into_iter().try_for_each(|trial| lock(&shared).interrupt(trial, now))
+        own.into_iter().try_for_each(|trial| lock(&shared).lose(trial, now))
     });
     if let Ok(Err(error)) = left.await {
         let _ = say.send(Said::Failed(error));
     }
 }
 
+/// Converses with a client until one of the two ends the connection.
 async fn converse(
     shared: &Arc<Shared>,
     stream: TcpStream,
@@ -150,6 +155,7 @@ async fn converse(
     let mut line = Vec::new();
     let mut patience = Some(TO_GREET);
     let mut is_known = false;
+    let mut standing = Standing::default();
     loop {
         line.clear();
         let mut limited = (&mut input).take(LONGEST_LINE);
@@ -158,22 +164,26 @@ async fn converse(
             Some(patience) => timeout(patience, reading).await.map_err(|_| io::ErrorKind::TimedOut)??,
             None => reading.await?,
         };
-        if read == 0 || line.last() != Some(&b'\n') {
+        if read as u64 == LONGEST_LINE && line.last() != Some(&b'\n') {
+            let error = format!("a line has at most {LONGEST_LINE} bytes with its end; this one is longer");
+            output.write_all(format!("{}\n", json!({ "error": error })).as_bytes()).await?;
+            output.shutdown().await?;
+            // Closed with bytes unread, the connection would be reset, and the answer could be lost on its way.
+            let mut rest = input.take(MOST_OF_THE_REST);
+            let _ = timeout(TO_LEAVE, tokio::io::copy_buf(&mut rest, &mut tokio::io::sink())).await;
+            return Ok(());
+        }
+        if line.last() != Some(&b'\n') {
             return Ok(());
         }
         let request: Json = serde_json::from_slice(&line).unwrap_or_default();
         let op = request["op"].as_str().unwrap_or_default();
         let answer = if !is_known {
-            let given = request["token"].as_str().unwrap_or_default();
-            if op != "auth" || !shared.token.is(given) {
-                let refusal =
-                    json!({ "error": "the first line must be {\"op\":\"auth\",\"token\":...} with the token" });
-                output.write_all(format!("{refusal}\n").as_bytes()).await?;
-                return Ok(());
-            }
-            is_known = true;
-            let beat = request["heartbeat_s"].as_f64().filter(|beat| HEARTBEAT.contains(beat));
-            patience = beat.map(|beat| Duration::from_secs_f64(3.0 * beat));
+            let greeting = match Greeting::read(&line, &shared.token, HEARTBEAT) {
+                Ok(greeting) => greeting,
+                Err(refusal) => return output.write_all(format!("{refusal}\n").as_bytes()).await,
+            };
+            (is_known, patience) = (true, greeting.patience);
             json!({ "ok": true }).to_string()
         } else if op == "ping" {
             json!({ "ok": true }).to_string()
@@ -188,14 +198,16 @@ async fn converse(
                 let answering = tokio::task::spawn_blocking(move || {
                     let now = shared.started.elapsed();
                     let mut server = lock(&shared);
-                    let mut answer = server.answer_bytes(&asked, now)?;
+                    let mut standing = standing;
+                    let mut answer = server.answer_to(&mut standing, &asked, now)?;
                     // Trials of other clients may still be lost, and must then be run again.
                     if answer == DONE && server.has_open_besides(&mine) {
                         answer = WAIT.to_owned();
                     }
-                    Ok::<_, JournalError>((answer, server.is_over()))
+                    Ok::<_, JournalError>((answer, standing, server.is_over()))
                 });
-                let (answer, is_over) = match answering.await {
+                let (answer, is_over);
+                (answer, standing, is_over) = match answering.await {
                     Ok(Ok(answered)) => answered,
                     Ok(Err(error)) => {
                         let _ = say.send(Said::Failed(error));

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use super::greeting::Greeting;
 use super::token::Token;
 use super::trial_run::TrialRun;
 use crate::rules::study::TellError;
@@ -243,7 +244,7 @@ fn facts(trial: &TrialRun, losses: u32) -> Json {
         "from": trial.from(),
         "after": after,
         "attempt": trial.attempt().saturating_add(losses),
-        "spent": trial.spent(),
+        "spent": trial.cost(),
         "checkpoint": trial.checkpoint().map(absolute),
     })
 }
@@ -347,19 +348,19 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     let (input, mut output) = stream.into_split();
     let mut input = BufReader::new(input);
     let line = timeout(TO_GREET, read_line(&mut input)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let greeting: Json = serde_json::from_slice(&line).unwrap_or_default();
-    if greeting["op"] != "auth" || !shared.token.is(greeting["token"].as_str().unwrap_or_default()) {
-        let refusal = json!({ "error": "the first line must be {\"op\":\"auth\",\"token\":...} with the token" });
-        return output.write_all(format!("{refusal}\n").as_bytes()).await;
-    }
-    let beat = greeting["heartbeat_s"].as_f64().filter(|beat| HEARTBEAT.contains(beat));
-    let patience = beat.map_or(SILENCE, |beat| Duration::from_secs_f64(3.0 * beat));
-    let _connected = Counted::new(shared, |state| &mut state.connected);
+    let greeting = match Greeting::read(&line, &shared.token, HEARTBEAT) {
+        Ok(greeting) => greeting,
+        Err(refusal) => return output.write_all(format!("{refusal}\n").as_bytes()).await,
+    };
+    let patience = greeting.patience.unwrap_or(SILENCE);
+    // An agent that only looks whether the tuner is there has another connection, which counts.
+    let is_agent = !greeting.is_probe;
+    let _connected = is_agent.then(|| Counted::new(shared, |state| &mut state.connected));
     // Before its job has greeted, so that at every moment one of the two shows that no other job is needed for it.
     let count_idle = || Counted::new(shared, |state| &mut state.idle);
-    let mut idle = Some(count_idle());
-    if let Some(job) = greeting["job"].as_str() {
-        shared.lock().greeted.insert(job.to_owned());
+    let mut idle = is_agent.then(count_idle);
+    if let Some(job) = greeting.job {
+        shared.lock().greeted.insert(job);
     }
     output.write_all(b"{\"ok\":true}\n").await?;
     // Dropped, it tells the trial's run that the agent is lost, or done with a trial that paused.
@@ -541,6 +542,41 @@ mod tests {
         let (outcome, ()) = tokio::join!(running, losing);
         assert!(outcome.unwrap_err().contains("lost 5 times"));
         assert_eq!(pool.standing().waiting, 0);
+    }
+
+    #[tokio::test]
+    async fn an_agent_goes_on_with_the_cost_of_the_one_that_was_lost() {
+        let pool = pool().await;
+        let (sender, mut reports) = mpsc::unbounded_channel();
+        let running = pool.run(trial(0, sender));
+        let tuning = async {
+            let message = reports.recv().await.unwrap();
+            message.answer.send(Ok(Decision::Continue)).unwrap();
+        };
+        let working = async {
+            let (mut agent, _) = Agent::greet(&pool, TOKEN).await;
+            assert_eq!(agent.say(json!({ "op": "ask" })).await["spent"], 0.0);
+            let report = json!({ "op": "report", "trial": 0, "resource": 1, "value": 0.5, "cost": 15 });
+            assert_eq!(agent.say(report).await["decision"], "continue");
+            drop(agent);
+            let (mut other, _) = Agent::greet(&pool, TOKEN).await;
+            let job = other.say(json!({ "op": "ask" })).await;
+            assert_eq!((&job["spent"], &job["after"]), (&json!(15.0), &json!(1)));
+            other.say(json!({ "op": "tell", "trial": 0, "value": 0.5 })).await
+        };
+        let (outcome, (), told) = tokio::join!(running, tuning, working);
+        assert_eq!((outcome, &told["ok"]), (Ok(Outcome::Value(0.5)), &json!(true)));
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_only_looks_is_not_counted() {
+        let pool = pool().await;
+        let (input, output) = TcpStream::connect(pool.address()).await.unwrap().into_split();
+        let mut probe = Agent { input: BufReader::new(input), output };
+        let auth = json!({ "op": "auth", "token": TOKEN, "probe": true });
+        assert_eq!(probe.say(auth).await["ok"], true);
+        assert_eq!(probe.say(json!({ "op": "ping" })).await["ok"], true);
+        assert_eq!(pool.standing(), Standing { waiting: 0, connected: 0, idle: 0 });
     }
 
     #[tokio::test]

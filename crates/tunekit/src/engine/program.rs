@@ -120,6 +120,10 @@ impl Drop for Slot {
 struct Ran {
     /// The last report.
     last: Option<ReportLine>,
+    /// The last line that is a number alone.
+    number: Option<f64>,
+    /// The trial's cost when the run began.
+    before: f64,
     /// Whether a report of it was taken.
     reported: bool,
     /// The answer to its last report.
@@ -238,16 +242,16 @@ impl ProgramBackend {
 
     /// The trial's outcome after a run; `None` where the program is to run again.
     async fn outcome(&self, trial: &mut TrialRun, ran: Ran, began: Instant) -> Result<Option<Outcome>, RunFailure> {
-        let Ran { last, reported, mut decision, took } = ran;
+        let Ran { last, number, before, reported, mut decision, took } = ran;
         let whole = match self.program.metric {
             MetricSource::Reported(_) => None,
             MetricSource::Wall => Some(took.as_secs_f64()),
-            MetricSource::Stdout => match last.as_ref().and_then(|last| last.value) {
+            MetricSource::Stdout => match number {
                 Some(value) => Some(value),
                 None => return Err(RunFailure::last("no line of its standard output is a number")),
             },
         };
-        let cost = self.cost(trial, last.as_ref(), began);
+        let cost = self.cost(trial, before, last.as_ref(), began);
         let with_rest = |value: f64| -> Result<Measured, RunFailure> {
             let mut measured = Measured::new(value);
             measured.cost = cost;
@@ -277,8 +281,10 @@ impl ProgramBackend {
         } else if !reported && trial.next_step() == 1 {
             return Err(RunFailure::last(format!("it ended without a report of `{}`", self.metric_name())));
         }
-        let is_due = trial.resource().is_none_or(|resource| trial.next_step() > resource);
-        if self.is_replicated && decision == Decision::Continue && !is_due {
+        // Without a resource one run is the trial; with one the scheduler says when there are enough, at the maximal
+        // resource at the latest. A run whose reports all count already would be repeated for ever.
+        let is_new = reported || whole.is_some();
+        if self.is_replicated && decision == Decision::Continue && trial.resource().is_some() && is_new {
             return Ok(None);
         }
         if self.program.objectives.is_empty() && self.program.constraints.is_empty() {
@@ -296,7 +302,7 @@ impl ProgramBackend {
         let mut running = self.start(trial, slot)?;
         // Reports without numbers are counted from the program's start, or from the last replicate on.
         let base = if self.is_replicated { trial.next_step() - 1 } else { 0 };
-        let mut state = Reports { base, ..Reports::default() };
+        let mut state = Reports { base, before: trial.cost(), ..Reports::default() };
         let mut deadline = self.program.timeout.map(|timeout| Instant::now() + timeout);
         let mut is_done = false;
         let status = loop {
@@ -350,7 +356,7 @@ impl ProgramBackend {
                 return Err(self.failure(kind, text, &mut running).await);
             }
         }
-        let Reports { last, taken, decision, wrong, .. } = state;
+        let Reports { last, number, before, taken, decision, wrong, .. } = state;
         let nothing = taken == 0 && trial.next_step() == 1 && self.needs_report();
         if nothing && let Some(wrong) = wrong {
             return Err(RunFailure::last(format!("its last report cannot be used: {wrong}")));
@@ -359,7 +365,7 @@ impl ProgramBackend {
             let text = format!("ended without a report of `{}`", self.metric_name());
             return Err(self.failure(FailureKind::Final, text, &mut running).await);
         }
-        Ok(Ran { last, reported: taken > 0, decision: decision.unwrap_or(Decision::Continue), took })
+        Ok(Ran { last, number, before, reported: taken > 0, decision: decision.unwrap_or(Decision::Continue), took })
     }
 
     fn start(&self, trial: &TrialRun, slot: Slot) -> Result<Running<Line, Slot>, RunFailure> {
@@ -419,11 +425,15 @@ impl ProgramBackend {
             }
             // The program is ended as its future is dropped.
             Line::Infeasible(reason) => return Err(RunFailure { kind: FailureKind::Infeasible, text: reason }),
+            Line::Number(number) => {
+                state.number = Some(number);
+                return Ok(Decision::Continue);
+            }
             Line::Other => return Ok(Decision::Continue),
         };
         state.seen += 1;
         let step = report.resource.unwrap_or(state.base + state.seen);
-        let cost = self.cost(trial, Some(&report), began);
+        let cost = self.cost(trial, state.before, Some(&report), began);
         let value = report.value.filter(|_| self.needs_report());
         let [more, constraints] = [&report.more, &report.constraints].map(|found| {
             let all: Option<Vec<f64>> = found.iter().copied().collect();
@@ -438,13 +448,13 @@ impl ProgramBackend {
         Ok(decision)
     }
 
-    /// The trial's cost so far, if it is reported.
-    fn cost(&self, trial: &TrialRun, report: Option<&ReportLine>, began: Instant) -> Option<f64> {
-        let own = match self.program.cost.as_deref()? {
-            "wall" => began.elapsed().as_secs_f64(),
-            _ => report.and_then(|report| report.cost)?,
-        };
-        Some(trial.spent() + own)
+    /// The trial's cost so far, if it is reported. A program reports that of one run, which adds to the cost `before`
+    /// that run; the time is that of all runs since `began`, retries and waiting included.
+    fn cost(&self, trial: &TrialRun, before: f64, report: Option<&ReportLine>, began: Instant) -> Option<f64> {
+        match self.program.cost.as_deref()? {
+            "wall" => Some(trial.spent() + began.elapsed().as_secs_f64()),
+            _ => Some(before + report.and_then(|report| report.cost)?),
+        }
     }
 
     /// Whether the trial has come to the end of a full run.
@@ -482,6 +492,10 @@ struct Reports {
     seen: u64,
     taken: u64,
     last: Option<ReportLine>,
+    /// The last line that is a number alone.
+    number: Option<f64>,
+    /// The trial's cost when the run began.
+    before: f64,
     decision: Option<Decision>,
     /// Why the last report that could not be used could not.
     wrong: Option<String>,

@@ -15,15 +15,37 @@ use crate::doors::picture::{PictureError, both, page_with};
 use crate::rules::importance::Importances;
 use crate::rules::study::Study;
 use crate::words::drawing::{escape, format, section};
-use crate::words::trial::{Status, Trial};
+use crate::words::trial::{Best, Status, Trial};
 
 const WIDE: [Size; 2] = [(1040, 360), (400, 300)];
+const DISTRIBUTION: [Size; 2] = [(1040, 260), (400, 260)];
 const SLICE: Size = (500, 260);
 const HEAT: [Size; 2] = [(760, 460), (400, 340)];
-/// Rows of the table of trials.
+/// Rows of the table of trials, and its cells.
 const MOST_ROWS: usize = 400;
+const MOST_CELLS: usize = 2000;
+/// Dots of all pictures of one parameter together, and the bounds for each.
+const MOST_DOTS: usize = 2400;
+const DOTS_EACH: [usize; 2] = [100, charts::MOST_SHOWN];
 /// Parameters that get a picture of their own.
 const MOST_SLICES: usize = 16;
+
+/// A study and its best configuration, which every part of the page marks.
+struct View<'a> {
+    study: &'a Study,
+    best: Option<Best>,
+}
+
+impl<'a> View<'a> {
+    fn of(study: &'a Study) -> Self {
+        Self { study, best: study.best() }
+    }
+
+    /// The first trial of the best configuration.
+    fn chosen(&self) -> Option<&'a Trial> {
+        self.best.as_ref().and_then(|best| self.study.trial(best.trial))
+    }
+}
 
 /// The page of a study.
 ///
@@ -42,20 +64,26 @@ const MOST_SLICES: usize = 16;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn report_html(study: &Study, title: &str) -> Result<String, PictureError> {
-    let mut body = headline(study, title);
+    let view = View::of(study);
+    let mut body = headline(&view, title);
     if study.trials().is_empty() {
         body += &section("The search", "<p>No trial was started yet.</p>\n");
     } else {
-        body += &figure("The search", &both(WIDE.map(|size| charts::progress(study, size)))?, PROGRESS_LEGEND);
+        body += &figure("The search", &both(WIDE.map(|size| charts::progress(&view, size)))?, PROGRESS_LEGEND);
+    }
+    let has_value = |trial: &&Trial| trial.value(study.header().metric.value).is_some_and(f64::is_finite);
+    if study.trials().iter().filter(has_value).nth(1).is_some() {
+        let picture = both(DISTRIBUTION.map(|size| charts::distribution(&view, size)))?;
+        body += &figure("Distribution of the values", &picture, DISTRIBUTION_CAPTION);
     }
     let has_curves = study.trials().iter().any(|trial| trial.measurements.len() > 1);
     if has_curves {
-        let picture = both(WIDE.map(|size| charts::curves(study, size)))?;
+        let picture = both(WIDE.map(|size| charts::curves(&view, size)))?;
         body +=
             &figure("Learning curves", &picture, "<p class=\"caption\">A line a trial; the best one is blue.</p>\n");
     }
     if !study.header().objectives.is_empty() {
-        let picture = both(WIDE.map(|size| charts::front(study, size)))?;
+        let picture = both(WIDE.map(|size| charts::front(&view, size)))?;
         let caption = "<p class=\"caption\">Trials that ended well; those that no other beats in everything are blue.\
                        </p>\n";
         body += &figure("Pareto front", &picture, caption);
@@ -69,24 +97,26 @@ pub fn report_html(study: &Study, title: &str) -> Result<String, PictureError> {
             escape(importances.surface.as_str())
         );
         body += &figure("Which parameters matter", &picture, &caption);
-        body += &heat_map(study, &importances)?;
+        body += &heat_map(&view, &importances)?;
     }
-    body += &slices(study)?;
+    body += &slices(&view)?;
     if study.trials().iter().any(|trial| trial.started_s.is_some()) {
-        let picture = both(WIDE.map(|(width, _)| charts::timeline(study, width)))?;
+        let picture = both(WIDE.map(|(width, _)| charts::timeline(&view, width)))?;
         body += &figure(
             "Workers",
             &picture,
             "<p class=\"caption\">A bar a trial, on the first worker that was free.</p>\n",
         );
     }
-    body += &trials(study);
+    body += &trials(&view);
     let footer = "Written by tunekit. Beside this page are <code>results.csv</code> (a row a trial), \
                   <code>measurements.csv</code> (a row a measurement) and <code>journal.jsonl</code>, of which all of \
                   it is made.";
     Ok(page_with(&format!("tunekit: {title}"), &body, footer, explore::SCRIPT))
 }
 
+const DISTRIBUTION_CAPTION: &str = "<p class=\"caption\">The share of the trials with a value that is not larger than \
+     the value below; the dashed line is the best configuration's mean.</p>\n";
 const PROGRESS_LEGEND: &str = "<ul class=\"legend\"><li><i class=\"dot\" style=\"color:var(--trial)\"></i>ended</li>\
      <li><i class=\"ring\" style=\"color:var(--trial)\"></i>stopped or paused before its end</li>\
      <li><b class=\"bad\">×</b>failed</li><li><i class=\"found\"></i>the best value so far</li>\
@@ -96,12 +126,12 @@ fn figure(title: &str, picture: &str, caption: &str) -> String {
     section(title, &format!("<figure>\n{picture}{caption}</figure>\n"))
 }
 
-fn headline(study: &Study, title: &str) -> String {
+fn headline(view: &View<'_>, title: &str) -> String {
+    let (study, best) = (view.study, &view.best);
     let header = study.header();
     let metric = escape(&header.metric.name);
     let mut html = format!("<header>\n<p>{}</p>\n", escape(title));
-    let best = study.best();
-    match &best {
+    match best {
         Some(best) => {
             let mean = format::significant(best.mean, 4);
             html += &format!("<h1>{metric}: <span class=\"good\">{mean}</span>");
@@ -115,7 +145,11 @@ fn headline(study: &Study, title: &str) -> String {
             }
             html += "</dl>\n";
         }
-        None => html += "<h1>Nothing was measured yet</h1>\n",
+        None => {
+            let why = study.why_no_best().unwrap_or("nothing was measured yet");
+            let (first, rest) = why.split_at(1);
+            html += &format!("<h1>{}{}</h1>\n", escape(&first.to_uppercase()), escape(rest));
+        }
     }
     let count = |of: &[Status]| study.trials().iter().filter(|t| of.contains(&t.status)).count();
     let took = study.elapsed().unwrap_or_default();
@@ -141,44 +175,65 @@ fn seconds(time: Duration) -> String {
 }
 
 /// The two parameters that matter most, together.
-fn heat_map(study: &Study, importances: &Importances) -> Result<String, PictureError> {
+fn heat_map(view: &View<'_>, importances: &Importances) -> Result<String, PictureError> {
+    let study = view.study;
     let mut names = importances.main.iter().filter(|one| one.share > 0.0).filter_map(|one| one.parameters.first());
     let (Some(one), Some(other)) = (names.next(), names.next()) else { return Ok(String::new()) };
     let Ok(pair) = study.pair_dependence([one, other], contour::VALUES) else { return Ok(String::new()) };
-    let Some((pictures, caption)) = contour::pictures(study, &pair, HEAT) else { return Ok(String::new()) };
+    let Some((pictures, caption)) = contour::pictures(study, &pair, view.chosen(), HEAT) else {
+        return Ok(String::new());
+    };
     Ok(figure(&escape(&format!("{one} and {other}")), &both(pictures)?, &caption))
 }
 
-fn slices(study: &Study) -> Result<String, PictureError> {
+fn slices(view: &View<'_>) -> Result<String, PictureError> {
     let mut html = String::new();
-    let names = study.header().space.iter().map(|(name, _)| name).take(MOST_SLICES);
-    for picture in names.filter_map(|name| charts::slice(study, name, SLICE)) {
+    let names: Vec<&str> = view.study.header().space.iter().map(|(name, _)| name).take(MOST_SLICES).collect();
+    let [fewest, most] = DOTS_EACH;
+    let dots = (MOST_DOTS / names.len().max(1)).clamp(fewest, most);
+    for picture in names.into_iter().filter_map(|name| charts::slice(view, name, SLICE, dots)) {
         html += &format!("<figure>{}</figure>\n", picture.svg()?);
     }
     if html.is_empty() {
         return Ok(html);
     }
-    let note = "<p class=\"caption\">A dot a trial; later ones are darker. All other parameters vary, too.</p>\n";
+    let dot = match view.study.trials().len().div_ceil(dots) {
+        0 | 1 => "A dot a trial".to_owned(),
+        every => format!("A dot for one trial in {every}"),
+    };
+    let note = format!("<p class=\"caption\">{dot}; later ones are darker. All other parameters vary, too.</p>\n");
     Ok(section("By parameter", &format!("<div class=\"slices\">\n{html}</div>\n{note}")))
 }
 
-/// The trials, the best first.
-fn trials(study: &Study) -> String {
+/// The trials, the best first. Those that break a constraint come after those that do not, and those without a value
+/// are last.
+fn ranked(study: &Study) -> Vec<&Trial> {
+    let metric = &study.header().metric;
+    let loss = |trial: &Trial| trial.value(metric.value).map_or(f64::INFINITY, |value| metric.goal.loss(value));
+    let key = |trial: &Trial| (trial.value(metric.value).is_none(), !charts::is_feasible(study, trial));
+    let mut order: Vec<&Trial> = study.trials().iter().collect();
+    order.sort_by(|a, b| key(a).cmp(&key(b)).then(loss(a).total_cmp(&loss(b))));
+    order
+}
+
+/// The table of trials, with the interactive pictures that its filter thins out, too.
+fn trials(view: &View<'_>) -> String {
+    let study = view.study;
     let header = study.header();
     let rule = header.metric.value;
-    let loss = |trial: &Trial| trial.value(rule).map_or(f64::INFINITY, |value| header.metric.goal.loss(value));
-    let mut order: Vec<&Trial> = study.trials().iter().collect();
-    order.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
-    let best = study.trials().iter().min_by(|a, b| loss(a).total_cmp(&loss(b))).map(|trial| trial.id);
+    let order = ranked(study);
+    let best = view.chosen().map(|trial| trial.id);
     let names: Vec<&str> = header.space.iter().map(|(name, _)| name).collect();
-    let mut html = if order.is_empty() { String::new() } else { explore::section_html(study, charts::chosen(study)) };
+    let mut html = if order.is_empty() { String::new() } else { explore::section_html(view) };
     html += "<div class=\"scroll\"><table class=\"trials\">\n<thead><tr>";
     let objectives: Vec<&str> = header.objectives.iter().map(|metric| metric.name.as_str()).collect();
-    for name in ["trial", "status", header.metric.name.as_str(), "n"].iter().chain(&objectives).chain(&names) {
+    let own = ["trial", "status", header.metric.name.as_str(), "measurements"];
+    for name in own.iter().chain(&objectives).chain(&names) {
         html += &format!("<th scope=\"col\">{}</th>", escape(name));
     }
     html += "</tr></thead>\n<tbody>\n";
-    for trial in order.iter().take(MOST_ROWS) {
+    let rows = (MOST_CELLS / (4 + objectives.len() + names.len())).min(MOST_ROWS);
+    for trial in order.iter().take(rows) {
         let class = if Some(trial.id) == best { " class=\"chosen\"" } else { "" };
         let value = trial.value(rule).map(format::plain);
         let value = value.or(trial.failure.as_ref().map(|why| why.chars().take(120).collect())).unwrap_or_default();
@@ -201,9 +256,9 @@ fn trials(study: &Study) -> String {
         html += "</tr>\n";
     }
     html += "</tbody></table></div>\n";
-    if order.len() > MOST_ROWS {
+    if order.len() > rows {
         html += &format!(
-            "<p class=\"caption\" id=\"table-note\">The best {MOST_ROWS} of {}; all are in results.csv.</p>\n",
+            "<p class=\"caption\" id=\"table-note\">The best {rows} of {}; all are in results.csv.</p>\n",
             order.len()
         );
     }
@@ -213,9 +268,10 @@ fn trials(study: &Study) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doors::picture::{Mark, Picture, Place};
     use crate::rules::study::Setup;
     use crate::words::domain::Domain;
-    use crate::words::metric::Metric;
+    use crate::words::metric::{Metric, Noise};
     use crate::words::space::Space;
     use crate::words::trial::{Measured, Outcome};
 
@@ -273,13 +329,104 @@ mod tests {
         assert!(!report_html(&study(4), "study").unwrap().contains("The numbers"));
     }
 
+    /// A study of many trials and parameters, whose trials report on their way.
+    fn large(trials: u64, parameters: usize) -> Study {
+        let names = (0..parameters).map(|i| format!("parameter_{i}"));
+        let space =
+            names.fold(Space::new(), |space, name| space.with(&name, Domain::float(0.0, 1.0).unwrap()).unwrap());
+        let metric = Metric { noise: Noise::Deterministic, ..Metric::minimize("loss") };
+        let setup = Setup::new(space, metric).searcher(crate::rules::searcher::SearcherKind::Random);
+        let mut study = Study::new(setup).unwrap();
+        for i in 0..trials {
+            study.at(Duration::from_secs(i));
+            let job = study.ask().unwrap().assignment().unwrap();
+            let loss: f64 = job.config.iter().filter_map(|(_, value)| value.as_f64()).sum();
+            for step in 1..=20 {
+                study.report(job.trial, step, loss + 1.0 / step as f64).unwrap();
+            }
+            study.at(Duration::from_secs(i + 2));
+            study.tell(job.trial, Outcome::Done).unwrap();
+        }
+        study
+    }
+
+    fn lines(picture: &Picture) -> Vec<&Vec<Place>> {
+        let mut lines = Vec::new();
+        for mark in &picture.marks {
+            if let Mark::Line { through, .. } = mark {
+                lines.push(through);
+            }
+        }
+        lines
+    }
+
+    fn data(study: &Study) -> serde_json::Value {
+        let section = explore::section_html(&View { study, best: study.best() });
+        let data = section.split_once("id=\"trials-data\">").and_then(|(_, rest)| rest.split_once("</script>"));
+        serde_json::from_str(data.unwrap().0).unwrap()
+    }
+
     #[test]
-    fn a_page_of_many_trials_stays_below_a_megabyte() {
-        let page = report_html(&study(600), "many").unwrap();
-        assert!(page.len() < 1_000_000, "{}", page.len());
-        // The part that grows with the trials until it is full.
-        let data = [3_000, 12_000].map(|trials| explore::section_html(&study(trials), None).len());
-        assert!(data[0] > 60_000 && data[1] < 700_000, "{data:?}");
+    fn a_page_of_any_study_stays_below_a_megabyte() {
+        for (trials, parameters) in [(1_200, 6), (10_000, 16)] {
+            let study = large(trials, parameters);
+            let page = report_html(&study, "large").unwrap();
+            // A front of several objectives adds 90,000.
+            assert!(page.len() < 900_000, "{trials} x {parameters}: {}", page.len());
+            // Not for want of pictures.
+            assert!(page.len() > 300_000, "{trials} x {parameters}: {}", page.len());
+        }
+    }
+
+    #[test]
+    fn a_page_that_cannot_hold_all_trials_says_so_and_has_the_best() {
+        let study = large(10_000, 6);
+        let data = data(&study);
+        let rows = data["columns"][0]["v"].as_array().unwrap();
+        assert!(data["all"] == 10_000 && (1_000..10_000).contains(&rows.len()), "{}", rows.len());
+        let shown: std::collections::BTreeSet<u64> = rows.iter().filter_map(serde_json::Value::as_u64).collect();
+        let best = ranked(&study);
+        assert!(best.iter().take(400).all(|trial| shown.contains(&trial.id.0)));
+        assert!(best.windows(2).all(|pair| pair[0].measurements[0].value <= pair[1].measurements[0].value));
+    }
+
+    #[test]
+    fn a_trial_that_breaks_a_constraint_is_never_the_best() {
+        let space = Space::new().with("n", Domain::int(0, 100).unwrap()).unwrap();
+        let metric = Metric { noise: Noise::Deterministic, ..Metric::minimize("loss") };
+        let setup =
+            Setup::new(space, metric).constraint("memory").searcher(crate::rules::searcher::SearcherKind::Random);
+        let mut study = Study::new(setup).unwrap();
+        for (loss, memory) in [(5.0, -1.0), (1.0, 2.0), (3.0, 0.0), (2.0, 1.0)] {
+            let job = study.ask().unwrap().assignment().unwrap();
+            study.tell(job.trial, Measured::new(loss).constraints([memory])).unwrap();
+        }
+        let view = View::of(&study);
+        assert_eq!(ranked(&study).iter().map(|trial| trial.id.0).collect::<Vec<_>>(), [2, 0, 1, 3]);
+        let html = trials(&view);
+        let row = html.split("<tr class=\"chosen\">").nth(1).unwrap();
+        assert!(row.starts_with("<td class=\"number\">2</td>") && html.matches("\"chosen\"").count() == 1, "{html}");
+        let picture = charts::progress(&view, WIDE[0]);
+        let steps = lines(&picture)[0];
+        assert!(steps.iter().all(|(_, value)| *value >= 3.0), "{steps:?}");
+        assert_eq!(data(&study)["best"], 2);
+        // A parameter of the same name as a column would be taken for it.
+        assert!(html.contains("<th scope=\"col\">measurements</th><th scope=\"col\">n</th>"), "{html}");
+    }
+
+    #[test]
+    fn the_distribution_climbs_to_one_over_all_values() {
+        let (one, study) = (study(1), study(50));
+        let view = View::of(&study);
+        assert!(report_html(&study, "study").unwrap().contains("<h2>Distribution of the values</h2>"));
+        let picture = charts::distribution(&view, DISTRIBUTION[0]);
+        let lines = lines(&picture);
+        // A step for each of the trials that did not fail.
+        let steps = lines[0];
+        assert_eq!((steps.len(), steps[0].1, steps[steps.len() - 1].1), (2 * 43 + 2, 0.0, 1.0));
+        assert!(steps.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1), "{steps:?}");
+        assert_eq!(lines[1].iter().map(|place| place.1).collect::<Vec<_>>(), [0.0, 1.0]);
+        assert!(!report_html(&one, "study").unwrap().contains("Distribution"));
     }
 
     #[test]

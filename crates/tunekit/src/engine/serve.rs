@@ -1,10 +1,10 @@
 //! `Server`: a study over JSON lines, one answer a line. The caller provides the lines.
 //!
-//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `checkpoints`, `why`, `importances`
-//! and `partial`; each has its fields in [`Request`]. A request that is wrong is answered with `{"error": "..."}` and
-//! changes nothing.
+//! Requests are `create`, `ask`, `report`, `tell`, `add`, `best`, `pareto`, `plan`, `checkpoints`, `header`, `why`,
+//! `importances` and `partial`; each has its fields in [`Request`]. A request that is wrong is answered with
+//! `{"error": "..."}` and changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,13 +37,13 @@ enum Request {
     Report {
         trial: TrialId,
         resource: u64,
-        // `null` is how JSON writes a number that is none; leaving it out is a mistake.
+        // JSON writes NaN and infinity as `null`; a missing field is a mistake.
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<f64>,
         /// The further objectives and the constraints, if they are known already.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "numbers")]
         more: Vec<f64>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "numbers")]
         constraints: Vec<f64>,
         /// The trial's cost so far.
         cost: Option<f64>,
@@ -53,7 +53,7 @@ enum Request {
     /// constraints.
     Tell {
         trial: TrialId,
-        // `null` is how JSON writes a number that is none.
+        // JSON writes NaN and infinity as `null`.
         #[serde(default, deserialize_with = "given")]
         value: Given,
         #[serde(default, deserialize_with = "given")]
@@ -61,9 +61,9 @@ enum Request {
         failed: Option<String>,
         timed_out: Option<String>,
         infeasible: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "numbers")]
         more: Vec<f64>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "numbers")]
         constraints: Vec<f64>,
         cost: Option<f64>,
     },
@@ -74,9 +74,9 @@ enum Request {
         value: Given,
         #[serde(default, deserialize_with = "given")]
         at_least: Given,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "numbers")]
         more: Vec<f64>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "numbers")]
         constraints: Vec<f64>,
         cost: Option<f64>,
     },
@@ -108,6 +108,12 @@ type Given = Option<Option<f64>>;
 /// The given value, `null` included: a bound of `null` must not pass for one that was left out.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// Numbers, of which a `null` is one that is not finite.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let given: Vec<Option<f64>> = Vec::deserialize(deserializer)?;
+    Ok(given.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
 }
 
 /// The value or the bound of a result; whether it is a bound. A value of `null` is not a number.
@@ -189,6 +195,18 @@ struct Objective {
     noise: Noise,
 }
 
+/// The standing of a session, which is standard input or a connection, with its study.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing {
+    /// A `create` of the session was answered with `ok`.
+    created: bool,
+    /// There is a study, and the session asked for another one or could not be understood: it must not run its trials.
+    refused: bool,
+}
+
+/// A trial that was lost so often has failed: it may be the cause.
+const MOST_LOSSES: u32 = 5;
+
 /// Answers requests on one study.
 ///
 /// ```
@@ -206,11 +224,14 @@ pub struct Server {
     study: Option<Study>,
     journal: Option<JournalFile>,
     warning: Option<String>,
-    created: bool,
+    /// The study was asked for by a `create`, or by the caller, and has its limit.
+    is_begun: bool,
     /// An `ask` was answered with `done`.
     is_done: bool,
-    /// There is a study in the journal, and `create` asked for another one.
-    refused: bool,
+    /// The standing of the caller's own session.
+    standing: Standing,
+    /// Number of clients that were lost while they had a trial.
+    losses: BTreeMap<TrialId, u32>,
     /// The time of the journal's last event: this session's time counts from there.
     before: Duration,
 }
@@ -237,7 +258,7 @@ impl Server {
                 path.as_ref().display()
             )
         });
-        Ok(Self { study, journal: Some(journal), warning, created: false, is_done: false, refused: false, before })
+        Ok(Self { study, journal: Some(journal), warning, before, ..Self::default() })
     }
 
     /// A warning about the journal that it was opened with, if there is one.
@@ -245,7 +266,8 @@ impl Server {
         self.warning.as_deref()
     }
 
-    /// With this study, or the same one from the journal: clients need not create it.
+    /// With this study, or the same one from the journal: clients need not create it. It ends after `max_trials`,
+    /// whatever a client's `create` says.
     ///
     /// # Errors
     /// A setup that cannot be worked with, or a journal of another study; in a sentence.
@@ -254,20 +276,28 @@ impl Server {
         Ok(self)
     }
 
-    /// Says that nobody runs a trial any more: it will be asked for again. One that is not running stays as it is.
+    /// Says that the client of a trial was lost: the trial will be asked for again, or has failed after the fifth loss.
+    /// One that is not running stays as it is.
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub(super) fn interrupt(&mut self, trial: TrialId, now: Duration) -> Result<(), JournalError> {
+    pub(super) fn lose(&mut self, trial: TrialId, now: Duration) -> Result<(), JournalError> {
         let now = self.before.saturating_add(now);
-        if let Some(study) = &mut self.study {
-            // It may have paused or ended.
-            let _ = study.at(now).interrupt(trial);
+        if let Some(study) = &mut self.study
+            && study.trial(trial).is_some_and(|trial| trial.status == Status::Running)
+        {
+            let losses = self.losses.entry(trial).or_default();
+            *losses += 1;
+            // It runs, so that neither is refused.
+            let _ = match *losses {
+                ..MOST_LOSSES => study.at(now).interrupt(trial),
+                losses => study.at(now).tell(trial, Outcome::Failed(format!("its client was lost {losses} times"))),
+            };
         }
         self.store()
     }
 
-    /// The same for every trial that runs.
+    /// Says that nobody runs any trial any more: those that ran will be asked for again.
     ///
     /// # Errors
     /// The journal cannot be written.
@@ -284,7 +314,7 @@ impl Server {
         self.is_done && !self.has_open_besides(&BTreeSet::new())
     }
 
-    /// Whether a trial runs, or is to be run again, that is none of these.
+    /// Whether another trial than these runs or is to run again.
     pub(super) fn has_open_besides(&self, own: &BTreeSet<TrialId>) -> bool {
         let is_open = |trial: &Trial| match trial.status {
             Status::Running => !own.contains(&trial.id),
@@ -296,7 +326,12 @@ impl Server {
     fn store(&mut self) -> Result<(), JournalError> {
         match (&mut self.study, &mut self.journal) {
             (Some(study), Some(journal)) => journal.append(&study.take_events()),
-            _ => Ok(()),
+            // Nobody stores them, and they would grow with the study.
+            (Some(study), None) => {
+                drop(study.take_events());
+                Ok(())
+            }
+            (None, _) => Ok(()),
         }
     }
 
@@ -314,6 +349,9 @@ impl Server {
     pub fn answer(&mut self, line: &str, now: Duration) -> Result<String, JournalError> {
         let request =
             serde_json::from_str(line).map_err(|error| format!("not a request: {error}{}", hint(line, error.column())));
+        if request.is_err() && is_create(line) {
+            self.refuse();
+        }
         let is_ask = matches!(request, Ok(Request::Ask {}));
         let answer = request.and_then(|request| self.act(request, now));
         if is_ask {
@@ -329,6 +367,22 @@ impl Server {
         Ok(answer.unwrap_or_else(|error| json!({ "error": error })).to_string())
     }
 
+    /// The answer to one line of a session that is not the caller's own: of one connection among several.
+    ///
+    /// # Errors
+    /// As [`Server::answer`].
+    pub(super) fn answer_to(
+        &mut self,
+        standing: &mut Standing,
+        line: &[u8],
+        now: Duration,
+    ) -> Result<String, JournalError> {
+        std::mem::swap(&mut self.standing, standing);
+        let answer = self.answer_bytes(line, now);
+        std::mem::swap(&mut self.standing, standing);
+        answer
+    }
+
     /// The answer to one line that may not be text: bytes that are not UTF-8 are refused with their place.
     ///
     /// # Errors
@@ -337,6 +391,9 @@ impl Server {
         match std::str::from_utf8(line) {
             Ok(line) => self.answer(line, now),
             Err(error) => {
+                if is_create(&String::from_utf8_lossy(line)) {
+                    self.refuse();
+                }
                 let at = error.valid_up_to() + 1;
                 let error = format!("not a request: byte {at} of the line is not UTF-8; write the line in UTF-8");
                 Ok(json!({ "error": error }).to_string())
@@ -344,22 +401,41 @@ impl Server {
         }
     }
 
+    /// A `create` of the session was refused. Where there is a study it is not the session's.
+    fn refuse(&mut self) {
+        self.standing.refused = !self.standing.created && self.study.is_some();
+    }
+
     fn act(&mut self, request: Request, now: Duration) -> Result<Json, String> {
         if let Request::Create(create) = request {
             let answer = self.create(*create);
-            self.refused = !self.created && self.study.is_some();
+            match &answer {
+                Ok(_) => self.standing = Standing { created: true, refused: false },
+                Err(_) => self.refuse(),
+            }
             return answer;
         }
-        if self.refused {
-            return Err("the journal has a study and create was refused; create the journal's study, or begin a \
-                 session with another journal"
-                .to_owned());
+        if self.standing.refused {
+            return Err(if self.is_begun {
+                "there is another study and create was refused; create the same study, or ask another server"
+            } else {
+                "the journal has a study and create was refused; create the journal's study, or begin a session with \
+                 another journal"
+            }
+            .to_owned());
         }
         let now = self.before.saturating_add(now);
         let study = self.study.as_mut().ok_or("there is no study yet; create one first")?.at(now);
         match request {
             Request::Ask {} => match study.ask().map_err(text)? {
-                Ask::Trial(job) => serde_json::to_value(job).map_err(text),
+                Ask::Trial(job) => {
+                    let spent = study.trial(job.trial).and_then(Trial::cost);
+                    let mut answer = serde_json::to_value(job).map_err(text)?;
+                    if let Some(spent) = spent {
+                        answer["spent"] = json!(spent);
+                    }
+                    Ok(answer)
+                }
                 Ask::Wait => Ok(json!({ "wait": true })),
                 Ask::Done(_) => Ok(json!({ "done": true })),
             },
@@ -372,6 +448,10 @@ impl Server {
             Request::Tell { trial, value, at_least, failed, timed_out, infeasible, more, constraints, cost } => {
                 let alone = more.is_empty() && constraints.is_empty() && cost.is_none();
                 let is_null = value == Some(None);
+                if is_null && cost.is_some() {
+                    return Err("the value is null, so the trial failed, and a failed trial has no cost; leave it out"
+                        .to_owned());
+                }
                 let given = [
                     failed.map(Outcome::Failed),
                     timed_out.map(Outcome::TimedOut),
@@ -409,13 +489,8 @@ impl Server {
                 study.add(&config, measured).map(|_| ok()).map_err(text)
             }
             Request::Best {} => {
-                let best = study.best().ok_or(if study.history().known().is_empty() {
-                    "nothing was measured yet"
-                } else if study.history().observed().is_empty() {
-                    "nothing was measured to its end yet, only bounds are known"
-                } else {
-                    "nothing that meets the constraints was measured yet"
-                })?;
+                let best = study.best();
+                let best = best.ok_or_else(|| study.why_no_best().unwrap_or("nothing was measured yet"))?;
                 serde_json::to_value(best).map_err(text)
             }
             Request::Pareto {} => {
@@ -448,9 +523,6 @@ impl Server {
     }
 
     fn create(&mut self, create: Create) -> Result<Json, String> {
-        if self.created {
-            return Err("there is a study already; a session has one".to_owned());
-        }
         let searcher = create.searcher.map_or(Ok(SearcherKind::default()), |n| n.parse()).map_err(text)?;
         let scheduler = create.scheduler.as_deref().unwrap_or(SchedulerKind::default().as_str());
         let options = create.scheduler_options.unwrap_or_default();
@@ -489,26 +561,43 @@ impl Server {
             ));
         }
         self.begin(setup, create.budget)?;
-        self.created = true;
         Ok(ok())
     }
 
+    /// Begins with a study, or goes on with the same one. A study that was begun keeps its limit.
     fn begin(&mut self, setup: Setup, max_trials: Option<u64>) -> Result<(), String> {
         let header = setup.header().map_err(text)?;
         if let Some(study) = &self.study
             && let Some(difference) = study.header().difference(&header)
         {
-            return Err(format!(
-                "the journal is of another study: {difference}; create that one, or begin a session with another journal"
-            ));
+            return Err(match self.is_begun {
+                true => format!("there is another study already: {difference}; create that one, or ask another server"),
+                false => format!(
+                    "the journal is of another study: {difference}; create that one, or begin a session with another \
+                     journal"
+                ),
+            });
+        }
+        if self.is_begun {
+            return Ok(());
         }
         let study = match self.study.take() {
             Some(study) => study,
             None => Study::new(setup).map_err(text)?,
         };
         self.study.insert(study).limit_trials(max_trials);
+        self.is_begun = true;
         Ok(())
     }
+}
+
+/// Whether a line that does not read was meant for a `create`.
+fn is_create(line: &str) -> bool {
+    let is_value = |rest: &str| {
+        let value = rest.trim_start().strip_prefix(':').map(str::trim_start);
+        value.is_some_and(|value| value.starts_with("\"create\""))
+    };
+    line.split("\"op\"").skip(1).any(is_value)
 }
 
 /// Advice where a language has written a number that is not finite, which JSON lacks.
@@ -552,4 +641,36 @@ fn ok() -> Json {
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_without_a_journal_keeps_no_events() {
+        let mut server = Server::new();
+        let create = r#"{"op":"create","searcher":"random","space":{"x":{"type":"float","lo":0,"hi":1}}}"#;
+        for line in [create, r#"{"op":"ask"}"#, r#"{"op":"tell","trial":0,"value":1}"#, r#"{"op":"ask"}"#] {
+            let answer = server.answer(line, Duration::ZERO).unwrap();
+            assert!(!answer.contains("error"), "{answer}");
+            assert!(server.study.as_mut().unwrap().take_events().is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_trial_that_lost_five_clients_has_failed() {
+        let mut server = Server::new();
+        let create = r#"{"op":"create","searcher":"random","space":{"x":{"type":"float","lo":0,"hi":1}}}"#;
+        server.answer(create, Duration::ZERO).unwrap();
+        for _ in 0..MOST_LOSSES {
+            assert!(server.answer(r#"{"op":"ask"}"#, Duration::ZERO).unwrap().contains(r#""trial":0,"#));
+            server.lose(TrialId(0), Duration::ZERO).unwrap();
+            // A client may be lost after its trial ended.
+            server.lose(TrialId(7), Duration::ZERO).unwrap();
+        }
+        let study = server.study.as_ref().unwrap();
+        assert_eq!(study.trials()[0].failure.as_deref(), Some("its client was lost 5 times"));
+        assert!(server.answer(r#"{"op":"ask"}"#, Duration::ZERO).unwrap().contains(r#""trial":1,"#));
+    }
 }

@@ -11,6 +11,9 @@ use crate::words::value::{Config, Value};
 
 /// The least time between two plain lines that only say that the study is alive.
 const QUIET: Duration = Duration::from_secs(30);
+/// A terminal cuts longer lines off, or wraps them again (DECAWM).
+const WRAP_OFF: &str = "\x1b[?7l";
+const WRAP_ON: &str = "\x1b[?7h";
 /// The best configuration is worked out for one part in so many of the time at most.
 const BEST_SHARE: u32 = 20;
 
@@ -54,20 +57,22 @@ impl<W: Write> Show<W> {
             }
         }
         let mut lines = vec![text];
-        lines.push(self.best.as_ref().map_or_else(|| "no result yet".to_owned(), |best| best_line(study, best)));
+        lines.push(self.best.as_ref().map_or_else(|| no_best(study), |best| best_line(study, best)));
         for trial in study.trials().iter().filter(|t| t.status == Status::Running).take(8) {
             let last = trial.measurements.last();
             let last = last.map_or_else(String::new, |m| format!("at {}: {}", m.step, short(m.value)));
             lines.push(format!("  trial {:>5}  {last:<24} {}", trial.id.0, config_text(&trial.config)));
         }
-        let mut frame = String::new();
+        // A line that is cut at the terminal's edge takes one row; a wrapped one would push the next frame down.
+        let mut frame = WRAP_OFF.to_owned();
         if self.lines > 0 {
             frame += &format!("\x1b[{}A\x1b[J", self.lines);
         }
         for line in &lines {
-            frame += &line.chars().take(150).collect::<String>();
+            frame.extend(line.chars().take(150).map(printable));
             frame.push('\n');
         }
+        frame += WRAP_ON;
         self.lines = lines.len();
         self.write(&frame);
     }
@@ -81,6 +86,7 @@ impl<W: Write> Show<W> {
 
     fn line(&mut self, line: &str) {
         self.said = Some(Instant::now());
+        let line: String = line.chars().map(printable).collect();
         self.write(&format!("{line}\n"));
     }
 
@@ -134,6 +140,11 @@ impl<W: Write> Observer for Show<W> {
     }
 }
 
+/// The character, unless it would move the cursor: a failure's text is a program's own.
+fn printable(character: char) -> char {
+    if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }
+}
+
 /// The number of trials in each state.
 struct Counts(Vec<(Status, u64)>);
 
@@ -175,10 +186,14 @@ pub fn status_lines(study: &Study) -> Vec<String> {
     ];
     let measured: usize = study.trials().iter().map(|t| t.measurements.len().max(usize::from(t.told.is_some()))).sum();
     lines.push(format!("{measured} measurements"));
-    lines.push(study.best().map_or_else(|| "no result yet".to_owned(), |best| best_line(study, &best)));
+    lines.push(study.best().map_or_else(|| no_best(study), |best| best_line(study, &best)));
     let failed = study.trials().iter().rev().find_map(|t| Some((t.id, t.failure.as_ref()?)));
     lines.extend(failed.map(|(trial, why)| format!("the last failure, of trial {trial}: {why}")));
     lines
+}
+
+fn no_best(study: &Study) -> String {
+    study.why_no_best().unwrap_or("no result yet").to_owned()
 }
 
 fn best_line(study: &Study, best: &Best) -> String {
@@ -248,5 +263,26 @@ mod tests {
         let (plain, live) = (String::from_utf8(plain).unwrap(), String::from_utf8(live).unwrap());
         assert!(!plain.contains('\x1b') && plain.contains("trial 0 completed: 0.25"), "{plain}");
         assert!(live.contains("\x1b[3A\x1b[J") && live.contains("best loss 0.25"), "{live:?}");
+        // No frame wraps, and the lines after it do.
+        let (off, on) = (live.matches(WRAP_OFF).count(), live.matches(WRAP_ON).count());
+        assert!(off == 3 && on == 3 && live.find(WRAP_OFF) < live.find(WRAP_ON), "{live:?}");
+        assert!(live.rfind(WRAP_ON) > live.rfind(WRAP_OFF) && live.ends_with("2 completed)\n"), "{live:?}");
+    }
+
+    #[test]
+    fn no_text_of_a_program_moves_the_cursor() {
+        let domain = Domain::categorical(["\x1b[2Ja\r\nb"]).unwrap();
+        let space = Space::new().with("x", domain).unwrap();
+        let mut study = Study::new(Setup::new(space, Metric::minimize("loss"))).unwrap();
+        let job = study.ask().unwrap().assignment().unwrap();
+        for is_terminal in [false, true] {
+            let mut out = Vec::new();
+            let mut show = Show::new(&mut out, is_terminal, StopRule::default());
+            show.line("trial 0 failed: \x1b[2J\r\nx");
+            show.on_tick(&study, Duration::from_secs(1));
+            show.on_tell(&study, job.trial);
+            let text = String::from_utf8(out).unwrap().replace(WRAP_OFF, "").replace(WRAP_ON, "");
+            assert!(!text.contains(['\x1b', '\r']), "{text:?}");
+        }
     }
 }

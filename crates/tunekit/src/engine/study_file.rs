@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::rules::command::{self, CommandError};
 use crate::rules::searcher::SearcherKind;
+use crate::rules::slurm;
 use crate::rules::stop::{StopAll, StopRule};
 use crate::rules::study::{Setup, SetupError};
 use crate::words::backend::{Backend, SlurmMode, SlurmOptions};
@@ -245,6 +246,9 @@ impl All {
 }
 
 impl StudyFile {
+    /// The most trials that run at once: each has a program with its pipes, or an agent with a connection.
+    pub const MOST_WORKERS: usize = 10_000;
+
     /// The study in a file. The program runs in the folder that the file names, and else in the current one.
     ///
     /// # Errors
@@ -281,10 +285,10 @@ impl StudyFile {
             cost,
             objectives: raw.objectives.iter().map(|o| o.name.clone()).collect(),
             constraints: raw.constraints.clone(),
-            timeout: seconds("timeout_s", raw.timeout_s)?,
+            timeout: within_a_year("timeout_s", raw.timeout_s)?,
             grace: match raw.grace_s {
                 Some(0.0) => Duration::ZERO,
-                given => seconds("grace_s", given)?.unwrap_or(Duration::from_secs(5)),
+                given => within_a_year("grace_s", given)?.unwrap_or(Duration::from_secs(5)),
             },
             devices: raw.devices,
             device_variable: raw.device_variable.unwrap_or_else(|| "CUDA_VISIBLE_DEVICES".to_owned()),
@@ -340,11 +344,27 @@ impl StudyFile {
                     .to_owned(),
             );
         }
+        if stop.plateau.into_iter().chain(stop.all.iter().filter_map(|all| all.plateau)).any(|plateau| plateau == 0) {
+            return Err("plateau in [stop] is 0; use at least 1, or leave it out".to_owned());
+        }
         let workers = raw.workers.unwrap_or(1);
-        if workers == 0 {
-            return Err("workers is 0; use at least 1".to_owned());
+        if workers == 0 || workers > Self::MOST_WORKERS {
+            return Err(format!("workers is {workers}; use at least 1 and at most {}", Self::MOST_WORKERS));
+        }
+        if raw.max_failures == Some(0) {
+            return Err("max_failures is 0; use at least 1".to_owned());
         }
         let backend = raw.backend.parse()?;
+        if let Backend::Slurm(options) = &backend
+            && let Some(limit) = options.time_limit
+            && limit <= program.grace + slurm::TO_END
+        {
+            return Err(format!(
+                "time_limit_s in [backend] is {}; it must be above grace_s and {} s: agents end their programs before",
+                limit.as_secs_f64(),
+                slurm::TO_END.as_secs()
+            ));
+        }
         let (max_failures, optuna) = (raw.max_failures.unwrap_or(10), raw.optuna);
         Ok(Self { setup, program, workers, stop, max_failures, backend, optuna, text })
     }
@@ -359,6 +379,17 @@ fn seconds(name: &str, given: Option<f64>) -> Result<Option<Duration>, String> {
     match Duration::try_from_secs_f64(given) {
         Ok(duration) if !duration.is_zero() => Ok(Some(duration)),
         _ => Err(format!("{name} is {given}; it is a number of seconds above 0")),
+    }
+}
+
+/// A time that a clock is set by; sums of longer ones with the present time need not exist.
+fn within_a_year(name: &str, given: Option<f64>) -> Result<Option<Duration>, String> {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+    match seconds(name, given)? {
+        Some(time) if time > YEAR => {
+            Err(format!("{name} is {}; use at most {}, which is a year", time.as_secs_f64(), YEAR.as_secs()))
+        }
+        time => Ok(time),
     }
 }
 
@@ -404,6 +435,17 @@ mod tests {
             ("asha", "ashes", "ashes"),
             ("eta = 4", "eta = 1", "eta"),
             ("workers = 2", "workers = 0", "at least 1"),
+            ("workers = 2", "workers = 10001", "at most 10000"),
+            ("workers = 2", "max_failures = 0", "max_failures is 0; use at least 1"),
+            ("workers = 2", "timeout_s = 4e7", "timeout_s is 40000000; use at most 31622400"),
+            ("workers = 2", "grace_s = 1e18", "grace_s is 1000000000000000000; use at most"),
+            ("max_trials = 20", "max_trials = 20\nplateau = 0", "plateau in [stop] is 0; use at least 1"),
+            ("[stop]", "[stop]\nall = [{ plateau = 0, target = 1.0 }]", "plateau in [stop] is 0"),
+            (
+                "[stop]",
+                "[backend]\nkind = \"slurm\"\ntime_limit_s = 10\n[stop]",
+                "time_limit_s in [backend] is 10; it must be above grace_s and 5 s",
+            ),
             ("max_wall_time_s = 90", "max_wall_time_s = -1", "above 0"),
             ("max_trials = 20\n        max_wall_time_s = 90", "target = 1.0", "nothing ends this study"),
             ("\"train.py\"", "\"{lrr}\"", "{lrr}"),

@@ -25,7 +25,7 @@ use super::study_file::{STUDY_NAME, StudyFile, StudyFileError};
 use super::tuner::{Observer, Tuner, TunerError, Tuning};
 use crate::doors::journal::{JournalError, JournalFile};
 use crate::doors::lock::LockedFile;
-use crate::doors::results::{WriteError, write_csv, write_whole};
+use crate::doors::results::{WriteError, remove_temporaries, write_csv, write_whole};
 use crate::rules::experiment::Experiment;
 use crate::rules::stop::StoppedBy;
 use crate::rules::study::{SetupError, Study};
@@ -291,6 +291,7 @@ impl StudyFolder {
     pub fn prepare(&self, file: &StudyFile) -> Result<FolderLock, FolderError> {
         fs::create_dir_all(&self.path).map_err(failed(&self.path, "make folder"))?;
         let lock = self.lock()?;
+        remove_temporaries(&self.path, &["results.csv", "measurements.csv", "report.html", STUDY_NAME]);
         if let Ok(before) = self.study_file() {
             self.same_program(&before, file)?;
         } else if !self.journal().exists() {

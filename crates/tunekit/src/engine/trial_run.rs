@@ -17,6 +17,8 @@ pub struct TrialRun {
     run: u64,
     seed: u64,
     before: Before,
+    /// Cost of the trial so far, this run's reports included.
+    cost: f64,
     next_step: u64,
     checkpoint: Option<PathBuf>,
     reports: mpsc::UnboundedSender<Message>,
@@ -52,7 +54,8 @@ impl TrialRun {
         reports: mpsc::UnboundedSender<Message>,
     ) -> Self {
         let next_step = before.last_step.saturating_add(1);
-        Self { job, run, seed, before, next_step, checkpoint, reports }
+        let cost = before.spent;
+        Self { job, run, seed, before, cost, next_step, checkpoint, reports }
     }
 
     /// The trial's number.
@@ -115,6 +118,11 @@ impl TrialRun {
         self.before.spent
     }
 
+    /// Cost of the trial so far: [`TrialRun::spent`], or that of this run's last report.
+    pub(super) fn cost(&self) -> f64 {
+        self.cost
+    }
+
     /// 1, and one more each time the trial was interrupted and starts again.
     pub fn attempt(&self) -> u32 {
         self.job.attempt
@@ -139,13 +147,16 @@ impl TrialRun {
     /// Reports a measurement at a step above the last one.
     ///
     /// # Errors
-    /// A step that is not, a cost that is none, or a trial that has paused.
+    /// The step does not increase, the cost is no positive number, or the trial has paused.
     pub async fn report_at(&mut self, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
         let (answer, decision) = oneshot::channel();
-        if self.reports.send(Message { run: self.run, step, measured: measured.into(), answer }).is_err() {
+        let measured = measured.into();
+        let cost = measured.cost;
+        if self.reports.send(Message { run: self.run, step, measured, answer }).is_err() {
             return Ok(Decision::Stop);
         }
         let decision = decision.await.unwrap_or(Ok(Decision::Stop))?;
+        self.cost = cost.unwrap_or(self.cost);
         self.next_step = step.saturating_add(1);
         Ok(decision)
     }

@@ -291,7 +291,7 @@ impl Tuner {
         }
         let (study, journal) = open(self.setup, self.own, self.journal)?;
         let before = study.elapsed().unwrap_or_default();
-        let tally = Tally::of(study.trials(), &study.header().metric);
+        let tally = Tally::of(study.trials(), study.header());
         let checkpoints = self.checkpoints.map(|path| CheckpointFolder::open(&path, study.header())).transpose()?;
         let mut session = Session {
             study,
@@ -720,7 +720,7 @@ impl Session {
     /// Counts the new status of a trial, for the stop rule.
     fn count(&mut self, trial: TrialId) {
         if let Some(trial) = self.study.trial(trial) {
-            self.tally.update(trial, &self.study.header().metric);
+            self.tally.update(trial, self.study.header());
         }
     }
 

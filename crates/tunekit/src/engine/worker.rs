@@ -37,6 +37,8 @@ const TO_ANSWER_BEAT: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 const TO_ANSWER: Duration = Duration::from_secs(600);
 /// A worker tries so long to reach a server that it has lost, or not found yet.
 const TO_CONNECT: Duration = Duration::from_secs(60);
+/// Why a server that is silent counts as lost.
+const SILENT: &str = "it does not answer";
 /// The time between two tries, and between two questions where there is nothing to do.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -177,11 +179,9 @@ impl Place<'_> {
         let stream = match connecting {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Ok(Ended::Lost(error.to_string())),
-            Err(_) => return Ok(Ended::Lost("it does not answer".to_owned())),
+            Err(_) => return Ok(Ended::Lost(SILENT.to_owned())),
         };
-        let _ = stream.set_nodelay(true);
-        let (input, output) = stream.into_split();
-        let mut line = Wire { input: BufReader::new(input), output };
+        let mut line = Wire::over(stream);
         let auth = json!({ "op": "auth", "token": self.token.text(), "heartbeat_s": HEARTBEAT.as_secs_f64(), "job": self.options.job });
         for request in [auth, json!({ "op": "header" })] {
             let answer = match line.ask(&request).await {
@@ -247,6 +247,8 @@ impl Place<'_> {
         let mut run = std::pin::pin!(self.backend.run(TrialRun::new(job, 0, seed, before, checkpoint, sender)));
         let mut beat = tokio::time::interval(HEARTBEAT);
         let mut is_paused = false;
+        // The server's reason for refusing a report.
+        let mut refused = None;
         let outcome = loop {
             tokio::select! {
                 biased;
@@ -261,9 +263,12 @@ impl Place<'_> {
                             request[name] = json!(values);
                         }
                     }
-                    let said = line.ask(&request).await?;
+                    let said = self.ask_and_look(line, &request).await?;
                     let decision: Result<Decision, _> = serde_json::from_value(said["decision"].clone());
                     is_paused = is_paused || matches!(decision, Ok(Decision::Pause));
+                    if let Some(reason) = said["error"].as_str() {
+                        refused = Some(format!("its report is refused: {reason}"));
+                    }
                     let not_running = TellError::NotRunning { trial, status: "refused" };
                     let _ = answer.send(decision.map_err(|_| not_running));
                 }
@@ -274,8 +279,10 @@ impl Place<'_> {
         if is_paused {
             return Ok(());
         }
-        let request = match outcome {
-            Err(reason) | Ok(Outcome::Failed(reason)) => json!({ "op": "tell", "trial": trial, "failed": reason }),
+        let request = match outcome.map(all_finite) {
+            // The run knows only that its report was refused.
+            Err(reason) => json!({ "op": "tell", "trial": trial, "failed": refused.unwrap_or(reason) }),
+            Ok(Outcome::Failed(reason)) => json!({ "op": "tell", "trial": trial, "failed": reason }),
             Ok(Outcome::TimedOut(reason)) => json!({ "op": "tell", "trial": trial, "timed_out": reason }),
             Ok(Outcome::Infeasible(reason)) => json!({ "op": "tell", "trial": trial, "infeasible": reason }),
             Ok(Outcome::Done) => json!({ "op": "tell", "trial": trial }),
@@ -292,6 +299,50 @@ impl Place<'_> {
         let reason = format!("its result is refused: {reason}");
         line.ask(&json!({ "op": "tell", "trial": trial, "failed": reason })).await.map(drop)
     }
+
+    /// Asks while the program runs. A searcher may think for long, so other connections show meanwhile whether the
+    /// server is there: a worker that is cut off must end its program, for its trial is given to another one.
+    async fn ask_and_look(&self, line: &mut Wire, request: &Json) -> Result<Json, String> {
+        let mut asking = std::pin::pin!(line.ask(request));
+        let mut looking = std::pin::pin!(async {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                match timeout(TO_ANSWER_BEAT, self.look()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(reason)) => break reason,
+                    Err(_) => break SILENT.to_owned(),
+                }
+            }
+        });
+        tokio::select! {
+            biased;
+            answer = &mut asking => answer,
+            reason = &mut looking => Err(reason),
+        }
+    }
+
+    /// Whether the server answers on a connection of its own.
+    async fn look(&self) -> Result<(), String> {
+        let stream = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
+        let mut line = Wire::over(stream);
+        for request in [json!({ "op": "auth", "token": self.token.text(), "probe": true }), json!({ "op": "ping" })] {
+            let answer = line.ask(&request).await?;
+            if let Some(reason) = answer["error"].as_str() {
+                return Err(reason.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The outcome, as JSON can carry it: a number that is not finite fails the trial, as it does in a study.
+fn all_finite(outcome: Outcome) -> Outcome {
+    let wrong = match &outcome {
+        Outcome::Value(value) => Some(*value).filter(|value| !value.is_finite()),
+        Outcome::Measured(measured) => measured.not_finite(),
+        _ => None,
+    };
+    wrong.map_or(outcome, |value| Outcome::Failed(format!("the measurement is {value}, not a finite number")))
 }
 
 /// A connection to a server.
@@ -301,6 +352,12 @@ struct Wire {
 }
 
 impl Wire {
+    fn over(stream: TcpStream) -> Self {
+        let _ = stream.set_nodelay(true);
+        let (input, output) = stream.into_split();
+        Self { input: BufReader::new(input), output }
+    }
+
     async fn ask(&mut self, request: &Json) -> Result<Json, String> {
         self.ask_within(TO_ANSWER, request).await
     }
@@ -315,7 +372,7 @@ impl Wire {
             Ok(Ok(0)) => Err("it closed the connection".to_owned()),
             Ok(Ok(_)) => serde_json::from_str(&answer).map_err(|error| format!("its answer does not read: {error}")),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("it does not answer".to_owned()),
+            Err(_) => Err(SILENT.to_owned()),
         }
     }
 }

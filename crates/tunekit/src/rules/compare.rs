@@ -83,21 +83,11 @@ impl Improvement {
 /// ```
 ///
 /// # Errors
-/// Samples that are no pairs, fewer than two, not positive and finite, or that spread too much for an interval.
+/// Samples that are no pairs, fewer than two, not positive and finite, or that spread too much for an interval; for
+/// these, [`log_ratio_improvement`] finds one.
 pub fn relative_improvement(baseline: &[f64], candidate: &[f64], confidence: f64) -> Result<Improvement, CompareError> {
+    check(baseline, candidate, confidence)?;
     let n = baseline.len();
-    if candidate.len() != n {
-        return Err(CompareError::Unpaired { baseline: n, candidate: candidate.len() });
-    }
-    if n < 2 {
-        return Err(CompareError::TooFew { n });
-    }
-    if !(confidence > 0.0 && confidence < 1.0) {
-        return Err(CompareError::Confidence { confidence });
-    }
-    if let Some(&value) = baseline.iter().chain(candidate).find(|v| !(**v > 0.0 && v.is_finite())) {
-        return Err(CompareError::NotPositive { value });
-    }
     // The ratio does not depend on the unit: in units of the largest sample nothing overflows.
     let unit = baseline.iter().chain(candidate).fold(0.0_f64, |m, v| m.max(*v));
     let (b, c): (Vec<f64>, Vec<f64>) = baseline.iter().zip(candidate).map(|(b, c)| (b / unit, c / unit)).unzip();
@@ -117,6 +107,69 @@ pub fn relative_improvement(baseline: &[f64], candidate: &[f64], confidence: f64
         return Err(CompareError::Unbounded { n });
     }
     Ok(Improvement { estimate: 1.0 - mean_c / mean_b, lower: 1.0 - high, upper: 1.0 - low, n })
+}
+
+/// The relative improvement of `candidate` over `baseline`, where [`relative_improvement`] finds no interval because a
+/// few samples are far from all others ([`CompareError::Unbounded`]): a stalled transfer, say.
+///
+/// The interval is Student's of the logarithms of the paired ratios. With b, c the samples and d_i = ln(c_i / b_i), it
+/// is 1 - exp(mean(d) -+ t s_d / sqrt(n)) with t the quantile of Student's distribution with n - 1 degrees of freedom:
+/// that of the ratio of geometric means (Fleming and Wallace 1986, "How not to lie with statistics: the correct way to
+/// summarize benchmark results", CACM 29(3), on why ratios are averaged so). It equals the ratio of means where both
+/// samples have the same shape. The estimate is that of the means, 1 - mean(c) / mean(b), as there, and the interval is
+/// widened to hold it.
+///
+/// ```
+/// use tunekit::compare::{CompareError, log_ratio_improvement, relative_improvement};
+///
+/// // One of the baseline's samples stood still.
+/// let (baseline, candidate) = ([1.0, 30.0, 1.1, 1.0], [0.9, 1.1, 1.0, 1.0]);
+/// let unbounded = relative_improvement(&baseline, &candidate, 0.95);
+/// assert_eq!(unbounded, Err(CompareError::Unbounded { n: 4 }));
+/// let improvement = log_ratio_improvement(&baseline, &candidate, 0.95)?;
+/// assert!(improvement.lower < 0.0 && 0.0 < improvement.upper, "no difference is proven");
+/// # Ok::<(), CompareError>(())
+/// ```
+///
+/// # Errors
+/// As [`relative_improvement`]; [`CompareError::Unbounded`] only where an end of the interval is beyond the range of
+/// `f64`.
+pub fn log_ratio_improvement(
+    baseline: &[f64],
+    candidate: &[f64],
+    confidence: f64,
+) -> Result<Improvement, CompareError> {
+    let n = baseline.len();
+    check(baseline, candidate, confidence)?;
+    let logs: Vec<f64> = baseline.iter().zip(candidate).map(|(b, c)| c.ln() - b.ln()).collect();
+    // In units of the largest sample nothing overflows.
+    let unit = baseline.iter().chain(candidate).fold(0.0_f64, |m, v| m.max(*v));
+    let sum = |samples: &[f64]| samples.iter().map(|v| v / unit).sum::<f64>();
+    let estimate = 1.0 - sum(candidate) / sum(baseline);
+    let [low, high] = mean_interval(&logs, confidence).ok_or(CompareError::Unbounded { n })?;
+    let (lower, upper) = ((1.0 - high.exp()).min(estimate), (1.0 - low.exp()).max(estimate));
+    match lower.is_finite() && estimate.is_finite() {
+        true => Ok(Improvement { estimate, lower, upper, n }),
+        false => Err(CompareError::Unbounded { n }),
+    }
+}
+
+/// Refuses samples that no ratio can be told of.
+fn check(baseline: &[f64], candidate: &[f64], confidence: f64) -> Result<(), CompareError> {
+    let n = baseline.len();
+    if candidate.len() != n {
+        return Err(CompareError::Unpaired { baseline: n, candidate: candidate.len() });
+    }
+    if n < 2 {
+        return Err(CompareError::TooFew { n });
+    }
+    if !(confidence > 0.0 && confidence < 1.0) {
+        return Err(CompareError::Confidence { confidence });
+    }
+    match baseline.iter().chain(candidate).find(|v| !(**v > 0.0 && v.is_finite())) {
+        Some(&value) => Err(CompareError::NotPositive { value }),
+        None => Ok(()),
+    }
 }
 
 /// Student's interval of the mean of independent samples, lower end first; `None` of fewer than two, of samples that
@@ -199,5 +252,39 @@ mod tests {
         assert!(matches!(error(&[1.0, 0.0], &[1.0, 1.0]), CompareError::NotPositive { .. }));
         assert!(matches!(error(&[0.001, 9.0], &[1.0, 1.0]), CompareError::Unbounded { n: 2 }));
         assert!(relative_improvement(&[1.0, 2.0], &[1.0, 2.0], 95.0).is_err());
+    }
+
+    #[test]
+    fn ratios_have_an_interval_where_means_have_none() {
+        let (b, c) = ([60.0, 60_000.0, 60.0, 60.0], [60.0; 4]);
+        assert_eq!(relative_improvement(&b, &c, 0.95), Err(CompareError::Unbounded { n: 4 }));
+        let got = log_ratio_improvement(&b, &c, 0.95).unwrap();
+        // d = 0, -6.908, 0, 0: mean -1.727, s 3.454, t 3.182.
+        assert!((got.lower - (1.0 - (3.768_f64).exp())).abs() < 0.1, "{got:?}");
+        assert!((got.estimate - 0.996).abs() < 1e-3 && got.upper >= got.estimate, "{got:?}");
+        // Both ways round.
+        let back = log_ratio_improvement(&c, &b, 0.95).unwrap();
+        assert!(back.lower <= back.estimate && back.estimate < -200.0 && back.upper > 0.9, "{back:?}");
+    }
+
+    #[test]
+    fn ratios_and_means_agree_where_samples_spread_little() {
+        let (b, c) = ([10.0, 11.0, 12.0, 10.5], [6.0, 6.7, 7.1, 6.4]);
+        let (means, ratios) = (relative_improvement(&b, &c, 0.95), log_ratio_improvement(&b, &c, 0.95));
+        let (means, ratios) = (means.unwrap(), ratios.unwrap());
+        assert!((means.estimate - ratios.estimate).abs() < 1e-12 && means.n == ratios.n);
+        assert!((means.lower - ratios.lower).abs() < 0.01 && (means.upper - ratios.upper).abs() < 0.01);
+    }
+
+    #[test]
+    fn an_interval_of_ratios_is_finite_or_an_error() {
+        for (b, c) in [([1e-300, 1.0], [1.0, 1e300]), ([f64::MIN_POSITIVE, 1.0], [f64::MAX, 1.0])] {
+            match log_ratio_improvement(&b, &c, 0.95) {
+                Ok(got) => assert!(got.lower.is_finite() && got.upper.is_finite(), "{got:?}"),
+                Err(error) => assert_eq!(error, CompareError::Unbounded { n: 2 }),
+            }
+        }
+        assert!(matches!(log_ratio_improvement(&[1.0], &[1.0], 0.95), Err(CompareError::TooFew { n: 1 })));
+        assert!(matches!(log_ratio_improvement(&[1.0, 0.0], &[1.0; 2], 0.95), Err(CompareError::NotPositive { .. })));
     }
 }

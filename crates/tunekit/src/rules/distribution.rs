@@ -17,7 +17,7 @@ pub(crate) fn normal_below(x: f64) -> f64 {
     0.5 * complementary_error(-x / std::f64::consts::SQRT_2)
 }
 
-/// The probability of a number below `x` by Student's t with `degrees` > 0 degrees of freedom; 1/2 where `x` is none.
+/// The probability of a number below `x` by Student's t with `degrees` > 0 degrees of freedom; 1/2 if `x` is NaN.
 pub(crate) fn student_below(x: f64, degrees: f64) -> f64 {
     match x {
         x if x.is_nan() => 0.5,

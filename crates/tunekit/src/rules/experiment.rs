@@ -1,5 +1,6 @@
 //! `Experiment`: the tables of a study, from its journal alone. Files and formats are the doors' business.
 
+use super::advice::Advice;
 use super::distribution::standard_deviation;
 use super::history::History;
 use super::study::{ReplayError, Study, Trials};
@@ -30,6 +31,8 @@ use crate::words::value::Value;
 pub struct Experiment {
     header: Header,
     trials: Vec<Trial>,
+    /// The scheduler's; the default where the journal names a scheduler of somebody's own.
+    advice: Advice,
 }
 
 impl Experiment {
@@ -38,13 +41,17 @@ impl Experiment {
     /// # Errors
     /// No header first, a later schema, or events that contradict each other.
     pub fn from_events(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
-        let Trials { header, trials } = Trials::fold(events)?;
-        Ok(Self { header, trials })
+        let Trials { header, trials, advice } = Trials::fold(events)?;
+        Ok(Self { header, trials, advice })
     }
 
     /// The experiment so far.
     pub fn of(study: &Study) -> Self {
-        Self { header: study.header().clone(), trials: study.trials().to_vec() }
+        let (header, trials) = (study.header().clone(), study.trials().to_vec());
+        // As its journal would tell it.
+        let is_known = header.scheduler.kind().is_some();
+        let advice = if is_known { study.advice() } else { Advice::default() };
+        Self { header, trials, advice }
     }
 
     /// The description of the study.
@@ -57,9 +64,9 @@ impl Experiment {
         &self.trials
     }
 
-    /// The view that searchers have.
+    /// The view that searchers have: under the scheduler's advice.
     pub(in crate::rules) fn history(&self) -> History<'_> {
-        History::of(&self.header, &self.trials)
+        History::of(&self.header, &self.trials).under(self.advice.clone())
     }
 
     /// Number of measurements that count, over all trials that did not fail.
@@ -178,7 +185,7 @@ impl Experiment {
                             "completed" => "Completed",
                             "stopped" | "cut_off" => "Stopped",
                             "paused" => "Paused",
-                            "failed" => "Failed",
+                            "failed" | "timed_out" | "infeasible" => "Failed",
                             _ => "InProgress",
                         };
                         word.to_owned()

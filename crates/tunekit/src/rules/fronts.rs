@@ -1,11 +1,12 @@
 //! Ranks where there are several objectives or constraints: fronts one behind the other, and the order within a front.
 //! Smaller is better throughout.
 //!
-//! A front is what no other result beats once the fronts before it are taken away. All fronts are found in one pass
-//! over the results in lexicographic order, with a search by halves for the front of each (Zhang, Tian, Cheng and Jin
-//! 2015, "An efficient approach to nondominated sorting for evolutionary multiobjective optimization"). Within a front
-//! come first those with room around them (Deb, Pratap, Agarwal and Meyarivan 2002), or those of an epsilon-net: each
-//! is the farthest from those before it (Schmucker, Donini, Zafar, Salinas and Archambeau 2021).
+//! The first front holds the results that no other result beats; each later front, those of the remaining results. All
+//! fronts are found in one pass over the results in lexicographic order, with a search by halves for the front of each
+//! (Zhang, Tian, Cheng and Jin 2015, "An efficient approach to nondominated sorting for evolutionary multiobjective
+//! optimization"). Within a front come first those with room around them (Deb, Pratap, Agarwal and Meyarivan 2002), or
+//! those of an epsilon-net: each is the farthest from those before it (Schmucker, Donini, Zafar, Salinas and Archambeau
+//! 2021).
 
 use super::pareto::{dominates, lexicographic};
 

@@ -14,7 +14,7 @@ use super::stream::Stream;
 use crate::words::event::Header;
 use crate::words::metric::{Goal, Metric, ValueRule};
 use crate::words::space::Space;
-use crate::words::trial::{Trial, TrialId, loss_no_better, mean};
+use crate::words::trial::{Status, Trial, TrialId, loss_no_better, mean};
 use crate::words::value::Config;
 
 /// Everything on which a decision may depend: the space, the metric, the seed, and every trial so far, pending ones
@@ -29,8 +29,11 @@ pub struct History<'a> {
     keeps_interrupted: bool,
     races_by_all: bool,
     budget: Option<u64>,
+    max_resource: Option<u64>,
     seed: u64,
     trials: &'a [Trial],
+    /// By place, the trials that have samples here; `None`: all.
+    counted: Option<Arc<[bool]>>,
     may_start: bool,
     next_resource: Option<u64>,
     advice: Arc<Advice>,
@@ -106,8 +109,10 @@ impl<'a> History<'a> {
             keeps_interrupted: metric.value == ValueRule::Mean,
             races_by_all: true,
             budget: None,
+            max_resource: None,
             seed,
             trials,
+            counted: None,
             may_start: true,
             next_resource: None,
             advice: Arc::default(),
@@ -124,6 +129,7 @@ impl<'a> History<'a> {
             keeps_interrupted: header.keeps_interrupted(),
             races_by_all: header.races_by_all(),
             budget: header.budget,
+            max_resource: header.max_resource,
             ..Self::new(&header.space, &header.metric, header.seed, trials)
         }
     }
@@ -150,6 +156,35 @@ impl<'a> History<'a> {
     pub(super) fn uncorrected(self) -> Self {
         let advice = Advice { corrected: None, ..(*self.advice).clone() };
         self.under(advice)
+    }
+
+    /// The same view, where trials have no samples for which `counts` is false. Bounds stay.
+    pub(super) fn counting(self, counts: impl Fn(&Trial) -> bool) -> Self {
+        let counted = Some(self.trials.iter().map(counts).collect());
+        Self { counted, ..self }
+    }
+
+    fn counts(&self, trial: &Trial) -> bool {
+        let place = usize::try_from(trial.id.0).unwrap_or(usize::MAX);
+        self.counted.as_ref().is_none_or(|counted| counted.get(place).is_some_and(|counts| *counts))
+    }
+
+    /// How far a trial came along the resource. It is [`u64::MAX`] for a full run: for a trial that ended by itself or
+    /// reported at the maximal resource, and for replicates, which are of the same thing however many there are. For
+    /// others it is the number of [`History::levels`] that the trial reached or, where there are none, its last step.
+    /// Without levels and a maximal resource steps say nothing, and it is 0.
+    pub(super) fn reach(&self, trial: &Trial) -> u64 {
+        let last = trial.measurements.last().map_or(0, |m| m.step);
+        let ended = matches!(trial.status, Status::Completed | Status::CutOff);
+        let replicates = self.metric.value == ValueRule::Mean;
+        if ended || replicates || self.max_resource.is_some_and(|max| last >= max) {
+            return u64::MAX;
+        }
+        match (self.levels(), self.max_resource) {
+            ([], None) => 0,
+            ([], Some(_)) => last,
+            (levels, _) => levels.partition_point(|level| *level <= last) as u64,
+        }
     }
 
     /// The same, where new trials may start, or not.
@@ -331,6 +366,9 @@ impl<'a> History<'a> {
 
     /// The measurements of a trial that count.
     fn samples(&self, trial: &Trial) -> Vec<f64> {
+        if !self.counts(trial) {
+            return Vec::new();
+        }
         let corrected = || self.advice.corrected.as_ref()?.of(trial.id);
         let all = match self.resource() {
             Some(resource) if trial.told.is_none() => return trial.value_at(resource).into_iter().collect(),
@@ -349,6 +387,9 @@ impl<'a> History<'a> {
 
     /// A trial's further objectives and constraints, at the place its samples are from.
     fn besides<'t>(&self, trial: &'t Trial) -> Vec<(&'t [f64], &'t [f64])> {
+        if !self.counts(trial) {
+            return Vec::new();
+        }
         match self.resource().filter(|_| trial.told.is_none() && trial.measured.is_none()) {
             Some(resource) => {
                 let beside = trial.at(resource).and_then(|m| m.beside.as_deref());
@@ -481,15 +522,5 @@ impl<'a> History<'a> {
     /// Whether a result of this configuration is still awaited, and how often it was given out or added.
     pub(super) fn standing(&self, config: &Config) -> (bool, usize) {
         self.index().standing(self.trials, config)
-    }
-
-    /// Number of times that each configuration was given out or added, by [`Config::key`]: a table of all of them.
-    /// [`History::used`] answers for one at once.
-    pub fn uses(&self) -> BTreeMap<String, usize> {
-        let mut uses = BTreeMap::new();
-        for trial in self.trials {
-            *uses.entry(trial.config.key()).or_insert(0) += 1;
-        }
-        uses
     }
 }

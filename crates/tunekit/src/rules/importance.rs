@@ -215,7 +215,7 @@ impl Study {
     /// domain has fewer).
     ///
     /// # Errors
-    /// As [`Study::importances`]; a parameter there is none of, no points or more than 1000.
+    /// As [`Study::importances`]; an unknown parameter, zero points, or more than 1000.
     pub fn partial_dependence(&self, parameter: &str, points: usize) -> Result<PartialDependence, ImportanceError> {
         Explainer::new(self.dressed(), Some(self.searcher().as_mut()))?.partial_dependence(parameter, points)
     }

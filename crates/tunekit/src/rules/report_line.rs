@@ -33,6 +33,8 @@ pub(crate) enum Line {
     Other,
     /// A report that can be used.
     Report(ReportLine),
+    /// A number and nothing else, where the metric is such a line.
+    Number(f64),
     /// A report that cannot be used, and why.
     Wrong(String),
     /// The program says that nothing can be measured with its configuration, and why.
@@ -45,7 +47,7 @@ pub(crate) fn read(program: &Program, line: &str) -> Line {
     if program.metric == MetricSource::Stdout
         && let Ok(value) = line.parse::<f64>()
     {
-        return Line::Report(ReportLine { value: Some(value), ..ReportLine::default() });
+        return Line::Number(value);
     }
     // Loggers write their own prefix before the mark.
     let (text, marked) = match line.find(MARK) {
@@ -77,10 +79,20 @@ pub(crate) fn read(program: &Program, line: &str) -> Line {
     {
         return if marked { Line::Wrong(format!("it has no `{name}`")) } else { Line::Other };
     }
+    // Without a metric of its own an object is a report by any other field that the study asks for.
+    if reported.is_none() && !marked && !names(program).any(|name| fields.contains_key(name)) {
+        return Line::Other;
+    }
     match from_fields(program, reported, &fields) {
         Ok(report) => Line::Report(report),
         Err(why) => Line::Wrong(why),
     }
+}
+
+/// The fields that the study asks for beside its metric.
+fn names(program: &Program) -> impl Iterator<Item = &String> {
+    let cost = program.cost.iter().filter(|cost| *cost != "wall");
+    program.resource.iter().chain(cost).chain(&program.objectives).chain(&program.constraints)
 }
 
 fn from_fields(program: &Program, metric: Option<&str>, fields: &Map<String, Json>) -> Result<ReportLine, String> {
@@ -188,13 +200,26 @@ mod tests {
     }
 
     #[test]
-    fn a_number_alone_is_a_report_where_that_is_the_metric() {
+    fn a_number_alone_counts_where_that_is_the_metric() {
         let program = Program::new(["p"], "stdout");
-        let value = |line: &str| match read(&program, line) {
-            Line::Report(report) => report.value,
-            _ => None,
-        };
-        assert_eq!([value(" 1.5 "), value("took 1.5"), value("-3e2")], [Some(1.5), None, Some(-300.0)]);
+        for (line, wanted) in [(" 1.5 ", Line::Number(1.5)), ("took 1.5", Line::Other), ("-3e2", Line::Number(-300.0))]
+        {
+            assert_eq!(read(&program, line), wanted, "{line}");
+        }
+        assert_eq!(read(&Program::new(["p"], "loss"), "1.5"), Line::Other);
+    }
+
+    #[test]
+    fn without_a_metric_of_its_own_an_object_reports_by_the_fields_that_are_asked_for() {
+        for metric in ["stdout", "wall"] {
+            let cost = Some("wall".to_owned());
+            let program = Program { objectives: vec!["size".to_owned()], cost, ..Program::new(["p"], metric) };
+            for other in [r#"{"note": 1}"#, r#"{"wall": 1}"#, "{}"] {
+                assert_eq!(read(&program, other), Line::Other, "{metric}: {other}");
+            }
+            let found = Line::Report(ReportLine { more: vec![Some(3.0)], ..ReportLine::default() });
+            assert_eq!(read(&program, r#"{"note": 1, "size": 3}"#), found, "{metric}");
+        }
     }
 
     proptest! {

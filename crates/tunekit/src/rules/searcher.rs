@@ -47,7 +47,7 @@ use super::history::History;
 use super::stream::Stream;
 use crate::words::metric::Noise;
 use crate::words::name::UnknownName;
-use crate::words::space::ConfigError;
+use crate::words::space::{ConfigError, Space};
 use crate::words::value::Config;
 
 /// Why there is no suggestion.
@@ -103,7 +103,7 @@ pub struct Prediction {
 /// in your tests:
 /// - A suggestion MUST be in the space: a parameter that does not exist has no value, and every predicate holds.
 /// - It MUST be a function of the history and the stream alone. State kept between calls MUST be a cache: dropping it
-///   changes nothing but time. That is what makes a study resumable, and equal for equal seeds.
+///   changes nothing but time. So a study can be resumed, and equal seeds give equal studies.
 /// - It MUST cope with failed trials, bounds in place of values, equal configurations, equal values, values of any
 ///   finite magnitude, spaces of one value and of many dimensions, and pending trials.
 /// - It MUST search for the largest value as for the least of its negative, where larger is better.
@@ -229,7 +229,7 @@ impl SearcherKind {
     /// The kind of this name.
     ///
     /// # Errors
-    /// A name there is none of; the error lists those there are.
+    /// An unknown name; the error lists the known ones.
     pub fn from_name(name: &str) -> Result<Self, UnknownName> {
         let known = Self::ALL.into_iter().find(|k| k.as_str() == name);
         known.ok_or_else(|| UnknownName::new("searcher", name, Self::ALL.map(Self::as_str)))
@@ -319,6 +319,42 @@ pub(crate) fn unused(
     least.map(|(_, config)| config).ok_or(SuggestError::Forbidden { draws: DRAWS + ALLOWED_DRAWS })
 }
 
+impl Space {
+    /// A uniform draw among the configurations that the predicates allow: uniform in the bounds of a parameter, or in
+    /// the logarithm where the scale is. It is independent of earlier draws, so configurations of a finite space come
+    /// again.
+    ///
+    /// # Errors
+    /// [`SuggestError::Forbidden`] where the predicates allow none of 262,208 draws, nor any configuration of a space
+    /// of at most 65,536.
+    ///
+    /// ```
+    /// use tunekit::searcher::Stream;
+    /// use tunekit::{Domain, Space};
+    ///
+    /// let space = Space::new()
+    ///     .with("threads", Domain::int(1, 64)?.log()?)?
+    ///     .with("chunk", Domain::int(1, 64)?)?
+    ///     .require("threads * chunk <= 256")?;
+    /// let mut stream = Stream::of_study(7, "my draws");
+    /// let config = space.sample(&mut stream)?;
+    /// assert!(space.validate(&config).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sample(&self, stream: &mut Stream) -> Result<Config, SuggestError> {
+        let draws = DRAWS + ALLOWED_DRAWS;
+        let allowed = |config: &Config| self.allows(config);
+        if let Some(config) = (0..draws).map(|_| random::uniform(self, stream)).find(allowed) {
+            return Ok(config);
+        }
+        let listing = self.listing();
+        let count = listing.count().filter(|count| *count <= LISTED).unwrap_or(0);
+        let start = stream.below(count as usize) as u128;
+        let mut listed = (0..count).filter_map(|i| listing.nth((start + i) % count));
+        listed.find(allowed).ok_or(SuggestError::Forbidden { draws })
+    }
+}
+
 /// The configuration of a trial with some parameters drawn anew; `None` without trials.
 fn near(history: &History<'_>, stream: &mut Stream) -> Option<Config> {
     let space = history.space();
@@ -333,4 +369,46 @@ fn near(history: &History<'_>, stream: &mut Stream) -> Option<Config> {
         }
     }
     space.decode(&point).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::domain::Domain;
+
+    #[test]
+    fn samples_are_spread_over_what_is_allowed() {
+        let space = Space::new()
+            .with("n", Domain::int(1, 1000).unwrap().log().unwrap())
+            .and_then(|space| space.with("x", Domain::float(0.0, 1.0).unwrap()))
+            .and_then(|space| space.require("x <= 0.5"))
+            .unwrap();
+        let mut stream = Stream::of_study(1, "test");
+        let all: Vec<Config> = (0..2000).map(|_| space.sample(&mut stream).unwrap()).collect();
+        assert!(all.iter().all(|config| space.validate(config).is_ok()));
+        let share = |is: &dyn Fn(&Config) -> bool| all.iter().filter(|c| is(c)).count() as f64 / all.len() as f64;
+        // Four standard errors.
+        assert!((share(&|c| c.float("x").unwrap() < 0.25) - 0.5).abs() < 0.045);
+        let below = 63_f64.ln() / 2001_f64.ln();
+        assert!((share(&|c| c.int("n").unwrap() < 32) - below).abs() < 0.045);
+        // The same stream gives the same.
+        assert_eq!(space.sample(&mut Stream::of_study(1, "test")).unwrap(), all[0]);
+    }
+
+    #[test]
+    fn one_allowed_configuration_is_found_and_none_is_an_error() {
+        let space = |predicate: &str| {
+            let space = Space::new().with("n", Domain::int(1, 60_000).unwrap()).unwrap();
+            space.require(predicate).unwrap()
+        };
+        let mut stream = Stream::of_study(1, "test");
+        for n in [1, 777, 60_000] {
+            let only = space(&format!("n == {n}"));
+            assert_eq!(only.sample(&mut stream), Ok(Config::new().with("n", n)));
+        }
+        let error = SuggestError::Forbidden { draws: DRAWS + ALLOWED_DRAWS };
+        assert_eq!(space("n > 60000").sample(&mut stream), Err(error.clone()));
+        let endless = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap().require("x > 1").unwrap();
+        assert_eq!(endless.sample(&mut stream), Err(error));
+    }
 }

@@ -67,10 +67,13 @@ pub(crate) fn arguments(options: &SlurmOptions, nodes: RangeInclusive<usize>, na
     words
 }
 
+/// An agent ends its programs so long, and the grace period, before its job does.
+pub(crate) const TO_END: Duration = Duration::from_secs(5);
+
 /// The longest that an agent may work in a job with this limit: it ends its programs itself before Slurm does, whose
 /// signals differ from version to version.
 pub(crate) fn agent_limit(limit: Duration, grace: Duration) -> Duration {
-    limit.saturating_sub(grace + Duration::from_secs(5)).max(Duration::from_secs(1))
+    limit.saturating_sub(grace + TO_END).max(Duration::from_secs(1))
 }
 
 /// The number of a job in the answer of `sbatch --parsable`: `123` or `123;cluster`.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::words::metric::Metric;
-use crate::words::trial::{Decision, Trial};
+use crate::words::event::Header;
+use crate::words::metric::{Metric, ValueRule};
+use crate::words::trial::Trial;
 
 /// Limits on a study; the first one that is reached ends it. All of them count earlier runs on the same journal.
 ///
@@ -25,9 +26,11 @@ pub struct StopRule {
     pub max_measurements: Option<u64>,
     /// The most that trials may cost together, as they report it.
     pub max_cost: Option<f64>,
-    /// A value of the metric that is good enough. One trial that comes to it ends the study.
+    /// A value of the metric that is good enough. One trial that comes to it and meets the constraints ends the study.
+    /// A report that lacks some of them does not.
     pub target: Option<f64>,
-    /// The number of trials that may end one after the other without a better value than before.
+    /// The number of trials that may end one after the other without a better value than before. A value that breaks a
+    /// constraint is not better.
     pub plateau: Option<u64>,
     /// Limits of which all must be reached: each entry ends the study as one limit does.
     pub all: Vec<StopAll>,
@@ -44,9 +47,9 @@ pub struct StopAll {
     pub max_measurements: Option<u64>,
     /// Trials have cost so much together.
     pub max_cost: Option<f64>,
-    /// A trial has come to a value that is good enough.
+    /// A trial has come to a value that is good enough, and meets the constraints.
     pub target: Option<f64>,
-    /// So many trials ended one after the other without a better value than before.
+    /// So many trials ended one after the other without a better value than before that meets the constraints.
     pub plateau: Option<u64>,
 }
 
@@ -125,56 +128,120 @@ impl fmt::Display for StoppedBy {
     }
 }
 
-/// The figures of a study's trials that a [`StopRule`] needs. An update costs the same however many trials there are.
+/// The figures of a study's trials that a [`StopRule`] needs. An update costs the same however many trials there are,
+/// and however many measurements of a trial.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
-    /// The counts of each trial: measurements, cost, whether it ended.
-    counted: Vec<(u64, f64, bool)>,
+    /// By trial.
+    counted: Vec<Counted>,
     measurements: u64,
     cost: f64,
     /// The number of trials that ended.
     ended: u64,
-    /// The least loss of a trial that ended.
+    /// The least loss of a trial that ended, of those that meet the constraints.
     best: Option<f64>,
     /// The number of trials that ended since it was found.
     since: u64,
-    /// The least loss of any trial so far.
+    /// The least loss of any trial so far, likewise.
     least: Option<f64>,
 }
 
+/// The counts of a trial.
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    measurements: u64,
+    cost: f64,
+    ended: bool,
+    reports: Reports,
+}
+
+/// The sums of a trial's reports, which one more renews without a look at those before it.
+#[derive(Debug, Clone, Default)]
+struct Reports {
+    attempt: u32,
+    taken: usize,
+    /// The last one that was reported.
+    cost: Option<f64>,
+    value: Sum,
+    constraints: Vec<Sum>,
+}
+
+/// A sum, and of how many.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    sum: f64,
+    n: u64,
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        (self.sum, self.n) = (self.sum + value, self.n + 1);
+    }
+
+    fn mean(self) -> f64 {
+        self.sum / self.n as f64
+    }
+}
+
+impl Reports {
+    /// Takes the measurements it has not seen; all, where an interruption may have made some void.
+    fn take(&mut self, trial: &Trial) {
+        if self.attempt != trial.attempt || self.taken > trial.measurements.len() {
+            *self = Self { attempt: trial.attempt, ..Self::default() };
+        }
+        for m in &trial.measurements[self.taken..] {
+            self.cost = m.cost.or(self.cost);
+            self.value.add(m.value);
+            let constraints = m.beside.as_deref().map_or(&[][..], |beside| &beside.constraints);
+            if self.constraints.len() < constraints.len() {
+                self.constraints.resize(constraints.len(), Sum::default());
+            }
+            self.constraints.iter_mut().zip(constraints).for_each(|(sum, value)| sum.add(*value));
+        }
+        self.taken = trial.measurements.len();
+    }
+
+    /// The means of the metric and of each constraint; `None` where a sum is beyond all numbers.
+    fn means(&self) -> Option<(f64, Vec<f64>)> {
+        let means = (self.value.mean(), self.constraints.iter().map(|sum| sum.mean()).collect::<Vec<f64>>());
+        (means.0.is_finite() && means.1.iter().all(|mean| mean.is_finite())).then_some(means)
+    }
+}
+
 impl Tally {
-    /// The tally of these trials.
-    pub(crate) fn of(trials: &[Trial], metric: &Metric) -> Self {
+    /// The tally of these trials of a study.
+    pub(crate) fn of(trials: &[Trial], header: &Header) -> Self {
         let mut order: Vec<&Trial> = trials.iter().collect();
         order.sort_by(|a, b| a.ended_s.unwrap_or(f64::INFINITY).total_cmp(&b.ended_s.unwrap_or(f64::INFINITY)));
         let mut tally = Self::default();
         for trial in order {
-            tally.update(trial, metric);
+            tally.update(trial, header);
         }
         tally
     }
 
     /// Takes in a trial's new state.
-    pub(crate) fn update(&mut self, trial: &Trial, metric: &Metric) {
+    pub(crate) fn update(&mut self, trial: &Trial, header: &Header) {
         let place = usize::try_from(trial.id.0).unwrap_or(usize::MAX);
         if place >= self.counted.len() {
-            self.counted.resize(place + 1, (0, 0.0, false));
+            self.counted.resize(place + 1, Counted::default());
         }
-        let (measurements, cost, ended) = self.counted[place];
+        let counted = &mut self.counted[place];
+        counted.reports.take(trial);
         let reported = trial.measurements.len() as u64;
         let alone = reported == 0 && (trial.told.is_some() || trial.at_least.is_some());
-        let now = (reported + u64::from(alone), trial.cost().unwrap_or(0.0), trial.is_finished());
-        self.measurements = self.measurements - measurements + now.0;
-        self.cost += now.1 - cost;
-        self.counted[place] = now;
-        self.ended += u64::from(now.2 && !ended);
-        // A trial that is to be stopped has its value.
-        let is_last = trial.is_finished() || trial.decision == Decision::Stop;
-        let loss = trial.value(metric.value).map(|value| metric.goal.loss(value));
+        let told = trial.measured.as_ref().and_then(|measured| measured.cost);
+        let (measurements, cost) = (reported + u64::from(alone), told.or(counted.reports.cost).unwrap_or(0.0));
+        let ends = trial.is_finished() && !counted.ended;
+        self.measurements = self.measurements - counted.measurements + measurements;
+        self.cost += cost - counted.cost;
+        self.ended += u64::from(ends);
+        (counted.measurements, counted.cost, counted.ended) = (measurements, cost, trial.is_finished());
+        let loss = loss(trial, header, &counted.reports);
         if let Some(loss) = loss {
             self.least = Some(self.least.map_or(loss, |least| least.min(loss)));
         }
-        if is_last && now.2 && !ended {
+        if ends {
             match loss {
                 Some(loss) if self.best.is_none_or(|best| loss < best) => {
                     (self.best, self.since) = (Some(loss), 0);
@@ -217,13 +284,28 @@ impl Tally {
     }
 }
 
+/// The loss of a trial so far, if all constraints are known and met.
+fn loss(trial: &Trial, header: &Header, reports: &Reports) -> Option<f64> {
+    let rule = header.metric.value;
+    // What was told stands in place of the reports, and so does a failure.
+    let are_replicates = rule == ValueRule::Mean && !trial.measurements.is_empty();
+    let count = are_replicates && trial.told.is_none() && trial.measured.is_none() && trial.failure.is_none();
+    let (value, constraints) = match reports.means().filter(|_| count) {
+        Some(means) => means,
+        None => (trial.value(rule)?, trial.constraints(rule)),
+    };
+    let met = constraints.len() == header.constraints.len() && constraints.iter().all(|value| *value <= 0.0);
+    met.then_some(header.metric.goal.loss(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::stream::Stream;
     use crate::rules::study::{Setup, Study};
     use crate::words::domain::Domain;
     use crate::words::space::Space;
-    use crate::words::trial::{Measured, Outcome};
+    use crate::words::trial::{Measured, Outcome, Status};
 
     fn study() -> Study {
         let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
@@ -234,10 +316,10 @@ mod tests {
     fn told(study: &mut Study, tally: &mut Tally, value: f64) {
         let trial = study.ask().unwrap().assignment().unwrap().trial;
         study.at(Duration::from_secs(study.started())).report(trial, 1, Measured::new(value / 2.0).cost(0.5)).unwrap();
-        tally.update(study.trial(trial).unwrap(), &study.header().metric);
+        tally.update(study.trial(trial).unwrap(), study.header());
         study.tell(trial, Measured::new(value).cost(1.0)).unwrap();
-        tally.update(study.trial(trial).unwrap(), &study.header().metric);
-        let again = Tally::of(study.trials(), &study.header().metric);
+        tally.update(study.trial(trial).unwrap(), study.header());
+        let again = Tally::of(study.trials(), study.header());
         let parts = |t: &Tally| (t.measurements, t.cost, t.best, t.since, t.least, t.ended);
         let (mut kept, fresh) = (parts(tally), parts(&again));
         // The least loss along the way is not kept by a journal once a trial has ended.
@@ -271,9 +353,77 @@ mod tests {
         told(&mut study, &mut tally, 1.0);
         let trial = study.ask().unwrap().assignment().unwrap().trial;
         study.tell(trial, Outcome::Failed("no".to_owned())).unwrap();
-        tally.update(study.trial(trial).unwrap(), &study.header().metric);
+        tally.update(study.trial(trial).unwrap(), study.header());
         let rule = StopRule { plateau: Some(1), ..StopRule::default() };
         assert_eq!(tally.reached(&rule, &study.header().metric, Duration::ZERO), Some(StoppedBy::Plateau));
+    }
+
+    #[test]
+    fn a_value_that_breaks_a_constraint_is_neither_the_target_nor_a_better_one() {
+        for metric in [Metric::minimize("loss"), Metric::minimize("loss").replicated()] {
+            let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+            let mut study = Study::new(Setup::new(space, metric).constraint("memory")).unwrap();
+            let mut tally = Tally::default();
+            let mut run = |value: f64, memory: f64| {
+                let trial = study.ask().unwrap().assignment().unwrap().trial;
+                // Whether the constraint is met is not known before the second report.
+                for (step, measured) in [(1, Measured::new(value)), (2, Measured::new(value).constraints([memory]))] {
+                    study.report(trial, step, measured).unwrap();
+                    tally.update(study.trial(trial).unwrap(), study.header());
+                }
+                study.tell(trial, Outcome::Done).unwrap();
+                tally.update(study.trial(trial).unwrap(), study.header());
+                let reached = |rule: StopRule| tally.reached(&rule, &study.header().metric, Duration::ZERO);
+                let target = reached(StopRule { target: Some(1.0), ..StopRule::default() });
+                let plateau = reached(StopRule { plateau: Some(2), ..StopRule::default() });
+                (target.is_some(), plateau.is_some())
+            };
+            let met = [(2.0, -1.0), (0.5, 1.0), (0.4, 2.0)].map(|(value, memory)| run(value, memory));
+            assert_eq!(met, [(false, false), (false, false), (false, true)]);
+            assert_eq!(run(0.9, 0.0), (true, false));
+        }
+    }
+
+    #[test]
+    fn the_figures_of_replicates_are_those_of_all_of_them_at_every_report() {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let metric = Metric::minimize("loss").replicated();
+        let mut study = Study::new(Setup::new(space, metric).constraint("a").constraint("b")).unwrap();
+        let mut stream = Stream::of_study(1, "test");
+        let mut tally = Tally::default();
+        let mut step = 0;
+        for i in 0..400 {
+            let running = study.trials().iter().find(|t| t.status == Status::Running).map(|t| t.id);
+            let trial = running.unwrap_or_else(|| study.ask().unwrap().assignment().unwrap().trial);
+            step += 1;
+            let mut measured = Measured::new(stream.normal());
+            if stream.below(4) > 0 {
+                measured = measured.constraints([stream.normal() - 0.5, stream.normal() - 0.5]);
+            }
+            measured.cost = (stream.below(3) > 0).then_some(step as f64);
+            study.report(trial, step, measured).unwrap();
+            let t = study.trial(trial).unwrap();
+            tally.update(t, study.header());
+            let counted = &tally.counted[trial.0 as usize];
+            assert_eq!(counted.cost, t.cost().unwrap_or(0.0), "{i}");
+            let constraints = t.constraints(ValueRule::Mean);
+            let met = constraints.len() == 2 && constraints.iter().all(|value| *value <= 0.0);
+            let expected = t.value(ValueRule::Mean).filter(|_| met);
+            assert_eq!(loss(t, study.header(), &counted.reports), expected, "{i}");
+            match i % 50 {
+                20 => study.interrupt(trial).unwrap(),
+                49 => {
+                    let all = Measured::new(stream.normal()).constraints([0.0, 0.0]).cost(1e3);
+                    study.tell(trial, all).unwrap();
+                    tally.update(study.trial(trial).unwrap(), study.header());
+                    let fresh = Tally::of(study.trials(), study.header());
+                    let parts = |t: &Tally| (t.measurements, t.cost, t.best, t.since, t.ended);
+                    assert_eq!(parts(&tally), parts(&fresh), "{i}");
+                }
+                _ => {}
+            }
+        }
+        assert!(tally.least.is_some() && tally.ended == 8);
     }
 
     #[test]

@@ -1,25 +1,25 @@
 //! `Study`: a synchronous fold over its events. It has no clock, no I/O and no randomness of its own.
 //!
 //! Every change of state goes through `apply`, which replaying uses too; asking, reporting and telling only decide the
-//! event. The state of the fold is in `study/state.rs`, and the replay of events in `study/replay.rs`.
+//! event. The state of the fold is in `study/state.rs`, the replay of events in `study/replay.rs`, and the
+//! recommendation in `study/best.rs`.
 
+mod best;
 mod deciders;
 mod refusal;
 mod replay;
 mod setup;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::state::State;
 use super::advice::Advice;
-use super::distribution::{standard_deviation, student_half_width};
-use super::history::{History, Observed};
-use super::pareto::non_dominated;
+use super::history::History;
 use super::scheduler::{Fifo, Job, Scheduler};
-use super::searcher::{Gp, Searcher, SearcherKind, SuggestError};
+use super::searcher::{Searcher, SearcherKind, SuggestError};
 use super::stream::Stream;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::metric::Metric;
@@ -27,8 +27,8 @@ use crate::words::plan::Plan;
 use crate::words::schedule::SchedulerSpec;
 use crate::words::space::Space;
 use crate::words::trial::{
-    Ask, Assignment, Beside, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status,
-    Trial, TrialId, mean,
+    Ask, Assignment, Beside, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome, Status, Trial,
+    TrialId,
 };
 use crate::words::value::Config;
 
@@ -71,7 +71,6 @@ pub struct Study {
     /// Behind a lock, so that a reader of the study may ask the searcher, which then renews its cache.
     searcher: Mutex<Box<dyn Searcher>>,
     scheduler: Box<dyn Scheduler>,
-    max_trials: Option<u64>,
     at_s: Option<f64>,
     fresh: Vec<Event>,
 }
@@ -95,7 +94,7 @@ impl Study {
         let event = Event::Header(Box::new(header.clone()));
         let state = State::new(header);
         let searcher = Mutex::new(searcher);
-        Ok(Self { state, searcher, scheduler, max_trials: None, at_s: None, fresh: vec![event] })
+        Ok(Self { state, searcher, scheduler, at_s: None, fresh: vec![event] })
     }
 
     /// A placeholder for a study that is elsewhere.
@@ -118,15 +117,24 @@ impl Study {
             state: State::new(header),
             searcher: Mutex::new(SearcherKind::Random.build()),
             scheduler: Box::new(Fifo),
-            max_trials: None,
             at_s: None,
             fresh: Vec::new(),
         }
     }
 
     /// Sets how many trials may be started in all; added results do not count. `None`, as at first: no limit.
+    ///
+    /// Schedulers depend on the limit, so a change of it is an event. A study that is replayed has the last limit of
+    /// its journal. Journals begun before schema 8 have no limits: set it after the replay.
     pub fn limit_trials(&mut self, max_trials: Option<u64>) {
-        self.max_trials = max_trials;
+        if self.state.max_trials == max_trials {
+            return;
+        }
+        if self.header().has_limits() {
+            self.record(Event::Limit { max_trials, at_s: self.at_s });
+        } else {
+            self.state.max_trials = max_trials;
+        }
     }
 
     /// Sets the time in the study: the events of the calls that follow carry it. Without it they carry none, and no
@@ -176,6 +184,9 @@ impl Study {
     /// decides: a paused trial goes on, or a new one starts with the next point to evaluate or the searcher's
     /// suggestion.
     ///
+    /// Where no trial may start any more, the answer is [`Ask::Done`]. Under a scheduler that pauses trials it is
+    /// [`Ask::Wait`] as long as a trial runs, because its result may let a paused one go on.
+    ///
     /// # Errors
     /// The searcher fails, or suggests something outside of the space. The study is as before.
     pub fn ask(&mut self) -> Result<Ask, SuggestError> {
@@ -189,7 +200,7 @@ impl Study {
         match job {
             Job::Wait => Ok(Ask::Wait),
             Job::Resume { trial, resource } => self.resume(trial, resource),
-            Job::Start { .. } | Job::Copy { .. } if !self.may_start() => Ok(Ask::Done(DoneBecause::Budget)),
+            Job::Start { .. } | Job::Copy { .. } if !self.may_start() => Ok(self.no_new_trial(DoneBecause::Budget)),
             Job::Start { resource } => {
                 let given = self.state.index.given();
                 let (config, origin) = match self.header().points_to_evaluate.get(given) {
@@ -214,8 +225,14 @@ impl Study {
     fn ask_exhausted(&mut self) -> Result<Ask, SuggestError> {
         match self.schedule(false) {
             Job::Resume { trial, resource } => self.resume(trial, resource),
-            Job::Wait | Job::Start { .. } | Job::Copy { .. } => Ok(Ask::Done(DoneBecause::Exhausted)),
+            Job::Wait | Job::Start { .. } | Job::Copy { .. } => Ok(self.no_new_trial(DoneBecause::Exhausted)),
         }
+    }
+
+    /// The answer where no trial may start and none may go on. The result of a running trial may change the latter.
+    fn no_new_trial(&self, why: DoneBecause) -> Ask {
+        let runs = self.state.index.pending().next().is_some();
+        if runs && self.header().scheduler.pauses() { Ask::Wait } else { Ask::Done(why) }
     }
 
     fn resume(&mut self, trial: TrialId, resource: Option<u64>) -> Result<Ask, SuggestError> {
@@ -229,7 +246,7 @@ impl Study {
     }
 
     fn may_start(&self) -> bool {
-        self.max_trials.is_none_or(|max| self.started() < max)
+        self.state.max_trials.is_none_or(|max| self.started() < max)
     }
 
     fn schedule(&mut self, may_start: bool) -> Job {
@@ -256,7 +273,8 @@ impl Study {
         self.state.history().under(self.advice())
     }
 
-    fn advice(&self) -> Advice {
+    /// The scheduler's advice as of now.
+    pub(in crate::rules) fn advice(&self) -> Advice {
         self.scheduler.advice(&self.state.history())
     }
 
@@ -286,16 +304,16 @@ impl Study {
     ///
     /// The answer is not [`Decision::Continue`] at the study's maximal resource or later.
     ///
-    /// A value that is not finite makes the trial failed: the answer is [`Decision::Stop`], and the trial counts as
-    /// failed whatever it is told as.
+    /// A value that is not finite fails the trial: the answer is [`Decision::Stop`], and a later [`tell`](Self::tell)
+    /// cannot change that.
     ///
     /// A report may carry the trial's cost so far, all its runs together: `Measured::new(0.7).cost(90.0)`. It may carry
     /// the further objectives, all of them, and the constraints, all of them. Where the scheduler compares trials
     /// by the objectives ([`Advice::objectives`](crate::scheduler::Advice::objectives)), it must carry those.
     ///
     /// # Errors
-    /// A trial that is not running, a step that is not above the last one, a cost that is none or falls, a bound in
-    /// place of a value, or some of the objectives or constraints without the others.
+    /// The trial is not running, the step is not above the last one, the cost is invalid or falls, the value is a
+    /// bound, or some of the objectives or constraints come without the others.
     pub fn report(&mut self, trial: TrialId, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
         let Measured { value, is_bound, more, constraints, cost } = measured.into();
         let t = self.running(trial)?;
@@ -419,15 +437,18 @@ impl Study {
     ///
     /// Its reports since it was last asked for are void, except where reports are replicates
     /// ([`ValueRule::Mean`](crate::study::ValueRule::Mean)): those are whole measurements and stand. Then the trial is
-    /// asked for again for the rest, at the steps after [`Assignment::after`]; a trial that had been answered with
-    /// [`Decision::Stop`] had nothing left to do and ends as [`Outcome::Done`]. Journals begun before schema 3 make all
+    /// asked for again for the rest, at the steps after [`Assignment::after`]. Journals begun before schema 3 make all
     /// reports void.
+    ///
+    /// A trial that had been answered with [`Decision::Stop`] had nothing left to do: it ends as [`Outcome::Done`],
+    /// unless it failed, or its last report lacks objectives or constraints. In journals begun before schema 8 that
+    /// holds for replicates alone.
     ///
     /// # Errors
     /// A trial that is not running.
     pub fn interrupt(&mut self, trial: TrialId) -> Result<(), TellError> {
         let t = self.running(trial)?;
-        let over = self.header().keeps_interrupted() && t.decision == Decision::Stop && t.failure.is_none();
+        let over = self.header().ends_stopped() && t.decision == Decision::Stop && t.failure.is_none();
         if !(over && state::is_complete(self.header(), t)) {
             self.record(Event::Interrupt { trial, at_s: self.at_s });
             return Ok(());
@@ -460,92 +481,6 @@ impl Study {
         let trial = self.history().next_trial();
         self.record(Event::Add { trial, config, measured: Box::new(measured), at_s: self.at_s });
         Ok(trial)
-    }
-
-    /// The configuration with the best expected value among those that meet the constraints (by the mean of theirs). A
-    /// Gaussian process of the whole study judges, whichever searcher chose the configurations, and never the luckiest
-    /// sample; with fewer than three configurations, or a noise that is known, the searcher's model or the mean of the
-    /// measurements does. It costs several fits of that process, so that it is not for every report. `None` before
-    /// anything is measured that meets them.
-    ///
-    /// A configuration that is known by bounds only ([`Measured::at_least`]) is never among them. A model takes bounds
-    /// among a configuration's measurements into account; without a model any configuration without bounds comes first.
-    ///
-    /// The mean and the interval are of a measurement taken now: a drift during the study is in the model.
-    ///
-    /// Where a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs,
-    /// only configurations at the highest level reached are compared, by their values at that level.
-    ///
-    /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
-    pub fn best(&self) -> Option<Best> {
-        let history = self.state.history();
-        let mut observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
-        // A scheduler that asks for replicates decides which configurations were measured often enough.
-        let advice = self.advice();
-        let least = advice.replicates.map_or(1, |least| usize::try_from(least).unwrap_or(usize::MAX));
-        if observed.iter().any(|o| o.samples.len() >= least) {
-            observed.retain(|o| o.samples.len() >= least);
-        }
-        let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
-        let incumbent = advice.incumbent.and_then(|t| self.trial(t)).map(|t| &t.config);
-        let dressed = self.state.history().under(advice);
-        let furthest = furthest(&dressed, &configs);
-        // The judge compares values, and those of trials that did not come equally far are not of the same thing.
-        let equally = furthest.as_ref().is_none_or(|furthest| furthest.iter().all(|is| *is));
-        // It has a trend of its own, and goes no further along a resource than anybody has been.
-        let plain = dressed.clone().uncorrected();
-        let level = reached(&dressed);
-        let judged = || Gp::new().judged_at(level, &plain, &configs);
-        let predictions = if equally { judged() } else { None };
-        let predictions = predictions.or_else(|| self.searcher().predict(&dressed, &configs));
-        let predictions = predictions.filter(|p| p.len() == configs.len());
-        // A model compares full runs. Without one, only trials that reached the same step can be compared, by their
-        // values there.
-        let furthest = furthest.filter(|_| predictions.is_none());
-        let predictions = predictions.or_else(|| furthest.as_ref().and_then(|_| judged()));
-        if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
-            return Some(sample_best(&observed[place]));
-        }
-        let goal = history.goal();
-        let compared = |i: &usize| furthest.as_ref().is_none_or(|furthest| furthest[*i]);
-        let all = observed.iter().enumerate().filter(|(i, _)| compared(i)).map(|(i, o)| {
-            let own = sample_best(o);
-            match predictions.as_ref().map(|p| p[i]) {
-                Some(p) => (false, goal.loss(p.mean), Best { mean: p.mean, ci95: finite([p.lower, p.upper]), ..own }),
-                None => (!o.bounds.is_empty(), o.loss(goal), own),
-            }
-        });
-        // The first of equals, which is the oldest.
-        let before = |a: &(bool, f64, Best), b: &(bool, f64, Best)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_lt();
-        all.reduce(|a, b| if before(&b, &a) { b } else { a }).map(|(_, _, best)| best)
-    }
-
-    /// The configurations that meet the constraints and that no other one beats in one objective without losing in
-    /// another, by the means of their measurements, in the order of their first trials. With one objective just
-    /// [`Study::best`].
-    ///
-    /// If a scheduler compares trials at several levels of a resource, only configurations that reached the highest
-    /// level reached so far are compared.
-    pub fn pareto(&self) -> Vec<Best> {
-        if self.header().objectives.is_empty() {
-            return self.best().into_iter().collect();
-        }
-        let history = self.state.history();
-        let mut observed: Vec<Observed<'_>> = history.observed().into_iter().filter(Observed::is_feasible).collect();
-        let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
-        if let Some(furthest) = furthest(&self.dressed(), &configs) {
-            let mut furthest = furthest.into_iter();
-            observed.retain(|_| furthest.next().unwrap_or(false));
-        }
-        let all: Vec<Best> = observed.iter().map(sample_best).collect();
-        // An objective that is not known is NaN, with which a configuration is on no front.
-        let losses = |o: &Observed<'_>| -> Vec<f64> {
-            let more = history.objectives().iter().zip(&o.more);
-            let more = more.map(|(metric, values)| mean(values).map_or(f64::NAN, |value| metric.goal.loss(value)));
-            std::iter::once(o.loss(history.goal())).chain(more).collect()
-        };
-        let points: Vec<Vec<f64>> = observed.iter().map(losses).collect();
-        non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
     }
 
     /// The checkpoints from which a trial may still go on: those of paused trials, and those that the scheduler may
@@ -609,51 +544,12 @@ impl Given {
     }
 }
 
-/// Tells for each configuration whether it came to the highest level that any of them has come to. `None` without
-/// levels.
-fn furthest(history: &History<'_>, configs: &[&Config]) -> Option<Vec<bool>> {
-    let mut levels: BTreeMap<String, usize> = BTreeMap::new();
-    for reached in history.reached() {
-        let level = levels.entry(reached.config.key()).or_default();
-        *level = reached.level.max(*level);
-    }
-    let each: Vec<Option<usize>> = configs.iter().map(|config| levels.get(&config.key()).copied()).collect();
-    let top = each.iter().copied().flatten().max()?;
-    Some(each.into_iter().map(|level| level == Some(top)).collect())
-}
-
-/// The highest level that a configuration has come to.
-fn reached(history: &History<'_>) -> Option<usize> {
-    history.reached().iter().map(|reached| reached.level).max()
-}
-
-/// An interval, unless an end of it is beyond all numbers.
-fn finite(interval: [f64; 2]) -> Option<[f64; 2]> {
-    Some(interval).filter(|ends| ends.iter().all(|end| end.is_finite()))
-}
-
-/// The result of a configuration from its measurements alone.
-fn sample_best(observed: &Observed<'_>) -> Best {
-    let value = mean(&observed.samples).expect("what is observed has samples");
-    let spread = standard_deviation(&observed.samples).filter(|_| observed.bounds.is_empty());
-    let half = spread.map(|sd| student_half_width(observed.samples.len(), sd, 0.95));
-    Best {
-        trial: observed.trial,
-        config: observed.config.clone(),
-        value,
-        mean: value,
-        ci95: half.and_then(|h| finite([value - h, value + h])),
-        n: observed.samples.len(),
-        more: observed.more.iter().filter_map(|samples| mean(samples)).collect(),
-    }
-}
-
 impl std::fmt::Debug for Study {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Study")
             .field("header", self.header())
             .field("trials", &self.trials().len())
-            .field("max_trials", &self.max_trials)
+            .field("max_trials", &self.state.max_trials)
             .finish_non_exhaustive()
     }
 }

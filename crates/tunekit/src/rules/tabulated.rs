@@ -135,8 +135,7 @@ impl Tabulated {
     /// The table of these rows, in any order.
     ///
     /// # Errors
-    /// No row, a configuration outside of the space, a time that is none, a step 0, a row that is there twice or is
-    /// missing.
+    /// No rows, a configuration outside the space, an invalid time, a step 0, a row twice, or a missing row.
     pub fn new(space: &Space, rows: impl IntoIterator<Item = TabulatedRow>) -> Result<Self, TabulatedError> {
         let mut found: BTreeMap<(String, u64), (Config, Steps)> = BTreeMap::new();
         for (row, one) in rows.into_iter().enumerate() {

@@ -4,6 +4,9 @@
 //! space: the study replays without the earlier ones, and any searcher goes on from there. Tasks differ in scale and
 //! offset, so that values are compared by their rank within a task. Reading journals is not done here.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::distribution::normal_quantile;
@@ -49,8 +52,22 @@ pub enum TransferError {
     Space {
         /// Index of the study, from 0.
         index: usize,
-        /// The first parameter that is not the same in both.
+        /// The first parameter that is not the same in both, or not in the same place.
         parameter: String,
+    },
+    /// One forbade other configurations.
+    #[error(
+        "earlier study {index} has the predicates [{}], this one [{}]; transfer needs equal ones",
+        theirs.join(", "),
+        ours.join(", ")
+    )]
+    Predicates {
+        /// Index of the study, from 0.
+        index: usize,
+        /// Its predicates, in order.
+        theirs: Vec<String>,
+        /// This study's predicates, in order.
+        ours: Vec<String>,
     },
     /// One went the other way.
     #[error("earlier study {index} went for {theirs}, this one goes for {ours}; leave it out")]
@@ -115,7 +132,8 @@ pub struct Transfer {
     tasks: Vec<Task>,
 }
 
-/// One earlier study, by loss from the least.
+/// One earlier study, the best result first: a trial that came further along a resource is better than one that was
+/// stopped before.
 #[derive(Debug, Clone)]
 struct Task {
     results: Vec<Trialled>,
@@ -125,6 +143,8 @@ struct Task {
 struct Trialled {
     config: Config,
     x: Vec<f64>,
+    /// How far its trials came; see `History::reach`.
+    reach: u64,
     /// Infinite where a constraint is not met: behind all that meet theirs, and equal to each other.
     loss: f64,
 }
@@ -132,6 +152,15 @@ struct Trialled {
 impl Trialled {
     fn is_feasible(&self) -> bool {
         self.loss < f64::INFINITY
+    }
+
+    /// The better one first.
+    fn order(&self, other: &Self) -> Ordering {
+        let infeasible = (!self.is_feasible()).cmp(&!other.is_feasible());
+        if infeasible.is_ne() || !self.is_feasible() {
+            return infeasible;
+        }
+        other.reach.cmp(&self.reach).then(self.loss.total_cmp(&other.loss))
     }
 }
 
@@ -151,6 +180,11 @@ impl Transfer {
             let header = experiment.header();
             if let Some(parameter) = difference(&setup.space, &header.space) {
                 return Err(TransferError::Space { index, parameter });
+            }
+            if setup.space != header.space {
+                let [theirs, ours] =
+                    [&header.space, &setup.space].map(|space| space.predicates().map(str::to_owned).collect());
+                return Err(TransferError::Predicates { index, theirs, ours });
             }
             let (theirs, ours) = (header.metric.goal, setup.metric.goal);
             if theirs != ours {
@@ -226,7 +260,7 @@ impl Transfer {
             let sobol = Sobol::new(&mut stream);
             let drawn = (0..CANDIDATES).filter_map(|i| {
                 let config = self.space.decode(&sobol.point(i, self.space.len())).ok()?;
-                Some((self.space.encode(&config).ok()?, config))
+                self.space.allows(&config).then_some((self.space.encode(&config).ok()?, config))
             });
             let known = self.shortlist().into_iter().map(|result| (result.x, result.config));
             // A leaf is flat: among its points the whole forest decides.
@@ -245,9 +279,9 @@ impl Transfer {
     }
 
     /// The smallest space that holds the best configuration of every earlier study, larger by a twentieth of each range
-    /// at each side (Perrone et al. 2019). Of a categorical, the values that were among the best remain. With few or
-    /// unlike earlier studies the present optimum may lie outside. Conditions and predicates stay, and so do parameters
-    /// that others depend on.
+    /// at each side (Perrone et al. 2019). A categorical parameter keeps the values that were among the best. With few
+    /// or unlike earlier studies the present optimum may lie outside. Conditions and predicates stay, and so do
+    /// parameters that others depend on.
     pub fn bounding_box(&self) -> Space {
         let best: Vec<&Trialled> =
             self.tasks.iter().filter_map(|task| task.results.first()).filter(|r| r.is_feasible()).collect();
@@ -278,15 +312,24 @@ impl Transfer {
 impl Task {
     fn of(experiment: &Experiment) -> Self {
         let (space, goal) = (&experiment.header().space, experiment.header().metric.goal);
+        let history = experiment.history();
+        // Of a configuration the trials count that came furthest.
+        let mut reaches: BTreeMap<String, u64> = BTreeMap::new();
+        for trial in history.trials().iter().filter(|trial| !trial.is_pending() && trial.failure.is_none()) {
+            let reach = reaches.entry(trial.config.key()).or_default();
+            *reach = history.reach(trial).max(*reach);
+        }
+        let reach = |config: &Config| reaches.get(&config.key()).copied().unwrap_or(0);
         let result = |o: &Observed<'_>| {
             let loss = Some(o.loss(goal)).filter(|v| v.is_finite())?;
             let loss = if o.is_feasible() { loss } else { f64::INFINITY };
-            Some(Trialled { config: o.config.clone(), x: space.encode(o.config).ok()?, loss })
+            let reach = reach(o.config);
+            Some(Trialled { config: o.config.clone(), x: space.encode(o.config).ok()?, reach, loss })
         };
         // A trial that was cut off counts at its bound: it shows where not to begin.
-        let known = experiment.history().known();
+        let known = history.clone().by_value().counting(|trial| history.reach(trial) == reach(&trial.config)).known();
         let mut results: Vec<Trialled> = known.iter().filter_map(result).collect();
-        results.sort_by(|a, b| a.loss.total_cmp(&b.loss));
+        results.sort_by(Trialled::order);
         if results.len() > MOST {
             let rest = results.split_off(SHORTLIST);
             let room = MOST - SHORTLIST;
@@ -297,14 +340,14 @@ impl Task {
 
     /// The place of each result in its study, from 0 to 1; equals share theirs.
     fn ranks(&self) -> Vec<f64> {
-        self.results.iter().map(|result| self.rank(result.loss)).collect()
+        self.results.iter().map(|result| self.rank(result)).collect()
     }
 
-    /// The share of the study's results that are lower, those equal by half.
-    fn rank(&self, loss: f64) -> f64 {
-        let lower = self.results.partition_point(|r| r.loss < loss);
-        let not_higher = self.results.partition_point(|r| r.loss <= loss);
-        (lower + not_higher) as f64 / (2 * self.results.len()) as f64
+    /// The share of the study's results that are better than one of them, those equal by half.
+    fn rank(&self, result: &Trialled) -> f64 {
+        let better = self.results.partition_point(|r| r.order(result).is_lt());
+        let not_worse = self.results.partition_point(|r| r.order(result).is_le());
+        (better + not_worse) as f64 / (2 * self.results.len()) as f64
     }
 
     /// The worth of each candidate in this study, from 0 to 1: as measured, or as a forest of the ranks predicts.
@@ -314,7 +357,7 @@ impl Task {
         // Its own stream: the same for every study that asks, for the portfolio is no matter of luck.
         let forest = Forest::grow(space, &rows, &mut Stream::of_study(0, "transfer zero shot"));
         let rank = |candidate: &Trialled| match self.results.iter().find(|r| r.config == candidate.config) {
-            Some(own) => self.rank(own.loss),
+            Some(own) => self.rank(own),
             None => forest.trees.iter().map(|t| t.value(&candidate.x)).sum::<f64>() / forest.trees.len() as f64,
         };
         candidates.iter().map(rank).collect()
@@ -328,15 +371,16 @@ impl Task {
     }
 }
 
-/// The first parameter that two spaces do not have alike; any name stands for another order.
+/// The first parameter that two spaces do not have alike in one place: its name, its domain, and when it exists.
 fn difference(ours: &Space, theirs: &Space) -> Option<String> {
-    if ours == theirs {
-        return None;
+    let (mut one, mut other) = (ours.iter(), theirs.iter());
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return None,
+            (Some(own), Some(their)) if own == their && ours.conditions(own.0).eq(theirs.conditions(own.0)) => {}
+            (Some((name, _)), _) | (None, Some((name, _))) => return Some(name.to_owned()),
+        }
     }
-    let unlike = ours.iter().find(|(name, domain)| theirs.domain(name) != Some(domain)).map(|(name, _)| name);
-    let more = theirs.iter().find(|(name, _)| ours.domain(name).is_none()).map(|(name, _)| name);
-    let any = ours.iter().next().map(|(name, _)| name);
-    unlike.or(more).or(any).map(str::to_owned)
 }
 
 /// A domain from coordinate `lo` to `hi`; of choices without order those that are kept.

@@ -15,6 +15,8 @@
 //!   more than its metric. An earlier reader refuses the schema. In an earlier journal that this version continues its
 //!   reports have both, too, which an earlier reader ignores; it refuses such a `done`.
 //! - Schema 7: `racing` goes by constraints and by costs. In an earlier journal it heeds the metric alone, as before.
+//! - Schema 8: the event `limit`, the most trials that are started in all. An interrupted trial that had been told to
+//!   stop ends with its reports; in an earlier journal it is asked for again unless its reports are replicates.
 
 use std::fmt;
 
@@ -29,9 +31,11 @@ use super::value::Config;
 /// The first schema in which replicates of an interrupted trial are kept.
 const KEEPS_REPLICATES: u32 = 3;
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 7;
+pub const SCHEMA: u32 = 8;
 /// The first schema in which `racing` goes by constraints and costs.
 const RACES_BY_ALL: u32 = 7;
+/// The first schema in which limits of trials are journalled, and trials that were told to stop are over.
+const LIMITS: u32 = 8;
 /// The first schema in which every line has a check.
 pub(crate) const SEALED: u32 = 4;
 
@@ -156,6 +160,17 @@ impl Header {
     /// Whether `racing` goes by constraints and costs: in journals begun by earlier versions it heeds the metric alone.
     pub fn races_by_all(&self) -> bool {
         self.schema >= RACES_BY_ALL
+    }
+
+    /// Whether the journal has each limit of the number of trials: journals begun by earlier versions have none.
+    pub fn has_limits(&self) -> bool {
+        self.schema >= LIMITS
+    }
+
+    /// Whether a trial that was told to stop is over, even if it is interrupted before it is told: in journals begun by
+    /// earlier versions only where its reports stand ([`Header::keeps_interrupted`]).
+    pub fn ends_stopped(&self) -> bool {
+        self.schema >= LIMITS || self.keeps_interrupted()
     }
 
     /// The first part in which this header, a journal's, and the one that is asked for differ; `None` if they are of
@@ -311,16 +326,24 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_s: Option<f64>,
     },
+    /// The limit of the number of trials changed; at first there is none.
+    Limit {
+        /// The most trials that are started in all; `None`: no limit.
+        max_trials: Option<u64>,
+        /// Seconds of the study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_s: Option<f64>,
+    },
 }
 
 impl Event {
     /// Whether it may be acted on once the operating system has it, before the disk does.
     ///
     /// A trial may start then. A power failure can take the end of a journal, but nothing from its middle: if a trial
-    /// is forgotten, so is all that came after it, and the study, asked again, gives out the same trial. The next event
-    /// that may not wait takes those before it along.
+    /// is forgotten, so is all that came after it, and the study, asked again, gives out the same trial. A limit is set
+    /// anew whenever a study goes on. The next event that may not wait takes those before it along.
     pub(crate) fn may_wait(&self) -> bool {
-        matches!(self, Self::Ask { .. })
+        matches!(self, Self::Ask { .. } | Self::Limit { .. })
     }
 
     /// When it happened, in seconds of the study.
@@ -331,7 +354,8 @@ impl Event {
             | Self::Report { at_s, .. }
             | Self::Tell { at_s, .. }
             | Self::Interrupt { at_s, .. }
-            | Self::Add { at_s, .. } => *at_s,
+            | Self::Add { at_s, .. }
+            | Self::Limit { at_s, .. } => *at_s,
         }
     }
 

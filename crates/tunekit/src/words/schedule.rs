@@ -362,6 +362,15 @@ impl SchedulerSpec {
         }
     }
 
+    /// Whether it may pause a trial and let it go on later. A scheduler of your own is taken for one that does.
+    pub(crate) fn pauses(&self) -> bool {
+        match self {
+            Self::Fifo | Self::Asha(_) => false,
+            Self::Median(options) => options.within.pauses(),
+            _ => true,
+        }
+    }
+
     /// The resource of the first rung, where it has rungs.
     pub(crate) fn grace(&self) -> Option<u64> {
         match self {

@@ -2,7 +2,9 @@
 
 use tunekit::results::{ImportanceError, Importances, PartialDependence, Surface};
 use tunekit::searcher::{History, Prediction, Random, Searcher, Stream, SuggestError};
-use tunekit::{Config, Domain, Experiment, Metric, SearcherKind, Setup, Space, Study, Value};
+use tunekit::{
+    Config, Decision, Domain, Experiment, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study, Value,
+};
 
 /// A model that knows the function, to so much on either side.
 struct Oracle(fn(&Config) -> f64, f64);
@@ -84,6 +86,37 @@ fn a_forest_of_random_trials_orders_ishigamis_parameters() {
     assert!(importances.known > 0.7, "{importances:?}");
     // A journal tells the same, without a searcher.
     assert_eq!(Experiment::of(&study).importances().unwrap(), importances);
+}
+
+#[test]
+fn a_journal_of_trials_that_were_stopped_explains_what_the_study_does() {
+    let space = cube(&["x", "y"], 0.0, 1.0);
+    for kind in [SchedulerKind::Asha, SchedulerKind::AshaPromotion] {
+        let setup = Setup::new(space.clone(), Metric::minimize("loss")).searcher(SearcherKind::Random).seed(7);
+        let mut study = Study::new(setup.scheduler(kind).max_resource(3)).unwrap();
+        for _ in 0..200 {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let [x, y] = ["x", "y"].map(|name| job.config.float(name).unwrap());
+            // The effects are not the same after one step and after three.
+            let [after_one, after_three] = [3.0 * x + y, 30.0 + x + 3.0 * y];
+            let mut step = job.from.map_or(0, |from| from.resource);
+            let mut decision = Decision::Continue;
+            while decision == Decision::Continue {
+                step += 1;
+                let value = if step < 3 { after_one } else { after_three };
+                decision = study.report(job.trial, step, value).unwrap();
+            }
+            if decision == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+        let importances = study.importances().unwrap();
+        assert_eq!(Experiment::of(&study).importances(), Ok(importances), "{kind}");
+        let partial = study.partial_dependence("x", 5).unwrap();
+        assert_eq!(Experiment::of(&study).partial_dependence("x", 5), Ok(partial), "{kind}");
+        let read = Experiment::from_events(study.take_events()).unwrap();
+        assert_eq!(read, Experiment::of(&study), "{kind}");
+    }
 }
 
 fn additive(config: &Config) -> f64 {

@@ -6,5 +6,6 @@ mod conformance;
 mod constrained;
 mod contract;
 mod dyhpo;
+mod ends;
 mod population;
 mod racing;

@@ -2,7 +2,7 @@
 //! random search on the same problem.
 
 use tunekit::results::pareto;
-use tunekit::{Config, Domain, Measured, Metric, Outcome, SearcherKind, Setup, Space, Study};
+use tunekit::{Config, Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 fn square() -> Space {
     Space::new()
@@ -50,6 +50,26 @@ fn an_unknown_constraint_is_learned_and_its_border_found() {
         value(&best.config) - 0.18
     });
     assert!(gp < 0.01 && gp < random / 5.0, "gp {gp}, random {random}");
+}
+
+#[test]
+fn constraints_that_were_never_measured_change_no_suggestion() {
+    let suggested = |constraints: usize| -> Vec<Config> {
+        let setup = Setup::new(square(), Metric::minimize("m")).seed(5);
+        let setup = setup.scheduler(SchedulerKind::AshaPromotion).max_resource(81);
+        let names = ["memory", "disk", "power"].into_iter().take(constraints);
+        let mut study = Study::new(names.fold(setup, |setup, name| setup.constraint(name))).unwrap();
+        let mut run = |_| {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let value = (xy(&job.config).0 - 0.2).powi(2) + (xy(&job.config).1 - 0.7).powi(2);
+            assert_eq!(study.report(job.trial, job.resource.unwrap(), value), Ok(Decision::Pause));
+            job.config
+        };
+        (0..16).map(&mut run).collect()
+    };
+    let unconstrained = suggested(0);
+    assert_eq!(suggested(1), unconstrained);
+    assert_eq!(suggested(3), unconstrained);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Starting from earlier studies: the gain where they are alike, and the cost where they are not.
 
 use tunekit::study::{Transfer, TransferError, TransferMethod};
-use tunekit::{Config, Domain, Experiment, Measured, Metric, SearcherKind, Setup, Space, Study};
+use tunekit::{
+    Config, Decision, Domain, Experiment, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study,
+};
 
 fn space() -> Space {
     Space::new()
@@ -259,4 +261,78 @@ fn only_what_meets_the_constraints_is_proposed_or_bounds_the_box() {
     let boxed = transfer.bounding_box();
     let Some(Domain::Float(range)) = boxed.domain("x") else { panic!("{boxed:?}") };
     assert!(range.hi() < 0.5, "the box reaches {}, where nothing is allowed", range.hi());
+}
+
+#[test]
+fn what_ran_in_full_and_won_is_better_than_what_was_stopped() {
+    for kind in [SchedulerKind::Asha, SchedulerKind::AshaPromotion, SchedulerKind::Median] {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let setup = Setup::new(space, Metric::minimize("loss")).searcher(SearcherKind::Random).seed(3);
+        let mut study = Study::new(setup.clone().scheduler(kind).max_resource(9)).unwrap();
+        // Losses rise along the way, as large errors that take long to show do.
+        while study.started() < 12 {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let slope = 2.0 - 1.0 / (1.0 + job.trial.0 as f64);
+            let mut step = job.from.map_or(0, |from| from.resource);
+            let mut decision = Decision::Continue;
+            while decision == Decision::Continue {
+                step += 1;
+                decision = study.report(job.trial, step, slope * step as f64).unwrap();
+            }
+            if decision == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+        }
+        let ends = |step| study.trials().iter().filter(|t| t.last_step() == Some(step)).count();
+        assert!(ends(1) > 1 && ends(9) > 0, "{kind}: {} and {}", ends(1), ends(9));
+        let transfer = Transfer::new(&setup, vec![Experiment::of(&study)]).unwrap();
+        assert_eq!(transfer.zero_shot(1), [study.trials()[0].config.clone()], "{kind}");
+    }
+}
+
+#[test]
+fn nothing_is_proposed_that_a_predicate_forbids() {
+    let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+    let space = space.with("y", Domain::float(0.0, 1.0).unwrap()).unwrap().require("x + y <= 0.5").unwrap();
+    let setup = Setup::new(space.clone(), Metric::minimize("loss")).searcher(SearcherKind::Random);
+    let mut study = Study::new(setup.clone()).unwrap();
+    for _ in 0..30 {
+        let job = study.ask().unwrap().assignment().unwrap();
+        // Best where it is forbidden.
+        let loss = -job.config.float("x").unwrap() - job.config.float("y").unwrap();
+        study.tell(job.trial, loss).unwrap();
+    }
+    let transfer = Transfer::new(&setup, vec![Experiment::of(&study)]).unwrap();
+    for seed in 0..10 {
+        let points = transfer.quantile(5, seed);
+        assert!(points.len() == 5 && points.iter().all(|config| space.allows(config)), "{points:?}");
+    }
+    assert!(Study::new(transfer.apply(TransferMethod::Quantile, 5, setup)).is_ok());
+}
+
+#[test]
+fn spaces_that_differ_are_told_apart_by_what_differs() {
+    let with = |names: [&str; 2], predicate: Option<&str>, pooled: &str| {
+        let space = names.iter().fold(Space::new(), |s, name| s.with(*name, Domain::int(1, 9).unwrap()).unwrap());
+        let space = space.with("kind", Domain::categorical(["plain", "pooled"]).unwrap()).unwrap();
+        let space = space.with_when("pool", Domain::Bool, "kind", [pooled]).unwrap();
+        predicate.map_or(space.clone(), |predicate| space.require(predicate).unwrap())
+    };
+    let setup = |space| Setup::new(space, Metric::minimize("loss"));
+    let ours = setup(with(["a", "b"], Some("a <= b"), "pooled"));
+    let refused = |theirs: Space| {
+        let study = Study::new(setup(theirs)).unwrap();
+        Transfer::new(&ours, vec![Experiment::of(&study)]).unwrap_err()
+    };
+    let of = |parameter: &str| TransferError::Space { index: 0, parameter: parameter.to_owned() };
+    assert_eq!(refused(with(["a", "c"], None, "pooled")), of("b"));
+    assert_eq!(refused(with(["b", "a"], Some("a <= b"), "pooled")), of("a"));
+    assert_eq!(refused(with(["a", "b"], Some("a <= b"), "plain")), of("pool"));
+    let predicates = refused(with(["a", "b"], Some("a < b"), "pooled"));
+    assert_eq!(
+        predicates.to_string(),
+        "earlier study 0 has the predicates [a < b], this one [a <= b]; transfer needs equal ones"
+    );
+    assert!(matches!(refused(with(["a", "b"], None, "pooled")), TransferError::Predicates { index: 0, .. }));
+    assert_eq!(refused(with(["a", "b"], Some("a <= b"), "pooled")), TransferError::Empty { index: 0 });
 }

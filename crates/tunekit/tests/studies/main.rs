@@ -4,6 +4,7 @@
 
 mod again;
 mod asking;
+mod best;
 mod checkpoints;
 mod cut_off;
 mod measured;

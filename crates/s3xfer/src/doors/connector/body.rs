@@ -7,6 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub(super) struct ResponseBody {
     early: Bytes,
     buffers: Arc<Buffers>,
     frame: Option<Frame>,
+    /// Count the bytes as they come from the connection: a frame may hold them for a while.
+    counters: Vec<Arc<AtomicU64>>,
     linger: Linger,
     /// Told after the bytes that came before it.
     failure: Option<BodyError>,
@@ -105,13 +108,24 @@ impl ResponseBody {
             Framing::Chunked => Left::Chunks(Chunked::new()),
             Framing::UntilClose => Left::All,
         };
-        let linger = Linger::default();
-        let mut body =
-            Self { connection: Some(connection), home, left, early, buffers, frame: None, linger, failure: None };
+        let (connection, linger) = (Some(connection), Linger::default());
+        let (frame, counters, failure) = (None, Vec::new(), None);
+        let mut body = Self { connection, home, left, early, buffers, frame, counters, linger, failure };
         if matches!(body.left, Left::Nothing) {
             body.release();
         }
         body
+    }
+
+    /// The same, with counters of the bytes that come.
+    pub(super) fn counted_by(self, counters: Vec<Arc<AtomicU64>>) -> Self {
+        Self { counters, ..self }
+    }
+
+    fn count(&self, bytes: usize) {
+        for counter in &self.counters {
+            counter.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 
     /// Reads until the frame is full (`true`) or the body is at its end.
@@ -162,6 +176,7 @@ impl ResponseBody {
                 }
             };
             frame.advance(read);
+            self.count(read);
             match &mut self.left {
                 Left::Bytes(missing) if read == 0 => return Poll::Ready(Err(BodyError::Early { missing: *missing })),
                 Left::Bytes(left) => {
@@ -179,6 +194,7 @@ impl ResponseBody {
     /// Moves bytes that were already read into the frame.
     fn take_early(&mut self) -> Result<(), BodyError> {
         let frame = self.frame.get_or_insert_with(|| self.buffers.take());
+        let before = frame.filled();
         match &mut self.left {
             Left::Bytes(left) => {
                 let ours = self.early.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
@@ -203,6 +219,8 @@ impl ResponseBody {
             }
             Left::Nothing => {}
         }
+        let taken = self.frame.as_ref().map_or(0, Frame::filled) - before;
+        self.count(taken);
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ pub(super) struct Dialler {
     addresses: Mutex<HashMap<SocketAddr, Arc<Address>>>,
     turn: AtomicUsize,
     open: Arc<AtomicUsize>,
+    /// Nanoseconds in which the fastest connection was open, and one more; 0 before the first.
+    fastest: AtomicU64,
 }
 
 /// The cell is filled by the first that needs it; the others wait for that one.
@@ -102,6 +104,18 @@ impl Dialler {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// The time in which the fastest connection was open: a round trip to the server or the proxy.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        Some(Duration::from_nanos(self.fastest.load(Ordering::Relaxed).checked_sub(1)?))
+    }
+
+    fn connected(&self, after: Duration) {
+        let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
+        let faster = |fastest: u64| (fastest == 0 || nanos < fastest).then_some(nanos);
+        // An error is a faster one that there was.
+        let _ = self.fastest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, faster);
+    }
+
     /// A connection to one of the addresses of `host`, before `deadline` (which the caller enforces).
     ///
     /// # Errors
@@ -121,8 +135,10 @@ impl Dialler {
             let share = deadline.saturating_duration_since(Instant::now()) / (count - tried).min(SHARES);
             let place = self.place(state);
             let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", share.as_millis()));
+            let began = Instant::now();
             match timeout(share, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(late())) {
                 Ok(stream) => {
+                    self.connected(began.elapsed());
                     place.address.failed(None);
                     // Requests are small and wait for nothing; Nagle's algorithm could only delay them.
                     if let Err(error) = stream.set_nodelay(true) {

@@ -1,19 +1,23 @@
 //! Connections that wait for their next request.
 //!
-//! The last connection that came back goes out first: its congestion window is the widest, and the others grow old. Two
-//! limits bound the number of idle ones, for all hosts together. There is a most for all of them together, and the
+//! The last connection that came back goes out first: its congestion window is the widest, and the others grow old. A
+//! request that has waited for a new connection for long may ask for the next one that comes back; of several such
+//! requests the first one gets it.
+//!
+//! Two limits bound the number of idle ones, for all hosts together. There is a most for all of them together, and the
 //! oldest makes room, as it does for a new connection when as many are open as may be. And none stays idle for longer
 //! than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that have waited for too long are
 //! closed. The task lives on the connections' own runtime while one of them is idle. Where that runtime ends, they are
 //! closed with it, because they could not be used any more. Dropping the pool closes them, too.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::future::pending;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::runtime;
-use tokio::sync::Notify;
+use tokio::runtime::{self, Handle};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::proxy::Proxy;
@@ -56,6 +60,22 @@ struct Waiting {
     came: u64,
     /// The runtimes on which a task closes connections that have aged.
     watched: HashSet<runtime::Id>,
+    /// Requests that take the next connection that comes back: the first one asked first.
+    wanted: VecDeque<Wanted>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    origin: Origin,
+    runtime: runtime::Id,
+    given: oneshot::Sender<Connection>,
+}
+
+/// A request's place among those that want a connection, until it is dropped.
+struct Want<'a> {
+    pool: &'a Arc<Pool>,
+    origin: &'a Origin,
+    given: oneshot::Receiver<Connection>,
 }
 
 #[derive(Debug)]
@@ -105,8 +125,37 @@ impl Pool {
         found
     }
 
-    /// Keeps a connection for later. Nothing of its last answer may be left to read.
-    pub(super) fn put(self: &Arc<Self>, origin: Origin, mut connection: Connection) {
+    /// A connection that waits, or the next one that comes back.
+    pub(super) async fn returned(self: &Arc<Self>, origin: &Origin) -> Connection {
+        loop {
+            // Asked for before the look at those that wait, so that none comes back unseen between the two.
+            let mut want = self.want(origin);
+            if let Some(waiting) = self.take(origin) {
+                return waiting;
+            }
+            match (&mut want.given).await {
+                Ok(given) if given.is_usable() => return given,
+                Ok(_closed) => {}
+                // The pool goes, and the request with it.
+                Err(_) => pending().await,
+            }
+        }
+    }
+
+    fn want<'a>(self: &'a Arc<Self>, origin: &'a Origin) -> Want<'a> {
+        let (give, given) = oneshot::channel();
+        let mut waiting = self.waiting();
+        waiting.wanted.retain(|wanted| !wanted.given.is_closed());
+        let runtime = Handle::current().id();
+        waiting.wanted.push_back(Wanted { origin: origin.clone(), runtime, given: give });
+        drop(waiting);
+        Want { pool: self, origin, given }
+    }
+
+    /// Keeps a connection for later, or gives it to the request that has asked for one first. Nothing of its last
+    /// answer may be left to read.
+    pub(super) fn put(self: &Arc<Self>, origin: Origin, connection: Connection) {
+        let Some(mut connection) = self.waiting().give(&origin, connection) else { return };
         connection.rest();
         let runtime = connection.runtime().clone();
         let now = Instant::now();
@@ -147,6 +196,12 @@ impl Pool {
         self.waiting().all.values().filter(|waiting| waiting.connection.is_usable()).count()
     }
 
+    /// Requests that wait for a connection to come back.
+    #[cfg(test)]
+    pub(super) fn wanted(&self) -> usize {
+        self.waiting().wanted.iter().filter(|wanted| !wanted.given.is_closed()).count()
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -163,6 +218,20 @@ impl Waiting {
         self.came += 1;
         self.by_origin.entry(idle.origin.clone()).or_default().push_back(self.came);
         self.all.insert(self.came, idle);
+    }
+
+    /// Gives the connection to the first that wants it, or back.
+    fn give(&mut self, origin: &Origin, mut connection: Connection) -> Option<Connection> {
+        let runtime = connection.runtime().id();
+        let may_take = |wanted: &Wanted| wanted.runtime == runtime && wanted.origin == *origin;
+        while let Some(first) = self.wanted.iter().position(may_take) {
+            let wanted = self.wanted.remove(first)?;
+            match wanted.given.send(connection) {
+                Ok(()) => return None,
+                Err(unwanted) => connection = unwanted,
+            }
+        }
+        Some(connection)
     }
 
     fn take_newest(&mut self, origin: &Origin) -> Option<Idle> {
@@ -205,6 +274,16 @@ impl Waiting {
             !numbers.is_empty()
         });
         taken.into_values().collect()
+    }
+}
+
+/// A connection that was given and not taken goes to the next one.
+impl Drop for Want<'_> {
+    fn drop(&mut self) {
+        self.given.close();
+        if let Ok(unused) = self.given.try_recv() {
+            self.pool.put(self.origin.clone(), unused);
+        }
     }
 }
 

@@ -8,7 +8,8 @@
 //! `no_proxy` lists, with commas or blanks between them, the hosts that are reached without a proxy: `*` for
 //! everything; a name, with or without a dot or `*.` before it, for that host and all below it (curl, botocore); an
 //! address; a network as `10.0.0.0/8` (curl since 7.86, Go); and each of them but a network may have a port behind it,
-//! and is for that port then (botocore, Go).
+//! and is for that port then (botocore, Go). This machine itself (`localhost`, `127.0.0.0/8`, `::1`) is never reached
+//! through a proxy, as in Go's net/http: another machine's loopback interface is meant by nobody.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,6 +19,9 @@ use aws_smithy_types::base64;
 
 /// The port of a proxy whose address names none.
 const DEFAULT_PORT: u16 = 80;
+
+/// This machine itself.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
 
 /// Kinds of proxies that others know.
 const OTHER_KINDS: [&str; 6] = ["https", "socks", "socks4", "socks4a", "socks5", "socks5h"];
@@ -81,9 +85,9 @@ enum Exception {
 }
 
 impl Proxies {
-    /// The proxies of this process's environment as it is now.
+    /// The proxies of this process's environment as it is now, none of them for this machine itself.
     pub(super) fn from_env() -> Self {
-        Self::new(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
+        Self::new(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned())).but_not_for_loopback()
     }
 
     /// The proxies of an environment whose variables `value_of` gives.
@@ -98,6 +102,12 @@ impl Proxies {
         let list = first(&["no_proxy", "NO_PROXY"]).map_or_else(String::new, |(_, list)| list);
         let items = list.split(|between: char| between == ',' || between.is_whitespace());
         Self { https, http, exceptions: items.filter_map(Exception::parse).collect() }
+    }
+
+    /// The same, but for requests to this machine itself.
+    fn but_not_for_loopback(mut self) -> Self {
+        self.exceptions.extend(LOOPBACK.into_iter().filter_map(Exception::parse));
+        self
     }
 
     /// Whether there are none, for any target.
@@ -378,6 +388,19 @@ mod tests {
             ("127.0.0.1", "localhost", 443),
         ] {
             assert!(!direct(list, host, port), "{list} and {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_reached_directly() {
+        for variables in [&[("ALL_PROXY", "http://a:1")][..], &[("ALL_PROXY", "http://a:1"), ("NO_PROXY", "b")]] {
+            let proxies = proxies(variables).but_not_for_loopback();
+            for host in ["localhost", "LocalHost.", "127.0.0.1", "127.1.2.3", "[::1]", "[::ffff:127.0.0.1]"] {
+                assert_eq!(proxies.of(false, host, 9000), Ok(None), "{host}");
+            }
+            for host in ["bucket.example", "localhost.example", "128.0.0.1", "[::2]", "10.0.0.1"] {
+                assert!(proxies.of(true, host, 443).unwrap().is_some(), "{host}");
+            }
         }
     }
 

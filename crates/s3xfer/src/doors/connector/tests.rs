@@ -1,5 +1,6 @@
 //! The connector against servers of flesh and blood: real sockets, scripted answers, wrong ones mostly.
 
+mod limited;
 mod proxies;
 
 use std::io::{self, Read, Write};
@@ -366,7 +367,7 @@ async fn connections_that_nobody_wants_again_are_closed_after_a_while() {
         whole(get(&shared, &server.url("/")).await).await;
     }
     tokio::time::pause();
-    tokio::time::sleep(IDLE_LIMIT / 2).await;
+    sleep(IDLE_LIMIT / 2).await;
     tokio::time::resume();
     for server in &servers[2..] {
         whole(get(&shared, &server.url("/")).await).await;
@@ -374,9 +375,9 @@ async fn connections_that_nobody_wants_again_are_closed_after_a_while() {
     assert_eq!(tasks(), 1);
     tokio::time::pause();
     // Nothing is asked for from here on.
-    tokio::time::sleep(IDLE_LIMIT * 3 / 4).await;
+    sleep(IDLE_LIMIT * 3 / 4).await;
     assert_open(&servers, 3);
-    tokio::time::sleep(IDLE_LIMIT / 2).await;
+    sleep(IDLE_LIMIT / 2).await;
     assert_open(&servers, 0);
     assert_eq!(tasks(), 0, "the task lives as long as connections wait");
 }
@@ -623,7 +624,7 @@ async fn what_is_dropped_is_closed() {
         if server.open.load(Ordering::SeqCst) == 0 {
             return;
         }
-        tokio::time::sleep(MOMENT).await;
+        sleep(MOMENT).await;
     }
     panic!("{} connections are still open", server.open.load(Ordering::SeqCst));
 }
@@ -767,7 +768,9 @@ async fn a_file_of_certificates_that_is_not_one_is_named_in_the_error() {
     let empty = tempfile::NamedTempFile::new().unwrap();
     let server = Server::new(|_, _| Ok(false));
     let url = server.url("/").replace("http:", "https:");
-    for (path, what) in [("/nowhere/bundle.pem".as_ref(), "/nowhere/bundle.pem"), (empty.path(), "there is none")] {
+    for (path, what) in
+        [("/nowhere/bundle.pem".as_ref(), "/nowhere/bundle.pem"), (empty.path(), "holds no certificate")]
+    {
         let shared = Shared { tls: Tls::trusting(Some(path.into())), ..Shared::default() };
         let error = ask(&shared, Method::GET, &url, NEVER).await.unwrap_err().to_string();
         assert!(error.contains("AWS_CA_BUNDLE") && error.contains(what), "{error}");

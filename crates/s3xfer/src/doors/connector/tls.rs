@@ -10,7 +10,8 @@ use std::env;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -89,9 +90,18 @@ pub(super) enum TlsError {
 /// The state that all TLS connections of one client share: trusted certificates, and sessions to resume.
 #[derive(Debug)]
 pub(super) struct Tls {
-    bundle: Option<OsString>,
+    path: Option<OsString>,
+    bundle: OnceCell<Bundle>,
     config: OnceCell<Arc<ClientConfig>>,
     gulps: Arc<Buffers>,
+}
+
+/// A file of certificates to trust, each of which rustls can use.
+#[derive(Debug)]
+pub(super) struct Bundle {
+    /// The file's bytes.
+    pub(super) pem: Vec<u8>,
+    certificates: Vec<CertificateDer<'static>>,
 }
 
 /// A TLS connection behind its handshake.
@@ -148,8 +158,8 @@ fn mend(cause: &rustls::Error) -> &'static str {
 }
 
 /// The reason why another client did not accept a certificate, and how to mend it; `None` for other errors. The reason
-/// may be wrapped in I/O errors, whose `source` passes it over. Only our own client reads AWS_CA_BUNDLE, so the hint
-/// does not name it.
+/// may be wrapped in I/O errors, whose `source` passes it over. A client that the caller has set does not read
+/// AWS_CA_BUNDLE, so the hint does not name it.
 pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
     let mut causes = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
@@ -168,7 +178,17 @@ pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<Strin
 impl Tls {
     /// Trusts the system's certificates and those in the file `bundle`.
     pub(super) fn trusting(bundle: Option<OsString>) -> Self {
-        Self { bundle, config: OnceCell::new(), gulps: Buffers::of(GULP_BYTES) }
+        Self { path: bundle, bundle: OnceCell::new(), config: OnceCell::new(), gulps: Buffers::of(GULP_BYTES) }
+    }
+
+    /// The certificates to trust besides the system's; `None` where no file is named. The file is read once.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Bundle`].
+    pub(super) async fn bundle(&self) -> Result<Option<&Bundle>, TlsError> {
+        let Some(path) = self.path.as_ref().map(PathBuf::from) else { return Ok(None) };
+        self.bundle.get_or_try_init(|| blocking::run(move || Bundle::read(path))).await.map(Some)
     }
 
     /// Shakes hands with `host` over `tcp`.
@@ -189,30 +209,38 @@ impl Tls {
     }
 
     async fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let bundle = self.bundle.clone();
+        let bundle = self.bundle().await?.map(|bundle| bundle.certificates.clone());
         // Hundreds of certificates are read and parsed.
-        blocking::run(move || client_config(bundle.as_deref().map(Path::new))).await
+        blocking::run(move || client_config(bundle.unwrap_or_default())).await
     }
 }
 
-fn client_config(bundle: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+impl Bundle {
+    fn read(path: PathBuf) -> Result<Self, TlsError> {
+        let usable = || -> Result<Self, String> {
+            let pem = fs::read(&path).map_err(|cause| cause.to_string())?;
+            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+            let certificates = certificates.map_err(|cause| cause.to_string())?;
+            let mut roots = RootCertStore::empty();
+            for certificate in &certificates {
+                roots.add(certificate.clone()).map_err(|cause| cause.to_string())?;
+            }
+            if roots.is_empty() {
+                return Err("the file holds no certificate".to_owned());
+            }
+            Ok(Self { pem, certificates })
+        };
+        usable().map_err(|cause| TlsError::Bundle { path: path.clone(), cause })
+    }
+}
+
+fn client_config(bundle: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     // The system's are many and of all kinds; those that rustls does not understand are nobody's fault here.
     let (added, ignored) = roots.add_parsable_certificates(native.certs);
     tracing::debug!(added, ignored, errors = ?native.errors, "trusted certificates of the system");
-    if let Some(path) = bundle {
-        let unusable = |cause: String| TlsError::Bundle { path: path.to_owned(), cause };
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|cause| unusable(cause.to_string()))?;
-        let before = roots.len();
-        for certificate in certificates {
-            let certificate = certificate.map_err(|cause| unusable(cause.to_string()))?;
-            roots.add(certificate).map_err(|cause| unusable(cause.to_string()))?;
-        }
-        if roots.len() == before {
-            return Err(unusable("there is none".to_owned()));
-        }
-    }
+    roots.add_parsable_certificates(bundle);
     if roots.is_empty() {
         let cause: String = native.errors.iter().map(|error| format!("; {error}")).collect();
         return Err(TlsError::NoRoots { cause });

@@ -1,8 +1,8 @@
 //! [`StagedFile`]: a file that is written beside its target and given the target's name when it is whole.
 //!
 //! Two kinds. One that is not continued has no name at all where the system allows it (`O_TMPFILE`): however the
-//! process ends, nothing is left. One that can be continued has a name that follows from the target's, with a lock in
-//! it as long as it is being written, so that the next download finds it, and finds out whether it is alone.
+//! process ends, nothing is left. A file that can be continued has a name made from the target's. A lock shows whether
+//! it is being written.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -261,7 +261,7 @@ impl Drop for StagedFile {
     }
 }
 
-/// Nobody is there to be told but the log.
+/// Only the log can be told here.
 fn left_behind(place: &Place) -> impl FnOnce(io::Error) {
     |error| tracing::warn!(target = %place.target.display(), %error, "a temporary file is left behind")
 }

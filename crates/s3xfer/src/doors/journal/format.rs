@@ -52,7 +52,7 @@ pub(super) fn mark_line(mark: Mark) -> String {
     format!("{text} {:08x}\n", Chain::START.over(text.as_bytes()).0)
 }
 
-/// The mark that such a line is; `None` if it is none.
+/// The mark in the line; `None` if the line holds no mark.
 pub(super) fn read_mark(line: &[u8; MARK_BYTES]) -> Option<Mark> {
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace().skip(1);
     let mut number = || u64::from_str_radix(words.next()?, 16).ok();

@@ -21,8 +21,8 @@ use crate::words::unfinished::{SavedUpload, Unfinished, UploadRecord};
 
 /// Other versions are not read: their uploads are aborted with [`Client::abort_stale`](crate::Client::abort_stale).
 const VERSION: u32 = 1;
-/// The beginning of every journal's name.
-pub(crate) const PREFIX: &str = ".s3xfer-upload-";
+/// The beginning of every journal's name. Sixteen hexadecimal digits follow.
+const PREFIX: &str = ".s3xfer-upload-";
 /// Nobody's journal is longer: 10,000 parts take less than 2 MB.
 const MOST_BYTES: u64 = 16 << 20;
 /// Times that a journal may be removed between its opening and its locking.
@@ -63,6 +63,14 @@ pub(crate) enum Opened {
     Absent,
     /// Another upload has it.
     Held,
+}
+
+/// Whether a file of that name is a journal, or may be one.
+pub(crate) fn is_journal(name: &OsStr) -> bool {
+    let digits = name.as_bytes().strip_prefix(PREFIX.as_bytes());
+    digits.is_some_and(|digits| {
+        digits.len() == 16 && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 /// The path of the journal of an upload of the file `source` to that place, in `folder` or beside the file.

@@ -11,8 +11,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
@@ -118,6 +119,11 @@ impl Direct {
         sdks_own.then(|| Self { connector, identities, buckets: Mutex::default() })
     }
 
+    /// The time in which the fastest connection was open, if one was made.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.connector.round_trip()
+    }
+
     /// The same past a client that shares connections and credentials, and nothing else.
     pub(super) fn again(&self) -> Self {
         Self { connector: self.connector.clone(), identities: self.identities.clone(), buckets: Mutex::default() }
@@ -182,16 +188,18 @@ impl Direct {
     /// # Errors
     ///
     /// An answer that the SDK has to look at.
-    pub(super) async fn send(&self, ready: &Ready, verb: Verb) -> Result<Answer, Told> {
+    pub(super) async fn send(&self, ready: &Ready, asked: &Asked<'_>) -> Result<Answer, Told> {
         let Ready { way, written } = ready;
-        let method = verb.method();
+        let method = asked.verb.method();
         let sent = self.connector.send(&way.route, &method, &written.target, &written.headers, way.timeouts);
         let answer = sent.boxed().await.map_err(|error| Told::new(Err(error)))?;
         let Some(head) = plain::read(answer.status, &answer.headers) else {
             return Err(Told::new(answer.into_response()));
         };
         let Plain { content_range, content_length, e_tag, last_modified, mtime, checksum } = head;
-        let body = Body { stream: ByteStream::new(answer.into_body()) };
+        let arrived = asked.arrived.map(|_| Arc::<AtomicU64>::default());
+        let counters = asked.arrived.cloned().into_iter().chain(arrived.clone()).collect();
+        let body = Body { stream: ByteStream::new(answer.into_body(counters)), arrived };
         Ok(Answer { content_range, content_length, e_tag, last_modified, mtime, checksum, body })
     }
 

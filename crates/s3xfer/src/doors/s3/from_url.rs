@@ -29,13 +29,13 @@ impl<T> fmt::Debug for ToUrl<T> {
 
 impl<T> ToUrl<T> {
     fn redirect(&self, request: &mut HttpRequest) -> Result<(), BoxError> {
-        // A presigned URL counts only with the headers of S3's own that were signed, and those are none.
+        // A presigned URL is valid only with the S3 headers that were signed, and none was.
         let is_theirs = |name: &str| name.starts_with("x-amz-") || name.starts_with("amz-") || name == "authorization";
         let names: Vec<String> = request.headers().iter().map(|(name, _)| name.to_owned()).collect();
         for name in names.iter().filter(|name| is_theirs(&name.to_ascii_lowercase())) {
             request.headers_mut().remove(name.as_str());
         }
-        // The error of a URL that is none would repeat it.
+        // The parser's error would repeat the URL with its secret query.
         request.set_uri(self.url.whole()).map_err(|_| BoxError::from("the URL cannot be sent"))
     }
 }

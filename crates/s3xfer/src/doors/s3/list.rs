@@ -149,7 +149,7 @@ fn bad_response(what: String) -> RequestFailure {
 }
 
 /// The text that was percent-encoded, in which S3 writes a space as `+`. `None` for text that is not.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Option<String> {
     if !text.contains(['%', '+']) {
         return Some(text.to_owned());
     }

@@ -37,9 +37,11 @@ struct State {
 }
 
 impl Movement {
-    /// The movement of a body that is about to be sent.
-    pub(crate) fn new() -> Self {
-        Self { state: Arc::new(Mutex::new(State { turn: Turn::Theirs(Instant::now()), bytes: 0 })) }
+    /// The movement of a body of so many bytes that is about to be sent. An empty one is asked for no bytes.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let now = Instant::now();
+        let turn = if bytes == 0 { Turn::Answer(now) } else { Turn::Theirs(now) };
+        Self { state: Arc::new(Mutex::new(State { turn, bytes: 0 })) }
     }
 
     pub(crate) fn turn(&self) -> Turn {

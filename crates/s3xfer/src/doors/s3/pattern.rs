@@ -11,7 +11,8 @@
 use std::fmt;
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_s3::config::Credentials;
 use http::Method;
@@ -45,6 +46,8 @@ pub(super) struct Asked<'a> {
     /// Half-open, not empty.
     pub(super) range: Option<&'a Range<u64>>,
     pub(super) if_match: Option<&'a str>,
+    /// Counts the bytes of the body as they come.
+    pub(super) arrived: Option<&'a Arc<AtomicU64>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_s3::types::RequestPayer;
+use aws_sdk_s3::types::{EncodingType, RequestPayer};
 
+use super::list::decoded;
 use super::writing::{bad, send, with_key};
 use super::*;
 use crate::words::object::ObjectAddress;
@@ -42,24 +43,31 @@ impl Store {
                 .writer
                 .list_multipart_uploads()
                 .bucket(bucket)
+                .encoding_type(EncodingType::Url)
                 .set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()))
                 .set_key_marker(after.map(|(key, _)| key.clone()))
                 .set_upload_id_marker(after.map(|(_, id)| id.clone()));
             send!(request, &object, region, |output| output)
         };
         let page = self.see_through(&object, within, None, attempt).await?;
+        // XML has no words for some keys.
+        let encoded = page.encoding_type() == Some(&EncodingType::Url);
+        let plain = |key: &str| match encoded {
+            true => decoded(key).ok_or_else(|| bad("a listing of uploads with a key that is not percent-encoded")),
+            false => Ok(key.to_owned()),
+        };
         let begun = |upload: &aws_sdk_s3::types::MultipartUpload| {
             let initiated = upload.initiated().and_then(|at| SystemTime::try_from(*at).ok());
-            Some(Begun { key: upload.key()?.to_owned(), upload_id: upload.upload_id()?.to_owned(), initiated })
+            let (key, upload_id) = (upload.key()?, upload.upload_id()?.to_owned());
+            Some(plain(key).map(|key| Begun { key, upload_id, initiated }))
         };
         let next = match (page.is_truncated(), page.next_key_marker(), page.next_upload_id_marker()) {
-            (Some(true), Some(key), Some(id)) if after.is_none_or(|(k, i)| (&**k, &**i) != (key, id)) => {
-                Some((key.to_owned(), id.to_owned()))
-            }
-            (Some(true), ..) => return Err(bad("a listing of uploads that goes on and does not say where")),
-            _ => None,
+            (Some(true), Some(key), Some(id)) => Some((plain(key)?, id.to_owned())).filter(|next| after != Some(next)),
+            (Some(true), ..) => None,
+            _ => return Ok((page.uploads().iter().filter_map(begun).collect::<Result<_, _>>()?, None)),
         };
-        Ok((page.uploads().iter().filter_map(begun).collect(), next))
+        let next = next.ok_or_else(|| bad("a listing of uploads is truncated but has no new marker"))?;
+        Ok((page.uploads().iter().filter_map(begun).collect::<Result<_, _>>()?, Some(next)))
     }
 
     /// The parts that the server has of an upload, a page of them behind the part `after`. Gives where the next page
@@ -96,13 +104,13 @@ impl Store {
         };
         let next = match (page.is_truncated(), page.next_part_number_marker()) {
             (Some(true), Some(next)) => {
-                let next: i32 = next.parse().map_err(|_| bad("a listing of parts that goes on at no number"))?;
+                let next: i32 = next.parse().map_err(|_| bad("a listing of parts has a marker that is no number"))?;
                 Some(next).filter(|next| *next > after)
             }
             (Some(true), None) => None,
             _ => return Ok((page.parts().iter().filter_map(listed).collect(), None)),
         };
-        let next = next.ok_or_else(|| bad("a listing of parts that goes on and does not say where"))?;
+        let next = next.ok_or_else(|| bad("a listing of parts is truncated but has no new marker"))?;
         Ok((page.parts().iter().filter_map(listed).collect(), Some(next)))
     }
 }

@@ -120,6 +120,7 @@ macro_rules! describing {
             .set_content_disposition(attributes.content_disposition.clone())
             .set_content_encoding(attributes.content_encoding.clone())
             .set_content_language(attributes.content_language.clone())
+            .set_expires($crate::doors::s3::writing::date(attributes.expires.as_deref()))
             .set_metadata((!metadata.is_empty()).then_some(metadata))
             .set_tagging(attributes.tagging())
             .set_storage_class(attributes.storage_class.as_deref().map(aws_sdk_s3::types::StorageClass::from))
@@ -139,6 +140,11 @@ macro_rules! send {
         };
         request.send().map_ok(|$output| $answer).boxed()
     }};
+}
+
+/// The SDK sends no other text than a date.
+pub(super) fn date(text: Option<&str>) -> Option<DateTime> {
+    DateTime::from_str(text?, Format::HttpDate).ok()
 }
 
 pub(super) fn encryption(wanted: Option<&ServerSideEncryption>) -> (Option<SdkEncryption>, Option<String>) {
@@ -316,6 +322,7 @@ impl Store {
                 content_disposition: output.content_disposition,
                 content_encoding: output.content_encoding,
                 content_language: output.content_language,
+                expires: output.expires_string,
                 metadata: output.metadata.unwrap_or_default().into_iter().collect(),
                 ..Attributes::default()
             },

@@ -1,17 +1,18 @@
 //! [`Walk`]: the files below a folder, in the order of their keys.
 //!
-//! Memory: the names of the folders on the way to where it is. Blocks.
+//! Memory: the names in the folders on the way to where it is. Blocks.
 
 use std::collections::HashSet;
-use std::fs::{self, Metadata};
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::time;
-use crate::doors::journal::upload::PREFIX;
+use crate::doors::journal::upload::is_journal;
 use crate::words::batch::Symlinks;
 
 /// Something below the folder.
@@ -53,20 +54,29 @@ pub(crate) struct Walk {
 struct Level {
     /// The way to it, empty or with a `/` at its end.
     name: String,
+    path: PathBuf,
     /// In reverse order.
     entries: Vec<Entry>,
     /// Device and number, by which a link back is known.
     id: (u64, u64),
 }
 
+/// No more than its order needs: a folder may have millions.
 #[derive(Debug)]
 struct Entry {
-    /// As keys are compared: a folder's with its `/`.
+    /// As keys are compared: the name of a folder, or of a link to one that is followed, ends with `/`.
     sort: Vec<u8>,
-    path: PathBuf,
     is_link: bool,
-    /// The entry's kind, or that of the link's target.
-    found: io::Result<Metadata>,
+}
+
+impl Entry {
+    fn is_folder(&self) -> bool {
+        self.sort.ends_with(b"/")
+    }
+
+    fn file_name(&self) -> &OsStr {
+        OsStr::from_bytes(self.sort.strip_suffix(b"/").unwrap_or(&self.sort))
+    }
 }
 
 impl Walk {
@@ -77,7 +87,7 @@ impl Walk {
     /// The operating system's word where it cannot be listed.
     pub(crate) fn new(root: &Path, links: Symlinks) -> io::Result<Self> {
         let found = fs::metadata(root)?;
-        let level = level(String::new(), root, (found.dev(), found.ino()), links)?;
+        let level = level(String::new(), root.to_owned(), (found.dev(), found.ino()), links)?;
         Ok(Self { links, open: vec![level] })
     }
 
@@ -101,12 +111,16 @@ impl Iterator for Walk {
                 continue;
             };
             let (name, is_text) = Self::named(level, &entry);
-            let path = entry.path.clone();
+            let path = level.path.join(entry.file_name());
             let walked = |kind| Some(Walked { name: name.clone(), path: path.clone(), kind });
             if entry.is_link && self.links == Symlinks::Skip {
                 return walked(Kind::NoFile);
             }
-            let found = match entry.found {
+            let found = match entry.is_link {
+                true => fs::metadata(&path),
+                false => fs::symlink_metadata(&path),
+            };
+            let found = match found {
                 Ok(found) => found,
                 // Gone since its folder was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !entry.is_link => continue,
@@ -114,6 +128,10 @@ impl Iterator for Walk {
             };
             if !is_text {
                 return walked(Kind::NotUtf8);
+            }
+            if found.is_dir() != entry.is_folder() {
+                let what = "a file has become a folder, or the other way round, while it was looked at";
+                return walked(Kind::Unlisted(io::Error::other(what)));
             }
             let modified = time(found.mtime(), found.mtime_nsec());
             if found.is_file() {
@@ -128,7 +146,7 @@ impl Iterator for Walk {
                 let what = "it leads back to a folder that it is in; remove it, or skip symbolic links";
                 return walked(Kind::Unlisted(io::Error::other(what)));
             }
-            match self::level(name.clone(), &path, id, self.links) {
+            match self::level(name.clone(), path.clone(), id, self.links) {
                 Ok(level) if level.entries.is_empty() => return walked(Kind::EmptyFolder { modified }),
                 Ok(level) => self.open.push(level),
                 Err(error) => return walked(Kind::Unlisted(error)),
@@ -137,28 +155,29 @@ impl Iterator for Walk {
     }
 }
 
-fn level(name: String, path: &Path, id: (u64, u64), links: Symlinks) -> io::Result<Level> {
+fn level(name: String, path: PathBuf, id: (u64, u64), links: Symlinks) -> io::Result<Level> {
     let mut entries = Vec::new();
-    for entry in fs::read_dir(path)? {
+    for entry in fs::read_dir(&path)? {
         let entry = entry?;
+        let file_name = entry.file_name();
         // The journal of an upload that broke off is no file of the folder's.
-        if entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()) {
+        if is_journal(&file_name) {
             continue;
         }
-        let path = entry.path();
-        let is_link = entry.file_type()?.is_symlink();
-        let found = match is_link && links == Symlinks::Follow {
-            true => fs::metadata(&path),
-            false => entry.metadata(),
+        let kind = entry.file_type()?;
+        let is_link = kind.is_symlink();
+        let is_folder = match is_link && links == Symlinks::Follow {
+            true => fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()),
+            false => kind.is_dir(),
         };
-        let mut sort = entry.file_name().as_bytes().to_owned();
-        if found.as_ref().is_ok_and(Metadata::is_dir) {
+        let mut sort = file_name.into_vec();
+        if is_folder {
             sort.push(b'/');
         }
-        entries.push(Entry { sort, path, is_link, found });
+        entries.push(Entry { sort, is_link });
     }
     entries.sort_unstable_by(|one, other| other.sort.cmp(&one.sort));
-    Ok(Level { name, entries, id })
+    Ok(Level { name, path, entries, id })
 }
 
 #[cfg(test)]
@@ -180,10 +199,30 @@ mod tests {
             fs::write(path, file).unwrap();
         }
         fs::create_dir(place.path().join("empty")).unwrap();
-        fs::write(place.path().join(format!("a/{PREFIX}0123")), "a journal").unwrap();
+        fs::write(place.path().join("a/.s3xfer-upload-0123456789abcdef"), "a journal").unwrap();
+        for other in [".s3xfer-upload-0123456789abcdef0", ".s3xfer-upload-notes"] {
+            fs::write(place.path().join(other), "no journal").unwrap();
+        }
         let found = names(place.path(), Symlinks::Skip);
-        assert_eq!(found, ["a!", "a.txt", "a/b/c", "a/z", "b", "empty/", "é"]);
+        assert_eq!(found[..2], [".s3xfer-upload-0123456789abcdef0", ".s3xfer-upload-notes"]);
+        assert_eq!(found[2..], ["a!", "a.txt", "a/b/c", "a/z", "b", "empty/", "é"]);
         assert!(found.is_sorted());
+    }
+
+    #[test]
+    fn a_name_that_changes_its_kind_meanwhile_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        for file in ["a", "b", "c"] {
+            fs::write(place.path().join(file), "").unwrap();
+        }
+        let mut walk = Walk::new(place.path(), Symlinks::Skip).unwrap();
+        assert_eq!(walk.next().unwrap().name, "a");
+        fs::remove_file(place.path().join("b")).unwrap();
+        fs::remove_file(place.path().join("c")).unwrap();
+        fs::create_dir(place.path().join("c")).unwrap();
+        let next = walk.next().unwrap();
+        assert!(matches!(&next, Walked { name, kind: Kind::Unlisted(_), .. } if name == "c"), "{next:?}");
+        assert!(walk.next().is_none());
     }
 
     #[test]

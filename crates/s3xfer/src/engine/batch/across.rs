@@ -21,7 +21,8 @@ use crate::words::object::ObjectAddress;
 /// A copy, by the server, of all objects below a prefix to below another one;
 /// [`Client::copy_prefix`](crate::Client::copy_prefix) makes it, and awaiting it runs it.
 ///
-/// Keys keep everything behind the prefix. Each object appears whole, or not at all.
+/// Keys keep everything behind the prefix; the prefix's own object, where there is one, is left out if the target is a
+/// whole bucket. Each object appears whole, or not at all.
 ///
 /// # Errors
 ///
@@ -96,6 +97,14 @@ impl Direction for Across {
 
     fn target(&self) -> Side {
         side::of_prefix(&self.place.shared, self.place.target.clone(), true)
+    }
+
+    fn has_folder(&self) -> bool {
+        false
+    }
+
+    fn leaves_out(&self, name: &str) -> bool {
+        name.is_empty() && self.place.target.prefix.is_empty()
     }
 
     fn admit(&mut self, seen: &Seen, _: u64) -> Result<(), ItemError> {

@@ -1,5 +1,6 @@
 //! [`PrefixDownload`]: a prefix into a folder.
 
+use std::collections::HashSet;
 use std::fs;
 use std::future::ready;
 use std::io;
@@ -131,7 +132,7 @@ struct Place {
     keep_times: bool,
     resume: bool,
     /// Folders that keys stand for: deleting the last file in one of them does not remove it.
-    kept: Mutex<Vec<String>>,
+    kept: Mutex<HashSet<String>>,
 }
 
 impl Direction for Down {
@@ -159,7 +160,7 @@ impl Direction for Down {
         let named = self.names.next(&asked.prefix, &key, bytes);
         let relative = named.map_err(|source| ItemError::Name { name: shown(), source })?;
         if let Relative::Folder(path) = &relative {
-            self.place.kept.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+            self.place.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
         }
         if self.looks
             && let Ok(tree) = Tree::open(&self.place.folder, false)
@@ -259,10 +260,9 @@ impl Place {
     }
 
     fn delete(&self, name: &str) -> Result<(), ItemError> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let tree = self.tree()?;
-        tree.remove(name, |folder| kept.iter().any(|kept| kept == folder))
-            .map_err(|error| tree_error(tree.path(name).display().to_string(), error))
+        let is_kept = |folder: &str| self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(folder);
+        tree.remove(name, is_kept).map_err(|error| tree_error(tree.path(name).display().to_string(), error))
     }
 }
 

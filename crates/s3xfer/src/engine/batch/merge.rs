@@ -22,11 +22,16 @@ pub(super) struct Merge {
     source: Peekable<Fuse<Side>>,
     /// `None`: it does not matter.
     target: Option<Peekable<Fuse<Side>>>,
+    /// Whether one side is a folder of files.
+    has_folder: bool,
 }
 
 impl Merge {
-    pub(super) fn new(source: Side, target: Option<Side>) -> Self {
-        Self { source: source.fuse().peekable(), target: target.map(|target| target.fuse().peekable()) }
+    /// Where one side `has_folder`, a folder of the target has no name of its own if the source has something in it:
+    /// such a folder is there on both sides.
+    pub(super) fn new(source: Side, target: Option<Side>, has_folder: bool) -> Self {
+        let (source, target) = (source.fuse().peekable(), target.map(|target| target.fuse().peekable()));
+        Self { source, target, has_folder }
     }
 
     /// The next name; `None` at the end. Dropped before it is ready, nothing is lost.
@@ -38,18 +43,24 @@ impl Merge {
         let Some(target) = &mut self.target else {
             return Some(self.source.next().await?.map(Pair::Source));
         };
-        let one = Pin::new(&mut self.source).peek().await;
-        let other = Pin::new(&mut *target).peek().await;
-        let order = match (one, other) {
-            (None, None) => return None,
-            (Some(Err(_)), _) => Ordering::Less,
-            (_, Some(Err(_))) => Ordering::Greater,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            // A name that is no text has no like on the other side.
-            (Some(Ok(Seen { what: What::NotUtf8 { .. }, .. })), _) => Ordering::Less,
-            (_, Some(Ok(Seen { what: What::NotUtf8 { .. }, .. }))) => Ordering::Greater,
-            (Some(Ok(one)), Some(Ok(other))) => one.name.cmp(&other.name),
+        let order = loop {
+            let one = Pin::new(&mut self.source).peek().await;
+            let other = Pin::new(&mut *target).peek().await;
+            break match (one, other) {
+                (None, None) => return None,
+                (Some(Err(_)), _) => Ordering::Less,
+                (_, Some(Err(_))) => Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                // A name that is no text has no like on the other side.
+                (Some(Ok(Seen { what: What::NotUtf8 { .. }, .. })), _) => Ordering::Less,
+                (_, Some(Ok(Seen { what: What::NotUtf8 { .. }, .. }))) => Ordering::Greater,
+                (Some(Ok(one)), Some(Ok(other))) if self.has_folder && is_within(&one.name, &other.name) => {
+                    target.next().await;
+                    continue;
+                }
+                (Some(Ok(one)), Some(Ok(other))) => one.name.cmp(&other.name),
+            };
         };
         // Both are there, so neither of these waits.
         let taken = match order {
@@ -62,6 +73,11 @@ impl Merge {
         };
         Some(taken)
     }
+}
+
+/// Whether `name` is below the folder of that name.
+fn is_within(name: &str, folder: &str) -> bool {
+    folder.ends_with('/') && name.len() > folder.len() && name.starts_with(folder)
 }
 
 #[cfg(test)]
@@ -82,7 +98,7 @@ mod tests {
     }
 
     fn collected(source: &[String], target: Option<&[String]>) -> Vec<(Option<String>, Option<String>)> {
-        let mut merge = Merge::new(side(source), target.map(side));
+        let mut merge = Merge::new(side(source), target.map(side), false);
         let mut pairs = Vec::new();
         while let Some(pair) = now(&mut merge) {
             pairs.push(match pair.unwrap() {
@@ -111,10 +127,26 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_folder_of_the_target_is_not_missing_where_the_source_has_something_in_it() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let (source, target) = (names(&["a/b/x", "c/", "e/x"]), names(&["a/", "a/b/", "b/", "c/", "e/x", "f/"]));
+        for (has_folder, wanted) in [(true, vec!["b/", "f/"]), (false, vec!["a/", "a/b/", "b/", "f/"])] {
+            let mut merge = Merge::new(side(&source), Some(side(&target)), has_folder);
+            let mut only_there = Vec::new();
+            while let Some(pair) = now(&mut merge) {
+                if let Pair::Target(seen) = pair.unwrap() {
+                    only_there.push(seen.name);
+                }
+            }
+            assert_eq!(only_there, wanted);
+        }
+    }
+
+    #[test]
     fn an_error_is_told_before_what_might_be_behind_it() {
         let error = ItemError::Unlisted { path: "x".into(), source: std::io::ErrorKind::Other.into() };
         let source = stream::iter([Ok(Seen::object("a".to_owned(), 0, None, None)), Err(error)]).boxed();
-        let mut merge = Merge::new(source, Some(side(&["b".to_owned(), "c".to_owned()])));
+        let mut merge = Merge::new(source, Some(side(&["b".to_owned(), "c".to_owned()])), false);
         assert!(matches!(now(&mut merge), Some(Ok(Pair::Source(_)))));
         assert!(matches!(now(&mut merge), Some(Err(_))));
     }

@@ -112,8 +112,8 @@ fn value(bytes: &[u8]) -> Option<u64> {
     (bytes.len() <= 8).then(|| bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
-/// The MD5 sum that an ETag is, where it is one: those of multipart uploads have a `-` in them. Of objects that are
-/// encrypted with SSE-KMS or SSE-C the ETag is no MD5 sum; it looks like one, and matches no file.
+/// The MD5 sum that an ETag is, where it is one: those of multipart uploads have a `-` in them. The ETag of an SSE-KMS
+/// or SSE-C object looks like an MD5 sum but is none; it matches no file.
 fn md5(e_tag: &str) -> Option<[u8; 16]> {
     let digits = e_tag.strip_prefix('"')?.strip_suffix('"')?;
     if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {

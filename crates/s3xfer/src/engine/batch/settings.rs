@@ -4,7 +4,8 @@
 macro_rules! settings {
     ($builder:ident) => {
         impl $builder {
-            /// The names that are meant; all of them without it. Other names are neither transferred nor deleted.
+            /// The names that are meant; all of them without it. Other names are neither transferred nor deleted. A
+            /// folder that cannot be listed is an error unless patterns leave out all names below it for certain.
             pub fn globs(mut self, globs: $crate::words::globs::Globs) -> Self {
                 self.settings.globs = globs;
                 self

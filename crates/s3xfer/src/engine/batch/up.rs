@@ -15,7 +15,7 @@ use crate::engine::shared::Shared;
 use crate::engine::upload::Upload;
 use crate::engine::upload::order::Order;
 use crate::engine::upload::source::UploadSource;
-use crate::rules::names::as_folder;
+use crate::rules::names::{as_folder, is_temporary};
 use crate::words::batch::{BatchError, BatchReport, ItemError, Symlinks};
 use crate::words::batch_progress::BatchProgress;
 use crate::words::failure::{RequestError, TransferError};
@@ -28,8 +28,9 @@ use crate::words::target::Target;
 /// awaiting it runs it.
 ///
 /// A file's key is the prefix and its path below the folder. An empty folder becomes an empty object whose key ends
-/// with `/`, unless [`empty_folders`](Self::empty_folders) says no. FIFOs, sockets and devices are left out. Each
-/// object appears whole, or not at all.
+/// with `/`, unless [`empty_folders`](Self::empty_folders) says no. FIFOs, sockets and devices are left out, and so are
+/// files that downloads have not finished (`.NAME.s3xfer`) and the journals of uploads. Each object appears whole, or
+/// not at all.
 ///
 /// # Errors
 ///
@@ -43,6 +44,7 @@ pub struct FolderUpload {
     symlinks: Symlinks,
     empty_folders: bool,
     keep_times: bool,
+    resume: bool,
     per_object: Option<PerObject>,
 }
 
@@ -61,8 +63,9 @@ impl fmt::Debug for FolderUpload {
 impl FolderUpload {
     pub(crate) fn new(shared: Shared, folder: PathBuf, bucket: String, prefix: &str) -> Self {
         let (settings, prefix) = (Settings::new(shared), as_folder(prefix));
-        let (symlinks, empty_folders, keep_times) = (Symlinks::default(), true, false);
-        Self { settings, folder, bucket, prefix, symlinks, empty_folders, keep_times, per_object: None }
+        let symlinks = Symlinks::default();
+        let (empty_folders, keep_times, resume) = (true, false, false);
+        Self { settings, folder, bucket, prefix, symlinks, empty_folders, keep_times, resume, per_object: None }
     }
 
     /// The treatment of symbolic links; by default they are left out.
@@ -84,6 +87,14 @@ impl FolderUpload {
         self
     }
 
+    /// Keeps the parts of a file that the server has when the batch ends early, and goes on from there when the same
+    /// file is uploaded to the same place again ([`Upload::resume`](crate::Upload::resume)). The journals lie beside the
+    /// files; they are not uploaded.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
     /// Changes each upload before it begins: its storage class, its encryption, its metadata, a condition.
     pub fn per_object(mut self, change: impl Fn(Upload) -> Upload + Send + Sync + 'static) -> Self {
         self.per_object = Some(Arc::new(change));
@@ -91,10 +102,10 @@ impl FolderUpload {
     }
 
     async fn run(self) -> Result<BatchReport, BatchError> {
-        let Self { settings, folder, bucket, prefix, symlinks, empty_folders, keep_times, per_object } = self;
+        let Self { settings, folder, bucket, prefix, symlinks, empty_folders, keep_times, resume, per_object } = self;
         let asked = settings.listing(bucket, prefix);
         let (shared, progress) = (settings.shared.clone(), settings.progress.clone());
-        let place = Place { shared, progress, asked, keep_times, per_object };
+        let place = Place { shared, progress, asked, keep_times, resume, per_object };
         let up = Up { place: Arc::new(place), folder, symlinks, empty_folders };
         super::run(up, settings).await
     }
@@ -112,6 +123,7 @@ struct Place {
     progress: BatchProgress,
     asked: ListRequest,
     keep_times: bool,
+    resume: bool,
     per_object: Option<PerObject>,
 }
 
@@ -135,6 +147,10 @@ impl Direction for Up {
 
     fn target(&self) -> Side {
         side::of_prefix(&self.place.shared, self.place.asked.clone(), true)
+    }
+
+    fn leaves_out(&self, name: &str) -> bool {
+        is_temporary(name)
     }
 
     fn admit(&mut self, seen: &Seen, _: u64) -> Result<(), ItemError> {
@@ -177,7 +193,7 @@ impl Place {
             false => UploadSource::file(path),
         };
         let order = Order::new(self.shared.clone(), source, Target::new(address));
-        let mut upload = Upload::new(order).progress(self.progress.bytes()).object_bytes(bytes);
+        let mut upload = Upload::new(order).progress(self.progress.bytes()).object_bytes(bytes).resume(self.resume);
         if self.asked.request_payer {
             upload = upload.request_payer();
         }

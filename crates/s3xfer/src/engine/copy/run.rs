@@ -133,13 +133,20 @@ async fn whole(
     let _in_flight = session.counters.in_flight();
     // A copy is in one piece; the ETag of a source that is not says nothing of it.
     let whole_e_tag = e_tag.clone().filter(|e_tag| !e_tag.contains('-'));
-    let ending =
-        Ending { session, target, request: Request::Whole, bytes: *bytes, checksum: *kept, e_tag: whole_e_tag };
+    let ending = Ending {
+        session,
+        target,
+        request: Request::Whole,
+        bytes: *bytes,
+        checksum: *kept,
+        e_tag: whole_e_tag,
+        unsure: false,
+    };
     let request = || {
         session.counters.requests.fetch_add(1, Ordering::Relaxed);
         session.store.copy(source, e_tag.as_deref(), target, WORK_WITHIN).boxed()
     };
-    let written = finish(&ending, &request).await.map_err(Ended::into_error)?;
+    let (written, _) = finish(&ending, &request).await.map_err(Ended::into_error)?;
     Ok(Made { written, object: target.address().to_string(), parts: (*bytes).min(1), part_bytes: *bytes })
 }
 
@@ -154,7 +161,7 @@ async fn in_parts(
     let object = target.address().to_string();
     let beyond = || TransferError::BeyondS3 { object: object.clone(), bytes, most: MOST_OBJECT_BYTES };
     let part_bytes = wanted.part_bytes(bytes).ok_or_else(beyond)?;
-    let mut conflicts = 0;
+    let (mut conflicts, mut unsure) = (0, false);
     loop {
         let (begun, _) = Begun::new(session.clone(), target.clone(), None).await?;
         let work = Copying {
@@ -173,24 +180,30 @@ async fn in_parts(
             let mut parts = std::mem::take(&mut *lock(&work.copied));
             parts.sort_by_key(|part| part.number);
             let e_tag = multipart_e_tag(&parts);
-            let ending = Ending { session, target, request: Request::Complete, bytes, checksum: *kept, e_tag };
+            let request = Request::Complete;
+            let ending = Ending { session, target, request, bytes, checksum: *kept, e_tag, unsure };
             let complete =
                 || session.store.complete_upload(target, &begun.upload_id, &parts, (*kept, WORK_WITHIN)).boxed();
-            let written = finish(&ending, &complete).await?;
+            let (written, is_left) = finish(&ending, &complete).await?;
             let parts = parts.len() as u64;
-            Ok(Made { written, object: object.clone(), parts, part_bytes: part_bytes.min(bytes) })
+            Ok((Made { written, object: object.clone(), parts, part_bytes: part_bytes.min(bytes) }, is_left))
         };
-        let made: Result<Made, Ended> = made.await;
+        let made: Result<(Made, bool), Ended> = made.await;
         match made {
-            Ok(made) => {
-                begun.ended();
+            Ok((made, is_left)) => {
+                match is_left {
+                    true => begun.abort().await,
+                    false => begun.ended(),
+                }
                 return Ok(made);
             }
             Err(ended) => {
                 begun.abort().await;
                 conflicts += 1;
                 match ended {
-                    Ended::Conflict(_) if conflicts < session.config.num_download_attempts() => {}
+                    Ended::Conflict { unsure: now, .. } if conflicts < session.config.num_download_attempts() => {
+                        unsure = now;
+                    }
                     ended => return Err(ended.into_error()),
                 }
             }

@@ -114,7 +114,7 @@ impl Fetcher {
             let next = tokio::select! {
                 biased;
                 next = self.next(&mut answer, &mut watch, place == starts_at) => next,
-                () = span.cut_short() => break,
+                () = span.stopped() => break,
             };
             let mut frame = match next {
                 Some(frame) => frame.map_err(RequestFailure::Transient)?,
@@ -144,16 +144,17 @@ impl Fetcher {
     }
 
     async fn next(&self, answer: &mut Answer, watch: &mut Watch, first: bool) -> Option<Result<Bytes, RequestError>> {
+        let is_counted = answer.body.arrived().is_some();
         let mut next = pin!(answer.body.next(self.session.config.stall_timeout()));
         let (frame, at_once) = match futures::poll!(&mut next) {
             Poll::Ready(frame) => (frame, true),
             Poll::Pending => (self.session.counters.waited.network.time(self.wait(next, watch)).await, false),
         };
-        self.session.counters.frame(
-            frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, Bytes::len),
-            first,
-            at_once,
-        );
+        let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()).map_or(0, Bytes::len);
+        self.session.counters.frame(bytes, first, at_once);
+        if !is_counted {
+            self.session.counters.arrive(bytes);
+        }
         frame
     }
 
@@ -189,6 +190,7 @@ impl Fetcher {
         match counters.waited.network.time(self.session.soonest(|| self.send(range, e_tag))).await {
             Ok(answer) => {
                 self.session.recall(&self.object.address.bucket);
+                self.session.store.round_trip().into_iter().for_each(|seconds| steering.connected(seconds));
                 Ok(Begun { answer, flow: flow.answered(asked.elapsed()) })
             }
             Err(failure) => {
@@ -202,7 +204,9 @@ impl Fetcher {
 
     async fn send(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Answer, RequestFailure> {
         let Session { store, config, counters, .. } = &*self.session;
-        store.get(&self.object, range, e_tag, config.first_byte_timeout(), &counters.requests).await
+        store
+            .get(&self.object, range, e_tag, config.first_byte_timeout(), (&counters.requests, &counters.arrived))
+            .await
     }
 
     pub(crate) fn error(&self, failure: RequestFailure, e_tag: Option<&str>) -> TransferError {
@@ -251,7 +255,7 @@ impl<F: Frames> Ask for Fetching<'_, F> {
         let running = self.running.as_mut().and_then(Option::as_mut);
         let outcome = match begun {
             Ok(Begun { answer, flow: _flow }) => {
-                span.answered();
+                span.answered(answer.body.arrived());
                 fetcher.receive(answer, asked.clone(), span, version, running, self.frames).await
             }
             Err(failure) => Err(failure.into()),
@@ -261,8 +265,8 @@ impl<F: Frames> Ask for Fetching<'_, F> {
         let progressed = attempts.brought(brought, asked.length());
         match outcome {
             Ok(()) if left.is_empty() => Ok(Attempted::Answered(())),
-            // The answer held less than was asked for: ask for the rest.
-            Ok(()) if progressed => Ok(Attempted::Again),
+            // The answer held less than was asked for, or its connection was given up: ask for the rest.
+            Ok(()) if progressed || span.is_given_up() => Ok(Attempted::Again),
             Ok(()) => {
                 let source = format!("an answer of {brought} bytes").into();
                 Ok(Attempted::Failed(RequestError::BrokeOff { source }))

@@ -151,6 +151,10 @@ impl Placing {
         let checksum = fetcher.part((part.number, &span), version, begun, expected, &mut pieces).await?;
         drop(shared);
         let part = &Part { number: part.number, bytes: span.bytes() };
+        // It was cut off before its first byte, and all its bytes are other parts' now.
+        if part.bytes.is_empty() {
+            return Ok(());
+        }
         if let Some(journal) = &self.journal {
             self.writer.settled().await?;
             let (start, end) = (offset, offset + part.bytes.length());

@@ -6,6 +6,9 @@
 //! at a time, and its reader is its back-pressure. So a stream always moves while it is read, however little memory is
 //! left; a stream that is not read keeps the bytes that it has fetched, and at most one request.
 //!
+//! The end of a part cannot be left to others. Where its connection is far slower than others, another one brings the
+//! rest.
+//!
 //! Dropped, the stream aborts its tasks.
 
 use std::convert::Infallible;
@@ -282,6 +285,7 @@ impl Coming {
         let room = self.room(bytes).await;
         let (sender, frames) = mpsc::channel(if room.is_some() { Semaphore::MAX_PERMITS } else { 1 });
         self.reader.send(Ahead { frames, _place: place }).ok()?;
+        self.pinned.fetcher.session.steering.planned(self.parts.left() == 0);
         let lookahead = self.pinned.fetcher.session.limits.lookahead().clone();
         let forward = Forward { frames: sender, room, lookahead, left: bytes, small: SmallFrames::default() };
         Some((Feeding { part, begun: self.begun.take(), forward }, self))
@@ -336,6 +340,12 @@ impl Work for Feeder {
         let pinned = self.0.clone();
         async move { Ok(job.run(&pinned).await) }.boxed()
     }
+
+    /// There is nothing to begin beside the parts in order: nobody takes another one's end.
+    fn has_more(&self) -> bool {
+        self.0.fetcher.session.steering.give_up_slow();
+        false
+    }
 }
 
 impl Feeding {
@@ -343,6 +353,8 @@ impl Feeding {
     async fn run(mut self, pinned: &Pinned) -> Then {
         let Pinned { fetcher, version, expected, .. } = pinned;
         let span = Span::new(self.part.bytes.clone());
+        // Without room, it is its reader that may be slow.
+        let _shared = self.forward.room.is_some().then(|| fetcher.session.steering.share(&span));
         let part = (self.part.number, &*span);
         match fetcher.part(part, version, self.begun.take(), expected, &mut self.forward).await {
             Ok(checksum) => {

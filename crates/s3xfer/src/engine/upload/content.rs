@@ -7,7 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use futures::stream::{Stream, unfold};
@@ -19,6 +20,7 @@ use crate::engine::counters::Stopwatch;
 use crate::engine::limits::Reservation;
 use crate::engine::session::Session;
 use crate::rules::checksum::RunningChecksum;
+use crate::rules::in_place::InPlace;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::cut::Length;
 use crate::words::progress::Share;
@@ -33,7 +35,21 @@ pub(crate) enum Content {
     /// In memory, with the room that they take, if they count against the limit.
     Memory { chunks: Arc<[Bytes]>, _rooms: Arc<Vec<Reservation>> },
     /// In a file, which is read as they are sent.
-    File { file: Arc<SourceFile>, bytes: Range<u64> },
+    File { file: Arc<SourceFile>, bytes: Range<u64>, pace: ReadPace },
+}
+
+/// How long reads of a file take, from which follows the thread that makes them. Clones are of the same file.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadPace(Arc<Mutex<InPlace>>);
+
+impl ReadPace {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(InPlace::on_probation())))
+    }
+
+    fn rule(&self) -> MutexGuard<'_, InPlace> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The end of a body that was sent.
@@ -126,7 +142,7 @@ impl Content {
             let mut running = RunningChecksum::new(algorithm);
             match &content {
                 Self::Memory { chunks, .. } => chunks.iter().for_each(|chunk| running.update(chunk)),
-                Self::File { file, bytes } => {
+                Self::File { file, bytes, .. } => {
                     let mut at = bytes.start;
                     while at < bytes.end {
                         let next = at..bytes.end.min(at + READ_BYTES);
@@ -151,7 +167,7 @@ impl Content {
         let running = algorithm.map(RunningChecksum::new);
         let reading = match self.clone() {
             Self::Memory { chunks, _rooms } => Reading::Memory { left: chunks.iter().cloned().collect(), _rooms },
-            Self::File { file, bytes } => Reading::File { file, left: bytes, ahead: None },
+            Self::File { file, bytes, pace } => Reading::File { file, left: bytes, ahead: None, pace },
         };
         let state = Pieces {
             session,
@@ -199,7 +215,7 @@ struct Read {
 
 enum Reading {
     Memory { left: VecDeque<Bytes>, _rooms: Arc<Vec<Reservation>> },
-    File { file: Arc<SourceFile>, left: Range<u64>, ahead: Option<blocking::Running<Read>> },
+    File { file: Arc<SourceFile>, left: Range<u64>, ahead: Option<blocking::Running<Read>>, pace: ReadPace },
 }
 
 struct Pieces {
@@ -240,11 +256,14 @@ impl Pieces {
         let piece = self.session.limits.slice(&mut most);
         let bytes = piece.len();
         self.held.advance(bytes);
-        let counters = &self.session.counters;
-        counters.waited.bandwidth.time(self.session.limits.pace(bytes as u64)).await;
+        let Session { counters, limits, .. } = &*self.session;
+        if limits.are_paced() {
+            counters.waited.bandwidth.time(limits.pace(bytes as u64)).await;
+        }
         let is_first = self.at == 0;
         self.at += bytes as u64;
         counters.frame(bytes, is_first, false);
+        counters.arrive(bytes);
         self.counted.up_to(self.at);
         if self.held.is_empty() && self.is_at_the_end() {
             // A client that counts the bytes does not ask for more after the last one.
@@ -263,7 +282,7 @@ impl Pieces {
 
     /// The next bytes of the source.
     async fn read(&mut self) -> Option<Result<Bytes, (u64, io::Error)>> {
-        let (file, left, ahead) = match &mut self.reading {
+        let (file, left, ahead, pace) = match &mut self.reading {
             Reading::Memory { left, .. } => {
                 let bytes = std::iter::from_fn(|| left.pop_front()).find(|bytes| !bytes.is_empty())?;
                 if let Some(running) = &mut self.running {
@@ -271,7 +290,7 @@ impl Pieces {
                 }
                 return Some(Ok(bytes));
             }
-            Reading::File { file, left, ahead } => (file, left, ahead),
+            Reading::File { file, left, ahead, pace } => (file, left, ahead, pace),
         };
         let read = match ahead.take() {
             Some(ahead) => self.session.counters.waited.sink.time(ahead).await,
@@ -285,8 +304,12 @@ impl Pieces {
                         Room::Own { _permit: permit }
                     }
                 };
-                let begun = begin(file, next, self.running.take(), room);
-                self.session.counters.waited.sink.time(begun).await
+                let (running, waited) = (self.running.take(), &self.session.counters.waited.sink);
+                let in_place = pace.rule().allows(next.length());
+                match in_place {
+                    true => waited.time(async { read(file, next, running, room, pace) }).await,
+                    false => waited.time(begin(file, next, running, room, pace)).await,
+                }
             }
         };
         let Read { bytes, running, room: taken } = read;
@@ -295,10 +318,11 @@ impl Pieces {
             // The read behind has begun nowhere, so this is where the file could not be read.
             Err(error) => return Some(Err((left.start, error))),
         };
-        // The next read goes on beside the sending, if there is room for it.
+        // A slow read goes on beside the sending, if there is room for it.
         let next = first(left);
-        match room(&self.session, &self.own, next.length()).filter(|_| !next.is_empty()) {
-            Some(room) => *ahead = Some(begin(file, next, running, room)),
+        let beside = !next.is_empty() && !pace.rule().allows(next.length());
+        match beside.then(|| room(&self.session, &self.own, next.length())).flatten() {
+            Some(room) => *ahead = Some(begin(file, next, running, room, pace)),
             None => {
                 left.start = next.start;
                 self.running = running;
@@ -328,13 +352,24 @@ fn begin(
     bytes: Range<u64>,
     running: Option<RunningChecksum>,
     room: Room,
+    pace: &ReadPace,
 ) -> blocking::Running<Read> {
-    let (file, mut running) = (file.clone(), running);
-    blocking::run(move || {
-        let bytes = file.read(&bytes);
-        if let (Some(running), Ok(bytes)) = (&mut running, &bytes) {
-            running.update(bytes);
-        }
-        Read { bytes, running, room }
-    })
+    let (file, pace) = (file.clone(), pace.clone());
+    blocking::run(move || read(&file, bytes, running, room, &pace))
+}
+
+fn read(
+    file: &SourceFile,
+    bytes: Range<u64>,
+    mut running: Option<RunningChecksum>,
+    room: Room,
+    pace: &ReadPace,
+) -> Read {
+    let (began, length) = (Instant::now(), bytes.length());
+    let bytes = file.read(&bytes);
+    pace.rule().took(length, began.elapsed());
+    if let (Some(running), Ok(bytes)) = (&mut running, &bytes) {
+        running.update(bytes);
+    }
+    Read { bytes, running, room }
 }

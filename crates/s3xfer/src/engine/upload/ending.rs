@@ -5,11 +5,12 @@
 use futures::future::BoxFuture;
 use md5::Digest;
 
+use super::part::{harmed, is_harmed};
 use crate::doors::s3::StoredChecksum;
 use crate::doors::s3::writing::{Described, SentPart, Written};
 use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::rules::checksum;
-use crate::rules::ending::{Next, Refusal, Request, next};
+use crate::rules::ending::{Next, Refusal, Request, may_be_done, next};
 use crate::rules::retry::Attempts;
 use crate::words::checksum::md5_in;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
@@ -25,13 +26,18 @@ pub(crate) struct Ending<'a> {
     pub(crate) checksum: Option<u64>,
     /// The ETag that it will have, where that is known.
     pub(crate) e_tag: Option<String>,
+    /// Whether an earlier request to write it may have been carried out, or may yet be.
+    pub(crate) unsure: bool,
 }
 
 /// Why there is no object.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// Another write is under way: all of it is to be done again.
-    Conflict(TransferError),
+    /// Another write is under way: all of it is to be done again. `unsure`: the other write may be this one.
+    Conflict {
+        error: TransferError,
+        unsure: bool,
+    },
     Failed(TransferError),
 }
 
@@ -44,12 +50,13 @@ impl From<TransferError> for Ended {
 impl Ended {
     pub(crate) fn into_error(self) -> TransferError {
         match self {
-            Self::Conflict(error) | Self::Failed(error) => error,
+            Self::Conflict { error, .. } | Self::Failed(error) => error,
         }
     }
 }
 
-/// Sends `request` until the object is there or it is clear that it will not be.
+/// Sends `request` until the object is there or it is clear that it will not be. Says, too, whether the multipart
+/// upload may be left: the object that is there may be another writer's, of the same bytes.
 ///
 /// # Errors
 ///
@@ -57,33 +64,38 @@ impl Ended {
 pub(crate) async fn finish<'a>(
     ending: &'a Ending<'a>,
     request: &'a (dyn Fn() -> BoxFuture<'a, Result<Written, RequestFailure>> + Send + Sync),
-) -> Result<Written, Ended> {
-    let mut finishing = Finishing { ending, request, unsure: false, conflicts: 0 };
-    let written = ending.session.persist(&mut finishing).await?;
+) -> Result<(Written, bool), Ended> {
+    let mut finishing = Finishing { ending, request, unsure: ending.unsure, conflicts: 0 };
+    let (written, is_left) = ending.session.persist(&mut finishing).await?;
     // Ceph's gateway completes an upload with an empty one.
     let told = written.e_tag.filter(|e_tag| !e_tag.is_empty());
-    Ok(Written { e_tag: told.or_else(|| ending.e_tag.clone()), ..written })
+    Ok((Written { e_tag: told.or_else(|| ending.e_tag.clone()), ..written }, is_left))
 }
 
 struct Finishing<'a> {
     ending: &'a Ending<'a>,
     request: &'a (dyn Fn() -> BoxFuture<'a, Result<Written, RequestFailure>> + Send + Sync),
-    /// An attempt was not answered, and may have been carried out.
+    /// An attempt that failed may have been carried out.
     unsure: bool,
     conflicts: u32,
 }
 
 impl Ask for Finishing<'_> {
-    type Answer = Written;
+    /// With whether the multipart upload may be left.
+    type Answer = (Written, bool);
     type Error = Ended;
 
-    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Written>, Ended> {
+    async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Self::Answer>, Ended> {
         let Ending { session, target, .. } = self.ending;
         let failure = match (self.request)().await {
-            Ok(written) => return Ok(Attempted::Answered(written)),
+            Ok(written) => return Ok(Attempted::Answered((written, false))),
             Err(RequestFailure::Transient(error)) => {
-                self.unsure = true;
+                self.unsure |= may_be_done(&error);
                 return Ok(Attempted::Failed(error));
+            }
+            // Parts have their own checksums; that of the whole object is wrong for good.
+            Err(failure) if self.ending.request == Request::Whole && is_harmed(&failure) => {
+                return Ok(Attempted::Failed(harmed()));
             }
             Err(failure) => failure,
         };
@@ -95,7 +107,8 @@ impl Ask for Finishing<'_> {
         let is_conditional = target.condition != Condition::None;
         match next(self.ending.request, refusal, is_conditional, self.unsure) {
             Next::Look => match self.ending.look().await? {
-                Some(written) => Ok(Attempted::Answered(written)),
+                Some(written) => Ok(Attempted::Answered((written, refusal != Refusal::NoSuchUpload))),
+                None if refusal == Refusal::Conflict => Err(self.conflict(failure)),
                 None if is_conditional && refusal == Refusal::ConditionFailed => Err(condition_failed(target).into()),
                 None => Err(failure.into_error(target.address(), None).into()),
             },
@@ -108,7 +121,7 @@ impl Ask for Finishing<'_> {
                 let code = "ConditionalRequestConflict".to_owned();
                 Ok(Attempted::Failed(RequestError::Unavailable { status: 409, code, throttled: false }))
             }
-            Next::FromTheStart => Err(Ended::Conflict(failure.into_error(target.address(), None))),
+            Next::FromTheStart => Err(self.conflict(failure)),
             Next::ConditionFailed => Err(condition_failed(target).into()),
             Next::Fail => Err(failure.into_error(target.address(), None).into()),
         }
@@ -116,6 +129,12 @@ impl Ask for Finishing<'_> {
 
     fn at(&self) -> At<'_> {
         At { object: self.ending.target.address(), part: 0, offset: 0 }
+    }
+}
+
+impl Finishing<'_> {
+    fn conflict(&self, failure: RequestFailure) -> Ended {
+        Ended::Conflict { error: failure.into_error(self.ending.target.address(), None), unsure: self.unsure }
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::{FutureExt, stream};
 use tokio::time::sleep;
 
-use super::content::{Content, Counted, Counters};
+use super::content::{Content, Counted, Counters, ReadPace};
 use super::ending::{Ended, Ending, finish};
 use super::multipart::{self, Job, Object, Start};
 use super::order::Resume;
@@ -36,14 +36,14 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// The source.
 #[derive(Debug, Clone)]
 pub(crate) enum Known {
-    File(Arc<SourceFile>),
+    File(Arc<SourceFile>, ReadPace),
     Bytes(Bytes),
 }
 
 impl Known {
     fn bytes(&self) -> u64 {
         match self {
-            Self::File(file) => file.bytes(),
+            Self::File(file, _) => file.bytes(),
             Self::Bytes(bytes) => bytes.len() as u64,
         }
     }
@@ -51,7 +51,7 @@ impl Known {
     /// These bytes of it.
     fn content(&self, range: std::ops::Range<u64>) -> Content {
         match self {
-            Self::File(file) => Content::File { file: file.clone(), bytes: range },
+            Self::File(file, pace) => Content::File { file: file.clone(), bytes: range, pace: pace.clone() },
             // In memory, so offsets are sizes of it.
             Self::Bytes(bytes) => Content::given(bytes.slice(range.start as usize..range.end as usize)),
         }
@@ -59,7 +59,7 @@ impl Known {
 
     /// An error unless it is as it was at the beginning.
     async fn still(self) -> Result<(), TransferError> {
-        let Self::File(file) = self else { return Ok(()) };
+        let Self::File(file, _) = self else { return Ok(()) };
         blocking::run(move || {
             let path = file.path();
             match file.is_unchanged() {
@@ -90,7 +90,7 @@ pub(crate) async fn run(
     let part_bytes = wanted.part_bytes(bytes).ok_or_else(too_large)?;
     let in_one = bytes <= MOST_PART_BYTES && (bytes < config.multipart_threshold() || bytes <= part_bytes);
     let kept = match &source {
-        Known::File(file) => resume::open(carrier, file, &resume, !in_one).await?,
+        Known::File(file, _) => resume::open(carrier, file, &resume, !in_one).await?,
         Known::Bytes(_) => None,
     };
     if in_one {
@@ -129,7 +129,7 @@ pub(crate) async fn run(
             multipart::upload(carrier, counted, start, stream::iter(jobs), (source.clone().still(), pending())).await;
         match made {
             Ok(object) => return Ok(TransferReport { resumed_bytes, ..report(carrier, object)? }),
-            Err(Ended::Conflict(error)) => {
+            Err(Ended::Conflict { error, unsure }) => {
                 conflicts += 1;
                 if conflicts >= config.num_download_attempts() {
                     return Err(error);
@@ -141,6 +141,7 @@ pub(crate) async fn run(
                     None => Start::anew(&carrier.target),
                     Some(kept) => kept.anew(carrier, part_bytes).await,
                 };
+                start.unsure = unsure;
             }
             Err(Ended::Failed(error)) => return Err(error),
         }
@@ -152,7 +153,7 @@ async fn whole(carrier: &Arc<Carrier>, source: &Known, counters: &Counters) -> R
     let bytes = source.bytes();
     let limits = &carrier.session.limits;
     let mut content = source.content(0..bytes);
-    if let Known::File(file) = source
+    if let Known::File(file, _) = source
         && bytes <= READ_ONCE_BYTES.min(limits.waiting_bytes())
     {
         // Before the permit, because the owner of a permit waits for no memory.
@@ -173,7 +174,7 @@ async fn whole(carrier: &Arc<Carrier>, source: &Known, counters: &Counters) -> R
         content = Content::collected(chunks, rooms);
     }
     let put = put(carrier, content, counters.of(0)).await;
-    if let (Err(_), Known::File(_)) = (&put, source) {
+    if let (Err(_), Known::File(..)) = (&put, source) {
         // A file that changed between the two times that it was read has another checksum.
         source.clone().still().await?;
     }
@@ -196,6 +197,7 @@ pub(crate) async fn put(carrier: &Arc<Carrier>, content: Content, counted: Count
         bytes,
         checksum: Some(checksum),
         e_tag: None,
+        unsure: false,
     };
     let trouble = Mutex::new(None);
     let request = || {
@@ -220,7 +222,7 @@ pub(crate) async fn put(carrier: &Arc<Carrier>, content: Content, counted: Count
         .boxed()
     };
     match finish(&ending, &request).await {
-        Ok(written) => Ok(Object { written, checksum, bytes, parts: bytes.min(1), part_bytes: bytes }),
+        Ok((written, _)) => Ok(Object { written, checksum, bytes, parts: bytes.min(1), part_bytes: bytes }),
         Err(ended) => {
             let trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
             Err(trouble.unwrap_or_else(|| ended.into_error()))

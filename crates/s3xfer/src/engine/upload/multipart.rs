@@ -26,7 +26,6 @@ use crate::engine::session::{Ask, At, Attempted, Session};
 use crate::rules::checksum::PartChecksums;
 use crate::rules::ending::Request;
 use crate::rules::retry::Attempts;
-use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::ObjectRequest;
 use crate::words::target::Target;
@@ -221,12 +220,14 @@ pub(crate) struct Start {
     pub(crate) collected: Collected,
     /// The journal of each step, for the next upload; `None` where none is to go on with this one.
     pub(crate) journal: Option<Arc<UploadJournal>>,
+    /// Whether an earlier attempt may have written the object, or may yet do so.
+    pub(crate) unsure: bool,
 }
 
 impl Start {
     /// With nothing, and nothing is kept.
     pub(crate) fn anew(target: &Target) -> Self {
-        Self { begun: None, collected: Collected::new(target), journal: None }
+        Self { begun: None, collected: Collected::new(target), journal: None, unsure: false }
     }
 
     /// Numbers of the parts that the server has, from 0, and their bytes.
@@ -259,7 +260,7 @@ pub(crate) async fn upload(
     (still, stop): (impl Future<Output = Result<(), TransferError>> + Send, impl Future<Output = TransferError> + Send),
 ) -> Result<Object, Ended> {
     let session = &carrier.session;
-    let Start { begun, collected, journal } = start;
+    let Start { begun, collected, journal, unsure } = start;
     let begun = match begun {
         Some(begun) => begun,
         None => {
@@ -302,6 +303,7 @@ pub(crate) async fn upload(
             bytes,
             checksum: Some(checksum),
             e_tag: super::ending::multipart_e_tag(&parts),
+            unsure,
         };
         if let Some(journal) = journal.clone() {
             let record = UploadRecord::Completing { checksum, e_tag: ending.e_tag.clone() };
@@ -312,13 +314,16 @@ pub(crate) async fn upload(
             let (target, upload_id) = (&carrier.target, &begun.upload_id);
             session.store.complete_upload(target, upload_id, &parts, (Some(checksum), within)).boxed()
         };
-        let written = finish(&ending, &complete).await?;
-        Ok(Object { written, checksum, bytes, parts: parts.len() as u64, part_bytes: largest })
+        let (written, is_left) = finish(&ending, &complete).await?;
+        Ok((Object { written, checksum, bytes, parts: parts.len() as u64, part_bytes: largest }, is_left))
     };
-    let made: Result<Object, Ended> = made.await;
+    let made: Result<(Object, bool), Ended> = made.await;
     match made {
-        Ok(object) => {
-            begun.ended();
+        Ok((object, is_left)) => {
+            match is_left {
+                true => begun.abort().await,
+                false => begun.ended(),
+            }
             remove(journal).await;
             Ok(object)
         }
@@ -329,7 +334,7 @@ pub(crate) async fn upload(
         }
         Err(ended) => {
             // After a conflict there is another attempt, which has all of it to send.
-            if let Ended::Conflict(_) = ended {
+            if let Ended::Conflict { .. } = ended {
                 session.steering.planned(false);
             }
             begun.abort().await;
@@ -381,10 +386,11 @@ impl Work for Parts {
             let Job { number, offset, content } = job?;
             let bytes = content.length();
             // A checksum that is known goes along; S3 wants it of parts of every algorithm but its own.
-            let known = match (&content, carrier.target.checksum) {
-                (Content::File { .. }, ChecksumAlgorithm::Crc64Nvme) => None,
-                (content, algorithm) => {
-                    Some(content.checksum(algorithm).await.map_err(|(at, error)| carrier.source_error(at, error))?)
+            let known = match &content {
+                Content::File { .. } if !carrier.needs_checksums_first() => None,
+                content => {
+                    let known = content.checksum(carrier.target.checksum).await;
+                    Some(known.map_err(|(at, error)| carrier.source_error(at, error))?)
                 }
             };
             let mut sending = Sending {

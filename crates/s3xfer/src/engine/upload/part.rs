@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryFutureExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::content::{Content, Counted, Sent};
@@ -38,6 +38,8 @@ pub(crate) struct Carrier {
     thinks: AtomicU64,
     /// Whether an ETag is made of the bytes alone, so that a part that is sent twice has the same one.
     same_e_tag: AtomicBool,
+    /// Whether the server takes no part without a checksum in its headers.
+    checksums_first: AtomicBool,
 }
 
 /// The answer to a request with a body, and the body's checksum if it was computed as it was sent.
@@ -53,7 +55,14 @@ impl Carrier {
         let plain = matches!(target.attributes.encryption, None | Some(ServerSideEncryption::S3));
         let plain = plain && target.object.sse_customer_key.is_none();
         let same_e_tag = AtomicBool::new(plain && !is_directory_bucket(&target.address().bucket));
-        Arc::new(Self { session, target, path, thinks: AtomicU64::new(0), same_e_tag })
+        let checksums_first = AtomicBool::new(false);
+        Arc::new(Self { session, target, path, thinks: AtomicU64::new(0), same_e_tag, checksums_first })
+    }
+
+    /// Whether the checksum of a part of a file is to be known before it is sent: for S3's own algorithm that costs a
+    /// second pass over the bytes.
+    pub(crate) fn needs_checksums_first(&self) -> bool {
+        self.target.checksum != ChecksumAlgorithm::Crc64Nvme || self.checksums_first.load(Ordering::Relaxed)
     }
 
     /// The server took so long for an answer without a body of bytes before it.
@@ -119,7 +128,7 @@ impl Carrier {
         let Session { steering, counters, config, .. } = &*self.session;
         counters.waited.retry.time(steering.slot()).await;
         let sent = Arc::new(Sent::default());
-        let movement = Movement::new();
+        let movement = Movement::new(content.length());
         let bodies =
             Bodies { carrier: self, content, algorithm, counted, sent: sent.clone(), movement: movement.clone() };
         // A body flows from its beginning; the wait is the server's time to think.
@@ -147,11 +156,6 @@ impl Carrier {
             RequestFailure::Transient(RequestError::Unreachable { source }) if movement.bytes() > 0 => {
                 RequestFailure::Transient(RequestError::BrokeOff { source })
             }
-            // The bytes came to harm on their way.
-            RequestFailure::Refused { code, .. } if code == "BadDigest" => {
-                let source = "the server computed another checksum of the bytes that it got".into();
-                RequestFailure::Transient(RequestError::BrokeOff { source })
-            }
             failure => failure,
         }))
     }
@@ -171,6 +175,22 @@ impl Carrier {
     pub(crate) fn error(&self, failure: RequestFailure) -> TransferError {
         failure.into_error(self.target.address(), None)
     }
+}
+
+/// Whether the server says that the bytes came to harm on their way.
+pub(super) fn is_harmed(failure: &RequestFailure) -> bool {
+    matches!(failure, RequestFailure::Refused { code, .. } if code == "BadDigest")
+}
+
+/// Another attempt may bring the bytes unharmed.
+pub(super) fn harmed() -> RequestError {
+    RequestError::BrokeOff { source: "the server computed another checksum of the bytes that it got".into() }
+}
+
+/// Whether the server may want the part's checksum in the request's headers. S3 User Guide, "Managing Object Lock":
+/// such a bucket takes no bytes without one, and says InvalidRequest.
+fn may_need_checksum(failure: &RequestFailure) -> bool {
+    matches!(failure, RequestFailure::Refused { status: 400, code, .. } if code == "InvalidRequest")
 }
 
 /// A source's name in errors.
@@ -260,7 +280,7 @@ impl Ask for Sending<'_> {
         let number = i32::try_from(number + 1).unwrap_or(i32::MAX);
         let (target, requests, known) = (&carrier.target, &counters.requests, *checksum);
         let send = || {
-            carrier.carry(content, computed, counted, |bodies| {
+            let carried = carrier.carry(content, computed, counted, |bodies| {
                 async move {
                     let body = || bodies.make();
                     let (part, same_e_tag) =
@@ -269,12 +289,24 @@ impl Ask for Sending<'_> {
                     Ok(part)
                 }
                 .boxed()
+            });
+            carried.map_err(|uncarried| match uncarried {
+                Uncarried::Request(failure) if is_harmed(&failure) => {
+                    Uncarried::Request(RequestFailure::Transient(harmed()))
+                }
+                uncarried => uncarried,
             })
         };
         let carried = match carrier.soonest(content.length(), send).await {
             Ok(carried) => carried,
             Err(Uncarried::Source(error)) => return Err(error),
             Err(Uncarried::Request(RequestFailure::Transient(error))) => return Ok(Attempted::Failed(error)),
+            Err(Uncarried::Request(failure)) if known.is_none() && may_need_checksum(&failure) => {
+                carrier.checksums_first.store(true, Ordering::Relaxed);
+                let known = content.checksum(algorithm).await;
+                self.checksum = Some(known.map_err(|(at, error)| carrier.source_error(at, error))?);
+                return Ok(Attempted::Again);
+            }
             Err(Uncarried::Request(failure)) => return Err(carrier.error(failure)),
         };
         let Some(checksum) = checksum.or(carried.checksum) else {
@@ -282,8 +314,7 @@ impl Ask for Sending<'_> {
             return Ok(Attempted::Failed(RequestError::BrokeOff { source }));
         };
         if carried.answer.checksum.is_some_and(|told| told != checksum) {
-            let source = "the server computed another checksum of the bytes that it got".into();
-            return Ok(Attempted::Failed(RequestError::BrokeOff { source }));
+            return Ok(Attempted::Failed(harmed()));
         }
         attempts.brought(content.length(), content.length());
         Ok(Attempted::Answered((carried.answer, checksum)))

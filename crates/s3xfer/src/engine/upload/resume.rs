@@ -182,7 +182,8 @@ impl Kept {
             }
             let (session, target) = (carrier.session.clone(), carrier.target.object.clone());
             let begun = Some(Begun::known(session, target, upload_id.clone(), self.journal.clone()));
-            let start = Start { begun, collected, journal: Some(self.journal.clone()) };
+            let (journal, unsure) = (Some(self.journal.clone()), saved.completing.is_some());
+            let start = Start { begun, collected, journal, unsure };
             return Ok(Resumed::Goes { start: Box::new(start), part_bytes: saved.unfinished.part_bytes });
         }
         if let Some(written) = self.completed(carrier, saved).await? {
@@ -205,6 +206,7 @@ impl Kept {
             bytes: intended.source.bytes,
             checksum: Some(completing.checksum),
             e_tag: completing.e_tag.clone(),
+            unsure: true,
         };
         let Some(written) = ending.look().await? else { return Ok(None) };
         let bytes = intended.source.bytes;

@@ -27,7 +27,8 @@ pub(crate) enum Kind {
 impl UploadSource {
     /// A file. Its parts are read at their positions, several at a time, as often as they have to be sent. One that is
     /// changed meanwhile is an error ([`TransferError::SourceChanged`](crate::TransferError::SourceChanged)). A FIFO
-    /// or a device is read like [`reader`](Self::reader)'s.
+    /// or a device is read like [`reader`](Self::reader)'s; a FIFO that nobody opens for writing within
+    /// [`first_byte_timeout`](crate::TransferConfig::first_byte_timeout) is an error.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { kind: Kind::File(path.into()) }

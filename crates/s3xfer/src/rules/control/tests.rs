@@ -251,6 +251,46 @@ fn refused_requests_make_parts_larger_and_follow_each_other_slowly() {
 }
 
 #[test]
+fn one_refusal_among_many_answers_changes_nothing() {
+    let mut controller = Controller::new(BOUNDS);
+    let ms = Duration::from_millis;
+    (0..20).for_each(|_| controller.asked(ms(10)));
+    controller.answered(ms(40), ms(30));
+    controller.refused(ms(50));
+    controller.refused(ms(400));
+    assert!(!controller.is_paced() && controller.may_ask_again(0, ms(10_000)));
+    controller.refused(ms(410));
+    assert!(controller.is_paced() && !controller.may_ask_again(0, ms(10_000)));
+}
+
+#[test]
+fn a_refusal_of_long_ago_is_forgotten() {
+    let mut controller = Controller::new(BOUNDS);
+    let ms = Duration::from_millis;
+    (0..20).for_each(|_| controller.asked(ms(10)));
+    controller.answered(ms(40), ms(30));
+    (0..15).for_each(|_| controller.refused(ms(50)));
+    (1..=99).for_each(|tenth| controller.look(ms(100 * tenth), 1000 * tenth, 0));
+    assert!(controller.is_paced());
+    controller.look(ms(10_100), 100_000, 0);
+    assert!(!controller.is_paced() && controller.may_ask_again(0, ms(10_000)));
+}
+
+#[test]
+fn parts_are_long_enough_for_connections_that_take_long_to_find_their_rate() {
+    let least = |round_trip| {
+        let mut controller = Controller::new(BOUNDS);
+        controller.asked(Duration::ZERO);
+        controller.connected(Duration::from_millis(900));
+        controller.connected(Duration::from_millis(round_trip));
+        controller.answered(Duration::from_millis(40), Duration::from_millis(40));
+        controller.part_bytes(64 << 20)
+    };
+    assert!(least(2) < 2 << 20 && least(29) < 2 << 20);
+    assert_eq!(least(100), 4 << 20);
+}
+
+#[test]
 fn a_second_transfer_begins_where_the_first_one_ended() {
     let link = link(1000.0, 10.0, 30);
     let mut first = Played::new(2 << 30);
@@ -304,6 +344,7 @@ fn found_anywhere() -> Found {
         requests: 40.0,
         body_rate: 2e7,
         first_byte: 0.03,
+        first_answer: None,
         is_full: true,
         more_are_worse: false,
         per_second: None,

@@ -1,5 +1,6 @@
 //! The contents of a study's pictures. Pure: trials to marks on axes.
 
+use super::View;
 use crate::doors::picture::{Colour, Mark, Picture, Place, Side};
 use crate::rules::importance::Importances;
 use crate::rules::study::Study;
@@ -11,10 +12,12 @@ use crate::words::trial::{Status, Trial};
 pub(super) type Size = (u32, u32);
 
 /// Trials that one picture shows at most.
-const MOST_SHOWN: usize = 1200;
+pub(super) const MOST_SHOWN: usize = 1200;
 /// Curves that one picture shows at most, and places on each.
 const MOST_CURVES: usize = 150;
 const MOST_PLACES: usize = 60;
+/// Steps of the distribution.
+const MOST_STEPS: usize = 300;
 /// Bars of the timeline.
 const MOST_BARS: usize = 600;
 /// A spread beyond this factor reads better on a logarithmic axis.
@@ -34,20 +37,24 @@ fn loss(study: &Study, trial: &Trial) -> Option<f64> {
     value(study, trial).map(|value| study.header().metric.goal.loss(value))
 }
 
-/// The trial with the best value of its own, to be marked.
-pub(super) fn chosen(study: &Study) -> Option<&Trial> {
-    let measured = study.trials().iter().filter_map(|trial| Some((loss(study, trial)?, trial)));
-    measured.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, trial)| trial)
+/// Whether a trial breaks no constraint, as far as is known.
+pub(super) fn is_feasible(study: &Study, trial: &Trial) -> bool {
+    trial.constraints(study.header().metric.value).iter().all(|value| *value <= 0.0)
 }
 
 /// Trials in the order of their ends, thinned to the number that a picture can show; the best is always among them.
-fn shown(study: &Study) -> Vec<&Trial> {
-    let mut order: Vec<&Trial> = study.trials().iter().collect();
+fn shown<'a>(view: &View<'a>, most: usize) -> Vec<&'a Trial> {
+    let mut order: Vec<&Trial> = view.study.trials().iter().collect();
     order.sort_by(|a, b| at(a).total_cmp(&at(b)));
-    let every = order.len().div_ceil(MOST_SHOWN).max(1);
-    let best = chosen(study).map(|trial| trial.id);
+    let every = order.len().div_ceil(most).max(1);
+    let best = view.chosen().map(|trial| trial.id);
     let kept = order.into_iter().enumerate().filter(|(i, t)| i % every == 0 || Some(t.id) == best);
     kept.map(|(_, trial)| trial).collect()
+}
+
+/// The trials that a picture of this width can show apart.
+fn most_at(width: u32) -> usize {
+    MOST_SHOWN.min(width as usize)
 }
 
 /// The time of a trial's value: seconds of the study, or the trial's number without a clock.
@@ -56,12 +63,18 @@ fn at(trial: &Trial) -> f64 {
     trial.ended_s.or(last).or(trial.started_s).unwrap_or(trial.id.0 as f64)
 }
 
-fn metric_axis<'a>(study: &Study, values: impl Iterator<Item = f64> + Clone + 'a, most: usize) -> Axis {
+/// The metric's axis over these values.
+fn scale(study: &Study, values: impl Iterator<Item = f64> + Clone, most: usize) -> Axis {
     let (low, high) = values.clone().fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
     let log = low > 0.0 && high / low > LOG_FROM;
     let name = &study.header().metric.name;
     let title = if log { format!("{name} (log)") } else { name.clone() };
-    let mut axis = Axis::over(title, values, log, format::plain, most);
+    Axis::over(title, values, log, format::plain, most)
+}
+
+/// The same with a place for trials that failed.
+fn metric_axis(study: &Study, values: impl Iterator<Item = f64> + Clone, most: usize) -> Axis {
+    let mut axis = scale(study, values, most);
     if study.trials().iter().any(|trial| trial.status.is_failure()) {
         // Those that failed have no value: they stand above all that do.
         axis.high += (axis.high - axis.low) * FAILED_SHARE;
@@ -97,12 +110,12 @@ fn mark(study: &Study, trial: &Trial, across: f64, up: &Axis, opacity: f64, best
 }
 
 /// Every trial when it ended, the best value until then, and the interval of the best configuration.
-pub(super) fn progress(study: &Study, (width, height): Size) -> Picture {
-    let best = study.best();
+pub(super) fn progress(view: &View<'_>, (width, height): Size) -> Picture {
+    let (study, best) = (view.study, &view.best);
     let ends = best.iter().flat_map(|best| best.ci95.into_iter().flatten().chain([best.mean]));
     let ends: Vec<f64> = ends.collect();
     let up = metric_axis(study, values(study).chain(ends.iter().copied()), (height / 55) as usize);
-    let trials = shown(study);
+    let trials = shown(view, most_at(width));
     let timed = study.trials().iter().any(|trial| trial.started_s.is_some());
     let title = if timed { "time of the study (s)" } else { "trial" };
     let times = trials.iter().map(|trial| at(trial)).chain([0.0]);
@@ -116,7 +129,8 @@ pub(super) fn progress(study: &Study, (width, height): Size) -> Picture {
     }
     let mut least = f64::INFINITY;
     let mut line: Vec<Place> = Vec::new();
-    let mut order: Vec<&Trial> = study.trials().iter().filter(|trial| !trial.is_pending()).collect();
+    let counts = |trial: &&Trial| !trial.is_pending() && is_feasible(study, trial);
+    let mut order: Vec<&Trial> = study.trials().iter().filter(counts).collect();
     order.sort_by(|a, b| at(a).total_cmp(&at(b)));
     for trial in order {
         let (Some(own), Some(value)) = (loss(study, trial), value(study, trial)) else { continue };
@@ -130,7 +144,7 @@ pub(super) fn progress(study: &Study, (width, height): Size) -> Picture {
     }
     line.extend(line.last().map(|(_, place)| (across.high, *place)));
     marks.push(Mark::Line { through: line, colour: Colour::Found, width: 2, dashed: false });
-    let best = chosen(study);
+    let best = view.chosen();
     for trial in trials {
         marks.extend(across.place(at(trial)).into_iter().flat_map(|place| mark(study, trial, place, &up, 0.8, best)));
     }
@@ -138,9 +152,43 @@ pub(super) fn progress(study: &Study, (width, height): Size) -> Picture {
     Picture { subject, width, height, across, up, marks }
 }
 
+/// The share of the trials with a value that is not larger than each value, and the best configuration's mean.
+pub(super) fn distribution(view: &View<'_>, (width, height): Size) -> Picture {
+    let study = view.study;
+    let mut sorted: Vec<f64> = values(study).collect();
+    sorted.sort_by(f64::total_cmp);
+    let mean = view.best.as_ref().map(|best| best.mean);
+    let across = scale(study, sorted.iter().copied().chain(mean), ticks_for(width));
+    let title = "share of the trials".to_owned();
+    let up = Axis::over(title, [0.0, 1.0].into_iter(), false, format::percent, (height / 55) as usize);
+    let count = sorted.len();
+    let every = count.div_ceil(MOST_STEPS).max(1);
+    let mut through = vec![(across.low, 0.0)];
+    let mut share = 0.0;
+    for (i, value) in sorted.iter().enumerate() {
+        let upto = i + 1;
+        if upto % every != 0 && upto != count {
+            continue;
+        }
+        let Some(place) = across.place(*value) else { continue };
+        through.push((place, share));
+        share = upto as f64 / count as f64;
+        through.push((place, share));
+    }
+    through.push((across.high, share));
+    let mut marks = vec![Mark::Line { through, colour: Colour::Trial, width: 2, dashed: false }];
+    if let Some(place) = mean.and_then(|mean| across.place(mean)) {
+        let through = vec![(place, 0.0), (place, 1.0)];
+        marks.push(Mark::Line { through, colour: Colour::Found, width: 2, dashed: true });
+    }
+    let subject =
+        format!("share of the trials by their {}, from the smallest to the largest", study.header().metric.name);
+    Picture { subject, width, height, across, up, marks }
+}
+
 /// The values that trials reported on their way.
-pub(super) fn curves(study: &Study, (width, height): Size) -> Picture {
-    let best = chosen(study);
+pub(super) fn curves(view: &View<'_>, (width, height): Size) -> Picture {
+    let (study, best) = (view.study, view.chosen());
     let mut trials: Vec<&Trial> = study.trials().iter().filter(|trial| trial.measurements.len() > 1).collect();
     // The best lie on top, and are there where not all can be.
     let key = |trial: &Trial| loss(study, trial).unwrap_or(f64::INFINITY);
@@ -165,11 +213,12 @@ pub(super) fn curves(study: &Study, (width, height): Size) -> Picture {
 }
 
 /// The metric and the first further objective, with the front.
-pub(super) fn front(study: &Study, (width, height): Size) -> Picture {
+pub(super) fn front(view: &View<'_>, (width, height): Size) -> Picture {
+    let study = view.study;
     let other = study.header().objectives.first().map_or(String::new(), |metric| metric.name.clone());
     let rule = study.header().metric.value;
     let point = |trial: &Trial| Some((value(study, trial)?, *trial.more(rule).first()?));
-    let points: Vec<(f64, f64)> = shown(study).into_iter().filter_map(point).collect();
+    let points: Vec<(f64, f64)> = shown(view, most_at(width)).into_iter().filter_map(point).collect();
     let across = Axis::over(
         study.header().metric.name.clone(),
         points.iter().map(|p| p.0),
@@ -188,10 +237,11 @@ pub(super) fn front(study: &Study, (width, height): Size) -> Picture {
     Picture { subject, width, height, across, up, marks }
 }
 
-/// The metric over one parameter; `None` where the parameter did not vary.
-pub(super) fn slice(study: &Study, name: &str, (width, height): Size) -> Option<Picture> {
+/// The metric over one parameter, with about `most` trials; `None` where the parameter did not vary.
+pub(super) fn slice(view: &View<'_>, name: &str, (width, height): Size, most: usize) -> Option<Picture> {
+    let study = view.study;
     let domain = study.header().space.domain(name)?;
-    let trials = shown(study);
+    let trials = shown(view, most);
     let (is_log, choices) = match domain {
         Domain::Float(d) => (d.is_log(), None),
         Domain::Int(d) => (d.is_log(), None),
@@ -219,7 +269,7 @@ pub(super) fn slice(study: &Study, name: &str, (width, height): Size) -> Option<
         }
     };
     let up = metric_axis(study, values(study), (height / 50) as usize);
-    let best = chosen(study);
+    let best = view.chosen();
     let mut marks = Vec::new();
     for (order, trial) in trials.iter().enumerate() {
         let Some(place) = seat(trial).and_then(|value| across.place(value)) else { continue };
@@ -259,11 +309,11 @@ pub(super) fn shares(importances: &Importances, width: u32) -> Picture {
 }
 
 /// The trials of each worker over time, as far as the trials' beginnings and ends tell.
-pub(super) fn timeline(study: &Study, width: u32) -> Picture {
+pub(super) fn timeline(view: &View<'_>, width: u32) -> Picture {
     let mut bars: Vec<(f64, f64, &Trial)> =
-        study.trials().iter().filter_map(|trial| Some((trial.started_s?, at(trial), trial))).collect();
+        view.study.trials().iter().filter_map(|trial| Some((trial.started_s?, at(trial), trial))).collect();
     bars.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let every = bars.len().div_ceil(MOST_BARS).max(1);
+    let every = bars.len().div_ceil(MOST_BARS.min(width as usize / 2)).max(1);
     let across = Axis::over(
         "time of the study (s)".to_owned(),
         bars.iter().flat_map(|(from, to, _)| [*from, *to]),
@@ -273,7 +323,7 @@ pub(super) fn timeline(study: &Study, width: u32) -> Picture {
     );
     let mut free_from: Vec<f64> = Vec::new();
     let mut marks = Vec::new();
-    let best = chosen(study).map(|trial| trial.id);
+    let best = view.chosen().map(|trial| trial.id);
     for (i, (from, to, trial)) in bars.into_iter().enumerate() {
         let row = free_from.iter().position(|free| *free <= from).unwrap_or(free_from.len());
         match free_from.get_mut(row) {

@@ -86,11 +86,14 @@ fn ends<'a>(study: &Study, pair: &'a PairDependence) -> Option<[End<'a>; 2]> {
     Some([end(|a, b| a < b)?, end(|a, b| a > b)?])
 }
 
-/// The pictures of these sizes and their caption; `None` where there is nothing to show.
-pub(super) fn pictures(study: &Study, pair: &PairDependence, sizes: [Size; 2]) -> Option<([Picture; 2], String)> {
-    // The one that the page begins with.
-    let best = study.best();
-    let best = best.as_ref().and_then(|best| study.trial(best.trial));
+/// The pictures of these sizes and their caption; `None` where there is nothing to show. `best` is the trial that the
+/// page begins with.
+pub(super) fn pictures(
+    study: &Study,
+    pair: &PairDependence,
+    best: Option<&Trial>,
+    sizes: [Size; 2],
+) -> Option<([Picture; 2], String)> {
     let [wide, narrow] = sizes.map(|size| picture(study, pair, best, size));
     Some(([wide?, narrow?], caption(study, pair, best.is_some())))
 }
@@ -212,14 +215,14 @@ mod tests {
     fn the_ring_is_where_the_page_says_that_the_best_is() {
         let study = study(15);
         let pair = study.pair_dependence(["x", "y"], 5).unwrap();
-        let ([wide, _], caption) = pictures(&study, &pair, [(760, 460), (400, 340)]).unwrap();
+        let best = study.best().unwrap().trial;
+        let ([wide, _], caption) = pictures(&study, &pair, study.trial(best), [(760, 460), (400, 340)]).unwrap();
         let dots: Vec<_> = wide
             .marks
             .iter()
             .filter_map(|mark| if let Mark::Dot { at, .. } = mark { Some(*at) } else { None })
             .collect();
         let ring = wide.marks.iter().find_map(|mark| if let Mark::Ring { at, .. } = mark { Some(*at) } else { None });
-        let best = study.best().unwrap().trial;
         assert_eq!((dots.len(), ring), (15, Some(dots[best.0 as usize])));
         assert!(study.trial(best).unwrap().config.float("x") >= Some(0.5));
         assert!(caption.contains("A dot a trial; the ring is the best configuration known."), "{caption}");

@@ -29,7 +29,8 @@
   count.setAttribute("aria-live", "polite");
   const test = (word) => {
     const parts = /^([^<>=]+)(<=|>=|<|>|=)(.+)$/.exec(word);
-    const column = parts && columns.find((c) => c.name === parts[1]);
+    // Parameters come last: a name that two columns have is the parameter's.
+    const column = parts && columns.findLast((c) => c.name === parts[1]);
     if (!column) {
       const lower = word.toLowerCase();
       return (i) => columns.some((c) => text(c, i).toLowerCase().includes(lower));
@@ -79,7 +80,8 @@
   table.parentElement.after(more);
   more.onclick = () => { shown += 1000; fill(); };
   const note = document.getElementById("table-note");
-  if (note) note.remove();
+  if (note && data.all > rows) note.textContent = `${rows} of ${data.all} trials are on this page, the best among them; all are in results.csv.`;
+  else if (note) note.remove();
   const fill = () => {
     [...head.cells].forEach((cell, at) =>
       cell.setAttribute("aria-sort", at !== sorted ? "none" : down ? "descending" : "ascending"));
@@ -97,7 +99,7 @@
     }
     body.replaceChildren(fresh);
     more.hidden = n >= all;
-    count.textContent = ` ${all} of ${rows} trials`;
+    count.textContent = ` ${all} of ${rows} trials${data.all > rows ? ` on this page; the study has ${data.all}` : ""}`;
   };
   const light = (i) => { if (i !== lit) { lit = i; draw(); } };
   const rowOf = (event) => { const row = event.target.closest("tr"); return row ? Number(row.dataset.row) : -1; };
@@ -221,7 +223,14 @@
   };
   const drawMatrix = () => {
     const { pen, width, height } = begin(matrix);
-    const most = Math.max(1, Math.ceil(rows / 2500));
+    // Each kind is thinned by itself: a few kept trials must not fall between.
+    const thinned = (keep) => {
+      const all = [];
+      for (let i = 0; i < rows; i += 1) if (kept[i] === keep) all.push(i);
+      const every = Math.max(1, Math.ceil(all.length / 2500));
+      return all.filter((_, at) => at % every === 0);
+    };
+    const [pale, strong] = [thinned(0), thinned(1)];
     pairs.forEach((down, b) => pairs.forEach((across, a) => {
       const cell = cellAt(width, height, a, b);
       pen.strokeStyle = colour("grid");
@@ -236,9 +245,9 @@
       };
       pen.globalAlpha = 0.15;
       pen.fillStyle = colour("trial");
-      for (let i = 0; i < rows; i += most) if (!kept[i]) dot(i, 2);
+      for (const i of pale) dot(i, 2);
       pen.globalAlpha = 0.7;
-      for (let i = 0; i < rows; i += most) if (kept[i]) { pen.fillStyle = mix(i); dot(i, 3); }
+      for (const i of strong) { pen.fillStyle = mix(i); dot(i, 3); }
       pen.globalAlpha = 1;
       if (lit >= 0) { pen.fillStyle = colour("before"); dot(lit, 8); }
     }));
@@ -259,6 +268,13 @@
     tip.style.left = `${Math.min(event.pageX + 14, document.documentElement.scrollWidth - 280)}px`;
     tip.style.top = `${event.pageY + 14}px`;
   };
+  // Rounded so that no trial at the end of a brush is left out.
+  const outwards = (v, up) => {
+    const near = +v.toPrecision(4);
+    if (up ? near >= v : near <= v) return near;
+    const step = 10 ** (Math.floor(Math.log10(Math.abs(v))) - 3);
+    return +(near + (up ? step : -step)).toPrecision(4);
+  };
   if (parallel) {
     let brush = null;
     const axisAt = (x) => axes.findIndex((_, k) => Math.abs(place(k, parallel.clientWidth) - x) < 14);
@@ -266,18 +282,27 @@
       const [x, y] = at(parallel, event), k = axisAt(x);
       if (k >= 0) { brush = { k, y }; parallel.setPointerCapture(event.pointerId); }
     };
+    parallel.onpointercancel = () => { brush = null; };
     parallel.onpointerup = (event) => {
       if (!brush) return;
       const c = axes[brush.k], [, y] = at(parallel, event), h = parallel.clientHeight - top - bottom;
-      const value = (py) => scales.get(c).from(Math.min(1, Math.max(0, (parallel.clientHeight - bottom - py) / h)));
-      const [low, high] = [value(y), value(brush.y)].sort((a, b) => a - b);
+      // A brush that comes close to an axis' end is meant to reach it, and needs no bound there.
+      const share = (py) => {
+        const s = (parallel.clientHeight - bottom - py) / h;
+        return s < 4 / h ? 0 : s > 1 - 4 / h ? 1 : s;
+      };
+      const [from, to] = [share(y), share(brush.y)].sort((a, b) => a - b);
+      const [low, high] = [from, to].map((s) => scales.get(c).from(s));
       const rest = words().filter((w) => !["<", ">", "="].some((op) => w.startsWith(c.name + op)));
       const quoted = (w) => (/\s/.test(w) ? `"${w}"` : w);
       if (Math.abs(y - brush.y) > 4) {
         if (c.choices) {
           const one = Math.min(c.choices.length - 1, Math.max(0, Math.round((low + high) / 2)));
           rest.push(`${c.name}=${c.choices[one]}`);
-        } else rest.push(`${c.name}>=${+low.toPrecision(4)}`, `${c.name}<=${+high.toPrecision(4)}`);
+        } else {
+          if (from > 0) rest.push(`${c.name}>=${outwards(low, false)}`);
+          if (to < 1) rest.push(`${c.name}<=${outwards(high, true)}`);
+        }
       }
       brush = null;
       input.value = rest.map(quoted).join(" ");

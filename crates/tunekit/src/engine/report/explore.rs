@@ -3,24 +3,41 @@
 //!
 //! The script is a constant, and the page's policy lets no other one run: a study's texts are always data.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 
-use crate::rules::study::Study;
+use super::{View, ranked};
 use crate::words::domain::Domain;
-use crate::words::trial::Trial;
+use crate::words::trial::{Trial, TrialId};
 
 /// The script, which reads the data and fills the elements that [`section_html`] makes.
 pub(super) const SCRIPT: &str = include_str!("explore.js");
-/// Cells of all trials together: a page stays below a megabyte.
+/// Cells of all trials together.
 const MOST_CELLS: usize = 70_000;
+/// Bytes of the data: a page stays below a megabyte.
+const MOST_BYTES: usize = 250_000;
+/// How often the data is made smaller.
+const MOST_TRIES: usize = 4;
+/// The best trials, which are there where not all can be.
+const MOST_PINNED: usize = 400;
 /// Reasons of failures.
 const MOST_REASONS: usize = 300;
 
 /// The places for the pictures, with the data that they and the table are made of.
-pub(super) fn section_html(study: &Study, best: Option<&Trial>) -> String {
-    let data = data(study, best).to_string();
+pub(super) fn section_html(view: &View<'_>) -> String {
+    let mut cells = MOST_CELLS;
+    let mut text = data(view, cells).to_string();
+    // Numbers take a few bytes or many.
+    for _ in 0..MOST_TRIES {
+        if text.len() <= MOST_BYTES {
+            break;
+        }
+        cells = cells * MOST_BYTES / text.len() * 9 / 10;
+        text = data(view, cells).to_string();
+    }
     // No text can end the element, or begin a comment in it.
-    let data = data.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    let data = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     format!(
         "<div id=\"explore\"></div>\n<noscript><p class=\"caption\">With scripts this page has more pictures, and its \
          table can be sorted and filtered.</p></noscript>\n\
@@ -28,14 +45,24 @@ pub(super) fn section_html(study: &Study, best: Option<&Trial>) -> String {
     )
 }
 
-fn data(study: &Study, best: Option<&Trial>) -> Json {
-    let header = study.header();
+/// The trials that the page can hold, in the order of their numbers: one in so many, and the best.
+fn kept<'a>(view: &View<'a>, room: usize) -> Vec<&'a Trial> {
+    let all = view.study.trials();
+    if all.len() <= room {
+        return all.iter().collect();
+    }
+    let pinned = MOST_PINNED.min(room / 2);
+    let every = all.len().div_ceil(room - pinned);
+    let best = ranked(view.study).into_iter().take(pinned).map(|trial| trial.id);
+    let best: BTreeSet<TrialId> = best.chain(view.chosen().map(|trial| trial.id)).collect();
+    let kept = all.iter().enumerate().filter(|(i, trial)| i % every == 0 || best.contains(&trial.id));
+    kept.map(|(_, trial)| trial).collect()
+}
+
+fn data(view: &View<'_>, cells: usize) -> Json {
+    let header = view.study.header();
     let columns = 4 + header.objectives.len() + header.space.iter().count();
-    let all = study.trials();
-    let every = all.len().div_ceil((MOST_CELLS / columns).max(1)).max(1);
-    let is_best = |trial: &Trial| best.is_some_and(|best| best.id == trial.id);
-    let kept = all.iter().enumerate().filter(|(i, trial)| i % every == 0 || is_best(trial));
-    let trials: Vec<&Trial> = kept.map(|(_, trial)| trial).collect();
+    let trials = kept(view, (cells / columns).max(2));
     let rule = header.metric.value;
     let of = |get: &dyn Fn(&Trial) -> Option<f64>| -> Json {
         trials
@@ -57,7 +84,7 @@ fn data(study: &Study, best: Option<&Trial>) -> Json {
             "name": header.metric.name, "metric": true, "axis": true, "log": low > 0.0 && high / low > super::charts::LOG_FROM,
             "v": of(&|trial| trial.value(rule)),
         }),
-        json!({ "name": "n", "v": of(&n) }),
+        json!({ "name": "measurements", "v": of(&n) }),
     ];
     for (i, objective) in header.objectives.iter().enumerate() {
         let value = |trial: &Trial| trial.more(rule).get(i).copied();
@@ -90,8 +117,9 @@ fn data(study: &Study, best: Option<&Trial>) -> Json {
         Some((i.to_string(), json!(why)))
     });
     let reasons: serde_json::Map<String, Json> = reasons.take(MOST_REASONS).collect();
-    let place = best.and_then(|best| trials.iter().position(|trial| trial.id == best.id));
-    json!({ "goal": header.metric.goal, "best": place, "columns": columns, "why": reasons })
+    let place = view.chosen().and_then(|best| trials.iter().position(|trial| trial.id == best.id));
+    let all = view.study.trials().len();
+    json!({ "goal": header.metric.goal, "best": place, "all": all, "columns": columns, "why": reasons })
 }
 
 /// A number with six digits that mean something, and whole where it is.

@@ -52,8 +52,8 @@ impl OptunaLive {
         live
     }
 
-    /// The lines that make the file know of a trial as it is, and of those before it that it has never heard of.
-    /// `epoch_s` is the time of the study's beginning, in seconds since 1970.
+    /// Lines that bring the file up to date on this trial and on earlier trials it lacks. `epoch_s` is the time of the
+    /// study's beginning, in seconds since 1970.
     pub(crate) fn lines(&mut self, header: &Header, name: &str, trials: &[Trial], at: usize, epoch_s: f64) -> String {
         let mut lines = Vec::new();
         if !self.has_study {

@@ -55,7 +55,7 @@ struct Bracket {
 struct Child {
     bracket: u64,
     level: usize,
-    /// Whose place it may take.
+    /// The member that this trial may replace.
     target: Option<usize>,
 }
 

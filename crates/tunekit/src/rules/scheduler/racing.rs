@@ -37,11 +37,11 @@ const CLEAR: f64 = 0.95;
 /// resource; the incumbent and the baseline (the first point to evaluate, if there is any) are the yardsticks: they
 /// stay paused and are measured on, past the maximum too, as long as they are that.
 ///
-/// A report should carry the study's constraints: a constraint that was not measured counts as met. A
-/// configuration that meets them beats one that does not, and of two that do not the one wins that exceeds them by
-/// less. All of that is a matter of probabilities, for constraints are measured with noise as the metric is: a
-/// challenger is dropped for a constraint on no less evidence than for its value. [`Study::best`](crate::Study::best)
-/// recommends only what meets the constraints by the means of its measurements, so nothing where nothing does.
+/// A report should carry the study's constraints: a constraint that was not measured counts as met. A configuration
+/// that meets them beats one that does not, and of two that do not the one wins that exceeds them by less. All of that
+/// is a matter of probabilities, for constraints are measured with noise as the metric is: a challenger is dropped for
+/// a constraint on no less evidence than for its value. [`Study::best`](crate::Study::best) recommends a configuration
+/// only if its mean measurements meet the constraints; if none does, it recommends nothing.
 ///
 /// In a cost-aware study the paused challenger is measured next whose probability of winning is largest for the cost of
 /// its measurement. A dear one waits, so that a cheap one which takes the lead may spare its measurements.
@@ -148,7 +148,7 @@ impl Racing {
     fn noise(&self, history: &History<'_>) -> Option<f64> {
         let Noise::Known(sd) = history.metric().noise else { return None };
         let at = self.race.incumbent.and_then(|t| history.trial(t)?.value(history.metric().value));
-        // Of a logarithm it is relative to the value.
+        // On a logarithmic scale the noise is relative to the value.
         Some(if self.race.logarithmic { sd / at.or(self.log.last().map(|last| last.value))? } else { sd })
     }
 
@@ -289,7 +289,11 @@ impl Scheduler for Racing {
         };
         let race = &self.race;
         let young = race.incumbent.filter(|_| race.leader.measured < race.rules.replicates);
-        if let Some(t) = young.into_iter().chain(self.checks.iter().copied()).find_map(trial) {
+        // Without a challenger, now or later, there is nothing to compare with a yardstick.
+        let is_yardstick = |t: &TrialId| race.incumbent == Some(*t) || self.baseline == Some(*t);
+        let is_over = !history.may_start() && race.live.is_empty() && self.running.iter().all(is_yardstick);
+        let checks = self.checks.iter().copied().filter(|_| !is_over);
+        if let Some(t) = young.into_iter().chain(checks).find_map(trial) {
             return again(t);
         }
         // The most likely winner first, where costs count for the cost of its next measurement; among equals the

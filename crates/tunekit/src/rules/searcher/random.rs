@@ -1,6 +1,7 @@
 //! Random search: uniform draws in the unit cube (Bergstra and Bengio 2012), without repetition while others are left.
 
 use super::{History, Searcher, Stream, SuggestError, unused};
+use crate::words::space::Space;
 use crate::words::value::Config;
 
 /// Draws every configuration uniformly in the unit cube: uniform in its bounds, or in the logarithm where the scale is.
@@ -22,7 +23,11 @@ impl Searcher for Random {
 
 /// A uniform draw.
 pub(crate) fn draw(history: &History<'_>, stream: &mut Stream) -> Config {
-    let space = history.space();
+    uniform(history.space(), stream)
+}
+
+/// A uniform draw from a space, which its predicates may forbid.
+pub(super) fn uniform(space: &Space, stream: &mut Stream) -> Config {
     let point: Vec<f64> = (0..space.len()).map(|_| stream.uniform()).collect();
     space.decode(&point).expect("uniform draws are in the unit cube")
 }

@@ -78,49 +78,69 @@ impl Study {
     /// Derives every decision in these events once more from the events before it: the configurations asked for, and
     /// the answers to reports. Returns the number of decisions.
     ///
-    /// `max_trials` is the limit that the study had ([`Study::limit_trials`]), on which schedulers may depend.
+    /// Schedulers may depend on the limit of trials ([`Study::limit_trials`]), which the events tell. Journals begun
+    /// before schema 8 have no limits: `max_trials` is theirs, and has no effect on later ones. Such a study may have
+    /// had another limit at another time, so a decision of it counts as derived if it follows either where a trial
+    /// may start or where none may.
     ///
     /// # Errors
     /// Events that are no study's, or a decision that comes out differently.
     pub fn verify(events: impl IntoIterator<Item = Event>, max_trials: Option<u64>) -> Result<usize, VerifyError> {
-        let mut events = events.into_iter();
-        let mut study = Self::replay(events.next())?;
-        study.limit_trials(max_trials);
+        let events: Vec<Event> = events.into_iter().collect();
+        let mut study = Self::replay(events.first().cloned())?;
+        let is_limit_known = study.header().has_limits();
+        if !is_limit_known {
+            study.state.max_trials = max_trials;
+        }
         let mut decisions = 0;
-        for (i, event) in events.enumerate() {
-            let event_number = i + 1;
-            study.at_s = event.at_s();
-            let contradicts =
-                |what: String| VerifyError::Replay(ReplayError::Contradiction { event: event_number, what });
-            let text = |error: &dyn std::fmt::Display| contradicts(error.to_string());
-            match &event {
-                Event::Header(_) => return Err(contradicts("a second header".to_owned())),
-                Event::Ask { .. } => {
-                    decisions += 1;
-                    study.ask().map_err(|error| text(&error))?;
-                }
-                Event::Report { trial, step, value, more, constraints, cost, .. } => {
-                    decisions += 1;
-                    let (more, constraints) = (more.clone(), constraints.clone());
-                    let value = value.unwrap_or(f64::NAN);
-                    let measured = Measured { more, constraints, cost: *cost, ..Measured::new(value) };
-                    study.report(*trial, *step, measured).map_err(|error| text(&error))?;
-                }
-                Event::Tell { trial, outcome, .. } => {
-                    study.tell(*trial, outcome.clone()).map_err(|error| text(&error))?;
-                }
-                Event::Interrupt { trial, .. } => study.interrupt(*trial).map_err(|error| text(&error))?,
-                Event::Add { config, measured, .. } => {
-                    study.add(config, (**measured).clone()).map_err(|error| text(&error))?;
-                }
+        for (i, event) in events.iter().enumerate().skip(1) {
+            let is_decision = matches!(event, Event::Ask { .. } | Event::Report { .. });
+            decisions += usize::from(is_decision);
+            let may_start = study.may_start();
+            let derived = study.derive(i, event);
+            if derived.is_ok() || !is_decision || is_limit_known {
+                derived?;
+                continue;
             }
-            let derived = study.take_events();
-            if derived != [event.clone()] {
-                let derived = derived.first().map_or_else(|| "nothing to do".to_owned(), Event::to_line);
-                return Err(VerifyError::Differs { event: event_number, recorded: event.to_line(), derived });
+            let mut other = Self::replay(events[..i].iter().cloned())?;
+            other.state.max_trials = may_start.then_some(0);
+            if other.derive(i, event).is_err() {
+                derived?;
             }
+            study = other;
         }
         Ok(decisions)
+    }
+
+    /// Does once more what led to the event of this number, the next one, which must come of it again.
+    fn derive(&mut self, number: usize, event: &Event) -> Result<(), VerifyError> {
+        self.at_s = event.at_s();
+        let contradicts = |what: String| VerifyError::Replay(ReplayError::Contradiction { event: number, what });
+        let text = |error: &dyn std::fmt::Display| contradicts(error.to_string());
+        match event {
+            Event::Header(_) => return Err(contradicts("a second header".to_owned())),
+            Event::Ask { .. } => drop(self.ask().map_err(|error| text(&error))?),
+            Event::Report { trial, step, value, more, constraints, cost, .. } => {
+                let (more, constraints) = (more.clone(), constraints.clone());
+                let value = value.unwrap_or(f64::NAN);
+                let measured = Measured { more, constraints, cost: *cost, ..Measured::new(value) };
+                self.report(*trial, *step, measured).map_err(|error| text(&error))?;
+            }
+            Event::Tell { trial, outcome, .. } => {
+                self.tell(*trial, outcome.clone()).map_err(|error| text(&error))?;
+            }
+            Event::Interrupt { trial, .. } => self.interrupt(*trial).map_err(|error| text(&error))?,
+            Event::Add { config, measured, .. } => {
+                self.add(config, (**measured).clone()).map_err(|error| text(&error))?;
+            }
+            Event::Limit { max_trials, .. } => self.limit_trials(*max_trials),
+        }
+        let derived = self.take_events();
+        if derived.as_slice() == std::slice::from_ref(event) {
+            return Ok(());
+        }
+        let derived = derived.first().map_or_else(|| "nothing to do".to_owned(), Event::to_line);
+        Err(VerifyError::Differs { event: number, recorded: event.to_line(), derived })
     }
 
     fn fold(
@@ -136,6 +156,6 @@ impl Study {
             state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
             scheduler.observe(&state.history(), &event);
         }
-        Ok(Self { state, searcher: Mutex::new(searcher), scheduler, max_trials: None, at_s, fresh: Vec::new() })
+        Ok(Self { state, searcher: Mutex::new(searcher), scheduler, at_s, fresh: Vec::new() })
     }
 }

@@ -1,5 +1,6 @@
 //! The state of a study, and the one function that folds events into it.
 
+use crate::rules::advice::Advice;
 use crate::rules::history::{History, Index};
 use crate::rules::scheduler::ScheduleError;
 use crate::words::event::{Event, Header, SCHEMA};
@@ -54,29 +55,37 @@ pub(super) struct State {
     pub(super) header: Header,
     pub(super) trials: Vec<Trial>,
     pub(super) index: Index,
+    /// The most trials that are started; `None`: no limit.
+    pub(super) max_trials: Option<u64>,
 }
 
-/// A study's header and trials, without its searcher and scheduler: the source of tables.
+/// A study's header, its trials and its scheduler's advice, without the searcher: the source of tables.
 pub(in crate::rules) struct Trials {
     pub(in crate::rules) header: Header,
     pub(in crate::rules) trials: Vec<Trial>,
+    pub(in crate::rules) advice: Advice,
 }
 
 impl Trials {
-    /// Folds a whole journal.
+    /// Folds a whole journal. A scheduler that this crate does not have gives no advice.
     pub(in crate::rules) fn fold(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
         let mut events = events.into_iter();
         let mut state = State::new(State::header(events.next())?);
+        let mut scheduler = state.header.scheduler.build(state.header.max_resource).ok();
         for (i, event) in events.enumerate() {
             state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
+            if let Some(scheduler) = &mut scheduler {
+                scheduler.observe(&state.history(), &event);
+            }
         }
-        Ok(Self { header: state.header, trials: state.trials })
+        let advice = scheduler.map(|scheduler| scheduler.advice(&state.history())).unwrap_or_default();
+        Ok(Self { header: state.header, trials: state.trials, advice })
     }
 }
 
 impl State {
     pub(super) fn new(header: Header) -> Self {
-        Self { header, trials: Vec::new(), index: Index::default() }
+        Self { header, trials: Vec::new(), index: Index::default(), max_trials: None }
     }
 
     /// The header that a journal's first event must be.
@@ -116,16 +125,21 @@ impl State {
 
     /// Folds one event in; the state is unchanged where it does not fit.
     pub(super) fn apply(&mut self, event: &Event) -> Result<(), String> {
-        let trial = self.change(event)?;
-        // A changed trial is in the list, so its number is an index.
-        self.index.update(&self.trials, trial.0 as usize);
+        if let Some(trial) = self.change(event)? {
+            // A changed trial is in the list, so its number is an index.
+            self.index.update(&self.trials, trial.0 as usize);
+        }
         Ok(())
     }
 
-    /// Changes one trial, and says which.
-    fn change(&mut self, event: &Event) -> Result<TrialId, String> {
+    /// Changes one trial, and says which, or the limit.
+    fn change(&mut self, event: &Event) -> Result<Option<TrialId>, String> {
         match event {
             Event::Header(_) => Err("a second header".to_owned()),
+            Event::Limit { max_trials, .. } => {
+                self.max_trials = *max_trials;
+                Ok(None)
+            }
             Event::Ask { trial, config, origin, resource, resumed, from, attempt, at_s } => {
                 let config = self.adopt(config)?;
                 if trial.0 == self.trials.len() as u64 {
@@ -150,7 +164,7 @@ impl State {
                 t.status = Status::Running;
                 t.decision = Decision::Continue;
                 (t.resource, t.resumed, t.attempt) = (*resource, *resumed, *attempt);
-                Ok(*trial)
+                Ok(Some(*trial))
             }
             Event::Report { trial, step, value, more, constraints, cost, decision, at_s } => {
                 for (what, got, wanted) in [
@@ -178,7 +192,7 @@ impl State {
                 if *decision == Decision::Pause {
                     t.status = Status::Paused;
                 }
-                Ok(*trial)
+                Ok(Some(*trial))
             }
             Event::Tell { trial, outcome, at_s } => {
                 match outcome {
@@ -190,7 +204,7 @@ impl State {
                 let t = self.running(*trial)?;
                 tell(t, outcome)?;
                 t.ended_s = *at_s;
-                Ok(*trial)
+                Ok(Some(*trial))
             }
             Event::Interrupt { trial, .. } => {
                 let keeps = self.header.keeps_interrupted();
@@ -201,7 +215,7 @@ impl State {
                 }
                 t.measurements.truncate(t.kept);
                 t.failure = None;
-                Ok(*trial)
+                Ok(Some(*trial))
             }
             Event::Add { trial, config, measured, at_s } => {
                 let config = self.adopt(config)?;
@@ -214,7 +228,7 @@ impl State {
                 take(&mut t, measured, Status::Completed);
                 t.measured = Some(measured.clone()).filter(|m| !m.is_plain());
                 self.trials.push(t);
-                Ok(*trial)
+                Ok(Some(*trial))
             }
         }
     }

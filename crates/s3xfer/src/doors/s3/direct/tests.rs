@@ -98,7 +98,7 @@ fn object() -> ObjectRequest {
 }
 
 fn asked(object: &ObjectRequest, verb: Verb) -> Asked<'_> {
-    Asked { verb, object, range: None, if_match: None }
+    Asked { verb, object, range: None, if_match: None, arrived: None }
 }
 
 async fn is_direct(store: &Store, verb: Verb) -> bool {
@@ -112,7 +112,7 @@ async fn is_direct(store: &Store, verb: Verb) -> bool {
 async fn outcome(store: &Store, verb: Verb) -> (String, u64) {
     let sent = AtomicU64::new(0);
     let told = match verb {
-        Verb::Get => match store.get(&object(), None, None, SECOND, &sent).await {
+        Verb::Get => match store.get(&object(), None, None, SECOND, (&sent, &Arc::default())).await {
             Ok(mut answer) => {
                 let body = answer.body.next(SECOND).await;
                 let Answer { content_range, content_length, e_tag, last_modified, checksum, .. } = answer;

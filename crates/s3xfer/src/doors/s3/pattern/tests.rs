@@ -163,7 +163,9 @@ impl Sdk {
         let Request { object, range, if_match, .. } = request;
         runtime.block_on(async {
             match verb {
-                Verb::Get => drop(store.get(object, range.as_ref(), if_match.as_deref(), second, &sent).await),
+                Verb::Get => {
+                    drop(store.get(object, range.as_ref(), if_match.as_deref(), second, (&sent, &Arc::default())).await)
+                }
                 Verb::Head => drop(store.checksum(object, second).await),
             }
         });
@@ -176,9 +178,10 @@ impl Request {
         let Self { object, range, if_match, .. } = self;
         match verb {
             Verb::Get => {
-                Asked { verb, object, range: range.as_ref(), if_match: crate::doors::s3::strong(if_match.as_deref()) }
+                let if_match = crate::doors::s3::strong(if_match.as_deref());
+                Asked { verb, object, range: range.as_ref(), if_match, arrived: None }
             }
-            Verb::Head => Asked { verb, object, range: None, if_match: None },
+            Verb::Head => Asked { verb, object, range: None, if_match: None, arrived: None },
         }
     }
 }

@@ -88,7 +88,10 @@ impl Race {
         match self.incumbent {
             Some(incumbent) if incumbent == trial => self.leader = run,
             Some(_) => drop(self.live.insert(trial, run)),
-            None => (self.incumbent, self.leader) = (Some(trial), run),
+            None => {
+                self.live.remove(&trial);
+                (self.incumbent, self.leader) = (Some(trial), run);
+            }
         }
         self.settle(Some(trial).filter(|t| self.incumbent != Some(*t)));
     }
@@ -178,5 +181,25 @@ pub(super) fn measure_each(constraints: &mut Vec<Drift<TrialId>>, trial: TrialId
     }
     for (constraint, value) in constraints.iter_mut().zip(values) {
         constraint.measure(trial, value.clamp(-LARGEST, LARGEST));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenger_that_leads_for_want_of_another_is_a_challenger_no_more() {
+        let rules = Rules { drop: 0.05, accept: 0.95, replicates: 3, max: 9 };
+        let mut race = Race::new(rules, false);
+        let [first, second] = [TrialId(0), TrialId(1)];
+        let once = |measured| Run { measured, step: measured };
+        race.measure(first, once(1), 1.0, &[]);
+        race.measure(second, once(1), 1.1, &[]);
+        assert_eq!((race.incumbent, race.live.len()), (Some(first), 1));
+        // The first one fails while the second one is measured, so that nobody can take its place.
+        race.incumbent = None;
+        race.measure(second, once(2), 1.2, &[]);
+        assert_eq!((race.incumbent, race.leader.measured, race.live.len()), (Some(second), 2, 0));
     }
 }

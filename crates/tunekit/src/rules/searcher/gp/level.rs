@@ -3,7 +3,7 @@
 use super::model::Model;
 use crate::rules::acquisition::{log_expected_improvement, log_probability_below};
 
-/// The least standard deviation of a prediction, in those of the outputs: what is known better is known exactly.
+/// Smallest standard deviation of a prediction, in those of the outputs; smaller ones count as zero.
 const LEAST: f64 = 1e-9;
 
 /// For each of these encoded configurations, the logarithm of the expected improvement at this level, times the

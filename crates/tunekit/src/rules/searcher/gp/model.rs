@@ -257,17 +257,22 @@ impl Model {
 
     /// For each of these points, whether it meets all constraints with at least this probability.
     pub(super) fn feasible(&self, points: &[Vec<f64>], least: f64) -> Vec<bool> {
-        likely(self.constraints.iter().chain(&self.fails), points, least)
+        likely(self.measured_constraints().chain(&self.fails), points, least)
+    }
+
+    fn measured_constraints(&self) -> impl Iterator<Item = &Surrogate> {
+        self.constraints.iter().filter(|constraint| !constraint.data.x.is_empty())
     }
 
     /// The same of the sites, which have been measured: none of them fails.
     pub(super) fn feasible_sites(&self, least: f64) -> Vec<bool> {
-        likely(self.constraints.iter(), &self.sites, least)
+        likely(self.measured_constraints(), &self.sites, least)
     }
 
-    /// The output that must be at most 0, and the power to which its probability counts.
+    /// The output that must be at most 0, and the power to which its probability counts. Constraints that were never
+    /// measured are left out: each would halve the probability everywhere.
     pub(super) fn limited(&self) -> impl Iterator<Item = (&Surrogate, f64)> {
-        let constraints = self.constraints.iter().map(|constraint| (constraint, 1.0));
+        let constraints = self.measured_constraints().map(|constraint| (constraint, 1.0));
         constraints.chain(self.fails.iter().map(|fails| (fails, self.caution)))
     }
 

@@ -297,9 +297,9 @@ pub(super) struct Surrogate {
 }
 
 impl Surrogate {
-    /// A process for a column, with as much of `last` as was made from the same. Of configurations that `failed` it
-    /// believes that they would have come out as predicted, so that little is to be learned close to them; how bad they
-    /// are is not for an output to say. `None` if no process fits.
+    /// A process for a column, with as much of `last` as was made from the same. Configurations in `failed` count as if
+    /// they had come out as predicted: little is then to be learned near them, and the outputs do not say how bad they
+    /// are. `None` if no process fits.
     pub(super) fn of(
         column: Column,
         failed: &[Vec<f64>],

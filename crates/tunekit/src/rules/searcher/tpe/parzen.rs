@@ -1,9 +1,9 @@
 //! A density over the unit cube: a weighted sum of products of kernels, one product a point and one over everything.
 //!
 //! Numbers have normal kernels cut off at the ends of [0, 1], categories a table. All kernels of a density are as wide
-//! as each other: sigma = 0.07 n^(-1/(D+4)), Scott's rate, between 1/100 and 1 (and at least half a cell of a grid). Of
-//! more than 25 points the oldest weigh less, down to 1/n, as in Optuna. A sigma from 0.2, and at least 1 / (n + 1),
-//! was tried first: its medians after 50 trials of 31 seeds were worse on all ten functions compared (Rosenbrock's in 4
+//! as each other: sigma = 0.07 n^(-1/(D+4)), Scott's rate, between 1/100 and 1 (and at least half a cell of a grid).
+//! Beyond 25 points the oldest weigh less, down to 1/n, as in Optuna. A sigma from 0.2, and at least 1 / (n + 1), was
+//! tried first: its medians after 50 trials of 31 seeds were worse on all ten functions compared (Rosenbrock's in 4
 //! dimensions: regret 10^2.4 in place of 10^1.5), for the kernel over everything keeps looking elsewhere anyway.
 
 use crate::rules::distribution::complementary_error;

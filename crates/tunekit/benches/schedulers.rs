@@ -3,7 +3,7 @@
 //! study grow?
 //!
 //! The curves cross: a wide model learns slowly and ends low, so that early ranks mislead; epochs of it take longer.
-//! `cargo run --release -p tunekit --example schedulers -- 20` (20 seeds; some minutes, most of them for the models),
+//! `cargo bench -p tunekit --bench schedulers -- 20` (20 seeds; some minutes, most of them for the models),
 //! or with the name of one scheduler after the number, which also tells how large a study of it grows.
 
 use std::error::Error;
@@ -71,10 +71,12 @@ fn least() -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let given = std::env::args().nth(1).unwrap_or_else(|| "5".to_owned());
+    // The last word is cargo's.
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    let given = words.next().unwrap_or_else(|| "5".to_owned());
     let seeds: u64 =
         given.parse().ok().filter(|n| *n > 0).ok_or(format!("how many seeds? `{given}` is no such number"))?;
-    let kinds: Vec<SchedulerKind> = match std::env::args().nth(2) {
+    let kinds: Vec<SchedulerKind> = match words.next() {
         Some(name) => vec![name.parse()?],
         None => SchedulerKind::ALL.to_vec(),
     };

@@ -1,6 +1,6 @@
 //! Measures the recommendation of a study of noisy repeats, after so many measurements: racing beside asha over repeats
-//! and beside three repeats always, with the same searcher. `cargo run --release -p tunekit --example racing -- METHOD
-//! FUNCTION NOISE DRIFT SEEDS`: METHOD racing, asha, fifo3 or fifo1, FUNCTION bowl or valley, NOISE such as 0.1
+//! and beside three repeats always, with the same searcher. `cargo bench -p tunekit --bench racing -- METHOD FUNCTION
+//! NOISE DRIFT SEEDS`: METHOD racing, asha, fifo3 or fifo1, FUNCTION bowl or valley, NOISE such as 0.1
 //! (relative), DRIFT such as 0.3 (relative, up and down within 80 measurements), SEEDS such as 30. One line a mark: the
 //! median of how much slower than the best possible the recommendation truly is, in percent, its quartiles and a 95 %
 //! interval of the median. In the environment: DROP, ACCEPT, REPLICATES and RECHECK, the options of racing, and
@@ -116,7 +116,8 @@ fn recommended(method: &str, study: &mut Study) -> Result<Config, Box<dyn Error>
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    // The last word is cargo's.
+    let args: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let [method, function, noise, drift, seeds] = args.as_slice() else {
         return Err("give METHOD FUNCTION NOISE DRIFT SEEDS".into());
     };

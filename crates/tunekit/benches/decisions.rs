@@ -1,5 +1,5 @@
 //! The cost of a scheduler's decisions: how long do 2000 asks and reports take once so many trials have begun? One
-//! worker, random search. `cargo run --release -p tunekit --example decisions -- 10000`
+//! worker, random search. `cargo bench -p tunekit --bench decisions -- 10000`
 
 use std::error::Error;
 use std::time::Instant;
@@ -8,7 +8,8 @@ use tunekit::scheduler::{PbtOptions, SchedulerSpec};
 use tunekit::{Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let given = std::env::args().nth(1).unwrap_or_else(|| "10000".to_owned());
+    // The last word is cargo's.
+    let given = std::env::args().skip(1).find(|word| word != "--bench").unwrap_or_else(|| "10000".to_owned());
     let count: u64 = given.parse().map_err(|e| format!("how many trials? `{given}` is no number: {e}"))?;
     for (kind, members, cost_aware) in [
         (SchedulerKind::Asha, None, false),

@@ -1,5 +1,4 @@
 //! The in-process face, in paused time: every fault, the network's delays and rates, and S3's answers, with aws-sdk-s3.
-#![cfg(feature = "sdk")]
 
 use std::time::Duration;
 

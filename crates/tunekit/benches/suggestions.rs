@@ -1,6 +1,5 @@
 //! The cost of asking and telling where the searcher costs next to nothing: how long do so many suggestions take, how
-//! large is a study of them? Six parameters, one core. `cargo run --release -p tunekit --example suggestions --
-//! 1000000`
+//! large is a study of them? Six parameters, one core. `cargo bench -p tunekit --bench suggestions -- 1000000`
 
 use std::error::Error;
 use std::time::Instant;
@@ -8,7 +7,8 @@ use std::time::Instant;
 use tunekit::{Domain, Metric, SearcherKind, Setup, Space, Study};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let given = std::env::args().nth(1).unwrap_or_else(|| "100000".to_owned());
+    // The last word is cargo's.
+    let given = std::env::args().skip(1).find(|word| word != "--bench").unwrap_or_else(|| "100000".to_owned());
     let count: u32 = given.parse().map_err(|e| format!("how many suggestions? `{given}` is no number: {e}"))?;
     let mut space = Space::new();
     for i in 0..6 {

@@ -1,0 +1,64 @@
+//! The progress of one copy, in words.
+
+use std::time::{Duration, Instant};
+
+use s3xfer::{Progress, ProgressSnapshot};
+use tokio::task::JoinHandle;
+
+use crate::show::{LINES, LIVE, Rate, Show, left};
+use crate::size::ByteSize;
+
+/// Shows the progress, until the returned value is dropped.
+pub(super) fn live(show: &Show, progress: Progress) -> impl Drop {
+    struct Shown(JoinHandle<()>);
+    impl Drop for Shown {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    let show = show.clone();
+    Shown(tokio::spawn(async move {
+        let began = Instant::now();
+        let (mut rate, mut lines) = (Rate::default(), 0);
+        loop {
+            tokio::time::sleep(LIVE).await;
+            let at = began.elapsed();
+            let Some(text) = words(progress.snapshot(), at, &mut rate) else { continue };
+            show.now(text.clone());
+            if !show.is_live() && at.as_secs() / LINES.as_secs() > lines {
+                lines = at.as_secs() / LINES.as_secs();
+                show.line(format!("s3tune: {text}"));
+            }
+        }
+    }))
+}
+
+/// Share, size, rate and time left; `None` before the size is known.
+fn words(now: ProgressSnapshot, at: Duration, rate: &mut Rate) -> Option<String> {
+    let total = now.total_bytes?;
+    let rate = rate.at(at, now.written_bytes);
+    let percent = now.written_bytes as f64 / total.max(1) as f64 * 100.0;
+    let left = left(total.saturating_sub(now.written_bytes), rate);
+    Some(format!("{percent:.1} % of {}, {}/s{left}", ByteSize(total), ByteSize(rate as u64)))
+}
+
+/// Whether a copy that took so long ends with a summary: short ones stay silent where there is no terminal.
+pub(super) fn has_summary(show: &Show, took: Duration) -> bool {
+    show.is_live() || took >= LINES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_told_before_the_size_is_known() {
+        assert_eq!(words(Progress::new().snapshot(), Duration::from_secs(1), &mut Rate::default()), None);
+    }
+
+    #[test]
+    fn a_copy_of_ten_seconds_has_a_summary_also_without_a_terminal() {
+        let show = Show::nothing();
+        assert!(!has_summary(&show, Duration::from_millis(9_999)) && has_summary(&show, Duration::from_secs(10)));
+    }
+}
