@@ -156,6 +156,11 @@ async fn uploads_trust_the_same_certificates() {
         (named(&bundle), format!("whole: {SIZE} bytes, 0 retries")),
         (named(&broken), "which AWS_CA_BUNDLE names, cannot be used: the file holds no certificate".to_owned()),
         (vec![], "UnknownIssuer".to_owned()),
+        // No proxy is asked for this machine.
+        (
+            [named(&bundle), vec![("HTTPS_PROXY", "http://127.0.0.1:9".to_owned())]].concat(),
+            format!("whole: {SIZE} bytes, 0 retries"),
+        ),
     ] {
         let output = run_elsewhere("an_upload_to_be_run_elsewhere", &server.endpoint(), &variables);
         assert!(output.contains(&said), "{said}, with {variables:?}: {output}");

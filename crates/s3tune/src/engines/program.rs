@@ -77,8 +77,8 @@ impl Program {
         }
         if words.iter().flat_map(|word| placeholders(word)).any(|name| name == NO_DEFAULT) {
             return Err(Failure::usage(format!(
-                "--engine {text:?}: {{{NO_DEFAULT}}} has no value by default, so a command cannot name it; write an engine \
-                 file with [space.{NO_DEFAULT}] and a default in it"
+                "--engine {text:?}: {{{NO_DEFAULT}}} has no value by default, so a command cannot name it; write an \
+                 engine file with [space.{NO_DEFAULT}] and a default in it"
             )));
         }
         let known = |name: &str| (PLACES.contains(&name) && name != "files") || PARAMETERS.contains(&name);

@@ -37,8 +37,8 @@ const FILES: [&str; 11] = [
 fn refuse_strangers_files(path: &Path) -> Result<(), Failure> {
     match FILES.into_iter().find(|name| fs::symlink_metadata(path.join(name)).is_ok()) {
         Some(name) => Err(Failure::usage(format!(
-            "--out {}: there is a {name} in it and no {IDENTITY}, so it is not the folder of a run, which would overwrite \
-             the file; choose another folder",
+            "--out {}: there is a {name} in it and no {IDENTITY}, so it is not the folder of a run, which would \
+             overwrite the file; choose another folder",
             path.display()
         ))),
         None => Ok(()),

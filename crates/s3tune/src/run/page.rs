@@ -54,8 +54,8 @@ pub(crate) fn page(record: &Record, influence: Result<Influence, String>) -> Rep
 fn caveats(by_ratios: bool) -> Vec<String> {
     let caveats = [
         "Every download was read back and its bytes were checked; the checking is not in the times.",
-        "The comparison was measured after the search, in turn, so that it does not inherit the search's luck; the times \
-         in the table of trials do.",
+        "The comparison was measured after the search, in turn, so that it does not inherit the search's luck; the \
+         times in the table of trials do.",
         "A configuration suits the object's size, the network and the machine it was found on. Measure again where one \
          of them changes.",
     ];

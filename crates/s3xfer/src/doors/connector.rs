@@ -159,8 +159,9 @@ enum Anew {
 struct LargeGetConnector {
     shared: Arc<Shared>,
     timeouts: Timeouts,
-    /// Built when the first request with a body comes, apart for those with TLS and those without.
-    sdks_own: Arc<[OnceCell<Connector>; 2]>,
+    /// Built when the first request with a body comes, apart for those with TLS and those without, and for those that a
+    /// proxy may carry and those that none does.
+    sdks_own: Arc<[OnceCell<Connector>; 4]>,
     settings: HttpConnectorSettings,
     /// The only one of the SDK's components that is kept. The client is among the others, and would keep itself alive.
     sleep: Option<SharedAsyncSleep>,
@@ -242,9 +243,12 @@ impl LargeGetConnector {
         let (shared, own) = (self.shared.clone(), self.sdks_own.clone());
         let (settings, sleep) = (self.settings.clone(), self.sleep.clone());
         let is_tls = request.uri().starts_with("https:");
+        // A proxy that cannot be used is that client's to report.
+        let origin = request.uri().parse().ok().and_then(|uri: Uri| shared.origin(&uri).ok());
+        let by_proxy = origin.is_none_or(|origin| origin.proxy.is_some());
         HttpConnectorFuture::new(async move {
-            let build = || shared.sdks_own(is_tls, settings, sleep);
-            let connector = own[usize::from(is_tls)].get_or_try_init(build).await?;
+            let build = || shared.sdks_own(is_tls, by_proxy, settings, sleep);
+            let connector = own[2 * usize::from(by_proxy) + usize::from(is_tls)].get_or_try_init(build).await?;
             connector.call(request).await
         })
     }
@@ -264,6 +268,7 @@ impl Shared {
     async fn sdks_own(
         &self,
         is_tls: bool,
+        by_proxy: bool,
         settings: HttpConnectorSettings,
         sleep: Option<SharedAsyncSleep>,
     ) -> Result<Connector, ExchangeError> {
@@ -276,7 +281,7 @@ impl Shared {
         }
         builder.set_connector_settings(Some(settings));
         builder.set_sleep_impl(sleep);
-        builder.set_proxy_config((!self.proxies.is_empty()).then(ProxyConfig::from_env));
+        builder.set_proxy_config((by_proxy && !self.proxies.is_empty()).then(ProxyConfig::from_env));
         Ok(builder.build())
     }
 

@@ -88,8 +88,8 @@ impl FolderUpload {
     }
 
     /// Keeps the parts of a file that the server has when the batch ends early, and goes on from there when the same
-    /// file is uploaded to the same place again ([`Upload::resume`](crate::Upload::resume)). The journals lie beside the
-    /// files; they are not uploaded.
+    /// file is uploaded to the same place again ([`Upload::resume`](crate::Upload::resume)). The journals lie beside
+    /// the files; they are not uploaded.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
