@@ -240,7 +240,7 @@ impl Connection {
 
 impl Object {
     /// Asks the server for the object's first byte, and learns its size from the answer. A wrong bucket, a wrong key
-    /// and an endpoint that cannot be reached show here, before anything is measured. Where the bucket is in another
+    /// and an endpoint that cannot be reached show here, before anything is measured. If the bucket is in another
     /// region than that of `connection`, it is asked for there, and `connection` leads there from then on.
     ///
     /// # Errors

@@ -3,14 +3,15 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::JoinHandle;
 use tunekit::tuner::Observer;
 use tunekit::{Assignment, Decision, Status, Study, Trial, TrialId};
 
 /// The time between two updates of the live line of a copy.
-pub(crate) const LIVE: Duration = Duration::from_millis(200);
+const LIVE: Duration = Duration::from_millis(200);
 /// The time between two lines on a copy where there is no terminal.
 pub(crate) const LINES: Duration = Duration::from_secs(10);
 /// The rate is of the bytes of so long.
@@ -176,6 +177,31 @@ impl Show {
 /// A text from outside as a line can hold it: control characters, which would steer a terminal, become blanks.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// Shows the `words` for the time since the beginning, until the returned value is dropped: as a live line, or as a line
+/// every 10 s where there is no terminal.
+pub(crate) fn follow(show: &Show, mut words: impl FnMut(Duration) -> Option<String> + Send + 'static) -> impl Drop {
+    struct Shown(JoinHandle<()>);
+    impl Drop for Shown {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    let show = show.clone();
+    Shown(tokio::spawn(async move {
+        let (began, mut lines) = (Instant::now(), 0);
+        loop {
+            tokio::time::sleep(LIVE).await;
+            let at = began.elapsed();
+            let Some(text) = words(at) else { continue };
+            show.now(text.clone());
+            if !show.is_live() && at.as_secs() / LINES.as_secs() > lines {
+                lines = at.as_secs() / LINES.as_secs();
+                show.line(format!("s3tune: {text}"));
+            }
+        }
+    }))
 }
 
 /// The rate of a copy, over its last seconds.

@@ -136,6 +136,20 @@ fn is_alive(pid: &str) -> bool {
     !stat.is_empty() && !stat.contains(") Z")
 }
 
+/// Waits for the program's end, and ends the others.
+fn ends_in_time(pid: &str, others: [&mut Child; 2]) {
+    let began = Instant::now();
+    while is_alive(pid) {
+        // A server gives the trial away after 6 s; a sign of life every 2 s may have been on its way.
+        assert!(began.elapsed() < Duration::from_secs(14), "the program runs on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for child in others {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_worker_that_is_cut_off_ends_its_program_when_its_trial_is_given_away() {
     let mut served = Served::new("echo $$ >pid.part; mv pid.part pid; sleep 600");
@@ -149,16 +163,7 @@ fn a_worker_that_is_cut_off_ends_its_program_when_its_trial_is_given_away() {
     }
     let pid = std::fs::read_to_string(pid).unwrap();
     cut.store(true, Ordering::Relaxed);
-    let began = Instant::now();
-    while is_alive(&pid) {
-        // A server gives the trial away after 6 s; a sign of life every 2 s may have been on its way.
-        assert!(began.elapsed() < Duration::from_secs(14), "the program runs on");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    for child in [&mut worker, &mut served.server] {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    ends_in_time(&pid, [&mut worker, &mut served.server]);
 }
 
 #[test]
@@ -175,15 +180,7 @@ fn a_worker_that_is_cut_off_while_it_waits_for_an_answer_ends_its_program() {
     }
     let pid = std::fs::read_to_string(served.folder.path().join("pid")).unwrap();
     cut.store(true, Ordering::Relaxed);
-    let began = Instant::now();
-    while is_alive(&pid) {
-        assert!(began.elapsed() < Duration::from_secs(14), "the program runs on");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    for child in [&mut worker, &mut served.server] {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    ends_in_time(&pid, [&mut worker, &mut served.server]);
 }
 
 #[test]

@@ -1,36 +1,16 @@
 //! The progress of one copy, in words.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use s3xfer::{Progress, ProgressSnapshot};
-use tokio::task::JoinHandle;
 
-use crate::show::{LINES, LIVE, Rate, Show, left};
+use crate::show::{LINES, Rate, Show, follow, left};
 use crate::size::ByteSize;
 
 /// Shows the progress, until the returned value is dropped.
 pub(super) fn live(show: &Show, progress: Progress) -> impl Drop {
-    struct Shown(JoinHandle<()>);
-    impl Drop for Shown {
-        fn drop(&mut self) {
-            self.0.abort();
-        }
-    }
-    let show = show.clone();
-    Shown(tokio::spawn(async move {
-        let began = Instant::now();
-        let (mut rate, mut lines) = (Rate::default(), 0);
-        loop {
-            tokio::time::sleep(LIVE).await;
-            let at = began.elapsed();
-            let Some(text) = words(progress.snapshot(), at, &mut rate) else { continue };
-            show.now(text.clone());
-            if !show.is_live() && at.as_secs() / LINES.as_secs() > lines {
-                lines = at.as_secs() / LINES.as_secs();
-                show.line(format!("s3tune: {text}"));
-            }
-        }
-    }))
+    let mut rate = Rate::default();
+    follow(show, move |at| words(progress.snapshot(), at, &mut rate))
 }
 
 /// Share, size, rate and time left; `None` before the size is known.

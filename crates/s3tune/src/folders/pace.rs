@@ -2,38 +2,21 @@
 
 use std::fmt;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use s3xfer::{BatchProgress, BatchReport, BatchSnapshot};
-use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
-use crate::show::{LINES, LIVE, Rate, Show, left};
+use crate::show::{Rate, Show, follow, left};
 
 /// Shows the progress, until the returned value is dropped.
 pub(super) fn live(show: &Show, progress: BatchProgress) -> impl Drop {
-    struct Shown(JoinHandle<()>);
-    impl Drop for Shown {
-        fn drop(&mut self) {
-            self.0.abort();
-        }
-    }
-    let show = show.clone();
-    Shown(tokio::spawn(async move {
-        let began = Instant::now();
-        let (mut rate, mut lines) = (Rate::default(), 0);
-        rate.at(Duration::ZERO, 0);
-        loop {
-            tokio::time::sleep(LIVE).await;
-            let (now, at) = (progress.snapshot(), began.elapsed());
-            let text = words(now, rate.at(at, now.bytes));
-            show.now(text.clone());
-            if !show.is_live() && at.as_secs() / LINES.as_secs() > lines {
-                lines = at.as_secs() / LINES.as_secs();
-                show.line(format!("s3tune: {text}"));
-            }
-        }
-    }))
+    let mut rate = Rate::default();
+    rate.at(Duration::ZERO, 0);
+    follow(show, move |at| {
+        let now = progress.snapshot();
+        Some(words(now, rate.at(at, now.bytes)))
+    })
 }
 
 /// Objects, bytes, rate, time left.

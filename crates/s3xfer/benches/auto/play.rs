@@ -114,7 +114,7 @@ struct Request {
     flowing_since: Option<Time>,
     refused: u32,
     connections: u32,
-    /// Of its connection.
+    /// Class of its connection.
     class: usize,
     /// When its new connection is open, and the wait for the answer after that.
     dialled: Time,

@@ -143,7 +143,7 @@ struct Turn {
 }
 
 impl Turn {
-    /// Waits until no other process has it. Where the file system has no locks, or the owner does not go on, nothing is
+    /// Waits until no other process has it. If the file system has no locks, or the owner does not go on, nothing is
     /// waited for: the file is replaced in one step all the same, and an entry may be lost.
     fn take(path: &Path) -> io::Result<Option<Self>> {
         /// A merge takes milliseconds; a process that was stopped in the middle of one keeps its lock.

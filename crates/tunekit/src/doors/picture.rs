@@ -198,7 +198,7 @@ impl Picture {
         // plotters escapes HTML's reserved characters, but lets control characters through.
         let svg: String =
             svg.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect();
-        // What holds without being said takes a quarter of the text. No text of ours holds a bare quotation mark.
+        // Defaults that are written out take a quarter of the text. No text of ours holds a bare quotation mark.
         let svg = [" stroke=\"none\" stroke-width=\"1\"", " stroke=\"none\"", " opacity=\"1\""]
             .into_iter()
             .fold(svg, |svg, said| svg.replace(said, ""));

@@ -258,7 +258,7 @@ async fn end(leader: &mut Option<Child>, group: Pid, grace: Duration) {
     }
 }
 
-/// Notes when a program ends, without waiting for it in its parent's place. Where the kernel does not tell, nothing is
+/// Notes when a program ends, without waiting for it in its parent's place. If the kernel does not tell, nothing is
 /// noted.
 fn note_end(program: Pid, ended: &Arc<OnceLock<Instant>>) {
     #[cfg(target_os = "linux")]

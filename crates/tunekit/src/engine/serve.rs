@@ -401,7 +401,7 @@ impl Server {
         }
     }
 
-    /// A `create` of the session was refused. Where there is a study it is not the session's.
+    /// A `create` of the session was refused. If there is a study, it is not the session's.
     fn refuse(&mut self) {
         self.standing.refused = !self.standing.created && self.study.is_some();
     }

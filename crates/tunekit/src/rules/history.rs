@@ -169,7 +169,7 @@ impl<'a> History<'a> {
         self.counted.as_ref().is_none_or(|counted| counted.get(place).is_some_and(|counts| *counts))
     }
 
-    /// How far a trial came along the resource. It is [`u64::MAX`] for a full run: for a trial that ended by itself or
+    /// The place along the resource that a trial came to. It is [`u64::MAX`] for a full run: for a trial that ended by itself or
     /// reported at the maximal resource, and for replicates, which are of the same thing however many there are. For
     /// others it is the number of [`History::levels`] that the trial reached or, where there are none, its last step.
     /// Without levels and a maximal resource steps say nothing, and it is 0.

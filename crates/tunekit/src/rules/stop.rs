@@ -287,7 +287,7 @@ impl Tally {
 /// The loss of a trial so far, if all constraints are known and met.
 fn loss(trial: &Trial, header: &Header, reports: &Reports) -> Option<f64> {
     let rule = header.metric.value;
-    // What was told stands in place of the reports, and so does a failure.
+    // A result that was told stands in place of the reports, and so does a failure.
     let are_replicates = rule == ValueRule::Mean && !trial.measurements.is_empty();
     let count = are_replicates && trial.told.is_none() && trial.measured.is_none() && trial.failure.is_none();
     let (value, constraints) = match reports.means().filter(|_| count) {

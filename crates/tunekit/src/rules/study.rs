@@ -184,7 +184,7 @@ impl Study {
     /// decides: a paused trial goes on, or a new one starts with the next point to evaluate or the searcher's
     /// suggestion.
     ///
-    /// Where no trial may start any more, the answer is [`Ask::Done`]. Under a scheduler that pauses trials it is
+    /// If no trial may start any more, the answer is [`Ask::Done`]. Under a scheduler that pauses trials it is
     /// [`Ask::Wait`] as long as a trial runs, because its result may let a paused one go on.
     ///
     /// # Errors

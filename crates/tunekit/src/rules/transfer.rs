@@ -143,7 +143,7 @@ struct Task {
 struct Trialled {
     config: Config,
     x: Vec<f64>,
-    /// How far its trials came; see `History::reach`.
+    /// The place that its trials came to; see `History::reach`.
     reach: u64,
     /// Infinite where a constraint is not met: behind all that meet theirs, and equal to each other.
     loss: f64,
@@ -313,7 +313,7 @@ impl Task {
     fn of(experiment: &Experiment) -> Self {
         let (space, goal) = (&experiment.header().space, experiment.header().metric.goal);
         let history = experiment.history();
-        // Of a configuration the trials count that came furthest.
+        // The trials of a configuration that came furthest count.
         let mut reaches: BTreeMap<String, u64> = BTreeMap::new();
         for trial in history.trials().iter().filter(|trial| !trial.is_pending() && trial.failure.is_none()) {
             let reach = reaches.entry(trial.config.key()).or_default();

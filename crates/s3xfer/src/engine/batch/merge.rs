@@ -27,7 +27,7 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// Where one side `has_folder`, a folder of the target has no name of its own if the source has something in it:
+    /// If one side `has_folder`, a folder of the target has no name of its own if the source has something in it:
     /// such a folder is there on both sides.
     pub(super) fn new(source: Side, target: Option<Side>, has_folder: bool) -> Self {
         let (source, target) = (source.fuse().peekable(), target.map(|target| target.fuse().peekable()));

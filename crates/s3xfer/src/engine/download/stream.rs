@@ -6,7 +6,7 @@
 //! at a time, and its reader is its back-pressure. So a stream always moves while it is read, however little memory is
 //! left; a stream that is not read keeps the bytes that it has fetched, and at most one request.
 //!
-//! The end of a part cannot be left to others. Where its connection is far slower than others, another one brings the
+//! The end of a part cannot be left to others. If its connection is far slower than others, another one brings the
 //! rest.
 //!
 //! Dropped, the stream aborts its tasks.

@@ -38,7 +38,7 @@ pub(crate) enum Content {
     File { file: Arc<SourceFile>, bytes: Range<u64>, pace: ReadPace },
 }
 
-/// How long reads of a file take, from which follows the thread that makes them. Clones are of the same file.
+/// The time that reads of a file take, which decides on the thread that makes them. Clones are of the same file.
 #[derive(Debug, Clone)]
 pub(crate) struct ReadPace(Arc<Mutex<InPlace>>);
 

@@ -17,9 +17,9 @@ pub(super) const SCRIPT: &str = include_str!("explore.js");
 const MOST_CELLS: usize = 70_000;
 /// Bytes of the data: a page stays below a megabyte.
 const MOST_BYTES: usize = 250_000;
-/// How often the data is made smaller.
+/// Most times that the data is made smaller.
 const MOST_TRIES: usize = 4;
-/// The best trials, which are there where not all can be.
+/// Number of the best trials, which stay when the data is made smaller.
 const MOST_PINNED: usize = 400;
 /// Reasons of failures.
 const MOST_REASONS: usize = 300;

@@ -1,6 +1,6 @@
 //! The recommendation of a study: its best configuration, or the front of several objectives.
 //!
-//! Trials that did not come equally far along a resource measured different things. Where a scheduler has levels, the
+//! Trials that did not come equally far along a resource measured different things. If a scheduler has levels, the
 //! highest level reached counts; without levels full runs count, or those that came furthest where there is no full
 //! run.
 
@@ -28,8 +28,8 @@ impl Study {
     ///
     /// The mean and the interval are of a measurement taken now: a drift during the study is in the model.
     ///
-    /// Where a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs,
-    /// only configurations at the highest level reached are compared, by their values at that level. Where a scheduler
+    /// If a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs,
+    /// only configurations at the highest level reached are compared, by their values at that level. If a scheduler
     /// stops or pauses trials without such levels (`median` around `fifo`, `pbt`), only full runs are compared: trials
     /// that ended by themselves or reported at `max_resource`. Without any, those with the largest last step are.
     ///
@@ -137,7 +137,7 @@ impl Study {
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
     }
 
-    /// The history in which only trials count that can be compared with each other. Where a scheduler has levels, all
+    /// The history in which only trials count that can be compared with each other. If a scheduler has levels, all
     /// do here.
     fn comparable(&self, advice: &Advice) -> History<'_> {
         let history = self.state.history();
