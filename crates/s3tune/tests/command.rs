@@ -179,6 +179,24 @@ fn ctrl_c_ends_a_run_cleanly_and_keeps_what_was_measured() {
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
 
+/// The same command, which hang-ups end even if the tests were started by `nohup`: ignored signals are inherited.
+fn ended_by_hang_ups(command: Command) -> Command {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    if ignored.is_none_or(|signals| signals & 1 == 0) {
+        return command;
+    }
+    let mut reset = Command::new("env");
+    reset.arg("--default-signal=HUP").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => reset.env(name, value),
+            None => reset.env_remove(name),
+        };
+    }
+    reset
+}
+
 #[test]
 fn a_hang_up_ends_a_run_and_the_program_that_downloads() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,7 +208,8 @@ fn a_hang_up_ends_a_run_and_the_program_that_downloads() {
          [space.threads]\ntype = 'int'\nlo = 1\nhi = 64\ndefault = 8\n"
     );
     std::fs::write(&file, text).unwrap();
-    let mut command = s3tune(&["tune", "--lab", "unlimited", "--object-size", "1MiB"]);
+    let command = s3tune(&["tune", "--lab", "unlimited", "--object-size", "1MiB"]);
+    let mut command = ended_by_hang_ups(command);
     command.arg("--out").arg(&out).arg("--engine").arg(&file).arg("--file-path").arg(folder.path());
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     while !mark.exists() {
