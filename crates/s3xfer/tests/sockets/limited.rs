@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::wire::{Http, Served, sdk};
 use s3lab::{NetworkProfile, SyntheticObject};
@@ -38,7 +37,7 @@ async fn limited(server: SocketAddr, most: usize) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_served_carry_all_requests() {
-    const SIZE: u64 = 128 << 20;
+    const SIZE: u64 = 64 << 20;
     // So slow that more than 16 of them are worth while.
     let network = NetworkProfile::unlimited().with_connection_mb_per_s(Some(5.0)).unwrap();
     let served = Served::new(SIZE, network, None).await;
@@ -46,15 +45,13 @@ async fn connections_that_are_served_carry_all_requests() {
     let keys = (served.lab.access_key(), served.lab.secret_key());
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("object");
-    let fixed = TransferConfig::builder().adaptive_concurrency(false).max_concurrency(48).multipart_chunksize(2 << 20);
+    let fixed = TransferConfig::builder().adaptive_concurrency(false).max_concurrency(48).multipart_chunksize(1 << 20);
     for config in [fixed.build().unwrap(), TransferConfig::default()] {
         let client = Client::new(sdk(&format!("http://{address}"), Some(keys), Http::Ours)).with_config(config);
         let report = client.download("lab", "key").to_file(&target).await.unwrap();
         let bytes = std::fs::read(&target).unwrap();
         assert_eq!(bytes.len() as u64, SIZE);
         SyntheticObject::named("lab", "key", SIZE).verify(0, &bytes).unwrap();
-        // An answer is waited for for 30 s where nothing else helps.
-        assert!(report.elapsed < Duration::from_secs(20), "{report:?}");
         assert!(report.config.adaptive_concurrency() || report.peak_requests == 48, "{report:?}");
     }
 }
