@@ -179,8 +179,8 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
-/// Shows the `words` for the time since the beginning, until the returned value is dropped: as a live line, or as a line
-/// every 10 s where there is no terminal.
+/// Shows the `words` for the time since the beginning, until the returned value is dropped: as a live line, or as a
+/// line every 10 s where there is no terminal.
 pub(crate) fn follow(show: &Show, mut words: impl FnMut(Duration) -> Option<String> + Send + 'static) -> impl Drop {
     struct Shown(JoinHandle<()>);
     impl Drop for Shown {

@@ -73,6 +73,7 @@ const TEMPORARY: &str = ".tmp";
 
 /// Removes the temporary files that killed processes have left of these files in a folder. Those of a process that
 /// lives are its own.
+#[cfg(feature = "process")]
 pub(crate) fn remove_temporaries(folder: &Path, names: &[&str]) {
     let own = std::process::id().to_string();
     let is_left = |file: &str| {

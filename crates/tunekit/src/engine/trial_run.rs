@@ -119,6 +119,7 @@ impl TrialRun {
     }
 
     /// Cost of the trial so far: [`TrialRun::spent`], or that of this run's last report.
+    #[cfg(feature = "process")]
     pub(super) fn cost(&self) -> f64 {
         self.cost
     }

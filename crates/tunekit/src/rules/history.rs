@@ -169,10 +169,10 @@ impl<'a> History<'a> {
         self.counted.as_ref().is_none_or(|counted| counted.get(place).is_some_and(|counts| *counts))
     }
 
-    /// The place along the resource that a trial came to. It is [`u64::MAX`] for a full run: for a trial that ended by itself or
-    /// reported at the maximal resource, and for replicates, which are of the same thing however many there are. For
-    /// others it is the number of [`History::levels`] that the trial reached or, where there are none, its last step.
-    /// Without levels and a maximal resource steps say nothing, and it is 0.
+    /// The place along the resource that a trial came to. It is [`u64::MAX`] for a full run: for a trial that ended by
+    /// itself or reported at the maximal resource, and for replicates, which are of the same thing however many there
+    /// are. For others it is the number of [`History::levels`] that the trial reached or, where there are none, its
+    /// last step. Without levels and a maximal resource steps say nothing, and it is 0.
     pub(super) fn reach(&self, trial: &Trial) -> u64 {
         let last = trial.measurements.last().map_or(0, |m| m.step);
         let ended = matches!(trial.status, Status::Completed | Status::CutOff);
