@@ -133,6 +133,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "process")]
     fn temporary_files_of_dead_processes_are_removed_and_no_others() {
         let folder = tempfile::tempdir().unwrap();
         // No process has the second number.
