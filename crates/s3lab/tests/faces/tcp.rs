@@ -28,17 +28,8 @@ async fn ask(
     let mut stream = TcpStream::connect(server.addr()).await?;
     let request = format!("{method} /lab/big HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{extra}\r\n", server.addr());
     stream.write_all(request.as_bytes()).await?;
-    let mut bytes = Vec::new();
-    let ended = loop {
-        match stream.read_buf(&mut bytes).await {
-            Ok(0) => break None,
-            Ok(_) => {}
-            Err(error) => break Some(error.kind()),
-        }
-    };
-    let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or("a head")? + 4;
-    let body = bytes.split_off(split);
-    Ok((String::from_utf8(bytes)?.to_ascii_lowercase(), body, ended))
+    let (head, body, ended) = crate::answer(stream).await?;
+    Ok((head.to_ascii_lowercase(), body, ended))
 }
 
 #[tokio::test]

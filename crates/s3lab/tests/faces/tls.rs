@@ -54,17 +54,8 @@ async fn connect(
 /// Asks for the whole object and reads until the connection ends: the body, and how it ended.
 async fn get(mut stream: TlsStream<TcpStream>) -> Outcome<(Vec<u8>, Option<ErrorKind>)> {
     stream.write_all(b"GET /lab/big HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-    let mut bytes = Vec::new();
-    let ended = loop {
-        match stream.read_buf(&mut bytes).await {
-            Ok(0) => break None,
-            Ok(_) => {}
-            Err(error) => break Some(error.kind()),
-        }
-    };
-    let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or("a head")? + 4;
-    let body = bytes.split_off(split);
-    assert!(bytes.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&bytes));
+    let (head, body, ended) = crate::answer(stream).await?;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     Ok((body, ended))
 }
 

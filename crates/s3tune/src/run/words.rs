@@ -13,7 +13,8 @@ use crate::size::ByteSize;
 
 /// Told where an improvement rests on [`log_ratio_improvement`](tunekit::compare::log_ratio_improvement).
 pub(crate) const BY_RATIOS: &str = "Single downloads took so much longer than the others that the means leave no \
-                                    interval; the interval is that of the mean logarithm of the ratios, round by round.";
+                                    interval; the interval is that of the mean logarithm of the ratios, round by \
+                                    round.";
 /// Trials that the terminal shows.
 const TRIALS_SHOWN: usize = 10;
 
