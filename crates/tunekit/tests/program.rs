@@ -536,3 +536,33 @@ fn optunas_file_grows_with_the_study_and_goes_on_after_a_kill() {
     assert_eq!((count(0), count(4), count(6)), (1, 12, 12), "{log}");
     assert!(count(7) >= 24);
 }
+
+#[test]
+fn a_program_may_do_with_its_checkpoint_as_it_likes() {
+    let report = r#"echo "{\"loss\": $2, \"n\": $TUNEKIT_RESOURCE}""#;
+    for script in [
+        // It saves when it is asked to end, after the pause has taken its folder away.
+        r#"trap 'mkdir -p "$TUNEKIT_CHECKPOINT"; echo > "$TUNEKIT_CHECKPOINT/s"; exit' TERM; REPORT; sleep 60 & wait"#,
+        r#"rm -rf "$TUNEKIT_CHECKPOINT"; REPORT"#,
+        r#"mkfifo "$TUNEKIT_CHECKPOINT/fifo$TUNEKIT_RESOURCE"; REPORT"#,
+    ] {
+        let more = "resource = \"n\"\nscheduler = \"asha_promotion\"\n\
+                    scheduler_options = { eta = 2 }\nmax_resource = 3";
+        let script = script.replace("REPORT", report);
+        let case = Case::new(&script, more, "max_trials = 8");
+        let output = case.run();
+        assert!(output.status.success(), "{script}: {}", text(&output.stderr));
+        let experiment = case.experiment();
+        assert!(experiment.trials().iter().all(|trial| trial.failure.is_none()), "{script}");
+        assert!(experiment.trials().iter().any(|trial| trial.resumed), "{script}");
+    }
+}
+
+#[test]
+fn a_program_that_counts_from_zero_is_told_how_to_count() {
+    let case = Case::new("echo '{\"loss\": 1, \"epoch\": 0}'", "resource = \"epoch\"", "max_trials = 1");
+    let output = case.run();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let failure = case.experiment().trials()[0].failure.clone().unwrap();
+    assert!(failure.contains("`epoch` is 0, and steps count from 1"), "{failure}");
+}

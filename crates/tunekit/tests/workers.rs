@@ -47,7 +47,8 @@ impl Served {
 
     fn start(folder: tempfile::TempDir, more: &[&str]) -> Self {
         let words = [["serve", "--listen", "127.0.0.1:0", "--token-file", "token"].as_slice(), more].concat();
-        let mut server = tunekit(folder.path(), &words).stdout(Stdio::piped()).spawn().unwrap();
+        let stderr = std::fs::File::create(folder.path().join("stderr")).unwrap();
+        let mut server = tunekit(folder.path(), &words).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Json = serde_json::from_str(&line).unwrap();
@@ -312,6 +313,19 @@ fn many_clients_share_one_study_without_duplicates() {
     assert_eq!((all.len(), numbers.len(), configs.len()), (24, 24, 24));
     let (experiment, _folder) = served.end();
     assert_eq!(experiment.measurements(), 24);
+}
+
+#[test]
+fn a_served_study_that_a_signal_ends_is_not_over() {
+    let mut served = Served::new("");
+    let mut client = served.client(&served.token());
+    assert_eq!(client.say(r#"{"op":"ask"}"#)["trial"], 0);
+    assert_eq!(client.say(r#"{"op":"tell","trial":0,"value":1}"#)["ok"], true);
+    Command::new("kill").args(["-TERM", &served.server.id().to_string()]).status().unwrap();
+    assert_eq!(served.server.wait().unwrap().code(), Some(1));
+    let said = std::fs::read_to_string(served.folder.path().join("stderr")).unwrap();
+    assert!(said.lines().count() == 1 && said.contains("interrupted; the measurements are kept"), "{said}");
+    assert!(served.folder.path().join("out/results.csv").exists());
 }
 
 #[test]

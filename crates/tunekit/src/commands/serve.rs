@@ -59,6 +59,11 @@ pub(crate) fn listen(
         let study = folder.study()?;
         write_tables(&Experiment::of(&study), folder.path()).map_err(|error| Failure::work(&error))?;
         write_report(folder)?;
+        // A server without a study of its own ends in no other way.
+        if stop.is_stopped() {
+            let error = "interrupted; the measurements are kept, and the same command goes on with the study";
+            return Err(Failure::Work(error.to_owned()));
+        }
     }
     Ok(())
 }

@@ -10,6 +10,9 @@
 //!
 //! A checkpoint is renamed to its final name when it is whole, and renamed away before it is removed. So a folder with
 //! such a name is whole, at whatever moment the process was killed.
+//!
+//! A program does with its working folder as it likes: it may remove the folder, put something else in its place, save
+//! into it after the pause, or leave sockets in it. None of this is an error of the study.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -65,6 +68,7 @@ pub enum CheckpointError {
 pub(crate) struct CheckpointFolder {
     path: PathBuf,
     whole: BTreeSet<Checkpoint>,
+    /// The trials that may have a working folder. A paused one stays here, because its program may save once more.
     working: BTreeSet<TrialId>,
     /// Held for its lock.
     _study: JournalFile,
@@ -92,7 +96,7 @@ impl CheckpointFolder {
             let hidden = name.strip_prefix('.').and_then(|n| n.strip_suffix(".part").or(n.strip_suffix(".gone")));
             match (hidden, Name::parse(hidden.unwrap_or(name))) {
                 (Some(_), Some(_)) => {
-                    fs::remove_dir_all(entry.path()).map_err(failed(&entry.path(), "remove the rest of it"))?;
+                    clear(&entry.path())?;
                 }
                 (None, Some(Name::Whole(checkpoint))) => drop(folder.whole.insert(checkpoint)),
                 (None, Some(Name::Working(trial))) => drop(folder.working.insert(trial)),
@@ -103,13 +107,12 @@ impl CheckpointFolder {
         Ok(folder)
     }
 
-    /// Makes the folder in which `trial` will work: a copy of the checkpoint, or an empty folder. An earlier folder of
-    /// that name is removed.
+    /// Makes the folder in which `trial` will work: a copy of the checkpoint, or an empty folder. Anything else of that
+    /// name is removed.
     pub(crate) fn begin(&mut self, trial: TrialId, from: Option<Checkpoint>) -> Result<PathBuf, CheckpointError> {
         let name = Name::Working(trial);
-        if self.working.remove(&trial) {
-            self.remove(name)?;
-        }
+        self.working.remove(&trial);
+        self.remove(name)?;
         let path = self.path.join(name.text());
         match from {
             None => fs::create_dir(&path).map_err(failed(&path, "create it"))?,
@@ -135,18 +138,26 @@ impl CheckpointFolder {
         Ok(part)
     }
 
-    /// Makes this checkpoint from the folder in which the trial has worked. It is on the disk when this returns.
+    /// Makes this checkpoint from the folder in which the trial has worked. It is on the disk when this returns. It is
+    /// empty where the program has removed the folder.
     pub(crate) fn keep(&mut self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
         let from = self.path.join(Name::Working(checkpoint.trial).text());
         let to = self.path.join(Name::Whole(checkpoint).text());
-        sync_tree(&from)?;
+        let mut is_there = from.is_dir();
+        if is_there {
+            sync_tree(&from)?;
+        }
         // Left by a run that was killed before its journal knew of the pause.
         if self.whole.remove(&checkpoint) {
             self.remove(Name::Whole(checkpoint))?;
         }
-        fs::rename(&from, &to).map_err(failed(&to, "give it its name"))?;
+        is_there = is_there && unless_gone(fs::rename(&from, &to)).map_err(failed(&to, "give it its name"))?.is_some();
+        if !is_there {
+            tracing::warn!(folder = %from.display(), "the program has removed its folder; its checkpoint is empty");
+            self.remove(Name::Working(checkpoint.trial))?;
+            fs::create_dir(&to).map_err(failed(&to, "create it"))?;
+        }
         sync(&self.path)?;
-        self.working.remove(&checkpoint.trial);
         self.whole.insert(checkpoint);
         Ok(())
     }
@@ -179,10 +190,10 @@ impl CheckpointFolder {
         let path = self.path.join(name.text());
         let gone = self.path.join(format!(".{}.gone", name.text()));
         clear(&gone)?;
-        match fs::rename(&path, &gone) {
-            // The objective may have removed its working folder.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            other => other.map_err(failed(&path, "take its name away")).and_then(|()| clear(&gone)),
+        // The program may have removed its working folder.
+        match unless_gone(fs::rename(&path, &gone)).map_err(failed(&path, "take its name away"))? {
+            Some(()) => clear(&gone),
+            None => Ok(()),
         }
     }
 }
@@ -220,14 +231,24 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> Checkpoint
     move |source| CheckpointError::Io { path: path.clone(), action, source }
 }
 
-/// Removes a folder, if there is one.
-fn clear(path: &Path) -> Result<(), CheckpointError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other.map_err(failed(path, "remove it")),
+/// `None` where nothing has that name.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 
+/// Removes a folder, or a file that a program put in its place, if there is one.
+fn clear(path: &Path) -> Result<(), CheckpointError> {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotADirectory => fs::remove_file(path),
+        other => other,
+    };
+    unless_gone(removed).map(drop).map_err(failed(path, "remove it"))
+}
+
+/// Copies a folder and its files, folders and links. Sockets, fifos and devices are no state, and are left out.
 fn copy_tree(from: &Path, to: &Path) -> Result<(), CheckpointError> {
     fs::create_dir(to).map_err(failed(to, "create it"))?;
     for entry in fs::read_dir(from).map_err(failed(from, "list it"))? {
@@ -243,8 +264,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), CheckpointError> {
             fs::copy(&from, &to).map_err(failed(&from, "copy it"))?;
             sync(&to)?;
         } else {
-            let source = io::Error::new(ErrorKind::Unsupported, "it is neither a file, a folder nor a link");
-            return Err(failed(&from, "copy it")(source));
+            tracing::warn!(path = %from.display(), "neither a file, a folder nor a link; the copy is without it");
         }
     }
     sync(to)
@@ -260,22 +280,28 @@ fn link(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::Unsupported, "links are copied on Unix only"))
 }
 
-/// Brings a folder and all in it to the disk.
+/// Brings a folder and all in it to the disk. Anything that vanishes meanwhile is passed over: a program that still
+/// runs may write a file beside an old one and rename it.
 fn sync_tree(path: &Path) -> Result<(), CheckpointError> {
-    for entry in fs::read_dir(path).map_err(failed(path, "list it"))? {
+    let Some(entries) = unless_gone(fs::read_dir(path)).map_err(failed(path, "list it"))? else { return Ok(()) };
+    for entry in entries {
         let entry = entry.map_err(failed(path, "list it"))?;
-        let kind = entry.file_type().map_err(failed(path, "list it"))?;
-        if kind.is_dir() {
+        let kind = unless_gone(entry.file_type()).map_err(failed(path, "list it"))?;
+        if kind.is_some_and(|kind| kind.is_dir()) {
             sync_tree(&entry.path())?;
-        } else if kind.is_file() {
-            sync(&entry.path())?;
+        } else if kind.is_some_and(|kind| kind.is_file()) {
+            unless_gone(sync_all(&entry.path())).map_err(failed(&entry.path(), "sync it"))?;
         }
     }
-    sync(path)
+    unless_gone(sync_all(path)).map(drop).map_err(failed(path, "sync it"))
 }
 
 fn sync(path: &Path) -> Result<(), CheckpointError> {
-    File::open(path).and_then(|f| f.sync_all()).map_err(failed(path, "sync it"))
+    sync_all(path).map_err(failed(path, "sync it"))
+}
+
+fn sync_all(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 #[cfg(test)]
@@ -386,6 +412,72 @@ mod tests {
         drop(folder);
         drop(open(place.path()));
         assert_eq!(names(place.path()), [".cache", ".trial-x.part", "notes", "trial-07", "trial-1-at-"]);
+    }
+
+    #[test]
+    fn a_program_that_saves_after_the_pause_is_not_in_the_way_of_its_next_run() {
+        let place = tempfile::tempdir().unwrap();
+        let mut folder = paused(place.path());
+        let late = |name: &str| {
+            fs::create_dir(place.path().join(name)).unwrap();
+            fs::write(place.path().join(name).join("late"), "8").unwrap();
+        };
+        late("trial-3");
+        let work = folder.begin(TrialId(3), Some(SEVEN)).unwrap();
+        assert!(work.join("epoch").exists() && !work.join("late").exists());
+        // A trial that does not go on leaves nothing behind.
+        folder.keep(SEVEN).unwrap();
+        late("trial-3");
+        assert!(folder.is_superfluous(&[SEVEN].into(), &BTreeSet::new()));
+        folder.retain(&[SEVEN].into(), &BTreeSet::new()).unwrap();
+        assert_eq!(names(place.path()), ["trial-3-at-7"]);
+    }
+
+    #[test]
+    fn a_folder_that_the_program_has_removed_or_replaced_is_an_empty_checkpoint() {
+        for is_file in [false, true] {
+            let place = tempfile::tempdir().unwrap();
+            let mut folder = open(place.path());
+            let work = folder.begin(TrialId(3), None).unwrap();
+            fs::remove_dir(&work).unwrap();
+            if is_file {
+                fs::write(&work, "state").unwrap();
+            }
+            folder.keep(SEVEN).unwrap();
+            assert_eq!(names(place.path()), ["trial-3-at-7"]);
+            let work = folder.begin(TrialId(3), Some(SEVEN)).unwrap();
+            assert_eq!(fs::read_dir(work).unwrap().count(), 0);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_socket_is_no_part_of_a_checkpoint() {
+        let place = tempfile::tempdir().unwrap();
+        let mut folder = open(place.path());
+        let work = folder.begin(TrialId(3), None).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(work.join("socket")).unwrap();
+        fs::write(work.join("epoch"), "7").unwrap();
+        folder.keep(SEVEN).unwrap();
+        assert_eq!(names(&folder.begin(TrialId(5), Some(SEVEN)).unwrap()), ["epoch"]);
+    }
+
+    #[test]
+    fn a_folder_whose_files_come_and_go_is_synced_all_the_same() {
+        let place = tempfile::tempdir().unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    fs::write(place.path().join("tmp"), "8").unwrap();
+                    fs::rename(place.path().join("tmp"), place.path().join("epoch")).unwrap();
+                }
+            });
+            let all: Result<Vec<()>, _> = (0..300).map(|_| sync_tree(place.path())).collect();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            all.unwrap();
+        });
+        sync_tree(&place.path().join("none")).unwrap();
     }
 
     #[test]

@@ -168,6 +168,11 @@ impl<T: Send + 'static, G: Send + 'static> Running<T, G> {
         self.ended.get().map_or_else(|| self.started.elapsed(), |ended| *ended - self.started)
     }
 
+    /// Whether it is known to have ended within this time.
+    pub(crate) fn ended_within(&self, limit: Option<Duration>) -> bool {
+        self.ended.get().is_some_and(|ended| limit.is_none_or(|limit| *ended - self.started <= limit))
+    }
+
     /// The next line that matters, or the program's end. Lines that were written before the end may follow it: see
     /// [`Running::rest`].
     pub(crate) async fn next(&mut self) -> io::Result<Happened<T>> {

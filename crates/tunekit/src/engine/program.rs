@@ -312,6 +312,8 @@ impl ProgramBackend {
                 happened = running.next() => Some(happened),
             };
             match happened {
+                // It ended in time, but a report was answered late. Its other lines and its end are still to be read.
+                None if !is_done && running.ended_within(self.program.timeout) => deadline = None,
                 None if is_done => {
                     running.end().await;
                     break None;
@@ -513,5 +515,49 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::super::trial_run::{Before, Message};
+    use super::*;
+    use crate::rules::study::{Setup, Study};
+    use crate::words::domain::Domain;
+    use crate::words::metric::Metric;
+    use crate::words::space::Space;
+
+    #[tokio::test]
+    async fn a_run_that_ended_in_time_is_not_timed_out_by_a_late_answer() {
+        for (rest, is_done) in [("sleep 0.1; echo '{\"loss\": 2}'", true), ("sleep 60", false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+            let setup = Setup::new(space, Metric::minimize("loss"));
+            let script = format!("echo '{{\"loss\": 1}}'; {rest}");
+            let program = Program::new(["sh", "-c", script.as_str()], "loss");
+            let program =
+                Program { timeout: Some(Duration::from_secs(1)), grace: Duration::from_millis(100), ..program };
+            let backend = ProgramBackend::new(program, &setup.header().unwrap(), folder.path(), 1).unwrap();
+            let job = Study::new(setup).unwrap().ask().unwrap().assignment().unwrap();
+            let (sender, mut reports) = mpsc::unbounded_channel::<Message>();
+            let trial = TrialRun::new(job, 0, 1, Before::default(), None, sender);
+            let answering = async {
+                let mut steps = Vec::new();
+                while let Some(message) = reports.recv().await {
+                    tokio::time::sleep(Duration::from_millis(1500)).await;
+                    steps.push(message.step);
+                    let _ = message.answer.send(Ok(Decision::Continue));
+                }
+                steps
+            };
+            let (outcome, steps) = tokio::join!(backend.run(trial), answering);
+            if is_done {
+                assert_eq!((outcome, steps), (Ok(Outcome::Done), vec![1, 2]));
+            } else {
+                assert!(matches!(outcome, Ok(Outcome::TimedOut(_))), "{outcome:?}");
+            }
+        }
     }
 }

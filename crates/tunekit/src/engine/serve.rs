@@ -277,20 +277,21 @@ impl Server {
     }
 
     /// Says that the client of a trial was lost: the trial will be asked for again, or has failed after the fifth loss.
-    /// One that is not running stays as it is.
+    /// A trial that was told to stop has its result and ends with it. One that is not running stays as it is.
     ///
     /// # Errors
     /// The journal cannot be written.
     pub(super) fn lose(&mut self, trial: TrialId, now: Duration) -> Result<(), JournalError> {
         let now = self.before.saturating_add(now);
         if let Some(study) = &mut self.study
-            && study.trial(trial).is_some_and(|trial| trial.status == Status::Running)
+            && let Some(lost) = study.trial(trial).filter(|trial| trial.status == Status::Running)
         {
+            let is_over = study.is_over(lost);
             let losses = self.losses.entry(trial).or_default();
             *losses += 1;
             // It runs, so that neither is refused.
             let _ = match *losses {
-                ..MOST_LOSSES => study.at(now).interrupt(trial),
+                losses if losses < MOST_LOSSES || is_over => study.at(now).interrupt(trial),
                 losses => study.at(now).tell(trial, Outcome::Failed(format!("its client was lost {losses} times"))),
             };
         }
@@ -672,5 +673,24 @@ mod tests {
         let study = server.study.as_ref().unwrap();
         assert_eq!(study.trials()[0].failure.as_deref(), Some("its client was lost 5 times"));
         assert!(server.answer(r#"{"op":"ask"}"#, Duration::ZERO).unwrap().contains(r#""trial":1,"#));
+    }
+
+    #[test]
+    fn a_trial_that_was_told_to_stop_keeps_its_result_whoever_is_lost() {
+        let mut server = Server::new();
+        let create = r#"{"op":"create","searcher":"random","scheduler":"asha","max_resource":3,
+            "space":{"x":{"type":"float","lo":0,"hi":1}}}"#;
+        server.answer(create, Duration::ZERO).unwrap();
+        for loss in 1..=MOST_LOSSES {
+            assert!(server.answer(r#"{"op":"ask"}"#, Duration::ZERO).unwrap().contains(r#""trial":0,"#));
+            if loss == MOST_LOSSES {
+                let report = r#"{"op":"report","trial":0,"resource":3,"value":0.5}"#;
+                assert_eq!(server.answer(report, Duration::ZERO).unwrap(), r#"{"decision":"stop"}"#);
+            }
+            server.lose(TrialId(0), Duration::ZERO).unwrap();
+        }
+        let trial = &server.study.as_ref().unwrap().trials()[0];
+        assert_eq!((trial.status, trial.failure.as_deref()), (Status::Stopped, None));
+        assert_eq!(trial.value(ValueRule::Last), Some(0.5));
     }
 }

@@ -125,8 +125,9 @@ impl Effects {
 
 impl Study {
     /// For each parameter, whether it has an effect on the metric, has no measurable one, or nothing can be said yet. A
-    /// function of the history and the study's seed. It computes for a while: some hundredths of a second for each
-    /// parameter at 60 configurations, some tenths at 150, the most that it uses.
+    /// function of the history and the study's seed. Of trials that did not come equally far those count that
+    /// [`Study::best`] compares. It computes for a while: some hundredths of a second for each parameter at 60
+    /// configurations, some tenths at 150, the most that it uses.
     ///
     /// ```
     /// use tunekit::{Config, Domain, Metric, Setup, Space, Study};
@@ -153,7 +154,7 @@ impl Study {
     /// # Errors
     /// Fewer than five configurations were measured, or no process can be fitted to them.
     pub fn effects(&self) -> Result<Effects, ImportanceError> {
-        Tested::of(&self.dressed())?.effects()
+        Tested::of(&self.compared())?.effects()
     }
 }
 

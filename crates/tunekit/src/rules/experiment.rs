@@ -69,6 +69,11 @@ impl Experiment {
         History::of(&self.header, &self.trials).under(self.advice.clone())
     }
 
+    /// The same, with those results only that can be compared with each other.
+    pub(in crate::rules) fn compared(&self) -> History<'_> {
+        History::of(&self.header, &self.trials).comparable(&self.advice).under(self.advice.clone())
+    }
+
     /// Number of measurements that count, over all trials that did not fail.
     pub fn measurements(&self) -> usize {
         self.trials.iter().map(|t| t.samples(self.header.metric.value).len()).sum()

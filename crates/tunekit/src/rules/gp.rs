@@ -118,6 +118,12 @@ impl Data {
         if row < self.measured() { noise / self.n[row] } else { self.n[row].recip() }
     }
 
+    /// The median of the measured rows' variances, if one measurement varies by `noise`; `noise` without rows.
+    fn typical_variance(&self, noise: f64) -> f64 {
+        let variances: Vec<f64> = (0..self.measured()).map(|row| self.variance(row, noise)).collect();
+        if variances.is_empty() { noise } else { median(&variances) }
+    }
+
     /// Whether a configuration was measured more than once.
     fn has_replicates(&self) -> bool {
         let mut seen = BTreeSet::new();

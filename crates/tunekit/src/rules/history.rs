@@ -158,6 +158,30 @@ impl<'a> History<'a> {
         self.under(advice)
     }
 
+    /// The same view, where configurations are compared at this level, if one is given and there are levels.
+    pub(super) fn at_level(self, level: Option<usize>) -> Self {
+        let fidelity = level.and_then(|level| self.levels().get(level).copied());
+        if fidelity.is_none() {
+            return self;
+        }
+        let advice = Advice { fidelity, ..(*self.advice).clone() };
+        self.under(advice)
+    }
+
+    /// The same view, in which trials have samples only if these can be compared with each other. Where the scheduler
+    /// has levels, all have them. Otherwise full runs do, or those that came furthest if no full run meets the
+    /// constraints.
+    pub(super) fn comparable(self, advice: &Advice) -> Self {
+        let reaches: BTreeSet<u64> = self.trials.iter().map(|trial| self.reach(trial)).collect();
+        if !advice.levels.is_empty() || reaches.len() <= 1 {
+            return self;
+        }
+        // A configuration that breaks a constraint is no reason to leave out the others.
+        let view = |far: &u64| self.clone().counting(|trial| self.reach(trial) == *far);
+        let found = reaches.iter().rev().map(view).find(|view| view.observed().iter().any(Observed::is_feasible));
+        found.unwrap_or(self)
+    }
+
     /// The same view, where trials have no samples for which `counts` is false. Bounds stay.
     pub(super) fn counting(self, counts: impl Fn(&Trial) -> bool) -> Self {
         let counted = Some(self.trials.iter().map(counts).collect());

@@ -182,7 +182,8 @@ pub enum ImportanceError {
 
 impl Study {
     /// The importances of the parameters: shares of the metric's variance over the space, by the searcher's model if it
-    /// has one, else by a random forest. A function of the history: it draws nothing from the study's streams.
+    /// has one, else by a random forest. A function of the history: it draws nothing from the study's streams. Of
+    /// trials that did not come equally far those count that [`Study::best`] compares.
     ///
     /// ```
     /// use tunekit::{Domain, Metric, Setup, Space, Study};
@@ -208,7 +209,7 @@ impl Study {
     /// Fewer than five configurations were measured, or fewer than two for each parameter;
     /// the surface knows too little; or none can be made.
     pub fn importances(&self) -> Result<Importances, ImportanceError> {
-        Explainer::new(self.dressed(), Some(self.searcher().as_mut()))?.importances()
+        Explainer::new(self.compared(), Some(self.searcher().as_mut()))?.importances()
     }
 
     /// The metric as a function of one parameter, averaged over the others, at `points` values of it (fewer where the
@@ -217,7 +218,7 @@ impl Study {
     /// # Errors
     /// As [`Study::importances`]; an unknown parameter, zero points, or more than 1000.
     pub fn partial_dependence(&self, parameter: &str, points: usize) -> Result<PartialDependence, ImportanceError> {
-        Explainer::new(self.dressed(), Some(self.searcher().as_mut()))?.partial_dependence(parameter, points)
+        Explainer::new(self.compared(), Some(self.searcher().as_mut()))?.partial_dependence(parameter, points)
     }
 }
 
@@ -227,7 +228,7 @@ impl Experiment {
     /// # Errors
     /// As [`Study::importances`].
     pub fn importances(&self) -> Result<Importances, ImportanceError> {
-        Explainer::new(self.history(), None)?.importances()
+        Explainer::new(self.compared(), None)?.importances()
     }
 
     /// As [`Study::partial_dependence`], by a random forest.
@@ -235,7 +236,7 @@ impl Experiment {
     /// # Errors
     /// As [`Study::partial_dependence`].
     pub fn partial_dependence(&self, parameter: &str, points: usize) -> Result<PartialDependence, ImportanceError> {
-        Explainer::new(self.history(), None)?.partial_dependence(parameter, points)
+        Explainer::new(self.compared(), None)?.partial_dependence(parameter, points)
     }
 }
 

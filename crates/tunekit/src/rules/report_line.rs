@@ -107,6 +107,10 @@ fn from_fields(program: &Program, metric: Option<&str>, fields: &Map<String, Jso
         None => None,
         Some(name) => match number(name)? {
             None => return Err(format!("it has no `{name}`, which says how far the program is")),
+            // A study's steps begin at 1. Without a metric of their own reports have none.
+            Some(0.0) if metric.is_some() => {
+                return Err(format!("`{name}` is 0, and steps count from 1; report `{name}` + 1"));
+            }
             Some(at) if at >= 0.0 && at.fract() == 0.0 && at <= 9e15 => Some(at as u64),
             Some(at) => return Err(format!("`{name}` is {at}, not a whole number that counts up")),
         },
@@ -183,6 +187,7 @@ mod tests {
             (r#"{"mean_loss": "low", "epoch": 1}"#, "not a number"),
             (r#"{"mean_loss": 1, "epoch": 1.5}"#, "not a whole number"),
             (r#"{"mean_loss": 1, "epoch": NaN}"#, "not a whole number"),
+            (r#"{"mean_loss": 1, "epoch": 0}"#, "count from 1"),
         ] {
             let Line::Wrong(why) = read(&program(), line) else { panic!("{line}") };
             assert!(why.contains(says), "{why}");

@@ -267,10 +267,15 @@ impl Study {
             .map_err(|source| SuggestError::Outside { searcher: searcher.name().to_owned(), source })
     }
 
-    /// The history as the searcher sees it: under the scheduler's advice. Importances, effects and recommendations are
-    /// of this one, too.
+    /// The history as the searcher sees it: under the scheduler's advice.
     pub(in crate::rules) fn dressed(&self) -> History<'_> {
         self.state.history().under(self.advice())
+    }
+
+    /// The same, with those results only that can be compared with each other. Importances and effects are of these.
+    pub(in crate::rules) fn compared(&self) -> History<'_> {
+        let advice = self.advice();
+        self.state.history().comparable(&advice).under(advice)
     }
 
     /// The scheduler's advice as of now.
@@ -447,14 +452,18 @@ impl Study {
     /// # Errors
     /// A trial that is not running.
     pub fn interrupt(&mut self, trial: TrialId) -> Result<(), TellError> {
-        let t = self.running(trial)?;
-        let over = self.header().ends_stopped() && t.decision == Decision::Stop && t.failure.is_none();
-        if !(over && state::is_complete(self.header(), t)) {
-            self.record(Event::Interrupt { trial, at_s: self.at_s });
-            return Ok(());
-        }
-        self.record(Event::Tell { trial, outcome: Outcome::Done, at_s: self.at_s });
+        let is_over = self.is_over(self.running(trial)?);
+        self.record(match is_over {
+            true => Event::Tell { trial, outcome: Outcome::Done, at_s: self.at_s },
+            false => Event::Interrupt { trial, at_s: self.at_s },
+        });
         Ok(())
+    }
+
+    /// Whether a running trial has nothing left to do: it was told to stop, and its result is whole.
+    pub(crate) fn is_over(&self, trial: &Trial) -> bool {
+        let told = self.header().ends_stopped() && trial.decision == Decision::Stop && trial.failure.is_none();
+        told && state::is_complete(self.header(), trial)
     }
 
     /// [`Study::interrupt`] for every running trial: the first step after a replay, when the process that ran them is

@@ -532,12 +532,13 @@ pub struct Best {
     pub config: Config,
     /// The mean of the measurements there. It is too good on average, for the configuration was chosen for it.
     pub value: f64,
-    /// The expected value of a further measurement there. From three configurations on a Gaussian process of the whole
-    /// study says it, whichever searcher chose them. It draws on the neighbours too, so that one lucky sample does not
-    /// mislead it. Before that it is `value`.
+    /// The expected value of a further measurement there. From three measured configurations on a Gaussian process of
+    /// the whole study says it, whichever searcher chose them. It draws on the neighbours too, so that one lucky sample
+    /// does not mislead it. Before that, and for a metric without noise, it is `value`.
     pub mean: f64,
     /// A 95 % interval of `mean`. The process's own counts in that its hyperparameters are not known, and holds
-    /// although the configuration was chosen for being low. Without a process it is Student's, from two replicates on.
+    /// although the configuration was chosen for being low. Without a process it is the known noise's or, from two
+    /// replicates on, Student's; for a metric without noise both ends are `value`.
     pub ci95: Option<[f64; 2]>,
     /// Number of measurements of the configuration; values known by a bound only do not count.
     #[serde(skip)]

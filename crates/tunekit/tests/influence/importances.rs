@@ -1,6 +1,8 @@
 //! Findings about parameters, against functions whose shares are known.
 
+use serde_json::json;
 use tunekit::results::{ImportanceError, Importances, PartialDependence, Surface};
+use tunekit::scheduler::SchedulerSpec;
 use tunekit::searcher::{History, Prediction, Random, Searcher, Stream, SuggestError};
 use tunekit::{
     Config, Decision, Domain, Experiment, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study, Value,
@@ -314,4 +316,39 @@ fn tables_hold_every_share_and_every_point() {
     assert_eq!((cell("parameter", 4), cell("value", 4)), ("x".to_owned(), "1.0".to_owned()));
     assert_eq!((cell("parameter", 6), cell("value", 6)), ("kind".to_owned(), "b".to_owned()));
     assert_eq!(cell("ci95_upper", 6), format!("{:?}", curves[1].points[1].ci95[1]));
+}
+
+#[test]
+fn a_trial_that_was_stopped_early_is_not_explained_beside_full_runs() {
+    let space = cube(&["x"], 0.0, 1.0);
+    let median = SchedulerSpec::from_json("median", json!({"population": 1}).as_object().unwrap()).unwrap();
+    let setup = Setup::new(space.clone(), Metric::minimize("loss")).seed(7).scheduler(median).max_resource(9);
+    for searcher in [SearcherKind::Random, SearcherKind::Gp] {
+        let setup = (0..20).fold(setup.clone().searcher(searcher), |setup, k| {
+            // The good ones first, from the worse to the better, so that these run in full.
+            let x = if k < 8 { 0.4 - 0.05 * f64::from(k) } else { 0.4 + 0.05 * f64::from(k - 8) };
+            setup.point(Config::new().with("x", x))
+        });
+        let mut study = Study::new(setup).unwrap();
+        let mut ran = Vec::new();
+        for _ in 0..20 {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let slope = 1.0 + job.config.float("x").unwrap();
+            let mut step = 0;
+            let mut decision = Decision::Continue;
+            while decision == Decision::Continue {
+                step += 1;
+                decision = study.report(job.trial, step, slope * step as f64).unwrap();
+            }
+            study.tell(job.trial, Outcome::Done).unwrap();
+            ran.push(step);
+        }
+        assert!(ran[..8].iter().all(|step| *step == 9) && ran[9..].iter().all(|step| *step < 5), "{ran:?}");
+        let experiment = Experiment::of(&study);
+        for dependence in [study.partial_dependence("x", 5), experiment.partial_dependence("x", 5)] {
+            let means: Vec<f64> = dependence.unwrap().points.iter().map(|point| point.mean).collect();
+            assert!(means[0] < means[4] && means.iter().all(|mean| *mean > 8.0), "{searcher}: {means:?}");
+        }
+        assert_eq!(study.effects().unwrap().configurations, ran.iter().filter(|step| **step == 9).count());
+    }
 }

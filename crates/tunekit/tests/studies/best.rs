@@ -1,7 +1,8 @@
-//! The recommendation of a study compares only trials that came equally far.
+//! The recommendation of a study compares only trials that came equally far, and allows for luck.
 
 use serde_json::{Value as Json, json};
 use tunekit::scheduler::{PbtOptions, SchedulerSpec};
+use tunekit::searcher::Stream;
 use tunekit::{
     Assignment, Config, Decision, Domain, Measured, Metric, Outcome, SchedulerKind, SearcherKind, Setup, Space, Study,
     TrialId,
@@ -150,4 +151,125 @@ fn a_study_says_why_it_recommends_nothing() {
     tell(Measured::at_least(1.0).constraints([-1.0]), Some(bounds));
     tell(Measured::new(1.0).constraints([1.0]), Some("nothing that meets the constraints was measured yet"));
     tell(Measured::new(2.0).constraints([-1.0]), None);
+}
+
+/// A study over [0, 1] of results from elsewhere.
+fn added(metric: Metric, searcher: SearcherKind, results: &[(f64, f64)]) -> Study {
+    let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+    let mut study = Study::new(Setup::new(space, metric).searcher(searcher).seed(4)).unwrap();
+    for (x, value) in results {
+        study.add(&Config::new().with("x", *x), *value).unwrap();
+    }
+    study
+}
+
+#[test]
+fn with_further_objectives_the_mean_is_of_the_level_that_is_compared() {
+    use SchedulerKind::{AshaPromotion, MoAsha};
+    for (kind, full) in [(AshaPromotion, 1), (AshaPromotion, 6), (MoAsha, 3)] {
+        let mut study = Study::new(setup(kind, 9).objective(Metric::minimize("memory"))).unwrap();
+        let mut ran = 0;
+        while ran < full {
+            let job = job(&mut study);
+            let mut step = job.from.map_or(0, |from| from.resource);
+            let mut decision = Decision::Continue;
+            while decision == Decision::Continue {
+                step += 1;
+                let x = job.config.float("x").unwrap();
+                let measured = Measured::new((10.0 + x) / step as f64).more([-x]);
+                decision = study.report(job.trial, step, measured).unwrap();
+            }
+            if decision == Decision::Stop {
+                study.tell(job.trial, Outcome::Done).unwrap();
+            }
+            ran += u64::from(step == 9);
+        }
+        // After one step values are about 10, after three 3.5.
+        let best = study.best().unwrap();
+        assert!((1.1..1.3).contains(&best.value) && (best.mean / best.value - 1.0).abs() < 0.1, "{kind}: {best:?}");
+        assert!(best.ci95.is_none_or(|[low, high]| low <= best.value && best.value <= high), "{kind}: {best:?}");
+    }
+}
+
+#[test]
+fn the_best_of_exact_values_is_the_lowest() {
+    let results = [(0.1, 0.0), (0.15, -0.1), (0.3, 3e5), (0.5, 1e6), (0.7, 5e5), (0.9, 2e6)];
+    for searcher in [SearcherKind::Gp, SearcherKind::Auto, SearcherKind::Random] {
+        let best = added(Metric::minimize("loss").deterministic(), searcher, &results).best().unwrap();
+        assert_eq!((best.trial, best.value, best.mean, best.ci95), (TrialId(1), -0.1, -0.1, Some([-0.1, -0.1])));
+    }
+}
+
+#[test]
+fn a_known_noise_is_allowed_for_whoever_searches() {
+    for searcher in [SearcherKind::Random, SearcherKind::Tpe, SearcherKind::Gp] {
+        let (mut bias, mut covered) = (0.0, 0);
+        for seed in 0..20 {
+            let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+            let setup = Setup::new(space, Metric::minimize("loss").with_noise(0.1)).searcher(searcher).seed(seed);
+            let mut study = Study::new(setup).unwrap();
+            let mut noise = Stream::of_study(seed, "noise of the function");
+            let truth = |x: f64| 1.0 + (x - 0.4).powi(2);
+            for _ in 0..30 {
+                let job = job(&mut study);
+                let value = truth(job.config.float("x").unwrap()) + 0.1 * noise.normal();
+                study.tell(job.trial, value).unwrap();
+            }
+            let best = study.best().unwrap();
+            let [low, high] = best.ci95.unwrap();
+            assert!(low <= best.mean && best.mean <= high, "{best:?}");
+            let truth = truth(best.config.float("x").unwrap());
+            bias += (best.mean - truth) / 20.0;
+            covered += u64::from((low..=high).contains(&truth));
+        }
+        // The lowest of 30 measurements is 0.2 too low.
+        assert!(bias.abs() < 0.05 && covered >= 16, "{searcher}: {bias:+.3}, {covered}");
+    }
+}
+
+#[test]
+fn a_known_noise_is_the_interval_where_little_was_measured() {
+    let best = added(Metric::minimize("loss").with_noise(0.5), SearcherKind::Random, &[(0.1, 2.0), (0.1, 3.0)]);
+    let best = best.best().unwrap();
+    let [low, high] = best.ci95.unwrap();
+    assert_eq!((best.mean, best.n), (2.5, 2));
+    assert!((high - low - 2.0 * 1.96 * 0.5 / 2_f64.sqrt()).abs() < 1e-12, "{best:?}");
+}
+
+#[test]
+fn few_that_may_be_recommended_are_judged_by_all_that_were_measured() {
+    for searcher in [SearcherKind::Random, SearcherKind::Gp] {
+        let (mut bias, mut lowest) = (0.0, 0.0);
+        for seed in 0..20 {
+            let setup = setup(SchedulerKind::Fifo, 9).searcher(searcher).seed(seed).constraint("memory");
+            let mut study = Study::new(setup).unwrap();
+            let mut noise = Stream::of_study(seed, "noise of the function");
+            for k in 0..30 {
+                let x = f64::from(k) / 30.0;
+                let memory = if k == 10 || k == 11 { -1.0 } else { 1.0 };
+                let measured = Measured::new(1.0 + 0.2 * noise.normal()).constraints([memory]);
+                study.add(&Config::new().with("x", x), measured).unwrap();
+            }
+            let values = study.trials()[10..12].iter().filter_map(|trial| trial.told);
+            lowest += (values.fold(f64::INFINITY, f64::min) - 1.0) / 20.0;
+            let best = study.best().unwrap();
+            assert!(best.ci95.is_some() && (10..12).contains(&best.trial.0), "{best:?}");
+            bias += (best.mean - 1.0) / 20.0;
+        }
+        assert!(bias.abs() < 0.05 && lowest < -0.07, "{searcher}: {bias:+.3}, {lowest:+.3}");
+    }
+}
+
+#[test]
+fn an_interval_holds_its_mean_however_few_and_far_apart_the_values_are() {
+    let mut stream = Stream::of_study(1, "values");
+    for k in 0..60 {
+        let results: Vec<(f64, f64)> =
+            (0..3 + k % 4).map(|_| (stream.uniform(), 10_f64.powf(6.0 * stream.uniform() - 3.0))).collect();
+        for searcher in [SearcherKind::Random, SearcherKind::Gp] {
+            let best = added(Metric::time("seconds"), searcher, &results).best().unwrap();
+            let [low, high] = best.ci95.unwrap();
+            assert!(low <= best.mean && best.mean <= high, "{results:?}: {best:?}");
+        }
+    }
 }

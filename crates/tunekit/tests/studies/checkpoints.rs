@@ -100,6 +100,26 @@ async fn trials_go_on_from_the_state_they_had_and_nothing_useless_is_kept() {
     }
 }
 
+#[test]
+fn a_trial_that_the_first_round_of_dehb_dropped_needs_no_checkpoint() {
+    let mut study = Study::new(setup(SchedulerKind::Dehb)).unwrap();
+    let mut resumed = 0;
+    for _ in 0..60 {
+        let job = study.ask().unwrap().assignment().unwrap();
+        if let Some(from) = job.from {
+            resumed += 1;
+            assert!(study.checkpoints().contains(&from));
+        }
+        let loss = job.config.float("x").unwrap();
+        if study.report(job.trial, job.resource.unwrap(), loss).unwrap() == Decision::Stop {
+            study.tell(job.trial, Outcome::Done).unwrap();
+        }
+    }
+    let paused = study.trials().iter().filter(|trial| trial.status == Status::Paused).count();
+    assert!(paused > 3 && resumed > 3, "{paused} {resumed}");
+    assert!(study.checkpoints().is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_paused_run_that_winds_up_is_waited_for() {
     let running: RefCell<BTreeMap<TrialId, u32>> = RefCell::default();

@@ -19,6 +19,8 @@
 //!   parameters, which few noisy measurements hardly tell, so that the best choice is pulled to the others;
 //! - the share of the rest that a configuration has to itself, tau^2: only where configurations were measured again,
 //!   for else it cannot be told from noise. Its logit is normal with mean -2 and sd 1.5;
+//! - where the noise is known, sigma^2 is given and tau^2 is 0. The priors above, given sigma^2, leave the signal's
+//!   share as the only one of these to draw: the variance of one measurement follows from the two;
 //! - the trend of measurements at known times (`trend.rs`): one of a few, or none.
 
 use super::fit::{LENGTH_SD, MIN_LENGTH};
@@ -43,6 +45,8 @@ struct Chain<'a> {
     /// The hyperparameters that are not drawn: shapes along a resource.
     start: &'a Hyper,
     d: usize,
+    /// The noise of one measurement, where it is known: of a typical row, for `n` are weights there.
+    known: Option<f64>,
     has_own: bool,
     /// The covariance that rows share by each possible trend, none first.
     trends: Vec<Vec<f64>>,
@@ -66,28 +70,34 @@ impl Drawn {
     }
 }
 
-/// Draws of the hyperparameters of a process of these data, from near `start` on.
+/// Draws of the hyperparameters of a process of these data, from near `start` on. Where the noise is known, all have
+/// that of `start`.
 pub(crate) fn draws(
     coordinates: &[Coordinate],
     data: &Data,
     start: &Hyper,
+    is_known: bool,
     count: usize,
     stream: &mut Stream,
 ) -> Vec<Drawn> {
     let data = &data.thinned(ROWS);
     let d = distances(coordinates);
-    let has_own = data.has_replicates();
+    let known = is_known.then(|| data.typical_variance(start.noise));
+    // Weights do not tell how often a configuration was measured.
+    let has_own = !is_known && data.has_replicates();
     let mut trends = vec![Vec::new()];
     if !data.times.is_empty() {
         trends.extend((0..TRENDS.len()).map(|index| trend::shared(index, &data.times)));
     }
-    let mut chain = Chain { coordinates, data, start, d, has_own, trends, trend: 0 };
+    let mut chain = Chain { coordinates, data, start, d, known, has_own, trends, trend: 0 };
     let mut at = chain.logs();
     let mut density = chain.density(&at);
     let mut all = Vec::with_capacity(count);
     for sweep in 0..BURN + count {
         for index in 0..at.len() {
-            chain.slice(index, &mut at, &mut density, stream);
+            if index != d || known.is_none() {
+                chain.slice(index, &mut at, &mut density, stream);
+            }
         }
         chain.change(&at, &mut density, stream);
         if sweep >= BURN {
@@ -100,7 +110,8 @@ pub(crate) fn draws(
 impl Chain<'_> {
     /// Logarithms of lengths and of the variance of a measurement, logits of the shares.
     fn logs(&self) -> Vec<f64> {
-        let Hyper { lengths, signal, noise, .. } = self.start;
+        let Hyper { lengths, signal, .. } = self.start;
+        let noise = self.known.unwrap_or(self.start.noise);
         let mut logs: Vec<f64> = lengths.iter().map(|l| (l - MIN_LENGTH).max(1e-9).ln()).collect();
         logs.push((signal + noise).ln());
         logs.push((signal / noise).ln().clamp(-8.0, 8.0));
@@ -111,15 +122,23 @@ impl Chain<'_> {
         logs
     }
 
+    /// The logarithm of the variance of one measurement.
+    fn total(&self, logs: &[f64]) -> f64 {
+        match self.known {
+            Some(noise) => (noise * (1.0 + logs[self.d + 1].exp())).ln(),
+            None => logs[self.d],
+        }
+    }
+
     fn hyper(&self, logs: &[f64]) -> Hyper {
         let share = |logit: f64| 1.0 / (1.0 + (-logit).exp());
-        let (total, signal) = (logs[self.d].exp(), share(logs[self.d + 1]));
+        let (total, signal) = (self.total(logs).exp(), share(logs[self.d + 1]));
         let rest = total * share(-logs[self.d + 1]);
         let own = if self.has_own { share(logs[self.d + 3]) } else { 0.0 };
         Hyper {
             lengths: logs[..self.d].iter().map(|l| MIN_LENGTH + l.exp()).collect(),
             signal: total * signal,
-            noise: (rest * (1.0 - own)).max(1e-9),
+            noise: if self.known.is_some() { self.start.noise } else { (rest * (1.0 - own)).max(1e-9) },
             own: rest * own,
             additive: share(logs[self.d + 2]),
             ..self.start.clone()
@@ -154,6 +173,7 @@ impl Chain<'_> {
         let ss: f64 = self.data.ss[..measured].iter().sum();
         value -= 0.5 * (spare * hyper.noise.ln() + ss / hyper.noise);
         for (index, log) in logs.iter().enumerate() {
+            let log = if index == self.d { self.total(logs) } else { *log };
             let (mean, sd) = self.prior(index);
             value -= 0.5 * ((log - mean) / sd).powi(2);
         }

@@ -50,7 +50,7 @@ impl Study {
     /// # Errors
     /// As [`Study::importances`]; an unknown parameter, one named twice, zero points, or more than 50.
     pub fn pair_dependence(&self, parameters: [&str; 2], points: usize) -> Result<PairDependence, ImportanceError> {
-        Explainer::new(self.dressed(), Some(self.searcher().as_mut()))?.pair_dependence(parameters, points)
+        Explainer::new(self.compared(), Some(self.searcher().as_mut()))?.pair_dependence(parameters, points)
     }
 }
 

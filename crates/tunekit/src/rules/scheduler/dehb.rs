@@ -227,10 +227,11 @@ impl Scheduler for Dehb {
     }
 
     /// The plan is that of Hyperband, which is the first time around; after that every trial starts anew.
-    fn advice(&self, _: &History<'_>) -> Advice {
+    fn advice(&self, history: &History<'_>) -> Advice {
         Advice {
             levels: self.first.levels().all().to_vec(),
             parents: self.parents(),
+            checkpoints: self.first.advice(history).checkpoints,
             plan: Some(self.first.plan()),
             ..Advice::default()
         }

@@ -72,20 +72,22 @@ impl Gp {
 
     /// Judges a study's answer: the expected value of a further measurement of each of these configurations, whichever
     /// searcher chose them, at a level of the resource, if there are any. Hyperparameters are drawn, not fitted, so
-    /// that the interval holds although the configuration was chosen for being low. `None` with fewer than three
-    /// configurations, and for a noise that is known, which is not drawn.
+    /// that the interval holds although the configuration was chosen for being low. `None` if fewer than three
+    /// configurations were measured, and without noise, where nothing is uncertain.
     pub(in crate::rules) fn judged_at(
         &mut self,
         level: Option<usize>,
         history: &History<'_>,
         configs: &[&Config],
     ) -> Option<Vec<Prediction>> {
-        if history.metric().noise != Noise::Learned || configs.len() < FEWEST {
+        if history.metric().noise == Noise::Deterministic {
             return None;
         }
         let points: Option<Vec<Vec<f64>>> = configs.iter().map(|config| history.space().encode(config).ok()).collect();
         self.how.level = level;
         let model = self.model(history).filter(|model| level.is_some() || model.is_of_full_runs(history));
+        // Along a resource a configuration is several rows of the model, and bounds say little of how good any is.
+        let model = model.filter(|model| model.measured() >= FEWEST);
         let judged = model.and_then(|model| model.judged(&points?, &mut history.stream("judge")));
         self.how.level = None;
         judged

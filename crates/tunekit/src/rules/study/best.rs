@@ -4,23 +4,26 @@
 //! highest level reached counts; without levels full runs count, or those that came furthest where there is no full
 //! run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Study;
-use crate::rules::advice::Advice;
 use crate::rules::distribution::{standard_deviation, student_half_width};
 use crate::rules::history::{History, Observed};
 use crate::rules::pareto::non_dominated;
 use crate::rules::searcher::Gp;
+use crate::words::metric::Noise;
 use crate::words::trial::{Best, mean};
 use crate::words::value::Config;
 
 impl Study {
     /// The configuration with the best expected value among those that meet the constraints (by the mean of theirs). A
     /// Gaussian process of the whole study judges, whichever searcher chose the configurations, and never the luckiest
-    /// sample; with fewer than three configurations, or a noise that is known, the searcher's model or the mean of the
-    /// measurements does. It costs several fits of that process, so that it is not for every report. `None` before
-    /// anything is measured that meets them ([`Study::why_no_best`]).
+    /// sample. It costs several fits of that process, so that it is not for every report. `None` before anything is
+    /// measured that meets them ([`Study::why_no_best`]).
+    ///
+    /// Three cases need no such process. A metric without noise ([`Noise::Deterministic`]) is compared by its values.
+    /// With fewer than three measured configurations the searcher's model or the mean of the measurements decides. In a
+    /// race with a known noise the leader is the answer, unless the searcher has a model.
     ///
     /// A configuration that is known by bounds only ([`Measured::at_least`](crate::Measured::at_least)) is never among
     /// them. A model takes bounds among a configuration's measurements into account; without a model any configuration
@@ -39,7 +42,7 @@ impl Study {
         // A scheduler that asks for replicates decides which configurations were measured often enough.
         let least = advice.replicates.map_or(1, |least| usize::try_from(least).unwrap_or(usize::MAX));
         let incumbent = advice.incumbent.and_then(|t| self.trial(t)).map(|t| &t.config);
-        let history = self.comparable(&advice);
+        let history = self.state.history().comparable(&advice);
         let mut observed = feasible(&history);
         if observed.iter().any(|o| o.samples.len() >= least) {
             observed.retain(|o| o.samples.len() >= least);
@@ -50,18 +53,30 @@ impl Study {
         // The judge compares values, and those of trials that did not come equally far are not of the same thing.
         let equally = furthest.as_ref().is_none_or(|furthest| furthest.is.iter().all(|is| *is));
         // It has a trend of its own, and goes no further along a resource than anybody has been.
-        let plain = dressed.clone().uncorrected();
         let level = reached(&dressed);
-        let judged = || Gp::new().judged_at(level, &plain, &configs);
+        let plain = dressed.clone().uncorrected().at_level(level);
+        let noise = history.metric().noise;
+        // A race with a known noise has weighed its measurements by that noise already.
+        let judges = noise == Noise::Learned || incumbent.is_none();
+        let judged = || if judges { Gp::new().judged_at(level, &plain, &configs) } else { None };
         let predictions = if equally { judged() } else { None };
-        let predictions = predictions.or_else(|| self.searcher().predict(&dressed, &configs));
+        // Exact values are compared as they are: a model of them would smooth them.
+        let has_exact = equally && noise == Noise::Deterministic;
+        let predicted = || if has_exact { None } else { self.searcher().predict(&dressed, &configs) };
+        let predictions = predictions.or_else(predicted);
         let predictions = predictions.filter(|p| p.len() == configs.len());
         // A model compares full runs. Without one, only trials that reached the same level can be compared, by their
         // values there.
         let furthest = furthest.filter(|_| predictions.is_none());
         let predictions = predictions.or_else(|| furthest.as_ref().and_then(|_| judged()));
         if let (None, Some(place)) = (&predictions, configs.iter().position(|c| Some(*c) == incumbent)) {
-            return Some(sample_best(&observed[place]));
+            let own = sample_best(&observed[place], noise);
+            // As if measured now, where the race has seen a drift.
+            let now = dressed.observed().into_iter().find(|o| o.config == configs[place]);
+            return Some(match now.map(|now| sample_best(&now, noise)) {
+                Some(Best { mean, ci95, .. }) => Best { mean, ci95, ..own },
+                None => own,
+            });
         }
         let goal = history.goal();
         let observed = match &furthest {
@@ -70,7 +85,7 @@ impl Study {
         };
         let compared = |i: &usize| furthest.as_ref().is_none_or(|furthest| furthest.is[*i]);
         let all = observed.iter().enumerate().filter(|(i, _)| compared(i)).map(|(i, o)| {
-            let own = sample_best(o);
+            let own = sample_best(o, noise);
             match predictions.as_ref().map(|p| p[i]) {
                 Some(p) => (false, goal.loss(p.mean), Best { mean: p.mean, ci95: finite([p.lower, p.upper]), ..own }),
                 None => (!o.bounds.is_empty(), o.loss(goal), own),
@@ -93,7 +108,7 @@ impl Study {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn why_no_best(&self) -> Option<&'static str> {
-        let history = self.comparable(&self.advice());
+        let history = self.state.history().comparable(&self.advice());
         if !feasible(&history).is_empty() {
             None
         } else if history.known().is_empty() {
@@ -117,7 +132,7 @@ impl Study {
             return self.best().into_iter().collect();
         }
         let advice = self.advice();
-        let history = self.comparable(&advice);
+        let history = self.state.history().comparable(&advice);
         let mut observed = feasible(&history);
         let configs: Vec<&Config> = observed.iter().map(|o| o.config).collect();
         let dressed = history.clone().under(advice);
@@ -126,7 +141,8 @@ impl Study {
             let mut is = furthest.is.into_iter();
             observed.retain(|_| is.next().unwrap_or(false));
         }
-        let all: Vec<Best> = observed.iter().map(sample_best).collect();
+        let noise = history.metric().noise;
+        let all: Vec<Best> = observed.iter().map(|o| sample_best(o, noise)).collect();
         // An objective that is not known is NaN, with which a configuration is on no front.
         let losses = |o: &Observed<'_>| -> Vec<f64> {
             let more = history.objectives().iter().zip(&o.more);
@@ -135,20 +151,6 @@ impl Study {
         };
         let points: Vec<Vec<f64>> = observed.iter().map(losses).collect();
         non_dominated(&points).into_iter().map(|i| all[i].clone()).collect()
-    }
-
-    /// The history in which only trials count that can be compared with each other. If a scheduler has levels, all
-    /// do here.
-    fn comparable(&self, advice: &Advice) -> History<'_> {
-        let history = self.state.history();
-        let reaches: BTreeSet<u64> = history.trials().iter().map(|trial| history.reach(trial)).collect();
-        if !advice.levels.is_empty() || reaches.len() == 1 {
-            return history;
-        }
-        // A configuration that breaks a constraint is no reason to leave out the others.
-        let view = |far: &u64| history.clone().counting(|trial| history.reach(trial) == *far);
-        let found = reaches.iter().rev().map(view).find(|view| !feasible(view).is_empty());
-        found.unwrap_or(history)
     }
 }
 
@@ -208,17 +210,24 @@ fn finite(interval: [f64; 2]) -> Option<[f64; 2]> {
 }
 
 /// The result of a configuration from its measurements alone.
-fn sample_best(observed: &Observed<'_>) -> Best {
+fn sample_best(observed: &Observed<'_>, noise: Noise) -> Best {
     let value = mean(&observed.samples).expect("what is observed has samples");
+    let n = observed.samples.len();
     let spread = standard_deviation(&observed.samples).filter(|_| observed.bounds.is_empty());
-    let half = spread.map(|sd| student_half_width(observed.samples.len(), sd, 0.95));
+    let of_samples = spread.map(|sd| student_half_width(n, sd, 0.95));
+    let half = match noise {
+        Noise::Learned => of_samples,
+        Noise::Known(sd) => observed.bounds.is_empty().then_some(1.96 * sd / (n as f64).sqrt()),
+        // Values that differ all the same have noise.
+        Noise::Deterministic => of_samples.or((n == 1).then_some(0.0)),
+    };
     Best {
         trial: observed.trial,
         config: observed.config.clone(),
         value,
         mean: value,
         ci95: half.and_then(|h| finite([value - h, value + h])),
-        n: observed.samples.len(),
+        n,
         more: observed.more.iter().filter_map(|samples| mean(samples)).collect(),
     }
 }

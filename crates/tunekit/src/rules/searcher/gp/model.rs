@@ -211,6 +211,11 @@ impl Model {
         x.iter().copied().chain(level).collect()
     }
 
+    /// Number of modelled configurations with a measurement of the metric.
+    pub(super) fn measured(&self) -> usize {
+        distinct(&self.objective.data.x, self.coordinates.len()).len()
+    }
+
     /// The configurations so far, the best expected one first, where they are compared.
     pub(super) fn ranked_sites(&self) -> Vec<usize> {
         let placed: Vec<Vec<f64>> = self.sites.iter().map(|x| self.placed(x)).collect();

@@ -376,11 +376,12 @@ impl Surrogate {
             None => told(&self.data)?,
         };
         let count = if data.len() > FEW_DRAWS.0 { FEW_DRAWS.1 } else { DRAWS };
+        let is_known = matches!(self.column.noise, MetricNoise::Known(_));
         let mut values: Vec<Vec<f64>> = vec![Vec::with_capacity(count * QUANTILES); points.len()];
         let mut means = vec![0.0; points.len()];
-        for drawn in draws(coordinates, &data, &self.fitted.hyper, count, stream) {
+        for drawn in draws(coordinates, &data, &self.fitted.hyper, is_known, count, stream) {
             let posterior = Posterior::new(coordinates, &drawn.hyper, &drawn.seen(&data), data.len(), None)?;
-            let noise = posterior.noise().sqrt();
+            let noise = self.spread(&posterior);
             for (point, (mean, sd)) in posterior.predict_without_mean(points).into_iter().enumerate() {
                 for quantile in 0..QUANTILES {
                     let z = normal_quantile((quantile as f64 + 0.5) / QUANTILES as f64);
@@ -398,9 +399,16 @@ impl Surrogate {
                 Goal::Max => (at(WORSE), at(1.0 - BETTER)),
             };
             let all_finite = mean.is_finite() && lower.is_finite() && upper.is_finite();
-            all_finite.then_some(Prediction { mean, lower, upper })
+            // On a logarithmic scale one draw with a large noise may carry the mean beyond the quantile.
+            all_finite.then_some(Prediction { mean, lower: lower.min(mean), upper: upper.max(mean) })
         });
         judged.collect()
+    }
+
+    /// By how much the outputs of further measurements vary about a process. A noise that is known is that of
+    /// measurements already, and moves their mean by nothing.
+    fn spread(&self, posterior: &Posterior) -> f64 {
+        if let MetricNoise::Known(_) = self.column.noise { 0.0 } else { posterior.noise().sqrt() }
     }
 
     /// The mean of measurements whose outputs vary by `noise` about `output`.
@@ -412,8 +420,7 @@ impl Surrogate {
     /// for, at the latent function's mean and at both ends of its 95 % interval.
     pub(super) fn prediction(&self, posterior: &Posterior, x: &[f64]) -> Option<Prediction> {
         let (mean, sd) = posterior.predict(x);
-        // A known noise is a standard deviation of measurements already, which moves their mean by nothing.
-        let noise = if let MetricNoise::Known(_) = self.column.noise { 0.0 } else { posterior.noise().sqrt() };
+        let noise = self.spread(posterior);
         let at = |output: f64| self.measurement(output, noise);
         let (mean, a, b) = (at(mean), at(mean - 1.96 * sd), at(mean + 1.96 * sd));
         let all_finite = mean.is_finite() && a.is_finite() && b.is_finite();
