@@ -43,7 +43,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .run(|mut trial| {
             let (client, target) = (&client, &target);
             async move {
-                let config: TransferConfig = serde_json::from_value(serde_json::to_value(trial.config())?)?;
+                let number = |name| trial.config().int(name).ok_or("a parameter is missing");
+                // Fixed numbers: by default these two are upper bounds.
+                let config = TransferConfig::builder()
+                    .max_concurrency(u32::try_from(number("max_concurrency")?)?)
+                    .multipart_chunksize(u64::try_from(number("multipart_chunksize")?)?)
+                    .adaptive_concurrency(false)
+                    .build()?;
                 let client = client.clone().with_config(config);
                 for _ in 0..2 {
                     let report = client.download("lab", "object").to_file(target).await?;

@@ -112,10 +112,11 @@ pub struct TuneArgs {
     /// Wait for every download of the search, also for those that can no longer be as fast as the best so far
     #[arg(long)]
     pub no_cut_off: bool,
-    /// Most bytes to download, the comparison included, all sessions in one folder together
+    /// Most bytes to download, the comparison included, all sessions in one folder together; those of failed downloads
+    /// are not counted
     #[arg(long, value_name = "SIZE")]
     pub max_bytes: Option<ByteSize>,
-    /// Most requests to make, about: retries are not counted
+    /// Most requests to make, about: retries and failed downloads are not counted
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_requests: Option<u64>,
     /// Most money to spend, about, in the currency of the prices
@@ -133,9 +134,9 @@ pub struct TuneArgs {
     /// Name the tables' columns as Syne Tune does, for the notebooks of the AWS sample
     #[arg(long)]
     pub syne_tune_names: bool,
-    /// Seed of the search, and of the embedded S3's network
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub seed: u64,
+    /// Seed of the search [default: 42], and of the embedded S3's network [default: 42, or that of a --lab file]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Space to search: `default` (the engine's own), `compat` (the ranges of the AWS sample, for boto3's parameters)
     /// or a TOML file [default: default]
     #[arg(long, value_name = "NAME|FILE.toml")]
@@ -152,18 +153,19 @@ pub struct ReportArgs {
     /// Folder of a run, finished or not
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Name the tables' columns as Syne Tune does, for the notebooks of the AWS sample
+    /// Name the tables' columns as Syne Tune does, for the notebooks of the AWS sample; those of a run with this flag
+    /// keep their names anyway
     #[arg(long)]
     pub syne_tune_names: bool,
 }
 
-/// The beginning of the search.
+/// The second configuration of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Init {
-    /// With nothing else.
+    /// A configuration that the search chooses.
     Random,
-    /// With boto3's default configuration, where the engine has boto3's parameters.
+    /// boto3's default configuration, where the engine has boto3's parameters.
     Boto3Defaults,
 }
 
@@ -247,9 +249,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failu
         if flags { with_dashes(argument) } else { argument }
     });
     Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            error.exit()
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Failure::usage(
+            "no command was given; write s3tune demo, tune, report, export, cp, sync or serve (--help describes each)",
+        ),
         _ => Failure::usage(one_line(&error)),
     })
 }
@@ -391,6 +394,7 @@ mod tests {
             ("s3tune tune --bucket b --key k --max-cost 0 --price-per-gb 1 --price-per-1000-requests 1", "--max-cost"),
             ("s3tune tune --bucket b --key k --max-bytes many", "--max-bytes"),
             ("s3tune tune --bucket b --key k --workers 0", "--workers"),
+            ("s3tune", "s3tune demo"),
             ("s3tune report", "<DIR>"),
             ("s3tune serve --synthetic big", "big=3GiB"),
             ("s3tune serve --listen nowhere", "--listen"),

@@ -28,6 +28,7 @@ use parameters::Parameters;
 
 pub use gauge::Gauge;
 pub(crate) use gauge::Underway;
+pub(crate) use knob::COLUMNS;
 pub use knob::Knob;
 pub use metric::{Metric, MetricError};
 pub(crate) use process::kill_all as kill_programs;
@@ -145,8 +146,10 @@ impl Engine {
             )));
         }
         let program = Program::from_template(text)?;
-        // Nothing is known of the program's own defaults: boto3's stand in for them.
-        let knobs = s3xfer::knobs(&TransferConfig::boto3());
+        // Nothing is known of the program's own defaults: boto3's stand in for them. It has no other parameters than
+        // those that it names.
+        let mut knobs = s3xfer::knobs(&TransferConfig::boto3());
+        knobs.retain(|knob| program.names(&knob.name));
         Ok(Self { name: text.to_owned(), knobs, kind: Kind::Template(Box::new(program)), version: None })
     }
 

@@ -20,6 +20,8 @@ pub struct Connection {
     config: Builder,
     endpoint: Option<String>,
     region: String,
+    /// The profile in AWS's files that was named for it.
+    profile: Option<String>,
     /// The source of keys; `None` where requests are not signed.
     keys: Option<SharedCredentialsProvider>,
     /// Whether this process's own environment says nothing about the server.
@@ -137,7 +139,8 @@ impl Connection {
         let resolved = builder.resolve().await.map_err(|error| Failure::usage(error.to_string()))?;
         let region = resolved.region.unwrap_or_else(|| ANY_REGION.to_owned());
         let (endpoint, keys) = (resolved.endpoint_url, resolved.credentials);
-        Ok(Self { config: resolved.sdk, endpoint, region, keys, embedded: false })
+        let profile = access.profile.map(str::to_owned);
+        Ok(Self { config: resolved.sdk, endpoint, region, profile, keys, embedded: false })
     }
 
     /// An embedded S3. Nothing of the environment has a say.
@@ -151,7 +154,8 @@ impl Connection {
             .force_path_style(true)
             .credentials_provider(credentials.clone());
         let (endpoint, region) = (Some(endpoint.to_owned()), ANY_REGION.to_owned());
-        Self { config, endpoint, region, keys: Some(SharedCredentialsProvider::new(credentials)), embedded: true }
+        let keys = Some(SharedCredentialsProvider::new(credentials));
+        Self { config, endpoint, region, profile: None, keys, embedded: true }
     }
 
     /// The same, through another HTTP client than the engine's own: one that needs no sockets, say. Only s3xfer uses
@@ -210,10 +214,18 @@ impl Connection {
         let mut secrets = Vec::new();
         if let Some(endpoint) = self.endpoint() {
             variables.extend(["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].map(|name| (name, Some(endpoint.to_owned()))));
+            if endpoint.starts_with("http://") {
+                // Of no use without TLS, and rclone as Debian builds it fails at it.
+                variables.push(("AWS_CA_BUNDLE", None));
+            }
+        }
+        if let Some(profile) = &self.profile {
+            // botocore takes the other one first.
+            variables.extend([("AWS_PROFILE", Some(profile.clone())), ("AWS_DEFAULT_PROFILE", None)]);
         }
         variables.extend(["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, Some(self.region.clone()))));
         if self.embedded {
-            variables.push(("AWS_PROFILE", None));
+            variables.extend(["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].map(|name| (name, None)));
             let set = |name: &str| std::env::var(name).ok().filter(|list| !list.is_empty());
             // Some programs read one spelling, some the other.
             let list = directly(set("no_proxy").or_else(|| set("NO_PROXY")).as_deref());
@@ -280,10 +292,19 @@ impl Object {
             }
             Err(error) => {
                 let says = chain(&error);
-                if says.contains("no providers in chain") {
+                if says.contains("no credentials found in chain") {
+                    let (of_profile, mend) = match &connection.profile {
+                        Some(profile) => (
+                            format!(" for --profile {profile}"),
+                            "add them to its section in AWS's files, or give another profile or --no-sign-request",
+                        ),
+                        None => (
+                            String::new(),
+                            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile, or give --no-sign-request",
+                        ),
+                    };
                     return Err(Failure::Work(format!(
-                        "failed to read {address}{at}: no credentials were found; set AWS_ACCESS_KEY_ID and \
-                         AWS_SECRET_ACCESS_KEY or a profile, or give --no-sign-request"
+                        "failed to read {address}{at}: no credentials were found{of_profile}; {mend}"
                     )));
                 }
                 return Err(Failure::Work(format!("failed to read {address}{at}: {says}")));
@@ -398,6 +419,7 @@ mod tests {
             config: Builder::new(),
             endpoint: None,
             region: "eu-central-1".to_owned(),
+            profile: None,
             keys: Some(SharedCredentialsProvider::new(keys)),
             embedded: false,
         };
@@ -417,11 +439,20 @@ mod tests {
             // The user's own stays.
             ("AWS_PROFILE", None),
             ("AWS_ENDPOINT_URL", None),
+            ("AWS_CA_BUNDLE", None),
             ("AWS_EC2_METADATA_DISABLED", None),
         ] {
             assert_eq!(get(&signed, name), value, "{name}");
         }
         assert_eq!(signed.secrets, ["secret", "token"]);
+
+        // The profile has more than keys: an endpoint, certificates, the form of addresses.
+        connection.profile = Some("work".to_owned());
+        assert_eq!(get(&connection.environment().await.unwrap(), "AWS_PROFILE"), is("work"));
+        for (endpoint, bundle) in [("http://127.0.0.1:9", Some(None)), ("https://s3.example", None)] {
+            connection.endpoint = Some(endpoint.to_owned());
+            assert_eq!(get(&connection.environment().await.unwrap(), "AWS_CA_BUNDLE"), bundle, "{endpoint}");
+        }
 
         connection.keys = None;
         let unsigned = connection.environment().await.unwrap();
@@ -435,7 +466,8 @@ mod tests {
     fn the_endpoint_is_a_url_also_where_it_is_awss() {
         let url = |endpoint: Option<&str>, region: &str| {
             let (endpoint, region) = (endpoint.map(str::to_owned), region.to_owned());
-            Connection { config: Builder::new(), endpoint, region, keys: None, embedded: false }.endpoint_url()
+            let config = Builder::new();
+            Connection { config, endpoint, region, profile: None, keys: None, embedded: false }.endpoint_url()
         };
         assert_eq!(url(Some("http://127.0.0.1:9000"), "us-east-1"), "http://127.0.0.1:9000");
         assert_eq!(url(None, "us-gov-west-1"), "https://s3.us-gov-west-1.amazonaws.com");

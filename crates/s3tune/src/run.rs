@@ -31,6 +31,7 @@ pub use self::method::Method;
 pub use self::tables::Names;
 
 use self::arms::{References, in_space};
+use self::budget::Reserve;
 use self::compare::compare;
 use self::comparison::{ComparisonFile, Contents, SearchEnd};
 use self::folder::Folder;
@@ -98,13 +99,13 @@ pub struct Outcome {
 pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> Result<Outcome, Failure> {
     let references = References::of(&bench.engine);
     let setup = setup(plan, bench, &references, show)?;
-    let round = round(bench, &references);
-    let reserve = round.times(rounds::FEWEST as u64);
-    let one = Spent::download(bench.engine.knobs(), &references.engine_default, bench.object.bytes);
-    let least = reserve.plus(one.times(u64::from(plan.n_downloads)));
+    let cost = |config: &Config| Spent::download(bench.engine.knobs(), config, bench.object.bytes);
+    let reserve = Reserve::of(&references, cost);
+    let first = cost(&bench.engine.complete(&nearest(&plan.space, &references.engine_default)));
+    let least = reserve.with(first).least().plus(first.times(u64::from(plan.n_downloads)));
     if let Some(limit) = plan.budget.exceeded_by(least) {
         return Err(Failure::usage(format!(
-            "--{}: the engine's default and the comparison alone take {}; give it more",
+            "--{}: the first configuration and the comparison alone take {}; give it more",
             limit.replace('_', "-"),
             plan.budget.in_words(least)
         )));
@@ -113,13 +114,13 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     // Another run is refused before anything is measured.
     folder.check_journal(&setup)?;
     show.downloads_per_trial(plan.n_downloads);
-    show.line(in_advance(plan, bench, round, one));
+    show.line(in_advance(plan, bench, reserve.round(), cost(&references.engine_default)));
 
     let began = Instant::now();
-    let spent = earlier(&folder, bench)?;
+    let (spent, reserve) = earlier(&folder, bench, reserve)?;
     let Searched { tuning, stopped_by, failure } =
         search(plan, bench, setup, &folder, (spent, reserve), stop, show).await;
-    let Some(tuning) = tuning else { return Err(failure.unwrap_or_else(|| out_of_time(plan))) };
+    let Some(tuning) = tuning else { return Err(failure.unwrap_or_else(|| nothing_measured(plan, &stopped_by))) };
     let contents = Contents::read(folder.path())?;
     let saved = folder.save_tables(&tuning.experiment, &contents);
     // A failure of the search comes before a failure to write about it.
@@ -127,9 +128,9 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
         Some(failure) => return Err(failure),
         None => saved?,
     }
-    let best = tuning.best.as_ref().ok_or_else(|| out_of_time(plan))?;
+    let best = tuning.best.as_ref().ok_or_else(|| nothing_measured(plan, &stopped_by))?;
     let began = began.checked_sub(tuning.elapsed.saturating_sub(began.elapsed())).unwrap_or(began);
-    let now = earlier(&folder, bench)?;
+    let (now, _) = earlier(&folder, bench, reserve)?;
     let end = match contents.search {
         // A session in which nothing was left to search does not make the search longer.
         Some(end) if now == spent && end.stopped_by == stopped_by => end,
@@ -141,6 +142,7 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
     });
     let settled = settled.await.map_err(|error| Failure::work("look for parameters without effect", &error))??;
     let arms = references.arms(settled, best.trial.0);
+    let round = arms.iter().fold(Spent::default(), |sum, arm| sum.plus(cost(&arm.config)));
     let mut file = ComparisonFile::open(folder.path(), &arms, &end)?;
     let most = file.comparison().rounds() + plan.budget.rounds_left(now, round, rounds::MOST * 3);
     tokio::select! {
@@ -160,11 +162,12 @@ pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> 
 
 /// Writes everything that follows from a finished comparison.
 fn finish(folder: &Folder) -> Result<(Record, Summary), Failure> {
-    let record = Record::load(folder.path())?;
+    let mut record = Record::load(folder.path())?;
     let summary = record.summary()?;
     folder.save_best(&record, &summary)?;
     folder.save_summary(&summary)?;
     folder.save_tables(&record.experiment, &record.comparisons)?;
+    record.written = Some(summary.clone());
     save_report(folder, &record)?;
     Ok((record, summary))
 }
@@ -179,13 +182,14 @@ fn save_report(folder: &Folder, record: &Record) -> Result<(), Failure> {
 }
 
 /// Makes tables and report of a run's folder again, as far as the run has come, and prints their contents. Nothing is
-/// measured.
+/// measured. The columns keep the names that they had in the run, unless `names` asks for Syne Tune's.
 ///
 /// # Errors
 ///
 /// [`Failure::Usage`] for a folder without a run, [`Failure::Work`] for one that is damaged or cannot be written.
 pub fn report(folder: &Path, names: Names) -> Result<String, Failure> {
     let record = Record::load(folder)?;
+    let names = if record.identity.syne_tune_names { Names::SyneTune } else { names };
     let folder = Folder::existing(folder, names);
     folder.save_tables(&record.experiment, &record.comparisons)?;
     save_report(&folder, &record)?;
@@ -230,26 +234,17 @@ fn setup(plan: &Plan, bench: &Bench, references: &References, show: &Show) -> Re
     Ok(setup)
 }
 
-/// The cost of a round of the comparison, as far as it is known before it: the configuration that was found is taken to
-/// cost as much as the dearer of the two references.
-fn round(bench: &Bench, references: &References) -> Spent {
-    let of = |config: &Config| Spent::download(bench.engine.knobs(), config, bench.object.bytes);
-    let (baseline, default) = (of(&references.baseline), of(&references.engine_default));
-    let dearer = if baseline.requests > default.requests { baseline } else { default };
-    let two = default.plus(dearer);
-    if references.baseline == references.engine_default { two } else { two.plus(baseline) }
-}
-
-/// The cost of the folder's run so far.
-fn earlier(folder: &Folder, bench: &Bench) -> Result<Spent, Failure> {
+/// The cost of the folder's run so far, and `reserve` with the configurations of its trials.
+fn earlier(folder: &Folder, bench: &Bench, reserve: Reserve) -> Result<(Spent, Reserve), Failure> {
     let of =
         |config: &Config| Spent::download(bench.engine.knobs(), &bench.engine.complete(config), bench.object.bytes);
-    let mut spent = Spent::default();
+    let (mut spent, mut reserve) = (Spent::default(), reserve);
     if folder.journal().exists() {
         let record = Record::load_if_measured(folder.path())?;
         for trial in record.iter().flat_map(|record| record.experiment.trials()) {
             let downloads = trial.measurements.len() as u64 + u64::from(trial.at_least.is_some());
             spent = spent.plus(of(&trial.config).times(downloads));
+            reserve = reserve.with(of(&trial.config));
         }
     }
     let contents = Contents::read(folder.path())?;
@@ -258,7 +253,7 @@ fn earlier(folder: &Folder, bench: &Bench) -> Result<Spent, Failure> {
             spent = spent.plus(of(&comparison.arms[one.arm].config));
         }
     }
-    Ok(spent)
+    Ok((spent, reserve))
 }
 
 /// The cost of the run, before it begins. The speed of the network is not known yet, so the figure is one that people
@@ -280,14 +275,15 @@ fn in_advance(plan: &Plan, bench: &Bench, round: Spent, one: Spent) -> String {
         limits => format!("limited by {limits}"),
     };
     format!(
-        "plan: {search}; then compare, {} to {}; {limits}",
+        "plan: {search}; then compare, at least {} to {}; {limits}",
         ByteSize(compared[0].bytes),
         ByteSize(compared[1].bytes)
     )
 }
 
+/// `what` differs, with the way to mend it.
 fn another_run(out: &Path, what: &str) -> Failure {
-    Failure::usage(format!("--out {} holds another run: {what}; give the same flags, or another folder", out.display()))
+    Failure::usage(format!("--out {} holds another run: {what}", out.display()))
 }
 
 fn interrupted(plan: &Plan) -> Failure {
@@ -297,7 +293,14 @@ fn interrupted(plan: &Plan) -> Failure {
     ))
 }
 
-fn out_of_time(plan: &Plan) -> Failure {
+/// The failure of a search that measured nothing before this limit ended it.
+fn nothing_measured(plan: &Plan, stopped_by: &str) -> Failure {
+    if budget::LIMITS.contains(&stopped_by) {
+        let flag = stopped_by.replace('_', "-");
+        return Failure::Work(format!(
+            "no configuration could be measured within --{flag} and compared with the defaults; give it more"
+        ));
+    }
     Failure::Work(format!(
         "no configuration could be measured within --max-tuning-time {}; give it more time",
         plan.max_tuning_time.as_secs_f64()

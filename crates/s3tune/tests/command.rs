@@ -68,6 +68,8 @@ fn wrong_usage_ends_with_2_and_one_line() {
         (&["tune", "--lab", "moon"][..], "same-region"),
         (&["tune", "--lab", "missing.toml"], "missing.toml"),
         (&["tune", "--lab", "lan", "--object-size", "0"], "--object-size"),
+        (&[], "s3tune demo"),
+        (&["demo", "--seed", "18446744073709551615"], "--seed 18446744073709551615"),
         (&["serve", "--profile", "moon"], "same-region"),
         (&["serve", "--bucket", "x"], "x"),
         (&["serve", "--access-key", "a", "--secret-key-file", "/nonexistent/x"], "/nonexistent/x"),
@@ -94,6 +96,33 @@ fn work_that_fails_ends_with_1_and_one_line() {
     let output = tune(Path::new("/proc/no/folder"), &["--max-trials", "1"]);
     assert_eq!(code(&output), 1);
     assert!(line(&output).contains("/proc/no/folder"), "{}", line(&output));
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_wrong_usage() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for out in [file.path().to_owned(), file.path().join("below")] {
+        let output = tune(&out, &["--max-trials", "1"]);
+        assert_eq!(code(&output), 2);
+        assert!(line(&output).contains("--out") && line(&output).contains("not a folder"), "{}", line(&output));
+    }
+}
+
+#[test]
+fn a_network_of_a_file_keeps_its_seed_unless_one_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("profile.toml");
+    std::fs::write(&file, "first_byte_ms = 1.0\nseed = 7\n").unwrap();
+    let (file, none): (_, &[&str]) = (file.to_str().unwrap(), &[]);
+    let cases = [(file, none, "seed 7"), (file, &["--seed", "9"], "seed 9"), ("lan", none, "seed 42")];
+    for (number, (lab, more, seed)) in cases.into_iter().enumerate() {
+        let out = folder.path().join(number.to_string());
+        let size = ["--object-size", "1MiB", "--n-downloads", "1", "--max-trials", "1", "--search", "random"];
+        let output = s3tune(&["tune", "--lab", lab]).args(size).args(more).arg("--out").arg(&out).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+        let run: Value = serde_json::from_slice(&std::fs::read(out.join("run.json")).unwrap()).unwrap();
+        assert!(run["network"].as_str().unwrap().contains(seed), "{lab}: {}", run["network"]);
+    }
 }
 
 #[test]
@@ -290,11 +319,37 @@ fn tune_asks_in_its_region_with_its_profiles_keys() {
     let mut command = s3tune(&["tune", "--bucket", "b", "--key", "k", "--endpoint-url", &endpoint]);
     command.args(["--region", "eu-west-3", "--profile", "work"]).arg("--out").arg(folder.path().join("out"));
     command.env("AWS_SHARED_CREDENTIALS_FILE", &file).env("AWS_CONFIG_FILE", "/dev/null");
-    let output = command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").output().unwrap();
+    // Other keys are in variables.
+    let output = command.output().unwrap();
     assert_eq!(code(&output), 1);
     assert!(line(&output).contains("403"), "{}", line(&output));
     let head = server.join().unwrap();
     assert!(head.contains("Credential=profiled/") && head.contains("/eu-west-3/s3/"), "{head}");
+}
+
+#[test]
+fn missing_keys_are_told_with_the_place_to_put_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, "[work]\nregion = eu-west-3\n").unwrap();
+    for (profile, says) in [
+        (&["--profile", "work"][..], "for --profile work; add them to its section"),
+        (&[], "set AWS_ACCESS_KEY_ID and"),
+    ] {
+        let mut command = s3tune(&["tune", "--bucket", "b", "--key", "k", "--endpoint-url", "http://127.0.0.1:9"]);
+        command.args(profile).arg("--out").arg(folder.path().join("out"));
+        command.env("AWS_SHARED_CREDENTIALS_FILE", &file).env("AWS_CONFIG_FILE", "/dev/null");
+        if profile.is_empty() {
+            command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        }
+        let output = command.output().unwrap();
+        assert_eq!(code(&output), 1);
+        assert!(
+            line(&output).contains("no credentials were found") && line(&output).contains(says),
+            "{}",
+            line(&output)
+        );
+    }
 }
 
 /// The keys that `serve` tells, with these arguments and variables.

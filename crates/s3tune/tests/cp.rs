@@ -179,8 +179,6 @@ async fn asks(scene: &Scene, flags: &[&str]) -> String {
         let profile = "[work]\naws_access_key_id = profiled\naws_secret_access_key = hush\nregion = eu-north-1\n";
         fs::write(&file, profile).unwrap();
         command.env("AWS_SHARED_CREDENTIALS_FILE", file);
-        // Keys in the environment come before those of a profile.
-        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     }
     ended(command).await.assert_says(1, &["403"]);
     server.join().unwrap()
@@ -192,9 +190,18 @@ async fn regions_profiles_versions_and_signatures_are_used() {
     let head = asks(&scene, &["--region", "ap-south-1", "--version_id", "v1"]).await;
     assert!(head.contains("/ap-south-1/s3/") && head.contains("versionId=v1"), "{head}");
     let head = asks(&scene, &["--profile", "work"]).await;
-    assert!(head.contains("Credential=profiled/") && head.contains("/eu-north-1/s3/"), "{head}");
+    assert!(head.contains("Credential=profiled/") && head.contains("/eu-north-1/s3/"), "keys are in variables: {head}");
+    let head = asks(&scene, &["--profile", "work", "--no-sign-request"]).await;
+    assert!(!head.contains("Credential="), "{head}");
     let head = asks(&scene, &["--no-sign-request"]).await;
     assert!(!head.contains("Credential="), "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_profile_that_does_not_exist_is_not_replaced_by_keys_in_variables() {
+    let scene = Scene::new().await;
+    scene.cp(&words(&["s3://lab/a key", "x", "--profile", "wrok"])).await.assert_says(2, &["profile wrok"]);
+    assert_eq!(scene.lab.requests().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -287,6 +287,9 @@ fn what_would_change_nothing_is_not_searched() {
     }
     let one = Engine::parse("fetch -n {max_concurrency} {out}").unwrap();
     assert_eq!(one.space(Some(&threads), BYTES).unwrap().len(), 1);
+    // It has no other parameters, so none is recommended or exported.
+    let knobs: Vec<&str> = one.knobs().iter().map(|knob| knob.name.as_str()).collect();
+    assert_eq!((knobs, one.complete(&Config::new()).len()), (vec!["max_concurrency"], 1));
     let line = usage(one.space(None, BYTES));
     assert!(
         line.contains("{multipart_chunksize} {io_chunksize} {max_io_queue}") && !line.contains("vary max_conc"),

@@ -377,7 +377,7 @@ fn formats_are_listed_and_wrong_usage_is_a_line() {
     for (folder, code, says) in [
         (Path::new("/nonexistent/run"), 2, "/nonexistent/run: there is no such folder"),
         (empty.path(), 2, "run.json"),
-        (unfinished.path(), 2, "run its command again"),
+        (unfinished.path(), 2, "its command with --out /"),
         (damaged.path(), 1, "summary.json is damaged"),
     ] {
         let output = s3tune(&["export", folder.to_str().unwrap(), "--format", "toml"]);

@@ -195,6 +195,70 @@ async fn the_same_command_again_measures_nothing_and_a_torn_comparison_goes_on()
     assert_eq!(again, compared(&third) - 4);
 }
 
+/// The comparison's lines, up to so many whole rounds of it.
+fn cut_to_rounds(out: &Path, rounds: usize) {
+    let path = out.join("comparison.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let arms: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let lines = 2 + rounds * arms["arms"].as_array().unwrap().len();
+    fs::write(&path, text.split_inclusive('\n').take(lines).collect::<String>()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_that_was_interrupted_recommends_nothing() {
+    let scene = Scene::near().await;
+    scene.run(&scene.plan(3)).await.unwrap();
+    let report = || s3tune::run::report(&scene.out(), Names::Ours).unwrap();
+    let page = || fs::read_to_string(scene.out().join("report.html")).unwrap();
+    assert!(report().contains("\nconclusion: use ") && page().contains("best.toml"));
+
+    // Two rounds leave intervals, and four at least are to be made. The files are of a comparison before.
+    cut_to_rounds(&scene.out(), 2);
+    let words = report();
+    assert!(words.contains("the comparison is not finished, with ") && !words.contains("conclusion"), "{words}");
+    assert!(words.contains("--out ") && words.ends_with("; best.toml is from the comparison before\n"), "{words}");
+    let told = page();
+    assert!(told.contains("The comparison is not finished") && !told.contains("less time ["), "{told}");
+    for file in ["summary.json", "best.toml"] {
+        fs::remove_file(scene.out().join(file)).unwrap();
+    }
+    let words = report();
+    assert!(words.contains("is not finished") && !words.contains("best.toml") && !page().contains("best.toml"));
+    // The same command goes on, and has a result.
+    let outcome = run(&scene.plan(3), &scene.bench, &StopHandle::new(), &Show::nothing()).await.unwrap();
+    assert!(outcome.words.contains("\nconclusion: use ") && report().contains("\nconclusion: use "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_comparison_stays_within_the_budget_where_the_found_configuration_is_dearer_than_the_defaults() {
+    let scene = Scene::near().await;
+    // 64 requests a download, where each default makes one.
+    let file = scene.folder.path().join("space.toml");
+    fs::write(
+        &file,
+        "max_concurrency = { type = 'int', lo = 16, hi = 64 }\n\
+         multipart_threshold = { type = 'ordinal', values = [1] }\n\
+         multipart_chunksize = { type = 'ordinal', values = [16384] }",
+    )
+    .unwrap();
+    let space = Engine::s3xfer().space(file.to_str(), BYTES).unwrap();
+    let budget = Budget { max_requests: Some(500), ..Budget::default() };
+    let plan = Plan { space, init: Init::Random, budget, max_trials: None, ..scene.plan(0) };
+    let summary = scene.run(&plan).await.unwrap();
+    assert_eq!((summary.stopped_by.as_str(), summary.best.n), ("max_requests", 4));
+    let csv = fs::read_to_string(scene.out().join("measurements.csv")).unwrap();
+    let cost = |row: &str| if row.contains(",search,") || row.contains(",best,") { 64 } else { 1 };
+    let spent: u64 = csv.lines().skip(1).map(cost).sum();
+    assert!((4 * 66 + 64..=500).contains(&spent), "{spent} requests: {csv}");
+
+    let budget = Budget { max_requests: Some(300), ..Budget::default() };
+    let plan = Plan { out: scene.folder.path().join("other"), budget, ..plan };
+    match scene.run(&plan).await {
+        Err(Failure::Usage(line)) => assert!(line.contains("--max-requests: the first configuration"), "{line}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_ends_the_search_and_leaves_room_for_the_comparison() {
     let scene = Scene::near().await;
@@ -344,7 +408,11 @@ async fn a_report_tells_the_machine_and_the_version_that_measured() {
     run(&plan, &bench, &StopHandle::new(), &Show::nothing()).await.unwrap();
     fs::write(&path, known.to_string()).unwrap();
     match run(&plan, &bench, &StopHandle::new(), &Show::nothing()).await {
-        Err(Failure::Usage(line)) => assert!(line.contains("engine's version"), "{line}"),
+        // No flag mends that.
+        Err(Failure::Usage(line)) => assert!(
+            line.ends_with("its engine's version was \"tool 1.2\" and is \"tool 1.3\" now; choose another folder"),
+            "{line}"
+        ),
         other => panic!("{other:?}"),
     }
 }
@@ -384,7 +452,8 @@ async fn tables_are_current_during_a_run() {
         let stop = stop.clone();
         async move {
             let rows = |name: &str| fs::read_to_string(out.join(name)).map_or(0, |text| text.lines().count());
-            while rows("results.csv") < 1 + 2 || rows("measurements.csv") < 1 + 4 {
+            // Also after the first download of a configuration.
+            while rows("results.csv") < 1 + 2 || rows("measurements.csv") < 1 + 4 || rows("measurements.csv") % 2 == 1 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             let words = s3tune::run::report(&out, Names::SyneTune).unwrap();
@@ -395,9 +464,10 @@ async fn tables_are_current_during_a_run() {
     let ended = run(&scene.plan(100), &scene.bench, &stop, &Show::new()).await;
     assert!(matches!(ended, Err(Failure::Work(line)) if line.contains("interrupted")));
     let words = watcher.await.unwrap();
-    assert!(words.contains("no comparison yet"), "{words}");
+    let on = format!("no comparison yet: the run's command with --out {} goes on from there\n", scene.out().display());
+    assert!(words.ends_with(&on), "{words}");
     let page = fs::read_to_string(scene.out().join("report.html")).unwrap();
-    assert!(page.contains("No comparison was made"));
+    assert!(page.contains("The comparison is not finished"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -475,6 +545,26 @@ async fn another_run_is_refused_before_anything_is_measured() {
     let _held = tunekit::journal::JournalFile::open(scene.out().join("journal.jsonl")).unwrap();
     assert!(matches!(scene.run(&plan).await, Err(Failure::Work(line)) if line.contains("journal.jsonl")));
     assert_eq!(scene.bench.ledger().measurements, measured);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_has_one_process_also_during_the_comparison() {
+    let scene = Scene::near().await;
+    let plan = |max_trials| Plan { init: Init::Random, ..scene.plan(max_trials) };
+    scene.run(&plan(2)).await.unwrap();
+    let measured = scene.bench.ledger().measurements;
+    // Another process that compares, as far as the lock can tell: it does not hold the journal.
+    let other = fs::File::options().read(true).write(true).open(scene.out().join("run.json")).unwrap();
+    other.try_lock().unwrap();
+    match scene.run(&plan(4)).await {
+        Err(Failure::Work(line)) => assert!(line.contains("another process runs in this folder"), "{line}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(scene.bench.ledger().measurements, measured);
+    // A report measures nothing.
+    s3tune::run::report(&scene.out(), Names::Ours).unwrap();
+    other.unlock().unwrap();
+    scene.run(&plan(3)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -652,6 +742,9 @@ async fn cells_of_the_samples_notebook_run_on_tables_in_syne_tunes_names() {
     for column in ["trial_id", "st_tuner_time", "avg_download_time", "config_max_concurrency"] {
         assert!(header.lines().next().unwrap().split(',').any(|name| name == column), "{header}");
     }
+    // A report leaves them as they are.
+    s3tune::run::report(&scene.out(), Names::Ours).unwrap();
+    assert_eq!(fs::read_to_string(&results).unwrap(), header);
     let python = |program: &str, arguments: &[&str]| {
         let mut command = std::process::Command::new("python3");
         command.args(["-c", program]).args(arguments).output().ok()

@@ -19,7 +19,7 @@ cargo xtask bench auto [--profiles N] [--seed N] [--out FILE.md]
 const BENCH: &str = "auto";
 
 const HEAD: &str = "\
-## Without being told how
+## Default settings against the best fixed settings
 
 Default settings against the best fixed pair of requests and part size, found by exhaustive search (4 to 512 requests,
 parts of 1 to 64 MiB). The figure is the best fixed pair's time over the rule's: 1 is as good.

@@ -192,7 +192,7 @@ async fn first_object(size: &Size, programs: &[String], scratch: &Scratch) -> Re
             clear(&folder)?;
             let (before, began) = (gets(), Instant::now());
             let mut child = Command::new(&words[0]);
-            child.args(&words[1..]).envs(place.environment()).kill_on_drop(true);
+            place.prepare(child.args(&words[1..])).kill_on_drop(true);
             child.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
             child.stderr(std::process::Stdio::null());
             let mut child = child.spawn().map_err(|error| format!("failed to start {}: {error}", words[0]))?;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use s3lab::{Lab, LabBuilder, NetworkProfile, Server, SyntheticObject};
+use tokio::process::Command;
 
 pub(crate) const BUCKET: &str = "lab";
 pub(crate) const REGION: &str = "us-east-1";
@@ -30,9 +31,16 @@ impl Place {
         self.server.endpoint()
     }
 
-    /// The variables that every program is given. The configuration of this machine's user is no part of the question.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
+    /// Gives a program the variables that lead here. The settings of this machine's user are no part of the question;
+    /// rclone as Debian builds it does not even start with `AWS_CA_BUNDLE`.
+    pub(crate) fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        for (name, _) in std::env::vars_os() {
+            let lower = name.to_string_lossy().to_ascii_lowercase();
+            if lower.starts_with("aws_") || lower.starts_with("rclone_") || lower.ends_with("_proxy") {
+                command.env_remove(name);
+            }
+        }
+        command.envs([
             ("AWS_ACCESS_KEY_ID", self.lab.access_key().to_owned()),
             ("AWS_SECRET_ACCESS_KEY", self.lab.secret_key().to_owned()),
             ("AWS_REGION", REGION.to_owned()),
@@ -41,7 +49,7 @@ impl Place {
             ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
             ("NO_PROXY", "127.0.0.1".to_owned()),
-        ]
+        ])
     }
 
     /// Whether the object there has the bytes of a synthetic one.

@@ -58,7 +58,7 @@ pub(crate) async fn run(
             before()?;
             let mut measured = Command::new(&stopwatch);
             measured.arg("stopwatch").arg(seconds.to_string()).arg(log).arg("--").args(command);
-            let output = measured.envs(place.environment()).stdin(Stdio::null()).kill_on_drop(true).output().await;
+            let output = place.prepare(&mut measured).stdin(Stdio::null()).kill_on_drop(true).output().await;
             let output = output.map_err(|error| format!("failed to start the stopwatch: {error}"))?;
             if !output.status.success() {
                 row.failed(String::from_utf8_lossy(&output.stderr).trim().to_owned());

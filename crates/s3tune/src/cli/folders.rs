@@ -47,7 +47,7 @@ pub struct CopyFlags {
     /// Begin with the findings of earlier copies for that endpoint and bucket, and keep them for the next, in FILE.json
     #[arg(long, value_name = "FILE.json")]
     pub memory: Option<PathBuf>,
-    /// Keep nothing of a copy that breaks off, and go on from none
+    /// Keep nothing of a copy that stops early, and do not continue an earlier one
     #[arg(long)]
     pub no_resume: bool,
     /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
@@ -141,7 +141,10 @@ impl Args for Filters {
                 "exclude",
                 "Leave out names below SRC that match; the last of all --exclude and --include decides",
             ))
-            .arg(flag("include", "Take names in again that match: * is any letters, ? one, [ab] one of these"))
+            .arg(flag(
+                "include",
+                "Include names that match, also after an --exclude: * matches any text, ? one character, [ab] a or b",
+            ))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -21,9 +21,10 @@ const PROFILE: &str = "same-region";
 const N_DOWNLOADS: u32 = 2;
 
 pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {
-    let network = NetworkProfile::named(PROFILE)
-        .and_then(|profile| profile.with_seed(arguments.seed))
-        .map_err(|error| Failure::work("emulate a network", &error))?;
+    let network = NetworkProfile::named(PROFILE).map_err(|error| Failure::work("emulate a network", &error))?;
+    let network = network
+        .with_seed(arguments.seed)
+        .map_err(|error| Failure::usage(format!("--seed {}: {error}", arguments.seed)))?;
     let in_words = lab::in_words(PROFILE, &network);
     let (embedded, object) = lab::with_object(network, OBJECT_BYTES).await?;
     let plan = Plan {

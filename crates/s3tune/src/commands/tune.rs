@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use s3lab::NetworkProfile;
+
 use super::{download_folder, names, out_folder, run_and_tell};
 use crate::cli::TuneArgs;
 use crate::engines::Engine;
@@ -10,6 +12,9 @@ use crate::lab::{self, EmbeddedS3};
 use crate::measure::Bench;
 use crate::object::{Access, Connection, Object};
 use crate::run::{Budget, Method, Plan};
+
+/// The seed where none is given.
+const SEED: u64 = 42;
 
 /// The object's place.
 struct Place {
@@ -57,7 +62,7 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
             price_per_1000_requests: arguments.price_per_1000_requests.unwrap_or(0.0),
             price_per_gb: arguments.price_per_gb.unwrap_or(0.0),
         },
-        seed: arguments.seed,
+        seed: arguments.seed.unwrap_or(SEED),
         network: place.network,
         names: names(arguments.syne_tune_names),
     };
@@ -70,9 +75,15 @@ pub(super) async fn tune(arguments: TuneArgs) -> Result<(), Failure> {
 
 async fn find(arguments: &TuneArgs) -> Result<Place, Failure> {
     if let Some(name) = &arguments.lab {
-        let profile = lab::profile("--lab", name)?
-            .with_seed(arguments.seed)
-            .map_err(|error| Failure::usage(format!("--seed {}: {error}", arguments.seed)))?;
+        let profile = lab::profile("--lab", name)?;
+        let profile = match arguments.seed {
+            // The file's own.
+            None if NetworkProfile::named(name).is_err() => profile,
+            seed => {
+                let seed = seed.unwrap_or(SEED);
+                profile.with_seed(seed).map_err(|error| Failure::usage(format!("--seed {seed}: {error}")))?
+            }
+        };
         let network = lab::in_words(name, &profile);
         let (embedded, object) = lab::with_object(profile, arguments.object_size.0).await?;
         return Ok(Place { connection: embedded.connection(), object, network, _embedded: Some(embedded) });

@@ -13,7 +13,7 @@ use super::metric::Metric;
 use super::parameters::{Ignored, Parameter, Parameters};
 use super::program::Program;
 use super::template::{PLACES, in_braces, is_name, placeholders};
-use super::{Knob, program};
+use super::{COLUMNS, Knob, program};
 
 /// The contents of a file.
 #[derive(Debug)]
@@ -174,6 +174,9 @@ fn parameter(name: String, table: Table) -> Result<Parameter, String> {
     if PLACES.contains(&name.as_str()) || format!("{{{name}}}") == program::UNSIGNED {
         return Err(wrong("the name stands for something else; call the parameter otherwise"));
     }
+    if COLUMNS.contains(&name.as_str()) {
+        return Err(wrong("the name is a column of measurements.csv; call the parameter otherwise"));
+    }
     let (knob, domain): (Table, Table) = table.into_iter().partition(|(key, _)| OF_KNOB.contains(&key.as_str()));
     let knob: RawKnob = knob.try_into().map_err(|error: toml::de::Error| wrong(error.message()))?;
     let domain: Domain = domain.try_into().map_err(|error: toml::de::Error| wrong(error.message()))?;
@@ -325,6 +328,8 @@ because = "one thread takes all"
             ("from = \"script.py\"", "form = \"script.py\"", "from"),
             ("[space.threads]", "[space.Threads]", "[space.Threads]"),
             ("[space.threads]", "[space.key]", "[space.key]"),
+            ("[space.threads]", "[space.seconds]", "[space.seconds]: the name is a column of measurements.csv"),
+            ("[space.threads]", "[space.cut_off]", "measurements.csv"),
             (
                 "type = \"int\"\nlo = 1\nhi = 64",
                 "type = \"whole\"\nlo = 1\nhi = 64",

@@ -20,3 +20,6 @@ pub struct Knob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_bytes: Option<u64>,
 }
+
+/// The columns of the table of downloads that hold no parameter. A parameter of such a name would be a second one.
+pub(crate) const COLUMNS: [&str; 6] = ["trial", "arm", "order", "at_s", "seconds", "cut_off"];

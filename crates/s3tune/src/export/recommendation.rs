@@ -63,15 +63,21 @@ pub enum RunError {
         name: &'static str,
     },
     /// The run has not come to its end.
-    #[error("{}: the run has not made its comparison yet; run its command again, which goes on from there", folder.display())]
+    #[error(
+        "{}: the run has not made its comparison yet; its command with --out {} goes on from there",
+        folder.display(),
+        folder.display()
+    )]
     Unfinished {
         /// As given.
         folder: PathBuf,
     },
     /// A run of an earlier version.
     #[error(
-        "{}: an earlier version wrote it (schema {found}, not {LEAST_SCHEMA}); run its command again to have it written anew",
-        file.display()
+        "{}: an earlier version wrote it (schema {found}, not {LEAST_SCHEMA}); the run's command with --out {} writes it \
+         anew",
+        file.display(),
+        file.parent().unwrap_or(Path::new(".")).display()
     )]
     Schema {
         /// The file.
@@ -358,10 +364,10 @@ pub(super) mod tests {
         };
         assert!(usage(&[]).contains("no run.json"));
         assert!(usage(&[(SUMMARY, &best)]).contains("no run.json"));
-        assert!(usage(&[(RUN, &run)]).contains("run its command again"));
+        assert!(usage(&[(RUN, &run)]).contains("its command with --out /"));
         let line = usage(&[(RUN, &run), (SUMMARY, &old)]);
         assert!(
-            line.contains("summary.json") && line.contains("schema 1") && line.contains("run its command"),
+            line.contains("summary.json") && line.contains("schema 1") && line.contains("command with --out /"),
             "{line}"
         );
         let gone = Recommendation::load(Path::new("/nonexistent/run")).unwrap_err();

@@ -1,7 +1,8 @@
 //! A function in Rust that makes s3xfer's `TransferConfig`.
 
-use super::carry::{Takes, Target, carry};
+use super::carry::{Taken, Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};
+use crate::engines::{ADAPTIVE, BOUNDS};
 use crate::results::BestError;
 
 pub(super) static FORMAT: Format = Format {
@@ -48,7 +49,11 @@ static TARGETS: [Target; 18] = [
 ];
 
 fn write(found: &Recommendation) -> Result<Body, BestError> {
-    let carried = carry(found, TOOL, &TARGETS);
+    let mut carried = carry(found, TOOL, &TARGETS);
+    // Another engine has no such switch, and its numbers are meant as they are. Without it ours are upper bounds.
+    if found.engine != TOOL && BOUNDS.iter().any(|name| carried.number(name).is_some()) {
+        carried.values.push((ADAPTIVE, Taken::Switch(false)));
+    }
     let calls: String = carried.values.iter().map(|(name, value)| format!("        .{name}({value})\n")).collect();
     let text = format!(
         "pub fn transfer_config() -> Result<s3xfer::TransferConfig, s3xfer::ConfigError> {{\n    \
@@ -61,7 +66,7 @@ fn write(found: &Recommendation) -> Result<Body, BestError> {
 mod tests {
     use serde_json::json;
 
-    use super::super::recommendation::tests::s3xfer;
+    use super::super::recommendation::tests::{found, s3xfer};
     use super::*;
     use crate::engines::transfer_config as read;
 
@@ -93,5 +98,16 @@ mod tests {
         assert_eq!(text, include_str!("exported.txt"), "exported.txt should be this:\n{text}");
         let config: tunekit::Config = serde_json::from_value(found.config.into()).unwrap();
         assert_eq!(exported::transfer_config().unwrap(), read(&config).unwrap());
+    }
+
+    #[test]
+    fn the_numbers_of_another_engine_are_no_bounds() {
+        for name in ["max_concurrency", "multipart_chunksize"] {
+            let text = FORMAT.export(&found("boto3", &[(name, Some(name), Some(1), json!(61))])).unwrap().text;
+            let calls = format!("        .{name}(61)\n        .adaptive_concurrency(false)\n        .build()\n");
+            assert!(text.contains(&calls) && !text.contains("is not carried"), "{text}");
+        }
+        let text = FORMAT.export(&found("mytool", &[("retries", Some("num_download_attempts"), None, json!(3))]));
+        assert!(!text.unwrap().text.contains("adaptive"));
     }
 }

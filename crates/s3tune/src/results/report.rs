@@ -25,8 +25,8 @@ pub struct ReportInput {
     pub metric: String,
     /// Its unit: `s`. With seconds the headline tells the throughput, too.
     pub unit: String,
-    /// The final comparison, measured after the search; none when the run ended before it.
-    pub comparison: Option<Comparison>,
+    /// The final comparison, measured after the search, or the reason why there is none, as a fragment of a sentence.
+    pub comparison: Result<Comparison, String>,
     /// The configuration without tuning: its name, and its mean as far as it is known.
     pub reference: Option<(String, f64)>,
     /// Every trial, in the order in which they finished.

@@ -2,12 +2,17 @@
 
 use tunekit::Config;
 
+use super::arms::References;
+use super::rounds::FEWEST;
 use crate::engines::{ADAPTIVE, Knob};
 use crate::size::ByteSize;
 
 /// A request's share of an object where nothing says how the engine cuts it: the default part of AWS's tools.
 const PART_BYTES: u64 = 8 << 20;
 const BYTES_PER_GB: f64 = 1e9;
+
+/// The limits, as their flags are called.
+pub(crate) const LIMITS: [&str; 3] = ["max_bytes", "max_requests", "max_cost"];
 
 /// The limits of a study, the final comparison included. Retries are not counted: they are not known beforehand.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -55,6 +60,40 @@ impl Spent {
 
     pub(crate) fn times(self, count: u64) -> Self {
         Self { bytes: self.bytes.saturating_mul(count), requests: self.requests.saturating_mul(count) }
+    }
+}
+
+/// The part of a budget that the comparison needs, as far as it is known. Each of its rounds has the references and the
+/// configuration that is found, which may be the dearest one that is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reserve {
+    references: Spent,
+    dearest: Spent,
+}
+
+impl Reserve {
+    /// Before anything is tried: the configuration found is taken to cost as much as the dearer reference.
+    pub(crate) fn of(references: &References, cost: impl Fn(&Config) -> Spent) -> Self {
+        let (baseline, default) = (cost(&references.baseline), cost(&references.engine_default));
+        let one = references.baseline == references.engine_default;
+        let references = if one { default } else { default.plus(baseline) };
+        Self { references, dearest: baseline }.with(default)
+    }
+
+    /// With a configuration that is tried, a download of which costs so much.
+    pub(crate) fn with(self, one: Spent) -> Self {
+        let (bytes, requests) = (self.dearest.bytes.max(one.bytes), self.dearest.requests.max(one.requests));
+        Self { dearest: Spent { bytes, requests }, ..self }
+    }
+
+    /// A round.
+    pub(crate) fn round(self) -> Spent {
+        self.references.plus(self.dearest)
+    }
+
+    /// The fewest rounds.
+    pub(crate) fn least(self) -> Spent {
+        self.round().times(FEWEST as u64)
     }
 }
 
@@ -129,6 +168,18 @@ mod tests {
         assert!((prices.cost(spent) - 0.182).abs() < 1e-12);
         assert_eq!(Budget { max_cost: Some(0.18), ..prices }.exceeded_by(spent), Some("max_cost"));
         assert_eq!(Budget { max_cost: Some(0.19), ..prices }.exceeded_by(spent), None);
+    }
+
+    #[test]
+    fn the_dearest_configuration_that_is_tried_is_reserved_for() {
+        let engine = Engine::s3xfer();
+        let references = References::of(&engine);
+        let cost = |config: &Config| Spent::download(engine.knobs(), config, 256 << 20);
+        let reserve = Reserve::of(&references, cost);
+        assert_eq!(reserve.round(), Spent { bytes: 3 * (256 << 20), requests: 3 * 32 });
+        let dear = reserve.with(Spent { bytes: 256 << 20, requests: 256 });
+        let least = Spent { bytes: 4 * 3 * (256 << 20), requests: 4 * (2 * 32 + 256) };
+        assert_eq!((dear.least(), dear.with(cost(&references.baseline)).least()), (least, least));
     }
 
     #[test]

@@ -102,7 +102,9 @@ impl Contents {
         Self::parse(&text).map_err(|(line, why)| {
             let path = path.display();
             Failure::Work(format!(
-                "{path} is damaged in line {line}: {why}; remove it, and the same command makes the comparison again"
+                "{path} is damaged in line {line}: {why}; remove it, and the run's command with --out {} makes the \
+                 comparison again",
+                folder.display()
             ))
         })
     }
@@ -146,8 +148,8 @@ pub(crate) struct ComparisonFile {
 }
 
 impl ComparisonFile {
-    /// Opens or makes the file in `folder`, for a comparison of `arms` after a search that ended so. Measurements
-    /// of the same arms counts.
+    /// Opens or makes the file in `folder`, for a comparison of `arms` after a search that ended so. Earlier
+    /// measurements of the same arms count.
     ///
     /// # Errors
     ///
@@ -266,6 +268,7 @@ mod tests {
             fs::write(folder.path().join(NAME), format!("{good}\n{line}\n")).unwrap();
             let says_all = Contents::read(folder.path()).unwrap_err().line();
             assert!(says_all.contains(says) && says_all.contains("comparison.jsonl"), "{says_all}");
+            assert!(says_all.contains(&format!("--out {} makes", folder.path().display())), "{says_all}");
         }
     }
 }

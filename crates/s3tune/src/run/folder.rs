@@ -1,7 +1,9 @@
 //! A run's folder: whose it is, and the files it is left with.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tunekit::journal::{JOURNAL_NAME, OpenError, StudyJournal};
 use tunekit::results::{PartialDependence, Table, write_csv};
@@ -51,6 +53,37 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// The names of the tables' columns.
     names: Names,
+    /// None where nothing is measured.
+    _held: Option<Arc<Held>>,
+}
+
+/// A lock on the folder, from before the search until the report is written. The journal has its own, which ends with
+/// the search; two comparisons at a time would measure each other.
+#[derive(Debug)]
+struct Held(File);
+
+impl Held {
+    fn lock(folder: &Path) -> Result<Self, Failure> {
+        let doing = || format!("lock {}", folder.join(IDENTITY).display());
+        // Written once and never replaced. Network file systems lock only files that are open for writing.
+        let file = File::options().read(true).write(true).open(folder.join(IDENTITY));
+        let file = file.map_err(|error| Failure::work(&doing(), &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(Failure::Work(format!(
+                "--out {}: another process runs in this folder; wait for its end, or choose another --out",
+                folder.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(Failure::work(&doing(), &error)),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A program that is being started has a copy of the file, which would hold the lock for a moment longer.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Folder {
@@ -58,30 +91,34 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for a folder of another run, and for one that is no run's and has a file that a run would
-    /// overwrite; [`Failure::Work`] for one that cannot be written.
+    /// [`Failure::Usage`] for a folder of another run, for one that is no run's and has a file that a run would
+    /// overwrite, and for a file; [`Failure::Work`] for one that cannot be written or that another process runs in.
     pub(crate) fn open(path: &Path, identity: &Identity, names: Names) -> Result<Self, Failure> {
         let doing = format!("write the results' folder {}", path.display());
         let found = Identity::read(path)?;
         match &found {
             Some(found) => {
                 if let Some(what) = found.difference(identity) {
-                    return Err(another_run(path, &format!("its {what} differs")));
+                    return Err(another_run(path, &what));
                 }
             }
             None => refuse_strangers_files(path)?,
         }
-        fs::create_dir_all(path)
-            .map_err(|error| Failure::Work(format!("failed to {doing}: {error}; choose another --out")))?;
+        fs::create_dir_all(path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                Failure::usage(format!("--out {}: it is not a folder; choose another --out", path.display()))
+            }
+            _ => Failure::Work(format!("failed to {doing}: {error}; choose another --out")),
+        })?;
         if found.is_none() {
             identity.write(path).map_err(|error| Failure::work(&doing, &error))?;
         }
-        Ok(Self::existing(path, names))
+        Ok(Self { _held: Some(Arc::new(Held::lock(path)?)), ..Self::existing(path, names) })
     }
 
-    /// A folder that is there.
+    /// A folder that is there, in which nothing is measured.
     pub(crate) fn existing(path: &Path, names: Names) -> Self {
-        Self { path: path.to_owned(), names }
+        Self { path: path.to_owned(), names, _held: None }
     }
 
     /// Sees that the journal is of the study that `setup` describes, or of none yet, and that no other process writes
@@ -91,7 +128,9 @@ impl Folder {
         let journal = StudyJournal::open(self.journal()).map_err(|error| Failure::work(doing, &error))?;
         let asked = setup.header().map_err(|error| Failure::work("begin the search", &error))?;
         journal.check(&asked).map_err(|error| match error {
-            OpenError::OtherStudy { difference, .. } => another_run(&self.path, &difference.to_string()),
+            OpenError::OtherStudy { difference, .. } => {
+                another_run(&self.path, &format!("{difference}; give the same flags, or another folder"))
+            }
             other => Failure::work(doing, &other),
         })
     }

@@ -7,8 +7,8 @@ use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
 use super::arms::References;
+use super::{Names, Plan};
 use crate::engines::Knob;
 use crate::failure::Failure;
 use crate::measure::Bench;
@@ -16,6 +16,8 @@ use crate::results::{WriteError, write_whole};
 
 /// Beside the journal, which knows parameters and seed but not the object.
 pub(super) const IDENTITY: &str = "run.json";
+/// A fact in which two runs may differ.
+const VERSION: &str = "engine's version";
 /// Shown of facts that an older file does not have.
 const UNKNOWN: &str = "unknown";
 
@@ -38,6 +40,9 @@ pub(crate) struct Identity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     machine: Option<Machine>,
     pub(crate) n_downloads: u32,
+    /// Whether the tables' columns have Syne Tune's names. It is told to later reports, and not compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) syne_tune_names: bool,
     /// The engine's parameters. Exports and reports need them for an engine that is a file of the user's.
     pub(crate) knobs: Vec<Knob>,
     /// The configurations that the search is compared with.
@@ -77,6 +82,7 @@ impl Identity {
             engine_version: bench.engine.version().map(str::to_owned),
             machine: Some(Machine::of(bench)),
             n_downloads: plan.n_downloads,
+            syne_tune_names: plan.names == Names::SyneTune,
             knobs: bench.engine.knobs().to_vec(),
             references: References::of(&bench.engine),
         }
@@ -120,21 +126,26 @@ impl Identity {
         write_whole(&folder.join(IDENTITY), text.as_bytes())
     }
 
-    /// The first thing in which two runs differ.
-    pub(super) fn difference(&self, other: &Self) -> Option<&'static str> {
-        let versions = self.engine_version.as_ref().zip(other.engine_version.as_ref());
-        [
-            ("object", self.object == other.object && self.object_bytes == other.object_bytes),
-            ("object's version", self.e_tag == other.e_tag),
-            ("network", self.network == other.network),
-            ("engine", self.engine == other.engine && self.knobs == other.knobs),
-            ("engine's command, environment or files", self.program_crc64nvme == other.program_crc64nvme),
-            ("engine's version", versions.is_none_or(|(one, other)| one == other)),
-            ("engine's default", self.references == other.references),
-            ("number of downloads per configuration", self.n_downloads == other.n_downloads),
+    /// The first thing in which `now` differs from this run, and the way to mend it.
+    pub(super) fn difference(&self, now: &Self) -> Option<String> {
+        let versions = self.engine_version.as_ref().zip(now.engine_version.as_ref());
+        let what = [
+            ("object", self.object == now.object && self.object_bytes == now.object_bytes),
+            ("object's version", self.e_tag == now.e_tag),
+            ("network", self.network == now.network),
+            ("engine", self.engine == now.engine && self.knobs == now.knobs),
+            ("engine's command, environment or files", self.program_crc64nvme == now.program_crc64nvme),
+            (VERSION, versions.is_none_or(|(was, is)| was == is)),
+            ("engine's default", self.references == now.references),
+            ("number of downloads per configuration", self.n_downloads == now.n_downloads),
         ]
         .into_iter()
-        .find_map(|(what, same)| (!same).then_some(what))
+        .find_map(|(what, same)| (!same).then_some(what))?;
+        Some(match versions.filter(|_| what == VERSION) {
+            // No flag brings it back.
+            Some((was, is)) => format!("its {what} was {was:?} and is {is:?} now; choose another folder"),
+            None => format!("its {what} differs; give the same flags, or another folder"),
+        })
     }
 
     /// The engine's own defaults, as sentences name them.

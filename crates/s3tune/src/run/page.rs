@@ -25,10 +25,10 @@ pub(crate) fn page(record: &Record, influence: Result<Influence, String>) -> Rep
     trials.sort_by(|a, b| a.finished_at_seconds.total_cmp(&b.finished_at_seconds));
     let compared = record.compared();
     let reference = match &compared {
-        Some((comparison, _)) => Some(mean(&comparison.samples(Role::EngineDefault))),
-        None => record.default_value(),
+        Ok((comparison, _)) => Some(mean(&comparison.samples(Role::EngineDefault))),
+        Err(_) => record.default_value(),
     };
-    let by_ratios = compared.as_ref().is_some_and(|(_, improvements)| improvements.by_ratios);
+    let by_ratios = compared.as_ref().is_ok_and(|(_, improvements)| improvements.by_ratios);
     ReportInput {
         object: identity.object.clone(),
         object_bytes: identity.object_bytes,

@@ -2,7 +2,7 @@
 //! are made of it and of nothing else, so that they can be made again at any time without measuring.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use tunekit::journal::{JOURNAL_NAME, JournalFile};
@@ -20,12 +20,15 @@ use crate::results::{Measured, Schema, Summary, Verdict, Versus};
 
 /// A run as its folder tells it.
 pub(crate) struct Record {
+    folder: PathBuf,
     pub(crate) identity: Identity,
     pub(crate) study: Study,
     pub(crate) experiment: Experiment,
     pub(crate) comparisons: Contents,
     /// The best of the search so far, if anything is measured.
     pub(crate) best: Option<Best>,
+    /// The outcome that was written down last. It is an earlier comparison's where the last one is not finished.
+    pub(crate) written: Option<Summary>,
 }
 
 impl Record {
@@ -50,7 +53,9 @@ impl Record {
         let study = Study::replay(contents.events).map_err(|error| Failure::work(&doing, &error))?;
         let best = study.best();
         let experiment = Experiment::of(&study);
-        Ok(Self { identity, study, experiment, comparisons: Contents::read(folder)?, best })
+        let comparisons = Contents::read(folder)?;
+        let written = Summary::load(&folder.join("summary.json")).ok();
+        Ok(Self { folder: folder.to_owned(), identity, study, experiment, comparisons, best, written })
     }
 
     /// Reads a folder whose journal may hold nothing yet.
@@ -80,10 +85,25 @@ impl Record {
         first.value(self.rule()).filter(|_| first.config == *asked)
     }
 
-    /// The last comparison, where it is finished as far as intervals go.
-    pub(crate) fn compared(&self) -> Option<(&Comparison, Improvements)> {
-        let comparison = self.comparisons.last.as_ref()?;
-        Some((comparison, Improvements::of(comparison).ok()?))
+    /// The last comparison, where it is finished, so that summary and `best.toml` are of it.
+    ///
+    /// # Errors
+    ///
+    /// Its state in words, and the way to its end.
+    pub(crate) fn compared(&self) -> Result<(&Comparison, Improvements), String> {
+        if let (Some(last), Some(written), Ok(now)) = (&self.comparisons.last, &self.written, self.summary())
+            && (&written.best, &written.engine_default, &written.baseline)
+                == (&now.best, &now.engine_default, &now.baseline)
+            && let Ok(improvements) = Improvements::of(last)
+        {
+            return Ok((last, improvements));
+        }
+        let state = match &self.comparisons.last {
+            Some(last) => format!("the comparison is not finished, with {} downloads so far", last.downloads.len()),
+            None => "no comparison yet".to_owned(),
+        };
+        let earlier = if self.written.is_some() { "; best.toml is from the comparison before" } else { "" };
+        Err(format!("{state}: {}{earlier}", goes_on(&self.folder)))
     }
 
     /// The configuration that the last comparison took for the best, else the search's best so far.
@@ -147,7 +167,7 @@ impl Record {
     /// [`Failure::Work`] where there is no finished comparison.
     pub(crate) fn summary(&self) -> Result<Summary, Failure> {
         let (Some(comparison), Some(search)) = (&self.comparisons.last, &self.comparisons.search) else {
-            return Err(Failure::Work("the run has no comparison yet; give the same command again".to_owned()));
+            return Err(Failure::Work(format!("the run has no comparison yet: {}", goes_on(&self.folder))));
         };
         let improvements = Improvements::of(comparison)?;
         let measured = |role| {
@@ -182,6 +202,11 @@ impl Record {
             stopped_by: search.stopped_by.clone(),
         })
     }
+}
+
+/// The way on for a run that is not finished. Without `--out` its command would begin another folder.
+pub(crate) fn goes_on(folder: &Path) -> String {
+    format!("the run's command with --out {} goes on from there", folder.display())
 }
 
 /// Names and values, in the order of the configuration.

@@ -1,4 +1,4 @@
-//! The search: trials are downloads, and the tables are current after each of them.
+//! The search: trials are downloads, and the tables are current after each download.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tunekit::{
     Assignment, Config, Decision, Experiment, Measured, Outcome, Setup, Status, Study, Trial, TrialId, Tuner, Tuning,
 };
 
-use super::budget::{Budget, Spent};
+use super::budget::{Budget, Reserve, Spent};
 use super::comparison::Contents;
 use super::cutoff::hopeless;
 use super::folder::Folder;
@@ -42,9 +42,8 @@ struct Downloads<'a> {
     bench: &'a Bench,
     stop: StopHandle,
     cut: Mutex<Option<Cut>>,
-    spent: Mutex<Spent>,
-    /// The least cost of the comparison.
-    reserve: Spent,
+    /// The cost so far, and that of the comparison.
+    spent: Mutex<(Spent, Reserve)>,
     /// The mean of the best configuration so far, in seconds.
     best: Arc<Mutex<Option<f64>>>,
 }
@@ -69,10 +68,11 @@ impl Downloads<'_> {
             Spent::download(self.bench.engine.knobs(), &self.bench.engine.complete(config), self.bench.object.bytes);
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let budget: &Budget = &self.plan.budget;
-        match budget.exceeded_by(spent.plus(one).plus(self.reserve)) {
+        let with = (spent.0.plus(one), spent.1.with(one));
+        match budget.exceeded_by(with.0.plus(with.1.least())) {
             Some(limit) => Err(limit),
             None => {
-                *spent = spent.plus(one);
+                *spent = with;
                 Ok(())
             }
         }
@@ -100,13 +100,13 @@ impl Downloads<'_> {
     }
 }
 
-/// Searches until a limit ends it. `spent` is the cost of earlier sessions, `reserve` that of the comparison.
+/// Searches until a limit ends it. `spent` is the cost of earlier sessions, and that of the comparison.
 pub(super) async fn search(
     plan: &Plan,
     bench: &Bench,
     setup: Setup,
     folder: &Folder,
-    (spent, reserve): (Spent, Spent),
+    spent: (Spent, Reserve),
     stop: &StopHandle,
     show: &Show,
 ) -> Searched {
@@ -136,8 +136,7 @@ pub(super) async fn search(
     if let Some(max_trials) = plan.max_trials {
         tuner = tuner.max_trials(max_trials);
     }
-    let downloads =
-        Downloads { plan, bench, stop: inner, cut: Mutex::default(), spent: Mutex::new(spent), reserve, best };
+    let downloads = Downloads { plan, bench, stop: inner, cut: Mutex::default(), spent: Mutex::new(spent), best };
     let tuned = tuner
         .run(|mut trial| {
             let downloads = &downloads;
@@ -186,7 +185,8 @@ fn failed(plan: &Plan, error: TunerError) -> Searched {
     let out = plan.out.display();
     let (tuning, failure) = match error {
         TunerError::Open(OpenError::OtherStudy { difference, .. }) => {
-            (None, another_run(&plan.out, &difference.to_string()))
+            let what = format!("{difference}; give the same flags, or another folder");
+            (None, another_run(&plan.out, &what))
         }
         TunerError::TooManyFailures { consecutive, last, tuning } => {
             let failure = Failure::Work(format!(
@@ -220,10 +220,8 @@ impl Tables {
 }
 
 impl Observer for Tables {
-    fn on_report(&mut self, study: &Study, _: TrialId, _: u64, _: f64, decision: Decision) {
-        if decision == Decision::Pause {
-            self.save(study);
-        }
+    fn on_report(&mut self, study: &Study, _: TrialId, _: u64, _: f64, _: Decision) {
+        self.save(study);
     }
 
     fn on_tell(&mut self, study: &Study, _: TrialId) {

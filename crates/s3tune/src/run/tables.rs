@@ -4,6 +4,7 @@ use tunekit::results::{Cells, Table};
 use tunekit::{Config, Experiment, Space, Value};
 
 use super::comparison::{Comparison, Contents};
+use crate::engines::COLUMNS;
 
 /// The names of the columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,21 +98,18 @@ pub(crate) fn measurements(experiment: &Experiment, comparisons: &Contents, name
     // A trial that was paused and went on has others between its downloads.
     rows.sort_by(|a, b| a.at_s.unwrap_or(f64::INFINITY).total_cmp(&b.at_s.unwrap_or(f64::INFINITY)));
     rows.extend(comparisons.earlier.iter().chain(&comparisons.last).flat_map(compared));
-    let time = match names {
-        Names::Ours => "at_s",
-        Names::SyneTune => "st_tuner_time",
-    };
-    let (trial, seconds) = match names {
-        Names::Ours => ("trial", "seconds"),
-        Names::SyneTune => ("trial_id", "download_time"),
+    let [trial, arm, order, time, seconds, cut_off] = COLUMNS;
+    let (trial, time, seconds) = match names {
+        Names::Ours => (trial, time, seconds),
+        Names::SyneTune => ("trial_id", "st_tuner_time", "download_time"),
     };
     let mut columns = vec![
         (trial.to_owned(), Cells::Int(rows.iter().map(|row| row.trial.map(|trial| trial as i64)).collect())),
-        ("arm".to_owned(), Cells::Text(rows.iter().map(|row| Some(row.arm.to_owned())).collect())),
-        ("order".to_owned(), Cells::Int((0..rows.len()).map(|order| Some(order as i64)).collect())),
+        (arm.to_owned(), Cells::Text(rows.iter().map(|row| Some(row.arm.to_owned())).collect())),
+        (order.to_owned(), Cells::Int((0..rows.len()).map(|order| Some(order as i64)).collect())),
         (time.to_owned(), Cells::Float(rows.iter().map(|row| row.at_s).collect())),
         (seconds.to_owned(), Cells::Float(rows.iter().map(|row| Some(row.seconds)).collect())),
-        ("cut_off".to_owned(), Cells::Bool(rows.iter().map(|row| Some(row.cut_off)).collect())),
+        (cut_off.to_owned(), Cells::Bool(rows.iter().map(|row| Some(row.cut_off)).collect())),
     ];
     let prefix = if names == Names::SyneTune { "config_" } else { "" };
     columns

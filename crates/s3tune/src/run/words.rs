@@ -66,8 +66,13 @@ pub(crate) fn search_method(record: &Record) -> String {
 /// The comparison and its conclusion, for standard output.
 pub(crate) fn result(record: &Record) -> String {
     let identity = &record.identity;
-    let Some((comparison, improvements)) = record.compared() else {
-        return "no comparison yet: give the command of the run again, and it goes on from there\n".to_owned();
+    let mut text = String::new();
+    let (comparison, improvements) = match record.compared() {
+        Ok(compared) => compared,
+        Err(why) => {
+            push(&mut text, why);
+            return text;
+        }
     };
     let names = [
         (Role::Baseline, identity.baseline_name()),
@@ -75,7 +80,6 @@ pub(crate) fn result(record: &Record) -> String {
         (Role::Best, "found".to_owned()),
     ];
     let width = names.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
-    let mut text = String::new();
     for (role, name) in names {
         // Without boto3's parameters the baseline is the default, and is told once.
         let Some(arm) = comparison.arm(role).filter(|_| role != Role::Baseline || identity.has_own_baseline()) else {

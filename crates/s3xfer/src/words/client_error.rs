@@ -31,6 +31,12 @@ pub enum ClientError {
         /// The setting's name as a noun.
         setting: &'static str,
     },
+    /// No file of AWS's has the profile that was named.
+    #[error("the profile {name} is in none of AWS's files; name one of theirs, or leave it out")]
+    NoProfile {
+        /// The profile as given.
+        name: String,
+    },
     /// The builder may ask the environment, and this build cannot: s3xfer's feature `config` is off.
     #[error(
         "this build of s3xfer reads neither AWS's variables nor its files; call without_environment(), or switch the \

@@ -29,20 +29,25 @@ pub(super) fn page(input: &ReportInput) -> Result<String, ReportError> {
     ]
     .concat();
     let title = format!("s3tune: {}", input.object);
-    let footer = "Written by s3tune. Beside this page are <code>results</code> (a row a trial) and \
-                  <code>measurements</code> (a row a download), each as CSV and as Parquet, and \
-                  <code>best.toml</code>, the configuration to use.";
-    Ok(drawing::page(&title, &body, footer))
+    let best = match input.comparison {
+        Ok(_) => ", and <code>best.toml</code>, the configuration to use",
+        Err(_) => "",
+    };
+    let footer = format!(
+        "Written by s3tune. Beside this page are <code>results</code> (a row a trial) and <code>measurements</code> (a \
+         row a download), each as CSV and as Parquet{best}."
+    );
+    Ok(drawing::page(&title, &body, &footer))
 }
 
 fn headline(input: &ReportInput) -> String {
     let size = format::bytes(input.object_bytes as f64);
     let mut html = format!("<header>\n<p>{} ({size})</p>\n", escape(&input.object));
     match &input.comparison {
-        Some(comparison) => html.push_str(&verdict(input, comparison)),
-        None => {
-            html.push_str("<h1>No comparison was made</h1>\n");
-            html.push_str("<p class=\"lead\">The run ended before its best configuration was measured against the one without tuning.</p>\n");
+        Ok(comparison) => html.push_str(&verdict(input, comparison)),
+        Err(why) => {
+            let why = capitalised(&escape(why));
+            html.push_str(&format!("<h1>The comparison is not finished</h1>\n<p class=\"lead\">{why}</p>\n"));
         }
     }
     html + "</header>\n"
@@ -115,7 +120,7 @@ fn arm_class(kind: ArmKind) -> &'static str {
 }
 
 fn comparison(input: &ReportInput) -> Result<String, ReportError> {
-    let Some(comparison) = &input.comparison else { return Ok(String::new()) };
+    let Ok(comparison) = &input.comparison else { return Ok(String::new()) };
     let height = COMPARISON_HEIGHT[0] + COMPARISON_HEIGHT[1] * comparison.arms.len() as u32;
     let picture = both(COMPARISON_WIDTHS.map(|width| charts::comparison(input, comparison, (width, height))))?;
     let bands =

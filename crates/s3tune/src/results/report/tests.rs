@@ -101,7 +101,7 @@ fn run() -> ReportInput {
         metric: "download time".to_owned(),
         unit: "s".to_owned(),
         reference: Some(("s3xfer's default".to_owned(), 8.31)),
-        comparison: Some(Comparison {
+        comparison: Ok(Comparison {
             arms: vec![
                 Arm {
                     name: "boto3's defaults".to_owned(),
@@ -294,7 +294,7 @@ fn what_is_hardly_known_is_called_a_hint_and_what_is_not_known_has_its_reason() 
 #[test]
 fn a_run_that_ended_early_has_a_page_too() {
     let empty = ReportInput {
-        comparison: None,
+        comparison: Err("no comparison yet: go on <here>".to_owned()),
         trials: vec![],
         best_trial: None,
         parameters: vec![],
@@ -304,7 +304,9 @@ fn a_run_that_ended_early_has_a_page_too() {
         ..run()
     };
     let page = report_html(&empty).unwrap();
-    assert!(page.contains("No comparison was made") && page.contains("No trial finished"));
+    assert!(page.contains("The comparison is not finished") && page.contains("No trial finished"));
+    assert!(page.contains("No comparison yet: go on &lt;here&gt;.") && !page.contains("best.toml"), "{page}");
+    assert!(report_html(&run()).unwrap().contains("<code>best.toml</code>, the configuration to use"));
 
     let mut one = run();
     one.trials.truncate(1);

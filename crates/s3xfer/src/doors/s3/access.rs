@@ -1,5 +1,13 @@
 //! Endpoint, region and keys of a client: those that the caller gives, and for the rest those that AWS's tools find.
 
+#[cfg(feature = "config")]
+use aws_config::{
+    ecs::EcsCredentialsProvider,
+    imds::credentials::ImdsCredentialsProvider,
+    meta::credentials::CredentialsProviderChain,
+    profile::{self, ProfileFileCredentialsProvider},
+    provider_config::ProviderConfig,
+};
 use aws_sdk_s3::config::{self, BehaviorVersion, Region, SharedCredentialsProvider, SharedHttpClient};
 
 use crate::words::client_error::{ClientError, check_endpoint};
@@ -116,7 +124,11 @@ impl Access {
         if self.unsigned {
             loader = loader.no_credentials();
         }
-        let shared = loader.load().await;
+        let mut shared = loader.load().await;
+        if let Some(profile) = self.profile.as_deref().filter(|_| self.credentials.is_none() && !self.unsigned) {
+            let keys = keys_of(profile, shared.region().cloned()).await?;
+            shared = shared.into_builder().credentials_provider(SharedCredentialsProvider::new(keys)).build();
+        }
         let of_s3 = std::env::var("AWS_ENDPOINT_URL_S3").ok();
         let of_s3 = of_s3.filter(|url| self.endpoint_url.is_none() && !url.is_empty());
         let endpoint_url = of_s3.or_else(|| shared.endpoint_url().map(str::to_owned));
@@ -129,3 +141,25 @@ impl Access {
 
 /// The SDK's configuration, the endpoint, the region and the credentials.
 type FromEnv = (config::Builder, Option<String>, Option<String>, Option<SharedCredentialsProvider>);
+
+/// The keys of a profile that the caller names. Those of the environment have no say then, as in AWS's tools. A profile
+/// without keys leaves those of the container's or the machine's role.
+///
+/// # Errors
+///
+/// [`ClientError::NoProfile`]: a name that was misspelt must not become another identity.
+#[cfg(feature = "config")]
+async fn keys_of(name: &str, region: Option<Region>) -> Result<CredentialsProviderChain, ClientError> {
+    let (fs, variables, files) = Default::default();
+    // Files that cannot be read are told with the first request.
+    let profiles = profile::load(&fs, &variables, &files, None).await;
+    if profiles.is_ok_and(|profiles| profiles.get_profile(name).is_none()) {
+        return Err(ClientError::NoProfile { name: name.to_owned() });
+    }
+    let config = ProviderConfig::without_region().with_region(region);
+    let own = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name).build();
+    let keys = CredentialsProviderChain::first_try("Profile", own)
+        .or_else("EcsContainer", EcsCredentialsProvider::builder().configure(&config).build())
+        .or_else("Ec2InstanceMetadata", ImdsCredentialsProvider::builder().configure(&config).build());
+    Ok(keys)
+}

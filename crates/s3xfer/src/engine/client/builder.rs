@@ -45,7 +45,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The profile in AWS's files that has the rest.
+    /// The profile in AWS's files that has the rest. Its keys come before those of the environment. One that does not
+    /// exist is an error, where keys are needed.
     #[cfg(feature = "config")]
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.access.profile = Some(profile.into());
