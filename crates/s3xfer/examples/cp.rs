@@ -14,8 +14,9 @@
 //! point. Region and credentials come from where AWS's tools take them. `--config` is a file of [`TransferConfig`]'s
 //! parameters, such as `s3tune` finds. A copy to or from a file that was interrupted goes on where it stopped when the
 //! command is given again, unless `--no-resume` is given, with which nothing is kept. Exit codes: 0 done, 1 the copy
-//! failed, 2 wrong usage; in both cases one line on standard error says why. The library's warnings are on standard
-//! error too, such as that of a file system without locks, on which a copy cannot go on where it stopped.
+//! failed, 2 wrong usage; in both cases one line on standard error says why. Standard error shows the progress, in one
+//! line of a terminal, or as a line every 10 s. The library's warnings are there too, such as that of a file system
+//! without locks, on which a copy cannot go on where it stopped.
 
 #[path = "cp/folders.rs"]
 mod folders;
@@ -119,9 +120,15 @@ async fn run_folders() -> ExitCode {
         Ok(client) => client,
         Err(wrong) => return say(&wrong.to_string(), 2),
     };
+    let goes_on = folders.goes_on();
     let ended = tokio::select! {
         copied = folders.copy(&client) => copied,
-        _ = tokio::signal::ctrl_c() => Err("interrupted; the file that is there is whole".to_owned()),
+        _ = tokio::signal::ctrl_c() => Err(match goes_on {
+            true => "interrupted; every file and object that is there is whole; the same command goes on with those \
+                     that were begun"
+                .to_owned(),
+            false => "interrupted; every file and object that is there is whole".to_owned(),
+        }),
     };
     let _ = tokio::time::timeout(ABORT_WITHIN, client.settled()).await;
     match ended {
@@ -146,7 +153,7 @@ fn chain(error: &dyn Error) -> String {
 
 async fn copy(arguments: &Arguments, client: &Client) -> Result<(), Box<dyn Error>> {
     let progress = Progress::new();
-    let shown = terminal::show(progress.clone());
+    let shown = terminal::show(terminal::of_one(progress.clone()));
     let report = match &arguments.places {
         Places::Down { source, path } => download(arguments, client, (source, path), progress).await?,
         Places::Up { path, target } => {
@@ -175,8 +182,8 @@ async fn copy(arguments: &Arguments, client: &Client) -> Result<(), Box<dyn Erro
         }
     };
     drop(shown);
-    if stderr().is_terminal() {
-        eprintln!("{}", terminal::summary(&report));
+    if stderr().is_terminal() || report.elapsed >= terminal::LINES {
+        say_line(&terminal::summary(&report));
     }
     Ok(())
 }
@@ -258,6 +265,7 @@ fn say_line(line: &str) {
     // One line, without control characters from keys and servers; if standard error takes nothing, the exit code still
     // tells.
     let line: String = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    terminal::clear();
     let _ = writeln!(stderr(), "cp: {line}");
 }
 

@@ -3,6 +3,7 @@
 //! Names only the words.
 
 pub(crate) mod admission;
+pub(crate) mod at_once;
 pub(crate) mod checksum;
 pub(crate) mod coalesce;
 pub(crate) mod compare;
@@ -17,6 +18,7 @@ pub(crate) mod in_place;
 pub(crate) mod key_space;
 pub(crate) mod lateness;
 pub(crate) mod media_type;
+pub(crate) mod merge;
 pub(crate) mod meter;
 pub(crate) mod names;
 pub(crate) mod pace;
@@ -25,6 +27,7 @@ pub(crate) mod part_size;
 pub(crate) mod parts;
 pub(crate) mod plan;
 pub(crate) mod ranges;
+pub(crate) mod refusals;
 pub(crate) mod retire;
 pub(crate) mod retry;
 pub(crate) mod split;

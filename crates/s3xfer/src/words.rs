@@ -10,6 +10,7 @@ pub(crate) mod checksum;
 pub(crate) mod client_error;
 pub(crate) mod compare;
 pub(crate) mod config;
+pub(crate) mod connections;
 pub(crate) mod cut;
 pub(crate) mod download_url;
 pub(crate) mod durability;

@@ -76,6 +76,26 @@ async fn requests_that_are_refused_become_fewer_and_larger() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parts_that_were_planned_before_the_first_refusal_become_larger_too() {
+    let of = "first_byte_ms = 100\nconnection_mb_per_s = 10\nlink_mb_per_s = 800\nrequests_per_s = 25";
+    let bench = Bench::behind(512 * MIB, network(of));
+    let (_, seconds) = timed(&bench, &TransferConfig::default()).await;
+    let (_, best) = timed(&bench, &fixed(64, 16 * MIB)).await;
+    assert!(seconds < 1.25 * best, "{seconds} s and {best} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_first_request_sets_no_pace() {
+    let of = "first_byte_ms = 30\nconnection_mb_per_s = 28\nlink_mb_per_s = 400";
+    let (_, usual) = timed(&Bench::behind(256 * MIB, network(of)), &TransferConfig::default()).await;
+    let faults = lab::plan([(Requests::At(0), FaultKind::SlowDown)]);
+    let bench = Bench::with(256 * MIB, |lab| lab.network(network(of)).faults(faults));
+    let (report, seconds) = timed(&bench, &TransferConfig::default()).await;
+    // The pause before the second attempt is a tenth of a second at most.
+    assert!(report.retries == 1 && seconds < usual + 0.2, "{seconds} s and {usual} s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_late_is_not_waited_for() {
     let (mut second_requests, mut longest, mut waited) = (0, 0.0_f64, 0.0_f64);
     for seed in 1..6 {

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -378,6 +378,35 @@ async fn an_interrupted_upload_is_kept_for_the_same_command_or_aborted_where_tha
         assert_eq!(scene.lab.uploads("lab"), Vec::<String>::new());
         assert!(scene.lab.object("lab", "new").is_some_and(|stored| stored.len() == 40 << 20));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_upload_of_a_folder_says_what_is_there() {
+    let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(20.0)).unwrap();
+    let lab = Lab::builder().bucket("lab").network(network).build().unwrap();
+    let server = Server::start(&lab, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let scene = Scene { lab, server, folder: tempfile::tempdir().unwrap() };
+    fs::create_dir(scene.target()).unwrap();
+    File::create(scene.target().join("large")).unwrap().set_len(200 << 20).unwrap();
+    let words = ["--recursive", "x", "s3://lab/new"];
+    let mut running = command(&scene, &words).stderr(Stdio::piped()).spawn().unwrap();
+    let sending = async {
+        while scene.lab.stats().count(RequestKind::UploadPart) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), sending).await.expect("a part");
+    // Two updates of the progress are due by now, and neither is shown without a terminal.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap().success());
+    let mut told = String::new();
+    let code = tokio::task::spawn_blocking(move || {
+        running.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        (running.wait().unwrap().code(), told)
+    });
+    let says = "cp: interrupted; every file and object that is there is whole; the same command goes on with those that \
+                were begun\n";
+    assert_eq!(code.await.unwrap(), (Some(1), says.to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

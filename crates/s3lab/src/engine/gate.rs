@@ -193,6 +193,7 @@ fn refused(refusal: Refusal) -> Response<Body> {
                 "The conditional request cannot succeed due to a conflicting operation against this resource.";
             plain(StatusCode::CONFLICT, "ConditionalRequestConflict", message)
         }
+        Refusal::InSuccess(code) => plain(StatusCode::OK, &code, "The work has failed after the answer began."),
     }
 }
 

@@ -68,18 +68,22 @@ pub(crate) enum WriteVerdict {
     Failed,
     /// `If-Match` on a key that does not exist: S3 answers 404 NoSuchKey.
     NoSuchKey,
+    /// `If-None-Match` with an ETag: S3 answers 501, for writes have `*` only.
+    NotImplemented,
 }
 
 /// Evaluates `If-Match` and `If-None-Match` of a write over the current object's ETag, if there is one.
 pub(crate) fn write(if_match: Option<&Tag>, if_none_match: Option<&Tag>, current: Option<&str>) -> WriteVerdict {
+    if matches!(if_none_match, Some(Tag::Is { .. })) {
+        return WriteVerdict::NotImplemented;
+    }
     match (if_match, current) {
         (Some(_), None) => return WriteVerdict::NoSuchKey,
         (Some(Tag::Is { value, weak }), Some(etag)) if *weak || value != etag => return WriteVerdict::Failed,
         _ => {}
     }
     match (if_none_match, current) {
-        (Some(Tag::Any), Some(_)) => WriteVerdict::Failed,
-        (Some(Tag::Is { value, .. }), Some(etag)) if value == etag => WriteVerdict::Failed,
+        (Some(_), Some(_)) => WriteVerdict::Failed,
         _ => WriteVerdict::Proceed,
     }
 }
@@ -136,5 +140,7 @@ mod tests {
         assert_eq!(write(tag("x").as_ref(), None, Some("e")), WriteVerdict::Failed);
         assert_eq!(write(tag("x").as_ref(), None, None), WriteVerdict::NoSuchKey);
         assert_eq!(write(None, None, Some("e")), WriteVerdict::Proceed);
+        assert_eq!(write(None, tag("e").as_ref(), Some("e")), WriteVerdict::NotImplemented);
+        assert_eq!(write(None, tag("e").as_ref(), None), WriteVerdict::NotImplemented);
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::words::{FaultKind, FaultPlan, RequestKind};
 
 /// An answer instead of the object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     SlowDown,
     InternalError,
     /// 409 ConditionalRequestConflict.
     Conflict,
+    /// 200, and an error of that code.
+    InSuccess(String),
 }
 
 /// The end of a request that was carried out.
@@ -121,6 +123,7 @@ pub(crate) fn effects(plan: &FaultPlan, on: RequestKind, key: &str, ordinal: u64
             FaultKind::LostAnswer => effects.aftermath = Some(Aftermath::Lost),
             FaultKind::LateError => effects.aftermath = Some(Aftermath::InternalError),
             FaultKind::Conflict => effects.refusal = Some(Refusal::Conflict),
+            FaultKind::ErrorInSuccess { code } => effects.refusal = Some(Refusal::InSuccess(code.clone())),
         }
     }
     stalls.sort_by_key(|(at, _)| *at);

@@ -98,6 +98,12 @@ pub enum FaultKind {
     LateError,
     /// 409 ConditionalRequestConflict instead of the answer. Not of GETs of objects.
     Conflict,
+    /// 200 with an error in the body instead of the answer; the request is not carried out. S3 answers so where it has
+    /// begun its answer before the work was done, so only of CopyObject, UploadPartCopy and CompleteMultipartUpload.
+    ErrorInSuccess {
+        /// S3's error code, such as `InternalError`: ASCII letters, digits and `.`.
+        code: String,
+    },
 }
 
 impl FaultKind {
@@ -108,7 +114,14 @@ impl FaultKind {
             Self::Truncate { .. } | Self::ShortLength { .. } | Self::ContentRange { .. } | Self::IgnoreRange
         );
         let of_others = matches!(self, Self::LostAnswer | Self::LateError | Self::Conflict);
-        if on == RequestKind::GetObject { !of_others } else { !of_gets }
+        match (self, on) {
+            (Self::ErrorInSuccess { .. }, on) => matches!(
+                on,
+                RequestKind::CopyObject | RequestKind::UploadPartCopy | RequestKind::CompleteMultipartUpload
+            ),
+            (_, RequestKind::GetObject) => !of_others,
+            _ => !of_gets,
+        }
     }
 
     /// Its name in the file.
@@ -128,6 +141,7 @@ impl FaultKind {
             Self::LostAnswer => "lost-answer",
             Self::LateError => "late-error",
             Self::Conflict => "conflict",
+            Self::ErrorInSuccess { .. } => "error-in-success",
         }
     }
 }
@@ -189,11 +203,17 @@ impl Fault {
 ///     key = "big"
 ///     on = "upload-part"        # as "put-object", "copy-object", "complete-multipart-upload", ...
 ///     request = 2
-///     kind = "lost-answer"     # carried out, but not answered; also "late-error" (500 then), "conflict" (409 instead)
+///     kind = "lost-answer"      # carried out, not answered; also "late-error" (500 then), "conflict" (409 instead)
+///
+///     [[fault]]
+///     key = "big"
+///     on = "copy-object"
+///     request = 0
+///     kind = "error-in-success" # 200, but with an error; code is S3's, "InternalError" if absent
 /// "#)?;
 /// assert_eq!(plan.faults()[0].requests, Requests::At(3));
 /// assert_eq!(plan.faults()[0].kind, FaultKind::Reset { after_bytes: 1000 });
-/// assert_eq!(plan.faults().len(), 4);
+/// assert_eq!(plan.faults().len(), 5);
 /// # Ok::<(), s3lab::FaultPlanError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -283,7 +303,7 @@ fn request_kinds() -> String {
     RequestKind::NAMED.map(|(name, _)| name).join(", ")
 }
 
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "reset",
     "truncate",
     "short-length",
@@ -298,6 +318,7 @@ const KINDS: [&str; 14] = [
     "lost-answer",
     "late-error",
     "conflict",
+    "error-in-success",
 ];
 
 #[derive(Deserialize)]
@@ -322,6 +343,7 @@ struct RawFault {
     bytes_per_s: Option<u64>,
     value: Option<String>,
     at: Option<u64>,
+    code: Option<String>,
 }
 
 impl RawFault {
@@ -361,6 +383,9 @@ impl RawFault {
             "lost-answer" => FaultKind::LostAnswer,
             "late-error" => FaultKind::LateError,
             "conflict" => FaultKind::Conflict,
+            "error-in-success" => {
+                FaultKind::ErrorInSuccess { code: self.code.take().unwrap_or_else(|| "InternalError".to_owned()) }
+            }
             _ => return Err(FaultPlanError::UnknownKind { index, kind }),
         };
         for (field, left) in [
@@ -370,6 +395,7 @@ impl RawFault {
             ("bytes_per_s", self.bytes_per_s.is_some()),
             ("value", self.value.is_some()),
             ("at", self.at.is_some()),
+            ("code", self.code.is_some()),
         ] {
             if left {
                 return Err(FaultPlanError::Unexpected { index, kind, field });
@@ -391,7 +417,8 @@ impl FaultPlan {
     /// # Errors
     ///
     /// When a value is outside its range: a rate of 0, an empty or reversed range of requests, a stall of more than an
-    /// hour, a `Content-Range` that is no header value; when requests of that kind do not meet that fault.
+    /// hour, a `Content-Range` that is no header value, an error code of other letters than S3's; when requests of that
+    /// kind do not meet that fault.
     pub fn new(faults: impl IntoIterator<Item = Fault>) -> Result<Self, FaultPlanError> {
         let faults: Vec<_> = faults.into_iter().collect();
         for (index, fault) in faults.iter().enumerate() {
@@ -414,6 +441,12 @@ impl FaultPlan {
                     if !value.bytes().all(|b| (b' '..=b'~').contains(&b)) =>
                 {
                     let message = format!("fault {index}: value = {value:?} is not printable ASCII");
+                    return Err(FaultPlanError::Syntax { message });
+                }
+                FaultKind::ErrorInSuccess { code }
+                    if code.is_empty() || !code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.') =>
+                {
+                    let message = format!("fault {index}: code = {code:?} is not of ASCII letters, digits and \".\"");
                     return Err(FaultPlanError::Syntax { message });
                 }
                 _ => {}
@@ -464,7 +497,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_name_in_the_file() {
         for kind in KINDS {
-            let fields = "after_bytes = 1\nlength = 1\nbytes_per_s = 1\nat = 1";
+            let fields = "after_bytes = 1\nlength = 1\nbytes_per_s = 1\nat = 1\ncode = \"x\"";
             let error = one(&format!("every = true\nkind = \"{kind}\"\n{fields}")).unwrap_err();
             assert!(matches!(error, FaultPlanError::Unexpected { .. }), "{kind}: {error}");
         }
@@ -493,6 +526,11 @@ mod tests {
             ),
             ("request = 1\nkind = \"lost-answer\"", "does not happen to requests of kind \"get-object\""),
             ("request = 1\non = \"upload-part\"\nkind = \"ignore-range\"", "does not happen to requests of kind"),
+            ("request = 1\non = \"upload-part\"\nkind = \"error-in-success\"", "does not happen to requests of kind"),
+            (
+                "request = 1\non = \"copy-object\"\nkind = \"error-in-success\"\ncode = \"a b\"",
+                "is not of ASCII letters, digits",
+            ),
         ] {
             let error = one(fields).unwrap_err().to_string();
             assert!(error.contains(message), "{fields}: {error}");

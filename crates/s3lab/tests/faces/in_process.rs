@@ -6,8 +6,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart};
-use s3lab::{FaultKind, FaultPlan, Lab, LabBuilder, NetworkProfile, RequestKind, Requests, SyntheticObject};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective,
+    ObjectIdentifier, ServerSideEncryption, StorageClass,
+};
+use s3lab::{Fault, FaultKind, FaultPlan, Lab, LabBuilder, NetworkProfile, RequestKind, Requests, SyntheticObject};
 use tokio::time::Instant;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -354,8 +357,10 @@ async fn a_multipart_upload_becomes_one_object_with_parts() -> Outcome {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_synthetic_object_has_the_md5_of_its_bytes_unless_it_is_huge() -> Outcome {
-    let lab = builder().synthetic("lab", "huge", 1 << 40).build()?;
+    let lab = builder().synthetic("lab", "huge", 5 << 30).synthetic("lab", "too large", (5 << 30) + 1).build()?;
     let client = client(&lab);
+    let copy = client.copy_object().bucket("lab").key("copy").copy_source("lab/too%20large");
+    assert_eq!(refused!(copy), (400, "InvalidRequest".to_owned()));
     for (source, alike) in [("big", false), ("huge", true)] {
         let from = client.head_object().bucket("lab").key(source).send().await?;
         let copy = client.copy_object().bucket("lab").key("copy").copy_source(format!("lab/{source}"));
@@ -363,6 +368,86 @@ async fn a_copy_of_a_synthetic_object_has_the_md5_of_its_bytes_unless_it_is_huge
         assert_eq!(copied.as_deref() == from.e_tag(), alike, "{source}");
         assert_eq!(copied.is_some_and(|tag| tag.contains('-')), alike, "{source}");
     }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_has_the_checksum_of_its_upload_and_no_other() -> Outcome {
+    let lab = builder().min_part_size(1).build()?;
+    // Without a checksum of the SDK's own.
+    let config = client(&lab).config().to_builder();
+    let config = config.request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired);
+    let client = Client::from_conf(config.build());
+    let (crc32, crc64) = (ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc64Nvme);
+    for (named, given, fits) in [
+        (Some(&crc32), Some(&crc32), true),
+        (Some(&crc32), None, false),
+        (Some(&crc32), Some(&crc64), false),
+        (Some(&crc64), None, true),
+        (Some(&crc64), Some(&crc32), false),
+        (None, None, true),
+    ] {
+        let create = client.create_multipart_upload().bucket("lab").key("mp").set_checksum_algorithm(named.cloned());
+        let id = create.send().await?.upload_id().ok_or("an id")?.to_owned();
+        let put = client.upload_part().bucket("lab").key("mp").upload_id(&id).part_number(1);
+        let put = put.set_checksum_crc32(given.filter(|given| **given == crc32).map(|_| "jNwWgw==".to_owned()));
+        let put =
+            put.set_checksum_crc64_nvme(given.filter(|given| **given == crc64).map(|_| "Lb1nAmRU5LE=".to_owned()));
+        let put = put.body(ByteStream::from_static(b"x"));
+        match fits {
+            true => drop(put.send().await?),
+            false => assert_eq!(refused!(put), (400, "InvalidRequest".to_owned()), "{named:?} {given:?}"),
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_is_listed_with_its_etag() -> Outcome {
+    let lab = builder().min_part_size(1).build()?;
+    let client = client(&lab);
+    let create = client.create_multipart_upload().bucket("lab").key("mp").send().await?;
+    let id = create.upload_id().ok_or("an id")?;
+    let put = client.upload_part().bucket("lab").key("mp").upload_id(id).part_number(1);
+    put.body(ByteStream::from_static(b"x")).send().await?;
+    let parts = CompletedMultipartUpload::builder().parts(CompletedPart::builder().part_number(1).build()).build();
+    let complete = client.complete_multipart_upload().bucket("lab").key("mp").upload_id(id).multipart_upload(parts);
+    assert_eq!(refused!(complete), (400, "MalformedXML".to_owned()));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_onto_itself_changes_something() -> Outcome {
+    let lab = builder().build()?;
+    let client = client(&lab);
+    let copy = client.copy_object().bucket("lab").key("big").copy_source("lab/big");
+    assert_eq!(refused!(copy.clone()), (400, "InvalidRequest".to_owned()));
+    copy.clone().storage_class(StorageClass::StandardIa).send().await?;
+    copy.clone().server_side_encryption(ServerSideEncryption::Aes256).send().await?;
+    copy.metadata_directive(MetadataDirective::Replace).send().await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_xml_cannot_carry_spoils_a_deletion_of_many() -> Outcome {
+    let lab = builder().build()?;
+    let client = client(&lab);
+    let named = |key: &str| ObjectIdentifier::builder().key(key).build();
+    let both = Delete::builder().objects(named("big")?).objects(named("a\u{1}")?).build()?;
+    assert_eq!(refused!(client.delete_objects().bucket("lab").delete(both)), (400, "MalformedXML".to_owned()));
+    assert!(lab.object("lab", "big").is_some());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_may_come_in_a_success() -> Outcome {
+    let kind = FaultKind::ErrorInSuccess { code: "SlowDown".to_owned() };
+    let fault = Fault::new("copy", Requests::At(0), kind).on(RequestKind::CopyObject);
+    let lab = builder().faults(FaultPlan::new([fault])?).build()?;
+    let copy = client(&lab).copy_object().bucket("lab").key("copy").copy_source("lab/big");
+    assert_eq!(refused!(copy.clone()), (200, "SlowDown".to_owned()));
+    assert_eq!(lab.object("lab", "copy"), None);
+    copy.send().await?;
     Ok(())
 }
 
@@ -411,6 +496,7 @@ async fn conditions_are_kept_with_and_without_a_range() -> Outcome {
     let put = || client.put_object().bucket("lab").key("big").body(ByteStream::from_static(b"x"));
     assert_eq!(refused!(put().if_none_match("*")).0, 412);
     assert_eq!(refused!(put().if_match("\"other\"")).0, 412);
+    assert_eq!(refused!(put().if_none_match("\"other\"")), (501, "NotImplemented".to_owned()));
     put().if_match(&tag).send().await?;
     assert_eq!(lab.object("lab", "big").as_deref(), Some(&b"x"[..]));
     Ok(())

@@ -7,6 +7,11 @@
 //! cargo bench -p s3xfer --bench auto -- --profiles 100 --seed 1 --only "slow"
 //! ```
 
+#[path = "../../src/rules/at_once.rs"]
+#[allow(dead_code, unused_imports, reason = "its unit tests run with the library")]
+mod at_once;
+#[path = "../../src/words/connections.rs"]
+mod connections;
 #[path = "../../src/rules/control.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod control;
@@ -19,6 +24,9 @@ mod found;
 #[path = "../../src/rules/lateness.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod lateness;
+#[path = "../../src/rules/merge.rs"]
+#[allow(dead_code, unused_imports, reason = "its unit tests run with the library")]
+mod merge;
 #[path = "../../src/rules/meter.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod meter;
@@ -34,6 +42,8 @@ mod peers;
 mod picture;
 mod play;
 mod profiles;
+#[path = "../../src/rules/refusals.rs"]
+mod refusals;
 #[path = "../../src/rules/retire.rs"]
 #[allow(dead_code, reason = "its unit tests run with the library")]
 mod retire;
@@ -49,7 +59,7 @@ mod timeline;
 mod verdict;
 /// The names that the rules know them by.
 mod words {
-    pub(crate) use crate::{found, timeline, verdict};
+    pub(crate) use crate::{connections, found, timeline, verdict};
 }
 
 use std::process::ExitCode;

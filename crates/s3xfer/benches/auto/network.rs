@@ -32,6 +32,8 @@ pub(crate) struct Profile {
     pub(crate) link: f64,
     /// Requests per second before 503.
     pub(crate) requests: Option<f64>,
+    /// Requests at once before 503.
+    pub(crate) at_once: Option<u32>,
     /// Above so many bodies at once the link carries less.
     pub(crate) crowd: Option<Crowd>,
     /// Share of the addresses whose connections have only that share of the rate.
@@ -69,6 +71,7 @@ impl Profile {
             connection,
             link,
             requests: None,
+            at_once: None,
             crowd: None,
             slow_addresses: None,
             outage: None,

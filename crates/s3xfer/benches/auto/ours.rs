@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use crate::at_once::Beside;
+use crate::connections::Connections;
 use crate::control::{Bounds, Controller};
 use crate::found::Found;
 use crate::network::Time;
 use crate::play::{Cut, OnTheWay, Part, Rule};
 use crate::split::OnItsWay;
 
-const BOUNDS: Bounds = Bounds { requests: 512, part_bytes: 64 << 20 };
+const BOUNDS: Bounds = Bounds { requests: 512, part_bytes: 64 << 20, are_uploads: false };
 
 /// The default configuration.
 #[derive(Debug, Clone)]
@@ -68,27 +70,27 @@ impl Rule for Ours {
     }
 
     fn connected(&mut self, after: Time) {
-        self.0.connected(at(after));
+        self.0.connections(Connections { round_trip: at(after), served: 1, late: 0 });
     }
 
     fn wants(&mut self, bytes: u64) {
         self.0.wants(bytes);
     }
 
-    fn asked(&mut self, now: Time) {
-        self.0.asked(at(now));
+    fn asked(&mut self, now: Time) -> Beside {
+        self.0.asked(at(now))
     }
 
-    fn answered(&mut self, now: Time, waited: Time) {
-        self.0.answered(at(now), at(waited));
+    fn answered(&mut self, now: Time, waited: Time, beside: Beside) {
+        self.0.answered(at(now), at(waited), beside);
     }
 
     fn ended(&mut self, now: Time, _: Part) {
         self.0.ended(at(now), true);
     }
 
-    fn refused(&mut self, now: Time) {
-        self.0.refused(at(now));
+    fn refused(&mut self, now: Time, beside: Beside) {
+        self.0.refused(at(now), beside, false);
     }
 
     fn look(&mut self, now: Time, received: f64) {
@@ -109,6 +111,14 @@ impl Rule for Ours {
 
     fn shed(&mut self) -> u32 {
         self.0.shed()
+    }
+
+    fn merge(&self, waiting: &[u64], left: u64) -> bool {
+        let ends = waiting.iter().scan(0, |end, bytes| {
+            let start = std::mem::replace(end, *end + bytes);
+            Some(start..*end)
+        });
+        !self.0.merge(&ends.collect::<Vec<_>>(), left).is_empty()
     }
 
     fn may_retire(&mut self, now: Time) -> bool {

@@ -1,6 +1,7 @@
 //! The rules of others on the same model, as they publish them. Each sees the same as its own client would; where a
 //! rule leaves something open, it gets the kinder reading.
 
+use crate::at_once::Beside;
 use crate::network::Time;
 use crate::play::{Part, Rule};
 
@@ -169,7 +170,7 @@ impl Rule for Windows {
         8 * MIB
     }
 
-    fn answered(&mut self, _: Time, waited: Time) {
+    fn answered(&mut self, _: Time, waited: Time, _: Beside) {
         self.least_first_byte = self.least_first_byte.min(waited);
         self.first_byte += 0.1 * (waited - self.first_byte) + if self.first_byte == 0.0 { 0.9 * waited } else { 0.0 };
     }

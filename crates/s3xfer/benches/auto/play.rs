@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+use crate::at_once::Beside;
 use crate::network::{Id, Link, Profile, Time};
 
 /// A rule that decides about a transfer.
@@ -29,10 +30,13 @@ pub(crate) trait Rule {
     fn connected(&mut self, _after: Time) {}
     /// The bytes that the object has.
     fn wants(&mut self, _bytes: u64) {}
-    fn asked(&mut self, _now: Time) {}
-    fn answered(&mut self, _now: Time, _waited: Time) {}
+    fn asked(&mut self, _now: Time) -> Beside {
+        Beside::default()
+    }
+    fn answered(&mut self, _now: Time, _waited: Time, _beside: Beside) {}
     fn ended(&mut self, _now: Time, _part: Part) {}
-    fn refused(&mut self, _now: Time) {}
+    /// It was sent `beside` others.
+    fn refused(&mut self, _now: Time, _beside: Beside) {}
     /// Looks at the bytes that all bodies have brought.
     fn look(&mut self, _now: Time, _received: f64) {}
     /// The next time to look, even without news.
@@ -46,6 +50,10 @@ pub(crate) trait Rule {
     /// Number of parts to cut off.
     fn shed(&mut self) -> u32 {
         0
+    }
+    /// Whether the parts of these bytes, which wait for their turn, are planned anew; they are neighbours.
+    fn merge(&self, _waiting: &[u64], _left: u64) -> bool {
+        false
     }
     /// Whether it is time to look for slow connections.
     fn may_retire(&mut self, _now: Time) -> bool {
@@ -113,6 +121,9 @@ struct Request {
     first_byte: Time,
     flowing_since: Option<Time>,
     refused: u32,
+    /// Whether it waits for its turn, or for the end of a pause.
+    waits: bool,
+    beside: Beside,
     connections: u32,
     /// Class of its connection.
     class: usize,
@@ -154,6 +165,8 @@ struct Play<'a, R> {
     expected: Time,
     left: u64,
     in_flight: u32,
+    /// Requests that the server has taken and not finished.
+    taken: u32,
     sized: bool,
     second_requests: u64,
     played: Played,
@@ -179,6 +192,7 @@ pub(crate) fn play<R: Rule>(profile: &Profile, rule: &mut R, seed: u64) -> Optio
         expected: 0.0,
         left: profile.object,
         in_flight: 0,
+        taken: 0,
         sized: false,
         second_requests: 0,
         played,
@@ -219,6 +233,7 @@ impl<R: Rule> Play<'_, R> {
             }
             self.rule.look(self.now, self.link.received);
             self.shed();
+            self.merge();
             self.retire();
             for (id, class) in self.link.ended() {
                 self.end(id, class);
@@ -244,6 +259,22 @@ impl<R: Rule> Play<'_, R> {
         for (left, id) in parts.into_iter().take(count) {
             self.cut(id, left);
         }
+    }
+
+    /// Plans parts anew that wait for their turn.
+    fn merge(&mut self) {
+        if !self.rule.is_paced() {
+            return;
+        }
+        let waiting = self.requests.iter().filter(|(_, request)| request.waits);
+        let bytes: Vec<u64> = waiting.map(|(_, request)| request.bytes).collect();
+        if !self.rule.merge(&bytes, self.left) {
+            return;
+        }
+        self.requests.retain(|_, request| !request.waits);
+        self.in_flight -= bytes.len() as u32;
+        self.left += bytes.iter().sum::<u64>();
+        self.turns.clear();
     }
 
     /// Gives connections up that are far slower than the others.
@@ -319,6 +350,8 @@ impl<R: Rule> Play<'_, R> {
             first_byte: f64::INFINITY,
             flowing_since: None,
             refused: 0,
+            waits: true,
+            beside: Beside::default(),
             connections: 0,
             class: 0,
             dialled: 0.0,
@@ -364,10 +397,18 @@ impl<R: Rule> Play<'_, R> {
         }
         self.played.requests += 1;
         if is_first {
-            self.rule.asked(self.now);
-            self.requests.get_mut(&id).expect("it is there").asked = self.now;
+            let beside = self.rule.asked(self.now);
+            let request = self.requests.get_mut(&id).expect("it is there");
+            (request.asked, request.waits, request.beside) = (self.now, false, beside);
         }
         if self.profile.storm.is_some_and(|(from, to)| (from..to).contains(&self.now)) {
+            if is_first {
+                self.played.refused += 1;
+                self.schedule(self.now + self.profile.first_byte / 2.0, Event::Refused, id);
+            }
+            return;
+        }
+        if self.profile.at_once.is_some_and(|most| self.taken >= most) {
             if is_first {
                 self.played.refused += 1;
                 self.schedule(self.now + self.profile.first_byte / 2.0, Event::Refused, id);
@@ -404,6 +445,7 @@ impl<R: Rule> Play<'_, R> {
         }
         let dialled = self.now + connect;
         let at = dialled + answer;
+        self.taken += u32::from(is_first);
         let request = self.requests.get_mut(&id).expect("it is there");
         request.connections += 1;
         request.sent = self.now;
@@ -445,11 +487,12 @@ impl<R: Rule> Play<'_, R> {
             // Those that were not first are given up.
             request.connections = 1;
             let (waited, bytes, class) = (self.now - request.asked, request.bytes, request.class);
+            let beside = request.beside;
             self.link.begin(id, bytes, class);
             if let Some(seconds) = self.profile.round_trip {
                 self.rule.connected(seconds);
             }
-            self.rule.answered(self.now, waited);
+            self.rule.answered(self.now, waited, beside);
             if !self.sized {
                 self.rule.wants(self.profile.object);
             }
@@ -461,9 +504,10 @@ impl<R: Rule> Play<'_, R> {
             }
         } else if kind == Event::Refused as u8 {
             request.refused += 1;
+            request.waits = true;
             let (first, longest) = self.rule.pause();
             let pause = (first * 2_f64.powi(request.refused as i32 - 1)).min(longest) * self.chance.uniform();
-            self.rule.refused(self.now);
+            self.rule.refused(self.now, request.beside);
             self.schedule(self.now + pause, Event::Again, id);
         } else if kind == Event::Again as u8 {
             self.send_in_turn(id);
@@ -473,6 +517,7 @@ impl<R: Rule> Play<'_, R> {
     fn end(&mut self, id: Id, class: usize) {
         let Some(request) = self.requests.remove(&id) else { return };
         self.in_flight -= 1;
+        self.taken -= 1;
         if request.connections > 0 && !self.hand_over(class) {
             self.idle[class] += 1;
         }

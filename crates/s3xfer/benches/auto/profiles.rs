@@ -74,6 +74,10 @@ pub(crate) fn known() -> Vec<Profile> {
     all.push(Profile { sigma: 0.3, tail_share: 0.01, tail: 0.4, connect: 0.3, ..far });
     let limited = Profile::new("25 requests/s", 256 << 20, 0.03, 40.0 * MB, 400.0 * MB);
     all.push(Profile { requests: Some(25.0), ..limited });
+    for most in [8, 48] {
+        let few = Profile::new(format!("{most} requests at once"), 1 << 30, 0.03, 10.0 * MB, 400.0 * MB);
+        all.push(Profile { at_once: Some(most), ..few });
+    }
     let collapse = Profile::new("collapse above 24", 2 << 30, 0.03, 30.0 * MB, 3000.0 * MB);
     all.push(Profile { crowd: Some(Crowd::Collapse(24, 0.01)), ..collapse.clone() });
     all.push(Profile { name: "collapse above 5".into(), crowd: Some(Crowd::Collapse(5, 0.01)), ..collapse });

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use s3xfer::{BatchItem, BatchOutcome, BatchReport, Client, ClientError, Globs, OnFailure, S3Uri};
+use s3xfer::{BatchItem, BatchOutcome, BatchProgress, BatchReport, Client, ClientError, Globs, OnFailure, S3Uri};
 
-use super::{Access, chain, say_line, split, text};
+use super::{Access, chain, say_line, split, terminal, text};
 
 const USAGE: &str = "usage: cp --recursive SRC DST, of which one at least is s3://BUCKET/PREFIX, \
                      [--include GLOB] [--exclude GLOB] [--dry-run] [--request-payer] [--no-resume] \
@@ -56,16 +56,25 @@ impl Folders {
         self.access.connect().await
     }
 
+    /// Whether the same command goes on with the files that were begun.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.resume && !self.places.iter().all(is_remote)
+    }
+
     /// Copies, and returns a line about the result.
     pub(crate) async fn copy(self, client: &Client) -> Result<String, String> {
-        let report = self.run(client).await?;
+        let progress = BatchProgress::new();
+        let shown = terminal::show(terminal::of_many(progress.clone()));
+        let ended = self.run(client, progress).await;
+        drop(shown);
+        let report = ended?;
         match report.failures.first() {
             None => Ok(format!("{} objects, {} bytes", report.transferred, report.bytes)),
             Some(first) => Err(format!("{} have failed, the first: {}", report.failed, chain(first))),
         }
     }
 
-    async fn run(self, client: &Client) -> Result<BatchReport, String> {
+    async fn run(self, client: &Client, progress: BatchProgress) -> Result<BatchReport, String> {
         let each = |item: &BatchItem| match &item.outcome {
             BatchOutcome::Failed(error) => say_line(&format!("failed: {}", chain(error))),
             BatchOutcome::WouldBeDone => say_line(&format!("would copy {}", item.name)),
@@ -73,7 +82,8 @@ impl Folders {
         };
         macro_rules! copied {
             ($batch:expr) => {{
-                let batch = $batch.globs(self.globs).dry_run(self.dry_run).on_failure(OnFailure::GoOn).on_each(each);
+                let batch = $batch.globs(self.globs).dry_run(self.dry_run).on_failure(OnFailure::GoOn);
+                let batch = batch.progress(progress).on_each(each);
                 let batch = if self.request_payer { batch.request_payer() } else { batch };
                 batch.await.map_err(|error| chain(&error.error))
             }};

@@ -1,40 +1,119 @@
-//! The lines that a terminal shows of a copy. The crate s3tune has a link to this file.
+//! The lines that standard error shows of a copy. The crate s3tune has a link to this file.
 
 use std::io::{IsTerminal, Write, stderr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use s3xfer::{Integrity, NotValidated, Progress, TransferReport};
+use s3xfer::{BatchProgress, Integrity, NotValidated, Progress, TransferReport};
 
-/// A line on a terminal, until the returned value is dropped.
-pub(crate) fn show(progress: Progress) -> impl Drop {
-    struct Shown(Option<tokio::task::JoinHandle<()>>);
+const MIB: f64 = (1 << 20) as f64;
+/// The time between two lines where there is no terminal.
+pub(crate) const LINES: Duration = Duration::from_secs(10);
+/// The time between two updates of a terminal's line.
+const LIVE: Duration = Duration::from_millis(200);
+/// The rate is of the bytes of so long.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// Shows the words for the time since the beginning, until the returned value is dropped: in one line of a terminal, or
+/// as a line every 10 s where there is none.
+pub(crate) fn show(mut words: impl FnMut(Duration) -> String + Send + 'static) -> impl Drop {
+    struct Shown(tokio::task::JoinHandle<()>);
     impl Drop for Shown {
         fn drop(&mut self) {
-            if let Some(task) = self.0.take() {
-                task.abort();
-                eprint!("\r\x1b[K");
+            self.0.abort();
+            clear();
+        }
+    }
+    let is_terminal = stderr().is_terminal();
+    Shown(tokio::spawn(async move {
+        let (began, mut lines) = (Instant::now(), 0);
+        loop {
+            tokio::time::sleep(LIVE).await;
+            let at = began.elapsed();
+            let text = words(at);
+            let due = at.as_secs() / LINES.as_secs();
+            // If standard error takes nothing, the copy goes on.
+            if is_terminal {
+                let _ = write!(stderr(), "\r\x1b[K{text}");
+            } else if due > lines {
+                let _ = writeln!(stderr(), "cp: {text}");
+            }
+            lines = due;
+        }
+    }))
+}
+
+/// Makes room for a line that stays.
+pub(crate) fn clear() {
+    if stderr().is_terminal() {
+        let _ = write!(stderr(), "\r\x1b[K");
+    }
+}
+
+/// Share and size, rate and time left of one copy; bytes and rate where its size is not known.
+pub(crate) fn of_one(progress: Progress) -> impl FnMut(Duration) -> String + Send {
+    let mut rate = Rate::default();
+    move |at| {
+        let now = progress.snapshot();
+        let rate = rate.at(at, now.written_bytes);
+        let bytes = now.written_bytes as f64;
+        match now.total_bytes {
+            None => format!("{:.1} MiB, {:.1} MiB/s", bytes / MIB, rate / MIB),
+            Some(total) => {
+                let percent = bytes / total.max(1) as f64 * 100.0;
+                let left = left(total.saturating_sub(now.written_bytes), rate);
+                format!("{percent:5.1} % of {:.1} MiB, {:.1} MiB/s{left}", total as f64 / MIB, rate / MIB)
             }
         }
     }
-    Shown(stderr().is_terminal().then(|| {
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                let now = progress.snapshot();
-                if let Some(total) = now.total_bytes {
-                    let percent = now.written_bytes as f64 / total.max(1) as f64 * 100.0;
-                    eprint!("\r\x1b[K{percent:5.1} % of {:.1} MiB", total as f64 / f64::from(1 << 20));
-                    // A terminal that takes nothing is not the copy's trouble.
-                    let _ = stderr().flush();
-                }
-            }
-        })
-    }))
+}
+
+/// Files or objects, bytes, rate and time left of a copy of many.
+pub(crate) fn of_many(progress: BatchProgress) -> impl FnMut(Duration) -> String + Send {
+    let mut rate = Rate::default();
+    move |at| {
+        let now = progress.snapshot();
+        let rate = rate.at(at, now.bytes);
+        // The listing goes on, so there will be more.
+        let (more, left) = match now.listed_all {
+            true => ("", left(now.left_bytes, rate)),
+            false => ("+", String::new()),
+        };
+        let failed = if now.failed > 0 { format!(", {} failed", now.failed) } else { String::new() };
+        let (ended, found) = (now.ended, now.found);
+        let (bytes, of) = (now.bytes as f64 / MIB, now.found_bytes as f64 / MIB);
+        format!("{ended} of {found}{more}, {bytes:.1} of {of:.1}{more} MiB, {:.1} MiB/s{left}{failed}", rate / MIB)
+    }
+}
+
+/// The rate over the last seconds.
+#[derive(Default)]
+struct Rate {
+    /// Times since the beginning, and the bytes that were there.
+    seen: Vec<(Duration, u64)>,
+}
+
+impl Rate {
+    /// Bytes per second, now that there are so many `bytes`. Those of the first call may be an earlier copy's.
+    fn at(&mut self, at: Duration, bytes: u64) -> f64 {
+        self.seen.push((at, bytes));
+        let old = self.seen.iter().take_while(|(then, _)| at.saturating_sub(*then) > WINDOW).count();
+        self.seen.drain(..old.saturating_sub(1));
+        let (then, before) = self.seen[0];
+        bytes.saturating_sub(before) as f64 / at.saturating_sub(then).as_secs_f64().max(1e-3)
+    }
+}
+
+/// The time that so many bytes take at a rate, behind a comma; empty where it cannot be told.
+fn left(bytes: u64, rate: f64) -> String {
+    if bytes == 0 || rate <= 0.0 {
+        return String::new();
+    }
+    let seconds = (bytes as f64 / rate).ceil() as u64;
+    format!(", {}:{:02} left", seconds / 60, seconds % 60)
 }
 
 /// A line with the copied bytes, their rate, and whether they were checked.
 pub(crate) fn summary(report: &TransferReport) -> String {
-    let mib = f64::from(1 << 20);
     let checked = match report.integrity {
         Integrity::Validated(algorithm) => format!("{algorithm} validated"),
         Integrity::ValidatedAsReceived(algorithm) => format!("{algorithm} validated, of kept parts as they once came"),
@@ -43,9 +122,9 @@ pub(crate) fn summary(report: &TransferReport) -> String {
     };
     format!(
         "{:.1} MiB in {:.2} s, {:.1} MiB/s; {checked}; {}",
-        report.bytes as f64 / mib,
+        report.bytes as f64 / MIB,
         report.elapsed.as_secs_f64(),
-        report.bytes_per_second() / mib,
+        report.bytes_per_second() / MIB,
         report.verdict
     )
 }

@@ -21,7 +21,7 @@ use std::future::Future;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
 
@@ -39,7 +39,8 @@ const MEMORY: Duration = Duration::from_secs(1);
 /// Runs `job` on a thread that may block, within the runtime's context. It is handed over at once, not when the future
 /// is first polled; dropping the future does not stop it.
 ///
-/// The future panics as the job did, and when the runtime is shut down before a thread has begun it.
+/// The future panics as the job did, and when another runtime waits for it and this one is shut down before a thread
+/// has begun the job.
 ///
 /// # Panics
 ///
@@ -52,7 +53,7 @@ pub(crate) fn run<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -
         // Nobody may be waiting any more.
         drop(tell.send(ended));
     });
-    Running(told)
+    Running { told, runtime: Handle::current().id() }
 }
 
 /// Runs `job` on a thread that may block; nobody waits for it.
@@ -76,17 +77,24 @@ pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
 /// The future of a job's value; [`run`] makes it.
 #[derive(Debug)]
 #[must_use = "the job runs, but nobody learns how it ends"]
-pub(crate) struct Running<T>(oneshot::Receiver<thread::Result<T>>);
+pub(crate) struct Running<T> {
+    told: oneshot::Receiver<thread::Result<T>>,
+    /// The job's.
+    runtime: Id,
+}
 
 impl<T> Future for Running<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.0).poll(context).map(|told| match told {
-            Ok(Ok(value)) => value,
+        let told = ready!(Pin::new(&mut self.told).poll(context));
+        match told {
+            Ok(Ok(value)) => Poll::Ready(value),
             Ok(Err(payload)) => panic::resume_unwind(payload),
+            // The runtime is being shut down, and drops the task that waits as well.
+            Err(_) if Handle::try_current().is_ok_and(|now| now.id() == self.runtime) => Poll::Pending,
             Err(_) => panic!("the tokio runtime was shut down during a transfer"),
-        })
+        }
     }
 }
 
@@ -369,6 +377,11 @@ mod tests {
         runtime.shutdown_background();
         let after = job();
         assert!(!pools().iter().any(|pool| pool.runtime == handle.id()));
+        {
+            // As a task of the runtime that is polled meanwhile.
+            let (_context, mut after) = (handle.enter(), job());
+            assert!(Pin::new(&mut after).poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+        }
         let other = Builder::new_current_thread().enable_all().build().unwrap();
         let ended = other.block_on(AssertUnwindSafe(after).catch_unwind());
         assert!(ended.unwrap_err().downcast::<&str>().unwrap().contains("was shut down"));

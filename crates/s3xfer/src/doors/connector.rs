@@ -5,7 +5,8 @@
 //! from the SDK's own client where that costs processor time for each byte: the reader of a body polls it straight from
 //! the socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has it,
 //! parsed by httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of an
-//! endpoint (`dial.rs`) and are kept for a while (`pool.rs`). The environment says which requests go through a proxy
+//! endpoint (`dial.rs`) and are kept for a while (`pool.rs`); one that no server answers is noticed (`late.rs`). The
+//! environment says which requests go through a proxy
 //! (`proxy.rs`): requests for `https://` by a tunnel that the proxy opens (`tunnel.rs`), those for `http://` by asking
 //! the proxy instead (RFC 9112, 3.2.2).
 //!
@@ -16,6 +17,7 @@ pub(in crate::doors) mod buffers;
 mod chunked;
 mod dial;
 mod head;
+mod late;
 mod pool;
 mod proxy;
 mod stream;
@@ -25,7 +27,8 @@ mod tls;
 mod tunnel;
 
 use std::error::Error;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,14 +51,17 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::body::{Home, ResponseBody};
 use self::buffers::{Buffers, FRAME_BYTES};
+pub(crate) use self::dial::Count;
 use self::dial::{DialError, Dialler};
 use self::head::{Head, HeadError};
+use self::late::{Answers, LEAST_LATE};
 use self::pool::{Origin, Pool};
 use self::proxy::{Proxies, Proxy, ProxyError};
 use self::stream::Connection;
 use self::tls::{Tls, TlsError};
 use self::tunnel::TunnelError;
 use crate::doors::machine;
+use crate::words::connections::Connections;
 
 /// For name, TCP and TLS together, where the SDK's configuration does not say (it usually says 3.1 s). A lost SYN is
 /// sent again after 1 s and after 3 s; if that fails too, a new attempt may succeed.
@@ -64,11 +70,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time after which a request that waits for a new connection also takes one that is idle or comes back. A proxy, a
 /// translator of addresses or a small server may give no more connections than so many, and those carry all the
 /// requests then. A lost SYN is sent again after 1 s (RFC 6298); a connection that is only far away is there by then.
+/// Such servers also take connections that they do not serve yet: `late.rs` says when the first answer is late.
 const LATE_CONNECTION: Duration = Duration::from_secs(1);
-
-/// The same where the connection is made and the first answer over it does not begin: such servers also take
-/// connections that they do not serve yet. Few answers take so long, and the request is sent once more then.
-const LATE_ANSWER: Duration = Duration::from_secs(5);
 
 /// Bytes that are read at once of a head. One is about 500 bytes; the beginning of the body that comes along has to be
 /// copied.
@@ -113,6 +116,7 @@ struct Shared {
     proxies: Proxies,
     tls: Tls,
     pool: Arc<Pool>,
+    answers: Answers,
     /// Connections in use and those that wait, together.
     most_open: usize,
     buffers: Arc<Buffers>,
@@ -144,6 +148,8 @@ pub(crate) struct Route {
 pub(crate) struct Exchanged {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// The connections to the host when it came.
+    pub(crate) connections: Option<Connections>,
     body: ResponseBody,
 }
 
@@ -257,8 +263,8 @@ impl LargeGetConnector {
 impl Default for Shared {
     fn default() -> Self {
         let (dialler, proxies, tls, pool) = (Dialler::default(), Proxies::default(), Tls::default(), Arc::default());
-        let most_open = machine::connections() as usize;
-        Self { dialler, proxies, tls, pool, most_open, buffers: Buffers::of(FRAME_BYTES) }
+        let (answers, most_open) = (Answers::default(), machine::connections() as usize);
+        Self { dialler, proxies, tls, pool, answers, most_open, buffers: Buffers::of(FRAME_BYTES) }
     }
 }
 
@@ -312,11 +318,16 @@ impl Shared {
                         Anew::Late(used_before) => used_before,
                     },
                 };
+                let sent = Instant::now();
                 match self.answer(used_before, head, method, origin).await {
                     // Such a request may be sent twice (RFC 9112, 9.3.1), because the connection closed, not the
                     // server.
                     Err(ExchangeError::Unanswered(cause)) => tracing::debug!(%cause, "closed while idle"),
-                    answered => return answered,
+                    Ok(answered) => {
+                        self.answers.came(origin, sent.elapsed());
+                        return Ok(answered);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         };
@@ -326,7 +337,8 @@ impl Shared {
         }
     }
 
-    /// The answer over a new connection; where that is late, another connection that was used before.
+    /// The answer over a new connection; where that is late, another connection that was used before, or an answer over
+    /// a second new one.
     async fn answer_anew(
         &self,
         origin: &Origin,
@@ -334,19 +346,74 @@ impl Shared {
         head: &[u8],
         connect: Option<Duration>,
     ) -> Result<Anew, ExchangeError> {
-        let returned = async |after| {
-            sleep(after).await;
+        let connect = connect.unwrap_or(CONNECT_TIMEOUT);
+        let returned = async {
+            sleep(LATE_CONNECTION).await;
             self.pool.returned(origin).await
         };
         let connection = tokio::select! {
             biased;
-            connected = self.connect(origin, connect.unwrap_or(CONNECT_TIMEOUT)) => connected?,
-            used_before = returned(LATE_CONNECTION) => return Ok(Anew::Late(used_before)),
+            connected = self.connect(origin, connect) => connected?,
+            used_before = returned => return Ok(Anew::Late(used_before)),
         };
+        let count = connection.count().clone();
+        let mut answered = pin!(self.answer(connection, head, method, origin));
         tokio::select! {
             biased;
-            answered = self.answer(connection, head, method, origin) => Ok(Anew::Answered(Box::new(answered?))),
-            used_before = returned(LATE_ANSWER) => Ok(Anew::Late(used_before)),
+            answered = &mut answered => return Ok(Anew::Answered(Box::new(answered?))),
+            () = self.late(origin) => {}
+        }
+        let _late = count.late();
+        // It stays in flight: a server that is only slow is not asked again and again.
+        tokio::select! {
+            biased;
+            answered = answered => Ok(Anew::Answered(Box::new(answered?))),
+            used_before = self.pool.returned(origin) => Ok(Anew::Late(used_before)),
+            answered = Box::pin(self.answer_once_more(origin, method, head, connect, &count)) => {
+                Ok(Anew::Answered(Box::new(answered)))
+            }
+        }
+    }
+
+    /// Completes when the first answer over a connection that is open now is late.
+    async fn late(&self, origin: &Origin) {
+        let opened = Instant::now();
+        loop {
+            // Answers to others may show meanwhile how long they take.
+            let left = self.answers.late(origin).saturating_sub(opened.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left.min(LEAST_LATE)).await;
+        }
+    }
+
+    /// The answer over another new connection, once fewer connections are served than were at one moment: the place of
+    /// one that is closed may be free. Waits for ever where that connection fails.
+    async fn answer_once_more(
+        &self,
+        origin: &Origin,
+        method: &Method,
+        head: &[u8],
+        connect: Duration,
+        count: &Arc<Count>,
+    ) -> Exchanged {
+        let _again = loop {
+            sleep(LEAST_LATE).await;
+            if let Some(again) = count.again() {
+                break again;
+            }
+        };
+        let answered = async {
+            let connection = self.connect(origin, connect).await?;
+            self.answer(connection, head, method, origin).await
+        };
+        match answered.await {
+            Ok(answered) => answered,
+            Err(cause) => {
+                tracing::debug!(%cause, "no answer over a second new connection");
+                pending().await
+            }
         }
     }
 
@@ -366,7 +433,7 @@ impl Shared {
         let deadline = Instant::now() + within;
         let connected = async {
             let proxy = origin.proxy.as_ref();
-            let (host, port) = proxy.map_or((&*origin.host, origin.port), |proxy| (proxy.host(), proxy.port()));
+            let (host, port) = origin.dialled();
             if self.dialler.open() >= self.most_open {
                 self.pool.close_oldest();
             }
@@ -404,6 +471,7 @@ impl Shared {
     ) -> Result<Exchanged, ExchangeError> {
         connection.send(request).await.map_err(ExchangeError::Unanswered)?;
         let (head, early) = read_head(&mut connection, method).await?;
+        connection.answered();
         // Behind a way that a proxy opened, it is the endpoint that answers.
         if let (Some(proxy), false, StatusCode::PROXY_AUTHENTICATION_REQUIRED) =
             (&origin.proxy, origin.tls, head.status)
@@ -411,15 +479,18 @@ impl Shared {
             return Err(ExchangeError::ProxyRefused { proxy: proxy.clone(), status: head.status });
         }
         let home = head.keep_alive.then(|| Home { pool: self.pool.clone(), origin: origin.clone() });
+        let connections = connection.count().seen();
         let body = ResponseBody::new(connection, head.framing, early, home, self.buffers.clone());
-        Ok(Exchanged { status: head.status, headers: head.headers, body })
+        Ok(Exchanged { status: head.status, headers: head.headers, connections, body })
     }
 }
 
 impl Direct {
-    /// The time in which the fastest connection was open, if one was made.
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.shared.dialler.round_trip()
+    /// The connections to the host of `uri`, or to the proxy on the way; `None` if requests for it cannot be sent.
+    pub(crate) fn count(&self, uri: &str) -> Option<Arc<Count>> {
+        let origin = self.shared.origin(&uri.parse().ok()?).ok()?;
+        let (host, port) = origin.dialled();
+        Some(self.shared.dialler.count(host, port))
     }
 
     /// The address that requests for `uri` go to; `None` where a proxy is asked, which wants them in a form of its own.
@@ -466,7 +537,7 @@ impl Exchanged {
     ///
     /// A head that it cannot take.
     pub(crate) fn into_response(self) -> Result<HttpResponse, ConnectorError> {
-        let Self { status, headers, body } = self;
+        let Self { status, headers, body, .. } = self;
         let mut response = http::Response::new(SdkBody::from_body_1_x(body));
         *response.status_mut() = status;
         *response.headers_mut() = headers;

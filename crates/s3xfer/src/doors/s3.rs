@@ -13,6 +13,7 @@ mod date;
 mod direct;
 mod from_url;
 mod heads;
+mod hosts;
 mod identity;
 mod list;
 mod origin;
@@ -58,14 +59,16 @@ pub use self::access::ResolvedAccess;
 use self::customer_key::{AllowedInClear, KeysNeedTls};
 use self::direct::Direct;
 use self::heads::OnlyWhatIsRead;
+use self::hosts::Hosts;
 use self::identity::Identities;
-pub(crate) use self::list::MOST_KEYS;
+pub(crate) use self::list::{MOST_KEYS, has_form_in_xml};
 use self::origin::Endpoint;
 use self::pattern::{Asked, Verb};
 use self::refusal_body::RefusalsAreShort;
 use self::region::{Elsewhere, Regions};
 use crate::doors::connector;
 use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::connections::Connections;
 use crate::words::failure::{RequestError, RequestFailure};
 use crate::words::mtime;
 use crate::words::object::{ObjectRequest, SseCustomerKey};
@@ -111,6 +114,8 @@ pub(crate) struct Store {
     regions: Arc<Regions>,
     identities: Identities,
     endpoint: Endpoint,
+    /// Where our connector makes the connections.
+    hosts: Option<Hosts>,
     is_url: bool,
 }
 
@@ -126,6 +131,8 @@ pub(crate) struct Answer {
     /// As the writer of the object has recorded it ([`mtime`](crate::words::mtime)).
     pub(crate) mtime: Option<String>,
     pub(crate) checksum: StoredChecksum,
+    /// The connections to the server when it came; `None` where others than our connector make them.
+    pub(crate) connections: Option<Connections>,
     pub(crate) body: Body,
 }
 
@@ -200,15 +207,17 @@ impl Store {
     pub(crate) fn new(base: Client, connect_timeout: Duration) -> Self {
         let (base, connector) = with_connector(base);
         let (regions, identities) = (Arc::default(), Identities::new(base.config().identity_cache()));
+        let hosts = connector.clone().map(Hosts::new);
         let direct = connector.and_then(|connector| Direct::new(base.config(), connector, identities.clone()));
         let endpoint = Endpoint::default();
-        let (client, writer) = Self::clients(&base, connect_timeout, &identities, &endpoint);
-        Self { client, writer, base, direct: direct.map(Arc::new), regions, identities, endpoint, is_url: false }
+        let (client, writer) = Self::clients(&base, connect_timeout, &identities, &endpoint, hosts.as_ref());
+        Self { client, writer, base, direct: direct.map(Arc::new), regions, identities, endpoint, hosts, is_url: false }
     }
 
     /// The same with another timeout. Both share their connections and their knowledge.
     pub(crate) fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
-        let (client, writer) = Self::clients(&self.base, connect_timeout, &self.identities, &self.endpoint);
+        let Self { base, identities, endpoint, hosts, .. } = &self;
+        let (client, writer) = Self::clients(base, connect_timeout, identities, endpoint, hosts.as_ref());
         Self { client, writer, direct: self.direct.map(|direct| Arc::new(direct.again())), ..self }
     }
 
@@ -217,17 +226,13 @@ impl Store {
         self.endpoint.get()
     }
 
-    /// The time in which its fastest connection was open; `None` before the first, and where others make them.
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.direct.as_ref()?.round_trip()
-    }
-
     /// For reading, and for writing.
     fn clients(
         client: &Client,
         connect_timeout: Duration,
         identities: &Identities,
         endpoint: &Endpoint,
+        hosts: Option<&Hosts>,
     ) -> (Client, Client) {
         let mut config = as_the_engine_needs(client, connect_timeout).identity_cache(identities.clone());
         config.push_interceptor(SharedInterceptor::permanent(KeysNeedTls));
@@ -236,6 +241,9 @@ impl Store {
         config.push_interceptor(SharedInterceptor::permanent(OnlyWhatIsRead));
         config.push_interceptor(SharedInterceptor::permanent(AskForChecksum));
         config.push_interceptor(SharedInterceptor::permanent(endpoint.clone()));
+        if let Some(hosts) = hosts {
+            config.push_interceptor(SharedInterceptor::permanent(hosts.clone()));
+        }
         (Client::from_conf(config.build()), writer)
     }
 
@@ -272,10 +280,15 @@ impl Store {
                 e_tag: output.e_tag,
                 last_modified: output.last_modified.map(|at| (at.secs(), at.subsec_nanos())),
                 mtime: output.metadata.and_then(|mut metadata| metadata.remove(mtime::NAME)),
+                connections: None,
                 body: Body { stream: output.body, arrived: None },
             })
         };
-        self.send(&asked, first_byte, Some(sent), request).await
+        let mut answer = self.send(&asked, first_byte, Some(sent), request).await?;
+        if let (None, Some(hosts)) = (answer.connections, &self.hosts) {
+            answer.connections = hosts.connections(&object.address.bucket);
+        }
+        Ok(answer)
     }
 
     /// Asks for the checksum of the object, which the answer to a ranged GET does not tell, with the ETag of the
@@ -305,6 +318,7 @@ impl Store {
                 e_tag: output.e_tag,
                 last_modified: None,
                 mtime: None,
+                connections: None,
                 body: Body { stream: ByteStream::default(), arrived: None },
             })
         };
@@ -370,8 +384,13 @@ impl Store {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            if self.is_url
+                && let Some(moved) = from_url::moved(&error)
+            {
+                return Err(moved);
+            }
             let used = region.as_ref().or(self.client.config().region()).map_or("", Region::as_ref);
-            match elsewhere(&error, used) {
+            match elsewhere(&error, used).filter(|_| !self.is_url) {
                 Some(Elsewhere { region: Some(region) }) if !redirected => {
                     tracing::debug!(bucket, from = used, to = region, "the bucket is in another region");
                     self.regions.learn(bucket, Region::new(region));
@@ -607,7 +626,6 @@ fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> Req
             }
         }
         SdkError::ConstructionFailure(_) => RequestFailure::Final(RequestError::NotSent { source: root_cause(&error) }),
-        // A success that cannot be understood refuses nothing.
         SdkError::ServiceError(ref service) if !service.raw().status().is_success() => {
             let status = service.raw().status().as_u16();
             match service.err().code() {
@@ -615,10 +633,34 @@ fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E>) -> Req
                 code => refusal(status, code, service.err().message()),
             }
         }
+        // S3 may answer a copy or the end of an upload with 200 before it is done; an error is in the body then (API
+        // reference, CopyObject and CompleteMultipartUpload).
+        SdkError::ServiceError(ref service) if service.err().code().is_some() => {
+            let code = service.err().code();
+            refusal(status_of(code.unwrap_or_default()), code, service.err().message())
+        }
         SdkError::ResponseError(ref response) if response.raw().status().as_u16() >= 400 => {
             refusal(response.raw().status().as_u16(), None, None)
         }
+        // A success that cannot be understood refuses nothing.
         _ => RequestFailure::Final(RequestError::BadResponse { what: root_cause(&error).to_string() }),
+    }
+}
+
+/// The status that S3 gives an error of that code where the error is the whole answer. Another attempt may help against
+/// an unknown one.
+fn status_of(code: &str) -> u16 {
+    match code {
+        "SlowDown" | "SlowDownWrite" | "ServiceUnavailable" => 503,
+        "AccessDenied" | "InvalidObjectState" => 403,
+        "NoSuchBucket" | "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => 404,
+        "ConditionalRequestConflict" | "OperationAborted" => 409,
+        "PreconditionFailed" => 412,
+        "NotImplemented" => 501,
+        "BadDigest" | "EntityTooLarge" | "EntityTooSmall" | "ExpiredToken" | "InvalidArgument" | "InvalidPart"
+        | "InvalidPartOrder" | "InvalidRequest" | "MalformedXML" | "RequestTimeout" => 400,
+        code if code.starts_with("KMS.") => 400,
+        _ => 500,
     }
 }
 

@@ -70,8 +70,9 @@ impl Copy {
         self
     }
 
-    /// Objects of at least so many bytes are copied in parts, several at a time; 5 GiB by default, which is the most
-    /// that S3 copies by one request. Lower values copy large objects faster, and cost more requests.
+    /// Objects of at least so many bytes are copied in parts; 5 GiB by default, which is the most that S3 copies by one
+    /// request. Lower values copy large objects faster, and cost more requests. There are 16 parts at a time, or
+    /// [`max_concurrency`](crate::TransferConfig::max_concurrency) if that is not the default.
     pub fn in_parts_from(mut self, bytes: u64) -> Self {
         self.order.in_parts_from = bytes;
         self

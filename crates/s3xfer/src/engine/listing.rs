@@ -19,7 +19,7 @@ use crate::engine::shared::Shared;
 use crate::rules::ranges::{Disorder, MOST_REQUESTS, Ranges, Taken};
 use crate::rules::retry::Attempts;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
-use crate::words::listing::{ListRequest, ListedObject, Page, PageAt};
+use crate::words::listing::{ListRequest, ListedObject, NotDeleted, Page, PageAt};
 use crate::words::object::{ObjectAddress, is_directory_bucket};
 
 /// The objects of a prefix, in the order in which the server lists them: by the bytes of their keys, but for S3's
@@ -214,8 +214,8 @@ impl Ask for AskPage<'_> {
     }
 }
 
-/// Deletes up to [`MOST_KEYS`](crate::doors::s3::MOST_KEYS) objects, and returns the server's errors about those that
-/// are still there.
+/// Deletes up to [`MOST_KEYS`](crate::doors::s3::MOST_KEYS) objects with keys that XML can carry, and returns the
+/// server's errors about those that are still there. `None`: the server deletes them one by one only.
 ///
 /// # Errors
 ///
@@ -223,17 +223,17 @@ impl Ask for AskPage<'_> {
 pub(crate) async fn delete(
     session: &Session,
     asked: &ListRequest,
-    keys: &[String],
-) -> Result<Vec<crate::words::listing::NotDeleted>, TransferError> {
+    keys: &[&String],
+) -> Result<Option<Vec<NotDeleted>>, TransferError> {
     struct AskDelete<'a> {
         session: &'a Session,
         asked: &'a ListRequest,
         address: ObjectAddress,
-        keys: &'a [String],
+        keys: &'a [&'a String],
     }
 
     impl Ask for AskDelete<'_> {
-        type Answer = Vec<crate::words::listing::NotDeleted>;
+        type Answer = Option<Vec<NotDeleted>>;
         type Error = TransferError;
 
         async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<Self::Answer>, TransferError> {
@@ -253,4 +253,39 @@ pub(crate) async fn delete(
     let address = ObjectAddress { bucket: asked.bucket.clone(), key: asked.prefix.clone() };
     let _permit = session.limits.permit().await;
     session.persist(&mut AskDelete { session, asked, address, keys }).await
+}
+
+/// Deletes one object.
+///
+/// # Errors
+///
+/// [`TransferError`]: it may be deleted all the same where there was no answer.
+pub(crate) async fn delete_one(session: &Session, asked: &ListRequest, key: &str) -> Result<(), TransferError> {
+    struct AskDelete<'a> {
+        session: &'a Session,
+        asked: &'a ListRequest,
+        address: ObjectAddress,
+    }
+
+    impl Ask for AskDelete<'_> {
+        type Answer = ();
+        type Error = TransferError;
+
+        async fn attempt(&mut self, _: &mut Attempts) -> Result<Attempted<()>, TransferError> {
+            let patience = self.session.config.first_byte_timeout();
+            match self.session.store.delete_one(self.asked, &self.address.key, patience).await {
+                Ok(()) => Ok(Attempted::Answered(())),
+                Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
+                Err(failure) => Err(failure.into_error(&self.address, None)),
+            }
+        }
+
+        fn at(&self) -> At<'_> {
+            At { object: &self.address, part: 0, offset: 0 }
+        }
+    }
+
+    let address = ObjectAddress { bucket: asked.bucket.clone(), key: key.to_owned() };
+    let _permit = session.limits.permit().await;
+    session.persist(&mut AskDelete { session, asked, address }).await
 }

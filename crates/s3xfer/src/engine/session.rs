@@ -2,7 +2,7 @@
 //!
 //! Dropped at any await, the attempt is over, and only the bytes that it has handed over remain.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -39,6 +39,8 @@ const MOST_REQUESTS_OF_A_PART: usize = 3;
 /// Parts that an upload sends at once, unless `max_concurrency` says otherwise: its default is a bound for downloads.
 /// S3 takes some 20 MB/s on a connection.
 const MOST_UPLOADS: u32 = 64;
+/// The same for a copy, whose bytes tell nothing of the network.
+const MOST_COPIES: u32 = 16;
 
 /// One transfer's way to the server, its limits and its counters.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ pub(crate) struct Session {
     pub(crate) started: Instant,
     memory: TransferMemory,
     processors: Stint,
+    most_requests: u32,
     /// The place that the memory was asked for; `None` inside where no request has gone out.
     place: OnceLock<Option<Place>>,
 }
@@ -58,25 +61,33 @@ pub(crate) struct Session {
 impl Session {
     /// Begins now.
     pub(crate) fn new(shared: Shared) -> Arc<Self> {
-        let requests = most_requests(&shared.config, &shared.limits);
-        Self::within(shared, requests)
+        let adaptive = shared.config.adaptive_concurrency();
+        Self::within(shared, u32::MAX, adaptive, false)
     }
 
     /// The same for an upload. More of them hold more memory, and bring nothing until a link of 10 Gbit/s is full.
     pub(crate) fn of_uploads(shared: Shared) -> Arc<Self> {
-        let requests = most_requests(&shared.config, &shared.limits);
-        let is_default = shared.config.max_concurrency() == TransferConfig::default().max_concurrency();
-        let most = if is_default { MOST_UPLOADS } else { u32::MAX };
-        Self::within(shared, requests.min(most))
+        let adaptive = shared.config.adaptive_concurrency();
+        Self::within(shared, MOST_UPLOADS, adaptive, true)
     }
 
-    fn within(shared: Shared, requests: u32) -> Arc<Self> {
+    /// The same for a copy. Always as many requests as there may be: its bytes do not come here, so nothing else tells
+    /// how many there should be.
+    pub(crate) fn of_copies(shared: Shared) -> Arc<Self> {
+        Self::within(shared, MOST_COPIES, false, false)
+    }
+
+    /// Begins now, with at most so many requests at once unless `max_concurrency` is not the default.
+    fn within(shared: Shared, most_by_default: u32, adaptive: bool, are_uploads: bool) -> Arc<Self> {
         let Shared { store, config, limits, memory, timeline, .. } = shared;
+        let is_default = config.max_concurrency() == TransferConfig::default().max_concurrency();
+        let most = if is_default { most_by_default } else { u32::MAX };
+        let most_requests = if config.use_threads() { limits.requests().min(most) } else { 1 };
         let started = Instant::now();
-        let bounds = Bounds { requests, part_bytes: config.multipart_chunksize() };
-        let steering = Steering::new(bounds, config.adaptive_concurrency(), started, timeline);
+        let bounds = Bounds { requests: most_requests, part_bytes: config.multipart_chunksize(), are_uploads };
+        let steering = Steering::new(bounds, adaptive, started, timeline);
         let (counters, processors, place) = (Counters::default(), Stint::begin(), OnceLock::new());
-        Arc::new(Self { store, config, limits, counters, steering, started, memory, processors, place })
+        Arc::new(Self { store, config, limits, counters, steering, started, memory, processors, most_requests, place })
     }
 
     /// Sees `ask` through, with as many attempts and as much patience as the configuration gives to each.
@@ -86,9 +97,9 @@ impl Session {
     /// [`TransferError::PartFailed`] when the retry rule gives up, and those of `ask`.
     pub(crate) async fn persist<A: Ask>(&self, ask: &mut A) -> Result<A::Answer, A::Error> {
         let attempts = Attempts::new(self.config.num_download_attempts(), self.config.patience(), self.floor());
-        let attempts = attempts.paced(self.config.adaptive_concurrency());
+        let attempts = attempts.adaptive(self.config.adaptive_concurrency());
         let part = spans::part(ask.at().part, ask.range());
-        persist(attempts, &self.counters, self.started, ask).instrument(part).await
+        persist(attempts, (&self.counters, self.started), Some(&self.steering), ask).instrument(part).await
     }
 
     /// The answer to a request, or to a second or third one that is sent where those before are late: whichever begins
@@ -145,10 +156,11 @@ impl Session {
         let seconds = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) as f64 / 1e9;
         let all = [network, bandwidth, sink, retry].map(seconds).iter().sum::<f64>();
         let share = |nanos| if all > 0.0 { seconds(nanos) / all } else { 0.0 };
-        let most_requests = self.most_requests();
+        let fit = self.limits.requests();
+        let is_all_that_fit = self.config.use_threads() && self.most_requests == fit;
         Evidence {
-            most_requests,
-            memory_bound: self.config.use_threads() && most_requests < self.limits.requests_without_memory_limit(),
+            most_requests: self.most_requests,
+            memory_bound: is_all_that_fit && fit < self.limits.requests_without_memory_limit(),
             receiver_share: share(sink),
             bandwidth_share: share(bandwidth),
             retry_share: share(retry),
@@ -159,7 +171,7 @@ impl Session {
 
     /// Most requests that this transfer may have in flight.
     pub(crate) fn most_requests(&self) -> u32 {
-        most_requests(&self.config, &self.limits)
+        self.most_requests
     }
 
     /// The report of a transfer that has moved `bytes`, as far as any transfer has one.
@@ -182,7 +194,7 @@ impl Session {
             retries: counters.retries.load(Ordering::Relaxed),
             second_requests,
             splits,
-            most_requests: self.most_requests(),
+            most_requests: self.most_requests,
             peak_requests: counters.peak_requests.load(Ordering::Relaxed),
             peak_memory_bytes: self.limits.peak_memory_bytes(),
             peak_io_queue: 0,
@@ -217,13 +229,6 @@ impl Drop for Session {
     }
 }
 
-fn most_requests(config: &TransferConfig, limits: &Limits) -> u32 {
-    match config.use_threads() {
-        true => limits.requests(),
-        false => 1,
-    }
-}
-
 /// Something that is asked of the server until it is there.
 pub(crate) trait Ask: Send {
     type Answer: Send;
@@ -246,6 +251,11 @@ pub(crate) trait Ask: Send {
     fn range(&self) -> Option<Range<u64>> {
         None
     }
+
+    /// Completes when there is nothing left to ask for, so that a pause before the next attempt is of no use.
+    fn withdrawn(&mut self) -> impl Future<Output = ()> + Send {
+        pending()
+    }
 }
 
 /// The end of an attempt.
@@ -264,15 +274,16 @@ pub(crate) struct At<'a> {
     pub(crate) offset: u64,
 }
 
-/// Sees `ask` through. `began` is when the transfer did; the retries are counted in `counters`.
+/// Sees `ask` through. `began` is when the transfer did; the retries are counted in `counters`. The `steering` knows
+/// whether requests wait for their turn.
 ///
 /// # Errors
 ///
 /// [`TransferError::PartFailed`] when the retry rule gives up, and those of `ask`.
 pub(crate) async fn persist<A: Ask>(
     mut attempts: Attempts,
-    counters: &Counters,
-    began: Instant,
+    (counters, began): (&Counters, Instant),
+    steering: Option<&Steering>,
     ask: &mut A,
 ) -> Result<A::Answer, A::Error> {
     loop {
@@ -282,7 +293,8 @@ pub(crate) async fn persist<A: Ask>(
             Attempted::Again => continue,
             Attempted::Failed(source) => source,
         };
-        let now = Now { time: began.elapsed(), transfer_bytes: counters.received() };
+        let is_paced = steering.is_some_and(Steering::is_paced);
+        let now = Now { time: began.elapsed(), transfer_bytes: counters.received(), is_paced };
         let pause = {
             let At { object, part, offset } = ask.at();
             match attempts.after(&source, now, rand::random()) {
@@ -302,7 +314,13 @@ pub(crate) async fn persist<A: Ask>(
                 }
             }
         };
-        counters.waited.retry.time(sleep(pause)).await;
+        let pause = async {
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = ask.withdrawn() => {}
+            }
+        };
+        counters.waited.retry.time(pause).await;
         counters.retries.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -10,10 +10,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::rules::at_once::Beside;
 use crate::rules::concurrency::{Concurrency, Seen};
 use crate::rules::control::{Bounds, Controller};
 use crate::rules::lateness::FEW;
+use crate::rules::merge::Merged;
 use crate::rules::split::{OnItsWay, Split};
+use crate::words::connections::Connections;
 use crate::words::found::Found;
 use crate::words::timeline::{Moment, Timeline};
 use crate::words::verdict::Evidence;
@@ -82,12 +85,15 @@ struct Place {
     coming: Option<(u64, Arc<AtomicU64>)>,
     /// Whether its connection is given up, until the next answer begins.
     is_given_up: bool,
+    /// Whether no request for it is on its way: it waits for its turn, or for the end of a pause.
+    waits: bool,
 }
 
 /// A request in flight, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Flow {
     steering: Arc<Steering>,
+    beside: Beside,
     answered: bool,
     refused: bool,
 }
@@ -147,8 +153,17 @@ impl Steering {
     pub(crate) fn part_bytes(&self, left: u64) -> Option<u64> {
         let mut state = self.state()?;
         let bytes = state.controller.part_bytes(left);
-        state.controller.planned_one();
+        if left > 0 {
+            state.controller.planned_one();
+        }
         Some(bytes)
+    }
+
+    /// A part has to be asked for once more.
+    pub(crate) fn planned_again(&self) {
+        if let Some(mut state) = self.state() {
+            state.controller.planned_one();
+        }
     }
 
     /// Sets the transfer's total bytes.
@@ -156,9 +171,14 @@ impl Steering {
         self.lock().controller.wants(bytes);
     }
 
+    /// Whether requests wait for their turn, because some were refused.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.state().is_some_and(|state| state.controller.is_paced())
+    }
+
     /// Waits until one more request may be sent: one after the other, at the rate of the moment.
     pub(crate) async fn slot(&self) {
-        if !self.state().is_some_and(|state| state.controller.is_paced()) {
+        if !self.is_paced() {
             return;
         }
         let _turn = self.turn.lock().await;
@@ -172,17 +192,17 @@ impl Steering {
         }
     }
 
-    /// A new connection to the server was open after so long.
-    pub(crate) fn connected(&self, after: Duration) {
+    /// The connections to the server at this moment.
+    pub(crate) fn connections(&self, connections: Connections) {
         if let Some(mut state) = self.state() {
-            state.controller.connected(after);
+            state.controller.connections(connections);
         }
     }
 
     /// A request is sent.
     pub(crate) fn asked(self: &Arc<Self>) -> Flow {
-        self.lock().controller.asked(self.started.elapsed());
-        Flow { steering: self.clone(), answered: false, refused: false }
+        let beside = self.lock().controller.asked(self.started.elapsed());
+        Flow { steering: self.clone(), beside, answered: false, refused: false }
     }
 
     /// Waits until a request that was sent at `began` is late to its first byte; for ever where none ever is. The
@@ -333,6 +353,23 @@ impl Steering {
         Some((off, part_bytes))
     }
 
+    /// Withdraws parts that wait for their turn, where larger ones are to be made of them: the bytes to be asked for
+    /// again, and in how large parts. `left` bytes are not asked for yet.
+    pub(crate) fn merge(&self, left: u64) -> Vec<(Range<u64>, u64)> {
+        let Some(mut state) = self.state().filter(|state| state.controller.is_paced()) else { return Vec::new() };
+        let mut waiting: Vec<Range<u64>> = state.on_their_way.iter().filter_map(|span| span.waiting()).collect();
+        waiting.sort_unstable_by_key(|part| part.start);
+        let mut withdrawn = Vec::new();
+        for Merged { bytes, part_bytes } in state.controller.merge(&waiting, left) {
+            let spans = state.on_their_way.iter().filter(|span| bytes.contains(&span.left().start));
+            // Some may have had their turn meanwhile.
+            let parts: Vec<Range<u64>> = spans.filter_map(|span| span.withdraw()).collect();
+            state.controller.withdrawn(u32::try_from(parts.len()).unwrap_or(u32::MAX));
+            withdrawn.extend(together(parts).into_iter().map(|bytes| (bytes, part_bytes)));
+        }
+        withdrawn
+    }
+
     /// Gives up the connections of parts whose ends nobody else can take, where another connection brings the rest much
     /// sooner.
     pub(crate) fn give_up_slow(&self) {
@@ -378,6 +415,13 @@ impl Steering {
     }
 }
 
+/// Neighbours become one.
+fn together(mut parts: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    parts.sort_unstable_by_key(|part| part.start);
+    let runs = parts.chunk_by(|part, next| part.end == next.start);
+    runs.filter_map(|run| Some(run.first()?.start..run.last()?.end)).collect()
+}
+
 impl State {
     fn target(&self) -> u32 {
         let target = match self.left {
@@ -400,7 +444,7 @@ impl Flow {
     pub(crate) fn answered(mut self, waited: Duration) -> Self {
         let answers = {
             let mut state = self.steering.lock();
-            state.controller.answered(self.steering.started.elapsed(), waited);
+            state.controller.answered(self.steering.started.elapsed(), waited, self.beside);
             state.answers += 1;
             state.answers
         };
@@ -415,7 +459,8 @@ impl Flow {
 
     /// It was refused for coming too fast.
     pub(crate) fn refused(mut self) {
-        self.steering.lock().controller.refused(self.steering.started.elapsed());
+        let now = self.steering.started.elapsed();
+        self.steering.lock().controller.refused(now, self.beside, self.answered);
         self.refused = true;
     }
 }
@@ -449,7 +494,16 @@ impl Span {
     /// Half-open, in the object.
     pub(crate) fn new(bytes: Range<u64>) -> Arc<Self> {
         let Range { start, end } = bytes;
-        let place = Place { start, at: start, end, answered: None, since: start, coming: None, is_given_up: false };
+        let place = Place {
+            start,
+            at: start,
+            end,
+            answered: None,
+            since: start,
+            coming: None,
+            is_given_up: false,
+            waits: true,
+        };
         Arc::new(Self { place: Mutex::new(place), stopped: Notify::new() })
     }
 
@@ -505,6 +559,31 @@ impl Span {
         let mut place = self.place();
         (place.answered, place.since, place.coming, place.is_given_up) = (None, place.at, None, true);
         self.stopped.notify_one();
+    }
+
+    /// A request for it is sent.
+    pub(crate) fn asked(&self) {
+        self.place().waits = false;
+    }
+
+    /// That request has failed, or has not brought all, and another one follows.
+    pub(crate) fn asks_again(&self) {
+        self.place().waits = true;
+    }
+
+    /// The bytes that are left, if no request for them is on its way.
+    fn waiting(&self) -> Option<Range<u64>> {
+        let place = self.place();
+        (place.waits && place.at < place.end).then(|| place.at..place.end)
+    }
+
+    /// Leaves these bytes to another part.
+    fn withdraw(&self) -> Option<Range<u64>> {
+        let mut place = self.place();
+        let left = (place.waits && place.at < place.end).then(|| place.at..place.end)?;
+        place.end = place.at;
+        self.stopped.notify_one();
+        Some(left)
     }
 
     /// Cuts at most `bytes` off its end, none that were taken. Gives those that were.
@@ -594,7 +673,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_is_late_sooner_once_everything_has_been_asked_for() {
-        let bounds = Bounds { requests: 8, part_bytes: 1 << 20 };
+        let bounds = Bounds { requests: 8, part_bytes: 1 << 20, are_uploads: false };
         let steering = Steering::new(bounds, true, Instant::now(), None);
         for _ in 0..20 {
             drop(steering.asked().answered(Duration::from_millis(100)));
@@ -614,7 +693,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_do_not_wait_for_long_once_a_server_that_refused_everything_answers_again() {
-        let bounds = Bounds { requests: 64, part_bytes: 1 << 20 };
+        let bounds = Bounds { requests: 64, part_bytes: 1 << 20, are_uploads: false };
         let steering = Steering::new(bounds, true, Instant::now(), None);
         for _ in 0..100 {
             drop(steering.asked().answered(Duration::from_millis(30)));
@@ -640,9 +719,35 @@ mod tests {
         assert!(late < Duration::from_secs(5), "{late:?}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn parts_that_wait_for_their_turn_are_withdrawn_for_larger_ones() {
+        let bounds = Bounds { requests: 64, part_bytes: 64 << 20, are_uploads: false };
+        let steering = Steering::new(bounds, true, Instant::now(), None);
+        for _ in 0..40 {
+            drop(steering.asked().answered(Duration::from_millis(30)));
+        }
+        tokio::time::advance(Duration::from_millis(100)).await;
+        let spans: Vec<_> = (0..32_u64).map(|part| Span::new(part << 20..(part + 1) << 20)).collect();
+        let _shared: Vec<_> = spans.iter().map(|span| steering.share(span)).collect();
+        assert_eq!(steering.merge(0), [], "nothing was refused");
+        let flows: Vec<_> = (0..16).map(|_| steering.asked()).collect();
+        flows.into_iter().for_each(Flow::refused);
+        // One of them has its turn.
+        spans[9].asked();
+        let merged = steering.merge(0);
+        let all: Vec<_> = merged.iter().map(|(bytes, _)| bytes.clone()).collect();
+        assert_eq!(all, [0..9 << 20, 10 << 20..32 << 20]);
+        assert!(merged.iter().all(|(_, part_bytes)| *part_bytes > 1 << 20), "{merged:?}");
+        assert!(spans[0].cut_short().now_or_never().is_some() && spans[9].cut_short().now_or_never().is_none());
+        assert_eq!(steering.merge(31 << 20), [], "the one that is left has no neighbour");
+        spans[9].asks_again();
+        assert_eq!(spans[9].withdraw(), Some(9 << 20..10 << 20));
+        assert_eq!(spans[9].withdraw(), None, "it has nothing left");
+    }
+
     #[test]
     fn the_end_of_a_part_goes_to_others_only_when_nothing_else_is_left() {
-        let bounds = Bounds { requests: 8, part_bytes: 8 << 20 };
+        let bounds = Bounds { requests: 8, part_bytes: 8 << 20, are_uploads: false };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let steering = Steering::new(bounds, true, Instant::now(), None);

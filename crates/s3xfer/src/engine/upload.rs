@@ -34,6 +34,7 @@ use crate::words::failure::{RequestError, TransferError};
 use crate::words::mtime;
 use crate::words::progress::Progress;
 use crate::words::report::TransferReport;
+use crate::words::target::ChecksumUse;
 use content::ReadPace;
 use order::{Order, Resume};
 use part::Carrier;
@@ -110,9 +111,21 @@ impl Upload {
     }
 
     /// The checksum that is computed of the bytes as they are read, sent along, and kept by S3 with the object, of the
-    /// FULL_OBJECT type; CRC64NVME by default.
+    /// FULL_OBJECT type; CRC64NVME by default. The upload fails where the server refuses it.
+    ///
+    /// Some servers other than S3 refuse the default, too. The request is then sent once more without a checksum, and
+    /// the client's later requests for that bucket have none. A warning is logged, and the report's
+    /// [`integrity`](TransferReport::integrity) is [`NoChecksum`](crate::NotValidated::NoChecksum) unless the server
+    /// tells one all the same.
     pub fn checksum(mut self, algorithm: ChecksumAlgorithm) -> Self {
-        self.order.target.checksum = algorithm;
+        (self.order.target.checksum, self.order.target.checksum_use) = (algorithm, ChecksumUse::Chosen);
+        self
+    }
+
+    /// No request carries a checksum, so the server compares the bytes with nothing. For servers that refuse checksums
+    /// in a way that is not recognised; see [`checksum`](Self::checksum), of which the last call counts.
+    pub fn without_checksum(mut self) -> Self {
+        self.order.target.checksum_use = ChecksumUse::No;
         self
     }
 

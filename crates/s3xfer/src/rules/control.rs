@@ -9,21 +9,25 @@
 //! - A lower number must carry as much, or it is left again: the rate of a body may have been thought too high.
 //! - More is worse on some networks. A number at which clearly less came than at a lower one is left at once, and not
 //!   gone back to for a while; and where a lower number carries more, a still lower one is tried.
-//! - Refused requests (503) come too fast: they follow each other more slowly ([`Pacing`]) and ask for larger parts.
+//! - Refused requests (503) came too fast, or were too many ([`Refusals`]).
 //! - A window in which the requests were not there, or waited for the receiver, says nothing.
 //!
 //! `benches/auto` plays it on many networks, against fixed numbers and the rules of others; `docs/BENCHMARKS.md` has
 //! the figures. Times are since the transfer's beginning and given by the caller.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use super::at_once::Beside;
 use super::crest::Crest;
-use super::lateness::{Lateness, PartTimes};
+use super::lateness::{FEW, Lateness, PartTimes};
+use super::merge::{Merged, merge};
 use super::meter::{Mark, Meter};
-use super::pacing::Pacing;
-use super::part_size::{Knowledge, LEAST_PART_BYTES, OPENED_BYTES, PART_BYTES, part_bytes};
-use super::retire::{retire, retire_among_few};
+use super::part_size::{Knowledge, LEAST_PART_BYTES, OPENED_BYTES, part_bytes};
+use super::refusals::Refusals;
+use super::retire::{Retired, retire, retire_among_few};
 use super::split::{OnItsWay, Others, Split, split};
+use crate::words::connections::Connections;
 use crate::words::found::Found;
 use crate::words::timeline::Moment;
 use crate::words::verdict::Evidence;
@@ -35,6 +39,8 @@ pub(crate) struct Bounds {
     pub(crate) requests: u32,
     /// Most bytes of a part; at least 1.
     pub(crate) part_bytes: u64,
+    /// Whether bytes are sent: a body flows from the request on then, and the answer comes after it.
+    pub(crate) are_uploads: bool,
 }
 
 /// Follows a transfer. See the [module](self).
@@ -44,7 +50,7 @@ pub(crate) struct Controller {
     meter: Meter,
     lateness: Lateness,
     part_times: PartTimes,
-    pacing: Pacing,
+    refusals: Refusals,
     /// Parts that were planned, and not asked for yet.
     unasked: u32,
     /// Requests to have in flight.
@@ -71,23 +77,14 @@ pub(crate) struct Controller {
     ceiling_seconds: f64,
     /// Bytes that are wanted in all; `None` while nobody has said so.
     wanted: Option<u64>,
-    /// Seconds in which the fastest new connection was open; 0 while unknown.
+    /// Seconds in which the fastest connection was open; 0 while unknown.
     round_trip: f64,
     /// Most that came with so many bodies while the link has not been full yet.
     crest: Crest,
     has_rushed: bool,
-    /// Connections that were given up as too slow, and when to look for the next one.
-    retired: u64,
-    retire_at: f64,
+    retired: Retired,
     /// Parts to be cut off where they are.
     shed: u32,
-    /// Fewest bytes of a part, once requests were refused.
-    least_part: f64,
-    /// When a volley was refused last, and how many requests in all.
-    refused_at: f64,
-    refused: u64,
-    /// When a request was refused last.
-    newest_refusal: f64,
     /// Highest rate of a body alone or in a window of [`CALM`], and the beginning of the newest one.
     fastest: f64,
     calm: Mark,
@@ -188,9 +185,11 @@ const LONGEST_WINDOW: f64 = 0.5;
 const DRAIN: f64 = 8.0;
 const SHORTEST_DRAIN: f64 = 0.1;
 const LONGEST_DRAIN: f64 = 1.0;
-/// Seconds in which refusals are one volley, or the time to the first byte where that is longer.
-const VOLLEY: f64 = 0.1;
 
+/// Connections that are late to their first answer, at least, and one for so many that have answered, from which on
+/// they are not served.
+const UNSERVED: u32 = 2;
+const SERVED_OF_ONE_UNSERVED: u32 = 5;
 /// Round trips in which a connection finds its rate, and the least seconds of one for which that takes long.
 const OPENING: f64 = 8.0;
 const LONG_TRIP: f64 = 0.03;
@@ -201,11 +200,6 @@ const LAST: f64 = 0.5;
 /// Second requests that are always within the budget, and of how many requests one more is.
 const SECOND_REQUESTS: u64 = 4;
 const REQUESTS_OF_ONE_MORE: u64 = 20;
-/// The same of connections that are given up as too slow.
-const RETIRED: u64 = 4;
-const REQUESTS_OF_ONE_RETIRED: u64 = 4;
-/// Seconds between two looks for one.
-const RETIRE_EVERY: f64 = 0.02;
 
 impl Controller {
     /// At the beginning of a transfer.
@@ -216,7 +210,7 @@ impl Controller {
             meter: Meter::default(),
             lateness: Lateness::default(),
             part_times: PartTimes::default(),
-            pacing: Pacing::default(),
+            refusals: Refusals::default(),
             unasked: 0,
             target,
             level: Level { at: 0.0, answers: 0, added: target, mark: None },
@@ -234,13 +228,8 @@ impl Controller {
             round_trip: 0.0,
             crest: Crest::default(),
             has_rushed: false,
-            retired: 0,
-            retire_at: 0.0,
+            retired: Retired::default(),
             shed: 0,
-            least_part: 0.0,
-            refused_at: f64::NEG_INFINITY,
-            refused: 0,
-            newest_refusal: f64::NEG_INFINITY,
             fastest: 0.0,
             calm: Mark::default(),
         }
@@ -255,16 +244,16 @@ impl Controller {
         self.target = found.requests.max(least).min(f64::from(self.bounds.requests));
         self.level.added = self.target;
         self.meter.first_byte = found.first_byte;
-        self.least_part = found.least_part.min(self.bounds.part_bytes as f64);
-        self.pacing = Pacing::told(found.per_second);
+        self.refusals = Refusals::told(found.per_second, found.least_part);
         self.told = Some(found);
     }
 
     /// The start of the next transfer to the same place; `None` while nothing has been judged.
     pub(crate) fn found(&self) -> Option<Found> {
-        // Requests that wait for their turn are never enough to be judged.
-        let paced = Reached { requests: self.target, rate: 0.0, at: self.meter.now };
-        let judged = self.judged.or_else(|| self.pacing.is_on().then_some(paced))?;
+        // Requests that wait for their turn are never enough to be judged, and a few answers tell no pace.
+        let limited = Reached { requests: self.target, rate: 0.0, at: self.meter.now };
+        let is_limited = self.refusals.is_limited() && self.refusals.taken() >= FEW as u64;
+        let judged = self.judged.or_else(|| is_limited.then_some(limited))?;
         let is_full = !matches!(self.phase, Phase::Opening(_));
         let requests = match self.phase {
             // The level after it has not been judged.
@@ -273,8 +262,8 @@ impl Controller {
             Phase::Lowered(before) => before.requests,
         };
         let (body_rate, first_byte, first_answer) = (self.body_rate, self.meter.first_byte, self.first_answer);
-        let more_are_worse = self.ceiling.is_some();
-        let (per_second, least_part) = (self.pacing.to_remember(), self.least_part);
+        let more_are_worse = self.ceiling.is_some() || self.refusals.most().is_some();
+        let (per_second, least_part) = (self.refusals.pacing().to_remember(), self.least_part());
         Found { requests, body_rate, first_byte, first_answer, is_full, more_are_worse, per_second, least_part }
             .checked()
     }
@@ -290,7 +279,7 @@ impl Controller {
     pub(crate) fn target_before(&self, left: u32) -> u32 {
         let target = self.target();
         let few = (LAST * f64::from(target)) as u32;
-        match left <= few && self.present_ceiling().is_none() && !self.pacing.is_on() {
+        match left <= few && self.present_ceiling().is_none() && !self.refusals.is_limited() {
             true => target.saturating_add(few),
             false => target,
         }
@@ -308,16 +297,30 @@ impl Controller {
             body_rate: self.body_rate,
             told_rate: self.told.map(|found| found.body_rate),
             is_slow_to_open: self.opening() > 0.0,
-            after_refusals: self.least_part,
-            per_second: self.pacing.per_second(),
+            after_refusals: self.least_part(),
+            per_second: self.refusals.pacing().per_second(),
         };
         part_bytes(left, &knowledge).min(self.bounds.part_bytes)
     }
 
-    /// A new connection was open after so long: a round trip.
-    pub(crate) fn connected(&mut self, after: Duration) {
-        let seconds = after.as_secs_f64();
-        self.round_trip = if self.round_trip > 0.0 { self.round_trip.min(seconds) } else { seconds };
+    /// Fewest bytes of a part, once requests were refused.
+    fn least_part(&self) -> f64 {
+        self.refusals.pacing().least_part().min(self.bounds.part_bytes as f64)
+    }
+
+    /// The connections to the server at this moment. Where many are open over which it does not answer, it serves no
+    /// more than those over which it does.
+    pub(crate) fn connections(&mut self, Connections { round_trip, served, late }: Connections) {
+        self.round_trip = round_trip.as_secs_f64();
+        let most = f64::from(served.max(1));
+        if late < UNSERVED.max(served.div_ceil(SERVED_OF_ONE_UNSERVED)) || self.target <= most {
+            return;
+        }
+        self.raise_ceiling(Reached { requests: most, rate: 0.0, at: self.meter.now });
+        // More are not worse, they are nothing, so that fewer are no better.
+        self.ceiling.iter_mut().for_each(|ceiling| ceiling.is_tried = true);
+        self.phase = Phase::Steady;
+        self.set(most);
     }
 
     /// Seconds in which a new connection finds its rate; 0 where that takes no time to speak of.
@@ -344,7 +347,7 @@ impl Controller {
     /// The part of a verdict's evidence that is known here.
     pub(crate) fn evidence(&self) -> Evidence {
         let link_was_full = !matches!(self.phase, Phase::Opening(_));
-        let (best_body_bytes_per_second, refused) = (self.fastest, self.refused);
+        let (best_body_bytes_per_second, refused) = (self.fastest, self.refusals.count());
         Evidence { best_body_bytes_per_second, link_was_full, refused, ..self.meter.evidence() }
     }
 
@@ -361,31 +364,40 @@ impl Controller {
 
     /// Whether requests wait for their turn, because some were refused.
     pub(crate) fn is_paced(&self) -> bool {
-        self.pacing.is_on()
+        self.refusals.pacing().is_on()
     }
 
     /// When the next request may be sent: its turn is taken if that is `now`. To be asked again before long, for the
     /// rate changes.
     pub(crate) fn slot(&mut self, now: Duration) -> Duration {
-        self.pacing.look(now.as_secs_f64().max(self.meter.now), self.meter.answers);
-        self.pacing.slot(now)
+        self.refusals.slot(now, &self.meter)
     }
 
-    /// A part was planned, and a request for it follows.
+    /// A part was planned, or has to be asked for once more, and a request for it follows.
     pub(crate) fn planned_one(&mut self) {
         self.unasked += 1;
     }
 
-    /// A request is sent.
-    pub(crate) fn asked(&mut self, now: Duration) {
-        self.unasked = self.unasked.saturating_sub(1);
-        self.meter.asked(now);
+    /// So many of these are not to be asked for.
+    pub(crate) fn withdrawn(&mut self, parts: u32) {
+        self.unasked = self.unasked.saturating_sub(parts);
     }
 
-    /// Its first byte has come after `waited`.
-    pub(crate) fn answered(&mut self, now: Duration, waited: Duration) {
+    /// A request is sent, beside others.
+    pub(crate) fn asked(&mut self, now: Duration) -> Beside {
+        let beside = Beside { in_flight: self.meter.in_flight, refused: self.refusals.count() };
+        self.unasked = self.unasked.saturating_sub(1);
+        self.meter.asked(now);
+        beside
+    }
+
+    /// The first byte of one that was sent `beside` others has come after `waited`.
+    pub(crate) fn answered(&mut self, now: Duration, waited: Duration, beside: Beside) {
         self.meter.answered(now, waited);
         self.lateness.answered(waited);
+        if !self.bounds.are_uploads {
+            self.refusals.taken_one(&self.meter, beside);
+        }
         if self.meter.answers == 1 {
             self.begin(waited.as_secs_f64());
         }
@@ -402,7 +414,8 @@ impl Controller {
             let bounds = self.bounds;
             let (meter, lateness) = (self.meter.clone(), self.lateness.clone());
             let (wanted, first_answer) = (self.wanted, self.first_answer);
-            *self = Self { meter, lateness, wanted, first_answer, round_trip: self.round_trip, ..Self::new(bounds) };
+            let (round_trip, unasked, refusals) = (self.round_trip, self.unasked, self.refusals.anew());
+            *self = Self { meter, lateness, wanted, first_answer, round_trip, unasked, refusals, ..Self::new(bounds) };
         }
         let far = (waited / FAR).min(2.0) * f64::from(FIRST);
         self.target = self.target.max(far.min(f64::from(self.bounds.requests)));
@@ -414,33 +427,24 @@ impl Controller {
         self.meter.ended(now, flowed);
     }
 
-    /// It was refused for coming too fast.
-    pub(crate) fn refused(&mut self, now: Duration) {
-        self.meter.ended(now, false);
-        self.refused += 1;
-        let now = self.meter.now;
-        let window = self.meter.first_byte.max(VOLLEY);
-        let is_alone = now - std::mem::replace(&mut self.newest_refusal, now) > window;
-        // One of many that go well is no sign that they come too fast.
-        let is_stray = is_alone && !self.pacing.is_on() && self.meter.answers > 0;
-        if is_stray || now - self.refused_at < window {
-            return;
+    /// A request that was sent `beside` others was refused (503); `flowed` where its body had begun, as an upload's.
+    pub(crate) fn refused(&mut self, now: Duration, beside: Beside, flowed: bool) {
+        self.meter.ended(now, flowed);
+        if self.refusals.refused(&self.meter, beside) {
+            self.phase = Phase::Steady;
         }
-        self.refused_at = now;
-        self.pacing.refused(now, (self.meter.sent, self.refused, self.meter.answers));
-        self.least_part = (2.0 * self.least_part.max(PART_BYTES / 2.0)).min(self.bounds.part_bytes as f64);
-        self.phase = Phase::Steady;
     }
 
     /// Seconds without a first byte after which a request is late. `at_the_end` there is nothing else to ask for.
     pub(crate) fn late_after(&self, at_the_end: bool) -> Duration {
         // A second one would be one too many where they come too fast.
-        Duration::from_secs_f64(self.lateness.after(at_the_end && !self.pacing.is_on()))
+        Duration::from_secs_f64(self.lateness.after(at_the_end && !self.refusals.is_limited()))
     }
 
     /// A part of `bytes` was sent in so long, by one request.
     pub(crate) fn part_sent(&mut self, bytes: u64, took: Duration) {
         self.part_times.sent(bytes, took);
+        self.refusals.taken_one(&self.meter, Beside::default());
     }
 
     /// Time after which a part of `bytes` that is sent is late; `None` while nothing says so.
@@ -454,7 +458,8 @@ impl Controller {
     pub(crate) fn may_ask_again(&self, second_requests: u64, waited: Duration) -> bool {
         let budget = SECOND_REQUESTS + self.meter.sent / REQUESTS_OF_ONE_MORE;
         let is_late = waited.as_secs_f64() >= self.lateness.after(false);
-        !self.pacing.is_on() && second_requests < if is_late { budget } else { SECOND_REQUESTS.max(2 * budget / 3) }
+        !self.refusals.is_limited()
+            && second_requests < if is_late { budget } else { SECOND_REQUESTS.max(2 * budget / 3) }
     }
 
     /// Number of parts to cut off, because there are too many requests; given once.
@@ -462,37 +467,40 @@ impl Controller {
         std::mem::take(&mut self.shed)
     }
 
+    /// The `waiting` parts of which larger ones are made, because they wait for their turn: in order, half-open in the
+    /// object, none empty. `left` bytes are not asked for yet.
+    pub(crate) fn merge(&self, waiting: &[Range<u64>], left: u64) -> Vec<Merged> {
+        // A server that answers nothing refuses no rate, and larger parts are no help.
+        let pacing = self.refusals.pacing();
+        if !pacing.is_on() || pacing.is_silent() || waiting.len() < 2 {
+            return Vec::new();
+        }
+        let bytes: u64 = waiting.iter().map(|part| part.end - part.start).sum();
+        merge(waiting, self.part_bytes(left + bytes).max(1))
+    }
+
     /// Whether it is time to look for connections that are far slower than others; asked for once.
     pub(crate) fn may_retire(&mut self, now: Duration) -> bool {
-        let now = now.as_secs_f64();
-        let budget = RETIRED + self.meter.sent / REQUESTS_OF_ONE_RETIRED;
-        let may = now >= self.retire_at && self.retired < budget && !self.pacing.is_on() && !self.meter.is_held_up();
-        if may {
-            self.retire_at = now + RETIRE_EVERY;
-        }
-        may
+        !self.is_paced() && !self.meter.is_held_up() && self.retired.may_look(now.as_secs_f64(), self.meter.sent)
     }
 
     /// The part whose connection is to be given up, which another one would bring much sooner.
     pub(crate) fn retire(&mut self, parts: impl Iterator<Item = OnItsWay>) -> Option<usize> {
         let index = retire(parts, self.meter.first_byte)?;
-        self.retired += 1;
-        // Several are slow at a time.
-        self.retire_at = 0.0;
+        self.retired.one();
         Some(index)
     }
 
     /// The same where the `parts` are too few to be compared with each other.
     pub(crate) fn retire_among_few(&mut self, parts: &[OnItsWay]) -> Option<usize> {
         let index = retire_among_few(parts, self.meter.first_byte, self.meter.body_rate())?;
-        self.retired += 1;
-        self.retire_at = 0.0;
+        self.retired.one();
         Some(index)
     }
 
     /// The part whose end others should fetch. To be asked when every byte has been asked for.
     pub(crate) fn split(&self, parts: impl Iterator<Item = OnItsWay>) -> Option<Split> {
-        if self.pacing.is_on() || self.meter.is_held_up() {
+        if self.is_paced() || self.meter.is_held_up() {
             return None;
         }
         let least = (LEAST_PART_BYTES as u64).min(self.bounds.part_bytes);
@@ -510,7 +518,11 @@ impl Controller {
     /// called whenever something came, and when it is [`due`](Self::due).
     pub(crate) fn look(&mut self, now: Duration, received: u64, held: u32) {
         self.meter.look(now, received, held);
-        self.pacing.look(self.meter.now, self.meter.answers);
+        self.refusals.look(&self.meter);
+        if self.refusals.most().is_some_and(|most| self.target > most) {
+            self.phase = Phase::Steady;
+            self.set(self.target);
+        }
         self.glance();
         self.rush();
         self.retreat();
@@ -564,7 +576,7 @@ impl Controller {
     /// Opens the connections of the next level already while the first ones are waited for, where the transfer would
     /// take many answer times without them. The first body has told its rate by then.
     fn rush(&mut self) {
-        let Some(wanted) = self.wanted.filter(|_| !self.pacing.is_on() && !self.has_rushed) else {
+        let Some(wanted) = self.wanted.filter(|_| !self.refusals.is_limited() && !self.has_rushed) else {
             return;
         };
         if self.told.is_some_and(|found| found.is_full) {
@@ -648,11 +660,8 @@ impl Controller {
         self.judged = Some(now);
         let told = self.told.take();
         let is_confirmed = told.is_some_and(|found| self.body_rate == 0.0 || found.may_flow_at(self.body_rate));
-        match told {
-            Some(found) if is_confirmed => self.body_rate = self.body_rate.max(found.body_rate),
-            // It was another place's, and with it the refusals.
-            Some(_) if self.refused == 0 => (self.pacing, self.least_part) = (Pacing::default(), 0.0),
-            _ => {}
+        if let Some(found) = told.filter(|_| is_confirmed) {
+            self.body_rate = self.body_rate.max(found.body_rate);
         }
         if let Phase::Lowered(before) = self.phase {
             self.phase = Phase::Steady;
@@ -767,6 +776,7 @@ impl Controller {
     fn set(&mut self, requests: f64) {
         self.ceiling = self.present_ceiling();
         let most = self.ceiling.map_or(f64::INFINITY, |ceiling| ceiling.requests).min(f64::from(self.bounds.requests));
+        let most = most.min(self.refusals.most().unwrap_or(f64::INFINITY));
         let before = self.target;
         self.target = requests.max(1.0).min(most);
         let added = (self.target - before).max(0.0);

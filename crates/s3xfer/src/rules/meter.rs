@@ -110,6 +110,11 @@ impl Meter {
         self.now = now;
     }
 
+    /// Most requests that were in flight at one moment.
+    pub(crate) fn peak(&self) -> u32 {
+        self.peak
+    }
+
     /// Whether less than half of the peak is in flight, and nothing is left to ask for.
     pub(crate) fn is_tail(&self) -> bool {
         self.is_all_asked && 2 * self.in_flight < self.peak

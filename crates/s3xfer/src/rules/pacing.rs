@@ -1,5 +1,7 @@
 //! [`Pacing`]: how fast requests may follow each other once a server has refused some for coming too fast (503).
 //!
+//! Each volley asks for larger parts, too, unless the server answers nothing at all: then it refuses no rate.
+//!
 //! Additive increase would be too slow for a transfer of seconds: the rate is cut by a fixed share for each volley of
 //! refusals and grows by a small one while there are none.
 
@@ -10,8 +12,9 @@ use std::time::Duration;
 pub(crate) struct Pacing {
     /// `None`: as fast as they come.
     per_second: Option<f64>,
-    /// Whether only an earlier transfer's requests were refused.
-    is_hearsay: bool,
+    /// The rate, and the fewest bytes of a part, that an earlier transfer has found. It is gone by once a request is
+    /// refused: until then it may be of another day, or of another place.
+    told: Option<(f64, f64)>,
     /// When the newest request had its turn, in seconds.
     turn_at: f64,
     /// When the rate changed last.
@@ -21,6 +24,9 @@ pub(crate) struct Pacing {
     /// Volleys in a row between which nothing was answered, and the rate before them.
     silent: u32,
     answered_at: f64,
+    /// Fewest bytes of a part, once requests were refused, and the same before those volleys.
+    least_part: f64,
+    answered_part: f64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,19 +38,18 @@ struct Volley {
 
 /// Share that is left of the rate after a volley of refusals.
 const AFTER_REFUSAL: f64 = 0.7;
-/// Share of the rate at which requests were sent until the first refusal.
-const AT_FIRST: f64 = 0.5;
 /// Share of the rate at which requests were accepted since the last volley: the rate does not fall below it.
 const ACCEPTED: f64 = 0.7;
 /// Seconds without a refusal after which the rate grows by [`GROWTH`].
 const PATIENCE: f64 = 0.1;
 const GROWTH: f64 = 1.05;
-/// The same while none was refused at all: it is the rate of another day, or of another place.
-const FAST_GROWTH: f64 = 1.15;
 /// Seconds without a refusal after which requests are sent as fast as they come again.
 const FORGOTTEN: f64 = 10.0;
-/// Seconds that a rate at the very beginning is taken over.
-const BEGINNING: f64 = 0.1;
+/// Least seconds between two volleys that a rate is taken over.
+const BETWEEN: f64 = 0.1;
+/// Least bytes of a part after the first volley, which each one doubles, and most.
+const PART_BYTES: f64 = (8 << 20) as f64;
+const MOST_PART_BYTES: f64 = (1 << 30) as f64;
 /// Lowest rate.
 const LEAST: f64 = 1.0;
 /// Volleys in a row without an answer between them after which it is no rate that the server refuses.
@@ -53,9 +58,14 @@ const SILENT: u32 = 3;
 const LATE: f64 = 0.01;
 
 impl Pacing {
-    /// As fast as an earlier transfer has found that requests are not refused.
-    pub(crate) fn told(per_second: Option<f64>) -> Self {
-        Self { per_second, is_hearsay: true, ..Self::default() }
+    /// Where requests are refused, an earlier transfer has found that rate, and parts of so many bytes at least.
+    pub(crate) fn told(per_second: Option<f64>, least_part: f64) -> Self {
+        Self { told: per_second.map(|rate| (rate, least_part)), ..Self::default() }
+    }
+
+    /// Fewest bytes of a part; 0 where no request was refused.
+    pub(crate) fn least_part(&self) -> f64 {
+        self.least_part
     }
 
     /// Requests per second; `None` where none were refused.
@@ -65,7 +75,7 @@ impl Pacing {
 
     /// The same for a transfer that begins now: not that of a server that answered nothing.
     pub(crate) fn to_remember(&self) -> Option<f64> {
-        self.per_second.map(|rate| if self.silent >= SILENT { rate.max(self.answered_at) } else { rate })
+        self.per_second.map(|rate| if self.is_silent() { rate.max(self.answered_at) } else { rate })
     }
 
     /// Whether requests are refused if they come as fast as they can.
@@ -73,22 +83,31 @@ impl Pacing {
         self.per_second.is_some()
     }
 
-    /// A volley was refused at `now`, after so many requests were `sent`, `refused`, and answered, in all.
-    pub(crate) fn refused(&mut self, now: f64, (sent, refused, answers): (u64, u64, u64)) {
-        let first = AT_FIRST * sent as f64 / (now + BEGINNING);
+    /// Whether the server has answered nothing for several volleys.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent >= SILENT
+    }
+
+    /// A volley was refused at `now`, after so many requests were `sent`, `refused`, and answered, in all. They follow
+    /// each other at the `first` rate if it is the first volley.
+    pub(crate) fn refused(&mut self, now: f64, first: f64, (sent, refused, answers): (u64, u64, u64)) {
         // Requests that were sent at an earlier rate are refused for a while, and say nothing about this one.
         let volley = Volley { at: now, accepted: sent.saturating_sub(refused), answers };
         let before = std::mem::replace(&mut self.volley, volley);
-        let since = (now - before.at).max(BEGINNING);
+        let since = (now - before.at).max(BETWEEN);
         let accepted = ACCEPTED * volley.accepted.saturating_sub(before.accepted) as f64 / since;
+        let told = self.told.take();
+        let first = told.map_or(first, |(rate, _)| rate);
         let next = self.per_second.map_or(first, |rate| (AFTER_REFUSAL * rate).max(accepted.min(rate))).max(LEAST);
+        let least_part = told.map_or(2.0 * self.least_part, |(_, least_part)| least_part);
+        self.least_part = least_part.clamp(PART_BYTES, MOST_PART_BYTES);
         if self.per_second.is_none() || answers > before.answers {
-            (self.silent, self.answered_at) = (0, next);
+            (self.silent, self.answered_at, self.answered_part) = (0, next, self.least_part);
         } else {
             self.silent += 1;
         }
         self.per_second = Some(next);
-        (self.changed_at, self.is_hearsay) = (now, false);
+        self.changed_at = now;
     }
 
     /// Time has passed without a refusal, with so many answers in all.
@@ -101,10 +120,11 @@ impl Pacing {
         // A server that refused everything for a while answers again.
         if answers > self.volley.answers && self.silent >= SILENT {
             (*rate, self.changed_at, self.silent) = (rate.max(self.answered_at), now, 0);
+            // It was no rate that it refused, and larger parts would not have helped.
+            self.least_part = self.answered_part;
         }
         if now > self.changed_at + PATIENCE {
-            let growth = if self.is_hearsay { FAST_GROWTH } else { GROWTH };
-            (*rate, self.changed_at) = (*rate * growth, now);
+            (*rate, self.changed_at) = (GROWTH * *rate, now);
         }
     }
 
@@ -133,8 +153,7 @@ mod tests {
     fn requests_wait_for_their_turn_once_some_were_refused() {
         let mut pacing = Pacing::default();
         assert_eq!([pacing.slot(ms(2000)), pacing.slot(ms(2000))], [ms(2000); 2]);
-        pacing.refused(1.9, (40, 38, 2));
-        // Half of 20 a second.
+        pacing.refused(1.9, 10.0, (40, 38, 2));
         assert_eq!(pacing.slot(ms(2000)), ms(2000));
         assert_eq!([pacing.slot(ms(2000)).as_millis(), pacing.slot(ms(2050)).as_millis()], [2100; 2]);
         // A turn that is taken late by a coarse timer is no loss for the next one.
@@ -145,7 +164,7 @@ mod tests {
     #[test]
     fn a_turn_comes_as_early_as_the_rate_of_the_moment_has_it() {
         let mut pacing = Pacing::default();
-        pacing.refused(10.0, (20, 19, 1));
+        pacing.refused(10.0, 1.0, (20, 19, 1));
         assert_eq!(pacing.slot(ms(10_000)), ms(10_000));
         assert_eq!(pacing.slot(ms(10_000)), ms(11_000));
         (1..=9).for_each(|tenth| pacing.look(10.0 + 0.11 * f64::from(tenth), 1));
@@ -157,15 +176,15 @@ mod tests {
         let mut pacing = Pacing::default();
         pacing.look(5.0, 3);
         assert!(!pacing.is_on());
-        pacing.refused(1.9, (40, 38, 2));
-        pacing.refused(2.5, (50, 45, 5));
+        pacing.refused(1.9, 10.0, (40, 38, 2));
+        pacing.refused(2.5, 10.0, (50, 45, 5));
         let after = pacing.per_second.unwrap();
         assert!((after - 7.0).abs() < 1e-9);
         pacing.look(2.55, 5);
         assert_eq!(pacing.per_second, Some(after));
         pacing.look(2.7, 5);
         assert!(pacing.per_second.unwrap() > after);
-        (0..100).for_each(|_| pacing.refused(3.0, (1, 1, 5)));
+        (0..100).for_each(|_| pacing.refused(3.0, 10.0, (1, 1, 5)));
         assert_eq!(pacing.per_second, Some(LEAST));
     }
 
@@ -173,11 +192,11 @@ mod tests {
     fn the_rate_follows_a_server_that_becomes_slower() {
         let mut pacing = Pacing::default();
         // A thousand a second are accepted for half a minute, then fifty.
-        pacing.refused(1.0, (2000, 1000, 900));
-        pacing.refused(30.0, (31_000, 2000, 28_000));
+        pacing.refused(1.0, 900.0, (2000, 1000, 900));
+        pacing.refused(30.0, 900.0, (31_000, 2000, 28_000));
         for volley in 1..=20_u64 {
             let refused = 2000 + 70 * volley;
-            pacing.refused(30.0 + 0.1 * volley as f64, (31_000 + 75 * volley, refused, 28_000 + 5 * volley));
+            pacing.refused(30.0 + 0.1 * volley as f64, 900.0, (31_000 + 75 * volley, refused, 28_000 + 5 * volley));
         }
         let rate = pacing.per_second.unwrap();
         assert!(rate < 80.0, "{rate}");
@@ -186,19 +205,23 @@ mod tests {
     #[test]
     fn a_server_that_answers_again_after_it_refused_everything_has_its_rate_back() {
         let mut pacing = Pacing::default();
-        pacing.refused(1.0, (220, 20, 190));
+        pacing.refused(1.0, 100.0, (220, 20, 190));
         let before = pacing.per_second.unwrap();
-        (1..=30_u64).for_each(|volley| pacing.refused(1.0 + 0.1 * volley as f64, (220 + volley, 20 + volley, 190)));
+        for volley in 1..=30_u64 {
+            pacing.refused(1.0 + 0.1 * volley as f64, 100.0, (220 + volley, 20 + volley, 190));
+        }
         assert!(pacing.per_second.unwrap() < before / 10.0);
         assert_eq!(pacing.to_remember(), Some(before));
+        assert!(pacing.is_silent() && pacing.least_part() > PART_BYTES);
         pacing.look(5.0, 191);
         assert!(pacing.per_second.unwrap() >= before);
+        assert!(!pacing.is_silent() && pacing.least_part() <= PART_BYTES, "no rate was refused");
     }
 
     #[test]
     fn refusals_are_forgotten() {
-        let mut pacing = Pacing::told(Some(20.0));
-        pacing.refused(1.0, (220, 20, 190));
+        let mut pacing = Pacing::told(Some(20.0), 0.0);
+        pacing.refused(1.0, 100.0, (220, 20, 190));
         (2..=105).for_each(|tenth| pacing.look(0.1 * f64::from(tenth), 200));
         assert!(pacing.is_on() && pacing.per_second.unwrap().is_finite());
         pacing.look(11.2, 200);

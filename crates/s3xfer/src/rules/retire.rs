@@ -18,6 +18,36 @@ const SLOW: f64 = 0.25;
 /// Times that another connection is faster for the same bytes, its answer included.
 const FASTER: f64 = 2.0;
 
+/// Connections that were given up, and when to look for the next one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Retired {
+    count: u64,
+    look_at: f64,
+}
+
+/// Connections that may always be given up, and of how many requests one more may be.
+const RETIRED: u64 = 4;
+const REQUESTS_OF_ONE_MORE: u64 = 4;
+/// Seconds between two looks for one.
+const LOOK_EVERY: f64 = 0.02;
+
+impl Retired {
+    /// Whether it is time to look for one, after so many requests were `sent`; asked for once.
+    pub(crate) fn may_look(&mut self, now: f64, sent: u64) -> bool {
+        let may = now >= self.look_at && self.count < RETIRED + sent / REQUESTS_OF_ONE_MORE;
+        if may {
+            self.look_at = now + LOOK_EVERY;
+        }
+        may
+    }
+
+    /// One was given up. Several are slow at a time, so the next look may follow at once.
+    pub(crate) fn one(&mut self) {
+        self.count += 1;
+        self.look_at = 0.0;
+    }
+}
+
 /// The part whose bytes another connection brings in less than half of the time, if there is any; the worst one.
 pub(crate) fn retire(parts: impl Iterator<Item = OnItsWay>, first_byte: f64) -> Option<usize> {
     let timed = timed(parts, first_byte);

@@ -32,10 +32,12 @@ struct Backoff {
 
 const AFTER_BODY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
 const AFTER_TROUBLE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
-/// The pause before a request's turn, if refusals pace the requests: their pace spares the server already.
-const AFTER_THROTTLING_PACED: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_millis(400) };
 /// S3 scales a prefix up in minutes; hammering it meanwhile only prolongs the 503s.
 const AFTER_THROTTLING: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(8) };
+/// The same in a transfer that adapts: the first refusal may be the only one, and several of them pace its requests.
+const AFTER_THROTTLING_ADAPTIVE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(8) };
+/// The pause before a request's turn, while refusals pace the requests: their pace spares the server already.
+const AFTER_THROTTLING_PACED: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_millis(400) };
 
 /// The attempts at one part.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub(crate) struct Now {
     pub(crate) time: Duration,
     /// Bytes that all parts of the transfer have received so far.
     pub(crate) transfer_bytes: u64,
+    /// Whether requests wait for their turn, because some were refused.
+    pub(crate) is_paced: bool,
 }
 
 /// Why there is no further attempt.
@@ -91,9 +95,9 @@ impl Attempts {
         }
     }
 
-    /// Whether requests wait for their turn anyway once some were refused for coming too fast.
-    pub(crate) fn paced(self, paced: bool) -> Self {
-        Self { throttling: if paced { AFTER_THROTTLING_PACED } else { AFTER_THROTTLING }, ..self }
+    /// Whether the transfer adapts to refusals.
+    pub(crate) fn adaptive(self, adaptive: bool) -> Self {
+        Self { throttling: if adaptive { AFTER_THROTTLING_ADAPTIVE } else { AFTER_THROTTLING }, ..self }
     }
 
     /// Attempts made so far, the running one included.
@@ -121,6 +125,9 @@ impl Attempts {
         let (failures, backoff) = match error {
             RequestError::BrokeOff { .. } | RequestError::Stalled { .. } | RequestError::TooSlow { .. } => {
                 (&mut self.body_failures, AFTER_BODY)
+            }
+            RequestError::Unavailable { throttled: true, .. } if now.is_paced => {
+                (&mut self.throttled, AFTER_THROTTLING_PACED)
             }
             RequestError::Unavailable { throttled: true, .. } => (&mut self.throttled, self.throttling),
             RequestError::Unavailable { .. } => (&mut self.unavailable, AFTER_TROUBLE),
@@ -187,7 +194,7 @@ mod tests {
     }
 
     fn at(seconds: u64, transfer_bytes: u64) -> Now {
-        Now { time: Duration::from_secs(seconds), transfer_bytes }
+        Now { time: Duration::from_secs(seconds), transfer_bytes, is_paced: false }
     }
 
     #[test]

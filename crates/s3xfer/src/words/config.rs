@@ -292,8 +292,9 @@ parameters! {
 
     /// Most requests in flight at once, shared by all transfers of a [`Client`](crate::Client). Connections and memory
     /// grow with their number. With [`adaptive_concurrency`](Self::adaptive_concurrency) the engine chooses how many
-    /// there are, up to this bound; without it there is always this number. Without effect when
-    /// [`use_threads`](Self::use_threads) is false.
+    /// there are, up to this bound; without it there is always this number. The default, also where it is set, means at
+    /// most 64 for an upload and 16 for a copy in parts. Without effect when [`use_threads`](Self::use_threads) is
+    /// false.
     max_concurrency: plain max_concurrency: u32 | "max_request_concurrency",
         "Requests at a time.", Count, least 1, Boto3, boto3 10, default 512;
 

@@ -7,7 +7,8 @@ use http::Uri;
 
 /// A URL to download from: one that S3 or another tool has presigned, or that of any server that knows ranges.
 ///
-/// Shows itself without its query, which may be as good as a password.
+/// Shows itself without its query, which may be as good as a password. Redirects are not followed: an answer that leads
+/// to another URL is an error that names it, without its query.
 ///
 /// ```
 /// use s3xfer::DownloadUrl;

@@ -101,6 +101,17 @@ fn escaped(text: &str) -> String {
     out
 }
 
+/// Whether requests carry the checksum of their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ChecksumUse {
+    /// Yes, unless the server refuses it.
+    #[default]
+    Default,
+    /// Yes: the caller has named the algorithm.
+    Chosen,
+    No,
+}
+
 /// An object that is to be written.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -108,7 +119,9 @@ pub(crate) struct Target {
     pub(crate) object: ObjectRequest,
     pub(crate) attributes: Attributes,
     pub(crate) condition: Condition,
+    /// Computed of all bytes, whether it is sent or not.
     pub(crate) checksum: ChecksumAlgorithm,
+    pub(crate) checksum_use: ChecksumUse,
 }
 
 impl Target {
@@ -118,6 +131,7 @@ impl Target {
             attributes: Attributes::default(),
             condition: Condition::None,
             checksum: ChecksumAlgorithm::Crc64Nvme,
+            checksum_use: ChecksumUse::Default,
         }
     }
 

@@ -52,8 +52,8 @@ async fn a_url_is_fetched_over_sockets_by_either_client() {
     }
 }
 
-/// The head of the first request that is sent there, which is answered with two bytes.
-fn one_request(listener: TcpListener) -> std::thread::JoinHandle<String> {
+/// The head of the first request that is sent there, which has the `answer`.
+fn one_request(listener: TcpListener, answer: &'static str) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let (mut head, mut bytes) = (Vec::new(), [0; 4096]);
@@ -61,7 +61,7 @@ fn one_request(listener: TcpListener) -> std::thread::JoinHandle<String> {
             let read = stream.read(&mut bytes).unwrap();
             head.extend_from_slice(&bytes[..read]);
         }
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\netag: \"e\"\r\n\r\nok").unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
         String::from_utf8(head).unwrap().to_ascii_lowercase()
     })
 }
@@ -71,7 +71,7 @@ async fn nothing_of_s3s_own_is_sent_to_a_url() {
     for http in Http::BOTH {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url: DownloadUrl = format!("http://{}/a%20b?c=d&e", listener.local_addr().unwrap()).parse().unwrap();
-        let head = one_request(listener);
+        let head = one_request(listener, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\netag: \"e\"\r\n\r\nok");
         let client = Client::new(wire::sdk("http://127.0.0.1:1", Some(("somebody", "secret")), http));
         let (bytes, _) = client.download_url(&url).to_bytes().await.unwrap();
         assert_eq!(&bytes[..], b"ok");
@@ -80,6 +80,37 @@ async fn nothing_of_s3s_own_is_sent_to_a_url() {
         let names: Vec<&str> = head.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect();
         assert!(names.contains(&"range") && names.contains(&"host"), "{names:?}");
         assert!(!names.iter().any(|name| name.contains("amz") || *name == "authorization"), "{names:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_leads_elsewhere_is_an_error_that_names_the_place_without_its_query() {
+    // The status, the answer's headers, and the place that the error names.
+    let answers = [
+        ("302", "HTTP/1.1 302 Found\r\nlocation: https://cdn.example/a/b?sig=secret\r\n", "https://cdn.example/a/b,"),
+        ("308", "HTTP/1.1 308 Permanent Redirect\r\nlocation: /c/d?sig=secret\r\n", "/c/d,"),
+        ("307", "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://me:secret@h/a\r\n", "another address,"),
+        // As S3 says it of a bucket; nobody can sign the URL anew.
+        (
+            "301",
+            "HTTP/1.1 301 Moved\r\nx-amz-bucket-region: eu-west-1\r\nlocation: https://b.s3.example/k\r\n",
+            "https://b.s3.example/k,",
+        ),
+        ("301", "HTTP/1.1 301 Moved\r\nx-amz-bucket-region: eu-west-1\r\n", "HTTP 301"),
+    ];
+    for http in Http::BOTH {
+        for (status, headers, place) in answers {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url: DownloadUrl = format!("http://{}/a?sig=secret", listener.local_addr().unwrap()).parse().unwrap();
+            let whole = format!("{headers}content-length: 0\r\n\r\n");
+            let head = one_request(listener, whole.leak());
+            let client = Client::new(wire::sdk("http://127.0.0.1:1", None, http));
+            let error = client.download_url(&url).to_bytes().await.unwrap_err();
+            head.join().unwrap();
+            let told = format!("{error}");
+            assert!(told.contains(status) && told.contains(place) && !told.contains("secret"), "{told}");
+            assert_eq!(error.kind(), TransferErrorKind::Refused, "{told}");
+        }
     }
 }
 

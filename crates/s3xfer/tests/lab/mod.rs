@@ -28,10 +28,7 @@ impl Bench {
     }
 
     pub(crate) fn with_faults(size: u64, faults: impl IntoIterator<Item = (Requests, FaultKind)>) -> Self {
-        let fault =
-            |(requests, kind)| Fault { key: "key".to_owned(), on: s3lab::RequestKind::GetObject, requests, kind };
-        let plan = FaultPlan::new(faults.into_iter().map(fault)).unwrap();
-        Self::with(size, |lab| lab.faults(plan))
+        Self::with(size, |lab| lab.faults(plan(faults)))
     }
 
     pub(crate) fn behind(size: u64, network: NetworkProfile) -> Self {
@@ -78,6 +75,12 @@ impl Bench {
         let gets = self.lab.requests().into_iter().filter(|request| request.method == "GET");
         gets.map(|request: RequestRecord| request.range.unwrap_or_else(|| "whole".to_owned())).collect()
     }
+}
+
+/// Faults of GETs of the object.
+pub(crate) fn plan(faults: impl IntoIterator<Item = (Requests, FaultKind)>) -> FaultPlan {
+    let fault = |(requests, kind)| Fault { key: "key".to_owned(), on: s3lab::RequestKind::GetObject, requests, kind };
+    FaultPlan::new(faults.into_iter().map(fault)).unwrap()
 }
 
 pub(crate) fn sdk(lab: &Lab, access: &str, secret: &str) -> aws_sdk_s3::Client {

@@ -5,7 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::sync::{Arc, Mutex};
 
+use crate::refusing::{Refusing, Rule, has_checksum};
 use crate::scene::{Scene, Tree, on_disk};
+use aws_sdk_s3::config::http::HttpRequest;
 use futures::TryStreamExt;
 use proptest::prelude::*;
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, LabBuilder, RequestKind, Requests};
@@ -212,6 +214,43 @@ async fn deletions_that_fail_together_are_all_told() {
     let error = scene.up("p").delete(true).on_each(each).await.unwrap_err();
     assert!(matches!(&error.error, ItemError::NotDeleted { key, .. } if key == "p/a"), "{error}");
     assert_eq!((*told.lock().unwrap(), error.report.failed), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_are_deleted_by_servers_that_do_not_take_every_deletion() {
+    fn is_deletion(request: &HttpRequest) -> bool {
+        request.method() == "POST" && request.uri().contains("delete")
+    }
+
+    // Older servers and gateways want the MD5; others know no CRC32 there, or no deletion of many.
+    let lacks_md5: Rule = |request| {
+        let lacks = is_deletion(request) && !request.headers().contains_key("content-md5");
+        lacks.then_some((400, "MissingContentMD5", "Missing required header for this request: Content-MD5"))
+    };
+    let has_crc: Rule = |request| {
+        let says = "Unsupported header 'x-amz-checksum-crc32' received for this API call.";
+        (is_deletion(request) && has_checksum(request)).then_some((400, "InvalidArgument", says))
+    };
+    let has_many: Rule = |request| is_deletion(request).then_some((405, "MethodNotAllowed", "not allowed"));
+    for (rule, refused) in [(lacks_md5, 0), (has_crc, 1), (has_many, 1)] {
+        let mut scene = Scene::new(|lab| lab.object("lab", "p/a", "1").object("lab", "p/b c", "2")).await;
+        fs::create_dir(scene.folder()).unwrap();
+        let refusing = Refusing::new(scene.lab.http_client(), rule);
+        scene.client = Scene::client(&scene.lab, refusing.clone()).await;
+        let report = scene.up("p").delete(true).await.unwrap();
+        assert_eq!((report.deleted, refusing.refused()), (2, refused), "{report:?}");
+        assert_eq!(scene.stored("lab", "").await, Tree::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_xml_cannot_carry_spoils_no_deletion() {
+    let keys = ["p/\u{1}x", "p/y", "p/z\u{ffff}"];
+    let scene = Scene::new(|lab| keys.iter().fold(lab, |lab, key| lab.object("lab", *key, "1"))).await;
+    fs::create_dir(scene.folder()).unwrap();
+    let report = scene.up("p").delete(true).await.unwrap();
+    assert_eq!((report.deleted, report.failed), (3, 0), "{report:?}");
+    assert_eq!(scene.stored("lab", "").await, Tree::new());
 }
 
 /// Names that a file system has, some of them odd.

@@ -4,6 +4,8 @@
 
 #[path = "../lab/mod.rs"]
 mod lab;
+#[path = "../refusing/mod.rs"]
+mod refusing;
 
 mod batches;
 mod prefixes;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aws_sdk_s3::config::HttpClient;
 use s3lab::{Lab, LabBuilder};
 use s3xfer::{Client, TransferConfig};
 use tempfile::TempDir;
@@ -20,16 +21,15 @@ pub(crate) type Tree = BTreeMap<String, Vec<u8>>;
 impl Scene {
     pub(crate) async fn of(lab: LabBuilder) -> Self {
         let lab = lab.keep_requests(10_000).build().unwrap();
-        let client = Client::builder()
-            .endpoint_url(Lab::ENDPOINT)
-            .keys(lab.access_key(), lab.secret_key())
-            .http_client(lab.http_client())
-            .without_environment()
-            .config(TransferConfig::builder().num_download_attempts(2).patience_seconds(1).build().unwrap())
-            .build()
-            .await
-            .unwrap();
+        let client = Self::client(&lab, lab.http_client()).await;
         Self { lab, client, place: tempfile::tempdir().unwrap() }
+    }
+
+    /// A client of the lab that reaches it through `http_client`.
+    pub(crate) async fn client(lab: &Lab, http_client: impl HttpClient + 'static) -> Client {
+        let client = Client::builder().endpoint_url(Lab::ENDPOINT).keys(lab.access_key(), lab.secret_key());
+        let config = TransferConfig::builder().num_download_attempts(2).patience_seconds(1).build().unwrap();
+        client.http_client(http_client).without_environment().config(config).build().await.unwrap()
     }
 
     pub(crate) fn folder(&self) -> PathBuf {

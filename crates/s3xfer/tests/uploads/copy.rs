@@ -7,7 +7,11 @@ use crate::lab::{self, Bench};
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::MetadataDirective;
 use s3lab::{Fault, FaultKind, FaultPlan, NetworkProfile, RequestKind, Requests};
-use s3xfer::{ChecksumAlgorithm, Copy, Integrity, Progress, TransferErrorKind};
+use s3xfer::{
+    ChecksumAlgorithm, Copy, Integrity, Progress, TransferConfig, TransferConfigBuilder, TransferError,
+    TransferErrorKind,
+};
+use tokio::time::Instant;
 
 const KIB: u64 = 1 << 10;
 
@@ -127,6 +131,8 @@ async fn copies_that_break_off_are_tried_again_and_those_that_fail_leave_nothing
             FaultKind::InternalError,
             FaultKind::LostAnswer,
             FaultKind::LateError,
+            FaultKind::ErrorInSuccess { code: "InternalError".to_owned() },
+            FaultKind::ErrorInSuccess { code: "SlowDown".to_owned() },
         ] {
             let once = bench(30 * KIB, [fault(on, "a copy", Requests::At(0), kind.clone())]);
             let report = copy(&once).in_parts_from(in_parts_from).if_absent().await.unwrap();
@@ -140,6 +146,51 @@ async fn copies_that_break_off_are_tried_again_and_those_that_fail_leave_nothing
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_a_success_is_final() {
+    for (in_parts_from, on, code) in [
+        (u64::MAX, RequestKind::CopyObject, "InvalidRequest"),
+        (1, RequestKind::UploadPartCopy, "AccessDenied"),
+        (1, RequestKind::CompleteMultipartUpload, "InvalidPart"),
+    ] {
+        let kind = FaultKind::ErrorInSuccess { code: code.to_owned() };
+        let bench = bench(30 * KIB, [fault(on, "a copy", Requests::At(0), kind)]);
+        let error = copy(&bench).in_parts_from(in_parts_from).await.unwrap_err();
+        assert!(matches!(&error, TransferError::Refused { code: said, .. } if said == code), "{error:?}");
+        assert_nothing(&bench);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_a_copy_go_as_many_at_a_time_as_is_asked_for() {
+    let network = NetworkProfile::named("same-region").unwrap();
+    let copied = async |config: TransferConfigBuilder| {
+        let bench = Bench::with(200 * KIB, |lab| lab.min_part_size(1).bucket("other").network(network.clone()));
+        let config = config.adaptive_concurrency(true).multipart_chunksize(2 * KIB).build().unwrap();
+        let client = bench.client.clone().with_config(config);
+        let report = client.copy("lab", "key", "other", "a copy").least_part_bytes(1).in_parts_from(1).await.unwrap();
+        assert_copied(&bench);
+        (report.parts, report.most_requests, report.peak_requests)
+    };
+    assert_eq!(copied(lab::small().max_concurrency(32)).await, (100, 32, 32));
+    assert_eq!(copied(TransferConfig::builder()).await, (100, 16, 16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_waits_after_a_conflict() {
+    // The pause is drawn, so one alone may be short.
+    let mut waited = Duration::ZERO;
+    for _ in 0..20 {
+        let on = RequestKind::CompleteMultipartUpload;
+        let bench = bench(30 * KIB, [fault(on, "a copy", Requests::Range(0..4), FaultKind::Conflict)]);
+        let began = Instant::now();
+        copy(&bench).in_parts_from(1).await.unwrap();
+        waited += began.elapsed();
+        assert_copied(&bench);
+    }
+    assert!(waited > Duration::from_secs(5), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,10 @@
 
 #[path = "../lab/mod.rs"]
 mod lab;
+#[path = "../refusing/mod.rs"]
+mod refusing;
 
+mod checksums;
 mod copy;
 mod odd_servers;
 mod oracle;

@@ -87,6 +87,30 @@ async fn parts_are_sent_with_their_checksums_where_the_server_takes_no_others() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_whose_end_fails_within_a_success_is_ended_again_or_refused() {
+    let wanted: Vec<u8> = (0..40 * KIB).map(|at| at as u8).collect();
+    for (code, retries) in [("InternalError", Some(1)), ("SlowDown", Some(1)), ("InvalidPart", None)] {
+        let kind = FaultKind::ErrorInSuccess { code: code.to_owned() };
+        let fault = Fault::new("new", Requests::At(0), kind).on(RequestKind::CompleteMultipartUpload);
+        let bench = Bench::with(1, |lab| lab.min_part_size(1).faults(FaultPlan::new([fault]).unwrap()));
+        let client = bench.client.clone().with_config(lab::small().build().unwrap());
+        let ended = client.upload(wanted.clone(), "lab", "new").least_part_bytes(1).await;
+        match (retries, ended) {
+            (Some(retries), Ok(report)) => {
+                assert_eq!(report.retries, retries, "{report:?}");
+                assert!(bench.lab.object("lab", "new").unwrap() == wanted);
+            }
+            (None, Err(error)) => {
+                assert!(error.to_string().contains(code), "{error}");
+                assert_eq!(bench.lab.stats().count(RequestKind::CompleteMultipartUpload), 1);
+            }
+            (_, ended) => panic!("{code}: {ended:?}"),
+        }
+        assert_eq!(bench.lab.uploads("lab"), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_object_may_take_as_long_as_any_answer() {
     let late = Some(TransferConfig::default().stall_timeout() + Duration::from_secs(5));
     let stall = FaultKind::Stall { after_bytes: 0, duration: late };

@@ -102,7 +102,14 @@ prop_compose! {
         there in prop_oneof![6 => Just(There::Nothing), 1 => Just(There::OtherBytes), 1 => Just(There::SameBytes)],
         faults in prop::collection::vec((on(), requests(), fault()), 0..4),
         dropped in prop::option::weighted(0.2, 0..3_000_u64),
+        in_success in prop::option::weighted(
+            0.2, (requests(), prop::sample::select(vec!["InternalError", "SlowDown", "InvalidPart"])),
+        ),
     ) -> Case {
+        let mut faults = faults;
+        faults.extend(in_success.map(|(requests, code)| {
+            (RequestKind::CompleteMultipartUpload, requests, FaultKind::ErrorInSuccess { code: code.to_owned() })
+        }));
         Case { size, source, config, absent, there, faults, dropped }
     }
 }

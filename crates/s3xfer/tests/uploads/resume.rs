@@ -121,6 +121,7 @@ async fn parts_are_believed_only_where_the_server_has_them_too() {
     let text = fs::read_to_string(journal(&bench)).unwrap();
     let id = text.split_once("\"upload_id\":\"").unwrap().1.split_once('"').unwrap().0;
     let part = sdk.upload_part().bucket("lab").key("new").upload_id(id).part_number(2);
+    let part = part.checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::Crc64Nvme);
     part.body(vec![7; 8 << 10].into()).send().await.unwrap();
     let report = upload(&bench).await.unwrap();
     assert_eq!(says(&report), (80 * KIB, 16 * KIB, 10));

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
 use s3lab::{Fault, FaultKind, FaultPlan, Lab, NetworkProfile, RequestKind, Requests, SyntheticObject};
 use s3xfer::{
-    ChecksumAlgorithm, Client, Integrity, Progress, ServerSideEncryption, TransferConfig, TransferError,
+    Bottleneck, ChecksumAlgorithm, Client, Integrity, Progress, ServerSideEncryption, TransferConfig, TransferError,
     TransferErrorKind, TransferReport, Upload, UploadSource,
 };
 use tokio::time::Instant;
@@ -706,4 +706,15 @@ async fn arguments_that_cannot_be_right_are_refused_before_anything_is_sent() {
     // An upload that was never awaited does nothing.
     drop(client.upload(Bytes::new(), "lab", "k"));
     assert!(stream::empty::<()>().boxed().next().now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_of_an_upload_has_its_own_limit() {
+    let network = NetworkProfile::from_toml("first_byte_ms = 10\nconnection_mb_per_s = 1").unwrap();
+    let bench = Bench::with(1, |lab| lab.min_part_size(1).network(network));
+    let config = TransferConfig::builder().multipart_threshold(1).multipart_chunksize(KIB << 10);
+    let client = bench.client.clone().with_config(config.adaptive_concurrency(false).build().unwrap());
+    let report = client.upload(vec![7; 128 << 20], "lab", "new").least_part_bytes(1).await.unwrap();
+    assert_eq!((report.most_requests, report.verdict.evidence.most_requests), (64, 64));
+    assert_eq!(report.verdict.bottleneck, Bottleneck::Requests, "{}: {:?}", report.verdict, report.verdict.evidence);
 }

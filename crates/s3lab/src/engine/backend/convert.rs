@@ -24,6 +24,11 @@ pub(super) fn no_such_upload() -> S3Error {
     error(S3ErrorCode::NoSuchUpload, "The specified multipart upload does not exist.")
 }
 
+pub(super) fn malformed_xml() -> S3Error {
+    let message = "The XML you provided was not well-formed or did not validate against our published schema.";
+    error(S3ErrorCode::MalformedXML, message)
+}
+
 pub(super) fn precondition_failed() -> S3Error {
     error(S3ErrorCode::PreconditionFailed, "At least one of the preconditions you specified did not hold.")
 }
@@ -34,6 +39,10 @@ pub(super) fn writable(verdict: WriteVerdict) -> Result<(), S3Error> {
         WriteVerdict::Proceed => Ok(()),
         WriteVerdict::Failed => Err(precondition_failed()),
         WriteVerdict::NoSuchKey => Err(no_such_key()),
+        WriteVerdict::NotImplemented => {
+            let message = "A header you provided implies functionality that is not implemented";
+            Err(error(S3ErrorCode::NotImplemented, message))
+        }
     }
 }
 

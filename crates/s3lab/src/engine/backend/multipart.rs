@@ -6,7 +6,7 @@ use super::convert::{
     algorithm, checksum_type, copy_conditions, error, etag, given_checksums, no_such_bucket, no_such_upload,
     set_checksums, size, standard_headers, tag, timestamp, writable,
 };
-use super::receive::{Declared, receive};
+use super::receive::{Declared, MAX_BODY_BYTES, receive};
 use super::*;
 use crate::doors::s3::{S3Error, S3ErrorCode};
 use crate::engine::store::{self, State};
@@ -26,6 +26,22 @@ fn part_number(number: i32) -> S3Result<i32> {
     }
     let message = format!("Part number must be an integer between 1 and {MAX_PART_NUMBER}, inclusive");
     Err(error(S3ErrorCode::InvalidArgument, message))
+}
+
+/// Checks the checksums that came with a part of an upload with that algorithm: they are of no other one, and there is
+/// one unless it is S3's own.
+fn fits(named: Option<Algorithm>, given: &[Algorithm]) -> S3Result<()> {
+    let Some(named) = named else { return Ok(()) };
+    let other = given.iter().find(|given| **given != named);
+    let lacks = named != Algorithm::Crc64Nvme && !given.contains(&named);
+    if other.is_none() && !lacks {
+        return Ok(());
+    }
+    let (expected, actual) = (named.name(), other.map_or("null", |other| other.name()));
+    let (expected, actual) = (expected.to_ascii_lowercase(), actual.to_ascii_lowercase());
+    let message =
+        format!("Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {actual}");
+    Err(error(S3ErrorCode::InvalidRequest, message))
 }
 
 impl From<CompleteError> for S3Error {
@@ -102,6 +118,7 @@ impl Backend {
         let mut state = self.store.lock();
         // The upload may have been aborted while the part arrived.
         let upload = upload(&mut state, &bucket, &key, &id)?;
+        fits(upload.algorithm, &received.given)?;
         set_checksums!(output, |algorithm| {
             let told = received.given.contains(&algorithm) || upload.algorithm == Some(algorithm);
             received.sums.get(algorithm).filter(|_| told).map(checksum::base64)
@@ -129,6 +146,10 @@ impl Backend {
                 source.content.view(span)
             }
         };
+        if content.len() > MAX_BODY_BYTES {
+            let message = format!("The specified copy range is larger than {MAX_BODY_BYTES} bytes.");
+            return Err(error(S3ErrorCode::InvalidRequest, message));
+        }
         // Hashing a part may take seconds; the runtime's threads have other things to do.
         let hashed = content.clone();
         let sums = tokio::task::spawn_blocking(move || Sums::of(&hashed, algorithms));
@@ -157,6 +178,9 @@ impl Backend {
     ) -> S3Result<CompleteMultipartUploadOutput> {
         let expected = given_checksums!(input);
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        if parts.iter().any(|part| part.part_number.is_none() || part.e_tag.is_none()) {
+            return Err(convert::malformed_xml());
+        }
         let listed: Vec<_> = parts
             .into_iter()
             .map(|part| Listed {

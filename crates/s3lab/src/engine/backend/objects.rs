@@ -12,7 +12,7 @@ use super::convert::{
     algorithm, checksum_type, copy_conditions, copy_source, error, etag, given_checksums, no_such_bucket, no_such_key,
     precondition_failed, set_checksums, size, standard_headers, tag, time, timestamp, writable,
 };
-use super::receive::{Declared, receive};
+use super::receive::{Declared, MAX_BODY_BYTES, receive};
 use super::*;
 use crate::doors::s3::{ByteStream, RemainingLength, S3Error, S3ErrorCode, StdError};
 use crate::engine::store;
@@ -218,7 +218,7 @@ impl Backend {
                 return Err(error(S3ErrorCode::InternalError, "We encountered an internal error. Please try again."));
             }
             // No fault of GETs.
-            Some(Refusal::Conflict) | None => {}
+            Some(Refusal::Conflict | Refusal::InSuccess(_)) | None => {}
         }
         let object = self.find(&input.bucket, &input.key)?;
         readable(&object, &conditions!(input))?;
@@ -329,8 +329,12 @@ impl Backend {
 
     pub(super) fn do_delete_objects(&self, input: DeleteObjectsInput) -> S3Result<DeleteObjectsOutput> {
         if !(1..=MOST_DELETED).contains(&input.delete.objects.len()) {
-            let message = "The XML you provided was not well-formed or did not validate against our published schema.";
-            return Err(error(S3ErrorCode::MalformedXML, message));
+            return Err(convert::malformed_xml());
+        }
+        // The protocol layer reads letters that no XML may hold (XML 1.0, 2.2).
+        let is_xml = |letter| matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        if !input.delete.objects.iter().all(|object| object.key.chars().all(is_xml)) {
+            return Err(convert::malformed_xml());
         }
         let mut state = self.store.lock();
         let bucket = state.buckets.get_mut(&input.bucket).ok_or_else(no_such_bucket)?;
@@ -366,7 +370,7 @@ impl Backend {
 
     /// A copy shares its source's bytes. Like S3, it is stored in one piece: an object uploaded in parts gets the MD5
     /// of its bytes as ETag, and checksums of the whole. Beyond [`MAX_REHASHED_BYTES`] ETag, checksums and parts are
-    /// the source's, so that a copy of a synthetic terabyte is a map entry.
+    /// the source's, so that a copy of synthetic gigabytes is a map entry.
     pub(super) async fn do_copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<CopyObjectOutput> {
         // The protocol layer does not know the conditions on the target, which S3 has since October 2025.
         let (if_match, if_none_match) =
@@ -374,15 +378,22 @@ impl Backend {
         let mut input = request.input;
         let source = self.copied(&input.copy_source, &copy_conditions!(input))?;
         self.bucket_exists(&input.bucket)?;
+        if source.content.len() > MAX_BODY_BYTES {
+            let message = "The specified copy source is larger than the maximum allowable size for a copy source: ";
+            let message = format!("{message}{MAX_BODY_BYTES}");
+            return Err(error(S3ErrorCode::InvalidRequest, message));
+        }
         let replace = input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
         let retag = input.tagging_directive.as_ref().is_some_and(|d| d.as_str() == TaggingDirective::REPLACE);
         let tags = if retag { convert::tags(input.tagging.as_deref()) } else { source.headers.tags.clone() };
         let class = input.storage_class.as_ref().map(|class| class.as_str().to_owned());
         let encryption = input.server_side_encryption.as_ref().map(|encryption| encryption.as_str().to_owned());
         let kms_key_id = input.ssekms_key_id.clone();
-        if !replace && copy_source(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str()) {
-            let message =
-                "This copy request is illegal because it is trying to copy an object to itself without changing it.";
+        let changes = replace || class.is_some() || encryption.is_some();
+        if !changes && copy_source(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str()) {
+            let message = "This copy request is illegal because it is trying to copy an object to itself without \
+                           changing the object's metadata, storage class, website redirect location or encryption \
+                           attributes.";
             return Err(error(S3ErrorCode::InvalidRequest, message));
         }
         let named = algorithm(input.checksum_algorithm.as_ref())?;

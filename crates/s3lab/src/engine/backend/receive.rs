@@ -10,8 +10,8 @@ use crate::doors::tcp::STOOD_STILL;
 use crate::rules::checksum::{self, Hasher, Sums};
 use crate::words::{Algorithm, Content};
 
-/// S3's greatest object in one PUT and greatest part.
-const MAX_BODY_BYTES: u64 = 5 << 30;
+/// S3's greatest object in one PUT, greatest part, and greatest copy by one request.
+pub(super) const MAX_BODY_BYTES: u64 = 5 << 30;
 /// Room made before the first byte: a wrong `Content-Length` must not cost gigabytes.
 const MAX_RESERVED_BYTES: u64 = 64 << 20;
 

@@ -2,20 +2,21 @@
 //!
 //! An endpoint of S3 has many addresses, each a front of its own, and a transfer is fastest when it uses all of them.
 //! So a new connection goes where fewest are open; an address that failed lately comes last. Nothing here outlives a
-//! call: a dropped connection is closed.
+//! call: a dropped connection is closed. The connections to each host are counted, for the engine chooses their number.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{io, mem};
 
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 use crate::doors::{blocking, machine};
+use crate::words::connections::Connections;
 
 /// Time for which the addresses of a name are used. S3 says a few seconds in its answers and changes them slowly;
 /// asking once a minute keeps hundreds of requests a second off the resolver.
@@ -24,7 +25,7 @@ const NAME_LIFETIME: Duration = Duration::from_secs(60);
 /// For how long an address that did not take a connection is tried last.
 const SHUNNED: Duration = Duration::from_secs(60);
 
-/// Most names that are known at once, and most addresses without a connection.
+/// Most names that are known at once, and most addresses and hosts without a connection.
 const MOST_KNOWN: usize = 1024;
 
 /// The time for a connection is shared between so many addresses. More would leave each less than a lost SYN takes to
@@ -72,10 +73,9 @@ pub(super) enum DialError {
 pub(super) struct Dialler {
     names: Mutex<HashMap<(String, u16), Name>>,
     addresses: Mutex<HashMap<SocketAddr, Arc<Address>>>,
+    counts: Mutex<HashMap<(String, u16), Arc<Count>>>,
     turn: AtomicUsize,
     open: Arc<AtomicUsize>,
-    /// Nanoseconds in which the fastest connection was open, and one more; 0 before the first.
-    fastest: AtomicU64,
 }
 
 /// The cell is filled by the first that needs it; the others wait for that one.
@@ -91,12 +91,37 @@ struct Address {
     failed_at: Mutex<Option<Instant>>,
 }
 
-/// A connection's place in the counts of its address and of all, until it is dropped.
+/// The open connections to one host and port.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    /// Number of those over which an answer has come.
+    served: AtomicU32,
+    /// The most of them at one moment.
+    most_served: AtomicU32,
+    /// Number of those that were made in the place of one that was served.
+    made_again: AtomicU32,
+    /// Number of those whose first answer is late.
+    late: AtomicU32,
+    /// Nanoseconds in which the fastest connection was open, and one more; 0 before the first.
+    fastest: AtomicU64,
+}
+
+/// A connection's place in the counts of its address, of its host and of all, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     address: Arc<Address>,
     open: Arc<AtomicUsize>,
+    count: Arc<Count>,
+    is_served: bool,
 }
+
+/// A new connection in the place of one that was served, until it is served, too, or this is dropped.
+#[derive(Debug)]
+pub(super) struct Again(Arc<Count>);
+
+/// A connection whose first answer is late, counted until this is dropped.
+#[derive(Debug)]
+pub(super) struct Late(Arc<Count>);
 
 impl Dialler {
     /// Number of connections that are open, or on their way, to any host.
@@ -104,16 +129,15 @@ impl Dialler {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// The time in which the fastest connection was open: a round trip to the server or the proxy.
-    pub(super) fn round_trip(&self) -> Option<Duration> {
-        Some(Duration::from_nanos(self.fastest.load(Ordering::Relaxed).checked_sub(1)?))
-    }
-
-    fn connected(&self, after: Duration) {
-        let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
-        let faster = |fastest: u64| (fastest == 0 || nanos < fastest).then_some(nanos);
-        // An error is a faster one that there was.
-        let _ = self.fastest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, faster);
+    /// The connections to `host`.
+    pub(super) fn count(&self, host: &str, port: u16) -> Arc<Count> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (host.to_owned(), port);
+        if counts.len() >= MOST_KNOWN && !counts.contains_key(&key) {
+            // Each connection holds the count of its host.
+            counts.retain(|_, count| Arc::strong_count(count) > 1);
+        }
+        counts.entry(key).or_default().clone()
     }
 
     /// A connection to one of the addresses of `host`, before `deadline` (which the caller enforces).
@@ -130,15 +154,15 @@ impl Dialler {
         let addresses = self.addresses_of(host, port).await?;
         let mut failure = DialError::NoAddress { host: host.to_owned() };
         let candidates = self.in_order(&addresses);
-        let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
-        for (tried, (address, state)) in (0..count).zip(candidates) {
-            let share = deadline.saturating_duration_since(Instant::now()) / (count - tried).min(SHARES);
-            let place = self.place(state);
+        let most = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+        for (tried, (address, state)) in (0..most).zip(candidates) {
+            let share = deadline.saturating_duration_since(Instant::now()) / (most - tried).min(SHARES);
+            let place = self.place(state, self.count(host, port));
             let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", share.as_millis()));
             let began = Instant::now();
             match timeout(share, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(late())) {
                 Ok(stream) => {
-                    self.connected(began.elapsed());
+                    place.count.connected(began.elapsed());
                     place.address.failed(None);
                     // Requests are small and wait for nothing; Nagle's algorithm could only delay them.
                     if let Err(error) = stream.set_nodelay(true) {
@@ -197,10 +221,10 @@ impl Dialler {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&(host.to_owned(), port));
     }
 
-    fn place(&self, address: Arc<Address>) -> Place {
+    fn place(&self, address: Arc<Address>, count: Arc<Count>) -> Place {
         address.open.fetch_add(1, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);
-        Place { address, open: self.open.clone() }
+        Place { address, open: self.open.clone(), count, is_served: false }
     }
 
     fn in_order(&self, found: &[SocketAddr]) -> Vec<(SocketAddr, Arc<Address>)> {
@@ -273,10 +297,72 @@ impl Address {
     }
 }
 
+impl Count {
+    /// The connections now; `None` before the first was open.
+    pub(crate) fn seen(&self) -> Option<Connections> {
+        let nanos = self.fastest.load(Ordering::Relaxed).checked_sub(1)?;
+        let (served, late) = (self.served.load(Ordering::Relaxed), self.late.load(Ordering::Relaxed));
+        Some(Connections { round_trip: Duration::from_nanos(nanos), served, late })
+    }
+
+    /// The place of a connection that was served and is closed, which a new one may have; `None` where there is none:
+    /// as many are served as at any moment before.
+    pub(super) fn again(self: &Arc<Self>) -> Option<Again> {
+        let free = self.most_served.load(Ordering::Relaxed).saturating_sub(self.served.load(Ordering::Relaxed));
+        let one_more = |made: u32| (made < free).then_some(made + 1);
+        let made = self.made_again.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        made.is_ok().then(|| Again(self.clone()))
+    }
+
+    /// Counts one whose first answer is late.
+    pub(super) fn late(self: &Arc<Self>) -> Late {
+        self.late.fetch_add(1, Ordering::Relaxed);
+        Late(self.clone())
+    }
+
+    /// One was open after so long.
+    fn connected(&self, after: Duration) {
+        let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
+        let faster = |fastest: u64| (fastest == 0 || nanos < fastest).then_some(nanos);
+        // An error is a faster one that there was.
+        let _ = self.fastest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, faster);
+    }
+}
+
+impl Place {
+    /// An answer has come over the connection.
+    pub(super) fn answered(&mut self) {
+        if !mem::replace(&mut self.is_served, true) {
+            let served = self.count.served.fetch_add(1, Ordering::Relaxed) + 1;
+            self.count.most_served.fetch_max(served, Ordering::Relaxed);
+        }
+    }
+
+    /// All connections to the same host.
+    pub(super) fn count(&self) -> &Arc<Count> {
+        &self.count
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.address.open.fetch_sub(1, Ordering::Relaxed);
         self.open.fetch_sub(1, Ordering::Relaxed);
+        if self.is_served {
+            self.count.served.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        self.0.made_again.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.late.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -303,7 +389,7 @@ mod tests {
         let mut open = Vec::new();
         for _ in 0..9 {
             let (address, state) = dialler.in_order(&found).swap_remove(0);
-            open.push((address, dialler.place(state)));
+            open.push((address, dialler.place(state, Arc::default())));
         }
         for address in &found {
             assert_eq!(open.iter().filter(|(at, _)| at == address).count(), 3);
@@ -355,9 +441,10 @@ mod tests {
         let mut open = None;
         for host in 0..hosts {
             dialler.name(&format!("{host}.example"), 80);
+            dialler.count(&format!("{host}.example"), 80);
             let (_, state) = dialler.in_order(&[address(host)]).swap_remove(0);
             match host {
-                0 => open = Some(dialler.place(state)),
+                0 => open = Some(dialler.place(state, dialler.count("0.example", 80))),
                 _ => state.failed(Some(Instant::now())),
             }
             tokio::time::advance(Duration::from_millis(1)).await;
@@ -370,7 +457,40 @@ mod tests {
         assert!((MOST_KNOWN..MOST_KNOWN + 3).contains(&known.len()), "{}", known.len());
         assert!(known.contains_key(&address(0)) && known.contains_key(&address(hosts - 1)));
         assert!(!known.contains_key(&address(1)));
+        let counts = dialler.counts.lock().unwrap();
+        assert!(counts.len() <= MOST_KNOWN && counts.contains_key(&("0.example".to_owned(), 80)), "{}", counts.len());
         drop(open);
+    }
+
+    #[tokio::test]
+    async fn each_host_has_counts_and_a_round_trip_of_its_own() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dialler = Dialler::default();
+        for name in ["far.example", "near.example"] {
+            dialler.name(name, port).set(addresses(&[port])).unwrap();
+        }
+        let (far, near) = (dialler.count("far.example", port), dialler.count("near.example", port));
+        far.connected(Duration::from_secs(100));
+        assert!(near.seen().is_none(), "no connection to it was made");
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let (_stream, mut place) = dialler.connect("near.example", port, deadline).await.unwrap();
+        let of = |count: &Count| count.seen().map(|seen| (seen.round_trip > Duration::from_secs(50), seen.served));
+        assert_eq!((of(&far), of(&near)), (Some((true, 0)), Some((false, 0))));
+        assert!(near.again().is_none(), "nothing was served");
+        place.answered();
+        place.answered();
+        assert_eq!((of(&far), of(&near)), (Some((true, 0)), Some((false, 1))));
+        assert!(near.again().is_none(), "as many are served as before");
+        drop(place);
+        let again = near.again();
+        assert!(again.is_some() && near.again().is_none() && far.again().is_none(), "one is closed");
+        drop(again);
+        assert!(near.again().is_some());
+        let late = near.late();
+        assert_eq!(near.seen().map(|seen| (seen.served, seen.late)), Some((0, 1)));
+        drop(late);
+        assert_eq!(near.seen().map(|seen| seen.late), Some(0));
     }
 
     #[tokio::test]

@@ -41,6 +41,13 @@ pub(super) struct Origin {
     pub(super) proxy: Option<Arc<Proxy>>,
 }
 
+impl Origin {
+    /// Host and port that connections are opened to.
+    pub(super) fn dialled(&self) -> (&str, u16) {
+        self.proxy.as_ref().map_or((&self.host, self.port), |proxy| (proxy.host(), proxy.port()))
+    }
+}
+
 /// The waiting connections of one client.
 #[derive(Debug)]
 pub(super) struct Pool {

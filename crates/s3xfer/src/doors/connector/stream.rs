@@ -4,6 +4,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::net::{RecvFlags, recv};
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
-use super::dial::Place;
+use super::dial::{Count, Place};
 use super::tls::TlsStream;
 
 /// An open connection.
@@ -20,7 +21,7 @@ pub(super) struct Connection {
     stream: Stream,
     /// Its socket is dead without the runtime that watches it.
     runtime: Handle,
-    _place: Place,
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -31,11 +32,11 @@ enum Stream {
 
 impl Connection {
     pub(super) fn plain(stream: TcpStream, place: Place) -> Self {
-        Self { stream: Stream::Plain(stream), runtime: Handle::current(), _place: place }
+        Self { stream: Stream::Plain(stream), runtime: Handle::current(), place }
     }
 
     pub(super) fn tls(stream: TlsStream, place: Place) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), runtime: Handle::current(), _place: place }
+        Self { stream: Stream::Tls(Box::new(stream)), runtime: Handle::current(), place }
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -74,6 +75,16 @@ impl Connection {
             Stream::Plain(stream) => is_quiet(stream),
             Stream::Tls(stream) => stream.is_at_rest() && is_quiet(stream.tcp()),
         }
+    }
+
+    /// An answer has come over it.
+    pub(super) fn answered(&mut self) {
+        self.place.answered();
+    }
+
+    /// All connections to the same host.
+    pub(super) fn count(&self) -> &Arc<Count> {
+        self.place.count()
     }
 
     /// The runtime that watches its socket.

@@ -9,12 +9,16 @@ use aws_sdk_s3::types::RequestPayer;
 
 use super::writing::{SentPart, Written, bad, describing, for_target, told_checksum, with_key};
 use super::*;
+use crate::words::object::ObjectAddress;
 use crate::words::target::Target;
 
-/// The source as `x-amz-copy-source` has it: `bucket/key`, percent-encoded, with the version if one is meant.
+/// The source as `x-amz-copy-source` has it: `bucket/key`, percent-encoded, with the version if one is meant. An access
+/// point is named by its ARN, with `/object/` before the key.
 fn copy_source(source: &ObjectRequest) -> String {
+    let ObjectAddress { bucket, key } = &source.address;
+    let between = if bucket.starts_with("arn:") { "/object/" } else { "/" };
     let mut text = String::new();
-    for byte in source.address.bucket.bytes().chain(*b"/").chain(source.address.key.bytes()) {
+    for byte in bucket.bytes().chain(between.bytes()).chain(key.bytes()) {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => text.push(byte.into()),
             _ => text.push_str(&format!("%{byte:02X}")),
@@ -165,7 +169,6 @@ fn is_empty_success<E>(error: &SdkError<E>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::object::ObjectAddress;
 
     #[test]
     fn a_source_is_percent_encoded_but_for_its_slashes() {
@@ -174,5 +177,13 @@ mod tests {
         assert_eq!(copy_source(&source), "b/a%20b/%C3%BC%2B%25%3F.txt");
         source.version_id = Some("v1".to_owned());
         assert!(copy_source(&source).ends_with("?versionId=v1"));
+    }
+
+    #[test]
+    fn an_access_point_is_named_by_its_arn() {
+        let bucket = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap".to_owned();
+        let source = ObjectRequest::new(ObjectAddress { bucket, key: "a b".to_owned() });
+        let encoded = "arn%3Aaws%3As3%3Aeu-west-1%3A123456789012%3Aaccesspoint/ap/object/a%20b";
+        assert_eq!(copy_source(&source), encoded);
     }
 }

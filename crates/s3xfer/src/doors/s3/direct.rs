@@ -13,7 +13,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
@@ -119,11 +119,6 @@ impl Direct {
         sdks_own.then(|| Self { connector, identities, buckets: Mutex::default() })
     }
 
-    /// The time in which the fastest connection was open, if one was made.
-    pub(super) fn round_trip(&self) -> Option<Duration> {
-        self.connector.round_trip()
-    }
-
     /// The same past a client that shares connections and credentials, and nothing else.
     pub(super) fn again(&self) -> Self {
         Self { connector: self.connector.clone(), identities: self.identities.clone(), buckets: Mutex::default() }
@@ -197,10 +192,11 @@ impl Direct {
             return Err(Told::new(answer.into_response()));
         };
         let Plain { content_range, content_length, e_tag, last_modified, mtime, checksum } = head;
+        let connections = answer.connections;
         let arrived = asked.arrived.map(|_| Arc::<AtomicU64>::default());
         let counters = asked.arrived.cloned().into_iter().chain(arrived.clone()).collect();
         let body = Body { stream: ByteStream::new(answer.into_body(counters)), arrived };
-        Ok(Answer { content_range, content_length, e_tag, last_modified, mtime, checksum, body })
+        Ok(Answer { content_range, content_length, e_tag, last_modified, mtime, checksum, connections, body })
     }
 
     async fn way(&self, asked: &Asked<'_>, heard: Heard) -> Option<Way> {

@@ -67,17 +67,42 @@ impl Store {
             .region(Region::from_static("us-east-1"));
         config.push_interceptor(SharedInterceptor::permanent(PartialNeedsContentRange));
         config.push_interceptor(SharedInterceptor::permanent(OnlyWhatIsRead));
+        let hosts = self.hosts.clone();
+        if let Some(hosts) = &hosts {
+            config.push_interceptor(SharedInterceptor::permanent(hosts.clone()));
+        }
         let inner = self.base.config().http_client().expect("with_connector sets one");
         config.set_http_client(Some(SharedHttpClient::new(ToUrl { url, inner })));
         let client = Client::from_conf(config.build());
         let (regions, identities) = (Arc::default(), Identities::new(self.base.config().identity_cache()));
         let endpoint = Endpoint::default();
         let (base, writer) = (self.base.clone(), client.clone());
-        Self { base, client, writer, direct: None, regions, identities, endpoint, is_url: true }
+        Self { base, client, writer, direct: None, regions, identities, endpoint, hosts, is_url: true }
     }
 
     /// Whether it is a URL that is asked, and not S3, so that there are no checksums, versions or payers.
     pub(crate) fn is_url(&self) -> bool {
         self.is_url
     }
+}
+
+/// The failure of a request for a URL that leads to another one: it is not followed, for it may lead out of TLS, and is
+/// often valid for minutes only. A query is left out, for it may be a secret.
+pub(super) fn moved<E>(error: &SdkError<E>) -> Option<RequestFailure> {
+    let answer = error.raw_response()?;
+    let status = answer.status().as_u16();
+    let location = answer.headers().get("location").filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308))?;
+    let path = location.split(['?', '#']).next().filter(|path| path.starts_with('/') && !path.starts_with("//"));
+    let to = match (location.parse::<DownloadUrl>(), path) {
+        (Ok(url), _) => url.to_string(),
+        (Err(_), Some(path)) => path.to_owned(),
+        (Err(_), None) => "another address".to_owned(),
+    };
+    Some(RequestFailure::Refused {
+        status,
+        code: format!("HTTP {status}"),
+        message: format!(
+            "the URL leads to {to}, and redirects are not followed; download from the URL that the answer's Location has"
+        ),
+    })
 }

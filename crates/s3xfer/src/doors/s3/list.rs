@@ -1,4 +1,4 @@
-//! ListObjectsV2 and DeleteObjects: one request each.
+//! ListObjectsV2, DeleteObjects and DeleteObject: one request each.
 //!
 //! Keys are asked for percent-encoded (`encoding-type=url`), for XML has no way to write some letters that a key may
 //! hold (API reference, "ListObjectsV2").
@@ -7,8 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::Region;
 use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier, RequestPayer};
+use aws_smithy_types::base64;
 use futures::{FutureExt, TryFutureExt};
+use md5::{Digest, Md5};
 
+use super::writing::refuses_checksum;
 use super::{Store, sent};
 use crate::words::failure::{RequestError, RequestFailure};
 use crate::words::listing::{ListRequest, ListedObject, NotDeleted, Page, PageAt};
@@ -76,7 +79,9 @@ impl Store {
         Ok(Page { objects: objects.collect::<Result<_, _>>()?, next })
     }
 
-    /// Deletes up to [`MOST_KEYS`] objects, and says which are still there. One that is not there counts as deleted.
+    /// Deletes up to [`MOST_KEYS`] objects with keys that XML can carry, and returns those that are still there. One
+    /// that is not there counts as deleted. `None`: the server has no such request, or refuses the checksum that the
+    /// SDK sends in it.
     ///
     /// # Errors
     ///
@@ -84,16 +89,16 @@ impl Store {
     pub(crate) async fn delete(
         &self,
         asked: &ListRequest,
-        keys: &[String],
+        keys: &[&String],
         patience: Duration,
-    ) -> Result<Vec<NotDeleted>, RequestFailure> {
+    ) -> Result<Option<Vec<NotDeleted>>, RequestFailure> {
         check(asked)?;
         let unwritten = |error: aws_sdk_s3::error::BuildError| {
             RequestFailure::Final(RequestError::NotSent { source: error.to_string().into() })
         };
         let mut delete = Delete::builder().quiet(true);
         for key in keys {
-            delete = delete.objects(ObjectIdentifier::builder().key(key).build().map_err(unwritten)?);
+            delete = delete.objects(ObjectIdentifier::builder().key(*key).build().map_err(unwritten)?);
         }
         let delete = delete.build().map_err(unwritten)?;
         let output = self
@@ -105,16 +110,64 @@ impl Store {
                     .delete(delete.clone())
                     .set_request_payer(asked.request_payer.then_some(RequestPayer::Requester))
                     .set_expected_bucket_owner(asked.expected_bucket_owner.clone());
-                sent!(request, of_its_own(&asked.bucket, region.as_ref()), |output| output)
+                // The SDK sends a CRC, which servers that know only the MD5 take for none.
+                let request = request.customize().mutate_request(|request| {
+                    if let Some(md5) = request.body().bytes().map(Md5::digest) {
+                        request.headers_mut().insert("content-md5", base64::encode(md5));
+                    }
+                });
+                let request = match of_its_own(&asked.bucket, region.as_ref()) {
+                    Some(config) => request.config_override(config),
+                    None => request,
+                };
+                request.send().boxed()
             })
-            .await?;
+            .await;
+        let output = match output {
+            Err(RequestFailure::Refused { status: 405, .. }) => return Ok(None),
+            Err(failure) if refuses_checksum(&failure) => return Ok(None),
+            output => output?,
+        };
         let failed = output.errors.unwrap_or_default().into_iter().map(|error| NotDeleted {
             key: error.key.unwrap_or_default(),
             code: error.code.unwrap_or_else(|| "without an error code".to_owned()),
             message: error.message.unwrap_or_else(|| "no message given".to_owned()),
         });
-        Ok(failed.collect())
+        Ok(Some(failed.collect()))
     }
+
+    /// Deletes one object. One that is not there counts as deleted.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub(crate) async fn delete_one(
+        &self,
+        asked: &ListRequest,
+        key: &str,
+        patience: Duration,
+    ) -> Result<(), RequestFailure> {
+        let object = ObjectRequest::new(ObjectAddress { bucket: asked.bucket.clone(), key: key.to_owned() });
+        let deleted = self.see_through(&object, patience, None, |region| {
+            let request = self
+                .client
+                .delete_object()
+                .bucket(&asked.bucket)
+                .key(key)
+                .set_request_payer(asked.request_payer.then_some(RequestPayer::Requester))
+                .set_expected_bucket_owner(asked.expected_bucket_owner.clone());
+            sent!(request, of_its_own(&asked.bucket, region.as_ref()), |_output| ())
+        });
+        match deleted.await {
+            Err(RequestFailure::Refused { code, .. }) if code == "NoSuchKey" => Ok(()),
+            deleted => deleted,
+        }
+    }
+}
+
+/// Whether XML can carry a key, in which other letters have no form (XML 1.0, 2.2).
+pub(crate) fn has_form_in_xml(key: &str) -> bool {
+    key.chars().all(|letter| matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..))
 }
 
 /// Whether a request can be written at all.
@@ -183,6 +236,14 @@ mod tests {
         assert_eq!(decoded("a+b%2Bc%20d%C3%A9").as_deref(), Some("a b+c dé"));
         for wrong in ["%", "%2", "%zz", "%+1", "%ff"] {
             assert_eq!(decoded(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn control_letters_have_no_form_in_xml() {
+        for (key, has_form) in [("a b/é\u{10000}", true), ("a\tb\nc\rd", true), ("a\u{1}", false), ("\u{ffff}", false)]
+        {
+            assert_eq!(has_form_in_xml(key), has_form, "{key:?}");
         }
     }
 

@@ -30,11 +30,10 @@ impl Intercept for Endpoint {
         context: &BeforeSerializationInterceptorContextRef<'_>,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if self.0.get().is_none() {
-            let bucket = context.input().downcast_ref::<GetObjectInput>().and_then(GetObjectInput::bucket);
-            if let Some(bucket) = bucket {
-                cfg.interceptor_state().store_put(Bucket(bucket.to_owned()));
-            }
+        if self.0.get().is_none()
+            && let Some(bucket) = Bucket::of(context)
+        {
+            cfg.interceptor_state().store_put(bucket);
         }
         Ok(())
     }
@@ -54,7 +53,15 @@ impl Intercept for Endpoint {
 
 /// The bucket of a GET, while it is sent.
 #[derive(Debug)]
-struct Bucket(String);
+pub(super) struct Bucket(pub(super) String);
+
+impl Bucket {
+    /// `None` for other requests.
+    pub(super) fn of(context: &BeforeSerializationInterceptorContextRef<'_>) -> Option<Self> {
+        let input = context.input().downcast_ref::<GetObjectInput>()?;
+        Some(Self(input.bucket()?.to_owned()))
+    }
+}
 
 impl Storable for Bucket {
     type Storer = StoreReplace<Self>;

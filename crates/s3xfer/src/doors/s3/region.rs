@@ -1,21 +1,26 @@
-//! The regions of buckets. A server that is asked in the wrong region names the right one. The engine follows that
-//! once, and keeps the region for the client's later requests.
+//! The regions of buckets, and the checksums that their servers refuse.
+//!
+//! A server that is asked in the wrong region names the right one. The engine follows that once, and keeps the region
+//! for the client's later requests.
 //!
 //! botocore's `S3RegionRedirector` does the same, with a HEAD of the bucket. None is needed: S3 names the region in the
 //! answer itself; in the answer to a HEAD, which has no body, in a header.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_s3::config::Region;
 
-/// A program that goes through more buckets than this finds out again where they are, instead of growing for ever.
+use crate::words::checksum::ChecksumAlgorithm;
+
+/// A program that goes through more buckets than this asks them again, instead of growing for ever.
 const MOST_BUCKETS: usize = 10_000;
 
-/// The buckets that are not in the client's own region.
+/// The buckets that are not in the client's own region, and those whose server refuses a checksum.
 #[derive(Debug, Default)]
 pub(super) struct Regions {
     found: Mutex<HashMap<String, Region>>,
+    refused: Mutex<HashSet<(String, ChecksumAlgorithm)>>,
 }
 
 impl Regions {
@@ -29,6 +34,22 @@ impl Regions {
             found.clear();
         }
         found.insert(bucket.to_owned(), region);
+    }
+
+    /// Whether the bucket's server has refused that checksum.
+    pub(super) fn refuses(&self, bucket: &str, algorithm: ChecksumAlgorithm) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        // Mostly there are none, and a lookup needs the name as an owned string.
+        !refused.is_empty() && refused.contains(&(bucket.to_owned(), algorithm))
+    }
+
+    /// The bucket's server refuses that checksum. Whether that is news.
+    pub(super) fn learn_refusal(&self, bucket: &str, algorithm: ChecksumAlgorithm) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= MOST_BUCKETS {
+            refused.clear();
+        }
+        refused.insert((bucket.to_owned(), algorithm))
     }
 }
 

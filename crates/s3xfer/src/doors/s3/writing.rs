@@ -12,7 +12,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, RequestPayer, S
 use super::outgoing::Outgoing;
 use super::*;
 use crate::words::checksum::md5_in;
-use crate::words::target::{Attributes, ServerSideEncryption, Target};
+use crate::words::target::{Attributes, ChecksumUse, ServerSideEncryption, Target};
 
 /// The server's word on an object that is written now.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +41,33 @@ pub(crate) struct Described {
     pub(crate) version_id: Option<String>,
     pub(crate) checksum: StoredChecksum,
     pub(crate) attributes: Attributes,
+}
+
+/// Whether a server without that algorithm, or without any, has refused a request for its checksum. Cloudflare's R2
+/// says 501 NotImplemented, Backblaze's B2 and MinIO before 2025 say 400. A server that wants a checksum says 400, too.
+pub(super) fn refuses_checksum(failure: &RequestFailure) -> bool {
+    let RequestFailure::Refused { status, code, message } = failure else { return false };
+    match (status, &**code) {
+        (501, _) => true,
+        (400, "InvalidRequest" | "InvalidArgument" | "InvalidChecksum" | "NotImplemented") => {
+            names_checksum(message) && !message.contains("required")
+        }
+        _ => false,
+    }
+}
+
+fn names_checksum(message: &str) -> bool {
+    message.to_ascii_lowercase().contains("checksum")
+}
+
+/// The refusal of a checksum that the caller has chosen, with the remedy.
+fn with_remedy(mut refusal: RequestFailure) -> RequestFailure {
+    if let RequestFailure::Refused { message, .. } = &mut refusal
+        && names_checksum(message)
+    {
+        message.push_str("; upload with another algorithm (Upload::checksum), or with Upload::without_checksum");
+    }
+    refusal
 }
 
 /// A checksum as S3 writes it.
@@ -138,7 +165,7 @@ macro_rules! send {
             Some(config) => request.config_override(config),
             None => request,
         };
-        request.send().map_ok(|$output| $answer).boxed()
+        request.send().map_ok(move |$output| $answer).boxed()
     }};
 }
 
@@ -173,19 +200,58 @@ impl Store {
         sent: &AtomicU64,
     ) -> Result<Written, RequestFailure> {
         let algorithm = target.checksum;
-        let attempt = |region: Option<Region>| {
-            let request = describing!(with_key!(for_target!(self.writer.put_object(), target), target), target);
-            let request = with_checksum!(request, algorithm, Some(checksum))
-                .set_if_match(target.condition.if_match().map(str::to_owned))
-                .set_if_none_match(target.condition.if_none_match().map(str::to_owned))
-                .body(body().into_byte_stream());
-            send!(request, &target.object, region, |output| Written {
-                checksum: told_checksum!(output, algorithm),
-                e_tag: output.e_tag,
-                version_id: output.version_id,
-            })
+        let put = move |with: bool| {
+            let attempt = move |region: Option<Region>| {
+                let request = describing!(with_key!(for_target!(self.writer.put_object(), target), target), target);
+                let request = with_checksum!(request, algorithm, with.then_some(checksum))
+                    .set_if_match(target.condition.if_match().map(str::to_owned))
+                    .set_if_none_match(target.condition.if_none_match().map(str::to_owned))
+                    .body(body().into_byte_stream());
+                send!(request, &target.object, region, |output| Written {
+                    checksum: told_checksum!(output, algorithm),
+                    e_tag: output.e_tag,
+                    version_id: output.version_id,
+                })
+            };
+            self.see_through(&target.object, Duration::MAX, Some(sent), attempt)
         };
-        self.see_through(&target.object, Duration::MAX, Some(sent), attempt).await
+        self.with_or_without(target, put).await
+    }
+
+    /// The answer to `send`, which is told whether its request is to carry checksums. Where the server refuses them,
+    /// and the caller has not chosen them, it is sent once more without, and the client's later requests for the
+    /// bucket carry none.
+    async fn with_or_without<T, F>(&self, target: &Target, send: impl Fn(bool) -> F) -> Result<T, RequestFailure>
+    where
+        F: Future<Output = Result<T, RequestFailure>>,
+    {
+        let (bucket, algorithm) = (&target.object.address.bucket, target.checksum);
+        let with = match target.checksum_use {
+            ChecksumUse::Chosen => true,
+            ChecksumUse::Default => !self.regions.refuses(bucket, algorithm),
+            ChecksumUse::No => false,
+        };
+        if !with {
+            return send(false).await;
+        }
+        let refusal = match send(true).await {
+            Err(refusal) if refuses_checksum(&refusal) => refusal,
+            sent => return sent,
+        };
+        if target.checksum_use == ChecksumUse::Chosen {
+            return Err(with_remedy(refusal));
+        }
+        match send(false).await {
+            Ok(answer) => {
+                if self.regions.learn_refusal(bucket, algorithm) {
+                    tracing::warn!(bucket, %algorithm, "the server refuses the checksum; writing objects without it");
+                }
+                Ok(answer)
+            }
+            Err(RequestFailure::Transient(error)) => Err(RequestFailure::Transient(error)),
+            // The checksum was not the reason.
+            Err(_) => Err(refusal),
+        }
     }
 
     /// Begins a multipart upload; gives its id.
@@ -194,14 +260,19 @@ impl Store {
     ///
     /// As [`put`](Self::put).
     pub(crate) async fn create_upload(&self, target: &Target, within: Duration) -> Result<String, RequestFailure> {
-        let attempt = |region: Option<Region>| {
-            let request = for_target!(self.writer.create_multipart_upload(), target);
-            let request = describing!(with_key!(request, target), target)
-                .checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::from(target.checksum.name()))
-                .checksum_type(ChecksumType::FullObject);
-            send!(request, &target.object, region, |output| output.upload_id)
+        let algorithm = aws_sdk_s3::types::ChecksumAlgorithm::from(target.checksum.name());
+        let algorithm = &algorithm;
+        let create = move |with: bool| {
+            let attempt = move |region: Option<Region>| {
+                let request = for_target!(self.writer.create_multipart_upload(), target);
+                let request = describing!(with_key!(request, target), target)
+                    .set_checksum_algorithm(with.then(|| algorithm.clone()))
+                    .set_checksum_type(with.then_some(ChecksumType::FullObject));
+                send!(request, &target.object, region, |output| output.upload_id)
+            };
+            self.see_through(&target.object, within, None, attempt)
         };
-        let id = self.see_through(&target.object, within, None, attempt).await?;
+        let id = self.with_or_without(target, create).await?;
         id.filter(|id| !id.is_empty()).ok_or_else(|| bad("no upload id in the answer to CreateMultipartUpload"))
     }
 
@@ -221,20 +292,25 @@ impl Store {
         sent: &AtomicU64,
     ) -> Result<(SentPart, bool), RequestFailure> {
         let algorithm = target.checksum;
-        let attempt = |region: Option<Region>| {
-            let request = with_key!(for_target!(self.writer.upload_part(), target), target);
-            let request = with_checksum!(request, algorithm, checksum)
-                .upload_id(upload_id)
-                .part_number(number)
-                .body(body().into_byte_stream());
-            send!(request, &target.object, region, |output| {
-                let own = matches!(output.server_side_encryption, None | Some(SdkEncryption::Aes256));
-                let same_e_tag = own && output.sse_customer_algorithm.is_none();
-                (told_checksum!(output, algorithm), output.e_tag, same_e_tag)
-            })
+        let put = move |with: bool| {
+            let attempt = move |region: Option<Region>| {
+                let request = with_key!(for_target!(self.writer.upload_part(), target), target);
+                let request = with_checksum!(request, algorithm, checksum.filter(|_| with))
+                    .upload_id(upload_id)
+                    .part_number(number)
+                    .body(body().into_byte_stream());
+                send!(request, &target.object, region, |output| {
+                    let own = matches!(output.server_side_encryption, None | Some(SdkEncryption::Aes256));
+                    let same_e_tag = own && output.sse_customer_algorithm.is_none();
+                    (told_checksum!(output, algorithm), output.e_tag, same_e_tag)
+                })
+            };
+            self.see_through(&target.object, Duration::MAX, Some(sent), attempt)
         };
-        let (checksum, e_tag, same_e_tag) =
-            self.see_through(&target.object, Duration::MAX, Some(sent), attempt).await?;
+        let (checksum, e_tag, same_e_tag) = match checksum {
+            Some(_) => self.with_or_without(target, put).await?,
+            None => put(false).await?,
+        };
         let e_tag = e_tag.ok_or_else(|| bad("no ETag in the answer to UploadPart"))?;
         let same_e_tag = same_e_tag && md5_in(&e_tag).is_some();
         Ok((SentPart { number, e_tag, checksum }, same_e_tag))
@@ -253,26 +329,30 @@ impl Store {
         (checksum, within): (Option<u64>, Duration),
     ) -> Result<Written, RequestFailure> {
         let algorithm = target.checksum;
-        let attempt = |region: Option<Region>| {
-            let parts = parts.iter().map(|part| {
-                let listed = CompletedPart::builder().part_number(part.number).e_tag(&part.e_tag);
-                with_checksum!(listed, algorithm, part.checksum).build()
-            });
-            let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
-            let request = with_key!(for_target!(self.writer.complete_multipart_upload(), target), target);
-            let request = with_checksum!(request, algorithm, checksum)
-                .upload_id(upload_id)
-                .set_checksum_type(checksum.map(|_| ChecksumType::FullObject))
-                .set_if_match(target.condition.if_match().map(str::to_owned))
-                .set_if_none_match(target.condition.if_none_match().map(str::to_owned))
-                .multipart_upload(parts);
-            send!(request, &target.object, region, |output| Written {
-                checksum: told_checksum!(output, algorithm),
-                e_tag: output.e_tag,
-                version_id: output.version_id,
-            })
+        let complete = move |with: bool| {
+            let attempt = move |region: Option<Region>| {
+                let checksum = checksum.filter(|_| with);
+                let parts = parts.iter().map(|part| {
+                    let listed = CompletedPart::builder().part_number(part.number).e_tag(&part.e_tag);
+                    with_checksum!(listed, algorithm, part.checksum.filter(|_| with)).build()
+                });
+                let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+                let request = with_key!(for_target!(self.writer.complete_multipart_upload(), target), target);
+                let request = with_checksum!(request, algorithm, checksum)
+                    .upload_id(upload_id)
+                    .set_checksum_type(checksum.map(|_| ChecksumType::FullObject))
+                    .set_if_match(target.condition.if_match().map(str::to_owned))
+                    .set_if_none_match(target.condition.if_none_match().map(str::to_owned))
+                    .multipart_upload(parts);
+                send!(request, &target.object, region, |output| Written {
+                    checksum: told_checksum!(output, algorithm),
+                    e_tag: output.e_tag,
+                    version_id: output.version_id,
+                })
+            };
+            self.see_through(&target.object, within, None, attempt)
         };
-        self.see_through(&target.object, within, None, attempt).await
+        self.with_or_without(target, complete).await
     }
 
     /// Aborts a multipart upload.
@@ -349,5 +429,24 @@ mod tests {
         assert_eq!((text.as_str(), read(ChecksumAlgorithm::Crc32, &text)), ("y/Q5Jg==", Some(0xcbf4_3926)));
         assert_eq!(read(ChecksumAlgorithm::Crc32, "y/Q5Jg==-2"), None);
         assert_eq!(read(ChecksumAlgorithm::Crc64Nvme, "y/Q5Jg=="), None);
+    }
+
+    #[test]
+    fn a_refused_checksum_is_told_from_a_wrong_or_a_missing_one() {
+        for (status, code, message, refuses) in [
+            (501, "NotImplemented", "Header 'x-amz-checksum-algorithm' with value 'CRC64NVME' not implemented", true),
+            (501, "NotImplemented", "A header you provided implies functionality that is not implemented", true),
+            (400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc64nvme' received for this API call.", true),
+            (400, "InvalidRequest", "Invalid checksum provided.", true),
+            (400, "InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required for Put requests", false),
+            (400, "InvalidRequest", "The ACL is not valid.", false),
+            (400, "BadDigest", "The CRC64NVME checksum you specified did not match what we received.", false),
+            (403, "AccessDenied", "no checksum", false),
+        ] {
+            let (code, shown) = (code.to_owned(), message);
+            let failure = RequestFailure::Refused { status, code, message: message.to_owned() };
+            assert_eq!(refuses_checksum(&failure), refuses, "{shown}");
+        }
+        assert!(!refuses_checksum(&RequestFailure::Changed));
     }
 }

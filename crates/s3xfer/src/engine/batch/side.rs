@@ -6,11 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use futures::stream::{self, BoxStream};
+use futures::stream::{self, BoxStream, FuturesUnordered};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::doors::blocking;
 pub(crate) use crate::doors::s3::MOST_KEYS;
+use crate::doors::s3::has_form_in_xml;
 use crate::doors::tree::{Kind, Walk, Walked};
 use crate::engine::listing::{self, ObjectListing};
 use crate::engine::session::Session;
@@ -19,6 +20,9 @@ use crate::words::action::DiskAction;
 use crate::words::batch::{ItemError, Symlinks};
 use crate::words::failure::{RequestError, TransferError};
 use crate::words::listing::{ListRequest, ListedObject, NotDeleted};
+
+/// Objects that are deleted at once, by a request each.
+const DELETED_AT_ONCE: usize = 16;
 
 /// Names in order. After an error there is nothing more.
 pub(crate) type Side = BoxStream<'static, Result<Seen, ItemError>>;
@@ -58,21 +62,37 @@ impl Seen {
     }
 }
 
-/// Names, with all that is below them.
+/// Names in order, with all that is below them. Those that are behind are forgotten, so that a million of them take no
+/// memory and no time.
 #[derive(Debug, Default)]
 pub(crate) struct Names(Vec<String>);
 
 impl Names {
     pub(crate) fn add(&mut self, name: String) {
+        self.forget(&name);
         self.0.push(name);
     }
 
-    /// Whether `name` is one of them, or below one.
-    pub(crate) fn hold(&self, name: &str) -> bool {
+    /// Whether `name` is one of them, or below one. It comes behind all names that were given before.
+    pub(crate) fn hold(&mut self, name: &str) -> bool {
+        self.forget(name);
         self.0.iter().any(|above| match name.strip_prefix(above.as_str()) {
             Some(rest) => rest.is_empty() || above.ends_with('/') || rest.starts_with('/'),
             None => false,
         })
+    }
+
+    /// Forgets the names that hold neither `name` nor any behind it. A name below `b` may come behind `b!`, and comes
+    /// before `b0`, for `0` is the letter behind `/`.
+    fn forget(&mut self, name: &str) {
+        let is_behind = |above: &String| {
+            let above = above.strip_suffix('/').unwrap_or(above);
+            match name.strip_prefix(above) {
+                Some(rest) => rest.as_bytes().first() > Some(&b'/'),
+                None => name > above,
+            }
+        };
+        self.0.retain(|above| !is_behind(above));
     }
 }
 
@@ -135,25 +155,52 @@ pub(crate) async fn delete(
 ) -> Vec<(String, Result<(), ItemError>)> {
     let keys: Vec<String> = names.iter().map(|name| format!("{}{name}", asked.prefix)).collect();
     let session = Session::new(shared);
-    let mut told: HashMap<String, NotDeleted> = HashMap::new();
-    let mut failed = None;
-    match listing::delete(&session, &asked, &keys).await {
-        Ok(not_deleted) => told.extend(not_deleted.into_iter().map(|object| (object.key.clone(), object))),
-        Err(error) => failed = Some(error),
-    }
-    let ended = |(name, key): (String, String)| {
-        let NotDeleted { key, code, message } = match (told.remove(&key), &failed) {
-            (Some(object), _) => object,
-            // One error of all of them: each has its words.
-            (None, Some(error)) => {
-                let source = error.source().map_or_else(String::new, |source| format!(": {source}"));
-                NotDeleted { key, code: "nothing".to_owned(), message: format!("{error}{source}") }
-            }
-            (None, None) => return (name, Ok(())),
-        };
-        (name, Err(ItemError::NotDeleted { bucket: asked.bucket.clone(), key, code, message }))
+    let mut left = not_deleted(&session, &asked, &keys).await;
+    let ended = |(name, key): (String, String)| match left.remove(&key) {
+        Some(NotDeleted { key, code, message }) => {
+            (name, Err(ItemError::NotDeleted { bucket: asked.bucket.clone(), key, code, message }))
+        }
+        None => (name, Ok(())),
     };
     names.into_iter().zip(keys).map(ended).collect()
+}
+
+/// Deletes objects, and returns those that are still there, by their keys: by one request, but one by one where the
+/// server has no request for many, and where XML cannot carry a key, for the server would refuse all others with it.
+async fn not_deleted(session: &Session, asked: &ListRequest, keys: &[String]) -> HashMap<String, NotDeleted> {
+    let (together, mut alone): (Vec<&String>, Vec<&String>) = keys.iter().partition(|key| has_form_in_xml(key));
+    let mut left = HashMap::new();
+    if !together.is_empty() {
+        match listing::delete(session, asked, &together).await {
+            Ok(Some(not_deleted)) => left.extend(not_deleted.into_iter().map(|object| (object.key.clone(), object))),
+            Ok(None) => alone.extend(&together),
+            // One error of all of them: each has its words.
+            Err(error) => left.extend(together.iter().map(|key| ((*key).clone(), failed(key, &error)))),
+        }
+    }
+    let mut running = FuturesUnordered::new();
+    for key in alone {
+        running.push(alone_not_deleted(session, asked, key));
+        if running.len() >= DELETED_AT_ONCE {
+            left.extend(running.next().await.flatten());
+        }
+    }
+    while let Some(ended) = running.next().await {
+        left.extend(ended);
+    }
+    left
+}
+
+/// Deletes one object, and returns it, with its key, if it is still there.
+async fn alone_not_deleted(session: &Session, asked: &ListRequest, key: &str) -> Option<(String, NotDeleted)> {
+    let error = listing::delete_one(session, asked, key).await.err()?;
+    Some((key.to_owned(), failed(key, &error)))
+}
+
+/// The object was not deleted because of `error`.
+fn failed(key: &str, error: &TransferError) -> NotDeleted {
+    let source = error.source().map_or_else(String::new, |source| format!(": {source}"));
+    NotDeleted { key: key.to_owned(), code: "nothing".to_owned(), message: format!("{error}{source}") }
 }
 
 /// Nothing: a folder that is not there yet.
@@ -189,12 +236,22 @@ mod tests {
     fn names_hold_what_is_below_them() {
         let mut names = Names::default();
         names.add("a/".to_owned());
+        assert!(names.hold("a/x") && !names.hold("ab"));
         names.add("b".to_owned());
-        for name in ["a/x", "b", "b/x"] {
-            assert!(names.hold(name), "{name}");
+        for name in ["b", "b!", "b/x", "bc"] {
+            assert_eq!(names.hold(name), ["b", "b/x"].contains(&name), "{name}");
         }
-        for name in ["a", "ab", "bc", "c"] {
-            assert!(!names.hold(name), "{name}");
+        assert!(names.0.is_empty());
+    }
+
+    #[test]
+    fn a_hundred_thousand_names_take_no_memory() {
+        let mut names = Names::default();
+        for number in 0..100_000 {
+            names.add(format!("link{number:06}"));
+            assert!(names.hold(&format!("link{number:06}/x")));
+            assert!(!names.hold(&format!("link{number:06}0")));
+            assert!(names.0.len() <= 2, "{} are kept", names.0.len());
         }
     }
 }

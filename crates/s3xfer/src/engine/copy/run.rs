@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::sleep;
 
 use super::Order;
 use crate::doors::s3::StoredChecksum;
@@ -15,7 +16,7 @@ use crate::doors::s3::writing::{Described, SentPart, Written};
 use crate::engine::counters::Stopwatch;
 use crate::engine::crew::{Crew, Then, Work};
 use crate::engine::session::{Ask, At, Attempted, Session};
-use crate::engine::upload::ending::{Ended, Ending, finish, multipart_e_tag};
+use crate::engine::upload::ending::{Ended, Ending, finish, multipart_e_tag, pause_after_conflict};
 use crate::engine::upload::multipart::{Begun, WORK_WITHIN};
 use crate::rules::checksum;
 use crate::rules::ending::Request;
@@ -38,7 +39,7 @@ pub(super) async fn run(order: Order) -> Result<TransferReport, TransferError> {
             source: RequestError::Argument { source },
         })?;
     }
-    let session = Session::new(shared);
+    let session = Session::of_copies(shared);
     let described = session.persist(&mut Describing { session: &session, source: &source }).await?;
     let kept = match &described.checksum {
         StoredChecksum::Whole(algorithm, bytes) => {
@@ -201,7 +202,9 @@ async fn in_parts(
                 begun.abort().await;
                 conflicts += 1;
                 match ended {
-                    Ended::Conflict { unsure: now, .. } if conflicts < session.config.num_download_attempts() => {
+                    Ended::Conflict { error, unsure: now } if conflicts < session.config.num_download_attempts() => {
+                        tracing::debug!(%error, "another write is under way; copying again");
+                        sleep(pause_after_conflict(conflicts, rand::random())).await;
                         unsure = now;
                     }
                     ended => return Err(ended.into_error()),

@@ -117,7 +117,7 @@ async fn ask(session: Arc<Session>, object: ObjectRequest) -> Answered {
     let mut asking = Checksum { session, object };
     // The transfer's counters know nothing of it: it is beside the GETs.
     let counters = Counters::default();
-    match timeout(PATIENCE, session::persist(attempts, &counters, Instant::now(), &mut asking)).await {
+    match timeout(PATIENCE, session::persist(attempts, (&counters, Instant::now()), None, &mut asking)).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
             tracing::debug!(object = %asking.object.address, ?error, "the server does not tell the checksum");

@@ -181,16 +181,27 @@ impl Fetcher {
         }
     }
 
-    /// The head of an answer to a request for the `range` of the version with that `e_tag`.
-    pub(crate) async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Begun, RequestFailure> {
+    /// Waits for the turn of the next request, where a server refuses some.
+    async fn turn(&self) {
         let Session { steering, counters, .. } = &*self.session;
         counters.waited.retry.time(steering.slot()).await;
+    }
+
+    /// The head of an answer to a request for the `range` of the version with that `e_tag`.
+    pub(crate) async fn get(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Begun, RequestFailure> {
+        self.turn().await;
+        self.ask(range, e_tag).await
+    }
+
+    /// The same, now.
+    async fn ask(&self, range: Option<&Range<u64>>, e_tag: Option<&str>) -> Result<Begun, RequestFailure> {
+        let Session { steering, counters, .. } = &*self.session;
         let flow = steering.asked();
         let asked = Instant::now();
         match counters.waited.network.time(self.session.soonest(|| self.send(range, e_tag))).await {
             Ok(answer) => {
                 self.session.recall(&self.object.address.bucket);
-                self.session.store.round_trip().into_iter().for_each(|seconds| steering.connected(seconds));
+                answer.connections.into_iter().for_each(|seen| steering.connections(seen));
                 Ok(Begun { answer, flow: flow.answered(asked.elapsed()) })
             }
             Err(failure) => {
@@ -242,10 +253,15 @@ impl<F: Frames> Ask for Fetching<'_, F> {
             Some(begun) => Ok(begun),
             None => {
                 let range = (version.ranged != Some(false)).then_some(&asked);
+                let begun = async {
+                    fetcher.turn().await;
+                    span.asked();
+                    fetcher.ask(range, version.e_tag.as_deref()).await
+                };
                 tokio::select! {
                     biased;
-                    begun = fetcher.get(range, version.e_tag.as_deref()) => begun,
                     () = span.cut_short() => return Ok(Attempted::Answered(())),
+                    begun = begun => begun,
                 }
             }
         };
@@ -261,6 +277,10 @@ impl<F: Frames> Ask for Fetching<'_, F> {
             Err(failure) => Err(failure.into()),
         };
         let left = span.left();
+        if !left.is_empty() {
+            span.asks_again();
+            fetcher.session.steering.planned_again();
+        }
         let brought = left.start - asked.start;
         let progressed = attempts.brought(brought, asked.length());
         match outcome {
@@ -285,6 +305,10 @@ impl<F: Frames> Ask for Fetching<'_, F> {
 
     fn range(&self) -> Option<Range<u64>> {
         Some(self.span.left())
+    }
+
+    async fn withdrawn(&mut self) {
+        self.span.cut_short().await;
     }
 }
 

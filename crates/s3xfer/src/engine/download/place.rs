@@ -183,8 +183,12 @@ impl Work for Arc<Placing> {
     }
 
     fn has_more(&self) -> bool {
+        let steering = &self.pinned.fetcher.session.steering;
         let mut cursor = self.cursor();
-        while let Some((bytes, part_bytes)) = self.pinned.fetcher.session.steering.cut_off(cursor.left()) {
+        while let Some((bytes, part_bytes)) = steering.cut_off(cursor.left()) {
+            cursor.give_back(bytes, part_bytes);
+        }
+        for (bytes, part_bytes) in steering.merge(cursor.left()) {
             cursor.give_back(bytes, part_bytes);
         }
         cursor.left() > 0

@@ -2,6 +2,8 @@
 //!
 //! Dropped at any await, the object is there or it is not, whole in either case.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use md5::Digest;
 
@@ -39,6 +41,14 @@ pub(crate) enum Ended {
         unsure: bool,
     },
     Failed(TransferError),
+}
+
+/// Before all of it is done again after so many conflicts: up to 0.4 s after the first one, twice as long after each
+/// other. `jitter` is from 0 to 1.
+pub(crate) fn pause_after_conflict(conflicts: u32, jitter: f64) -> Duration {
+    const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+
+    AFTER_CONFLICT.saturating_mul(1 << conflicts.min(6)).mul_f64(jitter)
 }
 
 impl From<TransferError> for Ended {

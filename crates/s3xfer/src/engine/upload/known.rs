@@ -4,14 +4,13 @@
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, stream};
 use tokio::time::sleep;
 
 use super::content::{Content, Counted, Counters, ReadPace};
-use super::ending::{Ended, Ending, finish};
+use super::ending::{Ended, Ending, finish, pause_after_conflict};
 use super::multipart::{self, Job, Object, Start};
 use super::order::Resume;
 use super::part::{Carrier, Uncarried};
@@ -30,8 +29,6 @@ use crate::words::report::TransferReport;
 /// A file that is sent by one request is read into memory up to this size, and twice if it is larger: once for its
 /// checksum, and once as it is sent.
 const READ_ONCE_BYTES: u64 = 8 << 20;
-/// Before all of it is tried again because another write was under way; twice as long each time.
-const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
 /// The source.
 #[derive(Debug, Clone)]
@@ -112,6 +109,7 @@ pub(crate) async fn run(
         let (done, resumed_bytes) = start.done();
         let jobs = {
             let (source, steering) = (source.clone(), carrier.session.steering.clone());
+            steering.wants(bytes.saturating_sub(resumed_bytes));
             let mut to_begin = bytes.div_ceil(part_bytes).saturating_sub(done.len() as u64);
             steering.parts_left(to_begin);
             let left = parts(bytes, part_bytes).filter(move |part| !done.contains(&part.number));
@@ -135,8 +133,7 @@ pub(crate) async fn run(
                     return Err(error);
                 }
                 tracing::debug!(%error, "another write is under way; uploading again");
-                let pause = AFTER_CONFLICT.saturating_mul(1 << conflicts.min(6)).mul_f64(rand::random());
-                sleep(pause).await;
+                sleep(pause_after_conflict(conflicts, rand::random())).await;
                 start = match &kept {
                     None => Start::anew(&carrier.target),
                     Some(kept) => kept.anew(carrier, part_bytes).await,

@@ -25,7 +25,7 @@ use crate::words::action::SourceAction;
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::object::is_directory_bucket;
-use crate::words::target::{ServerSideEncryption, Target};
+use crate::words::target::{ChecksumUse, ServerSideEncryption, Target};
 
 /// The things that every request of an upload needs.
 #[derive(Debug)]
@@ -62,7 +62,8 @@ impl Carrier {
     /// Whether the checksum of a part of a file is to be known before it is sent: for S3's own algorithm that costs a
     /// second pass over the bytes.
     pub(crate) fn needs_checksums_first(&self) -> bool {
-        self.target.checksum != ChecksumAlgorithm::Crc64Nvme || self.checksums_first.load(Ordering::Relaxed)
+        let sends = self.target.checksum_use != ChecksumUse::No;
+        sends && (self.target.checksum != ChecksumAlgorithm::Crc64Nvme || self.checksums_first.load(Ordering::Relaxed))
     }
 
     /// The server took so long for an answer without a body of bytes before it.

@@ -24,7 +24,7 @@ use crate::rules::retry::Attempts;
 use crate::words::action::DiskAction;
 use crate::words::cut::Length;
 use crate::words::failure::{RequestFailure, TransferError};
-use crate::words::target::Target;
+use crate::words::target::{ChecksumUse, Target};
 use crate::words::unfinished::{Intended, ListedPart, SavedUpload, Unfinished};
 
 /// For so long the rest of an upload that was dropped in this process is waited for.
@@ -97,11 +97,13 @@ pub(crate) async fn open(
 }
 
 fn intended(target: &Target, file: &SourceFile) -> Intended {
-    let Target { object, attributes, condition: _, checksum } = target;
+    let Target { object, attributes, condition: _, checksum, checksum_use } = target;
     let (payer, owner) = (object.request_payer, &object.expected_bucket_owner);
     // The key itself is secret, and the server tells whether it is the same one.
     let has_key = object.sse_customer_key.is_some();
-    let all = format!("{attributes:?} {payer} {owner:?} {has_key}");
+    // An upload that was begun with a checksum cannot end without.
+    let without = if *checksum_use == ChecksumUse::No { " without checksum" } else { "" };
+    let all = format!("{attributes:?} {payer} {owner:?} {has_key}{without}");
     let attributes = Sha256::digest(all.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     Intended {
         bucket: object.address.bucket.clone(),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BOUNDS: Bounds = Bounds { requests: 512, part_bytes: 64 << 20 };
+const BOUNDS: Bounds = Bounds { requests: 512, part_bytes: 64 << 20, are_uploads: false };
 const MB: f64 = 1e6;
 
 /// A link that all bodies share, each no faster than a connection; in steps of a millisecond.
@@ -62,7 +62,7 @@ impl Played {
         self.ms += 1;
         let now = Duration::from_millis(self.ms);
         for _ in self.requests.iter().filter(|(begins, _)| *begins == self.ms) {
-            self.controller.answered(now, Duration::from_millis(link.first_byte_ms));
+            self.controller.answered(now, Duration::from_millis(link.first_byte_ms), Beside::default());
         }
         let flowing = self.requests.iter().filter(|(begins, _)| *begins <= self.ms).count();
         let share = if flowing > link.collapses_above { link.carries_then } else { 1.0 };
@@ -84,6 +84,18 @@ impl Played {
     }
 }
 
+/// So many requests are sent.
+fn ask(controller: &mut Controller, requests: u32, now: Duration) {
+    for _ in 0..requests {
+        controller.asked(now);
+    }
+}
+
+/// So many are refused, as by a server that takes so many in a second.
+fn refuse(controller: &mut Controller, requests: u32, now: Duration) {
+    (0..requests).for_each(|_| controller.refused(now, Beside::default(), false));
+}
+
 fn link(link_mb: f64, connection_mb: f64, first_byte_ms: u64) -> Link {
     let (bytes_per_second, connection) = (link_mb * MB, connection_mb * MB);
     let (collapses_above, congested_above) = (usize::MAX, usize::MAX);
@@ -95,8 +107,8 @@ fn the_last_few_parts_begin_together_unless_more_are_worse_or_too_fast() {
     let mut controller = Controller::new(BOUNDS);
     let targets = |controller: &Controller| [9, 8, 1, 0].map(|left| controller.target_before(left));
     assert_eq!(targets(&controller), [16, 24, 24, 24]);
-    controller.asked(Duration::ZERO);
-    controller.refused(Duration::from_millis(30));
+    ask(&mut controller, 16, Duration::ZERO);
+    refuse(&mut controller, 2, Duration::from_millis(30));
     assert_eq!(targets(&controller), [controller.target(); 4], "they come too fast");
     let mut worse = Controller::new(BOUNDS);
     worse.raise_ceiling(Reached { requests: 8.0, rate: 1.0, at: 0.0 });
@@ -142,8 +154,8 @@ fn no_more_are_opened_than_the_bytes_that_are_left_have_use_for() {
 fn requests_that_are_too_many_are_looked_at_though_nothing_happens() {
     let mut controller = Controller::new(BOUNDS);
     let ms = Duration::from_millis;
-    (0..16).for_each(|_| controller.asked(ms(0)));
-    (0..16).for_each(|_| controller.answered(ms(30), ms(30)));
+    ask(&mut controller, 16, ms(0));
+    (0..16).for_each(|_| controller.answered(ms(30), ms(30), Beside::default()));
     controller.look(ms(40), 1000, 0);
     controller.phase = Phase::Steady;
     controller.set(4.0);
@@ -157,8 +169,8 @@ fn requests_that_are_too_many_are_looked_at_though_nothing_happens() {
 fn requests_that_are_too_many_are_cut_off_once() {
     let ms = Duration::from_millis;
     let mut controller = Controller::new(BOUNDS);
-    (0..30).for_each(|_| controller.asked(ms(0)));
-    (0..30).for_each(|_| controller.answered(ms(10), ms(10)));
+    ask(&mut controller, 30, ms(0));
+    (0..30).for_each(|_| controller.answered(ms(10), ms(10), Beside::default()));
     let shed = [50, 200, 201, 260].map(|at| {
         controller.look(ms(at), 0, 0);
         controller.shed()
@@ -172,13 +184,13 @@ fn a_ramp_that_carries_less_than_one_body_is_cut_off_at_once() {
     let mut controller = Controller::new(BOUNDS);
     controller.wants(48 << 20);
     controller.asked(ms(0));
-    controller.answered(ms(250), ms(250));
-    (1..32).for_each(|_| controller.asked(ms(250)));
+    controller.answered(ms(250), ms(250), Beside::default());
+    ask(&mut controller, 31, ms(250));
     let mut received = 0;
     let mut cut = None;
     for at in (260..2000).step_by(10) {
         if at == 500 {
-            (1..32).for_each(|_| controller.answered(ms(at), ms(250)));
+            (1..32).for_each(|_| controller.answered(ms(at), ms(250), Beside::default()));
         }
         // One alone has 12.5 MB/s, all together 7.
         received += if at <= 500 { 125_000 } else { 70_000 };
@@ -238,12 +250,12 @@ fn a_link_that_comes_back_is_full_again_within_seconds() {
 fn refused_requests_make_parts_larger_and_follow_each_other_slowly() {
     let mut controller = Controller::new(BOUNDS);
     let ms = Duration::from_millis;
-    (0..20).for_each(|_| controller.asked(ms(10)));
-    controller.answered(ms(40), ms(30));
+    ask(&mut controller, 20, ms(10));
+    controller.answered(ms(40), ms(30), Beside::default());
     let before = controller.part_bytes(1 << 30);
-    (0..15).for_each(|_| controller.refused(ms(50)));
-    assert!(controller.part_bytes(1 << 30) >= PART_BYTES as u64 && before < 8 << 20, "{before}");
-    (0..15).for_each(|_| controller.refused(ms(400)));
+    refuse(&mut controller, 15, ms(50));
+    assert!(controller.part_bytes(1 << 30) >= 8 << 20 && before < 8 << 20, "{before}");
+    refuse(&mut controller, 15, ms(400));
     assert_eq!(controller.part_bytes(10 << 30), 16 << 20, "one volley doubles them once");
     let slots: Vec<Duration> = (0..3).map(|_| controller.slot(ms(500))).collect();
     assert!(slots.is_sorted() && slots[2] > ms(510), "{slots:?}");
@@ -254,22 +266,103 @@ fn refused_requests_make_parts_larger_and_follow_each_other_slowly() {
 fn one_refusal_among_many_answers_changes_nothing() {
     let mut controller = Controller::new(BOUNDS);
     let ms = Duration::from_millis;
-    (0..20).for_each(|_| controller.asked(ms(10)));
-    controller.answered(ms(40), ms(30));
-    controller.refused(ms(50));
-    controller.refused(ms(400));
+    ask(&mut controller, 20, ms(10));
+    controller.answered(ms(40), ms(30), Beside::default());
+    refuse(&mut controller, 1, ms(50));
+    refuse(&mut controller, 1, ms(400));
     assert!(!controller.is_paced() && controller.may_ask_again(0, ms(10_000)));
-    controller.refused(ms(410));
+    refuse(&mut controller, 1, ms(410));
     assert!(controller.is_paced() && !controller.may_ask_again(0, ms(10_000)));
+}
+
+#[test]
+fn a_request_that_was_alone_tells_no_pace() {
+    let mut controller = Controller::new(BOUNDS);
+    for ms in [0, 300, 800].map(Duration::from_millis) {
+        ask(&mut controller, 1, ms);
+        refuse(&mut controller, 1, ms + Duration::from_millis(30));
+    }
+    assert!(!controller.is_paced() && controller.evidence().refused == 3);
+    controller.answered(Duration::from_millis(900), Duration::from_millis(30), Beside::default());
+    controller.look(Duration::from_secs(1), 8 << 20, 0);
+    assert_eq!(controller.found(), None, "nothing for the next transfer to go by");
+}
+
+#[test]
+fn an_uploaded_part_that_is_refused_flows_no_more() {
+    let mut controller = Controller::new(Bounds { are_uploads: true, ..BOUNDS });
+    let ms = Duration::from_millis;
+    for at in (0..20).map(|part| ms(10 * part)) {
+        let beside = controller.asked(at);
+        controller.answered(at, ms(30), beside);
+        controller.refused(at + ms(5), beside, true);
+    }
+    assert_eq!((controller.meter.flowing, controller.meter.in_flight), (0, 0));
+}
+
+#[test]
+fn a_server_that_takes_so_many_at_once_is_asked_for_no_more() {
+    for most in [4, 20, 100] {
+        let mut controller = Controller::new(BOUNDS);
+        let (mut ends, mut received, mut refused) = (Vec::new(), 0, 0);
+        for now in (0..3000).map(Duration::from_millis) {
+            let before = ends.len();
+            ends.retain(|end| *end > now);
+            (ends.len()..before).for_each(|_| controller.ended(now, true));
+            while ends.len() < controller.target() as usize && controller.slot(now) <= now {
+                let beside = controller.asked(now);
+                if ends.len() >= most {
+                    controller.refused(now, beside, false);
+                    refused += 1;
+                    break;
+                }
+                controller.answered(now, Duration::from_millis(20), beside);
+                ends.push(now + Duration::from_millis(400));
+            }
+            received += 20_000 * ends.len() as u64;
+            controller.look(now, received, 0);
+        }
+        let target = controller.target() as usize;
+        assert!((most - most / 20..=most + 1).contains(&target) && !controller.is_paced(), "{target} of {most}");
+        assert!(refused < 200, "{refused}");
+    }
+}
+
+#[test]
+fn parts_that_wait_for_their_turn_become_larger() {
+    let mut controller = Controller::new(BOUNDS);
+    let waiting: Vec<Range<u64>> = (0..60_u64).map(|part| part << 20..(part + 1) << 20).collect();
+    assert_eq!(controller.merge(&waiting, 0), [], "nothing was refused");
+    ask(&mut controller, 80, Duration::from_millis(10));
+    controller.answered(Duration::from_millis(40), Duration::from_millis(30), Beside::default());
+    refuse(&mut controller, 60, Duration::from_millis(60));
+    let merged = controller.merge(&waiting, 0);
+    let part_bytes = merged[0].part_bytes;
+    assert!(merged.len() == 1 && merged[0].bytes == (0..60 << 20) && part_bytes > 2 << 20, "{merged:?}");
+    (1..=5).for_each(|volley| refuse(&mut controller, 60, Duration::from_millis(60 + 200 * volley)));
+    assert_eq!(controller.merge(&waiting, 0), [], "it answers nothing at all");
+}
+
+#[test]
+fn connections_that_are_not_served_are_given_up() {
+    let connections = |served, late| Connections { round_trip: Duration::from_millis(1), served, late };
+    let mut controller = Controller::new(BOUNDS);
+    controller.set(64.0);
+    controller.connections(connections(60, 4));
+    assert_eq!(controller.target(), 64, "a few are late");
+    controller.connections(connections(16, 16));
+    assert_eq!(controller.target(), 16);
+    controller.set(64.0);
+    assert_eq!(controller.target(), 16, "for a while");
 }
 
 #[test]
 fn a_refusal_of_long_ago_is_forgotten() {
     let mut controller = Controller::new(BOUNDS);
     let ms = Duration::from_millis;
-    (0..20).for_each(|_| controller.asked(ms(10)));
-    controller.answered(ms(40), ms(30));
-    (0..15).for_each(|_| controller.refused(ms(50)));
+    ask(&mut controller, 20, ms(10));
+    controller.answered(ms(40), ms(30), Beside::default());
+    refuse(&mut controller, 15, ms(50));
     (1..=99).for_each(|tenth| controller.look(ms(100 * tenth), 1000 * tenth, 0));
     assert!(controller.is_paced());
     controller.look(ms(10_100), 100_000, 0);
@@ -281,9 +374,9 @@ fn parts_are_long_enough_for_connections_that_take_long_to_find_their_rate() {
     let least = |round_trip| {
         let mut controller = Controller::new(BOUNDS);
         controller.asked(Duration::ZERO);
-        controller.connected(Duration::from_millis(900));
-        controller.connected(Duration::from_millis(round_trip));
-        controller.answered(Duration::from_millis(40), Duration::from_millis(40));
+        let round_trip = Duration::from_millis(round_trip);
+        controller.connections(Connections { round_trip, served: 0, late: 0 });
+        controller.answered(Duration::from_millis(40), Duration::from_millis(40), Beside::default());
         controller.part_bytes(64 << 20)
     };
     assert!(least(2) < 2 << 20 && least(29) < 2 << 20);
@@ -373,15 +466,15 @@ proptest! {
         requests in 1_u32..600, part_bytes in 1_u64..1 << 30,
         events in prop::collection::vec((0_u8..5, 0_u64..400, any::<u32>()), 0..400),
     ) {
-        let mut controller = Controller::new(Bounds { requests, part_bytes });
+        let mut controller = Controller::new(Bounds { requests, part_bytes, ..BOUNDS });
         let (mut now, mut received) = (Duration::ZERO, 0);
         for (event, ms, bytes) in events {
             now += Duration::from_millis(ms);
             match event {
-                0 => controller.asked(now),
-                1 => controller.answered(now, Duration::from_millis(ms)),
+                0 => ask(&mut controller, 1, now),
+                1 => controller.answered(now, Duration::from_millis(ms), Beside::default()),
                 2 => controller.ended(now, bytes % 2 == 0),
-                3 => controller.refused(now),
+                3 => controller.refused(now, Beside { in_flight: bytes % 600, refused: ms }, bytes % 2 == 0),
                 _ => {
                     received += u64::from(bytes);
                     controller.look(now, received, bytes % 7);

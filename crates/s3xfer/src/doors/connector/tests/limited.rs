@@ -62,6 +62,58 @@ async fn requests_whose_connections_are_not_served_take_those_that_wait() {
 }
 
 #[tokio::test]
+async fn a_request_is_late_by_the_time_that_answers_take() {
+    let (server, paths) = serving_one();
+    let shared = Shared::default();
+    for _ in 0..7 {
+        whole(get(&shared, &server.url("/before")).await).await;
+    }
+    let first = get(&shared, &server.url("/first")).await;
+    let count = shared.dialler.count(&server.address.ip().to_string(), server.address.port());
+    let counted = || count.seen().map(|seen| (seen.served, seen.late));
+    tokio::time::pause();
+    let began = Instant::now();
+    let url = server.url("/second");
+    let (second, ()) = tokio::join!(get(&shared, &url), async {
+        while shared.pool.wanted() < 1 {
+            sleep(MOMENT).await;
+        }
+        assert_eq!(counted(), Some((1, 1)));
+        assert_eq!(whole(first).await, b"x");
+    });
+    let waited = began.elapsed();
+    assert!((LEAST_LATE..Duration::from_secs(2)).contains(&waited), "{waited:?}");
+    assert_eq!(second.status().as_u16(), 200);
+    assert_eq!((counted(), paths.lock().unwrap().len()), (Some((1, 0)), 9));
+}
+
+#[tokio::test]
+async fn a_request_is_sent_over_a_second_new_connection_once_a_served_one_is_closed() {
+    for others in [0, 1] {
+        let server = Server::new(move |asked, out| {
+            if asked.connection == others + 1 {
+                thread::park();
+                return Ok(true);
+            }
+            out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\nx").map(|()| false)
+        });
+        let shared = Shared::default();
+        // In use for as long as their bodies are not read.
+        let mut held = Vec::new();
+        for _ in 0..others {
+            held.push(get(&shared, &server.url("/held")).await);
+        }
+        assert_eq!(whole(get(&shared, &server.url("/first")).await).await, b"x");
+        tokio::time::pause();
+        let began = Instant::now();
+        assert_eq!(whole(get(&shared, &server.url("/second")).await).await, b"x");
+        assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+        assert_eq!(server.accepted(), others + 3);
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
 async fn a_connection_given_to_a_request_that_is_gone_goes_to_the_next() {
     let server = Server::new(|_, out| out.write_all(&good(b"x")).map(|()| true));
     let shared = Shared::default();

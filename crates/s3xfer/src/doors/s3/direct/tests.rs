@@ -108,6 +108,28 @@ async fn is_direct(store: &Store, verb: Verb) -> bool {
     }
 }
 
+#[tokio::test]
+async fn each_answer_tells_how_many_connections_there_are() {
+    let endpoint = Server::default().start();
+    // The first through the SDK, the second past it; all through the SDK; from a URL.
+    let ours = store(config(&endpoint));
+    let without_direct = Store { direct: None, ..ours.clone() };
+    let url = format!("{endpoint}/b/k").parse().unwrap();
+    let of_url = ours.at_url(url, SECOND);
+    for (store, times) in [(&ours, 2), (&without_direct, 1), (&of_url, 1)] {
+        for _ in 0..times {
+            let counters = (&AtomicU64::new(0), &Arc::default());
+            let mut answer = store.get(&object(), None, None, SECOND, counters).await.unwrap();
+            let seen = answer.connections.unwrap();
+            assert_eq!((seen.served, seen.late), (1, 0), "{seen:?}");
+            while let Some(frame) = answer.body.next(SECOND).await {
+                frame.unwrap();
+            }
+        }
+    }
+    assert!(is_direct(&ours, Verb::Get).await);
+}
+
 /// The outcome of a request, and how many requests it took.
 async fn outcome(store: &Store, verb: Verb) -> (String, u64) {
     let sent = AtomicU64::new(0);
