@@ -114,7 +114,7 @@ pub(crate) struct Store {
     regions: Arc<Regions>,
     identities: Identities,
     endpoint: Endpoint,
-    /// Where our connector makes the connections.
+    /// The hosts that our connector dials.
     hosts: Option<Hosts>,
     is_url: bool,
 }

@@ -66,6 +66,7 @@ struct State {
 /// The bytes of one part while it is fetched: its end may come nearer meanwhile.
 #[derive(Debug)]
 pub(crate) struct Span {
+    planned: Range<u64>,
     place: Mutex<Place>,
     /// Told when its end was cut off, and when its connection is given up.
     stopped: Notify,
@@ -492,8 +493,8 @@ impl Place {
 
 impl Span {
     /// Half-open, in the object.
-    pub(crate) fn new(bytes: Range<u64>) -> Arc<Self> {
-        let Range { start, end } = bytes;
+    pub(crate) fn new(planned: Range<u64>) -> Arc<Self> {
+        let Range { start, end } = planned;
         let place = Place {
             start,
             at: start,
@@ -504,7 +505,12 @@ impl Span {
             is_given_up: false,
             waits: true,
         };
-        Arc::new(Self { place: Mutex::new(place), stopped: Notify::new() })
+        Arc::new(Self { planned, place: Mutex::new(place), stopped: Notify::new() })
+    }
+
+    /// All its bytes before any were cut off, half-open.
+    pub(crate) fn planned(&self) -> Range<u64> {
+        self.planned.clone()
     }
 
     /// The bytes that nobody has taken yet, half-open.
@@ -743,6 +749,21 @@ mod tests {
         spans[9].asks_again();
         assert_eq!(spans[9].withdraw(), Some(9 << 20..10 << 20));
         assert_eq!(spans[9].withdraw(), None, "it has nothing left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_is_split_before_its_first_attempt_knows_the_range_of_its_answer() {
+        let bounds = Bounds { requests: 8, part_bytes: 8 << 20, are_uploads: false };
+        let steering = Steering::new(bounds, true, Instant::now(), None);
+        // The first answer came before the crew, and the task that is to take it has not run.
+        let _flow = steering.asked().answered(Duration::from_millis(20));
+        let span = Span::new(0..8 << 20);
+        let _shared = steering.share(&span);
+        span.asked();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        steering.look(1 << 20, 0);
+        let (off, _) = steering.cut_off(0).unwrap();
+        assert!(span.left() == (0..off.start) && span.planned() == (0..8 << 20), "{off:?}");
     }
 
     #[test]

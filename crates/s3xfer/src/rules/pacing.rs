@@ -58,7 +58,7 @@ const SILENT: u32 = 3;
 const LATE: f64 = 0.01;
 
 impl Pacing {
-    /// Where requests are refused, an earlier transfer has found that rate, and parts of so many bytes at least.
+    /// An earlier transfer has found that rate, and parts of so many bytes at least, after requests were refused.
     pub(crate) fn told(per_second: Option<f64>, least_part: f64) -> Self {
         Self { told: per_second.map(|rate| (rate, least_part)), ..Self::default() }
     }

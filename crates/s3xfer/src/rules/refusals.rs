@@ -1,7 +1,7 @@
 //! [`Refusals`]: what follows from the answers of a server that refuses requests (503).
 //!
 //! - Requests that come too fast follow each other more slowly, and ask for larger parts ([`Pacing`]).
-//! - Where it is their number at one moment that is refused, there are no more than that ([`AtOnce`]).
+//! - If the server refuses their number at one moment, there are no more than that ([`AtOnce`]).
 //! - One refusal among many answers says nothing, nor does that of a request that was alone: it followed nobody.
 
 use std::time::Duration;

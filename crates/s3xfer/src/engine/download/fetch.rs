@@ -245,11 +245,13 @@ impl<F: Frames> Ask for Fetching<'_, F> {
 
     async fn attempt(&mut self, attempts: &mut Attempts) -> Result<Attempted<()>, FetchError> {
         let Self { fetcher, span, version, .. } = *self;
-        let asked = span.left();
-        if asked.is_empty() {
+        if span.left().is_empty() {
             return Ok(Attempted::Answered(()));
         }
-        let begun = match self.begun.take() {
+        let begun = self.begun.take();
+        // Its end may have been cut off since that answer was asked for.
+        let asked = if begun.is_some() { span.planned() } else { span.left() };
+        let begun = match begun {
             Some(begun) => Ok(begun),
             None => {
                 let range = (version.ranged != Some(false)).then_some(&asked);

@@ -147,6 +147,9 @@ impl Placing {
         let io_chunksize = fetcher.session.config.io_chunksize();
         let mut pieces = Pieces::new(self.writer.clone(), fetcher.session.limits.clone(), offset, io_chunksize);
         let span = Span::new(part.bytes.clone());
+        if begun.is_some() {
+            span.asked();
+        }
         let shared = self.in_parallel.then(|| fetcher.session.steering.share(&span));
         let checksum = fetcher.part((part.number, &span), version, begun, expected, &mut pieces).await?;
         drop(shared);
