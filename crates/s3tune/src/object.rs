@@ -215,7 +215,7 @@ impl Connection {
         if let Some(endpoint) = self.endpoint() {
             variables.extend(["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].map(|name| (name, Some(endpoint.to_owned()))));
             if endpoint.starts_with("http://") {
-                // Of no use without TLS, and rclone as Debian builds it fails at it.
+                // The bundle is of no use without TLS, and Debian's rclone fails if it is set.
                 variables.push(("AWS_CA_BUNDLE", None));
             }
         }

@@ -404,8 +404,8 @@ async fn an_interrupted_upload_of_a_folder_says_what_is_there() {
         running.stderr.take().unwrap().read_to_string(&mut told).unwrap();
         (running.wait().unwrap().code(), told)
     });
-    let says = "cp: interrupted; every file and object that is there is whole; the same command goes on with those that \
-                were begun\n";
+    let says = "cp: interrupted; every file and object that is there is whole; the same command goes on with those \
+                that were begun\n";
     assert_eq!(code.await.unwrap(), (Some(1), says.to_owned()));
 }
 

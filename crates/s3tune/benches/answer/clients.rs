@@ -61,7 +61,8 @@ struct Place {
 pub(crate) fn run(engines: &[String], seconds: f64, pairs: usize, folder: &Path) -> Result<String, String> {
     Clock::Real.runtime()?.block_on(async {
         let mut text = String::from(
-            "| engine | search and comparison, s | trials | its default, s | less time, claimed | 95 % interval | default, plain, s | less time, plain | recommended |\n\
+            "| engine | search and comparison, s | trials | its default, s | less time, claimed | \
+             95 % interval | default, plain, s | less time, plain | recommended |\n\
              | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n",
         );
         for engine in engines {

@@ -74,8 +74,8 @@ pub enum RunError {
     },
     /// A run of an earlier version.
     #[error(
-        "{}: an earlier version wrote it (schema {found}, not {LEAST_SCHEMA}); the run's command with --out {} writes it \
-         anew",
+        "{}: an earlier version wrote it (schema {found}, not {LEAST_SCHEMA}); the run's command with --out {} writes \
+         it anew",
         file.display(),
         file.parent().unwrap_or(Path::new(".")).display()
     )]

@@ -102,7 +102,7 @@ pub(super) fn moved<E>(error: &SdkError<E>) -> Option<RequestFailure> {
         status,
         code: format!("HTTP {status}"),
         message: format!(
-            "the URL leads to {to}, and redirects are not followed; download from the URL that the answer's Location has"
+            "the URL leads to {to}, and redirects are not followed; download from the URL in the answer's Location"
         ),
     })
 }
