@@ -1,13 +1,14 @@
-//! `cargo xtask bench transfer`: our engine and others on the same objects, in turn, and a table of their costs.
-//! `moves` has those of its sections that are no downloads of one object.
-//! `cargo xtask bench tune`, in `tune`, does so for searchers; `cargo xtask bench answer`, in `answer`, for
-//! s3tune; `cargo xtask bench auto`, in `auto`, for s3xfer's default settings on many networks; `cargo xtask bench
-//! honesty`, in `honesty`, for the intervals of answers; and `cargo xtask bench regret`, in `regret`, for searchers on
-//! functions that no published board has.
+//! `cargo xtask bench transfer`: runs s3xfer and other engines in turn on the same objects, and writes tables of their
+//! costs. `moves` has its sections that do not download a single object. The other benchmarks:
+//! `cargo xtask bench tune`, in `tune`, for searchers; `cargo xtask bench answer`, in `answer`, for s3tune;
+//! `cargo xtask bench auto`, in `auto`, for s3xfer's default settings on many networks; `cargo xtask bench honesty`, in
+//! `honesty`, for the intervals of answers; and `cargo xtask bench regret`, in `regret`, for searchers on functions
+//! that no published board has.
 //!
-//! This file has the order of work: build, serve, run, write down. `workloads` and `engines` describe the runs, `stats`
-//! and `table` evaluate the figures, all pure; `race` runs things. Everything heavy is built apart, in `xtask/peers`:
-//! the engines, the server, the stopwatch. No test runs any of it, and no figure is judged here.
+//! This file has the order of work: build, serve, run, write the results. `workloads` and `engines` describe the runs,
+//! `stats` and `table` evaluate the figures (all pure), and `race` starts the processes. The engines, the server and
+//! the stopwatch are heavy, and are built separately in `xtask/peers`. No test runs the benchmarks, and no code judges
+//! the figures.
 
 pub(crate) mod answer;
 pub(crate) mod auto;
@@ -34,13 +35,13 @@ pub(crate) use options::{Options, USAGE};
 use engines::Tools;
 use race::{Place, Rig};
 
-/// The name its sections bear.
+/// The name in the markers of its sections.
 const BENCH: &str = "transfer";
 
 /// Runs the workloads that `options` name, from the workspace at `root`.
 ///
 /// # Errors
-/// A failure to build, start or write something. Runs that fail are no such failure: the tables name them.
+/// Something could not be built, started or written. Failed runs are not errors: the tables name them.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     raise_our_share();
     if !options.selected().is_empty() {
@@ -72,11 +73,11 @@ fn downloads(root: &Path, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Builds the engines and the rig; gives the folder they are in.
+/// Builds the engines and the rig, and returns their folder.
 fn build(root: &Path) -> Result<PathBuf, String> {
     let target = root.join("target/peers");
     let (manifest, folder) = (root.join("xtask/peers/Cargo.toml"), target.display().to_string());
-    // Not `--locked`: where s3xfer or s3lab took up another dependency, cargo adds it and leaves the rest as it was.
+    // Not `--locked`: if s3xfer or s3lab has a new dependency, cargo adds it and leaves the rest unchanged.
     let manifest = manifest.display().to_string();
     cargo(root, &["build", "--release", "--manifest-path", &manifest, "--target-dir", &folder], "the engines")?;
     Ok(target.join("release"))

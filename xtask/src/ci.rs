@@ -1,8 +1,8 @@
-//! The checks that a change must pass, as a list of commands that anybody can repeat by hand.
+//! The checks that a change must pass, as a list of commands that can be repeated by hand.
 //!
-//! Cheap steps first, so that a slip in formatting does not cost half an hour. Each step prints its command line and
-//! how long it took; the first failure stops the run. The steps need nothing but Rust. The end-to-end run of the
-//! program and the checks by tools that not every machine has live in `.ci/run`.
+//! Cheap steps come first, so that a formatting mistake does not cost half an hour. Each step prints its command line
+//! and its duration; the first failure stops the run. The steps need only Rust. `.ci/run` has the end-to-end run of the
+//! program, and the checks with tools that not every machine has.
 
 use std::path::Path;
 use std::process::Command;
@@ -34,7 +34,7 @@ impl Step {
         self
     }
 
-    /// The line one types to repeat this step.
+    /// The command line that repeats this step.
     fn line(&self) -> String {
         let environment = self.environment.iter().map(|(name, value)| format!("{name}='{value}' "));
         environment.chain(["cargo ".to_owned(), self.arguments.join(" ")]).collect()

@@ -1,6 +1,7 @@
-//! `cargo xtask ci`, `tidy` and `bench`: the project's chores, in Rust so that they run wherever the project does.
+//! `cargo xtask ci`, `tidy` and `bench`: the project's maintenance commands, in Rust, so that they run on every machine
+//! that can build the project.
 //!
-//! Only the command line lives here. `ci` has the steps of CI, `tidy` the house rules, `bench` the measurements, and
+//! This file has only the command line. `ci` has the steps of CI, `tidy` the house rules, `bench` the measurements, and
 //! `metadata` cargo's view of the workspace. No crate of the workspace may depend on this one.
 
 mod bench;
@@ -94,7 +95,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The workspace's folder: the one that holds this crate's.
+/// The workspace's folder, which contains this crate's folder.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lives in a folder of the workspace").to_path_buf()
 }

@@ -1,7 +1,7 @@
-//! The workspace as cargo knows it: its crates, their dependencies, their features, and the least Rust versions.
+//! Cargo's view of the workspace: its crates, their dependencies, their features, and their least Rust versions.
 //!
-//! Reads `cargo metadata`, which does not touch the build folder. Without dependencies it does not touch the network,
-//! with them it loads sources that no build has loaded yet. It judges nothing.
+//! It reads `cargo metadata`, which does not use the build folder. Without dependencies it does not use the network;
+//! with dependencies it downloads sources that no build has downloaded yet. It judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -39,7 +39,7 @@ pub(crate) struct Floor {
 /// The crates of the workspace at `root`, by name.
 ///
 /// # Errors
-/// When cargo cannot be started, refuses, or answers something else than metadata.
+/// Cargo cannot be started, fails, or does not print metadata.
 pub(crate) fn crates(root: &Path) -> Result<Vec<Crate>, String> {
     parse(&ask(root, &["metadata", "--no-deps", "--format-version", "1", "--offline"])?)
 }
@@ -47,7 +47,7 @@ pub(crate) fn crates(root: &Path) -> Result<Vec<Crate>, String> {
 /// The least Rust versions of the workspace's crates at `root`, on this platform.
 ///
 /// # Errors
-/// As [`crates`], and when a source is not on this machine and cannot be loaded.
+/// As for [`crates`]; also if a source is not on this machine and cannot be downloaded.
 pub(crate) fn floors(root: &Path) -> Result<Vec<Floor>, String> {
     let about = ask(root, &["-vV"])?;
     let about = String::from_utf8_lossy(&about);
@@ -139,8 +139,8 @@ fn parse_floors(json: &[u8]) -> Result<Vec<Floor>, String> {
 }
 
 impl Crate {
-    /// The flags that build this crate in each of its distinct shapes: bare, as a user gets it, each feature alone,
-    /// and all of them. Shapes that switch on the same set are named once.
+    /// The flags that build this crate in each of its feature sets: no features, the default, each feature alone, and
+    /// all features. Equal sets are listed once.
     pub(crate) fn feature_flags(&self) -> Vec<Vec<String>> {
         let bare = || vec!["--no-default-features".to_owned()];
         let mut candidates: Vec<(Vec<String>, BTreeSet<&str>)> = vec![(Vec::new(), self.closure(["default"]))];

@@ -1,8 +1,8 @@
 //! The house rules that a compiler does not check: arrows between crates, rooms and files, doors, the map, the index of
-//! decisions, packages, their least Rust, and plain text.
+//! decisions, packages, their least Rust versions, and plain text.
 //!
-//! Here the tree is read and the rules are called; each rule lives in its own file under `tidy/`, is a pure function of
-//! paths and texts, and carries an example that breaks it. A finding reads `path:line: the mistake, and its mend`.
+//! This file reads the tree and calls the rules. Each rule has its own file under `tidy/`, is a pure function of paths
+//! and texts, and has an example that breaks it. A finding has the form `path:line: the mistake, and its mend`.
 
 mod arrows;
 mod circles;
@@ -34,7 +34,7 @@ pub(crate) struct File {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     pub(crate) path: String,
-    /// From one; zero when the whole file is meant.
+    /// Counted from 1; 0 for the whole file.
     pub(crate) line: usize,
     /// The mistake, and the way to mend it.
     pub(crate) what: String,
@@ -58,7 +58,7 @@ impl fmt::Display for Finding {
 /// Checks the workspace at `root`.
 ///
 /// # Errors
-/// Every finding, one a line; or the file that could not be read.
+/// Every finding, one per line; or the file that could not be read.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let files = read_tree(root)?;
     let mut findings = check(&files, &metadata::crates(root)?);
@@ -120,7 +120,7 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut Vec<File>) -> Result<(),
     Ok(())
 }
 
-/// A crate has links to the workspace's licences. Other links are read where they lead to.
+/// A crate has links to the workspace's licences. Other links are followed.
 fn is_licence(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.starts_with("LICENSE-"))
 }

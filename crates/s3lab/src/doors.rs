@@ -1,6 +1,6 @@
 //! The outside: one file for each foreign crate that touches it.
 //!
-//! - [`patience`]: how long clients may keep the server waiting.
+//! - [`patience`]: the limits of waits for a client.
 //! - [`s3`]: `s3s`, the protocol - signatures, XML, headers.
 //! - [`tcp`]: `hyper` and sockets.
 //! - [`tls`]: `rustls`, `tokio-rustls` and `rcgen`, transport security.

@@ -1,10 +1,10 @@
-//! An S3 one can carry: the real protocol, an emulated network, planned faults.
+//! An S3 server inside your program, with the real protocol, an emulated network and planned faults.
 //!
-//! A [`Lab`] holds buckets and objects in memory, answers S3's protocol with signatures, conditions, ranges, multipart
-//! uploads and checksums, delays and paces every byte as its [`NetworkProfile`] says, and breaks exactly the requests
-//! its [`FaultPlan`] names. Everything that transfers objects can so be tried and tested without an account, a network
-//! or luck: over TCP by any client ([`Server`]), or inside the process by aws-sdk-s3 in tokio's paused time
-//! (feature `sdk`).
+//! A [`Lab`] holds buckets and objects in memory. It answers S3's protocol with signatures, conditions, ranges,
+//! multipart uploads and checksums. It delays and paces every byte as its [`NetworkProfile`] says, and breaks exactly
+//! the requests that its [`FaultPlan`] names. So programs that transfer objects can be tested without an account or a
+//! network: over TCP by any client ([`Server`]), or inside the process by aws-sdk-s3 in tokio's paused time (feature
+//! `sdk`).
 //!
 //! ```
 //! use s3lab::{Lab, NetworkProfile, Server};

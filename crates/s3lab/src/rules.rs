@@ -1,6 +1,6 @@
 //! Pure functions and state machines: the answers of S3, and the times at which the emulated network delivers them.
 //!
-//! Names words only. Time comes in as an argument; randomness follows from a seed and a request's number.
+//! This room uses words only. Time comes in as an argument; randomness follows from a seed and a request's number.
 
 pub(crate) mod checksum;
 pub(crate) mod conditions;

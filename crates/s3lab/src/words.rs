@@ -1,4 +1,4 @@
-//! Plain types, validated once when made: the lab's objects, its network, its faults.
+//! Plain types, checked when they are made: the lab's objects, its network, its faults.
 //!
 //! No clock, no I/O, no other room.
 

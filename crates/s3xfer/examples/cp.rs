@@ -101,7 +101,7 @@ async fn run() -> ExitCode {
         None => {
             let _ = tokio::time::timeout(ABORT_WITHIN, client.settled()).await;
             match arguments.places.goes_on() && !arguments.no_resume {
-                true => say("interrupted; give the same command again to go on", 1),
+                true => say("interrupted; give the same command again to continue", 1),
                 false => say("interrupted", 1),
             }
         }

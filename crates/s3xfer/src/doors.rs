@@ -1,7 +1,7 @@
 //! The only places that touch the outside: S3 and the network below it, the disk and the files that continue a
 //! download, targets that are no files, the machine's memory and processors, and threads that may block.
 //!
-//! Names only the words.
+//! This room uses the words only.
 
 pub(crate) mod blocking;
 pub(crate) mod close;

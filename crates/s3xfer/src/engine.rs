@@ -1,6 +1,6 @@
-//! Async code that moves data between the doors. Cancelling is dropping: each file says which state remains after.
+//! Async code that moves data between the doors. Dropping a future cancels it; each file says which state remains then.
 //!
-//! A ground floor that knows no direction, and a folder for the direction in which the bytes go.
+//! The files at the top know no direction of the bytes. Each direction has a folder.
 
 pub(crate) mod batch;
 pub(crate) mod client;

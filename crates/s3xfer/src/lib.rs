@@ -1,17 +1,18 @@
-//! Fast transfers out of S3, into it and within it: objects in many parts at once, whole folders, exact or not at all.
+//! Fast downloads, uploads and copies for S3: large objects in parallel parts, and whole folders.
 //!
 //! A download ends as the object's exact bytes under the target's name, or as a typed error and no file there. Every
-//! request is pinned to the version that the first one saw; a body that breaks off is resumed at the byte where it
-//! stopped; the bytes are compared with the object's checksum, and appear under the target's name when they are whole.
-//! An upload or a copy ends as the whole object, or as a typed error, with nothing left at the server.
+//! request is pinned to the version that the first request saw. A body that breaks off is resumed at the byte where it
+//! stopped. The bytes are compared with the object's checksum, and the file gets the target's name when it is whole. An
+//! upload or a copy ends as the whole object, or as a typed error and nothing left at the server.
 //!
 //! No configuration is needed: the engine finds the number of requests and the size of parts while it transfers, and
-//! remembers them for the next transfer ([`TransferMemory`]). [`TransferConfig`] has bounds for both, and is boto3's,
-//! with the same eight names and meanings, so a configuration that was tuned for one serves the other; buffers stay
-//! within its `memory_limit` whatever the other values are. The report says what limited a transfer ([`Verdict`]).
+//! remembers them for the next transfer ([`TransferMemory`]). [`TransferConfig`] has upper bounds for both. It has
+//! boto3's eight parameters with the same names and meanings, so a configuration that was tuned for boto3 works here,
+//! and the reverse. Buffers stay within its `memory_limit`, whatever the other values are. The report names the limit
+//! of a transfer ([`Verdict`]).
 //!
-//! Here the object is in a lab inside the process; for one of yours, begin with [`Client::from_env`]
-//! or [`Client::builder`].
+//! In this example the object is in a lab inside the process. For your own objects, begin with [`Client::from_env`] or
+//! [`Client::builder`].
 //!
 //! ```
 //! use s3xfer::Client;
@@ -38,10 +39,10 @@
 //!
 //! | into | by |
 //! |---|---|
-//! | a file, in one step, continued after a crash if asked for | [`Download::to_file`], [`FileDownload::resume`] |
-//! | a stream of bytes in order; anything that can be written to | [`Download::stream`], [`Download::to_writer`] |
+//! | a file, which appears whole; a crash can be continued | [`Download::to_file`], [`FileDownload::resume`] |
+//! | a stream of bytes in order; any `AsyncWrite` | [`Download::stream`], [`Download::to_writer`] |
 //! | memory | [`Download::to_bytes`] |
-//! | a sink with positions of your own | [`Download::to_write_at`], [`WriteAt`], tested by [`conformance`] |
+//! | your own sink, which is written at positions | [`Download::to_write_at`], [`WriteAt`], tested by [`conformance`] |
 //! | nowhere | [`Download::discard`] |
 //!
 //! | other directions | by |
@@ -52,7 +53,7 @@
 //! | all files below a folder into S3 | [`Client::upload_folder`] |
 //! | all objects below a prefix to another place in S3 | [`Client::copy_prefix`] |
 //! | the names below a prefix | [`Client::list`] |
-//! | multipart uploads that nobody has ended | [`Client::abort_stale`] |
+//! | multipart uploads that were left unfinished | [`Client::abort_stale`] |
 //!
 //! | feature | default | adds |
 //! |---|---|---|
@@ -65,7 +66,7 @@
 #![warn(clippy::print_stdout)]
 
 #[cfg(not(unix))]
-compile_error!("s3xfer needs Unix: files are written at positions, and locked, as only Unix has it");
+compile_error!("s3xfer needs Unix, because it writes files at positions and locks them");
 
 mod doors;
 mod engine;

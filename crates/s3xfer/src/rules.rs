@@ -1,6 +1,6 @@
 //! Pure functions and state machines. Time, randomness and I/O come in as arguments.
 //!
-//! Names only the words.
+//! This room uses the words only.
 
 pub(crate) mod admission;
 pub(crate) mod at_once;

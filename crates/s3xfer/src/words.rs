@@ -1,6 +1,6 @@
-//! Plain types, validated once when they are made: a configuration that exists is right.
+//! Plain types, checked when they are made, so a configuration that exists is valid.
 //!
-//! Names nothing of the other rooms.
+//! This room uses no other room.
 
 pub(crate) mod action;
 pub(crate) mod batch;

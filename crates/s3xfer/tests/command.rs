@@ -352,7 +352,7 @@ async fn files_and_standard_input_are_uploaded_and_objects_copied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_upload_is_kept_for_the_same_command_or_aborted_where_that_is_not_wanted() {
     for (words, says, is_kept) in [
-        (&["x", "s3://lab/new"][..], "cp: interrupted; give the same command again to go on\n", true),
+        (&["x", "s3://lab/new"][..], "cp: interrupted; give the same command again to continue\n", true),
         (&["x", "s3://lab/new", "--no-resume"], "cp: interrupted\n", false),
     ] {
         let network = NetworkProfile::unlimited().with_link_mb_per_s(Some(20.0)).unwrap();

@@ -1,7 +1,7 @@
 //! `cargo xtask bench answer`: s3tune's recommendation, against a grid, against the default, and in other programs.
 //!
-//! Everything is measured by `crates/s3tune/benches/answer`; here it is called and its tables are filed. No test runs
-//! it.
+//! `crates/s3tune/benches/answer` measures everything; this file calls it and writes its tables into the document. No
+//! test runs it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ cargo xtask bench answer [--quick] [--only SECTION,..] [--venv DIR] [--out FILE.
        recommendations of s3tune: profiles, simulated, flat, compat, clients; about an hour and a half;
        --venv: where to look for python3, aws, s5cmd and rclone before PATH";
 
-/// The name its sections bear.
+/// The name in the markers of its sections.
 const BENCH: &str = "answer";
 
 /// A section of the document.
@@ -31,8 +31,9 @@ const SECTIONS: [Section; 5] = [
         head: "## Recommendations of s3tune against an exhaustive grid\n\n\
                The time of s3tune's recommendation for s3xfer, against the best of 30 configurations (8 to 256\n\
                requests, parts of 1 to 16 MiB). On sockets, 36 s of search and about 24 s of comparison; then the\n\
-               engine's default, the four best cells and the recommendation, 10 to 20 rounds in turn. Figures are\n\
-               mean times over that of the best cell: 1.00 is as good, less is better than any cell.",
+               engine's default, the four best cells and the recommendation, 10 to 40 rounds in turn. Figures are\n\
+               mean times divided by that of the best cell: 1.00 is equal to the best cell, and less is faster than\n\
+               every cell.",
         arguments: &["profiles", "--seconds", "36"],
         quick: &["profiles", "--only", "same region,thin link", "--seconds", "15"],
     },
@@ -69,7 +70,7 @@ const SECTIONS: [Section; 5] = [
     },
     Section {
         name: "clients",
-        head: "## Other programs, tuned and taken home\n\n\
+        head: "## Other programs, tuned and then run without s3tune\n\n\
                Each program is tuned by `s3tune tune --engine NAME` on the network `same-region` with an object of\n\
                256 MiB. The recommendation is exported, and a plain script of the program downloads with its\n\
                defaults and with the export in turn. *Claimed* is the figure of s3tune's own comparison, *plain*\n\
@@ -125,7 +126,7 @@ fn known(name: &str) -> Result<String, String> {
 /// Runs the parts that `options` name, from the workspace at `root`.
 ///
 /// # Errors
-/// A part that could not be built, did not end well, or could not be written down.
+/// A part could not be built, failed, or could not be written.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let out = root.join(&options.out);
     let commit = machine::commit(root).map_or_else(String::new, |commit| format!("s3tune at {commit}; "));

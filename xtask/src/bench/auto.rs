@@ -1,9 +1,9 @@
-//! `cargo xtask bench auto`: s3xfer's default settings on many networks, on paper, beside fixed numbers and others'
-//! rules.
+//! `cargo xtask bench auto`: s3xfer's default settings on many simulated networks, compared with fixed numbers and with
+//! the rules of other programs.
 //!
-//! Everything is played by `crates/s3xfer/benches/auto`; here it is called, and its table and picture are filed. It
-//! needs nothing but the standard library, so rustc builds it in seconds, where cargo would build the SDK for its
-//! package. No test runs it.
+//! `crates/s3xfer/benches/auto` simulates everything; this file calls it, and writes its table and picture into the
+//! document. The bench needs only the standard library, so rustc builds it in seconds; cargo would build the SDK for
+//! its package. No test runs it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,22 +15,22 @@ cargo xtask bench auto [--profiles N] [--seed N] [--out FILE.md]
        s3xfer's default settings on N drawn networks [100] and on known ones, in virtual time; docs/BENCHMARKS.md and a
        picture beside it; minutes";
 
-/// The name its section bears.
+/// The name in the markers of its section.
 const BENCH: &str = "auto";
 
 const HEAD: &str = "\
 ## Default settings against the best fixed settings
 
 Default settings against the best fixed pair of requests and part size, found by exhaustive search (4 to 512 requests,
-parts of 1 to 64 MiB). The figure is the best fixed pair's time over the rule's: 1 is as good.
+parts of 1 to 64 MiB). The figure is the best fixed pair's time divided by the rule's: at 1 both are equally fast.
 
-Full-size numbers in virtual time: a fluid link that all bodies share, first bytes of a log-normal distribution, new
-connections, tails, refused requests, links that carry less the more requests there are. The rules of others are played
-on the same model, as they publish them. Drawn networks: first byte 2 to 300 ms, 5 to 100 MB/s a connection, link 10
-Mbit/s to 100 Gbit/s, objects of 1 MiB to 50 GiB.
+Networks are simulated at full size in virtual time: a fluid link that all bodies share, log-normal times to the first
+byte, new connections, tails, refused requests, and links that carry less as the number of requests grows. The rules of
+other programs run on the same model, as they are published. Drawn networks have a first byte after 2 to 300 ms, 5 to
+100 MB/s a connection, a link of 10 Mbit/s to 100 Gbit/s, and objects of 1 MiB to 50 GiB.
 
-*Second transfer* begins with the findings of a first one (`TransferMemory`). *Told of another network* begins with the
-true values of the next network of the list, which are false for this one.";
+*Second transfer* begins with the findings of a first transfer (`TransferMemory`). *Told of another network* begins with
+the true values of the next network in the list, which are wrong for this network.";
 
 /// The number of networks, their seed, and the document to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Options {
 /// Runs it, from the workspace at `root`.
 ///
 /// # Errors
-/// It could not be built, did not end well, or could not be written down.
+/// It could not be built, failed, or could not be written.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let (profiles, seed) = (options.profiles.to_string(), options.seed.to_string());
     let out = root.join(&options.out);

@@ -1,4 +1,4 @@
-//! The document the tables live in: a section between markers is replaced, everything else stays as it was written.
+//! The document with the tables: a section between markers is replaced, and everything else stays unchanged.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -35,8 +35,7 @@ fn empty() -> String {
 const HEAD: &str = "\
 # Benchmarks
 
-One command measures, on any machine, the speed of transfers and their cost to the machine. It replaces the sections
-below:
+This command measures the speed of transfers and their cost on your machine, and replaces the sections below:
 
 ```sh
 cargo xtask bench transfer            # everything; two hours
@@ -52,22 +51,23 @@ How to read the tables:
 - *ceiling* is not a client: it sends ranged GETs by hand on eight blocking sockets, without signature or check. Ratios
   to it are taken within a round, so they do not depend on changes of the machine's pace.
 - Every byte of every file is compared with the object after the clock has stopped. A run that is wrong or fails is
-  named under its table and not averaged. Into nothing, the engine's own count of bytes is compared.
+  named under its table and not averaged. For downloads into nothing, the engine's own count of bytes is compared.
 - Loopback has no distance and no loss, so these are costs per byte and per request, not speeds of a network. The
   emulated network shows the use of the link. Files are on a memory file system where there is room.
 - `s3xfer-sdk-http` is our engine over the SDK's HTTP client. `sdk-ranged` is aws-sdk-s3 with 8 ranges of 16 MiB at
   once, `sdk-stream` one GET. `tm` is aws-sdk-s3-transfer-manager. object_store and opendal fetch 8 ranges of 8 MiB at
-  once. 64 small objects are fetched at once where the engine does not decide itself. All Rust engines are one program,
-  built with thin LTO.
-- Uploads, folders, listings and syncs are measured on the programs `s3tune`, `s5cmd`, `rclone` and `aws`, and on boto3
-  in a script, with their defaults, start-up included. Their results are compared like a download.
+  once. Engines that do not choose a number of objects themselves fetch 64 small objects at once. All Rust engines are
+  one program, built with thin LTO.
+- Uploads, folders, listings and syncs are measured with the programs `s3tune`, `s5cmd`, `rclone` and `aws`, and with
+  boto3 in a script. They run with their defaults, and the time includes start-up. Their results are compared with the
+  source, as those of downloads are.
 ";
 
 /// The same for searchers; their sections follow it.
 const TUNE_HEAD: &str = "
 # Searchers
 
-A searcher's regret after few measurements, and the cost of a suggestion.
+This command measures the regret of each searcher after few measurements, and the CPU time of a suggestion:
 
 ```sh
 cargo xtask bench tune                # every searcher; some minutes
@@ -79,23 +79,24 @@ How to read the tables:
 - Every run is a `tunekit serve` of its own, driven over pipes: 50 trials, minimised, with no information about the
   function but its space. A seed fixes the noise, which is the same for every searcher.
 - Regret is the value without noise, less the function's least value. Tables give the median of its log10 over seeds,
-  with a bootstrap interval of 95 %. *best* is the engine's recommendation, scored likewise; the lowest observation is
-  the choice of a reader of the log.
+  with a bootstrap interval of 95 %. *best* is the regret of the engine's recommendation, *lowest observation* that of
+  the lowest value in the log.
 - Ranks are those of the medians, 1 the lowest; regrets below 1e-3 are equal.
-- Functions are written from their published formulae (`xtask/src/bench/tune/`); an optimum at the centre is moved off
-  it. *n*: noise of 5 % (branin2n, hartmann6n, transfer) or a summand. *mix*, *cat*: also integers, choices and truth
-  values.
+- Functions are written from their published formulae (`xtask/src/bench/tune/`). An optimum at the centre of the space
+  is moved away from it. Functions with *n* at the end of their name, and *transfer*, have noise: of 5 % (branin2n,
+  hartmann6n, transfer), else of a constant size. Those with *mix* or *cat*, and *transfer*, also have integers, choices
+  or truth values.
 - Four at a time: trials end in a seeded random order, and each result is told as it arrives. The ratio compares the
   numbers of results until the median regret is as low, over the second half of the run.
-- CPU time is the engine's process alone, user and system, of an ask and a tell with the JSON between them: the mean of
-  up to 24 rounds after *n* random results.
+- CPU time is the user and system time of the engine's process for one ask and one tell, JSON included: the mean of up
+  to 24 rounds after *n* random results.
 ";
 
 /// The same for s3tune; its sections follow it.
 const ANSWER_HEAD: &str = "
 # Recommendations
 
-The quality of the configuration that s3tune recommends, and its effect for a user.
+This command measures the configurations that s3tune recommends:
 
 ```sh
 cargo xtask bench answer              # everything; an hour and a half

@@ -1,7 +1,7 @@
-//! The engines: the call of each, its limits, and its presence on this machine.
+//! The engines: the command of each, its limits, and the check that it is on this machine.
 //!
-//! Those of `xtask/peers` are always there. Programs of others are looked for in the folder of a virtual environment
-//! and on PATH, never installed; all run with their defaults.
+//! The engines of `xtask/peers` are always available. Other programs are searched in the folder of a virtual
+//! environment and on PATH, and are never installed. All run with their defaults.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

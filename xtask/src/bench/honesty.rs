@@ -1,7 +1,7 @@
-//! `cargo xtask bench honesty`: whether what tunekit says of its answers is true.
+//! `cargo xtask bench honesty`: checks whether tunekit's statements about its answers are true.
 //!
-//! Everything is measured by `crates/tunekit/benches/honesty`; here it is called and its table is filed. No test runs
-//! it.
+//! `crates/tunekit/benches/honesty` measures everything; this file calls it and writes its table into the document. No
+//! test runs it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
-//! The sections of `cargo xtask bench transfer` that are no downloads of an object: uploads, folders, listings, syncs.
+//! The sections of `cargo xtask bench transfer` that do not download an object: uploads, folders, listings, syncs.
 //!
-//! Everything is measured by `crates/s3tune/benches/moves`; here it is called and its tables are filed. No test runs
-//! it.
+//! `crates/s3tune/benches/moves` measures everything; this file calls it and writes its tables into the document. No
+//! test runs it.
 
 use std::path::Path;
 

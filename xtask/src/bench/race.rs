@@ -1,8 +1,9 @@
-//! Runs things: the scratch folder, the server, every entrant in turn, each in a process of its own.
+//! Runs the benchmark: the scratch folder, the server, and every entrant in turn, each in its own process.
 //!
-//! The runs come from `workloads` and `engines`; `rig measure`, a process around the process, measures their time. The
-//! keeper of the folder and the server end when this process does, however it ends, because they hold the other end of
-//! a pipe; they are in process groups of their own, so that Ctrl-C does not end them too early.
+//! `workloads` and `engines` define the runs. `rig measure`, which starts the entrant as its child process, measures
+//! their time. The processes that keep the folder and run the server end with this process, even if it is killed,
+//! because they hold the other end of a pipe. They are in their own process groups, so that Ctrl-C does not end them
+//! too early.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -18,13 +19,13 @@ use super::results::{Measure, Outcome, Results, Row};
 use super::stats;
 use super::workloads::{BUCKET, Entrant, Job, Network, Workload};
 
-/// Room for the largest file a workload writes, and something to spare.
+/// Room for the largest file that a workload writes, and some reserve.
 const ROOM_BYTES: u64 = 4 << 30;
 
-/// The exit code by which an engine of ours says that it has no way to do something.
+/// The exit code of an engine of `xtask/peers` that cannot do a workload.
 const UNABLE: i64 = 3;
 
-/// The program beside the engines, and where every run is written down.
+/// The program beside the engines, and the file to which every run is written.
 pub(super) struct Rig {
     program: PathBuf,
     raw: PathBuf,
@@ -47,7 +48,7 @@ impl Rig {
     }
 }
 
-/// A process that prints one line when it is ready, and ends when its standard input does.
+/// A process that prints one line when it is ready, and ends when its standard input is closed.
 struct Attendant {
     child: Child,
 }
@@ -81,14 +82,14 @@ impl Drop for Attendant {
     }
 }
 
-/// The scratch folder; gone when dropped, or when this process is.
+/// The scratch folder; removed when this value is dropped, or when this process ends.
 pub(super) struct Place {
     folder: PathBuf,
     _keeper: Attendant,
 }
 
 impl Place {
-    /// In memory where there is room, on a disk otherwise.
+    /// In memory if there is room, on a disk otherwise.
     pub(super) fn keep(rig: &Rig) -> Result<Self, String> {
         let mut command = rig.command();
         command.args(["keep", &ROOM_BYTES.to_string(), "/dev/shm"]).arg(std::env::temp_dir());
@@ -137,7 +138,7 @@ impl Server {
             ("AWS_REGION", text("region")),
             ("AWS_DEFAULT_REGION", text("region")),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-            // The configuration of this machine's user is no part of the question.
+            // The configuration of this machine's user must not influence the runs.
             ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
             ("NO_PROXY", "127.0.0.1".to_owned()),
@@ -224,12 +225,12 @@ fn once(rig: &Rig, tools: &Tools, place: &Place, server: &Server, entrant: &Entr
     Ok(outcome)
 }
 
-/// Generous: nothing that works comes near it.
+/// A generous deadline that no working engine approaches.
 fn deadline_s(job: Job) -> u64 {
     60 + job.total() / 10_000_000
 }
 
-/// The stopwatch's figures, before a byte was looked at.
+/// Judges the stopwatch's figures, before the bytes are checked.
 fn judge(figures: &Value, said: &str, deadline_s: u64) -> Outcome {
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned();
     if figures["late"] == true {
@@ -271,7 +272,7 @@ fn check(rig: &Rig, job: Job, out: &str, said: &str) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
 }
 
-/// Nothing of the run before is left for the next to find.
+/// Removes everything that the last run has left.
 fn clear(out: &str) -> Result<(), String> {
     let removed = if Path::new(out).is_dir() { fs::remove_dir_all(out) } else { fs::remove_file(out) };
     match removed {

@@ -1,7 +1,7 @@
 //! `cargo xtask bench regret`: searchers on families of functions that the published boards leave out.
 //!
-//! Everything is measured by `crates/tunekit/benches/regret`, which reads the words too; here it is called and its
-//! tables are filed. No test runs it.
+//! `crates/tunekit/benches/regret` measures everything and reads the arguments; this file calls it and writes its
+//! tables into the document. No test runs it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,16 +18,17 @@ const BENCH: &str = "regret";
 const HEAD: &str = "\
 ## Several objectives, small choices, failures, much noise
 
-Each function is drawn from its number. Two objectives are reported as the share of the true front's hypervolume that is
-missed; the other families as the distance of the answer's true mean above the lowest there is. The first column is the
-mean; *less than gp* compares study by study.
+Each function is drawn from its number. For two objectives, the tables give the share of the true front's hypervolume
+that is missed; for the other families, the distance between the answer's true mean and the lowest possible mean. The
+first column is the mean over studies; *less than gp* compares study by study.
 
 - *fronts*: two objectives, 40 trials.
-- *kernels*: six to eight ordinal parameters whose effects multiply, a hidden half of the combinations fails, 50 trials.
+- *kernels*: six to eight ordinal parameters with effects that multiply; a hidden half of the combinations fails; 50
+  trials.
 - *cliffs*: the optimum lies at the edge of a region that fails, 60 trials.
 - *surfaces*: transfers with 30 to 50 % of noise, 40 trials.";
 
-/// The words for the benchmark, and where to write its tables down.
+/// The arguments for the benchmark, and the document for its tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     words: Vec<String>,
@@ -59,7 +60,7 @@ impl Options {
 /// Runs it, from the workspace at `root`.
 ///
 /// # Errors
-/// It could not be built, did not end well, or could not be written down.
+/// It could not be built, failed, or could not be written.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
     let tables = answer::table_of(root, ("tunekit", "regret"), &words, None)?;

@@ -6,9 +6,9 @@ use super::workloads::Entrant;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Measure {
     pub(super) wall_s: f64,
-    /// User and system, of the client alone.
+    /// User and system time of the client alone.
     pub(super) cpu_s: f64,
-    /// The most memory it held at once.
+    /// The peak of its memory.
     pub(super) peak_mib: f64,
 }
 
@@ -17,11 +17,11 @@ pub(super) struct Measure {
 pub(super) enum Outcome {
     /// Every byte was right.
     Fine(Measure),
-    /// It ended as if all were well, and the bytes were not the object's.
+    /// It reported success, but the bytes were not the object's.
     Wrong(String),
-    /// It said so itself, or did not end in time.
+    /// It reported a failure, or did not end in time.
     Failed(String),
-    /// It has no way to do that.
+    /// It cannot do this workload.
     Unable(String),
 }
 
@@ -32,9 +32,9 @@ const PATIENCE: usize = 2;
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) entrant: Entrant,
-    /// By round; only these are averaged.
+    /// The good runs by round; only these are averaged.
     pub(super) fine: Vec<(u32, Measure)>,
-    /// The failures, a sentence a run.
+    /// The failures, one sentence per run.
     pub(super) bad: Vec<String>,
     pub(super) unable: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Row {
 #[derive(Debug, Clone)]
 pub(super) struct Results {
     pub(super) rows: Vec<Row>,
-    /// Load averages before each run: the least and the most.
+    /// The least and the largest load average before a run.
     pub(super) load: (f64, f64),
 }
 

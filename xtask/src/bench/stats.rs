@@ -1,6 +1,6 @@
 //! Medians, and ratios within a round. No clock, no process.
 
-/// The middle value; the mean of the two middle ones where their number is even; none of none.
+/// The middle value, or the mean of the two middle values if their number is even; none without values.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -26,7 +26,7 @@ pub(super) fn median_ratio(values: &[(u32, f64)], base: &[(u32, f64)]) -> Option
     median(&ratios)
 }
 
-/// The order of the entrants in each round: everybody once, and everybody is first at some time.
+/// The order of the entrants in each round: each comes once, and over the rounds each is first at some time.
 pub(super) fn order(round: u32, entrants: usize) -> impl Iterator<Item = usize> {
     (0..entrants).map(move |i| (i + round as usize) % entrants)
 }

@@ -54,7 +54,7 @@ pub(super) fn section(workload: &Workload, results: &Results, machine: &Machine,
     text
 }
 
-/// The row all others are divided by.
+/// The row by which all others are divided.
 fn base(rows: &[Row]) -> Option<&Row> {
     rows.iter().find(|row| row.entrant.engine == "ceiling" && !row.fine.is_empty())
 }
@@ -78,7 +78,7 @@ fn table(workload: &Workload, results: &Results, base: Option<&Row>) -> String {
     text
 }
 
-/// Its place in the table: those without a good run come last.
+/// The sort key of a row: rows without a good run come last.
 fn wall(row: &Row) -> f64 {
     median(&values(&row.each(|measure| measure.wall_s))).unwrap_or(f64::INFINITY)
 }
@@ -129,7 +129,7 @@ fn line(cells: impl IntoIterator<Item = String>) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// Messages of other programs, fit for a paragraph: neither line breaks nor a table's bars, and not without end.
+/// A message of another program, made fit for a paragraph: without line breaks and table bars, and shortened.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ").replace('|', "/");

@@ -1,8 +1,8 @@
 //! `cargo xtask bench tune`: our searchers on published functions, and tables of their regrets and costs.
 //!
-//! This file has the order of work: build, play two runs at a time, write down. Functions are in `board` and
-//! `formulae`, figures and their tables in `figures` and `show`, all pure; `session` and `play` run things, each run a
-//! process of its own. No test plays, and no figure is judged here.
+//! This file has the order of work: build, play two runs at a time, write the results. Functions are in `board` and
+//! `formulae`, figures and their tables in `figures` and `show` (all pure); `session` and `play` start the processes,
+//! one per run. No test runs the benchmark, and no code judges the figures.
 
 mod board;
 mod chance;
@@ -28,7 +28,7 @@ use board::{Function, Group};
 use play::Curve;
 use show::{Cell, Cost, Report};
 
-/// The name its sections bear.
+/// The name in the markers of its sections.
 const BENCH: &str = "tune";
 /// Runs at a time.
 const HANDS: usize = 2;
@@ -40,7 +40,7 @@ const TIMED: (&str, [usize; 4]) = ("hartmann6", [20, 100, 300, 1000]);
 /// Plays the runs that `options` name, from the workspace at `root`.
 ///
 /// # Errors
-/// A failure to build, start or write something. Runs that fail are no such failure: the tables name them.
+/// Something could not be built, started or written. Failed runs are not errors: the tables name them.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     let tunekit = match &options.tunekit {
         Some(program) => program.clone(),
@@ -115,10 +115,10 @@ fn cells(options: &Options, searchers: &[String], functions: &[Function]) -> Vec
     cells
 }
 
-/// Plays every cell with every seed; results go to their cell in the order of seeds, not in that of their ends.
+/// Plays every cell with every seed; each cell gets its results in the order of seeds, not in the order of their ends.
 fn play_all(tunekit: &Path, options: &Options, report: &mut Report, raw: &Path) -> Result<(), String> {
     let seeds = options.first_seed..options.first_seed + options.seeds;
-    // Seeds outermost: after half of the time, half of the seeds of everything are there.
+    // Seeds are the outermost loop: after half of the time, half of the seeds of every cell are done.
     let jobs: Vec<(usize, u64)> =
         seeds.flat_map(|seed| (0..report.cells.len()).map(move |cell| (cell, seed))).collect();
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -151,7 +151,7 @@ fn play_all(tunekit: &Path, options: &Options, report: &mut Report, raw: &Path) 
     Ok(())
 }
 
-/// One at a time, after the runs: nothing of ours shares the processors.
+/// One at a time, after the runs, so that no other run of the benchmark uses the processors.
 fn costs(tunekit: &Path, searchers: &[String], function: &Function) -> Vec<Cost> {
     let cost = |searcher: &String| Cost {
         searcher: searcher.clone(),

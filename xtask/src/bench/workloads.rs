@@ -5,12 +5,12 @@ pub(super) const BUCKET: &str = "lab";
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// The bytes of one run, and their target.
+/// The objects of one run, and their target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Job {
     /// One object into a file.
     File { bytes: u64 },
-    /// One object that is received and forgotten.
+    /// One object that is received and discarded.
     Null { bytes: u64 },
     /// A folder of objects of one size into a folder of files.
     Many { count: u32, bytes: u64 },
@@ -33,7 +33,7 @@ impl Job {
         }
     }
 
-    /// The word that tells the server to hold it.
+    /// The argument that makes the server hold it.
     pub(super) fn object(self) -> String {
         match self {
             Self::File { bytes } | Self::Null { bytes } => format!("{}={bytes}", self.key()),
@@ -54,8 +54,8 @@ pub(super) enum Network {
 }
 
 impl Network {
-    /// The connections of the ceiling: enough to fill the link, and some to spare, where a connection is slow. `None`
-    /// elsewhere, for its own number is right.
+    /// The connections of the ceiling on a network with slow connections: enough to fill the link, with some reserve.
+    /// `None` elsewhere, because its own number is right.
     fn ceiling_connections(self) -> Option<u32> {
         matches!(self, Self::Shaped(_)).then_some(32)
     }

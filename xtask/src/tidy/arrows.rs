@@ -1,4 +1,5 @@
-//! Arrows between crates: which crate of ours may depend on which. Arrows inside a crate are in `rooms`.
+//! Arrows between crates: the allowed dependencies between the workspace's crates. Arrows inside a crate are in
+//! `rooms`.
 
 use super::Finding;
 use crate::metadata::Crate;

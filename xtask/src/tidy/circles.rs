@@ -1,8 +1,8 @@
-//! Circles of files: none. Files that name each other in a circle can only be read, tested and moved together.
+//! No circles of files: files that name each other in a circle can only be read, tested and moved together.
 //!
-//! Seen are the files and folders of each folder, side by side: `x.rs` and all in `x/` count as one, for a contract and
-//! its kinds name each other. An arrow is a path of code that is not a test; it leads to the file that has the name,
-//! also where another file passes that name on by a `use`.
+//! The rule looks at the files and folders of each folder, side by side: `x.rs` and everything in `x/` count as one,
+//! because a contract and its kinds name each other. An arrow is a path in code that is not a test. It leads to the
+//! file that defines the name, even if another file re-exports the name by a `use`.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,7 @@
-//! Doors: every foreign crate with weight is named in few files, so that it can be understood, replaced or mocked
-//! there.
+//! Doors: every large foreign crate is named in few files, so that it can be understood, replaced or mocked there.
 //!
-//! The table is the list of those crates and files; others (serde, bytes, thiserror, ...) may be named
-//! anywhere. Tests may name anything.
+//! The table lists these crates and files; other crates (serde, bytes, thiserror, ...) may be named anywhere. Tests may
+//! name anything.
 
 use super::rust::{self, is_word};
 use super::{File, Finding};
@@ -28,7 +27,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ("aws_smithy_http_client", &["crates/s3xfer/src/doors/connector.rs"]),
     (
         "aws_smithy_runtime_api",
-        &["crates/s3lab/src/doors/sdk.rs", "crates/s3xfer/src/doors/connector.rs", "crates/s3xfer/src/doors/s3/"],
+        &[
+            "crates/s3lab/src/doors/sdk.rs",
+            "crates/s3xfer/src/doors/connector.rs",
+            "crates/s3xfer/src/doors/connector/sending.rs",
+            "crates/s3xfer/src/doors/s3/",
+        ],
     ),
     (
         "aws_smithy_types",
@@ -84,9 +88,11 @@ const DOORS: &[(&str, &[&str])] = &[
             "crates/s3xfer/src/doors/disk.rs",
             "crates/s3xfer/src/doors/disk/",
             "crates/s3xfer/src/doors/machine.rs",
+            "crates/s3xfer/src/doors/source.rs",
             "crates/s3xfer/src/doors/special.rs",
             "crates/s3xfer/src/doors/tree.rs",
             "crates/tunekit/src/doors/process.rs",
+            "crates/tunekit/src/doors/shared.rs",
         ],
     ),
     ("rustls", &["crates/s3lab/src/doors/tls.rs", "crates/s3xfer/src/doors/connector/tls.rs"]),

@@ -1,7 +1,7 @@
-//! The Rust version that a crate states is enough: no crate that every build of it needs asks for a newer one.
+//! The Rust version that a crate states is sufficient: no crate that every build of it needs requires a newer one.
 //!
-//! CI has one compiler, which is newer than the lowest of these versions, so no build would show it. Crates that a
-//! feature or a test brings may need more.
+//! CI has one compiler, which is newer than the lowest of these versions, so no build would find a violation. Crates
+//! that only a feature or a test needs may require more.
 
 use super::Finding;
 use crate::metadata::Floor;

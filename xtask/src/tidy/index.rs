@@ -1,4 +1,4 @@
-//! The index of decisions: docs/DESIGN.md links every heading of docs/design/*.md, and no heading that is not there.
+//! The index of decisions: docs/DESIGN.md links every heading of docs/design/*.md, and no missing heading.
 
 use super::{File, Finding};
 

@@ -1,5 +1,5 @@
-//! The workspace's list of dependencies: alphabetical, each with its reason; the files that a repository has to have;
-//! and the files and keys of a package that is published.
+//! The workspace's list of dependencies (alphabetical, each with its reason), the files that a repository must have,
+//! and the files and keys of a published package.
 
 use super::{File, Finding};
 

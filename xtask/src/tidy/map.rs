@@ -2,7 +2,7 @@
 //!
 //! Under the heading `## Map`, each crate has a heading `### crates/NAME` (or `### xtask`) and a table. The second
 //! column of its rows lists files in backticks, relative to the crate's `src`; `words/{part,plan}.rs` means two files.
-//! Elsewhere in the document, a path in backticks that starts with a folder of the workspace has to exist.
+//! Elsewhere in the document, a path in backticks that starts with a folder of the workspace must exist.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
-//! A published crate is whole: its sources need no file outside its own folder.
+//! A published crate is complete: its sources need no file outside its own folder.
 //!
-//! `cargo package` packs a crate without compiling it here, so a path that leaves the crate would show only after it
-//! was published. Tests and doctests are free: an installation does not build them.
+//! `cargo package` packs a crate without compiling it here, so a path that leaves the crate would fail only after
+//! publication. Tests and doctests are exempt, because an installation does not build them.
 
 use super::{File, Finding, rust};
 

@@ -1,8 +1,7 @@
 //! Arrows between the rooms of a crate: words <- rules <- engine, words <- doors <- engine.
 //!
-//! Inside a room a path into the crate names a room first (`crate::words::Config`), so that the arrow is in plain
-//! sight; `crate::Config` would go through the re-exports of lib.rs and hide it. `super` is followed as far as it
-//! leads.
+//! Inside a room a path into the crate names a room first (`crate::words::Config`), so that the arrow is visible;
+//! `crate::Config` would go through the re-exports of lib.rs and hide it. `super` is resolved.
 
 use super::rust::{self, is_word};
 use super::{File, Finding};

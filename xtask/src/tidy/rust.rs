@@ -1,7 +1,8 @@
-//! Just enough Rust for the rules: which bytes are code, which of them are tests, and where a name stands.
+//! The minimum of Rust for the rules: it finds the bytes that are code, the code that is a test, and the places of
+//! names.
 //!
-//! A scanner, not a parser: it knows comments, strings, character literals, braces and attributes. It does not know
-//! macros, types or scopes, so the rules built on it judge names, never meaning.
+//! It is a scanner, not a parser: it knows comments, strings, character literals, braces and attributes. It does not
+//! know macros, types or scopes, so the rules judge names, never meaning.
 
 use std::ops::Range;
 

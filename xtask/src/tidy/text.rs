@@ -1,4 +1,5 @@
-//! Rules about one file's text: its opening, its length, that of its lines, and texts that must not be published.
+//! Rules about one file's text: its first lines, its length, the length of its lines, and texts that must not be
+//! published.
 
 use super::rust;
 use super::{File, Finding};

@@ -1,7 +1,7 @@
 //! The patience with slow clients: [`Stall`], and the door's reaction to it at each place.
 //!
-//! Time is tokio's, so that tests pause it. The waits are generous: a slow client is served, and one that is gone, or
-//! never meant to ask, does not keep its socket and its memory.
+//! Time is tokio's, so tests can pause it. The limits are generous: a slow client is served, but a client that is gone,
+//! or that never sends a request, does not keep its socket and its memory.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,22 +9,23 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// For a whole head: from when the connection opens, or from the end of the answer before it. So idle connections are
-/// closed after as long. Clients know that from S3, which closes them after some seconds, and ask again on a new one.
+/// Limit for receiving a whole head, from the opening of the connection or from the end of the answer before. So idle
+/// connections are closed after the same time. Clients expect this, because S3 closes idle connections after some
+/// seconds.
 pub(crate) const HEAD: Duration = Duration::from_secs(30);
-/// Between two pieces of a body that is sent. S3 tells such clients `RequestTimeout`.
+/// Limit between two pieces of a body that the client sends. S3 answers such clients `RequestTimeout`.
 pub(crate) const UPLOAD: Duration = Duration::from_secs(30);
-/// For a client to take more of its answer. Longer, because clients that read ahead stop reading for as long as their
-/// own readers like, and this server is for tests of such clients.
+/// Limit for a client to take more of its answer. It is longer, because a client that reads ahead stops reading for as
+/// long as its own reader pauses, and this server is for tests of such clients.
 pub(crate) const ANSWER: Duration = Duration::from_secs(300);
-/// The wait for bytes that a client still sends when it has its answer. Closed at once, the kernel would answer that
-/// with a reset, which takes the answer away from a client that has not read it yet.
+/// Limit for reading the bytes that a client still sends after its answer. If the connection were closed at once, the
+/// kernel would answer such bytes with a reset, and a client that has not read its answer yet would lose it.
 pub(crate) const LINGER: Duration = Duration::from_secs(10);
 
 /// Ends a wait in which nothing has moved for `limit`.
 ///
-/// One timer for all the waits of a connection: it is set when the first one begins, and again only when it goes off
-/// too early for the current one.
+/// One timer serves all waits of a connection. It is set when the first wait begins, and again only when it fires too
+/// early for the current wait.
 #[derive(Debug)]
 pub(crate) struct Stall {
     limit: Duration,
@@ -42,7 +43,7 @@ impl Stall {
         self.since = None;
     }
 
-    /// To be asked whenever nothing moves; ready once that has been so for too long.
+    /// Must be polled whenever nothing moves. It is ready once nothing has moved for too long.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let over = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(over)));

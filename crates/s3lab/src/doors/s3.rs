@@ -1,8 +1,8 @@
-//! The one file that names `s3s`: makes a service of a backend, and passes on the protocol's own words.
+//! The only file that names `s3s`: it makes a service of a backend, and re-exports the protocol's types.
 //!
 //! Signatures are checked here, in headers and in presigned URLs; the work of an operation is the backend's business
-//! (`engine::backend`). Where the protocol layer is stricter than S3, the request is put in its words here, and only
-//! after its signature was checked as it came.
+//! (`engine::backend`). Where the protocol layer is stricter than S3, the request is rewritten for it here, after its
+//! original signature was checked.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(crate) use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Re
 /// longest keys with every character escaped 6 MB.
 const LARGEST_XML: usize = 8 << 20;
 /// Bytes of an object that a form brings (POST Object), and of the form's other fields. The form is in memory before
-/// anybody knows whether it is signed, so this is far less than S3's 5 GiB.
+/// its signature is checked, so this is far less than S3's 5 GiB.
 const LARGEST_FORM: u64 = 16 << 20;
 const LARGEST_FIELDS: usize = 1 << 20;
 
@@ -49,7 +49,7 @@ fn let_in(signed: bool, allow_anonymous: bool) -> S3Result<()> {
     Err(S3Error::with_message(S3ErrorCode::AccessDenied, "The request is not signed."))
 }
 
-/// Lets everybody in whose signature is right, and those without one where that is allowed.
+/// Admits requests with a valid signature, and unsigned requests if these are allowed.
 struct Access {
     allow_anonymous: bool,
 }
@@ -80,8 +80,8 @@ fn unsigned_query(uri: &Uri) -> Option<Uri> {
     text.parse().ok()
 }
 
-/// Takes the requests whose `Range` S3 reads otherwise than the protocol layer. Their signature holds for the header as
-/// it came; so this comes after the check, and asks `checked`, which checks nothing, without it.
+/// Serves the requests with a `Range` header that S3 reads differently from the protocol layer. The signature is of the
+/// original header, so the header is rewritten after the check and passed to `checked`, which checks nothing.
 struct LenientRange {
     checked: S3Service,
     /// The header in the protocol layer's words; `None` where S3 ignores it.

@@ -1,4 +1,4 @@
-//! The one file that names the SDK's runtime: its HTTP client interface over any exchange of requests and answers.
+//! The only file that names the SDK's runtime: its HTTP client interface over any exchange of requests and answers.
 
 use std::fmt;
 use std::future::Future;

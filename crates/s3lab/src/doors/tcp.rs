@@ -1,9 +1,9 @@
-//! The one file that names `hyper` and opens sockets: an HTTP/1.1 server, one task a connection.
+//! The only file that names `hyper` and opens sockets: an HTTP/1.1 server with one task per connection.
 //!
-//! No client keeps a connection for ever by doing nothing: `patience` says how long each wait is. How many connections
-//! there may be is the system's limit on open files.
+//! No client keeps a connection for ever by doing nothing: `patience` has the limit of each wait. The number of
+//! connections is limited only by the system's limit on open files.
 //!
-//! Cancellation: dropping [`serve`]'s future closes the listener and every connection, wherever they are.
+//! Cancellation: dropping [`serve`]'s future closes the listener and every connection at once.
 
 use std::future::Future;
 use std::io;
@@ -31,8 +31,8 @@ use super::tls::Acceptor;
 /// Body bytes hyper queues before it waits for the socket: two of the largest pieces a body hands over.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
 
-/// Bytes of a head. S3 takes 8 KB; session tokens and metadata are let in that are longer. A head without end would
-/// otherwise fill a buffer as large as those of answers.
+/// Largest head in bytes. S3 accepts 8 KB; longer session tokens and metadata are accepted here. Without a limit, an
+/// endless head would fill a buffer as large as those of answers.
 const LARGEST_HEAD: usize = 64 << 10;
 
 /// The error text of a body that [`patience::UPLOAD`] ended.
@@ -64,7 +64,7 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response<Self::Body>, Broken>> + Send;
 }
 
-/// Accepts connections for ever; each makes its handshake first where there is an acceptor.
+/// Accepts connections for ever. With a TLS acceptor, each makes its handshake first.
 pub(crate) async fn serve(listener: TcpListener, tls: Option<Acceptor>, handler: impl Handler) {
     let mut connections = JoinSet::new();
     loop {
@@ -74,7 +74,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<Acceptor>, handler:
                     connections.spawn(connection(stream, tls.clone(), handler.clone()));
                 }
                 Err(error) => {
-                    // Out of file descriptors, most likely: nothing to do but to wait until one is closed.
+                    // The probable cause is that no file descriptor is left. Wait until one is closed.
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(Duration::from_millis(20)).await;
                 }
@@ -124,7 +124,7 @@ where
     }
 }
 
-/// A request's body, as long as its client goes on sending it.
+/// A request's body, as long as its client continues to send it.
 pub(crate) struct RequestBody {
     body: Incoming,
     stall: Stall,
@@ -163,8 +163,8 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// A connection whose end is not a reset: when all answers are sent, further bytes from the client are read and
-/// dropped, until it closes its side too, or for [`patience::LINGER`].
+/// A connection that does not end with a reset: when all answers are sent, further bytes from the client are read and
+/// discarded, until it closes its side, too, or for [`patience::LINGER`].
 struct Lingering<S> {
     stream: S,
     until: Option<Pin<Box<Sleep>>>,
@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
                 return Poll::Ready(Ok(()));
             }
             let mut buf = ReadBuf::new(&mut dropped);
-            // A client that is gone, by an orderly close or a reset, wants no more of the answer.
+            // After an orderly close or a reset, the client does not read the rest of the answer.
             match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => {}
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
@@ -223,7 +223,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 }
 
-/// A socket that is reset when dropped after an abort, and whose client has to take the bytes.
+/// A socket that is reset when it is dropped after an abort, and that limits the time in which the client takes
+/// nothing.
 struct Wire {
     stream: TcpStream,
     abort: Abort,
@@ -231,7 +232,7 @@ struct Wire {
 }
 
 impl Wire {
-    /// The result of a write, or its end where the client has taken nothing for too long.
+    /// The result of a write, or an error if the client has taken nothing for too long.
     fn taken(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if written.is_pending() {
             ready!(self.stall.poll_over(cx));

@@ -1,7 +1,8 @@
-//! The one file that names `rustls`, `tokio-rustls` and `rcgen`: a certificate of its own, and connections behind it.
+//! The only file that names `rustls`, `tokio-rustls` and `rcgen`: a self-signed certificate, and connections that use
+//! it.
 //!
-//! Only the server's side. Versions 1.2 and 1.3 on AWS-LC, as the SDK's own client; HTTP/1.1 by ALPN (RFC 7301), which
-//! is the version that S3 speaks.
+//! It is the server's side only. It speaks TLS 1.2 and 1.3 on AWS-LC, like the SDK's own client, and HTTP/1.1 by ALPN
+//! (RFC 7301), because S3 speaks that version.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -16,10 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A client that has not finished its handshake by then is let go.
+/// Limit of a handshake. The connection of a slower client is closed.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Why there is no certificate.
+/// The reason why there is no certificate.
 pub(crate) type CertificateError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Accepts handshakes with a self-signed certificate.
@@ -36,7 +37,7 @@ impl Acceptor {
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
-        // Named, for the process may have no default provider, or another.
+        // The provider is named, because the process may have no default provider or a different one.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -55,8 +56,8 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        // rustls hands the socket four records (64 KiB) at a time by itself. More was tried and is no faster: 3.3 GiB/s
-        // as it is and with 192 KiB, 3.0 with 1 MiB, where the ciphertext leaves the cache before it leaves the
+        // By itself, rustls hands the socket four records (64 KiB) at a time. Larger amounts are no faster: 3.3 GiB/s
+        // with 64 and with 192 KiB, 3.0 GiB/s with 1 MiB, because the ciphertext leaves the cache before it leaves the
         // process.
         tokio::time::timeout(HANDSHAKE, self.0.accept(stream)).await.unwrap_or_else(|_| {
             let what = format!("no TLS handshake within {} s", HANDSHAKE.as_secs());

@@ -1,6 +1,6 @@
 //! The operations of S3 over the store: the changes and the answer of each request.
 //!
-//! One file for each group of operations; the rules decide, this room moves bytes and translates. Not here: signatures
+//! Each group of operations has a file. The rules decide; this room moves bytes and translates. Not here: signatures
 //! and XML (`doors::s3`), delays, bandwidth and logs (`engine::gate`).
 
 mod buckets;

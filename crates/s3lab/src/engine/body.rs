@@ -1,7 +1,8 @@
 //! Bodies at the network's pace: the bytes of a connection in either direction, quantum by quantum, and the faults
 //! planned for it.
 //!
-//! Dropped early, an answer's body gives its connection back as closed and its request as left; nothing else remains.
+//! If an answer's body is dropped early, its connection counts as closed and its request as ended; nothing else
+//! remains.
 
 use std::io;
 use std::pin::Pin;
@@ -20,11 +21,11 @@ use crate::doors::s3::{Body, StdError};
 use crate::rules::faults::{BodyFaults, Step};
 use crate::rules::network::{Flow, QUANTUM_BYTES};
 
-/// Between the last byte and a reset or an early end: time for the bytes before it to leave this process.
+/// Pause between the last byte and a reset or an early end, so that the bytes before it can leave this process.
 const FLUSH: Duration = Duration::from_millis(5);
 
-/// Turns that a body gives to another one before it goes ahead: enough for a woken task to run. The number is bounded,
-/// as the other may wait for a tick of a clock that is paused.
+/// Number of times that a body yields to another one before it goes ahead, enough for a woken task to run. The number
+/// is bounded, because the other task may wait for a paused clock.
 const MOST_YIELDS: u32 = 8;
 
 /// Paces the pieces of one body.
@@ -62,8 +63,8 @@ impl Pacer {
         }
     }
 
-    /// Hands `bytes` to the network; ready when that was done, pending while others come first. Then
-    /// [`poll`](Self::poll) is ready once they have arrived.
+    /// Hands `bytes` to the network. It is pending while other bodies come first. Afterwards [`poll`](Self::poll) is
+    /// ready once the bytes have arrived.
     fn poll_reserve(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
         if self.flow.is_none() && self.slow.is_none() {
             return Poll::Ready(());
@@ -177,7 +178,7 @@ impl LabBody {
         body
     }
 
-    /// An answer without a body: to HEAD, or 304. `length` is the header's all the same.
+    /// An answer without a body: to HEAD, or 304. `length` is still the value of the header.
     pub(super) fn empty(pacer: Pacer, connection: Arc<Connection>, in_flight: InFlight) -> Self {
         Self::new(Body::empty(), Some(0), BodyFaults::default(), pacer, connection, in_flight)
     }
@@ -201,7 +202,7 @@ impl LabBody {
                 self.pacer.arrived();
                 self.position += piece.len() as u64;
                 self.pacer.line.counters.bytes_out.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                // A client that counts reads no further than the last byte; the connection is whole all the same.
+                // A client that counts bytes stops reading after the last one; the connection is still whole.
                 if self.length == Some(self.position) {
                     self.stage = Stage::Ended;
                     self.connection.reusable();

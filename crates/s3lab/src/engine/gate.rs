@@ -1,9 +1,10 @@
-//! The gate every request passes, whichever face it came through: counted, admitted, delayed, answered, paced.
+//! The gate that every request passes, whichever face it came through. It counts, admits, delays, answers and paces
+//! requests.
 //!
 //! Faults of GETs of objects are the backend's; those of other requests strike here, in the request's body and before
 //! or after the request is carried out.
 //!
-//! Cancellation: a dropped exchange is counted as left; a PUT that was not answered has stored nothing or all.
+//! Cancellation: a dropped exchange counts as ended. A PUT that was not answered has stored nothing or all.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(crate) struct Gate {
     planned: Planned,
 }
 
-/// The faults of requests that are no GETs of objects, and the counter of these requests.
+/// The faults of requests that are not GETs of objects, and the counter of these requests.
 pub(super) struct Planned {
     pub(super) faults: Arc<FaultPlan>,
     pub(super) store: Arc<Store>,
@@ -115,7 +116,7 @@ impl Gate {
             }
         };
         if has_body {
-            // The service thinks once it has the whole body.
+            // The delay before the answer begins when the service has the whole body.
             start = line.clock.now();
         }
         let ready = start + if admitted { first_byte } else { Duration::ZERO };

@@ -54,7 +54,7 @@ impl Lab {
         LabBuilder::default()
     }
 
-    /// The access key that is let in.
+    /// The access key of the one pair that is accepted.
     #[must_use]
     pub fn access_key(&self) -> &str {
         &self.keys.access
@@ -66,7 +66,7 @@ impl Lab {
         &self.keys.secret
     }
 
-    /// The region it says it is in; requests signed for another are let in too.
+    /// The region that the lab reports. Requests signed for another region are accepted, too.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.keys.region
@@ -78,19 +78,19 @@ impl Lab {
         self.gate.line.counters.stats()
     }
 
-    /// The last requests, oldest first; as many as [`LabBuilder::keep_requests`] says.
+    /// The last requests, oldest first; [`LabBuilder::keep_requests`] sets their number.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.gate.line.counters.records()
     }
 
-    /// The synthetic object stored there, to verify bytes against; `None` where there is none.
+    /// The synthetic object stored there, for the verification of bytes; `None` if there is none.
     #[must_use]
     pub fn synthetic_object(&self, bucket: &str, key: &str) -> Option<SyntheticObject> {
         self.store.object(bucket, key)?.content.as_synthetic()
     }
 
-    /// The bytes stored there, copied; `None` where there is nothing. Meant for small objects.
+    /// A copy of the bytes stored there; `None` if there is no object. Meant for small objects.
     #[must_use]
     pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
         Some(self.store.object(bucket, key)?.content.slices(1 << 20).flatten().collect())
@@ -111,7 +111,7 @@ impl Lab {
         before - bucket.objects.len()
     }
 
-    /// The ids of the multipart uploads in progress in a bucket, such as an aborted client leaves behind.
+    /// The ids of the multipart uploads in progress in a bucket, for instance those that a killed client left behind.
     #[must_use]
     pub fn uploads(&self, bucket: &str) -> Vec<String> {
         self.store.lock().buckets.get(bucket).map(|bucket| bucket.uploads.keys().cloned().collect()).unwrap_or_default()
@@ -146,7 +146,7 @@ pub enum BuildError {
         /// The object's key.
         key: String,
     },
-    /// A synthetic object is larger than the protocol's sizes can say.
+    /// A synthetic object is larger than the protocol can state.
     #[error("object {key:?} of {size} bytes is larger than {max}")]
     Size {
         /// The object's key.
@@ -235,28 +235,28 @@ fn in_memory(bytes: Bytes) -> Object {
 }
 
 impl LabBuilder {
-    /// The one pair of keys that is let in.
+    /// The one pair of keys that is accepted.
     #[must_use]
     pub fn credentials(mut self, access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
         (self.access_key, self.secret_key) = (access_key.into(), secret_key.into());
         self
     }
 
-    /// The region buckets say they are in.
+    /// The region that buckets report.
     #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = region.into();
         self
     }
 
-    /// Lets unsigned requests in as well. A wrong signature is refused all the same.
+    /// Accepts unsigned requests as well. A wrong signature is still refused.
     #[must_use]
     pub fn allow_anonymous(mut self, allow: bool) -> Self {
         self.allow_anonymous = allow;
         self
     }
 
-    /// A bucket that is there from the start.
+    /// A bucket that exists from the start.
     #[must_use]
     pub fn bucket(mut self, name: impl Into<String>) -> Self {
         self.buckets.push(name.into());

@@ -1,8 +1,8 @@
 //! The in-process face: an HTTP client for aws-sdk-s3 that needs no socket and keeps tokio's time, so that a test with
 //! a paused clock sees the network's delays without waiting for them.
 //!
-//! It emulates a pool as the SDK's own client has one: an idle connection is taken again, else one is opened and pays
-//! `connect_ms`; a connection whose answer was not read to its end is closed.
+//! It emulates the connection pool of the SDK's own client: an idle connection is reused, otherwise a new one is opened
+//! and waits `connect_ms`. A connection is closed if its answer was not read to the end.
 
 use std::io;
 use std::pin::Pin;
@@ -22,8 +22,8 @@ use crate::doors::sdk::{self, Exchange, Exchanged, Limits, SdkBody, SharedHttpCl
 impl Lab {
     /// A client with a connection pool of its own, for `aws_sdk_s3::config::Builder::http_client`.
     ///
-    /// Everything it waits for is tokio's time. Signing uses the SDK's time source, the system clock, which is what
-    /// the lab checks dates against, also while tokio's clock is paused.
+    /// All its waits are in tokio's time. Signing uses the SDK's time source, the system clock. The lab checks dates
+    /// against the same clock, also while tokio's clock is paused.
     ///
     /// ```
     /// use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -53,8 +53,8 @@ impl Lab {
         sdk::client(Face { pool: Arc::new(Pool { gate: self.gate.clone(), idle: Mutex::default() }) })
     }
 
-    /// The endpoint URL to give a client that uses [`http_client`](Self::http_client). A name that never resolves
-    /// (RFC 6761), so that a client without it fails instead of reaching for the network.
+    /// The endpoint URL to give a client that uses [`http_client`](Self::http_client). Its name never resolves (RFC
+    /// 6761), so a client without this HTTP client fails instead of reaching the network.
     pub const ENDPOINT: &'static str = "http://s3lab.invalid";
 }
 
@@ -116,7 +116,7 @@ impl Exchange for Face {
     }
 }
 
-/// An answer's body that gives its connection back at its end. Polled again behind it, it is still at its end.
+/// An answer's body that gives its connection back at its end. Further polls report the end again.
 struct PooledBody {
     body: LabBody,
     lease: Option<Lease>,

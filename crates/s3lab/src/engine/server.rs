@@ -16,7 +16,8 @@ use super::line::Connection;
 use crate::doors::tcp;
 use crate::doors::tls::Acceptor;
 
-/// A lab served over TCP, until dropped or [`shutdown`](Self::shutdown): then every connection ends where it is.
+/// A lab served over TCP until the server is dropped or [shut down](Self::shutdown). Then every connection ends at
+/// once.
 ///
 /// ```
 /// use s3lab::{Lab, Server};
@@ -78,9 +79,9 @@ impl tcp::Handler for Face {
 }
 
 impl Server {
-    /// Listens on `addr` and serves from tasks of the current tokio runtime. The address is yours to choose: there is
-    /// no transport security, so anything but loopback shows objects and signatures to the network
-    /// ([`start_tls`](Self::start_tls) hides them).
+    /// Listens on `addr` and serves from tasks of the current tokio runtime. There is no transport security, so with an
+    /// address other than loopback, objects and signatures are visible on the network ([`start_tls`](Self::start_tls)
+    /// encrypts them).
     ///
     /// # Errors
     ///
@@ -89,11 +90,11 @@ impl Server {
         Self::serve(lab, addr, None).await
     }
 
-    /// The same over TLS 1.2 or 1.3, with a certificate for `127.0.0.1`, `::1` and `localhost` that is made now and
-    /// signed by nobody else: clients have to be told to trust [`certificate_pem`](Self::certificate_pem).
+    /// The same over TLS 1.2 or 1.3, with a new self-signed certificate for `127.0.0.1`, `::1` and `localhost`. Clients
+    /// must trust [`certificate_pem`](Self::certificate_pem).
     ///
-    /// The network's model is the same as in the clear: a handshake takes as long as it takes, within the time the
-    /// model gives to setting a connection up.
+    /// The network's model is the same as without TLS. The handshake takes its own time, which counts as part of the
+    /// model's time for opening a connection.
     ///
     /// ```
     /// use s3lab::{Lab, Server};

@@ -44,8 +44,8 @@ pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
-/// A synthetic object as stored. Its ETag is no MD5 of the bytes, so it looks like that of an upload in 8 MiB parts, or
-/// larger ones where that would be more than S3's 10,000, and `partNumber` finds the same parts.
+/// A synthetic object as stored. Its ETag is not an MD5 of the bytes. It looks like that of an upload in 8 MiB parts,
+/// or in larger parts if that would exceed S3's 10,000 parts, and `partNumber` finds the same parts.
 fn synthetic(object: SyntheticObject, headers: StandardHeaders) -> Object {
     let size = object.size();
     let part_bytes = size.div_ceil(MOST_PARTS).next_multiple_of(1 << 20).max(SYNTHETIC_PART_BYTES);
@@ -78,7 +78,7 @@ impl Store {
         self.lock().buckets.get(bucket)?.objects.get(key).cloned()
     }
 
-    /// Puts other bytes of the same size and another ETag in the object's place, if it is there.
+    /// Replaces the object, if it exists, by other bytes of the same size with another ETag.
     pub(crate) fn replace(&self, bucket: &str, key: &str) {
         let mut state = self.lock();
         state.replaced += 1;
@@ -105,7 +105,7 @@ impl State {
         self.put(bucket, key, synthetic(object, StandardHeaders::default()))
     }
 
-    /// Stores the object; false where there is no such bucket.
+    /// Stores the object; false if there is no such bucket.
     pub(crate) fn put(&mut self, bucket: &str, key: &str, object: Object) -> bool {
         let Some(bucket) = self.buckets.get_mut(bucket) else { return false };
         bucket.objects.insert(key.to_owned(), Arc::new(object));

@@ -125,8 +125,8 @@ pub(crate) fn crc64nvme(content: &Content) -> Vec<u8> {
     state.finish(Algorithm::Crc64Nvme)
 }
 
-/// The checksum of a whole from those of its parts and their lengths; `None` where the algorithm does not combine or
-/// there is no part.
+/// The checksum of the whole from the checksums and lengths of its parts; `None` if the algorithm cannot combine them,
+/// or there is no part.
 pub(crate) fn full_object<'a>(
     algorithm: Algorithm,
     parts: impl IntoIterator<Item = (&'a [u8], u64)>,

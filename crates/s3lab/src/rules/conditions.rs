@@ -50,7 +50,7 @@ impl Conditions {
         }
     }
 
-    /// Evaluates them for the source of a copy, where 304 is no answer.
+    /// Evaluates them for the source of a copy, which cannot be answered with 304.
     pub(crate) fn copy_source(&self, etag: &str, modified: SystemTime) -> Verdict {
         match self.read(etag, modified) {
             Verdict::Proceed => Verdict::Proceed,

@@ -57,7 +57,7 @@ pub(crate) struct BodyFaults {
 pub(crate) enum Step {
     /// Send at most this many bytes, then ask again.
     Send(u64),
-    /// Pause, for ever where there is no duration.
+    /// Pause; for ever if there is no duration.
     Stall(Option<Duration>),
     /// Abort the connection.
     Reset,

@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry<'a> {
     Key(&'a str),
-    /// Keys that share everything up to and with the delimiter, rolled into one.
+    /// All keys with the same text up to and including the delimiter, as one entry.
     CommonPrefix(&'a str),
 }
 
@@ -42,7 +42,8 @@ pub(crate) fn page<'a>(
             continue;
         }
         if entries.len() == max {
-            // A page of none is complete by definition; otherwise this entry opens the next page.
+            // A page for which no entries were asked is complete by definition. Otherwise this entry begins the next
+            // page.
             return Page { entries, next: last };
         }
         last = Some(rolled.unwrap_or(key));

@@ -1,14 +1,15 @@
-//! The emulated network: when an answer begins, when bytes arrive, and when the service has had enough.
+//! The emulated network: the times at which answers begin and bytes arrive, and the service's limit of requests.
 //!
-//! - The time to the first byte is log-normal, with a tail; a function of (seed, request number), so that the same run
+//! - The time to the first byte is log-normal, with a tail. It is a function of (seed, request number), so the same run
 //!   meets the same delays on a busy machine as on an idle one.
 //! - Bandwidth is handed out in quanta. A connection asks for its next quantum when the last one arrived, so the link's
 //!   queue holds at most one of each connection: first come first served is then round robin, which is max-min fair
 //!   (Demers, Keshav and Shenker 1989, with equal quanta).
-//! - Arrival times follow from ideal times, not from when a timer fired: a caller that wakes late finds its next quanta
-//!   due at once. The catch-up is bounded, so an idle link or a slow reader saves up no more than [`CATCH_UP`].
-//! - First come is by ideal time too: of two that wake late together, the one that runs first lets the other have its
-//!   turn ([`Link::reserve`] gives `None`) before it takes a second one.
+//! - Arrival times follow from ideal times, not from the moment when a timer fired: a caller that wakes late finds its
+//!   next quanta due at once. The catch-up is bounded by [`CATCH_UP`], so an idle link or a slow reader saves up no
+//!   more.
+//! - The order of arrival is by ideal time, too: if two callers wake late together, the caller that runs first yields
+//!   to the other ([`Link::reserve`] gives `None`) before it takes a second quantum.
 //! - Requests pass a generic cell rate algorithm (ITU-T I.371); the burst is a tenth of a second's worth.
 //!
 //! `now` is the time since the lab's start, given by the caller.
@@ -25,14 +26,14 @@ use crate::words::NetworkProfile;
 /// Bytes of one quantum: at 28 MB/s one takes 2.3 ms, more than the 1 ms tokio's timers resolve.
 pub(crate) const QUANTUM_BYTES: usize = 64 << 10;
 
-/// Longest lateness of a wake-up that is made up for. It is above the few ms by which a busy machine delays a timer; at
+/// Longest lateness of a wake-up that is compensated. It is above the few ms by which a busy machine delays a timer; at
 /// 400 MB/s it allows a burst of 4 MB.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// One direction of the link, shared by all connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
-    /// Seconds a byte takes; 0 where there is no limit.
+    /// The seconds per byte; 0 without a limit.
     link_s_per_byte: f64,
     connection_s_per_byte: f64,
     /// When the link has carried all that was handed to it.
@@ -75,12 +76,12 @@ impl Link {
     /// Hands `bytes` of `flow` to the link; gives when they arrive. The next call for the same flow is due then, behind
     /// [`arrived`](Self::arrived).
     ///
-    /// `None` where another flow's turn is first and its caller is about to take it: ask again once it could run. A
-    /// caller that `insists` is served all the same.
+    /// `None` if another flow comes first and its caller is about to take its turn: call again once that caller could
+    /// run. A caller that `insists` is served anyway.
     pub(crate) fn reserve(&mut self, flow: &mut Flow, bytes: usize, now: Duration, insists: bool) -> Option<Duration> {
         let earliest = now.saturating_sub(CATCH_UP);
         let asked = flow.at.max(earliest);
-        // One that does not come for its quantum within the catch-up reads slowly, and delays no other.
+        // A flow that does not take its quantum within the catch-up has a slow reader, and delays no other flow.
         let mut before = self.travelling.range((earliest, 0)..);
         if !insists && before.next().is_some_and(|(arrives, _)| *arrives < asked && *arrives <= now) {
             return None;

@@ -1,8 +1,8 @@
 //! The bytes of an object that a `Range` header selects (RFC 9110, 14.1.2, as S3 reads it).
 //!
 //! S3 answers with one range only, and every range of an empty object is 416. It ignores a header that is no range, or
-//! several, as if it were absent (RFC 9110, 14.2). The protocol layer would refuse such a header with 400, so it never
-//! gets there as it is ([`header`]).
+//! several, as if it were absent (RFC 9110, 14.2). The protocol layer would refuse such a header with 400, so it gets a
+//! corrected one ([`header`]).
 
 use std::ops::Range;
 
@@ -15,11 +15,11 @@ pub(crate) enum Asked {
     Suffix { length: u64 },
 }
 
-/// The value of a `Range` header in the protocol layer's words, the same text where it reads that as S3 does; `None`
-/// where it is no range or several, and S3 sends the whole object. The unit's name is taken in lower case only.
+/// The value of a `Range` header as the protocol layer reads it. `None` if the header has no range or several ranges,
+/// so that S3 sends the whole object. The unit's name must be in lower case.
 pub(crate) fn header(text: &str) -> Option<String> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // No object reaches the largest position the protocol layer knows, so a larger one says the same.
+    // No object reaches the largest position that the protocol layer knows, so a larger position has the same meaning.
     let position = |text: &str| text.parse().unwrap_or(u64::MAX).min(i64::MAX as u64);
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
     match (digits(first), digits(last)) {

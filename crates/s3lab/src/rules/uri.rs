@@ -9,7 +9,7 @@ const LONGEST_EXPIRES: u64 = 604_800;
 const SIGNING: [&str; 6] =
     ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires"];
 
-/// Percent-decodes a path or a query (RFC 3986, 2.1); text that is no escape stays as it is.
+/// Percent-decodes a path or a query (RFC 3986, 2.1); text that is not an escape stays unchanged.
 pub(crate) fn decode(text: &str) -> String {
     let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
     while at < bytes.len() {
@@ -25,9 +25,8 @@ pub(crate) fn decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The reason to refuse a presigned `query` before its signature is looked at (S3's
-/// `AuthorizationQueryParametersError`), in S3's words where it has any; `None` where it is well made, or not
-/// presigned.
+/// The reason to refuse a presigned `query` before its signature is checked (S3's `AuthorizationQueryParametersError`),
+/// in S3's words if it has any; `None` if the query is well-formed, or not presigned.
 pub(crate) fn query_parameters_error(query: &str) -> Option<&'static str> {
     let pairs: Vec<_> = query
         .split('&')

@@ -30,7 +30,7 @@ impl Source {
 /// Immutable bytes of known length; a clone costs one reference count.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
-    /// Each segment with the offset it starts at; no empty ones.
+    /// Each segment with its start offset; none is empty.
     segments: Arc<[(u64, Source)]>,
     len: u64,
 }

@@ -1,4 +1,4 @@
-//! The planned faults, each with the request that it meets: never by luck.
+//! The planned faults, each with the request that it meets. No fault happens by chance.
 //!
 //! A fault is addressed by key, by kind of request and by the number of the request of that kind for that key, counted
 //! from 0: GETs of objects over those that passed the signature check, the others as they arrive. How a fault changes a
@@ -50,7 +50,7 @@ pub enum FaultKind {
         /// Body bytes before the reset.
         after_bytes: u64,
     },
-    /// `Content-Length` is honest, but the connection is closed once `after_bytes` bytes of the body were sent.
+    /// `Content-Length` is right, but the connection is closed once `after_bytes` bytes of the body were sent.
     Truncate {
         /// Body bytes before the end.
         after_bytes: u64,
@@ -61,7 +61,7 @@ pub enum FaultKind {
         /// Length of the body, in bytes.
         length: u64,
     },
-    /// Nothing moves once `after_bytes` bytes of the body were sent: for a while, or until the client gives up.
+    /// The body stalls once `after_bytes` bytes were sent, for a time or until the client gives up.
     Stall {
         /// Body bytes before the stall.
         after_bytes: u64,
@@ -98,8 +98,9 @@ pub enum FaultKind {
     LateError,
     /// 409 ConditionalRequestConflict instead of the answer. Not of GETs of objects.
     Conflict,
-    /// 200 with an error in the body instead of the answer; the request is not carried out. S3 answers so where it has
-    /// begun its answer before the work was done, so only of CopyObject, UploadPartCopy and CompleteMultipartUpload.
+    /// 200 with an error in the body instead of the answer; the request is not carried out. S3 gives such answers when
+    /// it begins them before the work is done, so this applies only to CopyObject, UploadPartCopy and
+    /// CompleteMultipartUpload.
     ErrorInSuccess {
         /// S3's error code, such as `InternalError`: ASCII letters, digits and `.`.
         code: String,

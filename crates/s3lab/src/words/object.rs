@@ -40,7 +40,7 @@ impl Algorithm {
     }
 }
 
-/// The checksums kept with an object, as S3 writes them: base64, with `-N` behind composite ones.
+/// The checksums of an object in S3's form: base64, with `-N` after composite ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Checksums {
     pub(crate) values: Vec<(Algorithm, String)>,

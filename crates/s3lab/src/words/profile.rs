@@ -41,8 +41,8 @@ const RATE: (f64, f64) = (0.001, 1e6);
 /// | `first_byte_ms` | ms | median time to the first byte of an answer | 0 to 600000 |
 /// | `first_byte_sigma` | - | its log-normal's sigma; needs `first_byte_ms` | 0 to 3 |
 /// | `tail_fraction` | - | share of requests that take `tail_ms` longer; needs `tail_ms` | 0 to 1 |
-/// | `tail_ms` | ms | how much longer; needs `tail_fraction` | 0 to 600000 |
-/// | `connect_ms` | ms | a new connection's first request is answered that much later | 0 to 600000 |
+/// | `tail_ms` | ms | the extra time of these requests; needs `tail_fraction` | 0 to 600000 |
+/// | `connect_ms` | ms | the extra wait of a new connection's first request | 0 to 600000 |
 /// | `connection_mb_per_s` | MB/s | bandwidth of one connection, in each direction | 0.001 to 1e6 |
 /// | `link_mb_per_s` | MB/s | bandwidth all connections share fairly, in each direction | 0.001 to 1e6 |
 /// | `requests_per_s` | 1/s | requests beyond this rate are answered 503 SlowDown | 0.001 to 1e6 |
@@ -80,7 +80,7 @@ pub enum ProfileError {
         /// The way to mend it.
         mend: &'static str,
     },
-    /// A field means nothing without another.
+    /// A field has no effect without another one.
     #[error("{field} has no effect without {needs}; give both or neither")]
     Needs {
         /// The field that was given.
@@ -245,7 +245,7 @@ impl NetworkProfile {
         self.with(|f| (f.first_byte_ms, f.first_byte_sigma) = (Some(median_ms), Some(sigma)))
     }
 
-    /// The same with another tail: the share of slow requests, and how many ms longer they take.
+    /// The same with another tail: the share of slow requests, and their extra time in ms.
     ///
     /// # Errors
     ///

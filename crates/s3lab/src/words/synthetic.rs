@@ -2,10 +2,10 @@
 //!
 //! The bytes come from one shared block of pseudo-random bytes (SplitMix64, Steele, Lea and Flood 2014). An object is
 //! cut into stripes of [`STRIPE`] bytes; stripe `k` shows the block from position `(start + k * step) mod PERIOD` on,
-//! where `start` and `step` follow from the object's seed. `PERIOD` and `STRIPE` are primes near 1 MiB, so no part
-//! size is a multiple of either, and as `PERIOD` is prime and `step` is neither 0 nor `STRIPE`, the first `PERIOD`
-//! stripes (824 GB) all start elsewhere: a range delivered at another place, or two ranges swapped, shows in the
-//! first few bytes.
+//! where `start` and `step` follow from the object's seed. `PERIOD` and `STRIPE` are primes near 1 MiB, so no part size
+//! is a multiple of either, and as `PERIOD` is prime and `step` is neither 0 nor `STRIPE`, the first `PERIOD` stripes
+//! (824 GB) all start elsewhere: a range delivered at a wrong place, or two swapped ranges, show in the first few
+//! bytes.
 
 use std::sync::LazyLock;
 

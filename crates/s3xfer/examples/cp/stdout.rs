@@ -1,5 +1,5 @@
-//! Standard output and input as a program gets them: perhaps closed, perhaps on a file system that tells its errors
-//! late. The crate s3tune has a link to this file.
+//! Standard output and input as a program gets them: they may be closed, or on a file system that reports errors late.
+//! The crate s3tune has a link to this file.
 
 use std::fs::File;
 use std::io;
@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether standard output was closed when the process began (`cp ... - >&-`).
 ///
-/// Rust's runtime opens `/dev/null` in its place before `main`, so that no file takes its number; afterwards nothing
-/// tells it from a `/dev/null` that is meant. So [`LOOK`] looks before that.
+/// Rust's runtime opens `/dev/null` in its place before `main`, so that no file takes its number. Afterwards it cannot
+/// be distinguished from an intended `/dev/null`, so [`LOOK`] checks it earlier.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 /// The same of standard input (`cp - ... <&-`).
 static INPUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn look() {
     #[expect(unsafe_code, reason = "before main nothing owns the descriptor")]
-    // SAFETY: 1 is not -1, and the descriptor is only asked for: F_GETFD of one that is closed says EBADF and does
-    // nothing. Nothing else of this program runs yet that could close or open it.
+    // SAFETY: 1 is not -1, and the descriptor is only queried: F_GETFD of a closed descriptor returns EBADF and has no
+    // effect. No other code of this program runs yet that could close or open it.
     let stdout = unsafe { BorrowedFd::borrow_raw(1) };
     CLOSED.store(rustix::io::fcntl_getfd(stdout).is_err(), Ordering::Relaxed);
     #[expect(unsafe_code, reason = "before main nothing owns the descriptor")]
@@ -41,11 +41,11 @@ pub(crate) fn is_closed(path: &Path) -> bool {
     CLOSED.load(Ordering::Relaxed) && names.iter().any(|name| path == Path::new(name))
 }
 
-/// Another descriptor of standard input.
+/// Duplicates the descriptor of standard input.
 ///
 /// # Errors
 ///
-/// It is closed, or there is no descriptor.
+/// Standard input is closed, or no descriptor is free.
 pub(crate) fn input() -> io::Result<tokio::fs::File> {
     if INPUT_CLOSED.load(Ordering::Relaxed) {
         return Err(io::Error::other("it is closed"));
@@ -53,13 +53,13 @@ pub(crate) fn input() -> io::Result<tokio::fs::File> {
     Ok(tokio::fs::File::from_std(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
 }
 
-/// Another descriptor of standard output, to be closed with [`close`].
+/// Duplicates the descriptor of standard output; close the copy with [`close`].
 pub(crate) fn duplicate() -> io::Result<tokio::fs::File> {
     Ok(tokio::fs::File::from_std(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
 }
 
-/// Closes a descriptor of standard output and tells the error, for some file systems tell only at close(2) that there
-/// is no room. Standard output itself stays open; they say so at the first that is closed.
+/// Closes a descriptor of standard output and returns the error, because some file systems report a full disk only at
+/// close(2). Standard output itself stays open; such file systems report the error at the first close.
 pub(crate) async fn close(stdout: tokio::fs::File) -> io::Result<()> {
     let file = stdout.into_std().await;
     tokio::task::spawn_blocking(|| nix::unistd::close(file)).await?.map_err(io::Error::from)

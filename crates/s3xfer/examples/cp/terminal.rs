@@ -1,4 +1,4 @@
-//! The lines that standard error shows of a copy. The crate s3tune has a link to this file.
+//! The progress lines of a copy on standard error. The crate s3tune has a link to this file.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use s3xfer::{BatchProgress, Integrity, NotValidated, Progress, TransferReport};
 
 const MIB: f64 = (1 << 20) as f64;
-/// The time between two lines where there is no terminal.
+/// The time between two progress lines without a terminal.
 pub(crate) const LINES: Duration = Duration::from_secs(10);
 /// The time between two updates of a terminal's line.
 const LIVE: Duration = Duration::from_millis(200);
-/// The rate is of the bytes of so long.
+/// The time over which the rate is averaged.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Shows the words for the time since the beginning, until the returned value is dropped: in one line of a terminal, or
-/// as a line every 10 s where there is none.
+/// Shows the words for the time since the beginning, until the returned value is dropped: in one line of a terminal or,
+/// without a terminal, as a line every 10 s.
 pub(crate) fn show(mut words: impl FnMut(Duration) -> String + Send + 'static) -> impl Drop {
     struct Shown(tokio::task::JoinHandle<()>);
     impl Drop for Shown {
@@ -31,7 +31,7 @@ pub(crate) fn show(mut words: impl FnMut(Duration) -> String + Send + 'static) -
             let at = began.elapsed();
             let text = words(at);
             let due = at.as_secs() / LINES.as_secs();
-            // If standard error takes nothing, the copy goes on.
+            // If standard error cannot be written, the copy continues.
             if is_terminal {
                 let _ = write!(stderr(), "\r\x1b[K{text}");
             } else if due > lines {
@@ -42,7 +42,7 @@ pub(crate) fn show(mut words: impl FnMut(Duration) -> String + Send + 'static) -
     }))
 }
 
-/// Makes room for a line that stays.
+/// Clears the live line, to make room for a permanent line.
 pub(crate) fn clear() {
     if stderr().is_terminal() {
         let _ = write!(stderr(), "\r\x1b[K");
@@ -73,7 +73,7 @@ pub(crate) fn of_many(progress: BatchProgress) -> impl FnMut(Duration) -> String
     move |at| {
         let now = progress.snapshot();
         let rate = rate.at(at, now.bytes);
-        // The listing goes on, so there will be more.
+        // The listing is not finished, so there will be more.
         let (more, left) = match now.listed_all {
             true => ("", left(now.left_bytes, rate)),
             false => ("+", String::new()),
@@ -103,7 +103,7 @@ impl Rate {
     }
 }
 
-/// The time that so many bytes take at a rate, behind a comma; empty where it cannot be told.
+/// The time left for a number of bytes at a rate, after a comma; empty if it is unknown.
 fn left(bytes: u64, rate: f64) -> String {
     if bytes == 0 || rate <= 0.0 {
         return String::new();

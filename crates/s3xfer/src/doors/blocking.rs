@@ -1,20 +1,19 @@
-//! Work that may block: on one of tokio's threads for it, and on one of our own where none of these is free.
+//! Work that may block, on one of tokio's blocking threads, or on a thread of our own if none of those is free.
 //!
-//! A caller may hold all of tokio's blocking threads while it waits for a download: with `spawn_blocking(||
-//! handle.block_on(download))`, as synchronous handlers of web servers do. A job that the download hands to the same
-//! pool would then wait for the download's own end. So each job lies in a slot that is emptied once: by the pool's
-//! thread, or, when none has come within [`PATIENCE`], by a thread made for it. For as long as [`MEMORY`], the jobs of
-//! that runtime then go to threads of our own at once.
+//! A caller may hold all of tokio's blocking threads while it waits for a download: with
+//! `spawn_blocking(|| handle.block_on(download))`, as synchronous handlers of web servers do. A job that the download
+//! hands to the same pool would then wait for the download's own end. So each job lies in a slot that is emptied once:
+//! by a thread of the pool or, if none has come within [`PATIENCE`], by a new thread. During the next [`MEMORY`], the
+//! jobs of that runtime go to threads of our own at once.
 //!
-//! tokio's pool comes first for three reasons. Its threads are used again. A caller's sink runs on the threads that its
-//! runtime was configured for. And a clock that is paused stands still while a job runs, so that tests see no
-//! time-outs.
+//! tokio's pool comes first for three reasons. Its threads are reused. A caller's sink runs on the threads that its
+//! runtime was configured for. And a paused clock stands still while a job runs, so tests see no time-outs.
 //!
-//! The usual path costs a lock that is held for some tens of nanoseconds and one allocation, beside the microseconds
-//! that waking a thread takes. The jobs of a runtime have one watcher together, and only while there are any that wait.
+//! The usual path costs a lock that is held for some tens of nanoseconds and one allocation, in addition to the
+//! microseconds of waking a thread. The jobs of a runtime share one watcher, which exists only while jobs wait.
 //!
-//! Jobs run to their end whether or not anybody waits for them. When the runtime is shut down, those that no thread
-//! takes any more are dropped, and those on threads of our own are not waited for.
+//! Jobs run to their end whether or not a caller waits for them. When the runtime is shut down, jobs that no thread has
+//! begun are dropped, and jobs on threads of our own are not awaited.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -29,11 +28,11 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-/// For so long a job waits for a thread of tokio's. A free one begins within a fraction of a millisecond. On a machine
-/// so busy that it takes longer, one thread more does no harm.
+/// Time that a job waits for a thread of tokio's. A free thread begins within a fraction of a millisecond. If a busy
+/// machine takes longer, one more thread does no harm.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// For so long after a job was not begun in time, others are not offered to tokio's pool. Jobs that were taken back
-/// stay in its queue, empty, until one of its threads comes by: a few a second.
+/// Time after a late job during which other jobs are not offered to tokio's pool. Jobs that were taken back stay in its
+/// queue, empty, until one of its threads takes them: a few a second.
 const MEMORY: Duration = Duration::from_secs(1);
 
 /// Runs `job` on a thread that may block, within the runtime's context. It is handed over at once, not when the future
@@ -50,13 +49,13 @@ pub(crate) fn run<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -
     spawn(move || {
         // Nothing of the job is left that could be seen half done: its value is the panic itself.
         let ended = panic::catch_unwind(AssertUnwindSafe(job));
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         drop(tell.send(ended));
     });
-    Running { told, runtime: Handle::current().id() }
+    Running { told: Some(told), runtime: Handle::current().id() }
 }
 
-/// Runs `job` on a thread that may block; nobody waits for it.
+/// Runs `job` on a thread that may block, without waiting for its end.
 ///
 /// # Panics
 ///
@@ -78,7 +77,8 @@ pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
 #[derive(Debug)]
 #[must_use = "the job runs, but nobody learns how it ends"]
 pub(crate) struct Running<T> {
-    told: oneshot::Receiver<thread::Result<T>>,
+    /// `None` once the job was dropped unrun.
+    told: Option<oneshot::Receiver<thread::Result<T>>>,
     /// The job's.
     runtime: Id,
 }
@@ -87,12 +87,15 @@ impl<T> Future for Running<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let told = ready!(Pin::new(&mut self.told).poll(context));
-        match told {
+        let Some(told) = &mut self.told else { return Poll::Pending };
+        match ready!(Pin::new(told).poll(context)) {
             Ok(Ok(value)) => Poll::Ready(value),
             Ok(Err(payload)) => panic::resume_unwind(payload),
-            // The runtime is being shut down, and drops the task that waits as well.
-            Err(_) if Handle::try_current().is_ok_and(|now| now.id() == self.runtime) => Poll::Pending,
+            // The runtime is being shut down, and drops the task that waits as well. It may poll the task until then.
+            Err(_) if Handle::try_current().is_ok_and(|now| now.id() == self.runtime) => {
+                self.told = None;
+                Poll::Pending
+            }
             Err(_) => panic!("the tokio runtime was shut down during a transfer"),
         }
     }
@@ -152,8 +155,8 @@ struct Pool {
 
 static POOLS: Mutex<Vec<Pool>> = Mutex::new(Vec::new());
 
-/// To be held for no longer than a statement. Nothing of a job that could be anybody's code runs under it: those that
-/// are taken out here have been begun.
+/// Held for one statement at most. No code of a job, which may be foreign code, runs under this lock: only jobs that
+/// have begun are removed here.
 fn pools() -> MutexGuard<'static, Vec<Pool>> {
     POOLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -192,12 +195,12 @@ impl Pool {
         self.waiting.push_back((now, job));
     }
 
-    /// Threads take jobs in their order, so that hardly any that was begun lies behind one that was not.
+    /// Threads take jobs in their order, so that jobs that have begun are almost always before those that have not.
     fn forget_begun(&mut self) {
         while self.waiting.pop_front_if(|(_, job)| !job.waits()).is_some() {}
     }
 
-    /// Takes out those that have waited for too long.
+    /// Takes out the jobs that have waited for too long.
     fn overdue(&mut self, now: Instant) -> Vec<Arc<dyn Job>> {
         let mut overdue = Vec::new();
         while let Some((_, job)) = self.waiting.pop_front_if(|(since, job)| !job.waits() || *since + PATIENCE <= now) {
@@ -226,7 +229,7 @@ async fn watch(mut watching: Watching) {
         sleep_until(at).await;
         let now = Instant::now();
         for job in watching.overdue(now) {
-            tracing::debug!("the runtime's threads for work that blocks are all held; the work goes to one of its own");
+            tracing::debug!("all blocking threads of the runtime are busy; the work gets a thread of its own");
             on_own_thread(&Handle::current(), job, now);
         }
     }
@@ -235,7 +238,7 @@ async fn watch(mut watching: Watching) {
 /// A runtime's watcher. However it ends, the next job makes another one.
 struct Watching {
     runtime: Id,
-    /// It has ended by itself.
+    /// The thread has already ended.
     over: bool,
 }
 
@@ -271,7 +274,7 @@ impl Drop for Watching {
     }
 }
 
-/// False where no thread can be made. The job then stays in tokio's queue, and is tried again.
+/// False if no thread can be started. The job then stays in tokio's queue, and is tried again.
 fn on_own_thread(runtime: &Handle, job: Arc<dyn Job>, now: Instant) -> bool {
     let (context, again) = (runtime.clone(), job.clone());
     let thread = thread::Builder::new().name("s3xfer-blocking".to_owned()).spawn(move || {
@@ -380,7 +383,9 @@ mod tests {
         {
             // As a task of the runtime that is polled meanwhile.
             let (_context, mut after) = (handle.enter(), job());
-            assert!(Pin::new(&mut after).poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+            for _ in 0..2 {
+                assert!(Pin::new(&mut after).poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+            }
         }
         let other = Builder::new_current_thread().enable_all().build().unwrap();
         let ended = other.block_on(AssertUnwindSafe(after).catch_unwind());

@@ -1,20 +1,19 @@
-//! Closing a file so that the error is told.
+//! Closing a file with its error.
 //!
-//! Dropping a [`File`] throws the error of close(2) away. Some file systems take every write and tell only there that
-//! there is no room or that the device failed: NFS, AFS, FUSE with a quota (close(2), "Dealing with error returns from
-//! close()").
+//! Dropping a [`File`] discards the error of close(2). Some file systems accept every write and report a full disk or a
+//! failed device only at the close: NFS, AFS, FUSE with a quota (close(2), "Dealing with error returns from close()").
 
 use std::fs::File;
 use std::io;
 
 /// Closes `file`, and returns the file system's error. The descriptor is gone in any case.
 ///
-/// It blocks: file systems that tell errors late also do their work late. To have the error and the file, close a
+/// It blocks: file systems that report errors late also do their work late. To have the error and the file, close a
 /// duplicate ([`File::try_clone`]); such file systems flush at every close(2), not only at the last.
 ///
 /// # Errors
 ///
-/// The error of close(2), EINTR too: after it nothing proves that the bytes were taken.
+/// The error of close(2), EINTR included: after it nothing proves that the bytes were accepted.
 pub(crate) fn close(file: File) -> io::Result<()> {
     Ok(nix::unistd::close(file)?)
 }

@@ -1,16 +1,15 @@
-//! The HTTP client under aws-sdk-s3, made for large GETs: few frames, no copies that are not needed, no tasks of its
-//! own.
+//! The HTTP client under aws-sdk-s3, made for large GETs: few frames, no needless copies, no tasks.
 //!
-//! The SDK signs, and models answers and errors; the connector sends its requests and reads the answers. It differs
-//! from the SDK's own client where that costs processor time for each byte: the reader of a body polls it straight from
-//! the socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC 9112 has it,
-//! parsed by httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all addresses of an
-//! endpoint (`dial.rs`) and are kept for a while (`pool.rs`); one that no server answers is noticed (`late.rs`). The
-//! environment says which requests go through a proxy
-//! (`proxy.rs`): requests for `https://` by a tunnel that the proxy opens (`tunnel.rs`), those for `http://` by asking
-//! the proxy instead (RFC 9112, 3.2.2).
+//! The SDK signs requests and parses answers and errors; the connector sends the requests and reads the answers. It
+//! differs from the SDK's own client where that costs processor time for each byte: the reader of a body polls it
+//! straight from the socket into large buffers that are used again and again (`body.rs`, `buffers.rs`). HTTP/1.1 as RFC
+//! 9112 has it, parsed by httparse (`head.rs`, `chunked.rs`); TLS by rustls (`tls.rs`); connections spread over all
+//! addresses of an endpoint (`dial.rs`) and are kept for a while (`pool.rs`); a connection that no server answers is
+//! noticed (`late.rs`). The environment says which requests go through a proxy (`proxy.rs`): requests for `https://`
+//! use a tunnel that the proxy opens (`tunnel.rs`), those for `http://` are sent to the proxy (RFC 9112, 3.2.2).
 //!
-//! Requests with bodies go to the SDK's own client, which trusts the same certificates.
+//! Requests with bodies that the SDK sends use the SDK's own client, which trusts the same certificates. Those that are
+//! written without the SDK are sent here (`sending.rs`).
 
 mod body;
 pub(in crate::doors) mod buffers;
@@ -20,6 +19,7 @@ mod head;
 mod late;
 mod pool;
 mod proxy;
+mod sending;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -46,6 +46,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body::Body as _;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -203,6 +204,8 @@ enum ExchangeError {
     HeadCut,
     #[error("the connection broke within the answer's head: {0}")]
     Broken(io::Error),
+    #[error("the request's body cannot be read: {0}")]
+    Body(Box<dyn Error + Send + Sync>),
     #[error(transparent)]
     Head(#[from] HeadError),
 }
@@ -470,7 +473,17 @@ impl Shared {
         origin: &Origin,
     ) -> Result<Exchanged, ExchangeError> {
         connection.send(request).await.map_err(ExchangeError::Unanswered)?;
-        let (head, early) = read_head(&mut connection, method).await?;
+        let (head, early) = read_head(&mut connection, method, Vec::new()).await?;
+        self.answered(connection, (head, early), origin)
+    }
+
+    /// The answer whose head has come over `connection`.
+    fn answered(
+        &self,
+        mut connection: Connection,
+        (head, early): (Head, Bytes),
+        origin: &Origin,
+    ) -> Result<Exchanged, ExchangeError> {
         connection.answered();
         // Behind a way that a proxy opened, it is the endpoint that answers.
         if let (Some(proxy), false, StatusCode::PROXY_AUTHENTICATION_REQUIRED) =
@@ -518,6 +531,13 @@ impl Direct {
     }
 }
 
+impl Exchanged {
+    /// Whether there is no body behind the head.
+    pub(crate) fn is_bodiless(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
 impl Route {
     /// As the header of that name has it.
     pub(crate) fn host(&self) -> &str {
@@ -545,10 +565,19 @@ impl Exchanged {
     }
 }
 
-/// The head, and the bytes that were read behind it.
-async fn read_head(connection: &mut Connection, method: &Method) -> Result<(Head, Bytes), ExchangeError> {
-    let mut bytes = Vec::new();
+/// The head, and the bytes that were read behind it. It begins with `bytes`.
+async fn read_head(
+    connection: &mut Connection,
+    method: &Method,
+    mut bytes: Vec<u8>,
+) -> Result<(Head, Bytes), ExchangeError> {
     loop {
+        if !bytes.is_empty()
+            && let Some(head) = head::parse(&bytes, method)?
+        {
+            let early = Bytes::from(bytes).slice(head.bytes..);
+            return Ok((head, early));
+        }
         poll_fn(|cx| connection.poll_readable(cx)).await.map_err(|cause| broken(cause, &bytes))?;
         let filled = bytes.len();
         bytes.resize(filled + HEAD_BYTES, 0);
@@ -558,10 +587,6 @@ async fn read_head(connection: &mut Connection, method: &Method) -> Result<(Head
         if read == 0 {
             let closed = || ExchangeError::Unanswered(io::ErrorKind::UnexpectedEof.into());
             return Err(if bytes.is_empty() { closed() } else { ExchangeError::HeadCut });
-        }
-        if let Some(head) = head::parse(&bytes, method)? {
-            let early = Bytes::from(bytes).slice(head.bytes..);
-            return Ok((head, early));
         }
     }
 }
@@ -574,7 +599,9 @@ fn broken(cause: io::Error, read: &[u8]) -> ExchangeError {
 impl From<ExchangeError> for ConnectorError {
     fn from(error: ExchangeError) -> Self {
         match &error {
-            ExchangeError::NoHost(_) | ExchangeError::Scheme(_) | ExchangeError::Proxy(_) => Self::user(error.into()),
+            ExchangeError::NoHost(_) | ExchangeError::Scheme(_) | ExchangeError::Proxy(_) | ExchangeError::Body(_) => {
+                Self::user(error.into())
+            }
             ExchangeError::Tunnel { cause, .. } if !cause.passes() => Self::other(error.into(), None).never_connected(),
             ExchangeError::ProxyRefused { .. } => Self::other(error.into(), None),
             ExchangeError::Dial(_) | ExchangeError::DialProxy { .. } | ExchangeError::Tunnel { .. } => {

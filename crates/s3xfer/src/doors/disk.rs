@@ -1,7 +1,7 @@
-//! The disk: a file beside the target, reserved before a byte is asked for, given its name when it is whole.
+//! The disk: a file beside the target, reserved before the first request, and given the target's name when it is whole.
 //!
-//! Everything here blocks; the caller chooses the thread. The journal, next door, keeps the state of a download that
-//! broke off.
+//! Everything here blocks; the caller chooses the thread. The journal (`journal.rs`) keeps the state of an interrupted
+//! download.
 
 use std::fs::File;
 use std::io;

@@ -1,15 +1,15 @@
-//! [`Journal`]: the record from which a later download goes on with a file that can be continued.
+//! [`Journal`]: the record from which a later download continues a file.
 //!
-//! It lies beside the file and is only appended to. A part's record follows its bytes, so a process that is killed
-//! loses the parts in flight; a `synced` record follows the moment when bytes are on the device, so a machine that
-//! crashes loses the bytes written since. [`checkpoint`](crate::words::checkpoint) decides which parts count in which
+//! The journal lies beside the file and is only appended to. A part's record follows its bytes, so a killed process
+//! loses only the parts in flight. A `synced` record is written when bytes are on the device, so a crashed machine
+//! loses only the bytes written since. [`checkpoint`](crate::words::checkpoint) decides which parts count in which
 //! case.
 //!
 //! A journal belongs to one data file, not to any file of that name: before each part's record, the file's mark is
 //! written behind the object's bytes, with the journal's identity and the number of parts so far. A file that was cut,
-//! lengthened, replaced or rolled back has no such mark, or an older one. When all parts are there the mark is cut off;
-//! a `whole` record before that says that the file may be without it. Such a file is believed only as far as its bytes
-//! have the parts' checksums.
+//! lengthened, replaced or rolled back has no such mark, or an older one. When all parts are there, the mark is cut
+//! off; a `whole` record before that says that the file may lack its mark. The parts of such a file count only if their
+//! bytes have the recorded checksums.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -28,8 +28,8 @@ pub(crate) mod upload;
 
 use format::{Chain, Header, MARK_BYTES};
 
-/// Bytes that a crash of the machine may cost, beside those on their way. Syncing costs the device's time, and other
-/// programs that wait for it; 256 MiB are a second or two of either. Tests have less to write.
+/// Bytes that a crash of the machine may cost, in addition to those in flight. Syncing costs the device's time and
+/// delays other programs; 256 MiB are a second or two of either. Tests write less.
 const SYNC_EVERY: u64 = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 
 /// The state that an earlier download of the same target left.
@@ -38,16 +38,16 @@ pub(crate) struct Saved {
     pub(crate) checkpoint: Checkpoint,
     /// Parts whose bytes are in the file, in the order they came.
     pub(crate) done: Vec<DonePart>,
-    /// The file's mark, or the one that was cut off.
+    /// The file's mark, or the mark that was cut off.
     mark: Mark,
-    /// Whether it was cut off. Nothing then tells the file from another one of its length, so that the parts must be
-    /// read.
+    /// Whether the mark was cut off. The file then cannot be distinguished from another file of its length, so the
+    /// parts must be read.
     pub(crate) is_unmarked: bool,
     /// The least number of the mark's parts that holds all of `done` that were on the device.
     synced: u64,
 }
 
-/// A journal that is being written. Shared by the tasks of one download. As long as it lives, nobody else goes on with
+/// A journal that is being written. Shared by the tasks of one download. While it exists, no other download continues
 /// the file.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -94,7 +94,7 @@ impl Journal {
         let text = text
             .inspect_err(|error| {
                 if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(%error, "the journal of an earlier download cannot be read; starting anew");
+                    tracing::warn!(%error, "the journal of an earlier download cannot be read; starting over");
                 }
             })
             .ok()?;
@@ -107,7 +107,9 @@ impl Journal {
                 (Mark { journal: header.id, parts }, true)
             }
             (None, _) => {
-                tracing::debug!("the journal of an earlier download is not of the file beside it; starting anew");
+                tracing::debug!(
+                    "the journal of an earlier download does not belong to the file beside it; starting over"
+                );
                 return None;
             }
         };
@@ -121,8 +123,8 @@ impl Journal {
         Some(Saved { checkpoint: header.checkpoint, done, mark, is_unmarked, synced })
     }
 
-    /// Begins the journal of a download, and says which parts it need not fetch. If `saved` is of the same bytes, the
-    /// download goes on where that one stopped; if not, or if there is none, the file is emptied.
+    /// Begins the journal of a download, and returns the parts that need not be fetched. If `saved` belongs to the same
+    /// bytes, the download continues from it; otherwise the file is emptied.
     ///
     /// # Errors
     ///
@@ -139,8 +141,8 @@ impl Journal {
         Self::begin_in(staged, checkpoint, saved, boot_id())
     }
 
-    /// As [`begin`](Self::begin), for a file that another thread may keep meanwhile: it waits for the device, since it
-    /// takes the place of a journal that may be there.
+    /// Like [`begin`](Self::begin), for a file that another thread may still hold: it waits for the device, because it
+    /// replaces a journal that may exist.
     ///
     /// # Errors
     ///
@@ -194,7 +196,8 @@ impl Journal {
         let done = saved.map_or_else(Vec::new, |saved| saved.done);
         let id = rand::random();
 
-        // Written anew in any case: the parts that only the kernel has are now this start's, and a torn end is gone.
+        // Always rewritten: the parts that only the kernel has now belong to this boot, and an incomplete last line is
+        // removed.
         let (mut text, mut chain) = Chain::START.line(&Header::new(id, follows, checkpoint.clone(), boot_id));
         let mut add = |record: &Record| {
             let (line, next) = chain.line(record);
@@ -236,8 +239,8 @@ impl Journal {
         Ok((Self { id, mark_at, file, place, data, checkpoint, state: Mutex::new(state) }, done))
     }
 
-    /// Records a part whose bytes have all been handed to the kernel, with their checksum where one is kept. Two short
-    /// writes: the file's mark, then the record.
+    /// Records a part after the kernel has all its bytes, with their checksum if one is kept. Two short writes: the
+    /// file's mark, then the record.
     ///
     /// # Errors
     ///
@@ -255,12 +258,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Cuts the mark off: all parts are written, and the file is about to get its name. Killed before that, the
-    /// download goes on all the same.
+    /// Cuts the mark off: all parts are written, and the file is about to get its name. A download that is killed
+    /// before that can still be continued.
     ///
     /// # Errors
     ///
-    /// [`TransferError::Disk`], also where the file does not end with its mark: another program has changed it.
+    /// [`TransferError::Disk`], also if the file does not end with its mark, because another program has changed it.
     pub(crate) fn end(&self) -> Result<(), TransferError> {
         let mut state = self.state();
         self.data.must_have(self.mark_at + MARK_BYTES as u64)?;
@@ -273,7 +276,7 @@ impl Journal {
     pub(crate) fn mark_again(&self) {
         let mark = Mark { journal: self.id, parts: self.state().parts };
         if let Err(error) = self.data.write_mark(format::mark_line(mark).as_bytes(), self.mark_at) {
-            tracing::debug!(%error, "the next download has to read the file before it goes on with it");
+            tracing::debug!(%error, "the next download must read the file before it continues it");
         }
     }
 
@@ -283,13 +286,13 @@ impl Journal {
         !state.syncing && state.failed.is_none() && state.unsynced_bytes >= SYNC_EVERY
     }
 
-    /// Brings all records so far to the device, and records that. Waits for the device, while parts go on being
+    /// Syncs all records so far to the device, and records the sync. Waits for the device, while further parts can be
     /// recorded; returns at once if another call is waiting.
     ///
     /// # Errors
     ///
-    /// [`TransferError::Disk`]. When the device failed, nobody knows which bytes it has, so there is nothing to
-    /// continue then.
+    /// [`TransferError::Disk`]. After a failure of the device its bytes are unknown, so the download cannot be
+    /// continued.
     pub(crate) fn sync(&self) -> Result<(), TransferError> {
         let Some(count) = self.begin_sync() else { return Ok(()) };
         let synced = self.sync_parts(count);
@@ -297,8 +300,7 @@ impl Journal {
         synced
     }
 
-    /// Number of parts that are recorded before the device is asked: those that come while it works are for the next
-    /// time.
+    /// The number of recorded parts before the sync: parts that come during the sync belong to the next one.
     fn begin_sync(&self) -> Option<u64> {
         let mut state = self.state();
         if state.syncing || state.parts == state.synced {
@@ -343,7 +345,7 @@ impl Journal {
         Ok(())
     }
 
-    /// One of the writes that a later download relies on. After one that failed there is no other.
+    /// A write that a later download relies on. After a failed write no other follows.
     fn write(
         &self,
         state: &mut State,

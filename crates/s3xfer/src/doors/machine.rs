@@ -1,4 +1,4 @@
-//! Resources of this machine for a process: memory, files it may have open, and time of its processors.
+//! The machine's resources for a process: memory, open files, and processor time.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ const UNKNOWN_MEMORY: u64 = 2 << 30;
 /// Connections, and files, that transfers may open where nothing limits it.
 const MOST_CONNECTIONS: u64 = 4096;
 
-/// The machine's memory in bytes, or the control group's limit where that is less. Read once.
+/// The machine's memory in bytes, or the control group's limit if that is less. Read once.
 pub(crate) fn memory_bytes() -> u64 {
     static BYTES: OnceLock<u64> = OnceLock::new();
     *BYTES.get_or_init(|| {
@@ -61,10 +61,16 @@ impl Stint {
         if real.is_zero() || real < elapsed / 2 {
             return 0.0;
         }
-        let processors = thread::available_parallelism().map_or(1, usize::from);
         let used = processor_time().saturating_sub(self.used);
-        (used.as_secs_f64() / real.as_secs_f64() / processors as f64).min(1.0)
+        (used.as_secs_f64() / real.as_secs_f64() / processors() as f64).min(1.0)
     }
+}
+
+/// Processors that this process may use. Read once: the system's files that tell it take longer than a small upload's
+/// own file does.
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn processor_time() -> Duration {

@@ -1,4 +1,4 @@
-//! The file of a [`TransferMemory`](crate::TransferMemory): JSON that people can read, and delete.
+//! The file of a [`TransferMemory`](crate::TransferMemory): JSON that people can read and delete.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -55,7 +55,7 @@ struct Entry {
 pub(crate) fn read(path: &Path) -> io::Result<Vec<(Place, Kept)>> {
     let wrong = |why: String| {
         let message =
-            format!("{}: {why}; this is no memory of transfers, delete it or name another file", path.display());
+            format!("{}: {why}; the file is not a memory of transfers; delete it or name another file", path.display());
         io::Error::new(io::ErrorKind::InvalidData, message)
     };
     let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -143,8 +143,8 @@ struct Turn {
 }
 
 impl Turn {
-    /// Waits until no other process has it. If the file system has no locks, or the owner does not go on, nothing is
-    /// waited for: the file is replaced in one step all the same, and an entry may be lost.
+    /// Waits until no other process holds the lock. If the file system has no locks, or the owner hangs, it continues
+    /// without the lock: the file is still replaced in one step, but an entry may be lost.
     fn take(path: &Path) -> io::Result<Option<Self>> {
         /// A merge takes milliseconds; a process that was stopped in the middle of one keeps its lock.
         const PATIENCE: Duration = Duration::from_secs(5);
@@ -186,7 +186,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // A file that is left behind is nobody's, and the next one takes it.
+        // A file that a killed process left belongs to no process, and the next one takes it.
         let _ = self.folder.remove(&self.name);
         unlock(&self.file);
     }

@@ -57,12 +57,13 @@ use tokio::time::timeout;
 pub(crate) use self::access::Access;
 pub use self::access::ResolvedAccess;
 use self::customer_key::{AllowedInClear, KeysNeedTls};
-use self::direct::Direct;
+use self::direct::{Direct, Plainly};
 use self::heads::OnlyWhatIsRead;
 use self::hosts::Hosts;
 use self::identity::Identities;
 pub(crate) use self::list::{MOST_KEYS, has_form_in_xml};
 use self::origin::Endpoint;
+use self::outgoing::Outgoing;
 use self::pattern::{Asked, Verb};
 use self::refusal_body::RefusalsAreShort;
 use self::region::{Elsewhere, Regions};
@@ -179,8 +180,8 @@ macro_rules! addressed {
 macro_rules! sent {
     ($request:expr, $config:expr, |$output:ident| $answer:expr) => {
         match $config {
-            None => $request.send().map_ok(|$output| $answer).boxed(),
-            Some(config) => $request.customize().config_override(config).send().map_ok(|$output| $answer).boxed(),
+            None => $request.send().map_ok(move |$output| $answer).boxed(),
+            Some(config) => $request.customize().config_override(config).send().map_ok(move |$output| $answer).boxed(),
         }
     };
 }
@@ -201,6 +202,12 @@ macro_rules! checksum_in {
 }
 
 use {addressed, checksum_in, sent};
+
+/// Makes the body of a request that has one, each time it is sent.
+type MakeBody<'a> = &'a (dyn Fn() -> Option<Outgoing> + Send + Sync);
+/// Sends a request through the SDK, with a configuration of its own where it needs one.
+type MakeRequest<'a, T, E> =
+    &'a (dyn Fn(Option<config::Builder>) -> BoxFuture<'static, Result<T, SdkError<E>>> + Send + Sync);
 
 impl Store {
     /// Keeps the endpoint, credentials and HTTP client of `base`; brings our connector where it has none.
@@ -265,10 +272,11 @@ impl Store {
     ) -> Result<Answer, RequestFailure> {
         if self.is_url && (object.version_id.is_some() || object.sse_customer_key.is_some()) {
             let source =
-                "a URL is of one version and takes no key of a customer's; download the object by its name".into();
+                "a URL has a fixed version and cannot carry a customer's key; download the object by its name".into();
             return Err(RequestFailure::Final(RequestError::NotSent { source }));
         }
-        let asked = Asked { verb: Verb::Get, object, range, if_match: strong(e_tag), arrived: Some(arrived) };
+        let asked =
+            Asked { verb: Verb::Get, object, range, if_match: strong(e_tag), arrived: Some(arrived), put: None };
         let request = |config| {
             let request = addressed!(self.client.get_object(), object)
                 .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
@@ -308,7 +316,7 @@ impl Store {
             let answer = self.get(object, Some(&(0..1)), None, first_byte, counters).await?;
             return Ok((answer.e_tag, StoredChecksum::None));
         }
-        let asked = Asked { verb: Verb::Head, object, range: None, if_match: None, arrived: None };
+        let asked = Asked { verb: Verb::Head, object, range: None, if_match: None, arrived: None, put: None };
         let request = |config| {
             let request = addressed!(self.client.head_object(), object).checksum_mode(ChecksumMode::Enabled);
             sent!(request, config, |output| Answer {
@@ -326,21 +334,36 @@ impl Store {
         Ok((answer.e_tag, answer.checksum))
     }
 
-    /// Sends a request for a GET or a HEAD, which `request` makes of a configuration of its own.
-    async fn send<E>(
+    /// Sends a request that may be like earlier ones, which `request` makes of a configuration of its own.
+    async fn send<T, E>(
         &self,
         asked: &Asked<'_>,
         first_byte: Duration,
         sent: Option<&AtomicU64>,
-        request: impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<Answer, SdkError<E>>> + Send + Sync,
-    ) -> Result<Answer, RequestFailure>
+        request: impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<T, SdkError<E>>> + Send + Sync,
+    ) -> Result<T, RequestFailure>
     where
+        T: Plainly + Send,
         E: ProvideErrorMetadata + Error + Send + 'static,
     {
-        let request = &request;
+        self.send_with(asked, first_byte, sent, (&|| None, &request)).await
+    }
+
+    /// The same with the maker of a body, where it has one.
+    async fn send_with<T, E>(
+        &self,
+        asked: &Asked<'_>,
+        first_byte: Duration,
+        sent: Option<&AtomicU64>,
+        (body, request): (MakeBody<'_>, MakeRequest<'_, T, E>),
+    ) -> Result<T, RequestFailure>
+    where
+        T: Plainly + Send,
+        E: ProvideErrorMetadata + Error + Send + 'static,
+    {
         // Boxed, as the SDK's futures are: both ways together would be part of every future above.
         let attempt =
-            |region: Option<Region>| async move { self.attempt(asked, region.as_ref(), request).await }.boxed();
+            |region: Option<Region>| async move { self.attempt(asked, region.as_ref(), (body, request)).await }.boxed();
         self.see_through(asked.object, first_byte, sent, attempt).await
     }
 
@@ -427,19 +450,20 @@ impl Store {
     }
 
     /// One request, past the SDK where it is known how that would ask.
-    async fn attempt<E>(
+    async fn attempt<T, E>(
         &self,
         asked: &Asked<'_>,
         region: Option<&Region>,
-        request: &(impl Fn(Option<config::Builder>) -> BoxFuture<'static, Result<Answer, SdkError<E>>> + Send + Sync),
-    ) -> Result<Answer, SdkError<E>>
+        (body, request): (MakeBody<'_>, MakeRequest<'_, T, E>),
+    ) -> Result<T, SdkError<E>>
     where
+        T: Plainly + Send,
         E: Send + 'static,
     {
         let own = of_its_own(asked.object, region);
         let Some(direct) = &self.direct else { return request(own).await };
         if let Some(ready) = direct.ready(asked, region).await {
-            return match direct.send(&ready, asked).await {
+            return match direct.send(&ready, asked, body()).await {
                 Ok(answer) => Ok(answer),
                 Err(told) => {
                     let mut config = own.unwrap_or_else(aws_sdk_s3::Config::builder);

@@ -1,14 +1,15 @@
-//! A file that is uploaded: opened once, read at positions, and looked at for changes.
+//! A file that is uploaded: opened once, read at positions, and checked for changes.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 
 use super::connector::buffers::{Buffers, FRAME_BYTES};
 use crate::words::unfinished::SourceIdentity;
@@ -48,13 +49,13 @@ fn seen(metadata: &Metadata) -> SourceIdentity {
     }
 }
 
-/// Opens it, if it is no FIFO with a name. Blocks.
+/// Opens it, unless it is a named FIFO. Blocks.
 ///
 /// # Errors
 ///
 /// The operating system's word.
 pub(crate) fn open(path: &Path) -> io::Result<Opened> {
-    // A pipe without a name, to which `/dev/stdin` may lead, has no path of its own. It is open at once.
+    // A pipe without a name, such as the target of `/dev/stdin`, has no path of its own, and opens at once.
     if fs::metadata(path)?.file_type().is_fifo() && fs::canonicalize(path).is_ok() {
         return Ok(Opened::Fifo);
     }
@@ -66,6 +67,28 @@ pub(crate) fn open(path: &Path) -> io::Result<Opened> {
         () if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() => Opened::Stream(file),
         () => Opened::NothingToRead,
     })
+}
+
+/// Like [`open`], for a regular file that opens without waiting; `None` if the caller must use `open`, on a thread that
+/// may block. Files that are not regular are not touched.
+///
+/// # Errors
+///
+/// The operating system's word.
+pub(crate) fn open_regular(path: &Path) -> io::Result<Option<SourceFile>> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    // Otherwise a FIFO that has replaced the file would wait for a writer, and a file with a lease would wait for the
+    // program that holds the lease.
+    let at_once = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2)");
+    let file = match OpenOptions::new().read(true).custom_flags(at_once).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then(|| SourceFile { path: path.to_owned(), seen: seen(&metadata), file }))
 }
 
 impl SourceFile {
@@ -90,7 +113,7 @@ impl SourceFile {
         self.seen.bytes
     }
 
-    /// Whether it is as it was when it was opened, as far as size and time of modification tell. Blocks.
+    /// Whether the file is unchanged since it was opened, by its size and modification time. Blocks.
     ///
     /// # Errors
     ///
@@ -123,5 +146,25 @@ impl SourceFile {
             }
         }
         Ok(frame.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_opened_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "bytes").unwrap();
+        let file = open_regular(&at("file")).unwrap().unwrap();
+        assert_eq!((file.bytes(), &*file.read(&(1..5)).unwrap()), (5, &b"ytes"[..]));
+        // Nobody writes into it: to open it would take for ever.
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for other in [at("fifo"), folder.path().to_owned(), "/dev/null".into()] {
+            assert!(open_regular(&other).unwrap().is_none(), "{}", other.display());
+        }
+        assert_eq!(open_regular(&at("missing")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -1,5 +1,4 @@
-//! Targets that take bytes in order and have no name to be given: FIFOs, terminals, other devices. And FIFOs as
-//! sources.
+//! Targets that take bytes in order and cannot be renamed: FIFOs, terminals, other devices. Also FIFOs as sources.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Cursor, Write};
@@ -25,7 +24,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 /// Most bytes that are on their way to a device at once.
 const LARGEST_WRITE: usize = 1 << 20;
 
-/// Opens `target` for writing. A FIFO is waited for until somebody reads from it, but no longer than `patience`.
+/// Opens `target` for writing. For a FIFO, it waits until another process reads from it, but no longer than `patience`.
 ///
 /// # Errors
 ///
@@ -39,7 +38,7 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
         let file = file.map_err(|source| fail(DiskAction::Open, source))?;
         return Ok(Box::pin(Device::new(file)));
     }
-    // Opened without blocking, for a thread that waits in `open` cannot be called back.
+    // Opened without blocking, because a thread that waits in `open` cannot be interrupted.
     let opened = async {
         loop {
             match pipe::OpenOptions::new().open_sender(target) {
@@ -58,8 +57,8 @@ pub(crate) async fn open(target: &Path, patience: Duration) -> Result<Pin<Box<dy
     }
 }
 
-/// The bytes that others write into the FIFO at `path`, once one of them has it open, which is waited for no longer
-/// than `patience`. It may then be quiet for as long as it likes. No thread waits.
+/// The bytes that other programs write into the FIFO at `path`. It waits at most `patience` until a program has opened
+/// the FIFO; after that, the program may pause for any time. No thread blocks.
 ///
 /// # Errors
 ///
@@ -72,7 +71,7 @@ pub(crate) async fn from_writer(path: &Path, patience: Duration) -> io::Result<i
     while timeout(TRY_AGAIN, receiver.readable()).await.is_err() {
         let mut byte = [0];
         match rustix::io::read(&receiver, &mut byte) {
-            // So says a FIFO that nobody has open.
+            // The error of a FIFO that no process has open.
             Ok(0) if began.elapsed() >= patience => {
                 let what = format!("nobody has opened the FIFO for writing within {} s", patience.as_secs());
                 return Err(io::Error::new(io::ErrorKind::TimedOut, what));
@@ -83,7 +82,7 @@ pub(crate) async fn from_writer(path: &Path, patience: Duration) -> io::Result<i
                 first.extend(byte);
                 break;
             }
-            // Somebody has it open, and is quiet.
+            // A process has it open, but has not written yet.
             Err(Errno::AGAIN) => break,
             Err(errno) => return Err(errno.into()),
         }
@@ -91,10 +90,9 @@ pub(crate) async fn from_writer(path: &Path, patience: Duration) -> io::Result<i
     Ok(Cursor::new(first).chain(receiver))
 }
 
-/// Written by threads that may block, one write at a time. A write's outcome is told by the next one, or by the flush:
-/// before that, nothing is known to have arrived. tokio's own file does the same, but only on tokio's threads. The
-/// shutdown closes a handle to it, because a standard output that leads into a file of a network may tell only then
-/// that it was full.
+/// Written by threads that may block, one write at a time. The next write or the flush returns the result of a write;
+/// until then its success is unknown. tokio's own file does the same, but only on tokio's threads. The shutdown closes
+/// a handle to the file, because a network file system may report a full disk only then.
 struct Device {
     file: Arc<File>,
     writing: Option<Running<io::Result<()>>>,

@@ -1,7 +1,7 @@
-//! A folder that files go into, with all that is below it. No link below it is followed: every folder on the way is
-//! opened in the one before it, without following.
+//! A folder into which files are written, with everything below it. No link below it is followed: every folder on the
+//! path is opened relative to its parent, without following links.
 //!
-//! The folder itself may be behind links: the caller named it. Everything here blocks, for a moment.
+//! The folder itself may be behind links, because the caller named it. Everything here blocks briefly.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -76,7 +76,7 @@ impl Drop for InUse<'_> {
 }
 
 impl Tree {
-    /// Opens the folder, and makes it first where it is not there and `make` says so.
+    /// Opens the folder; if it does not exist and `make` is set, creates it first.
     ///
     /// # Errors
     ///
@@ -98,9 +98,9 @@ impl Tree {
         usize::try_from(told).ok().filter(|told| (8..=4096).contains(told)).unwrap_or(255)
     }
 
-    /// Whether names that differ in case only are the same in it. Nothing is written to find out: a name that is there,
-    /// in the folder or beside it, is looked for in the other case. With no such name, macOS and Windows do, others do
-    /// not.
+    /// Whether the folder ignores the case of names. The test writes nothing: it looks up an existing name, in the
+    /// folder or beside it, in the other case. Without such a name, macOS and Windows count as ignoring the case, other
+    /// systems not.
     pub(crate) fn ignores_case(&self) -> bool {
         let inside = fs::read_dir(&self.root).into_iter().flatten().flatten().take(100);
         let inside = inside.map(|entry| (self.fd.try_clone(), entry.file_name()));
@@ -131,11 +131,11 @@ impl Tree {
         self.root.join(relative)
     }
 
-    /// The folder at this path below it, made where it is missing.
+    /// The folder at this path below it, created if it is missing.
     ///
     /// # Errors
     ///
-    /// [`NameError`] where a link or a file is on the way, [`TransferError::Disk`].
+    /// [`NameError`] if the path leads through a link or a file, [`TransferError::Disk`].
     pub(crate) fn folder(&self, relative: &str) -> Result<Arc<OwnedFd>, TreeError> {
         let _in_use = self.use_folder(relative);
         self.walk_to(relative, true)
@@ -203,7 +203,7 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// As [`folder`](Self::folder); [`NameError::NotAFile`] where a link, a folder or a device has that name.
+    /// As [`folder`](Self::folder); [`NameError::NotAFile`] if a link, a folder or a device has that name.
     pub(crate) fn spot<'a>(&'a self, relative: &'a str) -> Result<Spot<'a>, TreeError> {
         let (parent, name) = relative.rsplit_once('/').unwrap_or(("", relative));
         let in_use = self.use_folder(parent);
@@ -238,9 +238,9 @@ impl Tree {
         }
     }
 
-    /// Removes the file or folder at this path, and then the folders above it that are empty by that; one that is gone
-    /// already counts as removed. `keep` says which folders stay. A folder with something in it, or that a [`Spot`] is
-    /// in, stays without an error.
+    /// Removes the file or folder at this path, and then the folders above it that have become empty; a missing one
+    /// counts as removed. `keep` selects the folders that stay. A folder that is not empty, or that a [`Spot`] is in,
+    /// stays without an error.
     ///
     /// # Errors
     ///
@@ -280,7 +280,7 @@ impl Tree {
     ///
     /// The operating system's word; [`Errno::NOTEMPTY`] for a folder that a [`Spot`] is in or below, too.
     fn remove_folder(&self, folder: &OwnedFd, name: &str, path: &str) -> rustix::io::Result<()> {
-        // Held until the folder is gone: the next spot in it makes it anew.
+        // Held until the folder is gone: the next spot in it creates it again.
         let in_use = self.in_use();
         let beginning = (Bound::Included(path), Bound::Unbounded);
         let mut used = in_use.range::<str, _>(beginning).map_while(|(used, _)| used.strip_prefix(path));
@@ -300,7 +300,7 @@ fn other_case(letter: char) -> char {
     }
 }
 
-/// A time of the file system; `None` where it has one that this system cannot tell.
+/// A time of the file system; `None` if this system cannot represent it.
 fn time(seconds: i64, nanoseconds: i64) -> Option<SystemTime> {
     let nanoseconds = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
     let whole = Duration::from_secs(seconds.unsigned_abs());

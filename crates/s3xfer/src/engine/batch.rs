@@ -1,10 +1,10 @@
 //! Many objects at once: a prefix into a folder, a folder below a prefix, a prefix below another one.
 //!
-//! Both sides are listed in the order of their keys, and compared as they come; transfers begin meanwhile. The three
-//! directions define the transfer of an object, and the names that it may have.
+//! Both sides are listed in the order of their keys, and compared as the names arrive; transfers begin meanwhile. Each
+//! of the three directions defines the transfer of an object and the names that it may have.
 //!
-//! Memory: the pages of the listings, [`AHEAD`] names, and the transfers that run, which have the client's limits.
-//! Dropped at any await, the transfers that run are dropped: an object or a file is whole, or not there.
+//! Memory: the pages of the listings, [`AHEAD`] names, and the running transfers, which have the client's limits.
+//! Dropping the future drops the running transfers: each object or file is whole, or not there.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -57,7 +57,7 @@ pub(crate) struct Settings {
     pub(crate) expected_bucket_owner: Option<String>,
 }
 
-/// Told of each item that has ended.
+/// Called for each item that has ended.
 pub(crate) type Each = Box<dyn FnMut(&BatchItem) + Send>;
 
 impl Settings {
@@ -97,7 +97,7 @@ pub(crate) trait Direction: Send {
     /// The side to transfer.
     fn source(&self) -> Side;
 
-    /// The side that is there already; asked for only where it matters.
+    /// The listing of the target side; requested only if it matters.
     fn target(&self) -> Side;
 
     /// Whether one of the sides is a folder of files, where only an empty folder has a name of its own.
@@ -110,7 +110,7 @@ pub(crate) trait Direction: Send {
         false
     }
 
-    /// Checks the next name of the source, which is no folder's own.
+    /// Checks the next name of the source, which is not the name of a folder.
     ///
     /// # Errors
     ///
@@ -120,14 +120,13 @@ pub(crate) trait Direction: Send {
     /// Transfers an object or makes an empty folder.
     fn transfer(&self, seen: Seen) -> BoxFuture<'static, Result<u64, ItemError>>;
 
-    /// Whether a target that looks older may have been given the time that was kept with its source.
-    /// [`same`](Self::same) tells.
+    /// Whether a target that looks older may have the time that was kept with its source. [`same`](Self::same) decides.
     fn keeps_times(&self) -> bool {
         false
     }
 
-    /// Whether both sides, which are as large, have the same checksum, or the same time where that decides. False where
-    /// that cannot be known.
+    /// Whether both sides, which have the same size, have the same checksum, or the same time if that decides. False if
+    /// that is unknown.
     fn same(&self, source: &Seen, target: &Seen) -> BoxFuture<'static, Result<bool, ItemError>>;
 
     /// Deletes at the target. As many names as [`deleted_at_once`](Self::deleted_at_once) says, or fewer.
@@ -197,7 +196,7 @@ impl<D: Direction> Run<D> {
         let mut merge = Merge::new(self.direction.source(), target, self.direction.has_folder());
         let mut listing = Some(&mut merge);
         let until = Instant::now() + AT_FIRST;
-        // Compared first, so that a name that cannot be is told before anything is written.
+        // Checked first, so that an impossible name is reported before anything is written.
         while let Some(merge) = listing.as_mut().filter(|_| self.ahead.len() < AHEAD) {
             let next = tokio::select! {
                 biased;
@@ -251,7 +250,7 @@ impl<D: Direction> Run<D> {
             Pair::Both(seen, there) => self.found(seen, Some(there)),
             Pair::Target(there) => {
                 let wanted = self.settings.delete && self.settings.globs.take(&there.name);
-                // The prefix's own folder is no name below it, and a folder or link was not made by a transfer.
+                // The prefix's own folder is not a name below it, and no transfer has made a folder or a link.
                 let object = matches!(there.what, What::Object { .. }) && !there.name.is_empty();
                 if wanted && object && !self.unknown.hold(&there.name) {
                     self.settings.progress.found(0);
@@ -302,7 +301,7 @@ impl<D: Direction> Run<D> {
             return self.tell(BatchItem { bytes, ..item(BatchOutcome::Failed(error)) });
         }
         let verdict = match (self.settings.sync, &there) {
-            // A folder that is there is the same, whenever it was made.
+            // An existing folder counts as the same, whatever its time.
             (Some(_), Some(Seen { what: What::Object { .. }, .. })) if name.ends_with('/') && bytes == 0 => {
                 Verdict::Same
             }
@@ -376,7 +375,7 @@ impl<D: Direction> Run<D> {
 
     fn settle(&mut self, ended: Result<Vec<BatchItem>, JoinError>) -> Result<(), ItemError> {
         match ended {
-            // All of them have ended, and are told before the first error.
+            // All of them have ended, and are reported before the first error.
             Ok(items) => {
                 let mut first = Ok(());
                 for item in items {

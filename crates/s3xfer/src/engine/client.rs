@@ -1,4 +1,4 @@
-//! [`Client`]: where transfers begin.
+//! [`Client`]: the start of all transfers.
 
 use std::time::Duration;
 
@@ -36,20 +36,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// Uses the endpoint, region, credentials and, where one was set, the HTTP client of `sdk`, with
-    /// [`TransferConfig::default`].
+    /// Uses the endpoint, region, credentials and (if set) HTTP client of `sdk`, with [`TransferConfig::default`].
     ///
     /// Retries, checksum validation and stall protection of `sdk` are replaced by the engine's own, for the data it
-    /// moves; `sdk` itself is not changed. Where no HTTP client was set on its configuration, the engine brings one of
-    /// its own, made for large objects; to have the SDK's, set one (`aws_sdk_s3::config::Builder::http_client`). The
-    /// engine's trusts the system's certificates (or those that `SSL_CERT_FILE` names) and those in the file that
-    /// `AWS_CA_BUNDLE` names, keeps connections for the next request, and spreads those of downloads over all addresses
-    /// of the endpoint. Requests with a body, such as an upload's parts, go by the SDK's own connections.
+    /// moves; `sdk` itself is not changed. If its configuration has no HTTP client, the engine uses its own, which is
+    /// made for large objects. To use the SDK's, set it (`aws_sdk_s3::config::Builder::http_client`). The engine's
+    /// client trusts the system's certificates (or those that `SSL_CERT_FILE` names) and those in the file that
+    /// `AWS_CA_BUNDLE` names. It keeps connections for the next request, and spreads those of downloads over all
+    /// addresses of the endpoint. Requests with a body, such as an upload's parts, use the SDK's own connections.
     ///
-    /// It goes through an HTTP proxy where the environment names one for the endpoint: `https_proxy` or `http_proxy`,
-    /// by the endpoint's scheme, else `all_proxy`, each also in upper case, as `http://user:password@host:port`.
-    /// `no_proxy` lists hosts that are reached directly: `*`, names with all that is below them, addresses, networks
-    /// such as `10.0.0.0/8`, each but the last with or without a port. Downloads from this machine itself (`localhost`,
+    /// It uses an HTTP proxy if the environment names one for the endpoint: `https_proxy` or `http_proxy`, by the
+    /// endpoint's scheme, else `all_proxy`, each also in upper case, as `http://user:password@host:port`. `no_proxy`
+    /// lists hosts that are reached directly: `*`, names with all that is below them, addresses, networks such as
+    /// `10.0.0.0/8`, each but the last with or without a port. Downloads from this machine itself (`localhost`,
     /// `127.0.0.0/8`, `::1`) never go through a proxy. These variables are read here, once. A proxy of another kind
     /// (SOCKS, or one that is itself reached over TLS) is an error of the transfers that would go through it.
     #[must_use]
@@ -58,12 +57,12 @@ impl Client {
         Self { shared: Shared::new(Store::new(sdk, config.connect_timeout()), config) }
     }
 
-    /// Begins a client of an endpoint, a region and keys that are said, in part or in whole.
+    /// Begins a client with an explicit endpoint, region or keys.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
 
-    /// Takes region, credentials and endpoint from where AWS's tools take them: environment variables, the files in
+    /// Takes region, credentials and endpoint from the same places as AWS's tools: environment variables, the files in
     /// `~/.aws`, the machine's role.
     ///
     /// A missing setting (say, a region) shows in the first transfer's error, not here. Addresses objects by path where
@@ -74,15 +73,15 @@ impl Client {
         Self::new(Access::client_from_env().await)
     }
 
-    /// A client with the same connections, another configuration, and limits of its own: its memory and requests count
-    /// beside those of this one. For other options under the same limits see [`with_options`](Self::with_options).
+    /// A client with the same connections, another configuration, and its own limits: its memory and requests are
+    /// counted separately from those of this client. For other options under the same limits see
+    /// [`with_options`](Self::with_options).
     #[must_use]
     pub fn with_config(self, config: TransferConfig) -> Self {
         Self { shared: self.shared.with_config(config) }
     }
 
-    /// The same client with other options for its transfers. They share the limits with those of the clients that this
-    /// one is a clone of.
+    /// The same client with other options for its transfers. It shares its limits with all clones of this client.
     #[must_use]
     pub fn with_options(self, options: TransferOptions) -> Self {
         Self { shared: self.shared.with_options(options) }
@@ -100,18 +99,18 @@ impl Client {
         &self.shared.memory
     }
 
-    /// A download of the object, to be given a target. A key that is empty or longer than S3's 1,024 bytes is told by
-    /// the download's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
+    /// A download of the object; its next call names the target. A key that is empty or longer than S3's 1,024 bytes
+    /// makes the download fail ([`ArgumentError`](crate::ArgumentError)) before anything is sent.
     pub fn download(&self, bucket: impl Into<String>, key: impl Into<String>) -> Download {
         let object = ObjectAddress { bucket: bucket.into(), key: key.into() };
         Download::new(Order::new(self.shared.clone(), object))
     }
 
-    /// A download from a URL: one that was presigned, or that of any server. Parts of it are fetched at once where the
-    /// server knows ranges, and all of it by one request where it does not. It is pinned to one version by a strong
-    /// ETag, where the server tells one. There is no checksum to compare it with; redirects are not followed.
+    /// A download from a presigned URL or any other. If the server supports ranges, parts are fetched in parallel,
+    /// otherwise the whole object by one request. If the server gives a strong ETag, the download is pinned to that
+    /// version. There is no checksum to compare with. Redirects are not followed.
     ///
-    /// The URL's query goes to that server alone: neither errors nor the journal nor this crate's logs have it.
+    /// The URL's query is sent to that server only. It is not in errors, the journal or this crate's logs.
     /// (`aws_smithy_runtime` logs requests whole at level TRACE.) The client's credentials are not sent.
     ///
     /// ```no_run
@@ -127,8 +126,8 @@ impl Client {
         Download::new(Order::new(Shared { store, ..self.shared.clone() }, object))
     }
 
-    /// An upload of a file, of bytes in memory or of a stream into the object; awaiting it runs it. Names that cannot
-    /// be right are told by the upload's error ([`ArgumentError`](crate::ArgumentError)), before anything is sent.
+    /// An upload of a file, of bytes in memory or of a stream into the object; awaiting it runs it. Invalid names make
+    /// the upload fail ([`ArgumentError`](crate::ArgumentError)) before anything is sent.
     ///
     /// ```no_run
     /// # async fn example(client: s3xfer::Client) -> Result<(), s3xfer::TransferError> {
@@ -144,8 +143,8 @@ impl Client {
         Upload::new(upload::order::Order::new(self.shared.clone(), source.into(), Target::new(object)))
     }
 
-    /// A copy of an object by the server, in the same bucket or into another one; awaiting it runs it. It needs to be
-    /// allowed to read the one object and its tags, and to write the other.
+    /// A copy of an object by the server, in the same bucket or into another one; awaiting it runs it. It needs
+    /// permission to read the source object and its tags, and to write the target.
     pub fn copy(
         &self,
         source_bucket: impl Into<String>,
@@ -157,24 +156,24 @@ impl Client {
         Copy::new(self.shared.clone(), source, ObjectAddress { bucket: bucket.into(), key: key.into() })
     }
 
-    /// Waits until no multipart upload of this client, and of those that share its limits, is open: the running ones
-    /// have ended, and those whose transfer was dropped are aborted, or kept to be continued, which happens in the
-    /// background. Await it before a program ends that drops transfers, on Ctrl-C for example; with a timeout, because
-    /// a server that does not answer is given a minute.
+    /// Waits until this client, and the clients that share its limits, have no open multipart upload: running uploads
+    /// have ended, and those of dropped transfers were aborted, or kept to be continued. Both happen in the background.
+    /// Await this before a program exits that drops transfers, for example on Ctrl-C. Use a timeout, because a server
+    /// may take up to a minute to answer.
     pub async fn settled(&self) {
         self.shared.limits.no_upload_open().await;
     }
 
     /// Aborts the multipart uploads below `prefix` (empty: of the whole bucket) that any client began longer than
     /// `older_than` ago, and returns those that it has aborted. Their parts are charged as objects are, and no listing
-    /// of objects shows them. Uploads of this crate leave one only where the process was killed, or the server could
-    /// not be reached to abort it.
+    /// of objects shows them. Uploads of this crate leave one only if the process was killed, or if the server could
+    /// not be reached for the abort.
     ///
     /// An upload that is still running is aborted like any other if it is old enough.
     ///
     /// # Errors
     ///
-    /// [`TransferError`]: the uploads cannot be listed, or one not aborted. Those before it are aborted then.
+    /// [`TransferError`]: the uploads cannot be listed, or one cannot be aborted. Those before it are aborted by then.
     pub async fn abort_stale(
         &self,
         bucket: impl Into<String>,

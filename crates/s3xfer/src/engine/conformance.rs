@@ -1,13 +1,12 @@
 //! The contract of [`WriteAt`] as functions for the tests of a sink of your own.
 //!
 //! [`assert_write_at`] checks that bytes arrive as they were sent, in any order and from several threads at once;
-//! [`assert_full_is_an_error`] checks that a sink without room says so. They panic and name the broken property.
-//! `make` gives a new sink each time, `read` takes one whose writes are all done and gives its bytes; the order and the
-//! size of pieces come from `seed`.
+//! [`assert_full_is_an_error`] checks that a sink without room reports an error. They panic and name the broken
+//! property. `make` gives a new sink each time. `read` takes a sink after its last write and gives its bytes. The order
+//! and the size of pieces come from `seed`.
 //!
-//! As in a download, the largest position and the number of bytes are told beforehand (`reserve`), no byte is written
-//! twice, and no piece is empty. The sink's methods are called by threads of their own; where there is a runtime of
-//! tokio, within it.
+//! As in a download, the size is announced beforehand (`reserve`), no byte is written twice, and no piece is empty. The
+//! sink's methods are called on other threads, within the current tokio runtime if there is one.
 //!
 //! ```
 //! use std::io;

@@ -1,7 +1,7 @@
-//! Copies from S3 to S3, whose bytes never come here: the public builder; how it goes is in `copy/run.rs`.
+//! Copies from S3 to S3, by the server: the public builder. `copy/run.rs` runs it.
 //!
-//! Dropped before its end, a copy leaves no object, or the whole one where the server had it already; the multipart
-//! upload that it had begun is aborted by a task of its own.
+//! A copy that is dropped leaves no object, or the whole object if the server had finished it. A separate task aborts
+//! its multipart upload.
 
 pub(crate) mod run;
 
@@ -20,7 +20,7 @@ use crate::words::progress::{Progress, Share};
 use crate::words::report::TransferReport;
 use crate::words::target::Target;
 
-/// A copy of an object that nobody has begun.
+/// A copy of an object that has not begun.
 #[derive(Debug)]
 pub(crate) struct Order {
     pub(crate) shared: Shared,
@@ -34,13 +34,14 @@ pub(crate) struct Order {
 /// A copy of an object by the server; [`Client::copy`](crate::Client::copy) makes it, and awaiting it runs it.
 ///
 /// The object is copied by one CopyObject, or, from [`in_parts_from`](Self::in_parts_from) bytes on, in parts by
-/// UploadPartCopy (S3 User Guide, "Copying an object using multipart upload"). Its bytes do not come here. Every
-/// request carries the ETag of the source that the first answer told: a source that is replaced meanwhile is an error.
-/// The object's headers, metadata and tags are kept, its ACL and encryption are the target's own.
+/// UploadPartCopy (S3 User Guide, "Copying an object using multipart upload"). The bytes do not pass through this
+/// process. Every request carries the source's ETag from the first answer: if the source is replaced meanwhile, the
+/// copy fails. The object's headers, metadata and tags are kept. ACL and encryption are not: the settings of the target
+/// apply.
 ///
 /// # Errors
 ///
-/// [`TransferError`]. An object that was there before is as it was then.
+/// [`TransferError`]. An existing object is unchanged then.
 #[derive(Debug)]
 #[must_use = "a copy does nothing until it is awaited"]
 pub struct Copy {
@@ -57,8 +58,7 @@ impl Copy {
         Self { order: Order { shared, source, target, in_parts_from, least_part_bytes, progress } }
     }
 
-    /// Counts into `progress`, together with the other transfers that do. Bytes count when the server says that a part
-    /// is copied.
+    /// Counts into `progress`, which several transfers may share. Bytes count when the server has copied a part.
     pub fn progress(mut self, progress: Progress) -> Self {
         self.order.progress = progress.into();
         self
@@ -70,15 +70,15 @@ impl Copy {
         self
     }
 
-    /// Objects of at least so many bytes are copied in parts; 5 GiB by default, which is the most that S3 copies by one
-    /// request. Lower values copy large objects faster, and cost more requests. There are 16 parts at a time, or
+    /// Objects of at least this many bytes are copied in parts; 5 GiB by default, which is S3's limit for one request.
+    /// Lower values copy large objects faster, but need more requests. There are 16 parts at a time, or
     /// [`max_concurrency`](crate::TransferConfig::max_concurrency) if that is not the default.
     pub fn in_parts_from(mut self, bytes: u64) -> Self {
         self.order.in_parts_from = bytes;
         self
     }
 
-    /// The key that the source is encrypted with, of its owner's own (SSE-C).
+    /// The customer's key with which the source is encrypted (SSE-C).
     pub fn source_sse_customer_key(mut self, key: SseCustomerKey) -> Self {
         self.order.source.sse_customer_key = Some(key);
         self
@@ -91,7 +91,7 @@ impl Copy {
         self
     }
 
-    /// Has the server refuse the requests if the source's bucket belongs to another account than this one.
+    /// The server refuses the requests if the source's bucket does not belong to this account.
     pub fn expected_source_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
         self.order.source.expected_bucket_owner = Some(account_id.into());
         self

@@ -1,4 +1,4 @@
-//! The counts of a running transfer: for the report, and for the rule that decides how many parts to fetch at once.
+//! The counts of a running transfer, for the report and for the rule that chooses the number of parts in flight.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) struct WaitedNanos {
 }
 
 impl Counters {
-    /// Bytes of bodies that have come so far.
+    /// The bytes of bodies that have arrived so far.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
@@ -55,12 +55,12 @@ impl Counters {
         }
     }
 
-    /// Counts bytes that nobody has counted as they came.
+    /// Counts bytes that were not counted on arrival.
     pub(crate) fn arrive(&self, bytes: usize) {
         self.arrived.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Bytes that have come so far.
+    /// The bytes that have arrived so far.
     pub(crate) fn seen(&self) -> Seen {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Seen { answers: count(&self.answers), frames: count(&self.frames), later_at_once: count(&self.later_at_once) }

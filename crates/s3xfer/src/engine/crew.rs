@@ -1,7 +1,6 @@
-//! [`Crew`]: the tasks of one transfer, as many at a time as there are permits for. It drives all tasks, in every
-//! direction.
+//! [`Crew`]: the tasks of one transfer, in any direction. As many run at a time as there are permits.
 //!
-//! Dropped at any await, the tasks are aborted.
+//! Dropping the future aborts the tasks.
 
 use std::future::{Future, pending};
 use std::panic;
@@ -30,7 +29,7 @@ pub(crate) trait Work: Sync {
         None
     }
 
-    /// Cuts jobs off from those that run where that helps. Whether there are any to begin then.
+    /// Splits running jobs if that helps, and returns whether there are now jobs to begin.
     fn has_more(&self) -> bool {
         false
     }
@@ -45,14 +44,14 @@ pub(crate) trait Work: Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     Next,
-    /// Those that run may end; no other one begins.
+    /// Running jobs may end; no other job begins.
     Last,
 }
 
 /// The tasks of one transfer.
 pub(crate) struct Crew<'a> {
     session: &'a Arc<Session>,
-    /// For the first job, whose request is in flight already.
+    /// The permit of the first job, whose request is already in flight.
     first: Option<RequestPermit>,
 }
 
@@ -73,16 +72,16 @@ impl<'a> Crew<'a> {
     ) -> Result<(), W::Error> {
         let Session { limits, counters, steering, .. } = &**self.session;
         let mut jobs = pin!(jobs);
-        // The next job, which has all that it needs but a permit; then whether there are more behind it.
+        // The next job, which has all that it needs but a permit; then whether more follow.
         let (mut next, mut more, mut last) = (None, true, false);
         let (mut running, mut aside) = (JoinSet::new(), JoinSet::new());
-        // Kept from one turn to the next, for it holds this transfer's place among those that wait. Never polled when
-        // there is nothing to fetch: a permit that is granted and not taken would be missing to the others.
+        // Kept from one iteration to the next, because it holds this transfer's place among the waiting ones. Not
+        // polled if there is nothing to fetch: a permit that is granted but not used would be missing for the others.
         let mut permit = pin!(limits.permit());
         let mut stopped = pin!(work.stopped());
         loop {
             steering.look(counters.arrived(), counters.held());
-            // Asked for even where there are others to begin: those that run may be too many, or too slow.
+            // Checked even if other jobs can begin: the running jobs may be too many, or too slow.
             more |= !last && work.has_more();
             let allowed = running.len() < steering.target() as usize;
             let due = steering.due();
@@ -117,7 +116,7 @@ impl<'a> Crew<'a> {
                         aside.spawn(call);
                     }
                 }
-                // An error of the work beside the jobs may be told once, and only here.
+                // An error of the work beside the jobs may be reported only once, and only here.
                 Some(ended) = aside.join_next() => ended.unwrap_or_else(propagate)?,
                 else => return Ok(()),
             }

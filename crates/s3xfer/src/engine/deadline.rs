@@ -1,4 +1,4 @@
-//! The one deadline of a transfer, whichever way its bytes go.
+//! The one deadline of a transfer in any direction.
 
 use std::future::Future;
 use std::time::Duration;

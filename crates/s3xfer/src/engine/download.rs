@@ -1,7 +1,7 @@
 //! [`Download`]: an object, the options of its download, and its target.
 //!
-//! Dropped at any await, the part tasks are aborted, the temporary file is removed, and no file appears under the
-//! target's name; only the files of [`FileDownload::resume`] remain.
+//! Dropping the future aborts the part tasks and removes the temporary file, and no file appears under the target's
+//! name. Only the files of [`FileDownload::resume`] remain.
 
 use std::future::IntoFuture;
 use std::ops::RangeBounds;
@@ -55,28 +55,28 @@ impl Download {
         Self { order }
     }
 
-    /// Other options for this transfer alone. The client's limits hold for it as for the others, together with them.
+    /// Other options for this transfer only. The client's limits still apply to all its transfers together.
     pub fn options(mut self, options: TransferOptions) -> Self {
         self.order.shared = self.order.shared.with_options(options);
         self
     }
 
-    /// Keeps the transfer's course for the [report](TransferReport::timeline): a [`Moment`](crate::Moment) for each
-    /// period, which is at least a millisecond; of long transfers so many that there are at most 4,096. A download of
-    /// one request has none but the last.
+    /// Records the transfer's course for the [report](TransferReport::timeline): a [`Moment`](crate::Moment) for each
+    /// period, which is at least a millisecond. A long transfer has at most 4,096 of them. A download of one request
+    /// has only the last.
     pub fn timeline(mut self, every: Duration) -> Self {
         self.order.shared.timeline = Some(every);
         self
     }
 
-    /// Counts into `progress`, together with the other downloads that do.
+    /// Counts into `progress`, which several downloads may share.
     pub fn progress(mut self, progress: Progress) -> Self {
         self.order.progress = progress.into();
         self
     }
 
-    /// Only these bytes of the object. Bytes past the object's end are left out, as HTTP has it; a range of which the
-    /// object has no byte is an error. The first byte of the range is the first of the target.
+    /// Downloads only these bytes of the object. As in HTTP, bytes past the object's end are ignored, and a range
+    /// without any byte of the object is an error. The first byte of the range is the first byte of the target.
     pub fn range(mut self, bytes: impl RangeBounds<u64>) -> Self {
         self.order.object.range = ByteRange::of(bytes);
         self
@@ -88,14 +88,14 @@ impl Download {
         self
     }
 
-    /// The object's size, where it is known, from a listing for one. An object that fits into one request is then asked
-    /// for without a range, and its checksum comes along: one request, where a stranger takes two.
+    /// The object's size, if it is known, for instance from a listing. An object that fits into one request is then
+    /// requested without a range, and the answer carries its checksum: one request instead of two.
     pub fn object_bytes(mut self, bytes: u64) -> Self {
         self.order.object_bytes = Some(bytes);
         self
     }
 
-    /// The key of an object that is encrypted with its owner's own (SSE-C).
+    /// The customer's key with which the object is encrypted (SSE-C).
     pub fn sse_customer_key(mut self, key: SseCustomerKey) -> Self {
         self.order.object.sse_customer_key = Some(key);
         self
@@ -107,32 +107,32 @@ impl Download {
         self
     }
 
-    /// Has the server refuse the requests if the bucket belongs to another account than this one.
+    /// The server refuses the requests if the bucket does not belong to this account.
     pub fn expected_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
         self.order.object.expected_bucket_owner = Some(account_id.into());
         self
     }
 
-    /// Into the file `target`, whose folder exists. A file that is there already is replaced, in one step and only by
-    /// the whole object; until then the bytes are in a temporary file beside it. Nothing waits for the device unless
+    /// Into the file `target`, in an existing folder. An existing file is replaced atomically, and only by the whole
+    /// object; until then the bytes are in a temporary file beside it. The download does not wait for the device unless
     /// [`FileDownload::durability`] says so.
     ///
-    /// A file that grows beyond the process's limit (`ulimit -f`) raises SIGXFSZ, which ends a process that does
-    /// nothing about it. A program that wants [`TransferError::Disk`] instead ("File too large") has to listen for the
-    /// signal or ignore it: `tokio::signal::unix::signal(SignalKind::from_raw(25))` once, where 25 is SIGXFSZ (on Linux
-    /// but for MIPS, and on macOS).
+    /// A file that grows beyond the process's limit (`ulimit -f`) raises SIGXFSZ, which ends the process by default. A
+    /// program that wants [`TransferError::Disk`] ("File too large") instead must handle or ignore the signal:
+    /// `tokio::signal::unix::signal(SignalKind::from_raw(25))` once, where 25 is SIGXFSZ (on Linux but for MIPS, and on
+    /// macOS).
     ///
-    /// A target that is no regular file takes the bytes as they come, in order: a FIFO, a terminal, `/dev/stdout`.
-    /// `/dev/null` takes them in any order, like [`discard`](Self::discard).
+    /// A target that is not a regular file (a FIFO, a terminal, `/dev/stdout`) gets the bytes in order. `/dev/null`
+    /// gets them in any order, like [`discard`](Self::discard).
     pub fn to_file(self, target: impl Into<PathBuf>) -> FileDownload {
         FileDownload { order: self.order, into: IntoFile::new(target.into()) }
     }
 
-    /// To a sink of the caller's, in any order and from several threads.
+    /// To the caller's own sink, in any order and from several threads.
     ///
     /// # Errors
     ///
-    /// [`TransferError`]. The caller discards the bytes that the sink has taken by then.
+    /// [`TransferError`]. The caller has to discard the bytes that the sink took before.
     pub async fn to_write_at(self, sink: impl WriteAt) -> Result<TransferReport, TransferError> {
         self.order.run(|order| place::to_sink(order, sink)).boxed().await
     }
@@ -142,7 +142,7 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`TransferError`]; [`TransferError::TooLarge`] before anything is fetched that the limit has no room for.
+    /// [`TransferError`]; [`TransferError::TooLarge`], before anything is fetched, if the bytes exceed the limit.
     pub async fn to_bytes(self) -> Result<(Bytes, TransferReport), TransferError> {
         self.order.run(place::to_memory).boxed().await
     }
@@ -158,18 +158,18 @@ impl Download {
     }
 
     /// As a stream of the bytes in order, fetched ahead in parallel as far as memory allows. A slow reader slows the
-    /// download: the stream is its own back-pressure.
+    /// download (back-pressure).
     ///
     /// A stream that is not read keeps the bytes that it has fetched and, when memory is short, one request of the
-    /// client's `max_concurrency`: streams that wait for each other should not be more than that.
+    /// client's `max_concurrency`. So there should not be more streams than that which wait for each other.
     ///
-    /// A checksum that does not match is told by the last item, when the bytes have been passed on already.
+    /// A checksum that does not match is reported by the last item, after the bytes have been passed on.
     #[must_use = "a stream does nothing until it is polled"]
     pub fn stream(self) -> ObjectStream {
         ObjectStream::new(self.order)
     }
 
-    /// To a writer, in order; flushed, but not shut down, at the end.
+    /// To a writer, in order. At the end the writer is flushed, but not shut down.
     ///
     /// # Errors
     ///
@@ -180,43 +180,43 @@ impl Download {
 }
 
 impl FileDownload {
-    /// Keeps the downloaded parts when the download ends early, for any reason, and continues from there when the same
-    /// object is downloaded to the same target again: after an error, a Ctrl-C, a `kill -9` or a crash of the machine.
-    /// Only the parts in flight are fetched again.
+    /// Keeps the downloaded parts if the download ends early for any reason: an error, a Ctrl-C, a `kill -9` or a crash
+    /// of the machine. The next download of the same object to the same target continues from them. Only the parts in
+    /// flight are fetched again.
     ///
-    /// Beside the target lie a temporary file and its journal until the download succeeds. An object that was replaced
-    /// meanwhile is refused with [`TransferError::ObjectChanged`], and the kept parts of the old one are removed. A
-    /// temporary file that was cut, lengthened or swapped since then is not used; the download starts anew.
+    /// A temporary file and its journal lie beside the target until the download succeeds. If the object was replaced
+    /// meanwhile, the download fails with [`TransferError::ObjectChanged`], and the kept parts of the old version are
+    /// removed. A temporary file that was cut, lengthened or swapped is not used; the download starts over.
     ///
-    /// The kept parts are not read again unless [`verify_kept`](Self::verify_kept) asks for it; the report says
-    /// [`ValidatedAsReceived`](crate::Integrity::ValidatedAsReceived) then. While a download into the target is
-    /// running, another one is an error; the tasks of one that was just dropped are waited for.
+    /// The kept parts are not read again unless [`verify_kept`](Self::verify_kept) asks for it; without it, the report
+    /// says [`ValidatedAsReceived`](crate::Integrity::ValidatedAsReceived). While a download into the target is
+    /// running, a second one fails. A download that follows a dropped one waits for the end of its tasks.
     ///
-    /// A file system without locks (Lustre without `-o flock`, for one) cannot tell whether another download is
-    /// running. There the download runs as if this were `false`, and a `tracing` warning says so.
+    /// On a file system without locks (for instance Lustre without `-o flock`) a running download cannot be detected.
+    /// There the download runs as if this were `false`, and logs a `tracing` warning.
     pub fn resume(mut self, resume: bool) -> Self {
         self.into.resume = resume;
         self
     }
 
-    /// Reads the parts that an earlier download has left back from the disk before they are used, and fetches those
-    /// again whose bytes have changed, or whose checksum is not known. So a broken device, or another program that
-    /// wrote into the temporary file, cannot spoil the result. Costs the time to read them. Without effect unless the
-    /// download [resumes](Self::resume).
+    /// Reads the kept parts of an earlier download back from the disk before they are used. Parts with changed bytes,
+    /// or without a known checksum, are fetched again. So a broken device, or another program that wrote into the
+    /// temporary file, cannot spoil the result. It costs the time to read them, and has no effect unless the download
+    /// [resumes](Self::resume).
     pub fn verify_kept(mut self, verify: bool) -> Self {
         self.into.verify_kept = verify;
         self
     }
 
-    /// Gives the file the time of the last change that was kept with the object, where one was
+    /// Gives the file the time of the last change that is stored with the object, if there is one
     /// ([`TransferReport::modified`]).
     pub fn keep_time(mut self, keep: bool) -> Self {
         self.into.keep_time = keep;
         self
     }
 
-    /// The events that the new file survives once the download has succeeded; by default the process's end, not the
-    /// machine's.
+    /// The events that the new file survives after a successful download; by default the end of the process, not a
+    /// crash of the machine.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.into.durability = durability;
         self

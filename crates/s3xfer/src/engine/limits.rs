@@ -79,8 +79,8 @@ static FILES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
 static CONNECTIONS: LazyLock<Arc<Semaphore>> =
     LazyLock::new(|| Arc::new(Semaphore::new(machine::connections() as usize)));
 
-/// The target's folder, the temporary file, its journal, and one that is open for a moment (a folder that is synced, a
-/// handle that is closed).
+/// The target's folder, the temporary file, its journal, and a file that is open for a moment (a folder that is synced,
+/// a handle that is closed).
 const FILES_OF_A_DOWNLOAD: u32 = 4;
 
 /// Waits until one more download into a file fits under the process's limit on open files. First come, first served.

@@ -1,8 +1,8 @@
-//! [`ObjectListing`]: the objects of a prefix as a stream. Pages are asked for while the one before is gone through,
-//! several at once where the receiver is faster ([`Ranges`]).
+//! [`ObjectListing`]: the objects of a prefix as a stream. The next page is requested while the receiver takes the page
+//! before; if the receiver is faster, several pages are requested at once ([`Ranges`]).
 //!
-//! Memory: two pages, up to 33 where several are asked for, and no more than 8 MiB of long keys. Dropped at any time,
-//! the requests are given up.
+//! Memory: two pages, or up to 33 if several are requested at once, and at most 8 MiB of long keys. Dropping the stream
+//! abandons its requests.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -22,15 +22,15 @@ use crate::words::failure::{RequestError, RequestFailure, TransferError};
 use crate::words::listing::{ListRequest, ListedObject, NotDeleted, Page, PageAt};
 use crate::words::object::{ObjectAddress, is_directory_bucket};
 
-/// The objects of a prefix, in the order in which the server lists them: by the bytes of their keys, but for S3's
+/// The objects of a prefix, in the order in which the server lists them: by the bytes of their keys, except in S3's
 /// directory buckets (API reference, "ListObjectsV2"). [`Client::list`](crate::Client::list) makes it.
 ///
-/// A receiver that takes objects faster than they are listed has up to 16 requests sent at once, from where later pages
-/// probably begin. Some of their keys come twice and are dropped, so there may be up to twice as many requests.
+/// If the receiver takes objects faster than they are listed, up to 16 requests are sent at once, for the probable
+/// starts of later pages. Some keys then come twice and are dropped, so there may be up to twice as many requests.
 ///
-/// A server whose keys come in order at first and out of it later gets requests that rely on the order, so that such a
-/// listing fails. With [`max_concurrency`](crate::TransferConfig::max_concurrency) 1 it is asked for page by page, and
-/// any order will do.
+/// These requests rely on the order of the keys. If a server's keys are in order at first and not later, the listing
+/// fails. With [`max_concurrency`](crate::TransferConfig::max_concurrency) 1, pages are requested one by one, and any
+/// order works.
 ///
 /// After an error the listing ends: later keys are not known.
 #[must_use = "a listing does nothing until it is polled"]
@@ -162,9 +162,9 @@ impl ObjectListing {
         }
     }
 
-    /// The error of a page whose request has ended without an answer: its task was lost, and somebody caught the panic.
+    /// The error of a page whose request has ended without an answer, because its task panicked.
     fn lost(&self) -> TransferError {
-        let source = "the task that asked for the next page of the listing is gone; list it anew".into();
+        let source = "the task for the next page of the listing is gone; list again".into();
         TransferError::Request { object: self.lister.address.to_string(), source: RequestError::NotSent { source } }
     }
 
@@ -176,7 +176,7 @@ impl ObjectListing {
 }
 
 impl Lister {
-    /// The page that begins at `from`, asked for until it is there.
+    /// The page that begins at `from`, requested until it arrives.
     fn page<'a>(&'a self, from: &'a PageAt) -> BoxFuture<'a, Result<Page, TransferError>> {
         async move {
             let _permit = self.session.limits.permit().await;
@@ -214,12 +214,12 @@ impl Ask for AskPage<'_> {
     }
 }
 
-/// Deletes up to [`MOST_KEYS`](crate::doors::s3::MOST_KEYS) objects with keys that XML can carry, and returns the
-/// server's errors about those that are still there. `None`: the server deletes them one by one only.
+/// Deletes up to [`MOST_KEYS`](crate::doors::s3::MOST_KEYS) objects with keys that XML can represent, and returns the
+/// server's errors for the objects that still exist. `None`: the server can only delete them one by one.
 ///
 /// # Errors
 ///
-/// [`TransferError`]: no answer, so some of them may be deleted.
+/// [`TransferError`]: there was no answer, so some of them may be deleted.
 pub(crate) async fn delete(
     session: &Session,
     asked: &ListRequest,
@@ -259,7 +259,7 @@ pub(crate) async fn delete(
 ///
 /// # Errors
 ///
-/// [`TransferError`]: it may be deleted all the same where there was no answer.
+/// [`TransferError`]; without an answer, the object may be deleted nevertheless.
 pub(crate) async fn delete_one(session: &Session, asked: &ListRequest, key: &str) -> Result<(), TransferError> {
     struct AskDelete<'a> {
         session: &'a Session,

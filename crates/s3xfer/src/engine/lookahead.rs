@@ -1,9 +1,9 @@
-//! [`Lookahead`]: the memory and the requests that streams of a client hold while nobody reads them.
+//! [`Lookahead`]: the memory and the requests that a client's unread streams hold.
 //!
 //! An upload may read from a stream of the same client. A stream that waits for the upload must then not hold the
-//! permits and memory for which the upload waits. So streams leave room for one part of each stream that is uploaded,
-//! as long as they can still choose; and where they hold too much already, or all requests, the upload is told, not
-//! left to wait for ever.
+//! permits and memory for which the upload waits. So streams leave memory for one part of each stream that is uploaded,
+//! as long as they have not taken it yet. If they hold too much already, or all requests, the upload fails instead of
+//! waiting for ever.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub(crate) struct Unread {
     lookahead: Arc<Lookahead>,
 }
 
-/// The upload of a stream, for whose part the other streams leave room until it is dropped.
+/// The upload of a stream. Other streams leave memory for its part until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Leave {
     lookahead: Arc<Lookahead>,
@@ -61,7 +61,7 @@ impl Lookahead {
         Arc::new(Self { bytes, requests, state: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Waits until a stream may take so many bytes, for which there may be no room yet.
+    /// Waits until a stream may take this number of bytes, for which there may be no room yet.
     pub(crate) async fn claim(self: &Arc<Self>, bytes: u64) -> Claim {
         loop {
             let changed = self.changed.notified();
@@ -93,14 +93,14 @@ impl Lookahead {
         Unread { lookahead: self.clone() }
     }
 
-    /// Streams leave room for a part of so many bytes from now on.
+    /// From now on, streams leave room for a part of this size.
     pub(crate) fn leave(self: &Arc<Self>, bytes: u64) -> Leave {
         self.state().uploads.push(bytes);
         Leave { lookahead: self.clone(), bytes }
     }
 
-    /// Completes when an upload that `needs` memory for a part of `bytes`, or a request, has not been able to have
-    /// it for `within`, because streams hold it that nobody has read meanwhile.
+    /// Completes when an upload that `needs` memory for a part of `bytes`, or a request, has not obtained it for the
+    /// time `within`, because streams that nobody has read hold it.
     pub(crate) async fn starves(&self, bytes: u64, within: Duration, needs: impl Fn() -> Option<Lacking>) -> Lacking {
         let step = within / 8;
         let (mut since, mut seen) = (Instant::now(), None);

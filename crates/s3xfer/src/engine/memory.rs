@@ -1,4 +1,4 @@
-//! [`TransferMemory`]: the start of a transfer from the findings of earlier ones.
+//! [`TransferMemory`]: the findings of earlier transfers, from which a transfer starts.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,15 +9,15 @@ use std::time::SystemTime;
 use crate::doors::memory;
 use crate::words::found::{Found, Kept, Place};
 
-/// Numbers that adaptive transfers have found, for each endpoint and bucket: how many requests were right, how fast a
-/// body came, how long a first byte took, and which rate of requests was refused.
+/// The findings of adaptive transfers, for each endpoint and bucket: the right number of requests, the rate of a body,
+/// the time to the first byte, and the rate at which requests were refused.
 ///
-/// A transfer with [`adaptive_concurrency`](crate::TransferConfig::adaptive_concurrency) begins with them, and judges
-/// them as it judges everything: if its first answer or the first window tells another story, it goes on as if it had
-/// been told nothing. A transfer with a fixed number of requests neither asks nor tells.
+/// A transfer with [`adaptive_concurrency`](crate::TransferConfig::adaptive_concurrency) begins with them and checks
+/// them. If its first answer or its first window contradicts them, it continues without them. A transfer with a fixed
+/// number of requests neither uses nor adds findings.
 ///
-/// Every client has one, and clones share it. [`Client::with_memory`](crate::Client::with_memory) gives several clients
-/// the same one, [`load`](Self::load) and [`save`](Self::save) keep it from one process to the next in a small JSON
+/// Every client has a memory, and clones share it. [`Client::with_memory`](crate::Client::with_memory) gives several
+/// clients the same memory. [`load`](Self::load) and [`save`](Self::save) keep it between processes in a small JSON
 /// file.
 ///
 /// ```
@@ -44,26 +44,27 @@ impl Default for TransferMemory {
 }
 
 impl TransferMemory {
-    /// One that remembers nothing: every transfer begins as the first one did.
+    /// A memory that stays empty: every transfer begins without findings.
     #[must_use]
     pub const fn none() -> Self {
         Self { places: None }
     }
 
-    /// Reads the file that [`save`](Self::save) has written; an empty memory where there is none.
+    /// Reads the file that [`save`](Self::save) has written. A missing file gives an empty memory.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, or that is no such file ([`io::ErrorKind::InvalidData`]); the message names it and
-    /// says where it is wrong.
+    /// The file cannot be read, or is not a memory of transfers ([`io::ErrorKind::InvalidData`]); the message names the
+    /// file and the fault.
     pub fn load(path: impl AsRef<Path>) -> io::Result<Self> {
         let places = memory::read(path.as_ref())?.into_iter().collect();
         Ok(Self { places: Some(Arc::new(Mutex::new(places))) })
     }
 
-    /// Writes it to a file, in one step, with mode 0600. Findings of other processes in that file are kept, of the same
-    /// place the newest; one whose date is in the future counts as the oldest. While another process writes the file,
-    /// its lock is waited for (`.lock` behind the file's name, removed afterwards), for 5 s at the most. Blocks.
+    /// Writes the memory to a file, atomically and with mode 0600. Findings of other processes in that file are kept;
+    /// for the same place, the newest wins, and an entry with a future date counts as the oldest. While another process
+    /// writes the file, this call waits for its lock (the file's name with `.lock` appended, removed afterwards), for
+    /// at most 5 s. It blocks.
     ///
     /// # Errors
     ///
@@ -74,13 +75,13 @@ impl TransferMemory {
         memory::merge(path.as_ref(), ours)
     }
 
-    /// The number of places that something is known of.
+    /// The number of places with findings.
     #[must_use]
     pub fn len(&self) -> usize {
         self.places.as_ref().map_or(0, |places| lock(places).len())
     }
 
-    /// Whether nothing is known.
+    /// Whether there are no findings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,6 +1,6 @@
-//! [`Session`]: the needs of every request of one transfer, in either direction, and the one loop that tries again.
+//! [`Session`]: the state that every request of one transfer needs, in either direction, and the only retry loop.
 //!
-//! Dropped at any await, the attempt is over, and only the bytes that it has handed over remain.
+//! Dropping the future ends the attempt; only the bytes that it has handed over remain.
 
 use std::future::{Future, pending};
 use std::ops::Range;
@@ -35,11 +35,13 @@ use crate::words::verdict::Evidence;
 
 /// Requests for the same bytes at a time, the first one included.
 const MOST_REQUESTS_OF_A_PART: usize = 3;
+/// Second requests for a part that may be refused, one after the other, before none is tried any more.
+const MOST_REFUSED: u32 = 3;
 
 /// Parts that an upload sends at once, unless `max_concurrency` says otherwise: its default is a bound for downloads.
 /// S3 takes some 20 MB/s on a connection.
 const MOST_UPLOADS: u32 = 64;
-/// The same for a copy, whose bytes tell nothing of the network.
+/// The same for a copy, whose bytes do not pass through this machine's network.
 const MOST_COPIES: u32 = 16;
 
 /// One transfer's way to the server, its limits and its counters.
@@ -71,13 +73,13 @@ impl Session {
         Self::within(shared, MOST_UPLOADS, adaptive, true)
     }
 
-    /// The same for a copy. Always as many requests as there may be: its bytes do not come here, so nothing else tells
-    /// how many there should be.
+    /// The same for a copy. It always uses the largest number of requests: its bytes do not come here, so nothing
+    /// measures a better number.
     pub(crate) fn of_copies(shared: Shared) -> Arc<Self> {
         Self::within(shared, MOST_COPIES, false, false)
     }
 
-    /// Begins now, with at most so many requests at once unless `max_concurrency` is not the default.
+    /// Begins now, with at most this number of requests at once if `max_concurrency` is the default.
     fn within(shared: Shared, most_by_default: u32, adaptive: bool, are_uploads: bool) -> Arc<Self> {
         let Shared { store, config, limits, memory, timeline, .. } = shared;
         let is_default = config.max_concurrency() == TransferConfig::default().max_concurrency();
@@ -102,18 +104,18 @@ impl Session {
         persist(attempts, (&self.counters, self.started), Some(&self.steering), ask).instrument(part).await
     }
 
-    /// The answer to a request, or to a second or third one that is sent where those before are late: whichever begins
-    /// first. The others are given up before their bodies.
+    /// The answer to a request, or to a second or third request that is sent if the earlier ones are late: the answer
+    /// that begins first. The other requests are aborted before their bodies.
     ///
     /// # Errors
     ///
-    /// The last one's where all fail, and the first that another attempt would not help against.
+    /// The error of the last request if all fail, or the first error that a retry cannot mend.
     pub(crate) async fn soonest<T, F>(&self, send: impl Fn() -> F) -> Result<T, RequestFailure>
     where
         F: Future<Output = Result<T, RequestFailure>>,
     {
         let mut running = FuturesUnordered::from_iter([send()]);
-        let (mut permits, mut newest, mut may, mut patient) = (Vec::new(), Instant::now(), true, false);
+        let (mut permits, mut newest, mut may, mut refused) = (Vec::new(), Instant::now(), true, 0);
         loop {
             tokio::select! {
                 biased;
@@ -121,17 +123,20 @@ impl Session {
                     Err(RequestFailure::Transient(_)) if !running.is_empty() => {}
                     answer => return answer,
                 },
-                () = self.steering.late(newest, patient), if may => {
+                () = self.steering.late(newest, refused), if may => {
                     // Nothing is waited for: the permit's owner may be as late.
                     let permit = self.limits.try_permit();
                     match permit.filter(|_| self.steering.may_ask_again(newest.elapsed())) {
                         Some(permit) => {
                             permits.push(permit);
                             running.push(send());
-                            (newest, patient) = (Instant::now(), false);
+                            (newest, refused) = (Instant::now(), 0);
                             may = permits.len() + 1 < MOST_REQUESTS_OF_A_PART;
                         }
-                        None => (may, patient) = (!patient, true),
+                        None => {
+                            refused += 1;
+                            may = refused <= MOST_REFUSED;
+                        }
                     }
                 }
             }
@@ -174,7 +179,7 @@ impl Session {
         self.most_requests
     }
 
-    /// The report of a transfer that has moved `bytes`, as far as any transfer has one.
+    /// The part of the report that all transfers share, for a transfer that has moved `bytes`.
     pub(crate) fn report(&self, bytes: u64, integrity: Integrity) -> TransferReport {
         let counters = &self.counters;
         let Steered { second_requests, splits } = self.steering.steered();
@@ -229,16 +234,16 @@ impl Drop for Session {
     }
 }
 
-/// Something that is asked of the server until it is there.
+/// A request that is retried until it succeeds.
 pub(crate) trait Ask: Send {
     type Answer: Send;
     type Error: From<TransferError> + Send;
 
-    /// One attempt, which goes on where the one before stopped. It reports its bytes to `attempts`.
+    /// One attempt, which continues where the previous one stopped. It reports its bytes to `attempts`.
     ///
     /// # Errors
     ///
-    /// Any that another attempt would not help against.
+    /// An error that a retry cannot mend.
     fn attempt(
         &mut self,
         attempts: &mut Attempts,
@@ -247,7 +252,7 @@ pub(crate) trait Ask: Send {
     /// The beginning of the next attempt.
     fn at(&self) -> At<'_>;
 
-    /// The bytes of the object that this is about, where it is one part of it.
+    /// The byte range of the object, if the request is for one part.
     fn range(&self) -> Option<Range<u64>> {
         None
     }

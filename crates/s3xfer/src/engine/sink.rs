@@ -1,4 +1,4 @@
-//! The places where pieces end: a file, a caller's sink, memory, or nowhere.
+//! The targets of pieces: a file, a caller's sink, memory, or nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -67,8 +67,8 @@ impl Sink {
     }
 }
 
-/// A panic of the caller's code as an error: it is on a thread whose end nobody would see, and the pieces behind this
-/// one would wait for it.
+/// Turns a panic of the caller's code into an error: nobody would notice the end of its thread, and the later pieces
+/// would wait for it.
 fn caught(call: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     // After an error the sink is not called again, so a half-finished state after a panic is never seen.
     panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
@@ -82,19 +82,19 @@ fn sink_error(object: &ObjectAddress, action: SinkAction, source: io::Error) -> 
     TransferError::Sink { object: object.to_string(), action, source }
 }
 
-/// One buffer for all wanted bytes, filled by the parts from their own beginnings, without waiting for one another and
-/// without a byte that is written twice.
+/// One buffer for all wanted bytes. Each part fills it from its own beginning; no part waits for another, and no byte
+/// is written twice.
 ///
-/// It is cut only where a part begins behind missing bytes, and the pieces are put together again as soon as those are
-/// there: there are about as many pieces of it as parts in flight, however many parts there are.
+/// The buffer is cut only where a part begins after missing bytes, and its pieces are joined as soon as these bytes
+/// have arrived. So there are about as many pieces as parts in flight, whatever the number of parts.
 pub(crate) struct Segments {
-    /// By their first byte's position: the bytes that are there, and room up to the next segment. One that a part is
-    /// being written into is not here.
+    /// The segments by the position of their first byte: each has the bytes that have arrived, and room up to the next
+    /// segment. A segment that is being written is not in this map.
     segments: Mutex<BTreeMap<u64, BytesMut>>,
 }
 
 impl Segments {
-    /// Room for so many bytes.
+    /// Room for this number of bytes.
     pub(crate) fn new(bytes: u64) -> Arc<Self> {
         let length = usize::try_from(bytes).expect("admitted, so it fits into memory");
         Arc::new(Self { segments: Mutex::new(BTreeMap::from([(0, BytesMut::with_capacity(length))])) })
@@ -102,12 +102,12 @@ impl Segments {
 
     fn write(&self, piece: &Piece) {
         let (start, mut segment) = self.cut_out(piece.offset, piece.len());
-        // Copied without the lock: other parts are written meanwhile.
+        // Copied without the lock, so that other parts can be written at the same time.
         piece.frames.iter().for_each(|frame| segment.extend_from_slice(frame));
         self.put_back(start, segment);
     }
 
-    /// Takes out the segment that goes on at `offset`, with room for so many bytes and no more.
+    /// Takes out the segment that continues at `offset`, with room for exactly this number of bytes.
     fn cut_out(&self, offset: u64, bytes: u64) -> (u64, BytesMut) {
         let mut segments = self.segments();
         let before = segments.range(..=offset).next_back().map(|(&start, _)| start);
@@ -127,7 +127,7 @@ impl Segments {
         (start, segment)
     }
 
-    /// Puts back a piece that was taken out, together with its neighbours where no byte is missing between them.
+    /// Puts back a piece that was taken out, and joins it with its neighbours if no byte is missing between them.
     fn put_back(&self, mut start: u64, mut segment: BytesMut) {
         let mut segments = self.segments();
         if let Some((&before, left)) = segments.range_mut(..start).next_back()
@@ -144,7 +144,7 @@ impl Segments {
         segments.insert(start, segment);
     }
 
-    /// The bytes, put together without copying them, once all are there.
+    /// The bytes, joined without a copy, once all have arrived.
     pub(crate) fn take(&self) -> Bytes {
         let mut whole = BytesMut::new();
         for segment in std::mem::take(&mut *self.segments()).into_values() {

@@ -1,6 +1,6 @@
-//! The spans of `tracing` that logs are filtered by: a transfer, its parts, the attempts at each.
+//! The `tracing` spans by which logs are filtered: a transfer, its parts, and the attempts at each part.
 //!
-//! No secret is among their fields: names, places and counts only. A key that S3 would refuse for its length is cut.
+//! Their fields hold no secrets, only names, places and counts. A key that is too long for S3 is cut.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,7 +15,8 @@ pub(crate) fn transfer(direction: &'static str, object: &ObjectAddress) -> Span 
     tracing::info_span!("transfer", direction, bucket = &*bucket, key = &*key)
 }
 
-/// The part of that number, which holds the bytes `range` of the object. Nothing where there is no range.
+/// The span of the part with this number, which holds the bytes `range` of the object. Without a range there is no
+/// span.
 pub(crate) fn part(number: u64, range: Option<Range<u64>>) -> Span {
     range.map_or_else(Span::none, |range| tracing::debug_span!("part", part = number, ?range))
 }

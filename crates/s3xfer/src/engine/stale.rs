@@ -1,4 +1,4 @@
-//! Multipart uploads that somebody began and never ended: found and aborted.
+//! Unfinished multipart uploads: finding and aborting them.
 //!
 //! Dropped at any await, those that were aborted stay so.
 
@@ -11,7 +11,7 @@ use crate::rules::retry::Attempts;
 use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::{ObjectAddress, ObjectRequest};
 
-/// A multipart upload that was begun and neither completed nor aborted. Its parts are charged as objects are.
+/// A multipart upload that was neither completed nor aborted. Its parts are charged like objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StaleUpload {
@@ -54,7 +54,7 @@ pub(crate) async fn abort_stale(
     }
 }
 
-/// Aborts one; that somebody else has ended it is no error.
+/// Aborts an upload; an upload that has already ended is not an error.
 ///
 /// # Errors
 ///
@@ -105,7 +105,7 @@ impl Ask for Aborting<'_> {
         let Session { store, config, .. } = self.session;
         match store.abort_upload(self.object, self.upload_id, config.first_byte_timeout()).await {
             Ok(()) => Ok(Attempted::Answered(())),
-            // Somebody else has ended it.
+            // Another client has ended it.
             Err(RequestFailure::Refused { code, .. }) if code == "NoSuchUpload" => Ok(Attempted::Answered(())),
             Err(RequestFailure::Transient(error)) => Ok(Attempted::Failed(error)),
             Err(failure) => Err(failure.into_error(&self.object.address, None)),

@@ -1,6 +1,6 @@
-//! [`Steering`]: one transfer's controller, and the parts on their way that it may cut short.
+//! [`Steering`]: one transfer's controller, and the parts in flight that it may cut short.
 //!
-//! The deciding rule is [`Controller`]; here are the clock, the lock, and the wake-ups.
+//! [`Controller`] is the rule that decides. This file adds the clock, the lock, and the wake-ups.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use crate::words::found::Found;
 use crate::words::timeline::{Moment, Timeline};
 use crate::words::verdict::Evidence;
 
-/// A request that waits for its turn looks again after that time, for the rate may have changed.
+/// A request that waits for its turn checks again after this time, because the rate may have changed.
 const LONGEST_NAP: Duration = Duration::from_millis(100);
 
 /// The number of a transfer's requests in flight, and the size of its parts.
@@ -32,15 +32,15 @@ pub(crate) struct Steering {
     adaptive: bool,
     state: Mutex<State>,
     started: Instant,
-    /// Held by the request whose turn is next, where requests follow each other at a rate; others wait in their order.
+    /// Held by the next request if requests are sent at a limited rate; the others wait in their order.
     turn: tokio::sync::Mutex<()>,
-    /// Told when more requests may begin than before.
+    /// Notified when more requests may begin than before.
     more: Notify,
     /// Whether every byte has been asked for.
     at_the_end: AtomicBool,
-    /// Told when requests may be late sooner than before.
+    /// Notified when requests count as late sooner than before.
     sooner: Notify,
-    /// Told when a part was sent or has ended, and when every byte has been asked for.
+    /// Notified when a part was sent or has ended, and when every byte has been requested.
     parts: Notify,
 }
 
@@ -54,28 +54,28 @@ struct State {
     left: Option<u32>,
     /// Parts that are to be cut off where they are.
     shed: u32,
-    /// Whether connections are looked at by [`give_up_slow`](Steering::give_up_slow): all may wait for one.
+    /// Whether [`give_up_slow`](Steering::give_up_slow) checks the connections, because all may wait for one.
     gives_up: bool,
     answers: u64,
     second_requests: u64,
     splits: u64,
-    /// `None`: nobody asked for it.
+    /// `None` if it was not requested.
     timeline: Option<Timeline>,
 }
 
-/// The bytes of one part while it is fetched: its end may come nearer meanwhile.
+/// The bytes of a part while it is fetched; its end may be cut off meanwhile.
 #[derive(Debug)]
 pub(crate) struct Span {
     planned: Range<u64>,
     place: Mutex<Place>,
-    /// Told when its end was cut off, and when its connection is given up.
+    /// Notified when its end is cut off, and when its connection is abandoned.
     stopped: Notify,
 }
 
 #[derive(Debug, Clone)]
 struct Place {
     start: u64,
-    /// The first byte that nobody has taken yet.
+    /// The first byte that was not taken yet.
     at: u64,
     end: u64,
     /// When its first answer began; after a connection was given up, the first answer since then.
@@ -86,7 +86,7 @@ struct Place {
     coming: Option<(u64, Arc<AtomicU64>)>,
     /// Whether its connection is given up, until the next answer begins.
     is_given_up: bool,
-    /// Whether no request for it is on its way: it waits for its turn, or for the end of a pause.
+    /// Whether no request for it is in flight: it waits for its turn, or for the end of a pause.
     waits: bool,
 }
 
@@ -160,7 +160,7 @@ impl Steering {
         Some(bytes)
     }
 
-    /// A part has to be asked for once more.
+    /// A part must be requested again.
     pub(crate) fn planned_again(&self) {
         if let Some(mut state) = self.state() {
             state.controller.planned_one();
@@ -206,16 +206,17 @@ impl Steering {
         Flow { steering: self.clone(), beside, answered: false, refused: false }
     }
 
-    /// Waits until a request that was sent at `began` is late to its first byte; for ever where none ever is. The
-    /// `patient` wait as long at the end as before it.
-    pub(crate) async fn late(&self, began: Instant, patient: bool) {
+    /// Waits until a request that was sent at `began` is late to its first byte; for ever where none ever is. Where a
+    /// second request was `refused` before, it is late as soon at the end as before it, and twice as long after each
+    /// further refusal.
+    pub(crate) async fn late(&self, began: Instant, refused: u32) {
         if !self.adaptive {
             return std::future::pending().await;
         }
         loop {
             let mut sooner = std::pin::pin!(self.sooner.notified());
             sooner.as_mut().enable();
-            let Some(late_at) = self.late_at(began, patient) else { return };
+            let Some(late_at) = self.late_at(began, refused) else { return };
             tokio::select! {
                 () = sleep_until(late_at) => {}
                 () = sooner => {}
@@ -224,9 +225,9 @@ impl Steering {
     }
 
     /// When the request is late; `None` once it is.
-    fn late_at(&self, began: Instant, patient: bool) -> Option<Instant> {
-        let at_the_end = !patient && self.at_the_end.load(Ordering::Relaxed);
-        let late_at = began + self.state()?.controller.late_after(at_the_end);
+    fn late_at(&self, began: Instant, refused: u32) -> Option<Instant> {
+        let at_the_end = refused == 0 && self.at_the_end.load(Ordering::Relaxed);
+        let late_at = began + self.state()?.controller.late_after(at_the_end) * 2_u32.pow(refused.saturating_sub(1));
         (Instant::now() < late_at).then_some(late_at)
     }
 
@@ -269,7 +270,7 @@ impl Steering {
         may
     }
 
-    /// Whether all bytes have been asked for: from then on requests are late sooner.
+    /// Whether all bytes have been requested: from then on requests count as late sooner.
     pub(crate) fn planned(&self, all: bool) {
         self.lock().controller.planned(self.started.elapsed(), all);
         if self.at_the_end.swap(all, Ordering::Relaxed) != all && all {
@@ -278,7 +279,7 @@ impl Steering {
         }
     }
 
-    /// So many parts of one size, whose ends nobody can take, have not begun: the last of them begin sooner.
+    /// Reports the number of unsent parts of one size that cannot be split: the last of them begin sooner.
     pub(crate) fn parts_left(&self, parts: u64) {
         if let Some(mut state) = self.state() {
             state.left = Some(u32::try_from(parts).unwrap_or(u32::MAX));
@@ -300,7 +301,7 @@ impl Steering {
         state.note(false);
     }
 
-    /// A part is done, its permit is free, and so much came.
+    /// A part is done, its permit is free, and these bytes have arrived.
     pub(crate) fn part_done(&self, seen: Seen) {
         if let Some(mut state) = self.state() {
             let now = state.target();
@@ -323,8 +324,8 @@ impl Steering {
         self.more.notified().await;
     }
 
-    /// Cuts parts short that are too many or crawl, or whose end is better fetched by others: the bytes to be asked for
-    /// again, and in how large parts. `left` bytes are not asked for yet.
+    /// Cuts parts short that are too many or too slow, or whose end other requests should fetch. Returns the bytes to
+    /// request again, and the part size for them. `left` bytes are not requested yet.
     pub(crate) fn cut_off(&self, left: u64) -> Option<(Range<u64>, u64)> {
         let mut state = self.state()?;
         state.shed += state.controller.shed();
@@ -354,8 +355,8 @@ impl Steering {
         Some((off, part_bytes))
     }
 
-    /// Withdraws parts that wait for their turn, where larger ones are to be made of them: the bytes to be asked for
-    /// again, and in how large parts. `left` bytes are not asked for yet.
+    /// Withdraws waiting parts that are to be merged into larger ones. Returns the bytes to request again, and the part
+    /// size for them. `left` bytes are not requested yet.
     pub(crate) fn merge(&self, left: u64) -> Vec<(Range<u64>, u64)> {
         let Some(mut state) = self.state().filter(|state| state.controller.is_paced()) else { return Vec::new() };
         let mut waiting: Vec<Range<u64>> = state.on_their_way.iter().filter_map(|span| span.waiting()).collect();
@@ -363,7 +364,7 @@ impl Steering {
         let mut withdrawn = Vec::new();
         for Merged { bytes, part_bytes } in state.controller.merge(&waiting, left) {
             let spans = state.on_their_way.iter().filter(|span| bytes.contains(&span.left().start));
-            // Some may have had their turn meanwhile.
+            // Some of them may have been sent meanwhile.
             let parts: Vec<Range<u64>> = spans.filter_map(|span| span.withdraw()).collect();
             state.controller.withdrawn(u32::try_from(parts.len()).unwrap_or(u32::MAX));
             withdrawn.extend(together(parts).into_iter().map(|bytes| (bytes, part_bytes)));
@@ -371,8 +372,7 @@ impl Steering {
         withdrawn
     }
 
-    /// Gives up the connections of parts whose ends nobody else can take, where another connection brings the rest much
-    /// sooner.
+    /// Abandons the connections of parts that cannot be split, if another connection would bring the rest much sooner.
     pub(crate) fn give_up_slow(&self) {
         let Some(mut state) = self.state() else { return };
         state.gives_up = true;
@@ -395,11 +395,11 @@ impl Steering {
     pub(crate) fn evidence(&self, received: u64) -> Evidence {
         self.look(received, 0);
         let evidence = self.lock().controller.evidence();
-        // Nobody looked for the right number of requests where it was given.
+        // If the number of requests was given, the right number was not searched.
         Evidence { link_was_full: self.adaptive && evidence.link_was_full, ..evidence }
     }
 
-    /// The transfer's course until now; empty where nobody asked for it.
+    /// The course of the transfer until now; empty if it was not requested.
     pub(crate) fn moments(&self) -> Vec<Moment> {
         let mut state = self.lock();
         state.note(true);
@@ -450,7 +450,8 @@ impl Flow {
             state.answers
         };
         self.answered = true;
-        // Each of the first answers says much about the time of one. Later ones say little, and would wake many.
+        // Each of the first answers tells much about the answer time. Later ones tell little, and would wake many
+        // requests.
         if answers <= FEW as u64 {
             self.steering.sooner.notify_waiters();
         }
@@ -513,7 +514,7 @@ impl Span {
         self.planned.clone()
     }
 
-    /// The bytes that nobody has taken yet, half-open.
+    /// The bytes that were not taken yet, as a half-open range.
     pub(crate) fn left(&self) -> Range<u64> {
         let place = self.place();
         place.at..place.end
@@ -567,7 +568,7 @@ impl Span {
         self.stopped.notify_one();
     }
 
-    /// A request for it is sent.
+    /// A request for the part was sent.
     pub(crate) fn asked(&self) {
         self.place().waits = false;
     }
@@ -592,7 +593,7 @@ impl Span {
         Some(left)
     }
 
-    /// Cuts at most `bytes` off its end, none that were taken. Gives those that were.
+    /// Cuts at most `bytes` off its end, but no bytes that were taken. Returns the cut range.
     fn shorten(&self, bytes: u64) -> Range<u64> {
         let mut place = self.place();
         let (came, end) = (place.came(), place.end);
@@ -685,15 +686,19 @@ mod tests {
             drop(steering.asked().answered(Duration::from_millis(100)));
         }
         let began = Instant::now();
-        let mut late = Box::pin(steering.late(began, false));
+        let mut late = Box::pin(steering.late(began, 0));
         assert!(futures::poll!(&mut late).is_pending());
         tokio::time::advance(Duration::from_millis(150)).await;
         assert!(futures::poll!(&mut late).is_pending(), "others take 100 ms, and it may take twice as long");
         steering.planned(true);
         late.await;
         assert_eq!(began.elapsed(), Duration::from_millis(150));
+        for (refused, ms) in [(1, 200), (2, 400), (3, 800)] {
+            steering.late(began, refused).await;
+            assert_eq!(began.elapsed(), Duration::from_millis(ms), "after {refused} refusals");
+        }
         let fixed = Steering::new(bounds, false, Instant::now(), None);
-        assert!(fixed.late(began, false).now_or_never().is_none() && !fixed.may_ask_again(Duration::MAX));
+        assert!(fixed.late(began, 0).now_or_never().is_none() && !fixed.may_ask_again(Duration::MAX));
         assert_eq!((fixed.target(), fixed.part_bytes(1 << 40), fixed.due()), (8, None, None));
     }
 

@@ -1,11 +1,11 @@
-//! The turns of many small downloads: as many run as are worth having in flight at once.
+//! The turns of many small downloads: only as many run at once as bring a gain.
 //!
-//! One that takes a single request at a time has no parts to shed when the receiver is behind, and learns nothing
-//! before it is done. So those of a client learn together, by the rule that each larger one has for its parts, and wait
-//! here before their first request.
+//! A download with a single request has no parts to reduce when the receiver is behind, and no measurement before it is
+//! done. So the small downloads of a client share the rule that a larger download has for its parts, and wait here
+//! before their first request.
 //!
-//! A waiting download holds nothing that others wait for: no permit, no memory. A turn that is dropped goes to the next
-//! one.
+//! A waiting download holds nothing that others wait for, neither a permit nor memory. A dropped turn goes to the next
+//! download.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +26,7 @@ struct State {
     rule: Concurrency,
     /// The totals of the finished downloads.
     seen: Seen,
-    /// Turns that are free or taken. Those that are too many go as they come back.
+    /// The free and the taken turns. Surplus turns are removed when they are returned.
     turns: usize,
     taken: usize,
 }

@@ -1,7 +1,7 @@
-//! Uploads: the public builder, and the ways it can go.
+//! Uploads: the public builder, and the kinds of upload.
 //!
-//! Dropped before its end, an upload leaves no object, or the whole one where the server had it already; the multipart
-//! upload that it had begun is aborted by a task of its own, or kept where it can be gone on with.
+//! An upload that is dropped leaves no object, or the whole object if the server had finished it. A separate task
+//! aborts its multipart upload, or keeps it if it can be continued.
 
 mod collected;
 pub(crate) mod content;
@@ -14,14 +14,15 @@ mod resume;
 pub(crate) mod source;
 
 use std::future::IntoFuture;
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::doors::blocking;
-use crate::doors::source::{self as source_file, Opened};
+use crate::doors::source::{self as source_file, Opened, READ_BYTES};
 use crate::doors::special;
 use crate::engine::limits::files;
 use crate::engine::session::Session;
@@ -40,19 +41,24 @@ use order::{Order, Resume};
 use part::Carrier;
 use source::{Kind, UploadSource};
 
+/// The time to open files, and to read small ones, over all uploads of this process: a small file is opened and read
+/// once.
+static FILES_PACE: LazyLock<ReadPace> = LazyLock::new(ReadPace::new);
+
 /// An upload; [`Client::upload`](crate::Client::upload) makes it, and awaiting it runs it.
 ///
 /// A source below [`multipart_threshold`](crate::TransferConfig::multipart_threshold) is one PutObject; a larger one,
 /// or one of unknown length, is a multipart upload whose parts go in parallel (S3 User Guide, "Uploading and copying
 /// objects using multipart upload"). The object appears when all its bytes are there and their checksum agrees, or not
-/// at all. An error aborts the multipart upload before it is told; dropping the future does so in the background.
+/// at all. After an error the multipart upload is aborted before the error is returned; dropping the future aborts it
+/// in the background.
 ///
 /// Memory: a request that sends a file, or bytes in memory, holds a few buffers of it; a part of a stream is in memory
 /// until the server has it. Both stay within [`memory_limit`](crate::TransferConfig::memory_limit).
 ///
 /// # Errors
 ///
-/// [`TransferError`]. An object that was there before is as it was then.
+/// [`TransferError`]. An existing object is unchanged then.
 #[derive(Debug)]
 #[must_use = "an upload does nothing until it is awaited"]
 pub struct Upload {
@@ -66,37 +72,37 @@ impl Upload {
         Self { order }
     }
 
-    /// Counts into `progress`, together with the other transfers that do. Bytes count when they have been handed to the
-    /// network for the first time; sent again, they do not count again.
+    /// Counts into `progress`, which several transfers may share. Bytes count when they are handed to the network for
+    /// the first time, and not again when they are resent.
     pub fn progress(mut self, progress: Progress) -> Self {
         self.order.progress = progress.into();
         self
     }
 
-    /// The source's size, where a stream's is known: parts are then as large as that needs. A stream that brings more
-    /// or less is uploaded all the same.
+    /// The size of a stream in bytes, if it is known; the part size is then chosen for it. A stream with more or fewer
+    /// bytes is still uploaded.
     pub fn object_bytes(mut self, bytes: u64) -> Self {
         self.order.object_bytes = Some(bytes);
         self
     }
 
-    /// Goes on where an earlier upload of the same file to the same place stopped, be it in this process or in one that
-    /// was killed, and leaves the means to do so where this one stops: the parts at the server, and a small journal
-    /// beside the file (`.s3xfer-upload-...`), which goes when the object is there. At most one part a connection is
-    /// sent twice. Off by default; without effect on sources other than files, and on those that are one request.
+    /// Continues an earlier upload of the same file to the same place, whether it stopped in this process or in one
+    /// that was killed. If this upload stops, it can be continued in turn: the parts stay at the server, and a small
+    /// journal lies beside the file (`.s3xfer-upload-...`) until the object is there. At most one part per connection
+    /// is sent twice. Off by default; without effect on sources other than files, and on uploads of one request.
     ///
-    /// An upload that is dropped, or fails with an error that another attempt may not meet, then stays at the server,
-    /// where its parts are charged as objects are, until it is gone on with or [aborted](crate::Client::abort_stale). A
-    /// file whose size, time of modification or inode differs is not gone on with: the earlier upload is aborted, a
-    /// warning is logged, and [`resumed_bytes`](TransferReport::resumed_bytes) is 0. The same holds where another
-    /// content type, metadata, encryption or checksum is asked for. Where no journal can be written beside the file, a
-    /// warning says so, and the upload cannot be gone on with.
+    /// An upload that is dropped, or fails with an error that another attempt may avoid, then stays at the server until
+    /// it is continued or [aborted](crate::Client::abort_stale). Meanwhile its parts are charged like objects. If the
+    /// file's size, modification time or inode has changed, the earlier upload is aborted, a warning is logged, and
+    /// [`resumed_bytes`](TransferReport::resumed_bytes) is 0. The same happens if another content type, metadata,
+    /// encryption or checksum is requested. If no journal can be written beside the file, a warning says so, and the
+    /// upload cannot be continued.
     pub fn resume(mut self, resume: bool) -> Self {
         self.order.resume = if resume { Resume::BesideTheFile } else { Resume::No };
         self
     }
 
-    /// As [`resume`](Self::resume), with the journal in that folder, which has to be there.
+    /// As [`resume`](Self::resume), with the journal in this existing folder.
     pub fn resume_in(mut self, folder: impl Into<PathBuf>) -> Self {
         self.order.resume = Resume::In(folder.into());
         self
@@ -110,33 +116,33 @@ impl Upload {
         self
     }
 
-    /// The checksum that is computed of the bytes as they are read, sent along, and kept by S3 with the object, of the
-    /// FULL_OBJECT type; CRC64NVME by default. The upload fails where the server refuses it.
+    /// The checksum that is computed while the bytes are read, sent to S3, and stored with the object, of the
+    /// FULL_OBJECT type; CRC64NVME by default. The upload fails if the server refuses this algorithm.
     ///
-    /// Some servers other than S3 refuse the default, too. The request is then sent once more without a checksum, and
-    /// the client's later requests for that bucket have none. A warning is logged, and the report's
-    /// [`integrity`](TransferReport::integrity) is [`NoChecksum`](crate::NotValidated::NoChecksum) unless the server
-    /// tells one all the same.
+    /// Some servers other than S3 refuse the default algorithm. Then the request is sent again without a checksum, and
+    /// so are the client's later requests for that bucket. A warning is logged, and the report's
+    /// [`integrity`](TransferReport::integrity) is [`NoChecksum`](crate::NotValidated::NoChecksum), unless the server's
+    /// answers carry a checksum anyway.
     pub fn checksum(mut self, algorithm: ChecksumAlgorithm) -> Self {
         (self.order.target.checksum, self.order.target.checksum_use) = (algorithm, ChecksumUse::Chosen);
         self
     }
 
-    /// No request carries a checksum, so the server compares the bytes with nothing. For servers that refuse checksums
-    /// in a way that is not recognised; see [`checksum`](Self::checksum), of which the last call counts.
+    /// Sends no checksum, so the server cannot check the bytes. It is for servers that refuse checksums in a way that
+    /// is not recognised. Of this and [`checksum`](Self::checksum), the last call counts.
     pub fn without_checksum(mut self) -> Self {
         self.order.target.checksum_use = ChecksumUse::No;
         self
     }
 
-    /// `Content-Type`. Without it, the type is guessed from the key's extension; `application/octet-stream` where that
-    /// says nothing.
+    /// `Content-Type`. Without it, the type is guessed from the key's extension; for unknown extensions it is
+    /// `application/octet-stream`.
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.order.target.attributes.content_type = Some(content_type.into());
         self
     }
 
-    /// The content type is `application/octet-stream` where none is given, for any key.
+    /// Turns the guess off: without a given content type it is `application/octet-stream` for any key.
     pub fn no_guessed_content_type(mut self) -> Self {
         self.order.guess_content_type = false;
         self
@@ -154,7 +160,7 @@ impl Upload {
         self
     }
 
-    /// `Content-Encoding`, given back with the object. The bytes are not encoded, they are as the source has them.
+    /// `Content-Encoding`, given back with the object. The bytes are sent unchanged.
     pub fn content_encoding(mut self, content_encoding: impl Into<String>) -> Self {
         self.order.target.attributes.content_encoding = Some(content_encoding.into());
         self
@@ -194,6 +200,20 @@ impl IntoFuture for Upload {
     }
 }
 
+/// Opens the source: on this thread if it is a regular file and opening has been quick lately, otherwise on a thread
+/// that may block.
+///
+/// # Errors
+///
+/// The operating system's word.
+async fn open(path: PathBuf) -> io::Result<Opened> {
+    let looked = path.clone();
+    match FILES_PACE.run(0, move || source_file::open_regular(&looked)).await? {
+        Some(file) => Ok(Opened::File(file)),
+        None => blocking::run(move || source_file::open(&path)).await,
+    }
+}
+
 async fn run(order: Order) -> Result<TransferReport, TransferError> {
     let Order { shared, source, mut target, object_bytes, guess_content_type, least_part_bytes, resume, .. } = order;
     let Order { keep_time, progress, .. } = order;
@@ -225,13 +245,16 @@ async fn run(order: Order) -> Result<TransferReport, TransferError> {
             let opened = files().await;
             let failed = |action, source| TransferError::Source { from: path.display().to_string(), action, source };
             let (looked, path_too) = (path.clone(), path.clone());
-            match blocking::run(move || source_file::open(&looked)).await {
+            match open(looked).await {
                 Ok(Opened::File(file)) => {
                     if let Some(time) = file.modified().filter(|_| keep_time).and_then(mtime::written) {
                         target.attributes.metadata.push((mtime::NAME.to_owned(), time));
                     }
                     let carrier = Carrier::new(session, target, Some(path_too));
-                    let source = known::Known::File(Arc::new(file), ReadPace::new());
+                    // A large file has reads enough to be judged by its own.
+                    let is_small = file.bytes() <= READ_BYTES;
+                    let pace = if is_small { FILES_PACE.clone() } else { ReadPace::new() };
+                    let source = known::Known::File(Arc::new(file), pace);
                     let report = known::run(&carrier, source, (wanted, resume), progress).await;
                     drop(opened);
                     report
@@ -249,9 +272,7 @@ async fn run(order: Order) -> Result<TransferReport, TransferError> {
                     let Kind::Stream(stream) = source.kind else { unreachable!("a reader is a stream") };
                     collected::run(&carrier, stream, (wanted, object_bytes), progress).await
                 }
-                Ok(Opened::NothingToRead) => {
-                    Err(failed(SourceAction::SendKind, std::io::ErrorKind::InvalidInput.into()))
-                }
+                Ok(Opened::NothingToRead) => Err(failed(SourceAction::SendKind, io::ErrorKind::InvalidInput.into())),
                 Err(error) => Err(failed(SourceAction::Open, error)),
             }
         }

@@ -1,12 +1,11 @@
-//! From the tasks that receive to the sink, through a bounded queue that one of them empties at a time.
+//! The way of pieces from the receiving tasks to the sink, through a bounded queue that one task at a time empties.
 //!
-//! The task that finds nobody writing writes, its own piece and those that the others bring meanwhile; they go back to
-//! the network at once. So no two threads meet at the lock that a file system has for each file (where they would sleep
-//! and be woken for every piece), and no piece is handed to a thread that waits for work. When writes become slow, a
-//! thread that may block takes over.
+//! If no task is writing, a task writes its own piece and those that other tasks bring meanwhile. The other tasks go
+//! back to the network at once. So no two threads contend for the file's lock in the file system, where they would
+//! sleep and be woken for every piece, and no piece is handed to an idle thread. When writes become slow, a thread that
+//! may block takes over.
 //!
-//! Dropped in the middle, nothing is awaited: the writer finishes the pieces that are queued, into a file that has lost
-//! its name, and ends.
+//! When it is dropped, nothing is awaited: the writer finishes the queued pieces, into a file without a name, and ends.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,7 +57,7 @@ struct State {
     waiting: VecDeque<Entry>,
     /// Pieces among them.
     pieces: usize,
-    /// Whether somebody is emptying the queue.
+    /// Whether a task is emptying the queue.
     draining: bool,
     /// The first error; nothing is written after it.
     failed: Option<TransferError>,
@@ -70,7 +69,7 @@ struct State {
 enum Entry {
     /// With its room in memory and the slot it occupies until it is written.
     Piece(Piece, Option<Reservation>, OwnedSemaphorePermit),
-    /// Told when all pieces before it are written.
+    /// Notified when all earlier pieces are written.
     Mark(oneshot::Sender<()>),
 }
 
@@ -89,11 +88,11 @@ impl Writer {
         self.sink.gathers()
     }
 
-    /// Takes a piece, and keeps its `room` until it is written; waits while the queue is full.
+    /// Accepts a piece, and keeps its `room` until the piece is written; waits while the queue is full.
     ///
     /// # Errors
     ///
-    /// [`WriteError::Stopped`] once any piece could not be written; [`finish`](Self::finish) tells why.
+    /// [`WriteError::Stopped`] once a piece could not be written; [`finish`](Self::finish) returns the reason.
     pub(crate) async fn push(&self, piece: Piece, room: Option<Reservation>) -> Result<(), WriteError> {
         let Some(queue) = &self.queue else {
             return Ok(self.write(&piece)?);
@@ -128,14 +127,14 @@ impl Writer {
         }
     }
 
-    /// Waits until every piece is on its way to the disk (in the kernel's hands).
+    /// Waits until the kernel has accepted every piece.
     ///
     /// # Errors
     ///
-    /// The first one that any write met.
+    /// The first error of any write.
     pub(crate) async fn finish(&self) -> Result<(), TransferError> {
         let Some(queue) = &self.queue else { return Ok(()) };
-        // All slots are free again when all pieces are written; closed ones say that a write failed.
+        // All slots are free again when all pieces are written; closed slots mean that a write failed.
         let all = queue.slots.acquire_many(queue.capacity).await;
         match queue.state().failed.take() {
             Some(error) => Err(error),
@@ -146,7 +145,7 @@ impl Writer {
         }
     }
 
-    /// Most pieces that waited at one moment.
+    /// The largest number of pieces that waited at the same time.
     pub(crate) fn peak(&self) -> u32 {
         self.queue.as_ref().map_or(0, |queue| u32::try_from(queue.state().peak).unwrap_or(u32::MAX))
     }
@@ -164,7 +163,7 @@ impl Writer {
     fn enqueue(&self, queue: &Arc<Queue>, entry: Entry) -> Result<(), WriteError> {
         let in_place = {
             let mut state = queue.state();
-            // The error itself may have been told already.
+            // The error itself may have been reported already.
             if queue.slots.is_closed() {
                 return Err(WriteError::Stopped);
             }
@@ -191,7 +190,7 @@ impl Writer {
     }
 
     /// Writes the waiting pieces, but no more than `most`, and none in place once writes are slow. False: another
-    /// thread has to go on.
+    /// thread must continue.
     fn drain(&self, queue: &Queue, most: u32) -> bool {
         for written in 0.. {
             let entry = {

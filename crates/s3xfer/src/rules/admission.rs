@@ -1,9 +1,9 @@
 //! The shares of a memory limit: one for requests in flight, the rest for bytes that wait to be written.
 //!
-//! A request has its share before it is sent, so that there is room for everything that it receives; bytes that are
-//! kept while more are received (a piece that is not full, a piece that waits for the disk, a part that waits for its
-//! turn in a stream) are admitted one frame at a time. The shares never mix: however many requests there are, there is
-//! room to write from, so no task can wait for memory that is never freed.
+//! A request has its share before it is sent, so there is memory for everything that it receives. Bytes that are kept
+//! while more arrive (a piece that is not full, a piece that waits for the disk, a part that waits for its turn in a
+//! stream) are admitted one frame at a time. The shares never mix: however many requests there are, there is memory to
+//! write from, so no task can wait for memory that is never freed.
 
 use crate::words::config::TransferConfig;
 use crate::words::piece::FRAME_BYTES;

@@ -1,8 +1,8 @@
 //! [`AtOnce`]: whether a server refuses requests (503) by their number at one moment, not by their rate.
 //!
-//! A limit on the number leaves the same number of others beside every refused request, and never lets more of them
-//! flow. A limit on the rate refuses beside few in the first burst, and beside many later. Volleys that agree are
-//! believed, until others contradict them or time has passed.
+//! Under a limit on the number, every refused request has the same number of others in flight beside it, and more never
+//! flow. Under a limit on the rate, a refused request has few others beside it in the first burst, and many later.
+//! Volleys of refusals that agree count as a limit on the number, until others contradict them or time has passed.
 
 /// Follows the volleys of refusals.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct AtOnce {
     wrong: u32,
 }
 
-/// The requests beside one that is sent.
+/// The requests in flight beside the one that is sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Beside {
     /// Those in flight.
@@ -34,22 +34,22 @@ pub(crate) struct Beside {
     pub(crate) refused: u64,
 }
 
-/// Share by which two numbers may differ that are the same; they always may by one. Under a limit on the rate, numbers
-/// that differ by a tenth follow each other by chance.
+/// The share by which two numbers may differ and still count as equal; a difference of one always counts as equal.
+/// Under a rate limit, numbers that differ by a tenth follow each other by chance.
 const SAME: f64 = 0.02;
-/// Share of the others whose bodies flow; a server that has stopped to answer leaves fewer.
+/// The least share of the other requests whose bodies must flow; a server that has stopped answering leaves fewer.
 const FLOWED: f64 = 0.5;
 /// Volleys in a row that must agree with the one before them.
 const AGREED: u32 = 2;
 /// Volleys beside clearly fewer after which no number is believed any more.
 const WRONG: u32 = 2;
-/// Seconds for which a number is believed the first time, and the most: the server may take more meanwhile.
+/// Seconds for which a number is trusted at first, and at most: the server may accept more later.
 const SHORTEST: f64 = 5.0;
 const LONGEST: f64 = 60.0;
 
 impl Beside {
-    /// Those that the server had to serve beside it, once so many have been `refused` in all. Refusals come in the
-    /// order of the requests: those since then were of requests before this one.
+    /// The requests that the server had to serve beside it, once `refused` requests were refused in all. Refusals come
+    /// in the order of the requests: the refusals since then belong to earlier requests.
     fn others(self, refused: u64) -> f64 {
         f64::from(self.in_flight) - refused.saturating_sub(self.refused) as f64
     }
@@ -69,7 +69,7 @@ impl AtOnce {
         (self.newest, self.newest_at) = (Some(beside.others(refused).max(1.0)), now);
     }
 
-    /// A request was taken, by the time of which `refused` had been in all.
+    /// A request was accepted; until then `refused` requests were refused in all.
     pub(crate) fn taken(&mut self, beside: Beside, refused: u64) {
         self.taken_beside = self.taken_beside.max(beside.others(refused));
     }

@@ -1,4 +1,4 @@
-//! The checksum of an object from those of its parts. The one file that names crc-fast.
+//! The checksum of an object from those of its parts. Only this file names crc-fast.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -19,7 +19,7 @@ pub(crate) struct SmallFrames {
 }
 
 impl SmallFrames {
-    /// Whether `frame` is one to copy, and there is room for it.
+    /// Whether `frame` should be copied, and there is room for it.
     pub(crate) fn wants(&self, frame: &Bytes) -> bool {
         frame.len() < SMALL_BYTES && self.bytes.len() + frame.len() <= TOGETHER_BYTES
     }

@@ -1,6 +1,6 @@
 //! Whether a sync transfers an object that its target has already.
 //!
-//! By default as the AWS CLI does for uploads and copies: another size, or a source that is newer
+//! The default is the AWS CLI's rule for uploads and copies: another size, or a newer source
 //! (`awscli/customizations/s3/syncstrategy/base.py`). Downloads follow the same rule here.
 
 use std::time::SystemTime;

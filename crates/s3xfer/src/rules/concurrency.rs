@@ -1,10 +1,10 @@
-//! Number of parts that the receiver can take at once: all that may be in flight, unless it is behind.
+//! The number of parts that the receiver can take at once: the largest number allowed, unless the receiver is behind.
 //!
-//! While a transfer waits for the network, a connection that has just been read has nothing more to give. Where the
-//! next frame is there at once, time after time, its bytes have been waiting in the kernel: the processors or the disk
-//! are the limit, and more connections only make those queues longer, until the bytes read from them have left the
-//! processor's cache. (Over loopback with TLS into tmpfs, 32 connections cost 0.91 s of processor time for each GiB and
-//! 8 cost 0.73 s, in the same time.)
+//! While a transfer waits for the network, a connection that has just been read has no more bytes. If the next frame is
+//! repeatedly there at once, its bytes have been waiting in the kernel. Then the processors or the disk are the limit,
+//! and more connections only lengthen the kernel's queues, until their bytes have left the processor's cache. (Over
+//! loopback with TLS into tmpfs, 32 connections cost 0.91 s of processor time for each GiB and 8 cost 0.73 s, in the
+//! same time.)
 //!
 //! The [controller](super::control) finds the number of requests that the network can use; this rule only takes away.
 
@@ -21,11 +21,11 @@ const SETTLING: u32 = 4;
 /// The totals since the transfer began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
-    /// Answers whose first bytes came.
+    /// The answers whose first bytes have arrived.
     pub(crate) answers: u64,
     pub(crate) frames: u64,
-    /// Frames among them that were there when they were asked for; not those that are an answer's first, which may have
-    /// come with its head in any case.
+    /// The frames among them that were available when the receiver asked for them. An answer's first frame does not
+    /// count, because it may have come with the head.
     pub(crate) later_at_once: u64,
 }
 

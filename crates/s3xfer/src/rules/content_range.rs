@@ -1,4 +1,4 @@
-//! The range that an answer holds, compared with the one that was asked for.
+//! The range of an answer, compared with the requested range.
 //!
 //! RFC 9110, section 14.4 (Content-Range), and 15.3.7 (206).
 

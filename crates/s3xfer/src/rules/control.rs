@@ -1,16 +1,16 @@
 //! [`Controller`]: the number of requests in flight and the size of parts, from the bytes that have come so far.
 //!
-//! The judge is the rate of one body: bytes over the time that bodies flowed. It stays the same while the link has room
-//! for more of them and falls in proportion once it has none, however the waves of answers change the bytes of a short
-//! window. So the number of requests is doubled while the rate of a body holds. When it falls, the rates of the link
-//! and of a body are known, and with them the number of bodies that fill the link; a request waits for its first byte
-//! part of the time, so that it takes as many requests more.
+//! The rule goes by the rate of one body: bytes divided by the time in which bodies flowed. This rate stays the same
+//! while the link has room for more bodies, and falls in proportion once it has none, however the waves of answers
+//! change the bytes of a short window. So the number of requests is doubled while the rate of a body holds. When the
+//! rate falls, the rates of the link and of a body are known, and their quotient is the number of bodies that fill the
+//! link. A request waits for its first byte part of the time, so correspondingly more requests are needed.
 //!
-//! - A lower number must carry as much, or it is left again: the rate of a body may have been thought too high.
-//! - More is worse on some networks. A number at which clearly less came than at a lower one is left at once, and not
-//!   gone back to for a while; and where a lower number carries more, a still lower one is tried.
+//! - A lower number must carry as much, or it is abandoned: the rate of a body may have been estimated too high.
+//! - On some networks more requests carry less. A number with clearly less throughput than a lower one is abandoned at
+//!   once and avoided for a while; if a lower number carries more, a still lower one is tried.
 //! - Refused requests (503) came too fast, or were too many ([`Refusals`]).
-//! - A window in which the requests were not there, or waited for the receiver, says nothing.
+//! - A window without enough requests, or with requests that waited for the receiver, is not judged.
 //!
 //! `benches/auto` plays it on many networks, against fixed numbers and the rules of others; `docs/BENCHMARKS.md` has
 //! the figures. Times are since the transfer's beginning and given by the caller.
@@ -77,7 +77,7 @@ pub(crate) struct Controller {
     ceiling_seconds: f64,
     /// Bytes that are wanted in all; `None` while nobody has said so.
     wanted: Option<u64>,
-    /// Seconds in which the fastest connection was open; 0 while unknown.
+    /// Seconds in which the fastest connection opened; 0 while unknown.
     round_trip: f64,
     /// Most that came with so many bodies while the link has not been full yet.
     crest: Crest,
@@ -98,7 +98,7 @@ struct Level {
     at: f64,
     answers: u64,
     added: f64,
-    /// The beginning of its judgement: the new requests have answered, and excess ones have ended.
+    /// The time from which the level is judged: the new requests have answered, and excess requests have ended.
     mark: Option<Mark>,
 }
 
@@ -109,7 +109,7 @@ enum Phase {
     Opening(u32),
     /// It has been full.
     Steady,
-    /// Fewer requests are tried than at that level.
+    /// A number of requests below that level is being tried.
     Lowered(Reached),
 }
 
@@ -151,7 +151,7 @@ const FREE: f64 = 0.95;
 const SPARE: f64 = 1.3;
 /// Share of the present number: if fewer are needed, fewer are tried.
 const FEWER: f64 = 0.9;
-/// Seconds that must be left for that, and times that of an answer.
+/// The time that must be left for that: in seconds, and in answer times.
 const LEAST_WORTH: f64 = 2.0;
 const ANSWERS_WORTH: f64 = 8.0;
 /// Share of the rate at more requests: below it, fewer are too few.
@@ -171,15 +171,15 @@ const LONGEST_CEILING: f64 = 60.0;
 const USED: f64 = 0.75;
 /// Share of the requests that flow where answers hardly come in waves.
 const EVEN: f64 = 0.8;
-/// Share of a level's new requests whose answers make it begin.
+/// The share of a level's new requests whose answers start the level.
 const ANSWERED: f64 = 0.75;
 /// Shortest window, in seconds.
 const LEAST_WINDOW: f64 = 0.02;
-/// Bytes that each body must have brought before its rate is believed, for they come in lumps.
+/// Bytes that each body must have brought before its rate is trusted, because bytes come in bursts.
 const LUMPS: f64 = (256 << 10) as f64;
 /// Seconds of a window that lumps say nothing in, for the verdict.
 const CALM: f64 = 0.1;
-/// Seconds after which it is believed all the same.
+/// Seconds after which the rate is trusted nevertheless.
 const LONGEST_WINDOW: f64 = 0.5;
 /// Times of an answer after which requests that are too many are cut off, and the least and most seconds.
 const DRAIN: f64 = 8.0;
@@ -190,7 +190,8 @@ const LONGEST_DRAIN: f64 = 1.0;
 /// they are not served.
 const UNSERVED: u32 = 2;
 const SERVED_OF_ONE_UNSERVED: u32 = 5;
-/// Round trips in which a connection finds its rate, and the least seconds of one for which that takes long.
+/// Round trips in which a connection reaches its full rate, and the least round-trip time in seconds for which this
+/// takes long.
 const OPENING: f64 = 8.0;
 const LONG_TRIP: f64 = 0.03;
 
@@ -200,6 +201,8 @@ const LAST: f64 = 0.5;
 /// Second requests that are always within the budget, and of how many requests one more is.
 const SECOND_REQUESTS: u64 = 4;
 const REQUESTS_OF_ONE_MORE: u64 = 20;
+/// Times of the wait that is late by any measure, after which a request is very late.
+const VERY_LATE: f64 = 2.0;
 
 impl Controller {
     /// At the beginning of a transfer.
@@ -235,7 +238,8 @@ impl Controller {
         }
     }
 
-    /// An earlier transfer to the same place has found that. To be told before the first answer; later it is ignored.
+    /// Reports the findings of an earlier transfer to the same place. They are used before the first answer, and
+    /// ignored later.
     pub(crate) fn tell(&mut self, found: Found) {
         if self.meter.answers > 0 {
             return;
@@ -274,8 +278,8 @@ impl Controller {
         self.target.round().clamp(1.0, f64::from(self.bounds.requests)) as u32
     }
 
-    /// The same where `left` parts of one size have not begun, none of which can be split: a last few that begin when
-    /// all others end would have the link for themselves, and cannot fill it. They begin with those before them.
+    /// The same if `left` parts of one size have not begun and cannot be split. A few last parts that begin when all
+    /// others end would have the link to themselves, and could not fill it. They begin with the parts before them.
     pub(crate) fn target_before(&self, left: u32) -> u32 {
         let target = self.target();
         let few = (LAST * f64::from(target)) as u32;
@@ -317,13 +321,13 @@ impl Controller {
             return;
         }
         self.raise_ceiling(Reached { requests: most, rate: 0.0, at: self.meter.now });
-        // More are not worse, they are nothing, so that fewer are no better.
+        // More requests bring no loss but also no gain, so fewer are no better.
         self.ceiling.iter_mut().for_each(|ceiling| ceiling.is_tried = true);
         self.phase = Phase::Steady;
         self.set(most);
     }
 
-    /// Seconds in which a new connection finds its rate; 0 where that takes no time to speak of.
+    /// Seconds in which a new connection reaches its full rate; 0 if this time is negligible.
     fn opening(&self) -> f64 {
         if self.round_trip >= LONG_TRIP { OPENING * self.round_trip } else { 0.0 }
     }
@@ -373,7 +377,7 @@ impl Controller {
         self.refusals.slot(now, &self.meter)
     }
 
-    /// A part was planned, or has to be asked for once more, and a request for it follows.
+    /// A part was planned, or must be requested again, and a request for it follows.
     pub(crate) fn planned_one(&mut self) {
         self.unasked += 1;
     }
@@ -391,7 +395,7 @@ impl Controller {
         beside
     }
 
-    /// The first byte of one that was sent `beside` others has come after `waited`.
+    /// The first byte of a request that was sent `beside` others has come after `waited`.
     pub(crate) fn answered(&mut self, now: Duration, waited: Duration, beside: Beside) {
         self.meter.answered(now, waited);
         self.lateness.answered(waited);
@@ -453,13 +457,17 @@ impl Controller {
         Duration::try_from_secs_f64(seconds).ok()
     }
 
-    /// Whether one more second request is within the budget, after so many of them, where the first has `waited` so
-    /// long. A third of a large budget is for those that are late by any measure, not only at the end.
+    /// Whether another second request is within the budget, after the given number of them, if the first request has
+    /// `waited` this long. A third of a large budget is reserved for requests that are late by any measure, not only at
+    /// the end. A few more are for requests that are very late: a whole transfer may wait for one of them.
     pub(crate) fn may_ask_again(&self, second_requests: u64, waited: Duration) -> bool {
         let budget = SECOND_REQUESTS + self.meter.sent / REQUESTS_OF_ONE_MORE;
-        let is_late = waited.as_secs_f64() >= self.lateness.after(false);
-        !self.refusals.is_limited()
-            && second_requests < if is_late { budget } else { SECOND_REQUESTS.max(2 * budget / 3) }
+        let budget = match waited.as_secs_f64() / self.lateness.after(false) {
+            times if times >= VERY_LATE => budget + SECOND_REQUESTS,
+            times if times >= 1.0 => budget,
+            _ => SECOND_REQUESTS.max(2 * budget / 3),
+        };
+        !self.refusals.is_limited() && second_requests < budget
     }
 
     /// Number of parts to cut off, because there are too many requests; given once.
@@ -467,10 +475,10 @@ impl Controller {
         std::mem::take(&mut self.shed)
     }
 
-    /// The `waiting` parts of which larger ones are made, because they wait for their turn: in order, half-open in the
-    /// object, none empty. `left` bytes are not asked for yet.
+    /// The `waiting` parts that are merged into larger ones, because they wait for their turn: in order, as half-open
+    /// ranges of the object, none empty. `left` bytes are not requested yet.
     pub(crate) fn merge(&self, waiting: &[Range<u64>], left: u64) -> Vec<Merged> {
-        // A server that answers nothing refuses no rate, and larger parts are no help.
+        // A server that does not answer at all is not limiting a rate, so larger parts do not help.
         let pacing = self.refusals.pacing();
         if !pacing.is_on() || pacing.is_silent() || waiting.len() < 2 {
             return Vec::new();
@@ -484,7 +492,7 @@ impl Controller {
         !self.is_paced() && !self.meter.is_held_up() && self.retired.may_look(now.as_secs_f64(), self.meter.sent)
     }
 
-    /// The part whose connection is to be given up, which another one would bring much sooner.
+    /// The part whose connection is to be abandoned, because another connection would bring the part much sooner.
     pub(crate) fn retire(&mut self, parts: impl Iterator<Item = OnItsWay>) -> Option<usize> {
         let index = retire(parts, self.meter.first_byte)?;
         self.retired.one();
@@ -498,7 +506,7 @@ impl Controller {
         Some(index)
     }
 
-    /// The part whose end others should fetch. To be asked when every byte has been asked for.
+    /// The part whose end others should fetch. Call this when every byte has been requested.
     pub(crate) fn split(&self, parts: impl Iterator<Item = OnItsWay>) -> Option<Split> {
         if self.is_paced() || self.meter.is_held_up() {
             return None;
@@ -573,8 +581,8 @@ impl Controller {
         self.glance = self.meter.mark();
     }
 
-    /// Opens the connections of the next level already while the first ones are waited for, where the transfer would
-    /// take many answer times without them. The first body has told its rate by then.
+    /// Opens the connections of the next level while the first requests still wait, if the transfer would otherwise
+    /// take many answer times. The rate of the first body is known by then.
     fn rush(&mut self) {
         let Some(wanted) = self.wanted.filter(|_| !self.refusals.is_limited() && !self.has_rushed) else {
             return;
@@ -668,7 +676,7 @@ impl Controller {
             if rate < AS_MUCH * before.rate {
                 self.body_rate = body;
                 self.needed = Some(before);
-                // The network became better meanwhile if as many were worse once.
+                // The network has improved if this number was once worse.
                 self.ceiling = self.ceiling.filter(|ceiling| ceiling.requests >= before.requests);
                 return self.set(before.requests);
             }

@@ -1,7 +1,7 @@
-//! [`Crest`]: the bodies with which most came, while ever more of them begin.
+//! [`Crest`]: the number of bodies with the highest throughput, while more and more of them begin.
 //!
-//! Answers come one after the other, so a volley of requests passes through every number of bodies below its own. A
-//! link that carries less the more bodies there are shows it on the way up, long before the level could be judged.
+//! Answers come one after the other, so the number of bodies passes through every value up to the number of requests. A
+//! link that carries less with more bodies shows it on the way up, long before the level could be judged.
 
 use super::meter::{Mark, Meter};
 
@@ -13,7 +13,7 @@ pub(crate) struct Crest {
     answers: u64,
     bodies: f64,
     rate: f64,
-    /// Windows in a row in which more bodies carried less.
+    /// The number of consecutive windows in which more bodies carried less.
     worse: u32,
 }
 

@@ -1,9 +1,9 @@
 //! The next step when the request that makes an object appear is refused.
 //!
-//! An attempt that was not answered may have been carried out, and so may one that was answered with 500. So a refusal
-//! of a later one may be the first one's own doing: the object is there now (412), the multipart upload is gone because
-//! it was completed (404), or it is being completed yet (409). Then the object is looked at, and counts as written if
-//! its bytes are the ones that were sent.
+//! An attempt without an answer may have been carried out, and so may an attempt that was answered with 500. So a later
+//! attempt may be refused because the first one succeeded: the object exists now (412), the multipart upload is gone
+//! because it was completed (404), or it is still being completed (409). Then the object is looked up, and counts as
+//! written if its bytes are those that were sent.
 //!
 //! Amazon S3 API reference, PutObject and CompleteMultipartUpload, `If-None-Match`: 409 ConditionalRequestConflict says
 //! that another write is under way; a PUT is to be sent again, a multipart upload to be made anew. `If-Match` on a key
@@ -21,7 +21,7 @@ pub(crate) enum Request {
     Complete,
 }
 
-/// The server's refusal, as far as it matters here.
+/// The parts of the server's refusal that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// 412.

@@ -1,21 +1,21 @@
-//! The lowest rate: when a body that still brings bytes is too slow to go on with.
+//! The lowest rate: below it, a body is aborted although it still brings bytes.
 //!
-//! A body that brings nothing is given up by `stall_timeout`. One that trickles would go on for ever, so a transfer
-//! that has brought less than `min_bytes_per_second` over `min_rate_window_seconds` ends the body that waited so long,
-//! which is then tried again at its offset, as an attempt of `num_download_attempts`.
+//! A body that brings nothing is aborted after `stall_timeout`. A slow body would go on for ever. So if a transfer has
+//! brought less than `min_bytes_per_second` over `min_rate_window_seconds`, the body that waited so long is aborted and
+//! retried at its offset, as an attempt of `num_download_attempts`.
 //!
-//! Two rules keep honest slow links out of this. Only time in which the engine waits for the network counts, so no
-//! limit of our own, no slow disk and no slow reader looks like a slow server. And the bytes are those of all parts of
-//! the transfer: 32 requests that share 56 kbit/s bring about 200 B/s each, and one of them may have nothing for a
-//! while, but together they bring 7 kB/s.
+//! Two rules protect slow but working links. Only time in which the engine waits for the network counts, so no limit of
+//! our own, no slow disk and no slow reader looks like a slow server. And the bytes are those of all parts of the
+//! transfer: 32 requests that share 56 kbit/s bring about 200 B/s each, and one of them may have nothing for a while,
+//! but together they bring 7 kB/s.
 //!
-//! curl judges likewise (`--speed-limit`, `--speed-time`), for one connection; the AWS SDKs (stalled stream protection)
-//! do so for 1 B/s.
+//! curl has the same rule for one connection (`--speed-limit`, `--speed-time`); the AWS SDKs (stalled stream
+//! protection) have it with 1 B/s.
 
 use std::time::Duration;
 
-/// Fewer bytes from one attempt are no progress, unless they are an eighth of the request's: a server that sends one
-/// byte, breaks off and refuses for a while is not up.
+/// Fewer bytes from one attempt do not count as progress, unless they are an eighth of the requested bytes: a server
+/// that sends one byte, ends the connection and refuses requests for a while is not up.
 const PROGRESS_BYTES: u64 = 64;
 const PROGRESS_SHARE: u64 = 8;
 

@@ -1,4 +1,4 @@
-//! Whether a name is meant: patterns as Python's `fnmatch` has them, which the AWS CLI uses
+//! The selection of names by patterns like those of Python's `fnmatch`, which the AWS CLI uses
 //! (`awscli/customizations/s3/filters.py`).
 
 use crate::words::globs::Globs;

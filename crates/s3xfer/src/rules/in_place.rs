@@ -1,5 +1,5 @@
-//! The choice of the thread that writes or reads a file: the one that has received the bytes or is to send them, or one
-//! that may block.
+//! The choice of the thread that writes or reads a file: the thread that received the bytes or will send them, or a
+//! thread that may block.
 //!
 //! A write into the page cache takes tens of microseconds, less than handing the piece to another thread, whose cache
 //! does not hold it. So does a read from there. A disk that makes writers or readers wait must not stop the threads
@@ -13,7 +13,7 @@ const QUICK: Duration = Duration::from_millis(2);
 const QUICK_BYTES_PER_MS: u64 = 500_000;
 /// Larger pieces are never written in place: even a quick one would keep the thread for milliseconds.
 const LARGEST_BYTES: u64 = 4 << 20;
-/// After a slow write, as many quick ones in a row must be seen before one is made in place again.
+/// The number of consecutive quick writes after a slow one before a write is made in place again.
 const PROBATION: u32 = 32;
 
 /// Follows how long writes take, or reads.

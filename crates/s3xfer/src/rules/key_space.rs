@@ -1,13 +1,14 @@
-//! [`Sample`]: how dense keys are around some that were listed, and so where a later page of them probably begins.
+//! [`Sample`]: the density of keys around some that were listed, and from it the probable start of a later page.
 //!
-//! A key is read as a number whose digits are its letters. The digits of a place are the letters that were seen there,
-//! completed to the usual sets: 0 to 9, a to f beside digits, a to z. Places that differ little take the set of the
-//! place behind them, for a number's first digit has the same values as its last one. Keys are then as dense as
-//! between the first and the last one of the sample. A guess that is wrong costs requests, never a key.
+//! A key is read as a number with its letters as digits. The digits of a place are the letters that were seen there,
+//! completed to the usual sets: 0 to 9, a to f together with digits, a to z. Places with few different letters take the
+//! set of the next place, because a number's first digit has the same values as its last one. Keys are assumed to be as
+//! dense as between the first and the last key of the sample. A wrong guess costs requests, never a key.
 
-/// Places of a key that are looked at; a digit has fewer than 256 values, so their number has fewer than 96 bits.
+/// The number of places of a key that are used; a digit has fewer than 256 values, so their number has fewer than 96
+/// bits.
 const PLACES: usize = 12;
-/// Places before the first one in which the sample's keys differ: a sum may carry into them.
+/// The number of places before the first difference of the sample's keys: a sum may carry into them.
 const CARRIED: usize = 4;
 /// Keys that tell nothing if they are fewer.
 const FEW: usize = 50;
@@ -17,7 +18,7 @@ const VARIED: u32 = 10;
 /// The keys of a page, as numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
-    /// The beginning that all keys have in common, as far as no sum carries into it.
+    /// The common beginning of all keys, up to the places into which a sum may carry.
     before: Vec<u8>,
     /// The letters of each place behind it, in order.
     places: Vec<Vec<u8>>,
@@ -27,8 +28,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// The sample of `keys`, in order, all of which have a prefix of `prefix_bytes` bytes in common that no sum may
-    /// carry into. `None` where they tell nothing.
+    /// The sample of `keys`, in order. All share a prefix of `prefix_bytes` bytes, into which no sum may carry. `None`
+    /// if the keys give no information.
     pub(crate) fn new<'a>(keys: impl Iterator<Item = &'a str> + Clone, prefix_bytes: usize) -> Option<Self> {
         let (first, last) = (keys.clone().next()?.as_bytes(), keys.clone().last()?.as_bytes());
         let same = first.iter().zip(last).take_while(|(one, other)| one == other).count();

@@ -1,9 +1,9 @@
-//! [`Lateness`]: after how long without a first byte a request is late, and [`PartTimes`]: after how long a part that
-//! is sent is late, both judged by contemporaries.
+//! [`Lateness`]: the time without a first byte after which a request is late. [`PartTimes`]: the time after which a
+//! part that is being sent is late. Both are compared with recent requests.
 //!
 //! The slowest answers of a store take many times the usual time (Dean and Barroso 2013, "The Tail at Scale"), and a
-//! second request for the same bytes has the usual time before it. It costs no bytes where the slower of the two is
-//! given up before its body. A part that is sent twice costs its bytes twice, so it has to be later.
+//! second request for the same bytes has the usual time before it. It costs no bytes if the slower of the two is
+//! abandoned before its body. A part that is sent twice costs its bytes twice, so it has to be later.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ impl Lateness {
         self.times.push(waited.as_secs_f64());
     }
 
-    /// Seconds after which a request is late: twice as long as nine of ten take. `at_the_end`, where all wait for the
-    /// last ones, already when three of four would have come.
+    /// Seconds after which a request is late: twice the time in which nine of ten answer. `at_the_end`, when the
+    /// transfer waits for the last requests, the time in which three of four answer.
     pub(crate) fn after(&self, at_the_end: bool) -> f64 {
         let longest = self.times.seconds.iter().copied().fold(0.0, f64::max);
         if longest == 0.0 {
@@ -44,8 +44,7 @@ impl Lateness {
     }
 }
 
-/// The newest times that parts took, from their turn to be sent, the wait for it included, to the server's word that it
-/// has them.
+/// The newest times of parts: from the start of the wait for their turn to the server's confirmation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PartTimes {
     times: Newest,

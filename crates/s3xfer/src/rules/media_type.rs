@@ -3,7 +3,7 @@
 //! Source: IANA, "Media Types" (<https://www.iana.org/assignments/media-types>), and RFC 9239 for JavaScript. Only
 //! types that browsers and data tools ask for; the server names the others.
 
-/// The type of bytes of which nothing is known (RFC 2046, 4.5.1).
+/// The type of unknown bytes (RFC 2046, 4.5.1).
 pub(crate) const UNKNOWN: &str = "application/octet-stream";
 
 const TYPES: &[(&str, &str)] = &[

@@ -1,6 +1,6 @@
-//! [`merge`]: fewer and larger parts, made of those that wait for their turn where a server refuses requests.
+//! [`merge`]: fewer and larger parts, made of the parts that wait for their turn while a server refuses requests.
 //!
-//! Parts that were planned before the first refusal are as small as if requests were free. Sent one after the other,
+//! Parts that were planned before the first refusal are as small as if requests were free. When requests are paced,
 //! each of them costs a turn.
 
 use std::ops::Range;

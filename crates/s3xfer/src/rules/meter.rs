@@ -13,13 +13,13 @@ pub(crate) struct Meter {
     /// When a request was sent, answered or ended last.
     pub(crate) changed_at: f64,
     pub(crate) in_flight: u32,
-    /// Requests among them whose body has begun.
+    /// The requests among them whose bodies have begun.
     pub(crate) flowing: u32,
     /// Bodies among those that wait for the receiver, not for the network.
     pub(crate) held: u32,
     pub(crate) sent: u64,
     pub(crate) answers: u64,
-    /// Mean seconds to the first byte, the newest ones counting most.
+    /// Mean seconds to the first byte, weighted towards the newest.
     pub(crate) first_byte: f64,
     /// Bytes of all bodies.
     pub(crate) received: f64,
@@ -29,8 +29,8 @@ pub(crate) struct Meter {
     peak: u32,
     /// Whether everything has been asked for.
     is_all_asked: bool,
-    /// Seconds since then in which less than half of the peak was in flight, though not nothing: a reader may take its
-    /// time after the last one.
+    /// Seconds since then in which less than half of the peak was in flight, but more than nothing: after the last
+    /// request a reader may be slow.
     tail: f64,
     /// Seconds of all bodies that flowed.
     flowed: f64,

@@ -1,6 +1,6 @@
 //! The path below a folder that a key stands for.
 //!
-//! A path cannot leave the folder, and no two keys have the same one: a key whose path would is an error before
+//! A path cannot leave the folder, and no two keys have the same path. A key that would break this is an error before
 //! anything is written for it. Keys come in byte order, as S3 lists them (API reference, "ListObjectsV2": general
 //! purpose buckets). Without that order a key that is both file and folder is left to the file system, which refuses
 //! it, too.
@@ -37,7 +37,7 @@ pub(crate) struct FolderRules {
     pub(crate) keeps_temporary_files: bool,
 }
 
-/// Keys seen so far, as far as later ones can clash with them.
+/// The keys so far with which later keys can conflict.
 ///
 /// Memory: the path of a file only while keys that begin with it come, so at most as many as a key has bytes; where
 /// case is ignored, 16 bytes a key besides.
@@ -133,7 +133,7 @@ impl Names {
     }
 }
 
-/// Upper and lower case alike. 64 bits: of a million keys, two different ones meet in one run of 37 million.
+/// A hash of 64 bits that ignores the case. With a million keys, two different keys collide in one of 37 million runs.
 fn folded(relative: &Relative) -> u64 {
     let mut hasher = DefaultHasher::new();
     relative.path().to_lowercase().hash(&mut hasher);

@@ -1,8 +1,8 @@
-//! Bandwidth: when the next bytes may be taken.
+//! Bandwidth: the time at which the next bytes may be taken.
 
 use std::time::Duration;
 
-/// Idle time that may be made up for: a timer's granularity does not cost rate, and a pause is not followed by a burst.
+/// Idle time that may be made up for. So a timer's granularity does not cost rate, and no burst follows a pause.
 const CATCH_UP: Duration = Duration::from_millis(20);
 
 /// A meter that every transfer under one bandwidth limit passes its bytes through, in the order they come: the virtual
@@ -23,8 +23,8 @@ impl Pacer {
         Self { bytes_per_second: bytes_per_second as f64, free_at: Duration::ZERO }
     }
 
-    /// Bytes to admit at once: those that pass in [`CATCH_UP`], so that larger frames do not make steps, and no fewer
-    /// than a page.
+    /// Bytes to admit at once: the bytes of the time [`CATCH_UP`], so that larger frames do not cause steps, and at
+    /// least a page.
     pub(crate) fn slice_bytes(&self) -> u64 {
         const PAGE: u64 = 4096;
         ((self.bytes_per_second * CATCH_UP.as_secs_f64()) as u64).max(PAGE)

@@ -1,4 +1,4 @@
-//! [`Pacing`]: how fast requests may follow each other once a server has refused some for coming too fast (503).
+//! [`Pacing`]: the rate of requests after a server has refused some for coming too fast (503).
 //!
 //! Each volley asks for larger parts, too, unless the server answers nothing at all: then it refuses no rate.
 //!
@@ -52,9 +52,9 @@ const PART_BYTES: f64 = (8 << 20) as f64;
 const MOST_PART_BYTES: f64 = (1 << 30) as f64;
 /// Lowest rate.
 const LEAST: f64 = 1.0;
-/// Volleys in a row without an answer between them after which it is no rate that the server refuses.
+/// The number of consecutive volleys without an answer after which the refusals are not due to a rate limit.
 const SILENT: u32 = 3;
-/// Seconds by which a turn may be late without a loss of rate: timers are coarse.
+/// Seconds by which a turn may be late without reducing the rate, because timers are coarse.
 const LATE: f64 = 0.01;
 
 impl Pacing {

@@ -1,4 +1,4 @@
-//! [`part_bytes`]: the size of the next part of a download, from what the transfer has shown so far.
+//! [`part_bytes`]: the size of the next part of a download, from the transfer's measurements so far.
 
 /// The rule's view of the transfer.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,7 @@ pub(crate) fn part_bytes(left: u64, known: &Knowledge) -> u64 {
     let short = (SHORT * first_byte * body_rate).min(left / known.free);
     let least = opened.max(short).max(after_refusals(left, body_rate, known));
     let bytes = (spread * useful.min(together)).max(least).max(1.0);
-    // The last ones are of one size, with no small one behind them.
+    // The last parts have the same size, without a small one at the end.
     let parts = (left / bytes).round().max(1.0);
     (if parts <= WAVES * requests { (left / parts).ceil() } else { bytes }) as u64
 }

@@ -9,7 +9,7 @@ use crate::words::object::Part;
 
 /// Fewest bytes of a part, but for the last one.
 pub(crate) const LEAST_PART_BYTES: u64 = 5 << 20;
-/// Most bytes of a part, of an object that is written by one PUT, and of one that is copied by one request.
+/// The most bytes of a part, of an object written by one PUT, and of an object copied by one request.
 pub(crate) const MOST_PART_BYTES: u64 = 5 << 30;
 /// Most parts of an upload.
 pub(crate) const MOST_PARTS: u64 = 10_000;
@@ -18,9 +18,9 @@ pub(crate) const MOST_OBJECT_BYTES: u64 = MOST_PARTS * MOST_PART_BYTES;
 
 /// Bytes of a part where the engine chooses.
 const PART_BYTES: u64 = 8 << 20;
-/// Parts that a small object is cut into at least, as far as they have 5 MiB, so that several requests share the work.
+/// The least number of parts of a small object, as long as they have 5 MiB, so that several requests share the work.
 const PARTS_OF_A_SMALL_OBJECT: u64 = 16;
-/// A part of a stream whose length nobody knows is twice as large as that of so many parts before.
+/// The number of parts of a stream of unknown length after which the part size is doubled.
 const DOUBLED_AFTER: u64 = 1000;
 
 /// The caller's wishes for the size of parts.
@@ -48,9 +48,8 @@ impl Wanted {
         (bytes <= MOST_PARTS.saturating_mul(part_bytes)).then_some(part_bytes)
     }
 
-    /// Bytes of the part `number`, from 0, of a stream of unknown length. They grow, so that 10,000 parts are enough
-    /// for long streams, up to `room`, the memory there is for one. `None`: there are no more parts, or no room for
-    /// one.
+    /// The bytes of part `number`, from 0, of a stream of unknown length. The parts grow, so that 10,000 are enough for
+    /// long streams, up to `room`, the memory for one part. `None`: there are no more parts, or no memory for one.
     pub(crate) fn next_part_bytes(self, number: u64, room: u64) -> Option<u64> {
         let first = if self.is_bound { PART_BYTES.min(self.chunk_bytes) } else { self.chunk_bytes };
         let first = first.clamp(self.least_bytes, MOST_PART_BYTES);

@@ -61,7 +61,7 @@ impl Plan {
         self.in_turn
     }
 
-    /// The parts that are not among the `done` ones, in order.
+    /// The parts that are not in `done`, in order.
     pub(crate) fn cursor(&self, done: Arc<Runs>) -> Cursor {
         let left = self.bytes.length() - done.length();
         Cursor { bytes: self.bytes(), cut: self.cut, done, runs: 0, offset: 0, number: 0, left, again: Vec::new() }
@@ -166,7 +166,7 @@ struct Run {
 }
 
 impl Runs {
-    /// Adds a part that lies behind all those that are there.
+    /// Adds a part after all others.
     pub(crate) fn add(&mut self, bytes: Range<u64>) {
         match self.runs.last_mut() {
             Some(run) if run.bytes.end == bytes.start => {

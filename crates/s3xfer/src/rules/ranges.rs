@@ -1,18 +1,19 @@
-//! [`Ranges`]: a listing cut into ranges of keys, each of which is asked for by itself, and given out in order.
+//! [`Ranges`]: a listing that is cut into ranges of keys, requested separately and given out in order.
 //!
-//! S3 answers with 1000 keys at most, and where the next page begins is told at the end of the one before. A request
-//! may also begin behind any text (API reference, "ListObjectsV2", `start-after`), so pages that lie ahead are asked
-//! for at the same time, from where they probably begin ([`Sample`]). A range ends where the next one begins, so a
-//! wrong guess makes a page of few keys, or a range of several pages, and never loses or repeats a key.
+//! S3 answers with at most 1000 keys, and the end of a page gives the start of the next one. A request may also begin
+//! after any text (API reference, "ListObjectsV2", `start-after`), so later pages are requested at the same time, from
+//! their probable starts ([`Sample`]). A range ends where the next one begins. So a wrong guess makes a page of few
+//! keys, or a range of several pages, and never loses or repeats a key.
 //!
-//! - One page at a time, until two of them have shown that the server lists in order; twice as many whenever the
-//!   receiver had to wait for the next one. A receiver that is slower than the listing costs no more requests.
-//! - Pages that are held or asked for are at most twice as many as requests, and at most [`MOST_PAGES`], or
-//!   [`MOST_BYTES`] where keys are long.
-//! - Where fewer than half of the keys that came were of use, half as many requests are sent, one at last, and several
-//!   are tried again later.
-//! - A server that ignores `start-after` is asked for all of it anew, page by page; keys that were given out are
-//!   dropped. They are told by the order of their keys, so a listing without that order is an error then.
+//! - Pages are requested one at a time until two of them have shown that the server lists in order. Then the number
+//!   doubles whenever the receiver had to wait for the next page. A receiver that is slower than the listing costs no
+//!   more requests.
+//! - At most twice as many pages as requests are held or requested, at most [`MOST_PAGES`], and at most [`MOST_BYTES`]
+//!   of long keys.
+//! - If fewer than half of the received keys were useful, the number of requests is halved, down to one; several are
+//!   tried again later.
+//! - If a server ignores `start-after`, the listing starts over, page by page, and keys that were given out are
+//!   dropped. The order tells which these are, so a listing without order is an error then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use crate::words::listing::{ListedObject, Page, PageAt};
 
 /// Most requests at a time.
 pub(crate) const MOST_REQUESTS: usize = 16;
-/// Most pages that are held or asked for, and most bytes of them, by the largest one that came. Keys of S3 are up to
-/// 1,024 bytes long, and pages of usual keys have 200 KB.
+/// The limit on pages that are held or requested, and on their bytes, by the largest page so far. Keys of S3 have up to
+/// 1,024 bytes, and pages of usual keys have 200 KB.
 const MOST_PAGES: usize = 32;
 const MOST_BYTES: usize = 8 << 20;
 /// Pages that must be in order before anything is asked for out of turn.
@@ -44,7 +45,7 @@ pub(crate) struct Ranges {
     /// Objects of the page that is given out.
     ready: VecDeque<ListedObject>,
     numbers: u64,
-    /// Most requests, and those that there are to be now.
+    /// The limit on requests, and their present number.
     most: usize,
     target: usize,
     in_flight: usize,
@@ -225,14 +226,14 @@ impl Ranges {
         }
     }
 
-    /// The page that was asked for under that number is there.
+    /// The page with this request number has arrived.
     ///
     /// # Errors
     ///
-    /// [`Disorder`]: the order of the keys that came is not known.
+    /// [`Disorder`]: the keys are not in a known order.
     pub(crate) fn answered(&mut self, number: u64, page: Page) -> Result<(), Disorder> {
         self.in_flight = self.in_flight.saturating_sub(1);
-        // One behind the end, or of a listing that was begun anew.
+        // A page after the end, or of a listing that was started over.
         let Some(index) = self.ranges.iter().position(|range| range.number == number) else { return Ok(()) };
         let Page { mut objects, next } = page;
         if let Some(early) = self.disorder(index, &objects) {
@@ -303,7 +304,7 @@ impl Ranges {
         self.numbers == 1
     }
 
-    /// Remembers how dense keys are there.
+    /// Records the density of the keys there.
     fn learn(&mut self, index: usize, objects: &[ListedObject]) {
         self.page_keys = self.page_keys.max(objects.len());
         self.page_bytes = self.page_bytes.max(objects.iter().map(held_bytes).sum());
@@ -318,7 +319,7 @@ impl Ranges {
         self.ranges[index].sample = sample;
     }
 
-    /// A page goes on to `last`: keys behind its range that no other range has asked for are its own.
+    /// A page extends to `last`: keys after its range belong to it if no other range has requested them.
     fn extend(&mut self, index: usize, last: &str) {
         while self.ranges[index].until.as_deref().is_some_and(|until| until < last)
             && let Some(behind) = self.ranges.get_mut(index + 1)

@@ -1,8 +1,8 @@
-//! [`Refusals`]: what follows from the answers of a server that refuses requests (503).
+//! [`Refusals`]: the consequences of refused requests (503).
 //!
-//! - Requests that come too fast follow each other more slowly, and ask for larger parts ([`Pacing`]).
-//! - If the server refuses their number at one moment, there are no more than that ([`AtOnce`]).
-//! - One refusal among many answers says nothing, nor does that of a request that was alone: it followed nobody.
+//! - If requests came too fast, they follow each other more slowly and ask for larger parts ([`Pacing`]).
+//! - If the server limits their number at one moment, no more than that number are sent ([`AtOnce`]).
+//! - One refusal among many answers has no consequence, and neither has the refusal of a request that was alone.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) struct Refusals {
     from: (f64, u64),
 }
 
-/// Seconds in which refusals are one volley, or the time to the first byte where that is longer.
+/// Seconds within which refusals form one volley; the time to the first byte if that is longer.
 const VOLLEY: f64 = 0.1;
 /// Share of the rate at which requests were sent until the first volley.
 const AT_FIRST: f64 = 0.5;
@@ -33,7 +33,7 @@ const AT_FIRST: f64 = 0.5;
 const BEGINNING: f64 = 0.1;
 
 impl Refusals {
-    /// An earlier transfer has found so many requests per second, and so large parts, where faster ones were refused.
+    /// Reports the requests per second and the part size of an earlier transfer whose faster requests were refused.
     pub(crate) fn told(per_second: Option<f64>, least_part: f64) -> Self {
         Self { pacing: Pacing::told(per_second, least_part), ..Self::default() }
     }

@@ -1,7 +1,8 @@
-//! The choice of a connection that is given up in the middle of a transfer, because it is far slower than the others:
-//! one address of several may be overloaded, and a connection to it brings a tenth of the rate for as long as it lives.
+//! The choice of a connection that is abandoned in the middle of a transfer because it is far slower than the others.
+//! One of several addresses may be overloaded, and a connection to it then brings a tenth of the rate as long as it
+//! lives.
 //!
-//! No byte is fetched twice but those on their way: the part keeps the bytes that it has brought.
+//! Only bytes in flight are fetched twice: the part keeps the bytes that it has brought.
 
 use super::split::OnItsWay;
 
@@ -11,7 +12,7 @@ const YOUNG: f64 = 0.05;
 const YOUNG_ANSWERS: f64 = 8.0;
 /// Bytes of it that may be on their way in one lump.
 const LUMP: u64 = 64 << 10;
-/// Fewest parts that have a rate, for there is no usual one among few.
+/// The fewest parts with a known rate: fewer do not give a usual rate.
 const FEW: usize = 8;
 /// Share of the usual rate: below it, a connection is slow. Connections that share a link differ by less.
 const SLOW: f64 = 0.25;
@@ -48,7 +49,7 @@ impl Retired {
     }
 }
 
-/// The part whose bytes another connection brings in less than half of the time, if there is any; the worst one.
+/// The part that another connection would bring in less than half of the time; the worst if there are several.
 pub(crate) fn retire(parts: impl Iterator<Item = OnItsWay>, first_byte: f64) -> Option<usize> {
     let timed = timed(parts, first_byte);
     if timed.len() < FEW {

@@ -1,16 +1,16 @@
-//! Whether a part is tried again, and the pause before that.
+//! Whether a part is retried, and the pause before that.
 //!
-//! Bodies that fail after their answer began are counted (`num_download_attempts`), as in boto3. Requests that are
-//! turned away before have a time instead, `patience_seconds`: a server that throttles or fails is waited for until it
-//! has brought nothing for so long. The clock starts with the first request that is turned away, and anew whenever an
-//! attempt brings bytes, for a server that serves is not down; a handful of bytes is no progress. Throttling concerns
-//! the whole transfer, so bytes that other parts of it bring count, too, as long as they come at the lowest rate or
-//! faster. So does a missing connection: a proxy or a small server may give no more than so many, and those bring the
-//! bytes of the other parts. A server error, and an answer that does not begin, concern their own part.
+//! Bodies that fail after their answer began are counted (`num_download_attempts`), as in boto3. Refused requests have
+//! a time limit instead, `patience_seconds`: the engine retries until a server that throttles or fails has brought
+//! nothing for that time. The clock starts with the first refused request, and restarts whenever an attempt brings
+//! bytes, because a server that serves is not down; a handful of bytes is no progress. Throttling concerns the whole
+//! transfer, so bytes of its other parts count, too, as long as they come at the lowest rate or faster. For a missing
+//! connection they count, too, because a proxy or a small server may limit the number of connections while the others
+//! bring bytes. A server error, or an answer that does not begin, concerns its own part only.
 //!
-//! An endpoint that has never answered is probably a wrong address, which must be told soon: [`UNREACHABLE_ATTEMPTS`]
-//! are made then, however much patience there is. Once it has sent bytes, no connection is an outage, and is waited
-//! for.
+//! An endpoint that has never answered is probably a wrong address, which should be reported soon. So it gets only
+//! [`UNREACHABLE_ATTEMPTS`] attempts, whatever the time limit is. Once it has sent bytes, a missing connection counts
+//! as an outage, and the retries go on.
 //!
 //! Pauses are exponential with full jitter (Brooker 2015, "Exponential Backoff And Jitter"), longer where the server
 //! asks for fewer requests.
@@ -32,7 +32,7 @@ struct Backoff {
 
 const AFTER_BODY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
 const AFTER_TROUBLE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
-/// S3 scales a prefix up in minutes; hammering it meanwhile only prolongs the 503s.
+/// S3 scales a prefix up in minutes; sending too many requests meanwhile only prolongs the 503s.
 const AFTER_THROTTLING: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(8) };
 /// The same in a transfer that adapts: the first refusal may be the only one, and several of them pace its requests.
 const AFTER_THROTTLING_ADAPTIVE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(8) };
@@ -68,7 +68,7 @@ pub(crate) struct Now {
     pub(crate) is_paced: bool,
 }
 
-/// Why there is no further attempt.
+/// The reason why there is no further attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GaveUp {
     /// As many attempts were made as there may be.
@@ -105,7 +105,7 @@ impl Attempts {
         self.total
     }
 
-    /// The attempt that has ended brought so many bytes of those that it asked for. False: too few to count as
+    /// Records the bytes that an ended attempt brought, of those that it requested. False: too few to count as
     /// progress.
     pub(crate) fn brought(&mut self, bytes: u64, asked: u64) -> bool {
         let progressed = bytes >= self.floor.progress_bytes(asked);

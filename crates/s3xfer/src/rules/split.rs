@@ -1,8 +1,7 @@
-//! The choice of a part whose end is better fetched by others: near the end of a transfer, when requests have nothing
-//! left to ask for.
+//! The choice of a part to split: near the end of a transfer, idle requests can fetch the end of a slow part.
 //!
 //! No byte is fetched twice: the part keeps the bytes that it will have brought by the time the others are done, and
-//! its connection is given up there.
+//! its connection ends there.
 
 use std::time::Duration;
 
@@ -28,14 +27,14 @@ pub(crate) struct Others {
     pub(crate) first_byte: f64,
     /// Fewest bytes that are worth a request.
     pub(crate) least_bytes: u64,
-    /// Seconds in which a body only finds its rate: until then it becomes faster by itself.
+    /// Seconds in which a new body reaches its full rate: until then its rate grows anyway.
     pub(crate) opening: f64,
 }
 
 /// An end that is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Split {
-    /// Index of the part among those that were given.
+    /// Index of the part among the given ones.
     pub(crate) index: usize,
     /// Bytes of the end.
     pub(crate) bytes: u64,
@@ -47,7 +46,7 @@ pub(crate) struct Split {
 const MOST: f64 = 4.0;
 /// A part that flows for less has no rate of its own, in seconds.
 const YOUNG: f64 = 0.02;
-/// Share of the time in which a body finds its rate that brings next to nothing.
+/// The share of the time to full rate in which a body brings almost nothing.
 const OPENED: f64 = 0.75;
 /// Bytes that come together.
 const LUMP: u64 = 256 << 10;

@@ -12,7 +12,7 @@ const MOST: f64 = 0.5;
 const PAUSES: f64 = 0.1;
 /// Share of the processors' time from which on they are the limit.
 const BUSY: f64 = 0.9;
-/// Share of the time in which few requests were left.
+/// The share of the time in which few requests were left.
 const TAIL: f64 = 0.25;
 /// Share of a body's best rate: above it, bodies did not share anything.
 const ALONE: f64 = 0.8;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DiskAction {
-    /// Look at the present file.
+    /// Examine the present file.
     Look,
-    /// Follow a link to the file it is for.
+    /// Follow a link to its file.
     FollowLink,
     /// Follow a link that leads nowhere.
     FollowDeadLink {
@@ -18,7 +18,7 @@ pub enum DiskAction {
     },
     /// Put a file where a folder is.
     ReplaceFolder,
-    /// Put a file where something else is that is no regular file.
+    /// Put a file where something other than a regular file is.
     ReplaceSpecial,
     /// Take a name that is a folder's.
     UseName,
@@ -60,7 +60,7 @@ pub enum DiskAction {
     },
     /// Learn how many bytes the file has.
     Measure,
-    /// Throw kept bytes away.
+    /// Discard kept bytes.
     Empty,
     /// Sync the bytes.
     SyncBytes,
@@ -86,7 +86,7 @@ pub enum DiskAction {
     SyncJournal,
     /// Tie the temporary file to its journal.
     Mark,
-    /// Take that tie away again.
+    /// Remove that tie.
     Unmark,
     /// Take the journal of an upload while another one writes to it.
     TakeUploadJournal,
@@ -106,7 +106,7 @@ impl fmt::Display for DiskAction {
             Self::Look => "look at it",
             Self::FollowLink => "follow the link to its file",
             Self::FollowDeadLink { leads_to } => {
-                return write!(f, "follow the link, which leads to {} where there is nothing", leads_to.display());
+                return write!(f, "follow the link: its target {} does not exist", leads_to.display());
             }
             Self::ReplaceFolder => "replace a folder by the object's file",
             Self::ReplaceSpecial => "replace it by the object's file",
@@ -125,7 +125,7 @@ impl fmt::Display for DiskAction {
             Self::Read { bytes, offset } => {
                 return write!(f, "read {bytes} bytes at {offset} of its temporary file");
             }
-            Self::Measure => "look at its size",
+            Self::Measure => "read its size",
             Self::Empty => "empty its temporary file",
             Self::SyncBytes => "bring its bytes to the device",
             Self::SyncFile => "bring its bytes and its name to the device",
@@ -155,7 +155,7 @@ impl fmt::Display for DiskAction {
 pub enum SourceAction {
     /// Open it.
     Open,
-    /// Look at its size.
+    /// Read its size.
     Look,
     /// Send a source that is neither a file nor readable like one, such as a folder.
     SendKind,
@@ -170,8 +170,8 @@ impl fmt::Display for SourceAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open => f.write_str("open it"),
-            Self::Look => f.write_str("look at its size"),
-            Self::SendKind => f.write_str("upload it: it is no file, FIFO or device"),
+            Self::Look => f.write_str("read its size"),
+            Self::SendKind => f.write_str("upload it: it is not a file, FIFO or device"),
             Self::Read { offset } => write!(f, "read it at byte {offset}"),
         }
     }
@@ -222,7 +222,7 @@ pub enum SinkAction {
         /// The first one's place, counted from the first wanted byte.
         offset: u64,
     },
-    /// The word that all bytes are there.
+    /// The end of the bytes.
     Flush,
 }
 

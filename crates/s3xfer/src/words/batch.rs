@@ -1,4 +1,4 @@
-//! [`BatchReport`]: the outcomes of the objects of a prefix, or the files of a folder, one by one and together.
+//! [`BatchReport`]: the outcome of each object of a prefix or file of a folder, and their totals.
 
 use std::fmt;
 use std::io;
@@ -8,20 +8,20 @@ use std::time::Duration;
 use crate::words::failure::TransferError;
 use crate::words::names::NameError;
 
-/// The policy of a batch after one of its objects has failed.
+/// The policy of a batch after a failed object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnFailure {
-    /// Ends with that error. Transfers that are running are dropped, and leave nothing half-made.
+    /// Ends with that error. Running transfers are dropped and leave nothing half-made.
     #[default]
     Stop,
-    /// Goes on with the others; the report counts the failures.
+    /// Continues with the others; the report counts the failures.
     GoOn,
 }
 
 /// The policy of an upload for symbolic links below its folder. The folder itself may be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Symlinks {
-    /// Leaves them out; the report counts them as [left out](BatchReport::left_out).
+    /// Skips them; the report counts them as [left out](BatchReport::left_out).
     #[default]
     Skip,
     /// Uploads the files and folders that they lead to, anywhere on the machine. A link to a folder that it is in is an
@@ -29,13 +29,13 @@ pub enum Symlinks {
     Follow,
 }
 
-/// The action that one name called for.
+/// The action for one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BatchAction {
     /// An object is downloaded, uploaded or copied.
     Transfer,
-    /// An empty folder is made, of a key that ends with `/`, or the other way round.
+    /// An empty folder is made from a key that ends with `/`, or such an object from an empty folder.
     MakeFolder,
     /// A file or an object is deleted that the source does not have.
     Delete,
@@ -47,13 +47,13 @@ pub enum BatchAction {
 pub enum BatchOutcome {
     /// It is done.
     Done,
-    /// It would be done, were this no dry run.
+    /// A dry run would have done it.
     WouldBeDone,
     /// A sync found it the same on both sides.
     Unchanged,
-    /// It is no file: a symbolic link that is not followed, a FIFO, a socket, a device, or the beginning of a file that
-    /// a download has not finished. Or it is the source prefix's own object in a copy to a whole bucket, where no key
-    /// is left for it.
+    /// It is not a file: a symbolic link that is not followed, a FIFO, a socket, a device, or the temporary file of an
+    /// unfinished download. Or it is the object with the source prefix as its key, in a copy to a whole bucket, where
+    /// no key would remain for it.
     LeftOut,
     /// It failed.
     Failed(ItemError),
@@ -75,7 +75,7 @@ pub struct BatchItem {
 
 /// Why an object or a file of a batch failed.
 ///
-/// Displays as a fragment that says which, and why.
+/// Displays as a fragment with its name and the reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ItemError {
@@ -110,8 +110,8 @@ pub enum ItemError {
         /// `s3://bucket/prefix`.
         target_prefix: String,
     },
-    /// A file or a folder cannot be looked at; nothing is known of its contents, and nothing there is deleted.
-    #[error("{} cannot be looked at", path.display())]
+    /// A file or a folder cannot be examined. Its contents are unknown, so nothing there is deleted.
+    #[error("{} cannot be examined", path.display())]
     Unlisted {
         /// Its path.
         path: PathBuf,
@@ -121,7 +121,7 @@ pub enum ItemError {
 }
 
 /// The results of a batch. Failed items are given to the batch's `on_each`; the first
-/// [`MOST_KEPT_FAILURES`](Self::MOST_KEPT_FAILURES) are kept here besides.
+/// [`MOST_KEPT_FAILURES`](Self::MOST_KEPT_FAILURES) are also kept here.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct BatchReport {
@@ -135,15 +135,15 @@ pub struct BatchReport {
     pub unchanged: u64,
     /// Objects or files deleted.
     pub deleted: u64,
-    /// Names that are no files: links that are not followed, FIFOs, sockets, devices.
+    /// Names that are not files: links that are not followed, FIFOs, sockets, devices.
     pub left_out: u64,
-    /// Objects that failed, and names that cannot be.
+    /// Objects that failed, and names that are not possible at the target.
     pub failed: u64,
     /// The first of these.
     pub failures: Vec<ItemError>,
     /// From the call to the end.
     pub elapsed: Duration,
-    /// Whether nothing was done: the figures are of the steps that would have been taken.
+    /// Whether this was a dry run: the figures count planned actions.
     pub dry_run: bool,
 }
 

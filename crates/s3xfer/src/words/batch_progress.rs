@@ -1,11 +1,11 @@
-//! [`BatchProgress`]: how far a batch is, to be read from anywhere while it runs.
+//! [`BatchProgress`]: the progress of a running batch, readable from anywhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::words::progress::Progress;
 
-/// A handle on the counters of a batch. Give a clone to the batch and read another one whenever it suits.
+/// A handle to the counters of a batch. Give a clone to the batch and read another clone at any time.
 #[derive(Debug, Clone, Default)]
 pub struct BatchProgress {
     counts: Arc<Counts>,
@@ -30,7 +30,7 @@ pub struct BatchSnapshot {
     pub listed_all: bool,
     /// Objects found so far that are to be transferred or deleted.
     pub found: u64,
-    /// Bytes of those that are to be transferred.
+    /// The bytes of the objects that are to be transferred.
     pub found_bytes: u64,
     /// Objects that are done, or have failed.
     pub ended: u64,

@@ -1,12 +1,12 @@
 //! [`Checkpoint`]: the subject of a half-finished download, and the parts of it that count as done.
 //!
-//! Two things can happen to a download: its process ends, or the machine does. The kernel keeps the bytes of a process
-//! that ends, so every part that was written counts then. When the machine ends it keeps only synced bytes, so only
-//! those parts count. The boot id tells which of the two happened. The journal keeps this on the disk.
+//! A download can lose its process or its machine. If only the process ends, the kernel still has its bytes, so every
+//! written part counts. If the machine crashes, only synced bytes are left, so only synced parts count. The boot id
+//! tells which of the two happened. The journal keeps all this on the disk.
 //!
-//! A third thing can happen to the files between two downloads: somebody cuts, swaps, copies or removes them. So the
-//! data file carries a [`Mark`] behind the object's bytes: the identity of the journal that describes it, and how many
-//! of that journal's parts it holds. A journal is believed as far as the mark goes, and without a mark not at all.
+//! Between two downloads the files may be cut, swapped, copied or removed. So the data file carries a [`Mark`] after
+//! the object's bytes: the identity of its journal, and the number of that journal's parts that it holds. Only that
+//! many parts of the journal count, and without a mark none.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -22,7 +22,7 @@ use crate::words::cut::Cut;
 pub(crate) struct Checkpoint {
     pub(crate) bucket: String,
     pub(crate) key: String,
-    /// The one that was asked for.
+    /// The requested version.
     pub(crate) version_id: Option<String>,
     /// The bytes that were asked for, half-open; `None` is all of them.
     pub(crate) range: Option<Range<u64>>,
@@ -54,14 +54,14 @@ pub(crate) enum Record {
 /// same identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// A number that no other journal has: it is drawn whenever a download begins or goes on.
+    /// A number that no other journal has: a new one is drawn whenever a download begins or continues.
     pub(crate) journal: u64,
     /// Number of the journal's first part records whose parts the data file holds.
     pub(crate) parts: u64,
 }
 
-/// The link to a data file that an earlier journal has marked, until this journal marks it itself. Its own first `kept`
-/// part records are parts of the earlier one; those that were on the device come first.
+/// The link to a data file that an earlier journal has marked, until this journal marks it itself. The first `kept`
+/// part records of this journal are parts of the earlier one; the synced ones come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Follows {
@@ -75,7 +75,7 @@ pub(crate) struct Follows {
     pub(crate) kept_synced: u64,
 }
 
-/// A part whose bytes are all written, and their checksum where one is kept.
+/// A completely written part, and the checksum of its bytes if one is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartWritten {
@@ -128,7 +128,8 @@ impl Checkpoint {
     }
 }
 
-/// Number of part records of the journal `id` that the data file with that `mark` holds for sure: its first ones.
+/// The number of part records of the journal `id`, counted from the first, that the data file with this `mark`
+/// certainly holds.
 pub(crate) fn held_parts(id: u64, follows: Option<&Follows>, mark: Mark) -> u64 {
     if mark.journal == id {
         return mark.parts;
@@ -152,12 +153,12 @@ pub(crate) fn only_held(records: &[Record], held: u64) -> &[Record] {
     &records[..end.unwrap_or(records.len())]
 }
 
-/// The parts that count as done after `records`: those that were synced, and, where the machine has not been started
-/// anew since (`same_boot`), those that were written. Each once, in the order they were recorded.
+/// The parts that count as done after `records`: the synced parts and, if the machine has not been rebooted since
+/// (`same_boot`), the written parts. Each part once, in the order of the records.
 ///
-/// A record that contradicts the ones before it, or the checkpoint, ends the list: the records behind it were written
-/// by something that is broken. A record of no bytes is passed over: earlier versions wrote one for a part that was cut
-/// off before its first byte.
+/// A record that contradicts earlier records, or the checkpoint, ends the list, because the later records come from a
+/// faulty writer. A record of no bytes is skipped: earlier versions wrote one for a part that was cut off before its
+/// first byte.
 pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot: bool) -> Vec<DonePart> {
     let mut parts: Vec<DonePart> = Vec::new();
     // By their first bytes.
@@ -177,7 +178,8 @@ pub(crate) fn done_parts(checkpoint: &Checkpoint, records: &[Record], same_boot:
                 }
                 let before = places.range(..end).next_back().map(|(_, place)| &parts[*place]);
                 match before {
-                    // Fetched once more; the bytes are the same, but the later ones may not have reached the device.
+                    // The part was fetched again; the bytes are the same, but the later ones may not have reached the
+                    // device.
                     Some(part) if part.bytes == (start..end) && part.crc == crc => {}
                     Some(part) if part.bytes.end > start => break,
                     _ => {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// A checksum that can be put together from those of consecutive ranges.
+/// A checksum that can be combined from those of consecutive ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChecksumAlgorithm {
@@ -64,14 +64,14 @@ pub(crate) struct ObjectChecksum {
     pub(crate) value: u64,
 }
 
-/// Whether the bytes are known to be those that were uploaded, and why not.
+/// Whether the bytes are known to be those that were uploaded, or the reason why this is unknown.
 ///
-/// In every case, each range came with the length and the place that were asked for, of one version of the object.
+/// In every case, each range had the requested length and place, and all ranges are of one version of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Integrity {
-    /// The checksum that S3 keeps of the whole object matches. Every byte was checked by this download: as it came from
-    /// the server, or as it was read back from the disk.
+    /// The checksum that S3 keeps of the whole object matches. This download checked every byte, either as it came from
+    /// the server or as it was read back from the disk.
     Validated(ChecksumAlgorithm),
     /// The checksum matches, but the parts that an earlier download had left (`resumed_bytes`) were checked when they
     /// came and not read back since. [`FileDownload::verify_kept`](crate::FileDownload::verify_kept) reads them.
@@ -86,14 +86,14 @@ pub enum Integrity {
 pub enum NotValidated {
     /// [`validate_checksum`](crate::TransferConfig::validate_checksum) is off.
     TurnedOff,
-    /// Only a range of the object was asked for; S3 keeps no checksum of that.
+    /// Only a range of the object was requested; S3 keeps no checksum of ranges.
     PartOfTheObject,
     /// The server named no checksum of this object.
     NoChecksum,
-    /// The object has a checksum of checksums of its parts, or one that cannot be put together from ranges (SHA).
+    /// The object's checksum is composed of its parts' checksums, or cannot be combined from ranges (SHA).
     NotCombinable,
-    /// Some bytes are from an earlier attempt, which did not know the object's checksum and kept none of theirs.
+    /// Some bytes are from an earlier download, which did not know the object's algorithm and kept no checksums.
     ResumedWithout,
-    /// The server did not answer the question for it in time, or refused.
+    /// The server did not give the checksum in time, or refused to.
     NotTold,
 }

@@ -1,6 +1,6 @@
 //! [`ClientError`]: why a client cannot be made.
 
-/// A setting of [`ClientBuilder`](crate::ClientBuilder) that cannot be right. Nothing was sent.
+/// An invalid setting of [`ClientBuilder`](crate::ClientBuilder). Nothing was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -16,23 +16,23 @@ pub enum ClientError {
         /// The endpoint as given.
         url: String,
     },
-    /// The endpoint's URL would show a password wherever it is shown. It is not repeated here.
+    /// The endpoint's URL holds a password, which would show wherever the URL is shown. It is not repeated here.
     #[error(
         "the endpoint URL must not hold a user name or password; give keys as AWS_ACCESS_KEY_ID and \
          AWS_SECRET_ACCESS_KEY, or to the builder"
     )]
     KeysInUrl,
     /// Requests cannot be signed and unsigned.
-    #[error("keys are given, and requests are to go unsigned; leave one of the two out")]
+    #[error("keys and unsigned requests exclude each other; leave one of the two out")]
     KeysAndUnsigned,
-    /// A setting that is there and says nothing.
+    /// A setting is empty.
     #[error("the {setting} is empty; leave it out, or name one")]
     Empty {
         /// The setting's name as a noun.
         setting: &'static str,
     },
-    /// No file of AWS's has the profile that was named.
-    #[error("the profile {name} is in none of AWS's files; name one of theirs, or leave it out")]
+    /// None of AWS's files has the named profile.
+    #[error("AWS's files have no profile {name}; name one of theirs, or leave it out")]
     NoProfile {
         /// The profile as given.
         name: String,

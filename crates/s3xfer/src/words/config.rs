@@ -1,12 +1,12 @@
 //! [`TransferConfig`]: boto3's eight parameters, with its names, defaults, meaning and validation, and a few of our
 //! own.
 //!
-//! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. Where a parameter is more exact here than in boto3 (this
-//! engine has no threads of its own), its documentation says so. The effect of a parameter is in the engine; here it
-//! only has a value that is known to be in range.
+//! Source: boto3 1.43 `TransferConfig` on s3transfer 0.16. If a parameter is more exact here than in boto3 (this engine
+//! has no threads of its own), its documentation says so. The engine gives a parameter its effect; this file only
+//! checks its range.
 //!
-//! A parameter is one row of the table below; the configuration, its builder, its text form, the checks and
-//! [`TransferConfig::parameters`] are made of it.
+//! A parameter is one row of the table below. The configuration, its builder, its text form, the checks and
+//! [`TransferConfig::parameters`] are generated from the table.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ const MIB: u64 = 1 << 20;
 
 /// Least [`TransferConfig::memory_limit`]: the buffers of one request, and as much again to put pieces together.
 pub(crate) const LEAST_MEMORY: u64 = 2 * MIB;
-/// A connection that takes longer is lost in a network that drops packets: three retransmissions of a SYN (RFC 6298:
-/// after 1, 2 and 4 s) have not helped.
+/// If a connection takes longer, the network drops its packets: three retransmissions of a SYN (RFC 6298: after 1, 2
+/// and 4 s) have not helped.
 const CONNECT_TIMEOUT_SECONDS: u32 = 8;
 /// S3's own slowest answers take a few seconds.
 const FIRST_BYTE_TIMEOUT_SECONDS: u32 = 30;
-/// The AWS SDKs' own grace period for a body that stands still.
+/// The AWS SDKs' own grace period for a stalled body.
 const STALL_TIMEOUT_SECONDS: u32 = 20;
 /// S3 scales a prefix up within minutes ("Best practices design patterns: optimizing Amazon S3 performance"), and a
 /// server behind a gateway takes about as long to start.
@@ -36,15 +36,15 @@ const MIN_BYTES_PER_SECOND: u64 = 64;
 /// Long enough for a link to come back: three times the stall timeout.
 const MIN_RATE_WINDOW_SECONDS: u32 = 60;
 
-/// The origin of a parameter. Ours are written only where they differ from the default: a file of boto3's eight does
-/// not grow by itself.
+/// The origin of a parameter. s3xfer's own parameters are written only if they differ from the default, so that a file
+/// with boto3's eight does not grow.
 #[derive(PartialEq, Eq)]
 enum Origin {
     Boto3,
     Ours,
 }
 
-/// A value as a configuration holds it: one that is always there, or an optional one.
+/// A value of a configuration: a required or an optional one.
 trait Stored: Copy + PartialEq {
     type Given;
 
@@ -56,7 +56,7 @@ trait Stored: Copy + PartialEq {
 
     fn value(self) -> Option<ParameterValue>;
 
-    /// `None` where it is no number.
+    /// `None` if it is not a number.
     fn number(self) -> Option<u64> {
         match self.value()? {
             ParameterValue::Number(number) => Some(number),
@@ -174,11 +174,11 @@ macro_rules! parameters {
         $getter:ident: $kind:ident $field:ident: $type:ty $(| $alias:literal)?,
         $meaning:literal, $unit:ident, least $least:expr, $origin:ident, boto3 $boto3:expr, default $default:expr;
     )*) => {
-        /// The configuration of transfers: cut, parallelism, writing, limits.
+        /// The configuration of transfers: part sizes, parallelism, writing, limits.
         ///
         /// [`TransferConfig::boto3`] gives boto3's defaults, [`TransferConfig::default`] ours. Every value is checked
-        /// when the configuration is built, and none is changed afterwards: the values that took effect on an object
-        /// are in the [`TransferReport`](crate::TransferReport).
+        /// when the configuration is built, and none is changed afterwards. The values that took effect in a transfer
+        /// are in its [`TransferReport`](crate::TransferReport).
         ///
         /// ```
         /// use s3xfer::TransferConfig;
@@ -200,7 +200,8 @@ macro_rules! parameters {
             $($field: stored!($kind $type),)*
         }
 
-        /// Collects the values of a [`TransferConfig`]; one that is not set keeps [`TransferConfig::default`]'s value.
+        /// Collects the values of a [`TransferConfig`]. A value that is not set keeps the default of
+        /// [`TransferConfig::default`].
         #[derive(Debug, Clone, Default, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct TransferConfigBuilder {
@@ -240,8 +241,8 @@ macro_rules! parameters {
         impl Default for TransferConfig {
             /// A configuration that needs no tuning: [`adaptive_concurrency`](Self::adaptive_concurrency) is on, so
             /// that the engine finds the number of requests and the size of parts, within wide bounds. 16 pieces may
-            /// wait in place of boto3's 100: a disk that is behind stays behind, and the pieces only cost memory (3 GiB
-            /// over loopback came as fast, with 27 MiB in place of 59).
+            /// wait instead of boto3's 100, because a slow disk stays slow, and more pieces only cost memory (3 GiB
+            /// over loopback were as fast, with 27 MiB instead of 59).
             fn default() -> Self {
                 Self { $($field: $default,)* }
             }
@@ -300,19 +301,19 @@ parameters! {
 
     /// Bytes of a part; the last one may be shorter. Smaller parts cost more requests, larger ones leave less to do in
     /// parallel. With [`adaptive_concurrency`](Self::adaptive_concurrency) the engine chooses the size of each part, up
-    /// to this bound. Used as it is: for downloads neither boto3 nor this engine has a minimum.
+    /// to this bound. For downloads neither boto3 nor this engine has a minimum.
     multipart_chunksize: plain multipart_chunksize: u64,
         "Bytes of a request.", Bytes, least 1, Boto3, boto3 8 * MIB, default 64 * MIB;
 
-    /// Total attempts for a part whose *body* breaks off, stalls, comes too slowly or comes short. Requests that are
+    /// Total attempts for a part with a *body* that breaks off, stalls, or is too slow or too short. Requests that are
     /// refused before a body begins (throttling, server errors, no connection) do not count;
-    /// [`patience`](Self::patience) bounds these. Unlike boto3, an attempt
-    /// resumes where the one before stopped, after a jittered pause.
+    /// [`patience`](Self::patience) limits these. Unlike boto3, an attempt resumes where the one before stopped, after
+    /// a jittered pause.
     num_download_attempts: plain num_download_attempts: u32,
         "Attempts at a request.", Count, least 1, Boto3, boto3 5, default 5;
 
-    /// Pieces, of at most [`io_chunksize`](Self::io_chunksize) each, that may wait for the disk; when as many wait, the
-    /// network side of the transfer pauses. Memory for a slow disk grows with the product of the two.
+    /// Number of pieces, of at most [`io_chunksize`](Self::io_chunksize) each, that may wait for the disk. When that
+    /// many wait, the network side of the transfer pauses. Memory for a slow disk grows with the product of the two.
     max_io_queue: plain max_io_queue: u32 | "max_io_queue_size",
         "Pieces that may wait for the disk.", Count, least 1, Boto3, boto3 100, default 16;
 
@@ -321,7 +322,8 @@ parameters! {
     io_chunksize: plain io_chunksize: u64,
         "Bytes of a write.", Bytes, least 1, Boto3, boto3 256 * KIB, default 256 * KIB;
 
-    /// False: one request at a time, written by the task that fetched it; a download to a file spawns nothing then.
+    /// False: one request at a time, written by the task that fetched it. A download into a file then spawns no tasks
+    /// or threads.
     use_threads: plain use_threads: bool,
         "Whether there is more than one request at a time.", Switch, least 0, Boto3, boto3 true, default true;
 
@@ -330,19 +332,19 @@ parameters! {
         "Limit in bytes per second.", BytesPerSecond, least 1, Boto3, boto3 None, default None;
 
     /// Most bytes that the buffers of all transfers of a [`Client`](crate::Client) may hold together; at least 2 MiB.
-    /// `None`: a quarter of the machine's memory, or of the control group's where that is less.
+    /// `None`: a quarter of the machine's memory, or of the control group's limit if that is less.
     ///
-    /// It holds for any values of the other parameters. Where it is short, fewer requests are in flight than
+    /// The limit holds for any values of the other parameters. If memory is short, fewer requests are in flight than
     /// [`max_concurrency`](Self::max_concurrency) allows, and pieces are written before they have grown to
     /// [`io_chunksize`](Self::io_chunksize); the [report](crate::TransferReport) has the values that took effect.
-    /// However many parts there are, they take no more memory than those in flight; a download that goes on with an
-    /// earlier one reads that one's journal first, some 100 bytes for each part.
+    /// Memory does not grow with the number of parts. A download that continues an earlier one reads its journal first,
+    /// some 100 bytes per part.
     ///
     /// The process grows by no more than this and a few MiB. Not counted are free buffers that the engine's HTTP client
-    /// keeps for the next bytes (4 MiB, and while more are in use half as many again), the pages of a listing (32 at
-    /// most, and 8 MiB), the state of TLS connections, and freed memory that malloc keeps; nor the kernel's socket
-    /// buffers and page cache. Under an HTTP client of your own (the SDK's, say) a request's buffer is that client's:
-    /// hyper's grow to 408 KiB, of which 320 KiB are counted.
+    /// keeps for the next bytes (4 MiB, and while more are in use half as many again), the pages of a listing (at most
+    /// 32, and at most 8 MiB), the state of TLS connections, freed memory that malloc keeps, and the kernel's socket
+    /// buffers and page cache. With your own HTTP client (for instance the SDK's) a request's buffer is that client's:
+    /// hyper's buffers grow to 408 KiB, of which 320 KiB are counted.
     memory_limit: optional memory_limit: u64,
         "Bytes that all buffers may hold together.", Bytes, least LEAST_MEMORY, Ours, boto3 None, default None;
 
@@ -354,61 +356,61 @@ parameters! {
     first_byte_timeout: seconds first_byte_timeout_seconds: u32,
         "Longest wait for an answer to begin.", Seconds, least 1, Ours, boto3 FIRST_BYTE_TIMEOUT_SECONDS, default FIRST_BYTE_TIMEOUT_SECONDS;
 
-    /// Longest time in which a body may bring no byte. The clock stands still while the engine itself does not read, be
-    /// it for a slow disk, the memory or the bandwidth limit, or a reader that takes its time.
+    /// Longest time without a byte in a body. The clock stops while the engine itself does not read, because of a slow
+    /// disk, the memory or bandwidth limit, or a slow reader.
     stall_timeout: seconds stall_timeout_seconds: u32,
         "Longest time without a byte in a body.", Seconds, least 1, Ours, boto3 STALL_TIMEOUT_SECONDS, default STALL_TIMEOUT_SECONDS;
 
-    /// Longest time for which requests may be turned away without a byte between them: throttled (503, 429), or refused
-    /// by a server that fails (500, 502, 504, 408). After it the download is given up; two minutes by default. More of
-    /// it outlasts longer storms and tells a broken server later.
+    /// Longest time during which requests are refused without a byte between them: throttled (503, 429), or failed by
+    /// the server (500, 502, 504, 408). After this time the download fails; two minutes by default. A larger value
+    /// outlasts longer storms of refusals, and reports a broken server later.
     ///
-    /// While a part is throttled or gets no connection, bytes that other parts of the same transfer bring count. A
-    /// server error concerns its own part alone. No connection, or no answer, counts as an outage only once the server
-    /// has sent a byte of the object; before that the address is probably wrong, and five attempts are made, for any
-    /// value here. An attempt in flight is not broken off, and the pause before the next one is up to 8 s, so the end
-    /// may come that much later.
+    /// While a part is throttled or gets no connection, bytes of other parts of the same transfer count. A server error
+    /// concerns its own part only. A missing connection or answer counts as an outage only after the server has sent a
+    /// byte of the object. Before that the address is probably wrong, and five attempts are made, whatever the value
+    /// is. An attempt in flight is not aborted, and the pause before the next attempt is up to 8 s, so the failure may
+    /// come that much later.
     patience: seconds patience_seconds: u32,
         "Longest time in which all requests are turned away.", Seconds, least 1, Ours, boto3 PATIENCE_SECONDS, default PATIENCE_SECONDS;
 
-    /// Lowest rate of a transfer, in bytes per second, 64 by default; 0 lifts it. Where all parts of a transfer
-    /// together bring less than that over [`min_rate_window`](Self::min_rate_window), the body that was waited for is
-    /// given up and tried again at its offset, as one of [`num_download_attempts`](Self::num_download_attempts). A
-    /// higher one ends a slow server's download sooner; one above the link's rate ends every download.
+    /// Lowest rate of a transfer, in bytes per second, 64 by default; 0 turns it off. If all parts of a transfer
+    /// together bring less over [`min_rate_window`](Self::min_rate_window), the slow body is aborted and retried at its
+    /// offset, as one of [`num_download_attempts`](Self::num_download_attempts). A higher rate ends a slow server's
+    /// download sooner; a rate above the link's ends every download.
     ///
     /// As for [`stall_timeout`](Self::stall_timeout), only time in which the engine waits for the network counts. Other
-    /// downloads of the client do not count: where many share a thin link, each has to bring that much.
+    /// downloads of the client do not count: if many share a thin link, each has to bring that much.
     min_bytes_per_second: plain min_bytes_per_second: u64,
         "Lowest rate of a transfer.", BytesPerSecond, least 0, Ours, boto3 MIN_BYTES_PER_SECOND, default MIN_BYTES_PER_SECOND;
 
-    /// The wait for a body, in all, before its transfer's rate is compared with
+    /// The total wait for a body before its transfer's rate is compared with
     /// [`min_bytes_per_second`](Self::min_bytes_per_second); 60 s by default. The longer it is, the longer an outage
     /// may last.
     min_rate_window: seconds min_rate_window_seconds: u32,
         "Time over which the lowest rate is judged.", Seconds, least 1, Ours, boto3 MIN_RATE_WINDOW_SECONDS, default MIN_RATE_WINDOW_SECONDS;
 
-    /// Longest time for a whole transfer, from when it is first polled; `None`, the default, sets no bound on one that
+    /// Longest time for a whole transfer, from its first poll. `None`, the default, sets no limit for a transfer that
     /// makes progress.
     transfer_timeout: optional_seconds transfer_timeout_seconds: u32,
         "Longest time for a whole transfer.", Seconds, least 1, Ours, boto3 None, default None;
 
-    /// Whether the bytes are compared with the checksum that S3 keeps of the whole object, where it keeps one that can
-    /// be put together from parts (CRC32, CRC32C, CRC64NVME). Costs a HEAD request for an object of several parts, and
-    /// about 3 % of a transfer's CPU time.
+    /// Whether the bytes are compared with S3's checksum of the whole object, if it has one that can be combined from
+    /// parts (CRC32, CRC32C, CRC64NVME). It costs a HEAD request for an object of several parts, and about 3 % of a
+    /// transfer's CPU time.
     validate_checksum: plain validate_checksum: bool,
         "Whether the bytes are compared with a checksum of the object.", Switch, least 0, Ours, boto3 true, default true;
 
     /// Whether the engine chooses the number of requests in flight and the size of parts, from what arrives. It doubles
-    /// the number of requests while every one of them comes as fast as before, keeps as many as fill the link, and
-    /// takes fewer where more are slower, where the server refuses some (503), or where this machine is behind. It cuts
-    /// small objects finely and parts larger where answers are far away or requests are limited, gives the end of a
-    /// slow part to others near the end, and sends a second request where an answer is late.
+    /// the number of requests while each of them is as fast as before, and keeps the number that fills the link. It
+    /// reduces the number if more requests carry less, if the server refuses some (503), or if this machine is behind.
+    /// It cuts small objects into small parts, and makes parts larger if the server is distant or limits requests. Near
+    /// the end it gives the end of a slow part to other requests, and it sends a second request if an answer is late.
     ///
-    /// On by default: [`max_concurrency`](Self::max_concurrency) and [`multipart_chunksize`](Self::multipart_chunksize)
-    /// are upper bounds then. Off, in [`TransferConfig::boto3`] say, both are used as they are. The
-    /// [report](crate::TransferReport) has the chosen values. Small downloads of a client, of one request each, are
-    /// counted together: 64 of them run at a time, or [`max_concurrency`](Self::max_concurrency) if that is not the
-    /// default.
+    /// It is on by default; then [`max_concurrency`](Self::max_concurrency) and
+    /// [`multipart_chunksize`](Self::multipart_chunksize) are upper bounds. If it is off, as in
+    /// [`TransferConfig::boto3`], both are used as they are. The [report](crate::TransferReport) has the chosen values.
+    /// Small downloads of a client, of one request each, are counted together: 64 of them run at a time, or
+    /// [`max_concurrency`](Self::max_concurrency) if that is not the default.
     adaptive_concurrency: plain adaptive_concurrency: bool,
         "Whether the engine chooses requests and part sizes within the bounds.", Switch, least 0, Ours, boto3 false, default true;
 }
@@ -420,8 +422,8 @@ impl TransferConfig {
         TransferConfigBuilder::default()
     }
 
-    /// All of it that one transfer may have for itself. The rest belongs to a [`Client`](crate::Client), for all its
-    /// transfers together: [`max_concurrency`](Self::max_concurrency), [`max_bandwidth`](Self::max_bandwidth),
+    /// The part that may differ between transfers. The rest applies to all transfers of a [`Client`](crate::Client)
+    /// together: [`max_concurrency`](Self::max_concurrency), [`max_bandwidth`](Self::max_bandwidth),
     /// [`memory_limit`](Self::memory_limit), [`connect_timeout`](Self::connect_timeout).
     #[must_use]
     pub fn options(&self) -> TransferOptions {
@@ -444,7 +446,7 @@ impl TransferConfig {
 /// [`TransferConfig::options`] gives it; [`Download::options`](crate::Download::options) and
 /// [`Client::with_options`](crate::Client::with_options) take it.
 ///
-/// It has no memory limit, so that no transfer has one beside its client's by accident.
+/// It has no memory limit, so no transfer can have a second memory limit by accident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferOptions(TransferConfig);
 
@@ -456,7 +458,7 @@ impl TryFrom<TransferConfigBuilder> for TransferConfig {
     }
 }
 
-/// Why a [`TransferConfig`] cannot be.
+/// Why a [`TransferConfig`] is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -471,9 +473,9 @@ pub enum ConfigError {
         "memory_limit is {bytes}, but must be at least {least} (2 MiB: one request's buffers, and as much to write from)"
     )]
     MemoryLimit {
-        /// As asked for.
+        /// The requested limit.
         bytes: u64,
-        /// The least that will do.
+        /// The smallest limit that is possible.
         least: u64,
     },
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 /// The connections of one client to one host, or to the proxy on the way there, at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Connections {
-    /// The time in which the fastest one was open: a round trip.
+    /// The time in which the fastest connection opened: one round trip.
     pub(crate) round_trip: Duration,
-    /// Number of open ones over which an answer has come.
+    /// The number of open connections that have brought an answer.
     pub(crate) served: u32,
-    /// Number of open ones over which no answer has come, though others have one after a quarter of the time.
+    /// The number of open connections without an answer, although others have answered in a quarter of the time.
     pub(crate) late: u32,
 }

@@ -1,14 +1,14 @@
-//! [`DownloadUrl`]: a plain or presigned URL whose query is nobody's business.
+//! [`DownloadUrl`]: a plain or presigned URL with a secret query.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
 
-/// A URL to download from: one that S3 or another tool has presigned, or that of any server that knows ranges.
+/// A URL to download from: presigned by S3 or another tool, or of any HTTP server.
 ///
-/// Shows itself without its query, which may be as good as a password. Redirects are not followed: an answer that leads
-/// to another URL is an error that names it, without its query.
+/// It displays without its query, which may be as sensitive as a password. Redirects are not followed: an answer that
+/// leads to another URL is an error that names that URL, without its query.
 ///
 /// ```
 /// use s3xfer::DownloadUrl;
@@ -28,20 +28,20 @@ pub struct DownloadUrl {
     path: String,
 }
 
-/// Why a text is no [`DownloadUrl`]. Does not repeat it, for it may hold a secret.
+/// Why a text is not a [`DownloadUrl`]. The error does not repeat the text, because it may hold a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DownloadUrlError {
     /// It begins with something else.
     #[error("the URL does not begin with http:// or https://")]
     Scheme,
-    /// It has a user's name, which would have to be sent in a way of its own.
+    /// It has a user's name, which cannot be sent.
     #[error("the URL has a user's name or password before its host; only its path and query can be sent")]
     User,
     /// There is no object's path.
     #[error("the URL has no path behind its host")]
     NoPath,
-    /// RFC 3986 has no such URL: a letter that must be percent-encoded, for one.
+    /// It is not a URL by RFC 3986, for instance because a letter must be percent-encoded.
     #[error("the URL cannot be read; letters other than RFC 3986's must be percent-encoded")]
     Odd,
 }

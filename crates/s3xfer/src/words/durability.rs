@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Durability {
-    /// The end of this process, however it ends: the bytes are in the kernel's hands. A machine that crashes within the
-    /// next half minute or so may lose them. Nothing waits for the device.
+    /// Any end of this process: the kernel has the bytes. A crash of the machine within the next half minute or so may
+    /// lose them. Nothing waits for the device.
     #[default]
     PageCache,
-    /// A crash of the machine too: the bytes are on the device before the file gets its name, and the name before the
-    /// download is reported as done. Takes as long as the device needs for bytes it has not written yet.
+    /// A crash of the machine, too: the bytes are on the device before the file gets its name, and the name is on the
+    /// device before the download is reported as done. This takes the time that the device needs for bytes it has not
+    /// written yet.
     Synced,
 }

@@ -1,5 +1,5 @@
-//! Failures of transfers: [`TransferError`] for callers, and the finer words in which doors report one request to the
-//! retry rule.
+//! Failures of transfers: [`TransferError`] for callers, and the finer types by which doors report a failed request to
+//! the retry rule.
 
 use std::path::PathBuf;
 use std::{error, io};
@@ -8,7 +8,7 @@ use crate::words::action::{DiskAction, Lacking, SinkAction, SourceAction};
 use crate::words::checksum::ChecksumAlgorithm;
 use crate::words::object::{ArgumentError, ObjectAddress};
 
-/// Why a transfer did not happen. There is no file under the target's name then, or the one that was there before.
+/// Why a transfer failed. The target's name then has no file, or the file that was there before.
 ///
 /// Displays as a fragment that reads after "failed to download"; the cause below it is in
 /// [`source`](error::Error::source).
@@ -27,7 +27,7 @@ pub enum TransferError {
         /// The server's words, or ours where it has none.
         message: String,
     },
-    /// The server calls the credentials expired, also after they were fetched again.
+    /// The server says that the credentials are expired, even after they were fetched again.
     #[error(
         "{object}: the server says {code}: {message}; the credentials are expired where they come from, too: log in again, \
          or renew them there (environment, profile, role)"
@@ -40,7 +40,7 @@ pub enum TransferError {
         /// The server's words.
         message: String,
     },
-    /// The server takes no request whose time is so far from its own.
+    /// The server refuses the request because its time differs too much from the server's.
     #[error("{object}: the server refuses the request's time: {}", clock(*ahead_seconds))]
     ClockSkewed {
         /// `s3://bucket/key`.
@@ -49,7 +49,7 @@ pub enum TransferError {
         /// server does not tell its time.
         ahead_seconds: Option<i64>,
     },
-    /// The bucket is in another region than the request was signed for, and going there once did not help or was not
+    /// The bucket is in another region than the request was signed for, and one retry in that region failed or was not
     /// possible.
     #[error("{object}: {}", wrong_region(region.as_deref(), used))]
     WrongRegion {
@@ -79,13 +79,12 @@ pub enum TransferError {
         offset: u64,
         /// Attempts made.
         attempts: u32,
-        /// For how many seconds no byte had come, where that is the reason to give up:
-        /// [`patience`](crate::TransferConfig::patience) was over.
+        /// Seconds without a byte, if [`patience`](crate::TransferConfig::patience) was the reason to give up.
         without_byte_seconds: Option<u64>,
         /// The failure of the last one.
         source: RequestError,
     },
-    /// A request could not be made or its answer cannot be used, and trying again would not help.
+    /// A request could not be made, or its answer cannot be used, and a retry would not help.
     #[error("{object}")]
     Request {
         /// `s3://bucket/key`.
@@ -93,7 +92,7 @@ pub enum TransferError {
         /// The failure.
         source: RequestError,
     },
-    /// The object has none of the bytes that were asked for.
+    /// The object has none of the requested bytes.
     #[error("{object}: {}", no_such_range(range, *object_bytes))]
     NoSuchRange {
         /// `s3://bucket/key`.
@@ -103,8 +102,8 @@ pub enum TransferError {
         /// The object's size, where the server was asked.
         object_bytes: Option<u64>,
     },
-    /// The bytes are not those that the object's checksum is of. None of them was published; a stream has passed them
-    /// on before the last one told. For an upload: the server computed another checksum than this program.
+    /// The bytes do not match the object's checksum. No file was published; a stream has passed the bytes on already.
+    /// For an upload: the server computed another checksum than this program.
     #[error("{object}: the bytes do not match the object's {algorithm} ({computed:x}, not {expected:x}); start again")]
     Corrupt {
         /// `s3://bucket/key`.
@@ -124,9 +123,9 @@ pub enum TransferError {
     TooLarge {
         /// `s3://bucket/key`.
         object: String,
-        /// The bytes that were wanted.
+        /// The requested bytes.
         bytes: u64,
-        /// The bytes that there is room for.
+        /// The bytes for which there is memory.
         room: u64,
     },
     /// The transfer took longer than [`transfer_timeout`](crate::TransferConfig::transfer_timeout).
@@ -157,31 +156,31 @@ pub enum TransferError {
         /// The operating system's or the stream's word.
         source: io::Error,
     },
-    /// The file was changed while it was being uploaded. No object was written of it.
+    /// The file was changed during its upload. No object was written.
     #[error("{}: the file was changed during the upload; start again once nobody writes to it", path.display())]
     SourceChanged {
         /// The file.
         path: PathBuf,
     },
     /// The condition on the object's state does not hold (`If-None-Match`, `If-Match`). Nothing was written.
-    #[error("{object}: not written, as that was to be only if {condition}")]
+    #[error("{object}: not written, because that was allowed only if {condition}")]
     ConditionFailed {
         /// `s3://bucket/key`.
         object: String,
         /// The condition, in words.
         condition: String,
     },
-    /// S3 has no object of so many bytes.
+    /// The object would be larger than S3 allows.
     #[error("{object}: {bytes} bytes are more than the {most} that an object may have")]
     BeyondS3 {
         /// `s3://bucket/key`.
         object: String,
         /// Bytes of the source, as far as they are known.
         bytes: u64,
-        /// Most bytes: 10,000 parts, as large as they may be here.
+        /// The largest size: 10,000 parts of the largest possible size.
         most: u64,
     },
-    /// A part of a stream, which has to be in memory until the server has it, does not fit there.
+    /// A part of a stream does not fit into memory, where it has to stay until the server has it.
     #[error(
         "{object}: a part of {part_bytes} bytes does not fit into the {room} that memory_limit leaves; raise it, or \
          lower multipart_chunksize (S3 takes no part below 5 MiB but the last)"
@@ -194,8 +193,8 @@ pub enum TransferError {
         /// For it.
         room: u64,
     },
-    /// An upload of a stream needs memory or requests that other streams of the same client hold, which have not been
-    /// read for so long: they may be waiting for this upload.
+    /// An upload of a stream needs memory or requests that other streams of the same client hold. These have not been
+    /// read for a long time: they may be waiting for this upload.
     #[error(
         "{object}: {lacking} has been held for {seconds} s by streams of the same client that nobody reads; read them \
          meanwhile, raise {}, or give the upload a client of its own", lacking.parameter()
@@ -205,7 +204,7 @@ pub enum TransferError {
         object: String,
         /// The thing that is held.
         lacking: Lacking,
-        /// For how long: [`stall_timeout_seconds`](crate::TransferConfig::stall_timeout).
+        /// The length of that time: [`stall_timeout_seconds`](crate::TransferConfig::stall_timeout).
         seconds: u64,
     },
     /// The target cannot be written.
@@ -307,18 +306,17 @@ pub enum TransferErrorKind {
     ObjectChanged,
     /// No connection to the endpoint.
     Unreachable,
-    /// The request could not even be made: no region, no credentials, an endpoint that is not a URL, a key that is too
-    /// long.
+    /// The request could not be made: no region, no credentials, an endpoint that is not a URL, a key that is too long.
     NotSent,
     /// The server's answer contradicts the request or itself.
     BadResponse,
     /// The server kept failing, throttling, stalling or breaking off.
     Interrupted,
-    /// The object has none of the bytes that were asked for.
+    /// The object has none of the requested bytes.
     NoSuchRange,
     /// The bytes do not match the object's checksum.
     Corrupt,
-    /// The object is larger than the memory limit, or than S3 has objects.
+    /// The object is larger than the memory limit, or than S3 allows.
     TooLarge,
     /// The condition on the object's state does not hold: it exists already, or was replaced.
     ConditionFailed,
@@ -334,7 +332,7 @@ pub enum TransferErrorKind {
     Sink,
     /// No room on the target's device.
     DiskFull,
-    /// Another trouble with the target.
+    /// Another failure of the target.
     Disk,
 }
 
@@ -354,7 +352,7 @@ pub enum RequestError {
         /// The deadline.
         seconds: u64,
     },
-    /// The request would not be one. Nothing was sent.
+    /// The request would be invalid. Nothing was sent.
     #[error(transparent)]
     Argument {
         /// The argument, and its bound.
@@ -375,7 +373,7 @@ pub enum RequestError {
         /// Why.
         source: Box<dyn error::Error + Send + Sync>,
     },
-    /// The server has too much to do, or failed, and says so.
+    /// The server reports that it is overloaded or has failed.
     #[error("the server says {status} {code}")]
     Unavailable {
         /// HTTP status.
@@ -397,19 +395,18 @@ pub enum RequestError {
         /// The transport's word.
         source: Box<dyn error::Error + Send + Sync>,
     },
-    /// The transfer brought less than [`min_bytes_per_second`](crate::TransferConfig::min_bytes_per_second) while this
-    /// body was waited for.
+    /// The transfer brought less than [`min_bytes_per_second`](crate::TransferConfig::min_bytes_per_second) during the
+    /// wait for this body.
     #[error("only {bytes_per_second} bytes/s over {seconds} s, and min_bytes_per_second is {least}")]
     TooSlow {
         /// The rate of all parts together, rounded down.
         bytes_per_second: u64,
-        /// For how long the body was waited for: [`min_rate_window`](crate::TransferConfig::min_rate_window), or
-        /// somewhat more.
+        /// The wait for the body: [`min_rate_window`](crate::TransferConfig::min_rate_window), or slightly more.
         seconds: u64,
         /// The lowest rate.
         least: u64,
     },
-    /// The body stood still.
+    /// The body stalled.
     #[error("no byte for {seconds} s")]
     Stalled {
         /// The deadline.
@@ -448,7 +445,8 @@ impl RequestFailure {
             Self::BehindTheEnd => TransferError::Request {
                 object,
                 source: RequestError::BadResponse {
-                    what: "416 for a range inside the object; it may have been replaced by a shorter one".to_owned(),
+                    what: "416 for a range inside the object; the object may have been replaced by a shorter one"
+                        .to_owned(),
                 },
             },
             Self::Expired { code, message } => TransferError::CredentialsExpired { object, code, message },

@@ -1,7 +1,7 @@
 //! [`Found`]: the state that a transfer's controller ended in, for the next transfer to the same place to begin with.
 //!
-//! It is a place to begin at, never a truth: the next controller judges the first window at this level as any other,
-//! and leaves it where less comes than was found.
+//! It is only a starting point: the next controller judges the first window at this level like any other, and leaves
+//! the level if less comes than was found.
 
 use std::time::SystemTime;
 
@@ -21,7 +21,7 @@ pub(crate) struct Found {
     pub(crate) is_full: bool,
     /// Whether more requests carried less.
     pub(crate) more_are_worse: bool,
-    /// Requests per second, where faster ones were refused (503).
+    /// Requests per second, if faster requests were refused (503).
     pub(crate) per_second: Option<f64>,
     /// Fewest bytes of a part, where requests were refused; else 0.
     pub(crate) least_part: f64,
@@ -61,8 +61,8 @@ impl Found {
         is_like(rate, self.body_rate)
     }
 
-    /// The first answer to remember, where one of this place took `seconds`. One that is like any other came over a
-    /// connection that was there already, and says nothing of a new one.
+    /// The time of a first answer to remember, after an answer of this place took `seconds`. An answer as fast as the
+    /// others came over an existing connection, and tells nothing about a new one.
     pub(crate) fn first_answer_after(&self, seconds: f64) -> f64 {
         match seconds < LIKE * self.first_byte {
             true => self.first_answer.unwrap_or(0.0).max(seconds),

@@ -1,9 +1,9 @@
-//! [`Globs`]: which keys of a prefix, or files of a folder, are meant.
+//! [`Globs`]: the selection of keys of a prefix, or of files of a folder.
 
-/// Patterns that leave names out and take them in again, in order: the last one that matches decides, and names that
-/// none matches are taken. As the AWS CLI has them ("Use of Exclude and Include Filters", `aws s3 help`): `*` is any
-/// letters, `/` among them, `?` is one letter, `[abc]` one of these and `[!abc]` another one. A pattern is compared
-/// with the whole path below the prefix or the folder, in which `/` is between names.
+/// Patterns that exclude and include names, in order: the last pattern that matches decides, and a name that no pattern
+/// matches is included. They are those of the AWS CLI ("Use of Exclude and Include Filters", `aws s3 help`): `*` is any
+/// letters, `/` included, `?` is one letter, `[abc]` is one of these letters and `[!abc]` any other letter. A pattern
+/// is compared with the whole path below the prefix or the folder, with `/` between names.
 ///
 /// ```
 /// use s3xfer::Globs;
@@ -20,20 +20,20 @@ pub struct Globs {
 }
 
 impl Globs {
-    /// Takes everything.
+    /// Includes every name.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes names that match.
+    /// Includes names that match.
     #[must_use]
     pub fn include(mut self, pattern: &str) -> Self {
         self.patterns.push((true, pattern.chars().collect()));
         self
     }
 
-    /// Leaves out names that match.
+    /// Excludes names that match.
     #[must_use]
     pub fn exclude(mut self, pattern: &str) -> Self {
         self.patterns.push((false, pattern.chars().collect()));

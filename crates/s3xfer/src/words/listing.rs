@@ -1,8 +1,8 @@
-//! [`ListedObject`]: an object as a listing has it.
+//! [`ListedObject`]: an object in a listing.
 
 use std::time::SystemTime;
 
-/// An object as a listing has it. It may be another one, or gone, by the time it is asked for.
+/// An object in a listing. By the time it is requested, it may be replaced or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedObject {
@@ -12,11 +12,11 @@ pub struct ListedObject {
     pub bytes: u64,
     /// ETag as S3 writes it, in quotes.
     pub e_tag: Option<String>,
-    /// `LastModified`; `None` where the server does not tell it, or tells a time that this system cannot have.
+    /// `LastModified`; `None` if the server does not give it, or gives a time that this system cannot represent.
     pub last_modified: Option<SystemTime>,
 }
 
-/// The objects that a listing is of, and the headers of every request for it.
+/// The objects that a listing covers, and the headers of every request for it.
 #[derive(Debug, Clone)]
 pub(crate) struct ListRequest {
     pub(crate) bucket: String,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 /// The metadata entry.
 pub(crate) const NAME: &str = "mtime";
-/// The end of the year 9999. Later times are no file's, and file systems treat them differently.
+/// The end of the year 9999. No real file has a later time, and file systems treat later times differently.
 const MOST_SECONDS: u64 = 253_402_300_799;
 
 /// The entry's value; `None` before 1970.

@@ -1,6 +1,6 @@
-//! [`NameError`]: keys that stand for no path below a folder, and files that have no key.
+//! [`NameError`]: keys without a path below a folder, and files without a key.
 
-/// Why a key cannot be a file below a folder, or a file not an object. Nothing was written for it.
+/// Why a key cannot become a file below a folder, or a file an object. Nothing was written for it.
 ///
 /// Displays as a fragment that reads after the name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +10,7 @@ pub enum NameError {
     #[error("begins with `/` below the prefix; copy it by itself, under another name")]
     Absolute,
     /// A part between two `/` is empty. As a path it would be the same as the one without it.
-    #[error("has an empty name between two `/`, which no path has; copy it by itself, under another name")]
+    #[error("has an empty name between two `/`, which a path cannot have; copy it by itself, under another name")]
     EmptySegment,
     /// A part of the key means another folder.
     #[error("has `{segment}` as a name, which leads to another folder; copy it by itself, under another name")]
@@ -19,10 +19,10 @@ pub enum NameError {
         segment: String,
     },
     /// A path ends at the first NUL.
-    #[error("holds a NUL, which no path can; copy it by itself, under another name")]
+    #[error("holds a NUL, which a path cannot; copy it by itself, under another name")]
     Nul,
     /// A part of the key is longer than names are in the folder's file system.
-    #[error("has a name of {bytes} bytes, and {most} is the most that the folder's file system takes")]
+    #[error("has a name of {bytes} bytes; the folder's file system takes at most {most}")]
     TooLong {
         /// Bytes of the name in UTF-8.
         bytes: usize,
@@ -52,8 +52,8 @@ pub enum NameError {
     /// The name is one of those that this crate gives to temporary files.
     #[error("is a name of this crate's temporary files; copy it by itself, or without resuming")]
     Reserved,
-    /// A file's name is no text, and keys are.
-    #[error("is not UTF-8, as keys are; rename the file")]
+    /// A file's name is not text, but keys must be.
+    #[error("is not UTF-8, but a key must be; rename the file")]
     NotUtf8,
     /// A link is on the way, and would lead out of the folder.
     #[error("is behind the symbolic link `{link}`, which may lead out of the folder; remove the link")]

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
 
-/// An object's address. Displays as `s3://bucket/key`. Where an object is taken from a URL, the bucket is the URL's
-/// origin (`https://host`), which cannot be a bucket's name, and the key its path; it displays as the URL without its
-/// query then.
+/// An object's address. Displays as `s3://bucket/key`. For an object behind a URL, the bucket is the URL's origin
+/// (`https://host`), which cannot be a bucket's name, and the key is the URL's path; it then displays as the URL
+/// without its query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectAddress {
     pub(crate) bucket: String,
@@ -68,11 +68,11 @@ impl ObjectRequest {
         }
     }
 
-    /// Whether a request for it can be written at all. Whether there is such an object is the server's to say.
+    /// Checks that a request for it can be written at all. Only the server knows whether the object exists.
     ///
     /// # Errors
     ///
-    /// The first argument that cannot be right.
+    /// The first invalid argument.
     pub(crate) fn check(&self) -> Result<(), ArgumentError> {
         length(Argument::Bucket, &self.address.bucket, MOST_BUCKET_BYTES)?;
         length(Argument::Key, &self.address.key, MOST_KEY_BYTES)?;
@@ -98,18 +98,18 @@ fn length(argument: Argument, text: &str, most: usize) -> Result<(), ArgumentErr
     }
 }
 
-/// The reason why a transfer's arguments cannot be right on any server.
+/// The reason why a transfer's arguments are invalid on any server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgumentError {
-    /// Nothing is there.
+    /// It is empty.
     #[error("the {argument} is empty")]
     Empty {
         /// The argument in question.
         argument: Argument,
     },
-    /// More than S3 takes.
-    #[error("the {argument} has {bytes} bytes, and {most} is the most that S3 takes")]
+    /// It is longer than S3 allows.
+    #[error("the {argument} has {bytes} bytes; S3 takes at most {most}")]
     TooLong {
         /// The argument in question.
         argument: Argument,
@@ -118,7 +118,7 @@ pub enum ArgumentError {
         /// The bound.
         most: usize,
     },
-    /// A letter that no request can carry there.
+    /// It holds a letter that no request can carry there.
     #[error("the {argument} holds {letter:?}, which no request can carry there")]
     Letter {
         /// The argument in question.
@@ -222,15 +222,14 @@ impl fmt::Display for ByteRange {
     }
 }
 
-/// The key that an object is encrypted with where the customer keeps it (SSE-C): 256 bits of AES.
+/// A customer's encryption key for an object (SSE-C): 256 bits for AES.
 ///
-/// Sent with every request of the download, over TLS only: without TLS a download fails with
+/// It is sent with every request of the transfer, over TLS only: without TLS a transfer fails with
 /// [`RequestError::KeyInClear`](crate::RequestError::KeyInClear) before anything is sent, wherever the endpoint comes
 /// from.
 ///
-/// Never shown by this crate. The SDK's signer (`aws_sigv4`) writes the headers that it signs into its log at level
-/// TRACE, the key among them: a program that logs everything should leave this target out, as
-/// `RUST_LOG=trace,aws_sigv4=debug` does.
+/// This crate never shows it. The SDK's signer (`aws_sigv4`) logs the headers that it signs at level TRACE, and with
+/// them the key. A program that logs everything should leave this target out, as `RUST_LOG=trace,aws_sigv4=debug` does.
 #[derive(Clone)]
 pub struct SseCustomerKey {
     key: [u8; 32],
@@ -244,8 +243,8 @@ impl SseCustomerKey {
         Self { key, in_clear: false }
     }
 
-    /// Lets this key go over `http://`, where everybody on the way can read it, and with it the object. For tests, and
-    /// for networks that protect their traffic; S3 itself refuses such requests.
+    /// Allows this key to be sent over `http://`, where anyone on the path can read it, and so the object. It is for
+    /// tests and for networks that protect their traffic; S3 itself refuses such requests.
     #[must_use]
     pub fn dangerously_allow_plaintext_http(self) -> Self {
         Self { in_clear: true, ..self }

@@ -5,15 +5,15 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parameter {
-    /// As it is written in a file.
+    /// Its name in a file.
     pub name: &'static str,
-    /// A sentence.
+    /// Its meaning, as a sentence.
     pub meaning: &'static str,
     /// The unit of its values.
     pub unit: Unit,
     /// The value of [`TransferConfig::default`](crate::TransferConfig::default); `None` where nothing is set.
     pub default: Option<ParameterValue>,
-    /// The least number that is taken.
+    /// The smallest number that is accepted.
     pub least: u64,
     /// True for boto3's eight.
     pub is_boto3s: bool,
@@ -29,7 +29,7 @@ pub enum Unit {
     BytesPerSecond,
     /// Whole seconds.
     Seconds,
-    /// Things of a kind.
+    /// A count.
     Count,
     /// True or false.
     Switch,

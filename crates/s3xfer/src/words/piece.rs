@@ -1,4 +1,4 @@
-//! [`Piece`]: bytes that are written at once.
+//! [`Piece`]: bytes that are written together.
 
 use bytes::Bytes;
 

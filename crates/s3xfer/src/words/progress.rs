@@ -1,16 +1,17 @@
-//! [`Progress`]: how far transfers are, to be read from anywhere while they run.
+//! [`Progress`]: the progress of running transfers, readable from anywhere.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A handle on the counters of one transfer, or of several together. Give clones to
-/// [`Download::progress`](crate::Download::progress) and read another one whenever it suits.
+/// A handle to the counters of one transfer, or of several together. Give clones to
+/// [`Download::progress`](crate::Download::progress) and read another clone at any time.
 ///
-/// Counts bytes that have been *written*, so it never runs ahead of the disk, and does not go back while a download
-/// runs: a retry resumes at the byte where the attempt before it stopped. Downloads that share a `Progress` add up.
+/// It counts bytes that have been *written*, so it is never ahead of the disk. It does not go back while a download
+/// runs, because a retry resumes at the byte where the attempt before it stopped. Downloads that share a `Progress` add
+/// up.
 ///
-/// A download that succeeds stays in both figures. One that fails or is dropped takes its share of both back, because
-/// its bytes are not there: the others remain, and the same download tried again, or continued
-/// ([`resume`](crate::FileDownload::resume)), counts once.
+/// A successful download stays in both figures. A download that fails or is dropped takes its share of both back,
+/// because its bytes are not there. So the figures of the others remain, and a download that is retried or continued
+/// ([`resume`](crate::FileDownload::resume)) counts once.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     counters: Arc<Mutex<Counters>>,
@@ -28,10 +29,10 @@ struct Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProgressSnapshot {
-    /// Bytes wanted by all downloads whose first answer has told their size; `None` until there is one. Grows when
-    /// another download learns its size.
+    /// Bytes of all downloads with a known size; `None` until a first answer has given one. It grows when another
+    /// download learns its size.
     pub total_bytes: Option<u64>,
-    /// Bytes written so far, those that an earlier download has left included; no more than the total.
+    /// Bytes written so far, including those kept from an earlier download; at most the total.
     pub written_bytes: u64,
 }
 

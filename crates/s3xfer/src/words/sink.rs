@@ -1,29 +1,29 @@
-//! [`WriteAt`]: where a caller's own sink takes an object's bytes.
+//! [`WriteAt`]: the trait of a caller's own sink.
 
 use std::io;
 
 /// Takes bytes at their positions, in any order, from several threads at once.
 ///
-/// Each byte of the object (or of the range that was asked for, whose first byte is at 0) is written exactly once, also
-/// when requests are retried. Calls may block: they come from threads that may, unless
+/// Each byte of the object (or of the requested range, with its first byte at 0) is written exactly once, also when
+/// requests are retried. Calls may block, because they come from threads that may, unless
 /// [`use_threads`](crate::TransferConfig::use_threads) is false.
 ///
-/// The contract, which [`conformance`](crate::conformance) checks in the tests of a sink of your own:
+/// [`conformance`](crate::conformance) checks this contract in the tests of your sink:
 /// - It MUST take all of `bytes` or return an error; the first error ends the download.
-/// - It SHOULD NOT panic: a panic ends the download, too, as an error.
-/// - It SHOULD NOT keep a lock while it blocks, for the other parts of the object wait then.
+/// - It SHOULD NOT panic: a panic ends the download with an error, too.
+/// - It SHOULD NOT keep a lock while it blocks, because the other parts of the object wait then.
 pub trait WriteAt: Send + Sync + 'static {
-    /// Told once, before the first write, how many bytes will come.
+    /// Called once, before the first write, with the number of bytes that will come.
     ///
     /// # Errors
     ///
-    /// When there is no room for that many bytes: nothing is downloaded then.
+    /// There is no room for that many bytes. Nothing is downloaded then.
     fn reserve(&self, bytes: u64) -> io::Result<()> {
         let _ = bytes;
         Ok(())
     }
 
-    /// Takes `bytes`, whose first one belongs at `offset`.
+    /// Takes `bytes`; the first of them belongs at `offset`.
     ///
     /// # Errors
     ///

@@ -143,11 +143,11 @@ impl Target {
         self.object.sse_customer_key.as_ref()
     }
 
-    /// Whether requests for it can be written at all.
+    /// Checks that requests for it can be written at all.
     ///
     /// # Errors
     ///
-    /// The first argument that cannot be right.
+    /// The first invalid argument.
     pub(crate) fn check(&self) -> Result<(), ArgumentError> {
         self.object.check()?;
         let attributes = &self.attributes;

@@ -14,7 +14,7 @@ pub struct Moment {
     pub bytes_per_second: f64,
     /// Requests in flight.
     pub requests: u32,
-    /// Requests that there were meant to be.
+    /// Requests that the engine wanted to have in flight.
     pub target: u32,
 }
 

@@ -1,6 +1,6 @@
-//! [`Unfinished`]: an upload that broke off, as far as the next one has to know it.
+//! [`Unfinished`]: the facts about an interrupted upload that the next one needs.
 //!
-//! The server keeps the parts, and the journal holds their upload and their checksums. A part counts as done where both
+//! The server keeps the parts, and the journal holds their upload and their checksums. A part counts as done if both
 //! agree on it: the server's list alone does not prove that its bytes are the file's.
 
 use std::collections::BTreeMap;
@@ -18,15 +18,16 @@ pub(crate) struct SourceIdentity {
     pub(crate) inode: u64,
 }
 
-/// The object that an upload is to become, and of which file. Two uploads may share their parts only if theirs are
-/// equal. Holds no secret.
+/// The target object and the source file of an upload. Two uploads can share parts only if both are equal. Holds no
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Intended {
     pub(crate) bucket: String,
     pub(crate) key: String,
     pub(crate) source: SourceIdentity,
-    /// A digest of all that the server is told when the upload begins: content type, metadata, encryption and so on.
+    /// A digest of everything that the request to begin the upload contains: content type, metadata, encryption and so
+    /// on.
     pub(crate) attributes: String,
     pub(crate) checksum: String,
 }
@@ -50,7 +51,7 @@ pub(crate) enum UploadRecord {
     Begun { upload_id: String },
     /// The server has a part.
     Part(RecordedPart),
-    /// All parts are there, and the server is asked to make the object of them.
+    /// All parts are at the server, and it is asked to complete the upload.
     Completing { checksum: u64, e_tag: Option<String> },
 }
 
@@ -104,7 +105,8 @@ impl SavedUpload {
         saved
     }
 
-    /// The parts that need not be sent again: those that the journal and the server have alike, with their places.
+    /// The parts that need not be sent again, with their places: the parts that are the same in the journal and at the
+    /// server.
     pub(crate) fn done(&self, listed: &[ListedPart]) -> Vec<(RecordedPart, std::ops::Range<u64>)> {
         let Unfinished { part_bytes, intended, .. } = &self.unfinished;
         let is_same = |listed: &&ListedPart| {

@@ -43,7 +43,7 @@ impl fmt::Display for S3Uri {
     }
 }
 
-/// Why a text is no [`S3Uri`].
+/// Why a text is not an [`S3Uri`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum S3UriError {

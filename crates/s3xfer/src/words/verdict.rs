@@ -17,9 +17,9 @@ pub struct Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bottleneck {
-    /// Nothing to be told: it was over before the requests had flowed for long.
+    /// Unknown: the transfer ended before its requests had flowed for long.
     TooShort,
-    /// The number of requests: each was as fast as one alone, and no more were allowed
+    /// The number of requests: each was as fast as a request alone, and no more were allowed
     /// ([`max_concurrency`](crate::TransferConfig::max_concurrency), or the files that the process may open).
     Requests,
     /// The number of requests that fit into [`memory_limit`](crate::TransferConfig::memory_limit).
@@ -28,13 +28,13 @@ pub enum Bottleneck {
     Link,
     /// [`max_bandwidth`](crate::TransferConfig::max_bandwidth).
     Bandwidth,
-    /// The receiver: the disk, or a reader that took its time.
+    /// The receiver: the disk, or a slow reader.
     Receiver,
     /// The processors.
     Processor,
     /// A server that refused requests for coming too fast (503).
     Throttling,
-    /// The last requests, for which the others had to wait.
+    /// The last requests: the transfer waited for them while others were done.
     Tail,
     /// The time to the first byte: requests waited for answers for most of their time.
     Latency,
@@ -46,9 +46,9 @@ pub enum Bottleneck {
 pub struct Evidence {
     /// Mean number of requests in flight.
     pub requests: f64,
-    /// Most that could be.
+    /// Most requests that could be in flight.
     pub most_requests: u32,
-    /// Whether the memory limit made that number less than it was asked to be.
+    /// Whether the memory limit reduced that number.
     pub memory_bound: bool,
     /// Mean rate of a body while it flowed, in bytes per second.
     pub body_bytes_per_second: f64,
@@ -58,9 +58,9 @@ pub struct Evidence {
     pub link_was_full: bool,
     /// Mean time to the first byte.
     pub first_byte: Duration,
-    /// For how long bodies flowed, from the first answer to the end.
+    /// The time from the first answer to the end.
     pub flowed: Duration,
-    /// The end, in which less than half of the requests were in flight because nothing was left to ask for.
+    /// The time at the end with less than half of the requests in flight, because nothing was left to request.
     pub tail: Duration,
     /// Requests that were refused for coming too fast.
     pub refused: u64,
@@ -77,7 +77,7 @@ pub struct Evidence {
 }
 
 impl Bottleneck {
-    /// A word for tables and logs.
+    /// A one-word name for tables and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

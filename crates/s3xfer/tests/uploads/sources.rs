@@ -374,7 +374,8 @@ async fn a_file_that_changes_is_an_error_and_no_object() {
 async fn sources_that_cannot_be_read_are_errors_that_name_them() {
     let bench = bench([]);
     let folder = bench.folder.path();
-    for (path, says) in [(folder.join("gone"), "cannot open it"), (folder.to_owned(), "it is no file, FIFO or device")]
+    for (path, says) in
+        [(folder.join("gone"), "cannot open it"), (folder.to_owned(), "it is not a file, FIFO or device")]
     {
         let error = upload(&bench, path.clone()).await.unwrap_err();
         assert!(error.kind() == TransferErrorKind::Source && error.to_string().contains(says), "{error}");

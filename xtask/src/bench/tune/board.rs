@@ -1,6 +1,6 @@
 //! The board: functions with their spaces, noise, optima and groups. The formulae are in `formulae`.
 //!
-//! Optima at the centre of the box are moved off it: some searchers begin there.
+//! Optima at the centre of the box are moved away from it, because some searchers begin there.
 
 use serde_json::{Map, Value, json};
 

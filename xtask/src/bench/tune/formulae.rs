@@ -1,7 +1,8 @@
 //! Published test functions, each a plain formula over numbers; spaces, optima and noise are `board`'s.
 //!
-//! Surjanovic and Bingham, "Virtual Library of Simulation Experiments" (sfu.ca/~ssurjano), has them all but `transfer`,
-//! a made-up cost of moving one large object, with the shape of S3's: latency, a link, memory, contention.
+//! Surjanovic and Bingham, "Virtual Library of Simulation Experiments" (sfu.ca/~ssurjano), has all of them except
+//! `transfer`. `transfer` is an invented cost of moving one large object, with the properties of S3: latency, a link,
+//! memory, contention.
 
 use std::f64::consts::{E, PI};
 

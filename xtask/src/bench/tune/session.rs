@@ -1,4 +1,4 @@
-//! One `tunekit serve` at the other end of two pipes, and the CPU time it has used.
+//! One `tunekit serve` at the other end of two pipes, and its CPU time.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

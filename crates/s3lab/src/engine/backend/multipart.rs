@@ -28,8 +28,8 @@ fn part_number(number: i32) -> S3Result<i32> {
     Err(error(S3ErrorCode::InvalidArgument, message))
 }
 
-/// Checks the checksums that came with a part of an upload with that algorithm: they are of no other one, and there is
-/// one unless it is S3's own.
+/// Checks that a part's checksums are of the upload's algorithm only, and that there is one unless the algorithm is
+/// S3's default.
 fn fits(named: Option<Algorithm>, given: &[Algorithm]) -> S3Result<()> {
     let Some(named) = named else { return Ok(()) };
     let other = given.iter().find(|given| **given != named);
@@ -150,7 +150,7 @@ impl Backend {
             let message = format!("The specified copy range is larger than {MAX_BODY_BYTES} bytes.");
             return Err(error(S3ErrorCode::InvalidRequest, message));
         }
-        // Hashing a part may take seconds; the runtime's threads have other things to do.
+        // Hashing a part may take seconds, so it runs outside the runtime's threads.
         let hashed = content.clone();
         let sums = tokio::task::spawn_blocking(move || Sums::of(&hashed, algorithms));
         let sums = sums.await.map_err(|source| S3Error::with_source(S3ErrorCode::InternalError, Box::new(source)))?;

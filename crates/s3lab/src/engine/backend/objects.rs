@@ -29,7 +29,7 @@ const SLICE_BYTES: usize = 512 << 10;
 /// The largest object a copy is hashed for: about two seconds of one core, as MD5 takes in half a gigabyte a second.
 const MAX_REHASHED_BYTES: u64 = 1 << 30;
 
-/// An object's bytes on their way out: slices, never copies, but for one that holds a byte to corrupt.
+/// An object's bytes on their way out: slices, never copies, except for a slice with a byte to corrupt.
 struct Outgoing {
     content: Content,
     span: Span<u64>,
@@ -128,7 +128,7 @@ fn readable(object: &Stored, conditions: &Conditions) -> S3Result<()> {
     }
 }
 
-/// Larger synthetic objects are served without a checksum: to compute it would keep a core for many seconds.
+/// Larger synthetic objects are served without a checksum, because computing it would occupy a core for many seconds.
 const MOST_SUMMED_BYTES: u64 = 64 << 30;
 
 /// The checksums to answer with: all that are kept, and CRC64NVME of a synthetic object.
@@ -139,7 +139,8 @@ async fn checksums_of(object: &Arc<Stored>) -> Checksums {
     }
     if object.late_crc64nvme.get().is_none() {
         let object = object.clone();
-        // Off the runtime's threads: hundreds of milliseconds for gigabytes. Paused time does not move meanwhile.
+        // Computing takes hundreds of milliseconds for gigabytes, so it runs outside the runtime's threads. Paused time
+        // does not advance meanwhile.
         let computed = tokio::task::spawn_blocking(move || {
             object.late_crc64nvme.get_or_init(|| checksum::base64(&checksum::crc64nvme(&object.content)));
         });
@@ -416,7 +417,7 @@ impl Backend {
             if algorithms.is_empty() {
                 algorithms.push(Algorithm::Crc64Nvme);
             }
-            // Hashing may take seconds; the runtime's threads have other things to do.
+            // Hashing may take seconds, so it runs outside the runtime's threads.
             let hashed = source.content.clone();
             let sums = tokio::task::spawn_blocking(move || checksum::Sums::of(&hashed, algorithms));
             let sums =

@@ -43,7 +43,7 @@ fn trailer_names(headers: &http::HeaderMap) -> impl Iterator<Item = Algorithm> +
 
 /// The error of a body that broke off or does not match its signature.
 fn broken(source: StdError) -> S3Error {
-    // The protocol layer's stream errors are private types: their text is all there is to tell them apart.
+    // The protocol layer's stream errors are private types, so only their texts tell them apart.
     let text = source.to_string();
     if text.contains("Sha256Mismatch") {
         let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
@@ -64,7 +64,7 @@ fn broken(source: StdError) -> S3Error {
 
 /// Reads the body to its end.
 ///
-/// Cancelled (the connection closed), it leaves nothing behind.
+/// If it is cancelled because the connection closed, nothing remains.
 pub(super) async fn receive<T>(request: &S3Request<T>, declared: Declared) -> S3Result<Received> {
     let length = declared.content_length.and_then(|length| u64::try_from(length).ok());
     if length.is_some_and(|length| length > MAX_BODY_BYTES) {

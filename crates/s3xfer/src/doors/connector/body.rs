@@ -1,8 +1,8 @@
-//! The body of an answer, read by the task that polls it: no task and no channel stand between it and the socket.
+//! The body of an answer, read by the task that polls it, without another task or a channel before the socket.
 //!
-//! Bytes are gathered into frames of [`FRAME_BYTES`](super::buffers::FRAME_BYTES); a frame is handed on when it is
-//! full, when the body ends, or when its bytes have waited for a moment, so that a slow body shows that it lives. With
-//! its last byte read, the connection goes back to the pool; dropped before that, it is closed.
+//! Bytes are gathered into frames of [`FRAME_BYTES`](super::buffers::FRAME_BYTES); A frame is handed on when it is
+//! full, when the body ends, or when its bytes have waited for a moment, so that a slow body shows progress. When the
+//! last byte is read, the connection goes back to the pool. If the body is dropped before, the connection is closed.
 
 use std::io;
 use std::pin::Pin;
@@ -21,8 +21,8 @@ use super::head::Framing;
 use super::pool::{Origin, Pool};
 use super::stream::Connection;
 
-/// Bytes wait at least this long in a frame that does not fill, and at most twice as long: well below a second, the
-/// least time after which a body that brings nothing may be given up.
+/// Bytes wait at least this long in a frame that is not full, and at most twice as long. This is well below a second,
+/// the least stall timeout of a body.
 const LINGER: Duration = Duration::from_millis(250);
 
 /// Bytes that are read at once of a chunked body, which has to be decoded. S3 sends errors that way, a few hundred
@@ -57,14 +57,14 @@ pub(super) struct ResponseBody {
     /// The pool that gets the connection then; `None` if the server will close it.
     home: Option<Home>,
     left: Left,
-    /// Bytes that were read but not yet looked at: of the body or, after its end, of something else.
+    /// Bytes that were read but not yet processed: bytes of the body or, after its end, other bytes.
     early: Bytes,
     buffers: Arc<Buffers>,
     frame: Option<Frame>,
     /// Count the bytes as they come from the connection: a frame may hold them for a while.
     counters: Vec<Arc<AtomicU64>>,
     linger: Linger,
-    /// Told after the bytes that came before it.
+    /// Returned after the bytes before it.
     failure: Option<BodyError>,
 }
 
@@ -277,7 +277,7 @@ impl Body for ResponseBody {
         let cut = match self.poll_fill(cx) {
             Poll::Ready(Ok(_)) => self.cut(),
             Poll::Ready(Err(failure)) => {
-                // Nothing more can be read, and nobody else must use the connection.
+                // Nothing more can be read, and no other request may use the connection.
                 self.connection = None;
                 self.left = Left::Nothing;
                 match self.cut() {

@@ -1,7 +1,7 @@
-//! Buffers for body frames, used again and again.
+//! Reusable buffers for body frames.
 //!
 //! A frame is lent out as [`Bytes`]; when its last slice is dropped, the buffer comes back, still in the processor's
-//! cache and with its pages in place. The choice and the time of reads into a buffer are made elsewhere.
+//! cache and with its pages in place. Other files decide about reads into a buffer.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,17 +17,18 @@ use crate::words::piece;
 /// KiB.
 pub(in crate::doors) const FRAME_BYTES: usize = piece::FRAME_BYTES as usize;
 
-/// Free buffers that are kept while none is lent out: 4 MiB of frames. While some are, half as many are kept besides: a
-/// transfer soon takes again the buffers that it frees for a moment, and memory that it has freed for good is released,
-/// because free buffers are not counted here.
+/// Free buffers that are kept while none is lent out: 4 MiB of frames. While some are lent out, half as many are kept
+/// in addition, because a transfer soon takes such buffers again. Memory that it has freed for good is released,
+/// because free buffers do not count towards the memory limit.
 const KEPT: usize = 16;
 
-/// A frame that leaves more than one in so many bytes of its buffer empty is copied out: a body that trickles would
-/// otherwise pin a whole buffer for every few bytes, and empty room is not counted. Most frames are full; a copy of one
-/// that is not, the last one of a part, takes a few microseconds.
+/// A frame is copied out of its buffer if more than this fraction (one in so many bytes) of the buffer is empty.
+/// Otherwise a slow body would keep a whole buffer for every few bytes, and the memory limit does not count the empty
+/// room. Most frames are full. The copy of a frame that is not full, such as the last of a part, takes a few
+/// microseconds.
 const EMPTY_AT_MOST: usize = 64;
 
-/// The free buffers. The last one that came back is the first that goes out, for it is the one in the cache.
+/// The free buffers. The buffer that was returned last is used first, because it is still in the cache.
 #[derive(Debug)]
 pub(in crate::doors) struct Buffers {
     bytes_each: usize,
@@ -48,8 +49,8 @@ pub(in crate::doors) struct Frame {
     home: Arc<Buffers>,
 }
 
-/// Pages of the system's, which has them back when they are dropped. malloc would keep most of freed memory,
-/// and for the thread that asked for it alone: 31 MiB that were lent out and came back left 60 MiB resident.
+/// Pages of the operating system, which are unmapped when they are dropped. malloc would keep most of the freed memory,
+/// and only for the thread that allocated it: 31 MiB that were lent out and came back left 60 MiB resident.
 ///
 /// Frames begin with a page for another reason, too. With malloc's 16 bytes before them, a download over loopback took
 /// 0.26 s of processor time for each GiB, with aligned frames 0.22 s (4 rounds), all of it in the kernel's copy.
@@ -85,11 +86,11 @@ impl Buffers {
             shelf.lent -= 1;
             shelf.free.push(memory);
             let kept = KEPT + shelf.lent / 2;
-            // The first ones have been there longest.
+            // The first buffers have been free longest.
             let too_many = shelf.free.len().saturating_sub(kept);
             shelf.free.drain(..too_many).collect::<Vec<_>>()
         };
-        // The system takes its time to have them back; nobody waits for that.
+        // The system needs time to take them back, so no task waits for that.
         drop(too_many);
     }
 

@@ -1,7 +1,7 @@
 //! The chunked transfer coding, taken apart byte by byte (RFC 9112, 7.1).
 //!
-//! Strict: anything that two readers could understand differently is an error. Extensions and trailers are skipped, for
-//! nothing here has a use for them. Pure; the bytes come from the caller, in pieces of any size.
+//! Strict: anything that two readers could understand differently is an error. Extensions and trailers are skipped,
+//! because nothing here uses them. Pure; the bytes come from the caller, in pieces of any size.
 
 /// Extensions and trailers together; S3 sends neither.
 const SKIPPED_LIMIT: usize = 16 << 10;
@@ -13,13 +13,13 @@ enum At {
     Size {
         digits: u8,
     },
-    /// Behind the size, before the end of its line.
+    /// After the size, before the end of its line.
     Extension,
     SizeLf,
     Data,
     DataCr,
     DataLf,
-    /// At the beginning of a line behind the last chunk.
+    /// At the beginning of a line after the last chunk.
     TrailerStart,
     Trailer,
     TrailerLf,
@@ -46,7 +46,7 @@ pub(super) struct Decoded {
 /// Why a body is not in the chunked coding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ChunkError {
-    /// A byte that may not stand where it does.
+    /// A byte that is not allowed at its place.
     #[error("byte {byte:#04x} where {expected} belongs in a chunked body")]
     Unexpected {
         /// The byte.

@@ -1,8 +1,9 @@
 //! New TCP connections: names become addresses, and connections spread over all of them.
 //!
-//! An endpoint of S3 has many addresses, each a front of its own, and a transfer is fastest when it uses all of them.
-//! So a new connection goes where fewest are open; an address that failed lately comes last. Nothing here outlives a
-//! call: a dropped connection is closed. The connections to each host are counted, for the engine chooses their number.
+//! An endpoint of S3 has many addresses, each with its own front end, and a transfer is fastest when it uses all of
+//! them. So a new connection goes to the address with the fewest open connections; an address that failed lately comes
+//! last. Nothing here outlives a call: a dropped connection is closed. The connections to each host are counted,
+//! because the engine chooses their number.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -28,15 +29,15 @@ const SHUNNED: Duration = Duration::from_secs(60);
 /// Most names that are known at once, and most addresses and hosts without a connection.
 const MOST_KNOWN: usize = 1024;
 
-/// The time for a connection is shared between so many addresses. More would leave each less than a lost SYN takes to
-/// be sent again (1 s).
+/// The most addresses that share the time for a connection. With more, each would have less time than the
+/// retransmission of a lost SYN needs (1 s).
 const SHARES: u32 = 3;
 
 /// The reason for a missing connection. The causes are part of the text, because callers report the innermost error
 /// only.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    /// The name is not known, or nobody answered.
+    /// The name is not known, or no address answered.
     #[error("the address of {host} cannot be found: {cause}")]
     Name {
         /// The host's name.
@@ -78,7 +79,7 @@ pub(super) struct Dialler {
     open: Arc<AtomicUsize>,
 }
 
-/// The cell is filled by the first that needs it; the others wait for that one.
+/// The first user fills the cell; the others wait for it.
 #[derive(Debug)]
 struct Name {
     asked_at: Instant,
@@ -98,11 +99,11 @@ pub(crate) struct Count {
     served: AtomicU32,
     /// The most of them at one moment.
     most_served: AtomicU32,
-    /// Number of those that were made in the place of one that was served.
+    /// The number of connections that replace a served connection.
     made_again: AtomicU32,
-    /// Number of those whose first answer is late.
+    /// The number of connections whose first answer is late.
     late: AtomicU32,
-    /// Nanoseconds in which the fastest connection was open, and one more; 0 before the first.
+    /// The nanoseconds in which the fastest connection opened, plus one; 0 before the first.
     fastest: AtomicU64,
 }
 
@@ -115,11 +116,11 @@ pub(super) struct Place {
     is_served: bool,
 }
 
-/// A new connection in the place of one that was served, until it is served, too, or this is dropped.
+/// A new connection that replaces a served one, until it is served too, or this value is dropped.
 #[derive(Debug)]
 pub(super) struct Again(Arc<Count>);
 
-/// A connection whose first answer is late, counted until this is dropped.
+/// A connection whose first answer is late, counted until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Late(Arc<Count>);
 
@@ -256,8 +257,8 @@ impl DialError {
     }
 }
 
-/// Besides those to which connections are open, only addresses that failed lately are known; their oldest failures are
-/// forgotten where there are more than [`MOST_KNOWN`].
+/// Besides the addresses with open connections, only addresses with recent failures are remembered; with more than
+/// [`MOST_KNOWN`], the oldest failures are forgotten.
 fn forget_surplus(known: &mut HashMap<SocketAddr, Arc<Address>>, found: &[SocketAddr]) {
     if known.len() <= MOST_KNOWN {
         return;
@@ -273,7 +274,7 @@ fn forget_surplus(known: &mut HashMap<SocketAddr, Arc<Address>>, found: &[Socket
     }
 }
 
-/// Sorts by `loads` (failed lately, connections open); among equal ones, `turn` decides the first.
+/// Sorts by `loads` (recent failure, open connections); among equal addresses, `turn` decides the first.
 fn order(loads: &[(bool, usize)], turn: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..loads.len()).collect();
     if !order.is_empty() {
@@ -314,7 +315,7 @@ impl Count {
         made.is_ok().then(|| Again(self.clone()))
     }
 
-    /// Counts one whose first answer is late.
+    /// Counts a connection whose first answer is late.
     pub(super) fn late(self: &Arc<Self>) -> Late {
         self.late.fetch_add(1, Ordering::Relaxed);
         Late(self.clone())
@@ -324,7 +325,7 @@ impl Count {
     fn connected(&self, after: Duration) {
         let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
         let faster = |fastest: u64| (fastest == 0 || nanos < fastest).then_some(nanos);
-        // An error is a faster one that there was.
+        // An error means that a faster connection is already recorded.
         let _ = self.fastest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, faster);
     }
 }

@@ -1,14 +1,14 @@
-//! Heads of HTTP/1.1 messages: a request's as bytes, and the statements of an answer's about the body behind it.
+//! Heads of HTTP/1.1 messages: the bytes of a request's head, and the facts in an answer's head about its body.
 //!
-//! Pure. RFC 9112; strict where reading differently than the server meant would mix up two answers: such a head is an
-//! error, and its connection is not used again.
+//! Pure. It follows RFC 9112, and is strict where another reading could mix up two answers: such a head is an error,
+//! and its connection is not used again.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 
 use super::proxy::Proxy;
 
-/// All heads of one answer together, interim ones too. S3's are about 500 bytes.
+/// The limit on all heads of one answer together, interim heads included. S3's heads have about 500 bytes.
 pub(super) const HEAD_LIMIT: usize = 64 << 10;
 /// Header lines of one head. S3's are a dozen; servers that do not limit an object's metadata send them by the hundred.
 const HEADERS_LIMIT: usize = 4096;
@@ -21,7 +21,7 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) framing: Framing,
-    /// Whether the server keeps the connection open behind the body.
+    /// Whether the server keeps the connection open after the body.
     pub(super) keep_alive: bool,
     /// Length of the heads: the body begins after that many bytes.
     pub(super) bytes: usize,
@@ -55,7 +55,7 @@ pub(super) enum HeadError {
     /// Two headers that contradict each other.
     #[error("the answer has both Content-Length and Transfer-Encoding")]
     TwoLengths,
-    /// A header that is no text.
+    /// A header that is not text.
     #[error("a header of the answer is not UTF-8")]
     NotText,
     /// Another protocol, though none was asked for.
@@ -150,8 +150,8 @@ struct Raw {
     bytes: usize,
 }
 
-/// The first head in `bytes`. Headers whose names HTTP does not allow are left out, if they are no more than that:
-/// servers make names of metadata, and `x-amz-meta-a(b)` is no reason to refuse an object.
+/// The first head in `bytes`. Headers with names that HTTP does not allow are left out, if they are otherwise valid:
+/// servers derive header names from metadata, and `x-amz-meta-a(b)` is no reason to refuse an object.
 fn one(bytes: &[u8]) -> Result<Option<Raw>, HeadError> {
     match strictly(bytes) {
         Err(HeadError::Syntax(httparse::Error::HeaderName)) => {
@@ -207,9 +207,9 @@ fn without_odd_names(bytes: &[u8]) -> (Vec<u8>, usize) {
     (kept, left_out)
 }
 
-/// Whether the line is a header but for characters in its name that HTTP does not allow there (RFC 9110, 5.1 and
-/// 5.6.2), none of which could make two readers see different lines: neither white space nor control characters. The
-/// end of `line` may still be on its way.
+/// Whether the line would be a header if HTTP allowed the characters in its name (RFC 9110, 5.1 and 5.6.2). White space
+/// and control characters are excluded, because with them two readers could see different lines. The end of `line` may
+/// not have arrived yet.
 fn has_odd_name(line: &[u8]) -> bool {
     let whole = line.strip_suffix(b"\n");
     let text = whole.unwrap_or(line);

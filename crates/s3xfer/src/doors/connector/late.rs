@@ -1,7 +1,7 @@
-//! [`Answers`]: after how long the first answer over a new connection is late.
+//! [`Answers`]: the time after which the first answer over a new connection is late.
 //!
-//! Only waits over open connections are compared: those over connections that have brought an answer before. A server
-//! that is far away or slow takes as long over each of them. One that does not serve the new connection never answers.
+//! It is compared with the waits over open connections that have brought an answer before. A distant or slow server
+//! takes equally long over each of them. A server that does not serve the new connection never answers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ const LATE_ANSWER: Duration = Duration::from_secs(5);
 /// The shortest time after which it is late.
 pub(super) const LEAST_LATE: Duration = Duration::from_millis(250);
 
-/// It is late after so many times the longest of the newest others.
+/// A first answer is late after this multiple of the longest of the newest others.
 const TIMES: u32 = 4;
 
 /// Number of others that are compared with, and the least number.

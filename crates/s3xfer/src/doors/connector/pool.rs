@@ -1,14 +1,14 @@
 //! Connections that wait for their next request.
 //!
-//! The last connection that came back goes out first: its congestion window is the widest, and the others grow old. A
-//! request that has waited for a new connection for long may ask for the next one that comes back; of several such
-//! requests the first one gets it.
+//! The connection that came back last is used first: its congestion window is the widest, and the others can grow old.
+//! A request that has waited long for a new connection may ask for the next connection that becomes free; if several
+//! do, the first gets it.
 //!
-//! Two limits bound the number of idle ones, for all hosts together. There is a most for all of them together, and the
-//! oldest makes room, as it does for a new connection when as many are open as may be. And none stays idle for longer
-//! than [`IDLE_LIMIT`]: when a connection is wanted or comes back, and by a task, all that have waited for too long are
-//! closed. The task lives on the connections' own runtime while one of them is idle. Where that runtime ends, they are
-//! closed with it, because they could not be used any more. Dropping the pool closes them, too.
+//! Two limits bound the idle connections of all hosts together. Their number has a maximum: the oldest is closed to
+//! make room, also for a new connection when the maximum of open connections is reached. And none stays idle for longer
+//! than [`IDLE_LIMIT`]: whenever a connection is needed or comes back, and by a task, all that have waited too long are
+//! closed. The task lives on the connections' own runtime while one of them is idle. If that runtime ends, the
+//! connections are closed with it, because they could not be used any more. Dropping the pool closes them, too.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::pending;
@@ -53,15 +53,15 @@ impl Origin {
 pub(super) struct Pool {
     most: usize,
     waiting: Mutex<Waiting>,
-    /// Told when the pool is dropped.
+    /// Notified when the pool is dropped.
     dropped: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// In the order in which they came: the oldest first.
+    /// In the order of their return: the oldest first.
     all: BTreeMap<u64, Idle>,
-    /// The same by where they lead.
+    /// The same, by endpoint.
     by_origin: HashMap<Origin, VecDeque<u64>>,
     /// Number of connections so far.
     came: u64,
@@ -78,7 +78,7 @@ struct Wanted {
     given: oneshot::Sender<Connection>,
 }
 
-/// A request's place among those that want a connection, until it is dropped.
+/// A request's place among the requests that wait for a connection, until it is dropped.
 struct Want<'a> {
     pool: &'a Arc<Pool>,
     origin: &'a Origin,
@@ -108,14 +108,14 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// An empty pool in which at most `most` connections wait.
+    /// An empty pool for at most `most` idle connections.
     pub(super) fn of(most: usize) -> Self {
         Self { most, waiting: Mutex::default(), dropped: Arc::default() }
     }
 
     /// A connection that looks alive.
     pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
-        // Closing takes a system call each, which nobody should wait for with the lock in hand.
+        // Each close is a system call, for which no other task should wait while the lock is held.
         let mut closed = Vec::new();
         let mut waiting = self.waiting();
         waiting.take_aged(Instant::now(), &mut closed);
@@ -132,10 +132,10 @@ impl Pool {
         found
     }
 
-    /// A connection that waits, or the next one that comes back.
+    /// An idle connection, or the next one that is returned.
     pub(super) async fn returned(self: &Arc<Self>, origin: &Origin) -> Connection {
         loop {
-            // Asked for before the look at those that wait, so that none comes back unseen between the two.
+            // Registered before the check for idle connections, so that no return between the two is missed.
             let mut want = self.want(origin);
             if let Some(waiting) = self.take(origin) {
                 return waiting;
@@ -183,7 +183,7 @@ impl Pool {
         }
     }
 
-    /// Closes the one that has waited longest, if any waits: another connection needs its place.
+    /// Closes the connection that has been idle longest, if there is one: another connection needs its place.
     pub(super) fn close_oldest(&self) {
         let oldest = self.waiting().take_oldest();
         drop(oldest);

@@ -1,15 +1,15 @@
-//! Proxies: which requests go through one, as the environment has it.
+//! Proxies: the choice of a proxy for each request, from the environment.
 //!
-//! Pure: the variables come in as an argument. `https://` endpoints heed `https_proxy`, `http://` endpoints
-//! `http_proxy`, and both `all_proxy` where the first one is not set. Lower case goes before upper case and an empty
-//! variable is not set, as in curl. `HTTP_PROXY` in upper case is ignored in a CGI program, where it is a header of the
-//! requester (httpoxy).
+//! Pure: the variables come in as an argument. `https://` endpoints use `https_proxy`, `http://` endpoints
+//! `http_proxy`, and both `all_proxy` if the first variable is not set. Lower case takes precedence over upper case,
+//! and an empty variable counts as not set, as in curl. `HTTP_PROXY` in upper case is ignored in a CGI program, where
+//! it is a header of the requester (httpoxy).
 //!
 //! `no_proxy` lists, with commas or blanks between them, the hosts that are reached without a proxy: `*` for
 //! everything; a name, with or without a dot or `*.` before it, for that host and all below it (curl, botocore); an
 //! address; a network as `10.0.0.0/8` (curl since 7.86, Go); and each of them but a network may have a port behind it,
 //! and is for that port then (botocore, Go). This machine itself (`localhost`, `127.0.0.0/8`, `::1`) is never reached
-//! through a proxy, as in Go's net/http: another machine's loopback interface is meant by nobody.
+//! through a proxy, as in Go's net/http, because nobody means the proxy's own loopback interface.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use aws_smithy_types::base64;
 
-/// The port of a proxy whose address names none.
+/// The port of a proxy whose address has no port.
 const DEFAULT_PORT: u16 = 80;
 
 /// This machine itself.
@@ -90,7 +90,7 @@ impl Proxies {
         Self::new(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned())).but_not_for_loopback()
     }
 
-    /// The proxies of an environment whose variables `value_of` gives.
+    /// The proxies of an environment; `value_of` returns the value of a variable.
     pub(super) fn new(value_of: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| value_of(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let first = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, set(name)?)));
@@ -115,11 +115,11 @@ impl Proxies {
         self.https.is_none() && self.http.is_none()
     }
 
-    /// The proxy for requests to that host.
+    /// The proxy for requests to this host.
     ///
     /// # Errors
     ///
-    /// [`ProxyError`] where there should be one that cannot be used.
+    /// [`ProxyError`] if the environment names a proxy that cannot be used.
     pub(super) fn of(&self, tls: bool, host: &str, port: u16) -> Result<Option<Arc<Proxy>>, ProxyError> {
         let named = if tls { &self.https } else { &self.http };
         match named {
@@ -188,7 +188,7 @@ impl fmt::Debug for Proxy {
 }
 
 impl Exception {
-    /// An entry that is no name, address or network matches nothing.
+    /// An entry that is not a name, an address or a network matches nothing.
     fn parse(item: &str) -> Option<Self> {
         if item == "*" {
             return Some(Self::Everything);
@@ -198,7 +198,7 @@ impl Exception {
             return (bits <= width(address)).then_some(Self::Network { address, bits, port: None });
         }
         let (host, port) = match item.rsplit_once(':') {
-            // The last group of an address, with or without brackets, is no port.
+            // The last group of an IPv6 address, with or without brackets, is not a port.
             Some(_) if bare(item).parse::<IpAddr>().is_ok() => (item, None),
             Some((host, port)) => (host, Some(port.parse().ok()?)),
             None => (item, None),

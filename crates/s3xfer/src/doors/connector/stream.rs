@@ -2,13 +2,14 @@
 //!
 //! Reads go straight from the socket into the caller's buffer. Dropping a connection closes it.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use rustix::net::{RecvFlags, recv};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
@@ -44,6 +45,31 @@ impl Connection {
             Stream::Plain(stream) => stream.write_all(bytes).await,
             Stream::Tls(stream) => stream.send(bytes).await,
         }
+    }
+
+    /// Writes `head` and then `piece`, and removes the written bytes; ready when both are empty. With TLS,
+    /// removed bytes may still wait for the socket; it is ready when none waits.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut &[u8],
+        piece: &mut Bytes,
+    ) -> Poll<io::Result<()>> {
+        let stream = match &mut self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => return stream.poll_send(cx, head, piece),
+        };
+        while !head.is_empty() || !piece.is_empty() {
+            let both = [IoSlice::new(head), IoSlice::new(piece)];
+            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &both))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = written.min(head.len());
+            *head = &head[of_head..];
+            piece.advance(written - of_head);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ready once a read may bring something, so that a buffer need not be held before. It may still bring nothing.

@@ -2,6 +2,7 @@
 
 mod limited;
 mod proxies;
+mod sending;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -627,25 +628,6 @@ async fn what_is_dropped_is_closed() {
         sleep(MOMENT).await;
     }
     panic!("{} connections are still open", server.open.load(Ordering::SeqCst));
-}
-
-#[tokio::test]
-async fn requests_with_bodies_are_left_to_the_sdks_own_client() {
-    let server = Server::new(|asked, out| {
-        assert!(asked.head.starts_with("PUT "), "{}", asked.head);
-        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"x\"\r\n\r\n").map(|()| false)
-    });
-    use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(server.url(""))
-        .force_path_style(true)
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("a", "s", None, None, "test"))
-        .http_client(SharedHttpClient::new(LargeGets::default()))
-        .build();
-    let put = aws_sdk_s3::Client::from_conf(config).put_object().bucket("b").key("k").body(vec![7; 10].into());
-    assert_eq!(put.send().await.unwrap().e_tag(), Some("\"x\""));
 }
 
 #[tokio::test]

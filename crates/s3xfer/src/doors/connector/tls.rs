@@ -1,10 +1,9 @@
-//! TLS by rustls and aws-lc, over its interface without buffers of its own.
+//! TLS by rustls and aws-lc, over rustls's unbuffered interface.
 //!
 //! rustls's usual interface reads 4 KiB at a time from the socket and hands out one record (16 KiB) at a time. Here the
-//! socket is read in gulps as large as the frame that is to be filled, records are decrypted in place, and their
-//! contents are copied into the frame until that is full. The gulp's buffer is borrowed for as long as one call lasts:
-//! between calls, a connection holds no more than the beginning of a record, and the end of one that did not fit the
-//! frame.
+//! socket is read in pieces as large as the frame to be filled. Records are decrypted in place, and their contents are
+//! copied into the frame until it is full. The buffer is borrowed for one call only: between calls, a connection holds
+//! at most the beginning of one record, and the end of another one that did not fit into the frame.
 
 use std::env;
 use std::error::Error;
@@ -42,7 +41,7 @@ const RECORD_BYTES: usize = 16 << 10;
 const GULP_BYTES: usize = FRAME_BYTES + 2 * RECORD_BYTES;
 /// Bytes that are read at once while shaking hands: a server's certificates are 3 to 6 KiB.
 const HANDSHAKE_BYTES: usize = 8 << 10;
-/// Most bytes that may wait to be understood at that time; rustls itself takes no message of more than 64 KiB.
+/// The limit on unprocessed bytes during the handshake; rustls itself refuses messages of more than 64 KiB.
 const HANDSHAKE_LIMIT: usize = 128 << 10;
 
 /// The reason for a failed TLS handshake. The causes are part of the text, because callers report the innermost error
@@ -57,14 +56,14 @@ pub(super) enum TlsError {
         /// The fault in it.
         cause: String,
     },
-    /// Nobody is trusted.
+    /// No certificate is trusted.
     #[error("no trusted certificates are installed; name a file of them in SSL_CERT_FILE or {CA_BUNDLE}{cause}")]
     NoRoots {
         /// The error of those that there are.
         cause: String,
     },
     /// Not a name that a certificate could be for.
-    #[error("{host} is no name that a certificate could be for")]
+    #[error("{host} is not a name for which there can be a certificate")]
     Name {
         /// The host.
         host: String,
@@ -96,7 +95,7 @@ pub(super) struct Tls {
     gulps: Arc<Buffers>,
 }
 
-/// A file of certificates to trust, each of which rustls can use.
+/// A file of trusted certificates, all of which rustls can use.
 #[derive(Debug)]
 pub(super) struct Bundle {
     /// The file's bytes.
@@ -104,7 +103,7 @@ pub(super) struct Bundle {
     certificates: Vec<CertificateDer<'static>>,
 }
 
-/// A TLS connection behind its handshake.
+/// A TLS connection after its handshake.
 pub(super) struct TlsStream {
     tcp: TcpStream,
     session: UnbufferedClientConnection,
@@ -121,7 +120,7 @@ pub(super) struct TlsStream {
     closed: bool,
     /// The socket is at its end.
     ended: bool,
-    /// Told after the bytes that came before it.
+    /// Returned after the bytes before it.
     failure: Option<io::Error>,
 }
 
@@ -309,6 +308,36 @@ impl TlsStream {
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.encrypt(bytes)?;
+        self.tcp.write_all(&self.outgoing).await?;
+        self.outgoing.clear();
+        Ok(())
+    }
+
+    /// Encrypts `head` and then `piece`, once nothing waits for the socket; ready when all of it is written there.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut &[u8],
+        piece: &mut Bytes,
+    ) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)?;
+        if self.outgoing.is_empty() {
+            if !head.is_empty() {
+                self.encrypt(head)?;
+                *head = &[];
+            }
+            if !piece.is_empty() {
+                self.encrypt(piece)?;
+                piece.clear();
+            }
+            self.poll_flush(cx)?;
+        }
+        if self.outgoing.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Appends `bytes` to the bytes that wait for the socket.
+    fn encrypt(&mut self, bytes: &[u8]) -> io::Result<()> {
         loop {
             let UnbufferedStatus { discard, state, .. } = self.session.process_tls_records(&mut self.coded);
             let sent = match state.map_err(broken_tls)? {
@@ -337,12 +366,9 @@ impl TlsStream {
             };
             self.coded.advance(discard);
             if sent {
-                break;
+                return Ok(());
             }
         }
-        self.tcp.write_all(&self.outgoing).await?;
-        self.outgoing.clear();
-        Ok(())
     }
 
     /// Ready once a read may bring something.
@@ -365,7 +391,7 @@ impl TlsStream {
         self.poll_flush(cx)?;
         // Not every record holds something for the caller.
         while filled < room.len() && !self.closed && !self.ended {
-            // No buffer is held, and nothing moved, for a socket that has nothing to say.
+            // A silent socket holds no buffer, and causes no copies.
             if !self.undecided && self.tcp.poll_read_ready(cx)?.is_pending() {
                 return if filled > 0 { Poll::Ready(Ok(filled)) } else { Poll::Pending };
             }
@@ -386,7 +412,7 @@ impl TlsStream {
     fn gulp(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> io::Result<usize> {
         let mut gulp = self.gulps.take();
         let gulp = gulp.room();
-        // The record that began in the last call goes on in this one.
+        // The record that began in the last call continues in this one.
         let (mut start, mut end, mut filled) = (0, self.coded.len(), 0);
         gulp[..end].copy_from_slice(&self.coded);
         let outcome = loop {
@@ -472,7 +498,7 @@ impl TlsStream {
         }
     }
 
-    /// Sends the messages of rustls, as far as the socket takes them now; the rest goes with a later call.
+    /// Sends the messages of rustls, as far as the socket accepts them now; a later call sends the rest.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while !self.outgoing.is_empty() {
             match Pin::new(&mut self.tcp).poll_write(cx, &self.outgoing) {

@@ -1,4 +1,4 @@
-//! A way through a proxy: CONNECT (RFC 9110, 9.3.6).
+//! A tunnel through a proxy: CONNECT (RFC 9110, 9.3.6).
 
 use std::io;
 
@@ -12,7 +12,7 @@ use super::proxy::Proxy;
 /// Bytes of the proxy's answer that are read at once.
 const ANSWER_BYTES: usize = 1 << 10;
 
-/// The reason why the proxy opens no way. The causes are part of the text, because reports show only the innermost
+/// The reason why the proxy opens no tunnel. The causes are part of the text, because reports show only the innermost
 /// error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TunnelError {
@@ -32,7 +32,7 @@ pub(super) enum TunnelError {
     #[error("{0}")]
     Head(HeadError),
     /// Something came before anything was sent to the host.
-    #[error("it says more than that the way is open")]
+    #[error("it sends more than the answer that opens the tunnel")]
     Unasked,
 }
 
@@ -51,7 +51,7 @@ impl TunnelError {
 pub(super) fn mend(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            "; it wants a name and a password, or others: http://user:password@host:port"
+            "; it requires a name and a password, or other ones: http://user:password@host:port"
         }
         StatusCode::FORBIDDEN => "; if the endpoint can be reached without it, list it in NO_PROXY",
         _ => "",

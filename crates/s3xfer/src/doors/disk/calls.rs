@@ -1,4 +1,4 @@
-//! [`Calls`]: the steps that the disk is asked for, in order, for tests to watch and to have fail.
+//! [`Calls`]: the disk's operations in order, for tests to observe and to make fail.
 //!
 //! Outside of tests no step is watched, and every one is taken.
 

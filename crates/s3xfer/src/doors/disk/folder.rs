@@ -1,6 +1,6 @@
-//! [`Folder`]: the target's folder, held open, and the steps in it that staging is made of.
+//! [`Folder`]: the target's folder, held open, and the operations in it that staging consists of.
 //!
-//! Names are looked up in the open folder, so that a change of the working directory during a download moves nothing.
+//! Names are looked up in the open folder, so a change of the working directory during a download has no effect.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -20,7 +20,7 @@ const ORDINARY: Mode = Mode::from_raw_mode(0o666);
 /// For its owner alone.
 const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 
-/// Neither a link nor a FIFO that somebody put there is followed or waited for.
+/// A link that another user put there is not followed, and a FIFO is not waited for.
 const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Folder {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lock {
     Taken,
-    /// Another open file has it.
+    /// Another open file holds the lock.
     Held,
     /// The file system has none.
     Unknown,
@@ -61,7 +61,7 @@ impl Folder {
         &self.calls
     }
 
-    /// Any folder takes names of so many bytes.
+    /// The length in bytes of names that every folder accepts.
     pub(super) const ANY_NAME_MAX: usize = 64;
 
     /// Most bytes of a name in it, and never more than Linux and macOS allow anywhere.
@@ -128,13 +128,13 @@ impl Folder {
         Ok(rustix::fs::openat(&self.fd, name, flags, ORDINARY)?.into())
     }
 
-    /// A file that is there and ours, to write and to read.
+    /// An existing file that is ours, to write and to read.
     pub(crate) fn open_ours(&self, name: &OsStr) -> io::Result<File> {
         let file = rustix::fs::openat(&self.fd, name, CAREFUL | OFlags::RDWR, Mode::empty())?;
         self.ours(file)
     }
 
-    /// A file that is there and ours, to read.
+    /// An existing file that is ours, to read.
     pub(crate) fn read_ours(&self, name: &OsStr) -> io::Result<File> {
         let file = rustix::fs::openat(&self.fd, name, CAREFUL | OFlags::RDONLY, Mode::empty())?;
         self.ours(file)
@@ -219,8 +219,8 @@ impl Folder {
     }
 }
 
-/// Gives the file's lock back before the file is closed. A close alone would not free it at once. A program that
-/// another thread starts at that moment has a copy of every open file, and of its lock, until its own code begins.
+/// Releases the file's lock before the file is closed. A close alone might not release it at once: a program that
+/// another thread starts at that moment has a copy of every open file, with its lock, until its own code begins.
 pub(crate) fn unlock(file: &File) {
     // A lock that cannot be given back goes with the file.
     let _ = rustix::fs::flock(file, FlockOperation::Unlock);

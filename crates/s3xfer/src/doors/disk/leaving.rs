@@ -1,7 +1,7 @@
-//! Staged files of this process's downloads that were dropped, until the last of their tasks has let go of them.
+//! Staged files of dropped downloads of this process, until the last of their tasks has released them.
 //!
-//! A lock says only that somebody has a file. The next download has to know whether that is a download that is
-//! running, which is told, or the rest of one that ended early, which is over in a moment.
+//! A lock shows only that a file is in use. The next download has to know by whom: a running download is reported as an
+//! error, but the rest of a dropped download ends in a moment.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::folder::unlock;
 
-/// Few at any time: those that are over go whenever another one comes.
+/// There are few at any time: finished ones are removed whenever another one is added.
 static LEAVING: Mutex<Vec<Leaving>> = Mutex::new(Vec::new());
 
 struct Leaving {
@@ -23,7 +23,7 @@ struct Leaving {
 #[derive(Debug)]
 pub(super) struct Opened {
     file: File,
-    /// The first error of a sync. The kernel tells it once for each open file and then forgets it.
+    /// The first error of a sync. The kernel reports it once for each open file, and then forgets it.
     sync_failed: OnceLock<Failure>,
     /// Behind the file, so that it goes after it: an `Arc` of the file itself counts nobody a moment before the file is
     /// closed and its lock free.
@@ -54,7 +54,7 @@ fn id(file: &File) -> io::Result<Id> {
     Ok((found.dev(), found.ino()))
 }
 
-/// An error that can be told more than once.
+/// An error that can be returned more than once.
 #[derive(Debug)]
 struct Failure {
     kind: io::ErrorKind,

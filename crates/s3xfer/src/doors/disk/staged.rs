@@ -1,8 +1,8 @@
 //! [`StagedFile`]: a file that is written beside its target and given the target's name when it is whole.
 //!
-//! Two kinds. One that is not continued has no name at all where the system allows it (`O_TMPFILE`): however the
-//! process ends, nothing is left. A file that can be continued has a name made from the target's. A lock shows whether
-//! it is being written.
+//! There are two kinds. A file that will not be continued has no name where the system allows that (`O_TMPFILE`):
+//! however the process ends, nothing is left. A file that can be continued has a name derived from the target's. A lock
+//! shows whether it is being written.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -51,7 +51,7 @@ pub(crate) struct Place {
     target: Arc<Path>,
     folder: Folder,
     names: Names,
-    /// Whether there is something to continue: a journal with a part in it, or one that nobody has looked at yet.
+    /// Whether there is something to continue: a journal with a part in it, or a journal that was not read yet.
     worth_keeping: AtomicBool,
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum Claimed {
     Ours(StagedFile),
     /// A download of this process had it and was dropped. Its tasks end as soon as the runtime comes round to them.
     Leaving,
-    /// The file system has no locks, so nobody could tell whether another download writes to the file.
+    /// The file system has no locks, so another download that writes to the file could not be detected.
     NoLocks,
 }
 
@@ -79,9 +79,9 @@ enum Claim {
     Ours(File),
     /// Another download writes it.
     Held,
-    /// One of this process did, and was dropped; its tasks end as soon as they are looked at.
+    /// A download of this process holds the lock, and was dropped; its tasks end soon.
     Leaving,
-    /// The file system has no locks, so nobody knows.
+    /// The file system has no locks, so this is unknown.
     Unknown,
 }
 
@@ -119,12 +119,13 @@ impl StagedFile {
         Ok(Self::new(file, place, name))
     }
 
-    /// A file that a later download into the same target goes on with, if its journal says so
-    /// ([`Journal::open`](crate::doors::journal::Journal::open)). An earlier one's bytes are in it.
+    /// A file that a later download into the same target can continue, if its journal allows it
+    /// ([`Journal::open`](crate::doors::journal::Journal::open)). It holds the bytes of an earlier download, if there
+    /// was one.
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create), and when another download into the target is running.
+    /// As for [`create`](Self::create); also if another download into the target is running.
     pub(crate) fn resumable(target: &Path) -> Result<Claimed, TransferError> {
         Self::resumable_at(Place::of(target)?)
     }
@@ -159,7 +160,7 @@ impl StagedFile {
         disk_error(target, DiskAction::TakeFromDropped, io::Error::new(io::ErrorKind::TimedOut, what))
     }
 
-    /// Whether a journal lies beside it that an earlier download has left.
+    /// Whether an earlier download has left a journal beside it.
     pub(crate) fn has_a_journal(&self) -> bool {
         self.place.worth_keeping.load(Ordering::Relaxed)
     }
@@ -175,7 +176,7 @@ impl StagedFile {
         self.file.clone()
     }
 
-    /// Whether a later download can go on with it.
+    /// Whether a later download can continue it.
     pub(crate) fn is_resumable(&self) -> bool {
         matches!(self.name, Name::Resumable(_))
     }
@@ -184,18 +185,18 @@ impl StagedFile {
         &self.place
     }
 
-    /// Whether closing the file is quick. File systems that have files without a name are on this machine; those that
-    /// write to a server when a file is closed (NFS, FUSE) have none.
+    /// Whether closing the file is quick. File systems that support files without a name are local; those that write to
+    /// a server when a file is closed (NFS, FUSE) do not support them.
     pub(crate) fn closes_at_once(&self) -> bool {
         self.name == Name::None
     }
 
-    /// Gives the file its name, in one step: an open of the target sees the old file or the whole new one.
-    /// Afterwards nothing of this download is beside it, nor of an earlier one that nobody goes on with.
+    /// Gives the file its name in one step: a program that opens the target sees the old file or the whole new one.
+    /// Afterwards no temporary file of this download is left, nor of an abandoned earlier one.
     ///
     /// # Errors
     ///
-    /// [`TransferError::Disk`]. The target is as it was then.
+    /// [`TransferError::Disk`]. The target is unchanged then.
     pub(crate) fn publish(mut self) -> Result<Published, TransferError> {
         match &self.name {
             Name::None => self.place.publish_unnamed(&self.file.file)?,
@@ -248,7 +249,7 @@ impl Drop for StagedFile {
             return;
         }
         let remove = || {
-            // A name that somebody freed and another download took is not ours any more.
+            // A name that was freed and that another download took is no longer ours.
             if !self.place.folder.is(&self.file.file, name)? {
                 return Ok(());
             }
@@ -261,7 +262,7 @@ impl Drop for StagedFile {
     }
 }
 
-/// Only the log can be told here.
+/// Here the error can only be logged.
 fn left_behind(place: &Place) -> impl FnOnce(io::Error) {
     |error| tracing::warn!(target = %place.target.display(), %error, "a temporary file is left behind")
 }
@@ -287,7 +288,7 @@ impl Place {
 
     fn new(target: &Path, path: &Path, folder: Folder) -> Self {
         let name = path.file_name().expect("a regular file's path ends in its name");
-        // Asked only where it matters.
+        // Checked only if it matters.
         let name_max = if Names::fit(name, Folder::ANY_NAME_MAX) { Folder::ANY_NAME_MAX } else { folder.name_max() };
         let names = Names::new(name, name_max);
         Self { target: target.into(), folder, names, worth_keeping: AtomicBool::new(false) }
@@ -319,7 +320,7 @@ impl Place {
         })
     }
 
-    /// Removes the journal if it still is `file`, and not one that a later download has begun.
+    /// Removes the journal if it is still `file`, and not the journal of a later download.
     pub(crate) fn remove_this_journal(&self, file: &File) -> io::Result<()> {
         match self.folder.is(file, &self.names.journal)? {
             true => self.remove_journal().map(|_| ()),
@@ -363,8 +364,7 @@ impl Place {
             if !self.folder.is(&file, name)? {
                 continue;
             }
-            // Its bytes are somebody else's as well, under another name. They stay there, and this name gets a new
-            // file.
+            // Another name refers to the same bytes. They stay there, and this name gets a new file.
             if has_other_names(&file)? {
                 self.forget_journal()?;
                 self.folder.remove(name)?;
@@ -449,8 +449,7 @@ impl Place {
         renamed.map_err(|source| self.error(DiskAction::Rename, source))
     }
 
-    /// Removes the files of an earlier download, if nobody goes on with it. The usual case, that there is nothing,
-    /// costs two look-ups.
+    /// Removes the files of an abandoned earlier download. The usual case, that there are none, costs two look-ups.
     fn reap(&self) {
         if !self.folder.has(&self.names.data) && !self.folder.has(&self.names.journal) {
             return;

@@ -100,7 +100,7 @@ impl Names {
         target.len() <= room(name_max)
     }
 
-    /// All of them are functions of the target's name, so that the next download finds the files of an earlier one.
+    /// All names are functions of the target's name, so that the next download finds the files of an earlier one.
     ///
     /// A name that leaves no room for an ending is shortened by whole characters and carries a hash of all of it. (Two
     /// targets whose files met after all would take turns, not mix: a lock and the journal's checkpoint tell them
@@ -131,7 +131,7 @@ impl Names {
         }
     }
 
-    /// For a file whose name lasts a moment, or whose usual name is taken: this process's `number`th.
+    /// The name of a file that exists for a moment, or whose usual name is taken: the `number`th of this process.
     pub(super) fn numbered(&self, number: u16) -> OsString {
         let mut name = self.stem.clone();
         name.push(format!(".s3xfer-{}-{number}", std::process::id()));
@@ -211,7 +211,7 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("nowhere", &link).unwrap();
         let error = classify(&link).unwrap_err().to_string();
-        assert!(error.contains("leads to nowhere where there is nothing"), "{error}");
+        assert!(error.contains("its target nowhere does not exist"), "{error}");
     }
 
     #[test]

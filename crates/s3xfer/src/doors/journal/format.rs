@@ -1,17 +1,17 @@
 //! The format of a journal: lines of JSON, each followed by a checksum.
 //!
 //! The first line carries the version and the journal's identity, which the data file's mark repeats. A checksum is a
-//! CRC-32 (ISO-HDLC) over the one of the line before, as 8 hexadecimal digits, and the line's JSON; so a line counts
-//! only behind the very lines it was written behind, and a torn line, or the rest of an older file, ends the list.
-//! Pure: reading and writing are in the file above.
+//! CRC-32 (ISO-HDLC) over the checksum of the line before, as 8 hexadecimal digits, and the line's JSON. So a line
+//! counts only after the same lines as when it was written, and a torn line, or the rest of an older file, ends the
+//! list. Pure: `journal.rs` reads and writes.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::words::checkpoint::{Checkpoint, Follows, Mark, Record};
 
-/// Other versions are not read: their download starts anew. Version 1 knew the data file by its name alone; version 2
-/// knew parts by their numbers alone, which says where they are only as long as all have one size.
+/// Other versions are not read: their download starts over. Version 1 identified the data file by its name alone.
+/// Version 2 identified parts by their numbers alone, which gives their places only if all parts have one size.
 const VERSION: u32 = 3;
 
 /// Bytes of a mark as it stands in the data file.
@@ -26,7 +26,7 @@ pub(super) struct Header {
     pub(super) id: u64,
     /// The journal that marked the data file before; `None` where the file was empty.
     pub(super) follows: Option<Follows>,
-    /// Identity of the start of the machine in which it was written; `None` where that cannot be known.
+    /// Identity of the boot of the machine in which it was written; `None` if it is unknown.
     pub(super) boot_id: Option<String>,
     pub(super) checkpoint: Checkpoint,
 }
@@ -87,7 +87,7 @@ impl Chain {
     }
 }
 
-/// The records of a journal, as far as it is whole; `None` if its first line is not.
+/// The records of a journal up to its first damaged line; `None` if its first line is damaged.
 pub(super) fn read(text: &[u8]) -> Option<(Header, Vec<Record>)> {
     let Lines { header, records, .. } = lines(text)?;
     Some((header, records)).filter(|(header, _): &(Header, _)| header.s3xfer_journal == VERSION)

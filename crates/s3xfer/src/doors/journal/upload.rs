@@ -1,9 +1,9 @@
-//! [`UploadJournal`]: the record from which the next upload of the same file to the same place goes on.
+//! [`UploadJournal`]: the record from which the next upload of the same file to the same place continues.
 //!
 //! It lies beside the file, or in a folder that the caller names, and is only appended to. Its first line is on the
-//! device before the server is asked to begin, so that a process or machine that ends at any moment leaves a record of
-//! the upload that it may have begun. A part's record follows the server's answer; a record that a crash takes costs
-//! that part.
+//! device before the server is asked to begin, so a process or machine that ends at any moment leaves a record of the
+//! upload that it may have begun. A part's record follows the server's answer. If a crash loses a record, that part is
+//! sent again.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -61,7 +61,7 @@ pub(crate) enum Opened {
     Ours(Box<UploadJournal>, Option<Box<SavedUpload>>),
     /// There is none, and none was to be made.
     Absent,
-    /// Another upload has it.
+    /// Another upload holds it.
     Held,
 }
 
@@ -128,7 +128,7 @@ impl UploadJournal {
                 }
                 None => (None, State { chain: Chain::START, at: 0, failed: false }),
             };
-            // A torn end goes before anything is written behind it.
+            // An incomplete last line is removed before anything is appended.
             file.set_len(state.at)?;
             let journal = Self { path: path.to_owned(), folder, name, file, state: Mutex::new(state) };
             return Ok(Opened::Ours(Box::new(journal), saved.map(Box::new)));
@@ -140,7 +140,7 @@ impl UploadJournal {
         &self.path
     }
 
-    /// Begins anew: its contents are forgotten. It is on the device when this returns. Blocks.
+    /// Starts over: the old contents are dropped. The journal is on the device when this returns. Blocks.
     ///
     /// # Errors
     ///
@@ -157,8 +157,8 @@ impl UploadJournal {
         Ok(())
     }
 
-    /// Adds a record. One that cannot be written is logged, with all that follow it: the upload goes on, and a later
-    /// one sends those parts again. Blocks.
+    /// Adds a record. If a write fails, this record and all later ones are only logged: the upload continues, and a
+    /// later upload sends those parts again. Blocks.
     pub(crate) fn add(&self, record: &UploadRecord) {
         let mut state = self.state();
         if state.failed {
@@ -177,7 +177,7 @@ impl UploadJournal {
         }
     }
 
-    /// Removes it: there is nothing to go on with. Blocks.
+    /// Removes the journal, because there is nothing to continue. Blocks.
     pub(crate) fn remove(&self) {
         self.state().failed = true;
         if let Err(error) = self.folder.remove(&self.name) {

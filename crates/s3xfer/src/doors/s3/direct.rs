@@ -1,9 +1,10 @@
-//! Requests past the SDK, whose way through a request costs more processor time than the 64 KiB that it may bring.
+//! Requests past the SDK, whose way through a request costs more processor time than the 64 KiB that it may bring or
+//! carry.
 //!
-//! The first request for a bucket goes through the SDK, and is the lesson from which a [`Pattern`] is made. Later ones
-//! are written by it and sent by our connector. The SDK keeps its knowledge: credentials come from its cache, for every
-//! request anew, and an answer that is not [plainly](super::plain) the object (a refusal, a redirect, an odd head, none
-//! at all) is handed to the SDK as if it had asked, so that it ends as any other.
+//! The first request of its kind for a bucket goes through the SDK, and is the lesson from which a [`Pattern`] is made.
+//! Later ones are written by it and sent by our connector. The SDK keeps its knowledge: credentials come from its
+//! cache, for every request anew, and an answer that is not [plainly](super::plain) a success (a refusal, a redirect,
+//! an odd head, none at all) is handed to the SDK as if it had asked, so that it ends as any other.
 //!
 //! If the caller has a say in how requests are made (an HTTP client, interceptors, an endpoint resolver, schemes of
 //! authentication), all of them go through the SDK. So do those that no pattern is made of.
@@ -34,10 +35,11 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use futures::FutureExt;
 
 use super::identity::Identities;
+use super::outgoing::Outgoing;
 use super::pattern::{Asked, Lesson, Pattern, Verb, Written};
 use super::plain::{self, Plain};
-use super::{Answer, Body};
-use crate::doors::connector::{self, Route, Timeouts};
+use super::{Answer, Body, writing};
+use crate::doors::connector::{self, Exchanged, Route, Timeouts};
 
 /// A program that goes through more buckets than this has the SDK ask again in each, instead of growing for ever.
 const MOST_BUCKETS: usize = 1000;
@@ -109,6 +111,37 @@ struct Heard {
     components: RuntimeComponents,
 }
 
+/// The sense of an answer that needs no second look.
+pub(super) trait Plainly: Sized {
+    /// # Errors
+    ///
+    /// The answer itself, for the SDK to look at.
+    fn of(answer: Exchanged, asked: &Asked<'_>) -> Result<Self, Box<Exchanged>>;
+}
+
+impl Plainly for Answer {
+    fn of(answer: Exchanged, asked: &Asked<'_>) -> Result<Self, Box<Exchanged>> {
+        let Some(head) = plain::read(answer.status, &answer.headers) else { return Err(Box::new(answer)) };
+        let Plain { content_range, content_length, e_tag, last_modified, mtime, checksum } = head;
+        let connections = answer.connections;
+        let arrived = asked.arrived.map(|_| Arc::<AtomicU64>::default());
+        let counters = asked.arrived.cloned().into_iter().chain(arrived.clone()).collect();
+        let body = Body { stream: ByteStream::new(answer.into_body(counters)), arrived };
+        Ok(Answer { content_range, content_length, e_tag, last_modified, mtime, checksum, connections, body })
+    }
+}
+
+impl Plainly for writing::Written {
+    fn of(answer: Exchanged, asked: &Asked<'_>) -> Result<Self, Box<Exchanged>> {
+        let head = match answer.is_bodiless() {
+            true => asked.put.and_then(|put| plain::written(answer.status, &answer.headers, put.target.checksum)),
+            // It may hold an error.
+            false => None,
+        };
+        head.ok_or_else(|| Box::new(answer))
+    }
+}
+
 impl Direct {
     /// Past a client of the given configuration; `None` where the caller has a say in how requests are made.
     pub(super) fn new(config: &Config, connector: connector::Direct, identities: Identities) -> Option<Self> {
@@ -178,25 +211,25 @@ impl Direct {
         self.buckets().remove(bucket);
     }
 
-    /// Sends a request.
+    /// Sends a request, with a `body` where it has one.
     ///
     /// # Errors
     ///
     /// An answer that the SDK has to look at.
-    pub(super) async fn send(&self, ready: &Ready, asked: &Asked<'_>) -> Result<Answer, Told> {
-        let Ready { way, written } = ready;
-        let method = asked.verb.method();
-        let sent = self.connector.send(&way.route, &method, &written.target, &written.headers, way.timeouts);
-        let answer = sent.boxed().await.map_err(|error| Told::new(Err(error)))?;
-        let Some(head) = plain::read(answer.status, &answer.headers) else {
-            return Err(Told::new(answer.into_response()));
+    pub(super) async fn send<T: Plainly>(
+        &self,
+        ready: &Ready,
+        asked: &Asked<'_>,
+        body: Option<Outgoing>,
+    ) -> Result<T, Told> {
+        let (Way { route, timeouts, .. }, Written { target, headers }) = (&*ready.way, &ready.written);
+        let (connector, method) = (&self.connector, asked.verb.method());
+        let sent = match body {
+            None => connector.send(route, &method, target, headers, *timeouts).boxed(),
+            Some(body) => connector.send_body(route, &method, (target, headers), body, *timeouts).boxed(),
         };
-        let Plain { content_range, content_length, e_tag, last_modified, mtime, checksum } = head;
-        let connections = answer.connections;
-        let arrived = asked.arrived.map(|_| Arc::<AtomicU64>::default());
-        let counters = asked.arrived.cloned().into_iter().chain(arrived.clone()).collect();
-        let body = Body { stream: ByteStream::new(answer.into_body(counters)), arrived };
-        Ok(Answer { content_range, content_length, e_tag, last_modified, mtime, checksum, connections, body })
+        let answer = sent.await.map_err(|error| Told::new(Err(error)))?;
+        T::of(answer, asked).map_err(|odd| Told::new(odd.into_response()))
     }
 
     async fn way(&self, asked: &Asked<'_>, heard: Heard) -> Option<Way> {

@@ -17,8 +17,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_sdk_s3::config::Credentials;
 use http::Method;
 
+use super::heads::MTIME;
 use super::sign::{self, SigningKey, Stamp};
+use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::mtime;
 use crate::words::object::{ObjectRequest, is_directory_bucket};
+use crate::words::target::{Attributes, Target};
 
 /// Headers that are the same in every request by one client: name, and whether the SDK signs it.
 const SAME: [(&str, bool); 6] = [
@@ -30,7 +34,19 @@ const SAME: [(&str, bool); 6] = [
     ("x-amz-user-agent", true),
 ];
 /// Headers that describe the request. The SDK signs them.
-const ASKED: [&str; 4] = ["if-match", "range", "x-amz-expected-bucket-owner", "x-amz-request-payer"];
+const ASKED: [&str; 11] = [
+    "content-length",
+    "content-type",
+    "if-match",
+    "if-none-match",
+    "range",
+    "x-amz-checksum-crc32",
+    "x-amz-checksum-crc32c",
+    "x-amz-checksum-crc64nvme",
+    "x-amz-expected-bucket-owner",
+    MTIME,
+    "x-amz-request-payer",
+];
 /// Headers that no two requests have the same.
 const OWN: [&str; 3] = ["amz-sdk-invocation-id", "authorization", "x-amz-date"];
 
@@ -48,12 +64,26 @@ pub(super) struct Asked<'a> {
     pub(super) if_match: Option<&'a str>,
     /// Counts the bytes of the body as they come.
     pub(super) arrived: Option<&'a Arc<AtomicU64>>,
+    /// The object that is to be written, by a PUT.
+    pub(super) put: Option<Put<'a>>,
+}
+
+/// An object that is written by one request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Put<'a> {
+    /// Its name is that of the object that is asked for.
+    pub(super) target: &'a Target,
+    pub(super) bytes: u64,
+    /// As the header of the target's algorithm has it, where one is to be sent.
+    pub(super) checksum: Option<&'a str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Get,
     Head,
+    /// With the checksum of that algorithm, which the SDK's `user-agent` tells, too.
+    Put(Option<ChecksumAlgorithm>),
 }
 
 /// A request as the SDK has sent it, secrets and all.
@@ -95,6 +125,7 @@ impl Verb {
         match self {
             Self::Get => Method::GET,
             Self::Head => Method::HEAD,
+            Self::Put(_) => Method::PUT,
         }
     }
 
@@ -103,15 +134,24 @@ impl Verb {
         match self {
             Self::Get => "x-id=GetObject",
             Self::Head => "",
+            Self::Put(_) => "x-id=PutObject",
         }
     }
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// The request that writes an object.
+    pub(super) fn put(put: Put<'a>) -> Self {
+        let Put { target, checksum, .. } = put;
+        let verb = Verb::Put(checksum.map(|_| target.checksum));
+        let if_match = target.condition.if_match();
+        Self { verb, object: &target.object, range: None, if_match, arrived: None, put: Some(put) }
+    }
+
     /// Whether it is of the kind that patterns are made of: no customer's key, no name that is not a bucket's, nothing
     /// that the SDK would refuse to send or would write in another way.
     pub(super) fn is_usual(&self) -> bool {
-        let Self { object, if_match, .. } = self;
+        let Self { object, if_match, put, .. } = self;
         let address = &object.address;
         // A directory bucket (S3 Express) has sessions of its own.
         let a_bucket = !address.bucket.contains(':') && !is_directory_bucket(&address.bucket);
@@ -120,6 +160,49 @@ impl Asked<'_> {
             && object.sse_customer_key.is_none()
             && !address.key.trim().is_empty()
             && texts.into_iter().all(is_plain)
+            && put.as_ref().is_none_or(Put::is_usual)
+    }
+}
+
+impl Put<'_> {
+    /// Whether each of its headers is one of [`ASKED`], as it is sent.
+    fn is_usual(&self) -> bool {
+        // All fields by name: a new one is to be thought of here.
+        let Attributes {
+            content_type,
+            cache_control: None,
+            content_disposition: None,
+            content_encoding: None,
+            content_language: None,
+            expires: None,
+            metadata,
+            tags,
+            storage_class: None,
+            acl: None,
+            encryption: None,
+        } = &self.target.attributes
+        else {
+            return false;
+        };
+        // The SDK would leave a version out.
+        self.target.object.version_id.is_none()
+            && tags.is_empty()
+            && content_type.as_deref().is_some_and(is_plain)
+            && match &metadata[..] {
+                [] => true,
+                [(name, value)] => name == mtime::NAME && is_plain(value),
+                _ => false,
+            }
+    }
+
+    /// The time that is kept with the object.
+    fn mtime(&self) -> Option<&str> {
+        self.target.attributes.metadata.first().map(|(_, value)| value.as_str())
+    }
+
+    /// The header of that checksum.
+    fn checksum(&self, algorithm: ChecksumAlgorithm) -> Option<&str> {
+        self.checksum.filter(|_| self.target.checksum == algorithm)
     }
 }
 
@@ -207,14 +290,23 @@ impl Pattern {
         let range = asked.range.map(|range| format!("bytes={}-{}", range.start, range.end - 1));
         let same = |wanted: &str| self.same.iter().find(|(name, ..)| *name == wanted).map(|(.., value)| value.as_str());
         // In the order of their names, as the signature has them.
+        let (put, bytes) = (asked.put.as_ref(), asked.put.map(|put| put.bytes.to_string()));
+        let checksum = |algorithm| put.and_then(|put| put.checksum(algorithm));
         let signed = [
+            ("content-length", bytes.as_deref()),
+            ("content-type", put.and_then(|put| put.target.attributes.content_type.as_deref())),
             ("host", Some(self.host.as_str())),
             ("if-match", asked.if_match),
+            ("if-none-match", put.and_then(|put| put.target.condition.if_none_match())),
             ("range", range.as_deref()),
+            ("x-amz-checksum-crc32", checksum(ChecksumAlgorithm::Crc32)),
+            ("x-amz-checksum-crc32c", checksum(ChecksumAlgorithm::Crc32c)),
+            ("x-amz-checksum-crc64nvme", checksum(ChecksumAlgorithm::Crc64Nvme)),
             ("x-amz-checksum-mode", same("x-amz-checksum-mode")),
             ("x-amz-content-sha256", same("x-amz-content-sha256")),
             ("x-amz-date", Some(stamp.as_str())),
             ("x-amz-expected-bucket-owner", asked.object.expected_bucket_owner.as_deref()),
+            (MTIME, put.and_then(Put::mtime)),
             ("x-amz-request-payer", asked.object.request_payer.then_some("requester")),
             ("x-amz-security-token", same("x-amz-security-token")),
             ("x-amz-user-agent", same("x-amz-user-agent")),

@@ -1,13 +1,16 @@
 //! Heads of answers that need no second look: a success, with each header at most once and as the server ought to write
 //! it.
 //!
-//! The result is the one that the SDK would give after [`heads`](super::heads). Any other head goes that way. Pure.
+//! The result is the same as the SDK's, for objects that are read after [`heads`](super::heads). Any other head goes
+//! through the SDK. Pure.
 
 use aws_sdk_s3::types::ChecksumType;
+use http::header::{AsHeaderName, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::heads::MTIME;
-use super::{StoredChecksum, date, stored_checksum};
+use super::writing::Written;
+use super::{StoredChecksum, date, stored_checksum, writing};
 use crate::words::checksum::ChecksumAlgorithm;
 
 /// The beginning of an answer.
@@ -62,8 +65,37 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap) -> Option<Plain> {
     })
 }
 
+/// The meaning of the answer to a PutObject, with the checksum of that algorithm; `None` for one that needs a second
+/// look. Every header that the SDK may read has to be plain, because it fails at one that is not.
+pub(super) fn written(status: StatusCode, headers: &HeaderMap, algorithm: ChecksumAlgorithm) -> Option<Written> {
+    if status != StatusCode::OK {
+        return None;
+    }
+    for name in headers.keys().filter(|name| **name == ETAG || name.as_str().starts_with("x-amz-")) {
+        let value = text(headers, name)??;
+        let is_understood = match name.as_str() {
+            "x-amz-object-size" => value.parse::<i64>().is_ok(),
+            "x-amz-server-side-encryption-bucket-key-enabled" => matches!(value, "true" | "false"),
+            _ => true,
+        };
+        if !is_understood {
+            return None;
+        }
+    }
+    let checksum = match algorithm {
+        ChecksumAlgorithm::Crc32 => "x-amz-checksum-crc32",
+        ChecksumAlgorithm::Crc32c => "x-amz-checksum-crc32c",
+        ChecksumAlgorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
+    };
+    Some(Written {
+        e_tag: text(headers, "etag")?.map(str::to_owned),
+        version_id: text(headers, "x-amz-version-id")?.map(str::to_owned),
+        checksum: text(headers, checksum)?.and_then(|text| writing::read(algorithm, text)),
+    })
+}
+
 /// The one value of a header, if it has one; `None` for several, and for text that is not visible ASCII.
-fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<Option<&'a str>> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Option<&str>> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Some(None) };
     let text = HeaderValue::to_str(value).ok()?.trim();
@@ -120,6 +152,32 @@ mod tests {
             [("x-amz-checksum-crc32", "a"), ("x-amz-checksum-crc32", "b")],
         ] {
             assert!(read(StatusCode::OK, &headers(&odd)).is_none(), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_a_write_is_plain_where_the_sdk_would_understand_all_of_it() {
+        let told = |status, all: &[_]| written(status, &headers(all), ChecksumAlgorithm::Crc32);
+        let crc32 = ("x-amz-checksum-crc32", "AAAAAQ==");
+        let kept = ("x-amz-server-side-encryption-bucket-key-enabled", "true");
+        let size = ("x-amz-object-size", "16384");
+        let good = told(StatusCode::OK, &[("etag", "\"a\""), ("x-amz-version-id", "v"), crc32, kept, size]).unwrap();
+        assert_eq!((good.e_tag.as_deref(), good.version_id.as_deref()), (Some("\"a\""), Some("v")));
+        assert_eq!(good.checksum, Some(1));
+        let other = told(StatusCode::OK, &[("x-amz-checksum-crc32c", "AAAAAQ=="), ("server", "\u{fc}")]).unwrap();
+        assert_eq!((other.e_tag, other.checksum), (None, None));
+        for status in [201_u16, 204, 301, 400, 403, 503] {
+            assert!(told(StatusCode::from_u16(status).unwrap(), &[]).is_none(), "{status}");
+        }
+        for odd in [
+            [("etag", "\"a\""), ("etag", "\"a\"")],
+            [("etag", "\u{fc}"), kept],
+            [("x-amz-expiration", "a"), ("x-amz-expiration", "b")],
+            [("x-amz-version-id", ""), kept],
+            [("x-amz-object-size", "many"), kept],
+            [("x-amz-server-side-encryption-bucket-key-enabled", "yes"), size],
+        ] {
+            assert!(told(StatusCode::OK, &odd).is_none(), "{odd:?}");
         }
     }
 }

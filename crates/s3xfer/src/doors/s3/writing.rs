@@ -10,6 +10,7 @@ use std::time::Duration;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, RequestPayer, ServerSideEncryption as SdkEncryption};
 
 use super::outgoing::Outgoing;
+use super::pattern::Put;
 use super::*;
 use crate::words::checksum::md5_in;
 use crate::words::target::{Attributes, ChecksumUse, ServerSideEncryption, Target};
@@ -187,7 +188,7 @@ pub(super) use {describing, for_target, send, told_checksum, with_key};
 
 impl Store {
     /// Writes the object in one piece. `body` is asked for one whenever the request is sent; `checksum` is that of its
-    /// bytes. The caller sets the deadline.
+    /// `bytes`. The caller sets the deadline.
     ///
     /// # Errors
     ///
@@ -195,25 +196,27 @@ impl Store {
     pub(crate) async fn put(
         &self,
         target: &Target,
-        checksum: u64,
+        (bytes, checksum): (u64, u64),
         body: &(impl Fn() -> Outgoing + Send + Sync),
         sent: &AtomicU64,
     ) -> Result<Written, RequestFailure> {
         let algorithm = target.checksum;
-        let put = move |with: bool| {
-            let attempt = move |region: Option<Region>| {
+        let put = move |with: bool| async move {
+            let text = written(algorithm, checksum);
+            let asked = Asked::put(Put { target, bytes, checksum: with.then_some(&text) });
+            let request = |config| {
                 let request = describing!(with_key!(for_target!(self.writer.put_object(), target), target), target);
                 let request = with_checksum!(request, algorithm, with.then_some(checksum))
                     .set_if_match(target.condition.if_match().map(str::to_owned))
                     .set_if_none_match(target.condition.if_none_match().map(str::to_owned))
                     .body(body().into_byte_stream());
-                send!(request, &target.object, region, |output| Written {
+                sent!(request, config, |output| Written {
                     checksum: told_checksum!(output, algorithm),
                     e_tag: output.e_tag,
                     version_id: output.version_id,
                 })
             };
-            self.see_through(&target.object, Duration::MAX, Some(sent), attempt)
+            self.send_with(&asked, Duration::MAX, Some(sent), (&|| Some(body()), &request)).await
         };
         self.with_or_without(target, put).await
     }

@@ -1,6 +1,6 @@
 //! [`Walk`]: the files below a folder, in the order of their keys.
 //!
-//! Memory: the names in the folders on the way to where it is. Blocks.
+//! Memory: the names in the folders on the current path. It blocks.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -18,8 +18,8 @@ use crate::words::batch::Symlinks;
 /// Something below the folder.
 #[derive(Debug)]
 pub(crate) struct Walked {
-    /// The path below the folder, with `/` between names; a folder's ends with one. A name that is no text is shown as
-    /// well as it can be.
+    /// The path below the folder, with `/` between names; the path of a folder ends with `/`. A name that is not text
+    /// is shown approximately.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) kind: Kind,
@@ -57,14 +57,15 @@ struct Level {
     path: PathBuf,
     /// In reverse order.
     entries: Vec<Entry>,
-    /// Device and number, by which a link back is known.
+    /// Device and inode number, which detect a link back to a folder above.
     id: (u64, u64),
 }
 
 /// No more than its order needs: a folder may have millions.
 #[derive(Debug)]
 struct Entry {
-    /// As keys are compared: the name of a folder, or of a link to one that is followed, ends with `/`.
+    /// The name for comparisons in the order of keys: the name of a folder, or of a followed link to a folder, ends
+    /// with `/`.
     sort: Vec<u8>,
     is_link: bool,
 }
@@ -84,14 +85,14 @@ impl Walk {
     ///
     /// # Errors
     ///
-    /// The operating system's word where it cannot be listed.
+    /// The operating system's error if it cannot be listed.
     pub(crate) fn new(root: &Path, links: Symlinks) -> io::Result<Self> {
         let found = fs::metadata(root)?;
         let level = level(String::new(), root.to_owned(), (found.dev(), found.ino()), links)?;
         Ok(Self { links, open: vec![level] })
     }
 
-    /// The entry's name as a key has it; lossy, and false, where it is no text.
+    /// The entry's name as a key, and whether it is text; a name that is not text is converted with losses.
     fn named(level: &Level, entry: &Entry) -> (String, bool) {
         match std::str::from_utf8(&entry.sort) {
             Ok(name) => (format!("{}{name}", level.name), true),
@@ -160,7 +161,7 @@ fn level(name: String, path: PathBuf, id: (u64, u64), links: Symlinks) -> io::Re
     for entry in fs::read_dir(&path)? {
         let entry = entry?;
         let file_name = entry.file_name();
-        // The journal of an upload that broke off is no file of the folder's.
+        // The journal of an interrupted upload does not belong to the folder's files.
         if is_journal(&file_name) {
             continue;
         }

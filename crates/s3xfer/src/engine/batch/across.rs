@@ -1,4 +1,4 @@
-//! [`PrefixCopy`]: a prefix below another one, by the server.
+//! [`PrefixCopy`]: a copy of a prefix to another one, by the server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::words::object::ObjectAddress;
 /// A copy, by the server, of all objects below a prefix to below another one;
 /// [`Client::copy_prefix`](crate::Client::copy_prefix) makes it, and awaiting it runs it.
 ///
-/// Keys keep everything behind the prefix; the prefix's own object, where there is one, is left out if the target is a
+/// Keys keep everything after the prefix. An object with the prefix itself as its key is left out if the target is a
 /// whole bucket. Each object appears whole, or not at all.
 ///
 /// # Errors
 ///
-/// [`BatchError`]: the prefix cannot be listed, or is below the other one, or the other one is below it; with
+/// [`BatchError`]: the prefix cannot be listed, or one of the two prefixes is below the other; with
 /// [`OnFailure::Stop`](crate::OnFailure::Stop), an object failed.
 #[must_use = "a copy does nothing until it is awaited"]
 pub struct PrefixCopy {

@@ -1,4 +1,4 @@
-//! [`PrefixDownload`]: a prefix into a folder.
+//! [`PrefixDownload`]: a download of a prefix into a folder.
 
 use std::collections::HashSet;
 use std::fs;
@@ -31,13 +31,13 @@ use crate::words::object::ObjectAddress;
 /// A download of all objects below a prefix into a folder; [`Client::download_prefix`](crate::Client::download_prefix)
 /// makes it, and awaiting it runs it.
 ///
-/// A key's path below the folder is the rest of the key behind the prefix; a key that ends with `/` is an empty folder.
-/// A key whose path would leave the folder, or would be another key's path too, fails before anything is written for it
-/// ([`NameError`](crate::NameError)): names of small prefixes are all checked before the first transfer begins, those
-/// of larger ones as they are listed; [`check_names_first`](Self::check_names_first) lists twice instead. No symbolic
-/// link below the folder is followed.
+/// A key's path below the folder is the rest of the key after the prefix; a key that ends with `/` is an empty folder.
+/// A key with a path that would leave the folder, or that another key has, too, fails before anything is written for it
+/// ([`NameError`](crate::NameError)). For small prefixes all names are checked before the first transfer begins, for
+/// larger ones as they are listed; [`check_names_first`](Self::check_names_first) lists twice instead. No symbolic link
+/// below the folder is followed.
 ///
-/// Each file appears under its name whole and compared with its object's checksum, or not at all.
+/// Each file appears under its name whole and checked against its object's checksum, or not at all.
 ///
 /// # Errors
 ///
@@ -63,8 +63,8 @@ impl PrefixDownload {
         Self { settings, bucket, prefix, folder, keep_times: false, resume: false, check_names_first: false }
     }
 
-    /// Gives each file the time of the last change that was kept with its object ([`FolderUpload::keep_times`], or
-    /// rclone), and the object's `LastModified` where none was.
+    /// Gives each file the time of the last change that is stored with its object (by [`FolderUpload::keep_times`] or
+    /// rclone), otherwise the object's `LastModified`.
     ///
     /// [`FolderUpload::keep_times`]: crate::FolderUpload::keep_times
     pub fn keep_times(mut self, keep: bool) -> Self {
@@ -72,14 +72,14 @@ impl PrefixDownload {
         self
     }
 
-    /// Keeps the downloaded parts of an object when the batch ends early, and goes on from there when the same object
-    /// is downloaded to the same file again ([`FileDownload::resume`](crate::FileDownload::resume)).
+    /// Keeps the downloaded parts of an object when the batch ends early. The next download of the same object to the
+    /// same file continues from them ([`FileDownload::resume`](crate::FileDownload::resume)).
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
     }
 
-    /// Lists all of the prefix and checks every name before the first transfer begins, and then lists it once more.
+    /// Lists the whole prefix and checks every name before the first transfer begins, and then lists it again.
     pub fn check_names_first(mut self, check: bool) -> Self {
         self.check_names_first = check;
         self
@@ -143,7 +143,7 @@ impl Direction for Down {
     fn target(&self) -> Side {
         match fs::metadata(&self.place.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => side::empty(),
-            // Another error is told by the walk.
+            // The walk reports other errors.
             _ => {
                 let files = side::of_folder(&self.place.folder, Symlinks::Skip, self.place.shared.config.use_threads());
                 // Those of downloads that run, or that are to be continued, are not missing at the source.
@@ -222,7 +222,7 @@ impl Place {
         }
     }
 
-    /// Whether the file's time, to the second, is the one that was kept with the object.
+    /// Whether the file's time, to the second, is the time that was kept with the object.
     async fn has_time(&self, object: ObjectAddress, modified: Option<SystemTime>) -> Result<bool, ItemError> {
         let order = self.order(object);
         let _permit = self.shared.limits.permit().await;
@@ -273,7 +273,8 @@ fn tree_error(name: String, error: TreeError) -> ItemError {
     }
 }
 
-/// The rules of the folder's file system for names; those of its nearest folder that is there, where it is not yet.
+/// The rules of the folder's file system for names; if the folder does not exist yet, the rules of its nearest existing
+/// parent.
 fn folder_rules(folder: &Path, keeps_temporary_files: bool) -> Result<FolderRules, TransferError> {
     let there = folder.ancestors().find(|folder| !folder.as_os_str().is_empty() && folder.exists());
     let tree = Tree::open(there.unwrap_or(Path::new(".")), false)?;

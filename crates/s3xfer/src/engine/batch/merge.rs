@@ -1,4 +1,4 @@
-//! [`Merge`]: two sides in the order of their names, gone through together.
+//! [`Merge`]: both sides together, in the order of their names.
 
 use std::cmp::Ordering;
 use std::pin::Pin;
@@ -27,8 +27,8 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// If one side `has_folder`, a folder of the target has no name of its own if the source has something in it:
-    /// such a folder is there on both sides.
+    /// If one side `has_folder`, a folder of the target is not an item of its own if the source has something in it:
+    /// such a folder exists on both sides.
     pub(super) fn new(source: Side, target: Option<Side>, has_folder: bool) -> Self {
         let (source, target) = (source.fuse().peekable(), target.map(|target| target.fuse().peekable()));
         Self { source, target, has_folder }
@@ -52,7 +52,7 @@ impl Merge {
                 (_, Some(Err(_))) => Ordering::Greater,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                // A name that is no text has no like on the other side.
+                // A name that is not text has no counterpart on the other side.
                 (Some(Ok(Seen { what: What::NotUtf8 { .. }, .. })), _) => Ordering::Less,
                 (_, Some(Ok(Seen { what: What::NotUtf8 { .. }, .. }))) => Ordering::Greater,
                 (Some(Ok(one)), Some(Ok(other))) if self.has_folder && is_within(&one.name, &other.name) => {
@@ -62,7 +62,7 @@ impl Merge {
                 (Some(Ok(one)), Some(Ok(other))) => one.name.cmp(&other.name),
             };
         };
-        // Both are there, so neither of these waits.
+        // Both names have arrived, so neither of these waits.
         let taken = match order {
             Ordering::Less => self.source.next().await?.map(Pair::Source),
             Ordering::Greater => target.next().await?.map(Pair::Target),

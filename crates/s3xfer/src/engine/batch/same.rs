@@ -107,7 +107,7 @@ impl Ask for AskChecksum<'_> {
     }
 }
 
-/// A checksum as S3 has it, the highest byte first.
+/// A checksum in S3's form, the highest byte first.
 fn value(bytes: &[u8]) -> Option<u64> {
     (bytes.len() <= 8).then(|| bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }

@@ -1,51 +1,51 @@
 //! The settings that the builders of all directions have.
 
-/// The methods that set them. `$what` is the type's own noun.
+/// The methods for these settings. `$what` is the type's own noun.
 macro_rules! settings {
     ($builder:ident) => {
         impl $builder {
-            /// The names that are meant; all of them without it. Other names are neither transferred nor deleted. A
-            /// folder that cannot be listed is an error unless patterns leave out all names below it for certain.
+            /// The selected names; by default all. Other names are neither transferred nor deleted. A folder that
+            /// cannot be listed is an error unless the patterns certainly exclude all names below it.
             pub fn globs(mut self, globs: $crate::words::globs::Globs) -> Self {
                 self.settings.globs = globs;
                 self
             }
 
-            /// Only lists, compares and checks names: `on_each` and the report tell the planned actions.
+            /// Only lists, compares and checks names; `on_each` and the report give the planned actions.
             pub fn dry_run(mut self, dry_run: bool) -> Self {
                 self.settings.dry_run = dry_run;
                 self
             }
 
-            /// The consequence of a failed object; by default the batch ends.
+            /// What happens after a failed object; by default the batch ends.
             pub fn on_failure(mut self, on_failure: $crate::words::batch::OnFailure) -> Self {
                 self.settings.on_failure = on_failure;
                 self
             }
 
-            /// Most objects in transfer at once; by default as many as the client's small downloads
-            /// ([`max_concurrency`](crate::TransferConfig::max_concurrency), and 64 where that is not set). Their
-            /// requests, their memory and their rate have the client's limits, however many they are. 0 means 1.
+            /// Largest number of objects in transfer at once; by default
+            /// [`max_concurrency`](crate::TransferConfig::max_concurrency), and 64 if that is not set. The client's
+            /// limits of requests, memory and bandwidth apply to all of them together. 0 means 1.
             pub fn objects_at_once(mut self, objects: usize) -> Self {
                 self.settings.at_once = Some(objects);
                 self
             }
 
-            /// Leaves out objects that the target has already, by this rule. Needs both sides listed in the order of
-            /// their keys, which S3's directory buckets do not do.
+            /// Skips objects that the target has already, by this rule. Both sides must be listed in the order of their
+            /// keys, which S3's directory buckets do not support.
             pub fn sync(mut self, compare: $crate::words::compare::Compare) -> Self {
                 self.settings.sync = Some(compare);
                 self
             }
 
-            /// Deletes objects of the target that the source does not have. Names that globs leave out stay, and so do
-            /// names that are, or may be, below a part of the source that could not be listed.
+            /// Deletes objects of the target that the source does not have. Names that the globs exclude stay, and so
+            /// do names that may be below a part of the source that could not be listed.
             pub fn delete(mut self, delete: bool) -> Self {
                 self.settings.delete = delete;
                 self
             }
 
-            /// Told of each object that is done, has failed or is left out, in the order in which that happens.
+            /// A callback for each object that is done, has failed or is skipped, in the order of these events.
             pub fn on_each(mut self, each: impl FnMut(&$crate::words::batch::BatchItem) + Send + 'static) -> Self {
                 self.settings.each = Some(Box::new(each));
                 self
@@ -57,7 +57,7 @@ macro_rules! settings {
                 self
             }
 
-            /// Other options for these transfers. The client's limits hold for them as for others.
+            /// Other options for these transfers. The client's limits still apply.
             pub fn options(mut self, options: $crate::words::config::TransferOptions) -> Self {
                 self.settings.shared = self.settings.shared.with_options(options);
                 self
@@ -69,7 +69,7 @@ macro_rules! settings {
                 self
             }
 
-            /// Has the server refuse the requests if the bucket belongs to another account than this one.
+            /// The server refuses the requests if the bucket does not belong to this account.
             pub fn expected_bucket_owner(mut self, account_id: impl Into<String>) -> Self {
                 self.settings.expected_bucket_owner = Some(account_id.into());
                 self

@@ -62,8 +62,8 @@ impl Seen {
     }
 }
 
-/// Names in order, with all that is below them. Those that are behind are forgotten, so that a million of them take no
-/// memory and no time.
+/// Names in order, with everything below them. Names that the comparison has passed are forgotten, so that a million
+/// names take no memory and no time.
 #[derive(Debug, Default)]
 pub(crate) struct Names(Vec<String>);
 
@@ -82,8 +82,8 @@ impl Names {
         })
     }
 
-    /// Forgets the names that hold neither `name` nor any behind it. A name below `b` may come behind `b!`, and comes
-    /// before `b0`, for `0` is the letter behind `/`.
+    /// Forgets the names that contain neither `name` nor any later name. A name below `b` may come behind `b!`, and
+    /// comes before `b0`, for `0` is the letter behind `/`.
     fn forget(&mut self, name: &str) {
         let is_behind = |above: &String| {
             let above = above.strip_suffix('/').unwrap_or(above);
@@ -118,7 +118,7 @@ pub(crate) fn of_prefix(shared: &Shared, asked: ListRequest, ordered: bool) -> S
 
 /// The files below a folder. Some of the folder is gone through at a time, on a thread that may block.
 pub(crate) fn of_folder(root: &Path, links: Symlinks, threads: bool) -> Side {
-    /// Entries that are looked at before the first of them is gone on with.
+    /// The number of entries that are read ahead.
     const AT_ONCE: usize = 500;
 
     let fail = {
@@ -165,8 +165,9 @@ pub(crate) async fn delete(
     names.into_iter().zip(keys).map(ended).collect()
 }
 
-/// Deletes objects, and returns those that are still there, by their keys: by one request, but one by one where the
-/// server has no request for many, and where XML cannot carry a key, for the server would refuse all others with it.
+/// Deletes objects, and returns those that still exist, by their keys. It uses one request for all of them. It deletes
+/// one by one if the server has no such request, and for a key that XML cannot represent, because the server would
+/// refuse the whole request.
 async fn not_deleted(session: &Session, asked: &ListRequest, keys: &[String]) -> HashMap<String, NotDeleted> {
     let (together, mut alone): (Vec<&String>, Vec<&String>) = keys.iter().partition(|key| has_form_in_xml(key));
     let mut left = HashMap::new();

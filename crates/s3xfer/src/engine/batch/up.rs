@@ -1,4 +1,4 @@
-//! [`FolderUpload`]: a folder below a prefix.
+//! [`FolderUpload`]: an upload of a folder to a prefix.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,9 +27,9 @@ use crate::words::target::Target;
 /// An upload of all files below a folder; [`Client::upload_folder`](crate::Client::upload_folder) makes it, and
 /// awaiting it runs it.
 ///
-/// A file's key is the prefix and its path below the folder. An empty folder becomes an empty object whose key ends
-/// with `/`, unless [`empty_folders`](Self::empty_folders) says no. FIFOs, sockets and devices are left out, and so are
-/// files that downloads have not finished (`.NAME.s3xfer`) and the journals of uploads. Each object appears whole, or
+/// A file's key is the prefix and its path below the folder. An empty folder becomes an empty object with a key that
+/// ends with `/`, unless [`empty_folders`](Self::empty_folders) turns that off. FIFOs, sockets and devices are skipped,
+/// and so are files of unfinished downloads (`.NAME.s3xfer`) and the journals of uploads. Each object appears whole, or
 /// not at all.
 ///
 /// # Errors
@@ -74,7 +74,7 @@ impl FolderUpload {
         self
     }
 
-    /// Whether empty folders become objects whose keys end with `/`; by default they do.
+    /// Whether empty folders become objects with keys that end with `/`; by default they do.
     pub fn empty_folders(mut self, upload: bool) -> Self {
         self.empty_folders = upload;
         self
@@ -87,9 +87,9 @@ impl FolderUpload {
         self
     }
 
-    /// Keeps the parts of a file that the server has when the batch ends early, and goes on from there when the same
-    /// file is uploaded to the same place again ([`Upload::resume`](crate::Upload::resume)). The journals lie beside
-    /// the files; they are not uploaded.
+    /// Keeps a file's parts at the server when the batch ends early. The next upload of the same file to the same place
+    /// continues from them ([`Upload::resume`](crate::Upload::resume)). The journals lie beside the files and are not
+    /// uploaded.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self

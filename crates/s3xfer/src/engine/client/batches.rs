@@ -10,17 +10,17 @@ use crate::engine::listing::ObjectListing;
 use crate::words::listing::ListRequest;
 
 impl Client {
-    /// The objects whose keys begin with `prefix`, as a stream: pages of a thousand are asked for while the one before
-    /// is gone through, several at once where the stream is polled faster than they come. An empty prefix is all of the
-    /// bucket.
+    /// The objects with keys that begin with `prefix`, as a stream. The next page of a thousand is requested while the
+    /// stream gives the page before; several are requested at once if the stream is polled faster than they come. An
+    /// empty prefix means the whole bucket.
     pub fn list(&self, bucket: impl Into<String>, prefix: impl Into<String>) -> ObjectListing {
         let (bucket, prefix) = (bucket.into(), prefix.into());
         let asked = ListRequest { bucket, prefix, request_payer: false, expected_bucket_owner: None };
         ObjectListing::new(self.shared.clone(), asked)
     }
 
-    /// A download of all objects below `prefix` into `folder`, which is made if it is not there; awaiting it runs it.
-    /// The prefix means a folder: `logs` is `logs/`, and an empty one is all of the bucket.
+    /// A download of all objects below `prefix` into `folder`, which is created if it is missing; awaiting it runs it.
+    /// The prefix means a folder: `logs` is `logs/`, and an empty prefix is the whole bucket.
     ///
     /// ```no_run
     /// # async fn example(client: s3xfer::Client) -> Result<(), s3xfer::BatchError> {

@@ -1,4 +1,4 @@
-//! [`ClientBuilder`]: a client from endpoint, region and keys, without the SDK's words for them.
+//! [`ClientBuilder`]: a client from endpoint, region and keys, without the SDK's types.
 
 use aws_sdk_s3::config::{Credentials, HttpClient, ProvideCredentials, SharedCredentialsProvider, SharedHttpClient};
 
@@ -7,9 +7,9 @@ use crate::doors::s3::{Access, ResolvedAccess};
 use crate::words::client_error::ClientError;
 use crate::words::config::TransferConfig;
 
-/// Makes a [`Client`]; [`Client::builder`] begins. Settings that are left out come from where AWS's tools take them:
-/// environment variables, the files in `~/.aws`, the machine's role. For that the crate's feature `config` is needed;
-/// without it, a builder is built after [`without_environment`](Self::without_environment) only.
+/// Makes a [`Client`]; [`Client::builder`] begins. Settings that are left out come from the same places as for AWS's
+/// tools: environment variables, the files in `~/.aws`, the machine's role. This needs the crate's feature `config`.
+/// Without the feature, [`without_environment`](Self::without_environment) must be called.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -32,21 +32,21 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// The server, as `http://127.0.0.1:9000`; AWS's where none is set. Behind an endpoint that is set, here or by
-    /// `AWS_ENDPOINT_URL`, buckets are addressed by path, and the region need not be known.
+    /// The server, such as `http://127.0.0.1:9000`; by default AWS's. With an endpoint, set here or by
+    /// `AWS_ENDPOINT_URL`, buckets are addressed by path, and no region is needed.
     pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
         self.access.endpoint_url = Some(url.into());
         self
     }
 
-    /// The region that requests are signed for. A bucket that is in another one is found by the server's word.
+    /// The region for which requests are signed. If a bucket is in another region, the server's answer names it.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.access.region = Some(region.into());
         self
     }
 
-    /// The profile in AWS's files that has the rest. Its keys come before those of the environment. One that does not
-    /// exist is an error, where keys are needed.
+    /// The profile in AWS's files with the other settings. Its keys take precedence over those of the environment. If
+    /// keys are needed, a profile that does not exist is an error.
     #[cfg(feature = "config")]
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.access.profile = Some(profile.into());
@@ -80,8 +80,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Whether the bucket is in the URL's path or in its host's name. By default in the path where an endpoint is set,
-    /// for the servers behind such endpoints rarely have a DNS name per bucket.
+    /// Whether the bucket is in the URL's path or in the host's name. With an endpoint the default is the path, because
+    /// servers behind such endpoints rarely have a DNS name per bucket.
     pub fn path_style(mut self, by_path: bool) -> Self {
         self.access.path_style = Some(by_path);
         self
@@ -99,8 +99,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Asks neither AWS's variables and files nor the machine for settings that are left out. A missing one shows in
-    /// the first transfer's error.
+    /// Takes no settings from AWS's variables and files or from the machine's role. A missing setting shows in the
+    /// first transfer's error.
     pub fn without_environment(mut self) -> Self {
         self.access.alone = true;
         self
@@ -110,15 +110,15 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]: a setting cannot be right, or the environment is needed and the feature `config` is off. A
-    /// server that is not there, or refuses the keys, shows in the first transfer's error.
+    /// [`ClientError`]: a setting is invalid, or the environment is needed and the feature `config` is off. A server
+    /// that is missing, or refuses the keys, shows in the first transfer's error.
     pub async fn build(self) -> Result<Client, ClientError> {
         let config = self.config.clone();
         let sdk = self.resolve().await?.sdk.build();
         Ok(Client::new(aws_sdk_s3::Client::from_conf(sdk)).with_config(config))
     }
 
-    /// The settings that [`build`](Self::build) makes the client of, for other clients that are to reach the same
+    /// The settings from which [`build`](Self::build) makes the client, for other clients that should reach the same
     /// server in the same way.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The course of a copy: the source is asked for, then copied by one request or in parts.
+//! The course of a copy: the source is looked up, then copied by one request or in parts.
 //!
 //! Dropped at any await, see [`multipart`](crate::engine::upload::multipart).
 
@@ -113,7 +113,7 @@ fn target_algorithm(checksum: &StoredChecksum) -> ChecksumAlgorithm {
     }
 }
 
-/// The source's ETag, its bytes, and its checksum where it has one of all its bytes.
+/// The source's ETag, its size, and its checksum if it has one over all its bytes.
 type From = (Option<String>, u64, Option<u64>);
 
 /// The object that came of it.

@@ -1,7 +1,7 @@
-//! The first request: it tells the object's size and version, and its body is the beginning of the wanted bytes, so
-//! that no HEAD is needed.
+//! The first request. Its answer gives the object's size and version, and its body is the beginning of the wanted
+//! bytes, so no HEAD is needed.
 //!
-//! Dropped at any await, nothing remains.
+//! Dropping the future leaves nothing.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::mtime;
 use crate::words::object::ObjectRequest;
 
-/// The answer that told about the object, and the right to have it in flight.
+/// The answer that described the object, and its permit to be in flight.
 pub(crate) struct First {
     pub(crate) begun: Begun,
     pub(crate) permit: RequestPermit,
 }
 
-/// As [`begin`], but many small ones take turns. Not for those that may stand still for as long as the caller likes,
-/// for they would keep the others' places.
+/// Like [`begin`], but many small downloads take turns. Not for downloads that the caller may pause for any time,
+/// because they would hold the places of the others.
 pub(crate) async fn begin_in_turn(order: Order) -> Result<(Pinned, First), TransferError> {
     let turn = match order.shared.config.adaptive_concurrency() {
         true => order.shared.limits.turn().await,
         false => None,
     };
     let (mut pinned, first) = begin(order).await?;
-    // One that has several requests in flight sheds them by itself.
+    // A download with several requests in flight reduces their number by itself.
     pinned.turn = turn.filter(|_| pinned.plan.in_turn() || pinned.plan.len() <= 1);
     Ok((pinned, first))
 }
@@ -160,7 +160,7 @@ fn understand(fetcher: &Fetcher, first: &Answer, asked: Option<&Range<u64>>) -> 
         (None, asked) => match first.content_length {
             Some(length) => (length, asked.map(|_| false)),
             None => {
-                let what = "neither Content-Range nor Content-Length tells the object's size";
+                let what = "neither Content-Range nor Content-Length states the object's size";
                 return Err(refuse(what.to_owned()));
             }
         },

@@ -1,6 +1,6 @@
-//! The checksum that the object must have, asked for while the first bytes are on their way.
+//! The checksum that the object must have, requested while the first bytes arrive.
 //!
-//! Dropped, the question is not asked any more.
+//! Dropping it ends the request.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::words::checksum::{ChecksumAlgorithm, Integrity, NotValidated, ObjectC
 use crate::words::failure::{RequestFailure, TransferError};
 use crate::words::object::{ByteRange, ObjectRequest};
 
-/// The bytes wait for the answer, so a server that does not give it must not hold them up for long.
+/// The bytes wait for the answer, so a server without an answer must not delay them for long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 type Told = Result<ObjectChecksum, NotValidated>;
@@ -46,7 +46,7 @@ impl Expected {
         Self { told: futures::future::ready(Err(why)).boxed().shared() }
     }
 
-    /// The server has told it along with the whole object.
+    /// The server sent it with the whole object.
     pub(crate) fn told(stored: &StoredChecksum) -> Self {
         Self { told: futures::future::ready(understand(stored)).boxed().shared() }
     }
@@ -120,7 +120,7 @@ async fn ask(session: Arc<Session>, object: ObjectRequest) -> Answered {
     match timeout(PATIENCE, session::persist(attempts, (&counters, Instant::now()), None, &mut asking)).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
-            tracing::debug!(object = %asking.object.address, ?error, "the server does not tell the checksum");
+            tracing::debug!(object = %asking.object.address, ?error, "the server does not state the checksum");
             None
         }
         Err(_) => None,

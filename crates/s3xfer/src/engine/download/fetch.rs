@@ -1,7 +1,6 @@
 //! One part, from the first request to its last byte in the sink's hands, through retries and second requests.
 //!
-//! Cancelled at any await, the connection is closed or returned by the SDK, and the pieces that were handed over belong
-//! to the writer.
+//! Dropping the future makes the SDK close or return the connection; pieces that were handed over belong to the writer.
 
 use std::future::Future;
 use std::ops::Range;
@@ -35,20 +34,20 @@ pub(crate) struct Fetcher {
     pub(crate) object: ObjectRequest,
 }
 
-/// The version of the object that a download is pinned to, as the first answer told it.
+/// The version of the object to which a download is pinned, from the first answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Version {
     pub(crate) object_bytes: u64,
     pub(crate) e_tag: Option<String>,
     /// The version's date, where it has no ETag: seconds since 1970 and nanoseconds.
     pub(crate) last_modified: Option<(i64, u32)>,
-    /// The time of the last change of the file that it was made of, where that was kept.
+    /// The modification time of the file from which it was uploaded, if that was kept.
     pub(crate) modified: Option<SystemTime>,
-    /// Whether the server heeds ranges; `None` where it was not asked for one yet.
+    /// Whether the server supports ranges; `None` before the first request for a range.
     pub(crate) ranged: Option<bool>,
 }
 
-/// An answer whose head is here, and its place among the requests in flight.
+/// An answer whose head has arrived, and its place among the requests in flight.
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) answer: Answer,
@@ -77,9 +76,9 @@ pub(crate) enum FetchError {
 }
 
 impl Fetcher {
-    /// Brings the part number `number` to `frames`, as far as its `span` goes by then, and gives its checksum where
-    /// there is one of the object to compare with. `begun` is an answer that starts with the part's first byte, if
-    /// there is one already.
+    /// Sends the frames of the part `number` to `frames`, up to the end of its `span` at that time, and returns its
+    /// checksum if the object has one to compare with. `begun` is an answer that starts with the part's first byte, if
+    /// it has already arrived.
     pub(crate) async fn part(
         &self,
         (number, span): (u64, &Span),
@@ -181,7 +180,7 @@ impl Fetcher {
         }
     }
 
-    /// Waits for the turn of the next request, where a server refuses some.
+    /// Waits for the turn of the next request if the server refuses some.
     async fn turn(&self) {
         let Session { steering, counters, .. } = &*self.session;
         counters.waited.retry.time(steering.slot()).await;
@@ -231,11 +230,11 @@ struct Fetching<'a, F> {
     number: u64,
     span: &'a Span,
     version: &'a Version,
-    /// An answer that is there already.
+    /// An answer that has already arrived.
     begun: Option<Begun>,
     expected: &'a Expected,
     frames: &'a mut F,
-    /// Known once the first answer is there.
+    /// Known once the first answer has arrived.
     running: Option<Option<RunningChecksum>>,
 }
 
@@ -316,9 +315,9 @@ impl<F: Frames> Ask for Fetching<'_, F> {
 
 /// Start and end of the answer's body in the object, once its version is known to be the right one.
 fn place(answer: &Answer, asked: &Range<u64>, version: &Version) -> Result<(u64, u64), RequestFailure> {
-    // Not every server heeds If-Match.
+    // Not every server respects If-Match.
     match (&version.e_tag, &answer.e_tag) {
-        (Some(_), None) => return Err(bad_response("it has no ETag, though the first answer had one")),
+        (Some(_), None) => return Err(bad_response("it has no ETag, although the first answer had one")),
         (expected, found) if expected != found => return Err(RequestFailure::Changed),
         (None, _) if answer.last_modified != version.last_modified => return Err(RequestFailure::Changed),
         _ => {}

@@ -1,7 +1,6 @@
-//! Downloads into a file: staged beside the target, continued where an earlier one stopped, published when whole.
+//! Downloads into a file: staged beside the target, continued from an earlier download, published when whole.
 //!
-//! Dropped at any await, the temporary file is removed, unless it is to be continued and there is something to
-//! continue.
+//! Dropping the future removes the temporary file, unless it can be continued and has at least one part.
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -44,7 +43,7 @@ pub(crate) struct IntoFile {
     pub(crate) durability: Durability,
     /// Whether the file is given the time that was kept with the object, or that of the listing.
     pub(crate) keep_time: bool,
-    /// The object's time in a listing, where it came from one.
+    /// The object's time in a listing, if the object came from one.
     pub(crate) listed: Option<SystemTime>,
     /// The target's folder, where its path must not be followed again. The target's name is known to be free or a
     /// regular file's then.
@@ -99,7 +98,7 @@ async fn anew(order: Order, into: &IntoFile, target: &Path, started: Instant) ->
     publish(staged, None, into, report, started).await
 }
 
-/// The bytes that it has fetched are kept for the next download, and those that the last one has kept are not fetched
+/// The fetched bytes are kept for the next download, and the bytes that the last download has kept are not fetched
 /// again.
 async fn resumable(
     order: Order,
@@ -119,7 +118,7 @@ async fn resumable(
     match placed {
         Ok((report, journal)) => publish(staged, journal, &into, report, started).await,
         Err(error) => {
-            // Bytes of an object that is no more, or that are wrong, are of use to nobody.
+            // Bytes of a replaced object, and wrong bytes, are useless.
             if matches!(error.kind(), TransferErrorKind::ObjectChanged | TransferErrorKind::Corrupt) {
                 staged.discard();
             }
@@ -164,7 +163,7 @@ async fn begin(order: Order, staged: &StagedFile) -> Result<Placed, TransferErro
         place.keep(false);
         wait(pinned.fetcher.session.config.use_threads(), move || place.forget()).await?;
     }
-    // One part is not worth a journal, nor is one that cannot be told from another version's.
+    // A single part is not worth a journal, nor are parts that cannot be distinguished from those of another version.
     let journal = match pinned.plan.len() > 1 && pinned.version.e_tag.is_some() {
         true => {
             let algorithm = pinned.expected.algorithm().await;
@@ -200,7 +199,7 @@ async fn go_on(
         let (place, data) = (staged.place().clone(), staged.open_file());
         wait(order.shared.config.use_threads(), move || Journal::go_on(place, data, saved)).await?
     };
-    // No answer has told it yet.
+    // No answer has stated it yet.
     let modified = match keep_time {
         true => discover::modified(&order).await?,
         false => None,
@@ -210,7 +209,7 @@ async fn go_on(
     let mut done = Done::new(&plan, &mut parts, algorithm);
     done.were_read_again = were_read_again;
     let missing = plan.bytes().length() - done.length();
-    tracing::debug!(object = %order.object.address, kept = parts.len(), missing, "going on with an earlier download");
+    tracing::debug!(object = %order.object.address, kept = parts.len(), missing, "continuing an earlier download");
     drop(parts);
     let pinned = Pinned::resume(order, version, plan, done).await;
     if missing == 0 {
@@ -221,8 +220,8 @@ async fn go_on(
     Ok((report, Some(journal)))
 }
 
-/// Reads the kept parts back from the file and forgets those whose bytes have changed: they are fetched again, as are
-/// those without a kept checksum.
+/// Reads the kept parts back from the file. Parts whose bytes have changed, or that have no kept checksum, are fetched
+/// again.
 async fn read_again(order: &Order, file: OpenFile, saved: &mut Saved) {
     let algorithm = saved.checkpoint.checksum.as_deref().and_then(ChecksumAlgorithm::named);
     let Some(algorithm) = algorithm else { return saved.done.clear() };
@@ -233,7 +232,7 @@ async fn read_again(order: &Order, file: OpenFile, saved: &mut Saved) {
         let bytes = part.bytes.clone();
         let mut running = RunningChecksum::new(algorithm);
         let mut at = bytes.start;
-        // In steps, so that a download that is dropped meanwhile ends soon.
+        // In steps, so that a dropped download ends soon.
         let read = loop {
             if at == bytes.end {
                 break Ok(running.value());
@@ -308,7 +307,7 @@ async fn publish(
         false => wait(threads, brought).await,
     };
     if let Err(error) = brought {
-        // Nobody knows which bytes are lost, so none is worth keeping.
+        // The lost bytes are unknown, so none are worth keeping.
         staged.discard();
         return Err(error);
     }
@@ -344,7 +343,8 @@ fn checkpoint(pinned: &Pinned, algorithm: Option<ChecksumAlgorithm>) -> Checkpoi
     }
 }
 
-/// Whether the same bytes of the same object are asked for. Whether it still is the same version, the server tells.
+/// Whether the request is for the same bytes of the same object. Only the server knows whether it is still the same
+/// version.
 fn is_of(checkpoint: &Checkpoint, object: &ObjectRequest) -> bool {
     checkpoint.bucket == object.address.bucket
         && checkpoint.key == object.address.key
@@ -354,7 +354,7 @@ fn is_of(checkpoint: &Checkpoint, object: &ObjectRequest) -> bool {
         && checkpoint.cut().is_some()
 }
 
-/// A range as checkpoints have it.
+/// A range in the form of checkpoints.
 fn asked(range: ByteRange) -> Option<Range<u64>> {
     (range != ByteRange::WHOLE).then(|| range.start..range.end.unwrap_or(u64::MAX))
 }

@@ -1,6 +1,6 @@
 //! [`Order`]: the object to download, and the client's limits for it.
 //!
-//! The public builder above it turns into one at its door; nothing below names the builder or the client.
+//! The public builder becomes an order when it runs; no code below names the builder or the client.
 
 use std::future::Future;
 

@@ -1,6 +1,6 @@
-//! The frames of one part, gathered into pieces and handed to the writer, within the memory that there is.
+//! The frames of one part, gathered into pieces and handed to the writer within the memory limit.
 //!
-//! Dropped in the middle, bytes that were not handed over are forgotten and their room is free again.
+//! When it is dropped, bytes that were not handed over are discarded, and their memory is free again.
 
 use std::sync::Arc;
 
@@ -65,9 +65,8 @@ impl Frames for Pieces {
                 }
                 self.gather(frame).await
             }
-            // Nothing is waited for here, because the room's owner may be waiting for our permit. The gathered bytes
-            // are written as they are, and the frame stays in the place that its request has for it until it is
-            // written, too.
+            // This must not wait for room, because the room's owner may be waiting for our permit. The gathered bytes
+            // are written as they are, and the frame uses its request's own room until it is written too.
             None => {
                 self.flush().await?;
                 self.gather(frame).await?;

@@ -1,7 +1,7 @@
-//! [`Pinned`]: a download whose object is known, with any target. The version that it is pinned to, the verdict on the
+//! [`Pinned`]: a download with a known object and any target: the version to which it is pinned, the check of the
 //! bytes, the report.
 //!
-//! Dropped at any await, only the sink's bytes remain.
+//! Dropping the future leaves only the sink's bytes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,12 +46,12 @@ pub(crate) struct Done {
     runs: Arc<Runs>,
     /// The checksums of the parts that have one.
     checksums: Option<PartChecksums>,
-    /// Whether their bytes were read back from the disk, and are those that came.
+    /// Whether their bytes were read back from the disk, and are unchanged.
     pub(crate) were_read_again: bool,
 }
 
 impl Done {
-    /// The given parts of the object of `plan`, each with its checksum by `algorithm` where one was kept.
+    /// The given parts of the object of `plan`, each with its checksum by `algorithm` if one was kept.
     pub(crate) fn new(plan: &Plan, parts: &mut [DonePart], algorithm: Option<ChecksumAlgorithm>) -> Self {
         let first = plan.bytes().start;
         let (mut runs, mut checksums) = (Runs::default(), algorithm.map(PartChecksums::new));
@@ -85,8 +85,8 @@ impl Pinned {
         Self { fetcher, version, plan, expected, progress, turn, parts, checksums, done, resumed_bytes }
     }
 
-    /// Goes on with an earlier download of `version`, whose parts `done` are in the sink already. Nothing is asked yet:
-    /// the first part that is fetched finds out whether the object still is that version.
+    /// Continues an earlier download of `version`, whose parts `done` are already in the sink. It sends no request yet:
+    /// the first part that is fetched shows whether the object still has that version.
     pub(crate) async fn resume(order: Order, version: Version, plan: Plan, mut done: Done) -> Self {
         let Order { shared, object, progress, .. } = order;
         let fetcher = Fetcher { session: Session::new(shared), object };

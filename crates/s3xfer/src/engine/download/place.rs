@@ -1,6 +1,6 @@
 //! Downloads into a sink with positions: all parts at once, in any order.
 //!
-//! Dropped at any await, the part tasks are aborted; the owner of the sink discards its bytes.
+//! Dropping the future aborts the part tasks; the owner of the sink discards its bytes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -86,7 +86,7 @@ pub(crate) async fn place(
     let fetched = placing.clone().run(first).await;
     match fetched {
         Err(FetchError::Failed(error)) => return Err(error),
-        // A writer that stopped keeps the error, and one that did not may still meet one.
+        // A stopped writer keeps its error, and a running one may still fail.
         Err(FetchError::Stopped) | Ok(()) => placing.writer.finish().await?,
     }
     if let Some(turn) = &placing.pinned.turn {
@@ -106,7 +106,7 @@ struct Placing {
     writer: Writer,
     journal: Option<Arc<Journal>>,
     in_parallel: bool,
-    /// The parts that nobody has begun yet.
+    /// The parts that have not begun yet.
     cursor: Mutex<Cursor>,
 }
 
@@ -127,8 +127,8 @@ impl Placing {
         }
     }
 
-    /// The next part; as it is planned where a request for it is on its way already, or where they are fetched one
-    /// after the other.
+    /// The next part. It is as planned if a request for it is already in flight, or if parts are fetched one after
+    /// another.
     fn next(&self, as_planned: bool) -> Option<Part> {
         let steering = &self.pinned.fetcher.session.steering;
         let mut cursor = self.cursor();
@@ -197,7 +197,7 @@ impl Work for Arc<Placing> {
         cursor.left() > 0
     }
 
-    /// The kernel tells a device's failure once, and to nobody else.
+    /// The kernel reports a device's failure only once, to one caller.
     fn aside(&self) -> Option<BoxFuture<'static, Result<(), FetchError>>> {
         let journal = self.journal.clone().filter(|journal| journal.wants_sync())?;
         let in_parallel = self.in_parallel;

@@ -1,15 +1,15 @@
-//! Downloads in order: parts are fetched ahead, in parallel, as far as there is room for them, and handed on one after
-//! the other.
+//! Downloads in order: parts are fetched ahead, in parallel, as far as memory allows, and handed on one after the
+//! other.
 //!
-//! A part that is fetched ahead has room for all its bytes before it is asked for, so it ends whatever its reader does,
-//! and gives its request permit back. Without such room, the part whose turn it is goes on without: its frames pass one
-//! at a time, and its reader is its back-pressure. So a stream always moves while it is read, however little memory is
-//! left; a stream that is not read keeps the bytes that it has fetched, and at most one request.
+//! A part that is fetched ahead has memory for all its bytes before it is requested. So it ends whatever its reader
+//! does, and returns its permit. The part that the reader needs next may go without memory: its frames pass one at a
+//! time, at the reader's pace. So a stream always moves while it is read, however little memory is left. A stream that
+//! is not read keeps the bytes that it has fetched, and at most one request.
 //!
-//! The end of a part cannot be left to others. If its connection is far slower than others, another one brings the
-//! rest.
+//! The end of a part cannot be given to other requests. If a part's connection is far slower than others, another
+//! connection brings the rest.
 //!
-//! Dropped, the stream aborts its tasks.
+//! Dropping the stream aborts its tasks.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -48,9 +48,8 @@ use crate::words::report::TransferReport;
 /// An object's bytes in order: `Stream<Item = Result<Bytes, TransferError>>`. Ends after the last byte, or after an
 /// error.
 ///
-/// Nothing is asked of the server before it is polled for the first time, when its
-/// [`transfer_timeout`](crate::TransferConfig::transfer_timeout) begins, too. It can be made outside a runtime, and is
-/// to be polled inside one.
+/// No request is sent before the first poll; the [`transfer_timeout`](crate::TransferConfig::transfer_timeout) begins
+/// then, too. A stream can be made outside a runtime, and must be polled inside one.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct ObjectStream {
     state: State,
@@ -140,8 +139,8 @@ impl ObjectStream {
     }
 }
 
-/// Passes the bytes on to a writer. The deadline is the caller's: the stream's own would not be looked at while the
-/// writer takes its time.
+/// Passes the bytes on to a writer. The caller sets the deadline, because the stream's own is not checked while the
+/// writer is slow.
 pub(crate) async fn to_writer(
     order: Order,
     mut writer: impl AsyncWrite + Unpin,
@@ -362,7 +361,7 @@ impl Feeding {
                 Then::Next
             }
             Err(FetchError::Failed(error)) => {
-                // Nobody to tell it to means that the stream is gone.
+                // Without a receiver the stream is gone.
                 let _ = self.forward.end().await;
                 let _ = self.forward.frames.send(Err(error)).await;
                 Then::Last

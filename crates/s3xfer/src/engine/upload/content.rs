@@ -50,6 +50,23 @@ impl ReadPace {
     fn rule(&self) -> MutexGuard<'_, InPlace> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Runs `job`, which opens a file or reads `bytes` of one: on this thread if the jobs before were quick, otherwise
+    /// on a thread that may block. A job of more than [`READ_BYTES`] always goes there.
+    pub(crate) async fn run<T: Send + 'static>(&self, bytes: u64, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let pace = self.clone();
+        let timed = move || {
+            let began = Instant::now();
+            let done = job();
+            pace.rule().took(bytes, began.elapsed());
+            done
+        };
+        let in_place = bytes <= READ_BYTES && self.rule().allows(bytes);
+        match in_place {
+            true => timed(),
+            false => blocking::run(timed).await,
+        }
+    }
 }
 
 /// The end of a body that was sent.
@@ -129,6 +146,17 @@ impl Content {
             Self::Memory { chunks, .. } => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
             Self::File { bytes, .. } => bytes.length(),
         }
+    }
+
+    /// The checksum of at most [`READ_BYTES`] in memory, which takes less time than waking another thread; `None` for
+    /// more, and for a file.
+    pub(crate) fn checksum_of_few(&self, algorithm: ChecksumAlgorithm) -> Option<u64> {
+        let Self::Memory { chunks, .. } = self else { return None };
+        let mut running = RunningChecksum::new(algorithm);
+        (self.length() <= READ_BYTES).then(|| {
+            chunks.iter().for_each(|chunk| running.update(chunk));
+            running.value()
+        })
     }
 
     /// Their checksum. A file is read for it.
@@ -372,4 +400,47 @@ fn read(
         running.update(bytes);
     }
     Read { bytes, running, room }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn quick_jobs_run_on_the_callers_thread_once_enough_of_them_were_quick() {
+        let (pace, here) = (ReadPace::new(), thread::current().id());
+        let thread_of = |bytes, takes| {
+            pace.run(bytes, move || {
+                thread::sleep(takes);
+                thread::current().id()
+            })
+        };
+        assert_ne!(thread_of(1, Duration::ZERO).await, here, "nothing is known of the disk");
+        // A busy machine has some of them take long.
+        while !pace.rule().allows(1) {
+            thread_of(1, Duration::ZERO).await;
+        }
+        assert_ne!(thread_of(READ_BYTES + 1, Duration::ZERO).await, here, "a large one");
+        while !pace.rule().allows(1) {
+            thread_of(1, Duration::ZERO).await;
+        }
+        assert_eq!(thread_of(1, Duration::from_millis(20)).await, here);
+        assert_ne!(thread_of(1, Duration::ZERO).await, here, "the last one was slow");
+    }
+
+    #[tokio::test]
+    async fn the_checksum_is_the_same_wherever_it_is_computed() {
+        let bytes = Bytes::from(vec![7; READ_BYTES as usize + 1]);
+        for length in [0, 1, READ_BYTES, READ_BYTES + 1] {
+            let mut second = bytes.slice(..length as usize);
+            let first = second.split_to(second.len() / 2);
+            let content = Content::collected(vec![first, second], Vec::new());
+            let elsewhere = content.checksum(ChecksumAlgorithm::Crc64Nvme).await.unwrap();
+            let here = content.checksum_of_few(ChecksumAlgorithm::Crc64Nvme);
+            assert_eq!(here, (length <= READ_BYTES).then_some(elsewhere), "{length}");
+        }
+    }
 }

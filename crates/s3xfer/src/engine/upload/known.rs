@@ -3,6 +3,7 @@
 //! Dropped at any await, see [`multipart`](super::multipart) and [`ending`](super::ending).
 
 use std::future::pending;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -57,19 +58,36 @@ impl Known {
     /// An error unless it is as it was at the beginning.
     async fn still(self) -> Result<(), TransferError> {
         let Self::File(file, _) = self else { return Ok(()) };
-        blocking::run(move || {
-            let path = file.path();
-            match file.is_unchanged() {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(TransferError::SourceChanged { path: path.to_owned() }),
-                Err(source) => {
-                    let (from, action) = (path.display().to_string(), SourceAction::Look);
-                    Err(TransferError::Source { from, action, source })
-                }
-            }
-        })
-        .await
+        blocking::run(move || still(&file)).await
     }
+}
+
+/// An error unless `file` is as it was when it was opened. Blocks.
+fn still(file: &SourceFile) -> Result<(), TransferError> {
+    let path = file.path();
+    match file.is_unchanged() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(TransferError::SourceChanged { path: path.to_owned() }),
+        Err(source) => {
+            let (from, action) = (path.display().to_string(), SourceAction::Look);
+            Err(TransferError::Source { from, action, source })
+        }
+    }
+}
+
+/// The bytes of all of `file`, in order. Blocks.
+///
+/// # Errors
+///
+/// The byte at which it could not be read, and the system's word.
+fn read_all(file: &SourceFile) -> Result<Vec<Bytes>, (u64, io::Error)> {
+    let (mut chunks, mut at) = (Vec::new(), 0);
+    while at < file.bytes() {
+        let next = at..file.bytes().min(at + READ_BYTES);
+        chunks.push(file.read(&next).map_err(|error| (at, error))?);
+        at = next.end;
+    }
+    Ok(chunks)
 }
 
 pub(crate) async fn run(
@@ -87,7 +105,7 @@ pub(crate) async fn run(
     let part_bytes = wanted.part_bytes(bytes).ok_or_else(too_large)?;
     let in_one = bytes <= MOST_PART_BYTES && (bytes < config.multipart_threshold() || bytes <= part_bytes);
     let kept = match &source {
-        Known::File(file, _) => resume::open(carrier, file, &resume, !in_one).await?,
+        Known::File(file, pace) => resume::open(carrier, (file, pace), &resume, !in_one).await?,
         Known::Bytes(_) => None,
     };
     if in_one {
@@ -150,24 +168,15 @@ async fn whole(carrier: &Arc<Carrier>, source: &Known, counters: &Counters) -> R
     let bytes = source.bytes();
     let limits = &carrier.session.limits;
     let mut content = source.content(0..bytes);
-    if let Known::File(file, _) = source
+    if let Known::File(file, pace) = source
         && bytes <= READ_ONCE_BYTES.min(limits.waiting_bytes())
     {
         // Before the permit, because the owner of a permit waits for no memory.
         let rooms = limits.reserve_all(bytes).await;
-        let (reading, all) = (file.clone(), bytes);
-        let read = blocking::run(move || {
-            let mut chunks = Vec::new();
-            let mut at = 0;
-            while at < all {
-                let next = at..all.min(at + READ_BYTES);
-                chunks.push(reading.read(&next).map_err(|error| (at, error))?);
-                at = next.end;
-            }
-            Ok(chunks)
-        });
-        let chunks = read.await.map_err(|(at, error)| carrier.source_error(at, error))?;
-        source.clone().still().await?;
+        let reading = file.clone();
+        let (chunks, unchanged) = pace.run(bytes, move || (read_all(&reading), still(&reading))).await;
+        let chunks = chunks.map_err(|(at, error)| carrier.source_error(at, error))?;
+        unchanged?;
         content = Content::collected(chunks, rooms);
     }
     let put = put(carrier, content, counters.of(0)).await;
@@ -183,7 +192,10 @@ pub(crate) async fn put(carrier: &Arc<Carrier>, content: Content, counted: Count
     let Session { store, counters, limits, .. } = &*carrier.session;
     let target = &carrier.target;
     let bytes = content.length();
-    let checksum = content.checksum(target.checksum).await;
+    let checksum = match content.checksum_of_few(target.checksum) {
+        Some(checksum) => Ok(checksum),
+        None => content.checksum(target.checksum).await,
+    };
     let checksum = checksum.map_err(|(at, error)| carrier.source_error(at, error))?;
     let _permit = limits.permit().await;
     let _in_flight = counters.in_flight();
@@ -202,7 +214,7 @@ pub(crate) async fn put(carrier: &Arc<Carrier>, content: Content, counted: Count
             let carried = carrier.carry(&content, None, &counted, |bodies| {
                 async move {
                     let body = || bodies.make();
-                    store.put(target, checksum, &body, &counters.requests).await
+                    store.put(target, (bytes, checksum), &body, &counters.requests).await
                 }
                 .boxed()
             });

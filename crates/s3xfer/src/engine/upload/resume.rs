@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use std::{fs, io};
 
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
-use super::content::Counters;
+use super::content::{Counters, ReadPace};
 use super::ending::Ending;
 use super::multipart::{Begun, Collected, Object, Start};
 use super::order::Resume;
@@ -59,7 +60,7 @@ pub(crate) enum Resumed {
 /// [`TransferError::Disk`] while another upload has it.
 pub(crate) async fn open(
     carrier: &Carrier,
-    file: &Arc<SourceFile>,
+    (file, pace): (&Arc<SourceFile>, &ReadPace),
     resume: &Resume,
     make: bool,
 ) -> Result<Option<Kept>, TransferError> {
@@ -77,6 +78,14 @@ pub(crate) async fn open(
         Ok(path) => path,
         Err(error) => return unwritable(error),
     };
+    if !make {
+        // Nearly always there is none, and a look costs less than opening its folder.
+        let looked = path.clone();
+        let seen = pace.run(0, move || fs::symlink_metadata(looked)).await;
+        if seen.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+    }
     let began = Instant::now();
     loop {
         let looked = path.clone();
@@ -88,7 +97,7 @@ pub(crate) async fn open(
             Ok(Opened::Absent) => return Ok(None),
             Ok(Opened::Held) if began.elapsed() < PATIENCE => sleep(BETWEEN_LOOKS).await,
             Ok(Opened::Held) => {
-                let source = std::io::ErrorKind::WouldBlock.into();
+                let source = io::ErrorKind::WouldBlock.into();
                 return Err(TransferError::Disk { path, action: DiskAction::TakeUploadJournal, source });
             }
             Err(error) => return unwritable(error),

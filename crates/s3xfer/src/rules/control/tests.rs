@@ -276,6 +276,20 @@ fn one_refusal_among_many_answers_changes_nothing() {
 }
 
 #[test]
+fn a_few_second_requests_are_kept_for_a_request_that_is_very_late() {
+    let mut controller = Controller::new(BOUNDS);
+    let ms = Duration::from_millis;
+    ask(&mut controller, 20, ms(10));
+    for _ in 0..20 {
+        controller.answered(ms(40), ms(30), Beside::default());
+    }
+    // 20 requests have a budget of 5; twice the usual 30 ms is late, four times is very late.
+    assert!(controller.may_ask_again(3, ms(40)) && !controller.may_ask_again(4, ms(40)));
+    assert!(controller.may_ask_again(4, ms(60)) && !controller.may_ask_again(5, ms(119)));
+    assert!(controller.may_ask_again(8, ms(120)) && !controller.may_ask_again(9, ms(10_000)));
+}
+
+#[test]
 fn a_request_that_was_alone_tells_no_pace() {
     let mut controller = Controller::new(BOUNDS);
     for ms in [0, 300, 800].map(Duration::from_millis) {

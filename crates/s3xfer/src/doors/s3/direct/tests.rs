@@ -1,7 +1,7 @@
 //! Requests past the SDK end as those through it do, over a socket, against answers byte by byte.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -9,11 +9,16 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, IdentityCache, ProvideCredentials};
+use bytes::Bytes;
 
 use super::*;
 use crate::doors::s3::Store;
-use crate::words::failure::RequestFailure;
+use crate::doors::s3::outgoing::Movement;
+use crate::doors::s3::pattern::Put;
+use crate::words::checksum::ChecksumAlgorithm;
+use crate::words::failure::{RequestError, RequestFailure};
 use crate::words::object::{ObjectAddress, ObjectRequest};
+use crate::words::target::Target;
 
 const SECOND: Duration = Duration::from_secs(5);
 
@@ -32,6 +37,10 @@ fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
 fn good() -> Vec<u8> {
     let checksum = "x-amz-checksum-type: FULL_OBJECT\r\nx-amz-checksum-crc32: AAAAAQ==\r\n";
     answer("200 OK", &format!("etag: \"a\"\r\nlast-modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n{checksum}"), "body")
+}
+
+fn written() -> Vec<u8> {
+    answer("200 OK", "etag: \"a\"\r\nx-amz-version-id: v\r\nx-amz-checksum-crc64nvme: AAAAAAAAAAE=\r\n", "")
 }
 
 fn refusal(status: &str, code: &str, more: &str) -> Vec<u8> {
@@ -53,19 +62,32 @@ impl Server {
     }
 
     fn serve(&self, mut stream: &TcpStream) {
-        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
         loop {
             let mut head = String::new();
-            loop {
-                match lines.next() {
-                    Some(Ok(line)) if line.is_empty() => break,
-                    Some(Ok(line)) => head += &format!("{line}\n"),
+            while !head.ends_with("\n\n") {
+                let mut line = String::new();
+                match reader.read_line(&mut line) {
+                    Ok(1..) => head += &line.replace("\r\n", "\n"),
                     _ => return,
                 }
             }
             let is_head = head.starts_with("HEAD");
+            let is_put = head.starts_with("PUT");
+            if is_put {
+                assert!(head.contains(&format!("content-length: {}\n", BYTES.len())), "{head}");
+                let mut body = vec![0; BYTES.len()];
+                match reader.read_exact(&mut body) {
+                    Ok(()) => assert_eq!(body, BYTES),
+                    // The client has given it up.
+                    Err(_) => return,
+                }
+            }
             self.heads.lock().unwrap().push(head);
-            let mut answer = self.script.lock().unwrap().pop_front().unwrap_or_else(good);
+            let mut answer = self.script.lock().unwrap().pop_front().unwrap_or_else(|| match is_put {
+                true => written(),
+                false => good(),
+            });
             if is_head {
                 let end = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
                 answer.truncate(end);
@@ -97,15 +119,31 @@ fn object() -> ObjectRequest {
     ObjectRequest::new(ObjectAddress { bucket: "b".to_owned(), key: "k".to_owned() })
 }
 
-fn asked(object: &ObjectRequest, verb: Verb) -> Asked<'_> {
-    Asked { verb, object, range: None, if_match: None, arrived: None }
+const PUT: Verb = Verb::Put(Some(ChecksumAlgorithm::Crc64Nvme));
+const BYTES: &[u8] = b"bytes of an object";
+/// An CRC64NVME, as it would be.
+const CHECKSUM: u64 = 1;
+
+fn target() -> Target {
+    let mut target = Target::new(object().address);
+    target.attributes.content_type = Some("text/plain".to_owned());
+    target
 }
 
 async fn is_direct(store: &Store, verb: Verb) -> bool {
-    match &store.direct {
-        Some(direct) => direct.ready(&asked(&object(), verb), None).await.is_some(),
-        None => false,
-    }
+    let Some(direct) = &store.direct else { return false };
+    let (object, target) = (object(), target());
+    let asked = match verb {
+        Verb::Put(_) => Asked::put(Put { target: &target, bytes: BYTES.len() as u64, checksum: Some("AAAAAAAAAAE=") }),
+        _ => Asked { verb, object: &object, range: None, if_match: None, arrived: None, put: None },
+    };
+    direct.ready(&asked, None).await.is_some()
+}
+
+/// A body of [`BYTES`], in pieces.
+fn body() -> Outgoing {
+    let pieces = BYTES.chunks(7).map(|piece| Ok(Bytes::from_static(piece)));
+    Outgoing::new(futures::stream::iter(pieces), BYTES.len() as u64, Movement::new(BYTES.len() as u64))
 }
 
 #[tokio::test]
@@ -132,6 +170,10 @@ async fn each_answer_tells_how_many_connections_there_are() {
 
 /// The outcome of a request, and how many requests it took.
 async fn outcome(store: &Store, verb: Verb) -> (String, u64) {
+    tokio::time::timeout(6 * SECOND, ended(store, verb)).await.expect("a write has no deadline of its own")
+}
+
+async fn ended(store: &Store, verb: Verb) -> (String, u64) {
     let sent = AtomicU64::new(0);
     let told = match verb {
         Verb::Get => match store.get(&object(), None, None, SECOND, (&sent, &Arc::default())).await {
@@ -144,6 +186,12 @@ async fn outcome(store: &Store, verb: Verb) -> (String, u64) {
         },
         Verb::Head => match store.checksum(&object(), SECOND).await {
             Ok(answer) => format!("{answer:?}"),
+            Err(failure) => told(&failure),
+        },
+        Verb::Put(_) => match store.put(&target(), (BYTES.len() as u64, CHECKSUM), &body, &sent).await {
+            Ok(written) => format!("{written:?}"),
+            // The SDK sends it by another HTTP client, with words of its own.
+            Err(RequestFailure::Final(RequestError::BadResponse { .. })) => "a bad response".to_owned(),
             Err(failure) => told(&failure),
         },
     };
@@ -176,7 +224,6 @@ async fn what_comes_of_an_answer_is_the_same_past_the_sdk_as_through_it() {
         vec![answer("206 Partial Content", "", "body")],
         vec![answer("204 No Content", "", "")],
         vec![b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n".to_vec()],
-        vec![b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()],
         vec![b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n".to_vec()],
         vec![b"SSH-2.0-OpenSSH_9\r\n\r\n".to_vec()],
         vec![refusal("404 Not Found", "NoSuchKey", "")],
@@ -205,8 +252,23 @@ async fn what_comes_of_an_answer_is_the_same_past_the_sdk_as_through_it() {
             answer("403 Forbidden", date, "<Error><Code>RequestTimeTooSkewed</Code></Error>"),
         ],
     ];
-    for verb in [Verb::Get, Verb::Head] {
-        for script in &scripts {
+    let odd_writes: Vec<Vec<Vec<u8>>> = vec![
+        vec![answer("200 OK", "x-amz-object-size: many\r\n", "")],
+        vec![answer("200 OK", "x-amz-object-size: 9\r\nx-amz-expiration: a\r\nx-amz-expiration: b\r\n", "")],
+        vec![answer("200 OK", "x-amz-server-side-encryption-bucket-key-enabled: yes\r\n", "")],
+        vec![answer("200 OK", "x-amz-checksum-crc64nvme: AAAA\r\n", "")],
+        vec![answer("201 Created", "etag: \"c\"\r\n", "")],
+        vec![b"HTTP/1.1 200 OK\r\netag: \"d\"\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec()],
+        vec![b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: 0\r\n\r\n".to_vec()],
+        vec![refusal("400 Bad Request", "BadDigest", "")],
+        vec![refusal("409 Conflict", "ConditionalRequestConflict", "")],
+        vec![refusal("501 Not Implemented", "NotImplemented", "")],
+    ];
+    // The client by which the SDK sends bodies waits for its chunks.
+    let of_reads = vec![b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()];
+    for verb in [Verb::Get, Verb::Head, PUT] {
+        let more = if verb == PUT { odd_writes.clone() } else { vec![of_reads.clone()] };
+        for script in &[scripts.clone(), more].concat() {
             let shown = script.first().map(|answer| String::from_utf8_lossy(&answer[..answer.len().min(200)]));
             let server = Server::default();
             let endpoint = server.start();
@@ -367,7 +429,9 @@ async fn what_is_learned_shows_no_secret_and_does_not_grow_for_ever() {
     let store = store(config(&server.start()));
     outcome(&store, Verb::Get).await;
     let direct = store.direct.as_ref().unwrap();
-    let ready = direct.ready(&asked(&object(), Verb::Get), None).await.unwrap();
+    let object = object();
+    let asked = Asked { verb: Verb::Get, object: &object, range: None, if_match: None, arrived: None, put: None };
+    let ready = direct.ready(&asked, None).await.unwrap();
     let shown = format!("{direct:?} {ready:?} {store:?}");
     for secret in ["geheim", "Signature="] {
         assert!(!shown.contains(secret), "{secret} in {shown}");

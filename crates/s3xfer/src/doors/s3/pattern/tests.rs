@@ -17,7 +17,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::doors::s3::Store;
-use crate::words::object::ObjectAddress;
+use crate::doors::s3::outgoing::{Movement, Outgoing};
+use crate::words::object::{ObjectAddress, SseCustomerKey};
+use crate::words::target::{ChecksumUse, Condition, ServerSideEncryption};
 
 /// A clock, and an HTTP client that answers everything with an empty object.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +78,17 @@ struct Request {
     range: Option<Range<u64>>,
     if_match: Option<String>,
     seconds: i64,
+    writes: Writes,
+}
+
+/// The rest of a question that writes.
+#[derive(Debug, Clone)]
+struct Writes {
+    bytes: u64,
+    checksum: u64,
+    content_type: String,
+    mtime: Option<String>,
+    if_absent: bool,
 }
 
 fn settings() -> impl Strategy<Value = Setting> {
@@ -124,15 +137,33 @@ fn requests() -> impl Strategy<Value = Request> {
     let ranges = of((any::<u32>(), 1_u32..u32::MAX))
         .prop_map(|range| range.map(|(start, length)| u64::from(start)..u64::from(start) + u64::from(length)));
     let owners = of(prop_oneof!["[0-9]{12}", "[!-~]{1,20}"]);
-    (keys(), versions, tags, ranges, owners, any::<bool>(), 0_i64..4_000_000_000).prop_map(
-        |(key, version_id, if_match, range, expected_bucket_owner, request_payer, seconds)| {
+    (keys(), versions, tags, ranges, owners, any::<bool>(), 0_i64..4_000_000_000, writes()).prop_map(
+        |(key, version_id, if_match, range, expected_bucket_owner, request_payer, seconds, writes)| {
             let mut object = ObjectRequest::new(ObjectAddress { bucket: String::new(), key });
             object.version_id = version_id;
             object.request_payer = request_payer;
             object.expected_bucket_owner = expected_bucket_owner;
-            Request { object, range, if_match, seconds }
+            Request { object, range, if_match, seconds, writes }
         },
     )
+}
+
+fn writes() -> impl Strategy<Value = Writes> {
+    let types = prop_oneof![3 => "[a-z]{1,9}/[a-z.+-]{1,9}(; charset=[a-z]{4})?", 1 => "[ -~]{1,9}"];
+    let mtimes = of(prop_oneof![3 => "[0-9]{1,10}\\.[0-9]{9}", 1 => "[ -~]{1,9}"]);
+    let sizes = prop_oneof![Just(0), any::<u16>().prop_map(u64::from), 0..5_u64 << 30];
+    (sizes, any::<u64>(), types, mtimes, any::<bool>()).prop_map(|(bytes, checksum, content_type, mtime, if_absent)| {
+        Writes { bytes, checksum, content_type, mtime, if_absent }
+    })
+}
+
+fn verbs() -> impl Strategy<Value = Verb> {
+    let algorithms = [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme];
+    prop_oneof![
+        1 => Just(Verb::Get),
+        1 => Just(Verb::Head),
+        3 => of(proptest::sample::select(algorithms.to_vec())).prop_map(Verb::Put),
+    ]
 }
 
 impl Sdk {
@@ -167,6 +198,11 @@ impl Sdk {
                     drop(store.get(object, range.as_ref(), if_match.as_deref(), second, (&sent, &Arc::default())).await)
                 }
                 Verb::Head => drop(store.checksum(object, second).await),
+                Verb::Put(algorithm) => {
+                    let Writes { bytes, checksum, .. } = request.writes;
+                    let body = || Outgoing::new(futures::stream::empty(), bytes, Movement::new(bytes));
+                    drop(store.put(&request.target(algorithm), (bytes, checksum), &body, &sent).await);
+                }
             }
         });
         self.sent.lock().unwrap().pop()
@@ -174,15 +210,43 @@ impl Sdk {
 }
 
 impl Request {
-    fn asked(&self, verb: Verb) -> Asked<'_> {
-        let Self { object, range, if_match, .. } = self;
+    /// The object that it writes.
+    fn target(&self, algorithm: Option<ChecksumAlgorithm>) -> Target {
+        let Self { object, if_match, writes, .. } = self;
+        let mut target = Target::new(object.address.clone());
+        target.object = ObjectRequest { version_id: None, ..object.clone() };
+        target.checksum = algorithm.unwrap_or(target.checksum);
+        target.checksum_use = if algorithm.is_some() { ChecksumUse::Chosen } else { ChecksumUse::No };
+        target.condition = match if_match {
+            _ if writes.if_absent => Condition::Absent,
+            Some(e_tag) => Condition::IsVersion(e_tag.clone()),
+            None => Condition::None,
+        };
+        target.attributes.content_type = Some(writes.content_type.clone());
+        target.attributes.metadata = writes.mtime.iter().map(|time| (mtime::NAME.to_owned(), time.clone())).collect();
+        target
+    }
+
+    /// Hands the question to `look`.
+    fn asked<T>(&self, verb: Verb, look: impl FnOnce(&Asked<'_>) -> T) -> T {
+        let Self { object, range, if_match, writes, .. } = self;
         match verb {
             Verb::Get => {
                 let if_match = crate::doors::s3::strong(if_match.as_deref());
-                Asked { verb, object, range: range.as_ref(), if_match, arrived: None }
+                look(&Asked { verb, object, range: range.as_ref(), if_match, arrived: None, put: None })
             }
-            Verb::Head => Asked { verb, object, range: None, if_match: None, arrived: None },
+            Verb::Head => look(&Asked { verb, object, range: None, if_match: None, arrived: None, put: None }),
+            Verb::Put(algorithm) => {
+                let target = self.target(algorithm);
+                let text = crate::doors::s3::writing::written(target.checksum, writes.checksum);
+                let checksum = algorithm.map(|_| &*text);
+                look(&Asked::put(Put { target: &target, bytes: writes.bytes, checksum }))
+            }
         }
+    }
+
+    fn is_usual(&self, verb: Verb) -> bool {
+        self.asked(verb, |asked| asked.is_usual())
     }
 }
 
@@ -205,13 +269,11 @@ proptest! {
         setting in settings(),
         mut first in requests(),
         mut second in requests(),
-        head in any::<bool>(),
+        verb in verbs(),
     ) {
-        let verb = if head { Verb::Head } else { Verb::Get };
         first.object.address.bucket = setting.bucket.to_owned();
         second.object.address.bucket = setting.bucket.to_owned();
-        let (first_asked, second_asked) = (first.asked(verb), second.asked(verb));
-        prop_assume!(first_asked.is_usual() && second_asked.is_usual());
+        prop_assume!(first.is_usual(verb) && second.is_usual(verb));
         let sdk = Sdk::default();
         let store = sdk.store(&setting);
         let lesson = sdk.asks(&store, &first, verb);
@@ -219,11 +281,11 @@ proptest! {
         prop_assume!(lesson.is_some());
         let lesson = lesson.unwrap();
         let credentials = Credentials::new("AKID", "secret", setting.token.map(str::to_owned), None, "test");
-        let pattern = Pattern::of(&lesson, &first_asked, &host(&lesson), &credentials);
+        let pattern = first.asked(verb, |first| Pattern::of(&lesson, first, &host(&lesson), &credentials));
         prop_assert!(pattern.is_some(), "no pattern of {lesson:?}");
         let pattern = pattern.unwrap();
         let Some(theirs) = sdk.asks(&store, &second, verb) else { return Ok(()) };
-        let ours = pattern.write(&second_asked, second.seconds).unwrap();
+        let ours = second.asked(verb, |asked| pattern.write(asked, second.seconds)).unwrap();
         prop_assert_eq!(theirs.method, verb.method().to_string());
         prop_assert_eq!(&theirs.uri, &format!("{}{}", pattern.origin, ours.target));
         let of_theirs = theirs.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -239,24 +301,36 @@ fn plain_setting() -> Setting {
 
 fn plain_request() -> Request {
     let object = ObjectRequest::new(ObjectAddress { bucket: "b".to_owned(), key: "k".to_owned() });
-    Request { object, range: None, if_match: None, seconds: 1_800_000_000 }
+    let (bytes, checksum, mtime, if_absent) = (16 << 10, 7, None, false);
+    let writes = Writes { bytes, checksum, content_type: "text/plain".to_owned(), mtime, if_absent };
+    Request { object, range: None, if_match: None, seconds: 1_800_000_000, writes }
 }
 
-fn lesson() -> (Lesson, Credentials) {
+const PUT: Verb = Verb::Put(Some(ChecksumAlgorithm::Crc64Nvme));
+
+fn lesson(verb: Verb) -> (Lesson, Credentials) {
     let (sdk, setting) = (Sdk::default(), plain_setting());
-    let lesson = sdk.asks(&sdk.store(&setting), &plain_request(), Verb::Get).unwrap();
+    let lesson = sdk.asks(&sdk.store(&setting), &plain_request(), verb).unwrap();
     (lesson, Credentials::new("AKID", "secret", setting.token.map(str::to_owned), None, "test"))
 }
 
 #[test]
 fn no_pattern_is_made_of_what_is_not_known() {
     let request = plain_request();
-    let asked = request.asked(Verb::Get);
-    let of = |change: &dyn Fn(&mut Lesson, &mut Credentials)| {
-        let (mut lesson, mut credentials) = lesson();
+    let made = |verb, change: &dyn Fn(&mut Lesson, &mut Credentials)| {
+        let (mut lesson, mut credentials) = lesson(verb);
         change(&mut lesson, &mut credentials);
-        Pattern::of(&lesson, &asked, "127.0.0.1:9000", &credentials).is_some()
+        let of = |asked: &Asked<'_>| Pattern::of(&lesson, asked, "127.0.0.1:9000", &credentials).is_some();
+        request.asked(verb, of)
     };
+    assert!(made(PUT, &|_, _| {}));
+    assert!(!made(PUT, &|lesson, _| lesson.headers.push(("expect".to_owned(), "100-continue".to_owned()))));
+    assert!(!made(PUT, &|lesson, _| lesson
+        .headers
+        .push(("x-amz-trailer".to_owned(), "x-amz-checksum-crc32".to_owned()))));
+    assert!(!made(PUT, &|lesson, _| lesson.headers.retain(|(name, _)| name != "content-length")));
+    assert!(!made(PUT, &|lesson, _| lesson.headers.retain(|(name, _)| name != "x-amz-checksum-crc64nvme")));
+    let of = |change: &dyn Fn(&mut Lesson, &mut Credentials)| made(Verb::Get, change);
     assert!(of(&|_, _| {}));
     assert!(!of(&|lesson, _| lesson.headers.push(("x-amz-other".to_owned(), "a".to_owned()))));
     assert!(!of(&|lesson, _| lesson.headers.push(("user-agent".to_owned(), "another".to_owned()))));
@@ -282,7 +356,7 @@ fn what_is_unusual_is_told() {
     let usual = |change: &dyn Fn(&mut Request)| {
         let mut request = plain_request();
         change(&mut request);
-        request.asked(Verb::Get).is_usual()
+        request.is_usual(Verb::Get)
     };
     assert!(usual(&|_| {}));
     let bucket = |name: &'static str| move |request: &mut Request| request.object.address.bucket = name.to_owned();
@@ -296,13 +370,45 @@ fn what_is_unusual_is_told() {
 }
 
 #[test]
+fn a_write_with_other_headers_is_unusual() {
+    let usual = |change: &dyn Fn(&mut Target)| {
+        let mut target = plain_request().target(None);
+        change(&mut target);
+        Asked::put(Put { target: &target, bytes: 1, checksum: None }).is_usual()
+    };
+    let text = || Some("a".to_owned());
+    let metadata = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    assert!(usual(&|_| {}));
+    assert!(usual(&|target| target.attributes.metadata = metadata("mtime", "1.5")));
+    assert!(usual(&|target| target.condition = Condition::Absent));
+    assert!(!usual(&|target| target.attributes.metadata = metadata("other", "1.5")));
+    assert!(!usual(&|target| target.attributes.metadata = metadata("mtime", " 1.5")));
+    assert!(!usual(&|target| target.attributes.metadata = [metadata("mtime", "1"), metadata("a", "b")].concat()));
+    assert!(!usual(&|target| target.attributes.tags = metadata("a", "b")));
+    assert!(!usual(&|target| target.attributes.content_type = None));
+    assert!(!usual(&|target| target.attributes.content_type = Some("a  b".to_owned())));
+    assert!(!usual(&|target| target.attributes.cache_control = text()));
+    assert!(!usual(&|target| target.attributes.content_disposition = text()));
+    assert!(!usual(&|target| target.attributes.content_encoding = text()));
+    assert!(!usual(&|target| target.attributes.content_language = text()));
+    assert!(!usual(&|target| target.attributes.expires = text()));
+    assert!(!usual(&|target| target.attributes.storage_class = text()));
+    assert!(!usual(&|target| target.attributes.acl = text()));
+    assert!(!usual(&|target| target.attributes.encryption = Some(ServerSideEncryption::S3)));
+    assert!(!usual(&|target| target.object.version_id = text()));
+    assert!(!usual(&|target| target.object.sse_customer_key = Some(SseCustomerKey::new([1; 32]))));
+    assert!(!usual(&|target| target.condition = Condition::IsVersion("a\tb".to_owned())));
+}
+
+#[test]
 fn a_clock_that_the_sdk_has_found_to_be_off_is_off_for_a_pattern_too() {
     let request = plain_request();
-    let (mut lesson, credentials) = lesson();
+    let (mut lesson, credentials) = lesson(Verb::Get);
     // The machine's clock is behind by half an hour, and the SDK has signed by the server's.
     lesson.at -= 1800;
-    let pattern = Pattern::of(&lesson, &request.asked(Verb::Get), "127.0.0.1:9000", &credentials).unwrap();
-    let written = pattern.write(&request.asked(Verb::Get), lesson.at + 60).unwrap();
+    let of = |asked: &Asked<'_>| Pattern::of(&lesson, asked, "127.0.0.1:9000", &credentials).unwrap();
+    let pattern = request.asked(Verb::Get, of);
+    let written = request.asked(Verb::Get, |asked| pattern.write(asked, lesson.at + 60)).unwrap();
     let date = written.headers().find(|(name, _)| *name == "x-amz-date").unwrap().1;
     assert_eq!(Stamp::seconds(date), Some(request.seconds + 60));
 }
@@ -310,11 +416,14 @@ fn a_clock_that_the_sdk_has_found_to_be_off_is_off_for_a_pattern_too() {
 #[test]
 fn secrets_are_not_shown() {
     let request = plain_request();
-    let (lesson, credentials) = lesson();
-    let pattern = Pattern::of(&lesson, &request.asked(Verb::Get), "127.0.0.1:9000", &credentials).unwrap();
-    let written = pattern.write(&request.asked(Verb::Get), request.seconds).unwrap();
-    let shown = format!("{pattern:?} {written:?}");
-    for secret in ["secret", "geheim", "Signature"] {
-        assert!(!shown.contains(secret), "{shown}");
+    for verb in [Verb::Get, PUT] {
+        let (lesson, credentials) = lesson(verb);
+        let of = |asked: &Asked<'_>| Pattern::of(&lesson, asked, "127.0.0.1:9000", &credentials).unwrap();
+        let pattern = request.asked(verb, of);
+        let written = request.asked(verb, |asked| pattern.write(asked, request.seconds)).unwrap();
+        let shown = format!("{pattern:?} {written:?}");
+        for secret in ["secret", "geheim", "Signature"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 }

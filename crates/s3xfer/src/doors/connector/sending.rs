@@ -1,0 +1,164 @@
+//! Requests with bodies that are written without the SDK: the pieces of a body go to the socket as they become ready,
+//! without a copy unless there is TLS.
+//!
+//! Such a request is sent once. Whether it may be sent again is for the engine to say, because the server may have
+//! carried it out without an answer. A server may also answer before it has all of the body, and take no more of it:
+//! that answer counts, and its connection is not used again. Dropped at any await, the connection is closed.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use bytes::Bytes;
+use http::Method;
+use http_body::Body;
+use tokio::time::{sleep, timeout};
+
+use super::pool::Origin;
+use super::stream::Connection;
+use super::{
+    CONNECT_TIMEOUT, Direct, ExchangeError, Exchanged, HEAD_BYTES, LATE_CONNECTION, Route, Shared, Timeouts, broken,
+    head, read_head,
+};
+
+impl Direct {
+    /// Sends a request with a body, once. `headers` are lines, those of the host and of the body's length among them.
+    ///
+    /// # Errors
+    ///
+    /// As the SDK has them of its client.
+    pub(crate) async fn send_body<B>(
+        &self,
+        route: &Route,
+        method: &Method,
+        (target, headers): (&str, &str),
+        body: B,
+        timeouts: Timeouts,
+    ) -> Result<Exchanged, ConnectorError>
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let head = head::written(method, target, headers);
+        self.shared.send_body(&route.origin, method, &head, body, timeouts).await.map_err(ExchangeError::into)
+    }
+}
+
+impl Shared {
+    async fn send_body<B>(
+        &self,
+        origin: &Origin,
+        method: &Method,
+        head: &[u8],
+        body: B,
+        timeouts: Timeouts,
+    ) -> Result<Exchanged, ExchangeError>
+    where
+        B: Body<Data = Bytes> + Unpin + Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let answered = async {
+            let mut connection = match self.pool.take(origin) {
+                Some(used_before) => used_before,
+                None => {
+                    let returned = async {
+                        sleep(LATE_CONNECTION).await;
+                        self.pool.returned(origin).await
+                    };
+                    tokio::select! {
+                        biased;
+                        connected = self.connect(origin, timeouts.connect.unwrap_or(CONNECT_TIMEOUT)) => connected?,
+                        used_before = returned => used_before,
+                    }
+                }
+            };
+            let Written { all, answer } = write(&mut connection, method, head, body).await?;
+            let (mut head, early) = read_head(&mut connection, method, answer).await?;
+            // The rest of the body would be taken for the next request.
+            head.keep_alive &= all;
+            self.answered(connection, (head, early), origin)
+        };
+        match timeouts.read {
+            Some(within) => timeout(within, answered).await.unwrap_or(Err(ExchangeError::ReadTimeout { within })),
+            None => answered.await,
+        }
+    }
+}
+
+/// A request that needs no more writing.
+struct Written {
+    /// Whether all of it was written.
+    all: bool,
+    /// The beginning of the answer, if it has arrived before the request's end.
+    answer: Vec<u8>,
+}
+
+/// Writes a request, or as much of it as the server takes before it answers.
+async fn write<B>(connection: &mut Connection, method: &Method, head: &[u8], body: B) -> Result<Written, ExchangeError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let (mut head, mut body, mut piece, mut at_end) = (head, body, Bytes::new(), false);
+    let (mut answer, mut failed) = (Vec::new(), None);
+    let all = poll_fn(|cx| {
+        while failed.is_none() {
+            while piece.is_empty() && !at_end {
+                at_end = body.is_end_stream();
+                if at_end {
+                    break;
+                }
+                match Pin::new(&mut body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => piece = frame.into_data().unwrap_or_default(),
+                    Poll::Ready(Some(Err(cause))) => return Poll::Ready(Err(ExchangeError::Body(cause.into()))),
+                    Poll::Ready(None) => at_end = true,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            match connection.poll_send(cx, &mut head, &mut piece) {
+                Poll::Ready(Ok(())) if at_end || body.is_end_stream() => return Poll::Ready(Ok(true)),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(cause)) => failed = Some(cause),
+                Poll::Pending => break,
+            }
+        }
+        // Where the server takes no more, it may have answered. A socket that failed becomes readable: its end is read
+        // after an answer that came before.
+        match poll_answer(connection, cx, method, &mut answer) {
+            Poll::Ready(Err(ExchangeError::Unanswered(cause))) => {
+                Poll::Ready(Err(ExchangeError::Unanswered(failed.take().unwrap_or(cause))))
+            }
+            answered => answered.map_ok(|()| false),
+        }
+    });
+    let all = all.await?;
+    Ok(Written { all, answer })
+}
+
+/// Ready once the final head is in `answer`.
+fn poll_answer(
+    connection: &mut Connection,
+    cx: &mut Context<'_>,
+    method: &Method,
+    answer: &mut Vec<u8>,
+) -> Poll<Result<(), ExchangeError>> {
+    loop {
+        let filled = answer.len();
+        answer.resize(filled + HEAD_BYTES, 0);
+        let read = connection.poll_read(cx, &mut answer[filled..]);
+        answer.truncate(filled + if let Poll::Ready(Ok(read)) = &read { *read } else { 0 });
+        match read {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0)) if filled == 0 => {
+                return Poll::Ready(Err(ExchangeError::Unanswered(io::ErrorKind::UnexpectedEof.into())));
+            }
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(ExchangeError::HeadCut)),
+            Poll::Ready(Ok(_)) if head::parse(answer, method)?.is_some() => return Poll::Ready(Ok(())),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(cause)) => return Poll::Ready(Err(broken(cause, answer))),
+        }
+    }
+}
