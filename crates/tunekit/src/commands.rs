@@ -15,7 +15,7 @@ pub(crate) use compare::compare;
 pub(crate) use read::{Format, Rows, best, export, plan, report, status};
 pub(crate) use replay::replay;
 pub(crate) use run::{Kind, resume, run};
-pub(crate) use serve::{Work, listen, serve, worker};
+pub(crate) use serve::{Places, Work, listen, serve, worker};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Writes to standard output. A reader that has gone away is no failure.
+/// Writes to standard output. A closed pipe is not a failure.
 fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

@@ -1,4 +1,4 @@
-//! Doors: the only places that touch files. Each foreign format has one.
+//! Doors: the only places that touch files. Each foreign format has its own door.
 
 pub(crate) mod checkpoints;
 pub(crate) mod journal;
@@ -10,5 +10,7 @@ pub(crate) mod picture;
 #[cfg(feature = "process")]
 pub(crate) mod process;
 pub(crate) mod results;
+#[cfg(feature = "cli")]
+pub(crate) mod shared;
 #[cfg(feature = "process")]
 pub(crate) mod slurm;

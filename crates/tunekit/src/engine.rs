@@ -3,6 +3,8 @@
 #[cfg(feature = "process")]
 mod greeting;
 #[cfg(feature = "cli")]
+mod line;
+#[cfg(feature = "cli")]
 pub(crate) mod listen;
 #[cfg(feature = "process")]
 pub(crate) mod live;

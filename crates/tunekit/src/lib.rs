@@ -1,9 +1,10 @@
-//! Parameter search for anything: from few, noisy measurements to a configuration one can trust.
+//! Parameter search for anything that can be measured, from few and noisy measurements.
 //!
 //! Give the parameters ([`Space`]), the metric ([`Metric`]) and a closure ([`Tuner`]), or drive the search yourself by
-//! asking and telling ([`Study`]). Every answer is a function of the study's journal: a study that was killed goes on
-//! from it, and the same seed with the same results is the same study. Noise is expected: repeated measurements of a
-//! configuration are replicates, and the best configuration is the one with the best mean, given with an interval.
+//! asking and telling ([`Study`]). Every answer is a function of the study's journal: a study that was killed continues
+//! from its journal, and the same seed with the same results gives the same study. Noise is expected: repeated
+//! measurements of a configuration are replicates, and the best configuration is the one with the best mean, given with
+//! an interval.
 //!
 //! ```
 //! use tunekit::{Domain, Metric, Setup, Space, Tuner};
@@ -33,18 +34,18 @@
 //!
 //! # Where things are
 //!
-//! The root has the names of the paved path; each module below has all of its topic.
+//! The root has the names that most programs need; each module below has all names of its topic.
 //!
 //! | to | see |
 //! |---|---|
-//! | say what may be tried | [`Space`], [`Domain`], [`Config`], [`Value`]; [`space`] |
-//! | say what is measured, and how the search works | [`Metric`], [`Goal`], [`Setup`], [`SearcherKind`], [`SchedulerKind`]; [`study`] |
+//! | describe the parameters | [`Space`], [`Domain`], [`Config`], [`Value`]; [`space`] |
+//! | describe the metric and the search | [`Metric`], [`Goal`], [`Setup`], [`SearcherKind`], [`SchedulerKind`]; [`study`] |
 //! | search with a closure | [`Tuner`], [`TrialRun`], [`Tuning`]; [`tuner`] |
 //! | search by asking and telling | [`Study`], [`Ask`], [`Assignment`], [`Trial`], [`Outcome`], [`Measured`], [`Decision`]; [`study`] |
-//! | learn the findings | [`Best`], [`Experiment`], [`compare`]; [`results`] |
+//! | read the results | [`Best`], [`Experiment`], [`compare`]; [`results`] |
 //! | keep a study on the disk | [`journal`] |
 //! | write a searcher or a scheduler | [`searcher`], [`scheduler`] |
-//! | test it | [`searcher::conformance`], [`scheduler::conformance`] |
+//! | test your searcher or scheduler | [`searcher::conformance`], [`scheduler::conformance`] |
 //!
 //! # Features
 //!
@@ -53,7 +54,7 @@
 //! | `parquet` | tables as Parquet files |
 //! | `report` | the module `drawing`: pictures, and the page of a study |
 //! | `process` | the module `program`: trials that are runs of another program |
-//! | `cli` | the program `tunekit`, whose `serve` speaks JSON lines with any language, and the module `serve` behind it |
+//! | `cli` | the program `tunekit`, and the module `serve`: a study as JSON lines for any language |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A library's words are for its callers; the programs print.
@@ -81,8 +82,8 @@ pub mod study {
     pub use crate::rules::transfer::{Transfer, TransferError, TransferMethod};
     pub use crate::words::metric::{Goal, Metric, MetricKind, Noise, ValueRule};
     pub use crate::words::trial::{
-        Ask, Assignment, Beside, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, Origin, Outcome,
-        Status, Trial, TrialId,
+        Ask, Assignment, Beside, Best, Checkpoint, Decision, DoneBecause, Measured, Measurement, NoiseFloor, Origin,
+        Outcome, Status, Trial, TrialId,
     };
 }
 
@@ -112,14 +113,14 @@ pub mod scheduler {
     };
 }
 
-/// Running a study: with workers and a closure, or on paper with a clock of its own.
+/// Running a study: with workers and a closure, or as a simulation with its own clock.
 pub mod tuner {
     pub use crate::doors::checkpoints::CheckpointError;
     pub use crate::engine::simulator::{Simulation, SimulationError, Simulator};
     pub use crate::engine::stop::StopHandle;
     pub use crate::engine::trial_run::TrialRun;
     pub use crate::engine::tuner::{Observer, Tuner, TunerError, Tuning};
-    pub use crate::rules::stop::{StopAll, StopRule, StoppedBy};
+    pub use crate::rules::stop::{StopAll, StopRule, StopRuleError, StoppedBy};
     pub use crate::rules::tabulated::{Tabulated, TabulatedError, TabulatedRow};
 }
 
@@ -148,7 +149,7 @@ pub mod results {
     pub use crate::words::table::{Cells, Table, UnevenTable};
 }
 
-/// Pictures as SVG, and pages of them that need nothing else.
+/// Pictures as SVG, and pages of them that need no other file.
 #[cfg(feature = "report")]
 pub mod drawing {
     pub use crate::doors::picture::{Colour, Mark, Picture, PictureError, Place, Side, both, page, page_with};
@@ -174,12 +175,14 @@ pub mod program {
 #[cfg(feature = "process")]
 pub mod serve {
     #[cfg(feature = "cli")]
-    pub use crate::engine::listen::Listener;
+    pub use crate::doors::shared::SharedFolderError;
+    #[cfg(feature = "cli")]
+    pub use crate::engine::listen::{Listener, ServeError};
     #[cfg(feature = "cli")]
     pub use crate::engine::serve::Server;
     pub use crate::engine::token::{Token, TokenError};
     #[cfg(feature = "cli")]
-    pub use crate::engine::worker::{WorkerError, WorkerOptions, work};
+    pub use crate::engine::worker::{ServerAddress, WorkerError, WorkerOptions, work};
 }
 
 pub use results::{Experiment, compare};

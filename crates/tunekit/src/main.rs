@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 use tunekit::program::StudyFile;
 
-use commands::{Failure, Format, Kind, Rows, Work};
+use commands::{Failure, Format, Kind, Places, Rows, Work};
 
 /// Parameter search for anything, from any language.
 #[derive(Debug, Parser)]
@@ -26,32 +26,32 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the study of a TOML file, or go on with it.
+    /// Run the study of a TOML file, or continue it.
     Run {
         /// The study: see docs/STUDIES.md.
         study: PathBuf,
         /// The folder for the journal, the tables and the trials' output.
         #[arg(long)]
         out: PathBuf,
-        /// Number of trials that run at once, in place of the study's own number.
+        /// Number of trials that run at once, instead of the study's own number.
         #[arg(long, value_parser = workers)]
         workers: Option<usize>,
-        /// The starter of the programs, in place of the one that the study names.
+        /// The starter of the programs, instead of the starter in the study.
         #[arg(long)]
         backend: Option<Kind>,
     },
-    /// Go on with the study in a folder.
+    /// Continue the study in a folder.
     Resume {
         /// The folder.
         folder: PathBuf,
-        /// Number of trials that run at once, in place of the study's own number.
+        /// Number of trials that run at once, instead of the study's own number.
         #[arg(long, value_parser = workers)]
         workers: Option<usize>,
-        /// The starter of the programs, in place of the one that the study names.
+        /// The starter of the programs, instead of the starter in the study.
         #[arg(long)]
         backend: Option<Kind>,
     },
-    /// Show how a study stands; it may be running.
+    /// Show the state of a study, which may be running.
     Status {
         /// The folder.
         folder: PathBuf,
@@ -61,7 +61,7 @@ enum Command {
         /// The folder.
         folder: PathBuf,
     },
-    /// Write report.html and the tables into a study's folder; it may be running.
+    /// Write report.html and the tables into the folder of a study, which may be running.
     Report {
         /// The folder.
         folder: PathBuf,
@@ -88,46 +88,54 @@ enum Command {
         /// The study.
         study: PathBuf,
     },
-    /// Read a study's journal anew.
+    /// Read a study's journal again.
     Replay {
         /// The folder.
         folder: PathBuf,
-        /// Derive every decision once more, and say where one comes out differently.
+        /// Derive every decision again, and report the first that differs.
         #[arg(long)]
         verify: bool,
     },
     /// Answer requests, one JSON line each, until stdin ends.
+    #[command(group(ArgGroup::new("places").args(["listen", "folder"]).multiple(true)))]
     Serve {
-        /// Keep the study in this file, and go on with the one in it.
+        /// Keep the study in this file, and continue the study in it.
         #[arg(long)]
         journal: Option<PathBuf>,
         /// Answer clients that connect to this address, such as 127.0.0.1:7000, in place of stdin.
         #[arg(long, requires = "token_file")]
         listen: Option<SocketAddr>,
-        /// The file with the token that clients show; made where there is none.
+        /// The file with the token that clients send; created if it does not exist.
         #[arg(long, requires = "listen")]
         token_file: Option<PathBuf>,
+        /// Answer clients through this folder, which they see too; created if it does not exist.
+        #[arg(long)]
+        folder: Option<PathBuf>,
         /// Serve the study of this TOML file, whose trials `tunekit worker` runs.
-        #[arg(long, requires = "listen", requires = "out", conflicts_with = "journal")]
+        #[arg(long, requires = "places", requires = "out", conflicts_with = "journal")]
         study: Option<PathBuf>,
         /// The folder for that study.
         #[arg(long, requires = "study")]
         out: Option<PathBuf>,
     },
     /// Run trials of a study that `tunekit serve --study` serves.
+    #[command(group(ArgGroup::new("place").args(["connect", "folder"]).required(true)))]
     Worker {
         /// The same study.
         study: PathBuf,
         /// Address of the server.
-        #[arg(long)]
-        connect: SocketAddr,
+        #[arg(long, requires = "token_file")]
+        connect: Option<SocketAddr>,
         /// The file with the server's token.
+        #[arg(long, requires = "connect", conflicts_with = "folder")]
+        token_file: Option<PathBuf>,
+        /// The server's folder, in place of its address.
         #[arg(long)]
-        token_file: PathBuf,
+        folder: Option<PathBuf>,
         /// The folder for the trials' output.
         #[arg(long)]
         out: PathBuf,
-        /// Number of trials that run at once, in place of the study's own number.
+        /// Number of trials that run at once, instead of the study's own number.
         #[arg(long, value_parser = workers)]
         workers: Option<usize>,
         /// Run one trial in each place, and go.
@@ -153,7 +161,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The process's arguments. Help and version are printed, and end the process, as clap does it.
+/// The process's arguments. For help and version, clap prints the text and ends the process.
 fn parse() -> Result<Arguments, Failure> {
     Arguments::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -199,17 +207,18 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Compare { folders } => commands::compare(folders),
         Command::Plan { study } => commands::plan(&study),
         Command::Replay { folder, verify } => commands::replay(folder, verify),
-        Command::Serve { journal, listen: Some(address), token_file: Some(token), study, out } => {
-            commands::listen(address, &token, journal, study.zip(out))
+        Command::Serve { journal, listen: None, folder: None, .. } => commands::serve(journal),
+        Command::Serve { journal, listen, token_file, folder, study, out } => {
+            commands::listen(Places { listen: listen.zip(token_file), folder }, journal, study.zip(out))
         }
-        Command::Serve { journal, .. } => commands::serve(journal),
-        Command::Worker { study, connect, token_file, out, workers, once, shared, max_seconds } => {
-            commands::worker(&study, connect, &token_file, &out, Work { workers, once, shared, max_seconds })
+        Command::Worker { study, connect, token_file, folder, out, workers, once, shared, max_seconds } => {
+            let connect = connect.zip(token_file);
+            commands::worker(&study, &out, Work { connect, folder, workers, once, shared, max_seconds })
         }
     }
 }
 
-/// Events that RUST_LOG asks for go to standard error, for standard output is the commands'.
+/// Events selected by RUST_LOG go to standard error, because standard output belongs to the commands.
 fn listen() {
     let asked: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
     let layer = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);

@@ -1,5 +1,5 @@
-//! Rules: pure functions and state machines. Results, seeds and seconds come in as arguments; nothing here reads a
-//! clock, touches a file or draws global randomness.
+//! Rules: pure functions and state machines. Results, seeds and seconds come in as arguments. Nothing here reads a
+//! clock, touches a file or uses global randomness.
 
 mod acquisition;
 pub(crate) mod advice;

@@ -1,4 +1,4 @@
-//! Words: plain types that are right once they exist. They name no other room.
+//! Words: plain types that are valid once they exist. They name no other room.
 
 #[cfg(feature = "process")]
 pub(crate) mod backend;

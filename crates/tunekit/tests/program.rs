@@ -269,6 +269,25 @@ fn a_study_ends_at_exactly_its_limit() {
 }
 
 #[test]
+fn a_study_that_has_nothing_to_gain_ends_at_the_noise_floor() {
+    let script = "echo \"{\\\"loss\\\": 1.$((TUNEKIT_TRIAL * 7919 % 97 + 100))}\"";
+    let case = Case::new(script, "workers = 2", "max_trials = 70\nnoise_floor = 1.0");
+    let output = case.run();
+    assert!(text(&output.stderr).contains("ended by noise_floor:"), "{}", text(&output.stderr));
+    let journal = std::fs::read_to_string(case.out().join("journal.jsonl")).unwrap();
+    let floor = journal.lines().rfind(|line| line.contains("\"floor\"")).unwrap();
+    assert!(floor.contains("\"factor\":1.0"), "{floor}");
+    let verified = case.say(&["replay", "out", "--verify"]);
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+
+    let case = Case::new(script, "noise = \"deterministic\"", "max_trials = 70\nnoise_floor = 1.0");
+    let output = case.run();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(last_line(&output).contains("`loss` is deterministic and has no noise"), "{}", last_line(&output));
+    assert!(!case.out().exists());
+}
+
+#[test]
 fn ctrl_c_ends_the_programs_keeps_what_was_measured_and_the_same_command_goes_on() {
     let script = "echo $$ > pid; echo '{\"loss\": 1}'; [ -e enough ] || sleep 60";
     let case = Case::new(script, "", "max_trials = 3");

@@ -358,7 +358,7 @@ fn reports_carry_the_objectives_by_which_mo_asha_promotes() {
         assert!(say(r#"{"op":"ask"}"#).ends_with(r#""resource":1,"resumed":false}"#));
         let report = format!(r#"{{"op":"report","trial":{trial},"resource":1,"value":1,"more":{more}}}"#);
         assert!(say(&report.replace(&format!(",\"more\":{more}"), "")).contains("compares trials by them"));
-        assert!(say(&report.replace(more, "[5]")).contains("1 further objective(s) told, the study has 2"));
+        assert!(say(&report.replace(more, "[5]")).contains("1 further objective(s) were told, but the study has 2"));
         assert_eq!(say(&report), r#"{"decision":"pause"}"#);
     }
     // All are equal in the metric; the second beats the others in the other objective.

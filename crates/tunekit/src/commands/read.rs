@@ -26,15 +26,15 @@ pub(crate) enum Format {
 /// The table that `export` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Rows {
-    /// A row a trial.
+    /// One row per trial.
     Trials,
-    /// A row a measurement.
+    /// One row per measurement.
     Measurements,
-    /// A row a measurement, with the column names of Syne Tune's results.
+    /// One row per measurement, with the column names of Syne Tune's results.
     SyneTune,
 }
 
-/// Shows how a study stands.
+/// Shows the state of a study.
 pub(crate) fn status(folder: PathBuf) -> Result<(), Failure> {
     let folder = StudyFolder::new(folder);
     let study = folder.study()?;
@@ -43,7 +43,7 @@ pub(crate) fn status(folder: PathBuf) -> Result<(), Failure> {
     print(format!("{}: {running}\n{lines}\n", folder.path().display()).as_bytes())
 }
 
-/// Shows how a study stands, and writes its tables and its page into the folder.
+/// Shows the state of a study, and writes its tables and its page into the folder.
 pub(crate) fn report(folder: PathBuf) -> Result<(), Failure> {
     let folder = StudyFolder::new(folder);
     let study = folder.study()?;

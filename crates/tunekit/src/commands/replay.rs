@@ -1,4 +1,4 @@
-//! `tunekit replay`: a journal read anew, and every decision in it derived once more.
+//! `tunekit replay`: reads a journal again, and derives every decision in it again.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use tunekit::program::StudyFolder;
 
 use super::{Failure, print};
 
-/// Replays a study's journal; with `verify`, derives its decisions once more.
+/// Replays a study's journal; with `verify`, derives its decisions again.
 pub(crate) fn replay(folder: PathBuf, verify: bool) -> Result<(), Failure> {
     let folder = StudyFolder::new(folder);
     // For its errors: a folder without a study is wrong usage.

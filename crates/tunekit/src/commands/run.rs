@@ -9,7 +9,7 @@ use tunekit::tuner::{Observer, StopHandle, StoppedBy};
 
 use super::{Failure, print, write_report};
 
-/// The starter of a study's programs, in place of the one that its file names.
+/// The starter of a study's programs, instead of the starter in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// This machine.
@@ -18,13 +18,13 @@ pub(crate) enum Kind {
     Slurm,
 }
 
-/// Runs the study of a file in a folder, or goes on with it.
+/// Runs or continues the study of a file in a folder.
 pub(crate) fn run(study: &Path, out: PathBuf, workers: Option<usize>, kind: Option<Kind>) -> Result<(), Failure> {
     let study = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
     go(study, &StudyFolder::new(out), workers, kind)
 }
 
-/// Goes on with the study in a folder.
+/// Continues the study in a folder.
 pub(crate) fn resume(folder: PathBuf, workers: Option<usize>, kind: Option<Kind>) -> Result<(), Failure> {
     let folder = StudyFolder::new(folder);
     go(folder.study_file()?, &folder, workers, kind)
@@ -47,7 +47,7 @@ fn go(mut study: StudyFile, folder: &StudyFolder, workers: Option<usize>, kind: 
         heed_signals(&stop).map_err(|error| Failure::work(&error))?;
         folder.run(&study, stop.clone(), observers).await.map_err(Failure::from)
     });
-    // The page shows what was measured, whatever ended the study; why it ended is told first.
+    // The page shows the measurements, whatever ended the study; the reason of the end is reported first.
     let page = match &ran {
         Err(Failure::Usage(_)) => Ok(()),
         _ => write_report(folder).map(drop),

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use tunekit::Experiment;
 use tunekit::journal::{JournalError, OpenError};
 use tunekit::program::{StudyFile, StudyFolder, write_tables};
-use tunekit::serve::{Listener, Server, Token, WorkerOptions, work};
+use tunekit::serve::{Listener, Server, ServerAddress, Token, WorkerError, WorkerOptions, work};
 use tunekit::tuner::{StopHandle, StopRule};
 
 use super::run::heed_signals;
 use super::{Failure, print, write_report};
+
+/// Operations of the file system that run at the end have so long.
+const TO_END: Duration = Duration::from_secs(10);
 
 /// Answers requests on standard input until that ends.
 pub(crate) fn serve(journal: Option<PathBuf>) -> Result<(), Failure> {
@@ -20,10 +23,16 @@ pub(crate) fn serve(journal: Option<PathBuf>) -> Result<(), Failure> {
     answer(&mut server).map_err(|error| Failure::work(&*error))
 }
 
+/// The places where a server takes connections: an address with the file of its token, a folder, or both.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) listen: Option<(SocketAddr, PathBuf)>,
+    pub(crate) folder: Option<PathBuf>,
+}
+
 /// Answers requests of clients that connect, until the study is over or a signal ends it.
 pub(crate) fn listen(
-    address: SocketAddr,
-    token: &Path,
+    places: Places,
     journal: Option<PathBuf>,
     study: Option<(PathBuf, PathBuf)>,
 ) -> Result<(), Failure> {
@@ -35,7 +44,10 @@ pub(crate) fn listen(
             Some((file, StudyFolder::new(out)))
         }
     };
-    let token = read_token(token, true)?;
+    let tcp = match places.listen {
+        None => None,
+        Some((address, token)) => Some((address, read_token(&token, true)?)),
+    };
     let mut held = None;
     let server = match study {
         None => opened(journal)?,
@@ -47,12 +59,27 @@ pub(crate) fn listen(
         }
     };
     let stop = StopHandle::new();
-    runtime()?.block_on(async {
+    run(async {
         heed_signals(&stop).map_err(|error| Failure::work(&error))?;
-        let bound = Listener::bind(address, server, token).await;
-        let listener = bound.map_err(|error| Failure::Usage(format!("cannot listen at {address}: {error}")))?;
+        let folder = places.folder.as_deref();
+        let listener = match (tcp, folder) {
+            (Some((address, token)), folder) => {
+                let bound = Listener::bind(address, server, token).await;
+                let bound = bound.map_err(|error| Failure::Usage(format!("cannot listen at {address}: {error}")))?;
+                match folder {
+                    Some(folder) => bound.with_folder(folder),
+                    None => Ok(bound),
+                }
+            }
+            (None, Some(folder)) => Listener::in_folder(folder, server),
+            (None, None) => return Err(Failure::Usage("name --listen or --folder".to_owned())),
+        };
+        let listener = listener.map_err(|error| Failure::usage(&error))?;
         let address = listener.address().map_err(|error| Failure::work(&error))?;
-        print(format!("{{\"listen\":\"{address}\"}}\n").as_bytes())?;
+        let mut places = serde_json::Map::new();
+        places.extend(address.map(|address| ("listen".to_owned(), address.to_string().into())));
+        places.extend(folder.map(|folder| ("folder".to_owned(), folder.to_string_lossy().into())));
+        print(format!("{}\n", serde_json::Value::Object(places)).as_bytes())?;
         listener.serve(stop.clone()).await.map_err(|error| Failure::work(&error))
     })?;
     if let Some((folder, _lock)) = &held {
@@ -61,14 +88,14 @@ pub(crate) fn listen(
         write_report(folder)?;
         // A server without a study of its own ends in no other way.
         if stop.is_stopped() {
-            let error = "interrupted; the measurements are kept, and the same command goes on with the study";
+            let error = "interrupted; the measurements are kept, and the same command continues the study";
             return Err(Failure::Work(error.to_owned()));
         }
     }
     Ok(())
 }
 
-/// Refuses a study that a server would never end, and names the limits that it does not heed.
+/// Refuses a study that a server would never end, and names the limits that the server ignores.
 fn heed_limits(study: &Path, rule: &StopRule) -> Result<(), Failure> {
     let study = study.display();
     if rule.max_trials.is_none() {
@@ -81,6 +108,7 @@ fn heed_limits(study: &Path, rule: &StopRule) -> Result<(), Failure> {
         ("max_cost", rule.max_cost.is_some()),
         ("target", rule.target.is_some()),
         ("plateau", rule.plateau.is_some()),
+        ("noise_floor", rule.noise_floor.is_some()),
         ("all", !rule.all.is_empty()),
     ] {
         if is_set {
@@ -93,6 +121,8 @@ fn heed_limits(study: &Path, rule: &StopRule) -> Result<(), Failure> {
 /// The settings of a worker.
 #[derive(Debug)]
 pub(crate) struct Work {
+    pub(crate) connect: Option<(SocketAddr, PathBuf)>,
+    pub(crate) folder: Option<PathBuf>,
     pub(crate) workers: Option<usize>,
     pub(crate) once: bool,
     pub(crate) shared: bool,
@@ -100,15 +130,19 @@ pub(crate) struct Work {
 }
 
 /// Runs trials of a study that is served elsewhere.
-pub(crate) fn worker(study: &Path, address: SocketAddr, token: &Path, out: &Path, how: Work) -> Result<(), Failure> {
+pub(crate) fn worker(study: &Path, out: &Path, how: Work) -> Result<(), Failure> {
     let mut file = StudyFile::read(study).map_err(|error| Failure::usage(&error))?;
     file.workers = how.workers.unwrap_or(file.workers);
     let mut options = WorkerOptions::default();
     (options.once, options.shares_folder) = (how.once, how.shared);
     options.job = std::env::var("SLURM_JOB_ID").ok();
-    let token = read_token(token, false)?;
+    let server = match (how.connect, how.folder) {
+        (Some((address, token)), _) => ServerAddress::Tcp { address, token: read_token(&token, false)? },
+        (None, Some(folder)) => ServerAddress::Folder(folder),
+        (None, None) => return Err(Failure::Usage("name --connect or --folder".to_owned())),
+    };
     let stop = StopHandle::new();
-    let told = runtime()?.block_on(async {
+    let told = run(async {
         heed_signals(&stop).map_err(|error| Failure::work(&error))?;
         if let Some(seconds) = how.max_seconds {
             let stop = stop.clone();
@@ -117,17 +151,25 @@ pub(crate) fn worker(study: &Path, address: SocketAddr, token: &Path, out: &Path
                 stop.stop();
             });
         }
-        work(address, &token, &file, out, &options, &stop).await.map_err(|error| Failure::work(&error))
+        work(&server, &file, out, &options, &stop).await.map_err(|error| match &error {
+            WorkerError::Folder(_) => Failure::usage(&error),
+            _ => Failure::work(&error),
+        })
     })?;
     if stop.is_stopped() {
         return Err(Failure::Work("interrupted; the trials that ran are given to other workers".to_owned()));
     }
-    eprintln!("{told} runs told; the study is over");
+    eprintln!("{told} runs were told; the study is over");
     Ok(())
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::work(&error))
+/// Runs the work. A file system that hangs does not hold up the end.
+fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::work(&error))?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(TO_END);
+    done
 }
 
 fn opened(journal: Option<PathBuf>) -> Result<Server, Failure> {

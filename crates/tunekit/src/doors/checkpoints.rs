@@ -1,18 +1,18 @@
-//! `CheckpointFolder`: the states that trials keep of themselves, one folder each. The scheduler decides which of them
-//! are needed, and the objective decides what is in them.
+//! `CheckpointFolder`: the saved states of trials, one folder each. The scheduler decides which of them are needed, and
+//! the objective decides their content.
 //!
 //! - `trial-3`: the folder in which trial 3 works while it runs. It begins as a copy of the checkpoint from which the
-//!   trial goes on.
-//! - `trial-3-at-27`: the state of trial 3 when it paused at step 27. Nothing works in it, so it does not change any
+//!   trial continues.
+//! - `trial-3-at-27`: the state of trial 3 when it paused at step 27. No run works in it, so it does not change any
 //!   more.
 //! - `.trial-3.part`, `.trial-3-at-27.gone`: half copied, half removed.
 //! - `study.jsonl`: the header of the study, and the lock of the process that uses the folder.
 //!
 //! A checkpoint is renamed to its final name when it is whole, and renamed away before it is removed. So a folder with
-//! such a name is whole, at whatever moment the process was killed.
+//! such a name is whole, whenever the process was killed.
 //!
-//! A program does with its working folder as it likes: it may remove the folder, put something else in its place, save
-//! into it after the pause, or leave sockets in it. None of this is an error of the study.
+//! A program may do anything with its working folder: remove it, replace it, save into it after the pause, or leave
+//! sockets in it. None of this is an error of the study.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -48,9 +48,9 @@ pub enum CheckpointError {
         /// The first part of the setup that differs.
         difference: Difference,
     },
-    /// The checkpoint from which a trial is to go on does not exist.
+    /// The checkpoint from which a trial should continue does not exist.
     #[error(
-        "trial {} cannot go on from {resource}, for {} is gone; keep the folder as long as the journal",
+        "trial {} cannot continue from {resource}, because {} is gone; keep the folder as long as the journal",
         trial, path.display()
     )]
     Gone {
@@ -63,12 +63,12 @@ pub enum CheckpointError {
     },
 }
 
-/// The folder of one study's checkpoints, which nobody else uses meanwhile.
+/// The folder of one study's checkpoints, locked against other processes.
 #[derive(Debug)]
 pub(crate) struct CheckpointFolder {
     path: PathBuf,
     whole: BTreeSet<Checkpoint>,
-    /// The trials that may have a working folder. A paused one stays here, because its program may save once more.
+    /// The trials that may have a working folder. A paused trial stays here, because its program may save again.
     working: BTreeSet<TrialId>,
     /// Held for its lock.
     _study: JournalFile,
@@ -107,8 +107,8 @@ impl CheckpointFolder {
         Ok(folder)
     }
 
-    /// Makes the folder in which `trial` will work: a copy of the checkpoint, or an empty folder. Anything else of that
-    /// name is removed.
+    /// Creates the folder in which `trial` will work: a copy of the checkpoint, or an empty folder. Anything else with
+    /// that name is removed.
     pub(crate) fn begin(&mut self, trial: TrialId, from: Option<Checkpoint>) -> Result<PathBuf, CheckpointError> {
         let name = Name::Working(trial);
         self.working.remove(&trial);
@@ -138,8 +138,8 @@ impl CheckpointFolder {
         Ok(part)
     }
 
-    /// Makes this checkpoint from the folder in which the trial has worked. It is on the disk when this returns. It is
-    /// empty where the program has removed the folder.
+    /// Creates this checkpoint from the trial's working folder. The checkpoint is on the disk when this returns. It is
+    /// empty if the program has removed the folder.
     pub(crate) fn keep(&mut self, checkpoint: Checkpoint) -> Result<(), CheckpointError> {
         let from = self.path.join(Name::Working(checkpoint.trial).text());
         let to = self.path.join(Name::Whole(checkpoint).text());
@@ -248,7 +248,7 @@ fn clear(path: &Path) -> Result<(), CheckpointError> {
     unless_gone(removed).map(drop).map_err(failed(path, "remove it"))
 }
 
-/// Copies a folder and its files, folders and links. Sockets, fifos and devices are no state, and are left out.
+/// Copies a folder and its files, folders and links. Sockets, FIFOs and devices are not state, and are left out.
 fn copy_tree(from: &Path, to: &Path) -> Result<(), CheckpointError> {
     fs::create_dir(to).map_err(failed(to, "create it"))?;
     for entry in fs::read_dir(from).map_err(failed(from, "list it"))? {
@@ -280,8 +280,8 @@ fn link(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::Unsupported, "links are copied on Unix only"))
 }
 
-/// Brings a folder and all in it to the disk. Anything that vanishes meanwhile is passed over: a program that still
-/// runs may write a file beside an old one and rename it.
+/// Syncs a folder and everything in it to the disk. Files that vanish meanwhile are ignored: a running program may
+/// write a file beside an old one and rename it.
 fn sync_tree(path: &Path) -> Result<(), CheckpointError> {
     let Some(entries) = unless_gone(fs::read_dir(path)).map_err(failed(path, "list it"))? else { return Ok(()) };
     for entry in entries {

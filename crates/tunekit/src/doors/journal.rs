@@ -1,9 +1,9 @@
 //! `JournalFile`: events on disk, one JSON line each, appended and synced before their effects. The start of a trial is
 //! synced with the next event ([`Event::may_wait`]).
 //!
-//! The study gives the events their meaning. A line counts once its end is written: a process killed while appending
-//! leaves at most one line without an end, and the next writer drops it. Any other line that cannot be read, or differs
-//! from the line that was written there ([`seal`]), is damage, and is reported with its line number rather than
+//! The study gives the events their meaning. A line counts once its end is written: a process that is killed while it
+//! appends leaves at most one line without an end, and the next writer drops it. Any other line that cannot be read, or
+//! that differs from the line that was written there ([`seal`]), is damage. It is reported with its line number, not
 //! skipped.
 
 mod seal;
@@ -36,8 +36,8 @@ pub enum JournalError {
         /// The journal.
         path: PathBuf,
     },
-    /// The file is something else.
-    #[error("{} is no journal; nothing of it was changed, name another file", path.display())]
+    /// The file is not a journal.
+    #[error("{} is not a journal; it was not changed; name another file", path.display())]
     NotAJournal {
         /// The file.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum JournalError {
 pub struct Contents {
     /// Its events, in order.
     pub events: Vec<Event>,
-    /// Bytes after the last whole line, left by a writer that was killed: they are no event and are dropped.
+    /// Bytes after the last whole line, left by a killed writer: they are not an event, and are dropped.
     pub torn_bytes: usize,
     /// The checks so far, for the lines that follow.
     seals: Seals,
@@ -98,8 +98,8 @@ pub struct JournalFile {
 }
 
 impl JournalFile {
-    /// Opens a journal for appending, creating it where there is none, and reads its contents. A torn last line is cut
-    /// off; [`Contents::torn_bytes`] says so.
+    /// Opens a journal for appending, creates it if it is missing, and reads its contents. A torn last line is cut off;
+    /// [`Contents::torn_bytes`] gives its length.
     ///
     /// # Errors
     /// The file system refuses, another process has it open, or a line is damaged.
@@ -130,7 +130,7 @@ impl JournalFile {
         Ok((Self { path, file, len: Some(len), seals: contents.seals, safe: (len, contents.seals) }, contents))
     }
 
-    /// Reads a journal without locking or changing it; a writer may be appending meanwhile.
+    /// Reads a journal without locking or changing it, even while a writer appends.
     ///
     /// # Errors
     /// The file system refuses, or a line is damaged.
@@ -145,14 +145,14 @@ impl JournalFile {
         &self.path
     }
 
-    /// Appends events and returns once they are on the disk; all of them, or none where this fails. Events that only
-    /// say that trials start are handed to the operating system and reach the disk with the next events or
-    /// [`JournalFile::sync`]: a kill of the process loses none of them.
+    /// Appends events and returns once they are on the disk: all of them, or none after an error. Events that only
+    /// start trials are handed to the operating system and reach the disk with the next events or
+    /// [`JournalFile::sync`]; a kill of the process loses none of them.
     ///
     /// # Errors
-    /// The file system refuses: a full disk, for instance. The written part of the events is removed again, together
-    /// with earlier events that had not reached the disk. If even that fails, every later append fails too rather than
-    /// follow half a line.
+    /// The file system refuses, for instance because the disk is full. The written part of the events is removed again,
+    /// together with earlier events that had not reached the disk. If that fails, too, every later append fails, so
+    /// that no event follows half a line.
     pub fn append(&mut self, events: &[Event]) -> Result<(), JournalError> {
         if events.is_empty() {
             return Ok(());
@@ -176,8 +176,8 @@ impl JournalFile {
         if events.iter().all(Event::may_wait) { Ok(()) } else { self.sync() }
     }
 
-    /// Returns once all appended events are on the disk. It is called before effects that the journal must know, such
-    /// as the removal of a checkpoint that its last lines give up.
+    /// Returns once all appended events are on the disk. Call it before effects that depend on them, such as the
+    /// removal of a checkpoint that the last events made superfluous.
     ///
     /// # Errors
     /// As [`JournalFile::append`].
@@ -228,7 +228,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
         match sealed {
             Sealed::Wrong => {
                 return Err(damaged(
-                    "its check does not fit it and the lines before it, so that one of them is not as it was written"
+                    "its check does not match the line and those before it, so at least one of them was changed"
                         .to_owned(),
                 ));
             }
@@ -236,7 +236,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
             Sealed::Yes | Sealed::No => events.push(event),
         }
     }
-    // A whole line before a byte that is no end was not left by a killed writer.
+    // A whole line followed by a byte that is not a line end does not come from a killed writer.
     let torn = &bytes[whole..];
     if let Some((_, line)) = torn.split_last()
         && { seals }.check(line) == Sealed::Yes

@@ -1,12 +1,12 @@
-//! `LockedFile`: a file that one holder has at a time.
+//! `LockedFile`: a file with one holder at a time.
 
 use std::fs::{File, TryLockError};
 use std::ops::{Deref, DerefMut};
 
-/// An open file and its lock (`flock`), which goes when this is dropped or the process ends.
+/// An open file and its lock (`flock`), which is released when this is dropped or the process ends.
 ///
-/// A close alone would not free it at once. A program that another thread starts at that moment has a copy of every
-/// open file, and of its lock with it, until its own code begins.
+/// A close alone might not release it at once: a program that another thread starts at that moment has a copy of every
+/// open file, with its lock, until its own code begins.
 #[derive(Debug)]
 pub(crate) struct LockedFile(File);
 

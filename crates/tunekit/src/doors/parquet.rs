@@ -1,7 +1,7 @@
 //! Tables as Parquet, for pandas, DuckDB and the like.
 //!
-//! The one file that names the `parquet` crate. Columns are INT64, DOUBLE, BYTE_ARRAY (UTF8) and BOOLEAN, all optional,
-//! in one uncompressed row group: a run has hundreds of rows, not millions. Format: Apache Parquet 2.
+//! Only this file names the `parquet` crate. Columns are INT64, DOUBLE, BYTE_ARRAY (UTF8) and BOOLEAN, all optional, in
+//! one uncompressed row group: a run has hundreds of rows, not millions. Format: Apache Parquet 2.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub enum ParquetError {
 /// Writes named columns of equal length to a Parquet file at `path`, whole or not at all.
 ///
 /// # Errors
-/// When the columns make no table, and when the file cannot be written.
+/// The columns have different lengths, or the file cannot be written.
 pub fn write_parquet<'a>(
     path: &Path,
     columns: impl IntoIterator<Item = (&'a str, &'a Cells)>,

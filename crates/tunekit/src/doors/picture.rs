@@ -1,7 +1,7 @@
-//! Pictures: marks between two axes, as the text of an inline SVG. The one file that names `plotters`.
+//! Pictures: marks between two axes, as the text of an inline SVG. Only this file names `plotters`.
 //!
-//! Colours are written for a light page; the page's style sheet replaces each of them on a dark one, so that a picture
-//! uses no colour that is not in [`Colour`].
+//! Colours are written for a light page, and the page's style sheet replaces each of them on a dark one. So a picture
+//! may only use the colours in [`Colour`].
 
 use std::ops::Range;
 
@@ -83,7 +83,7 @@ impl Colour {
 /// A place: on the horizontal and on the vertical axis.
 pub type Place = (f64, f64);
 
-/// The marks of a picture, in order: later ones lie on top.
+/// The marks of a picture, in order: later marks cover earlier ones.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mark {
     /// A filled dot.
@@ -263,7 +263,7 @@ impl Picture {
     }
 }
 
-/// An axis in plotters' terms: its places are linear, its ticks are the ones that were chosen.
+/// An axis in plotters' terms: its places are linear, and its ticks are given.
 #[derive(Clone)]
 struct Ruler(Axis);
 
@@ -301,14 +301,14 @@ pub fn both([wide, narrow]: [Picture; 2]) -> Result<String, PictureError> {
     Ok(format!("<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n", wide.svg()?, narrow.svg()?))
 }
 
-/// A page that needs nothing else: it runs no script, loads nothing, and follows the reader's light or dark setting.
-/// `title` is text; `body` and `footer` are HTML.
+/// A self-contained page: it runs no script, loads nothing, and follows the reader's light or dark setting. `title` is
+/// text; `body` and `footer` are HTML.
 pub fn page(title: &str, body: &str, footer: &str) -> String {
     page_with(title, body, footer, "")
 }
 
-/// As [`page`], with one script at its end, if that is not empty. The page's policy names the script's digest, so that
-/// no other one runs.
+/// As [`page`], with one script at its end, if that is not empty. The page's policy names the script's digest, so no
+/// other script runs.
 pub fn page_with(title: &str, body: &str, footer: &str, script: &str) -> String {
     // Nothing from elsewhere, and no other script, even if a text should slip through.
     let mut policy = "default-src 'none'; style-src 'unsafe-inline'".to_owned();

@@ -1,12 +1,11 @@
 //! `Running`: another program from its start to its end, with everything that it starts.
 //!
-//! The program is the leader of a process group of its own, so that we can handle a Ctrl-C at the terminal, and the
-//! processes that it starts end with it. Its output goes to files; the relevant lines of its standard output are handed
-//! on. A program that is dropped is asked to end, and killed after a grace period by a task of its own ([`Endings`]).
+//! The program leads its own process group. So a Ctrl-C at the terminal reaches only this process, and the processes
+//! that the program starts end with it. Its output goes to files; the relevant lines of its standard output are handed
+//! on. A program that is dropped is asked to end, and killed after a grace period by a separate task ([`Endings`]).
 //!
-//! A file beside the output names the group while it runs. From it a later process learns which group a killed process
-//! left running. On Linux a task of its own notes when the program ends, so that its time does not depend on when
-//! somebody asks for it.
+//! A file beside the output names the group while it runs. It tells a later process which group a killed process left
+//! running. On Linux a separate task records the program's end, so the measured time does not depend on later polls.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -21,7 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// The longest line that is looked at; a longer one is output like any other.
+/// The longest line that is parsed; a longer line is plain output.
 const LONGEST_LINE: usize = 64 << 10;
 /// Bytes of the end of standard error that are kept in memory for an error's text.
 const TAIL: usize = 8 << 10;
@@ -263,8 +262,8 @@ async fn end(leader: &mut Option<Child>, group: Pid, grace: Duration) {
     }
 }
 
-/// Notes when a program ends, without waiting for it in its parent's place. If the kernel does not tell, nothing is
-/// noted.
+/// Records the time when a program ends, without reaping it in its parent's place. If the kernel does not report the
+/// end, nothing is recorded.
 fn note_end(program: Pid, ended: &Arc<OnceLock<Instant>>) {
     #[cfg(target_os = "linux")]
     {
@@ -285,8 +284,8 @@ fn note_end(program: Pid, ended: &Arc<OnceLock<Instant>>) {
     let _ = (program, ended);
 }
 
-/// Kills the program that a process which was killed left running in `output`, if it is still the same one, or what is
-/// left of its group if it ended itself. Whether there was one.
+/// Kills the program that a killed process left running in `output`, if it is still the same program, or the rest of
+/// its group if the program itself has ended. Returns whether there was one.
 pub(crate) fn end_leftover(output: &Path) -> bool {
     let path = output.join(PID);
     let Ok(text) = fs::read_to_string(&path) else { return false };
@@ -318,7 +317,7 @@ fn start_time(pid: i32) -> String {
 /// The present life of the machine and the processes that a number names here; empty where that cannot be known.
 fn boot() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    // A container that starts again counts its processes anew.
+    // A restarted container numbers its processes from the beginning.
     let numbers = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let numbers = numbers.to_string_lossy();
     if id.is_empty() || numbers.is_empty() { String::new() } else { format!("{}/{numbers}", id.trim()) }

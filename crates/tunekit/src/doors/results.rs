@@ -17,8 +17,8 @@ pub struct WriteError {
     pub source: io::Error,
 }
 
-/// Writes `table` as CSV with one line of names: to a temporary file beside `path` first, which then takes its name, so
-/// that a reader never sees half a table.
+/// Writes `table` as CSV with one line of names. The text goes to a temporary file beside `path`, which is then
+/// renamed, so a reader never sees half a table.
 ///
 /// # Errors
 /// The file system refuses; `path` is as it was.
@@ -41,8 +41,8 @@ pub fn csv_text(table: &Table) -> io::Result<Vec<u8>> {
     out.into_inner().map_err(csv::IntoInnerError::into_error)
 }
 
-/// The table as JSON: an array with an object for each row, in which an empty cell is `null`, as is a number that is
-/// not finite.
+/// The table as JSON: an array with an object for each row. An empty cell is `null`, and so is a number that is not
+/// finite.
 pub fn json_text(table: &Table) -> String {
     let row = |row: usize| {
         let cell = |(name, cells): (&str, &Cells)| {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// The longest that a command of Slurm may take; a busy controller lets one wait.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A command of Slurm did not do its work.
+/// A Slurm command failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{command}` {reason}")]
 #[non_exhaustive]

@@ -1,4 +1,7 @@
 //! `Greeting`: the first line of a client or an agent, with the token and the promise of signs of life.
+//!
+//! Through a shared folder no token is needed, because only its owner can write there. The promise is needed, because
+//! nothing else shows there that a client was killed.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,7 +13,7 @@ use super::token::Token;
 /// A client is lost after so many of its heartbeats without a line.
 const BEATS_TO_LOSS: f64 = 3.0;
 
-/// The first line of a client that has the token.
+/// The first line of a client that may take part.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Greeting {
     /// The silence after which the client is lost; `None`: it promises no signs of life.
@@ -22,14 +25,26 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Reads the line. `beats` are the allowed times between two signs of life, in seconds.
+    /// Reads the line. `beats` are the allowed times between two signs of life, in seconds. Without a token it came
+    /// through a shared folder.
     ///
     /// # Errors
     /// The answer to a client without the token, or to one whose heartbeat is out of bounds.
-    pub(super) fn read(line: &[u8], token: &Token, beats: RangeInclusive<f64>) -> Result<Self, Json> {
+    pub(super) fn read(line: &[u8], token: Option<&Token>, beats: RangeInclusive<f64>) -> Result<Self, Json> {
         let line: Json = serde_json::from_slice(line).unwrap_or_default();
-        if line["op"] != "auth" || !token.is(line["token"].as_str().unwrap_or_default()) {
-            return Err(json!({ "error": "the first line must be {\"op\":\"auth\",\"token\":...} with the token" }));
+        let is_auth = line["op"] == "auth";
+        let refusal = match token {
+            Some(token) if !is_auth || !token.is(line["token"].as_str().unwrap_or_default()) => {
+                Some("the first line must be {\"op\":\"auth\",\"token\":...} with the token")
+            }
+            None if !is_auth || line["heartbeat_s"].is_null() => Some(
+                "the first line must be {\"op\":\"auth\",\"heartbeat_s\":...}: in a shared folder only silence shows that a \
+                 client is lost",
+            ),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            return Err(json!({ "error": refusal }));
         }
         let beat = match &line["heartbeat_s"] {
             Json::Null => None,
@@ -59,7 +74,7 @@ mod tests {
         let token = Token::new("0123456789abcdef").unwrap();
         let read = |rest: &str| {
             let line = format!(r#"{{"op":"auth","token":"0123456789abcdef"{rest}}}"#);
-            Greeting::read(line.as_bytes(), &token, 0.1..=60.0)
+            Greeting::read(line.as_bytes(), Some(&token), 0.1..=60.0)
         };
         for (rest, patience) in [("", None), (r#","heartbeat_s":null"#, None), (r#","heartbeat_s":2"#, Some(6))] {
             assert_eq!(read(rest).unwrap().patience, patience.map(Duration::from_secs), "{rest}");
@@ -68,6 +83,18 @@ mod tests {
             let error = read(&format!(r#","heartbeat_s":{wrong}"#)).unwrap_err().to_string();
             assert!(error.contains("heartbeat_s is ") && error.contains("from 0.1 to 60"), "{error}");
         }
-        assert!(Greeting::read(b"nonsense", &token, 0.1..=60.0).unwrap_err().to_string().contains("token"));
+        assert!(Greeting::read(b"nonsense", Some(&token), 0.1..=60.0).unwrap_err().to_string().contains("token"));
+    }
+
+    #[test]
+    fn in_a_folder_signs_of_life_are_promised_and_no_token_is_shown() {
+        let read = |line: &str| Greeting::read(line.as_bytes(), None, 1.0..=60.0);
+        let greeting = read(r#"{"op":"auth","heartbeat_s":2,"token":null}"#).unwrap();
+        assert_eq!(greeting.patience, Some(Duration::from_secs(6)));
+        for wrong in [r#"{"op":"auth"}"#, r#"{"op":"auth","heartbeat_s":null}"#, r#"{"op":"ask","heartbeat_s":2}"#, ""]
+        {
+            assert!(read(wrong).unwrap_err().to_string().contains("heartbeat_s"), "{wrong}");
+        }
+        assert!(read(r#"{"op":"auth","heartbeat_s":0.5}"#).unwrap_err().to_string().contains("from 1 to 60"));
     }
 }

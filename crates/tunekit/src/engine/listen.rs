@@ -1,29 +1,34 @@
-//! `Listener`: one study for many clients over TCP. Each connection speaks the lines of [`Server`].
+//! `Listener`: one study for many clients, over TCP or through a shared folder. Each connection speaks the lines of
+//! [`Server`].
 //!
-//! A client's first line carries the token. A trial belongs to the connection that asked for it: no other one may
-//! report or tell it, and when the connection ends it is interrupted and asked for again. So a trial that was given to
-//! another client after a loss is never told twice. A client may announce how often it sends something; it is lost when
-//! it has been silent for three times as long. Other clients are lost when their connection ends. A `create` that is
-//! refused stops the connection that sent it, and no other.
+//! A client's first line carries the token; in a folder it promises signs of life instead ([`Greeting`]). A trial
+//! belongs to the connection that asked for it: no other one may report or tell it, and when the connection ends it is
+//! interrupted and asked for again. So a trial that was given to another client after a loss is never told twice. A
+//! client may announce how often it sends something; it is lost when it has been silent for three times as long. Other
+//! clients are lost when their connection ends. A `create` that is refused stops the connection that sent it, and no
+//! other.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::greeting::Greeting;
+use super::line::{Carriers, Line, on_disk, watch};
 use super::serve::{Server, Standing};
 use super::stop::StopHandle;
 use super::token::Token;
 use crate::doors::journal::JournalError;
+use crate::doors::shared::{Connection, SharedFolder, SharedFolderError};
 use crate::words::trial::TrialId;
 
 /// The longest line a client may send.
@@ -39,18 +44,33 @@ const WAIT: &str = r#"{"wait":true}"#;
 const TO_LEAVE: Duration = Duration::from_secs(5);
 /// The bounds of a client's heartbeat, in seconds.
 const HEARTBEAT: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
+/// The same in a folder, which is looked at a few times a second.
+const FOLDER_HEARTBEAT: std::ops::RangeInclusive<f64> = 1.0..=3600.0;
+
+/// Why a study is no longer served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The shared folder is lost.
+    #[error(transparent)]
+    Folder(#[from] SharedFolderError),
+}
 
 /// Serves one study to many clients.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    tcp: Option<(TcpListener, Token)>,
+    folder: Option<SharedFolder>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     server: Mutex<Server>,
-    token: Token,
+    carriers: Carriers,
     started: Instant,
 }
 
@@ -61,57 +81,112 @@ impl Listener {
     /// The address cannot be had.
     pub async fn bind(address: SocketAddr, server: Server, token: Token) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let shared = Shared { server: Mutex::new(server), token, started: Instant::now() };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self { tcp: Some((listener, token)), ..Self::of(server) })
     }
 
-    /// The address on which it listens.
+    /// Serves through a folder that clients see, too. It is made if there is none, for its owner alone. Connections
+    /// that an earlier server left in it end.
+    ///
+    /// # Errors
+    /// The folder cannot be made, is open to others, or is served by another process.
+    pub fn in_folder(folder: &Path, server: Server) -> Result<Self, SharedFolderError> {
+        Self::of(server).with_folder(folder)
+    }
+
+    /// Serves through a folder besides, as [`Listener::in_folder`] does.
+    ///
+    /// # Errors
+    /// As [`Listener::in_folder`].
+    pub fn with_folder(mut self, folder: &Path) -> Result<Self, SharedFolderError> {
+        self.folder = Some(SharedFolder::serve(folder)?);
+        Ok(self)
+    }
+
+    fn of(server: Server) -> Self {
+        let shared = Shared { server: Mutex::new(server), carriers: Carriers::default(), started: Instant::now() };
+        Self { tcp: None, folder: None, shared: Arc::new(shared) }
+    }
+
+    /// The address on which it listens; `None` if it serves through a folder alone.
     ///
     /// # Errors
     /// The operating system does not say.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn address(&self) -> io::Result<Option<SocketAddr>> {
+        self.tcp.as_ref().map(|(listener, _)| listener.local_addr()).transpose()
     }
 
     /// Serves until the study is over, or the handle stops it. Trials that clients run at that moment are journalled as
     /// interrupted.
     ///
     /// # Errors
-    /// The journal cannot be written; the study is then ahead of it.
-    pub async fn serve(self, stop: StopHandle) -> Result<(), JournalError> {
+    /// The journal cannot be written; the study is then ahead of it. Or the folder was removed, or could not be listed
+    /// for a minute.
+    pub async fn serve(self, stop: StopHandle) -> Result<(), ServeError> {
         let (say, mut events) = mpsc::unbounded_channel::<Said>();
+        let (arrived, mut arrivals) = mpsc::unbounded_channel::<Connection>();
         let mut clients = JoinSet::new();
+        let mut watching = JoinSet::new();
+        if let Some(folder) = &self.folder {
+            watching.spawn(watch(folder.path().to_owned(), arrived.clone()));
+        }
         let failed = loop {
             tokio::select! {
                 biased;
                 () = stop.stopped() => break None,
                 said = events.recv() => match said {
-                    Some(Said::Failed(error)) => break Some(error),
+                    Some(Said::Failed(error)) => break Some(error.into()),
                     Some(Said::Over) | None => break None,
                 },
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => drop(clients.spawn(client(self.shared.clone(), stream, say.clone()))),
+                (accepted, token) = accept(&self.tcp) => match accepted {
+                    Ok(stream) => {
+                        drop(clients.spawn(client(self.shared.clone(), Line::tcp(stream), token, say.clone())));
+                    }
                     Err(error) => {
                         // Too many open files, for instance: later there may be fewer.
                         tracing::warn!(%error, "a connection cannot be accepted");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
+                Some(connection) = arrivals.recv() => {
+                    let line = self.shared.carriers.carry(connection, LONGEST_LINE);
+                    clients.spawn(client(self.shared.clone(), line, None, say.clone()));
+                }
+                Some(lost) = watching.join_next() => if let (Ok(source), Some(folder)) = (lost, &self.folder) {
+                    let path = folder.path().to_owned();
+                    break Some(SharedFolderError::Io { path, action: "list it", source }.into());
+                },
                 Some(_) = clients.join_next() => {}
             }
         };
-        drop(self.listener);
+        drop(self.tcp);
+        watching.shutdown().await;
         if failed.is_none() && !stop.is_stopped() {
             let _ = timeout(TO_LEAVE, async { while clients.join_next().await.is_some() {} }).await;
         }
         clients.shutdown().await;
-        match failed {
-            Some(error) => Err(error),
-            None => {
-                let now = self.shared.started.elapsed();
-                lock(&self.shared).interrupt_open(now)
-            }
+        self.shared.carriers.settle().await;
+        if let Some(folder) = self.folder
+            && let Err(error) = on_disk(move || folder.clear().map_err(io::Error::other)).await
+        {
+            tracing::warn!(%error, "connections are left; the next server removes them");
         }
+        match failed {
+            // Its journal is in no doubt.
+            None | Some(ServeError::Folder(_)) => {
+                let now = self.shared.started.elapsed();
+                lock(&self.shared).interrupt_open(now)?;
+            }
+            Some(ServeError::Journal(_)) => {}
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// The next connection over TCP, and the token that it has to show.
+async fn accept(tcp: &Option<(TcpListener, Token)>) -> (io::Result<TcpStream>, Option<Token>) {
+    match tcp {
+        Some((listener, token)) => (listener.accept().await.map(|(stream, _)| stream), Some(token.clone())),
+        None => std::future::pending().await,
     }
 }
 
@@ -125,11 +200,11 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Server> {
     shared.server.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A client from its first line to its last, and the clean-up after it.
-async fn client(shared: Arc<Shared>, stream: TcpStream, say: mpsc::UnboundedSender<Said>) {
+/// A client from its first line to its last, and the clean-up after it. Without a token it came through the folder.
+async fn client(shared: Arc<Shared>, line: Line, token: Option<Token>, say: mpsc::UnboundedSender<Said>) {
     let mut own = BTreeSet::new();
     // An error of the connection is its end.
-    let _ = converse(&shared, stream, &mut own, &say).await;
+    let _ = converse(&shared, line, token.as_ref(), &mut own, &say).await;
     if own.is_empty() {
         return;
     }
@@ -145,13 +220,12 @@ async fn client(shared: Arc<Shared>, stream: TcpStream, say: mpsc::UnboundedSend
 /// Converses with a client until one of the two ends the connection.
 async fn converse(
     shared: &Arc<Shared>,
-    stream: TcpStream,
+    line: Line,
+    token: Option<&Token>,
     own: &mut BTreeSet<TrialId>,
     say: &mpsc::UnboundedSender<Said>,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (input, mut output) = stream.into_split();
-    let mut input = BufReader::new(input);
+    let Line { mut input, mut output, .. } = line;
     let mut line = Vec::new();
     let mut patience = Some(TO_GREET);
     let mut is_known = false;
@@ -179,7 +253,8 @@ async fn converse(
         let request: Json = serde_json::from_slice(&line).unwrap_or_default();
         let op = request["op"].as_str().unwrap_or_default();
         let answer = if !is_known {
-            let greeting = match Greeting::read(&line, &shared.token, HEARTBEAT) {
+            let beats = if token.is_some() { HEARTBEAT } else { FOLDER_HEARTBEAT };
+            let greeting = match Greeting::read(&line, token, beats) {
                 Ok(greeting) => greeting,
                 Err(refusal) => return output.write_all(format!("{refusal}\n").as_bytes()).await,
             };

@@ -1,8 +1,8 @@
-//! `LiveOptuna`: keeps `optuna.log` in a study's folder, a journal file of Optuna's, so that an `optuna-dashboard`
-//! shows the study while it runs.
+//! `LiveOptuna`: keeps `optuna.log` in a study's folder, a journal file for Optuna, so that `optuna-dashboard` shows
+//! the study while it runs.
 //!
-//! The file is made from the study and may lag behind the journal after a crash. A study that goes on adds the missing
-//! lines; a line without an end is cut off first.
+//! The file is made from the study and may lag behind the journal after a crash. When the study continues, the missing
+//! lines are added; a line without an end is cut off first.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

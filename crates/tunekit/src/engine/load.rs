@@ -16,7 +16,7 @@ pub enum LoadError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// Its events are no study's.
+    /// Its events do not form a study.
     #[error("{path}: {source}")]
     Replay {
         /// The journal.
@@ -27,10 +27,10 @@ pub enum LoadError {
 }
 
 impl Experiment {
-    /// The experiment in `path`: a journal, or a folder with a `journal.jsonl`. It may be running meanwhile.
+    /// The experiment in `path`: a journal, or a folder with a `journal.jsonl`. The study may still be running.
     ///
     /// # Errors
-    /// There is no such file, or it is no study's journal.
+    /// The file does not exist, or is not a study's journal.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let path = if path.is_dir() { path.join(JOURNAL_NAME) } else { path.to_path_buf() };

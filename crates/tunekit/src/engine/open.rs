@@ -1,7 +1,7 @@
-//! `StudyJournal`: a journal that is open for writing, and the study in it, which goes on or begins.
+//! `StudyJournal`: a journal that is open for writing, and the study that continues or begins in it.
 //!
-//! The one place where a study meets its file. Interrupted trials are asked for again, and all of that is on the disk
-//! before a study is handed out.
+//! This is the only place where a study meets its file. Open trials are interrupted and given out again, and this is on
+//! the disk before a study is handed out.
 
 use std::path::{Path, PathBuf};
 
@@ -15,13 +15,13 @@ use crate::words::event::{Difference, Event, Header};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The setup cannot be worked with.
+    /// The setup is invalid.
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal's events are no study's.
+    /// The journal's events do not form a study.
     #[error("journal {} cannot be resumed: {source}", path.display())]
     Replay {
         /// The journal.
@@ -103,13 +103,13 @@ impl StudyJournal {
     /// The study of this setup: the one in the journal, whose open trials are interrupted, or a new one.
     ///
     /// # Errors
-    /// A setup that cannot be worked with, a journal of another study or of none, or one that cannot be written.
+    /// The setup is invalid, the journal belongs to another study or to none, or it cannot be written.
     pub fn study(self, setup: Setup) -> Result<(Study, JournalFile), OpenError> {
         let (searcher, scheduler) = setup.build()?;
         self.study_with(setup, searcher, scheduler)
     }
 
-    /// As [`StudyJournal::study`], with a searcher and a scheduler of your own; those the setup names are not used.
+    /// As [`StudyJournal::study`], with your own searcher and scheduler instead of those that the setup names.
     ///
     /// # Errors
     /// As [`StudyJournal::study`].
@@ -122,18 +122,18 @@ impl StudyJournal {
         if self.events.is_empty() {
             return stored(Study::with(setup, searcher, scheduler)?, self.file);
         }
-        // Before the replay, which knows the study of the journal and not the one that is asked for.
+        // Checked before the replay, which knows only the study of the journal, not the requested one.
         self.check(&setup.header_with(&*searcher, &*scheduler)?)?;
         let path = self.file.path().to_owned();
         let study = Study::replay_with(self.events, searcher, scheduler);
         resumed(study.map_err(|source| OpenError::Replay { path, source })?, self.file)
     }
 
-    /// The study in the journal, of this crate's searchers and schedulers, whose open trials are interrupted; `None`
-    /// where the journal is empty.
+    /// The study in the journal, if it uses this crate's searchers and schedulers. Its open trials are interrupted.
+    /// `None` if the journal is empty.
     ///
     /// # Errors
-    /// A journal of no study, or one that cannot be written.
+    /// The journal does not hold a study, or cannot be written.
     pub fn resume(self) -> Result<(Option<Study>, JournalFile), OpenError> {
         if self.events.is_empty() {
             return Ok((None, self.file));

@@ -348,7 +348,7 @@ async fn converse(shared: &Shared, stream: TcpStream) -> io::Result<()> {
     let (input, mut output) = stream.into_split();
     let mut input = BufReader::new(input);
     let line = timeout(TO_GREET, read_line(&mut input)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let greeting = match Greeting::read(&line, &shared.token, HEARTBEAT) {
+    let greeting = match Greeting::read(&line, Some(&shared.token), HEARTBEAT) {
         Ok(greeting) => greeting,
         Err(refusal) => return output.write_all(format!("{refusal}\n").as_bytes()).await,
     };

@@ -1,8 +1,8 @@
 //! `ProgramBackend`: runs trials as runs of another program.
 //!
 //! A trial has a folder with the output of its runs in `stdout` and `stderr`, and with its `config.json`. The runs of a
-//! trial follow each other: a run that failed may be tried again, and where reports are replicates the program runs as
-//! often as the scheduler asks for measurements.
+//! trial follow each other: a failed run may be retried, and if reports are replicates, the program runs as often as
+//! the scheduler asks for measurements.
 //!
 //! Dropping the future of a run asks the program to end and kills it after the grace period. [`ProgramBackend::settle`]
 //! waits for that. A worker's device is free again when the last process of the run is gone.
@@ -156,11 +156,11 @@ impl RunFailure {
 }
 
 impl ProgramBackend {
-    /// A backend whose trials have their folders in `folder`, with so many workers. Programs that a killed process left
-    /// running there are killed.
+    /// A backend with this number of workers and with the trials' folders in `folder`. Programs that a killed process
+    /// left running there are killed.
     ///
     /// # Errors
-    /// A command with a placeholder that nothing fills, fewer devices than workers, or a folder that cannot be made.
+    /// The command has an unknown placeholder, there are fewer devices than workers, or the folder cannot be made.
     pub fn new(program: Program, header: &Header, folder: &Path, workers: usize) -> Result<Self, ProgramError> {
         let made = Self::sharing(program, header, folder, workers)?;
         let failed = |source| ProgramError::Folder { path: folder.to_path_buf(), source };
@@ -200,7 +200,7 @@ impl ProgramBackend {
         })
     }
 
-    /// Waits until every program whose run was dropped has ended: as long as the grace period at most.
+    /// Waits until every program of a dropped run has ended, at most for the grace period.
     pub async fn settle(&self) {
         self.endings.wait().await;
     }
@@ -208,8 +208,8 @@ impl ProgramBackend {
     /// Runs a trial.
     ///
     /// # Errors
-    /// Why the trial failed, in one line: the program cannot be started, it ended with an error, took too long, or did
-    /// not report.
+    /// The reason of the trial's failure, in one line: the program cannot be started, ended with an error, took too
+    /// long, or did not report.
     pub async fn run(&self, mut trial: TrialRun) -> Result<Outcome, String> {
         let began = Instant::now();
         let mut left = self.program.retries;
@@ -281,8 +281,8 @@ impl ProgramBackend {
         } else if !reported && trial.next_step() == 1 {
             return Err(RunFailure::last(format!("it ended without a report of `{}`", self.metric_name())));
         }
-        // Without a resource one run is the trial; with one the scheduler says when there are enough, at the maximal
-        // resource at the latest. A run whose reports all count already would be repeated for ever.
+        // Without a resource the trial is one run. With a resource the scheduler decides when there are enough runs, at
+        // the maximal resource at the latest. A run whose reports all count already would be repeated for ever.
         let is_new = reported || whole.is_some();
         if self.is_replicated && decision == Decision::Continue && trial.resource().is_some() && is_new {
             return Ok(None);
@@ -292,7 +292,7 @@ impl ProgramBackend {
         }
         let value = last.as_ref().and_then(|last| last.value).or(whole).unwrap_or(f64::NAN);
         let all = with_rest(value)?;
-        // Replicates were reported with all that was measured, and a value told now would replace them.
+        // Replicates were already reported with all their numbers, and a value that is told now would replace them.
         Ok(Some(if self.is_replicated { Outcome::Done } else { all.into() }))
     }
 
@@ -324,7 +324,7 @@ impl ProgramBackend {
                     let text = format!("timed out after {seconds} s and was ended");
                     return Err(self.failure(FailureKind::TimedOut, text, &mut running).await);
                 }
-                // A full run ends by itself, unless it goes on to report or takes longer than the grace period.
+                // A full run ends by itself, unless it continues to report or takes longer than the grace period.
                 Some(Ok(Happened::Line(_))) if is_done => {
                     running.end().await;
                     break None;
@@ -345,7 +345,7 @@ impl ProgramBackend {
             }
         };
         let took = running.elapsed();
-        // The processes that it started must not go on writing.
+        // The processes that it started must stop writing.
         running.end().await;
         if let Some(status) = status.filter(|_| !is_done) {
             while let Some(line) = running.rest().await {
@@ -410,7 +410,7 @@ impl ProgramBackend {
             .map_err(|error| RunFailure::last(format!("`{}` cannot be started: {error}", words[0])))
     }
 
-    /// Passes a report on; the answer to it. One that is there already is not passed on again.
+    /// Passes a report on, and returns the answer. A known report is not passed on again.
     async fn heed(
         &self,
         trial: &mut TrialRun,

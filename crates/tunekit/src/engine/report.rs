@@ -1,8 +1,8 @@
 //! The page of a study: its result, the course of the search, and the metric as a function of the parameters.
 //!
-//! One HTML text that needs nothing else: no network, light and dark. `charts` and `contour` make its pictures,
-//! and `explore` adds the interactive ones with one script; without scripts the page has all the rest. It shows a part
-//! of very many trials, so that it stays below a megabyte.
+//! The page is one HTML text that needs no other file and no network, for light and dark screens. `charts` and
+//! `contour` make its pictures, and `explore` adds the interactive ones with one script; without scripts the page has
+//! everything else. Of very many trials it shows a part, so that it stays below a megabyte.
 
 mod charts;
 mod contour;
@@ -79,8 +79,11 @@ pub fn report_html(study: &Study, title: &str) -> Result<String, PictureError> {
     let has_curves = study.trials().iter().any(|trial| trial.measurements.len() > 1);
     if has_curves {
         let picture = both(WIDE.map(|size| charts::curves(&view, size)))?;
-        body +=
-            &figure("Learning curves", &picture, "<p class=\"caption\">A line a trial; the best one is blue.</p>\n");
+        body += &figure(
+            "Learning curves",
+            &picture,
+            "<p class=\"caption\">One line per trial; the best trial is blue.</p>\n",
+        );
     }
     if !study.header().objectives.is_empty() {
         let picture = both(WIDE.map(|size| charts::front(&view, size)))?;
@@ -92,8 +95,8 @@ pub fn report_html(study: &Study, title: &str) -> Result<String, PictureError> {
         let picture = both(WIDE.map(|(width, _)| charts::shares(&importances, width)))?;
         let known = format::percent(importances.known);
         let caption = format!(
-            "<p class=\"caption\">How much of the metric's variation over the space each parameter accounts for, with \
-             its standard error. Read off {}, which knows {known} of it.</p>\n",
+            "<p class=\"caption\">The share of the metric's variation over the space that each parameter explains, \
+             with its standard error. Computed from {}, which explains {known} of the variation.</p>\n",
             escape(importances.surface.as_str())
         );
         body += &figure("Which parameters matter", &picture, &caption);
@@ -201,12 +204,12 @@ fn slices(view: &View<'_>) -> Result<String, PictureError> {
         0 | 1 => "A dot a trial".to_owned(),
         every => format!("A dot for one trial in {every}"),
     };
-    let note = format!("<p class=\"caption\">{dot}; later ones are darker. All other parameters vary, too.</p>\n");
+    let note = format!("<p class=\"caption\">{dot}; later trials are darker. All other parameters vary, too.</p>\n");
     Ok(section("By parameter", &format!("<div class=\"slices\">\n{html}</div>\n{note}")))
 }
 
-/// The trials, the best first. Those that break a constraint come after those that do not, and those without a value
-/// are last.
+/// The trials, the best first. Trials that break a constraint come after the others, and trials without a value are
+/// last.
 fn ranked(study: &Study) -> Vec<&Trial> {
     let metric = &study.header().metric;
     let loss = |trial: &Trial| trial.value(metric.value).map_or(f64::INFINITY, |value| metric.goal.loss(value));

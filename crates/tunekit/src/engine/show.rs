@@ -1,4 +1,4 @@
-//! `Show`: the display of a running study: a table that renews itself on a terminal, and plain lines otherwise.
+//! `Show`: the display of a running study, as a table that is redrawn on a terminal, and as plain lines otherwise.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ const QUIET: Duration = Duration::from_secs(30);
 /// A terminal cuts longer lines off, or wraps them again (DECAWM).
 const WRAP_OFF: &str = "\x1b[?7l";
 const WRAP_ON: &str = "\x1b[?7h";
-/// The best configuration is worked out for one part in so many of the time at most.
+/// Computing the best configuration takes at most one part in this many of the time.
 const BEST_SHARE: u32 = 20;
 
 /// Shows a running study. Lines are written to `W`; a line that cannot be written is dropped.
@@ -100,7 +100,7 @@ impl<W: Write> Observer for Show<W> {
         self.begun = Some(Instant::now());
         self.before = Counts::of(study).ended();
         if self.before > 0 {
-            self.line(&format!("going on after {}", Counts::of(study)));
+            self.line(&format!("continuing after {}", Counts::of(study)));
         }
     }
 

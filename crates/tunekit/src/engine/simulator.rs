@@ -1,7 +1,7 @@
-//! `Simulator`: runs a study on workers that exist on paper, against a clock that jumps from event to event.
+//! `Simulator`: runs a study on simulated workers, with a clock that jumps from event to event.
 //!
-//! Nothing is measured and nothing waits: reports and their durations come from a function of the caller's. So hours of
-//! many workers pass in seconds, and are the same every time.
+//! Nothing is measured and nothing waits: reports and their durations come from the caller's function. So hours of many
+//! workers pass in seconds, with the same result every time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,7 +11,7 @@ use crate::rules::searcher::SuggestError;
 use crate::rules::study::{Study, TellError};
 use crate::words::trial::{Ask, Assignment, Decision, Measured, Outcome, Trial};
 
-/// Workers on paper.
+/// Simulated workers.
 ///
 /// ```
 /// use tunekit::{Domain, Metric, SchedulerKind, SearcherKind, Setup, Space, Study};
@@ -43,25 +43,25 @@ pub struct Simulator {
 pub struct Simulation {
     /// When it ended.
     pub seconds: f64,
-    /// Time in which workers were busy, summed over them.
+    /// The busy time of all workers, summed.
     pub busy_seconds: f64,
-    /// Time in which workers were free and had nothing to do although the study was not over, summed over them.
+    /// The idle time of all workers before the end of the study, summed.
     pub idle_seconds: f64,
     /// Number of reports.
     pub reports: u64,
 }
 
-/// Why a simulation broke off.
+/// Why a simulation ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimulationError {
     /// The searcher has no suggestion.
     #[error(transparent)]
     Suggest(#[from] SuggestError),
-    /// The study does not take a report: the study was in use before, or the steps do not follow.
+    /// The study refuses a report, because it was used before or because the steps do not increase.
     #[error(transparent)]
     Tell(#[from] TellError),
-    /// The objective took no time, or less than none.
+    /// A step's time is not positive.
     #[error("step {step} took {seconds} s; a step takes a positive, finite time")]
     Seconds {
         /// The step.
@@ -69,7 +69,7 @@ pub enum SimulationError {
         /// The time it took.
         seconds: f64,
     },
-    /// Trials fail as they start, so that no time passes.
+    /// Trials fail at their start, so no time passes.
     #[error("{count} trials in a row failed at their start ({reason}); mend the objective, or limit the trials")]
     Stuck {
         /// The number of trials.
@@ -99,32 +99,32 @@ enum Happening {
 }
 
 impl Simulator {
-    /// So many workers, which start and stop in no time.
+    /// A simulator with this number of workers, which start and stop without delay.
     pub fn new(workers: usize) -> Self {
         Self { workers, start_seconds: 0.0, stop_seconds: 0.0 }
     }
 
-    /// With workers that take so long to start a trial, or to go on with one.
+    /// With a delay before a worker starts or continues a trial.
     #[must_use]
     pub fn start_seconds(self, seconds: f64) -> Self {
         Self { start_seconds: seconds.max(0.0), ..self }
     }
 
-    /// With workers that take so long to be free again after a trial was paused or stopped.
+    /// With a delay before a worker is free again after a trial was paused or stopped.
     #[must_use]
     pub fn stop_seconds(self, seconds: f64) -> Self {
         Self { stop_seconds: seconds.max(0.0), ..self }
     }
 
-    /// Runs `study` until `end`, in seconds, or until it is done. `objective` gives a trial's report at a step, and the
+    /// Runs `study` until `end`, in seconds, or until it is done. `objective` gives a trial's report at a step and the
     /// duration of that step; an error fails the trial. A report is a value or, with further objectives and
     /// constraints, a [`Measured`]. A trial reports at 1, 2, ... up to the study's maximal resource (1 without one),
-    /// and goes on from its last step after a pause. In a cost-aware study its cost is the time that its steps took.
-    /// Trials that run at the end stay open.
+    /// and continues from its last step after a pause. In a cost-aware study its cost is the time of its steps. Trials
+    /// that run at `end` stay open.
     ///
     /// # Errors
-    /// The searcher has no suggestion, the study was in use before, a step takes no time, or 10,000 trials in a row
-    /// fail at their start.
+    /// The searcher has no suggestion, the study was used before, a step's time is not positive, or 10,000 trials in a
+    /// row fail at their start.
     pub fn run<M: Into<Measured>>(
         &self,
         study: &mut Study,
@@ -222,7 +222,7 @@ impl Simulator {
     }
 }
 
-/// In a study that heeds costs, a trial's cost is the time that its steps took.
+/// In a cost-aware study, a trial's cost is the time of its steps.
 fn costing(measured: impl Into<Measured>, seconds: f64, study: &Study) -> Measured {
     let measured = measured.into();
     let cost = if study.header().cost_aware { Some(seconds) } else { measured.cost };

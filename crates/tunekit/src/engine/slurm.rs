@@ -1,12 +1,12 @@
 //! `Slurm`: a study's trials in a Slurm cluster, as a pool of agents in its jobs.
 //!
-//! A pilot is one job whose nodes run an agent each, and the agents take one trial after the other; otherwise a job is
-//! submitted for each trial that waits. Either way the agents connect to the tuner ([`Pool`]), so that a report is
-//! answered at once and the loss of a node shows by its connection. Slurm is asked how its jobs stand only while that
-//! is in doubt, and at most every [`LOOK_EVERY`]; at the end a few times, a second apart, while programs are ended.
+//! A pilot is one job with an agent on each node, and the agents take one trial after the other. Without a pilot, a job
+//! is submitted for each waiting trial. Either way the agents connect to the tuner ([`Pool`]), so a report is answered
+//! at once, and a lost node shows by its connection. Slurm is asked for the state of jobs only if that is in doubt, and
+//! at most every [`LOOK_EVERY`]; at the end a few times, a second apart, while programs are ended.
 //!
-//! The jobs of a study have a name that comes from its folder. So a study that goes on after its tuner was killed finds
-//! and ends those that were left. The folder must be on a file system that the nodes share.
+//! The name of a study's jobs is derived from its folder. So a study that continues after its tuner was killed finds
+//! and ends the jobs that were left. The folder must be on a file system that the nodes share.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -39,10 +39,10 @@ const TICK: Duration = Duration::from_millis(50);
 const MOST_FUTILE: u32 = 3;
 /// Agents that have nothing to end go within this time.
 const TO_LEAVE: Duration = Duration::from_secs(3);
-/// Bytes of a job's output that are looked at for an error's text.
+/// The number of bytes of a job's output that are searched for an error's text.
 const TAIL: usize = 2000;
 
-/// Why a study cannot go on in a Slurm cluster.
+/// Why a study cannot continue in a Slurm cluster.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SlurmError {
@@ -54,7 +54,7 @@ pub enum SlurmError {
         /// Why not.
         source: io::Error,
     },
-    /// The address for the agents cannot be had.
+    /// The address for the agents is not available.
     #[error("cannot listen at {address}: {source}; name another address as `listen` in [backend]")]
     Listen {
         /// The address.
@@ -65,7 +65,7 @@ pub enum SlurmError {
     /// A command of Slurm failed.
     #[error(transparent)]
     Command(#[from] SlurmCommandError),
-    /// `sbatch` did not say which job it made.
+    /// `sbatch` did not print the number of its job.
     #[error("`sbatch` did not answer with the number of a job, but with `{0}`")]
     NoNumber(String),
     /// Jobs end before their agents connect.
@@ -83,7 +83,7 @@ pub enum SlurmError {
         /// The end of its output.
         last: String,
     },
-    /// A job waits in the queue for too long.
+    /// A job has waited in the queue for too long.
     #[error("job {job} has waited in the queue for {} s; raise queue_timeout_s in [backend], or ask for less", waited.as_secs())]
     Queue {
         /// The job.
@@ -163,7 +163,8 @@ impl Slurm {
         let mut jobs = Jobs::new(&self.options, self.nodes, self.grace);
         let mut looked: Option<Duration> = None;
         loop {
-            // Before the agents are counted: one that greets in between is counted twice, and not left out.
+            // Read before the agents are counted: an agent that connects in between is counted twice rather than left
+            // out.
             jobs.heed(|job| self.pool.has_greeted(job), began.elapsed());
             let standing = self.pool.standing();
             for _ in 0..jobs.due(standing.waiting, standing.idle, began.elapsed()) {
@@ -186,10 +187,10 @@ impl Slurm {
             if in_doubt && may_look && jobs.oldest(now).is_some_and(|oldest| oldest >= LOOK_EVERY.min(TO_LEAVE)) {
                 looked = Some(now);
                 match queue(&self.name).await {
-                    // Jobs go on running while a controller does not answer.
-                    Err(error) => tracing::warn!(%error, "Slurm does not say how its jobs stand"),
+                    // Jobs continue to run while a controller does not answer.
+                    Err(error) => tracing::warn!(%error, "Slurm does not report the state of its jobs"),
                     Ok(answer) => {
-                        // An agent may have greeted and ended meanwhile.
+                        // An agent may have connected and ended meanwhile.
                         jobs.heed(|job| self.pool.has_greeted(job), began.elapsed());
                         for (job, ended) in jobs.end_all_but(&slurm::alive(&answer), began.elapsed()) {
                             let Ended::Futile(count) = ended else {
@@ -257,7 +258,7 @@ impl Slurm {
     async fn gone(&self) {
         loop {
             match queue(&self.name).await {
-                Err(error) => tracing::warn!(%error, "Slurm does not say how its jobs stand"),
+                Err(error) => tracing::warn!(%error, "Slurm does not report the state of its jobs"),
                 Ok(answer) => {
                     if !slurm::alive(&answer).values().any(|state| slurm::has_begun(state)) {
                         return;

@@ -214,6 +214,7 @@ struct Stop {
     max_cost: Option<f64>,
     target: Option<f64>,
     plateau: Option<u64>,
+    noise_floor: Option<f64>,
     all: Vec<All>,
 }
 
@@ -226,6 +227,7 @@ struct All {
     max_cost: Option<f64>,
     target: Option<f64>,
     plateau: Option<u64>,
+    noise_floor: Option<f64>,
 }
 
 impl All {
@@ -237,6 +239,7 @@ impl All {
             max_cost: self.max_cost,
             target: self.target,
             plateau: self.plateau,
+            noise_floor: self.noise_floor,
         };
         if all.is_empty() {
             return Err("an entry of all in [stop] has no limit; name those that must be reached together".to_owned());
@@ -321,7 +324,7 @@ impl StudyFile {
             points_to_evaluate: raw.points_to_evaluate,
             ..Setup::new(space, metric).seed(raw.seed)
         };
-        setup.header().map_err(|error: SetupError| error.to_string())?;
+        let header = setup.header().map_err(|error: SetupError| error.to_string())?;
         let stop = StopRule {
             max_trials: raw.stop.max_trials,
             max_wall_time: seconds("max_wall_time_s", raw.stop.max_wall_time_s)?,
@@ -329,6 +332,7 @@ impl StudyFile {
             max_cost: raw.stop.max_cost,
             target: raw.stop.target,
             plateau: raw.stop.plateau,
+            noise_floor: raw.stop.noise_floor,
             all: raw.stop.all.into_iter().map(All::parse).collect::<Result<_, _>>()?,
         };
         let of_all = stop.all.iter().flat_map(|all| [("max_cost", all.max_cost), ("target", all.target)]);
@@ -337,6 +341,7 @@ impl StudyFile {
                 return Err(format!("{name} in [stop] is not a finite number; give one, or leave it out"));
             }
         }
+        stop.check(&header).map_err(|error| format!("[stop]: {error}"))?;
         if !stop.is_bounded() && !limits_cost {
             return Err(
                 "nothing ends this study; set max_trials, max_wall_time_s, max_measurements, max_cost, plateau or \
@@ -452,8 +457,19 @@ mod tests {
             ("[\"python3\", \"train.py\"]", "[]", "`command` is empty"),
             ("[stop]", "[stop]\nall = [{}]", "has no limit"),
             ("[stop]", "[stop]\nall = [{ target = nan }]", "not a finite number"),
+            (
+                "[stop]",
+                "[stop]\nnoise_floor = 0.0",
+                "[stop]: noise_floor is 0; it is a factor on the noise from 0.1 to 10",
+            ),
+            ("[stop]", "[stop]\nall = [{ noise_floor = 11, max_trials = 9 }]", "noise_floor is 11"),
+            ("max_trials = 20\n        max_wall_time_s = 90", "noise_floor = 1.0", "nothing ends this study"),
             ("[stop]", "[backend]\nmode = \"job\"\n[stop]", "mode in [backend] is of kind \"slurm\""),
-            ("[stop]", "[backend]\nkind = \"slurm\"\noptions = [\"x.sh\"]\n[stop]", "`x.sh` is no option of sbatch"),
+            (
+                "[stop]",
+                "[backend]\nkind = \"slurm\"\noptions = [\"x.sh\"]\n[stop]",
+                "`x.sh` is not an option of sbatch",
+            ),
             ("[stop]", "[backend]\nkind = \"slurm\"\nmode = \"job\"\nnodes = 2\n[stop]", "nodes in [backend]"),
         ] {
             let text = TEXT.replace(from, to);
@@ -461,5 +477,15 @@ mod tests {
             let error = parse(&text).unwrap_err();
             assert!(error.contains(says) && !error.contains('\n'), "{from}: {error}");
         }
+    }
+
+    #[test]
+    fn a_noise_floor_needs_noise() {
+        let text = TEXT.replace("[stop]", "[stop]\nnoise_floor = 0.5");
+        assert_eq!(parse(&text).unwrap().stop.noise_floor, Some(0.5));
+        let error = parse(&text.replace("workers = 2", "noise = \"deterministic\"")).unwrap_err();
+        let says =
+            "[stop]: noise_floor is 0.5, but `mean_loss` is deterministic and has no noise; leave noise_floor out";
+        assert_eq!(error, says);
     }
 }

@@ -1,12 +1,12 @@
 //! `StudyFolder`: the folder of a study of a program, and the study's run in it.
 //!
 //! - `study.toml`: the study file, with the folder in which the program runs.
-//! - `journal.jsonl`: the truth. All else but the trials' output is made of it.
-//! - `results.csv`, `measurements.csv`: a row a trial, a row a measurement; kept current while the study runs.
+//! - `journal.jsonl`: all events. All other files but the trials' output are derived from it.
+//! - `results.csv`, `measurements.csv`: one row per trial, one row per measurement; kept current while the study runs.
 //! - `trials/7`: the output of the runs of trial 7 in `stdout` and `stderr`, and its `config.json`.
-//! - `checkpoints`: the states from which paused trials go on.
-//! - `optuna.log`: where the study file asks for it, the same for Optuna and its dashboard.
-//! - `slurm`: where Slurm runs the programs, its scripts and the output of the jobs.
+//! - `checkpoints`: the states from which paused trials continue.
+//! - `optuna.log`: on request, the study for Optuna and its dashboard.
+//! - `slurm`: with Slurm, the scripts and the output of the jobs.
 //! - `lock`: held by the process that runs the study.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -32,7 +32,7 @@ use crate::rules::study::{SetupError, Study};
 use crate::words::backend::Backend;
 use crate::words::trial::{Assignment, Decision, TrialId};
 
-/// The file whose lock the process has that runs the study.
+/// The file that the process locks that runs the study.
 const LOCK_NAME: &str = "lock";
 /// The least time between two writes of the tables.
 const TABLES_EVERY: Duration = Duration::from_secs(1);
@@ -59,13 +59,13 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder is no study's.
+    /// The folder does not hold a study.
     #[error("{} holds no study; name a folder that `tunekit run --out` made", path.display())]
     NoStudy {
         /// The folder.
         path: PathBuf,
     },
-    /// There is something in the folder that would be overwritten.
+    /// A file in the folder would be overwritten.
     #[error("{} holds a `{name}` but no study; use another folder", path.display())]
     Foreign {
         /// The folder.
@@ -82,19 +82,19 @@ pub enum FolderError {
         what: &'static str,
         /// The folder's.
         found: String,
-        /// The one that is asked for.
+        /// The requested study.
         asked: String,
     },
     /// The study file cannot be used.
     #[error(transparent)]
     File(#[from] StudyFileError),
-    /// The journal cannot be gone on with.
+    /// The journal cannot be continued.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal is no study's.
+    /// The journal does not hold a study.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The setup cannot be worked with.
@@ -106,16 +106,16 @@ pub enum FolderError {
     /// Slurm cannot be used.
     #[error(transparent)]
     Slurm(#[from] SlurmError),
-    /// The study did not come to an end of its own.
+    /// The study was interrupted.
     #[error(transparent)]
     Tuner(#[from] TunerError),
-    /// A table cannot be written; the journal has all of it.
+    /// A table cannot be written; the journal has its content.
     #[error(transparent)]
     Table(#[from] WriteError),
 }
 
 impl FolderError {
-    /// Whether the request is wrong, rather than the work: nothing was run.
+    /// Whether the request was wrong, so that nothing was run.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::InUse { .. }
@@ -166,7 +166,7 @@ pub struct StudyFolder {
 }
 
 impl StudyFolder {
-    /// The folder at this path, which need not be there yet.
+    /// The folder at this path, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -193,7 +193,7 @@ impl StudyFolder {
         Ok(StudyFile::read(path)?)
     }
 
-    /// The study as its journal has it, to be read: another process may be running it.
+    /// The study from its journal, for reading: another process may be running it.
     ///
     /// # Errors
     /// There is no journal, or it is damaged.
@@ -219,8 +219,8 @@ impl StudyFolder {
         running
     }
 
-    /// Runs a study in this folder, or goes on with it: until its stop rule, the handle, or an error ends it. Programs
-    /// that run then are ended before this returns.
+    /// Runs or continues a study in this folder, until its stop rule, the handle, or an error ends it. Programs that
+    /// still run are ended before this returns.
     ///
     /// # Errors
     /// The folder is in use or belongs to another study, or the study cannot go on. The measurements are in the
@@ -284,7 +284,7 @@ impl StudyFolder {
         error.map_or(Ok(tuning), |error| Err(error.into()))
     }
 
-    /// Makes the folder this study's, and holds it until the lock is dropped.
+    /// Prepares the folder for this study, and locks it until the lock is dropped.
     ///
     /// # Errors
     /// It is in use, or of another study.

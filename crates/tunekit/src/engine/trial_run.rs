@@ -1,6 +1,6 @@
-//! `TrialRun`: one run of one trial, as the closure that is tuned sees it.
+//! `TrialRun`: one run of one trial, from the view of the tuned closure.
 //!
-//! It decides nothing: it sends its reports to the tuner, and the tuner answers.
+//! It sends its reports to the tuner, and the tuner decides.
 
 use std::path::{Path, PathBuf};
 
@@ -73,47 +73,47 @@ impl TrialRun {
         self.job.resource
     }
 
-    /// The step of the next report: 1 where nothing was measured yet, one more than the last that counts otherwise. A
-    /// trial runs up to [`TrialRun::resource`], that step included.
+    /// The step of the next report: one more than the last step that counts, or 1 if nothing was measured yet. A trial
+    /// runs up to and including [`TrialRun::resource`].
     pub fn next_step(&self) -> u64 {
         self.next_step
     }
 
-    /// Whether the trial goes on from a pause.
+    /// Whether the trial continues after a pause.
     pub fn resumed(&self) -> bool {
         self.job.resumed
     }
 
-    /// The checkpoint from which it goes on: its own or, if the trial is a copy, another trial's. `None`: it starts
-    /// from nothing.
+    /// The checkpoint from which it continues: its own or, if the trial is a copy, another trial's. `None`: it starts
+    /// from the beginning.
     pub fn from(&self) -> Option<Checkpoint> {
         self.job.from
     }
 
-    /// A folder of this run's own, if the tuner has one for checkpoints
-    /// ([`Tuner::checkpoints`](crate::Tuner::checkpoints)). At first it holds the state in which the trial paused; for
-    /// a copy, the state of the other trial at [`TrialRun::from`]; otherwise nothing.
+    /// This run's own folder, if the tuner keeps checkpoints ([`Tuner::checkpoints`](crate::Tuner::checkpoints)). At
+    /// first it holds the state in which the trial paused, or, for a copy, the state of the other trial at
+    /// [`TrialRun::from`]; otherwise it is empty.
     ///
-    /// Save before reporting: a report that is answered with [`Decision::Pause`] takes the folder away as it is, for
-    /// the run that goes on from there. Only a report at [`TrialRun::resource`] or later is answered so.
+    /// Save before reporting: a report that is answered with [`Decision::Pause`] takes the folder in its present state,
+    /// for the run that continues from there. Only reports at [`TrialRun::resource`] or later get this answer.
     pub fn checkpoint(&self) -> Option<&Path> {
         self.checkpoint.as_deref()
     }
 
-    /// The trial's measurements before this run, in the order of its steps: those before a pause or, where reports are
+    /// The trial's measurements before this run, in the order of its steps: those before a pause or, if reports are
     /// replicates, before an interruption. Empty for a trial that starts, or starts over.
     pub fn kept(&self) -> &[f64] {
         &self.before.kept
     }
 
-    /// Number of measurements in [`TrialRun::kept`] that were made before an interruption, so that the run need not
-    /// repeat them: a trial that is to be measured n times needs that many fewer. 0 where the trial only goes on from a
-    /// pause, because the study accounts for those already.
+    /// Number of measurements in [`TrialRun::kept`] that were made before an interruption. The run need not repeat
+    /// them: a trial that should be measured n times needs that many fewer. It is 0 after a pause, because the study
+    /// has counted those measurements already.
     pub fn already(&self) -> usize {
         if self.job.after.is_some() && !self.job.resumed { self.before.kept.len() } else { 0 }
     }
 
-    /// Cost of the trial before this run, where it was reported. The cost in a report is that of all runs together.
+    /// Cost of the trial before this run, if it was reported. The cost in a report is that of all runs together.
     pub fn spent(&self) -> f64 {
         self.before.spent
     }
@@ -124,7 +124,7 @@ impl TrialRun {
         self.cost
     }
 
-    /// 1, and one more each time the trial was interrupted and starts again.
+    /// 1 plus the number of interruptions after which the trial started again.
     pub fn attempt(&self) -> u32 {
         self.job.attempt
     }
@@ -134,7 +134,7 @@ impl TrialRun {
         self.seed
     }
 
-    /// Reports a measurement at the next step (1, 2, ..., or counting on from the trial's last step), waits until it is
+    /// Reports a measurement at the next step (1, 2, ..., or after the trial's last step), waits until it is
     /// journalled, and returns the study's decision. The report may carry the trial's cost so far: see
     /// [`Study::report`](crate::Study::report).
     pub async fn report(&mut self, measured: impl Into<Measured>) -> Decision {
@@ -148,7 +148,7 @@ impl TrialRun {
     /// Reports a measurement at a step above the last one.
     ///
     /// # Errors
-    /// The step does not increase, the cost is no positive number, or the trial has paused.
+    /// The step does not increase, the cost is not a positive number, or the trial has paused.
     pub async fn report_at(&mut self, step: u64, measured: impl Into<Measured>) -> Result<Decision, TellError> {
         let (answer, decision) = oneshot::channel();
         let measured = measured.into();

@@ -33,7 +33,7 @@ use crate::doors::journal::{JournalError, JournalFile};
 use crate::rules::experiment::Experiment;
 use crate::rules::scheduler::Scheduler;
 use crate::rules::searcher::{Searcher, SuggestError};
-use crate::rules::stop::{StopRule, StoppedBy, Tally};
+use crate::rules::stop::{StopRule, StopRuleError, StoppedBy, Tally};
 use crate::rules::stream::Stream;
 use crate::rules::study::{Setup, Study, TellError};
 use crate::words::event::Event;
@@ -69,6 +69,9 @@ pub enum TunerError {
     /// The number of workers is 0.
     #[error("a tuner with 0 workers never starts a trial; use at least 1")]
     NoWorkers,
+    /// The stop rule is none of this study.
+    #[error("the stop rule cannot be used: {0}")]
+    StopRule(#[from] StopRuleError),
     /// Nothing would ever end it.
     #[error("nothing ends this tuner; set max_trials, max_wall_time or a stop handle")]
     Endless,
@@ -291,7 +294,9 @@ impl Tuner {
         }
         let (study, journal) = open(self.setup, self.own, self.journal)?;
         let before = study.elapsed().unwrap_or_default();
-        let tally = Tally::of(study.trials(), study.header());
+        self.rule.check(study.header())?;
+        let mut tally = Tally::of(study.trials(), study.header());
+        tally.judged(study.judged_floor());
         let checkpoints = self.checkpoints.map(|path| CheckpointFolder::open(&path, study.header())).transpose()?;
         let mut session = Session {
             study,
@@ -390,7 +395,8 @@ struct Asked {
     study: Study,
     checkpoints: Option<CheckpointFolder>,
     removed: Result<(), CheckpointError>,
-    ask: Result<Ask, SuggestError>,
+    /// `None` if the noise floor was judged instead, which may end the study.
+    ask: Option<Result<Ask, SuggestError>>,
 }
 
 /// The time between two ticks of the observers.
@@ -447,10 +453,15 @@ impl Session {
             }
             let mut next = self.take_held();
             if next.is_none() && self.runs.len() < limits.workers {
-                let asked = while_running(self.start_asking()?, &mut running, &mut finished).await?;
+                let asked = while_running(self.start_asking(&limits.rule)?, &mut running, &mut finished).await?;
                 (self.study, self.checkpoints) = (asked.study, asked.checkpoints);
                 asked.removed?;
-                match asked.ask {
+                let Some(ask) = asked.ask else {
+                    self.store()?;
+                    self.tally.judged(self.study.judged_floor());
+                    continue;
+                };
+                match ask {
                     Err(source) => break End::Suggest(source),
                     Ok(Ask::Trial(job)) => {
                         self.store()?;
@@ -538,8 +549,9 @@ impl Session {
         self.runs.values().map(|run| run.trial).chain(self.held.iter().map(|job| job.trial)).collect()
     }
 
-    /// Sends the study to a blocking thread for its next answer. Checkpoints that it does not need are removed before.
-    fn start_asking(&mut self) -> Result<JoinHandle<Asked>, JournalError> {
+    /// Sends the study to a blocking thread for its next answer, or to judge its noise floor where that is due.
+    /// Checkpoints that it does not need are removed before.
+    fn start_asking(&mut self, rule: &StopRule) -> Result<JoinHandle<Asked>, JournalError> {
         let now = self.now();
         self.study.at(now);
         let working = self.working();
@@ -552,9 +564,14 @@ impl Session {
         }
         let mut study = std::mem::replace(&mut self.study, Study::vacant());
         let mut checkpoints = self.checkpoints.take();
+        let floors: Vec<f64> = rule.floors().collect();
         Ok(tokio::task::spawn_blocking(move || {
             let removed = checkpoints.as_mut().map_or(Ok(()), |folder| folder.retain(&needed, &working));
-            let ask = study.ask();
+            let is_judged = !floors.is_empty() && study.is_floor_due();
+            if is_judged {
+                study.judge_floor(floors);
+            }
+            let ask = (!is_judged).then(|| study.ask());
             Asked { study, checkpoints, removed, ask }
         }))
     }

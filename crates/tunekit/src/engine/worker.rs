@@ -1,5 +1,5 @@
-//! A worker: takes trials from a study that is served elsewhere ([`Listener`](super::listen::Listener)), and runs the
-//! program for them.
+//! A worker: takes trials from a study that is served elsewhere ([`Listener`](super::listen::Listener)), over TCP or
+//! through a shared folder, and runs the program for them.
 //!
 //! Each of its places has a connection of its own. When that is lost the program is ended, because the trial is given
 //! to another worker, and the place connects again.
@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::line::{Carriers, Line};
 use super::program::{ProgramBackend, ProgramError};
 use super::stop::StopHandle;
 use super::study_file::StudyFile;
 use super::token::Token;
 use super::trial_run::{Before, Message, TrialRun};
+use crate::doors::shared::{self, SharedFolderError};
 use crate::rules::stream::Stream;
 use crate::rules::study::SetupError;
 use crate::rules::study::TellError;
@@ -33,43 +34,74 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A server answers that at once. A worker without the answer is cut off, and the server gives its trial to another one
 /// after the same time.
 const TO_ANSWER_BEAT: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
+/// A server answers the greeting within this time.
+const TO_GREET: Duration = Duration::from_secs(10);
 /// A server answers within this time: a searcher may think for long.
 const TO_ANSWER: Duration = Duration::from_secs(600);
 /// A worker tries so long to reach a server that it has lost, or not found yet.
 const TO_CONNECT: Duration = Duration::from_secs(60);
+/// The longest line of a server that is taken from a folder: its study's header may hold earlier results.
+const LONGEST_ANSWER: u64 = 1 << 28;
 /// Why a server that is silent counts as lost.
 const SILENT: &str = "it does not answer";
 /// The time between two tries, and between two questions where there is nothing to do.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// The way to a server.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ServerAddress {
+    /// Over TCP.
+    Tcp {
+        /// Its address.
+        address: SocketAddr,
+        /// The token that it asks for.
+        token: Token,
+    },
+    /// Through a folder that the server sees, too, and that is the worker's owner's alone.
+    Folder(PathBuf),
+}
+
+impl std::fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => write!(f, "{address}"),
+            Self::Folder(path) => write!(f, "in folder {}", path.display()),
+        }
+    }
+}
 
 /// Why a worker ended before the study did.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerError {
     /// The server cannot be reached.
-    #[error("server {address} cannot be reached: {reason}; start `tunekit serve --listen` there, or name another")]
+    #[error("server {server} cannot be reached: {reason}; start `tunekit serve` there, or name another")]
     Unreachable {
         /// The server.
-        address: SocketAddr,
+        server: String,
         /// Why not.
         reason: String,
     },
     /// The server refuses the token, or a request.
-    #[error("server {address} refuses: {reason}")]
+    #[error("server {server} refuses: {reason}")]
     Refused {
         /// The server.
-        address: SocketAddr,
+        server: String,
         /// The server's reason.
         reason: String,
     },
     /// The server's study is another one than the worker's.
-    #[error("server {address} has another study: {difference}; give both the same study file")]
+    #[error("server {server} has another study: {difference}; give both the same study file")]
     OtherStudy {
         /// The server.
-        address: SocketAddr,
+        server: String,
         /// The first part that differs.
         difference: String,
     },
+    /// The folder is not the owner's alone.
+    #[error(transparent)]
+    Folder(SharedFolderError),
     /// The setup cannot be worked with.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -90,23 +122,28 @@ pub struct WorkerOptions {
     pub job: Option<String>,
 }
 
-/// Takes trials of the study from the server at `address` and runs them in `file.workers` places, with their folders in
+/// Takes trials of the study from a server and runs them in `file.workers` places, with their folders in
 /// `folder`, until the study is over or the handle says so. The number of trials it told.
 ///
 /// # Errors
-/// The server cannot be reached for a minute, refuses the token, or has another study.
+/// The server cannot be reached for a minute, refuses the token, or has another study; or others may use its folder.
 pub async fn work(
-    address: SocketAddr,
-    token: &Token,
+    server: &ServerAddress,
     file: &StudyFile,
     folder: &Path,
     options: &WorkerOptions,
     stop: &StopHandle,
 ) -> Result<u64, WorkerError> {
+    if let ServerAddress::Folder(path) = server
+        && let Err(error @ SharedFolderError::Public { .. }) = shared::check(path)
+    {
+        return Err(WorkerError::Folder(error));
+    }
     let header = file.setup.header()?;
     let make = if options.shares_folder { ProgramBackend::sharing } else { ProgramBackend::new };
     let backend = make(file.program.clone(), &header, folder, file.workers)?;
-    let place = Place { address, token, header: &header, backend: &backend, options };
+    let carriers = Carriers::default();
+    let place = Place { server, carriers: &carriers, header: &header, backend: &backend, options };
     let places = futures::future::try_join_all((0..file.workers).map(|_| place.work()));
     let told = tokio::select! {
         biased;
@@ -114,13 +151,14 @@ pub async fn work(
         told = places => told,
     };
     backend.settle().await;
+    carriers.settle().await;
     Ok(told?.into_iter().sum())
 }
 
 /// One of a worker's places.
 struct Place<'a> {
-    address: SocketAddr,
-    token: &'a Token,
+    server: &'a ServerAddress,
+    carriers: &'a Carriers,
     header: &'a Header,
     backend: &'a ProgramBackend,
     options: &'a WorkerOptions,
@@ -165,7 +203,7 @@ impl Place<'_> {
                         since = Instant::now();
                     }
                     if since.elapsed() >= TO_CONNECT {
-                        return Err(WorkerError::Unreachable { address: self.address, reason });
+                        return Err(WorkerError::Unreachable { server: self.server.to_string(), reason });
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -173,34 +211,46 @@ impl Place<'_> {
         }
     }
 
+    /// A connection that has greeted, and the answer to that.
+    async fn connect(&self, probe: bool) -> Result<(Line, Json), String> {
+        let connecting = async {
+            match self.server {
+                ServerAddress::Tcp { address, .. } => TcpStream::connect(address).await.map(Line::tcp),
+                ServerAddress::Folder(path) => self.carriers.connect(path, LONGEST_ANSWER).await,
+            }
+        };
+        let connected = timeout(TO_GREET, connecting).await.map_err(|_| SILENT.to_owned())?;
+        let mut line = connected.map_err(|error| error.to_string())?;
+        let token = match self.server {
+            ServerAddress::Tcp { token, .. } => Some(token.text()),
+            ServerAddress::Folder(_) => None,
+        };
+        let job = self.options.job.as_ref().filter(|_| !probe);
+        let beat = HEARTBEAT.as_secs_f64();
+        let auth = json!({ "op": "auth", "token": token, "heartbeat_s": beat, "job": job, "probe": probe });
+        let answer = line.ask_within(TO_GREET, &auth).await?;
+        Ok((line, answer))
+    }
+
     /// One connection.
     async fn session(&self, told: &mut u64, is_connected: &mut bool) -> Result<Ended, WorkerError> {
-        let connecting = timeout(Duration::from_secs(10), TcpStream::connect(self.address)).await;
-        let stream = match connecting {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Ok(Ended::Lost(error.to_string())),
-            Err(_) => return Ok(Ended::Lost(SILENT.to_owned())),
+        let (mut line, greeted) = match self.connect(false).await {
+            Ok(connected) => connected,
+            Err(reason) => return Ok(Ended::Lost(reason)),
         };
-        let mut line = Wire::over(stream);
-        let auth = json!({ "op": "auth", "token": self.token.text(), "heartbeat_s": HEARTBEAT.as_secs_f64(), "job": self.options.job });
-        for request in [auth, json!({ "op": "header" })] {
-            let answer = match line.ask(&request).await {
-                Ok(answer) => answer,
-                Err(reason) => return Ok(Ended::Lost(reason)),
-            };
-            if let Some(reason) = answer["error"].as_str() {
-                return Err(WorkerError::Refused { address: self.address, reason: reason.to_owned() });
-            }
-            if request["op"] == "header" {
-                let theirs = match serde_json::from_value(answer) {
-                    Ok(Event::Header(theirs)) => *theirs,
-                    _ => return Ok(Ended::Lost("its answer does not read".to_owned())),
-                };
-                if let Some(difference) = theirs.difference(self.header) {
-                    let difference = difference.to_string();
-                    return Err(WorkerError::OtherStudy { address: self.address, difference });
-                }
-            }
+        self.heed_refusal(&greeted)?;
+        let answer = match line.ask(&json!({ "op": "header" })).await {
+            Ok(answer) => answer,
+            Err(reason) => return Ok(Ended::Lost(reason)),
+        };
+        self.heed_refusal(&answer)?;
+        let theirs = match serde_json::from_value(answer) {
+            Ok(Event::Header(theirs)) => *theirs,
+            _ => return Ok(Ended::Lost("its answer does not read".to_owned())),
+        };
+        if let Some(difference) = theirs.difference(self.header) {
+            let difference = difference.to_string();
+            return Err(WorkerError::OtherStudy { server: self.server.to_string(), difference });
         }
         *is_connected = true;
         loop {
@@ -211,9 +261,7 @@ impl Place<'_> {
             if answer["done"] == true {
                 return Ok(Ended::Over);
             }
-            if let Some(reason) = answer["error"].as_str() {
-                return Err(WorkerError::Refused { address: self.address, reason: reason.to_owned() });
-            }
+            self.heed_refusal(&answer)?;
             if answer["wait"] == true {
                 let pause = answer["pause_s"].as_f64().and_then(|pause| Duration::try_from_secs_f64(pause).ok());
                 tokio::time::sleep(pause.unwrap_or(PAUSE).min(TO_CONNECT)).await;
@@ -235,8 +283,14 @@ impl Place<'_> {
         }
     }
 
+    fn heed_refusal(&self, answer: &Json) -> Result<(), WorkerError> {
+        let refused =
+            |reason: &str| WorkerError::Refused { server: self.server.to_string(), reason: reason.to_owned() };
+        answer["error"].as_str().map_or(Ok(()), |reason| Err(refused(reason)))
+    }
+
     /// Runs a trial, passes its reports on, and tells how it ended. Dropped, it ends the program.
-    async fn trial(&self, line: &mut Wire, asked: Asked) -> Result<(), String> {
+    async fn trial(&self, line: &mut Line, asked: Asked) -> Result<(), String> {
         let Asked { trial, config, resource, resumed, from, after, attempt, spent, checkpoint } = asked;
         let config = self.header.space.conform(&config).map_err(|error| error.to_string())?;
         let last_step = after.or(from.map(|from| from.resource)).unwrap_or(0);
@@ -302,7 +356,7 @@ impl Place<'_> {
 
     /// Asks while the program runs. A searcher may think for long, so other connections show meanwhile whether the
     /// server is there: a worker that is cut off must end its program, for its trial is given to another one.
-    async fn ask_and_look(&self, line: &mut Wire, request: &Json) -> Result<Json, String> {
+    async fn ask_and_look(&self, line: &mut Line, request: &Json) -> Result<Json, String> {
         let mut asking = std::pin::pin!(line.ask(request));
         let mut looking = std::pin::pin!(async {
             loop {
@@ -323,15 +377,10 @@ impl Place<'_> {
 
     /// Whether the server answers on a connection of its own.
     async fn look(&self) -> Result<(), String> {
-        let stream = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
-        let mut line = Wire::over(stream);
-        for request in [json!({ "op": "auth", "token": self.token.text(), "probe": true }), json!({ "op": "ping" })] {
-            let answer = line.ask(&request).await?;
-            if let Some(reason) = answer["error"].as_str() {
-                return Err(reason.to_owned());
-            }
-        }
-        Ok(())
+        let (mut line, greeted) = self.connect(true).await?;
+        let answer = line.ask(&json!({ "op": "ping" })).await?;
+        let refused = [greeted, answer].iter().find_map(|answer| answer["error"].as_str().map(str::to_owned));
+        refused.map_or(Ok(()), Err)
     }
 }
 
@@ -345,19 +394,7 @@ fn all_finite(outcome: Outcome) -> Outcome {
     wrong.map_or(outcome, |value| Outcome::Failed(format!("the measurement is {value}, not a finite number")))
 }
 
-/// A connection to a server.
-struct Wire {
-    input: BufReader<OwnedReadHalf>,
-    output: OwnedWriteHalf,
-}
-
-impl Wire {
-    fn over(stream: TcpStream) -> Self {
-        let _ = stream.set_nodelay(true);
-        let (input, output) = stream.into_split();
-        Self { input: BufReader::new(input), output }
-    }
-
+impl Line {
     async fn ask(&mut self, request: &Json) -> Result<Json, String> {
         self.ask_within(TO_ANSWER, request).await
     }
@@ -368,10 +405,12 @@ impl Wire {
             self.output.write_all(format!("{request}\n").as_bytes()).await?;
             self.input.read_line(&mut answer).await
         };
-        match timeout(longest, asking).await {
-            Ok(Ok(0)) => Err("it closed the connection".to_owned()),
+        let asked = timeout(longest, asking).await;
+        let why = |reason: &str| self.fault().unwrap_or(reason).to_owned();
+        match asked {
+            Ok(Ok(0)) => Err(why("it closed the connection")),
             Ok(Ok(_)) => serde_json::from_str(&answer).map_err(|error| format!("its answer does not read: {error}")),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(error)) => Err(why(&error.to_string())),
             Err(_) => Err(SILENT.to_owned()),
         }
     }

@@ -1,6 +1,6 @@
 //! `Advice`: a scheduler's knowledge that searchers, recommendations and keepers of checkpoints use.
 //!
-//! It is data, answered at once, so that a wrapper passes all of it on and a history needs to know no scheduler.
+//! It is plain data, answered at once. So a wrapper passes all of it on, and a history need not know the scheduler.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use crate::words::plan::Plan;
 use crate::words::trial::{Checkpoint, TrialId};
 
-/// The answer of [`Scheduler::advice`](crate::scheduler::Scheduler::advice). The default is that of a scheduler which
-/// runs every trial to its end and compares trials by their values.
+/// The answer of [`Scheduler::advice`](crate::scheduler::Scheduler::advice). The default fits a scheduler that runs
+/// every trial to its end and compares trials by their values.
 ///
 /// Make one with `Advice { levels, ..Advice::default() }`, so that a new field needs no change. A wrapper changes
 /// fields of the wrapped scheduler's advice and passes on the others.
@@ -18,34 +18,34 @@ pub struct Advice {
     /// The resource at which searchers compare configurations: by their first report there or later. `None`: by each
     /// trial's value.
     pub fidelity: Option<u64>,
-    /// The resources at which trials are compared, increasing, the last of them that of a full run; empty where trials
-    /// are not compared on the way.
+    /// The resources at which trials are compared, increasing, up to that of a full run; empty if trials are not
+    /// compared before their end.
     pub levels: Vec<u64>,
-    /// For evolutionary searchers: the trials that the next new one is a child of.
+    /// For evolutionary searchers: the parents of the next new trial.
     pub parents: Option<Parents>,
-    /// Whether trials are compared by all objectives on the way, so that every report must carry the further ones.
+    /// Whether trials are compared by all objectives before their end, so that every report must carry the further
+    /// objectives.
     pub objectives: bool,
-    /// The samples without the estimated drift. `None` where no drift is evident.
+    /// The samples without the estimated drift. `None` if no drift is evident.
     pub corrected: Option<Corrected>,
-    /// The trial that leads, where trials are compared by more than their values: a study whose searcher has no model
+    /// The leading trial, if trials are compared by more than their values. A study whose searcher has no model
     /// recommends its configuration.
     pub incumbent: Option<TrialId>,
-    /// `Some` where reports are replicates: each is a measurement of the same thing, whatever the metric says of them.
-    /// The number is that of the replicates that a configuration needs before it may be recommended, if any
-    /// configuration has as many.
+    /// `Some` if reports are replicates, that is, measurements of the same thing, whatever the metric says. The number
+    /// is the minimum of replicates before a configuration may be recommended, if any configuration has that many.
     pub replicates: Option<u64>,
-    /// Paused trials that are measured on as long as they are listed here; a wrapper does not stop them.
+    /// Paused trials that will be measured further as long as they are listed here; a wrapper must not stop them.
     pub spared: Vec<TrialId>,
-    /// The checkpoints from which a later job may go on. The study also keeps those from which running trials went on.
-    /// The checkpoint that a job names MUST have been among them since it was made: the others are removed. `None`:
-    /// those of all paused trials.
+    /// The checkpoints from which a later job may continue. The study also keeps those from which running trials
+    /// continued. A checkpoint that a job names MUST have been listed ever since it was made, because unlisted ones are
+    /// removed. `None`: those of all paused trials.
     pub checkpoints: Option<Vec<Checkpoint>>,
-    /// The plan of the scheduler, as far as it is settled.
+    /// The plan of the scheduler, as far as it is decided.
     pub plan: Option<Plan>,
 }
 
-/// Samples by trial, computed when they are first asked for: many searchers never ask, and a study is told of every
-/// report.
+/// Samples by trial. They are computed on first use, because many searchers never use them and a study gets many
+/// reports.
 #[derive(Clone)]
 pub struct Corrected(Arc<LazyLock<Samples, Box<dyn FnOnce() -> Samples + Send>>>);
 

@@ -31,8 +31,8 @@ pub(crate) struct Factor {
 }
 
 impl Factor {
-    /// Factors a symmetric matrix, of which the lower triangle is read; with as much jitter as it takes. `None` if the
-    /// last rung is not enough, or the matrix holds something that is not finite.
+    /// Factors a symmetric matrix, whose lower triangle is read, with as much jitter as needed. `None` if the largest
+    /// jitter is not enough, or the matrix holds a number that is not finite.
     pub(crate) fn new(a: &[f64], n: usize) -> Option<Self> {
         let mean = (0..n).map(|i| a[i * n + i]).sum::<f64>() / n.max(1) as f64;
         if !mean.is_finite() {
@@ -52,8 +52,8 @@ impl Factor {
     }
 
     /// The factor of A with one more row and column: the covariances of the new row with the old ones, and its own
-    /// variance. A variance that rounding has made too small gets the jitter that it takes. Costs n^2 operations where
-    /// factoring anew costs n^3 / 3.
+    /// variance. A variance that rounding has made too small gets the jitter that it needs. Costs n^2 operations; a new
+    /// factorisation would cost n^3 / 3.
     pub(crate) fn extended(&self, row: &[f64], variance: f64) -> Option<Self> {
         let n = self.l.nrows();
         let mut half = row.to_vec();

@@ -16,7 +16,7 @@ pub enum CommandError {
     /// There is no command.
     #[error("`command` is empty; name the program first, as in [\"python3\", \"train.py\"]")]
     Empty,
-    /// A word holds a placeholder that nothing fills.
+    /// A word holds an unknown placeholder.
     #[error(
         "`{word}` in `command` holds {{{name}}}, which is no parameter; known are {known} (write {{{{{name}}}}} for \
          the braces themselves)"

@@ -1,11 +1,11 @@
-//! By how much one configuration beats another, with an interval that can be trusted.
+//! The difference between two configurations, with an interval.
 //!
-//! Baseline and candidate are measured in turn, so that a drift (of the network, of the neighbours) hits both of a pair
-//! alike and cancels. The interval of the ratio of paired means is Fieller's (1954, "Some problems in interval
-//! estimation", J. R. Stat. Soc. B 16): with b, c the samples, r = mean(c) / mean(b) is the ratio sought, and for every
-//! true r the differences c_i - r b_i have mean 0, so the interval is { r : (mean(c) - r mean(b))^2 <= t^2 (s_cc - 2 r
-//! s_bc + r^2 s_bb) / n } with t the quantile of Student's distribution with n - 1 degrees of freedom. It is exact for
-//! pairs from a bivariate normal distribution, at any n.
+//! Baseline and candidate are measured in turn, so a drift (of the network, of the machine's other work) affects both
+//! of a pair alike and cancels. The interval of the ratio of paired means is Fieller's (1954, "Some problems in
+//! interval estimation", J. R. Stat. Soc. B 16): with b, c the samples, r = mean(c) / mean(b) is the ratio sought, and
+//! for every true r the differences c_i - r b_i have mean 0, so the interval is { r : (mean(c) - r mean(b))^2 <= t^2
+//! (s_cc - 2 r s_bc + r^2 s_bb) / n } with t the quantile of Student's distribution with n - 1 degrees of freedom. It
+//! is exact for pairs from a bivariate normal distribution, at any n.
 
 use crate::words::trial::mean;
 
@@ -15,15 +15,15 @@ use super::distribution::{standard_deviation, student_half_width, student_quanti
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompareError {
-    /// The samples are pairs.
-    #[error("{baseline} baseline and {candidate} candidate samples are no pairs; measure them in turn, equally often")]
+    /// The samples are not pairs.
+    #[error("{baseline} baseline and {candidate} candidate samples are not pairs; measure them in turn, equally often")]
     Unpaired {
         /// Number of baseline samples.
         baseline: usize,
         /// Number of candidate samples.
         candidate: usize,
     },
-    /// One pair says nothing about the spread.
+    /// One pair gives no spread.
     #[error("{n} pair(s) are too few for an interval; measure at least 2")]
     TooFew {
         /// Number of pairs.
@@ -41,7 +41,7 @@ pub enum CompareError {
         /// The confidence given.
         confidence: f64,
     },
-    /// The baseline's own spread is so large that its mean could be zero, and the ratio anything.
+    /// The baseline's own spread is so large that its mean could be zero, and the ratio any number.
     #[error("{n} pairs spread too much for an interval at this confidence; measure more")]
     Unbounded {
         /// Number of pairs.
@@ -64,14 +64,14 @@ pub struct Improvement {
 }
 
 impl Improvement {
-    /// No difference at all, over `n` pairs: that of a configuration from itself.
+    /// No difference, over `n` pairs: the improvement of a configuration over itself.
     pub fn none(n: usize) -> Self {
         Self { estimate: 0.0, lower: 0.0, upper: 0.0, n }
     }
 }
 
-/// The relative improvement of `candidate` over `baseline`, positive samples of which smaller is better, the i-th of
-/// one measured next to the i-th of the other; `confidence` is 0.95 for a 95 % interval.
+/// The relative improvement of `candidate` over `baseline`. Samples are positive, smaller is better, and the i-th
+/// samples of both were measured next to each other. `confidence` is 0.95 for a 95 % interval.
 ///
 /// ```
 /// let baseline = [10.0, 11.0, 12.0, 10.5];
@@ -83,8 +83,8 @@ impl Improvement {
 /// ```
 ///
 /// # Errors
-/// Samples that are no pairs, fewer than two, not positive and finite, or that spread too much for an interval; for
-/// these, [`log_ratio_improvement`] finds one.
+/// The samples are not pairs, fewer than two, not positive and finite, or spread too much for an interval. In the last
+/// case [`log_ratio_improvement`] finds one.
 pub fn relative_improvement(baseline: &[f64], candidate: &[f64], confidence: f64) -> Result<Improvement, CompareError> {
     check(baseline, candidate, confidence)?;
     let n = baseline.len();
@@ -109,8 +109,8 @@ pub fn relative_improvement(baseline: &[f64], candidate: &[f64], confidence: f64
     Ok(Improvement { estimate: 1.0 - mean_c / mean_b, lower: 1.0 - high, upper: 1.0 - low, n })
 }
 
-/// The relative improvement of `candidate` over `baseline`, where [`relative_improvement`] finds no interval because a
-/// few samples are far from all others ([`CompareError::Unbounded`]): a stalled transfer, say.
+/// The relative improvement of `candidate` over `baseline` when [`relative_improvement`] finds no interval because a
+/// few samples are far from all others ([`CompareError::Unbounded`]), for instance after a stalled transfer.
 ///
 /// The interval is Student's of the logarithms of the paired ratios. With b, c the samples and d_i = ln(c_i / b_i), it
 /// is 1 - exp(mean(d) -+ t s_d / sqrt(n)) with t the quantile of Student's distribution with n - 1 degrees of freedom:
@@ -154,7 +154,7 @@ pub fn log_ratio_improvement(
     }
 }
 
-/// Refuses samples that no ratio can be told of.
+/// Refuses samples that have no ratio.
 fn check(baseline: &[f64], candidate: &[f64], confidence: f64) -> Result<(), CompareError> {
     let n = baseline.len();
     if candidate.len() != n {

@@ -1,7 +1,7 @@
-//! The contracts of `Searcher` and `Scheduler` as checks for the tests of whoever writes a kind. This crate's own kinds
-//! pass the same checks.
+//! The contracts of `Searcher` and `Scheduler` as checks, for the tests of any implementation. This crate's own
+//! implementations pass the same checks.
 //!
-//! A check is a function that answers with the breach it found. Public functions panic with that breach.
+//! A check is a function that returns the breach it found. Public functions panic with that breach.
 
 pub mod scheduler;
 pub mod searcher;

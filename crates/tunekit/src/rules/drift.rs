@@ -1,4 +1,4 @@
-//! Repeated measurements of a thing that drifts: a small Kalman filter gives the means and their certainty.
+//! Repeated measurements with a drift: a small Kalman filter gives the means and their certainty.
 //!
 //! The k-th measurement is of configuration i(k): `z_k = mu_i(k) + b_k + e_k`, with noise `e_k` of variance `s^2`, the
 //! same for all configurations, and a level `b_k` that is a random walk over the order of the measurements, with steps
@@ -46,7 +46,7 @@ pub(super) struct Now {
     pub(super) means: [f64; 2],
     /// The standard deviation of their difference.
     pub(super) sd: f64,
-    /// The degrees of freedom by which that is known.
+    /// The degrees of freedom of that estimate.
     pub(super) degrees: f64,
 }
 

@@ -1,10 +1,10 @@
-//! The parameters without measurable effect, so that a caller may give them the value that it prefers.
+//! The parameters without measurable effect. A caller may give these the values that it prefers.
 //!
-//! Each parameter is tested against a Gaussian process of all the others (`effects/score`). A small p-value says that
-//! there is an effect. A large one says that there is none only where an effect three times as large as the noise would
-//! probably have been found; otherwise nothing can be said yet. The error rates of both answers are in docs/DESIGN.md,
-//! and `tests/influence/effects.rs` simulates them anew. With several objectives the first is tested, as in
-//! `importance`.
+//! Each parameter is tested against a Gaussian process of all the others (`effects/score`). A small p-value means that
+//! there is an effect. A large p-value means that there is no effect only if an effect three times as large as the
+//! noise would probably have been found; otherwise there is no answer yet. The error rates of both answers are in
+//! docs/DESIGN.md, and `tests/influence/effects.rs` simulates them anew. With several objectives the first is tested,
+//! as in `importance`.
 
 mod score;
 
@@ -26,9 +26,9 @@ use crate::words::value::{Config, Value};
 
 /// Fewer configurations than this make no model.
 const FEWEST: usize = 5;
-/// The most configurations that are looked at; of more, an even selection.
+/// The largest number of configurations that are used; from more, an even selection is used.
 const MOST: usize = 150;
-/// The p-value up to which an effect is said to be there.
+/// The p-value up to which an effect counts as found.
 const LEVEL: f64 = 0.05;
 /// Size of the effect that would have been found, from one end of a parameter's range to the other: in standard
 /// deviations of one measurement, ...
@@ -53,8 +53,8 @@ pub enum Finding {
     Effect,
     /// It has no measurable effect: a clear one would probably have been found.
     NoEffect,
-    /// Nothing can be said yet: too little was measured, or on too small a part of its range, or only together with
-    /// changes of the other parameters.
+    /// There is no answer yet: too little was measured, or too small a part of its range, or only together with changes
+    /// of the other parameters.
     Open,
 }
 
@@ -77,7 +77,7 @@ pub struct Effect {
     pub parameter: String,
     /// The answer.
     pub finding: Finding,
-    /// The probability of measurements that speak as much for an effect, where there is none.
+    /// The probability of such measurements without any effect.
     pub p_value: f64,
     /// The probability that an effect whose range is three standard deviations of one measurement would have been
     /// found (a tenth of the standard deviation of the configurations' outputs, where measurements are exact).
@@ -105,10 +105,10 @@ impl Effects {
         self.parameters.iter().filter(|e| e.finding == Finding::NoEffect).map(|e| e.parameter.as_str())
     }
 
-    /// `config` with the values that `preferred` has for the parameters without a measurable effect. Where the space
-    /// does not allow all of them together, as many as it allows one after the other, in the space's order. A parameter
-    /// that `preferred` does not name keeps its value; so does a parameter whose preferred value would decide whether
-    /// others exist.
+    /// `config` with the values of `preferred` for the parameters without a measurable effect. If the space does not
+    /// allow all of them together, they are applied one after the other, in the space's order, as far as it allows. A
+    /// parameter that `preferred` does not name keeps its value. So does a parameter that other parameters depend on,
+    /// if the preferred value would change which of them exist.
     pub fn settle(&self, config: &Config, preferred: &Config) -> Config {
         let values: Vec<_> = self.dead().filter_map(|name| Some((name, preferred.value(name)?))).collect();
         let moved = |from: Config, (name, value): &(&str, &Value)| match from.value(name) {
@@ -124,10 +124,10 @@ impl Effects {
 }
 
 impl Study {
-    /// For each parameter, whether it has an effect on the metric, has no measurable one, or nothing can be said yet. A
-    /// function of the history and the study's seed. Of trials that did not come equally far those count that
-    /// [`Study::best`] compares. It computes for a while: some hundredths of a second for each parameter at 60
-    /// configurations, some tenths at 150, the most that it uses.
+    /// For each parameter: it has an effect on the metric, it has no measurable effect, or there is no answer yet. The
+    /// result is a function of the history and the study's seed. If trials did not come equally far, those count that
+    /// [`Study::best`] compares. It takes some hundredths of a second per parameter at 60 configurations, and some
+    /// tenths at 150, the most that it uses.
     ///
     /// ```
     /// use tunekit::{Config, Domain, Metric, Setup, Space, Study};
@@ -243,7 +243,7 @@ impl<'a> Tested<'a> {
     }
 }
 
-/// The way in which a parameter's distance is measured.
+/// The distance measure of a parameter.
 fn coordinate(domain: &Domain) -> Coordinate {
     match domain {
         Domain::Categorical(_) | Domain::Bool => Coordinate::Categorical,

@@ -9,7 +9,7 @@ use crate::words::domain::{Choices, Domain, FloatDomain, IntDomain};
 use crate::words::space::{ConfigError, Space};
 use crate::words::value::{Config, Value};
 
-/// Why a point is not one of the unit cube's.
+/// Why a point is not in the unit cube.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -32,11 +32,12 @@ pub enum DecodeError {
 }
 
 impl Space {
-    /// The point of the unit cube that stands for `config`, one coordinate a parameter, in the space's order; 0.5 for
-    /// one that does not exist there (that it does not, its parents' coordinates tell). Predicates are not heeded.
+    /// The point of the unit cube for `config`, with one coordinate per parameter, in the space's order. A parameter
+    /// that does not exist in `config` has 0.5; its parents' coordinates show that it does not exist. Predicates are
+    /// ignored.
     ///
     /// # Errors
-    /// A configuration that is not the space's.
+    /// The configuration is not in the space.
     pub fn encode(&self, config: &Config) -> Result<Vec<f64>, ConfigError> {
         self.check_values(config)?;
         let coordinate = |(index, (_, domain)): (usize, (&str, &Domain))| {
@@ -50,7 +51,7 @@ impl Space {
     /// rounding, 4e-15 of its range (of its value, on a logarithmic scale). Predicates are not checked.
     ///
     /// # Errors
-    /// A point of another dimension, or outside of the unit cube.
+    /// The point has another dimension, or is outside of the unit cube.
     pub fn decode(&self, point: &[f64]) -> Result<Config, DecodeError> {
         if point.len() != self.len() {
             return Err(DecodeError::Dimension { got: point.len(), wanted: self.len() });

@@ -10,7 +10,7 @@ use crate::words::table::{Cells, Table};
 use crate::words::trial::Trial;
 use crate::words::value::Value;
 
-/// The measurements of a study, as tables. Read-only: it needs no searcher, so a journal of anybody's searcher will do.
+/// The measurements of a study, as tables. It is read-only and needs no searcher, so it reads journals of any searcher.
 ///
 /// ```
 /// use tunekit::{Domain, Experiment, Metric, Outcome, Setup, Space, Study};
@@ -36,10 +36,10 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// The experiment these events tell of.
+    /// The experiment from these events.
     ///
     /// # Errors
-    /// No header first, a later schema, or events that contradict each other.
+    /// The first event is not a header, the schema is a later one, or events contradict each other.
     pub fn from_events(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
         let Trials { header, trials, advice } = Trials::fold(events)?;
         Ok(Self { header, trials, advice })
@@ -79,7 +79,7 @@ impl Experiment {
         self.trials.iter().map(|t| t.samples(self.header.metric.value).len()).sum()
     }
 
-    /// One row a trial: `trial_id`, `status`, `origin`, `value` (the mean of its measurements, by the metric's rule),
+    /// One row per trial: `trial_id`, `status`, `origin`, `value` (the mean of its measurements, by the metric's rule),
     /// `n` of them, their standard deviation `sd`, `attempt`, `started_s` and `ended_s` in seconds of the study,
     /// `elapsed_s` between, `failure`, an `objective_NAME` for every further objective, a `constraint_NAME` for every
     /// constraint, `cost` if any trial has one, and a `config_NAME` for every parameter, empty where it does not exist.
@@ -125,7 +125,7 @@ impl Experiment {
         Table::new(columns)
     }
 
-    /// One row a measurement, in the order of trials and steps: `trial_id`, `step`, `value`, `at_s` in seconds of the
+    /// One row per measurement, in the order of trials and steps: `trial_id`, `step`, `value`, `at_s` in seconds of the
     /// study, `status` of the trial, and a `config_NAME` for every parameter. A trial told with a value has it as its
     /// last row, without a step; reports that an interruption made void are left out. The last row of a trial that was
     /// cut off has no `step` and no `value`, but its bound in a column `at_least`, which exists if any trial has one.

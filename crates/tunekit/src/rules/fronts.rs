@@ -53,8 +53,8 @@ pub(super) fn crowding(front: &[&[f64]]) -> Vec<f64> {
 /// some milliseconds.
 const NET: usize = 256;
 
-/// The places of a front's points in the order of an epsilon-net: first the best one in the first objective, then
-/// always the one that is farthest from all before it, each objective measured by its range on the front.
+/// The places of a front's points in the order of an epsilon-net: first the best point in the first objective, then
+/// each time the point that is farthest from all earlier ones. Each objective is measured by its range on the front.
 pub(super) fn epsilon_net(front: &[&[f64]]) -> Vec<usize> {
     let dimensions = front.first().map_or(0, |point| point.len());
     let scales: Vec<f64> = (0..dimensions)

@@ -23,7 +23,7 @@ mod trend;
 
 pub(crate) use along::Along;
 pub(crate) use censored::{Bound, with_bounds};
-pub(crate) use chain::draws;
+pub(crate) use chain::{Drawn, draws};
 pub(crate) use fit::{Noise, Start, fit};
 pub(crate) use joint::Joint;
 pub(crate) use kernel::{Coordinate, Hyper, matern};
@@ -45,8 +45,7 @@ pub(crate) struct Data {
     pub(crate) n: Vec<f64>,
     /// Their sum of squared deviations from it.
     pub(crate) ss: Vec<f64>,
-    /// Number of rows, the last ones, that are no measurements and have a variance of their own: there `n` is its
-    /// reciprocal.
+    /// The number of last rows that are not measurements and have a variance of their own: there `n` is its reciprocal.
     fixed: usize,
     /// When the measurements of each row were taken, from -1, the first of all, to 0, now; empty where that does not
     /// count.
@@ -84,7 +83,7 @@ impl Data {
         Self { times, ..self }
     }
 
-    /// At most so many of the rows, evenly from the first to the last.
+    /// At most this number of the rows, evenly from the first to the last.
     fn thinned(&self, most: usize) -> Self {
         if self.len() <= most {
             return self.clone();
@@ -239,6 +238,11 @@ impl Posterior {
         Some(Cow::Owned(more))
     }
 
+    /// The smooth part of the process: without the part that each configuration has to itself.
+    pub(crate) fn smooth(&self) -> Self {
+        Self { kernel: self.kernel.smooth(), ..self.clone() }
+    }
+
     /// The variance of one measurement.
     pub(crate) fn noise(&self) -> f64 {
         self.noise
@@ -310,7 +314,7 @@ impl Posterior {
         self.mu[self.kernel.group(x)] + self.kernel.offset(x)
     }
 
-    /// The variance that is left of a point's where the data explain so much.
+    /// The variance that remains of a point's variance after the part that the data explain.
     fn left(&self, x: &[f64], explained: f64) -> f64 {
         (self.kernel.variance(x) - explained).max(1e-12 * self.kernel.signal())
     }
@@ -335,8 +339,7 @@ impl Posterior {
         out
     }
 
-    /// The prediction of each output from the others, among those that it is conditioned on (Rasmussen and Williams
-    /// 2006, eq. 5.12).
+    /// The prediction of each output from all other outputs in the data (Rasmussen and Williams 2006, eq. 5.12).
     pub(crate) fn leave_one_out_means(&self, y: &[f64]) -> Vec<f64> {
         let inverse = self.factor.inverse();
         let n = self.x.len();

@@ -1,4 +1,4 @@
-//! `History`: the view of searchers and schedulers. It decides nothing.
+//! `History`: the view of searchers and schedulers on the trials.
 //!
 //! An index (`history/index.rs`), which the study's fold maintains, holds the facts that would need a walk over all
 //! trials.
@@ -47,7 +47,7 @@ enum Indexed<'a> {
     Own(OnceLock<Box<Index>>),
 }
 
-/// One configuration with everything measured there.
+/// One configuration with all its measurements.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Observed<'a> {
@@ -55,7 +55,7 @@ pub struct Observed<'a> {
     pub trial: TrialId,
     /// The configuration.
     pub config: &'a Config,
-    /// Its measurements over all its trials, in the order of trials; empty only where [`History::known`] has it for its
+    /// Its measurements over all its trials, in the order of trials; empty only if [`History::known`] lists it for its
     /// bounds.
     pub samples: Vec<f64>,
     /// The bounds of its measurements that were cut off, in the order of trials: each is known to be no better than its
@@ -84,8 +84,8 @@ pub struct Reached<'a> {
 }
 
 impl Observed<'_> {
-    /// The loss that it is compared by where there is no model: its mean, where a bound counts as a value at least as
-    /// bad, and ranks behind an equal value.
+    /// The loss for comparisons without a model: its mean, in which a bound counts as a value at least as bad; a bound
+    /// ranks behind an equal value.
     pub fn loss(&self, goal: Goal) -> f64 {
         loss_no_better(goal, &self.samples, &self.bounds).unwrap_or(f64::NAN)
     }
@@ -97,7 +97,7 @@ impl Observed<'_> {
 }
 
 impl<'a> History<'a> {
-    /// A view of these trials, which are numbered by their place: of a study of one metric, without constraints.
+    /// A view of these trials, numbered by their place, for a study with one metric and without constraints.
     pub fn new(space: &'a Space, metric: &'a Metric, seed: u64, trials: &'a [Trial]) -> Self {
         let index = Indexed::Own(OnceLock::new());
         Self {
@@ -139,8 +139,8 @@ impl<'a> History<'a> {
         Self { index: Indexed::Kept(index), ..self }
     }
 
-    /// The same view under a scheduler's advice. With a fidelity, a trial that has not run so far is not observed, and
-    /// one that has and runs on is.
+    /// The same view under a scheduler's advice. With a fidelity, a trial is observed once it has run that far, even if
+    /// it runs on.
     #[must_use]
     pub fn under(self, advice: Advice) -> Self {
         Self { advice: Arc::new(advice), ..self }
@@ -176,7 +176,7 @@ impl<'a> History<'a> {
         if !advice.levels.is_empty() || reaches.len() <= 1 {
             return self;
         }
-        // A configuration that breaks a constraint is no reason to leave out the others.
+        // A configuration that breaks a constraint must not exclude the others.
         let view = |far: &u64| self.clone().counting(|trial| self.reach(trial) == *far);
         let found = reaches.iter().rev().map(view).find(|view| view.observed().iter().any(Observed::is_feasible));
         found.unwrap_or(self)
@@ -227,7 +227,7 @@ impl<'a> History<'a> {
         self.next_resource
     }
 
-    /// The trials that the next new one is a child of, where the scheduler breeds.
+    /// The parents of the next new trial, if the scheduler has a population.
     pub fn parents(&self) -> Option<&Parents> {
         self.advice.parents.as_ref()
     }
@@ -274,7 +274,7 @@ impl<'a> History<'a> {
         self.cost_aware
     }
 
-    /// Whether reports before an interruption stand: see [`Header::keeps_interrupted`].
+    /// Whether reports before an interruption stay valid: see [`Header::keeps_interrupted`].
     pub fn keeps_interrupted(&self) -> bool {
         self.keeps_interrupted
     }
@@ -284,7 +284,7 @@ impl<'a> History<'a> {
         self.races_by_all && !self.constraints.is_empty()
     }
 
-    /// Whether a race measures next what is most likely to win for its cost.
+    /// Whether a race measures next the configuration that is most likely to win for its cost.
     pub(super) fn races_by_cost(&self) -> bool {
         self.races_by_all && self.cost_aware
     }
@@ -294,7 +294,7 @@ impl<'a> History<'a> {
         self.budget
     }
 
-    /// Whether a new trial may start: there is neither a limit that is reached nor a space that is exhausted.
+    /// Whether a new trial may start: no limit is reached, and the space is not exhausted.
     pub fn may_start(&self) -> bool {
         self.may_start
     }
@@ -359,7 +359,7 @@ impl<'a> History<'a> {
             };
             *count += 1;
             let Some((step, value)) = value.filter(|_| trial.failure.is_none()) else { continue };
-            // A report that is the first one above several levels says nothing of the lower ones.
+            // A first report above several levels tells nothing about the lower levels.
             let level = levels.partition_point(|level| *level <= step);
             if level <= *next {
                 continue;
@@ -376,8 +376,8 @@ impl<'a> History<'a> {
         all
     }
 
-    /// The configurations a result is still awaited of, in order, each with the level that it is on its way to; one
-    /// that runs twice is listed twice.
+    /// The configurations with an outstanding result, in order, each with the next level that it will reach. A
+    /// configuration that runs twice is listed twice.
     pub fn awaited(&self) -> Vec<(&'a Config, usize)> {
         let levels = self.levels();
         let next = |trial: &'a Trial| {
@@ -432,23 +432,23 @@ impl<'a> History<'a> {
         }
     }
 
-    /// The bound of a trial that was cut off, where it counts. It does not where configurations are compared at a
-    /// resource that the trial had reported at, for its report there is known.
+    /// The bound of a trial that was cut off, if it counts. It does not where configurations are compared at a resource
+    /// that the trial had reported at, for its report there is known.
     fn bound(&self, trial: &Trial) -> Option<f64> {
         let known = self.resource().is_some_and(|resource| trial.value_at(resource).is_some());
         trial.at_least.filter(|_| trial.failure.is_none() && !known)
     }
 
     /// Every configuration with a measurement from a trial that is not pending and did not fail, in the order of its
-    /// first trial, replicates of one configuration together; of a trial that goes on, the replicates before that.
+    /// first trial. Replicates of one configuration are together. A trial that continues counts with its earlier
+    /// replicates.
     pub fn observed(&self) -> Vec<Observed<'a>> {
         let mut all = self.known();
         all.retain(|o| !o.samples.is_empty());
         all
     }
 
-    /// The same with the configurations that have bounds only, which are in the order of the first trials that say
-    /// something.
+    /// The same, including the configurations that have only bounds, in the order of the first trials with a result.
     pub fn known(&self) -> Vec<Observed<'a>> {
         let index = self.index();
         let mut at: Vec<Option<usize>> = vec![None; index.configurations()];
@@ -503,7 +503,7 @@ impl<'a> History<'a> {
             let skipped = match self.metric.value {
                 // The last report is the value.
                 ValueRule::Last => arrived.len().saturating_sub(count),
-                // The last replicates may be of a trial that goes on.
+                // The last replicates may belong to a trial that continues.
                 ValueRule::Mean => 0,
             };
             times[index.configuration(i)].extend(arrived.iter().skip(skipped).take(count));
@@ -512,8 +512,8 @@ impl<'a> History<'a> {
         known.iter().map(of).collect()
     }
 
-    /// The configurations whose result is still awaited, in order; one that runs twice is listed twice. A further
-    /// replicate of a measured configuration is not awaited.
+    /// The configurations with an outstanding result, in order; a configuration that runs twice is listed twice. A
+    /// further replicate of a measured configuration does not count as outstanding.
     pub fn pending(&self) -> Vec<&'a Config> {
         let pending = self.index().pending().map(|i| &self.trials[i]);
         // Trials that were measured at the level that counts are not awaited, nor are repeated measurements.

@@ -1,9 +1,9 @@
 //! The findings of a study about its parameters: their shares of the metric's variance, and the metric as a function of
 //! one, or of two (`importance/pair`).
 //!
-//! Both are read from a surface over the whole space: the searcher's model where it has one, else a random forest of
-//! the measurements. The decomposition of variance is in `importance/anova`, its tables in `importance/tables`. With
-//! several objectives the first is explained.
+//! Both are computed from a surface over the whole space: the searcher's model if it has one, otherwise a random forest
+//! of the measurements. The decomposition of variance is in `importance/anova`, its tables in `importance/tables`. With
+//! several objectives, the first is explained.
 
 mod anova;
 mod pair;
@@ -30,8 +30,8 @@ use crate::words::value::{Config, Value};
 const FEWEST: usize = 5;
 /// ... and fewer than so many for each parameter tell no share: as many unknowns as measurements fit anything.
 const FOR_EACH: usize = 2;
-/// The least share of the metric's variance that a surface must be thought to know before shares are told: a model, and
-/// a forest, which is asked about measurements that it has not seen (figures in docs/DESIGN.md).
+/// The least share of the metric's variance that a surface must explain before shares are reported: for a model, and
+/// for a forest, which is tested with measurements that it has not seen (figures in docs/DESIGN.md).
 const KNOWN_BY_MODEL: f64 = 0.7;
 const KNOWN_BY_FOREST: f64 = 0.5;
 /// The most configurations a forest is grown on; of more, an even selection.
@@ -39,7 +39,7 @@ const MOST: usize = 2000;
 /// Scrambles of the sample, and points in each: the spread over scrambles says how exact a share is.
 const SCRAMBLES: usize = 8;
 const POINTS: usize = 512;
-/// Parts of a forest whose spread says how sure it is of a share.
+/// The number of parts of a forest, whose spread gives the standard error of a share.
 const PARTS: usize = 8;
 /// Points over which a partial dependence is averaged.
 const BACKGROUND: usize = 256;
@@ -75,8 +75,8 @@ pub struct Importance {
     pub parameters: Vec<String>,
     /// Share of the variance, 0 to 1. An estimate below 0 is given as 0.
     pub share: f64,
-    /// Its standard error: of a forest the spread over eighths of it; of a model that of the integration alone (see
-    /// [`Importances::known`]).
+    /// Its standard error: for a forest, the spread over eighths of its trees; for a model, that of the integration
+    /// only (see [`Importances::known`]).
     pub sd: f64,
 }
 
@@ -84,17 +84,18 @@ pub struct Importance {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Importances {
-    /// Read off which surface.
+    /// The surface from which it was computed.
     pub surface: Surface,
-    /// Number of measured configurations it was made of.
+    /// Number of measured configurations behind it.
     pub configurations: usize,
-    /// Share of the metric's variance over the space that the surface is thought to know, 0 to 1: for a model, its
-    /// variance over that and the mean of its posterior variance; for a forest, the share that it predicts of
-    /// measurements it has not seen. Shares of a surface that knows little mean little.
+    /// Estimated share of the metric's variance over the space that the surface explains, 0 to 1. For a model: its
+    /// variance divided by the sum of that and the mean posterior variance. For a forest: the share that it predicts of
+    /// measurements it has not seen. If the surface explains little, its shares mean little.
     pub known: f64,
-    /// One for each parameter, the largest share first; all 0 where the surface is constant.
+    /// One for each parameter, the largest share first; all are 0 if the surface is constant.
     pub main: Vec<Importance>,
-    /// One for each pair, the largest share first; of more than 16 parameters, for pairs of the 16 that matter most.
+    /// One for each pair, the largest share first; with more than 16 parameters, only for pairs of the 16 most
+    /// important.
     pub pairs: Vec<Importance>,
 }
 
@@ -106,8 +107,8 @@ pub struct PartialPoint {
     pub value: Value,
     /// The metric's mean over all the other parameters.
     pub mean: f64,
-    /// An interval of 95 % of it: of a model, the mean of its intervals, which errs on the wide side; of a forest, from
-    /// the spread of its trees.
+    /// Its 95 % interval: for a model, the mean of its intervals, which is rather too wide; for a forest, from the
+    /// spread of its trees.
     pub ci95: [f64; 2],
 }
 
@@ -117,13 +118,13 @@ pub struct PartialPoint {
 pub struct PartialDependence {
     /// The parameter.
     pub parameter: String,
-    /// Read off which surface.
+    /// The surface from which it was computed.
     pub surface: Surface,
     /// From the domain's first value to its last, evenly on its scale.
     pub points: Vec<PartialPoint>,
 }
 
-/// Why nothing can be said about the parameters.
+/// The reason why there is no answer about the parameters.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportanceError {
@@ -135,7 +136,7 @@ pub enum ImportanceError {
         /// Number that is needed.
         needed: usize,
     },
-    /// The measurements do not show the metric's variation well enough to share it out among the parameters.
+    /// The measurements do not show the metric's variation well enough to divide it among the parameters.
     #[error(
         "{configurations} configurations tell {:.0} % of how the metric varies over the space, at least {:.0} % are \
          needed; measure more of them",
@@ -145,7 +146,7 @@ pub enum ImportanceError {
     TooLittle {
         /// Number of measured configurations.
         configurations: usize,
-        /// Share of the metric's variance that the surface is thought to know, 0 to 1: see [`Importances::known`].
+        /// Estimated share of the metric's variance that the surface explains, 0 to 1: see [`Importances::known`].
         known: f64,
         /// The least share that is needed.
         needed: f64,
@@ -158,7 +159,7 @@ pub enum ImportanceError {
         /// The names there are.
         known: Vec<String>,
     },
-    /// A number of points that is not possible.
+    /// The number of points is not possible.
     #[error("{points} points were asked for; 1 to {most} are possible")]
     Points {
         /// Number of points that were asked for.
@@ -172,7 +173,7 @@ pub enum ImportanceError {
         /// The name given.
         name: String,
     },
-    /// Hardly any point of the cube is a configuration: the space forbids nearly all.
+    /// Hardly any point of the cube is a configuration, because the space forbids nearly all.
     #[error("no allowed configuration was found to average over; loosen the constraints of the space")]
     Forbidden,
     /// Measurements that cannot be averaged.
@@ -182,8 +183,8 @@ pub enum ImportanceError {
 
 impl Study {
     /// The importances of the parameters: shares of the metric's variance over the space, by the searcher's model if it
-    /// has one, else by a random forest. A function of the history: it draws nothing from the study's streams. Of
-    /// trials that did not come equally far those count that [`Study::best`] compares.
+    /// has one, else by a random forest. They are a function of the history, and draw nothing from the study's streams.
+    /// If trials did not come equally far, those count that [`Study::best`] compares.
     ///
     /// ```
     /// use tunekit::{Domain, Metric, Setup, Space, Study};
@@ -201,13 +202,14 @@ impl Study {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Shares are withheld where they could not be believed: where the surface knows less than 70 % of the metric's
-    /// variance (a forest: predicts less than half of unseen measurements). On simulated transfers with 12 measured
-    /// configurations the shares that are given are wrong by 7 points in the median, all together by 18.
+    /// Unreliable shares are withheld: if a model explains less than 70 % of the metric's variance, or a forest
+    /// predicts less than half of the variation of unseen measurements. On simulated transfers with 12 measured
+    /// configurations, the shares that are given are wrong by 7 points in the median; all shares together would be
+    /// wrong by 18.
     ///
     /// # Errors
-    /// Fewer than five configurations were measured, or fewer than two for each parameter;
-    /// the surface knows too little; or none can be made.
+    /// Fewer than five configurations were measured, or fewer than two for each parameter; the surface explains too
+    /// little; or no surface can be made.
     pub fn importances(&self) -> Result<Importances, ImportanceError> {
         Explainer::new(self.compared(), Some(self.searcher().as_mut()))?.importances()
     }
@@ -286,7 +288,7 @@ impl<'a> Explainer<'a> {
             (Surface::Forest, forest.known, over_trees(&cells, &sample, &surfaces))
         };
         let needed = match surface {
-            // Where all are equal there is nothing to share out, and that is certain.
+            // If all are equal, there is no variance to share, and that is certain.
             _ if constant => 0.0,
             Surface::Model => KNOWN_BY_MODEL,
             Surface::Forest => KNOWN_BY_FOREST,
@@ -315,7 +317,7 @@ impl<'a> Explainer<'a> {
         let mut dependence = PartialDependence { parameter: parameter.to_owned(), surface, points: Vec::new() };
         for u in grid {
             let moved = background.with(space, place, u);
-            // Where the parameter is never active at this value, or everything is forbidden, there is no value.
+            // If the parameter is never active at this value, or everything is forbidden, there is no value.
             let Some(value) = moved.configs.iter().find_map(|c| c.value(parameter)).cloned() else { continue };
             let (mean, ci95) = match &forest {
                 None => self.predict(&moved.configs).map(|p| averaged(&p)).ok_or(ImportanceError::Overflow)?,
@@ -334,7 +336,7 @@ impl<'a> Explainer<'a> {
         (predictions.len() == configs.len() && predictions.iter().all(fine)).then_some(predictions)
     }
 
-    /// The largest measurement, in whose units a forest is grown: its sums of squares do not overflow.
+    /// The largest measurement, which is the unit of a forest's values, so that its sums of squares do not overflow.
     fn unit(&self) -> f64 {
         let largest = self.means.iter().fold(0.0_f64, |m, (_, y)| m.max(y.abs()));
         if largest > 0.0 { largest } else { 1.0 }
@@ -366,7 +368,7 @@ struct Sample {
 }
 
 impl Sample {
-    /// Without those that the space forbids.
+    /// Without the points that the space forbids.
     fn of(history: &History<'_>, purpose: &str, scrambles: usize, points: usize) -> Self {
         let space = history.space();
         let mut stream = history.stream(purpose);
@@ -405,8 +407,8 @@ impl Sample {
     }
 }
 
-/// Coordinates of `points` values, the first and the last among them; fewer where neighbours are of one value, and all
-/// values where there are no more.
+/// The coordinates of `points` values, including the first and the last; fewer if neighbouring coordinates give the
+/// same value, and all values if there are no more.
 fn grid(domain: &Domain, points: usize) -> Vec<f64> {
     if let Some(count) = domain.count().filter(|count| *count <= points as u64) {
         return (0..count).map(|k| domain.encoded_nth(k)).collect();
@@ -435,8 +437,8 @@ fn over_scrambles(cells: &Cells, sample: &Sample, predictions: &[Prediction]) ->
     (pairs, shares)
 }
 
-/// Shares of a forest's surface: the first of all trees together, then of each part of them. A tree by itself, grown to
-/// its last row, varies in ways that the forest does not.
+/// The shares of a forest's surface: first of all trees together, then of each part of them. A single tree, grown to
+/// its last row, has variations that the forest does not have.
 fn over_trees(cells: &Cells, sample: &Sample, surfaces: &[Vec<f64>]) -> Estimates {
     let all: Vec<usize> = (0..sample.points.len()).collect();
     let average = |trees: &[Vec<f64>]| -> Vec<f64> {
@@ -478,7 +480,8 @@ fn ranked(space: &Space, surface: Surface, pairs: &[(usize, usize)], shares: &[S
     [sorted(main.collect()), sorted(both.collect())]
 }
 
-/// The estimate of all, which is the first value, and its standard error from those that lack a part (Efron 1982).
+/// The estimate from all parts, which is the first value, and its standard error from the values that lack one part
+/// (Efron 1982).
 fn jackknife(values: &[f64]) -> (f64, f64) {
     let Some((all, parts)) = values.split_first() else {
         return (0.0, 0.0);

@@ -106,8 +106,8 @@ impl<F: Fn(&[f64]) -> (f64, Vec<f64>)> Gradient for View<'_, '_, F> {
     }
 }
 
-/// The best point found from `start`, and its value, in at most `evaluations` calls of `f`, which gives value and
-/// gradient. `None` where not even `start` has finite ones.
+/// The best point found from `start`, and its value, in at most `evaluations` calls of `f`, which returns value and
+/// gradient. `None` if value or gradient at `start` is not finite.
 pub(crate) fn minimize<F>(f: F, start: &[f64], evaluations: usize) -> Option<(Vec<f64>, f64)>
 where
     F: Fn(&[f64]) -> (f64, Vec<f64>),

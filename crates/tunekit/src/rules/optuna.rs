@@ -1,4 +1,4 @@
-//! A study as a journal file of Optuna's (`optuna.storages.journal`): one JSON object a line, with an `op_code`.
+//! A study as a journal file for Optuna (`optuna.storages.journal`): one JSON object per line, with an `op_code`.
 //!
 //! Read from Optuna 5.0's `JournalStorage` and from journals that it wrote. Each line has the code of an operation and
 //! the id of the worker that did it; trials are numbered from 0 in the order of their lines. Only those operations are
@@ -31,9 +31,8 @@ enum State {
 
 /// The study as the text of a journal file that Optuna's `JournalStorage` reads.
 ///
-/// A trial that the scheduler stopped is pruned, as is one that is paused or was cut off; an interrupted one is
-/// running. Further objectives are values of a trial that ended well; constraints are in its system attribute
-/// `constraints`.
+/// Trials that the scheduler stopped, that are paused, or that were cut off are pruned; interrupted trials are running.
+/// Further objectives are values of a trial that completed; constraints are in its system attribute `constraints`.
 pub fn optuna_journal(experiment: &Experiment, study_name: &str) -> String {
     let header = experiment.header();
     let trials = experiment.trials().iter().map(|trial| created(header, trial, 0.0));
@@ -54,12 +53,12 @@ fn created(header: &Header, trial: &Trial, epoch_s: f64) -> Json {
     let state = match trial.status {
         Status::Running | Status::Interrupted => State::Running,
         Status::Completed if told.is_some() && more.len() == header.objectives.len() => State::Complete,
-        // A trial that came to the maximal resource ran in full, although it was told to stop there.
+        // A trial that reached the maximal resource ran in full, although it was told to stop there.
         Status::Stopped if is_full(header, trial) && more.len() == header.objectives.len() => State::Complete,
         Status::Stopped | Status::Paused | Status::CutOff => State::Pruned,
         Status::Completed | Status::Failed | Status::TimedOut | Status::Infeasible => State::Fail,
     };
-    // Optuna lets a pruned trial have a value where there is one objective.
+    // Optuna allows a value of a pruned trial if there is one objective.
     let values: Option<Vec<f64>> = match state {
         State::Complete => told.map(|value| std::iter::once(value).chain(more.iter().copied()).collect()),
         State::Pruned if header.objectives.is_empty() => told.map(|value| vec![value]),
@@ -151,7 +150,7 @@ fn datetime(seconds: f64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{us:06}", s / 3600, s / 60 % 60, s % 60)
 }
 
-/// The date so many days after 1970-01-01.
+/// The date at this number of days after 1970-01-01.
 fn date(mut days: u64) -> (u64, usize, u64) {
     let mut year = 1970;
     let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));

@@ -1,4 +1,4 @@
-//! Several objectives: which results no other one beats, and how much of the space they cover. Smaller is better
+//! Several objectives: the results that no other result beats, and the volume that they cover. Smaller is better
 //! throughout.
 //!
 //! A point dominates another if it is nowhere worse and somewhere better. The hypervolume of points is the volume that
@@ -9,7 +9,8 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-/// The places of the points that none dominates, in order; equal points are all there. A point with a NaN is not.
+/// The places of the points that no other point dominates, in order. Of equal points all are listed. Points with a NaN
+/// are not.
 ///
 /// ```
 /// let points = [vec![1.0, 4.0], vec![2.0, 2.0], vec![3.0, 3.0], vec![4.0, 1.0]];
@@ -18,8 +19,7 @@ use std::collections::VecDeque;
 #[must_use]
 pub fn non_dominated(points: &[Vec<f64>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).filter(|i| points[*i].iter().all(|v| !v.is_nan())).collect();
-    // In this order a point is dominated by earlier ones only, and then by one of those that are not dominated
-    // themselves.
+    // In this order only earlier points can dominate a point, and then one of them that is not dominated itself does.
     order.sort_by(|a, b| lexicographic(&points[*a], &points[*b]).then(a.cmp(b)));
     let mut front: Vec<usize> = Vec::new();
     for i in order {
@@ -80,7 +80,7 @@ fn slices(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
     volume
 }
 
-/// The order by the first objective in which two points differ.
+/// Orders two points by the first objective in which they differ.
 pub(super) fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
     // Zero and minus zero are one number here, as they are to `dominates`.
     let order = |(a, b): (&f64, &f64)| a.partial_cmp(b).filter(|o| o.is_ne());

@@ -15,13 +15,13 @@ const INFEASIBLE: &str = "infeasible";
 /// The report in a line.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ReportLine {
-    /// The metric; NaN for one that is not finite, `None` for a report without it.
+    /// The metric; NaN for a value that is not finite, `None` for a report without the metric.
     pub(crate) value: Option<f64>,
     /// The step that the program has reached.
     pub(crate) resource: Option<u64>,
     /// The run's cost so far.
     pub(crate) cost: Option<f64>,
-    /// The further objectives and the constraints that are there, in the program's order.
+    /// The further objectives and constraints in the report, in the program's order.
     pub(crate) more: Vec<Option<f64>>,
     pub(crate) constraints: Vec<Option<f64>>,
 }
@@ -106,7 +106,7 @@ fn from_fields(program: &Program, metric: Option<&str>, fields: &Map<String, Jso
     let resource = match &program.resource {
         None => None,
         Some(name) => match number(name)? {
-            None => return Err(format!("it has no `{name}`, which says how far the program is")),
+            None => return Err(format!("it has no `{name}`, which states the program's progress")),
             // A study's steps begin at 1. Without a metric of their own reports have none.
             Some(0.0) if metric.is_some() => {
                 return Err(format!("`{name}` is 0, and steps count from 1; report `{name}` + 1"));

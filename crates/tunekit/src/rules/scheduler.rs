@@ -1,6 +1,6 @@
 //! `Scheduler`: decides *how much* to spend on a trial, and when to stop it. The searcher chooses the configuration.
 //!
-//! The kinds live in `scheduler/`, one a file; the suite that every kind passes is in `rules/conformance/`.
+//! The implementations live in `scheduler/`, one per file; the suite that all of them pass is in `rules/conformance/`.
 
 mod asha;
 mod costs;
@@ -37,23 +37,23 @@ use crate::words::schedule::SchedulerSpec;
 use crate::words::trial::{Checkpoint, Decision, Trial, TrialId};
 use crate::words::value::Config;
 
-/// Why there is no scheduler of these options.
+/// Why a scheduler cannot be made with these options.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// The scheduler needs to know how far a full run goes.
+    /// The scheduler needs the resource of a full run.
     #[error("scheduler `{scheduler}` needs max_resource, the resource of a full run")]
     NoMaxResource {
         /// The scheduler.
         scheduler: String,
     },
-    /// One in fewer than two goes on.
+    /// `eta` is below 2.
     #[error("eta is {eta}; it is at least 2")]
     Eta {
         /// The number given.
         eta: u64,
     },
-    /// The first rung is nowhere.
+    /// The first rung is out of range.
     #[error("grace is {grace}; it is between 1 and max_resource, which is {max}")]
     Grace {
         /// The resource given.
@@ -61,7 +61,7 @@ pub enum ScheduleError {
         /// The maximal resource.
         max: u64,
     },
-    /// The rungs are in no order, or end too late.
+    /// The rungs do not increase, or end too late.
     #[error("the rungs {rungs:?} do not increase from 1 on to below max_resource, which is {max}")]
     Rungs {
         /// Those given.
@@ -69,7 +69,7 @@ pub enum ScheduleError {
         /// The maximal resource.
         max: u64,
     },
-    /// There are fewer brackets.
+    /// More brackets are requested than exist.
     #[error("there are {most} brackets and not {brackets}; use as many, or 0 for all")]
     Brackets {
         /// The number that was asked for.
@@ -83,7 +83,7 @@ pub enum ScheduleError {
         /// The share given.
         share: f64,
     },
-    /// The first comparison would be past the end.
+    /// The first comparison would be after the end.
     #[error("interval is {interval}; it is at most max_resource, which is {max}")]
     Interval {
         /// The resource given.
@@ -115,7 +115,7 @@ pub enum ScheduleError {
         /// The number given.
         members: u64,
     },
-    /// A race that nobody can win, or lose.
+    /// A race that no challenger can win, or lose.
     #[error("drop is {drop} and accept {accept}; they are above 0 and below 1, and drop is the smaller one")]
     Chances {
         /// Below which probability a challenger is dropped.
@@ -123,7 +123,7 @@ pub enum ScheduleError {
         /// Above which it is accepted.
         accept: f64,
     },
-    /// More replicates are needed than there will be, or none.
+    /// The number of replicates is 0, or above the largest possible number.
     #[error("replicates is {replicates}; it is between 1 and max_resource, which is {max}")]
     Replicates {
         /// The number given.
@@ -146,8 +146,10 @@ pub enum ScheduleError {
         /// The resource of that scheduler's first rung.
         inner: u64,
     },
-    /// Only you can make a scheduler of your own.
-    #[error("scheduler `{scheduler}` is none of tunekit's; give it to the study with `Study::with` or `Tuner::with`")]
+    /// Only the caller can make a scheduler that is not this crate's.
+    #[error(
+        "scheduler `{scheduler}` is not one of tunekit's; give it to the study with `Study::with` or `Tuner::with`"
+    )]
     Own {
         /// Its name.
         scheduler: String,
@@ -163,14 +165,14 @@ pub enum Job {
         /// The resource at which the next decision is due; `None`: run to the end.
         resource: Option<u64>,
     },
-    /// Go on with a paused trial.
+    /// Continue a paused trial.
     Resume {
         /// The trial.
         trial: TrialId,
         /// The resource at which the next decision is due; `None`: run to the end.
         resource: Option<u64>,
     },
-    /// Start a new trial that goes on from another one's checkpoint.
+    /// Start a new trial that continues from another trial's checkpoint.
     Copy {
         /// The trial and the resource whose state is copied.
         from: Checkpoint,
@@ -185,34 +187,35 @@ pub enum Job {
 
 /// Allocates resources to trials.
 ///
-/// The contract, which [`conformance`](crate::scheduler::conformance) checks for the kinds of this crate, and for yours
-/// in your tests:
+/// [`conformance`](crate::scheduler::conformance) checks this contract, for this crate's schedulers and in your tests
+/// for yours:
 /// - Answers MUST be a function of the study's events and the stream alone. Each event is shown to `observe`, when it
 ///   happens and when it is replayed; the scheduler's state MUST change there and nowhere else.
 /// - `next` MUST resume only trials that are paused, and MUST NOT answer [`Job::Wait`] while nothing is pending.
-/// - Where no trial may start ([`History::may_start`]), `next` SHOULD resume one that is paused, if that is any use.
-/// - A job MUST have a resource above that of its beginning, and none above the maximal resource, where no trial MUST
-///   pause either. Where reports are replicates ([`Advice::replicates`]), paused trials may go on for longer.
-/// - A failed trial MUST count as the worst, so that nothing waits for it for ever. A study with a limit of trials MUST
-///   come to its end.
+/// - If no trial may start ([`History::may_start`]), `next` SHOULD resume a paused trial, if that is useful.
+/// - A job's resource MUST be above the resource at which it begins, and at most the maximal resource. At the maximal
+///   resource a trial MUST NOT pause. If reports are replicates ([`Advice::replicates`]), paused trials may continue
+///   beyond it.
+/// - A failed trial MUST count as the worst, so that no trial waits for it for ever. A study with a limit of trials
+///   MUST end.
 /// - `on_report` sees the trial with the new report already in it.
 pub trait Scheduler: Send {
-    /// The name a study is journalled under.
+    /// The name in a study's journal.
     fn name(&self) -> &str;
 
-    /// The description for the journal: the name, and the options of one of this crate's schedulers. A scheduler of
-    /// your own has another name than those.
+    /// The description for the journal: the name, and the options of one of this crate's schedulers. Your own scheduler
+    /// must have a different name.
     fn spec(&self) -> SchedulerSpec {
         SchedulerSpec::Own { name: self.name().to_owned() }
     }
 
-    /// The job for a free worker. Interrupted trials have been given out before this is asked.
+    /// The job for a free worker. Interrupted trials are given out before this is called.
     fn next(&mut self, history: &History<'_>, stream: &mut Stream) -> Job;
 
     /// The decision on `trial`, which has just reported. `observe` sees the report after this, with the decision.
     fn on_report(&mut self, history: &History<'_>, trial: &Trial) -> Decision;
 
-    /// Takes notice of an event; `history` has it already.
+    /// Observes an event, which `history` contains already.
     fn observe(&mut self, history: &History<'_>, event: &Event) {
         let _ = (history, event);
     }
@@ -247,8 +250,7 @@ impl SchedulerSpec {
     /// A new scheduler of this kind and with these options.
     ///
     /// # Errors
-    /// Options out of their bounds, no maximal resource where the kind needs one, or a scheduler of your own, which
-    /// only you can make.
+    /// An option is out of range, the scheduler needs a maximal resource, or it is not one of this crate's.
     pub fn build(&self, max_resource: Option<u64>) -> Result<Box<dyn Scheduler>, ScheduleError> {
         let max = || max_resource.ok_or_else(|| ScheduleError::NoMaxResource { scheduler: self.name().to_owned() });
         Ok(match self {

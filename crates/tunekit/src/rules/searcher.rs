@@ -1,6 +1,6 @@
 //! `Searcher`: chooses *which* configuration to try. The scheduler decides how much to spend on it.
 //!
-//! The kinds live in `searcher/`, one a file; the suite that every kind passes is in `rules/conformance/`.
+//! The implementations live in `searcher/`, one per file; the suite that all of them pass is in `rules/conformance/`.
 
 mod auto;
 mod bohb;
@@ -35,6 +35,7 @@ pub use dyhpo::Dyhpo;
 pub(in crate::rules) use evidence::Axis;
 pub use evolution::Evolution;
 pub use gp::Gp;
+pub(in crate::rules) use gp::Judge;
 pub use grid::Grid;
 pub use hypertune::HyperTune;
 pub use mobster::Mobster;
@@ -50,17 +51,17 @@ use crate::words::name::UnknownName;
 use crate::words::space::{ConfigError, Space};
 use crate::words::value::Config;
 
-/// Why there is no suggestion.
+/// The reason why there is no suggestion.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SuggestError {
-    /// A finite space without noise has been used in full.
+    /// All configurations of a finite space without noise have been used.
     #[error("all {count} configurations of the space have been used and the metric is deterministic")]
     Exhausted {
         /// Number of configurations in the space.
         count: u128,
     },
-    /// The predicates leave nothing, or next to nothing.
+    /// The predicates allow no configuration, or hardly any.
     #[error(
         "no configuration that the predicates allow was found in {draws} draws; loosen them, or narrow the domains"
     )]
@@ -68,7 +69,7 @@ pub enum SuggestError {
         /// Number of configurations that were drawn.
         draws: usize,
     },
-    /// The searcher suggested something that is not in the space: a bug of the searcher.
+    /// The searcher suggested a configuration outside of the space, which is a bug of the searcher.
     #[error("searcher `{searcher}` suggested a configuration outside of the space: {source}")]
     Outside {
         /// The searcher.
@@ -77,7 +78,7 @@ pub enum SuggestError {
         source: ConfigError,
     },
     /// The searcher cannot work on this study.
-    #[error("searcher `{searcher}` cannot go on: {reason}")]
+    #[error("searcher `{searcher}` cannot continue: {reason}")]
     Failed {
         /// The searcher.
         searcher: String,
@@ -99,18 +100,19 @@ pub struct Prediction {
 
 /// Chooses configurations.
 ///
-/// The contract, which [`conformance`](crate::searcher::conformance) checks for the kinds of this crate, and for yours
-/// in your tests:
+/// [`conformance`](crate::searcher::conformance) checks this contract, for this crate's searchers and in your tests for
+/// yours:
 /// - A suggestion MUST be in the space: a parameter that does not exist has no value, and every predicate holds.
-/// - It MUST be a function of the history and the stream alone. State kept between calls MUST be a cache: dropping it
-///   changes nothing but time. So a study can be resumed, and equal seeds give equal studies.
+/// - It MUST be a function of the history and the stream alone. State between calls MUST be a cache: dropping it only
+///   costs time. So a study can be resumed, and equal seeds give equal studies.
 /// - It MUST cope with failed trials, bounds in place of values, equal configurations, equal values, values of any
 ///   finite magnitude, spaces of one value and of many dimensions, and pending trials.
-/// - It MUST search for the largest value as for the least of its negative, where larger is better.
-/// - It MUST NOT repeat a pending configuration, nor, where the metric is deterministic, an observed or failed one,
-///   while there are others; it says [`SuggestError::Exhausted`] when there are none. It answers with an error, too,
-///   where the predicates allow nothing.
-/// - Predictions MUST be one for each configuration, each mean within its interval, and change no suggestion.
+/// - If larger is better, it MUST search as for the least value of the negated metric.
+/// - While other configurations are left, it MUST NOT repeat a pending one or, with a deterministic metric, an observed
+///   or failed one. If none are left, it answers [`SuggestError::Exhausted`]. If the predicates allow nothing, it
+///   answers with an error, too.
+/// - There MUST be one prediction for each configuration, with its mean within its interval. Predictions MUST NOT
+///   change any suggestion.
 /// - It SHOULD take no longer than a second for a few hundred trials.
 ///
 /// ```
@@ -146,21 +148,21 @@ pub trait Searcher: Send {
     /// No configuration is left, or the searcher cannot work on this study.
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError>;
 
-    /// In a sentence, why it searches this study as it does, where it had a choice.
+    /// The reason for its choice of method, in a sentence, if it had a choice.
     fn why(&self, history: &History<'_>) -> Option<String> {
         let _ = history;
         None
     }
 
-    /// The predictions of a model of the history for `configs`, in order, of a full run where the history has levels of
-    /// a resource; `None` without such a model, or before it has data.
+    /// The predictions of a model of the history for `configs`, in order; if the history has levels of a resource, they
+    /// are of full runs. `None` without such a model, or before it has data.
     fn predict(&mut self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
         let _ = (history, configs);
         None
     }
 }
 
-/// The searchers there are by name.
+/// The names of the searchers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SearcherKind {
@@ -187,7 +189,7 @@ pub enum SearcherKind {
     CmaEs,
     /// NSGA-II, for several objectives.
     Nsga2,
-    /// The one that suits the study.
+    /// Chooses the searcher that suits the study.
     Auto,
 }
 
@@ -270,19 +272,19 @@ impl FromStr for SearcherKind {
 
 /// Draws after which an unused configuration is considered hard to find by drawing.
 const DRAWS: usize = 64;
-/// Further uniform draws for a configuration that the predicates allow. With one allowed in 10,000 a study never runs
-/// out. All draws together take some tenths of a second. Asking again would not help, because the stream belongs to the
-/// trial.
+/// Further uniform draws for a configuration that the predicates allow. If one configuration in 10,000 is allowed, they
+/// practically always find one. All draws together take some tenths of a second. Asking again would not help, because
+/// the stream belongs to the trial.
 const ALLOWED_DRAWS: usize = 1 << 18;
 /// Draws near configurations that were allowed before, after uniform draws found none.
 const NEAR_DRAWS: usize = 1 << 12;
 /// Spaces of up to this many configurations are listed where drawing finds no unused one.
 const LISTED: u128 = 1 << 16;
 
-/// The first unused configuration of `draw`s that the predicates allow. In a small finite space that is nearly used up,
-/// the list is searched from a random place. A space that is used up is exhausted (deterministic metric), or the least
-/// used configuration is repeated (noisy metric: a replicate), pending ones last. Only an allowed configuration is ever
-/// returned.
+/// The first unused configuration among the `draw`s that the predicates allow. In a small finite space that is nearly
+/// used up, the list is searched from a random place. If all configurations are used, the space is exhausted
+/// (deterministic metric), or the least used configuration is repeated (noisy metric: a replicate), pending ones last.
+/// Only an allowed configuration is ever returned.
 pub(crate) fn unused(
     history: &History<'_>,
     stream: &mut Stream,
@@ -320,13 +322,13 @@ pub(crate) fn unused(
 }
 
 impl Space {
-    /// A uniform draw among the configurations that the predicates allow: uniform in the bounds of a parameter, or in
-    /// the logarithm where the scale is. It is independent of earlier draws, so configurations of a finite space come
-    /// again.
+    /// A uniform draw among the configurations that the predicates allow: uniform between the bounds of a parameter, or
+    /// in the logarithm on a logarithmic scale. It is independent of earlier draws, so configurations of a finite space
+    /// repeat.
     ///
     /// # Errors
-    /// [`SuggestError::Forbidden`] where the predicates allow none of 262,208 draws, nor any configuration of a space
-    /// of at most 65,536.
+    /// [`SuggestError::Forbidden`] if the predicates allow none of 262,208 draws, nor any configuration of a space of
+    /// at most 65,536.
     ///
     /// ```
     /// use tunekit::searcher::Stream;
@@ -355,7 +357,7 @@ impl Space {
     }
 }
 
-/// The configuration of a trial with some parameters drawn anew; `None` without trials.
+/// The configuration of a trial, with new random values for some parameters; `None` without trials.
 fn near(history: &History<'_>, stream: &mut Stream) -> Option<Config> {
     let space = history.space();
     let trials = history.trials();

@@ -1,8 +1,8 @@
-//! A job of Slurm as text: its script, the words of `sbatch`, the meaning of `squeue`'s answer. [`Jobs`] tells when
-//! another job is to be submitted.
+//! A Slurm job as text: its script, the arguments of `sbatch`, the meaning of `squeue`'s answer. [`Jobs`] decides when
+//! another job is submitted.
 //!
-//! All that varies in a script is quoted for the shell, and the command stands in the first line after the interpreter:
-//! there `sbatch` stops looking for `#SBATCH` lines, so that no path can smuggle one in.
+//! All variable parts of a script are quoted for the shell, and the command is in the first line after the interpreter.
+//! There `sbatch` stops looking for `#SBATCH` lines, so no path can smuggle one in.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -17,7 +17,7 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 /// A controller that restarts, or a limit on a user's jobs, may refuse submissions for so long while no job is left.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
 
-/// The script of a job whose agents run `words`, on every node that the job has.
+/// The script of a job whose agents run `words` on every node of the job.
 pub(crate) fn script(options: &SlurmOptions, words: &[String]) -> String {
     let mut line = String::from("exec");
     if options.mode == SlurmMode::Pilot {
@@ -40,7 +40,7 @@ fn quoted(word: &str) -> String {
 /// The arguments of `sbatch`, without the script's path: the job's output goes to a file of its number in `folder`. A
 /// pilot has as many of `nodes` as Slurm can give it at once, and waits for the first of the range.
 pub(crate) fn arguments(options: &SlurmOptions, nodes: RangeInclusive<usize>, name: &str, folder: &str) -> Vec<String> {
-    // A job that is run again by Slurm would run a trial behind the tuner's back.
+    // A job that Slurm runs again would run a trial without the tuner's knowledge.
     let mut words = vec!["--parsable".to_owned(), "--no-requeue".to_owned()];
     words.extend([
         format!("--job-name={name}"),
@@ -70,8 +70,8 @@ pub(crate) fn arguments(options: &SlurmOptions, nodes: RangeInclusive<usize>, na
 /// An agent ends its programs so long, and the grace period, before its job does.
 pub(crate) const TO_END: Duration = Duration::from_secs(5);
 
-/// The longest that an agent may work in a job with this limit: it ends its programs itself before Slurm does, whose
-/// signals differ from version to version.
+/// The longest time that an agent may work in a job with this time limit. The agent ends its programs before Slurm
+/// does, because Slurm's signals differ from version to version.
 pub(crate) fn agent_limit(limit: Duration, grace: Duration) -> Duration {
     limit.saturating_sub(grace + TO_END).max(Duration::from_secs(1))
 }
@@ -113,7 +113,7 @@ pub(crate) fn has_begun(state: &str) -> bool {
     !matches!(state, "PENDING" | "CONFIGURING")
 }
 
-/// The jobs of a study that were submitted and have not ended, as far as is known. Times are counted from one moment.
+/// The submitted jobs of a study that are not known to have ended. All times count from the same moment.
 #[derive(Debug)]
 pub(crate) struct Jobs {
     mode: SlurmMode,
@@ -174,7 +174,7 @@ impl Jobs {
         if now < self.again { 0 } else { to_submit(self.mode, waiting, idle, self.all.len(), self.coming()) }
     }
 
-    /// The jobs of which no agent has greeted yet.
+    /// The jobs without a connected agent so far.
     pub(crate) fn coming(&self) -> usize {
         self.all.values().filter(|job| job.greeted.is_none()).count()
     }
@@ -228,7 +228,7 @@ impl Jobs {
             .find(|(_, waited)| *waited >= most)
     }
 
-    /// Takes out those that are not among these, the jobs that have not ended.
+    /// Removes the jobs that are not in this list of the jobs that have not ended.
     pub(crate) fn end_all_but(&mut self, alive: &BTreeMap<String, String>, now: Duration) -> Vec<(String, Ended)> {
         let gone: Vec<String> = self.all.keys().filter(|name| !alive.contains_key(*name)).cloned().collect();
         gone.into_iter().filter_map(|name| self.end(&name, now).map(|ended| (name, ended))).collect()
@@ -239,7 +239,8 @@ impl Jobs {
             self.futile += 1;
             return Some(Ended::Futile(self.futile));
         };
-        // Before its limit it may have ended with a node, and the next one would wait in vain for as many as before.
+        // A job that ended before its limit may have lost a node, and its successor would wait in vain for the same
+        // number of nodes.
         let ran = now.saturating_sub(greeted);
         let is_early = self.time_limit.is_none_or(|limit| ran + self.grace + NEAR_LIMIT < limit);
         self.fewest = if is_early { 1 } else { self.nodes };

@@ -1,11 +1,12 @@
 //! `StopRule`: when a study ends, as a fold over its trials. The clock comes in as an argument.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::words::event::Header;
-use crate::words::metric::{Metric, ValueRule};
-use crate::words::trial::Trial;
+use crate::words::metric::{Metric, Noise, ValueRule};
+use crate::words::trial::{NoiseFloor, Trial};
 
 /// Limits on a study; the first one that is reached ends it. All of them count earlier runs on the same journal.
 ///
@@ -32,6 +33,13 @@ pub struct StopRule {
     /// The number of trials that may end one after the other without a better value than before. A value that breaks a
     /// constraint is not better.
     pub plateau: Option<u64>,
+    /// The study ends when further trials can gain at most so many times the noise of the present best's measurements
+    /// ([`NoiseFloor`](crate::study::NoiseFloor)). The factor is from 0.1 to 10. A larger one ends studies earlier.
+    ///
+    /// It is judged first when 20 runs have ended, and 5 for each parameter, and then whenever their number has grown
+    /// by a fifth. A judgement costs little more than [`Study::best`](crate::Study::best): tenths of a second for a
+    /// hundred trials. It needs noise and a single objective.
+    pub noise_floor: Option<f64>,
     /// Limits of which all must be reached: each entry ends the study as one limit does.
     pub all: Vec<StopAll>,
 }
@@ -51,6 +59,8 @@ pub struct StopAll {
     pub target: Option<f64>,
     /// So many trials ended one after the other without a better value than before that meets the constraints.
     pub plateau: Option<u64>,
+    /// Further trials can gain at most so many times the noise: see [`StopRule::noise_floor`].
+    pub noise_floor: Option<f64>,
 }
 
 impl StopAll {
@@ -61,7 +71,8 @@ impl StopAll {
 
     /// Whether all of its limits are reached for certain, if trials end.
     fn is_bounded(&self) -> bool {
-        !self.is_empty() && self.max_cost.is_none() && self.target.is_none() && self.plateau != Some(0)
+        let is_open = self.max_cost.is_some() || self.target.is_some() || self.noise_floor.is_some();
+        !self.is_empty() && !is_open && self.plateau != Some(0)
     }
 }
 
@@ -79,6 +90,62 @@ impl StopRule {
     pub(crate) fn times(&self) -> impl Iterator<Item = Duration> + '_ {
         self.all.iter().filter_map(|all| all.max_wall_time)
     }
+
+    /// The factors on the noise at which a limit is reached.
+    pub(crate) fn floors(&self) -> impl Iterator<Item = f64> + '_ {
+        self.noise_floor.into_iter().chain(self.all.iter().filter_map(|all| all.noise_floor))
+    }
+
+    /// Whether a study with this header can be ended by this rule.
+    ///
+    /// # Errors
+    /// A noise floor with a factor out of its range, of a metric without noise, or of several objectives.
+    pub(crate) fn check(&self, header: &Header) -> Result<(), StopRuleError> {
+        let Some(factor) = self.floors().next() else { return Ok(()) };
+        let name = || header.metric.name.clone();
+        if let Some(factor) = self.floors().find(|factor| !FLOORS.contains(factor)) {
+            Err(StopRuleError::Factor { factor })
+        } else if header.metric.noise == Noise::Deterministic {
+            Err(StopRuleError::Deterministic { metric: name(), factor })
+        } else if !header.objectives.is_empty() {
+            Err(StopRuleError::Objectives { factor })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The factors of a noise floor.
+const FLOORS: RangeInclusive<f64> = 0.1..=10.0;
+
+/// Why a stop rule is none of a study.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopRuleError {
+    /// The factor of a noise floor is out of its range.
+    #[error(
+        "noise_floor is {factor}; it is a factor on the noise from {} to {}",
+        FLOORS.start(),
+        FLOORS.end()
+    )]
+    Factor {
+        /// The factor given.
+        factor: f64,
+    },
+    /// The metric has no noise.
+    #[error("noise_floor is {factor}, but `{metric}` is deterministic and has no noise; leave noise_floor out")]
+    Deterministic {
+        /// The metric.
+        metric: String,
+        /// The factor given.
+        factor: f64,
+    },
+    /// There is a front, and no single best.
+    #[error("noise_floor is {factor}, but the study has several objectives and no single best; leave noise_floor out")]
+    Objectives {
+        /// The factor given.
+        factor: f64,
+    },
 }
 
 /// Why a tuner ended.
@@ -97,6 +164,8 @@ pub enum StoppedBy {
     Target,
     /// No better value for a number of trials.
     Plateau,
+    /// Less is to be gained than the noise.
+    NoiseFloor,
     /// All limits of an entry of [`StopRule::all`].
     All,
     /// The stop handle.
@@ -115,6 +184,7 @@ impl StoppedBy {
             Self::MaxCost => "max_cost",
             Self::Target => "target",
             Self::Plateau => "plateau",
+            Self::NoiseFloor => "noise_floor",
             Self::All => "all_of_several",
             Self::Cancelled => "cancelled",
             Self::Exhausted => "exhausted",
@@ -144,6 +214,7 @@ pub(crate) struct Tally {
     since: u64,
     /// The least loss of any trial so far, likewise.
     least: Option<f64>,
+    floor: Option<NoiseFloor>,
 }
 
 /// The counts of a trial.
@@ -220,6 +291,11 @@ impl Tally {
         tally
     }
 
+    /// Takes in the last judgement of the noise floor.
+    pub(crate) fn judged(&mut self, floor: Option<NoiseFloor>) {
+        self.floor = floor;
+    }
+
     /// Takes in a trial's new state.
     pub(crate) fn update(&mut self, trial: &Trial, header: &Header) {
         let place = usize::try_from(trial.id.0).unwrap_or(usize::MAX);
@@ -262,6 +338,8 @@ impl Tally {
             Some(StoppedBy::MaxCost)
         } else if rule.plateau.is_some_and(|plateau| self.since >= plateau.max(1)) {
             Some(StoppedBy::Plateau)
+        } else if rule.noise_floor.is_some_and(|factor| self.is_at_floor(factor)) {
+            Some(StoppedBy::NoiseFloor)
         } else if rule.all.iter().any(|all| self.reached_all(all, metric, elapsed)) {
             Some(StoppedBy::All)
         } else {
@@ -273,6 +351,10 @@ impl Tally {
         self.least.is_some_and(|least| least <= metric.goal.loss(target))
     }
 
+    fn is_at_floor(&self, factor: f64) -> bool {
+        self.floor.is_some_and(|floor| floor.is_reached(factor))
+    }
+
     fn reached_all(&self, all: &StopAll, metric: &Metric, elapsed: Duration) -> bool {
         !all.is_empty()
             && all.max_trials.is_none_or(|max| self.ended >= max)
@@ -281,6 +363,7 @@ impl Tally {
             && all.max_cost.is_none_or(|max| self.cost >= max)
             && all.target.is_none_or(|target| self.has_come_to(target, metric))
             && all.plateau.is_none_or(|plateau| self.since >= plateau.max(1))
+            && all.noise_floor.is_none_or(|factor| self.is_at_floor(factor))
     }
 }
 
@@ -305,7 +388,7 @@ mod tests {
     use crate::rules::study::{Setup, Study};
     use crate::words::domain::Domain;
     use crate::words::space::Space;
-    use crate::words::trial::{Measured, Outcome, Status};
+    use crate::words::trial::{Measured, Outcome, Status, TrialId};
 
     fn study() -> Study {
         let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
@@ -345,6 +428,48 @@ mod tests {
         assert_eq!(reached(StopRule { target: Some(3.1), ..rule() }), None);
         assert_eq!(reached(StopRule { plateau: Some(2), ..rule() }), Some(StoppedBy::Plateau));
         assert_eq!(reached(StopRule { plateau: Some(3), ..rule() }), None);
+    }
+
+    #[test]
+    fn a_noise_floor_is_reached_where_the_gain_is_at_most_its_factor_of_the_noise() {
+        let (mut tally, metric) = (Tally::default(), Metric::minimize("loss"));
+        let rule = |factor| StopRule { noise_floor: Some(factor), ..StopRule::default() };
+        let mut reached = |floor: Option<NoiseFloor>, factor| {
+            tally.judged(floor);
+            tally.reached(&rule(factor), &metric, Duration::ZERO)
+        };
+        assert_eq!(reached(None, 10.0), None);
+        let floor = Some(NoiseFloor { trial: TrialId(0), gain: 0.5, noise: 0.25 });
+        assert_eq!((reached(floor, 1.9), reached(floor, 2.0)), (None, Some(StoppedBy::NoiseFloor)));
+    }
+
+    #[test]
+    fn a_noise_floor_needs_noise_and_one_objective_and_a_factor_in_its_range() {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let of = |metric: Metric, factor| {
+            let mut setup = Setup::new(space.clone(), metric);
+            let check = |setup: &Setup, rule: StopRule| rule.check(&setup.header().unwrap()).map_err(|e| e.to_string());
+            let floor = StopRule { noise_floor: Some(factor), ..StopRule::default() };
+            let together = StopAll { noise_floor: Some(factor), max_trials: Some(5), ..StopAll::default() };
+            let together = StopRule { all: vec![together], ..StopRule::default() };
+            assert_eq!(check(&setup, floor.clone()), check(&setup, together));
+            assert_eq!(check(&setup, StopRule::default()), Ok(()));
+            let said = check(&setup, floor.clone()).err();
+            setup.objectives.push(Metric::minimize("size"));
+            assert!(check(&setup, floor).is_err());
+            said
+        };
+        assert_eq!(of(Metric::minimize("loss"), 0.1), None);
+        assert_eq!(of(Metric::minimize("loss").with_noise(0.1), 10.0), None);
+        for (factor, noise, says) in [
+            (0.09, Noise::Learned, "from 0.1 to 10"),
+            (10.1, Noise::Learned, "from 0.1 to 10"),
+            (f64::NAN, Noise::Learned, "NaN"),
+            (1.0, Noise::Deterministic, "`loss` is deterministic"),
+        ] {
+            let said = of(Metric { noise, ..Metric::minimize("loss") }, factor).expect("it is refused");
+            assert!(said.contains(says), "{said}");
+        }
     }
 
     #[test]
@@ -433,7 +558,8 @@ mod tests {
         for value in [1.0, 3.0, 2.0, 3.0] {
             told(&mut study, &mut tally, value);
         }
-        // Reached exactly: 4 trials, 4 measurements, a cost of 4, the value 3, 2 trials without a better one, 60 s.
+        // Reached exactly: 4 trials, 4 measurements, a cost of 4, the value 3, 2 trials without a better one, 60 s, and
+        // a gain as large as the noise.
         let full = StopAll {
             max_trials: Some(4),
             max_wall_time: Some(Duration::from_secs(60)),
@@ -441,7 +567,9 @@ mod tests {
             max_cost: Some(4.0),
             target: Some(3.0),
             plateau: Some(2),
+            noise_floor: Some(1.0),
         };
+        tally.judged(Some(NoiseFloor { trial: TrialId(0), gain: 0.2, noise: 0.2 }));
         let reached = |all: &[StopAll]| {
             let rule = StopRule { all: all.to_vec(), ..StopRule::default() };
             tally.reached(&rule, &metric, Duration::from_secs(60))
@@ -454,6 +582,7 @@ mod tests {
             StopAll { max_cost: Some(4.1), ..full },
             StopAll { target: Some(3.1), ..full },
             StopAll { plateau: Some(3), ..full },
+            StopAll { noise_floor: Some(0.9), ..full },
             StopAll::default(),
         ];
         for all in short {

@@ -1,8 +1,8 @@
-//! `Stream`: random numbers that depend on nothing but (seed, trial, purpose).
+//! `Stream`: random numbers that depend only on (seed, trial, purpose).
 //!
-//! A ChaCha8 stream whose 256-bit key is the SHA-256 of the three, so that streams are independent, and the one of a
-//! trial does not move when another trial, or another use of randomness, is added before it. Both algorithms are fixed
-//! by their specifications: the same numbers on every platform and in every version.
+//! It is a ChaCha8 stream with the SHA-256 of the three as its 256-bit key. So streams are independent, and the stream
+//! of a trial does not change when another trial, or another use of randomness, is added before it. Both algorithms are
+//! fixed by their specifications, so the numbers are the same on every platform and in every version.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

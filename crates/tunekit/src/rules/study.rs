@@ -1,11 +1,12 @@
 //! `Study`: a synchronous fold over its events. It has no clock, no I/O and no randomness of its own.
 //!
 //! Every change of state goes through `apply`, which replaying uses too; asking, reporting and telling only decide the
-//! event. The state of the fold is in `study/state.rs`, the replay of events in `study/replay.rs`, and the
-//! recommendation in `study/best.rs`.
+//! event. The state of the fold is in `study/state.rs`, the replay of events in `study/replay.rs`, the
+//! recommendation in `study/best.rs`, and what further trials can gain on it in `study/floor.rs`.
 
 mod best;
 mod deciders;
+mod floor;
 mod refusal;
 mod replay;
 mod setup;
@@ -72,6 +73,8 @@ pub struct Study {
     searcher: Mutex<Box<dyn Searcher>>,
     scheduler: Box<dyn Scheduler>,
     at_s: Option<f64>,
+    /// The number of runs that had ended when the noise floor was last judged, also where that came to nothing.
+    tried_floor: Option<u64>,
     fresh: Vec<Event>,
 }
 
@@ -94,7 +97,7 @@ impl Study {
         let event = Event::Header(Box::new(header.clone()));
         let state = State::new(header);
         let searcher = Mutex::new(searcher);
-        Ok(Self { state, searcher, scheduler, at_s: None, fresh: vec![event] })
+        Ok(Self { state, searcher, scheduler, at_s: None, tried_floor: None, fresh: vec![event] })
     }
 
     /// A placeholder for a study that is elsewhere.
@@ -118,6 +121,7 @@ impl Study {
             searcher: Mutex::new(SearcherKind::Random.build()),
             scheduler: Box::new(Fifo),
             at_s: None,
+            tried_floor: None,
             fresh: Vec::new(),
         }
     }

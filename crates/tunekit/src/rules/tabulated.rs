@@ -1,5 +1,5 @@
 //! `Tabulated`: earlier measurements as an objective for the simulator: a table of configuration and step to values and
-//! seconds. Reading the rows, from a CSV, JSON or Parquet file or a database, is the caller's business.
+//! seconds. The caller reads the rows, from a CSV, JSON or Parquet file or a database.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::words::value::Config;
 pub struct TabulatedRow {
     /// The configuration.
     pub config: Config,
-    /// Number of the run, for configurations that ran several times; else 0.
+    /// Number of the run, for configurations that ran several times; otherwise 0.
     pub run: u64,
     /// Number of the step: 1, 2, 3, ... without a gap.
     pub step: u64,
@@ -25,7 +25,7 @@ pub struct TabulatedRow {
     pub seconds: f64,
 }
 
-/// Why rows are no table of a space.
+/// Why rows do not form a table of a space.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TabulatedError {
@@ -40,7 +40,7 @@ pub enum TabulatedError {
         /// The fault in its configuration.
         source: ConfigError,
     },
-    /// A step took no time, or less than none.
+    /// A step's time is not positive.
     #[error("row {row} of the table took {seconds} s; a step takes a positive, finite time")]
     Seconds {
         /// The row, from 0.
@@ -48,8 +48,8 @@ pub enum TabulatedError {
         /// Its time.
         seconds: f64,
     },
-    /// Two rows are of one step of one run.
-    #[error("row {row} of the table is one more of run {run} of {config} at step {step}; number runs apart")]
+    /// Two rows are of the same step of one run.
+    #[error("row {row} of the table repeats run {run} of {config} at step {step}; give each run its own number")]
     Double {
         /// The row, from 0.
         row: usize,
@@ -114,7 +114,7 @@ pub struct Tabulated {
     space: Space,
     /// By [`Config::key`].
     configs: BTreeMap<String, Runs>,
-    /// Whether a configuration that is not there is answered by the nearest one that is.
+    /// Whether a missing configuration is answered by the nearest one in the table.
     is_nearest: bool,
     /// Whether each step is a new measurement of the same thing.
     is_replicated: bool,
@@ -167,16 +167,16 @@ impl Tabulated {
         Ok(Self { space: space.clone(), configs, is_nearest: false, is_replicated: false })
     }
 
-    /// The same, where a configuration that is not in the table is answered by the nearest one that is: a choice that
-    /// differs counts 1, anything else its squared distance in the unit cube. Otherwise its trial fails.
+    /// The same, but for a configuration that is not in the table, the nearest one in the table answers. A different
+    /// choice counts 1, any other difference its squared distance in the unit cube. Without this, such a trial fails.
     #[must_use]
     pub fn nearest(self) -> Self {
         Self { is_nearest: true, ..self }
     }
 
-    /// The same, where each step of a trial is a new measurement of its configuration, drawn from the last rows of its
-    /// runs in an order of the trial's own: for schedulers that take reports for replicates. All runs come before any
-    /// comes again. The rows' costs are left out: they are of one run each, and a trial's must not fall.
+    /// The same, but each step of a trial is a new measurement of its configuration, drawn from the last rows of its
+    /// runs in a random order of the trial. It is for schedulers that treat reports as replicates. All runs come before
+    /// any repeats. The rows' costs are left out, because each is of one run, and a trial's cost must not fall.
     #[must_use]
     pub fn replicated(self) -> Self {
         Self { is_replicated: true, ..self }
@@ -187,13 +187,13 @@ impl Tabulated {
         self.configs.len()
     }
 
-    /// Whether there is none; a table always has one.
+    /// Whether the table is empty, which it never is.
     pub fn is_empty(&self) -> bool {
         self.configs.is_empty()
     }
 
-    /// The best value at the step `steps`, averaged over the runs of its configuration that came as far, for comparison
-    /// with a simulated study's. `None` if no run did, or none with a finite value.
+    /// The best value at step `steps`, averaged over the runs of its configuration that reached the step, for
+    /// comparison with a simulated study. `None` if no run reached it with a finite value.
     pub fn best(&self, metric: &Metric, steps: u64) -> Option<f64> {
         let means = self.configs.values().filter_map(|runs| {
             let ends = runs.runs.iter().filter_map(|run| run.get(usize::try_from(steps).ok()?.checked_sub(1)?));
@@ -212,7 +212,7 @@ impl Tabulated {
     /// A trial's report at `step`, and the duration of the step.
     ///
     /// # Errors
-    /// The table has no such configuration, or the run ended before; in a sentence.
+    /// A sentence: the table has no such configuration, or the run ended before this step.
     pub fn at(&self, config: &Config, trial: TrialId, step: u64, seed: u64) -> Result<(Measured, f64), String> {
         let key = self.space.conform(config).map_err(|error| error.to_string())?.key();
         let runs = match self.configs.get(&key) {
@@ -328,9 +328,7 @@ mod tests {
         assert!(
             refused(vec![row(1, 0, 1, 1.0), row(10, 0, 1, 1.0)]).contains("row 1 of the table is not in the space")
         );
-        assert!(
-            refused(vec![row(1, 0, 1, 1.0), row(1, 0, 1, 2.0)]).contains("row 1 of the table is one more of run 0")
-        );
+        assert!(refused(vec![row(1, 0, 1, 1.0), row(1, 0, 1, 2.0)]).contains("row 1 of the table repeats run 0"));
         assert!(refused(vec![row(1, 0, 1, 1.0), row(1, 0, 3, 2.0)]).contains("no row for step 2"));
         assert!(refused(vec![row(1, 0, 2, 1.0)]).contains("no row for step 1"));
         let from_zero = refused((0..3).map(|step| row(1, 0, step, 1.0)).collect());

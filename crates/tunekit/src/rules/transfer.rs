@@ -1,8 +1,8 @@
-//! Transfer from earlier studies of the same space: the configurations to evaluate first, or the region to search.
+//! Transfer from earlier studies of the same space: configurations to evaluate first, or a region to search.
 //!
-//! Everything is settled before the new study begins, and goes into its header as points to evaluate or as a smaller
-//! space: the study replays without the earlier ones, and any searcher goes on from there. Tasks differ in scale and
-//! offset, so that values are compared by their rank within a task. Reading journals is not done here.
+//! Everything is decided before the new study begins, and goes into its header as points to evaluate or as a smaller
+//! space. So the study is replayed without the earlier ones, and any searcher continues from there. Tasks differ in
+//! scale and offset, so values are compared by their rank within a task. Reading journals is not done here.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -26,11 +26,13 @@ use crate::words::value::Config;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TransferMethod {
-    /// Evaluates first a few configurations that together served all earlier studies well: see [`Transfer::zero_shot`].
+    /// First evaluates a few configurations that together were good in all earlier studies: see
+    /// [`Transfer::zero_shot`].
     ZeroShot,
-    /// Searches only where earlier studies had their best: see [`Transfer::bounding_box`].
+    /// Searches only the region of the earlier studies' best configurations: see [`Transfer::bounding_box`].
     BoundingBox,
-    /// Evaluates first the configurations that a model of all earlier ranks considers good: see [`Transfer::quantile`].
+    /// First evaluates the configurations that a model of all earlier ranks predicts to be good: see
+    /// [`Transfer::quantile`].
     Quantile,
 }
 
@@ -38,16 +40,16 @@ pub enum TransferMethod {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// There are none.
+    /// No study was given.
     #[error("there is no earlier study to transfer from; name at least one")]
     None,
-    /// One has measured nothing.
+    /// A study has no measurement.
     #[error("earlier study {index} has no measurement; leave it out")]
     Empty {
         /// Index of the study, from 0.
         index: usize,
     },
-    /// One was about another space.
+    /// A study has another space.
     #[error("earlier study {index} has another space: parameter `{parameter}` differs; transfer needs equal spaces")]
     Space {
         /// Index of the study, from 0.
@@ -55,7 +57,7 @@ pub enum TransferError {
         /// The first parameter that is not the same in both, or not in the same place.
         parameter: String,
     },
-    /// One forbade other configurations.
+    /// A study has other predicates.
     #[error(
         "earlier study {index} has the predicates [{}], this one [{}]; transfer needs equal ones",
         theirs.join(", "),
@@ -69,8 +71,8 @@ pub enum TransferError {
         /// This study's predicates, in order.
         ours: Vec<String>,
     },
-    /// One went the other way.
-    #[error("earlier study {index} went for {theirs}, this one goes for {ours}; leave it out")]
+    /// A study has the opposite goal.
+    #[error("earlier study {index} has the objective {theirs}, this study {ours}; leave it out")]
     Goal {
         /// Index of the study, from 0.
         index: usize,
@@ -79,7 +81,7 @@ pub enum TransferError {
         /// `min` or `max`.
         ours: &'static str,
     },
-    /// One had other constraints, so that it does not tell which configurations are feasible here.
+    /// A study has other constraints, so it does not show which configurations are feasible here.
     #[error(
         "earlier study {index} has the constraints [{}], this one [{}]; transfer needs equal ones",
         theirs.join(", "),
@@ -132,8 +134,8 @@ pub struct Transfer {
     tasks: Vec<Task>,
 }
 
-/// One earlier study, the best result first: a trial that came further along a resource is better than one that was
-/// stopped before.
+/// One earlier study, the best result first: a trial that reached a higher resource is better than a trial that was
+/// stopped earlier.
 #[derive(Debug, Clone)]
 struct Task {
     results: Vec<Trialled>,
@@ -145,7 +147,7 @@ struct Trialled {
     x: Vec<f64>,
     /// The place that its trials came to; see `History::reach`.
     reach: u64,
-    /// Infinite where a constraint is not met: behind all that meet theirs, and equal to each other.
+    /// Infinite if a constraint is not met: behind all that meet theirs, and equal to each other.
     loss: f64,
 }
 
@@ -168,7 +170,7 @@ impl Transfer {
     /// Number of points that the methods give by default.
     pub const POINTS: usize = 5;
 
-    /// The use of these experiments for a study made from `setup`.
+    /// Prepares these experiments for a study made from `setup`.
     ///
     /// # Errors
     /// No experiment, or one with another space, another goal, other constraints, or without a measurement.
@@ -207,8 +209,8 @@ impl Transfer {
         Ok(Self { space: setup.space.clone(), tasks })
     }
 
-    /// `setup` with the contribution of `method`: up to `points` configurations after those that it has to evaluate
-    /// first, or a smaller space (into which its points must fit).
+    /// `setup` with the contribution of `method`: up to `points` configurations after its own first configurations, or
+    /// a smaller space, which must contain its own first configurations.
     #[must_use]
     pub fn apply(&self, method: TransferMethod, points: usize, setup: Setup) -> Setup {
         let first = match method {
@@ -220,9 +222,10 @@ impl Transfer {
         fresh.into_iter().fold(setup, Setup::point)
     }
 
-    /// A portfolio: configurations of earlier studies, each chosen so that the best of those chosen so far does best
-    /// over all earlier studies (Wistuba, Schilling and Schmidt-Thieme 2015, greedy). For a configuration that a study
-    /// never tried, a random forest of that study predicts. The first is the one that does best by itself.
+    /// A portfolio of configurations from earlier studies. Each is chosen so that the best of the chosen ones is as
+    /// good as possible over all earlier studies (Wistuba, Schilling and Schmidt-Thieme 2015, greedy). For a
+    /// configuration that a study never tried, a random forest of that study predicts. The first configuration is the
+    /// best single one.
     pub fn zero_shot(&self, count: usize) -> Vec<Config> {
         let candidates = self.shortlist();
         let by_task: Vec<Vec<f64>> = self.tasks.iter().map(|task| task.ranks_of(&self.space, &candidates)).collect();
@@ -230,7 +233,7 @@ impl Transfer {
         let mut left: Vec<usize> = (0..candidates.len()).collect();
         let mut chosen = Vec::new();
         while chosen.len() < count && !left.is_empty() {
-            // Together with the chosen ones; among equals the one that is best by itself.
+            // The best together with the chosen ones; among equals, the best by itself.
             let score = |c: usize| -> (f64, f64) {
                 let ranks = by_task.iter().map(|ranks| ranks[c]);
                 (ranks.clone().zip(&best).map(|(rank, best)| rank.min(*best)).sum(), ranks.sum())
@@ -280,14 +283,14 @@ impl Transfer {
 
     /// The smallest space that holds the best configuration of every earlier study, larger by a twentieth of each range
     /// at each side (Perrone et al. 2019). A categorical parameter keeps the values that were among the best. With few
-    /// or unlike earlier studies the present optimum may lie outside. Conditions and predicates stay, and so do
+    /// or dissimilar earlier studies the present optimum may lie outside. Conditions and predicates stay, and so do
     /// parameters that others depend on.
     pub fn bounding_box(&self) -> Space {
         let best: Vec<&Trialled> =
             self.tasks.iter().filter_map(|task| task.results.first()).filter(|r| r.is_feasible()).collect();
         let names: Vec<&str> = self.space.iter().map(|(name, _)| name).collect();
         self.space.clone().narrowed(|place, domain| {
-            // A parameter that some of the best did without says nothing of where it should be.
+            // If some of the best configurations lack a parameter, they tell nothing about its range.
             let has = |result: &&&Trialled| result.config.value(names[place]).is_some();
             let at = best.iter().filter(has).map(|result| result.x[place]);
             let (lo, hi) = at.fold((1.0_f64, 0.0_f64), |(lo, hi), u| (lo.min(u), hi.max(u)));
@@ -354,7 +357,7 @@ impl Task {
     fn ranks_of(&self, space: &Space, candidates: &[Trialled]) -> Vec<f64> {
         let rows: Vec<Row> =
             self.results.iter().zip(self.ranks()).map(|(r, rank)| Row { x: r.x.clone(), y: rank }).collect();
-        // Its own stream: the same for every study that asks, for the portfolio is no matter of luck.
+        // A stream of its own, the same for every study, because the portfolio must not depend on luck.
         let forest = Forest::grow(space, &rows, &mut Stream::of_study(0, "transfer zero shot"));
         let rank = |candidate: &Trialled| match self.results.iter().find(|r| r.config == candidate.config) {
             Some(own) => self.rank(own),
@@ -383,7 +386,7 @@ fn difference(ours: &Space, theirs: &Space) -> Option<String> {
     }
 }
 
-/// A domain from coordinate `lo` to `hi`; of choices without order those that are kept.
+/// The domain from coordinate `lo` to `hi`; for choices without order, the choices that are kept.
 fn narrowed(domain: &Domain, lo: f64, hi: f64, kept: impl Fn(usize) -> bool) -> Domain {
     let narrow = || match domain {
         Domain::Float(d) => float(d, domain, lo, hi),

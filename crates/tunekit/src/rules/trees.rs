@@ -1,6 +1,6 @@
 //! Regression trees over the unit cube: their form, and their growth from rows by any rule for the best split.
 //!
-//! The rules for the best split, and the ways to put trees together, are in `trees/boosted` (one after the other, for
+//! The rules for the best split, and the ways to combine trees, are in `trees/boosted` (one after the other, for
 //! densities and quantiles) and in `trees/forest` (side by side, for a surface).
 
 pub(crate) mod boosted;

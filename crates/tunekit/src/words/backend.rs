@@ -1,4 +1,4 @@
-//! `Backend`: the machinery that starts the programs of a study, and how a Slurm cluster is asked for it.
+//! `Backend`: the starter of a study's programs, and the options of a Slurm cluster.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,19 +15,19 @@ pub enum Backend {
     Slurm(Box<SlurmOptions>),
 }
 
-/// The way that trials become jobs of Slurm.
+/// The way from trials to Slurm jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SlurmMode {
-    /// One job whose nodes run an agent each; the agents take one trial after the other. A trial starts within
+    /// One job with an agent on each node; the agents take one trial after the other. A trial starts within
     /// milliseconds.
     #[default]
     Pilot,
-    /// One job a trial, for sites that want that. Each trial waits in the queue.
+    /// One job per trial, for sites that require it. Each trial waits in the queue.
     Job,
 }
 
-/// The jobs that a study asks Slurm for.
+/// The options of a study's Slurm jobs.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SlurmOptions {
@@ -39,16 +39,16 @@ pub struct SlurmOptions {
     pub workers_per_node: usize,
     /// Whether a job has its nodes for itself.
     pub exclusive: bool,
-    /// The longest that a job may take: Slurm ends it then, and its agents end themselves before. `None`: as long as
-    /// the partition allows.
+    /// The time limit of a job. Slurm ends the job then, and its agents end themselves before. `None`: the partition's
+    /// limit.
     pub time_limit: Option<Duration>,
-    /// The longest that a job may wait in the queue before the study gives up.
+    /// The longest wait of a job in the queue before the study gives up.
     pub queue_timeout: Duration,
     /// Further options of `sbatch`, one word each: `--partition=gpu`.
     pub options: Vec<String>,
     /// The address that agents connect to. Nodes must reach it.
     pub listen: SocketAddr,
-    /// The program `tunekit` on the nodes; `None`: the one that runs.
+    /// The program `tunekit` on the nodes; `None`: the running program.
     pub tunekit: Option<PathBuf>,
 }
 
@@ -68,7 +68,7 @@ impl Default for SlurmOptions {
     }
 }
 
-/// Why a job cannot be asked for like this.
+/// Why these options cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SlurmOptionsError {
@@ -78,13 +78,13 @@ pub enum SlurmOptionsError {
         /// The option.
         name: &'static str,
     },
-    /// A word would not be read as an option.
-    #[error("`{0}` is no option of sbatch; write each one as a word of its own, such as \"--partition=gpu\"")]
+    /// A word is not an option.
+    #[error("`{0}` is not an option of sbatch; write each option as a separate word, such as \"--partition=gpu\"")]
     NotAnOption(String),
     /// The option is set by the tuner.
     #[error("`{0}` is set by tunekit; leave it out")]
     Reserved(String),
-    /// No node can connect to every address at once.
+    /// The address is not a single one that nodes can connect to.
     #[error("listen is {0}; name one address that the nodes reach, with port 0 for a free one")]
     Unspecified(SocketAddr),
 }
@@ -123,10 +123,10 @@ const RESERVED: [&str; 28] = [
 ];
 
 impl SlurmOptions {
-    /// The same, if jobs can be asked for like this.
+    /// The same options, if they can be used.
     ///
     /// # Errors
-    /// The option that cannot be, and how to mend it.
+    /// The wrong option, and the remedy.
     pub fn checked(self) -> Result<Self, SlurmOptionsError> {
         for (name, number) in [("nodes", self.nodes.unwrap_or(1)), ("workers_per_node", self.workers_per_node)] {
             if number == 0 {
@@ -153,7 +153,7 @@ impl SlurmOptions {
         Ok(self)
     }
 
-    /// The nodes of a pilot for so many workers.
+    /// The nodes of a pilot for this number of workers.
     pub fn nodes_for(&self, workers: usize) -> usize {
         self.nodes.unwrap_or_else(|| workers.div_ceil(self.workers_per_node.max(1)).max(1))
     }

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::value::Value;
 
-/// Whole numbers and grid indices stay below this in magnitude, 2^53: beyond it a JSON number is not exact everywhere.
+/// Bound of the magnitude of whole numbers and grid indices, 2^53: a larger JSON number is not exact everywhere.
 pub const MAX_INT: i64 = 1 << 53;
-/// The largest number of values a stepped or whole-number domain may have: 2^50, so that 53 bits of the unit interval
-/// still tell neighbours apart.
+/// The largest number of values of a stepped or whole-number domain: 2^50, so that 53 bits of the unit interval still
+/// distinguish neighbours.
 pub const MAX_COUNT: u64 = 1 << 50;
 /// The largest ratio of upper bound to step of a logarithmic stepped or whole-number domain, 2^44 (16 Ti): beyond it
 /// the logarithm no longer tells neighbours apart.
@@ -62,7 +62,7 @@ pub enum DomainError {
     /// A list of values is empty.
     #[error("a list of values needs at least one")]
     NoValues,
-    /// A list of values has one twice.
+    /// A list holds a value twice.
     #[error("value `{value}` is listed twice")]
     Twice {
         /// The value.
@@ -138,7 +138,7 @@ impl Domain {
     /// Real numbers in [`lo`, `hi`].
     ///
     /// # Errors
-    /// Bounds that are not finite, whose difference overflows, or that are the wrong way round.
+    /// Bounds are not finite, their difference overflows, or the lower is above the upper.
     pub fn float(lo: f64, hi: f64) -> Result<Self, DomainError> {
         FloatDomain::new(lo, hi, false, None).map(Self::Float)
     }
@@ -146,7 +146,7 @@ impl Domain {
     /// Whole numbers in [`lo`, `hi`].
     ///
     /// # Errors
-    /// Bounds the wrong way round or beyond [`MAX_INT`], or more than [`MAX_COUNT`] values.
+    /// The lower bound is above the upper, a bound is beyond [`MAX_INT`], or there are more than [`MAX_COUNT`] values.
     pub fn int(lo: i64, hi: i64) -> Result<Self, DomainError> {
         IntDomain::new(lo, hi, false, 1).map(Self::Int)
     }
@@ -154,7 +154,7 @@ impl Domain {
     /// One of several values without an order.
     ///
     /// # Errors
-    /// No value, one twice, or one that is not finite.
+    /// There is no value, a value is listed twice, or a value is not finite.
     pub fn categorical<V: Into<Value>>(values: impl IntoIterator<Item = V>) -> Result<Self, DomainError> {
         Choices::new(values.into_iter().map(Into::into).collect()).map(Self::Categorical)
     }
@@ -186,7 +186,8 @@ impl Domain {
         }
     }
 
-    /// Only `lo`, `lo + step`, `lo + 2 step`, ... up to `hi` (which is a value only if a step lands on it).
+    /// Restricts the domain to `lo`, `lo + step`, `lo + 2 step`, ... up to `hi` (`hi` is a value only if a step reaches
+    /// it).
     ///
     /// # Errors
     /// A step that is not positive and finite (for an int domain: not whole), or a domain that is not numeric.
@@ -250,8 +251,9 @@ impl Domain {
         }
     }
 
-    /// `value` in the domain's own type: a whole `Float` for an int domain, an `Int` for a float domain, a stepped
-    /// float within a millionth of a step. `None` where that is no value of the domain; nothing is moved to a bound.
+    /// `value` in the domain's own type. An int domain accepts a whole `Float`, a float domain an `Int`, and a stepped
+    /// float domain a number within a millionth of a step. `None` if it is not a value of the domain; no value is moved
+    /// to a bound.
     pub fn conform(&self, value: &Value) -> Option<Value> {
         let own = match (self, value) {
             (Self::Float(d), Value::Int(_) | Value::Float(_)) => {

@@ -1,4 +1,4 @@
-//! Words of pictures and pages: axes with their ticks, numbers as people read them, text as HTML. Drawing is a door's.
+//! Words of pictures and pages: axes with their ticks, readable numbers, text as HTML. A door draws them.
 
 mod axis;
 pub mod format;

@@ -17,6 +17,8 @@
 //! - Schema 7: `racing` goes by constraints and by costs. In an earlier journal it heeds the metric alone, as before.
 //! - Schema 8: the event `limit`, the most trials that are started in all. An interrupted trial that had been told to
 //!   stop ends with its reports; in an earlier journal it is asked for again unless its reports are replicates.
+//! - Schema 9: the event `floor`, a judgement of the noise floor. An earlier reader refuses it, also in an earlier
+//!   journal that this version continues with a stop rule that asks for it.
 
 use std::fmt;
 
@@ -31,7 +33,7 @@ use super::value::Config;
 /// The first schema in which replicates of an interrupted trial are kept.
 const KEEPS_REPLICATES: u32 = 3;
 /// The version of the journal this crate writes, and the latest it reads.
-pub const SCHEMA: u32 = 8;
+pub const SCHEMA: u32 = 9;
 /// The first schema in which `racing` goes by constraints and costs.
 const RACES_BY_ALL: u32 = 7;
 /// The first schema in which limits of trials are journalled, and trials that were told to stop are over.
@@ -39,7 +41,7 @@ const LIMITS: u32 = 8;
 /// The first schema in which every line has a check.
 pub(crate) const SEALED: u32 = 4;
 
-/// A study's first event: everything its answers depend on but the results.
+/// A study's first event: everything on which its answers depend, except the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 #[non_exhaustive]
@@ -50,7 +52,7 @@ pub struct Header {
     pub space: Space,
     /// The metric.
     pub metric: Metric,
-    /// The further objectives: with any, there is no single best, but a front.
+    /// The further objectives. With any of them, a study has a front instead of a single best configuration.
     pub objectives: Vec<Metric>,
     /// Names of the values that must be at most 0, measured with each trial.
     pub constraints: Vec<String>,
@@ -62,9 +64,9 @@ pub struct Header {
     pub searcher: String,
     /// The scheduler, with its options.
     pub scheduler: SchedulerSpec,
-    /// The resource of a full run, where the scheduler needs one.
+    /// The resource of a full run, if the scheduler needs one.
     pub max_resource: Option<u64>,
-    /// Number of trials that were planned when the study was made: searchers may rely on it, but it is no limit.
+    /// Number of trials that were planned when the study was made. Searchers may rely on it, but it is not a limit.
     pub budget: Option<u64>,
     /// Configurations to evaluate first, complete.
     pub points_to_evaluate: Vec<Config>,
@@ -98,7 +100,7 @@ struct Raw {
     points_to_evaluate: Vec<Config>,
 }
 
-/// Why a line is no header.
+/// The reason why a line is not a header.
 #[derive(Debug, thiserror::Error)]
 enum HeaderError {
     #[error(transparent)]
@@ -151,13 +153,13 @@ impl From<Header> for Raw {
 }
 
 impl Header {
-    /// Whether a trial's reports before an interruption stand: replicates do, because each is a whole measurement of
-    /// its configuration; a training curve starts over. In journals begun by earlier versions none do.
+    /// Whether a trial's reports before an interruption stay valid. Replicates do, because each is a whole measurement
+    /// of its configuration; a training curve starts over. In journals begun by earlier versions no reports do.
     pub fn keeps_interrupted(&self) -> bool {
         self.schema >= KEEPS_REPLICATES && self.metric.value == ValueRule::Mean
     }
 
-    /// Whether `racing` goes by constraints and costs: in journals begun by earlier versions it heeds the metric alone.
+    /// Whether `racing` uses constraints and costs. In journals begun by earlier versions it uses the metric only.
     pub fn races_by_all(&self) -> bool {
         self.schema >= RACES_BY_ALL
     }
@@ -173,8 +175,8 @@ impl Header {
         self.schema >= LIMITS || self.keeps_interrupted()
     }
 
-    /// The first part in which this header, a journal's, and the one that is asked for differ; `None` if they are of
-    /// one study, of any schema. A study may go on with another budget than it was planned with.
+    /// The first difference between this header, which is a journal's, and the requested one; `None` if both are of one
+    /// study, of any schema. A study may continue with another budget than the planned one.
     pub fn difference(&self, asked: &Self) -> Option<Difference> {
         let what = [
             ("space", self.space == asked.space),
@@ -204,7 +206,7 @@ impl Header {
         Some(Difference { what, found, asked })
     }
 
-    /// The parameter in which two spaces differ, as each of them has it.
+    /// The first parameter in which two spaces differ, in both forms.
     fn space_difference(&self, asked: &Space) -> (String, String) {
         let mut names = self.space.iter().chain(asked.iter()).map(|(name, _)| name);
         let Some(name) = names.find(|name| self.space.domain(name) != asked.domain(name)) else {
@@ -218,7 +220,7 @@ impl Header {
     }
 }
 
-/// The first part in which the study of a journal and the one that is asked for differ.
+/// The first difference between the study of a journal and the requested one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -226,11 +228,11 @@ pub struct Difference {
     pub what: &'static str,
     /// The journal's.
     pub found: String,
-    /// The one that is asked for.
+    /// The requested one.
     pub asked: String,
 }
 
-/// Longer parts are told by their name alone.
+/// Longer parts are reported by their name alone.
 const MOST_TOLD: usize = 120;
 
 impl fmt::Display for Difference {
@@ -250,7 +252,7 @@ impl fmt::Display for Difference {
 pub enum Event {
     /// The study was made.
     Header(Box<Header>),
-    /// A trial was given out: a new one, an interrupted one again, or a paused one to go on.
+    /// A trial was given out: a new trial, an interrupted one again, or a paused one that continues.
     Ask {
         /// The trial.
         trial: TrialId,
@@ -260,7 +262,7 @@ pub enum Event {
         origin: Origin,
         /// The step at which the next decision is due.
         resource: Option<u64>,
-        /// Whether it goes on from a pause.
+        /// Whether it continues after a pause.
         resumed: bool,
         /// The other trial's checkpoint it begins with, if it is a copy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -271,7 +273,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_s: Option<f64>,
     },
-    /// A trial reported, and was answered.
+    /// A trial reported and got an answer.
     Report {
         /// The trial.
         trial: TrialId,
@@ -298,7 +300,7 @@ pub enum Event {
     Tell {
         /// The trial.
         trial: TrialId,
-        /// The way in which it ended.
+        /// Its outcome.
         outcome: Outcome,
         /// Seconds of the study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -334,6 +336,22 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at_s: Option<f64>,
     },
+    /// The noise floor was judged for a stop rule: see [`NoiseFloor`](crate::study::NoiseFloor).
+    Floor {
+        /// The first trial of the best configuration by then.
+        trial: TrialId,
+        /// What further trials can gain on it, in units of the metric.
+        gain: f64,
+        /// The noise of its measurements, in units of the metric.
+        noise: f64,
+        /// The smallest factor of the stop rule with which the noise is at least the gain: its limit is reached. `None`
+        /// if there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        factor: Option<f64>,
+        /// Seconds of the study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_s: Option<f64>,
+    },
 }
 
 impl Event {
@@ -355,7 +373,8 @@ impl Event {
             | Self::Tell { at_s, .. }
             | Self::Interrupt { at_s, .. }
             | Self::Add { at_s, .. }
-            | Self::Limit { at_s, .. } => *at_s,
+            | Self::Limit { at_s, .. }
+            | Self::Floor { at_s, .. } => *at_s,
         }
     }
 

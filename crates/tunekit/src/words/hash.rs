@@ -16,7 +16,7 @@ pub(crate) fn of_text(text: &str) -> u64 {
     mix(hash)
 }
 
-/// For maps whose keys are hashes already.
+/// A hasher for maps whose keys are already hashes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct AsIs(u64);
 

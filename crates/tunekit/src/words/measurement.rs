@@ -10,7 +10,7 @@ pub struct Measurement {
     pub value: f64,
     /// The further objectives and constraints, where the report had them.
     pub beside: Option<Box<Beside>>,
-    /// The trial's cost by then, where it was reported.
+    /// The trial's cost by then, if it was reported.
     pub cost: Option<f64>,
     /// When in the study, in seconds, if the caller keeps time.
     pub at_s: Option<f64>,

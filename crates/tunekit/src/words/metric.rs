@@ -44,13 +44,13 @@ pub enum Noise {
     /// They vary by an unknown amount, which is learned.
     #[default]
     Learned,
-    /// They do not: measuring twice is a waste.
+    /// They do not vary, so measuring twice is useless.
     Deterministic,
-    /// They vary with this standard deviation, in the metric's unit; a study takes positive ones only.
+    /// They vary with this standard deviation, in the metric's unit; it must be positive.
     Known(f64),
 }
 
-/// The rule that makes a trial's value of its reports.
+/// The rule that computes a trial's value from its reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -58,7 +58,7 @@ pub enum ValueRule {
     /// The last report: a learning curve, where later is closer to the truth.
     #[default]
     Last,
-    /// The mean of all: each report measures the same thing once more (a replicate), so their spread is noise.
+    /// The mean of all reports: each measures the same thing again (a replicate), so their spread is noise.
     Mean,
 }
 
@@ -82,7 +82,7 @@ pub struct Metric {
     pub kind: MetricKind,
     /// Whether it varies from one measurement to the next.
     pub noise: Noise,
-    /// The rule that makes a trial's value of its reports.
+    /// The rule that computes a trial's value from its reports.
     pub value: ValueRule,
 }
 

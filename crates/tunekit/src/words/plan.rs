@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// The plan of a scheduler, as far as it is settled beforehand.
+/// The plan of a scheduler, as far as it is known beforehand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
-    /// Brackets, each a successive halving of its own.
+    /// The brackets; each is its own successive halving.
     pub brackets: Vec<PlannedBracket>,
 }
 
@@ -32,7 +32,7 @@ pub struct PlannedRung {
 }
 
 impl PlannedBracket {
-    /// The resource that a trial of this bracket is expected to take, going on from pauses where it was.
+    /// The expected resource of a trial of this bracket. After a pause, a trial continues from its state.
     pub fn budget_per_trial(&self) -> f64 {
         let mut before = 0;
         let step = |rung: &PlannedRung| {
@@ -42,7 +42,7 @@ impl PlannedBracket {
         self.rungs.iter().map(step).sum()
     }
 
-    /// The resource that one round of it takes, where that is settled.
+    /// The resource of one round of it, if that is decided.
     pub fn budget(&self) -> Option<u64> {
         let mut before = 0;
         let step = |rung: &PlannedRung| {

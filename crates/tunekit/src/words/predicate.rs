@@ -3,9 +3,9 @@
 //!
 //! The language, loosest first: `or`; `and`; `not`; one comparison (`< <= > >= == !=`); `+ -`; `* /`; unary `-`; then
 //! numbers, `"text"` or `'text'`, `true`, `false`, parameters (`` `any name` `` in backticks where a name is no word),
-//! parentheses, `min(..)`, `max(..)` and `log2(x)`. Numbers are real numbers: `7 / 2` is 3.5. A comparison with
-//! something that is no number (`0 / 0`, `log2(-1)`) is false, but for `!=`, which is true. A mistake in the text is an
-//! error when the predicate is made.
+//! parentheses, `min(..)`, `max(..)` and `log2(x)`. Numbers are real numbers: `7 / 2` is 3.5. A comparison with a
+//! result that is not a number (`0 / 0`, `log2(-1)`) is false, except for `!=`, which is true. A mistake in the text is
+//! an error when the predicate is made.
 
 use super::domain::{Choices, Domain};
 use super::value::Value;
@@ -15,7 +15,7 @@ const MOST_TOKENS: usize = 500;
 /// The deepest nesting of parentheses and prefixes.
 const DEEPEST: usize = 50;
 
-/// Why a text is no predicate of a space.
+/// Why a text is not a predicate of a space.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("predicate `{predicate}` is wrong at character {at}: {what}")]
 #[non_exhaustive]
@@ -224,7 +224,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Wrong> {
             '0'..='9' | '.' => {
                 let length = number_length(rest);
                 let digits = &rest[..length];
-                let value: f64 = digits.parse().map_err(|_| (at, format!("`{digits}` is no number")))?;
+                let value: f64 = digits.parse().map_err(|_| (at, format!("`{digits}` is not a number")))?;
                 if !value.is_finite() {
                     return Err((at, format!("`{digits}` is too large")));
                 }
@@ -242,8 +242,8 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Wrong> {
             }
             _ => match SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
                 Some(sign) => (Token::Sign(sign), sign.len()),
-                None if first == '=' => return Err((at, "`=` is no comparison; write `==`".to_owned())),
-                None => return Err((at, format!("`{first}` means nothing here"))),
+                None if first == '=' => return Err((at, "`=` is not a comparison; write `==`".to_owned())),
+                None => return Err((at, format!("`{first}` is not allowed here"))),
             },
         };
         tokens.push((at, token));
@@ -630,7 +630,7 @@ mod tests {
             ("a and on", 1, "this is a number"),
             ("mixed == 1", 1, "several kinds"),
             ("log2(1, 2) < 3", 1, "one number, not 2"),
-            ("ä < 1 # 2", 7, "means nothing"),
+            ("ä < 1 # 2", 7, "not allowed here"),
             ("1e999 < a", 1, "too large"),
             ("1 + not on", 5, "parentheses"),
         ] {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The way to pass parameters to a program. In each of them, a `{name}` in a word of the command is replaced.
+/// The way to pass parameters to a program. Each of them also replaces a `{name}` in a word of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -30,7 +30,7 @@ pub enum MetricSource {
     Reported(String),
     /// The seconds that the program ran.
     Wall,
-    /// The last line of its standard output that is a number and nothing else.
+    /// The last line of its standard output that is only a number.
     Stdout,
 }
 
@@ -67,17 +67,18 @@ pub struct Program {
     pub pass: Pass,
     /// The source of its metric.
     pub metric: MetricSource,
-    /// The field of a report that says how far the program is; without one reports count 1, 2, 3, ...
+    /// The field of a report with the program's progress; without it, reports are counted 1, 2, 3, ...
     pub resource: Option<String>,
     /// The field of a report with the run's cost so far; `wall` stands for the seconds that it ran.
     pub cost: Option<String>,
-    /// The fields of the further objectives: told with the last report, and reported where a report has all of them.
+    /// The fields of the further objectives. They are told with the last report, and reported if a report has all of
+    /// them.
     pub objectives: Vec<String>,
-    /// The fields of the constraints, likewise.
+    /// The fields of the constraints, which are treated in the same way.
     pub constraints: Vec<String>,
-    /// The longest that a run may take.
+    /// The time limit of a run.
     pub timeout: Option<Duration>,
-    /// The time between the request to end (SIGTERM) and the order (SIGKILL).
+    /// The time between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// The devices or core sets of the workers, one each; empty: workers have none.
     pub devices: Vec<String>,
@@ -87,12 +88,12 @@ pub struct Program {
     pub folder: PathBuf,
     /// Further environment variables.
     pub env: BTreeMap<String, String>,
-    /// Number of times that a failed run is tried again.
+    /// Number of retries of a failed run.
     pub retries: Retries,
 }
 
 impl Program {
-    /// A program with these words, run in the current folder, whose metric is the field `metric` of its reports.
+    /// A program with these words that runs in the current folder. Its metric is the field `metric` of its reports.
     pub fn new(command: impl IntoIterator<Item = impl Into<String>>, metric: &str) -> Self {
         Self {
             command: command.into_iter().map(Into::into).collect(),

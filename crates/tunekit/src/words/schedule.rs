@@ -69,14 +69,14 @@ pub enum SchedulerSpec {
     Rush(RushOptions),
     /// One level more for the trial from which a model of curves expects the largest improvement.
     Dyhpo(DyhpoOptions),
-    /// A scheduler of your own, given to `Study::with`: a journal has its name alone.
+    /// Your own scheduler, given to `Study::with`. A journal has only its name.
     Own {
         /// The name it gives itself.
         name: String,
     },
 }
 
-/// The schedulers there are by name.
+/// The names of the schedulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SchedulerKind {
@@ -206,7 +206,7 @@ impl From<SchedulerKind> for SchedulerSpec {
     }
 }
 
-/// Why a name with options is no scheduler.
+/// Why a name with options does not give a scheduler.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
@@ -275,7 +275,7 @@ impl SchedulerSpec {
         }
     }
 
-    /// The kind it is of; `None` for a scheduler of your own.
+    /// Its kind; `None` for your own scheduler.
     pub fn kind(&self) -> Option<SchedulerKind> {
         Some(match self {
             Self::Fifo => SchedulerKind::Fifo,
@@ -299,10 +299,10 @@ impl SchedulerSpec {
     }
 
     /// The scheduler of this name with these options, as `scheduler` and `scheduler_options` have them in JSON. Options
-    /// that are left out have their defaults; bounds are checked where a study is made.
+    /// that are left out have their defaults. Bounds are checked when a study is made.
     ///
     /// # Errors
-    /// An unknown name, an option that the scheduler does not have, or one of another type.
+    /// The name is unknown, the scheduler has no such option, or an option has another type.
     ///
     /// ```
     /// use tunekit::scheduler::SchedulerSpec;
@@ -371,7 +371,7 @@ impl SchedulerSpec {
         }
     }
 
-    /// The resource of the first rung, where it has rungs.
+    /// The resource of the first rung, if it has rungs.
     pub(crate) fn grace(&self) -> Option<u64> {
         match self {
             Self::Asha(options) | Self::AshaPromotion(options) | Self::Pasha(options) => Some(options.grace),

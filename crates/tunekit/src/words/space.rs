@@ -1,4 +1,4 @@
-//! `Space`: the parameters of a study, by name and in order, and which configurations are in it.
+//! `Space`: the parameters of a study, by name and in order, and the configurations that it contains.
 //!
 //! A parameter may exist only while others have certain values (`when`), and predicates may forbid values that single
 //! domains allow. The number of configurations, and the n-th of them, are in `space/listing.rs`; the JSON form in
@@ -26,7 +26,7 @@ pub enum SpaceError {
         /// The name.
         name: String,
     },
-    /// A parameter's condition cannot be worked with.
+    /// A parameter's condition is invalid.
     #[error("parameter `{name}` cannot depend on `{parent}`: {what}")]
     Condition {
         /// The parameter.
@@ -41,7 +41,7 @@ pub enum SpaceError {
     Predicate(#[from] PredicateError),
 }
 
-/// Why a configuration is not one of the space's.
+/// Why a configuration is not in the space.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -59,7 +59,7 @@ pub enum ConfigError {
         /// The names there are.
         known: Vec<String>,
     },
-    /// A value is not one of its domain's.
+    /// A value is not in its domain.
     #[error("parameter `{name}` is {value}, which is not {allows}")]
     Outside {
         /// The parameter.
@@ -151,10 +151,10 @@ impl Space {
         Self::default()
     }
 
-    /// With one more parameter, after those there are.
+    /// With one more parameter, after the present ones.
     ///
     /// # Errors
-    /// A name that is empty or there already.
+    /// The name is empty or used already.
     pub fn with(self, name: impl Into<String>, domain: Domain) -> Result<Self, SpaceError> {
         self.push(name.into(), domain, Vec::new())
     }
@@ -163,8 +163,8 @@ impl Space {
     /// parameter before it, exists and has one of `values`.
     ///
     /// # Errors
-    /// A name that is empty or there already, a parent that is not there or of another kind, no value, or one the
-    /// parent never has.
+    /// The name is empty or used already, the parent is missing or of another kind, `values` is empty, or the parent
+    /// never has one of them.
     pub fn with_when<V: Into<Value>>(
         self,
         name: impl Into<String>,
@@ -175,10 +175,10 @@ impl Space {
         self.with_conditions(name, domain, [(parent, values.into_iter().map(Into::into).collect::<Vec<_>>())])
     }
 
-    /// As [`Space::with_when`], with several parents that all must have one of their values.
+    /// As [`Space::with_when`], with several parents; each must have one of its values.
     ///
     /// # Errors
-    /// As [`Space::with_when`], and a parent given twice.
+    /// As [`Space::with_when`]; also if a parent is given twice.
     pub fn with_conditions<'p>(
         self,
         name: impl Into<String>,
@@ -233,11 +233,11 @@ impl Space {
 
     /// With a predicate that every configuration must meet, over the existing parameters: `"threads * chunk <= 1024"`,
     /// `"not (kind == 'a' and on) or n < 8"`. It may use numbers, texts in quotes, parameters (in backticks where a
-    /// name is no word), `+ - * /`, comparisons, `and`, `or`, `not`, parentheses, `min`, `max` and `log2`. It holds
-    /// where one of its parameters does not exist.
+    /// name is no word), `+ - * /`, comparisons, `and`, `or`, `not`, parentheses, `min`, `max` and `log2`. It holds if
+    /// one of its parameters does not exist.
     ///
     /// # Errors
-    /// A text that cannot be read, with the place where it goes wrong.
+    /// The text cannot be read; the error gives the place of the mistake.
     pub fn require(mut self, predicate: &str) -> Result<Self, SpaceError> {
         let find = |name: &str| self.names.position(name).map(|index| (index, &self.parameters[index].domain));
         let predicate = Predicate::parse(predicate, &find)?;
@@ -308,7 +308,8 @@ impl Space {
     /// the domain's type, and that all predicates hold.
     ///
     /// # Errors
-    /// The first parameter that is missing, unknown, outside, or should not be there; a predicate that does not hold.
+    /// The first parameter that is missing, unknown, outside of its domain, or superfluous; or a predicate that does
+    /// not hold.
     pub fn validate(&self, config: &Config) -> Result<(), ConfigError> {
         self.check_values(config)?;
         self.check_predicates(config)
@@ -366,10 +367,10 @@ impl Space {
         Ok(Config::of(&self.names, (0..self.len()).map(|index| self.value(config, index).cloned()).collect()))
     }
 
-    /// As [`Space::conform`], with the centre's value where `config` has none of a parameter that exists.
+    /// As [`Space::conform`]; existing parameters without a value in `config` get the centre's value.
     ///
     /// # Errors
-    /// The first parameter that is unknown, outside, or should not be there; a predicate that does not hold.
+    /// The first parameter that is unknown, outside of its domain, or superfluous; or a predicate that does not hold.
     pub fn complete(&self, config: &Config) -> Result<Config, ConfigError> {
         self.fill(config, |_, domain| Ok(domain.centre()))
     }

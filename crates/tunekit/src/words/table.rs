@@ -86,7 +86,7 @@ pub struct UnevenTable {
     pub expected: usize,
 }
 
-/// A table of one's own, for [`write_csv`](crate::results::write_csv) and the like.
+/// Makes a caller's own table, for [`write_csv`](crate::results::write_csv) and the like.
 ///
 /// ```
 /// use tunekit::results::{Cells, Table};

@@ -1,4 +1,4 @@
-//! `Trial`: one cycle of asking, measuring and telling, and the words that go to and fro in it.
+//! `Trial`: one cycle of asking, measuring and telling, and the types that are exchanged in it.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub enum Ask {
     Trial(Assignment),
     /// Nothing to do until a result arrives.
     Wait,
-    /// Nothing to do any more.
+    /// The study is done.
     Done(DoneBecause),
 }
 
@@ -48,11 +48,11 @@ impl Ask {
 pub enum DoneBecause {
     /// The limit on the number of trials is reached.
     Budget,
-    /// A finite space without noise has been measured in full.
+    /// Every configuration of a finite space without noise has been measured.
     Exhausted,
 }
 
-/// The state of a trial when it had reached a step. The process that runs the trial keeps it under this name.
+/// The name of a trial's state at a step. The process that runs the trial keeps the state under this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The trial's number.
@@ -71,17 +71,17 @@ pub struct Assignment {
     pub config: Config,
     /// The step at which the next decision is due; `None`: run to the end.
     pub resource: Option<u64>,
-    /// Whether an earlier, paused trial goes on.
+    /// Whether a paused trial continues.
     pub resumed: bool,
-    /// The checkpoint to go on from, with the step after it: the trial's own where it goes on from a pause, another
-    /// one's where it is a copy. `None`: from nothing.
+    /// The checkpoint from which to continue, with the step after it: the trial's own after a pause, another trial's
+    /// for a copy. `None`: start from the beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Checkpoint>,
-    /// The last step that was reported before an interruption, where reports are kept: the trial goes on with the steps
-    /// after it. `None`: there is none, or the trial goes on from a pause, and `from` has the step.
+    /// The last step that was reported before an interruption, if reports are kept: the trial continues with the steps
+    /// after it. `None`: there is no such step, or the trial continues after a pause, and `from` has the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
-    /// 1, and one more each time the trial was interrupted and starts again.
+    /// 1 plus the number of interruptions after which the trial started again.
     #[serde(skip)]
     pub attempt: u32,
 }
@@ -90,9 +90,9 @@ pub struct Assignment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// Go on.
+    /// Continue.
     Continue,
-    /// Stop for now and keep the state: the study may resume the trial later. Nothing is told.
+    /// Stop for now and keep the state: the study may resume the trial later. Do not tell anything.
     Pause,
     /// End now, and tell.
     Stop,
@@ -102,19 +102,19 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// With this value, which replaces the reported ones. Not finite counts as failed.
+    /// With this value, which replaces the reported ones. A value that is not finite counts as failed.
     Value(f64),
-    /// Well; its value comes from its reports by the metric's rule.
+    /// Successfully; its value follows from its reports by the metric's rule.
     Done,
     /// Without a value, for this reason.
     Failed(String),
-    /// Without a value, for its run took too long; the reason in words.
+    /// Without a value, because its run took too long; with the reason in words.
     #[serde(rename = "timed_out")]
     TimedOut(String),
-    /// Without a value, because nothing can be measured with its configuration: it does not fit into memory, for
-    /// instance. The program itself made no mistake.
+    /// Without a value, because nothing can be measured with its configuration, for instance because it does not fit
+    /// into memory. It is not a failure of the program.
     Infeasible(String),
-    /// With a value or a bound of it, and the values measured beside it. A number that is not finite counts as failed.
+    /// With a value or a bound, and the other measured values. A number that is not finite counts as failed.
     Measured(Box<Measured>),
 }
 
@@ -127,8 +127,7 @@ pub enum Outcome {
 /// assert_eq!((measured.value, measured.cost), (0.71, Some(90.0)));
 /// ```
 ///
-/// In JSON the value is called `value`, and a bound of it `at_least`, so that a reader that knows no bounds refuses
-/// one.
+/// In JSON a value is called `value` and a bound `at_least`, so a reader that does not know bounds refuses one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "RawMeasured", into = "RawMeasured")]
 pub struct Measured {
@@ -159,7 +158,7 @@ struct RawMeasured {
     cost: Option<f64>,
 }
 
-/// A result in JSON says too little or too much.
+/// A result in JSON has neither or both of the two fields.
 #[derive(Debug, thiserror::Error)]
 enum MeasuredError {
     #[error("a result has neither `value` nor `at_least`; give one of them")]
@@ -197,13 +196,13 @@ impl Measured {
         Self { value, ..Self::default() }
     }
 
-    /// No value, but a bound: the metric is known to be no better than `bound`, that is at least `bound` where it is
-    /// minimised and at most `bound` where it is maximised. It is for a trial that is cut off because it can no longer
-    /// beat its rival.
+    /// A bound instead of a value: the metric is known to be no better than `bound`, that is, at least `bound` when it
+    /// is minimised and at most `bound` when it is maximised. It is for a trial that is cut off because it can no
+    /// longer win.
     ///
-    /// After reports that are replicates ([`ValueRule::Mean`]) the bound is one more measurement beside them, cut off;
-    /// after those of a training curve it stands in their place. Only the metric may be a bound; further objectives and
-    /// constraints are told as measured.
+    /// If the reports are replicates ([`ValueRule::Mean`]), the bound is one more measurement, cut off; if they are a
+    /// training curve, it replaces them. Only the metric may be a bound; further objectives and constraints are told as
+    /// measured.
     ///
     /// ```
     /// use tunekit::{Domain, Measured, Metric, Setup, Space, Status, Study};
@@ -303,9 +302,9 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// Asked for, not yet told.
+    /// Given out, not yet told.
     Running,
-    /// Asked for, and interrupted before it was told: it will be asked for again.
+    /// Given out, and interrupted before it was told: it will be given out again.
     Interrupted,
     /// The scheduler paused it and may resume it.
     Paused,
@@ -367,29 +366,28 @@ pub struct Trial {
     pub resumed: bool,
     /// The reported measurements, without those that an interruption made void.
     pub measurements: Vec<Measurement>,
-    /// The value it was told with, which stands in place of its reports.
+    /// The value that it was told with, which replaces its reports.
     pub told: Option<f64>,
-    /// The bound than which its metric is known to be no better, where that was told in place of a value
-    /// ([`Measured::at_least`]).
+    /// The bound that was told in place of a value: its metric is no better ([`Measured::at_least`]).
     pub at_least: Option<f64>,
     /// The same value or bound with the other numbers that were told, if there were any.
     pub measured: Option<Box<Measured>>,
-    /// Why it failed, or will once it is told.
+    /// The reason why it failed, or will fail once it is told.
     pub failure: Option<String>,
     /// The last decision on it.
     pub decision: Decision,
-    /// When it was first asked for, in seconds of the study.
+    /// When it was first given out, in seconds of the study.
     pub started_s: Option<f64>,
     /// When it ended, in seconds of the study.
     pub ended_s: Option<f64>,
     /// Number of measurements before the present attempt.
     pub kept: usize,
-    /// Number of measurements when it last paused. The process that runs it has kept its state after those.
+    /// Number of measurements when it last paused. The process that ran it has kept its state after these.
     pub paused_after: usize,
 }
 
 impl Trial {
-    /// Whether a result is still to come without a new decision: running, or to be run again.
+    /// Whether a result will come without a new decision: it is running, or will be run again.
     pub fn is_pending(&self) -> bool {
         matches!(self.status, Status::Running | Status::Interrupted)
     }
@@ -399,15 +397,15 @@ impl Trial {
         self.measurements.last().map(|m| m.step).or(self.from.map(|from| from.resource))
     }
 
-    /// Its cost so far, where it was reported or told.
+    /// Its cost so far, if it was reported or told.
     pub fn cost(&self) -> Option<f64> {
         let told = self.measured.as_ref().and_then(|m| m.cost);
         told.or_else(|| self.measurements.iter().rev().find_map(|m| m.cost))
     }
 
-    /// The checkpoint that it went on from when it was last given out, or will when it is next.
+    /// The checkpoint from which it continued when it was last given out, or will continue next time.
     pub fn goes_on_from(&self) -> Option<Checkpoint> {
-        // While it is paused all its measurements are older than the next ones.
+        // While it is paused, all its measurements are older than the following ones.
         let before = if self.status == Status::Paused { self.measurements.len() } else { self.paused_after };
         let own = before.checked_sub(1).and_then(|last| self.measurements.get(last));
         own.map(|m| Checkpoint { trial: self.id, resource: m.step }).or(self.from)
@@ -474,7 +472,7 @@ impl Trial {
     }
 
     /// Its further objectives, in the order of the header's: told when it ended, or of its last report, or the means of
-    /// its replicates. Empty where they are not known.
+    /// its replicates. Empty if they are not known.
     pub fn more(&self, rule: ValueRule) -> Vec<f64> {
         means(&self.besides(rule).into_iter().map(|(more, _)| more).collect::<Vec<_>>())
     }
@@ -484,8 +482,8 @@ impl Trial {
         means(&self.besides(rule).into_iter().map(|(_, constraints)| constraints).collect::<Vec<_>>())
     }
 
-    /// The value by which it is compared once it ended: its value as a loss, with a bound counted as [`loss_no_better`]
-    /// says. `None` without a value and a bound.
+    /// The value for comparisons after its end: its value as a loss; a bound counts according to [`loss_no_better`].
+    /// `None` without a value and a bound.
     pub(crate) fn loss(&self, metric: &Metric) -> Option<f64> {
         let bound = self.at_least.filter(|_| self.failure.is_none());
         loss_no_better(metric.goal, &self.samples(metric.value), bound.as_slice())
@@ -522,6 +520,30 @@ pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     Some(if sum.is_finite() { sum / n } else { values.iter().map(|v| v / n).sum() })
 }
 
+/// The gain that further trials can still bring, compared with the noise of the best configuration's measurements.
+///
+/// A study whose gain is below its noise has reached the noise floor: measurements could hardly distinguish a better
+/// configuration from the present best.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NoiseFloor {
+    /// The first trial of the present best configuration.
+    pub trial: TrialId,
+    /// An upper bound, with a probability of 95 %, of the difference between the present best and the best
+    /// configuration of the space; at least 0, in units of the metric.
+    pub gain: f64,
+    /// The standard error of the mean of the present best's own measurements, in units of the metric: the noise of one
+    /// over the root of their number.
+    pub noise: f64,
+}
+
+impl NoiseFloor {
+    /// Whether the gain is at most `factor` times the noise.
+    pub fn is_reached(&self, factor: f64) -> bool {
+        self.gain <= factor * self.noise
+    }
+}
+
 /// The best configuration known.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -530,17 +552,17 @@ pub struct Best {
     pub trial: TrialId,
     /// The configuration.
     pub config: Config,
-    /// The mean of the measurements there. It is too good on average, for the configuration was chosen for it.
+    /// The mean of the measurements there. On average it is too good, because the configuration was chosen for it.
     pub value: f64,
-    /// The expected value of a further measurement there. From three measured configurations on a Gaussian process of
-    /// the whole study says it, whichever searcher chose them. It draws on the neighbours too, so that one lucky sample
-    /// does not mislead it. Before that, and for a metric without noise, it is `value`.
+    /// The expected value of a further measurement there. From three measured configurations on, a Gaussian process of
+    /// the whole study gives it, whichever searcher chose them. The process also uses the neighbours, so one lucky
+    /// sample does not mislead it. Before that, and for a metric without noise, it is `value`.
     pub mean: f64,
-    /// A 95 % interval of `mean`. The process's own counts in that its hyperparameters are not known, and holds
-    /// although the configuration was chosen for being low. Without a process it is the known noise's or, from two
-    /// replicates on, Student's; for a metric without noise both ends are `value`.
+    /// A 95 % interval of `mean`. The process's interval includes the uncertainty of its hyperparameters, and holds
+    /// although the configuration was chosen for its low value. Without a process the interval follows from the known
+    /// noise or, from two replicates on, is Student's. For a metric without noise both ends are `value`.
     pub ci95: Option<[f64; 2]>,
-    /// Number of measurements of the configuration; values known by a bound only do not count.
+    /// Number of measurements of the configuration; bounds do not count.
     #[serde(skip)]
     pub n: usize,
     /// The means of the further objectives there, in the order of the header's.

@@ -20,7 +20,7 @@ pub enum Value {
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// A real number. Configurations of a space hold finite ones only.
+    /// A real number. Configurations of a space hold only finite numbers.
     Float(f64),
     /// A name.
     Text(String),

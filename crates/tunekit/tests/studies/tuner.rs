@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tunekit::journal::JournalFile;
+use tunekit::journal::{Event, JournalFile};
 use tunekit::results::write_csv;
+use tunekit::searcher::Stream;
 use tunekit::study::TellError;
 use tunekit::tuner::{Observer, StopAll, StopHandle, StopRule, StoppedBy, TunerError};
 use tunekit::{
@@ -261,4 +262,39 @@ async fn time_alone_can_complete_limits_that_belong_together() {
     let tuning = tokio::time::timeout(Duration::from_secs(3600), tuning).await.unwrap().unwrap();
     assert_eq!((tuning.stopped_by, tuning.elapsed), (Some(StoppedBy::All), Duration::from_secs(30)));
     assert_eq!(tuning.experiment.trials().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_study_ends_at_the_noise_floor_and_stays_there_when_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let run = |factor: f64| {
+        let rule = StopRule { max_trials: Some(40), noise_floor: Some(factor), ..StopRule::default() };
+        Tuner::new(setup()).workers(2).stop_rule(rule).journal(&path).run(|trial| async move {
+            // Nothing is to be gained.
+            Ok::<_, Infallible>(1.0 + 0.1 * Stream::of_study(trial.id().0, "noise").normal())
+        })
+    };
+    let tuning = run(1.0).await.unwrap();
+    assert_eq!(tuning.stopped_by, Some(StoppedBy::NoiseFloor));
+    let ended = tuning.experiment.trials().iter().filter(|t| t.status == Status::Completed).count();
+    assert!((20..40).contains(&ended), "{ended}");
+    let events = JournalFile::read(&path).unwrap().events;
+    let floor = events.iter().rev().find(|event| matches!(event, Event::Floor { .. }));
+    let Some(Event::Floor { gain, noise, factor: Some(1.0), .. }) = floor else { panic!("{floor:?}") };
+    assert!(gain <= noise);
+    assert!(Study::verify(events.clone(), None).is_ok());
+
+    // The journal knows that it is over; a smaller factor goes on.
+    assert_eq!(run(1.0).await.unwrap().stopped_by, Some(StoppedBy::NoiseFloor));
+    let again = JournalFile::read(&path).unwrap().events;
+    assert!(!again[events.len()..].iter().any(|event| matches!(event, Event::Ask { .. } | Event::Floor { .. })));
+    let more = run(0.1).await.unwrap();
+    assert!(more.experiment.trials().len() > tuning.experiment.trials().len());
+    assert!(Study::verify(JournalFile::read(&path).unwrap().events, None).is_ok());
+
+    let refused = Tuner::new(Setup { metric: Metric::time("seconds").deterministic(), ..setup() });
+    let rule = StopRule { max_trials: Some(40), noise_floor: Some(1.0), ..StopRule::default() };
+    let error = refused.stop_rule(rule).run(|_| async { Ok::<_, Infallible>(1.0) }).await.unwrap_err();
+    assert!(error.to_string().contains("`seconds` is deterministic and has no noise"), "{error}");
 }

@@ -1,9 +1,9 @@
-//! `Seals`: a check at the end of every line of a journal, which covers the line, its place and all lines before it.
+//! `Seals`: a checksum at the end of every line of a journal, over the line, its place and all lines before it.
 //!
 //! The check is the beginning of a SHA-256 over the check before, the line's number and its text without the check. So
-//! a changed bit is noticed, and so is a line that is missing, doubled or in another place. Lines cut off at the end
-//! are not noticed: the rest is the journal of a study at an earlier moment. Journals begun before schema 4 have lines
-//! without checks; lines appended later have one, which covers the earlier lines too.
+//! changed bits and missing, doubled or moved lines are detected. Lines cut off at the end are not detected: the rest
+//! is the journal of a study at an earlier moment. Journals begun before schema 4 have lines without checks; lines
+//! appended later have checks, which cover the earlier lines, too.
 
 use sha2::{Digest, Sha256};
 

@@ -37,7 +37,7 @@ fn loss(study: &Study, trial: &Trial) -> Option<f64> {
     value(study, trial).map(|value| study.header().metric.goal.loss(value))
 }
 
-/// Whether a trial breaks no constraint, as far as is known.
+/// Whether a trial is not known to break a constraint.
 pub(super) fn is_feasible(study: &Study, trial: &Trial) -> bool {
     trial.constraints(study.header().metric.value).iter().all(|value| *value <= 0.0)
 }
@@ -76,7 +76,7 @@ fn scale(study: &Study, values: impl Iterator<Item = f64> + Clone, most: usize) 
 fn metric_axis(study: &Study, values: impl Iterator<Item = f64> + Clone, most: usize) -> Axis {
     let mut axis = scale(study, values, most);
     if study.trials().iter().any(|trial| trial.status.is_failure()) {
-        // Those that failed have no value: they stand above all that do.
+        // Failed trials have no value, and are drawn above all others.
         axis.high += (axis.high - axis.low) * FAILED_SHARE;
     }
     axis
@@ -190,7 +190,7 @@ pub(super) fn distribution(view: &View<'_>, (width, height): Size) -> Picture {
 pub(super) fn curves(view: &View<'_>, (width, height): Size) -> Picture {
     let (study, best) = (view.study, view.chosen());
     let mut trials: Vec<&Trial> = study.trials().iter().filter(|trial| trial.measurements.len() > 1).collect();
-    // The best lie on top, and are there where not all can be.
+    // The best trials are drawn on top, and are kept if not all can be drawn.
     let key = |trial: &Trial| loss(study, trial).unwrap_or(f64::INFINITY);
     trials.sort_by(|a, b| key(a).total_cmp(&key(b)));
     trials.truncate(MOST_CURVES);
@@ -308,7 +308,7 @@ pub(super) fn shares(importances: &Importances, width: u32) -> Picture {
     }
 }
 
-/// The trials of each worker over time, as far as the trials' beginnings and ends tell.
+/// The trials of each worker over time, derived from the beginnings and ends of the trials.
 pub(super) fn timeline(view: &View<'_>, width: u32) -> Picture {
     let mut bars: Vec<(f64, f64, &Trial)> =
         view.study.trials().iter().filter_map(|trial| Some((trial.started_s?, at(trial), trial))).collect();

@@ -19,7 +19,7 @@ const OPACITIES: [f64; 2] = [0.04, 0.9];
 /// A parameter's axis, with the places of its values.
 struct Scale {
     axis: Axis,
-    /// The names of its choices, where it is no number.
+    /// The names of its choices, if it is not a number.
     choices: Option<Vec<String>>,
 }
 
@@ -106,7 +106,7 @@ fn picture(study: &Study, pair: &PairDependence, best_known: Option<&Trial>, (wi
         Some(Scale::of(name, header.space.domain(name)?, &pair.values[i], most))
     };
     let (across, up) = (scale(0, ticks_for(width))?, scale(1, (height / 50) as usize)?);
-    // Means of many magnitudes are told apart by their logarithms.
+    // Means of very different magnitudes are drawn by their logarithms.
     let (low, high) = (best.mean.min(worst.mean), best.mean.max(worst.mean));
     let shade = |mean: f64| if low > 0.0 && high / low > LOG_FROM { mean.ln() } else { mean };
     let (from, to) = (shade(worst.mean), shade(best.mean));

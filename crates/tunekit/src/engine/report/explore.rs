@@ -1,7 +1,7 @@
-//! The part of a study's page that can be asked: parallel coordinates, a scatter plot for each pair of columns, and the
-//! table of trials, which a filter thins out together.
+//! The interactive part of a study's page: parallel coordinates, a scatter plot for each pair of columns, and the table
+//! of trials. One filter applies to all of them.
 //!
-//! The script is a constant, and the page's policy lets no other one run: a study's texts are always data.
+//! The script is a constant, and the page's policy allows no other script, so a study's texts are always data.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
-//! The contract of [`Scheduler`] as functions for the tests of a scheduler of your own.
+//! The contract of [`Scheduler`] as functions for the tests of your own scheduler.
 //!
-//! [`assert_scheduler`] checks all of it. [`assert_schedule`] runs one schedule: those of [`steps`], or any that a
-//! property test draws. They panic with the property that does not hold. `make` gives a new scheduler each time, whose
-//! full run goes to `max_resource`; everything random comes from `seed`.
+//! [`assert_scheduler`] checks the whole contract. [`assert_schedule`] runs one schedule, from [`steps`] or from a
+//! property test. They panic with the property that does not hold. `make` gives a new scheduler each time, with full
+//! runs up to `max_resource`; everything random comes from `seed`.
 //!
 //! ```
 //! use tunekit::scheduler::{Job, Scheduler, conformance};
@@ -43,17 +43,17 @@ use crate::words::trial::{Decision, Outcome};
 /// Makes a new searcher and a new scheduler.
 type Make<'a> = &'a dyn Fn() -> (Box<dyn Searcher>, Box<dyn Scheduler>);
 
-/// One thing that happens to a study. Trials are counted among those that run, from the first and around.
+/// One event of a study. A trial is given by its place among the running trials, modulo their number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Step {
-    /// A free worker asks; nothing happens where four trials run.
+    /// A free worker asks. Nothing happens if four trials run.
     Ask,
     /// A trial reports.
     Report {
         /// The trial.
         running: usize,
-        /// The number of steps that it has gone on, but not past the next decision.
+        /// The number of steps that it has run further, at most up to the next decision.
         steps: u64,
         /// The metric.
         value: f64,
@@ -91,8 +91,8 @@ pub fn steps(seed: u64, count: usize) -> Vec<Step> {
     (0..count).map(step).collect()
 }
 
-/// Checks the contract: [`assert_schedule`] on random schedules, and every other property in this module but
-/// [`workers_are_never_idle`], which is no part of it.
+/// Checks the contract: [`assert_schedule`] on random schedules, and every other property in this module except
+/// [`workers_are_never_idle`], which is not part of the contract.
 ///
 /// # Panics
 /// At the first property that does not hold.
@@ -110,10 +110,11 @@ pub fn assert_scheduler(seed: u64, max_resource: u64, make: impl Fn() -> Box<dyn
 ///
 /// - The next job and each decision are the same for a new scheduler that has observed the same events.
 /// - [`Job::Wait`](crate::scheduler::Job::Wait) is not answered while nothing runs.
-/// - Only paused trials go on, from checkpoints that the advice has kept.
-/// - A job's resource is above its beginning, and at most that of a full run. Where reports are replicates, a paused
-///   trial may go on for longer. No trial pauses at the end of a full run, with the same exception.
-/// - A report that is not above the last one, and one of a trial that does not run, are refused, and change nothing.
+/// - Only paused trials continue, from checkpoints that the advice has kept.
+/// - A job's resource is above its beginning, and at most that of a full run. If reports are replicates, a paused trial
+///   may run longer. No trial pauses at the end of a full run, with the same exception.
+/// - A report at a step that is not above the last one, or of a trial that does not run, is refused and changes
+///   nothing.
 /// - The advice's levels increase up to the resource of a full run.
 ///
 /// # Panics
@@ -142,8 +143,7 @@ pub fn assert_schedule_with(
     })
 }
 
-/// A study with a limit of trials comes to its end, with one worker and with three; its trials are paused or have ended
-/// then.
+/// A study with a limit of trials ends, with one worker and with three. Its trials are then paused or have ended.
 ///
 /// # Panics
 /// The property does not hold.
@@ -163,7 +163,7 @@ pub fn every_trial_ends(seed: u64, max_resource: u64, make: impl Fn() -> Box<dyn
     });
 }
 
-/// Failed trials make nothing wait: a study of which all trials fail, or every second one, comes to its end.
+/// Failed trials block nothing: a study in which all trials fail, or every second one, ends.
 ///
 /// # Panics
 /// The property does not hold.
@@ -183,7 +183,7 @@ pub fn failures_keep_nothing_waiting(seed: u64, max_resource: u64, make: impl Fn
     });
 }
 
-/// A trial that reports at the maximal resource, at once or later, is not told to go on.
+/// A trial that reports at the maximal resource, at once or later, is not told to continue.
 ///
 /// # Panics
 /// The property does not hold.

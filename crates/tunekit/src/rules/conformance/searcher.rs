@@ -1,7 +1,7 @@
-//! The contract of [`Searcher`] as functions for the tests of a searcher of your own.
+//! The contract of [`Searcher`] as functions for the tests of your own searcher.
 //!
-//! [`assert_searcher`] checks all of it; each property is a function of its own, too. They panic with the property and
-//! the trial that breaks it. `make` gives a new searcher each time; everything random comes from `seed`.
+//! [`assert_searcher`] checks the whole contract; each property also has its own function. They panic with the property
+//! and the trial that breaks it. `make` gives a new searcher each time; everything random comes from `seed`.
 //!
 //! ```
 //! use tunekit::searcher::{History, Searcher, SearcherKind, Stream, SuggestError, conformance};
@@ -196,8 +196,8 @@ pub fn a_deterministic_metric_is_measured_once(seed: u64, make: impl Fn() -> Box
     });
 }
 
-/// A finite space without noise is used to the last configuration, and then the answer is
-/// [`SuggestError::Exhausted`]. With noise it goes on, with replicates.
+/// A finite space without noise is used to the last configuration; then the answer is [`SuggestError::Exhausted`]. With
+/// noise the searcher continues with replicates.
 ///
 /// # Panics
 /// The property does not hold.
@@ -247,7 +247,7 @@ pub fn a_space_without_configurations_is_an_error(seed: u64, make: impl Fn() -> 
     });
 }
 
-/// The suggestions where larger is better are those for the negative values where smaller is.
+/// If larger is better, the suggestions are those for the negated values when smaller is better.
 ///
 /// # Panics
 /// The property does not hold.
@@ -267,8 +267,8 @@ pub fn the_largest_is_searched_as_the_least_of_its_negative(seed: u64, make: imp
     });
 }
 
-/// [`Searcher::predict`] answers for each configuration, with an interval around its mean, or not at all; and it
-/// changes no suggestion.
+/// [`Searcher::predict`] answers for each configuration, with an interval around its mean, or for none. It changes no
+/// suggestion.
 ///
 /// # Panics
 /// The property does not hold.

@@ -18,10 +18,10 @@ use super::{Data, Hyper, dot, means_by_gls};
 use crate::rules::acquisition::log_probability_below;
 use crate::rules::cholesky::Factor;
 
-/// All factors are renewed at once, at most so many times. Where bounds are few or far apart a handful of times is
-/// enough.
+/// The largest number of rounds, each of which updates all factors at once. Where bounds are few or far apart a handful
+/// of times is enough.
 const ROUNDS: usize = 60;
-/// Rounds end where no mean moves by more than this, in standard deviations of the prior.
+/// The rounds end when no mean moves by more than this, in standard deviations of the prior.
 const SETTLED: f64 = 1e-7;
 /// Factors overshoot where bounds are close to each other: they move by half as much as before once the means come back
 /// by more than half of the way that they went in the round before, down to this share.

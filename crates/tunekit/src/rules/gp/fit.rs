@@ -127,7 +127,7 @@ struct Objective<'a> {
     layout: Layout,
     /// Squared distances, d of them for each pair i > j in turn.
     squared: Vec<f64>,
-    /// sum (n_i - 1) and sum SS_i; 0 where the noise is not learned, of which they tell nothing else.
+    /// sum (n_i - 1) and sum SS_i; 0 if the noise is not learned, because they are used for nothing else.
     spare: f64,
     ss: f64,
     /// The different resources of the rows, and which of them each row has.

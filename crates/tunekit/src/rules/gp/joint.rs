@@ -9,7 +9,7 @@
 use super::{Local, Posterior, dot};
 use crate::rules::cholesky::Factor;
 
-/// Points whose joint posterior is sampled.
+/// The points whose joint posterior is sampled.
 #[derive(Debug, Clone)]
 pub(crate) struct Joint {
     /// Z.
@@ -65,7 +65,7 @@ impl Joint {
     /// The samples' predictions at a point: their means there, and their common variance.
     pub(crate) fn given(&self, posterior: &Posterior, local: &Local) -> Given {
         let w = self.reach(posterior, &local.x, &local.cross);
-        // Where a point of Z is as good as this one, the rest is rounding.
+        // If this point is almost a point of Z, the rest is rounding.
         let variance = (local.variance - dot(&w, &w)).max(1e-10 * posterior.signal());
         let means = self.normals.iter().map(|e| local.mean + dot(&w, e)).collect();
         Given { w, means, variance }

@@ -14,7 +14,7 @@
 
 use super::along::{Along, Pair};
 
-/// The way in which distance is measured along one coordinate.
+/// The distance measure along one coordinate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coordinate {
     /// By difference.
@@ -90,6 +90,11 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// The same without the part that each configuration has to itself.
+    pub(super) fn smooth(&self) -> Self {
+        Self { own: 0.0, ..self.clone() }
+    }
+
     /// With the hyperparameters of a fit over these coordinates.
     pub(crate) fn new(coordinates: &[Coordinate], hyper: &Hyper) -> Self {
         Self {
@@ -130,7 +135,7 @@ impl Kernel {
         self.signal * pair.scale * self.correlation(a, b, distance) + pair.add + own
     }
 
-    /// k / s^2 of two points so far apart.
+    /// k / s^2 of two points at this distance.
     fn correlation(&self, a: &[f64], b: &[f64], distance: f64) -> f64 {
         let together = matern(distance).0;
         if self.additive == 0.0 {

@@ -1,6 +1,6 @@
-//! `Index`: which trials are of one configuration, and how trials stand, without a walk over all of them.
+//! `Index`: the trials of each configuration, and the states of trials, without a walk over all of them.
 //!
-//! It follows from the trials alone, holds about 60 bytes for each, and is brought up to date trial by trial.
+//! It follows from the trials alone, holds about 60 bytes for each, and is updated trial by trial.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ const END: u32 = u32::MAX;
 #[derive(Debug, Clone, Default)]
 pub(in crate::rules) struct Index {
     configurations: Vec<Counts>,
-    /// By fingerprint: the first configuration of a chain of those that share it.
+    /// By fingerprint: the first configuration of the chain of configurations with that fingerprint.
     chains: HashMap<u64, u32, BuildAsIs>,
     /// By trial.
     places: Vec<Place>,
@@ -109,7 +109,7 @@ impl Index {
         }
     }
 
-    /// Takes in a trial's reports, and those that an interruption made void.
+    /// Adds a trial's reports, and removes the reports that an interruption made void.
     fn arrive(&mut self, trial: &Trial, i: usize) {
         let count = trial.measurements.len() + usize::from(trial.told.is_some());
         let place = &mut self.places[i];
@@ -184,7 +184,7 @@ impl Index {
         self.configurations[configuration].measured > 0
     }
 
-    /// Trials whose result is awaited, in order.
+    /// The trials without a result so far, in order.
     pub(in crate::rules) fn pending(&self) -> impl Iterator<Item = usize> {
         self.pending.iter().copied()
     }

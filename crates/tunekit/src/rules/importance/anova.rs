@@ -1,6 +1,6 @@
-//! Functional analysis of variance of a surface that was evaluated at a sample of the cube: how much of its variance
-//! each parameter, and each pair, accounts for (Hoeffding 1948; Sobol 1993; for tuners Hutter, Hoos and Leyton-Brown
-//! 2014).
+//! Functional analysis of variance of a surface that was evaluated at a sample of the cube: the share of its variance
+//! that each parameter, and each pair, accounts for (Hoeffding 1948; Sobol 1993; for tuners Hutter, Hoos and
+//! Leyton-Brown 2014).
 //!
 //! A parameter's range is cut into cells. The variance of the cells' means, less the contribution of the spread within
 //! cells (as in the one-way analysis of variance with random effects), estimates the variance of E[f | parameter]; a
@@ -12,7 +12,7 @@ use crate::words::space::Space;
 const FINE: u64 = 32;
 /// Cells of a parameter in a pair: 256 cells a pair, 16 points in each at 4096.
 const COARSE: u64 = 16;
-/// Pairs are looked at among this many parameters, those that matter most by themselves.
+/// Pairs are computed among this many parameters, those with the largest shares of their own.
 const PAIRED: usize = 16;
 
 /// The cell of each point of a sample.
@@ -48,7 +48,7 @@ impl Cells {
         Self { fine: labels(FINE), coarse: labels(COARSE) }
     }
 
-    /// The pairs that are looked at, given the shares of single parameters.
+    /// The pairs to compute, given the shares of single parameters.
     pub(super) fn pairs(main: &[f64]) -> Vec<(usize, usize)> {
         let mut order: Vec<usize> = (0..main.len()).collect();
         order.sort_by(|a, b| main[*b].total_cmp(&main[*a]).then(a.cmp(b)));
@@ -57,8 +57,8 @@ impl Cells {
         order.iter().flat_map(|i| order.iter().filter(move |j| i < j).map(move |j| (*i, *j))).collect()
     }
 
-    /// The shares of a surface's `values` at the points that are in `kept`; `None` where it is constant, or there are
-    /// too few points to tell.
+    /// The shares of a surface's `values` at the points that are in `kept`; `None` if it is constant, or if there are
+    /// too few points.
     pub(super) fn decompose(&self, values: &[f64], kept: &[usize], pairs: &[(usize, usize)]) -> Option<Shares> {
         let values = standard(values, kept)?;
         let variance = values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64;

@@ -19,11 +19,11 @@ const BACKGROUND: usize = 32;
 pub struct PairDependence {
     /// The parameters.
     pub parameters: [String; 2],
-    /// Read off which surface.
+    /// The surface from which it was computed.
     pub surface: Surface,
     /// The values of each, from the domain's first value to its last, evenly on its scale.
     pub values: [Vec<Value>; 2],
-    /// The metric's mean: for each value of the second parameter, at each value of the first. `None` where the space
+    /// The metric's mean: for each value of the second parameter, at each value of the first. `None` if the space
     /// allows no such configuration.
     pub means: Vec<Vec<Option<f64>>>,
 }
@@ -48,7 +48,7 @@ impl Study {
     /// ```
     ///
     /// # Errors
-    /// As [`Study::importances`]; an unknown parameter, one named twice, zero points, or more than 50.
+    /// As [`Study::importances`]; also a parameter is unknown or named twice, or `points` is 0 or more than 50.
     pub fn pair_dependence(&self, parameters: [&str; 2], points: usize) -> Result<PairDependence, ImportanceError> {
         Explainer::new(self.compared(), Some(self.searcher().as_mut()))?.pair_dependence(parameters, points)
     }
@@ -75,7 +75,7 @@ impl Explainer<'_> {
         let grids = [one, other].map(|(_, domain)| grid(domain, points));
         let values = [(one.1, &grids[0]), (other.1, &grids[1])]
             .map(|(domain, grid)| grid.iter().map(|u| domain.decode(*u)).collect());
-        // Only configurations in which both exist.
+        // Only configurations with both parameters.
         let cell = |at: [f64; 2]| -> Vec<Config> {
             let moved = background.points.iter().filter_map(|point| {
                 let mut point = point.clone();

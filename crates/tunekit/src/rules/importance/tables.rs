@@ -1,11 +1,11 @@
-//! The findings about parameters as tables: a row a share, a row a point of a curve. Files are the doors' business.
+//! The findings about parameters as tables: one row per share, one row per point of a curve. The doors write files.
 
 use super::{Importance, Importances, PartialDependence, PartialPoint};
 use crate::words::table::{Cells, Table};
 
 impl Importances {
-    /// One row a share, parameters first, then pairs: `parameter`, `with` (the other one of a pair), `share`, `sd`, and
-    /// on every row their source: `surface`, `known` and the number of `configurations`.
+    /// One row per share, parameters first, then pairs: `parameter`, `with` (the other parameter of a pair), `share`,
+    /// `sd`, and on every row their source: `surface`, `known` and the number of `configurations`.
     pub fn table(&self) -> Table {
         let rows: Vec<&Importance> = self.main.iter().chain(&self.pairs).collect();
         let name = |place: usize| Cells::Text(rows.iter().map(|row| row.parameters.get(place).cloned()).collect());
@@ -23,7 +23,7 @@ impl Importances {
 }
 
 impl PartialDependence {
-    /// One row a point of each of `curves`, in their order: `parameter`, `value`, `mean`, `ci95_lower`, `ci95_upper`,
+    /// One row per point of each of `curves`, in their order: `parameter`, `value`, `mean`, `ci95_lower`, `ci95_upper`,
     /// `surface`.
     pub fn table(curves: &[Self]) -> Table {
         let rows: Vec<(&Self, &PartialPoint)> =

@@ -13,7 +13,7 @@ const SET_SYSTEM_ATTR: u8 = 9;
 
 /// A journal file of Optuna's that grows with a study: its present lines, and the missing ones.
 ///
-/// Optuna lets nobody change a trial that ended, so that a paused trial stays one that runs.
+/// Optuna does not allow changes to a trial that ended, so a paused trial is shown as running.
 #[derive(Debug, Default)]
 pub(crate) struct OptunaLive {
     has_study: bool,

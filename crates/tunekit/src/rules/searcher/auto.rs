@@ -7,15 +7,15 @@ use crate::words::domain::Domain;
 use crate::words::metric::Noise;
 use crate::words::value::Config;
 
-/// Beyond so many trials a model of every one of them costs more time than most trials are worth, and methods that keep
-/// populations or densities have seen enough to catch up.
+/// With more trials than this, a model of every trial costs more time than most trials are worth, and methods with
+/// populations or densities have enough data to catch up.
 const MANY_TRIALS: u64 = 1500;
-/// Beyond so many parameters a Gaussian process learns little from a few hundred trials.
+/// With more parameters than this, a Gaussian process learns little from a few hundred trials.
 const MANY_PARAMETERS: usize = 60;
-/// With more objectives than this nearly all results are on the front, and a ranking tells little.
+/// With more objectives than this nearly all results are on the front, and a ranking gives little information.
 const OBJECTIVES: usize = 3;
 
-/// Takes the searcher that suits the study and says why: see [`Searcher::why`].
+/// Chooses the searcher that suits the study, and gives the reason: see [`Searcher::why`].
 ///
 /// | the study | searcher |
 /// |---|---|
@@ -25,11 +25,11 @@ const OBJECTIVES: usize = 3;
 /// | more than 1500 trials, or 60 parameters | `tpe` |
 /// | anything else | `gp` |
 ///
-/// The number of trials is the study's budget ([`Setup::budget`](crate::Setup::budget)), or where it has none the
-/// number so far.
+/// The number of trials is the study's budget ([`Setup::budget`](crate::Setup::budget)), or without a budget the number
+/// so far.
 #[derive(Default)]
 pub struct Auto {
-    /// The searcher last taken, whose caches are worth keeping.
+    /// The searcher that was used last, kept for its caches.
     taken: Option<(SearcherKind, Box<dyn Searcher>)>,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for Auto {
 }
 
 impl Auto {
-    /// A searcher that has taken none yet.
+    /// A searcher that has not chosen yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -80,7 +80,7 @@ impl Auto {
         } else if all_numeric {
             (SearcherKind::CmaEs, format!("{why}, and all parameters are numbers"))
         } else {
-            (SearcherKind::Tpe, format!("{why}, and some parameters are no numbers or exist only at times"))
+            (SearcherKind::Tpe, format!("{why}, and some parameters are not numbers or exist only conditionally"))
         }
     }
 

@@ -1,5 +1,5 @@
-//! BOHB's searcher (Falkner, Klein and Hutter 2018): densities of good and bad configurations at the highest rung that
-//! has enough of them, and every third draw uniform, so that it never does much worse than Hyperband alone.
+//! BOHB's searcher (Falkner, Klein and Hutter 2018): densities of good and bad configurations at the highest rung with
+//! enough of them. Every third draw is uniform, so it is never much worse than Hyperband alone.
 
 use super::{History, Searcher, Stream, SuggestError, Tpe, random, unused};
 use crate::words::value::Config;
@@ -7,7 +7,7 @@ use crate::words::value::Config;
 /// The share of uniform draws: rho in the paper.
 const UNIFORM: f64 = 1.0 / 3.0;
 
-/// The searcher that the scheduler `bohb` brings along. The scheduler decides which rung counts.
+/// The searcher of the scheduler `bohb`. The scheduler decides which rung counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bohb;
 

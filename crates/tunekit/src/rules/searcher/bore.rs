@@ -1,9 +1,9 @@
 //! Bayesian optimisation by density-ratio estimation (Tiao, Klein, Seeger, Bonilla, Archambeau and Ramos 2021): a
-//! classifier learns which configurations are among the best quarter, and where it is surest is where the next trial
-//! goes. Its probability is, up to a constant, the probability of improvement on the quarter's bound.
+//! classifier learns which configurations are among the best quarter, and the next trial goes to the point with the
+//! highest probability. Up to a constant, that is the probability of improvement on the quarter's bound.
 //!
-//! The classifier is boosted trees, as in the paper. Forests of randomized trees were tried and were hardly better than
-//! chance: their probability is 1 in a wide plateau around every good configuration.
+//! The classifier consists of boosted trees, as in the paper. Forests of randomized trees were tried and were hardly
+//! better than chance: their probability is 1 on a wide plateau around every good configuration.
 
 use super::evidence::{Axis, Tried, first_unused, pending, settled, spread, stepped, tried};
 use super::{History, Searcher, Stream, SuggestError, random};
@@ -28,7 +28,7 @@ const SHARE: f64 = 0.5;
 /// to a thousand trials. Cost after n trials of D parameters: 100 trees of depth four, n D each; about 10 ms at n = 300
 /// and D = 6.
 ///
-/// Failed and pending trials count as bad, so that the model keeps away from the first and workers from each other.
+/// Failed and pending trials count as bad. So the model avoids failures, and workers avoid each other.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bore;
 
@@ -49,7 +49,7 @@ impl Searcher for Bore {
         let mut labels: Vec<bool> = tried.iter().map(is_good).collect();
         labels.resize(points.len(), false);
         if labels.iter().all(|good| *good) {
-            // All are equal: nothing tells one place from another.
+            // All values are equal, so no place is better than another.
             return spread(history, stream, "bore");
         }
         let axes = Axis::of(history.space());

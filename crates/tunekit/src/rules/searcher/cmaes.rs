@@ -2,9 +2,9 @@
 //! spaces, with restarts of doubled population (Auger and Hansen 2005).
 //!
 //! The distribution is a fold over the trials that ended, in the order they were asked for, with lambda trials to a
-//! generation. Points that another distribution or a user suggested are taken in as Hansen 2011 ("Injecting external
-//! solutions into CMA-ES") describes. So workers need not wait for a generation's end, results from elsewhere count,
-//! and a replayed study makes the same suggestions.
+//! generation. Points that another distribution or a user suggested are included as in Hansen 2011 ("Injecting external
+//! solutions into CMA-ES"). So workers need not wait for a generation's end, results from elsewhere count, and a
+//! replayed study makes the same suggestions.
 //! - `distribution`: the normal distribution of the numbers, and its update.
 //! - `categories`: the tables of the categories beside it.
 
@@ -18,28 +18,29 @@ use super::{History, Searcher, Stream, SuggestError};
 use crate::words::trial::TrialId;
 use crate::words::value::Config;
 
-/// Points drawn before chance takes over, where all were used before.
+/// The number of points that are drawn before a random one is taken, if all were used before.
 const DRAWS: usize = 48;
-/// Restarts double the population up to so many times.
+/// The number of times that restarts double the population.
 const DOUBLINGS: u32 = 6;
 
 /// CMA-ES. Good for numeric parameters that depend on each other, from some hundred trials on, with any number of
-/// workers; indifferent to rotations of the space and to the scale of the metric. Categories have a table each, learned
-/// beside it, and no number of a grid loses all chance to change (the margin of Hamano, Saito, Nomura and Shirakawa
-/// 2022). Cost: an eigendecomposition a generation, D^3; below a millisecond for 10 parameters, 2 ms for 60.
+/// workers; indifferent to rotations of the space and to the scale of the metric. Each categorical parameter has its
+/// own table of probabilities, which is learned, too. A number on a grid always keeps a chance to change (the margin of
+/// Hamano, Saito, Nomura and Shirakawa 2022). Cost: an eigendecomposition a generation, D^3; below a millisecond for 10
+/// parameters, 2 ms for 60.
 #[derive(Debug, Default)]
 pub struct CmaEs {
-    /// The fold as far as it got: a cache.
+    /// The fold over the history so far: a cache.
     fold: Option<Fold>,
 }
 
 impl CmaEs {
-    /// A searcher that has seen nothing.
+    /// A new searcher.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The fold over the whole history. It goes on from the cached state if the trials in that are unchanged.
+    /// The fold over the whole history. It continues from the cached state if the trials in that state are unchanged.
     fn fold(&mut self, history: &History<'_>, axes: &[Axis], tried: &[Tried]) -> &Fold {
         let fold = match self.fold.take() {
             Some(fold) if fold.is_of(history.seed(), axes, tried) => fold,

@@ -3,8 +3,8 @@
 //! of its own, and the least draw is the next trial. That is Thompson sampling, without a belief that noise is normal
 //! or even.
 //!
-//! From 32 results on a part of them is held out, and the quantiles are moved until they cover as much of it as they
-//! say (Romano, Patterson and Candes 2019).
+//! From 32 results on, a part of them is held out, and the quantiles are shifted until they cover their stated share of
+//! it (Romano, Patterson and Candes 2019).
 
 use super::bore::{columns, search};
 use super::evidence::{Axis, Tried, first_unused, pending, spread, tried};
@@ -18,10 +18,10 @@ const FIRST: usize = 8;
 const LEVELS: [f64; 5] = [1.0 / 6.0, 2.0 / 6.0, 3.0 / 6.0, 4.0 / 6.0, 5.0 / 6.0];
 /// Settings of the boosted trees.
 const HOW: Boosting = Boosting { trees: 60, depth: 4, rate: 0.15, fewest: 1 };
-/// From so many results on, one of so many is held out.
+/// The number of results from which on some are held out, and their share: one in this number.
 const CONFORMAL: usize = 32;
 const HELD_OUT: usize = 10;
-/// The best so far that are stepped from.
+/// The number of the best results from which steps start.
 const CENTRES: usize = 5;
 
 /// Conformal quantile regression. Good for noise that is uneven or has tails, for mixed spaces and for many workers,

@@ -14,7 +14,7 @@ const POPULATION: [usize; 2] = [8, 40];
 const SCALE: [f64; 2] = [0.5, 1.0];
 /// CR.
 const CROSSOVER: f64 = 0.9;
-/// Vectors that are made before chance takes over, where all were used before.
+/// The number of vectors that are made before a random one is taken, if all were used before.
 const VECTORS: usize = 48;
 
 /// Differential evolution. Good for some hundred to thousands of cheap trials of numeric parameters, for any number of
@@ -53,7 +53,7 @@ impl Searcher for De {
     }
 }
 
-/// The best of each member's trials; `None` for one of which nothing has ended well yet.
+/// The best of each member's trials; `None` for a member without a successful trial so far.
 fn members(tried: &[Tried], size: usize) -> Vec<Option<&Tried>> {
     let mut members: Vec<Option<&Tried>> = vec![None; size];
     for t in tried.iter().filter(|t| t.rank.is_some()) {
@@ -85,7 +85,7 @@ pub(super) fn child(
     mutant.into_iter().enumerate().map(cross).collect()
 }
 
-/// Three different ones in random order.
+/// Three different members in random order.
 pub(super) fn three<'a>(others: &[&'a [f64]], stream: &mut Stream) -> Option<[&'a [f64]; 3]> {
     let n = others.len();
     if n < 3 {

@@ -11,10 +11,10 @@ use crate::words::value::Config;
 const SCALE: f64 = 0.5;
 /// CR.
 const CROSSOVER: f64 = 0.5;
-/// Children that are made before chance takes over, where all were used before.
+/// The number of children that are made before a random one is taken, if all were used before.
 const CHILDREN: usize = 48;
 
-/// The searcher that the scheduler `dehb` brings along. Without parents, as at first, it draws uniformly.
+/// The searcher of the scheduler `dehb`. Without parents, as at first, it draws uniformly.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Dehb;
 

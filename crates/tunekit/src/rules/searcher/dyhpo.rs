@@ -5,8 +5,8 @@ use super::{Gp, History, Prediction, Searcher, Stream, SuggestError};
 use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
-/// The searcher that the scheduler `dyhpo` brings along: [`Gp`] with a kernel along the resource. The scheduler weighs
-/// its suggestion against the trials that are paused, so that both must find the same one.
+/// The searcher of the scheduler `dyhpo`: [`Gp`] with a kernel along the resource. The scheduler compares its
+/// suggestion with the paused trials, so both must find the same one.
 #[derive(Debug)]
 pub struct Dyhpo(Gp);
 

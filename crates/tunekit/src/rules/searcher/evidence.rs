@@ -1,9 +1,9 @@
 //! The view of a history that searchers without a Gaussian process share: configurations as points of the unit cube, in
 //! the order of their trials, each with its rank. Each searcher chooses the next point by itself.
 //!
-//! They all work with ranks, so constraints and several objectives are a matter of sorting, losses of 1e300 or
-//! all equal need no care, and a failed trial is simply worse than every other. A configuration that was cut off comes
-//! behind all that it is known to be no better than.
+//! They all work with ranks. So constraints and several objectives only affect the sorting, losses of 1e300 or equal
+//! losses need no special case, and a failed trial is worse than every other. A configuration that was cut off ranks
+//! behind all that are at least as good as its bound.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ pub(super) struct Tried {
 }
 
 impl Tried {
-    /// To sort by, best first; failed ones last, equals in the order of their trials.
+    /// The sort key: the best first, failed configurations last, equal ones in the order of their trials.
     pub(super) fn order(&self) -> (usize, TrialId) {
         (self.rank.unwrap_or(usize::MAX), self.trial)
     }
@@ -104,10 +104,10 @@ pub(super) fn tried(history: &History<'_>) -> Vec<Tried> {
     all.into_values().collect()
 }
 
-/// For each of these, the number of better ones. Those that meet the constraints come first, by their loss. With
-/// several objectives they are ordered by non-dominated fronts, and within a front by crowding distance, the least
-/// crowded first (Deb, Pratap, Agarwal and Meyarivan 2002). The others follow by the amount by which they miss the
-/// constraints.
+/// For each of these configurations, the number of better ones. Configurations that meet the constraints come first, by
+/// their loss. With several objectives they are ordered by non-dominated fronts, and within a front by crowding
+/// distance, the least crowded first (Deb, Pratap, Agarwal and Meyarivan 2002). The others follow, ordered by the
+/// amount by which they miss the constraints.
 fn ranks(history: &History<'_>, observed: &[Observed<'_>]) -> Vec<usize> {
     let of = |samples: &Vec<f64>| mean(samples).unwrap_or(f64::NAN);
     let goals: Vec<_> = std::iter::once(history.goal()).chain(history.objectives().iter().map(|m| m.goal)).collect();
@@ -160,7 +160,7 @@ pub(super) fn spread(history: &History<'_>, stream: &mut Stream, purpose: &str) 
     unused(history, stream, |stream| first.next().unwrap_or_else(|| random::draw(history, stream)))
 }
 
-/// The first of these points whose configuration is allowed and unused, else a uniform draw.
+/// The first of these points with an allowed and unused configuration, or else a uniform draw.
 pub(super) fn first_unused(
     history: &History<'_>,
     stream: &mut Stream,
@@ -169,14 +169,14 @@ pub(super) fn first_unused(
     let mut points = points.into_iter();
     unused(history, stream, |stream| {
         let space = history.space();
-        // Many points can stand for one configuration, so used ones must not eat up the draws.
+        // Many points can stand for one configuration, so used ones must not exhaust the draws.
         let new = |config: &Config| space.allows(config) && history.used(config) == 0;
         let config = points.by_ref().filter_map(|p| space.decode(&p).ok()).find(new);
         config.unwrap_or_else(|| random::draw(history, stream))
     })
 }
 
-/// `point` with the coordinates of its configuration, as a model should see it. The point itself where it is no
+/// `point` with the coordinates of its configuration, which a model should use. The point itself if it is not a
 /// configuration.
 pub(super) fn settled(space: &Space, point: Vec<f64>) -> Vec<f64> {
     let own = space.decode(&point).ok().and_then(|config| space.encode(&config).ok());

@@ -13,14 +13,14 @@ const SAMPLE: usize = 10;
 const FIRST: usize = 10;
 /// A child's numbers take steps of these sizes, any magnitude between them alike.
 const STEPS: [f64; 2] = [0.01, 0.3];
-/// Probability that a parameter changes too, beside the one that always changes.
+/// The probability that a further parameter changes, beside the one that always changes.
 const SHARE: f64 = 0.1;
-/// Children that are drawn before chance takes over, where all were used before.
+/// The number of children that are drawn before a random one is taken, if all were used before.
 const CHILDREN: usize = 48;
 
 /// Regularized evolution. Good for spaces of many categories, for hundreds to thousands of trials and any number of
-/// workers; weak below 30 trials. Members die of age, not of rank, so that a lucky measurement does not rule for ever.
-/// Cost: some microseconds a suggestion and as many as the history is long.
+/// workers; weak below 30 trials. Members are removed by age, not by rank, so a lucky measurement does not dominate for
+/// ever. Cost: some microseconds a suggestion and as many as the history is long.
 ///
 /// The population is the last 20 trials that ended, in the order they were asked for, failed ones as the worst: a
 /// function of the history, so nothing is kept between suggestions.

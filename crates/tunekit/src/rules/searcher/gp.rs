@@ -1,8 +1,8 @@
 //! Bayesian optimisation with a Gaussian process: the strong default for up to some hundred trials.
 //!
-//! First the centre of the space and a few Sobol points; then the configuration that is worth most by the model, with
-//! pending trials counted as known, so that workers spread. A suggestion is never one that was used before while there
-//! are others, except where measuring again is the decision (`again`), not an accident.
+//! It begins with the centre of the space and a few Sobol points. Then it suggests the configuration that is worth most
+//! by the model, with pending trials counted as known, so that workers spread. While unused configurations are left, a
+//! used one is suggested only on purpose (`again`).
 //! - `model`: from a history to a surrogate of each output: objectives, constraints, failure, cost.
 //! - `surrogate`, `output`: a fitted process, and the scale of its outputs.
 //! - `acquire`, `volume`: the worth of a trial: expected improvement in one objective, or in hypervolume.
@@ -23,6 +23,7 @@ mod volume;
 use self::acquire::Incumbent;
 use self::model::{How, Model};
 use super::{History, Prediction, Searcher, Stream, SuggestError, random, unused};
+use crate::rules::gp::Posterior;
 use crate::rules::qmc::Sobol;
 use crate::words::metric::Noise;
 use crate::words::schedule::ResourceKernel;
@@ -31,19 +32,19 @@ use crate::words::value::Config;
 /// Fewer configurations than this make no model.
 const FEWEST: usize = 3;
 
-/// Suggests where a Gaussian process expects the most: the improvement of a noisy measurement in logarithms (Ament et
-/// al. 2023, Letham et al. 2019), or of the hypervolume with several objectives (of more than three, each trial looks
-/// at three, drawn by lot); weighed by the probability that constraints are met and the trial does not fail, and by the
-/// cost where that counts.
+/// Suggests the configuration from which a Gaussian process expects the largest improvement of a noisy measurement, in
+/// logarithms (Ament et al. 2023, Letham et al. 2019), or of the hypervolume with several objectives (with more than
+/// three, each trial uses three random ones). The improvement is weighed by the probability that the constraints are
+/// met and the trial does not fail, and in cost-aware studies by the cost.
 ///
 /// With a known budget ([`Setup::budget`](crate::Setup::budget)), every other trial of its last fifth confirms the
-/// probable best: right beside it or, where measurements are noisy and all parameters are integers or choices, by
-/// measuring it again. All other suggestions are configurations that were not used, while there are any.
+/// probable best: right beside it or, if measurements are noisy and all parameters are integers or choices, by
+/// measuring it again. All other suggestions are unused configurations, while any are left.
 ///
-/// Good for up to some hundred trials in up to some twenty parameters, of any kind. Everything is modelled up to 500
-/// configurations; of more, the best quarter of that number and an even selection of the rest, and every one since the
-/// last fit of the hyperparameters, which comes each time the number has grown by a fifteenth (for each configuration,
-/// up to 60).
+/// Good for up to some hundred trials in up to some twenty parameters, of any kind. Up to 500 configurations are all
+/// modelled. Of more, the best 125, an even selection of the others, and all since the last fit of the hyperparameters
+/// are modelled. That fit is repeated for each configuration up to 60, and then each time the number has grown by a
+/// fifteenth.
 #[derive(Debug, Default)]
 pub struct Gp {
     how: How,
@@ -52,7 +53,7 @@ pub struct Gp {
 }
 
 impl Gp {
-    /// A searcher that has seen nothing.
+    /// A new searcher.
     pub fn new() -> Self {
         Self::default()
     }
@@ -70,27 +71,18 @@ impl Gp {
         self.model.as_ref()
     }
 
-    /// Judges a study's answer: the expected value of a further measurement of each of these configurations, whichever
-    /// searcher chose them, at a level of the resource, if there are any. Hyperparameters are drawn, not fitted, so
-    /// that the interval holds although the configuration was chosen for being low. `None` if fewer than three
+    /// The judge of a study's answer, at a level of the resource, if there are any. `None` if fewer than three
     /// configurations were measured, and without noise, where nothing is uncertain.
-    pub(in crate::rules) fn judged_at(
-        &mut self,
-        level: Option<usize>,
-        history: &History<'_>,
-        configs: &[&Config],
-    ) -> Option<Vec<Prediction>> {
+    pub(in crate::rules) fn judge_at(level: Option<usize>, history: &History<'_>) -> Option<Judge> {
         if history.metric().noise == Noise::Deterministic {
             return None;
         }
-        let points: Option<Vec<Vec<f64>>> = configs.iter().map(|config| history.space().encode(config).ok()).collect();
-        self.how.level = level;
-        let model = self.model(history).filter(|model| level.is_some() || model.is_of_full_runs(history));
+        let model = Model::of(history, How { level, ..How::default() }, None);
+        let model = model.filter(|model| level.is_some() || model.is_of_full_runs(history));
         // Along a resource a configuration is several rows of the model, and bounds say little of how good any is.
-        let model = model.filter(|model| model.measured() >= FEWEST);
-        let judged = model.and_then(|model| model.judged(&points?, &mut history.stream("judge")));
-        self.how.level = None;
-        judged
+        let model = model.filter(|model| model.measured() >= FEWEST)?;
+        let drawn = model.drawn(&mut history.stream("judge"))?;
+        Some(Judge { model, drawn })
     }
 
     /// For each level of the resource, the probability that it ranks configurations best; `None` with too few results.
@@ -142,6 +134,30 @@ impl Gp {
                 random::draw(history, stream)
             }
         })
+    }
+}
+
+/// The judge of a study's answer, whichever searcher chose the configurations. Hyperparameters are drawn, not fitted,
+/// so that intervals hold although the configuration was chosen for being low.
+pub(in crate::rules) struct Judge {
+    model: Model,
+    /// Its process by each draw of the hyperparameters.
+    drawn: Vec<Posterior>,
+}
+
+impl Judge {
+    /// The expected value of a further measurement of each of these configurations. `None` if a prediction is not
+    /// finite.
+    pub(in crate::rules) fn judged(&self, history: &History<'_>, configs: &[&Config]) -> Option<Vec<Prediction>> {
+        let points: Option<Vec<Vec<f64>>> = configs.iter().map(|config| history.space().encode(config).ok()).collect();
+        self.model.judged(&points?, &self.drawn)
+    }
+
+    /// The gain over this configuration that further trials can bring, and the noise of one of its measurements. `None`
+    /// if a covariance cannot be factored, or a number is not finite.
+    pub(in crate::rules) fn gain(&self, history: &History<'_>, best: &Config) -> Option<(f64, f64)> {
+        let point = history.space().encode(best).ok()?;
+        optimise::gain(&self.model, &point, &self.drawn, history.space(), &mut history.stream("floor"))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Grid search that refines: every prefix of it is a grid, or a part of one spread over the space.
 //!
-//! Nobody knows beforehand how many trials there will be, so there is no resolution to choose. Level 0 has the middle
-//! of every range, level 1 both ends too, then each level halves the distances: 1, 3, 5, 9, 17, ... values, until all
-//! values of a finite range are there. Parameters of few values are in full from the beginning.
+//! The number of trials is not known beforehand, so no resolution can be chosen. Level 0 has the middle of every range,
+//! level 1 both ends, too, then each level halves the distances: 1, 3, 5, 9, 17, ... values, until all values of a
+//! finite range are included. Parameters with few values are complete from the beginning.
 
 use super::{History, Searcher, Stream, SuggestError, random, unused};
 use crate::words::domain::Domain;
@@ -10,14 +10,15 @@ use crate::words::space::Space;
 use crate::words::trial::Origin;
 use crate::words::value::Config;
 
-/// Numbers of up to so many values are in full from level 0, like ordinals, categoricals and truth values.
+/// Number parameters with at most this many values are complete from level 0, like ordinals, categoricals and truth
+/// values.
 const FEW: u64 = 4;
 /// Levels beyond this differ by less than a coordinate can tell.
 const LEVELS: u32 = 50;
 
-/// Grid search. Good for a few parameters of a few values, where every configuration is wanted, and for pictures. A
-/// finite space is used in full before it is said to be exhausted. Inside a level the order is that of a golden-ratio
-/// walk, so that a level that is not finished is spread over the space. Cost: microseconds a suggestion and as many as
+/// Grid search. It is good for a few parameters with a few values, when every configuration should be measured, and for
+/// pictures. A finite space is used completely before it counts as exhausted. Within a level the order is a
+/// golden-ratio walk, so an unfinished level is spread over the space. Cost: microseconds a suggestion and as many as
 /// the history is long.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Grid;
@@ -29,8 +30,8 @@ impl Searcher for Grid {
 
     fn suggest(&mut self, history: &History<'_>, stream: &mut Stream) -> Result<Config, SuggestError> {
         let space = history.space();
-        // Each trial of the searcher's has a place of its own in the walk and goes on from there to one that is free:
-        // no place is left out, and none depends on which trials have ended.
+        // Each of the searcher's trials has its own place in the walk, and continues from there to a free place. No
+        // place is left out, and no place depends on which trials have ended.
         let start = history.trials().iter().filter(|t| t.origin == Origin::Searcher).count() as u128;
         let steps = 4 * (history.trials().len() + 64);
         let free = Walk::from(space, start)
@@ -42,7 +43,7 @@ impl Searcher for Grid {
     }
 }
 
-/// The points of all levels in order, those of earlier levels left out as far as that is known without decoding.
+/// The points of all levels in order, without the points of earlier levels as far as these are known without decoding.
 struct Walk<'a> {
     space: &'a Space,
     level: u32,

@@ -1,11 +1,11 @@
-//! Hyper-Tune's searcher (Li et al. 2022): models of the levels of a resource, each trusted as often as it is the best
-//! at ranking full runs.
+//! Hyper-Tune's searcher (Li et al. 2022): models of the levels of a resource, each used as often as it ranks full runs
+//! best.
 
 use super::{Gp, History, Prediction, Searcher, Stream, SuggestError};
 use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
-/// The searcher that the scheduler `hypertune` brings along: [`Gp`] with a kernel along the resource, as in
+/// The searcher of the scheduler `hypertune`: [`Gp`] with a kernel along the resource, as in
 /// [`Mobster`](super::Mobster). With an independent function for every level, a suggestion improves most at one level,
 /// and that level is drawn by how well each ranks the configurations of the highest (the paper adds the models up with
 /// the same weights). Any other kernel weighs the levels itself.

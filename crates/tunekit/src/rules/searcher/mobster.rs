@@ -5,9 +5,9 @@ use super::{Gp, History, Prediction, Searcher, Stream, SuggestError};
 use crate::words::schedule::ResourceKernel;
 use crate::words::value::Config;
 
-/// The searcher that the scheduler `mobster` brings along: [`Gp`] with a kernel along the resource. It suggests the
-/// configuration that is expected to improve a full run. The paper's rule, the highest level with enough results, stays
-/// misled where low levels mislead.
+/// The searcher of the scheduler `mobster`: [`Gp`] with a kernel along the resource. It suggests the configuration that
+/// is expected to improve a full run most. The paper's rule, the highest level with enough results, stays misled if low
+/// levels mislead.
 #[derive(Debug)]
 pub struct Mobster(Gp);
 

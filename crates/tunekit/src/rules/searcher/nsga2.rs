@@ -22,7 +22,7 @@ const FIRST: usize = 12;
 const CROSSED: [f64; 2] = [0.9, 0.5];
 /// eta_c and eta_m: a larger one keeps children of crossing and mutation nearer to their parents.
 const SPREADS: [f64; 2] = [15.0, 20.0];
-/// Children that are made before chance takes over, where all were used before.
+/// The number of children that are made before a random one is taken, if all were used before.
 const CHILDREN: usize = 48;
 
 /// NSGA-II. For several objectives and some hundred to thousands of trials, any number of workers, numbers and
@@ -92,7 +92,7 @@ fn binary_crossover([own, other]: [f64; 2], u: f64) -> f64 {
         return own;
     }
     let power = 1.0 / (SPREADS[0] + 1.0);
-    // The bound on this child's side is the one that counts.
+    // Only the bound on this child's side counts.
     let room = if own <= other { low } else { 1.0 - high };
     let alpha = 2.0 - (1.0 + 2.0 * room / apart).powf(-(SPREADS[0] + 1.0));
     let beta = if u * alpha <= 1.0 { (u * alpha).powf(power) } else { (1.0 / (2.0 - u * alpha)).powf(power) };

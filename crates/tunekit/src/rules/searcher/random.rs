@@ -4,7 +4,8 @@ use super::{History, Searcher, Stream, SuggestError, unused};
 use crate::words::space::Space;
 use crate::words::value::Config;
 
-/// Draws every configuration uniformly in the unit cube: uniform in its bounds, or in the logarithm where the scale is.
+/// Draws every configuration uniformly in the unit cube: uniformly between the bounds, or in the logarithm on a
+/// logarithmic scale.
 ///
 /// A configuration that was used is not drawn again while unused ones are found, so draws from a finite space are not
 /// independent: they are draws without replacement.

@@ -1,11 +1,11 @@
-//! Quasi-random search: an Owen-scrambled Sobol sequence, one point a trial.
+//! Quasi-random search: an Owen-scrambled Sobol sequence, one point per trial.
 
 use super::{History, Searcher, Stream, SuggestError, random, unused};
 use crate::rules::qmc;
 use crate::words::value::Config;
 
-/// Takes the points of a scrambled Sobol sequence in turn: as random search, but evenly spread. Beyond 65,536 trials or
-/// 256 parameters the sequence goes on in a new scramble.
+/// Takes the points of a scrambled Sobol sequence in turn, which are more evenly spread than random points. Beyond
+/// 65,536 trials or 256 parameters the sequence continues in a new scramble.
 #[derive(Debug, Clone, Default)]
 pub struct Sobol {
     /// The sequence of the seed it was last asked for: a cache.
@@ -13,7 +13,7 @@ pub struct Sobol {
 }
 
 impl Sobol {
-    /// A searcher that has seen nothing.
+    /// A new searcher.
     pub fn new() -> Self {
         Self::default()
     }

@@ -23,7 +23,7 @@ const CANDIDATES: usize = 64;
 /// parallel, and where a Gaussian process costs too much. Cost after n trials of D parameters: 64 n D kernels, half a
 /// millisecond at n = 300 and D = 6.
 ///
-/// Pending trials count as bad, so that workers spread; failed ones too.
+/// Pending trials count as bad, so that workers spread; so do failed trials.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tpe;
 
@@ -41,7 +41,7 @@ impl Searcher for Tpe {
         let mut order: Vec<usize> = (0..tried.len()).collect();
         order.sort_by_key(|i| tried[*i].order());
         order.truncate(good(tried.len()).min(succeeded));
-        // Old ones weigh less, so both sides stay in the order of their trials.
+        // Old trials have less weight, so both sides stay in the order of their trials.
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for (i, t) in tried.into_iter().enumerate() {
             if order.contains(&i) { good.push(t.point) } else { bad.push(t.point) }

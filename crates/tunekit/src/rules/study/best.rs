@@ -1,8 +1,7 @@
 //! The recommendation of a study: its best configuration, or the front of several objectives.
 //!
 //! Trials that did not come equally far along a resource measured different things. If a scheduler has levels, the
-//! highest level reached counts; without levels full runs count, or those that came furthest where there is no full
-//! run.
+//! highest level reached counts. Without levels full runs count or, if there are none, the trials that came furthest.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +9,40 @@ use super::Study;
 use crate::rules::distribution::{standard_deviation, student_half_width};
 use crate::rules::history::{History, Observed};
 use crate::rules::pareto::non_dominated;
-use crate::rules::searcher::Gp;
+use crate::rules::searcher::{Gp, Judge};
 use crate::words::metric::Noise;
 use crate::words::trial::{Best, mean};
 use crate::words::value::Config;
 
 impl Study {
-    /// The configuration with the best expected value among those that meet the constraints (by the mean of theirs). A
-    /// Gaussian process of the whole study judges, whichever searcher chose the configurations, and never the luckiest
-    /// sample. It costs several fits of that process, so that it is not for every report. `None` before anything is
-    /// measured that meets them ([`Study::why_no_best`]).
+    /// The configuration with the best expected value among those that meet the constraints (by the means of their
+    /// measurements). A Gaussian process of the whole study decides, whichever searcher chose the configurations, and
+    /// never the luckiest sample. It costs several fits of that process, so do not call it for every report. `None`
+    /// before a configuration that meets the constraints was measured ([`Study::why_no_best`]).
     ///
     /// Three cases need no such process. A metric without noise ([`Noise::Deterministic`]) is compared by its values.
     /// With fewer than three measured configurations the searcher's model or the mean of the measurements decides. In a
     /// race with a known noise the leader is the answer, unless the searcher has a model.
     ///
-    /// A configuration that is known by bounds only ([`Measured::at_least`](crate::Measured::at_least)) is never among
-    /// them. A model takes bounds among a configuration's measurements into account; without a model any configuration
-    /// without bounds comes first.
+    /// A configuration that has only bounds ([`Measured::at_least`](crate::Measured::at_least)) is never recommended. A
+    /// model takes bounds among a configuration's measurements into account; without a model any configuration without
+    /// bounds comes first.
     ///
     /// The mean and the interval are of a measurement taken now: a drift during the study is in the model.
     ///
-    /// If a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs,
-    /// only configurations at the highest level reached are compared, by their values at that level. If a scheduler
-    /// stops or pauses trials without such levels (`median` around `fifo`, `pbt`), only full runs are compared: trials
-    /// that ended by themselves or reported at `max_resource`. Without any, those with the largest last step are.
+    /// If a scheduler compares trials at several levels of a resource, and the searcher has no model of full runs, only
+    /// configurations at the highest level reached are compared, by their values at that level. If a scheduler stops or
+    /// pauses trials without such levels (`median` around `fifo`, `pbt`), only full runs are compared: trials that
+    /// ended by themselves or reported at `max_resource`. If there are none, the trials with the largest last step are
+    /// compared.
     ///
-    /// It heeds the metric alone: where there are further objectives, it is one end of [`Study::pareto`].
+    /// It uses the metric only: with further objectives, it is one end of [`Study::pareto`].
     pub fn best(&self) -> Option<Best> {
+        self.judged_best().map(|(best, _)| best)
+    }
+
+    /// [`Study::best`], and its judge unless the best was found without one.
+    pub(super) fn judged_best(&self) -> Option<(Best, Option<Judge>)> {
         let advice = self.advice();
         // A scheduler that asks for replicates decides which configurations were measured often enough.
         let least = advice.replicates.map_or(1, |least| usize::try_from(least).unwrap_or(usize::MAX));
@@ -52,13 +57,15 @@ impl Study {
         let furthest = Furthest::of(&dressed, &configs);
         // The judge compares values, and those of trials that did not come equally far are not of the same thing.
         let equally = furthest.as_ref().is_none_or(|furthest| furthest.is.iter().all(|is| *is));
-        // It has a trend of its own, and goes no further along a resource than anybody has been.
-        let level = reached(&dressed);
-        let plain = dressed.clone().uncorrected().at_level(level);
+        let (level, plain) = as_judged(&dressed);
         let noise = history.metric().noise;
         // A race with a known noise has weighed its measurements by that noise already.
         let judges = noise == Noise::Learned || incumbent.is_none();
-        let judged = || if judges { Gp::new().judged_at(level, &plain, &configs) } else { None };
+        let mut judge = None;
+        let mut judged = || {
+            judge = if judges { Gp::judge_at(level, &plain) } else { None };
+            judge.as_ref().and_then(|judge: &Judge| judge.judged(&plain, &configs))
+        };
         let predictions = if equally { judged() } else { None };
         // Exact values are compared as they are: a model of them would smooth them.
         let has_exact = equally && noise == Noise::Deterministic;
@@ -73,10 +80,11 @@ impl Study {
             let own = sample_best(&observed[place], noise);
             // As if measured now, where the race has seen a drift.
             let now = dressed.observed().into_iter().find(|o| o.config == configs[place]);
-            return Some(match now.map(|now| sample_best(&now, noise)) {
+            let best = match now.map(|now| sample_best(&now, noise)) {
                 Some(Best { mean, ci95, .. }) => Best { mean, ci95, ..own },
                 None => own,
-            });
+            };
+            return Some((best, judge));
         }
         let goal = history.goal();
         let observed = match &furthest {
@@ -93,10 +101,10 @@ impl Study {
         });
         // The first of equals, which is the oldest.
         let before = |a: &(bool, f64, Best), b: &(bool, f64, Best)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).is_lt();
-        all.reduce(|a, b| if before(&b, &a) { b } else { a }).map(|(_, _, best)| best)
+        all.reduce(|a, b| if before(&b, &a) { b } else { a }).map(|(_, _, best)| (best, judge))
     }
 
-    /// In a sentence, why [`Study::best`] names nothing; `None` where it names a configuration.
+    /// The reason, in a sentence, why [`Study::best`] names no configuration; `None` if it names one.
     ///
     /// ```
     /// use tunekit::{Config, Domain, Measured, Metric, Setup, Space, Study};
@@ -120,13 +128,12 @@ impl Study {
         }
     }
 
-    /// The configurations that meet the constraints and that no other one beats in one objective without losing in
-    /// another, by the means of their measurements, in the order of their first trials. With one objective just
-    /// [`Study::best`].
+    /// The configurations that meet the constraints and that no other configuration dominates, by the means of their
+    /// measurements, in the order of their first trials. With one objective, this is [`Study::best`].
     ///
     /// Only configurations that came equally far along a resource are compared: if a scheduler compares trials at
-    /// several levels of it, those that reached the highest level reached so far; else those that ran in full, as
-    /// [`Study::best`] has it.
+    /// several levels of it, those that reached the highest level so far; otherwise those with full runs, as in
+    /// [`Study::best`].
     pub fn pareto(&self) -> Vec<Best> {
         if self.header().objectives.is_empty() {
             return self.best().into_iter().collect();
@@ -199,6 +206,13 @@ impl Furthest {
     }
 }
 
+/// A history as the judge of the answer sees it, and the level at which configurations are judged. The judge has a
+/// trend of its own, and goes no further along a resource than anybody has been.
+pub(super) fn as_judged<'a>(dressed: &History<'a>) -> (Option<usize>, History<'a>) {
+    let level = reached(dressed);
+    (level, dressed.clone().uncorrected().at_level(level))
+}
+
 /// The highest level that a configuration has come to.
 fn reached(history: &History<'_>) -> Option<usize> {
     history.reached().iter().map(|reached| reached.level).max()
@@ -218,7 +232,7 @@ fn sample_best(observed: &Observed<'_>, noise: Noise) -> Best {
     let half = match noise {
         Noise::Learned => of_samples,
         Noise::Known(sd) => observed.bounds.is_empty().then_some(1.96 * sd / (n as f64).sqrt()),
-        // Values that differ all the same have noise.
+        // Values that differ nevertheless have noise.
         Noise::Deterministic => of_samples.or((n == 1).then_some(0.0)),
     };
     Best {

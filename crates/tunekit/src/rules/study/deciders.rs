@@ -1,4 +1,4 @@
-//! The two that decide in a study: a searcher and a scheduler. Some schedulers bring their searcher.
+//! The searcher and the scheduler of a study, which make its decisions. Some schedulers bring their own searcher.
 
 use crate::rules::scheduler::Scheduler;
 use crate::rules::searcher::{Bohb, Dehb, Dyhpo, HyperTune, Mobster, Searcher, SearcherKind};
@@ -8,20 +8,20 @@ use crate::words::schedule::SchedulerSpec;
 pub(crate) type Deciders = (Box<dyn Searcher>, Box<dyn Scheduler>);
 
 impl SchedulerSpec {
-    /// Whether it brings a searcher of its own, which takes the place of the one that a setup names. `median` brings
-    /// that of the scheduler that it wraps.
+    /// Whether it brings its own searcher, which replaces the one that a setup names. `median` brings the searcher of
+    /// the scheduler that it wraps.
     pub fn has_searcher(&self) -> bool {
         brought(self).is_some()
     }
 
-    /// A new searcher of the kind that it brings, for [`Study::with`](crate::Study::with) beside
-    /// [`SchedulerSpec::build`]; `None` where any searcher will do.
+    /// A new searcher of the kind that it brings, for [`Study::with`](crate::Study::with) together with
+    /// [`SchedulerSpec::build`]; `None` if it works with any searcher.
     pub fn build_searcher(&self) -> Option<Box<dyn Searcher>> {
         brought(self)
     }
 }
 
-/// The searcher that works under a scheduler: the one that it brings, or the one asked for.
+/// The searcher that works under a scheduler: the scheduler's own searcher, or the requested one.
 pub(super) fn searcher(scheduler: &SchedulerSpec, asked: SearcherKind) -> Box<dyn Searcher> {
     brought(scheduler).unwrap_or_else(|| asked.build())
 }

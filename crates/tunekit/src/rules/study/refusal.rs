@@ -3,7 +3,7 @@
 use crate::words::space::ConfigError;
 use crate::words::trial::TrialId;
 
-/// Why a report, an outcome or a result from elsewhere is not taken.
+/// Why a report, an outcome or a result from elsewhere is refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TellError {
@@ -25,18 +25,18 @@ pub enum TellError {
         /// The step before it.
         last: u64,
     },
-    /// A trial told as done has reported nothing.
-    #[error("trial {trial} is told without a value and has reported none; tell a value or a failure")]
+    /// A trial was told as done without any report.
+    #[error("trial {trial} was told without a value and has no reports; tell a value or a failure")]
     NoValue {
         /// The trial.
         trial: TrialId,
     },
-    /// Something that the study measures with each trial is missing, or something else was told.
-    #[error("{got} {what} told, the study has {wanted}; tell each with every value")]
+    /// A further objective or constraint is missing, or too many were told.
+    #[error("{got} {what} were told, but the study has {wanted}; tell all of them with every value")]
     Incomplete {
         /// `further objective(s)` or `constraint(s)`.
         what: &'static str,
-        /// Number of values that were told.
+        /// The number of told values.
         got: usize,
         /// Number of values that there are.
         wanted: usize,
@@ -47,7 +47,7 @@ pub enum TellError {
         /// The cost given.
         cost: f64,
     },
-    /// A trial's cost so far is less than it was.
+    /// A trial's cost so far is lower than before.
     #[error("trial {trial} reported a cost of {cost} after {last}; report its cost so far, of all its runs together")]
     CostFalls {
         /// The trial.
@@ -67,8 +67,8 @@ pub enum TellError {
         /// The scheduler.
         scheduler: String,
     },
-    /// A report carries a bound, which is how a trial ends.
-    #[error("a report of trial {trial} carries a bound in place of a value; tell the bound, which ends the trial")]
+    /// A report carries a bound, which only the end of a trial may.
+    #[error("a report of trial {trial} has a bound instead of a value; tell the bound, which ends the trial")]
     BoundReported {
         /// The trial.
         trial: TrialId,

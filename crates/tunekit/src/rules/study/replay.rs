@@ -1,4 +1,4 @@
-//! A study from its events, the same that they came from.
+//! A study from its events, equal to the study that they came from.
 
 use std::sync::Mutex;
 
@@ -13,30 +13,30 @@ use crate::words::trial::Measured;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// Its events are no study's.
+    /// Its events do not form a study.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// A decision comes out differently.
+    /// A derived decision differs from the recorded one.
     #[error("event {event} is {recorded}, but the events before it lead to {derived}")]
     Differs {
         /// The event's number; the header is 0.
         event: usize,
         /// The event in the journal.
         recorded: String,
-        /// The one that was derived.
+        /// The derived event.
         derived: String,
     },
 }
 
 impl Study {
-    /// The study these events came from.
+    /// The study from which these events came.
     ///
-    /// Trials that were running stay so: where their runs are gone, say so with [`Study::interrupt_open`], and they are
-    /// asked for again.
+    /// Running trials stay running. If their runs are gone, call [`Study::interrupt_open`], and the trials are given
+    /// out again.
     ///
     /// # Errors
-    /// No header first, a later schema, a searcher or scheduler this crate does not have, or events that contradict
-    /// each other.
+    /// The first event is not a header, the schema is a later one, the searcher or scheduler is not this crate's, or
+    /// events contradict each other.
     pub fn replay(events: impl IntoIterator<Item = Event>) -> Result<Self, ReplayError> {
         let mut events = events.into_iter();
         let header = State::header(events.next())?;
@@ -52,10 +52,10 @@ impl Study {
         Self::fold(header, events, searcher, scheduler)
     }
 
-    /// As [`Study::replay`], with a searcher and a scheduler of your own.
+    /// As [`Study::replay`], with your own searcher and scheduler.
     ///
     /// # Errors
-    /// As [`Study::replay`]; another searcher or scheduler than those in the header, or other options.
+    /// As [`Study::replay`]; also if searcher, scheduler or options differ from those in the header.
     pub fn replay_with(
         events: impl IntoIterator<Item = Event>,
         searcher: Box<dyn Searcher>,
@@ -75,16 +75,16 @@ impl Study {
         Self::fold(header, events, searcher, scheduler)
     }
 
-    /// Derives every decision in these events once more from the events before it: the configurations asked for, and
-    /// the answers to reports. Returns the number of decisions.
+    /// Derives every decision in these events again from the events before it: the suggested configurations, the
+    /// answers to reports, and the judgements of the noise floor. Returns the number of decisions.
     ///
-    /// Schedulers may depend on the limit of trials ([`Study::limit_trials`]), which the events tell. Journals begun
-    /// before schema 8 have no limits: `max_trials` is theirs, and has no effect on later ones. Such a study may have
-    /// had another limit at another time, so a decision of it counts as derived if it follows either where a trial
-    /// may start or where none may.
+    /// Schedulers may depend on the limit of trials ([`Study::limit_trials`]), which the events record. Journals begun
+    /// before schema 8 have no limits; for them `max_trials` is used, which has no effect on later journals. Such a
+    /// study may have had another limit at another time, so a decision counts as derived if it follows either with or
+    /// without a further trial allowed.
     ///
     /// # Errors
-    /// Events that are no study's, or a decision that comes out differently.
+    /// The events do not form a study, or a derived decision differs.
     pub fn verify(events: impl IntoIterator<Item = Event>, max_trials: Option<u64>) -> Result<usize, VerifyError> {
         let events: Vec<Event> = events.into_iter().collect();
         let mut study = Self::replay(events.first().cloned())?;
@@ -94,7 +94,7 @@ impl Study {
         }
         let mut decisions = 0;
         for (i, event) in events.iter().enumerate().skip(1) {
-            let is_decision = matches!(event, Event::Ask { .. } | Event::Report { .. });
+            let is_decision = matches!(event, Event::Ask { .. } | Event::Report { .. } | Event::Floor { .. });
             decisions += usize::from(is_decision);
             let may_start = study.may_start();
             let derived = study.derive(i, event);
@@ -112,7 +112,7 @@ impl Study {
         Ok(decisions)
     }
 
-    /// Does once more what led to the event of this number, the next one, which must come of it again.
+    /// Repeats the action that led to the next event, which has this number; the action must give the same event again.
     fn derive(&mut self, number: usize, event: &Event) -> Result<(), VerifyError> {
         self.at_s = event.at_s();
         let contradicts = |what: String| VerifyError::Replay(ReplayError::Contradiction { event: number, what });
@@ -134,6 +134,7 @@ impl Study {
                 self.add(config, (**measured).clone()).map_err(|error| text(&error))?;
             }
             Event::Limit { max_trials, .. } => self.limit_trials(*max_trials),
+            Event::Floor { factor, .. } => self.judge_floor(*factor),
         }
         let derived = self.take_events();
         if derived.as_slice() == std::slice::from_ref(event) {
@@ -156,6 +157,6 @@ impl Study {
             state.apply(&event).map_err(|what| ReplayError::Contradiction { event: i + 1, what })?;
             scheduler.observe(&state.history(), &event);
         }
-        Ok(Self { state, searcher: Mutex::new(searcher), scheduler, at_s, fresh: Vec::new() })
+        Ok(Self { state, searcher: Mutex::new(searcher), scheduler, at_s, tried_floor: None, fresh: Vec::new() })
     }
 }

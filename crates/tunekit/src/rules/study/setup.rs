@@ -12,7 +12,7 @@ use crate::words::schedule::{SchedulerKind, SchedulerSpec};
 use crate::words::space::{ConfigError, Space};
 use crate::words::value::Config;
 
-/// The settings that a study is made from.
+/// The settings of a new study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
     /// The parameters.
@@ -23,26 +23,26 @@ pub struct Setup {
     pub objectives: Vec<Metric>,
     /// Names of the values that are measured with each trial and must be at most 0.
     pub constraints: Vec<String>,
-    /// Whether searchers prefer configurations that cost less to measure; trials are then told with their cost.
+    /// Whether searchers prefer configurations that cost less to measure. Trials should then be told with their cost.
     pub cost_aware: bool,
     /// The seed of all randomness: the same seed and the same results give the same suggestions.
     pub seed: u64,
-    /// The searcher; [`Study::with`](crate::Study::with) takes one of your own instead, and some schedulers bring their
-    /// own.
+    /// The searcher. [`Study::with`](crate::Study::with) takes your own searcher instead, and some schedulers bring
+    /// one.
     pub searcher: SearcherKind,
     /// The scheduler, with its options.
     pub scheduler: SchedulerSpec,
-    /// The resource of a full run, where the scheduler needs one.
+    /// The resource of a full run, if the scheduler needs one.
     pub max_resource: Option<u64>,
-    /// Number of trials that are planned. [`SearcherKind::Auto`] goes by it;
+    /// Number of planned trials. [`SearcherKind::Auto`] chooses by it;
     /// [`Study::limit_trials`](crate::Study::limit_trials) ends a study.
     pub budget: Option<u64>,
-    /// Configurations to evaluate first; parameters that one leaves out are taken from the centre of the space.
+    /// Configurations to evaluate first. Missing parameters are taken from the centre of the space.
     pub points_to_evaluate: Vec<Config>,
 }
 
 impl Setup {
-    /// A study of this metric over this space with the default searcher and scheduler, seed 0 and no point given.
+    /// A setup for this metric and space with the default searcher and scheduler, seed 0 and no points to evaluate.
     pub fn new(space: Space, metric: Metric) -> Self {
         Self {
             space,
@@ -109,14 +109,14 @@ impl Setup {
         Ok((deciders::searcher(&self.scheduler, self.searcher), scheduler))
     }
 
-    /// With one more objective, after those there are.
+    /// With one more objective, after the present ones.
     #[must_use]
     pub fn objective(mut self, metric: Metric) -> Self {
         self.objectives.push(metric);
         self
     }
 
-    /// With one more constraint, met where it is at most 0, after those there are.
+    /// With one more constraint, which is met if it is at most 0, after the present ones.
     #[must_use]
     pub fn constraint(mut self, name: impl Into<String>) -> Self {
         self.constraints.push(name.into());
@@ -129,7 +129,7 @@ impl Setup {
         Self { cost_aware: true, ..self }
     }
 
-    /// With one more configuration to evaluate first, after those there are.
+    /// With one more configuration to evaluate first, after the present ones.
     #[must_use]
     pub fn point(mut self, config: Config) -> Self {
         self.points_to_evaluate.push(config);
@@ -139,8 +139,8 @@ impl Setup {
     /// The header of a study made from this.
     ///
     /// # Errors
-    /// A space without parameters, a point that is not in it, a maximal resource of 0, a name of something measured
-    /// that is empty or there twice, or a scheduler that cannot be made.
+    /// The space has no parameters, a point is not in the space, the maximal resource is 0, the name of a measured
+    /// quantity is empty or used twice, or the scheduler cannot be made.
     pub fn header(&self) -> Result<Header, SetupError> {
         let (searcher, scheduler) = self.build()?;
         self.header_with(&*searcher, &*scheduler)
@@ -208,7 +208,7 @@ pub enum SetupError {
     /// The space has no parameter.
     #[error("the space has no parameter; there is nothing to search")]
     NoParameters,
-    /// A metric's known noise is no standard deviation.
+    /// A metric's known noise is not a standard deviation.
     #[error(
         "the known noise of `{metric}` is {sd}; a standard deviation is positive (without noise, say deterministic)"
     )]
@@ -226,7 +226,7 @@ pub enum SetupError {
         /// The scheduler.
         scheduler: String,
     },
-    /// A scheduler of your own has the name of one of this crate's.
+    /// Your own scheduler has the name of one of this crate's.
     #[error(
         "a scheduler of your own is called `{name}`, and the journal would be read as that of tunekit's; rename it"
     )]
@@ -240,7 +240,7 @@ pub enum SetupError {
     /// The maximal resource is 0.
     #[error("max_resource is 0; it is at least 1")]
     NoResource,
-    /// The metric, a further objective or a constraint has no name, or the name of another one.
+    /// The metric, a further objective or a constraint has no name, or two of them have the same name.
     #[error("`{name}` names nothing, or two of the metric, the further objectives and the constraints; name each")]
     MeasuredName {
         /// The name.

@@ -5,10 +5,12 @@ use crate::rules::history::{History, Index};
 use crate::rules::scheduler::ScheduleError;
 use crate::words::event::{Event, Header, SCHEMA};
 use crate::words::name::UnknownName;
-use crate::words::trial::{Beside, Decision, Measured, Measurement, Origin, Outcome, Status, Trial, TrialId};
+use crate::words::trial::{
+    Beside, Decision, Measured, Measurement, NoiseFloor, Origin, Outcome, Status, Trial, TrialId,
+};
 use crate::words::value::Config;
 
-/// Why events are no study's.
+/// Why events do not form a study.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
@@ -29,7 +31,7 @@ pub enum ReplayError {
     /// The header's scheduler cannot work with its options.
     #[error(transparent)]
     Schedule(ScheduleError),
-    /// The journal is of another searcher or scheduler than the one given.
+    /// The journal has another searcher or scheduler than the given one.
     #[error("the journal is of {what} `{wanted}`, not `{given}`")]
     Other {
         /// `searcher` or `scheduler`.
@@ -57,6 +59,10 @@ pub(super) struct State {
     pub(super) index: Index,
     /// The most trials that are started; `None`: no limit.
     pub(super) max_trials: Option<u64>,
+    /// The number of runs that ended, by the trial's end or by a pause; added results count.
+    pub(super) runs: u64,
+    /// The last judgement of the noise floor, and the number of runs that had ended by then.
+    pub(super) floor: Option<(NoiseFloor, u64)>,
 }
 
 /// A study's header, its trials and its scheduler's advice, without the searcher: the source of tables.
@@ -85,7 +91,7 @@ impl Trials {
 
 impl State {
     pub(super) fn new(header: Header) -> Self {
-        Self { header, trials: Vec::new(), index: Index::default(), max_trials: None }
+        Self { header, trials: Vec::new(), index: Index::default(), max_trials: None, runs: 0, floor: None }
     }
 
     /// The header that a journal's first event must be.
@@ -123,21 +129,31 @@ impl State {
         }
     }
 
-    /// Folds one event in; the state is unchanged where it does not fit.
+    /// Folds one event in; the state is unchanged if the event does not fit.
     pub(super) fn apply(&mut self, event: &Event) -> Result<(), String> {
         if let Some(trial) = self.change(event)? {
             // A changed trial is in the list, so its number is an index.
             self.index.update(&self.trials, trial.0 as usize);
         }
+        let ends = match event {
+            Event::Report { decision, .. } => *decision == Decision::Pause,
+            Event::Tell { .. } | Event::Add { .. } => true,
+            _ => false,
+        };
+        self.runs += u64::from(ends);
         Ok(())
     }
 
-    /// Changes one trial, and says which, or the limit.
+    /// Changes one trial, and returns its number; or changes the state of the whole study.
     fn change(&mut self, event: &Event) -> Result<Option<TrialId>, String> {
         match event {
             Event::Header(_) => Err("a second header".to_owned()),
             Event::Limit { max_trials, .. } => {
                 self.max_trials = *max_trials;
+                Ok(None)
+            }
+            Event::Floor { trial, gain, noise, .. } => {
+                self.floor = Some((NoiseFloor { trial: *trial, gain: *gain, noise: *noise }, self.runs));
                 Ok(None)
             }
             Event::Ask { trial, config, origin, resource, resumed, from, attempt, at_s } => {
@@ -156,7 +172,7 @@ impl State {
                 if t.is_finished() {
                     return Err(format!("trial {trial} is asked for although it ended"));
                 }
-                // An attempt that goes on from a pause keeps the measurements before it; an attempt that starts over
+                // An attempt that continues from a pause keeps the earlier measurements; an attempt that starts over
                 // keeps the resource of its first attempt.
                 if t.status == Status::Paused {
                     (t.kept, t.paused_after) = (t.measurements.len(), t.measurements.len());

@@ -25,8 +25,8 @@ pub(crate) struct Row {
 #[derive(Debug, Clone)]
 pub(crate) struct Forest {
     pub(crate) trees: Vec<Tree>,
-    /// 1 less the squared error over the variance, of rows by the trees that were grown without them; 0 where that is
-    /// not better than the mean.
+    /// 1 less the squared error over the variance, of rows by the trees that were grown without them; 0 if that is not
+    /// better than the mean.
     pub(crate) known: f64,
 }
 
@@ -92,7 +92,7 @@ struct Cut {
 }
 
 impl Cutter<'_> {
-    /// The best division over a random selection of parameters; none of few rows, or of equal ones.
+    /// The best split over a random selection of parameters; none for few rows, or for equal rows.
     fn cut(&mut self, of: &[usize]) -> Option<Cut> {
         if of.len() < FEWEST {
             return None;
@@ -105,7 +105,7 @@ impl Cutter<'_> {
         let tried = (order.len() * 5).div_ceil(6);
         let mut best: Option<Cut> = None;
         for (i, coordinate) in order.into_iter().enumerate() {
-            // Beyond the selection only where that offers nothing: constant there, perhaps not here.
+            // Beyond the selection only if it offers no split: constant there, perhaps not here.
             if i >= tried && best.is_some() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Numbers as people read them: three significant digits, bytes in binary units, rates in decimal ones.
+//! Numbers for people: three significant digits, bytes in binary units, rates in decimal units.
 
 /// `value` with `digits` significant digits and no exponent, except where it would be mostly zeros.
 pub fn significant(value: f64, digits: usize) -> String {
@@ -49,7 +49,7 @@ pub fn throughput(bytes: u64, seconds: f64) -> String {
     format!("{} {unit}", significant(per_second / divisor, 3))
 }
 
-/// `41 %` of a fraction, without a sign; one decimal where that says more.
+/// `41 %` of a fraction, without a sign; one decimal if that tells more.
 pub fn percent(fraction: f64) -> String {
     let percent = fraction.abs() * 100.0;
     if percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }

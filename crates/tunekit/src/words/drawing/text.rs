@@ -23,5 +23,5 @@ pub fn section(title: &str, content: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n{content}</section>\n")
 }
 
-/// The style sheet of a page: light and dark, for a desk, a phone and paper.
+/// The style sheet of a page: light and dark, for a large screen, a phone and paper.
 pub const STYLE: &str = include_str!("style.css");

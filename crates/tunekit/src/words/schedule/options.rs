@@ -1,5 +1,5 @@
-//! The options of each kind of scheduler. A struct has exactly the options that its schedulers use; their bounds are
-//! checked when a scheduler is built, which knows the maximal resource.
+//! The options of each kind of scheduler. A struct has exactly the options that its schedulers use. Their bounds are
+//! checked when a scheduler is built, because the maximal resource is known then.
 //!
 //! The names of the fields are those of `scheduler_options` in a journal's header and in `create`.
 
@@ -11,8 +11,8 @@ use super::SchedulerSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RungOptions {
-    /// One trial in `eta` goes on from a rung to the next, which has `eta` times its resource; at least 2. A larger
-    /// one stops earlier and trusts early results more.
+    /// One trial in `eta` is promoted from a rung to the next, which has `eta` times its resource; at least 2. A larger
+    /// value stops trials earlier and relies more on early results.
     pub eta: u64,
     /// The resource of the first rung, which every trial gets. At least 1.
     pub grace: u64,
@@ -36,7 +36,7 @@ pub struct FrontOptions {
     pub grace: u64,
     /// As [`RungOptions::rungs`].
     pub rungs: Vec<u64>,
-    /// The order in which trials of one front go on.
+    /// The order in which trials of one front are promoted.
     pub order: FrontOrder,
 }
 
@@ -53,7 +53,7 @@ impl From<&FrontOptions> for RungOptions {
     }
 }
 
-/// Options of `rush`, which measures new configurations by those of earlier studies.
+/// Options of `rush`, which compares new configurations with those of earlier studies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RushOptions {
@@ -63,8 +63,8 @@ pub struct RushOptions {
     pub grace: u64,
     /// As [`RungOptions::rungs`].
     pub rungs: Vec<u64>,
-    /// The number of points to evaluate first that were good in earlier studies, from the first one on; 0: all of them.
-    /// No other configuration goes on from a rung where one of these is better.
+    /// The number of leading points to evaluate that were good in earlier studies; 0: all of them. No other
+    /// configuration is promoted from a rung where one of these is better.
     pub candidates: u64,
 }
 
@@ -86,10 +86,10 @@ impl From<&RushOptions> for RungOptions {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FrontOrder {
-    /// First the best one in the metric, then always the one that is farthest from all before it.
+    /// First the best result in the metric, then always the result that is farthest from all before it.
     #[default]
     EpsilonNet,
-    /// First the ends of each objective, then those with the most room between their neighbours.
+    /// First the ends of each objective, then the results with the largest distance between their neighbours.
     Crowding,
 }
 
@@ -103,7 +103,7 @@ pub struct BracketOptions {
     pub grace: u64,
     /// As [`RungOptions::rungs`].
     pub rungs: Vec<u64>,
-    /// The number of brackets, the one with the lowest first rung first; 0: all there are.
+    /// The number of brackets, from the one with the lowest first rung on; 0: all.
     pub brackets: u64,
 }
 
@@ -147,12 +147,12 @@ impl From<&ModelOptions> for BracketOptions {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ResourceKernel {
-    /// Levels are near each other as configurations are: the logarithm of the resource is one more coordinate.
+    /// The logarithm of the resource is one more coordinate, so near levels have similar values.
     #[default]
     Matern,
     /// Values fall towards an end as averaged exponentials do (Swersky, Snoek and Adams 2014): learning curves.
     ExpDecay,
-    /// Every level is a function of its own, with length scales in common (Li et al. 2022).
+    /// Every level is its own function; all share their length scales (Li et al. 2022).
     Independent,
     /// The value at r is the mean of the first r of noisy repeats: repeated downloads, folds of a cross-validation.
     CrossValidation,
@@ -161,15 +161,14 @@ pub enum ResourceKernel {
 /// Options of `median`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MedianOptions {
-    /// The scheduler that is wrapped, with its options; any but `median`. In JSON its options stand beside those of
-    /// `median`.
+    /// The wrapped scheduler, with its options; any but `median`. In JSON its options are beside those of `median`.
     pub within: Box<SchedulerSpec>,
-    /// A trial is stopped when more than this share of the others was better at the same resource; within (0, 1).
+    /// A trial is stopped if more than this share of the others was better at the same resource; within (0, 1).
     pub share: f64,
-    /// The number of others that must have come as far before anything is stopped.
+    /// The number of other trials that must have reached the resource before any trial is stopped there.
     pub population: u64,
-    /// The resource up to which nothing is stopped. It is one option with the `grace` of the scheduler that is wrapped,
-    /// where that has one: both must be equal.
+    /// The resource up to which no trial is stopped. If the wrapped scheduler has a `grace`, both are one option and
+    /// must be equal.
     pub grace: u64,
 }
 
@@ -183,11 +182,11 @@ impl Default for MedianOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PbtOptions {
-    /// The number of trials that train side by side, at least 2; as many as there are workers if those are more. A
-    /// larger population searches wider and takes longer.
+    /// The number of trials that train side by side, at least 2; with more workers, as many as workers. A larger
+    /// population searches wider and takes longer.
     pub members: u64,
-    /// The resource between two comparisons; 0: a tenth of the maximal one. A smaller one copies more often, on less
-    /// evidence.
+    /// The resource between two comparisons; 0: a tenth of the maximal resource. A smaller value copies more often,
+    /// with less evidence.
     pub interval: u64,
     /// The share of the population that is replaced, and that is copied; above 0, and at most 0.5.
     pub quantile: f64,
@@ -199,12 +198,12 @@ impl Default for PbtOptions {
     }
 }
 
-/// Options of `dyhpo`, which lets the trial go on from which a model of curves expects most.
+/// Options of `dyhpo`, which continues the trial from which a model of curves expects the largest improvement.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DyhpoOptions {
-    /// The resource between two decisions on a trial; 0: a tenth of the maximal one. The paper's is one epoch. A
-    /// smaller one decides more often, on a larger model: there are at most 1,000 levels.
+    /// The resource between two decisions on a trial; 0: a tenth of the maximal resource. In the paper it is one epoch.
+    /// A smaller value decides more often, with a larger model; there are at most 1,000 levels.
     pub interval: u64,
     /// The model's assumption about a trial's values along the resource.
     pub kernel: ResourceKernel,
@@ -215,15 +214,15 @@ pub struct DyhpoOptions {
 #[serde(default, deny_unknown_fields)]
 pub struct RacingOptions {
     /// A challenger is dropped when the probability that it beats the incumbent is below this; within (0, 1) and below
-    /// `accept`. A larger one tries more configurations and misses more good ones.
+    /// `accept`. A larger value tries more configurations and misses more good ones.
     pub drop: f64,
     /// A challenger takes the incumbent's place when the probability is above this; within (0, 1).
     pub accept: f64,
-    /// The number of measurements a challenger needs before it may do so, and the incumbent needs too; at least 1 and
-    /// at most the maximal resource.
+    /// The number of measurements that both the challenger and the incumbent need before that; at least 1 and at most
+    /// the maximal resource.
     pub replicates: u64,
-    /// Number of new challengers after which the incumbent and the baseline are measured again at the latest; 0: only
-    /// when the estimated drift asks for it.
+    /// Largest number of new challengers before the incumbent and the baseline are measured again; 0: only when the
+    /// estimated drift requires it.
     pub recheck: u64,
 }
 

@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// Parents with their values, in order; a parent that is there twice is for the space to refuse.
+/// The parents with their values, in order; the space refuses a parent that is listed twice.
 struct Parents(Vec<(String, Vec<Value>)>);
 
 impl<'de> Deserialize<'de> for Parents {

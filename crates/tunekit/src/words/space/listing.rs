@@ -1,4 +1,4 @@
-//! `Listing`: how many configurations a finite space has, and which is the n-th.
+//! `Listing`: the number of configurations of a finite space, and the n-th of them.
 //!
 //! Configurations are in the order of their values, the last parameter changing fastest; a parameter that does not
 //! exist adds none. The count for the rest of the parameters depends on the values before only through the
@@ -57,9 +57,9 @@ pub(crate) struct Listing<'a> {
     runs: Vec<Vec<Run>>,
     /// By parameter: its conditions, each as a parent and the place of the condition among those on the parent.
     needs: Vec<Vec<(usize, usize)>>,
-    /// By parameter: the last one that depends on it.
+    /// For each parameter, the last parameter that depends on it.
     last_child: Vec<usize>,
-    /// Number of ways to go on from a parameter, by the conditions that the values before it meet.
+    /// The number of ways to continue from a parameter, by the conditions that the earlier values meet.
     ways: BTreeMap<Beginning, u128>,
 }
 
@@ -161,7 +161,7 @@ impl<'a> Listing<'a> {
         (i, met.iter().enumerate().filter(matters).map(|(p, m)| (p, m.clone())).collect())
     }
 
-    /// The ways to go on from parameter `i`; `None` if there are too many classes.
+    /// The ways to continue from parameter `i`; `None` if there are too many classes.
     fn count_from(&mut self, i: usize, met: &mut Vec<Met>) -> Option<u128> {
         if i == self.space.len() {
             return Some(1);

@@ -1,4 +1,4 @@
-//! `Config`: the configuration of a trial, names with their values. The `Space` says which are allowed.
+//! `Config`: the configuration of a trial, names with their values. The `Space` defines which are allowed.
 //!
 //! A study holds as many configurations as trials and hands each out several times, so a clone shares its names with
 //! the space it came from and its values with the original.
@@ -81,7 +81,7 @@ impl Config {
         Arc::ptr_eq(&self.names, names)
     }
 
-    /// The values by place, where [`Config::has_names`] says whose.
+    /// The values by place. [`Config::has_names`] checks to which names the places belong.
     pub(in crate::words) fn slots(&self) -> &[Option<Value>] {
         &self.values
     }
@@ -151,7 +151,7 @@ impl Config {
     /// A hash that is the same for equal configurations, and hardly ever for others.
     pub(crate) fn fingerprint(&self) -> u64 {
         let entry = |(name, value): (&u64, &Option<Value>)| Some(mix(name ^ value.as_ref()?.fingerprint()));
-        // A sum, for the order does not matter.
+        // A sum, because the order does not matter.
         mix(self.names.hashes.iter().zip(self.values.iter()).filter_map(entry).fold(0, u64::wrapping_add))
     }
 }

@@ -1,4 +1,4 @@
-//! `Run`: a study under a scheduler that is tested, which looks for a breach at each step.
+//! `Run`: a study under the scheduler under test, which checks the contract at each step.
 
 use std::collections::BTreeSet;
 
@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A running trial reports after so many steps, or where its next decision is due.
+    /// A running trial reports after this number of steps, or when its next decision is due.
     pub(super) fn report(&mut self, i: usize, steps: u64, value: f64) -> Result<(), Breach> {
         let last = self.last_step(i);
         let due = self.running[i].resource.filter(|due| *due > last).unwrap_or(self.max.max(last + 1));
@@ -163,8 +163,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A running trial reports at a step. It stays among those that run only where it is to go on, or has a failure to
-    /// tell.
+    /// A running trial reports at a step. It stays among the running trials only if it is to continue, or has a failure
+    /// to tell.
     pub(super) fn decide(&mut self, i: usize, step: u64, value: f64) -> Result<Decision, Breach> {
         let (trial, last) = (self.trial(i), self.last_step(i));
         let mut cold = self.again()?;
@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
         self.study.tell(job.trial, outcome).map_err(|e| at(format!("the end of trial {}", job.trial))(&e))
     }
 
-    /// Runs a study of so many trials to its end; each running trial in turn does `act`.
+    /// Runs a study with this number of trials to its end; each running trial in turn does `act`.
     pub(super) fn finish(
         &mut self,
         trials: u64,

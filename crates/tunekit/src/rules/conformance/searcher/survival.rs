@@ -1,4 +1,4 @@
-//! Inputs that a searcher takes without a panic and without an error: results, spaces and further numbers of all kinds.
+//! Inputs that a searcher must accept without a panic or an error: results, spaces and further numbers of all kinds.
 
 use super::bench::{Bench, choice, cube, in_words, int, mixed, score, setup, unit};
 use super::{at, property};

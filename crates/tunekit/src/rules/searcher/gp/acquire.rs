@@ -19,13 +19,13 @@ use crate::rules::stream::Stream;
 const SAMPLES: u64 = 64;
 /// Samples while many candidates are compared: the first of them.
 const COARSE: usize = 16;
-/// Number of observed configurations that are sampled together with the pending ones. More observed ones cost time and
-/// spread the trials more evenly over the probable best: with 16 the recommended configurations were worse.
+/// The number of observed configurations that are sampled together with the pending ones. More observed ones cost time,
+/// and spread the trials more evenly over the probable best: with 16 the recommended configurations were worse.
 const OBSERVED: usize = 5;
 const PENDING: usize = 64;
-/// An observed configuration this many standard deviations behind the best is never the incumbent.
+/// An observed configuration that is this many standard deviations worse than the best is never the incumbent.
 const BEHIND: f64 = 3.0;
-/// An observed configuration that meets the constraints with less than this probability is no incumbent.
+/// An observed configuration that meets the constraints with less than this probability is not an incumbent.
 pub(super) const FEASIBLE: f64 = 0.5;
 
 /// The worth of a trial.
@@ -75,7 +75,7 @@ impl<'a> Acquisition<'a> {
         } else if incumbent == Incumbent::Nothing && model.further.is_empty() {
             Gain::Mean(model)
         } else if model.further.is_empty() {
-            // First those that may be improved upon.
+            // First the configurations on which others may improve.
             let counts = |i: &usize| feasible.contains(i) && pending[*i].compared;
             let (first, rest): (Vec<usize>, Vec<usize>) = (0..pending.len()).partition(counts);
             let ordered: Vec<Vec<f64>> = first.iter().chain(&rest).map(|i| pending[*i].placed.clone()).collect();
@@ -114,7 +114,7 @@ impl<'a> Acquisition<'a> {
                 *value -= rate * mean;
             }
         }
-        // A prediction that is not a number is no reason to go there.
+        // A prediction that is not a number must not attract the search.
         values.iter().map(|v| if v.is_nan() { f64::NEG_INFINITY } else { *v }).collect()
     }
 

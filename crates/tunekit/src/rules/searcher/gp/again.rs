@@ -16,9 +16,9 @@ use crate::words::value::Config;
 /// repetition.
 const LEAST_DEVIATION: f64 = 0.02;
 
-/// The configuration to measure again: the one that may be best, by a standard deviation below its expected value,
-/// among those that are allowed and not under way. `None` where that tells little: there is a continuous parameter, or
-/// hardly any noise.
+/// The configuration to measure again: among the allowed configurations that are not running, the one with the lowest
+/// value of mean minus one standard deviation. `None` if another measurement would tell little: there is a continuous
+/// parameter, or hardly any noise.
 pub(super) fn again(model: &Model, history: &History<'_>) -> Option<Config> {
     let plain = &model.objective.posterior;
     let tells = own_share(history) > 0.0

@@ -1,9 +1,10 @@
-//! The worth of one level more of a resource: the improvement that is expected on the best value seen at that level.
+//! The value of one more level of a resource: the expected improvement on the best value at that level.
 
 use super::model::Model;
 use crate::rules::acquisition::{log_expected_improvement, log_probability_below};
 
-/// Smallest standard deviation of a prediction, in those of the outputs; smaller ones count as zero.
+/// The smallest standard deviation of a prediction, in units of the outputs' standard deviation; smaller ones count as
+/// zero.
 const LEAST: f64 = 1e-9;
 
 /// For each of these encoded configurations, the logarithm of the expected improvement at this level, times the
@@ -27,8 +28,8 @@ pub(super) fn improvements(model: &Model, steps: &[(Vec<f64>, usize)]) -> Vec<f6
     worths
 }
 
-/// By level the least output seen there; where there are no results, that of the highest level below, and below the
-/// first one with results the least of all.
+/// The least output of each level. A level without results takes the value of the highest lower level with results;
+/// levels below the first one with results take the least output of all.
 fn least(model: &Model) -> Vec<f64> {
     let outputs = &model.objective.data.y;
     let of = |rows: &[usize]| rows.iter().map(|i| outputs[*i]).reduce(f64::min);

@@ -222,7 +222,7 @@ impl Model {
         order(&self.objective.posterior.predict_many(&placed))
     }
 
-    /// The modelled rows of each level; `None` where there are no levels.
+    /// The modelled rows of each level; `None` without levels.
     pub(super) fn by_level(&self) -> Option<Vec<Vec<usize>>> {
         let levels = &self.curve.as_ref()?.levels;
         let d = self.coordinates.len();
@@ -299,13 +299,22 @@ impl Model {
         self.judge.get_or_init(|| self.objective.with_own(self.own, &self.coordinates)).as_ref().unwrap_or(plain)
     }
 
-    /// The expected measurement of each of these configurations, with an interval that counts in that the
-    /// hyperparameters are not known. `None` if a covariance cannot be factored.
-    pub(super) fn judged(&self, points: &[Vec<f64>], stream: &mut Stream) -> Option<Vec<Prediction>> {
+    /// The metric's process by each of a number of draws of the hyperparameters. `None` if a covariance cannot be
+    /// factored.
+    pub(super) fn drawn(&self, stream: &mut Stream) -> Option<Vec<Posterior>> {
+        self.objective.drawn(&self.placed_coordinates(), stream)
+    }
+
+    /// The expected measurement of each of these configurations by these processes, with an interval that counts in
+    /// that the hyperparameters are not known. `None` if a prediction is not finite.
+    pub(super) fn judged(&self, points: &[Vec<f64>], drawn: &[Posterior]) -> Option<Vec<Prediction>> {
         let placed: Vec<Vec<f64>> = points.iter().map(|x| self.placed(x)).collect();
-        let coordinates: Vec<Coordinate> =
-            self.coordinates.iter().copied().chain(self.curve.as_ref().map(|curve| curve.kind)).collect();
-        self.objective.judged(&placed, &coordinates, stream)
+        self.objective.judged(&placed, drawn)
+    }
+
+    /// The distance measure of each coordinate of the metric's surrogate.
+    fn placed_coordinates(&self) -> Vec<Coordinate> {
+        self.coordinates.iter().copied().chain(self.curve.as_ref().map(|curve| curve.kind)).collect()
     }
 
     /// The expected measurement at `x`.
@@ -324,7 +333,7 @@ pub(super) struct Pending {
     pub(super) compared: bool,
 }
 
-/// The surrogates of the last model, each to be taken by the one that may go on from it.
+/// The surrogates of the last model, each for the surrogate that may continue from it.
 struct Last {
     objective: Option<Surrogate>,
     further: std::vec::IntoIter<Surrogate>,
@@ -355,7 +364,7 @@ fn likely<'a>(limited: impl Iterator<Item = &'a Surrogate>, points: &[Vec<f64>],
     log.iter().map(|log| *log >= least.ln()).collect()
 }
 
-/// For each parameter, the way in which its distance is measured.
+/// The distance measure of each parameter.
 fn coordinates(space: &Space) -> Vec<Coordinate> {
     let kind = |domain: &Domain| match domain {
         Domain::Categorical(_) | Domain::Bool => Coordinate::Categorical,

@@ -11,28 +11,31 @@
 //! gained nothing, the next one is the best that is elsewhere (on Hartmann's function in 3 dimensions this took the
 //! median regret after 50 trials from 10^-2.1 to 10^-4.2).
 
-use super::acquire::{Acquisition, Incumbent};
+use super::acquire::{Acquisition, FEASIBLE, Incumbent};
 use super::model::Model;
-use crate::rules::gp::Coordinate;
+use crate::rules::gp::{Coordinate, Posterior};
 use crate::rules::history::History;
 use crate::rules::lbfgs::minimize;
 use crate::rules::qmc::Sobol;
 use crate::rules::stream::Stream;
 use crate::words::domain::Domain;
+use crate::words::space::Space;
 use crate::words::trial::Trial;
 use crate::words::value::Config;
 
 /// Sobol candidates.
 const SPREAD: u64 = 1024;
-/// So many more are looked through if predicates allow fewer than so many of all candidates.
+/// Sobol candidates for a gain over the best configuration, each predicted by many processes.
+const FEW_SPREAD: u64 = 512;
+/// The number of further candidates, which are drawn if predicates allow too few, and the number that is enough.
 const MOST_SPREAD: u64 = 1 << 15;
 const FEWEST_ALLOWED: usize = 256;
-/// Configurations so far that candidates are stepped from, and steps from each.
+/// The number of earlier configurations from which candidates are derived by steps, and the steps from each.
 const CENTRES: usize = 5;
 const STEPS: usize = 24;
 /// Candidates that are improved.
 const STARTS: usize = 4;
-/// A discrete parameter with up to so many values is tried with all of them, with more only with near ones.
+/// A discrete parameter with at most this many values is tried with all of them; with more, only with near values.
 const LISTED: u64 = 16;
 /// After so many trials closer than this to earlier ones, without a gain of this share of the better half's range, ...
 const PATIENCE: usize = 2;
@@ -47,7 +50,8 @@ const ROUNDS: usize = 4;
 /// without noise.
 const LAST: f64 = 0.2;
 
-/// The configuration with the largest acquisition among those never used; `None` if all that were looked at have been.
+/// The configuration with the largest acquisition among the unused ones; `None` if all examined configurations were
+/// used.
 pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Stream) -> Option<Config> {
     let space = history.space();
     let pending = model.pending(history);
@@ -58,21 +62,8 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     // The best posterior means, never the luckiest samples.
     let order = model.ranked_sites();
 
-    let mut points = Vec::new();
-    let sobol = Sobol::new(stream);
-    points.extend((0..SPREAD).map(|i| sobol.point(i, space.len())));
-    for centre in order.iter().take(CENTRES) {
-        for step in 0..STEPS {
-            // From a tenth of the cube down to a thousandth.
-            let size = 10_f64.powf(-1.0 - 2.0 * step as f64 / (STEPS - 1) as f64);
-            points.push(sites[*centre].iter().map(|u| near(*u, size, stream)).collect());
-        }
-    }
-    let mut points: Vec<Vec<f64>> = points.iter().filter_map(|p| search.snapped(p)).collect();
-    // Where predicates allow little, more of the sequence is searched for allowed points far from everything.
-    let scarce = points.len() < FEWEST_ALLOWED && space.predicates().next().is_some();
-    let more = if scarce { SPREAD..MOST_SPREAD } else { 0..0 };
-    points.extend(more.filter_map(|i| search.snapped(&sobol.point(i, space.len()))).take(FEWEST_ALLOWED));
+    let centres: Vec<&[f64]> = order.iter().take(CENTRES).map(|i| sites[*i].as_slice()).collect();
+    let mut points = candidates(space, &centres, SPREAD, stream);
     let region = Region::of(model);
     points.retain(|p| region.holds(p));
     let mut ranked: Vec<(f64, Vec<f64>)> = search.acquisition.values(&points).into_iter().zip(points).collect();
@@ -89,7 +80,7 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     starts.extend(order.first().map(|i| sites[*i].clone()));
     for start in &starts {
         let climbed = search.climb(start, &model.coordinates);
-        if let Some(better) = search.snapped(&climbed).map(|p| search.settle(p)).filter(|p| region.holds(p)) {
+        if let Some(better) = snapped(space, &climbed).map(|p| search.settle(p)).filter(|p| region.holds(p)) {
             ranked.push((search.acquisition.value(&better), better));
         }
     }
@@ -102,7 +93,7 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
     // One worker elsewhere is enough.
     if incumbent != Incumbent::Nothing
         && model.further.is_empty()
-        // Where trials end at many resources, the best so far does not measure the gain.
+        // If trials end at many resources, the best so far does not measure the gain.
         && history.levels().is_empty()
         && stalled(&trials, history)
         && !pending.iter().any(|p| far(&p.x))
@@ -113,6 +104,50 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
         }
     }
     ranked.iter().filter_map(|(_, p)| space.decode(p).ok()).find(new)
+}
+
+/// The gain over the configuration `best` that further trials can bring by these draws of the metric's process, and the
+/// noise of a measurement of `best`. `None` if a covariance cannot be factored, or a number is not finite.
+pub(super) fn gain(
+    model: &Model,
+    best: &[f64],
+    drawn: &[Posterior],
+    space: &Space,
+    stream: &mut Stream,
+) -> Option<(f64, f64)> {
+    let sites = model.ranked_sites().into_iter().map(|i| model.sites[i].as_slice());
+    let centres: Vec<&[f64]> = std::iter::once(best).chain(sites).take(CENTRES).collect();
+    let points = candidates(space, &centres, FEW_SPREAD, stream);
+    let is_feasible = model.feasible(&points, FEASIBLE);
+    let points = points.iter().zip(is_feasible).filter(|(_, is_feasible)| *is_feasible);
+    let placed: Vec<Vec<f64>> = points.map(|(x, _)| model.placed(x)).collect();
+    model.objective.gain(&model.placed(best), &placed, drawn, stream)
+}
+
+/// Encoded configurations of the space: the given number of Sobol points of the whole cube, and small steps from each
+/// of `centres`. Configurations that predicates forbid are left out.
+fn candidates(space: &Space, centres: &[&[f64]], spread: u64, stream: &mut Stream) -> Vec<Vec<f64>> {
+    let sobol = Sobol::new(stream);
+    let mut points: Vec<Vec<f64>> = (0..spread).map(|i| sobol.point(i, space.len())).collect();
+    for centre in centres {
+        for step in 0..STEPS {
+            // From a tenth of the cube down to a thousandth.
+            let size = 10_f64.powf(-1.0 - 2.0 * step as f64 / (STEPS - 1) as f64);
+            points.push(centre.iter().map(|u| near(*u, size, stream)).collect());
+        }
+    }
+    let mut points: Vec<Vec<f64>> = points.iter().filter_map(|p| snapped(space, p)).collect();
+    // Where predicates allow little, more of the sequence is searched for allowed points far from everything.
+    let scarce = points.len() < FEWEST_ALLOWED && space.predicates().next().is_some();
+    let more = if scarce { spread..MOST_SPREAD } else { 0..0 };
+    points.extend(more.filter_map(|i| snapped(space, &sobol.point(i, space.len()))).take(FEWEST_ALLOWED));
+    points
+}
+
+/// The encoded form of the configuration at `point`; `None` if it is not allowed.
+fn snapped(space: &Space, point: &[f64]) -> Option<Vec<f64>> {
+    let config = space.decode(point).ok()?;
+    if space.allows(&config) { space.encode(&config).ok() } else { None }
 }
 
 /// A trust region, as an early guard: with few configurations a model is sure of too much far from them. A trial is at
@@ -145,7 +180,7 @@ impl<'a> Region<'a> {
 /// the coming recommendation.
 pub(super) fn incumbent(history: &History<'_>) -> Incumbent {
     let trial = history.next_trial().0;
-    // A study that goes on beyond its budget has its end somewhere else.
+    // A study that continues beyond its budget ends elsewhere.
     let ends = history.budget().is_some_and(|b| trial < b && trial as f64 >= (1.0 - LAST) * b as f64);
     match (trial.is_multiple_of(2), ends) {
         (true, _) => Incumbent::Sampled,
@@ -154,8 +189,8 @@ pub(super) fn incumbent(history: &History<'_>) -> Incumbent {
     }
 }
 
-/// Whether the last finished trials all stayed close to earlier ones and none was clearly the best so far: the model is
-/// sure of its optimum then, and going on there would confirm it for ever, right or wrong.
+/// Whether the last finished trials all stayed close to earlier ones, and none was clearly the best so far. The model
+/// is then certain of its optimum, and more trials there would confirm it for ever, right or wrong.
 fn stalled(trials: &[(&Trial, Vec<f64>)], history: &History<'_>) -> bool {
     let done: Vec<&(&Trial, Vec<f64>)> = trials.iter().filter(|(t, _)| !t.is_pending()).collect();
     let Some(before) = done.len().checked_sub(PATIENCE) else { return false };
@@ -167,7 +202,7 @@ fn stalled(trials: &[(&Trial, Vec<f64>)], history: &History<'_>) -> bool {
     (before..done.len()).all(close) && later > earlier - GAIN * losses_spread(history)
 }
 
-/// Range of the better half of the observations: the unit in which a gain is small or large.
+/// The range of the better half of the observations, which is the unit for gains.
 fn losses_spread(history: &History<'_>) -> f64 {
     let mut losses: Vec<f64> = history.trials().iter().filter_map(|t| loss(t, history)).collect();
     losses.sort_by(f64::total_cmp);
@@ -175,7 +210,7 @@ fn losses_spread(history: &History<'_>) -> f64 {
     (middle - best).abs()
 }
 
-/// The loss of a trial; `None` for one that breaks a constraint, which is no gain however low it is.
+/// The loss of a trial; `None` for a trial that breaks a constraint, because its loss is no gain, however low.
 fn loss(trial: &Trial, history: &History<'_>) -> Option<f64> {
     let rule = history.metric().value;
     let broken = trial.constraints(rule).iter().any(|c| *c > 0.0);
@@ -187,7 +222,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).fold(0.0, |m, (a, b)| (a - b).abs().max(m))
 }
 
-/// Largest first; equal ones stay in the order they came in.
+/// The largest first; equal ones keep their order.
 fn sort(ranked: &mut [(f64, Vec<f64>)]) {
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
 }
@@ -206,13 +241,6 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The encoded form of the configuration that `point` stands for; `None` for one that is not allowed.
-    fn snapped(&self, point: &[f64]) -> Option<Vec<f64>> {
-        let space = self.history.space();
-        let config = space.decode(point).ok()?;
-        if space.allows(&config) { space.encode(&config).ok() } else { None }
-    }
-
     /// A local maximum over the numeric coordinates.
     fn climb(&self, start: &[f64], coordinates: &[Coordinate]) -> Vec<f64> {
         let free: Vec<usize> = (0..start.len()).filter(|j| coordinates[*j] == Coordinate::Numeric).collect();
@@ -244,7 +272,7 @@ impl Search<'_> {
                 for u in alternatives(domain, point[j]) {
                     let mut other = point.clone();
                     other[j] = u;
-                    let Some(other) = self.snapped(&other) else { continue };
+                    let Some(other) = snapped(self.history.space(), &other) else { continue };
                     let value = self.acquisition.value(&other);
                     if value > best {
                         (best, point, changed) = (value, other, true);

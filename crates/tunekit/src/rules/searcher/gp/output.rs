@@ -20,7 +20,7 @@ use crate::words::trial::mean;
 pub(in crate::rules) enum Scale {
     /// As they are.
     Identity,
-    /// Their logarithm: for positive numbers whose noise and whose differences grow with them.
+    /// Their logarithm, for positive numbers whose noise and differences grow with their size.
     Log,
     /// Yeo and Johnson's power, of (loss - middle) / unit.
     Power { middle: f64, unit: f64, lambda: f64 },
@@ -46,7 +46,7 @@ const KNOTS: usize = 8;
 const A_KNOT: usize = 3;
 
 impl Kind {
-    /// Those that may be tried on measurements with these means.
+    /// The scales to try on measurements with these means.
     pub(in crate::rules) fn allowed(means: &[f64], positive: bool, is_time: bool) -> Vec<Self> {
         if positive && is_time {
             return vec![Self::Log];
@@ -94,8 +94,7 @@ impl Output {
             return Some(Self { centre, ..plain });
         }
         let square = bent.iter().map(|v| ((v - centre) / largest).powi(2)).sum::<f64>() / bent.len() as f64;
-        // The root is subnormal or the range of the means overflows only where all are equal to every practical
-        // purpose.
+        // The root is subnormal, or the range of the means overflows, only if all are practically equal.
         let spread = square.sqrt() * largest;
         Some(Self { centre, spread: if spread > f64::MIN_POSITIVE { spread } else { 1.0 }, ..plain })
     }

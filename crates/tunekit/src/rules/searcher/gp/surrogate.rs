@@ -4,15 +4,17 @@ use std::borrow::Cow;
 
 use super::output::{Kind, Output};
 use crate::rules::distribution::normal_quantile;
-use crate::rules::gp::{Bound, Coordinate, Data, Hyper, Noise, Posterior, Start, draws, fit, with_bounds};
+use crate::rules::gp::{
+    Bound, Coordinate, Data, Drawn, Hyper, Joint, Noise, Posterior, Start, draws, fit, with_bounds,
+};
 use crate::rules::qmc::Sobol;
 use crate::rules::searcher::Prediction;
 use crate::rules::stream::Stream;
 use crate::words::metric::{Goal, Noise as MetricNoise};
 use crate::words::trial::{loss_no_better, mean};
 
-/// Up to so many configurations hyperparameters are found anew for each; beyond, when the number has grown by a
-/// fifteenth.
+/// With up to this many configurations the hyperparameters are fitted again for each new one; with more, each time the
+/// number has grown by a fifteenth.
 const EVERY: usize = 60;
 /// The most configurations that are modelled of those before the last fit, and that hyperparameters are fitted to.
 const MOST: usize = 500;
@@ -31,6 +33,12 @@ const LEAST_NOISE: f64 = 0.05;
 const DRAWS: usize = 32;
 const FEW_DRAWS: (usize, usize) = (150, 8);
 const QUANTILES: usize = 81;
+/// Samples of each drawn process, and the configurations that a sample is of beside the best one: those that may be
+/// lowest, so many standard deviations below their means. A gain is not above that of this share of all samples.
+const SAMPLES: usize = 32;
+const LIKELY: usize = 64;
+const LOWEST_AT: f64 = 2.0;
+const SURE: f64 = 0.95;
 /// The shares of a judgement's predictions that lie beyond the interval, where measurements are better and where they
 /// are worse. Predictions are pulled to those of other configurations, which makes the mean of the best one too bad by
 /// half a standard deviation where it is clearly the best: with a fortieth at both ends 86 to 93 % of the intervals
@@ -48,7 +56,7 @@ pub(super) struct Column {
     pub(super) x: Vec<Vec<f64>>,
     /// The measurements of each; empty only where there are bounds.
     pub(super) samples: Vec<Vec<f64>>,
-    /// For the measurements that were cut off there, the bounds than which they are no better.
+    /// The bounds of the measurements that were cut off there.
     pub(super) bounds: Vec<Vec<f64>>,
     /// When each sample was taken, as `History::times` has it; empty where that does not count.
     pub(super) times: Vec<Vec<f64>>,
@@ -74,7 +82,7 @@ pub(super) enum Scales {
 }
 
 impl Column {
-    /// Without the configurations of which nothing is known.
+    /// Without the configurations that have no measurement and no bound.
     pub(super) fn known(self) -> Self {
         let known = |i: &usize| !(self.samples[*i].is_empty() && self.bounds[*i].is_empty());
         let rows: Vec<usize> = (0..self.len()).filter(known).collect();
@@ -181,7 +189,7 @@ impl Column {
     }
 }
 
-/// The places of `times`, in their order, in runs none of which lasts longer than `span`.
+/// The places of `times`, in their order, divided into runs that last at most `span`.
 fn runs(times: &[f64], span: f64) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..times.len()).collect();
     order.sort_by(|a, b| times[*a].total_cmp(&times[*b]));
@@ -247,7 +255,7 @@ impl Fitted {
             MetricNoise::Known(_) => Noise::Given,
         };
         let kinds = few.kinds(&means);
-        // A short fit on each scale tells which one, a long one on that gives the hyperparameters.
+        // A short fit on each scale selects the scale; a long fit on that scale gives the hyperparameters.
         let short = Start { from: None, starts: 1, evaluations: 40 };
         let mut best: Option<(f64, Output, Data, Hyper)> = None;
         for kind in &kinds {
@@ -289,10 +297,10 @@ pub(super) struct Surrogate {
     pub(super) output: Output,
     /// The measurements.
     pub(super) data: Data,
-    /// The data on which the posterior is conditioned: the measurements, and those that were cut off.
+    /// The data on which the posterior is conditioned: the complete measurements, and those that were cut off.
     told: Data,
     pub(super) posterior: Posterior,
-    /// The same before failures were imputed, if any are; the next fit goes on from it.
+    /// The same before failures were imputed, if there are any; the next fit continues from it.
     unbelieving: Option<Posterior>,
 }
 
@@ -350,38 +358,20 @@ impl Surrogate {
         Posterior::new(coordinates, &hyper, &self.told, self.told.len(), None)
     }
 
-    /// Whether a configuration was measured again and came out as before, to the last bit: then there is no noise.
+    /// Whether repeated measurements of a configuration were equal to the last bit: then there is no noise.
     pub(super) fn repeats(&self) -> bool {
         self.column.samples.iter().any(|samples| samples.len() > 1 && samples.iter().all(|v| *v == samples[0]))
     }
 
-    /// The expected measurement at each of `points`, by many draws of the hyperparameters: the mean over the draws, and
-    /// an interval that holds the truth in 95 of 100 studies of many functions. Failed configurations are left out.
-    /// `None` if a covariance cannot be factored, or a prediction is not finite.
-    pub(super) fn judged(
-        &self,
-        points: &[Vec<f64>],
-        coordinates: &[Coordinate],
-        stream: &mut Stream,
-    ) -> Option<Vec<Prediction>> {
-        let bounds = self.column.bounds(&self.output)?;
-        let told = |data: &Data| with_bounds(coordinates, &self.fitted.hyper, data, &bounds);
-        let data = match self.fitted.modelled(&self.column).timed() {
-            Some((column, mut times)) => {
-                let data = told(&column.data(&self.output)?)?;
-                // A bound is of no time.
-                times.resize(data.len(), Vec::new());
-                data.timed(times)
-            }
-            None => told(&self.data)?,
-        };
-        let count = if data.len() > FEW_DRAWS.0 { FEW_DRAWS.1 } else { DRAWS };
-        let is_known = matches!(self.column.noise, MetricNoise::Known(_));
+    /// The expected measurement at each of `points`, by many draws of the process: the mean over the draws, and an
+    /// interval that holds the truth in 95 of 100 studies of many functions. Failed configurations are left out. `None`
+    /// if a prediction is not finite.
+    pub(super) fn judged(&self, points: &[Vec<f64>], drawn: &[Posterior]) -> Option<Vec<Prediction>> {
+        let count = drawn.len();
         let mut values: Vec<Vec<f64>> = vec![Vec::with_capacity(count * QUANTILES); points.len()];
         let mut means = vec![0.0; points.len()];
-        for drawn in draws(coordinates, &data, &self.fitted.hyper, is_known, count, stream) {
-            let posterior = Posterior::new(coordinates, &drawn.hyper, &drawn.seen(&data), data.len(), None)?;
-            let noise = self.spread(&posterior);
+        for posterior in drawn {
+            let noise = self.spread(posterior);
             for (point, (mean, sd)) in posterior.predict_without_mean(points).into_iter().enumerate() {
                 for quantile in 0..QUANTILES {
                     let z = normal_quantile((quantile as f64 + 0.5) / QUANTILES as f64);
@@ -403,6 +393,66 @@ impl Surrogate {
             all_finite.then_some(Prediction { mean, lower: lower.min(mean), upper: upper.max(mean) })
         });
         judged.collect()
+    }
+
+    /// The gain of the best of `others` over `best` by these draws of the process, and the standard deviation of a
+    /// measurement of `best`. `None` if a covariance cannot be factored, or a number is not finite.
+    pub(super) fn gain(
+        &self,
+        best: &[f64],
+        others: &[Vec<f64>],
+        drawn: &[Posterior],
+        stream: &mut Stream,
+    ) -> Option<(f64, f64)> {
+        let (mut gains, mut squares) = (Vec::new(), Vec::new());
+        for posterior in drawn {
+            // A search cannot find the part that a configuration has to itself.
+            let posterior = &posterior.smooth();
+            let predicted = posterior.predict_many(others);
+            let lowest = |i: &usize| predicted[*i].0 - LOWEST_AT * predicted[*i].1;
+            let mut order: Vec<usize> = (0..others.len()).collect();
+            order.sort_by(|a, b| lowest(a).total_cmp(&lowest(b)).then(a.cmp(b)));
+            let likely = order.iter().take(LIKELY).map(|i| others[*i].clone());
+            let points: Vec<Vec<f64>> = std::iter::once(best.to_vec()).chain(likely).collect();
+            let normals = (0..SAMPLES).map(|_| (0..points.len()).map(|_| stream.normal()).collect()).collect();
+            let noise = self.spread(posterior);
+            for sample in Joint::new(posterior, &points, normals)?.samples {
+                let loss = |output: f64| self.column.goal.loss(self.measurement(output, noise));
+                let least = sample.iter().copied().fold(f64::INFINITY, f64::min);
+                gains.push(loss(sample[0]) - loss(least));
+            }
+            let output = posterior.predict(best).0;
+            squares.push(match self.column.noise {
+                MetricNoise::Known(sd) => sd * sd,
+                _ => {
+                    let at = |z: f64| self.output.measurement(output + z * noise);
+                    ((at(1.0) - at(-1.0)) / 2.0).powi(2)
+                }
+            });
+        }
+        gains.sort_by(f64::total_cmp);
+        let (gain, noise) = (gains.get((gains.len() as f64 * SURE) as usize)?.max(0.0), mean(&squares)?.sqrt());
+        (gain.is_finite() && noise.is_finite()).then_some((gain, noise))
+    }
+
+    /// The process with each of a number of draws of the hyperparameters. `None` if a covariance cannot be factored.
+    pub(super) fn drawn(&self, coordinates: &[Coordinate], stream: &mut Stream) -> Option<Vec<Posterior>> {
+        let bounds = self.column.bounds(&self.output)?;
+        let told = |data: &Data| with_bounds(coordinates, &self.fitted.hyper, data, &bounds);
+        let data = match self.fitted.modelled(&self.column).timed() {
+            Some((column, mut times)) => {
+                let data = told(&column.data(&self.output)?)?;
+                // A bound is of no time.
+                times.resize(data.len(), Vec::new());
+                data.timed(times)
+            }
+            None => told(&self.data)?,
+        };
+        let count = if data.len() > FEW_DRAWS.0 { FEW_DRAWS.1 } else { DRAWS };
+        let is_known = matches!(self.column.noise, MetricNoise::Known(_));
+        let drawn = draws(coordinates, &data, &self.fitted.hyper, is_known, count, stream);
+        let posterior = |drawn: &Drawn| Posterior::new(coordinates, &drawn.hyper, &drawn.seen(&data), data.len(), None);
+        drawn.iter().map(posterior).collect()
     }
 
     /// By how much the outputs of further measurements vary about a process. A noise that is known is that of

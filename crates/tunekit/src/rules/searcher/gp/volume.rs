@@ -19,11 +19,11 @@ use crate::rules::gp::Posterior;
 use crate::rules::pareto::{Cell, free_cells, non_dominated};
 use crate::rules::stream::Stream;
 
-/// Distance of the reference point behind the worst observation, as a share of the observed range.
+/// The distance of the reference point from the worst observation, as a share of the observed range.
 const BEHIND: f64 = 0.1;
-/// With more objectives each trial looks at so many, drawn by its stream. All four of four together cover less: of the
-/// squared distances to four random points of a cube, 40 trials covered volumes of 0.420 and 0.446 in three dimensions,
-/// 5.67 and 6.26 in six, all together and by lot (medians of 12 seeds; random search 0.356 and 3.45).
+/// With more objectives, each trial uses this number of them, drawn by its stream. All four of four together cover
+/// less: of the squared distances to four random points of a cube, 40 trials covered volumes of 0.420 and 0.446 in
+/// three dimensions, 5.67 and 6.26 in six, all together and by lot (medians of 12 seeds; random search 0.356 and 3.45).
 const OBJECTIVES: usize = 3;
 
 /// The expected hypervolume improvement over a front.

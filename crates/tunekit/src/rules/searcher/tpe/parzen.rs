@@ -10,7 +10,7 @@ use crate::rules::distribution::complementary_error;
 use crate::rules::searcher::evidence::Axis;
 use crate::rules::stream::Stream;
 
-/// So many of the youngest points weigh fully.
+/// The number of the youngest points with full weight.
 const YOUNG: usize = 25;
 /// sigma of a single point.
 const WIDTH: f64 = 0.07;

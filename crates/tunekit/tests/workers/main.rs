@@ -3,6 +3,8 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod folder;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -67,11 +69,7 @@ impl Served {
     }
 
     fn client(&self, token: &str) -> Client {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        let mut client = Client { input: BufReader::new(stream.try_clone().unwrap()), output: stream };
-        let greeting = client.say(&format!(r#"{{"op":"auth","token":"{token}"}}"#));
-        assert_eq!(greeting["ok"], true, "{greeting}");
-        client
+        Client::connect(&self.address, token)
     }
 
     fn token(&self) -> String {
@@ -97,6 +95,14 @@ struct Client {
 }
 
 impl Client {
+    fn connect(address: &str, token: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        let mut client = Self { input: BufReader::new(stream.try_clone().unwrap()), output: stream };
+        let greeting = client.say(&format!(r#"{{"op":"auth","token":"{token}"}}"#));
+        assert_eq!(greeting["ok"], true, "{greeting}");
+        client
+    }
+
     fn say(&mut self, line: &str) -> Json {
         writeln!(self.output, "{line}").unwrap();
         let mut answer = String::new();
