@@ -1,4 +1,4 @@
-//! The checksum that tells whether a download brought the object's bytes: CRC-64/NVME.
+//! The checksum that proves a download: CRC-64/NVME of the object's bytes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,10 +6,9 @@ use std::path::Path;
 
 use crc_fast::{CrcAlgorithm, Digest};
 
-/// Size and CRC-64/NVME of a file. The second is 0 where the size is not the one expected: there may be no end to read
-/// to.
+/// Size and CRC-64/NVME of a file. The checksum is 0 if the size is not the expected size: such a file may have no end.
 pub(crate) fn checksum(path: &Path, expected_bytes: u64) -> io::Result<(u64, u64)> {
-    // A pipe would be waited at for ever.
+    // Reading a pipe could block for ever.
     let data = std::fs::metadata(path)?;
     if !data.is_file() {
         return Err(io::Error::other(format!("{} is not a file", path.display())));
@@ -34,7 +33,7 @@ pub(crate) fn checksum(path: &Path, expected_bytes: u64) -> io::Result<(u64, u64
     }
 }
 
-/// CRC-64/NVME of bytes that are made on the fly: `fill(offset, buffer)` writes those from `offset` on.
+/// CRC-64/NVME of bytes that are computed on demand: `fill(offset, buffer)` writes the bytes from `offset` on.
 #[must_use]
 pub(crate) fn checksum_of(bytes: u64, fill: impl Fn(u64, &mut [u8])) -> u64 {
     let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);

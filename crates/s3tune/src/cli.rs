@@ -1,4 +1,4 @@
-//! The command line: flags, their defaults and their help. Their work is elsewhere.
+//! The command line: flags, their defaults and their help. Other modules do the work.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,25 +31,25 @@ pub enum Command {
     Demo(DemoArgs),
     /// Tune downloads of one object
     Tune(Box<TuneArgs>),
-    /// Make tables and report of a run's folder again, at any time, without measuring anything
+    /// Write the tables and the report of a run's folder again, at any time, without measuring anything
     Report(ReportArgs),
-    /// Print the configuration that a run recommends, as another program reads it
+    /// Print the configuration that a run recommends, in the format of another program
     Export(ExportArgs),
-    /// Copy an object or a file to, from or within S3, with a configuration that was found
+    /// Copy an object or a file to, from or within S3, with the configuration that a run found
     Cp(Box<CpArgs>),
     /// Copy new and changed objects or files below a folder or a prefix, to, from or within S3
     Sync(Box<SyncArgs>),
-    /// Run the embedded S3 for other clients; prints one JSON line with its address and keys
+    /// Run the embedded S3 for other clients; print one JSON line with its address and keys
     Serve(ServeArgs),
 }
 
 /// `s3tune demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Folder of the results; an earlier run in it goes on [default: a new folder s3tune-demo]
+    /// Folder of the results; continues an earlier run in it [default: a new folder s3tune-demo]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Seconds of search; the comparison at the end comes on top
+    /// Seconds of search, without the comparison at the end
     #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub max_tuning_time: f64,
     /// Seed of the search and of the emulated network
@@ -69,7 +69,7 @@ pub struct TuneArgs {
     /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
     #[arg(long, value_name = "U", conflicts_with = "lab")]
     pub endpoint_url: Option<String>,
-    /// Region of the bucket [default: as AWS's tools find it]
+    /// Region of the bucket [default: from AWS's variables and files]
     #[arg(long, value_name = "R", conflicts_with = "lab", value_parser = NonEmptyStringValueParser::new())]
     pub region: Option<String>,
     /// Profile in AWS's files
@@ -84,10 +84,10 @@ pub struct TuneArgs {
     /// Size of the embedded S3's object
     #[arg(long, value_name = "SIZE", default_value = "256MiB", conflicts_with = "bucket")]
     pub object_size: ByteSize,
-    /// Folder of the results; an earlier run in it goes on [default: a new folder s3tune-run]
+    /// Folder of the results; continues an earlier run in it [default: a new folder s3tune-run]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Folder the object is downloaded to, over and over [default: the system's temporary folder]
+    /// Folder for the repeated downloads of the object [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub file_path: Option<PathBuf>,
     /// Name of the downloaded file [default: the last part of the key]
@@ -103,23 +103,23 @@ pub struct TuneArgs {
     /// another searcher's or scheduler's name
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub search: String,
-    /// Seconds of search, all sessions in one folder together. The comparison at the end comes on top
+    /// Seconds of search, all sessions in one folder together, without the comparison at the end
     #[arg(long, value_name = "S", default_value = "300", value_parser = seconds, allow_negative_numbers = true)]
     pub max_tuning_time: f64,
-    /// Most configurations to try, all sessions in one folder together
+    /// Largest number of configurations to try, all sessions in one folder together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_trials: Option<u64>,
-    /// Wait for every download of the search, also for those that can no longer be as fast as the best so far
+    /// Wait for every download of the search, even if it can no longer be as fast as the best so far
     #[arg(long)]
     pub no_cut_off: bool,
-    /// Most bytes to download, the comparison included, all sessions in one folder together; those of failed downloads
+    /// Most bytes to download, the comparison included, all sessions in one folder together; bytes of failed downloads
     /// are not counted
     #[arg(long, value_name = "SIZE")]
     pub max_bytes: Option<ByteSize>,
-    /// Most requests to make, about: retries and failed downloads are not counted
+    /// Approximate limit on requests: retries and failed downloads are not counted
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_requests: Option<u64>,
-    /// Most money to spend, about, in the currency of the prices
+    /// Approximate limit on cost, in the currency of the prices
     #[arg(long, value_name = "C", value_parser = money, allow_negative_numbers = true, requires_all = ["price_per_1000_requests", "price_per_gb"])]
     pub max_cost: Option<f64>,
     /// Price of 1,000 GET requests [AWS, us-east-1, S3 Standard, 2026: 0.0004 USD]
@@ -128,7 +128,7 @@ pub struct TuneArgs {
     /// Price of a GB of transfer: 0 within a region of AWS, about 0.09 USD to the Internet
     #[arg(long, value_name = "C", value_parser = price, allow_negative_numbers = true)]
     pub price_per_gb: Option<f64>,
-    /// Configurations measured at a time; more than 1 is refused, for they would share this machine's link
+    /// Configurations measured at a time; more than 1 is refused, because they would share this machine's link
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub workers: u32,
     /// Name the tables' columns as Syne Tune does, for the notebooks of the AWS sample
@@ -153,8 +153,8 @@ pub struct ReportArgs {
     /// Folder of a run, finished or not
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Name the tables' columns as Syne Tune does, for the notebooks of the AWS sample; those of a run with this flag
-    /// keep their names anyway
+    /// Name the tables' columns as Syne Tune does, for the notebooks of the AWS sample; a run that was made with this
+    /// flag keeps those names anyway
     #[arg(long)]
     pub syne_tune_names: bool,
 }
@@ -175,7 +175,7 @@ pub struct ExportArgs {
     /// Folder of the run
     #[arg(value_name = "DIR", required_unless_present = "list")]
     pub folder: Option<PathBuf>,
-    /// Format to print; --list describes each
+    /// Format to print; --list describes each format
     #[arg(long, value_name = "FORMAT", required_unless_present = "list", value_parser = formats())]
     pub format: Option<String>,
     /// List the formats
@@ -191,7 +191,7 @@ pub struct CpArgs {
     #[arg(value_name = "SRC")]
     pub source: OsString,
     /// A file, - for standard output, or /dev/null; or the object. A folder, or a name that ends with a slash, takes
-    /// the name of SRC. One of the two at least is in S3
+    /// the name of SRC. SRC or DST must be in S3
     #[arg(value_name = "DST")]
     pub target: OsString,
     /// Version of the object
@@ -200,7 +200,7 @@ pub struct CpArgs {
     #[allow(missing_docs, reason = "the flags speak for themselves")]
     #[command(flatten)]
     pub flags: CopyFlags,
-    /// Copy all that is below SRC, a folder or a prefix, to below DST
+    /// Copy everything below SRC, a folder or a prefix, to the same names below DST
     #[arg(long)]
     pub recursive: bool,
     #[allow(missing_docs, reason = "the flags speak for themselves")]
@@ -214,13 +214,13 @@ pub struct ServeArgs {
     /// Emulated network: a name or a TOML file [default: none, as fast as the machine]
     #[arg(long, value_name = "NAME|FILE.toml")]
     pub profile: Option<String>,
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 takes a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
     /// Name of the bucket
     #[arg(long, default_value = "lab")]
     pub bucket: String,
-    /// An object in it whose bytes are computed, not stored; may be repeated
+    /// An object in the bucket, with bytes that are computed, not stored; may be repeated
     #[arg(long, value_name = "KEY=SIZE", value_parser = synthetic)]
     pub synthetic: Vec<(String, ByteSize)>,
     /// Access key [default: S3TUNE_ACCESS_KEY from the environment, or a random one]
@@ -230,21 +230,21 @@ pub struct ServeArgs {
     /// S3TUNE_SECRET_KEY [default: S3TUNE_SECRET_KEY from the environment, or a random one]
     #[arg(long, value_name = "S", requires = "access_key", group = "secret")]
     pub secret_key: Option<String>,
-    /// File whose only line is the secret key
+    /// File with the secret key as its only line
     #[arg(long, value_name = "FILE", requires = "access_key", group = "secret")]
     pub secret_key_file: Option<PathBuf>,
 }
 
 /// Parses the process's arguments. Flags may be spelled with underscores, as in the AWS sample (`--n_downloads`); words
-/// behind `--` are no flags.
+/// after `--` are not flags.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] in one line. Help and version are printed, and end the process, as clap does it.
+/// [`Failure::Usage`] in one line. For help and version, clap prints the text and ends the process.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     let mut flags = true;
     let arguments = arguments.into_iter().map(|argument| {
-        // All behind it are names of files and objects.
+        // All later words are names of files and objects.
         flags &= argument != "--";
         if flags { with_dashes(argument) } else { argument }
     });
@@ -267,7 +267,7 @@ fn with_dashes(argument: OsString) -> OsString {
     }
 }
 
-/// clap's first line has the mistake; its context has the way to mend it.
+/// clap's first line states the mistake; its context states the way to mend it.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
@@ -291,7 +291,7 @@ fn formats() -> PossibleValuesParser {
     PossibleValuesParser::new(FORMATS.into_iter().map(value))
 }
 
-/// Seconds of a year: more is a slip.
+/// The seconds of a year: a longer time is a typing mistake.
 const LONGEST: f64 = 365.0 * 86_400.0;
 
 fn seconds(text: &str) -> Result<f64, String> {

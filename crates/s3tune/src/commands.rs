@@ -38,17 +38,18 @@ pub async fn execute(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Runs a plan on a terminal: the first Ctrl-C (or another signal to end) ends it cleanly, a second one at once.
+/// Runs a plan on a terminal: the first Ctrl-C (or another termination signal) ends the run cleanly, a second one at
+/// once.
 async fn run_and_tell(plan: &Plan, bench: &Bench) -> Result<(), Failure> {
     let (stop, show) = (StopHandle::new(), Show::new());
     let asked_to_stop = {
         let (stop, show) = (stop.clone(), show.clone());
         tokio::spawn(async move {
             if interrupted().await.is_ok() {
-                show.line("ending; once more to end at once");
+                show.line("stopping; a second Ctrl-C stops at once");
                 stop.stop();
                 if interrupted().await.is_ok() {
-                    // Nothing is dropped now, and the programs are in groups of their own.
+                    // No destructor runs from here on, and the programs are in process groups of their own.
                     kill_programs();
                     std::process::exit(1);
                 }
@@ -68,7 +69,7 @@ fn names(syne_tune_names: bool) -> Names {
     if syne_tune_names { Names::SyneTune } else { Names::Ours }
 }
 
-/// Writes to standard output, which may be closed or full.
+/// Writes to standard output, which may be closed or on a full disk.
 fn tell(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
@@ -76,11 +77,11 @@ fn tell(text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::work("write to standard output", &error))
 }
 
-/// Ends when the process is asked to end: by Ctrl-C, a termination signal, or a hang-up of its terminal.
+/// Returns when the process is asked to end: by Ctrl-C, a termination signal, or a hang-up of its terminal.
 async fn interrupted() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
-    // `nohup` has hang-ups ignored, which a listener would undo.
+    // `nohup` ignores hang-ups, and a listener would undo that.
     let mut hang_up = if ignores_hang_ups() { None } else { Some(signal(SignalKind::hangup())?) };
     let hung_up = async {
         match &mut hang_up {
@@ -103,11 +104,11 @@ fn ignores_hang_ups() -> bool {
     // SAFETY: Without a new action, sigaction(2) changes nothing and writes the present one to the third argument,
     // which has room for it.
     let asked = unsafe { libc::sigaction(libc::SIGHUP, std::ptr::null(), handling.as_mut_ptr()) };
-    // SAFETY: The call above says that it has written the action.
+    // SAFETY: The result of the call above confirms that it wrote the action.
     asked == 0 && unsafe { handling.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
-/// `out` as it was given, or the first of `name`, `name-2`, ... that is not there yet.
+/// `out` as it was given, or the first of `name`, `name-2`, ... that does not exist yet.
 fn out_folder(out: Option<PathBuf>, name: &str) -> PathBuf {
     let numbered = |n: u32| if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
     out.unwrap_or_else(|| (1..).map(numbered).find(|name| !Path::new(name).exists()).expect("names do not end").into())

@@ -1,12 +1,12 @@
-//! One copy from S3, into it or within it, with a configuration that was found: the command `s3tune cp`.
+//! One copy from, to or within S3, with a configuration that a run found: the command `s3tune cp`.
 //!
-//! The engine is s3xfer, so a transfer goes on where an earlier one of the same object or file stopped; a target
-//! appears under its name whole or not at all, and is compared with the object's checksum. s3xfer's example `cp` does
-//! the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to its files, so that a package of this
-//! crate holds them.
+//! The engine is s3xfer. A transfer therefore continues an interrupted transfer of the same object or file. A target
+//! appears under its name whole or not at all, and its bytes are compared with the object's checksum. s3xfer's example
+//! `cp` does the same from its own folder; `cp/stdout.rs` and `cp/terminal.rs` are links to that example's files, so
+//! that a package of this crate holds them.
 
 mod pace;
-// Runs before `main` for the whole program: it looks whether standard output is open.
+// Runs before `main` for the whole program: it checks whether standard output is open.
 mod stdout;
 #[expect(dead_code, reason = "the live line is the example's: this program has its own")]
 mod terminal;
@@ -27,7 +27,7 @@ use crate::object::Connection;
 use crate::show::{Show, plain};
 use crate::size::ByteSize;
 
-/// From where to where.
+/// Source and target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Places {
     /// An object into a file, standard output (`-`) or nowhere (`/dev/null`).
@@ -53,15 +53,15 @@ pub enum Places {
     },
     /// An object into another one.
     Across {
-        /// The object that is there.
+        /// The source object.
         source: S3Uri,
-        /// The other one.
+        /// The target object.
         target: S3Uri,
     },
 }
 
 impl Places {
-    /// Whether the same command goes on where this one stops.
+    /// Whether the same command can continue this copy after an interruption.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         let is_file = |path: &Path| !["-", "/dev/null"].iter().any(|place| path == Path::new(place));
@@ -80,17 +80,17 @@ impl Places {
 /// Source, target and settings of a copy.
 #[derive(Debug, Clone)]
 pub struct Copy {
-    /// From where to where.
+    /// Source and target.
     pub places: Places,
-    /// Version of the object; the newest where none is said.
+    /// Version of the object; the newest if `None`.
     pub version_id: Option<String>,
     /// Its configuration.
     pub config: TransferConfig,
-    /// Whether bytes that were fetched or sent are kept for the next attempt, which continues from them.
+    /// Whether transferred bytes are kept for the next attempt, which continues from them.
     pub resume: bool,
     /// Whether the requester pays.
     pub request_payer: bool,
-    /// Whether the time of a file's last change is kept with its object, or given to the file that is downloaded.
+    /// Whether an upload stores the file's modification time with the object, and a download sets it on the file.
     pub keep_times: bool,
 }
 
@@ -98,14 +98,14 @@ pub struct Copy {
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] where neither is in S3, or one that is names no object. A target that ends with a slash, or is a
-/// folder, takes the source's name.
+/// [`Failure::Usage`] if neither is in S3, or if an S3 address names no object. A target that ends with a slash, or is
+/// a folder, takes the source's name.
 pub fn places(source: &OsStr, target: &OsStr) -> Result<Places, Failure> {
     let remote = |place: &OsStr| place.as_encoded_bytes().starts_with(b"s3://");
     let bytes = source.as_encoded_bytes();
     if [&b"http://"[..], b"https://"].iter().any(|scheme| bytes.starts_with(scheme)) {
         if remote(target) {
-            return Err(Failure::usage("a URL is downloaded into a file; upload that in a second step"));
+            return Err(Failure::usage("a URL can only be downloaded into a file; upload the file in a second step"));
         }
         // Neither the error nor anything else repeats the text: its query may be a secret.
         let source = source.to_str().ok_or_else(|| Failure::usage("SRC is not UTF-8, as URLs are"))?;
@@ -144,7 +144,8 @@ fn object(place: &str) -> Result<S3Uri, Failure> {
     }
 }
 
-/// The file that a target on this machine means: itself, or one by the last part of the source's `name` in a folder.
+/// The file that a local target means: the target itself or, for a folder, the file in it with the last part of the
+/// source's `name`.
 fn file(target: &OsStr, name: &str) -> Result<PathBuf, Failure> {
     let path = Path::new(target);
     let is_folder = target.as_encoded_bytes().ends_with(b"/") || (target != "-" && path.is_dir());
@@ -177,7 +178,7 @@ fn not_an_object(source: &OsStr) -> Failure {
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] with the file, and the line and parameter where there is one.
+/// [`Failure::Usage`] with the file and, if known, the line and the parameter.
 pub fn read_config(path: &Path) -> Result<TransferConfig, Failure> {
     let wrong = |what: String| Failure::usage(format!("--config {}: {what}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
@@ -203,11 +204,11 @@ pub fn client(connection: &Connection, what: &Copy) -> Client {
     Client::new(connection.client()).with_config(what.config.clone())
 }
 
-/// The same client, which begins with the findings of earlier copies in the file.
+/// The same client with the findings of earlier copies, which the file holds.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`]: the file is no memory of transfers, or cannot be read.
+/// [`Failure::Usage`]: the file is not a memory of transfers, or cannot be read.
 pub fn remembering(client: Client, file: Option<&Path>) -> Result<Client, Failure> {
     let memory = file.map(TransferMemory::load).transpose();
     let memory = memory.map_err(|error| Failure::usage(format!("--memory {error}")))?;
@@ -221,13 +222,13 @@ pub fn remembering(client: Client, file: Option<&Path>) -> Result<Client, Failur
 ///
 /// # Errors
 ///
-/// [`Failure::Work`]: the file cannot be written. The copies are done all the same.
+/// [`Failure::Work`]: the file cannot be written. The copies are complete nevertheless.
 pub fn remember(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
     let saved = file.map_or(Ok(()), |file| client.memory().save(file));
     saved.map_err(|error| Failure::Work(format!("copied, but failed to keep the findings: {error}")))
 }
 
-/// Says what the copy would do, without doing it. An object is asked for its first byte, for the size that it has.
+/// Describes the copy in words, without copying. The size of an object comes from a request for its first byte.
 ///
 /// # Errors
 ///
@@ -268,12 +269,11 @@ pub async fn plan(client: &Client, what: &Copy) -> Result<String, Failure> {
     Ok(plain(&format!("would {} {source} to {target}{size}", what.places.verb())))
 }
 
-/// Copies the object. A terminal shows how far it is, and then how fast it went; without one, a copy of ten seconds or
-/// more says so in plain lines.
+/// Copies the object. A terminal shows the progress, and the throughput at the end; without a terminal, a copy of ten
+/// seconds or more writes both as plain lines.
 ///
-/// Cancel by dropping: bytes that were fetched or sent are kept, unless [`Copy::resume`] is off, and nothing appears
-/// under the target's name; an upload that is not kept is aborted in the background, which [`Client::settled`] waits
-/// for.
+/// Cancel by dropping: transferred bytes are kept, unless [`Copy::resume`] is off, and nothing appears under the
+/// target's name. An upload that is not kept is aborted in the background; [`Client::settled`] waits for the abort.
 ///
 /// # Errors
 ///

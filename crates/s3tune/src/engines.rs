@@ -1,5 +1,5 @@
-//! [`Engine`]: the mover of the bytes. Ours in this process, or another program that takes its knobs as arguments,
-//! variables or files.
+//! [`Engine`]: the client that downloads the bytes. It is s3xfer in this process, or another program that takes its
+//! knobs as arguments, environment variables or files.
 
 mod file;
 mod gauge;
@@ -46,7 +46,7 @@ pub struct Engine {
     version: Option<String>,
 }
 
-/// An engine file is a page of text; a larger file is something else.
+/// An engine file is a page of text; a larger file cannot be one.
 const MOST_OF_A_FILE: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -59,17 +59,17 @@ enum Kind {
     File(Box<Program>, Box<Parameters>),
 }
 
-/// Why a download did not happen.
+/// The reason why a download failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// A configuration that ours does not take.
+    /// s3xfer refuses the configuration.
     #[error("read the configuration")]
     Config(#[from] serde_json::Error),
-    /// Ours failed.
+    /// s3xfer's download failed.
     #[error(transparent)]
     Engine(#[from] ::s3xfer::TransferError),
-    /// There are no keys to hand to the program.
+    /// There are no keys for the program.
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The files that the program needs could not be written.
@@ -88,18 +88,18 @@ pub enum TransferError {
         /// The operating system's word.
         source: io::Error,
     },
-    /// The program says that it failed.
+    /// The program reported a failure.
     #[error("{program} ended with {status}: {says}")]
     Status {
         /// Its name.
         program: String,
         /// Exit code or signal.
         status: ExitStatus,
-        /// The last lines it wrote to standard error, or to standard output where there are none.
+        /// The last lines that it wrote to standard error, or to standard output if standard error is empty.
         says: String,
     },
-    /// The program does not say how long it took.
-    #[error("{program} did not tell its time on standard output: {source}")]
+    /// The program did not report the time of its download.
+    #[error("{program} did not report its time on standard output: {source}")]
     Metric {
         /// Its name.
         program: String,
@@ -146,8 +146,8 @@ impl Engine {
             )));
         }
         let program = Program::from_template(text)?;
-        // Nothing is known of the program's own defaults: boto3's stand in for them. It has no other parameters than
-        // those that it names.
+        // The program's own defaults are unknown, so boto3's defaults take their place. It has only the parameters that
+        // the command names.
         let mut knobs = s3xfer::knobs(&TransferConfig::boto3());
         knobs.retain(|knob| program.names(&knob.name));
         Ok(Self { name: text.to_owned(), knobs, kind: Kind::Template(Box::new(program)), version: None })
@@ -163,8 +163,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Failure::Work`] for a program, or a part of one, that is not there, with how to install it where that is
-    /// known.
+    /// [`Failure::Work`] for a program, or a part of it, that is missing, with the way to install it if that is known.
     pub async fn check(&mut self) -> Result<(), Failure> {
         if let Kind::Template(program) | Kind::File(program, _) = &self.kind {
             self.version = program.check(&self.name).await?;
@@ -230,7 +229,8 @@ impl Engine {
         &self.name
     }
 
-    /// A checksum of how another program is started: its words, variables, files and metric. `None` for ours.
+    /// A checksum of the way in which another program is started: its words, variables, files and metric. `None` for
+    /// s3xfer.
     pub(crate) fn program_crc64nvme(&self) -> Option<String> {
         match &self.kind {
             Kind::S3xfer => None,
@@ -244,7 +244,7 @@ impl Engine {
         &self.knobs
     }
 
-    /// The values that the engine itself takes for the parameters of `space`, as far as it has any.
+    /// The engine's own defaults for the parameters of `space`, as far as they are known.
     #[must_use]
     pub fn defaults(&self, space: &Space) -> Config {
         space.iter().fold(Config::new(), |config, (name, _)| {
@@ -255,7 +255,7 @@ impl Engine {
         })
     }
 
-    /// boto3's defaults, where the engine has boto3's parameters: in full, also where `space` does not vary one.
+    /// boto3's defaults, if the engine has boto3's parameters: all of them, also those that `space` does not vary.
     #[must_use]
     pub fn boto3_defaults(&self) -> Option<Config> {
         match &self.kind {
@@ -274,12 +274,12 @@ impl Engine {
         !self.knobs.is_empty() && self.knobs.iter().all(|knob| knob.boto3.as_ref() == Some(&knob.name))
     }
 
-    /// Downloads the object to `target` with connections that are opened for it, and says how long that took. A knob
-    /// that `config` leaves out has the engine's default. Meanwhile `gauge` shows how far it is; it takes everything in
-    /// the target's folder to be the download's.
+    /// Downloads the object to `target` over new connections, and returns the time of the download. A knob that
+    /// `config` leaves out has the engine's default. `gauge` shows the progress; it counts everything in the target's
+    /// folder as part of the download.
     ///
-    /// A program may never end, so that the caller sets a limit. Cancel by dropping: a started program is killed, with
-    /// all that it started, and the files that were written for it are removed.
+    /// The caller must set a time limit, because a program may never end. Cancel by dropping: a started program is
+    /// killed together with its child processes, and the files that were written for it are removed.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
-//! The recommendation of a run, written for another program: its own files, its flags, its code.
+//! The recommendation of a run in the format of another program: configuration files, flags or code.
 //!
-//! A [`Format`] says which parameters its program takes (`carry` finds their values in a run), and how they are
-//! written. A value that the program cannot take, or takes only rounded, is told beside the values: in a comment, or
-//! apart where the format has no comments (JSON). Nothing here measures; an export is never read back.
+//! A [`Format`] defines the parameters of its program (`carry` finds their values in a run), and the text for them. If
+//! the program cannot take a value, or takes it only rounded, a note says so: in a comment, or in a separate list if
+//! the format has no comments (JSON). Nothing here measures; an export is never read back.
 
 mod aws_cli;
 mod boto3;
@@ -36,28 +36,27 @@ pub const FORMATS: [&Format; 11] = [
     &duckdb::FORMAT,
 ];
 
-/// A way to write a configuration down.
+/// An export format.
 #[derive(Debug)]
 pub struct Format {
-    /// As `--format` spells it.
+    /// The name for `--format`.
     pub name: &'static str,
-    /// Another spelling of it.
+    /// Another name for `--format`.
     pub alias: Option<&'static str>,
-    /// A line on its output.
+    /// One line that describes the output.
     pub about: &'static str,
-    /// The program that reads it, as an engine of that program is named; none where any engine's parameters are
-    /// printed.
+    /// The program that reads the output, by its engine name; none if the format prints the parameters of any engine.
     tool: Option<&'static str>,
     comments: Comments,
     write: fn(&Recommendation) -> Result<Body, BestError>,
 }
 
-/// The place where a format has room for notes to people.
+/// The place of a format's notes.
 #[derive(Debug, Clone, Copy)]
 enum Comments {
-    /// On lines that begin with this.
+    /// In comment lines that begin with this text.
     After(&'static str),
-    /// Nowhere: it is told apart.
+    /// Outside the text, because the format has no comments.
     Apart,
 }
 
@@ -68,12 +67,12 @@ struct Body {
     notes: Vec<String>,
 }
 
-/// A configuration as its program reads it.
+/// A configuration in the format of its program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
-    /// For the program.
+    /// The text for the program.
     pub text: String,
-    /// For people, a line each, where the text has no comments; empty otherwise.
+    /// The notes, one line each, if the format has no comments; empty otherwise.
     pub notes: Vec<String>,
 }
 
@@ -82,7 +81,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// [`BestError`]: a value that the format has no place for.
+    /// [`BestError`]: the format cannot hold a value.
     pub fn export(&self, found: &Recommendation) -> Result<Exported, BestError> {
         let body = (self.write)(found)?;
         let mut notes = found.origin.clone();
@@ -109,8 +108,9 @@ impl Format {
     }
 }
 
-/// A text that cannot end the comment it stands in: keys of objects and names of engines come from outside. Characters
-/// that turn the direction of text go too: rustc refuses them in comments ("Trojan Source", CVE-2021-42574).
+/// Makes a text safe for a comment, which it must not end: keys of objects and names of engines come from outside.
+/// Characters that change the direction of text are removed too: rustc refuses them in comments ("Trojan Source",
+/// CVE-2021-42574).
 fn one_line(text: &str) -> String {
     let breaks = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

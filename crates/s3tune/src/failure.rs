@@ -1,9 +1,9 @@
-//! [`Failure`]: how a command ends when it does not end well, in one line and one exit code.
+//! [`Failure`]: the error of a command, with one line and one exit code.
 
 use std::error::Error;
 use std::process::ExitCode;
 
-/// Why a command did not do its work.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub enum Failure {
     /// The command was used or configured wrongly: exit code 2.
@@ -23,7 +23,7 @@ impl Failure {
         Self::Work(format!("failed to {doing}: {}", chain(error)))
     }
 
-    /// As a process reports it.
+    /// The exit code of the process.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -41,7 +41,7 @@ impl Failure {
     }
 }
 
-/// An error and its causes in one line, each said once.
+/// An error and its causes in one line, without repetitions.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -1,6 +1,6 @@
 //! Whole folders to, from and within S3: the commands `s3tune cp --recursive` and `s3tune sync`.
 //!
-//! The engine is s3xfer. Each file or object appears whole or not at all, however the command ends.
+//! The engine is s3xfer. Each file or object appears whole or not at all, even if the command is interrupted.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -27,51 +27,51 @@ pub enum Place {
     Prefix(S3Uri),
 }
 
-/// A copy of many objects: its two places, and how it goes.
+/// A copy of many objects: its two places and its settings.
 #[derive(Debug, Clone)]
 pub struct Folders {
-    /// From where.
+    /// The source.
     pub source: Place,
-    /// To where.
+    /// The target.
     pub target: Place,
-    /// The names that are meant.
+    /// The patterns that select names.
     pub globs: Globs,
-    /// The rule by which a sync leaves out objects that are there.
+    /// The rule by which a sync skips objects that the target already has.
     pub sync: Option<Compare>,
     /// Whether objects and files that the source lacks are deleted.
     pub delete: bool,
-    /// Whether nothing is to be done.
+    /// Whether the copy is only planned.
     pub dry_run: bool,
-    /// Whether the first failure ends it.
+    /// Whether the first failure ends the copy.
     pub fail_fast: bool,
-    /// Whether times are kept.
+    /// Whether modification times are kept.
     pub keep_times: bool,
     /// Whether symbolic links are followed.
     pub follow_symlinks: bool,
-    /// Whether all names are checked before.
+    /// Whether all names are checked before the first transfer.
     pub check_names_first: bool,
-    /// Whether downloads and uploads that broke off go on.
+    /// Whether interrupted downloads and uploads are continued.
     pub resume: bool,
     /// Whether the requester pays.
     pub request_payer: bool,
-    /// Most objects at once.
+    /// The limit on objects in transfer at once.
     pub objects_at_once: Option<usize>,
 }
 
-/// Failures that get a line each; the rest is counted.
+/// The number of failures that get a line each; the rest are only counted.
 const MOST_LINES: u64 = 100;
 
 /// The meaning of SRC and DST where whole folders are copied.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] where neither is in S3, or one is no folder by its form.
+/// [`Failure::Usage`] if neither is in S3, or if one does not have the form of a folder.
 pub fn places(source: &OsStr, target: &OsStr) -> Result<(Place, Place), Failure> {
     let place = |place: &OsStr| {
         if !place.as_encoded_bytes().starts_with(b"s3://") {
             return match place.to_str() {
                 Some("-" | "/dev/null" | "/dev/stdout") => {
-                    Err(Failure::usage(format!("{place:?} is no folder; copies of whole folders need one")))
+                    Err(Failure::usage(format!("{place:?} is not a folder; copies of whole folders need one")))
                 }
                 _ => Ok(Place::Folder(place.into())),
             };
@@ -88,14 +88,14 @@ pub fn places(source: &OsStr, target: &OsStr) -> Result<(Place, Place), Failure>
     }
 }
 
-/// Copies. Standard error shows the progress, standard output the result, or the plan in a dry run.
+/// Copies the objects. Standard error shows the progress, standard output the result, or the plan in a dry run.
 ///
 /// Cancel by dropping: nothing half-made remains.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] for a flag that has no meaning for this direction. [`Failure::Work`] with the cause, or with how
-/// many failed: each of these has told its own line before.
+/// [`Failure::Usage`] for a flag that has no meaning for this direction. [`Failure::Work`] with the cause, or with the
+/// number of failed objects, each of which has written its own line.
 pub async fn copy(client: &Client, what: &Folders, show: &Show) -> Result<BatchReport, Failure> {
     let progress = BatchProgress::new();
     let shown = live(show, progress.clone());
@@ -197,7 +197,7 @@ fn tell(show: &Show, what: &Folders, item: &BatchItem, failed: &mut u64) {
             *failed += 1;
             match *failed {
                 ..=MOST_LINES => show.line(one_line(&format!("s3tune: failed: {}", chain(error)))),
-                count if count == MOST_LINES + 1 => show.line("s3tune: failed: more, which are counted only"),
+                count if count == MOST_LINES + 1 => show.line("s3tune: failed: more objects, which are only counted"),
                 _ => {}
             }
         }
@@ -210,7 +210,7 @@ fn tell(show: &Show, what: &Folders, item: &BatchItem, failed: &mut u64) {
                 (_, source, _) => ("copy", source),
             };
             let line = format!("would {verb} {}, {}", at(place, &item.name), size(item.bytes));
-            // A reader that has gone away is no trouble of the copy's; the summary tells it.
+            // A closed standard output does not stop the copy; the summary reports it.
             let _ = pace::print(&one_line(&line));
         }
         _ => {}
@@ -226,7 +226,7 @@ fn at(place: &Place, name: &str) -> String {
     }
 }
 
-/// A path or a key as it can be shown, with control characters replaced.
+/// A path or a key for display, with control characters replaced.
 fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(of("x", "s3://b"), (Place::Folder("x".into()), prefix("s3://b")));
         assert_eq!(of("s3://b/p/", "s3://c/"), (prefix("s3://b/p/"), prefix("s3://c/")));
         assert!(usage("x", "y").contains("s3://BUCKET/PREFIX"));
-        assert!(usage("s3://b/p", "-").contains("no folder"));
+        assert!(usage("s3://b/p", "-").contains("not a folder"));
         assert!(usage("s3:///p", "x").contains("names no bucket"));
     }
 

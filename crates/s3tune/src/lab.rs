@@ -1,4 +1,4 @@
-//! The embedded S3, on threads of its own so that it shares no executor with the measured code.
+//! The embedded S3. It runs on its own threads, so that it shares no executor with the measured code.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::checksum::checksum_of;
 use crate::failure::Failure;
 use crate::object::{Connection, Keys, Object};
 
-/// Names in a lab that was not told any.
+/// The default names in a lab.
 pub(crate) const BUCKET: &str = "lab";
 pub(crate) const KEY: &str = "object";
 
@@ -92,18 +92,18 @@ pub fn profile(flag: &str, name: &str) -> Result<NetworkProfile, Failure> {
     }
 }
 
-/// A profile as reports name it: with its figures, for a file's name alone says little.
+/// A profile in words for reports: with its figures, because a file's name alone says little.
 #[must_use]
 pub fn in_words(name: &str, profile: &NetworkProfile) -> String {
     let figures: Vec<String> = profile.to_toml().lines().map(|line| line.replace(" = ", " ")).collect();
     format!("embedded S3, network profile {name} ({})", figures.join(", "))
 }
 
-/// A lab behind `network` that holds one synthetic object, and the object. Nothing is served yet.
+/// A lab behind `network` with one synthetic object, and the object. The lab is not served yet.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] for an object that S3 would not take.
+/// [`Failure::Usage`] for an object that S3 would refuse.
 pub fn holding_object(network: NetworkProfile, bytes: u64) -> Result<(Lab, Object), Failure> {
     if bytes == 0 {
         return Err(Failure::usage("--object-size 0: there is no download to tune; give it some bytes"));

@@ -1,8 +1,8 @@
 //! Finds, proves and exports a better S3 transfer configuration.
 //!
-//! Thin glue: [`s3xfer`] moves the bytes, [`tunekit`] searches, [`s3lab`] is the embedded S3. This crate
-//! joins them: a verified, timed download as the objective, boto3's defaults as the time to beat, a comparison in turn
-//! as the proof, and a folder with the results. The same by hand, in about sixty lines, is `examples/tune_download.rs`.
+//! [`s3xfer`] moves the bytes, [`tunekit`] searches, and [`s3lab`] is the embedded S3. This crate joins them: a
+//! verified, timed download is the objective, the defaults are the time to beat, a comparison in turn is the proof, and
+//! a folder holds the results. `examples/tune_download.rs` shows the core in 67 lines.
 //!
 //! | module | contents |
 //! |---|---|
@@ -31,8 +31,8 @@ pub mod run;
 pub mod show;
 pub mod size;
 
-/// The examples of this crate's README and of the workspace's are compiled, and run where they can be. The second file
-/// is not in the package.
+/// The examples of the READMEs of this crate and of the workspace are compiled, and run if possible. The workspace's
+/// file is not in the package.
 #[cfg(doctest)]
 mod readme {
     #[doc = include_str!("../README.md")]

@@ -35,14 +35,14 @@ fn run() -> Result<(), Failure> {
     ended
 }
 
-/// Events go to standard error, because standard output is the commands': those that RUST_LOG asks for, and otherwise
-/// the library's warnings while it copies.
+/// Writes events to standard error, because standard output belongs to the commands: the events that RUST_LOG selects
+/// or, without it, the library's warnings during copies.
 fn listen(copies: bool) {
     let asked: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
     let layer = fmt::layer().with_ansi(stderr().is_terminal());
     if asked.is_none() && copies {
         let begun = || {
-            // Without a listener there is no one to warn.
+            // Without a reader of standard error a warning has no use.
             let _ = write!(stderr(), "s3tune: ");
             stderr()
         };

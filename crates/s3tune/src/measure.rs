@@ -1,4 +1,4 @@
-//! One measurement: a download into an empty folder, timed, with every byte of it checked.
+//! One measurement: a timed download into an empty folder, with every byte checked.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::checksum::checksum;
 use crate::engines::{Engine, Gauge, TransferError};
 use crate::object::{Connection, Object};
 
-/// Downloads one object over and over.
+/// Downloads one object repeatedly.
 #[derive(Debug)]
 pub struct Bench {
     /// The connection to the server.
@@ -22,11 +22,11 @@ pub struct Bench {
     pub object: Object,
     /// The engine that downloads.
     pub engine: Engine,
-    /// The folder that gets the file, in a temporary folder of its own each time.
+    /// The folder for the downloads; each is written into a new temporary folder in it.
     pub folder: PathBuf,
     /// The file's name.
     pub file_name: String,
-    /// When a download is given up: a program may hang, and nothing waits for ever.
+    /// The time limit of a download, because a program may hang.
     pub limit: Duration,
     ledger: Mutex<Ledger>,
 }
@@ -36,13 +36,13 @@ pub struct Bench {
 pub struct Ledger {
     /// Downloads that were timed and found right.
     pub measurements: u64,
-    /// Bytes they moved.
+    /// The bytes of these downloads.
     pub bytes: u64,
     /// CRC-64/NVME of the object's bytes.
     expected: Option<u64>,
 }
 
-/// Why a measurement did not happen.
+/// The reason why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MeasureError {
@@ -52,7 +52,7 @@ pub enum MeasureError {
     /// The folder or the file in it cannot be used.
     #[error("{}", path.display())]
     Folder {
-        /// The object.
+        /// The folder or the file.
         path: PathBuf,
         /// The operating system's word.
         source: io::Error,
@@ -65,15 +65,15 @@ pub enum MeasureError {
         /// The time it had.
         limit: Duration,
     },
-    /// The download says that it is done, but there is no file.
-    #[error("{engine} says that it is done, but wrote no file to {{out}}{}", others(wrote))]
+    /// The download reported success, but there is no file.
+    #[error("{engine} reported success, but wrote no file to {{out}}{}", others(wrote))]
     NoFile {
         /// The engine that downloaded.
         engine: String,
         /// The names in the folder.
         wrote: Vec<String>,
     },
-    /// The download says that it is done, but too many or too few bytes are there.
+    /// The download reported success, but the file has too many or too few bytes.
     #[error("the downloaded file is wrong: it has {bytes} bytes, the object {expected}")]
     WrongLength {
         /// The file's size.
@@ -81,7 +81,7 @@ pub enum MeasureError {
         /// The object's.
         expected: u64,
     },
-    /// The download says that it is done, and as many bytes are there, but they are not the object's.
+    /// The download reported success, and the file has the right size, but its bytes are not the object's.
     #[error("the downloaded file is wrong: its CRC64NVME is {found:016x}, the object's {expected:016x}")]
     WrongBytes {
         /// The file's checksum.
@@ -104,7 +104,7 @@ impl Bench {
 
     /// Downloads the object once, checks the file and removes it. The time is the download's alone.
     ///
-    /// Dropped in the middle, the file and its folder are removed.
+    /// If the future is dropped, the file and its folder are removed.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Bench {
         self.download_watched(config, &Gauge::new()).await
     }
 
-    /// As [`Bench::download`]; `gauge` shows how far the download is.
+    /// Like [`Bench::download`]; `gauge` shows the progress.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The object that is downloaded over and over: where it is and how to reach it.
+//! The object that is downloaded repeatedly: its place, and the connection to it.
 
 use std::time::Duration;
 
@@ -14,24 +14,24 @@ use tokio::time::timeout;
 
 use crate::failure::{Failure, chain};
 
-/// The way to reach S3, and the keys to sign with.
+/// The connection to S3, and the keys to sign with.
 #[derive(Debug, Clone)]
 pub struct Connection {
     config: Builder,
     endpoint: Option<String>,
     region: String,
-    /// The profile in AWS's files that was named for it.
+    /// The chosen profile in AWS's files.
     profile: Option<String>,
     /// The source of keys; `None` where requests are not signed.
     keys: Option<SharedCredentialsProvider>,
-    /// Whether this process's own environment says nothing about the server.
+    /// Whether the server is embedded, so that the process's environment does not apply to it.
     embedded: bool,
 }
 
-/// The settings of a connection on the command line; AWS's files and variables have the rest.
+/// The settings of a connection on the command line; the rest comes from AWS's files and variables.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Access<'a> {
-    /// Another endpoint than AWS's.
+    /// An endpoint that is not AWS's.
     pub endpoint: Option<&'a str>,
     /// Region of the bucket.
     pub region: Option<&'a str>,
@@ -41,27 +41,27 @@ pub struct Access<'a> {
     pub unsigned: bool,
 }
 
-/// The variables of another program that is to reach the same server as the same user; `None` for variables that it
-/// must not find. No `Debug`: it holds keys.
+/// The environment variables for another program, which reaches the same server as the same user; `None` for variables
+/// that must be unset. No `Debug`, because it holds keys.
 pub(crate) struct Environment {
     pub(crate) variables: Vec<(&'static str, Option<String>)>,
-    /// The text that must never be shown, even where another program repeats it.
+    /// Texts that must never be shown, even if another program repeats them.
     pub(crate) secrets: Vec<String>,
 }
 
-/// Why there are no keys for another program.
+/// The reason why there are no keys for another program.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysError {
-    /// The provider says no.
+    /// The provider failed.
     #[error("find credentials")]
     Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The provider says nothing.
+    /// The provider did not answer in time.
     #[error("find credentials: none came within {} s", .0.as_secs())]
     Late(Duration),
 }
 
-/// Shown, and given to other programs, where no region is known.
+/// The region for displays and other programs if none is known.
 const ANY_REGION: &str = "us-east-1";
 
 /// A process that asks for a password, or a server that does not answer, must not keep a run waiting.
@@ -100,19 +100,21 @@ pub struct Object {
     pub key: String,
     /// Its size in bytes, greater than 0.
     pub bytes: u64,
-    /// Its version, where the server tells one.
+    /// Its version, if the server states it.
     pub e_tag: Option<String>,
-    /// CRC-64/NVME of all its bytes, where it is known beforehand.
+    /// CRC-64/NVME of all its bytes, if it is known beforehand.
     pub crc64nvme: Option<u64>,
 }
 
 impl Connection {
-    /// As AWS's tools find it: environment variables, the files in `~/.aws`, the machine's role. Behind an endpoint,
-    /// objects are addressed by path, for few such servers have a DNS name per bucket, and no region is needed.
+    /// Uses the same sources as AWS's tools: environment variables, the files in `~/.aws`, the machine's role. With an
+    /// endpoint, objects are addressed by path, because few such servers have a DNS name per bucket, and no region is
+    /// needed.
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for an endpoint that is no URL, or has a password in it, which would end up in reports.
+    /// [`Failure::Usage`] for an endpoint that is not a URL, or that contains a password, which would appear in
+    /// reports.
     pub async fn from_env(endpoint: Option<&str>, sign: bool) -> Result<Self, Failure> {
         Self::with(Access { endpoint, unsigned: !sign, ..Access::default() }).await
     }
@@ -143,7 +145,7 @@ impl Connection {
         Ok(Self { config: resolved.sdk, endpoint, region, profile, keys, embedded: false })
     }
 
-    /// An embedded S3. Nothing of the environment has a say.
+    /// The connection to an embedded S3. The environment is ignored.
     #[must_use]
     pub fn to_lab(endpoint: &str, keys: Keys) -> Self {
         let credentials = Credentials::new(&keys.access, &keys.secret, None, None, "embedded S3");
@@ -158,8 +160,7 @@ impl Connection {
         Self { config, endpoint, region, profile: None, keys, embedded: true }
     }
 
-    /// The same, through another HTTP client than the engine's own: one that needs no sockets, say. Only s3xfer uses
-    /// it.
+    /// The same connection through another HTTP client, for example one without sockets. Only s3xfer uses it.
     #[must_use]
     pub fn over(mut self, http_client: impl HttpClient + 'static) -> Self {
         self.config = self.config.http_client(http_client);
@@ -195,7 +196,7 @@ impl Connection {
         &self.region
     }
 
-    /// Leads to another region from now on. Without an endpoint of its own, the server is that region's.
+    /// Switches to another region. Without an endpoint, the server is then that region's server.
     fn move_to(&mut self, region: String) {
         self.config = self.config.clone().region(Region::new(region.clone()));
         self.region = region;
@@ -207,7 +208,7 @@ impl Connection {
         self.keys.is_some()
     }
 
-    /// The environment that another program needs. The keys are asked for again each time, for some last an hour
+    /// The environment for another program. The keys are requested again each time, because some are valid for an hour
     /// only.
     pub(crate) async fn environment(&self) -> Result<Environment, KeysError> {
         let mut variables = Vec::new();
@@ -251,19 +252,19 @@ impl Connection {
 }
 
 impl Object {
-    /// Asks the server for the object's first byte, and learns its size from the answer. A wrong bucket, a wrong key
-    /// and an endpoint that cannot be reached show here, before anything is measured. If the bucket is in another
-    /// region than that of `connection`, it is asked for there, and `connection` leads there from then on.
+    /// Requests the object's first byte, and reads the object's size from the answer. A wrong bucket, a wrong key or an
+    /// unreachable endpoint fails here, before anything is measured. If the bucket is in another region than
+    /// `connection`, the request is repeated there, and `connection` uses that region from then on.
     ///
     /// # Errors
     ///
-    /// [`Failure::Work`] with the server's words, or after a minute without an answer; also for an empty object, whose
-    /// download cannot be tuned.
+    /// [`Failure::Work`] with the server's error, after a minute without an answer, and for an empty object, because
+    /// its download cannot be tuned.
     pub async fn find(connection: &mut Connection, bucket: &str, key: &str) -> Result<Self, Failure> {
         Self::find_within(connection, bucket, key, MOST_FOR_AN_ANSWER).await
     }
 
-    /// As [`find`](Self::find), with another limit on the time to each answer.
+    /// Like [`find`](Self::find), with another time limit for each answer.
     async fn find_within(
         connection: &mut Connection,
         bucket: &str,
@@ -322,11 +323,13 @@ impl Object {
                 let crc64nvme = timeout(limit, stored_checksum(connection, bucket, key)).await.unwrap_or(None);
                 Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), bytes, e_tag, crc64nvme })
             }
-            None => Err(Failure::Work(format!("failed to read {address}: the server does not tell the object's size"))),
+            None => {
+                Err(Failure::Work(format!("failed to read {address}: the server does not state the object's size")))
+            }
         }
     }
 
-    /// The last part of the key that can name a file.
+    /// The last part of the key that is a valid file name.
     #[must_use]
     pub fn file_name(&self) -> &str {
         self.key.rsplit('/').find(|part| !part.is_empty() && *part != "." && *part != "..").unwrap_or("object")
@@ -339,7 +342,7 @@ type FirstByte = Result<GetObjectOutput, SdkError<GetObjectError, HttpResponse>>
 ///
 /// # Errors
 ///
-/// [`Failure::Work`] where there is none within `limit`.
+/// [`Failure::Work`] if there is none within `limit`.
 async fn first_byte(connection: &Connection, bucket: &str, key: &str, limit: Duration) -> Result<FirstByte, Failure> {
     let sent = connection.client().get_object().bucket(bucket).key(key).range("bytes=0-0").send();
     timeout(limit, sent).await.map_err(|_| {
@@ -351,7 +354,7 @@ async fn first_byte(connection: &Connection, bucket: &str, key: &str, limit: Dur
     })
 }
 
-/// The region of the bucket, where an error says that it is another one than `used`.
+/// The region of the bucket, if an error reports another region than `used`.
 fn elsewhere(error: &SdkError<GetObjectError, HttpResponse>, used: &str) -> Option<String> {
     let answer = error.raw_response()?;
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -361,8 +364,8 @@ fn elsewhere(error: &SdkError<GetObjectError, HttpResponse>, used: &str) -> Opti
     (says_so && !region.is_empty() && region != used).then(|| region.to_owned())
 }
 
-/// The checksum that S3 keeps of a whole object since 2024, where there is one of this kind. A server that cannot tell
-/// is no error: the first download is the reference then.
+/// The checksum of the whole object, which S3 stores since 2024, if it is of this kind. A server without it is not an
+/// error: the first download is then the reference.
 async fn stored_checksum(connection: &Connection, bucket: &str, key: &str) -> Option<u64> {
     let head = connection.client().head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled);
     let head = head.send().await.ok()?;

@@ -1,7 +1,7 @@
 //! The files of a run's folder: `summary.json`, `results.parquet`, `best.toml` and `report.html`.
 //!
-//! Here are plain inputs and the files made of them; the choice and the time of writing are the run's business. Nothing
-//! here measures, searches or reads the journal. Every file appears whole or not at all.
+//! This module turns plain inputs into files; the run decides which files are written, and when. Nothing here measures,
+//! searches or reads the journal. Every file appears whole or not at all.
 
 mod best;
 mod file;

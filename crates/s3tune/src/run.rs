@@ -1,7 +1,8 @@
-//! A run: search, compare the best one found with the defaults, and leave a folder that shows the result.
+//! A run: it searches, compares the best configuration with the defaults, and writes a folder with the result.
 //!
-//! The journal is written before its effects, so a run that is interrupted, killed or out of disk has kept its
-//! measurements; started again on the same folder, it goes on. Summary, tables and report are made of the folder alone.
+//! The journal is written before its effects, so a run keeps its measurements if it is interrupted or killed, or if the
+//! disk is full. A run that is started again on the same folder continues. Summary, tables and report are computed from
+//! the folder alone.
 
 mod arms;
 mod budget;
@@ -49,10 +50,10 @@ use crate::size::ByteSize;
 
 /// The metric's name in files.
 const METRIC: &str = "download_time";
-/// Trials that fail in a row before the run gives up: a folder that is full fails every one.
+/// The number of consecutive failures after which the run gives up: on a full disk, for example, every trial fails.
 const MAX_FAILURES: u32 = 4;
 
-/// The order for a run.
+/// The plan of a run.
 #[derive(Debug)]
 pub struct Plan {
     /// The folder of the results.
@@ -69,7 +70,7 @@ pub struct Plan {
     pub max_tuning_time: Duration,
     /// The limit on configurations.
     pub max_trials: Option<u64>,
-    /// Whether downloads are ended that can no longer be the best.
+    /// Whether downloads are cut off that can no longer be the best.
     pub cut_off: bool,
     /// The limits on bytes, requests and money, the final comparison included.
     pub budget: Budget,
@@ -84,18 +85,18 @@ pub struct Plan {
 /// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// As `summary.json` has it.
+    /// The content of `summary.json`.
     pub summary: Summary,
     /// The same in words, for a terminal.
     pub words: String,
 }
 
-/// Runs it. `stop` ends it early; the measurements are kept.
+/// Executes the plan. `stop` ends the run early; the measurements are kept.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] when the folder holds another run or the budget is too small for anything, [`Failure::Work`] when
-/// something cannot be measured or written, or the run was stopped.
+/// [`Failure::Usage`] if the folder holds another run, or the budget does not suffice for one configuration and the
+/// comparison. [`Failure::Work`] if something cannot be measured or written, or the run was stopped.
 pub async fn run(plan: &Plan, bench: &Bench, stop: &StopHandle, show: &Show) -> Result<Outcome, Failure> {
     let references = References::of(&bench.engine);
     let setup = setup(plan, bench, &references, show)?;
@@ -181,12 +182,13 @@ fn save_report(folder: &Folder, record: &Record) -> Result<(), Failure> {
     folder.save_report(&page::page(record, influence))
 }
 
-/// Makes tables and report of a run's folder again, as far as the run has come, and prints their contents. Nothing is
-/// measured. The columns keep the names that they had in the run, unless `names` asks for Syne Tune's.
+/// Writes the tables and the report of a run's folder again, for the measurements so far, and returns their contents in
+/// words. Nothing is measured. The columns keep the names that they had in the run, unless `names` asks for Syne
+/// Tune's.
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] for a folder without a run, [`Failure::Work`] for one that is damaged or cannot be written.
+/// [`Failure::Usage`] for a folder without a run, [`Failure::Work`] for a folder that is damaged or cannot be written.
 pub fn report(folder: &Path, names: Names) -> Result<String, Failure> {
     let record = Record::load(folder)?;
     let names = if record.identity.syne_tune_names { Names::SyneTune } else { names };
@@ -256,8 +258,8 @@ fn earlier(folder: &Folder, bench: &Bench, reserve: Reserve) -> Result<(Spent, R
     Ok((spent, reserve))
 }
 
-/// The cost of the run, before it begins. The speed of the network is not known yet, so the figure is one that people
-/// can multiply.
+/// The cost of the run in words, before it begins. The speed of the network is not known yet, so the figure assumes a
+/// speed by which people can scale it.
 fn in_advance(plan: &Plan, bench: &Bench, round: Spent, one: Spent) -> String {
     const BYTES_PER_S: f64 = 100e6;
     let compared = [round.times(rounds::FEWEST as u64), round.times(rounds::MOST as u64)];
@@ -281,14 +283,14 @@ fn in_advance(plan: &Plan, bench: &Bench, round: Spent, one: Spent) -> String {
     )
 }
 
-/// `what` differs, with the way to mend it.
+/// The error for a folder with another run: `what` names the difference and the way to mend it.
 fn another_run(out: &Path, what: &str) -> Failure {
     Failure::usage(format!("--out {} holds another run: {what}", out.display()))
 }
 
 fn interrupted(plan: &Plan) -> Failure {
     Failure::Work(format!(
-        "interrupted; the measurements are in {0}, and the same command with --out {0} goes on from there",
+        "interrupted; the measurements are in {0}, and the same command with --out {0} continues from there",
         plan.out.display()
     ))
 }

@@ -1,4 +1,4 @@
-//! The display while a run goes on: a live line on a terminal, plain lines elsewhere. All of it goes to standard error;
+//! The progress display of a run: a live line on a terminal, plain lines elsewhere. The display uses standard error;
 //! standard output is for the result.
 
 use std::io::{IsTerminal, Write};
@@ -12,9 +12,9 @@ use tunekit::{Assignment, Decision, Status, Study, Trial, TrialId};
 
 /// The time between two updates of the live line of a copy.
 const LIVE: Duration = Duration::from_millis(200);
-/// The time between two lines on a copy where there is no terminal.
+/// The time between two progress lines of a copy without a terminal.
 pub(crate) const LINES: Duration = Duration::from_secs(10);
-/// The rate is of the bytes of so long.
+/// The time over which the rate is averaged.
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// Clones show on the same screen.
@@ -60,7 +60,7 @@ impl Show {
         Self { bar, output: Output::Nothing, state: Arc::default() }
     }
 
-    /// A line that stays. Control characters become blanks.
+    /// Writes a permanent line. Control characters become blanks.
     pub fn line(&self, text: impl AsRef<str>) {
         let text = plain(text.as_ref());
         match self.output {
@@ -77,13 +77,13 @@ impl Show {
         }
     }
 
-    /// Whether there is a terminal, which has a live line.
+    /// Whether standard error is a terminal, which has a live line.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.output == Output::Terminal
     }
 
-    /// Downloads a trial takes, for the live line.
+    /// Sets the number of downloads of a trial, for the live line.
     pub fn downloads_per_trial(&self, downloads: u32) {
         self.state().downloads = downloads;
     }
@@ -115,7 +115,7 @@ fn default(study: &Study) -> Option<f64> {
     first.value(study.header().metric.value).filter(|_| first.config == *given)
 }
 
-/// The lowest mean in seconds. A single download of several may be nothing but luck, and does not count.
+/// The lowest mean in seconds. A trial with one of several downloads does not count, because that download may be luck.
 fn lowest(study: &Study) -> Option<f64> {
     let rule = study.header().metric.value;
     let counts = |trial: &&Trial| trial.status == Status::Completed || trial.samples(rule).len() > 1;
@@ -174,13 +174,13 @@ impl Show {
     }
 }
 
-/// A text from outside as a line can hold it: control characters, which would steer a terminal, become blanks.
+/// A text from outside, safe for a line: control characters, which would control a terminal, become blanks.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
-/// Shows the `words` for the time since the beginning, until the returned value is dropped: as a live line, or as a
-/// line every 10 s where there is no terminal.
+/// Shows the `words` for the time since the beginning, until the returned value is dropped: as a live line or, without
+/// a terminal, as a line every 10 s.
 pub(crate) fn follow(show: &Show, mut words: impl FnMut(Duration) -> Option<String> + Send + 'static) -> impl Drop {
     struct Shown(JoinHandle<()>);
     impl Drop for Shown {
@@ -212,8 +212,8 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// Bytes per second, now that there are so many `bytes`, `at` so long after the beginning. The first call is the
-    /// beginning: bytes of an earlier copy are not of this one.
+    /// Bytes per second, after `bytes` bytes at the time `at` since the start. The first call defines the start, so
+    /// bytes of an earlier copy do not count.
     pub(crate) fn at(&mut self, at: Duration, bytes: u64) -> f64 {
         self.seen.push((at, bytes));
         let old = self.seen.iter().take_while(|(then, _)| at.saturating_sub(*then) > WINDOW).count();
@@ -223,7 +223,7 @@ impl Rate {
     }
 }
 
-/// The time that so many bytes take at a rate, behind a comma; empty where it cannot be told.
+/// The time left for a number of bytes at a rate, after a comma; empty if it is unknown.
 pub(crate) fn left(bytes: u64, rate: f64) -> String {
     if bytes == 0 || rate <= 0.0 {
         return String::new();
@@ -232,7 +232,7 @@ pub(crate) fn left(bytes: u64, rate: f64) -> String {
     format!(", {}:{:02} left", seconds / 60, seconds % 60)
 }
 
-/// A line on standard error. A failure to write it is ignored, for no such line is worth failing for.
+/// Writes a line to standard error. A failure to write is ignored, because no such line is worth a failed command.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -248,7 +248,7 @@ pub fn seconds(value: f64) -> String {
     format!("{value:.digits$} s")
 }
 
-/// The difference in time: `-38.8 %` is less.
+/// The difference in time: `-38.8 %` is less time.
 #[must_use]
 pub fn against(value: f64, default: f64) -> String {
     format!("{:+.1} %", (value / default - 1.0) * 100.0)

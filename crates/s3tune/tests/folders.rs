@@ -172,7 +172,7 @@ async fn wrong_usage_is_a_line() {
     let scene = Scene::new(&[]).await;
     for (line, says) in [
         ("cp --recursive x y", "s3://BUCKET/PREFIX"),
-        ("cp --recursive s3://lab/p -", "no folder"),
+        ("cp --recursive s3://lab/p -", "not a folder"),
         ("cp --recursive s3://lab/p x --version-id 3", "--version-id"),
         ("cp --recursive s3://lab/p x --follow-symlinks", "--follow-symlinks"),
         ("cp --recursive x s3://lab/p --check-names-first", "--check-names-first"),

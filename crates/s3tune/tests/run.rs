@@ -464,7 +464,8 @@ async fn tables_are_current_during_a_run() {
     let ended = run(&scene.plan(100), &scene.bench, &stop, &Show::new()).await;
     assert!(matches!(ended, Err(Failure::Work(line)) if line.contains("interrupted")));
     let words = watcher.await.unwrap();
-    let on = format!("no comparison yet: the run's command with --out {} goes on from there\n", scene.out().display());
+    let on =
+        format!("no comparison yet: the run's command with --out {} continues from there\n", scene.out().display());
     assert!(words.ends_with(&on), "{words}");
     let page = fs::read_to_string(scene.out().join("report.html")).unwrap();
     assert!(page.contains("The comparison is not finished"));

@@ -52,7 +52,7 @@ impl Profiles {
         // Networks of other seeds than the studies': a study cannot learn the coming randomness.
         let arena = Arena::new(self.clock, network, 1_000, folder).await?;
         let (rounds, last_rounds) = match self.clock {
-            Clock::Real => (2, Rounds { least: 10, most: 20, precision: 0.02 }),
+            Clock::Real => (2, Rounds { least: 10, most: 40, precision: 0.02 }),
             Clock::Virtual => (8, Rounds { least: 20, most: 200, precision: 0.02 }),
         };
         let mut configs = vec![engine_default()];

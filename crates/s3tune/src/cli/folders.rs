@@ -21,10 +21,11 @@ pub struct SyncArgs {
     /// Delete names at DST that SRC does not have
     #[arg(long)]
     pub delete: bool,
-    /// Transfer objects and files of another size, whatever their time
+    /// Transfer objects and files whose size differs, whatever their time
     #[arg(long, group = "rule")]
     pub size_only: bool,
-    /// Transfer those with another checksum, whatever their time; files are read, and S3 is asked for each object's
+    /// Transfer those whose checksum differs, whatever their time; reads the files, and asks S3 for each object's
+    /// checksum
     #[arg(long, group = "rule")]
     pub checksum: bool,
     /// Transfer those that are newer at SRC, whatever their size
@@ -38,13 +39,13 @@ pub struct SyncArgs {
     pub flags: CopyFlags,
 }
 
-/// The flags that copies of one object and of many have in common.
+/// The flags shared by copies of one object and copies of many.
 #[derive(Debug, Args)]
 pub struct CopyFlags {
     /// Configuration, such as best.toml of a run with s3xfer [default: s3xfer's defaults]
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
-    /// Begin with the findings of earlier copies for that endpoint and bucket, and keep them for the next, in FILE.json
+    /// File that keeps the findings about an endpoint and bucket from one copy to the next, as JSON
     #[arg(long, value_name = "FILE.json")]
     pub memory: Option<PathBuf>,
     /// Keep nothing of a copy that stops early, and do not continue an earlier one
@@ -53,7 +54,7 @@ pub struct CopyFlags {
     /// S3 endpoint, such as http://127.0.0.1:9000 [default: AWS's, or AWS_ENDPOINT_URL]
     #[arg(long, value_name = "U")]
     pub endpoint_url: Option<String>,
-    /// Region of the bucket [default: as AWS's tools find it]
+    /// Region of the bucket [default: from AWS's variables and files]
     #[arg(long, value_name = "R", value_parser = NonEmptyStringValueParser::new())]
     pub region: Option<String>,
     /// Profile in AWS's files
@@ -68,7 +69,7 @@ pub struct CopyFlags {
 }
 
 impl CopyFlags {
-    /// The connection that they speak of.
+    /// The connection that these flags describe.
     #[must_use]
     pub fn access(&self) -> Access<'_> {
         Access {
@@ -86,10 +87,10 @@ pub struct FolderArgs {
     #[allow(missing_docs, reason = "the flags speak for themselves")]
     #[command(flatten)]
     pub filters: Filters,
-    /// Print the planned actions, and do nothing
+    /// Print the planned actions without doing them
     #[arg(long, visible_alias = "dryrun")]
     pub dry_run: bool,
-    /// End with the first that fails, instead of going on with the others
+    /// Stop at the first failure, instead of continuing with the other objects
     #[arg(long)]
     pub fail_fast: bool,
     /// Downloads: give files the time of their objects; uploads: keep files' times in metadata
@@ -101,13 +102,13 @@ pub struct FolderArgs {
     /// Downloads: list all names and check each before anything is written
     #[arg(long)]
     pub check_names_first: bool,
-    /// Most objects in transfer at once [default: max_concurrency of the configuration, or 64]
+    /// Limit on objects in transfer at once [default: max_concurrency of the configuration, or 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub objects_at_once: Option<u32>,
 }
 
 impl FolderArgs {
-    /// The first of these flags that was given and means nothing for a single object.
+    /// The first given flag that has no meaning for a single object.
     #[must_use]
     pub fn given(&self) -> Option<&'static str> {
         [
@@ -125,9 +126,9 @@ impl FolderArgs {
 /// `--include` and `--exclude`, in the order in which they were given.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
-    /// The patterns that they come to.
+    /// The resulting patterns.
     pub globs: Globs,
-    /// Whether there is one.
+    /// Whether at least one flag was given.
     pub given: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `s3tune cp`: one copy from S3, into it or within it.
+//! `s3tune cp`: one copy from, to or within S3.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::failure::Failure;
 use crate::object::{Access, Connection};
 use crate::show::Show;
 
-/// Longest that Ctrl-C waits for the server to forget an upload.
+/// The longest time that Ctrl-C waits for the abort of an upload.
 pub(super) const ABORT_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     if let Some(flag) = arguments.folders.given() {
-        return Err(Failure::usage(format!("{flag}: for copies of whole folders; add --recursive")));
+        return Err(Failure::usage(format!("{flag} is for copies of whole folders; add --recursive")));
     }
     let places = places(&arguments.source, &arguments.target)?;
     if arguments.version_id.is_some() && matches!(places, Places::Up { .. } | Places::Fetch { .. }) {
@@ -45,7 +45,7 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     let _listens = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))
         .map_err(|error| Failure::work("listen for SIGXFSZ", &error))?;
     let access = flags.access();
-    // A URL needs nobody's keys, and gets none.
+    // A URL needs no keys, and gets none.
     let unsigned = access.unsigned || matches!(what.places, Places::Fetch { .. });
     let connection = Box::pin(Connection::with(Access { unsigned, ..access }));
     let memory = flags.memory.as_deref();
@@ -55,7 +55,7 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     }
     let show = Show::new();
     // Dropping the copy ends it: the parts that it has fetched or sent are kept, and nothing appears under the target's
-    // name; an upload that cannot be gone on with is aborted.
+    // name; an upload that cannot be continued is aborted.
     let ended = tokio::select! {
         copied = Box::pin(copy(&client, &what, &show)) => Ok(copied),
         asked = interrupted() => Err(asked),
@@ -66,7 +66,7 @@ pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
         Err(asked) => {
             let _ = timeout(ABORT_WITHIN, client.settled()).await;
             asked.map_err(|error| Failure::work("listen for Ctrl-C", &error))?;
-            let again = if keeps { "; give the same command again to go on" } else { "" };
+            let again = if keeps { "; give the same command again to continue" } else { "" };
             Err(Failure::Work(format!("interrupted{again}")))
         }
     }

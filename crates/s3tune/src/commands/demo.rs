@@ -1,4 +1,4 @@
-//! `s3tune demo`: the main job on the embedded S3, with nothing to set up.
+//! `s3tune demo`: the search on the embedded S3, without any setup.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use crate::size::ByteSize;
 /// The seed experiment of the AWS sample, scaled to a small machine: 3 GiB there.
 const OBJECT_BYTES: u64 = 256 << 20;
 const PROFILE: &str = "same-region";
-/// Two downloads a configuration leave time for twice as many configurations as four would, and the model averages.
+/// With two downloads per configuration the search tries twice as many configurations as with four, and the model
+/// averages over the noise.
 const N_DOWNLOADS: u32 = 2;
 
 pub(super) async fn demo(arguments: DemoArgs) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use crate::show::Show;
 
 pub(super) async fn cp(arguments: CpArgs) -> Result<(), Failure> {
     if arguments.version_id.is_some() {
-        return Err(Failure::usage("--version-id is of one object; leave out --recursive, or --version-id"));
+        return Err(Failure::usage("--version-id is for one object; leave out --recursive or --version-id"));
     }
     let (source, target) = places(&arguments.source, &arguments.target)?;
     let mut what = folders(source, target, &arguments.folders);
@@ -70,7 +70,7 @@ async fn run(flags: &CopyFlags, what: Folders) -> Result<(), Failure> {
         ended = Box::pin(copy(&client, &what, &show)) => ended.map(|_| ()),
         asked = interrupted() => match asked {
             Ok(()) => Err(Failure::Work(
-                "interrupted; the files that are there are whole, give the same command again to go on".to_owned(),
+                "interrupted; every file at the target is whole; give the same command again to continue".to_owned(),
             )),
             Err(error) => Err(Failure::work("listen for Ctrl-C", &error)),
         },

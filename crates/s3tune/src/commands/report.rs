@@ -1,4 +1,4 @@
-//! `s3tune report`: tables and report of a run's folder, made again.
+//! `s3tune report`: writes the tables and the report of a run's folder again.
 
 use super::{names, tell};
 use crate::cli::ReportArgs;

@@ -56,7 +56,7 @@ pub(super) async fn serve(arguments: ServeArgs) -> Result<(), Failure> {
     interrupted().await.map_err(|error| Failure::work("wait for the end", &error))
 }
 
-/// The secret key in `file`, which holds nothing else.
+/// The secret key in `file`, which holds only that key.
 fn secret_in(file: &Path) -> Result<String, Failure> {
     /// S3's have 40. A longer text is another file, or has no end.
     const MOST_BYTES: u64 = 4096;
@@ -86,7 +86,7 @@ fn secret_in(file: &Path) -> Result<String, Failure> {
 const ACCESS_KEY: &str = "S3TUNE_ACCESS_KEY";
 const SECRET_KEY: &str = "S3TUNE_SECRET_KEY";
 
-/// Both keys from the environment, or none; an empty variable is no variable, as for AWS's tools.
+/// Both keys from the environment, or none; an empty variable counts as unset, as for AWS's tools.
 fn keys_in_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<(String, String)>, Failure> {
     let text = |name: &str| {
         let value = variable(name).filter(|value| !value.is_empty()).map(OsString::into_string);

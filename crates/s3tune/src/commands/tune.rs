@@ -1,4 +1,4 @@
-//! `s3tune tune`: an object of the user's, or of the embedded S3 behind a network of the user's choice.
+//! `s3tune tune`: the search with the user's own object, or with the embedded S3 behind a network of the user's choice.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::measure::Bench;
 use crate::object::{Access, Connection, Object};
 use crate::run::{Budget, Method, Plan};
 
-/// The seed where none is given.
+/// The default seed.
 const SEED: u64 = 42;
 
 /// The object's place.
@@ -21,7 +21,7 @@ struct Place {
     connection: Connection,
     object: Object,
     network: String,
-    /// Kept alive while it is downloaded from.
+    /// The embedded server, which must live as long as the downloads.
     _embedded: Option<EmbeddedS3>,
 }
 

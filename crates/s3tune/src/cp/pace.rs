@@ -7,7 +7,7 @@ use s3xfer::{Progress, ProgressSnapshot};
 use crate::show::{LINES, Rate, Show, follow, left};
 use crate::size::ByteSize;
 
-/// Shows the progress, until the returned value is dropped.
+/// Shows the progress until the returned value is dropped.
 pub(super) fn live(show: &Show, progress: Progress) -> impl Drop {
     let mut rate = Rate::default();
     follow(show, move |at| words(progress.snapshot(), at, &mut rate))
@@ -22,7 +22,7 @@ fn words(now: ProgressSnapshot, at: Duration, rate: &mut Rate) -> Option<String>
     Some(format!("{percent:.1} % of {}, {}/s{left}", ByteSize(total), ByteSize(rate as u64)))
 }
 
-/// Whether a copy that took so long ends with a summary: short ones stay silent where there is no terminal.
+/// Whether a copy of this duration ends with a summary: without a terminal, a short copy prints nothing.
 pub(super) fn has_summary(show: &Show, took: Duration) -> bool {
     show.is_live() || took >= LINES
 }

@@ -172,10 +172,10 @@ fn parameter(name: String, table: Table) -> Result<Parameter, String> {
         return Err(wrong("a name holds lower-case letters, digits and underscores, and begins with no digit"));
     }
     if PLACES.contains(&name.as_str()) || format!("{{{name}}}") == program::UNSIGNED {
-        return Err(wrong("the name stands for something else; call the parameter otherwise"));
+        return Err(wrong("the name is a placeholder with another meaning; rename the parameter"));
     }
     if COLUMNS.contains(&name.as_str()) {
-        return Err(wrong("the name is a column of measurements.csv; call the parameter otherwise"));
+        return Err(wrong("the name is a column of measurements.csv; rename the parameter"));
     }
     let (knob, domain): (Table, Table) = table.into_iter().partition(|(key, _)| OF_KNOB.contains(&key.as_str()));
     let knob: RawKnob = knob.try_into().map_err(|error: toml::de::Error| wrong(error.message()))?;
@@ -219,7 +219,7 @@ fn check_placeholders(program: &Program, parameters: &[Parameter]) -> Result<(),
         return Err(format!("[space.{name}]: no word, variable or file names {{{name}}}, so it would change nothing"));
     }
     if !program.names("out") {
-        return Err("command: no {out} says where the file goes".to_owned());
+        return Err("command: no word has {out}, the file to write".to_owned());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! [`Gauge`]: the progress of a download and the clock of its measured part, for those that watch it.
+//! [`Gauge`]: the progress of a download, and the clock of its measured part.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,16 +11,17 @@ use tokio::time::Instant;
 
 use super::Metric;
 
-/// A program that tells its own time may take so long before its first byte: the start of Python is not in its figure.
+/// The longest time before the first byte of a program that reports its own time: the start of Python is not in its
+/// figure.
 const MOST_FOR_THE_START: Duration = Duration::from_secs(10);
-/// And so long after its last one, until its process has ended.
+/// The longest time from the last byte of such a program to the end of its process.
 const MOST_FOR_THE_END: Duration = Duration::from_secs(1);
 
 /// The progress of one download. Clones are of the same download.
 ///
-/// For our own engine it counts the bytes that were written. For another program it measures the disk space of the
-/// files in the target's folder, whatever their names are. A program that reserves the disk beforehand seems to be done
-/// at once, and one that keeps bytes in memory seems to be late.
+/// For s3xfer it counts the bytes that were written. For another program it measures the disk space of the files in the
+/// target's folder, whatever their names are. A program that reserves the disk space beforehand seems to be done at
+/// once, and a program that buffers bytes in memory seems to be late.
 ///
 /// Its clock runs while the download is measured: the start of a client, the writing of a program's files and the check
 /// of the bytes are not in a download's time. For a program that tells its own time it begins with the first byte.
@@ -38,7 +39,7 @@ enum Source {
     /// No download has begun.
     #[default]
     Nothing,
-    /// Ours counts.
+    /// s3xfer counts its own bytes.
     Progress(Progress),
     /// The folder that another program writes to.
     Folder { path: PathBuf, object_bytes: u64, metric: Metric },
@@ -49,7 +50,7 @@ enum Clock {
     /// Nothing is measured yet.
     #[default]
     Stands,
-    /// A program that tells its own time was started, and has written nothing.
+    /// A program that reports its own time has started, and has written nothing yet.
     Starts(Instant),
     /// The measured part runs.
     Runs(Instant),
@@ -60,7 +61,7 @@ enum Clock {
 /// A download in the middle of its measured part.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Underway {
-    /// The least time that its measurement can have by now.
+    /// A lower bound of the measured time so far.
     pub(crate) elapsed: Duration,
     /// As [`Gauge::fraction`].
     pub(crate) fraction: Option<f64>,
@@ -73,8 +74,8 @@ impl Gauge {
         Self::default()
     }
 
-    /// The share of the object's bytes that is there, from 0 to 1; `None` where nothing is known. For another program
-    /// it reads the folder again.
+    /// The share of the object's bytes that has arrived, from 0 to 1; `None` if it is unknown. For another program it
+    /// reads the folder again.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {
         // Not under the lock: a folder takes a while to read.
@@ -89,7 +90,8 @@ impl Gauge {
         }
     }
 
-    /// When the measured part began; `None` before it, after it, and where only [`underway`](Self::underway) can tell.
+    /// The start of the measured part; `None` before it, after it, and where only [`underway`](Self::underway) knows
+    /// it.
     pub(crate) fn began(&self) -> Option<Instant> {
         match self.state().clock {
             Clock::Runs(began) => Some(began),
@@ -102,7 +104,8 @@ impl Gauge {
         matches!(self.state().clock, Clock::Ended)
     }
 
-    /// The download as it is now; `None` before its measured part and after it. It reads the folder of another program.
+    /// The present state of the download; `None` before its measured part and after it. For another program it reads
+    /// the folder.
     pub(crate) fn underway(&self) -> Option<Underway> {
         let fraction = self.fraction();
         let mut state = self.state();
@@ -119,15 +122,15 @@ impl Gauge {
         Some(Underway { elapsed: began.elapsed().saturating_sub(not_measured), fraction })
     }
 
-    /// Counts the bytes of our own engine, and starts the clock.
+    /// Counts the bytes of s3xfer, and starts the clock.
     pub(crate) fn watch_progress(&self) -> Progress {
         let progress = Progress::new();
         self.set(Source::Progress(progress.clone()), Clock::Runs(Instant::now()));
         progress
     }
 
-    /// Watches the folder of `target`. The clock starts now, or with the first byte where the program tells its own
-    /// time.
+    /// Watches the folder of `target`. The clock starts now or, if the program reports its own time, with the first
+    /// byte.
     pub(crate) fn watch_folder(&self, target: &Path, object_bytes: u64, metric: Metric) {
         let path = target.parent().unwrap_or(Path::new("/")).to_owned();
         let now = Instant::now();
@@ -156,8 +159,8 @@ fn share(bytes: u64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { (bytes as f64 / of as f64).min(1.0) }
 }
 
-/// Bytes of the disk that the files in a folder take, those in folders below it included. `None` where the folder
-/// cannot be read; a file that vanishes meanwhile counts nothing.
+/// The disk space of the files in a folder and below it, in bytes. `None` if the folder cannot be read; a file that
+/// vanishes meanwhile counts as 0.
 fn allocated(folder: &Path) -> Option<u64> {
     let below = |entry: fs::DirEntry| match entry.metadata() {
         // Links are not followed: they may lead anywhere.

@@ -1,4 +1,4 @@
-//! [`Knob`]: a parameter of an engine, as searches, reports and exports know it.
+//! [`Knob`]: the description of an engine's parameter for searches, reports and exports.
 
 use serde::{Deserialize, Serialize};
 use tunekit::Value;
@@ -8,7 +8,7 @@ use tunekit::Value;
 pub struct Knob {
     /// Its name, as the engine's placeholders and spaces spell it.
     pub name: String,
-    /// The engine's own value; `None` where the engine has no limit by itself.
+    /// The engine's default; `None` if the engine has no limit by default.
     pub default: Option<Value>,
     /// A sentence on its effect.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -16,10 +16,10 @@ pub struct Knob {
     /// The parameter of boto3's `TransferConfig` that means the same, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boto3: Option<String>,
-    /// The bytes that 1 stands for, where its values are amounts of data: 1 for bytes, 1048576 for MiB.
+    /// The unit of its values in bytes, if they are amounts of data: 1 for bytes, 1048576 for MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_bytes: Option<u64>,
 }
 
-/// The columns of the table of downloads that hold no parameter. A parameter of such a name would be a second one.
+/// The columns of the table of downloads that hold no parameter. A parameter with such a name would repeat a column.
 pub(crate) const COLUMNS: [&str; 6] = ["trial", "arm", "order", "at_s", "seconds", "cut_off"];

@@ -1,4 +1,4 @@
-//! [`Metric`]: the source of a download's time, and the values that are no time.
+//! [`Metric`]: the source of a download's time, and the errors for values that are not a time.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The beginning of a line of Syne Tune's Reporter.
 const REPORTER: &str = "[tune-metric]:";
-/// The name that the AWS sample reports under.
+/// The name of the metric in the AWS sample.
 const NAME: &str = "download_time";
 /// A program may round its time to hundredths of a second.
 const ROUNDING_SECONDS: f64 = 0.01;
@@ -19,12 +19,12 @@ pub enum Metric {
     /// From the process's start to its end.
     #[default]
     Wall,
-    /// The process's own figure on standard output: seconds, in the last line that Syne Tune's Reporter would write
-    /// (`[tune-metric]: {"download_time": 1.23}`), or else as a plain number on the last line.
+    /// The process's own figure on standard output in seconds: in the last line of the form of Syne Tune's Reporter
+    /// (`[tune-metric]: {"download_time": 1.23}`) or, without such a line, as a plain number on the last line.
     Stdout,
 }
 
-/// The reason why a program's output is not its time.
+/// The error for an output without a valid time.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricError {
@@ -37,7 +37,7 @@ pub enum MetricError {
         /// The line.
         line: String,
     },
-    /// The value is no number.
+    /// The value is not a number.
     #[error("{text:?} is not a number of seconds")]
     NotANumber {
         /// The text that is there instead.

@@ -1,4 +1,5 @@
-//! The knobs of an engine that is a file: where each may be, which are searched, and which the engine ignores when.
+//! The knobs of an engine file: their domains, the searched knobs, and the conditions under which the engine ignores a
+//! knob.
 
 use tunekit::{Domain, Space, Value};
 
@@ -11,11 +12,11 @@ pub(super) struct Parameter {
     pub(super) domain: Domain,
     /// Whether it is in the engine's own space.
     pub(super) is_searched: bool,
-    /// The part of the object that its upper bound is lowered to, from 0 to 1, but not below the default.
+    /// The share of the object, from 0 to 1, to which its upper bound is lowered, but not below the default.
     pub(super) at_most_of_object: Option<f64>,
 }
 
-/// Knobs that do nothing while others have these values.
+/// Knobs without effect while others have these values.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ignored {
     pub(super) knobs: Vec<String>,
@@ -23,7 +24,7 @@ pub(super) struct Ignored {
     pub(super) because: String,
 }
 
-/// All of an engine.
+/// All knobs of an engine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Parameters {
     pub(super) all: Vec<Parameter>,
@@ -43,8 +44,8 @@ impl Parameters {
         })
     }
 
-    /// The objections to searching `space`: parameters that are not the engine's, values of another kind, and knobs
-    /// that the engine would ignore.
+    /// The fault of a search over `space`: a parameter that the engine lacks, values of another kind, or a knob that
+    /// the engine would ignore.
     pub(super) fn fault(&self, space: &Space) -> Option<String> {
         if space.is_empty() {
             return Some("there is no parameter to search; give at least one".to_owned());
@@ -120,8 +121,7 @@ fn of_value(value: &Value) -> &'static str {
     }
 }
 
-/// Whether an engine that takes values of `own` understands those of `given`; how large they are is the user's
-/// business.
+/// Whether an engine whose values are from `own` understands the values of `given`; their size is the user's choice.
 fn takes(own: &Domain, given: &Domain) -> bool {
     let fits = |is: &str| kind(own) == is || (kind(own) == "a number" && is == "a whole number");
     match given {

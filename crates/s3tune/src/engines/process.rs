@@ -1,4 +1,4 @@
-//! Another program from its start to its end: its time, its exit, and the end of its output.
+//! Runs another program to its end: its time, its exit status, and the end of its output.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::metric::shortened;
 
-/// Bytes of an output that are kept: a program that floods its output must not take our memory.
+/// The number of bytes that are kept of an output: a program with endless output must not fill the memory.
 const KEPT: usize = 64 << 10;
 /// The wait for the rest in a pipe once a program has ended; its child processes may hold the pipe for ever.
 const MOST_FOR_THE_REST: Duration = Duration::from_secs(2);
@@ -41,8 +41,8 @@ pub(crate) fn kill_all() {
     LIVE.kill();
 }
 
-/// Starts a program and waits for its end, at which `ended` is called; its output may go on. Dropped, it kills the
-/// program, with all that it started.
+/// Starts a program, waits for its end, and calls `ended` then; its output may continue after that. If the future is
+/// dropped, the program and its child processes are killed.
 pub(super) async fn run(command: &mut Command, ended: impl FnOnce()) -> io::Result<Ended> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: a Ctrl-C at the terminal is ours to act on, and the program's children end with it.
@@ -167,7 +167,7 @@ impl Drop for Group<'_> {
 }
 
 fn kill_group(group: Pid) {
-    // An error says that nothing of it is left.
+    // An error means that the group has no process left.
     let _ = kill_process_group(group, Signal::KILL);
 }
 

@@ -21,7 +21,7 @@ use crate::object::{Connection, Object};
 /// Another program: its command, and the things it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Program {
-    /// The command, with placeholders; the word `{unsigned}` stands for those of `unsigned`.
+    /// The command, with placeholders; the word `{unsigned}` stands for the words of `unsigned`.
     pub(super) words: Vec<String>,
     /// Words for requests without a signature.
     pub(super) unsigned: Vec<String>,
@@ -41,7 +41,7 @@ pub struct Program {
 
 /// The word for the words of `unsigned`.
 pub(super) const UNSIGNED: &str = "{unsigned}";
-/// The knobs that a command line can name, for it has no way to tell of its own.
+/// The knobs that a command template can name, because it cannot declare knobs of its own.
 const PARAMETERS: [&str; 7] = [
     "multipart_threshold",
     "max_concurrency",
@@ -73,7 +73,7 @@ impl Program {
         };
         let words = shlex::split(text).ok_or_else(|| wrong("a quote is left open"))?;
         if !words.iter().any(|word| word.contains("{out}")) {
-            return Err(wrong("no {out} says where the file goes"));
+            return Err(wrong("no word has {out}, the file to write"));
         }
         if words.iter().flat_map(|word| placeholders(word)).any(|name| name == NO_DEFAULT) {
             return Err(Failure::usage(format!(
@@ -88,7 +88,7 @@ impl Program {
         Ok(Self { words, ..Self::default() })
     }
 
-    /// A checksum of everything that decides the started program. It tells two programs apart across sessions.
+    /// A checksum of everything that determines the started program. It distinguishes two programs across sessions.
     pub(super) fn crc64nvme(&self) -> u64 {
         let Self { words, unsigned, env, files, metric, unset, check: _, install: _ } = self;
         let mut bytes = vec![u8::from(*metric == Metric::Stdout)];
@@ -148,11 +148,11 @@ impl Program {
         None
     }
 
-    /// Asks the program whether it is there, and gives the first line of its answer.
+    /// Runs the program's check command, and returns the first line of its output.
     ///
     /// # Errors
     ///
-    /// [`Failure::Work`] for a program that is not there, or that says no.
+    /// [`Failure::Work`] for a program that is missing, or that fails.
     pub(super) async fn check(&self, engine: &str) -> Result<Option<String>, Failure> {
         let fails = |why: String| {
             let mend = self.install.as_ref().map_or_else(String::new, |how| format!("; to install it: {how}"));
@@ -189,7 +189,7 @@ impl Program {
         Ok(line.map(metric::shortened))
     }
 
-    /// Downloads the object, and gives the time by the program's metric.
+    /// Downloads the object, and returns the time by the program's metric.
     pub(super) async fn run(
         &self,
         connection: &Connection,

@@ -1,4 +1,4 @@
-//! The library of this workspace as an engine: its knobs, and the transfers that configurations stand for.
+//! s3xfer as an engine: its knobs, and the transfer configuration for a configuration of the search.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tunekit::Config;
 use super::{Gauge, Knob, TransferError};
 use crate::object::{Connection, Object};
 
-/// boto3's parameters, and whether they are bounds, with the defaults of `config`.
+/// boto3's parameters and the switch that makes them bounds, with the defaults of `config`.
 pub(super) fn knobs(config: &TransferConfig) -> Vec<Knob> {
     let values = as_config(config);
     let knob = |parameter: Parameter| Knob {
@@ -24,7 +24,7 @@ pub(super) fn knobs(config: &TransferConfig) -> Vec<Knob> {
     TransferConfig::parameters().into_iter().filter(searched).map(knob).collect()
 }
 
-/// Downloads the object with connections that are opened for it.
+/// Downloads the object over new connections.
 pub(super) async fn download(
     connection: &Connection,
     object: &Object,
@@ -44,7 +44,7 @@ pub(super) async fn download(
 ///
 /// # Errors
 ///
-/// A parameter that is not a transfer's, or not in its range.
+/// A parameter is unknown to [`TransferConfig`], or outside its range.
 pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Error> {
     let mut parameters = as_object(&TransferConfig::default());
     for (name, value) in as_it_says(config).iter() {
@@ -53,8 +53,7 @@ pub fn transfer_config(config: &Config) -> Result<TransferConfig, serde_json::Er
     serde_json::from_value(Value::Object(parameters))
 }
 
-/// A configuration that names a number of requests or a size of parts means these very ones, unless it says that they
-/// are bounds.
+/// Makes a configuration's number of requests and part size exact, unless the configuration says that they are bounds.
 pub(super) fn as_it_says(config: &Config) -> Config {
     let names = |name: &str| config.value(name).is_some();
     match !names(ADAPTIVE) && BOUNDS.into_iter().any(names) {
@@ -63,7 +62,7 @@ pub(super) fn as_it_says(config: &Config) -> Config {
     }
 }
 
-/// The parameters that the engine chooses within, where they are bounds.
+/// The parameters that can be bounds, within which the engine chooses.
 pub(crate) const BOUNDS: [&str; 2] = ["max_concurrency", "multipart_chunksize"];
 /// The parameter that makes them bounds.
 pub(crate) const ADAPTIVE: &str = "adaptive_concurrency";

@@ -1,8 +1,8 @@
-//! The engine files inside the binary, by name, and guesses at names that are misspelt.
+//! The engine files inside the binary, by name, and suggestions for misspelt names.
 
 use std::io;
 
-/// The engines that can be told by name alone, ours aside.
+/// The engines that a name alone selects, beside s3xfer.
 pub(super) const NAMES: [&str; 4] = ["boto3", "aws-cli", "s5cmd", "rclone"];
 
 /// The engine file of a name.
@@ -24,7 +24,8 @@ pub(super) fn beside(name: &str) -> io::Result<String> {
     }
 }
 
-/// The engine that a word was probably meant to name: one at most two letters away, or one that the word begins.
+/// The engine that a misspelt word probably means: word and name differ in at most two letters, or one begins with the
+/// other.
 pub(super) fn meant(word: &str) -> Option<&'static str> {
     let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let word = plain(word);

@@ -1,4 +1,4 @@
-//! The search spaces: named ones over the parameters of a transfer, or one from a file.
+//! The search spaces: named spaces over the parameters of a transfer, or a space from a file.
 
 use std::fs;
 
@@ -41,8 +41,8 @@ pub(super) fn named(name: &str, object_bytes: u64) -> Result<Space, Failure> {
     Ok(space)
 }
 
-/// The default space of s3xfer: wide enough for its own defaults, which are bounds, and with the switch that makes them
-/// so.
+/// The default space of s3xfer: it is wide enough for s3xfer's own defaults, which are bounds, and includes the switch
+/// that makes numbers bounds.
 pub(crate) fn of_s3xfer(object_bytes: u64) -> Space {
     let four = space([
         ("max_concurrency", 4, 512),
@@ -53,8 +53,8 @@ pub(crate) fn of_s3xfer(object_bytes: u64) -> Space {
     four.with(ADAPTIVE, Domain::Bool).expect("no other parameter has this name")
 }
 
-/// Configurations of [`of_s3xfer`]'s space to try early: so many requests at once, each with one part of the object.
-/// The engine's default begins with few requests and finds out; these show the time that this costs.
+/// Configurations of [`of_s3xfer`]'s space to try early: they fetch the object in one wave, each request one part. The
+/// engine's default begins with few requests and adapts; these configurations show the time that the adaptation costs.
 pub(crate) fn one_wave(space: &Space, object_bytes: u64) -> Vec<Config> {
     if !["max_concurrency", "multipart_chunksize", ADAPTIVE].into_iter().all(|name| space.domain(name).is_some()) {
         return Vec::new();
@@ -88,7 +88,7 @@ fn space(parameters: [(&str, i64, i64); 4]) -> Space {
     })
 }
 
-/// `launcher.py` of the AWS sample: a linear range of threads, logarithmic ones of the rest.
+/// The space of `launcher.py` of the AWS sample: a linear range for the threads, logarithmic ranges for the rest.
 fn compat() -> Space {
     let logarithmic = space([
         ("max_concurrency", 10, 1_000),
@@ -103,9 +103,9 @@ fn compat() -> Space {
     })
 }
 
-/// The point of the space that is nearest to `config`: a value outside of a range becomes the end of the range, a value
-/// that is missing, or is no choice, the centre's. A parameter that does not exist with the values of those before it
-/// is left out.
+/// The point of the space that is nearest to `config`. A value outside a range becomes the end of the range; a missing
+/// value, or a value that is not a choice, becomes the centre's. A parameter that does not exist with the values of the
+/// earlier parameters is left out.
 pub(crate) fn nearest(space: &Space, config: &Config) -> Config {
     space.iter().fold(Config::new(), |near, (name, domain)| {
         let has = |(parent, values): (&str, &[Value])| near.value(parent).is_some_and(|value| values.contains(value));
@@ -122,7 +122,7 @@ pub(crate) fn nearest(space: &Space, config: &Config) -> Config {
     })
 }
 
-/// Every parameter must be one of a transfer's, at either end of its domain.
+/// Checks that every parameter is valid for a transfer, at both ends of its domain.
 fn check(space: &Space) -> Result<(), String> {
     if space.is_empty() {
         return Err("it has no parameters; give at least one".to_owned());
@@ -138,7 +138,7 @@ fn check(space: &Space) -> Result<(), String> {
         };
         for end in ends {
             transfer_config(&centre.clone().with(name, end.clone()))
-                .map_err(|error| format!("{name} = {end:?} is no transfer parameter: {error}"))?;
+                .map_err(|error| format!("{name} = {end:?} is not a transfer parameter: {error}"))?;
         }
     }
     Ok(())

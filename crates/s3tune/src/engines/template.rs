@@ -1,4 +1,4 @@
-//! Texts with placeholders such as `{out}`: the names in a text, and the text with their values.
+//! Texts with placeholders such as `{out}`: lists the names in a text, and fills in their values.
 
 /// The names that every engine knows: the object, the file to write, the server, and the folder of the engine's own
 /// files.

@@ -1,8 +1,8 @@
 //! A fragment of `~/.aws/config` for the AWS CLI.
 //!
 //! Sources: awscli's `customizations/s3/transferconfig.py` and its topic `s3-config`. Version 1 reads these keys and
-//! ignores others. Version 2 has a second client, crt, which it takes by itself on some large machines and which
-//! ignores all of these but the size of a part. A rate is written in KB/s of 1,024 bytes: version 1 reads no
+//! ignores others. Version 2 has a second client, crt. It selects crt automatically on some large machines, and crt
+//! ignores all of these keys except the part size. A rate is written in KB/s of 1,024 bytes, because version 1 reads no
 //! smaller unit.
 
 use super::carry::{Carried, Taken, Takes, Target, carry};

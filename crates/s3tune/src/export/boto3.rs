@@ -1,9 +1,9 @@
 //! Python for boto3: `transfer_config` and the `client_config` that it needs.
 //!
 //! Sources: boto3's `boto3/s3/transfer.py` and s3transfer's `manager.py`. Every number must be greater than 0. The CRT
-//! client, which boto3 takes by itself on some large machines where awscrt is installed, ignores most parameters.
-//! botocore keeps 10 connections unless `max_pool_connections` says otherwise: with fewer than there are requests at a
-//! time, connections are opened and thrown away all along.
+//! client ignores most parameters; boto3 selects it automatically on some large machines with awscrt. botocore keeps 10
+//! connections in its pool unless `max_pool_connections` is set. With more requests at a time than that, botocore opens
+//! and discards connections all the time.
 
 use super::carry::{Carried, Taken, Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};

@@ -1,18 +1,19 @@
-//! Carries values from a run's engine to a program's own parameters, and names those that stay behind.
+//! Translates the values of a run's engine to the parameters of another program, and names the values that have no
+//! counterpart.
 //!
-//! A parameter is found by its name where the run measured that very program, and otherwise by its meaning: engines
-//! say which parameter of boto3's means the same as theirs, and so do the programs here. Nothing is rounded, raised or
-//! left out in silence.
+//! If the run measured that same program, a parameter is found by its name, otherwise by its meaning: each engine and
+//! each program here states which parameter of boto3 means the same. A note reports every value that is rounded, raised
+//! or left out.
 
 use serde_json::Value;
 
 use super::recommendation::{Recommendation, Setting};
 use crate::engines::{ADAPTIVE, BOUNDS};
 
-/// A parameter of the program that is written for.
+/// A parameter of the target program.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// As the program spells it, with `_` for `-`.
+    /// Its name in the program, with `_` for `-`.
     pub(super) name: &'static str,
     /// The parameter of boto3's `TransferConfig` that means the same, if there is one.
     pub(super) boto3: Option<&'static str>,
@@ -36,7 +37,7 @@ pub(super) enum Takes {
 }
 
 impl Takes {
-    /// Any number greater than 0.
+    /// Any whole number greater than 0.
     pub(super) const COUNT: Self = Self::Count(1, i64::MAX as u64);
     /// Any number of bytes greater than 0.
     pub(super) const BYTES: Self = Self::Bytes { unit: 1, unit_name: "bytes", least: 1, most: i64::MAX as u64 };
@@ -59,7 +60,7 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// The number that `name` was given, in its own unit.
+    /// The number for `name`, in its own unit.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.values.iter().find_map(|(given, value)| match value {
             Taken::Number(number) if *given == name => Some(*number),
@@ -134,7 +135,7 @@ fn stays(setting: &Setting<'_>, why: &str) -> String {
     format!("{} = {} is not carried: {why}.", setting.name, setting.value)
 }
 
-/// Whether the run says "one request at a time" by a switch that the program lacks. Where the switch is on it adds
+/// Whether the run demands one request at a time by a switch that the program lacks. If the switch is on, it adds
 /// nothing to the number of requests.
 fn one_at_a_time(settings: &[Setting<'_>], targets: &[Target], used: &mut [bool]) -> bool {
     let has = |meaning: &str| targets.iter().any(|target| target.boto3 == Some(meaning));
@@ -150,7 +151,7 @@ fn one_at_a_time(settings: &[Setting<'_>], targets: &[Target], used: &mut [bool]
     }
 }
 
-/// The value as the program takes it, with a note on the change; or the reason why it takes none.
+/// The value in the program's form, with a note on a change; or the reason why the program cannot take it.
 fn take(setting: &Setting<'_>, target: &Target, tool: &str) -> Result<(Taken, Option<String>), String> {
     let (name, value) = (target.name, &setting.value);
     match target.takes {

@@ -1,8 +1,8 @@
 //! SQL for DuckDB 2.0 and newer.
 //!
-//! Sources: DuckDB's pages "I/O" and "Configuration", and `duckdb_settings()`. Requests at a time are `async_threads`;
-//! before 2.0 every thread waited for its own request, so `threads` was their number. A large read of a remote
-//! file is split into blocks that are fetched in parallel; a block's size is a power of two.
+//! Sources: DuckDB's pages "I/O" and "Configuration", and `duckdb_settings()`. `async_threads` sets the number of
+//! concurrent requests; before 2.0 every thread waited for its own request, so `threads` set it. DuckDB splits a large
+//! read of a remote file into blocks and fetches them in parallel; a block's size is a power of two.
 
 use super::carry::{Carried, Taken, Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};

@@ -1,7 +1,7 @@
 //! The engine's own parameters, in full and under its own names, as TOML or as JSON.
 //!
 //! For s3xfer, `s3tune cp --config` and s3xfer's example `cp` read this form. TOML has no null: a parameter without a
-//! limit is a comment. JSON has it, and has no comments: notes on the values are returned apart.
+//! limit is a comment. JSON has null but no comments: the notes on the values are returned separately.
 
 use serde_json::{Map, Value};
 

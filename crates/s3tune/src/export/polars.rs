@@ -1,10 +1,10 @@
-//! Environment of Polars.
+//! Environment variables for Polars.
 //!
-//! Sources: Polars' `crates/polars-io/src/cloud/concurrency.rs` and `concurrency_config.rs` (2026), `pl_async.rs`
-//! (until then). None of it is documented, and a value that is no number ends the process. Requests at a time are
-//! `POLARS_INFLIGHT_REQUEST_BUDGET` in newer releases and `POLARS_CONCURRENCY_BUDGET` in older ones; within that, newer
-//! ones set the number themselves. The last two request sizes are for formats read in order (CSV) and at random
-//! (Parquet); older releases know the first only.
+//! Sources: Polars' `crates/polars-io/src/cloud/concurrency.rs` and `concurrency_config.rs` (2026), and `pl_async.rs`
+//! (before 2026). The variables are not documented, and a value that is not a number ends the process. The limit on
+//! concurrent requests is `POLARS_INFLIGHT_REQUEST_BUDGET` in newer releases and `POLARS_CONCURRENCY_BUDGET` in older
+//! ones; newer releases choose the number within the limit. The last two request sizes are for formats that are read in
+//! order (CSV) and at random (Parquet); older releases know only the first.
 
 use super::carry::{Carried, Taken, Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};

@@ -1,8 +1,9 @@
-//! Environment and flags of rclone.
+//! Environment variables and flags for rclone.
 //!
 //! Sources: rclone's `docs/content/docs.md`, `fs/config.go`, `fs/sizesuffix.go` and `fs/operations/multithread.go`. `K`
-//! is 1,024 bytes. rclone passes sizes on as texts with three decimals (7190169 bytes become 6.857Mi, which is
-//! 7190085), so sizes are multiples of 128 KiB, which it keeps below 1 GiB; above, it rounds by less than 0.05 %.
+//! is 1,024 bytes. rclone converts sizes to texts with three decimals (7190169 bytes become 6.857Mi, which is 7190085).
+//! This export therefore writes multiples of 128 KiB, which rclone keeps exactly below 1 GiB; above, it rounds by less
+//! than 0.05 %.
 
 use super::carry::{Carried, Taken, Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};

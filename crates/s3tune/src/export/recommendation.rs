@@ -1,7 +1,7 @@
-//! [`Recommendation`]: an export's view of a run, read from the run's folder.
+//! [`Recommendation`]: the part of a run that an export needs, read from the run's folder.
 //!
-//! `run.json` has the engine and its parameters, `summary.json` (schema 2 or later) the result of the comparison. In
-//! both only the needed fields are read, so that files with more in them are fine.
+//! `run.json` has the engine and its parameters, `summary.json` (schema 2 or later) the result of the comparison. Only
+//! the needed fields of both files are read; other fields are ignored.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ use crate::size::ByteSize;
 /// The first schema of `summary.json` that has a recommendation.
 const LEAST_SCHEMA: u64 = 2;
 
-/// The configuration that a run recommends, and where it comes from.
+/// The configuration that a run recommends, and its origin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recommendation {
     /// The engine's name.
@@ -28,9 +28,9 @@ pub struct Recommendation {
     pub knobs: Vec<Knob>,
     /// The recommended values. A parameter that is missing has the engine's default.
     pub config: Map<String, Value>,
-    /// Whether it is the engine's own default, because nothing better was proven.
+    /// Whether the recommendation is the engine's own default, because nothing better was proven.
     pub only_default: bool,
-    /// Its origin, a statement a line. Holds text from outside, line feeds too.
+    /// Its origin, one statement per line. The text may come from outside, and may hold line feeds.
     pub origin: Vec<String>,
 }
 
@@ -44,27 +44,27 @@ pub(super) struct Setting<'a> {
     pub(super) value: Value,
 }
 
-/// Why a folder has no recommendation.
+/// The reason why a folder has no recommendation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// There is no such folder.
-    #[error("{}: there is no such folder; name the one that --out of a run named", folder.display())]
+    #[error("{}: there is no such folder; name the --out folder of a run", folder.display())]
     NoFolder {
         /// As given.
         folder: PathBuf,
     },
-    /// No run was here.
-    #[error("{}: there is no {name} in it; name the folder that --out of a run named", folder.display())]
+    /// The folder has no run.
+    #[error("{}: there is no {name} in it; name the --out folder of a run", folder.display())]
     NoRun {
         /// As given.
         folder: PathBuf,
         /// The file that every run writes first.
         name: &'static str,
     },
-    /// The run has not come to its end.
+    /// The run is not finished.
     #[error(
-        "{}: the run has not made its comparison yet; its command with --out {} goes on from there",
+        "{}: the run has not made its comparison yet; its command with --out {} continues from there",
         folder.display(),
         folder.display()
     )]
@@ -93,7 +93,7 @@ pub enum RunError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// A file that no run has written.
+    /// A damaged file.
     #[error("{} is damaged", file.display())]
     Damaged {
         /// The file.
@@ -172,7 +172,7 @@ impl Recommendation {
         let run = read(&folder.join(RUN))?.ok_or_else(|| RunError::NoRun { folder: folder.to_owned(), name: RUN })?;
         let file = folder.join(SUMMARY);
         let summary = read(&file)?.ok_or_else(|| RunError::Unfinished { folder: folder.to_owned() })?;
-        // The number first: another version's file is no damage.
+        // The schema number is read first, because a file of another version is not damaged.
         let Schema { schema: found } = parse(&file, &summary)?;
         if found < LEAST_SCHEMA {
             return Err(RunError::Schema { file, found });
@@ -185,7 +185,7 @@ impl Recommendation {
         Ok(Self { engine: run.engine, knobs: run.knobs, config, only_default, origin })
     }
 
-    /// Every parameter with its value: the engine's in its order, then those that are set beyond these.
+    /// Every parameter with its value: first the engine's parameters in their order, then the others that are set.
     pub(super) fn settings(&self) -> Vec<Setting<'_>> {
         // Numbers that are given without a word are meant as they are.
         let is_fixed = BOUNDS.into_iter().any(|name| self.config.contains_key(name));
@@ -225,7 +225,7 @@ fn origin(run: &Run, summary: &Summary, only_default: bool) -> Vec<String> {
     lines
 }
 
-/// None where there is no such file.
+/// `None` if there is no such file.
 fn read(file: &Path) -> Result<Option<Vec<u8>>, RunError> {
     match fs::read(file) {
         Ok(bytes) => Ok(Some(bytes)),

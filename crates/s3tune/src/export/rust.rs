@@ -1,4 +1,4 @@
-//! A function in Rust that makes s3xfer's `TransferConfig`.
+//! A Rust function that returns s3xfer's `TransferConfig`.
 
 use super::carry::{Taken, Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};

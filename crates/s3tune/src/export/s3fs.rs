@@ -1,8 +1,9 @@
-//! `storage_options` for s3fs, fsspec, pandas and all that hand them on, as JSON.
+//! `storage_options` as JSON, for s3fs, fsspec, pandas and other libraries that pass them to s3fs.
 //!
-//! Source: s3fs's `core.py`. `max_concurrency` and `default_block_size` hold for `get()` and `cat()` since the releases
-//! of 2026; earlier ones heed the former in uploads only. A file that is opened for writing takes no block below 5 MiB.
-//! botocore's connections are as few as boto3's. JSON has no comments: the notes are returned apart.
+//! Source: s3fs's `core.py`. `max_concurrency` and `default_block_size` apply to `get()` and `cat()` since the releases
+//! of 2026; in earlier releases `max_concurrency` applies to uploads only. A file that is opened for writing refuses
+//! blocks below 5 MiB. As for boto3, botocore's pool keeps 10 connections by default. JSON has no comments: the notes
+//! are returned separately.
 
 use serde_json::json;
 

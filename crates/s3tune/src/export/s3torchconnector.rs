@@ -1,7 +1,7 @@
 //! Python for the Amazon S3 connector for PyTorch.
 //!
-//! Source: s3torchconnector's `S3ClientConfig`, and the refusals of its client: a part below 5 MiB or above 5 GiB. It
-//! has no number of requests at a time; its client opens as many as it takes for `throughput_target_gbps`.
+//! Source: s3torchconnector's `S3ClientConfig`; its client refuses a part below 5 MiB or above 5 GiB. The connector has
+//! no parameter for the number of concurrent requests; its client makes as many as `throughput_target_gbps` needs.
 
 use super::carry::{Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};

@@ -1,7 +1,7 @@
-//! The command line of s5cmd that goes before source and target.
+//! The beginning of an s5cmd command line, before source and target.
 //!
-//! Sources: s5cmd's `command/cp.go` and `command/app.go`. A part's size is in whole MiB. A flag of all of s5cmd
-//! goes before `cp`. Every object is fetched in parts, whatever its size.
+//! Sources: s5cmd's `command/cp.go` and `command/app.go`. A part's size is in whole MiB. A global flag of s5cmd goes
+//! before `cp`. s5cmd fetches every object in parts, whatever its size.
 
 use super::carry::{Takes, Target, carry};
 use super::{Body, Comments, Format, Recommendation};

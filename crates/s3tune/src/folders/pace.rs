@@ -9,7 +9,7 @@ use s3xfer::{BatchProgress, BatchReport, BatchSnapshot};
 use crate::failure::Failure;
 use crate::show::{Rate, Show, follow, left};
 
-/// Shows the progress, until the returned value is dropped.
+/// Shows the progress until the returned value is dropped.
 pub(super) fn live(show: &Show, progress: BatchProgress) -> impl Drop {
     let mut rate = Rate::default();
     rate.at(Duration::ZERO, 0);
@@ -39,7 +39,7 @@ fn words(now: BatchSnapshot, rate: f64) -> String {
     text
 }
 
-/// The work done before a copy ended early; empty where there is none.
+/// The work done before a copy ended early; empty if there was none.
 pub(super) struct Pace {
     transferred: u64,
     bytes: u64,
@@ -86,7 +86,7 @@ pub(super) fn summary(report: &BatchReport) -> String {
         (report.folders, "empty folders"),
         (report.unchanged, "unchanged"),
         (report.deleted, if report.dry_run { "would be deleted" } else { "deleted" }),
-        (report.left_out, "left out that are no files"),
+        (report.left_out, "left out because they are not files"),
         (report.failed, "failed"),
     ] {
         if count > 0 {

@@ -1,7 +1,7 @@
-//! `best.toml`: the configuration that was found, to be used by `s3tune cp --config` and read by people.
+//! `best.toml`: the configuration that was found, for `s3tune cp --config` and for people.
 //!
-//! One `key = value` a line under boto3's names, in the order given. TOML has no null: a parameter without a value is a
-//! comment that says so, and its reader's default applies.
+//! One `key = value` per line under boto3's names, in the given order. TOML has no null: a parameter without a value is
+//! a comment, and the reader's default applies.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use super::file::{WriteError, write_whole};
 /// The origin of a configuration: the comment on top of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// One statement a line, as `found for s3://bucket/key (3 GiB) on 16 cores`.
+    /// One statement per line, such as `found for s3://bucket/key (3 GiB) on 16 cores`.
     pub lines: Vec<String>,
 }
 
-/// Why a configuration could not be written.
+/// The reason why a configuration could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BestError {
@@ -28,7 +28,7 @@ pub enum BestError {
         /// Its value.
         value: Value,
     },
-    /// TOML's whole numbers are of 64 bits with a sign.
+    /// TOML's whole numbers have 64 bits with a sign.
     #[error("write the configuration: {key} is {value}, but a whole number in TOML is at most {}", i64::MAX)]
     TooLarge {
         /// The parameter.
@@ -52,7 +52,7 @@ pub enum BestError {
 /// Writes [`best_toml`] to `path`, whole or not at all.
 ///
 /// # Errors
-/// When a value has no place in TOML, and when the file cannot be written.
+/// TOML cannot hold a value, or the file cannot be written.
 pub fn write_best<'a>(
     path: &Path,
     origin: &Origin,
@@ -80,7 +80,7 @@ pub fn write_best<'a>(
 /// ```
 ///
 /// # Errors
-/// When a value has no place in TOML: a list, a table, a whole number beyond 64 bits with a sign.
+/// TOML cannot hold a value: a list, a table, or a whole number beyond 64 bits with a sign.
 pub fn best_toml<'a>(
     origin: &Origin,
     configuration: impl IntoIterator<Item = (&'a str, &'a Value)>,
@@ -107,7 +107,7 @@ pub fn best_toml<'a>(
     Ok(text)
 }
 
-/// A comment of one line, even of a text with several: an object's key may hold a line feed.
+/// The text as comment lines: an object's key may hold a line feed.
 fn comment(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("# {line}").trim_end().to_owned() + "\n"

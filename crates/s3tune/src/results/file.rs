@@ -1,10 +1,10 @@
-//! Files that appear whole or not at all: written beside their place, flushed to the disk, then renamed into it.
+//! Files that appear whole or not at all: they are written beside their place, flushed to the disk, and then renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Why a file of the run's folder could not be written. An earlier file at its path is still there.
+/// The reason why a file of the run's folder could not be written. An earlier file at its path remains.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -17,17 +17,17 @@ pub enum WriteError {
     /// The operating system refused.
     #[error("write {}: {source}", path.display())]
     Io {
-        /// The file that was to be.
+        /// The path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
 }
 
-/// Replaces the file at `path` by one that holds `bytes`. The folder has to exist.
+/// Replaces the file at `path` by a file with these `bytes`. The folder must exist.
 ///
-/// The temporary file's name carries the process id: two processes that write the same path do not mix their bytes, and
-/// the later rename wins.
+/// The temporary file's name contains the process id. Two processes that write the same path therefore do not mix their
+/// bytes, and the later rename wins.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let name = path.file_name().ok_or_else(|| WriteError::NoFileName { path: path.to_owned() })?;
     let mut temporary_name = std::ffi::OsString::from(".");

@@ -1,8 +1,8 @@
-//! `report.html`: the findings, their certainty, and the measurements, on one page that needs nothing else.
+//! `report.html`: the findings, their certainty and the measurements, on one self-contained page.
 //!
-//! Plain inputs are here; `html` writes the page's text, `charts` chooses the contents of the pictures, `influence`
-//! does both for the parameters, `tunekit::drawing` draws. The page runs no script, loads nothing, follows the reader's
-//! light or dark setting, and every text from outside is escaped.
+//! This file has the plain inputs; `html` writes the page's text, `charts` chooses the contents of the pictures,
+//! `influence` does both for the parameters, and `tunekit::drawing` draws. The page runs no script, loads nothing, and
+//! follows the reader's light or dark setting. Every text from outside is escaped.
 
 mod charts;
 mod html;
@@ -14,7 +14,7 @@ use tunekit::drawing::PictureError;
 
 use super::file::{WriteError, write_whole};
 
-/// The input of a report. Only pictures and words are computed from it; less of the metric is better.
+/// The input of a report, which the page shows in pictures and words. Lower values of the metric are better.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportInput {
     /// The object, as `s3://bucket/key`.
@@ -23,11 +23,12 @@ pub struct ReportInput {
     pub object_bytes: u64,
     /// The metric, in words: `download time`.
     pub metric: String,
-    /// Its unit: `s`. With seconds the headline tells the throughput, too.
+    /// Its unit: `s`. For seconds the headline also states the throughput.
     pub unit: String,
-    /// The final comparison, measured after the search, or the reason why there is none, as a fragment of a sentence.
+    /// The final comparison, which was measured after the search; or the reason why there is none, as a fragment of a
+    /// sentence.
     pub comparison: Result<Comparison, String>,
-    /// The configuration without tuning: its name, and its mean as far as it is known.
+    /// The configuration without tuning: its name and its mean, if the mean is known.
     pub reference: Option<(String, f64)>,
     /// Every trial, in the order in which they finished.
     pub trials: Vec<TrialRow>,
@@ -37,9 +38,9 @@ pub struct ReportInput {
     pub parameters: Vec<Parameter>,
     /// The influence of the parameters, or the reason why it is unknown, as a fragment of a sentence.
     pub influence: Result<Influence, String>,
-    /// The parameters of which a test says that they have no measurable effect.
+    /// The parameters that, by a test, have no measurable effect.
     pub without_effect: Vec<String>,
-    /// The configuration found, in full, beside those it is compared with.
+    /// The full configuration that was found, beside those that it was compared with.
     pub configuration: Configurations,
     /// The conditions of the measurement, as name and value: object, network, engine, seed, cores, the end of the
     /// search.
@@ -70,11 +71,11 @@ pub struct Against {
     pub ci95: [f64; 2],
 }
 
-/// The role of an arm, which gives it its colour in pictures.
+/// The role of an arm, which sets its colour in pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArmKind {
-    /// Another configuration than the engine's default that people know.
+    /// A well-known configuration that is not the engine's default.
     Baseline,
     /// The configuration without tuning.
     Default,
@@ -93,7 +94,7 @@ pub struct Arm {
     pub measurements: Vec<f64>,
     /// Their mean.
     pub mean: f64,
-    /// The mean's 95 % confidence interval; none where there are too few measurements for one.
+    /// The mean's 95 % confidence interval; none if there are too few measurements.
     pub ci95: Option<[f64; 2]>,
 }
 
@@ -108,7 +109,8 @@ pub struct TrialRow {
     pub outcome: Outcome,
     /// Number of its measurements.
     pub measurements: u64,
-    /// Its configuration: a value for each of [`ReportInput::parameters`], in their order; none where it has none.
+    /// Its configuration: a value for each of [`ReportInput::parameters`], in their order; none for a parameter without
+    /// a value.
     pub config: Vec<Option<ParameterValue>>,
 }
 
@@ -122,11 +124,11 @@ pub enum Outcome {
     Stopped(f64),
     /// Left paused by the scheduler: the mean until then.
     Paused(f64),
-    /// Cut off with the run: the mean until then.
+    /// Interrupted with the run: the mean until then.
     Interrupted(f64),
-    /// Ended because it could no longer be good: it is at least this.
+    /// Cut off because it could no longer be good: a lower bound of its value.
     AtLeast(f64),
-    /// No value, and why.
+    /// Failed: the reason.
     Failed(String),
 }
 
@@ -150,9 +152,9 @@ pub struct Parameter {
     pub name: String,
     /// The format of its numbers.
     pub unit: ParameterUnit,
-    /// Whether the space is logarithmic in it: so is its axis.
+    /// Whether its domain, and so its axis, is logarithmic.
     pub log: bool,
-    /// Its value in the configuration one would use without tuning.
+    /// Its value in the configuration without tuning.
     pub before: Option<ParameterValue>,
 }
 
@@ -180,20 +182,20 @@ pub enum ParameterValue {
 /// The influence of the parameters on the metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Influence {
-    /// Number of measured configurations it was learned from.
+    /// The number of measured configurations behind it.
     pub configurations: u64,
-    /// The model it was read off, in words: `a random forest`.
+    /// The model from which it was computed, in words: `a random forest`.
     pub surface: String,
-    /// Share of the metric's variation over the space that the model is thought to know, 0 to 1.
+    /// The estimated share of the metric's variation over the space that the model explains, 0 to 1.
     pub known: f64,
-    /// The shares of every parameter and of pairs, the largest first.
+    /// The shares of the parameters and of pairs, the largest first.
     pub shares: Vec<Share>,
-    /// One for each parameter, in the order in which they are shown.
+    /// A curve for each parameter, in the order in which they are shown.
     pub curves: Vec<Curve>,
 }
 
-/// The share of the metric's variation over the space that a parameter accounts for, or a pair beyond the shares of
-/// each.
+/// The share of the metric's variation over the space that a parameter explains, or that a pair explains beyond the
+/// shares of its two parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Share {
     /// One name, or two.
@@ -229,11 +231,11 @@ pub struct CurvePoint {
 pub struct Configurations {
     /// Their names. The last is the one that was found.
     pub names: Vec<String>,
-    /// A parameter each, with its value in each configuration.
+    /// A row per parameter, with its value in each configuration.
     pub rows: Vec<(String, Vec<String>)>,
 }
 
-/// Why a report could not be written.
+/// The reason why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -248,12 +250,12 @@ pub enum ReportError {
 /// Writes [`report_html`] to `path`, whole or not at all.
 ///
 /// # Errors
-/// When a picture cannot be drawn, and when the file cannot be written.
+/// A picture cannot be drawn, or the file cannot be written.
 pub fn write_report(path: &Path, input: &ReportInput) -> Result<(), ReportError> {
     Ok(write_whole(path, report_html(input)?.as_bytes())?)
 }
 
-/// The page. Values that are not finite are listed in its tables and left out of its pictures.
+/// The page. Its tables list values that are not finite; its pictures leave them out.
 ///
 /// # Errors
 /// When a picture cannot be drawn.

@@ -1,7 +1,7 @@
-//! `summary.json`: the outcome of a run for programs, in a schema that is a contract.
+//! `summary.json`: the outcome of a run for programs, in a stable schema.
 //!
-//! The fields are those of the command line's documentation, in its order. A field added later is ignored by older
-//! readers; a changed meaning gets a new schema number, and older readers refuse it.
+//! The documentation of the command line lists the fields in this order. Older readers ignore a field that was added
+//! later. A field whose meaning changes gets a new schema number, which older readers refuse.
 
 use std::fs;
 use std::io;
@@ -52,13 +52,13 @@ pub struct Summary {
     pub metric: String,
     /// The unit of [`Measured::mean`].
     pub unit: String,
-    /// boto3's defaults, or the engine's where it has none of boto3's parameters.
+    /// boto3's defaults, or the engine's if it has none of boto3's parameters.
     pub baseline: Measured,
     /// The engine's behaviour without configuration.
     pub engine_default: Measured,
     /// The configuration that the search found.
     pub best: Measured,
-    /// `1 - best.mean / baseline.mean`: 0.4 is 40 % less time. Negative when the best found is worse.
+    /// `1 - best.mean / baseline.mean`: 0.4 is 40 % less time. Negative if the best is worse.
     pub improvement: f64,
     /// The 95 % confidence interval of `improvement`, lower end first.
     pub improvement_ci95: [f64; 2],
@@ -72,9 +72,9 @@ pub struct Summary {
     pub trials: u64,
     /// Downloads that were timed, over all trials and the final comparison.
     pub measurements: u64,
-    /// Wall-clock seconds from the first trial's start to the last one's end.
+    /// Wall-clock seconds from the start of the first trial to the end of the last.
     pub search_seconds: f64,
-    /// Bytes of the downloads that were timed, repetitions counted. Downloads that were cut off are not among them.
+    /// Bytes of the downloads that were timed, repetitions included. Downloads that were cut off are not counted.
     pub bytes_moved: u64,
     /// Size of the object.
     pub object_bytes: u64,
@@ -86,7 +86,7 @@ pub struct Summary {
     pub stopped_by: String,
 }
 
-/// A configuration and how it did.
+/// A configuration and its measurements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Parameter names and values, in the order of the space.
@@ -100,7 +100,7 @@ pub struct Measured {
 /// The time that [`Summary::best`] saves against another configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Versus {
-    /// `1 - best.mean / other.mean`; negative where the best found takes longer.
+    /// `1 - best.mean / other.mean`; negative if the best takes longer.
     pub improvement: f64,
     /// Its 95 % confidence interval, lower end first.
     pub ci95: [f64; 2],
@@ -124,14 +124,14 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recommended {
-    /// The one that was found: it is proven to be faster than the engine's default.
+    /// The configuration that was found: it is proven to be faster than the engine's default.
     Best,
     /// The engine's default: nothing better is proven.
     EngineDefault,
 }
 
 impl Verdict {
-    /// The verdict of an interval of improvements.
+    /// The verdict for an interval of the improvement.
     #[must_use]
     pub fn of([low, high]: [f64; 2]) -> Self {
         match (low > 0.0, high < 0.0) {
@@ -141,7 +141,7 @@ impl Verdict {
         }
     }
 
-    /// The configuration to use then.
+    /// The configuration to use after this verdict.
     #[must_use]
     pub fn recommended(self) -> Recommended {
         match self {
@@ -186,7 +186,7 @@ pub struct UnsupportedSchema {
     pub found: u64,
 }
 
-/// Why a summary could not be written.
+/// The reason why a summary could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaveError {
@@ -206,7 +206,7 @@ pub enum SaveError {
     Write(#[from] WriteError),
 }
 
-/// Why a summary could not be read.
+/// The reason why a summary could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -240,8 +240,7 @@ impl Summary {
     /// Writes the summary as indented JSON, whole or not at all.
     ///
     /// # Errors
-    /// When a number is not finite (a file with `null` in its place would not load), and when the file cannot be
-    /// written.
+    /// A number is not finite (a file with `null` in its place would not load), or the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), SaveError> {
         let numbers = [
             ("baseline.mean", self.baseline.mean),
@@ -266,10 +265,10 @@ impl Summary {
     /// Reads a summary that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// When the file cannot be read, is of another schema, or is no summary; each names the file, and the last one line
-    /// and column.
+    /// The file cannot be read, has another schema, or is not a summary. Each error names the file; the last also names
+    /// line and column.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        /// Read first, so that another version's file is told apart from a broken one.
+        /// Read first, to distinguish a file of another version from a damaged one.
         #[derive(Deserialize)]
         struct Version {
             schema: u64,

@@ -17,7 +17,7 @@ pub(crate) enum Role {
     Best,
 }
 
-/// A configuration to measure. One with several roles is measured once for all of them.
+/// A configuration to measure. A configuration with several roles is measured once for all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Arm {
     /// Its role.
@@ -45,7 +45,7 @@ impl Arm {
     }
 }
 
-/// The configurations that are there without a search, each with all parameters of the engine.
+/// The configurations that are known without a search, each with all parameters of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct References {
     /// The engine's behaviour when nobody configures it.
@@ -91,7 +91,7 @@ pub(crate) fn in_space(space: &Space, config: &Config) -> Config {
     })
 }
 
-/// The same, with the switch that makes numbers bounds: without it they would be read as fixed ones.
+/// The same values with the switch that makes numbers bounds: without the switch a reader would take them as exact.
 pub(crate) fn shown_in_space(space: &Space, config: &Config) -> Config {
     let inside = in_space(space, config);
     if config.bool(ADAPTIVE) == Some(true) { inside.with(ADAPTIVE, true) } else { inside }

@@ -1,4 +1,4 @@
-//! The limits of a study's traffic and cost, as pure rules: on a real bucket every byte and every request has a price.
+//! The limits on a study's traffic and cost, as pure rules: on a real bucket every byte and every request has a price.
 
 use tunekit::Config;
 
@@ -7,21 +7,22 @@ use super::rounds::FEWEST;
 use crate::engines::{ADAPTIVE, Knob};
 use crate::size::ByteSize;
 
-/// A request's share of an object where nothing says how the engine cuts it: the default part of AWS's tools.
+/// The bytes of a request if the engine's part size is unknown: the default part size of AWS's tools.
 const PART_BYTES: u64 = 8 << 20;
 const BYTES_PER_GB: f64 = 1e9;
 
 /// The limits, as their flags are called.
 pub(crate) const LIMITS: [&str; 3] = ["max_bytes", "max_requests", "max_cost"];
 
-/// The limits of a study, the final comparison included. Retries are not counted: they are not known beforehand.
+/// The limits of a study, the final comparison included. Retries are not counted, because their number is not known
+/// beforehand.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Budget {
-    /// Most bytes to download.
+    /// The limit on downloaded bytes.
     pub max_bytes: Option<u64>,
-    /// Most requests to make, about.
+    /// The approximate limit on requests.
     pub max_requests: Option<u64>,
-    /// Most money to spend, about, in the currency of the prices.
+    /// The approximate limit on cost, in the currency of the prices.
     pub max_cost: Option<f64>,
     /// The price of 1,000 requests.
     pub price_per_1000_requests: f64,
@@ -29,7 +30,7 @@ pub struct Budget {
     pub price_per_gb: f64,
 }
 
-/// The traffic of downloads, past or to come.
+/// The traffic of past or future downloads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Bytes.
@@ -39,7 +40,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// One download of an object of so many bytes with a configuration, given in full.
+    /// The traffic of one download of an object of this size with a complete configuration.
     pub(crate) fn download(knobs: &[Knob], config: &Config, bytes: u64) -> Self {
         let size = |boto3: &str| {
             let knob = knobs.iter().find(|knob| knob.boto3.as_deref() == Some(boto3))?;
@@ -63,8 +64,8 @@ impl Spent {
     }
 }
 
-/// The part of a budget that the comparison needs, as far as it is known. Each of its rounds has the references and the
-/// configuration that is found, which may be the dearest one that is tried.
+/// The part of a budget that the comparison needs, as far as it is known. Each round of the comparison downloads with
+/// the references and with the configuration that is found, which may be the most expensive one of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reserve {
     references: Spent,
@@ -72,7 +73,8 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// Before anything is tried: the configuration found is taken to cost as much as the dearer reference.
+    /// The estimate before the search: the configuration found is assumed to cost as much as the more expensive
+    /// reference.
     pub(crate) fn of(references: &References, cost: impl Fn(&Config) -> Spent) -> Self {
         let (baseline, default) = (cost(&references.baseline), cost(&references.engine_default));
         let one = references.baseline == references.engine_default;
@@ -80,7 +82,7 @@ impl Reserve {
         Self { references, dearest: baseline }.with(default)
     }
 
-    /// With a configuration that is tried, a download of which costs so much.
+    /// The estimate after the trial of a configuration, one download of which costs `one`.
     pub(crate) fn with(self, one: Spent) -> Self {
         let (bytes, requests) = (self.dearest.bytes.max(one.bytes), self.dearest.requests.max(one.requests));
         Self { dearest: Spent { bytes, requests }, ..self }
@@ -104,7 +106,7 @@ impl Budget {
             + spent.bytes as f64 / BYTES_PER_GB * self.price_per_gb
     }
 
-    /// The limit that so much exceeds, as its flag is called.
+    /// The limit that this traffic exceeds, by the name of its flag.
     pub(crate) fn exceeded_by(&self, spent: Spent) -> Option<&'static str> {
         if self.max_bytes.is_some_and(|most| spent.bytes > most) {
             Some("max_bytes")
@@ -117,19 +119,19 @@ impl Budget {
         }
     }
 
-    /// Number of rounds of so much each that are left after `spent`, at most `most`.
+    /// The number of rounds of this traffic that the budget allows after `spent`, at most `most`.
     pub(crate) fn rounds_left(&self, spent: Spent, round: Spent, most: usize) -> usize {
         (1..=most).rev().find(|rounds| self.exceeded_by(spent.plus(round.times(*rounds as u64))).is_none()).unwrap_or(0)
     }
 
-    /// An amount in words, with its cost where there are prices.
+    /// An amount in words, with its cost if there are prices.
     pub(crate) fn in_words(&self, spent: Spent) -> String {
         let amount = format!("{} in about {} requests", ByteSize(spent.bytes), spent.requests);
         let cost = self.cost(spent);
         if cost > 0.0 { format!("{amount}, a cost of about {cost:.2}") } else { amount }
     }
 
-    /// The limits in words; empty where there are none.
+    /// The limits in words; empty if there are none.
     pub(crate) fn limits(&self) -> String {
         let limits = [
             self.max_bytes.map(|most| format!("--max-bytes {}", ByteSize(most))),

@@ -1,7 +1,8 @@
-//! The final comparison: baseline, engine's default and the best one found, measured again in turn after the search.
+//! The final comparison: after the search, the baseline, the engine's default and the best configuration are measured
+//! again in turn.
 //!
-//! The search's own figure for the best one is too good, for that was chosen for being low. These measurements had no
-//! say in the choice.
+//! The search's own figure for the best configuration is too good, because the search chose the configuration by that
+//! figure. The measurements of the comparison did not influence the choice.
 
 use std::error::Error;
 use std::time::Duration;
@@ -58,7 +59,7 @@ async fn measure(bench: &Bench, config: &Config, limit: Duration, show: &Show) -
             Ok(Ok(took)) => return Ok(took.as_secs_f64()),
             // One hiccup of the network is not worth the search that came before.
             Ok(Err(MeasureError::Transfer(error))) if tries > 0 => {
-                show.line(format!("a download of the comparison failed, once more: {}", chain(&error)));
+                show.line(format!("a download of the comparison failed and is repeated: {}", chain(&error)));
             }
             Ok(Err(error)) => return Err(failed(&error)),
             Err(_) => {
@@ -74,20 +75,20 @@ async fn measure(bench: &Bench, config: &Config, limit: Duration, show: &Show) -
 /// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Improvements {
-    /// Best against baseline.
+    /// The best configuration against the baseline.
     pub(crate) over_baseline: Improvement,
-    /// Best against the engine's default.
+    /// The best configuration against the engine's default.
     pub(crate) over_default: Improvement,
     /// The engine's default against the baseline: the gain without any tuning.
     pub(crate) default_over_baseline: Improvement,
-    /// Whether one of them rests on the ratios' logarithms, because the means leave no interval.
+    /// Whether at least one of them uses the logarithms of the ratios, because the means give no interval.
     pub(crate) by_ratios: bool,
 }
 
 impl Improvements {
     /// # Errors
     ///
-    /// [`Failure::Work`] where there are too few measurements.
+    /// [`Failure::Work`] if there are too few measurements.
     pub(crate) fn of(comparison: &Comparison) -> Result<Self, Failure> {
         let [baseline, default, best] = [Role::Baseline, Role::EngineDefault, Role::Best];
         let mut by_ratios = false;
@@ -98,8 +99,8 @@ impl Improvements {
     }
 }
 
-/// By how much `candidate` takes less time than `other`. Nothing where both are one arm: a configuration does not
-/// differ from itself. `by_ratios` is set where the means leave no interval, because a download or two stood still.
+/// The share of time that `candidate` saves against `other`; zero if both are the same arm. `by_ratios` is set if the
+/// means give no interval because a few downloads stalled.
 fn improvement(
     comparison: &Comparison,
     other: Role,
@@ -121,7 +122,7 @@ fn improvement(
     improvement.map_err(|error| Failure::work("compare", &error))
 }
 
-/// The arithmetic mean; NaN of nothing.
+/// The arithmetic mean; NaN without samples.
 pub(crate) fn mean(samples: &[f64]) -> f64 {
     samples.iter().sum::<f64>() / samples.len() as f64
 }

@@ -1,8 +1,8 @@
-//! `comparison.jsonl`: the downloads of the final comparison, each written down before the next begins, so that a
-//! comparison that was interrupted goes on, and a finished one is not made again.
+//! `comparison.jsonl`: the downloads of the final comparison. Each is written before the next begins, so that an
+//! interrupted comparison can continue, and a finished one is not repeated.
 //!
-//! A line says which arms are compared, how the search before it ended, or how long a download took. Later arms begin
-//! a new comparison; the downloads of earlier ones stay in the file.
+//! A line holds the compared arms, the end of the search, or the time of a download. Later arms begin a new comparison;
+//! the downloads of earlier comparisons stay in the file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -30,7 +30,7 @@ enum Line {
 /// The end of the search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SearchEnd {
-    /// The limit that ended it, as its flag is called.
+    /// The limit that ended it, by the name of its flag.
     pub(crate) stopped_by: String,
     /// Its wall-clock seconds, all sessions together.
     pub(crate) seconds: f64,
@@ -73,7 +73,7 @@ impl Comparison {
     }
 }
 
-/// All that the file says.
+/// The content of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Contents {
     /// The comparisons before the last one.
@@ -82,12 +82,12 @@ pub(crate) struct Contents {
     pub(crate) last: Option<Comparison>,
     /// The end of the search before it.
     pub(crate) search: Option<SearchEnd>,
-    /// Bytes of whole lines; those behind are of a line that was torn.
+    /// The bytes of the complete lines; later bytes belong to an incomplete line.
     whole_bytes: usize,
 }
 
 impl Contents {
-    /// Reads the file in `folder`; nothing where there is none.
+    /// Reads the file in `folder`; without a file, the content is empty.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Contents {
                 Line::Download { arm, at_s, seconds } => {
                     let last = this.last.as_mut().ok_or_else(|| wrong("a download before any arms".to_owned()))?;
                     if arm >= last.arms.len() || !(seconds > 0.0 && seconds.is_finite() && at_s.is_finite()) {
-                        return Err(wrong(format!("arm {arm} in {seconds} s at {at_s} s is no download")));
+                        return Err(wrong(format!("arm {arm} in {seconds} s at {at_s} s is not a download")));
                     }
                     last.downloads.push(Download { arm, at_s, seconds });
                 }
@@ -148,7 +148,7 @@ pub(crate) struct ComparisonFile {
 }
 
 impl ComparisonFile {
-    /// Opens or makes the file in `folder`, for a comparison of `arms` after a search that ended so. Earlier
+    /// Opens or creates the file in `folder`, for a comparison of `arms` after a search with this end. Earlier
     /// measurements of the same arms count.
     ///
     /// # Errors
@@ -178,11 +178,11 @@ impl ComparisonFile {
         self.contents.last.as_ref().expect("an open file has arms")
     }
 
-    /// Writes a download down.
+    /// Appends a download.
     ///
     /// # Errors
     ///
-    /// [`Failure::Work`] when the disk does not take it; the file is as it was.
+    /// [`Failure::Work`] if the write fails; the file is unchanged.
     pub(crate) fn add(&mut self, download: Download) -> Result<(), Failure> {
         let Download { arm, at_s, seconds } = download;
         self.append(&Line::Download { arm, at_s, seconds })?;

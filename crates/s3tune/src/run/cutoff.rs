@@ -1,9 +1,9 @@
-//! When a download of the search is hopeless: a pure rule over how long it runs and how far it is.
+//! The test for a hopeless download of the search: a pure rule over the time and the progress of the download.
 //!
-//! The search looks for configurations that are faster than the best so far. A configuration seven times as slow tells
-//! that within a fraction of its time, and waiting for the rest buys nothing: in the AWS sample's own space 39 of 60
-//! seconds of search went into two such configurations. A download that is cut off is no failure: it took at least so
-//! long.
+//! The search looks for configurations that are faster than the best so far. A configuration that takes seven times as
+//! long shows this within a fraction of its time, and waiting for its end gains nothing: in the AWS sample's own space
+//! 39 of 60 seconds of search went into two such configurations. A download that is cut off is not a failure: its time
+//! so far is a lower bound.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use tokio::time::Instant;
 
 use crate::engines::{Gauge, Underway};
 
-/// A download shorter than this many times the best is waited for: noise alone makes some of them.
+/// A download shorter than this multiple of the best time is never cut off, because noise alone can cause it.
 const PATIENCE: f64 = 1.5;
-/// A download that is going to end before this many times the best is waited for, too: its value tells more than a
+/// A download that will end before this multiple of the best time is not cut off either: its value tells more than a
 /// bound.
 const NEARLY: f64 = 2.0;
-/// The time between two questions to the rule.
+/// The time between two tests.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Whether a download that was measured for `elapsed` can no longer be as fast as the best, which takes `best_seconds`
-/// on average. `fraction` of its bytes is there, as far as that is known.
+/// Whether a download that has run for `elapsed` can no longer be as fast as the best, which takes `best_seconds` on
+/// average. `fraction` is the share of its bytes that has arrived, if it is known.
 pub(crate) fn is_hopeless(elapsed: Duration, fraction: Option<f64>, best_seconds: f64) -> bool {
     let elapsed = elapsed.as_secs_f64();
     if elapsed < PATIENCE * best_seconds {
         return false;
     }
     match fraction {
-        // At the rate so far. All bytes there, or none, says nothing about the rest.
+        // The estimate by the rate so far. If all bytes have arrived, or none, there is no estimate.
         Some(fraction) if fraction > 0.0 && fraction < 1.0 => {
             elapsed / fraction > NEARLY * best_seconds || elapsed >= NEARLY * best_seconds
         }
@@ -35,8 +35,8 @@ pub(crate) fn is_hopeless(elapsed: Duration, fraction: Option<f64>, best_seconds
     }
 }
 
-/// Waits until the download behind `gauge` is hopeless, and says how much of its time had passed at least. It never
-/// ends where there is nothing to beat, or the measured part of the download has ended.
+/// Waits until the download behind `gauge` is hopeless, and returns a lower bound of its time. The future never ends if
+/// there is no best time to beat, or if the measured part of the download has ended.
 pub(crate) async fn hopeless(gauge: &Gauge, best_seconds: Option<f64>) -> Duration {
     let Some(best_seconds) = best_seconds else { return std::future::pending().await };
     let patience = Duration::from_secs_f64((PATIENCE * best_seconds).min(1e6));

@@ -1,4 +1,4 @@
-//! A run's folder: whose it is, and the files it is left with.
+//! A run's folder: the check of its owner, and the files that the run leaves in it.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -20,7 +20,7 @@ use crate::results::{Origin, Recommended, ReportInput, Summary, write_best, writ
 use crate::show::{percent, seconds};
 use crate::size::ByteSize;
 
-/// The files that a run writes, beside the one that makes the folder its own.
+/// The files that a run writes, beside the file that marks the folder as its own.
 const FILES: [&str; 11] = [
     JOURNAL_NAME,
     comparison::NAME,
@@ -35,7 +35,7 @@ const FILES: [&str; 11] = [
     "report.html",
 ];
 
-/// Refuses a folder that no run has begun in, and that has a file by the name of one of a run's.
+/// Refuses a folder without a run that has a file with the name of one of a run's files.
 fn refuse_strangers_files(path: &Path) -> Result<(), Failure> {
     match FILES.into_iter().find(|name| fs::symlink_metadata(path.join(name)).is_ok()) {
         Some(name) => Err(Failure::usage(format!(
@@ -57,8 +57,8 @@ pub(crate) struct Folder {
     _held: Option<Arc<Held>>,
 }
 
-/// A lock on the folder, from before the search until the report is written. The journal has its own, which ends with
-/// the search; two comparisons at a time would measure each other.
+/// A lock on the folder, from before the search until the report is written. The journal's own lock ends with the
+/// search, and two comparisons at the same time would disturb each other's measurements.
 #[derive(Debug)]
 struct Held(File);
 
@@ -71,7 +71,7 @@ impl Held {
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(Failure::Work(format!(
-                "--out {}: another process runs in this folder; wait for its end, or choose another --out",
+                "--out {}: another process runs in this folder; wait until it ends, or choose another --out",
                 folder.display()
             ))),
             Err(TryLockError::Error(error)) => Err(Failure::work(&doing(), &error)),
@@ -87,12 +87,13 @@ impl Drop for Held {
 }
 
 impl Folder {
-    /// Makes the folder, or goes on in one that this run began.
+    /// Creates the folder, or continues in a folder that this run began.
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for a folder of another run, for one that is no run's and has a file that a run would
-    /// overwrite, and for a file; [`Failure::Work`] for one that cannot be written or that another process runs in.
+    /// [`Failure::Usage`] for a folder of another run, for a folder without a run that has a file that a run would
+    /// overwrite, and for a path that is a file. [`Failure::Work`] for a folder that cannot be written, or that another
+    /// process uses.
     pub(crate) fn open(path: &Path, identity: &Identity, names: Names) -> Result<Self, Failure> {
         let doing = format!("write the results' folder {}", path.display());
         let found = Identity::read(path)?;
@@ -116,15 +117,15 @@ impl Folder {
         Ok(Self { _held: Some(Arc::new(Held::lock(path)?)), ..Self::existing(path, names) })
     }
 
-    /// A folder that is there, in which nothing is measured.
+    /// An existing folder, without a lock, because nothing is measured in it.
     pub(crate) fn existing(path: &Path, names: Names) -> Self {
         Self { path: path.to_owned(), names, _held: None }
     }
 
-    /// Sees that the journal is of the study that `setup` describes, or of none yet, and that no other process writes
-    /// it.
+    /// Checks that the journal is empty or belongs to the study that `setup` describes, and that no other process
+    /// writes it.
     pub(crate) fn check_journal(&self, setup: &Setup) -> Result<(), Failure> {
-        let doing = "go on from the journal";
+        let doing = "continue from the journal";
         let journal = StudyJournal::open(self.journal()).map_err(|error| Failure::work(doing, &error))?;
         let asked = setup.header().map_err(|error| Failure::work("begin the search", &error))?;
         journal.check(&asked).map_err(|error| match error {
@@ -140,12 +141,12 @@ impl Folder {
         &self.path
     }
 
-    /// The journal's path; the file need not be there yet.
+    /// The journal's path; the file need not exist yet.
     pub(crate) fn journal(&self) -> PathBuf {
         self.path.join(JOURNAL_NAME)
     }
 
-    /// `results` and `measurements`, each as CSV and as Parquet: a row a trial, and a row a download.
+    /// Writes `results` (a row per trial) and `measurements` (a row per download), each as CSV and as Parquet.
     pub(crate) fn save_tables(&self, experiment: &Experiment, comparisons: &Contents) -> Result<(), Failure> {
         self.save_table("results", &results(experiment, self.names))?;
         self.save_table("measurements", &measurements(experiment, comparisons, self.names))

@@ -1,4 +1,4 @@
-//! The subject of a run, as its folder's `run.json` has it.
+//! The subject of a run, which its folder's `run.json` holds.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,14 +14,14 @@ use crate::failure::Failure;
 use crate::measure::Bench;
 use crate::results::{WriteError, write_whole};
 
-/// Beside the journal, which knows parameters and seed but not the object.
+/// The file beside the journal; the journal holds parameters and seed, but not the object.
 pub(super) const IDENTITY: &str = "run.json";
 /// A fact in which two runs may differ.
 const VERSION: &str = "engine's version";
-/// Shown of facts that an older file does not have.
+/// Shown for facts that an older file does not have.
 const UNKNOWN: &str = "unknown";
 
-/// Everything that must be the same for measurements to be comparable, and that a report tells.
+/// The facts that must be the same for measurements to be comparable, and that a report states.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     schema: u32,
@@ -30,17 +30,18 @@ pub(crate) struct Identity {
     e_tag: Option<String>,
     pub(crate) network: String,
     pub(crate) engine: String,
-    /// A checksum of how another program is started. The text itself may hold secrets, in a variable or a file.
+    /// A checksum of the command, the variables and the files of another program. The texts themselves may hold
+    /// secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     program_crc64nvme: Option<String>,
-    /// The version that the engine prints; unknown of a program that is not asked, and in older files.
+    /// The version that the engine prints; unknown for a program without a check command, and in older files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     engine_version: Option<String>,
     /// The machine that began the run; unknown in older files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     machine: Option<Machine>,
     pub(crate) n_downloads: u32,
-    /// Whether the tables' columns have Syne Tune's names. It is told to later reports, and not compared.
+    /// Whether the tables' columns have Syne Tune's names. Later reports use it; it is not compared.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) syne_tune_names: bool,
     /// The engine's parameters. Exports and reports need them for an engine that is a file of the user's.
@@ -49,10 +50,10 @@ pub(crate) struct Identity {
     pub(crate) references: References,
 }
 
-/// The machine that measures. It is told, and not compared.
+/// The machine that measures. Reports state it; it is not compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Machine {
-    /// Processors that the run may use, where the system tells.
+    /// The processors that the run may use, if the system reports them.
     #[serde(default)]
     cores: Option<u64>,
     /// The folder of the downloads.
@@ -67,7 +68,7 @@ impl Machine {
 }
 
 impl Identity {
-    /// The version of the file. Another one is refused: its measurements may mean something else.
+    /// The version of the file. Another version is refused, because its measurements may have another meaning.
     const SCHEMA: u32 = 2;
 
     pub(crate) fn of(plan: &Plan, bench: &Bench) -> Self {
@@ -88,7 +89,7 @@ impl Identity {
         }
     }
 
-    /// Reads it from a folder; `None` where there is none.
+    /// Reads it from a folder; `None` if there is none.
     ///
     /// # Errors
     ///
@@ -158,12 +159,12 @@ impl Identity {
         if self.references.baseline_is_boto3 { "boto3's defaults".to_owned() } else { self.default_name() }
     }
 
-    /// Whether the baseline is another configuration than the engine's default. If not, it is told once.
+    /// Whether the baseline is another configuration than the engine's default. If not, it is shown once.
     pub(crate) fn has_own_baseline(&self) -> bool {
         self.references.baseline_is_boto3 && self.references.baseline != self.references.engine_default
     }
 
-    /// The engine with its version, where that is known.
+    /// The engine with its version, if it is known.
     pub(crate) fn engine_in_words(&self) -> String {
         match &self.engine_version {
             // Most programs begin with their name.
@@ -184,7 +185,7 @@ impl Identity {
         self.machine.as_ref().map_or_else(|| UNKNOWN.to_owned(), |machine| machine.folder.clone())
     }
 
-    /// The engine in a word: of a command its program.
+    /// The engine's short name: for a command, the name of its program.
     pub(crate) fn engine_name(&self) -> &str {
         self.engine.split_whitespace().next().unwrap_or("the engine")
     }

@@ -1,4 +1,4 @@
-//! The influence of the parameters, read off the search's own model, which is made again from the journal.
+//! The influence of the parameters, computed from the search's own model, which is rebuilt from the journal.
 
 use tunekit::results::{ImportanceError, Importances, PartialDependence, Surface};
 use tunekit::{Study, Value};
@@ -16,11 +16,11 @@ pub(crate) struct Explained {
     pub(crate) curves: Vec<PartialDependence>,
 }
 
-/// Explains a study, or says why nothing can be said. It computes for a while: hundreds of milliseconds of a hundred
+/// Explains a study, or returns the reason why it cannot. The computation takes hundreds of milliseconds for a hundred
 /// trials.
 ///
-/// A study made again has the searcher of the search, and so its model, where it has one: the report is then about the
-/// search's own model.
+/// A study rebuilt from the journal has the searcher of the search and, if the searcher has a model, that model: the
+/// report then describes the search's own model.
 pub(crate) fn explain(study: &Study) -> Result<Explained, ImportanceError> {
     let importances = study.importances()?;
     let by_share = importances.main.iter().flat_map(|importance| &importance.parameters);

@@ -1,5 +1,5 @@
-//! The search methods by name: each has a searcher, which chooses configurations, and a scheduler, which says how often
-//! each is downloaded.
+//! The search methods by name. Each has a searcher, which chooses configurations, and a scheduler, which decides how
+//! often each is downloaded.
 
 use tunekit::scheduler::{RacingOptions, RungOptions, SchedulerSpec};
 use tunekit::{SchedulerKind, SearcherKind, Setup};
@@ -22,18 +22,18 @@ const NAMES: [(&str, SearcherKind, SchedulerKind); 2] = [
 ];
 
 impl Method {
-    /// The method that is best where nothing is known beforehand: a configuration is downloaded again only while it may
-    /// still be the best, in turn with the best so far, which is the engine's default in the beginning.
+    /// The best method without knowledge beforehand: a configuration is downloaded again only while it may still be the
+    /// best. Its downloads alternate with those of the best so far, which is the engine's default in the beginning.
     pub const AUTO: Self = Self { searcher: SearcherKind::Gp, scheduler: SchedulerKind::Racing, rung_by_rung: false };
 
-    /// A searcher, and as many downloads of every configuration.
+    /// This searcher, with the same number of downloads of every configuration.
     pub const fn every(searcher: SearcherKind) -> Self {
         Self { searcher, scheduler: SchedulerKind::Fifo, rung_by_rung: false }
     }
 
-    /// The method of this name: the AWS sample's, a searcher's (every configuration is downloaded as often), or a
-    /// scheduler's, which downloads the good ones more often; `racing` with the Gaussian process, the others with
-    /// random configurations where they bring no model.
+    /// The method of this name. It is a method of the AWS sample, a searcher (every configuration is downloaded equally
+    /// often), or a scheduler, which downloads good configurations more often. `racing` uses the Gaussian process; the
+    /// other schedulers use random configurations if they have no model of their own.
     ///
     /// # Errors
     /// [`Failure::Usage`] with the names there are.
@@ -73,7 +73,7 @@ impl Method {
         self.searcher == SearcherKind::Gp
     }
 
-    /// A setup that searches by it, with up to so many downloads of a configuration.
+    /// The setup for a search by this method, with up to `n_downloads` downloads of a configuration.
     pub(crate) fn applied(self, setup: Setup, n_downloads: u32) -> Setup {
         let most = u64::from(n_downloads);
         let scheduler = match self.scheduler.into() {
@@ -90,19 +90,19 @@ impl Method {
     }
 }
 
-/// Why a scheduler is of no use.
+/// The reason why a scheduler is not useful.
 fn why_of_no_use(kind: SchedulerKind) -> &'static str {
     match kind {
-        SchedulerKind::Pbt => "a download has nothing that training could change on the way",
+        SchedulerKind::Pbt => "a download has no state that training could change",
         SchedulerKind::MoAsha => "it compares several objectives, and a download has one",
         SchedulerKind::Rush => "it needs the best configurations of earlier studies",
         SchedulerKind::Median => "it stops trials that learn slowly, and downloads of one configuration do not learn",
-        _ => "it has every configuration downloaded as often; name a searcher for that",
+        _ => "it downloads every configuration equally often; name a searcher for that",
     }
 }
 
-/// Whether a scheduler is any use where the resource is a number of downloads of one object: there is nothing to train
-/// or to copy, one objective, no earlier study, and the median rule needs another one.
+/// Whether a scheduler is useful if the resource is a number of downloads of one object: there is nothing to train or
+/// to copy, one objective, no earlier study, and no learning curve for the median rule.
 fn schedules_downloads(kind: SchedulerKind) -> bool {
     use SchedulerKind::{Fifo, Median, MoAsha, Pbt, Rush};
     !matches!(kind, Fifo | Median | MoAsha | Pbt | Rush)

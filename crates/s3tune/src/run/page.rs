@@ -138,7 +138,7 @@ fn conditions(record: &Record) -> Vec<(String, String)> {
 
 fn trial_row(record: &Record, trial: &Trial) -> Option<TrialRow> {
     let measurements = trial.samples(record.rule()).len() as u64;
-    // One that was told to stop, or left paused, after its last download was measured as often as any.
+    // A trial that was told to stop, or was left paused, after its last download has all its measurements.
     let whole = measurements >= u64::from(record.identity.n_downloads);
     let outcome = match (&trial.failure, trial.value(record.rule()), trial.status) {
         (Some(reason), ..) => Outcome::Failed(reason.clone()),

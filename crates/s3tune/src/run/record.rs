@@ -1,5 +1,5 @@
 //! The contents of a run's folder: the study, the comparison, and the description of both. Summary, tables and report
-//! are made of it and of nothing else, so that they can be made again at any time without measuring.
+//! are computed from this record alone, so that they can be written again at any time without measuring.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::engines::{ADAPTIVE, keep_meaning, nearest};
 use crate::failure::Failure;
 use crate::results::{Measured, Schema, Summary, Verdict, Versus};
 
-/// A run as its folder tells it.
+/// A run, read from its folder.
 pub(crate) struct Record {
     folder: PathBuf,
     pub(crate) identity: Identity,
@@ -27,16 +27,16 @@ pub(crate) struct Record {
     pub(crate) comparisons: Contents,
     /// The best of the search so far, if anything is measured.
     pub(crate) best: Option<Best>,
-    /// The outcome that was written down last. It is an earlier comparison's where the last one is not finished.
+    /// The outcome that was written last. If the last comparison is not finished, it belongs to an earlier one.
     pub(crate) written: Option<Summary>,
 }
 
 impl Record {
-    /// Reads a folder. It may belong to a run that goes on meanwhile.
+    /// Reads a folder. Its run may still be in progress.
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for a folder without a run, [`Failure::Work`] for one that cannot be read or is damaged.
+    /// [`Failure::Usage`] for a folder without a run, [`Failure::Work`] for a folder that cannot be read or is damaged.
     pub(crate) fn load(folder: &Path) -> Result<Self, Failure> {
         let identity = Identity::read(folder)?.ok_or_else(|| {
             Failure::usage(format!(
@@ -73,7 +73,7 @@ impl Record {
         &self.experiment.header().space
     }
 
-    /// The rule that makes a trial's value of its measurements.
+    /// The rule that computes a trial's value from its measurements.
     pub(crate) fn rule(&self) -> ValueRule {
         self.experiment.header().metric.value
     }
@@ -85,11 +85,11 @@ impl Record {
         first.value(self.rule()).filter(|_| first.config == *asked)
     }
 
-    /// The last comparison, where it is finished, so that summary and `best.toml` are of it.
+    /// The last comparison, if it is finished and summary and `best.toml` therefore describe it.
     ///
     /// # Errors
     ///
-    /// Its state in words, and the way to its end.
+    /// The state of the unfinished comparison in words, and the way to finish it.
     pub(crate) fn compared(&self) -> Result<(&Comparison, Improvements), String> {
         if let (Some(last), Some(written), Ok(now)) = (&self.comparisons.last, &self.written, self.summary())
             && (&written.best, &written.engine_default, &written.baseline)
@@ -106,7 +106,7 @@ impl Record {
         Err(format!("{state}: {}{earlier}", goes_on(&self.folder)))
     }
 
-    /// The configuration that the last comparison took for the best, else the search's best so far.
+    /// The configuration that the last comparison tested as the best, or else the search's best so far.
     pub(crate) fn found(&self) -> Option<Config> {
         let compared = self.comparisons.last.as_ref().and_then(|last| last.arm(Role::Best));
         compared.map(|arm| arm.config.clone()).or_else(|| self.best.as_ref().map(|best| best.config.clone()))
@@ -119,8 +119,8 @@ impl Record {
     }
 
     /// The search's best configuration in full, with the engine's default for the parameters without a measurable
-    /// effect: a value that does nothing is not worth carrying home. Whether `max_concurrency` and
-    /// `multipart_chunksize` are bounds stays as found, because it decides their meaning.
+    /// effect: a recommendation of such a value would be pointless. The switch that makes `max_concurrency` and
+    /// `multipart_chunksize` bounds keeps the found value, because it decides their meaning.
     pub(crate) fn settled(&self, best: &Config) -> Config {
         let default = &self.identity.references.engine_default;
         let near = nearest(self.space(), default);
@@ -142,13 +142,13 @@ impl Record {
         })
     }
 
-    /// The parameters of which a test says that they have no measurable effect.
+    /// The parameters that, by a test, have no measurable effect.
     pub(crate) fn without_effect(&self) -> Vec<String> {
         let Ok(effects) = self.study.effects() else { return Vec::new() };
         effects.dead().filter(|name| *name != ADAPTIVE).map(str::to_owned).collect()
     }
 
-    /// Downloads that were timed and found right.
+    /// The number of downloads that were timed and verified.
     pub(crate) fn measurements(&self) -> u64 {
         let compared: usize =
             self.comparisons.earlier.iter().chain(&self.comparisons.last).map(|one| one.downloads.len()).sum();
@@ -164,7 +164,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`Failure::Work`] where there is no finished comparison.
+    /// [`Failure::Work`] if there is no finished comparison.
     pub(crate) fn summary(&self) -> Result<Summary, Failure> {
         let (Some(comparison), Some(search)) = (&self.comparisons.last, &self.comparisons.search) else {
             return Err(Failure::Work(format!("the run has no comparison yet: {}", goes_on(&self.folder))));
@@ -204,9 +204,9 @@ impl Record {
     }
 }
 
-/// The way on for a run that is not finished. Without `--out` its command would begin another folder.
+/// The way to continue a run that is not finished. Without `--out` its command would begin another folder.
 pub(crate) fn goes_on(folder: &Path) -> String {
-    format!("the run's command with --out {} goes on from there", folder.display())
+    format!("the run's command with --out {} continues from there", folder.display())
 }
 
 /// Names and values, in the order of the configuration.

@@ -1,7 +1,7 @@
 //! The order and the number of the comparison's downloads, as a pure rule over the measurements so far.
 //!
-//! Every round measures each arm once, in an order that changes from round to round until every order has been used: a
-//! drift of the network, or an after-effect of one arm on the next, weighs on all alike (randomized multiple
+//! Every round measures each arm once. The order changes from round to round until every order has been used, so that a
+//! drift of the network, or an after-effect of one arm on the next, affects all arms equally (randomized multiple
 //! interleaved trials: Abedi and Brecht 2017, here without the randomness).
 
 use tunekit::compare::{CompareError, relative_improvement};
@@ -11,14 +11,15 @@ use super::comparison::Comparison;
 
 /// Intended duration of a comparison, in seconds.
 const SECONDS: f64 = 24.0;
-/// Rounds at least: fewer leave no usable interval.
+/// The fewest rounds: fewer give no usable interval.
 pub(crate) const FEWEST: usize = 4;
-/// Rounds at most: more make a narrow interval hardly narrower.
+/// The most rounds: more make the interval hardly narrower.
 pub(crate) const MOST: usize = 10;
-/// The factor by which rounds grow where the measurements spread too much for an interval.
+/// The factor by which the number of rounds grows if the measurements spread too much for an interval.
 const MOST_EXTENSIONS: usize = 3;
 
-/// The arm to measure next; none when the comparison is finished. `most` bounds the rounds, for bytes may cost money.
+/// The arm to measure next; none when the comparison is finished. `most` limits the rounds, because bytes may cost
+/// money.
 pub(crate) fn next(comparison: &Comparison, most: usize) -> Option<usize> {
     let arms = comparison.arms.len();
     let (round, place) = (comparison.rounds(), comparison.downloads.len() % arms);
@@ -28,7 +29,7 @@ pub(crate) fn next(comparison: &Comparison, most: usize) -> Option<usize> {
     Some(order(arms, round)[place])
 }
 
-/// The number of rounds, as far as it can be told by now.
+/// The number of rounds, as far as it is known.
 pub(crate) fn rounds(comparison: &Comparison) -> usize {
     let arms = comparison.arms.len();
     if comparison.rounds() == 0 {

@@ -19,20 +19,21 @@ use crate::failure::{Failure, chain};
 use crate::measure::{Bench, MeasureError};
 use crate::show::Show;
 
-/// A search that ended: by itself, by a limit, or with a failure; with its measurements until then.
+/// A search that ended by itself, by a limit, or with a failure; with its measurements until then.
 pub(super) struct Searched {
     pub(super) tuning: Option<Box<Tuning>>,
-    /// The limit that ended it, as its flag is called.
+    /// The limit that ended it, by the name of its flag.
     pub(super) stopped_by: String,
     pub(super) failure: Option<Failure>,
 }
 
-/// Why a search is to end before its tuner would end it.
+/// The reason why a search ends before its tuner ends it.
 #[derive(Debug, Clone)]
 enum Cut {
     /// A limit of the budget.
     Budget(&'static str),
-    /// Wrong bytes are no matter of configuration: the run must not go on as if this one were merely slow.
+    /// Wrong bytes are not the fault of a configuration: the run must not continue as if the configuration were merely
+    /// slow.
     WrongBytes(String),
 }
 
@@ -50,9 +51,9 @@ struct Downloads<'a> {
 
 /// The end of a download of the search.
 enum Ended {
-    /// It took so long.
+    /// It finished in this time.
     Done(Duration),
-    /// It could no longer be as fast as the best when it had run for so long, and was ended.
+    /// It was cut off after this time, because it could no longer be as fast as the best.
     CutOff(Duration),
 }
 
@@ -62,7 +63,7 @@ impl Downloads<'_> {
         self.stop.stop();
     }
 
-    /// Whether a download with this configuration is within the budget; counts it if so.
+    /// Counts a download with this configuration if it is within the budget.
     fn admit(&self, config: &Config) -> Result<(), &'static str> {
         let one =
             Spent::download(self.bench.engine.knobs(), &self.bench.engine.complete(config), self.bench.object.bytes);
@@ -100,7 +101,7 @@ impl Downloads<'_> {
     }
 }
 
-/// Searches until a limit ends it. `spent` is the cost of earlier sessions, and that of the comparison.
+/// Searches until a limit ends the search. `spent` is the cost of earlier sessions, and the reserve for the comparison.
 pub(super) async fn search(
     plan: &Plan,
     bench: &Bench,
@@ -141,7 +142,8 @@ pub(super) async fn search(
         .run(|mut trial| {
             let downloads = &downloads;
             async move {
-                // A scheduler says how far to go; without one every configuration is downloaded as often.
+                // A scheduler decides the number of downloads; without one every configuration is downloaded equally
+                // often.
                 let last = trial.resource().unwrap_or(u64::from(plan.n_downloads));
                 while trial.next_step() <= last {
                     match downloads.one(trial.config()).await? {
@@ -202,7 +204,7 @@ fn failed(plan: &Plan, error: TunerError) -> Searched {
     Searched { tuning, stopped_by: String::new(), failure: Some(failure) }
 }
 
-/// Keeps the tables of a run current.
+/// Writes the tables of a run after each measurement.
 struct Tables {
     folder: Folder,
     /// The comparisons of earlier sessions: the search adds none.
@@ -235,7 +237,7 @@ struct Best(Arc<Mutex<Option<f64>>>);
 impl Observer for Best {
     fn on_ask(&mut self, study: &Study, _: &Assignment) {
         let rule = study.header().metric.value;
-        // A single download of several may be nothing but luck: no other one is cut off for it.
+        // A single download of several may be luck, so it does not cut off others.
         let counts = |trial: &&Trial| trial.status == Status::Completed || trial.samples(rule).len() > 1;
         let lowest = study.trials().iter().filter(counts).filter_map(|trial| trial.value(rule)).min_by(f64::total_cmp);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lowest;

@@ -1,4 +1,4 @@
-//! The tables of a run: a row a trial, and a row a download.
+//! The tables of a run: one with a row per trial, and one with a row per download.
 
 use tunekit::results::{Cells, Table};
 use tunekit::{Config, Experiment, Space, Value};
@@ -9,17 +9,17 @@ use crate::engines::COLUMNS;
 /// The names of the columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Names {
-    /// By words of this program's.
+    /// This program's own names.
     #[default]
     Ours,
-    /// As the tables of Syne Tune 0.11 are, so that notebooks of the AWS sample run on them.
+    /// The names in the tables of Syne Tune 0.11, so that the notebooks of the AWS sample can read them.
     SyneTune,
 }
 
 /// The sample's name of the metric.
 const SAMPLE_METRIC: &str = "avg_download_time";
 
-/// A row a trial. In Syne Tune's names, a row a trial that has a value.
+/// A row per trial. With Syne Tune's names, only trials with a value have a row.
 pub(crate) fn results(experiment: &Experiment, names: Names) -> Table {
     let table = experiment.trials_table();
     match names {
@@ -67,14 +67,14 @@ struct Row<'a> {
     arm: &'static str,
     at_s: Option<f64>,
     seconds: f64,
-    /// Whether it was ended when it could no longer be good: it took at least so long.
+    /// Whether it was cut off because it could no longer be good: its time is then a lower bound.
     cut_off: bool,
     config: &'a Config,
 }
 
-/// A row a download, in the order in which they were made: `trial` (none for a reference of the comparison), `arm`
+/// A row per download, in the order of the downloads: `trial` (none for a reference of the comparison), `arm`
 /// (`search`, or the roles in the comparison, joined by `+`), `order`, `at_s` since the search began, `seconds`,
-/// `cut_off` (it took at least so long), and the parameters.
+/// `cut_off` (`seconds` is then a lower bound), and the parameters.
 pub(crate) fn measurements(experiment: &Experiment, comparisons: &Contents, names: Names) -> Table {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for trial in experiment.trials() {

@@ -1,4 +1,4 @@
-//! A run's result in words: for a terminal, and the sentence with the conclusion.
+//! A run's result in words: the text for a terminal, and the sentence with the conclusion.
 
 use tunekit::Status;
 use tunekit::compare::Improvement;
@@ -11,7 +11,7 @@ use crate::results::Verdict;
 use crate::show::{against, percent, plain, seconds};
 use crate::size::ByteSize;
 
-/// Told where an improvement rests on [`log_ratio_improvement`](tunekit::compare::log_ratio_improvement).
+/// The note for an improvement that was computed by [`log_ratio_improvement`](tunekit::compare::log_ratio_improvement).
 pub(crate) const BY_RATIOS: &str = "Single downloads took so much longer than the others that the means leave no \
                                     interval; the interval is that of the mean logarithm of the ratios, round by \
                                     round.";
@@ -81,7 +81,7 @@ pub(crate) fn result(record: &Record) -> String {
     ];
     let width = names.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
     for (role, name) in names {
-        // Without boto3's parameters the baseline is the default, and is told once.
+        // Without boto3's parameters the baseline is the default, and is shown once.
         let Some(arm) = comparison.arm(role).filter(|_| role != Role::Baseline || identity.has_own_baseline()) else {
             continue;
         };
@@ -127,7 +127,7 @@ fn versus(name: &str, improvement: &Improvement) -> String {
     )
 }
 
-/// All of a run for a terminal: the object, the best trials, the comparison.
+/// The whole run for a terminal: the object, the best trials, the comparison.
 pub(crate) fn report(record: &Record) -> String {
     let identity = &record.identity;
     let mut text = String::new();

@@ -1,7 +1,7 @@
 //! The contents of the pictures: the final comparison, the course of the search, and a slice for each parameter.
 //!
-//! Pure: inputs to marks on axes. Each picture comes in the size it is asked for, so that the page can carry one for a
-//! desk and one for a phone, with letters of the same size on both.
+//! Pure functions from inputs to marks on axes. Each picture is drawn in the requested size, so that the page can hold
+//! one for a large screen and one for a phone, with letters of the same size on both.
 
 use tunekit::drawing::{Axis, Colour, Mark, Picture, Place, Side, format};
 
@@ -31,7 +31,7 @@ fn metric_axis(input: &ReportInput, most: usize) -> Axis {
     let title = if log { format!("{} ({}, log)", input.metric, input.unit) } else { metric_title(input) };
     let mut axis = Axis::over(title, values(), log, format::plain, most);
     if input.trials.iter().any(|trial| trial.outcome.value().is_none()) {
-        // Those that failed have no value: they stand above all that do.
+        // Failed trials have no value, and are drawn above all others.
         axis.high += (axis.high - axis.low) * FAILED_SHARE;
     }
     axis
@@ -157,8 +157,8 @@ fn before_line(input: &ReportInput, up: &Axis, low: f64, high: f64) -> Vec<Mark>
         .collect()
 }
 
-/// A dot for a measured trial, a small ring for one not measured in full, a cross at the top for one that failed; the
-/// one that was chosen is marked again.
+/// A dot for a measured trial, a small ring for a trial that was not measured in full, a cross at the top for a failed
+/// trial; the chosen trial has a second mark.
 fn trial_mark(input: &ReportInput, trial: &TrialRow, at: f64, up: &Axis, opacity: f64) -> Vec<Mark> {
     let mut marks = Vec::new();
     let Some(value) = trial.outcome.value() else {

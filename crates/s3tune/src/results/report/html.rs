@@ -216,7 +216,7 @@ fn trials(input: &ReportInput) -> String {
         return String::new();
     }
     let mut ordered: Vec<&TrialRow> = input.trials.iter().collect();
-    // Failed ones last.
+    // Failed trials last.
     ordered.sort_by(|a, b| {
         let value = |trial: &TrialRow| trial.outcome.value().unwrap_or(f64::INFINITY);
         value(a).total_cmp(&value(b)).then(a.number.cmp(&b.number))

@@ -1,7 +1,7 @@
 //! The influence of the parameters: shares of the metric's variance as bars, and for each parameter the metric averaged
 //! over all the others.
 //!
-//! The section's words and pictures, from numbers that are given; their origin is the run's business.
+//! This file writes the section's words and pictures from given numbers; the run computes the numbers.
 
 use tunekit::drawing::{Axis, Colour, Mark, Picture, Side, both, escape, format, section};
 
@@ -15,7 +15,7 @@ const ROW: u32 = 46;
 const BELOW: u32 = 54;
 const CURVE: Size = (500, 260);
 
-/// Pairs that are shown: of more, or of smaller ones, the table in the folder tells.
+/// The number of pairs that are shown; the table in the folder has the others.
 const MOST_PAIRS: usize = 3;
 const SMALLEST_PAIR: f64 = 0.02;
 /// Least share of the variance that a surface explains before the page warns that it knows little.
@@ -53,7 +53,7 @@ pub(super) fn influence(input: &ReportInput) -> Result<String, ReportError> {
     Ok(section(TITLE, &(without_effect(input) + &content)))
 }
 
-/// The parameters that do nothing here; empty where there are none.
+/// The parameters without effect here; empty if there are none.
 fn without_effect(input: &ReportInput) -> String {
     if input.without_effect.is_empty() {
         return String::new();
@@ -69,14 +69,16 @@ fn without_effect(input: &ReportInput) -> String {
 fn how_sure(influence: &Influence, metric: &str) -> String {
     let Influence { configurations, surface, known, .. } = influence;
     let (surface, known_percent) = (escape(surface), format::percent(*known));
-    let read = format!("Read off {surface}, made of {configurations} configurations");
+    let read = format!("Computed from {surface}, fitted to {configurations} configurations");
     if *known < KNOWS_LITTLE {
         format!(
-            "{read}. It is thought to know only {known_percent} of how {metric} varies over the space: take all of this as \
-             a hint."
+            "{read}. The model explains only {known_percent} of how {metric} varies over the space, by its own \
+             estimate: take all of this as a hint."
         )
     } else {
-        format!("{read} and thought to know {known_percent} of how {metric} varies over the space.")
+        format!(
+            "{read}. The model explains {known_percent} of how {metric} varies over the space, by its own estimate."
+        )
     }
 }
 
