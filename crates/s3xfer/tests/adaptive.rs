@@ -122,6 +122,19 @@ async fn nor_is_a_second_one_that_is_late_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_is_the_last_one_where_many_were_late() {
+    let mut longest = 0.0_f64;
+    for seed in 30..42 {
+        let profile = "first_byte_ms = 40\nfirst_byte_sigma = 1.2\nconnection_mb_per_s = 15";
+        let bench = Bench::behind(64 * MIB, network(&format!("{profile}\nseed = {}", 7919 * seed + 13)));
+        let (report, seconds) = timed(&bench, &TransferConfig::default()).await;
+        assert_eq!(report.retries, 0);
+        longest = longest.max(seconds);
+    }
+    assert!(longest < 2.0, "{longest} s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nor_is_one_that_was_asked_for_before_any_answer_had_come() {
     let network = network("first_byte_ms = 30\nconnection_mb_per_s = 12\nlink_mb_per_s = 400");
     let stalls = FaultKind::Stall { after_bytes: 0, duration: Some(Duration::from_secs(20)) };

@@ -204,6 +204,8 @@ enum ExchangeError {
     HeadCut,
     #[error("the connection broke within the answer's head: {0}")]
     Broken(io::Error),
+    #[error("the server reports success ({0}) before it has the whole body")]
+    TooSoon(StatusCode),
     #[error("the request's body cannot be read: {0}")]
     Body(Box<dyn Error + Send + Sync>),
     #[error(transparent)]
@@ -609,7 +611,10 @@ impl From<ExchangeError> for ConnectorError {
             }
             ExchangeError::ConnectTimeout { .. } => Self::timeout(error.into()).never_connected(),
             ExchangeError::ReadTimeout { .. } => Self::timeout(error.into()),
-            ExchangeError::Unanswered(_) | ExchangeError::HeadCut | ExchangeError::Broken(_) => Self::io(error.into()),
+            ExchangeError::Unanswered(_)
+            | ExchangeError::HeadCut
+            | ExchangeError::Broken(_)
+            | ExchangeError::TooSoon(_) => Self::io(error.into()),
             ExchangeError::Tls(TlsError::Broken { .. }) => Self::io(error.into()).never_connected(),
             ExchangeError::Tls(_) => Self::other(error.into(), None).never_connected(),
             ExchangeError::Head(_) => Self::other(error.into(), None),

@@ -88,7 +88,12 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<Option<SourceFile>> {
         Err(error) => return Err(error),
     };
     let metadata = file.metadata()?;
-    Ok(metadata.is_file().then(|| SourceFile { path: path.to_owned(), seen: seen(&metadata), file }))
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    // Reads wait, on any file system.
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(Some(SourceFile { path: path.to_owned(), seen: seen(&metadata), file }))
 }
 
 impl SourceFile {
@@ -160,6 +165,7 @@ mod tests {
         fs::write(at("file"), "bytes").unwrap();
         let file = open_regular(&at("file")).unwrap().unwrap();
         assert_eq!((file.bytes(), &*file.read(&(1..5)).unwrap()), (5, &b"ytes"[..]));
+        assert!(!rustix::fs::fcntl_getfl(&file.file).unwrap().contains(OFlags::NONBLOCK));
         // Nobody writes into it: to open it would take for ever.
         rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         for other in [at("fifo"), folder.path().to_owned(), "/dev/null".into()] {

@@ -35,8 +35,10 @@ use crate::words::verdict::Evidence;
 
 /// Requests for the same bytes at a time, the first one included.
 const MOST_REQUESTS_OF_A_PART: usize = 3;
-/// Second requests for a part that may be refused, one after the other, before none is tried any more.
-const MOST_REFUSED: u32 = 3;
+/// Second requests for the same bytes that the budget may refuse, one after the other, before none is tried any more.
+const MOST_DENIED: u32 = 3;
+/// The same for all refusals. The wait doubles each time, so the last one is hours away.
+const MOST_REFUSED: u32 = 20;
 
 /// Parts that an upload sends at once, unless `max_concurrency` says otherwise: its default is a bound for downloads.
 /// S3 takes some 20 MB/s on a connection.
@@ -115,7 +117,9 @@ impl Session {
         F: Future<Output = Result<T, RequestFailure>>,
     {
         let mut running = FuturesUnordered::from_iter([send()]);
-        let (mut permits, mut newest, mut may, mut refused) = (Vec::new(), Instant::now(), true, 0);
+        let (mut permits, mut newest, mut may) = (Vec::new(), Instant::now(), true);
+        // All refusals, and those for want of budget.
+        let (mut refused, mut denied) = (0, 0);
         loop {
             tokio::select! {
                 biased;
@@ -126,16 +130,19 @@ impl Session {
                 () = self.steering.late(newest, refused), if may => {
                     // Nothing is waited for: the permit's owner may be as late.
                     let permit = self.limits.try_permit();
+                    let is_free = permit.is_some();
                     match permit.filter(|_| self.steering.may_ask_again(newest.elapsed())) {
                         Some(permit) => {
                             permits.push(permit);
                             running.push(send());
-                            (newest, refused) = (Instant::now(), 0);
+                            (newest, refused, denied) = (Instant::now(), 0, 0);
                             may = permits.len() + 1 < MOST_REQUESTS_OF_A_PART;
                         }
                         None => {
                             refused += 1;
-                            may = refused <= MOST_REFUSED;
+                            // A permit may be free the next time.
+                            denied += u32::from(is_free);
+                            may = denied <= MOST_DENIED && refused < MOST_REFUSED;
                         }
                     }
                 }

@@ -2,8 +2,8 @@
 //! without a copy unless there is TLS.
 //!
 //! Such a request is sent once. Whether it may be sent again is for the engine to say, because the server may have
-//! carried it out without an answer. A server may also answer before it has all of the body, and take no more of it:
-//! that answer counts, and its connection is not used again. Dropped at any await, the connection is closed.
+//! carried it out without an answer. A server may also refuse a request before it has all of the body, and take no more
+//! of it: the refusal counts, and its connection is not used again. Dropped at any await, the connection is closed.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -77,6 +77,9 @@ impl Shared {
             };
             let Written { all, answer } = write(&mut connection, method, head, body).await?;
             let (mut head, early) = read_head(&mut connection, method, answer).await?;
+            if !all && head.status.is_success() {
+                return Err(ExchangeError::TooSoon(head.status));
+            }
             // The rest of the body would be taken for the next request.
             head.keep_alive &= all;
             self.answered(connection, (head, early), origin)
@@ -105,7 +108,7 @@ where
     let (mut head, mut body, mut piece, mut at_end) = (head, body, Bytes::new(), false);
     let (mut answer, mut failed) = (Vec::new(), None);
     let all = poll_fn(|cx| {
-        while failed.is_none() {
+        'writing: while failed.is_none() {
             while piece.is_empty() && !at_end {
                 at_end = body.is_end_stream();
                 if at_end {
@@ -115,7 +118,13 @@ where
                     Poll::Ready(Some(Ok(frame))) => piece = frame.into_data().unwrap_or_default(),
                     Poll::Ready(Some(Err(cause))) => return Poll::Ready(Err(ExchangeError::Body(cause.into()))),
                     Poll::Ready(None) => at_end = true,
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        // Neither the head nor bytes that TLS still holds wait for it, and the server may have answered.
+                        if let Poll::Ready(Err(cause)) = connection.poll_send(cx, &mut head, &mut Bytes::new()) {
+                            failed = Some(cause);
+                        }
+                        break 'writing;
+                    }
                 }
             }
             match connection.poll_send(cx, &mut head, &mut piece) {
@@ -125,7 +134,7 @@ where
                 Poll::Pending => break,
             }
         }
-        // Where the server takes no more, it may have answered. A socket that failed becomes readable: its end is read
+        // If the server takes no more, it may have answered. A socket that failed becomes readable: its end is read
         // after an answer that came before.
         match poll_answer(connection, cx, method, &mut answer) {
             Poll::Ready(Err(ExchangeError::Unanswered(cause))) => {

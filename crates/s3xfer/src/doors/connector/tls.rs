@@ -388,7 +388,11 @@ impl TlsStream {
         let mut filled = self.plain.len().min(room.len());
         room[..filled].copy_from_slice(&self.plain[..filled]);
         self.plain.advance(filled);
-        self.poll_flush(cx)?;
+        // A server may close after an answer that came before the request's end: the answer is read all the same, and a
+        // connection that is broken fails to be read.
+        if self.poll_flush(cx).is_err() {
+            self.outgoing.clear();
+        }
         // Not every record holds something for the caller.
         while filled < room.len() && !self.closed && !self.ended {
             // A silent socket holds no buffer, and causes no copies.

@@ -81,7 +81,12 @@ pub(crate) async fn open(
     if !make {
         // Nearly always there is none, and a look costs less than opening its folder.
         let looked = path.clone();
-        let seen = pace.run(0, move || fs::symlink_metadata(looked)).await;
+        let look = move || fs::symlink_metadata(looked);
+        let seen = match folder {
+            None => pace.run(0, look).await,
+            // It may be on another, slower disk than the file.
+            Some(_) => blocking::run(look).await,
+        };
         if seen.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(None);
         }
