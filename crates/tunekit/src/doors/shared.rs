@@ -23,8 +23,10 @@ use rustix::fs::OFlags;
 
 use super::lock::LockedFile;
 
-/// Held by the server.
-const LOCK: &str = "lock";
+/// Held by the server. The folder of a study, which may be the same, has a `lock` of its own.
+const LOCK: &str = "serve.lock";
+/// What fails on a mount without locks.
+const TO_LOCK: &str = "lock the file `serve.lock` in it (the mount needs file locks, such as Lustre's option `flock`)";
 /// The beginnings of the names of a connection's folder, while it lasts and while it is removed.
 const CLIENT: &str = "client-";
 const ENDED: &str = "ended-";
@@ -85,11 +87,11 @@ impl SharedFolder {
         check(path)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(CAREFUL);
-        let file = options.open(path.join(LOCK)).map_err(io_error(path, "open the file `lock` in it"))?;
+        let file = options.open(path.join(LOCK)).map_err(io_error(path, "open the file `serve.lock` in it"))?;
         let lock = match LockedFile::lock(file) {
             Ok(lock) => lock,
             Err(TryLockError::WouldBlock) => return Err(SharedFolderError::Locked { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => return Err(io_error(path, "lock the file `lock` in it")(source)),
+            Err(TryLockError::Error(source)) => return Err(io_error(path, TO_LOCK)(source)),
         };
         let folder = Self { path: path.to_owned(), _lock: lock };
         folder.clear()?;

@@ -70,6 +70,8 @@ pub struct Listener {
 #[derive(Debug)]
 struct Shared {
     server: Mutex<Server>,
+    /// Held by the one that asks the server. Blocking threads that wait for it would leave none to read files.
+    turn: tokio::sync::Mutex<()>,
     carriers: Carriers,
     started: Instant,
 }
@@ -103,7 +105,8 @@ impl Listener {
     }
 
     fn of(server: Server) -> Self {
-        let shared = Shared { server: Mutex::new(server), carriers: Carriers::default(), started: Instant::now() };
+        let (carriers, started) = (Carriers::default(), Instant::now());
+        let shared = Shared { server: Mutex::new(server), turn: Default::default(), carriers, started };
         Self { tcp: None, folder: None, shared: Arc::new(shared) }
     }
 
@@ -208,6 +211,8 @@ async fn client(shared: Arc<Shared>, line: Line, token: Option<Token>, say: mpsc
     if own.is_empty() {
         return;
     }
+    let waiting = shared.clone();
+    let _turn = waiting.turn.lock().await;
     let left = tokio::task::spawn_blocking(move || {
         let now = shared.started.elapsed();
         own.into_iter().try_for_each(|trial| lock(&shared).lose(trial, now))
@@ -269,6 +274,7 @@ async fn converse(
                 json!({ "error": format!("trial {trial} was not given out on this connection; ask for one") })
                     .to_string()
             } else {
+                let _turn = shared.turn.lock().await;
                 let (shared, asked, mine) = (shared.clone(), line.clone(), own.clone());
                 let answering = tokio::task::spawn_blocking(move || {
                     let now = shared.started.elapsed();
@@ -304,5 +310,60 @@ async fn converse(
             }
         };
         output.write_all(format!("{answer}\n").as_bytes()).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::study::Setup;
+    use crate::words::domain::Domain;
+    use crate::words::metric::Metric;
+    use crate::words::space::Space;
+
+    /// The answer to a client's message.
+    async fn say(client: &Connection, number: u64, line: &str) -> String {
+        client.send(number, format!("{line}\n").as_bytes()).unwrap();
+        loop {
+            if let Some(answer) = client.receive(number, LONGEST_LINE).unwrap() {
+                return String::from_utf8(answer).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[test]
+    fn clients_that_wait_for_the_study_do_not_keep_the_files_of_others_from_being_read() {
+        const LONG: Duration = Duration::from_secs(60);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shared");
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let server = Server::new().with_study(Setup::new(space, Metric::minimize("loss")), Some(9)).unwrap();
+        let listener = Listener::in_folder(&path, server).unwrap();
+        let (shared, stop) = (listener.shared.clone(), StopHandle::new());
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.max_blocking_threads(4).enable_all().build().unwrap();
+        let serving = runtime.spawn(listener.serve(stop.clone()));
+        let clients: Vec<Connection> = (0..7).map(|_| Connection::open(&path).unwrap()).collect();
+        runtime.block_on(async {
+            for client in &clients {
+                let greeted = say(client, 1, r#"{"op":"auth","heartbeat_s":60}"#);
+                assert!(timeout(LONG, greeted).await.unwrap().contains("ok"));
+            }
+        });
+        // A suggestion that takes long.
+        let held = lock(&shared);
+        runtime.block_on(async {
+            for client in &clients[1..] {
+                client.send(2, b"{\"op\":\"ask\"}\n").unwrap();
+            }
+            // They are read by then.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let answered = say(&clients[0], 2, r#"{"op":"ping"}"#);
+            assert!(timeout(LONG, answered).await.unwrap().contains("ok"));
+        });
+        drop(held);
+        stop.stop();
+        runtime.block_on(serving).unwrap().unwrap();
     }
 }

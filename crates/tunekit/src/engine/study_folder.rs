@@ -127,7 +127,7 @@ impl FolderError {
             | Self::Slurm(SlurmError::Listen { .. })
             | Self::Program(ProgramError::Command(_) | ProgramError::Devices { .. })
             | Self::Open(OpenError::Setup(_) | OpenError::OtherStudy { .. })
-            | Self::Tuner(TunerError::NoWorkers | TunerError::Endless) => true,
+            | Self::Tuner(TunerError::NoWorkers | TunerError::Endless | TunerError::StopRule(_)) => true,
             Self::Journal(error) | Self::Open(OpenError::Journal(error)) => !matches!(error, JournalError::Io { .. }),
             _ => false,
         }

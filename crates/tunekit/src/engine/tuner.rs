@@ -292,9 +292,8 @@ impl Tuner {
         if !self.rule.is_bounded() && self.stop.is_none() {
             return Err(TunerError::Endless);
         }
-        let (study, journal) = open(self.setup, self.own, self.journal)?;
+        let (study, journal) = open(self.setup, self.own, self.journal, &self.rule)?;
         let before = study.elapsed().unwrap_or_default();
-        self.rule.check(study.header())?;
         let mut tally = Tally::of(study.trials(), study.header());
         tally.judged(study.judged_floor());
         let checkpoints = self.checkpoints.map(|path| CheckpointFolder::open(&path, study.header())).transpose()?;
@@ -330,20 +329,23 @@ impl Tuner {
     }
 }
 
-/// A study without a journal, or that of the journal.
+/// A study without a journal, or that of the journal. Nothing is written if the rule is none of the study.
 fn open(
     setup: Setup,
     own: Option<(Box<dyn Searcher>, Box<dyn Scheduler>)>,
     path: Option<PathBuf>,
-) -> Result<(Study, Option<JournalFile>), OpenError> {
+    rule: &StopRule,
+) -> Result<(Study, Option<JournalFile>), TunerError> {
     let (searcher, scheduler) = match own {
         Some(own) => own,
-        None => setup.build()?,
+        None => setup.build().map_err(OpenError::from)?,
     };
+    rule.check(&setup.header_with(&*searcher, &*scheduler).map_err(OpenError::from)?)?;
     match path {
-        None => Ok((Study::with(setup, searcher, scheduler)?, None)),
+        None => Ok((Study::with(setup, searcher, scheduler).map_err(OpenError::from)?, None)),
         Some(path) => {
-            let (study, file) = StudyJournal::open(path)?.study_with(setup, searcher, scheduler)?;
+            let journal = StudyJournal::open(path).map_err(OpenError::from)?;
+            let (study, file) = journal.study_with(setup, searcher, scheduler)?;
             Ok((study, Some(file)))
         }
     }

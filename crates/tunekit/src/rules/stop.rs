@@ -38,7 +38,7 @@ pub struct StopRule {
     ///
     /// It is judged first when 20 runs have ended, and 5 for each parameter, and then whenever their number has grown
     /// by a fifth. A judgement costs little more than [`Study::best`](crate::Study::best): tenths of a second for a
-    /// hundred trials. It needs noise and a single objective.
+    /// hundred trials. It needs noise and a single objective and, with a maximal resource, a trial that came to it.
     pub noise_floor: Option<f64>,
     /// Limits of which all must be reached: each entry ends the study as one limit does.
     pub all: Vec<StopAll>,

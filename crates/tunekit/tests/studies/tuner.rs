@@ -295,6 +295,10 @@ async fn a_study_ends_at_the_noise_floor_and_stays_there_when_it_goes_on() {
 
     let refused = Tuner::new(Setup { metric: Metric::time("seconds").deterministic(), ..setup() });
     let rule = StopRule { max_trials: Some(40), noise_floor: Some(1.0), ..StopRule::default() };
-    let error = refused.stop_rule(rule).run(|_| async { Ok::<_, Infallible>(1.0) }).await.unwrap_err();
+    let path = folder.path().join("refused.jsonl");
+    let refused = refused.stop_rule(rule).journal(&path);
+    let error = refused.run(|_| async { Ok::<_, Infallible>(1.0) }).await.unwrap_err();
+    assert!(matches!(error, TunerError::StopRule(_)), "{error}");
     assert!(error.to_string().contains("`seconds` is deterministic and has no noise"), "{error}");
+    assert!(!path.exists());
 }

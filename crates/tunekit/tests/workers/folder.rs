@@ -1,7 +1,7 @@
 //! The same through a folder that the server and its clients share.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use super::*;
@@ -60,7 +60,7 @@ impl Shared {
     /// The study, which has ended; nothing is left in the folder.
     fn end(mut self) -> (Experiment, tempfile::TempDir) {
         assert!(self.server.wait().unwrap().success());
-        assert_eq!(names(&self.path()), ["lock"]);
+        assert_eq!(names(&self.path()), ["serve.lock"]);
         (Experiment::load(self.folder.path().join("out")).unwrap(), self.folder)
     }
 }
@@ -90,6 +90,8 @@ fn all_ended_once(experiment: &Experiment) {
 struct FileClient {
     path: PathBuf,
     number: u64,
+    /// The last answer, which is still there.
+    read: Option<PathBuf>,
 }
 
 impl FileClient {
@@ -98,7 +100,7 @@ impl FileClient {
         fs::File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
         let path = folder.join(format!("client-{:032x}", u128::from_le_bytes(random)));
         fs::create_dir(&path).unwrap();
-        Self { path, number: 0 }
+        Self { path, number: 0, read: None }
     }
 
     fn greeted(folder: &Path, heartbeat_s: u64) -> Self {
@@ -119,9 +121,13 @@ impl FileClient {
     fn say(&mut self, line: &str) -> Json {
         self.send(&format!("{line}\n"));
         let answer = self.path.join(format!("down.{}", self.number));
+        std::thread::sleep(Duration::from_millis(10));
+        if let Some(read) = self.read.take() {
+            let _ = fs::remove_file(read);
+        }
         wait_until("an answer", || answer.exists() || !self.path.exists());
         let text = fs::read_to_string(&answer).unwrap_or_default();
-        let _ = fs::remove_file(&answer);
+        self.read = Some(answer);
         serde_json::from_str(&text).unwrap_or_default()
     }
 
@@ -215,7 +221,23 @@ fn many_clients_share_one_study_through_a_folder_and_an_address() {
     assert_eq!(client.say(r#"{"op":"ask"}"#)["done"], true);
     drop(client);
     assert!(shared.server.wait().unwrap().success());
-    assert_eq!(names(&shared.path()), ["lock"], "clients that did not end their connections leave nothing");
+    assert_eq!(names(&shared.path()), ["serve.lock"], "clients that did not end their connections leave nothing");
+}
+
+#[test]
+fn a_folder_may_be_shared_and_the_studys_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("s.toml"), STUDY).unwrap();
+    let path = folder.path().join("shared");
+    fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
+    let words = ["serve", "--folder", "shared", "--study", "s.toml", "--out", "shared"];
+    let mut server = tunekit(folder.path(), &words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "{\"folder\":\"shared\"}\n");
+    assert_eq!(FileClient::greeted(&path, 60).say(r#"{"op":"ask"}"#)["trial"], 0);
+    server.kill().unwrap();
+    server.wait().unwrap();
 }
 
 #[test]
@@ -241,7 +263,7 @@ fn wrong_messages_end_their_connection_alone_and_foreign_files_are_left() {
     fs::write(outside.join("up.1"), "{\"op\":\"auth\",\"heartbeat_s\":9}\n").unwrap();
     fs::write(folder.path().join("s.toml"), STUDY).unwrap();
     let shared = Shared::start(folder, &[]);
-    let mut foreign = vec!["lock".to_owned()];
+    let mut foreign = vec!["serve.lock".to_owned()];
     for name in ["notes.txt", "client-1", "client-0123456789abcdef0123456789abcdeF"] {
         fs::write(shared.path().join(name), "{}\n").unwrap();
         foreign.push(name.to_owned());

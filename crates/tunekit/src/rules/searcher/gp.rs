@@ -154,7 +154,7 @@ impl Judge {
     }
 
     /// The gain over this configuration that further trials can bring, and the noise of one of its measurements. `None`
-    /// if a covariance cannot be factored, or a number is not finite.
+    /// if no configuration probably meets the constraints, a covariance cannot be factored, or a number is not finite.
     pub(in crate::rules) fn gain(&self, history: &History<'_>, best: &Config) -> Option<(f64, f64)> {
         let point = history.space().encode(best).ok()?;
         optimise::gain(&self.model, &point, &self.drawn, history.space(), &mut history.stream("floor"))

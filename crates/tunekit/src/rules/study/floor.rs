@@ -22,13 +22,16 @@ const EVERY: u64 = 5;
 
 impl Study {
     /// The gain over [`Study::best`] that further trials can still bring, compared with the noise of its measurements.
-    /// `None` if there is no process: without noise, with several objectives, and with fewer than three measured
-    /// configurations.
+    /// `None` if there is no judgement:
+    /// - without noise, with several objectives, and with fewer than three measured configurations;
+    /// - with [`Setup::max_resource`](crate::Setup::max_resource), as long as no trial has come to it: the values until
+    ///   then say too little about full runs. Under `pasha`, which stops below it if it can, that may last for ever;
+    /// - if no configuration probably meets the constraints.
     ///
     /// The process that judges [`Study::best`] is sampled at the best configuration, at 512 quasi-random configurations
-    /// and at 120 near the best ones, if they probably meet the constraints. In each sample the gain is the difference
-    /// between the best configuration's value and the lowest of all values; the result is the 95 % quantile of these
-    /// gains. It costs little more than [`Study::best`].
+    /// and at 120 near the best ones, each once, if they probably meet the constraints. In each sample the gain is the
+    /// difference between the best configuration's value and the lowest of all values; the result is the 95 % quantile
+    /// of these gains. It costs little more than [`Study::best`].
     ///
     /// ```
     /// use tunekit::{Domain, Metric, Setup, Space, Study};
@@ -49,6 +52,16 @@ impl Study {
         }
         let (best, judge) = self.judged_best()?;
         let (level, plain) = as_judged(&self.compared());
+        let is_of_full_runs = match level {
+            Some(level) => level + 1 >= plain.levels().len(),
+            None => {
+                let mut own = plain.trials().iter().filter(|trial| trial.config == best.config);
+                self.header().max_resource.is_none() || own.any(|trial| plain.reach(trial) == u64::MAX)
+            }
+        };
+        if !is_of_full_runs {
+            return None;
+        }
         let judge = judge.or_else(|| Gp::judge_at(level, &plain))?;
         let (gain, noise) = judge.gain(&plain, &best.config)?;
         Some(NoiseFloor { trial: best.trial, gain, noise: noise / (best.n as f64).sqrt() })
@@ -84,8 +97,10 @@ mod tests {
     use crate::rules::study::{Setup, VerifyError};
     use crate::words::domain::Domain;
     use crate::words::metric::{Goal, Metric};
+    use crate::words::schedule::SchedulerKind;
     use crate::words::space::Space;
-    use crate::words::trial::Measured;
+    use crate::words::trial::{Assignment, Measured, TrialId};
+    use crate::words::value::Config;
 
     fn study(metric: Metric) -> Study {
         let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
@@ -175,5 +190,55 @@ mod tests {
             several.tell(job.trial, Measured { more: vec![1.0], ..Measured::new(f64::from(i)) }).unwrap();
         }
         assert_eq!(several.noise_floor(), None);
+    }
+
+    /// In a space of a few choices most candidates are the same configuration.
+    #[test]
+    fn what_another_of_a_few_choices_may_gain_counts() {
+        let space = Space::new().with("x", Domain::categorical(["a", "b", "c", "d"]).unwrap()).unwrap();
+        let setup = Setup::new(space, Metric::minimize("loss")).seed(3).searcher(SearcherKind::Random);
+        let mut study = Study::new(setup).unwrap();
+        for i in 0..20 {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let place = ["a", "b", "c", "d"].iter().position(|x| job.config.text("x") == Some(x)).unwrap();
+            let loss = 1.0 + 0.05 * place as f64 + 0.3 * Stream::keyed(9, TrialId(i), "noise").normal();
+            study.tell(job.trial, loss).unwrap();
+        }
+        let floor = study.noise_floor().unwrap();
+        assert!(floor.gain > 0.02, "{floor:?}");
+    }
+
+    #[test]
+    fn before_a_trial_comes_to_the_end_of_the_resource_there_is_no_floor() {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let setup = Setup::new(space, Metric::minimize("loss")).seed(3).searcher(SearcherKind::Sobol);
+        let mut study = Study::new(setup.scheduler(SchedulerKind::Hyperband).max_resource(27)).unwrap();
+        // They run at once, so that none is promoted.
+        let jobs: Vec<Assignment> = (0..20).map(|_| study.ask().unwrap().assignment().unwrap()).collect();
+        for job in &jobs {
+            let value = job.config.float("x").unwrap() + 0.1 * Stream::keyed(9, job.trial, "noise").normal();
+            study.report(job.trial, job.resource.unwrap(), value).unwrap();
+        }
+        assert!(study.best().is_some());
+        assert_eq!(study.noise_floor(), None);
+        for x in [0.2, 0.5, 0.8] {
+            study.add(&Config::new().with("x", x), Measured::new(x)).unwrap();
+        }
+        assert!(study.noise_floor().is_some());
+    }
+
+    #[test]
+    fn where_nothing_else_probably_meets_the_constraints_there_is_no_floor() {
+        let space = Space::new().with("x", Domain::float(0.0, 1.0).unwrap()).unwrap();
+        let setup = Setup::new(space, Metric::minimize("loss")).constraint("memory");
+        let mut study = Study::new(setup.seed(3).searcher(SearcherKind::Sobol)).unwrap();
+        for trial in 0..20 {
+            let job = study.ask().unwrap().assignment().unwrap();
+            let loss = 1.0 + 0.1 * Stream::keyed(9, job.trial, "noise").normal();
+            let memory = if trial == 7 { -0.01 } else { 0.1 + 2.0 * Stream::keyed(9, job.trial, "memory").uniform() };
+            study.tell(job.trial, Measured::new(loss).constraints([memory])).unwrap();
+        }
+        assert_eq!(study.best().unwrap().trial, TrialId(7));
+        assert_eq!(study.noise_floor(), None);
     }
 }

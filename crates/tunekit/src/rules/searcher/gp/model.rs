@@ -108,7 +108,7 @@ impl Curve {
 }
 
 /// The different rows by their first `d` coordinates, and no more of them, in order.
-fn distinct(rows: &[Vec<f64>], d: usize) -> Vec<Vec<f64>> {
+pub(super) fn distinct(rows: &[Vec<f64>], d: usize) -> Vec<Vec<f64>> {
     let mut seen = BTreeSet::new();
     let first = rows.iter().map(|row| row[..d].to_vec());
     first.filter(|row| seen.insert(row.iter().map(|u| u.to_bits()).collect::<Vec<u64>>())).collect()

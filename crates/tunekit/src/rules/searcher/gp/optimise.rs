@@ -12,7 +12,7 @@
 //! median regret after 50 trials from 10^-2.1 to 10^-4.2).
 
 use super::acquire::{Acquisition, FEASIBLE, Incumbent};
-use super::model::Model;
+use super::model::{Model, distinct};
 use crate::rules::gp::{Coordinate, Posterior};
 use crate::rules::history::History;
 use crate::rules::lbfgs::minimize;
@@ -107,7 +107,8 @@ pub(super) fn best_unused(model: &Model, history: &History<'_>, stream: &mut Str
 }
 
 /// The gain over the configuration `best` that further trials can bring by these draws of the metric's process, and the
-/// noise of a measurement of `best`. `None` if a covariance cannot be factored, or a number is not finite.
+/// noise of a measurement of `best`. `None` if no candidate probably meets the constraints, a covariance cannot be
+/// factored, or a number is not finite.
 pub(super) fn gain(
     model: &Model,
     best: &[f64],
@@ -117,10 +118,15 @@ pub(super) fn gain(
 ) -> Option<(f64, f64)> {
     let sites = model.ranked_sites().into_iter().map(|i| model.sites[i].as_slice());
     let centres: Vec<&[f64]> = std::iter::once(best).chain(sites).take(CENTRES).collect();
-    let points = candidates(space, &centres, FEW_SPREAD, stream);
+    // In a small space many candidates are one configuration, and its copies would crowd out the others.
+    let points = distinct(&candidates(space, &centres, FEW_SPREAD, stream), space.len());
     let is_feasible = model.feasible(&points, FEASIBLE);
     let points = points.iter().zip(is_feasible).filter(|(_, is_feasible)| *is_feasible);
     let placed: Vec<Vec<f64>> = points.map(|(x, _)| model.placed(x)).collect();
+    // Without anything to compare `best` with, nothing is known of the gain.
+    if placed.is_empty() {
+        return None;
+    }
     model.objective.gain(&model.placed(best), &placed, drawn, stream)
 }
 
