@@ -190,9 +190,13 @@ async fn first_object(size: &Size, programs: &[String], scratch: &Scratch) -> Re
         for row in &mut rows {
             let Some(words) = row.command().map(<[String]>::to_vec) else { continue };
             clear(&folder)?;
-            let (before, began) = (gets(), Instant::now());
+            // Requests of the program before may still arrive.
+            sleep(Duration::from_secs(1)).await;
+            let before = gets();
+            let began = Instant::now();
             let mut child = Command::new(&words[0]);
-            place.prepare(child.args(&words[1..])).kill_on_drop(true);
+            // A script may run the program as a child of its own, which is to end with it.
+            place.prepare(child.args(&words[1..])).kill_on_drop(true).process_group(0);
             child.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
             child.stderr(std::process::Stdio::null());
             let mut child = child.spawn().map_err(|error| format!("failed to start {}: {error}", words[0]))?;
@@ -209,6 +213,9 @@ async fn first_object(size: &Size, programs: &[String], scratch: &Scratch) -> Re
                 sleep(Duration::from_millis(1)).await;
             };
             // It may have ended by itself.
+            if let Some(group) = child.id() {
+                let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status().await;
+            }
             let _ = child.kill().await;
             match seen {
                 Ok(seconds) => {

@@ -119,7 +119,8 @@ where
                     Poll::Ready(Some(Err(cause))) => return Poll::Ready(Err(ExchangeError::Body(cause.into()))),
                     Poll::Ready(None) => at_end = true,
                     Poll::Pending => {
-                        // Neither the head nor bytes that TLS still holds wait for it, and the server may have answered.
+                        // Neither the head nor bytes that TLS still holds wait for it, and the server may have
+                        // answered.
                         if let Poll::Ready(Err(cause)) = connection.poll_send(cx, &mut head, &mut Bytes::new()) {
                             failed = Some(cause);
                         }
