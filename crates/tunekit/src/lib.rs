@@ -39,7 +39,7 @@
 //! | to | see |
 //! |---|---|
 //! | describe the parameters | [`Space`], [`Domain`], [`Config`], [`Value`]; [`space`] |
-//! | describe the metric and the search | [`Metric`], [`Goal`], [`Setup`], [`SearcherKind`], [`SchedulerKind`]; [`study`] |
+//! | describe the study | [`Metric`], [`Goal`], [`Setup`], [`SearcherKind`], [`SchedulerKind`]; [`study`] |
 //! | search with a closure | [`Tuner`], [`TrialRun`], [`Tuning`]; [`tuner`] |
 //! | search by asking and telling | [`Study`], [`Ask`], [`Assignment`], [`Trial`], [`Outcome`], [`Measured`], [`Decision`]; [`study`] |
 //! | read the results | [`Best`], [`Experiment`], [`compare`]; [`results`] |

@@ -154,6 +154,12 @@ pub(crate) struct Exchanged {
     body: ResponseBody,
 }
 
+/// A connection for a request.
+enum Open {
+    New(Connection),
+    UsedBefore(Connection),
+}
+
 /// The end of the wait for a new connection and its first answer.
 enum Anew {
     Answered(Box<Exchanged>),
@@ -210,6 +216,17 @@ enum ExchangeError {
     Body(Box<dyn Error + Send + Sync>),
     #[error(transparent)]
     Head(#[from] HeadError),
+}
+
+/// The answer, if it comes within that time.
+async fn in_time(
+    within: Option<Duration>,
+    answered: impl Future<Output = Result<Exchanged, ExchangeError>>,
+) -> Result<Exchanged, ExchangeError> {
+    match within {
+        Some(within) => timeout(within, answered).await.unwrap_or(Err(ExchangeError::ReadTimeout { within })),
+        None => answered.await,
+    }
 }
 
 fn through(proxy: Option<&Proxy>) -> String {
@@ -336,9 +353,19 @@ impl Shared {
                 }
             }
         };
-        match timeouts.read {
-            Some(within) => timeout(within, answered).await.unwrap_or(Err(ExchangeError::ReadTimeout { within })),
-            None => answered.await,
+        in_time(timeouts.read, answered).await
+    }
+
+    /// A new connection; if it is late, one that was used before and has come back meanwhile.
+    async fn connection(&self, origin: &Origin, connect: Duration) -> Result<Open, ExchangeError> {
+        let returned = async {
+            sleep(LATE_CONNECTION).await;
+            self.pool.returned(origin).await
+        };
+        tokio::select! {
+            biased;
+            connected = self.connect(origin, connect) => Ok(Open::New(connected?)),
+            used_before = returned => Ok(Open::UsedBefore(used_before)),
         }
     }
 
@@ -352,14 +379,9 @@ impl Shared {
         connect: Option<Duration>,
     ) -> Result<Anew, ExchangeError> {
         let connect = connect.unwrap_or(CONNECT_TIMEOUT);
-        let returned = async {
-            sleep(LATE_CONNECTION).await;
-            self.pool.returned(origin).await
-        };
-        let connection = tokio::select! {
-            biased;
-            connected = self.connect(origin, connect) => connected?,
-            used_before = returned => return Ok(Anew::Late(used_before)),
+        let connection = match self.connection(origin, connect).await? {
+            Open::New(connection) => connection,
+            Open::UsedBefore(connection) => return Ok(Anew::Late(connection)),
         };
         let count = connection.count().clone();
         let mut answered = pin!(self.answer(connection, head, method, origin));

@@ -25,7 +25,7 @@ use super::lock::LockedFile;
 
 /// Held by the server. The folder of a study, which may be the same, has a `lock` of its own.
 const LOCK: &str = "serve.lock";
-/// What fails on a mount without locks.
+/// The action that fails on a mount without locks.
 const TO_LOCK: &str = "lock the file `serve.lock` in it (the mount needs file locks, such as Lustre's option `flock`)";
 /// The beginnings of the names of a connection's folder, while it lasts and while it is removed.
 const CLIENT: &str = "client-";

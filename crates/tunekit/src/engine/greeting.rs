@@ -38,8 +38,8 @@ impl Greeting {
                 Some("the first line must be {\"op\":\"auth\",\"token\":...} with the token")
             }
             None if !is_auth || line["heartbeat_s"].is_null() => Some(
-                "the first line must be {\"op\":\"auth\",\"heartbeat_s\":...}: in a shared folder only silence shows that a \
-                 client is lost",
+                "the first line must be {\"op\":\"auth\",\"heartbeat_s\":...}: in a shared folder only silence shows \
+                 that a client is lost",
             ),
             _ => None,
         };

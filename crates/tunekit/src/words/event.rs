@@ -340,7 +340,7 @@ pub enum Event {
     Floor {
         /// The first trial of the best configuration by then.
         trial: TrialId,
-        /// What further trials can gain on it, in units of the metric.
+        /// The most that further trials can probably gain on it, in units of the metric.
         gain: f64,
         /// The noise of its measurements, in units of the metric.
         noise: f64,

@@ -92,7 +92,7 @@ pub struct Assignment {
 pub enum Decision {
     /// Continue.
     Continue,
-    /// Stop for now and keep the state: the study may resume the trial later. Do not tell anything.
+    /// Stop for now and keep the state, without a tell: the study may resume the trial later.
     Pause,
     /// End now, and tell.
     Stop,

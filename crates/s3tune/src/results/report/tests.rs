@@ -262,7 +262,7 @@ fn the_headline_says_what_the_interval_allows() {
 fn parameters_and_the_pairs_that_matter_have_a_bar_each() {
     let page = report_html(&run()).unwrap();
     for part in [
-        "Computed from the search&#39;s own model, fitted to 33 configurations. The model explains 87 % of how download time",
+        "Computed from the search&#39;s own model, fitted to 33 configurations. The model explains 87 % of how",
         "max_concurrency: 61 %",
         "num_download_attempts: 0.0 %",
         "max_concurrency × use_threads: 9.0 %",

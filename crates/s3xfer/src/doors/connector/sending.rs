@@ -15,13 +15,11 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use bytes::Bytes;
 use http::Method;
 use http_body::Body;
-use tokio::time::{sleep, timeout};
 
-use super::pool::Origin;
 use super::stream::Connection;
 use super::{
-    CONNECT_TIMEOUT, Direct, ExchangeError, Exchanged, HEAD_BYTES, LATE_CONNECTION, Route, Shared, Timeouts, broken,
-    head, read_head,
+    CONNECT_TIMEOUT, Direct, ExchangeError, Exchanged, HEAD_BYTES, Open, Route, Timeouts, broken, head, in_time,
+    read_head,
 };
 
 impl Direct {
@@ -42,52 +40,25 @@ impl Direct {
         B: Body<Data = Bytes> + Unpin + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let (shared, origin) = (&self.shared, &route.origin);
         let head = head::written(method, target, headers);
-        self.shared.send_body(&route.origin, method, &head, body, timeouts).await.map_err(ExchangeError::into)
-    }
-}
-
-impl Shared {
-    async fn send_body<B>(
-        &self,
-        origin: &Origin,
-        method: &Method,
-        head: &[u8],
-        body: B,
-        timeouts: Timeouts,
-    ) -> Result<Exchanged, ExchangeError>
-    where
-        B: Body<Data = Bytes> + Unpin + Send,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
         let answered = async {
-            let mut connection = match self.pool.take(origin) {
+            let mut connection = match shared.pool.take(origin) {
                 Some(used_before) => used_before,
-                None => {
-                    let returned = async {
-                        sleep(LATE_CONNECTION).await;
-                        self.pool.returned(origin).await
-                    };
-                    tokio::select! {
-                        biased;
-                        connected = self.connect(origin, timeouts.connect.unwrap_or(CONNECT_TIMEOUT)) => connected?,
-                        used_before = returned => used_before,
-                    }
-                }
+                None => match shared.connection(origin, timeouts.connect.unwrap_or(CONNECT_TIMEOUT)).await? {
+                    Open::New(connection) | Open::UsedBefore(connection) => connection,
+                },
             };
-            let Written { all, answer } = write(&mut connection, method, head, body).await?;
+            let Written { all, answer } = write(&mut connection, method, &head, body).await?;
             let (mut head, early) = read_head(&mut connection, method, answer).await?;
             if !all && head.status.is_success() {
                 return Err(ExchangeError::TooSoon(head.status));
             }
             // The rest of the body would be taken for the next request.
             head.keep_alive &= all;
-            self.answered(connection, (head, early), origin)
+            shared.answered(connection, (head, early), origin)
         };
-        match timeouts.read {
-            Some(within) => timeout(within, answered).await.unwrap_or(Err(ExchangeError::ReadTimeout { within })),
-            None => answered.await,
-        }
+        in_time(timeouts.read, answered).await.map_err(ExchangeError::into)
     }
 }
 

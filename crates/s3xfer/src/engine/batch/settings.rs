@@ -17,7 +17,7 @@ macro_rules! settings {
                 self
             }
 
-            /// What happens after a failed object; by default the batch ends.
+            /// The policy after a failed object; by default the batch ends.
             pub fn on_failure(mut self, on_failure: $crate::words::batch::OnFailure) -> Self {
                 self.settings.on_failure = on_failure;
                 self
